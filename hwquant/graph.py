@@ -1,0 +1,218 @@
+"""The float network: what every frontend produces and the quantizer consumes.
+
+All activations are (channels, height, width), without the batch dimension. A fully connected layer is a
+:class:`Conv` whose kernel covers its whole input: flattening never appears as a node, because the frontends
+fold any reordering of elements into the weights that read them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+
+Shape = tuple[int, int, int]
+Padding = tuple[int, int, int, int]
+"""top, left, bottom, right"""
+
+
+def window_output(size: int, kernel: int, stride: int, before: int, after: int, dilation: int = 1) -> int:
+    """Number of positions of a window along one axis (floor division, as in ONNX and torch)."""
+    return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """An operator. Its output tensor carries the node's name; it has exactly one."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Shape of the output tensor for the given input shapes."""
+        return shapes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Node):
+    """Two-dimensional cross-correlation, grouped or not; also every fully connected layer.
+
+    ``weight`` is float64 [out, in / groups, kernel height, kernel width]; ``bias`` float64 [out].
+    """
+
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        _, height, width = shapes[0]
+        (top, left, bottom, right), (kh, kw) = self.padding, self.weight.shape[2:]
+        return (
+            self.weight.shape[0],
+            window_output(height, kh, self.stride[0], top, bottom, self.dilation[0]),
+            window_output(width, kw, self.stride[1], left, right, self.dilation[1]),
+        )
+
+    def macs(self, *shapes: Shape) -> int:
+        """Multiply-accumulates of one inference, padding positions included."""
+        return math.prod(self.weight.shape) * math.prod(self.output_shape(*shapes)[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Clip(Node):
+    """``min(max(x, low), high)``: ReLU is (0, inf), ReLU6 is (0, 6)."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Node):
+    """Maximum over a window; padding never wins."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        channels, height, width = shapes[0]
+        top, left, bottom, right = self.padding
+        return (
+            channels,
+            window_output(height, self.kernel[0], self.stride[0], top, bottom, self.dilation[0]),
+            window_output(width, self.kernel[1], self.stride[1], left, right, self.dilation[1]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePool(Node):
+    """Mean over a window. Global average pooling is a kernel of the whole input.
+
+    With ``count_include_pad`` the divisor is always the kernel's area, else the number of real pixels.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding = (0, 0, 0, 0)
+    count_include_pad: bool = False
+
+    output_shape = MaxPool.output_shape
+    dilation = (1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Node):
+    """Elementwise sum of two or more tensors of one shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(Node):
+    """Concatenation along the channels."""
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """A network input, and how the user's array becomes the tensor that the first layer reads.
+
+    The user's array of ``shape`` (without batch) is scaled elementwise, ``x * scale + shift`` (each broadcastable to ``shape``),
+    then its elements are reordered: ``tensor.ravel() == (x * scale + shift).ravel()[order]``.
+
+    Attributes
+    ----------
+    name : tensor name
+    shape : shape of the user's array, without the batch dimension
+    tensor_shape : (channels, height, width) of the tensor
+    scale, shift : float64 arrays, preprocessing folded out of the network
+    order : int64 [elements] or None for the order as it is
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    tensor_shape: Shape
+    scale: NDArray[np.float64] = field(default_factory=lambda: np.ones(()))
+    shift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+    order: NDArray[np.int64] | None = None
+
+    def prepare(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """(N, *shape) of any real dtype to float64 (N, *tensor_shape)."""
+        if x.shape[1:] != self.shape:
+            raise HwquantError(
+                f"input {self.name!r} has shape (N, {', '.join(map(str, self.shape))}), the data has {x.shape}"
+            )
+        real = (x.astype(np.float64) * self.scale + self.shift).reshape(len(x), -1)
+        if self.order is not None:
+            real = real[:, self.order]
+        return real.reshape(len(x), *self.tensor_shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """A network output: ``tensor`` (C, H, W), delivered to the user as ``shape`` after reordering and ``host`` functions.
+
+    ``user.ravel() == tensor.ravel()[order]``. ``host`` lists what stays on the host, in order: "softmax",
+    "log_softmax", "argmax" (over the first axis of ``shape``).
+    """
+
+    name: str
+    tensor: str
+    shape: tuple[int, ...]
+    order: NDArray[np.int64] | None = None
+    host: tuple[str, ...] = ()
+
+    def deliver(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Float tensor (N, C, H, W) to the user's (N, *shape), host functions not applied."""
+        flat = x.reshape(len(x), -1)
+        return (flat if self.order is None else flat[:, self.order]).reshape(len(x), *self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A float network. ``nodes`` are in topological order; names are unique over inputs and nodes."""
+
+    name: str
+    inputs: tuple[Input, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[Output, ...]
+    shapes: Mapping[str, Shape] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shapes: dict[str, Shape] = {}
+        for item in self.inputs:
+            shapes[item.name] = item.tensor_shape
+        for node in self.nodes:
+            if node.name in shapes:
+                raise HwquantError(f"two tensors are called {node.name!r}")
+            missing = [name for name in node.inputs if name not in shapes]
+            if missing:
+                raise HwquantError(f"node {node.name!r} reads {missing[0]!r}, which nothing before it produces")
+            shape = node.output_shape(*(shapes[name] for name in node.inputs))
+            if min(shape) < 1:
+                raise HwquantError(f"node {node.name!r} has the empty output shape {shape}")
+            shapes[node.name] = shape
+        for output in self.outputs:
+            if output.tensor not in shapes:
+                raise HwquantError(f"output {output.name!r} reads {output.tensor!r}, which nothing produces")
+        object.__setattr__(self, "shapes", shapes)
+
+    def consumers(self, tensor: str) -> Sequence[Node]:
+        """The nodes that read a tensor, in order."""
+        return [node for node in self.nodes if tensor in node.inputs]
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(
+            node.macs(*(self.shapes[name] for name in node.inputs)) for node in self.nodes if isinstance(node, Conv)
+        )

@@ -1,0 +1,217 @@
+"""The integer network: the one meaning that the golden model, the compiler and the RTL share.
+
+There are three layer kinds. A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one
+term, a residual addition two, an average pooling one with constant weights. :class:`MaxPool` and
+:class:`Concat` move values without arithmetic. Tensors are (channels, height, width) of signed integers.
+
+Numbers (all exact)::
+
+    x    = S_x * (x_q - z_x)
+    w    = S_w * (w_q + o)            anchor "min"
+    w    = S_w * (o - w_q)            anchor "max"
+    acc  = b_q + Sum_terms 2^k * Sum (adjusted weight) * (x_q - z_x)
+    y_q  = clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)      (m = 1 unless a multiplier is given;
+                                                                         s = 0 adds no rounding term)
+Padding inserts z_x.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Input, Output, Padding, Shape, window_output
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """An integer activation: real value ``scale * (q - zero_point)``, ``q`` in ``bits`` signed bits."""
+
+    name: str
+    shape: Shape
+    scale: float
+    zero_point: int
+    bits: int = 8
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and greatest representable integer."""
+        return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+
+    def quantize(self, x: NDArray[np.float64]) -> IntArray:
+        """Real values to integers: round half up, then saturate."""
+        low, high = self.limits
+        return np.clip(np.floor(x / self.scale + 0.5) + self.zero_point, low, high).astype(np.int64)
+
+    def dequantize(self, q: IntArray) -> NDArray[np.float64]:
+        """Integers to real values."""
+        return self.scale * (q - self.zero_point).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One linear map into an accumulator: ``2^shift * conv(adjusted weight, x_q - z_x)``.
+
+    Attributes
+    ----------
+    input : name of the tensor that is read
+    codes : int8 [out, in / groups, kernel height, kernel width], the stored ``w_q`` (signed ``bits`` bits)
+    offset : int64 [1] or [out], the ``o`` of method 1
+    scale : float64 [1] or [out], ``S_w``
+    anchor : "min" (``w_q + o``) or "max" (``o - w_q``)
+    bits : storage bits of a weight, 1..8
+    shift : left shift of the whole term
+    mask : bool, the shape of ``codes``, False where a weight is pruned; None where nothing is
+    """
+
+    input: str
+    codes: NDArray[np.int8]
+    offset: IntArray
+    scale: NDArray[np.float64]
+    anchor: str = "min"
+    bits: int = 8
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    shift: int = 0
+    mask: NDArray[np.bool_] | None = None
+
+    @property
+    def weight(self) -> IntArray:
+        """The adjusted weight that multiplies the input, int64, the shape of ``codes``."""
+        offset = self.offset.reshape(-1, 1, 1, 1)
+        codes = self.codes.astype(np.int64)
+        return offset - codes if self.anchor == "max" else codes + offset
+
+    def output_shape(self, shape: Shape) -> Shape:
+        (top, left, bottom, right), (kh, kw) = self.padding, self.codes.shape[2:]
+        return (
+            self.codes.shape[0],
+            window_output(shape[1], kh, self.stride[0], top, bottom, self.dilation[0]),
+            window_output(shape[2], kw, self.stride[1], left, right, self.dilation[1]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Accumulate terms, add the bias, requantize, clamp. ``name`` is also its output tensor.
+
+    Attributes
+    ----------
+    bias : int64 [out], in units of the accumulator
+    shift : int64 [1] or [out], the rounding right shift, 0..62
+    multiplier : int64 [1] or [out], positive, or None for shift-only requantization
+    low, high : the clamp, within the output tensor's bits (ReLU: ``low = z_y``)
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    bias: IntArray
+    shift: IntArray
+    low: int
+    high: int
+    multiplier: IntArray | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(term.input for term in self.terms)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return self.terms[0].output_shape(shapes[0])
+
+    def macs(self, *shapes: Shape) -> int:
+        """Multiply-accumulates of one inference (padding positions included)."""
+        return sum(
+            math.prod(term.codes.shape) * math.prod(term.output_shape(shape)[1:])
+            for term, shape in zip(self.terms, shapes)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool:
+    """Maximum over a window. Scale and zero point pass through; padding never wins."""
+
+    name: str
+    input: str
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.input,)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        (channels, height, width), (top, left, bottom, right) = shapes[0], self.padding
+        return (
+            channels,
+            window_output(height, self.kernel[0], self.stride[0], top, bottom, self.dilation[0]),
+            window_output(width, self.kernel[1], self.stride[1], left, right, self.dilation[1]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Concat:
+    """Concatenation along the channels of tensors that share scale, zero point and bits."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+
+QNode = Layer | MaxPool | Concat
+
+
+@dataclass(frozen=True, eq=False)
+class QGraph:
+    """An integer network.
+
+    Attributes
+    ----------
+    inputs, outputs : how the user's arrays become the first tensor, and the last tensors the user's arrays
+    nodes : in topological order
+    tensors : every tensor by name (inputs and nodes)
+    options : how it was quantized, for people: plain JSON values
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    nodes: tuple[QNode, ...]
+    outputs: tuple[Output, ...]
+    tensors: Mapping[str, Tensor]
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = {item.name for item in self.inputs}
+        for node in self.nodes:
+            for name in node.inputs:
+                if name not in known:
+                    raise HwquantError(f"layer {node.name!r} reads {name!r}, which nothing before it produces")
+            if node.name not in self.tensors:
+                raise HwquantError(f"layer {node.name!r} has no tensor description")
+            shape = node.output_shape(*(self.tensors[name].shape for name in node.inputs))
+            if shape != self.tensors[node.name].shape:
+                raise HwquantError(f"layer {node.name!r} produces {shape}, not {self.tensors[node.name].shape}")
+            known.add(node.name)
+        for output in self.outputs:
+            if output.tensor not in known:
+                raise HwquantError(f"output {output.name!r} reads {output.tensor!r}, which nothing produces")
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(
+            node.macs(*(self.tensors[name].shape for name in node.inputs))
+            for node in self.nodes
+            if isinstance(node, Layer)
+        )
