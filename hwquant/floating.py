@@ -1,0 +1,211 @@
+"""Evaluate a float :class:`~hwquant.graph.Graph` in numpy: what the network means before any rounding.
+
+Tensors are carried as (C, N, H, W), channels first: a convolution is then one matrix product
+``weight (O, K) @ columns (K, N * pixels)`` whose result needs no transposition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node, Output, Padding
+
+Array = NDArray[Any]
+
+_CHUNK_ELEMENTS = 1 << 21
+"""Elements of the largest intermediate matrix: what a chunk of the batch is sized for (16 MiB in float64)."""
+
+
+def run(
+    graph: Graph,
+    x: Array | Mapping[str, Array],
+    keep: Collection[str] | None = None,
+    dtype: DTypeLike = np.float64,
+) -> dict[str, Array]:
+    """Evaluate a network on the user's arrays.
+
+    Parameters
+    ----------
+    graph : the network
+    x : (N, *input.shape) of any real dtype; a mapping from input names where the network has several
+    keep : names of the tensors to return; the outputs' tensors if None
+    dtype : float64 or float32, in which everything is computed
+
+    Returns
+    -------
+    dict
+        tensor name to (N, C, H, W) of ``dtype``
+
+    Raises
+    ------
+    HwquantError
+        for an unknown tensor name, and for data that does not fit the inputs
+    """
+    names = [output.tensor for output in graph.outputs] if keep is None else list(keep)
+    for name in names:
+        if name not in graph.shapes:
+            raise HwquantError(
+                f"network {graph.name!r} has no tensor {name!r}; it has {', '.join(graph.shapes)}"
+            )
+    data = _inputs(graph, x)
+    count = len(next(iter(data.values())))
+    kept: dict[str, Array] = {name: np.empty((count, *graph.shapes[name]), dtype) for name in names}
+    last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    step = max(1, _CHUNK_ELEMENTS // max(_peak(graph), 1))
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        values: dict[str, Array] = {}
+        for item in graph.inputs:
+            prepared = item.prepare(data[item.name][start:stop]).astype(dtype, copy=False)
+            values[item.name] = np.ascontiguousarray(prepared.swapaxes(0, 1))
+            if item.name in kept:
+                kept[item.name][start:stop] = prepared
+        for index, node in enumerate(graph.nodes):
+            values[node.name] = evaluate(node, *(values[name] for name in node.inputs))
+            if node.name in kept:
+                kept[node.name][start:stop] = values[node.name].swapaxes(0, 1)
+            for name in {*node.inputs, node.name}:
+                if last_use.get(name, -1) <= index:
+                    del values[name]
+    return kept
+
+
+def predict(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.float64) -> list[Array]:
+    """The network's outputs as its user knows them, one array (N, ...) an output, host functions applied."""
+    tensors = run(graph, x, dtype=dtype)
+    return [finish(output, tensors[output.tensor]) for output in graph.outputs]
+
+
+def finish(output: Output, tensor: Array) -> Array:
+    """Float tensor (N, C, H, W) to what the user gets: reordered, reshaped, then the output's host functions.
+
+    Softmax and log-softmax keep the shape (N, *output.shape); argmax drops the first axis after the batch.
+    """
+    result = output.deliver(tensor)
+    for function in output.host:
+        if function not in _HOST:
+            raise HwquantError(f"output {output.name!r} asks for the unknown host function {function!r}")
+        result = _HOST[function](result)
+    return result
+
+
+def evaluate(node: Node, *inputs: Array) -> Array:
+    """One node on (C, N, H, W) arrays."""
+    match node:
+        case Conv():
+            return _conv(node, inputs[0])
+        case Clip():
+            return np.clip(inputs[0], node.low, node.high)
+        case MaxPool():
+            padded = pad(inputs[0], node.padding, -np.inf)
+            windows = _windows(padded, node.kernel, node.stride, node.dilation)
+            return _fold(np.maximum, windows)
+        case AveragePool():
+            return _average_pool(node, inputs[0])
+        case Add():
+            return sum(inputs[1:], start=inputs[0])
+        case Concat():
+            return np.concatenate(inputs, axis=0)
+    raise HwquantError(
+        f"node {node.name!r} is a {type(node).__name__}, which the float executor does not know"
+    )
+
+
+def pad(x: Array, padding: Padding, value: float) -> Array:
+    """Pad the last two axes; the array itself where there is nothing to pad."""
+    top, left, bottom, right = padding
+    if not any(padding):
+        return x
+    widths = [(0, 0)] * (x.ndim - 2) + [(top, bottom), (left, right)]
+    return np.pad(x, widths, constant_values=value)
+
+
+def softmax(x: Array) -> Array:
+    """Softmax over axis 1."""
+    shifted = np.exp(x - x.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def log_softmax(x: Array) -> Array:
+    """Logarithm of the softmax over axis 1."""
+    shifted = x - x.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+_HOST: Mapping[str, Callable[[Array], Array]] = {
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "argmax": lambda x: x.argmax(axis=1),
+}
+
+
+def _inputs(graph: Graph, x: Array | Mapping[str, Array]) -> dict[str, Array]:
+    if not isinstance(x, Mapping):
+        if len(graph.inputs) != 1:
+            names = ", ".join(repr(item.name) for item in graph.inputs)
+            raise HwquantError(f"network {graph.name!r} has several inputs; give a mapping with {names}")
+        x = {graph.inputs[0].name: x}
+    data = {}
+    for item in graph.inputs:
+        if item.name not in x:
+            raise HwquantError(f"no data for input {item.name!r}; there is data for {', '.join(x) or 'none'}")
+        data[item.name] = np.asarray(x[item.name])
+        if data[item.name].dtype.kind not in "fiub":
+            raise HwquantError(f"input {item.name!r} wants real numbers, the data is {data[item.name].dtype}")
+        if data[item.name].ndim == 0:
+            raise HwquantError(f"input {item.name!r} wants a batch of arrays, the data is a single number")
+    lengths = {name: len(array) for name, array in data.items()}
+    if len(set(lengths.values())) > 1:
+        raise HwquantError(f"the inputs' batches differ in length: {lengths}")
+    return data
+
+
+def _peak(graph: Graph) -> int:
+    """Elements an image needs in the largest intermediate of the network."""
+    peak = max((int(np.prod(shape)) for shape in graph.shapes.values()), default=1)
+    for node in graph.nodes:
+        if isinstance(node, Conv):
+            _, height, width = graph.shapes[node.name]
+            peak = max(peak, node.groups * int(np.prod(node.weight.shape[1:])) * height * width)
+    return peak
+
+
+def _windows(x: Array, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Array:
+    """All windows of a padded (C, N, H, W), a view: two axes of positions, then two of the kernel."""
+    extent = tuple(step * (size - 1) + 1 for size, step in zip(kernel, dilation))
+    view = np.lib.stride_tricks.sliding_window_view(x, extent, axis=(2, 3))
+    return view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+
+
+def _fold(operation: Callable[[Array, Array], Array], windows: Array) -> Array:
+    """Reduce the windows over their kernel positions, one strided slice at a time."""
+    total = windows[..., 0, 0].copy()
+    for row in range(windows.shape[4]):
+        for column in range(windows.shape[5]):
+            if row or column:
+                total = operation(total, windows[..., row, column])
+    return total
+
+
+def _conv(node: Conv, x: Array) -> Array:
+    weight, bias = node.weight.astype(x.dtype, copy=False), node.bias.astype(x.dtype, copy=False)
+    out, per_group, kh, kw = weight.shape
+    windows = _windows(pad(x, node.padding, 0.0), (kh, kw), node.stride, node.dilation)
+    _, count, height, width = windows.shape[:4]
+    # (C, kh, kw, N, pixels), which splits into (groups, K, N * pixels) for one product a group.
+    columns = windows.transpose(0, 4, 5, 1, 2, 3).reshape(node.groups, per_group * kh * kw, -1)
+    product = weight.reshape(node.groups, out // node.groups, -1) @ columns
+    return product.reshape(out, count, height, width) + bias[:, None, None, None]
+
+
+def _average_pool(node: AveragePool, x: Array) -> Array:
+    total = _fold(np.add, _windows(pad(x, node.padding, 0.0), node.kernel, node.stride, node.dilation))
+    if node.count_include_pad or not any(node.padding):
+        return total / (node.kernel[0] * node.kernel[1])
+    real = pad(np.ones((1, 1, *x.shape[2:]), x.dtype), node.padding, 0.0)
+    return total / _fold(np.add, _windows(real, node.kernel, node.stride, node.dilation))
