@@ -1,0 +1,372 @@
+"""The compiler: steps and tensors to instructions and memory images.
+
+Loop order: column blocks, within them pixel blocks, within them terms and tiles. So a layer's outputs appear
+in the order of their addresses, and a column block's parameters are read once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hwquant.errors import HwquantError
+from hwquant.program.config import ArrayConfig, bits_for
+from hwquant.program.isa import Instruction, Opcode, encode, fields
+from hwquant.program.layout import Lifetime, Packing, Placement, allocate
+from hwquant.program.lowering import Step, StepTerm, lower
+from hwquant.program.overflow import sum_range
+from hwquant.program.program import LayerInfo, Program
+from hwquant.program.sizing import Requirements, size
+from hwquant.program.tiling import (
+    ColumnBlock,
+    PixelBlock,
+    TermTiles,
+    column_blocks,
+    pixel_blocks,
+    runs,
+    term_tiles,
+)
+from hwquant.qgraph import IntArray, QGraph
+
+
+def compile_network(
+    qgraph: QGraph,
+    array: tuple[int, int],
+    *,
+    offset: str = "auto",
+    limits: Mapping[str, int] | None = None,
+    config: ArrayConfig | None = None,
+) -> Program:
+    """Compiles an integer network for an array of (rows, columns).
+
+    Parameters
+    ----------
+    offset : "edge", "sum", or "auto": "none" where every offset is zero, else "edge"
+    limits : greatest allowed values of ArrayConfig's depths and accumulator_bits; what is not named is chosen
+        as small as the network allows
+    config : existing hardware to compile for, instead of choosing one; ``array`` must be its shape
+
+    Raises
+    ------
+    HwquantError : the network does not fit (by how much, and what would make it fit), an accumulator could
+        overflow, or an operator cannot be mapped
+    """
+    steps = lower(qgraph)
+    if not steps:
+        raise HwquantError(f"network {qgraph.name!r} has no layer to execute")
+    requirements = Requirements(array=array, offset=offset, limits=dict(limits or {}), config=config)
+    shape = requirements.shape(steps, qgraph)
+    builder = _Builder(qgraph, steps, shape)
+    builder.build()
+    final = size(shape, builder.measured(), requirements, builder.worst)
+    formats = fields(final)
+    words = tuple(encode(instruction, formats) for instruction in builder.instructions)
+    return Program(
+        name=qgraph.name,
+        config=final,
+        words=words,
+        weights=np.concatenate(builder.weights).astype(np.int16),
+        bias=np.concatenate(builder.bias),
+        shift=np.concatenate(builder.shift),
+        multiplier=np.concatenate(builder.multiplier),
+        layers=tuple(builder.layers),
+        inputs=tuple(builder.placements[item.name] for item in qgraph.inputs),
+        outputs=tuple(builder.placements[item.tensor] for item in qgraph.outputs),
+        tensors={name: place for name, place in builder.placements.items() if not place.packing},
+    )
+
+
+def _pack(step: Step, term: StepTerm, tensor: Placement, rows: int) -> Packing | None:
+    """How to pack the network input that only this term reads, where that saves tiles."""
+    channels, _, width = tensor.shape
+    _, _, kernel_rows, kernel = term.weight.shape
+    unpacked = kernel * -(-channels // rows)
+    if kernel == 1 or -(-channels * kernel // rows) >= unpacked:
+        return None
+    left, right = term.padding[1], term.padding[3]
+    positions = (width + left + right - term.dilation[1] * (kernel - 1) - 1) // term.stride[1] + 1
+    return Packing(tensor.shape, kernel, term.stride[1], term.dilation[1], left, positions)
+
+
+def _packed_term(term: StepTerm) -> StepTerm:
+    """The term that reads the packed tensor: its kernel row has become channels."""
+    out, channels, kernel_rows, kernel = term.weight.shape
+    weight = term.weight.transpose(0, 3, 1, 2).reshape(out, kernel * channels, kernel_rows, 1)
+    return dataclasses.replace(
+        term,
+        weight=weight,
+        structure=np.tile(term.structure, (1, kernel)),
+        stride=(term.stride[0], 1),
+        padding=(term.padding[0], 0, term.padding[2], 0),
+        dilation=(term.dilation[0], 1),
+    )
+
+
+@dataclass
+class _Builder:
+    """Accumulates instructions and images; ``config`` fixes the shape of the array, not yet its depths."""
+
+    qgraph: QGraph
+    steps: list[Step]
+    config: ArrayConfig
+    instructions: list[Instruction] = field(default_factory=list)
+    weights: list[IntArray] = field(default_factory=list)
+    bias: list[IntArray] = field(default_factory=list)
+    shift: list[IntArray] = field(default_factory=list)
+    multiplier: list[IntArray] = field(default_factory=list)
+    layers: list[LayerInfo] = field(default_factory=list)
+    placements: dict[str, Placement] = field(default_factory=dict)
+    peak: int = 0
+    sums: tuple[int, int] = (0, 0)
+    worst: str = ""
+    reach: int = 0
+    _set: dict[object, Instruction] = field(default_factory=dict)
+
+    def build(self) -> None:
+        self._place()
+        for index, step in enumerate(self.steps):
+            self._step(step, first=index == 0)
+        for item in self.qgraph.outputs:
+            place = self.placements[item.tensor]
+            self._emit(Opcode.OUTPUT, address=place.address, count=place.words)
+        self._emit(Opcode.END)
+
+    def measured(self) -> dict[str, int]:
+        """What the network needs of each memory."""
+        formats = [instruction.values for instruction in self.instructions]
+        coordinates = [
+            values[name]
+            for values in formats
+            for name in ("y", "x", "height", "width", "limit")
+            if name in values
+        ]
+        return {
+            "activation_depth": self.peak,
+            "weight_depth": sum(len(rows) for rows in self.weights),
+            "parameter_depth": sum(len(values) for values in self.bias),
+            "program_depth": len(self.instructions),
+            "accumulator_bits": bits_for(*self.sums),
+            "coordinate_bits": bits_for(min(coordinates), max(*coordinates, self.reach)),
+        }
+
+    # Memory ---------------------------------------------------------------------------------------------
+
+    def _place(self) -> None:
+        """Packs the inputs, and gives every tensor its address."""
+        lanes, tensors = self.config.lanes, self.qgraph.tensors
+        inputs = {item.name for item in self.qgraph.inputs}
+        outputs = {item.tensor for item in self.qgraph.outputs}
+        readers: dict[str, list[int]] = {}
+        for index, step in enumerate(self.steps):
+            for term in step.terms:
+                readers.setdefault(term.tensor, []).append(index)
+        places = {}
+        for name in [*inputs, *(step.name for step in self.steps)]:
+            tensor = tensors[name]
+            places[name] = Placement(name, tensor.shape, lanes, tensor.zero_point)
+        for index, step in enumerate(self.steps):
+            if len(step.terms) == 1 and step.terms[0].tensor in inputs:
+                (term,) = step.terms
+                if readers[term.tensor] != [index] or term.tensor in outputs:
+                    continue
+                packing = _pack(step, term, places[term.tensor], self.config.rows)
+                if packing:
+                    places[term.tensor] = dataclasses.replace(places[term.tensor], packing=packing)
+                    self.steps[index] = dataclasses.replace(step, terms=(_packed_term(term),))
+        produced = {step.name: index for index, step in enumerate(self.steps)}
+        end = len(self.steps)
+        lifetimes = [
+            Lifetime(
+                name,
+                place.words,
+                produced.get(name, -1),
+                end if name in outputs else max(readers.get(name, [produced.get(name, -1)])),
+            )
+            for name, place in places.items()
+        ]
+        addresses, self.peak = allocate(lifetimes)
+        self.placements = {
+            name: dataclasses.replace(place, address=addresses[name]) for name, place in places.items()
+        }
+
+    # Instructions ---------------------------------------------------------------------------------------
+
+    def _emit(self, opcode: Opcode, **values: int) -> None:
+        self.instructions.append(Instruction(opcode, values))
+
+    def _register(self, key: object, opcode: Opcode, **values: int) -> None:
+        """Emits an instruction that sets a register, unless the register holds that value already."""
+        instruction = Instruction(opcode, values)
+        if self._set.get(key) != instruction:
+            self._set[key] = instruction
+            self.instructions.append(instruction)
+
+    def _step(self, step: Step, first: bool) -> None:
+        config = self.config
+        output = self.placements[step.name]
+        blocks = column_blocks(output.shape[0], config, complete=self._needs_full_words(step.name))
+        pixels = pixel_blocks(step, config.accumulator_depth)
+        self._register("write", Opcode.WRITE, address=output.address, plane=output.plane)
+        self._register("clamp", Opcode.CLAMP, low=step.low, high=step.high, zero=step.zero_point)
+        layer_start, source = True, None
+        dense = skipped = jobs = ideal = 0
+        for block in blocks:
+            terms = [term_tiles(term, block, self.placements[term.tensor], config) for term in step.terms]
+            dense += sum(item.dense for item in terms)
+            skipped += sum(item.dense - len(item.tiles) for item in terms)
+            terms = [item for item in terms if item.tiles] or [self._empty(step)]
+            self._images(step, block, terms)
+            for number, pixel_block in enumerate(pixels):
+                count = sum(len(item.tiles) for item in terms)
+                jobs += count
+                ideal += count * max(pixel_block.count, config.load_cycles)
+                done = 0
+                for item in terms:
+                    changed = source is not item.term
+                    if changed:
+                        self._source(step, item.term)
+                        source = item.term
+                    self._register("count", Opcode.COUNT, count=pixel_block.count)
+                    if layer_start and first:
+                        for item_in in self.qgraph.inputs:
+                            place = self.placements[item_in.name]
+                            self._emit(Opcode.INPUT, address=place.address, count=place.words)
+                    done = self._tiles(
+                        step,
+                        item,
+                        pixel_block,
+                        flags={
+                            "parameters": number == 0,
+                            "offsets": config.channel_offsets,
+                            "source": changed,
+                            "layer": layer_start,
+                        },
+                        done=done,
+                        count=count,
+                    )
+                    layer_start = False
+        self.layers.append(LayerInfo(step.name, step.covers, step.macs, dense, skipped, jobs, ideal))
+
+    def _source(self, step: Step, term: StepTerm) -> None:
+        """The geometry of a term: how its input's pixels are visited, and where padding begins."""
+        tensor = self.placements[term.tensor]
+        _, height, width = tensor.stored_shape
+        (wh, ww), (qy, qx), (dy, dx) = step.window, step.window_stride, step.window_dilation
+        sy, sx = term.stride
+        back_x, back_y = (ww - 1) * dx, (wh - 1) * dy
+        levels = [  # last index, and what a step adds to y and x
+            (ww - 1, 0, dx * sx),
+            (wh - 1, dy * sy, -back_x * sx),
+            (step.pixels[1] - 1, -back_y * sy, (qx - back_x) * sx),
+            (0, (qy - back_y) * sy, -((step.pixels[1] - 1) * qx + back_x) * sx),
+        ]
+        for level, (limit, y, x) in enumerate(levels):
+            self._register(
+                level,
+                Opcode.LEVEL,
+                level=level,
+                limit=limit,
+                step=y * width + x,
+                y=y,
+                x=x,
+            )
+        self.reach = max(self.reach, height + term.padding[2], width + term.padding[3])
+        self._register("plane", Opcode.PLANE, height=height, width=width, pad=term.pad)
+        if self.config.offset != "none" and not self.config.channel_offsets:
+            self._register("offset", Opcode.OFFSET, offset=int(term.offset[0]))
+
+    def _tiles(
+        self, step: Step, item: TermTiles, block: PixelBlock, flags: dict[str, bool], done: int, count: int
+    ) -> int:
+        term, tensor = item.term, self.placements[item.term.tensor]
+        width = tensor.stored_shape[2]
+        y = block.y * step.window_stride[0] * term.stride[0]
+        x = block.x * step.window_stride[1] * term.stride[1]
+        for begin, length, stride in runs(item.tiles):
+            tile = item.tiles[begin]
+            if length > 1:
+                self._emit(Opcode.REPEAT, count=length - 1, step=stride)
+            head = begin == 0
+            self._emit(
+                Opcode.TILE,
+                address=tensor.address + y * width + x + tile.address,
+                part=tile.part,
+                y=y + tile.y,
+                x=x + tile.x,
+                first=int(done == 0),
+                last=int(done + length == count),
+                parameters=int(flags["parameters"] and done == 0),
+                offsets=int(flags["offsets"] and head),
+                source=int(flags["source"] and head),
+                layer=int(flags["layer"] and head),
+            )
+            done += length
+        return done
+
+    # Images ---------------------------------------------------------------------------------------------
+
+    def _empty(self, step: Step) -> TermTiles:
+        """One zero tile, for a column block whose weights are all zero: its outputs still have to appear."""
+        term = dataclasses.replace(step.terms[0], weight=np.zeros_like(step.terms[0].weight))
+        block = ColumnBlock(0, 0, range(1))
+        structure = np.ones_like(term.structure)
+        marked = dataclasses.replace(term, weight=np.ones_like(term.weight), structure=structure)
+        tile = term_tiles(marked, block, self.placements[term.tensor], self.config).tiles[0]
+        return TermTiles(
+            step.terms[0], (dataclasses.replace(tile, weight=np.zeros_like(tile.weight)),), dense=0
+        )
+
+    def _images(self, step: Step, block: ColumnBlock, terms: list[TermTiles]) -> None:
+        """Weight rows and parameters of one column block."""
+        config, count = self.config, len(block.channels)
+        least, greatest = -(1 << (config.weight_bits - 1)), (1 << (config.weight_bits - 1)) - 1
+        channels = slice(block.channels.start, block.channels.stop)
+        bias = np.zeros(config.columns, np.int64)
+        bias[:count] = step.bias[channels]
+        shift = np.broadcast_to(step.shift, step.bias.shape)
+        shift = np.concatenate([shift[channels], np.zeros(config.columns - count, np.int64)])
+        low, high = np.zeros(config.columns, np.int64), np.zeros(config.columns, np.int64)
+        for item in terms:
+            tensor = self.qgraph.tensors[item.term.tensor]
+            offset = np.zeros(config.columns, np.int64)
+            if config.channel_offsets:
+                offset[:count] = np.broadcast_to(item.term.offset, step.bias.shape)[channels]
+                self.weights.append(offset.reshape(1, -1))
+            else:
+                offset[:] = item.term.offset[0]
+            for tile in item.tiles:
+                # A zero that no stored weight can express is left to lanes that always hold the zero point.
+                stored = np.clip(tile.weight - offset, least, greatest)
+                actual = stored + offset
+                self.weights.append(stored[::-1])
+                bias -= tensor.zero_point * actual.sum(axis=0)
+                tile_low, tile_high = sum_range(actual, tensor.limits)
+                low, high = low + tile_low, high + tile_high
+        multiplier = np.zeros(config.columns, np.int64)
+        if not config.multiplier_bits:
+            bias += np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0) + (step.zero_point << shift)
+        else:
+            factors = np.ones(1, np.int64) if step.multiplier is None else step.multiplier
+            multiplier[:count] = np.broadcast_to(factors, step.bias.shape)[channels]
+            # The hardware rounds after shifting by one less; what is not shifted at all is doubled first.
+            multiplier = np.where(shift == 0, 2 * multiplier, multiplier)
+            shift = np.maximum(shift - 1, 0)
+        span = (int((bias + low).min()), int((bias + high).max()))
+        if bits_for(*span) > bits_for(*self.sums):
+            self.worst = step.name
+        self.sums = (min(span[0], self.sums[0]), max(span[1], self.sums[1]))
+        self.bias.append(bias)
+        self.shift.append(shift)
+        self.multiplier.append(multiplier)
+
+    def _needs_full_words(self, tensor: str) -> bool:
+        """Whether a reader cannot give weight zero to the lanes that hold no channel."""
+        bits = self.config.weight_bits
+        return any(
+            term.tensor == tensor and bits_for(int(-term.offset.max()), int(-term.offset.min())) > bits
+            for step in self.steps
+            for term in step.terms
+        )

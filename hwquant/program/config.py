@@ -1,0 +1,232 @@
+"""The one description of the generated hardware that the compiler, the cycle model and the RTL share."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from hwquant.errors import HwquantError
+
+OFFSET_MODES = ("none", "edge", "sum")
+MIN_SIDE, MAX_SIDE = 2, 32
+
+MEMORY_LATENCY = 2
+"""Cycles from a registered address to registered read data (the memory, then a register)."""
+
+FEED_LATENCY = MEMORY_LATENCY + 1
+"""From an address to the array's edge: memory, register, then padding or offset adder with its register.
+
+Activations and weights have the same, so that loading a tile may begin in the cycle in which the tile before
+it starts to stream."""
+
+PE_LATENCY = 3
+"""Registered operands, registered product, registered partial sum."""
+
+ACCUMULATE_HAZARD = 4
+"""Least number of cycles between two visits of one accumulator (read, register, add, write)."""
+
+
+def bits_for(low: int, high: int) -> int:
+    """Width of the narrowest signed integer that holds both bounds."""
+    return max((~low if low < 0 else low).bit_length(), (~high if high < 0 else high).bit_length()) + 1
+
+
+def index_bits(count: int) -> int:
+    """Width of an unsigned index below ``count``, at least 1."""
+    return max(1, (count - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class ArrayConfig:
+    """Parameters of one accelerator. Every width that the RTL uses is a field or a property of this object.
+
+    Attributes
+    ----------
+    rows, columns : the systolic array, 2..32 each
+    activation_bits : width of a lane, 2..8
+    weight_bits : width of a stored weight, 1..8
+    adjusted_bits : width of the adjusted weight ``w_q + o``
+    offset : where the integer offset is added: "edge" (adders where weights enter), "sum" (a column that sums
+        the inputs, and a multiplier), or "none" (every offset is zero)
+    offset_bits : width of the signed offset
+    channel_offsets : each output channel has its own offset (stored as a weight row)
+    accumulator_bits, accumulator_depth : width, and pixels that one block of tiles may cover
+    multiplier_bits : width of the signed requantization multiplier, 0 for shift-only
+    shift_bits : width of the requantization shift
+    coordinate_bits : width of a signed pixel coordinate
+    activation_depth, weight_depth, parameter_depth, program_depth : memory depths in words
+    """
+
+    rows: int
+    columns: int
+    activation_bits: int = 8
+    weight_bits: int = 8
+    adjusted_bits: int = 9
+    offset: str = "edge"
+    offset_bits: int = 9
+    channel_offsets: bool = False
+    accumulator_bits: int = 32
+    accumulator_depth: int = 512
+    multiplier_bits: int = 0
+    shift_bits: int = 5
+    coordinate_bits: int = 10
+    activation_depth: int = 2048
+    weight_depth: int = 2048
+    parameter_depth: int = 512
+    program_depth: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "columns"):
+            side = getattr(self, name)
+            if not MIN_SIDE <= side <= MAX_SIDE:
+                raise HwquantError(
+                    f"array {self.rows}x{self.columns}: {name} must be {MIN_SIDE}..{MAX_SIDE}, not {side}"
+                )
+        limits = {
+            "activation_bits": (2, 8),
+            "weight_bits": (1, 8),
+            "adjusted_bits": (1, 18),
+            "offset_bits": (1, 18),
+            "accumulator_bits": (8, 48),
+            "accumulator_depth": (1, 1 << 16),
+            "multiplier_bits": (0, 18),
+            "shift_bits": (1, 6),
+            "coordinate_bits": (2, 16),
+            "activation_depth": (2, 1 << 24),
+            "weight_depth": (2, 1 << 24),
+            "parameter_depth": (2, 1 << 24),
+            "program_depth": (2, 1 << 24),
+        }
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise HwquantError(f"{name} must be {low}..{high}, not {getattr(self, name)}")
+        if self.offset not in OFFSET_MODES:
+            raise HwquantError(f"offset must be one of {', '.join(OFFSET_MODES)}, not {self.offset!r}")
+
+    # Shape ----------------------------------------------------------------------------------------------
+
+    @property
+    def lanes(self) -> int:
+        """Channels in one word of the activation memory: ``rows``, or as many multiples of it as columns."""
+        return self.rows * self.reads_per_word
+
+    @property
+    def reads_per_word(self) -> int:
+        """A read delivers ``rows`` lanes: one of this many parts of a word."""
+        return max(1, self.columns // self.rows)
+
+    @property
+    def groups(self) -> int:
+        """A write covers at most ``columns`` lanes: one of this many parts of a word."""
+        return -(-self.lanes // self.columns)
+
+    @property
+    def load_cycles(self) -> int:
+        """Cycles that loading a tile takes, and so the least cost of a tile (without an offset row)."""
+        return max(self.rows, ACCUMULATE_HAZARD)
+
+    def group_lanes(self, group: int) -> range:
+        """The lanes of a word that the write group covers; lane ``i`` of them comes from column ``i``."""
+        return range(group * self.columns, min((group + 1) * self.columns, self.lanes))
+
+    # Widths ---------------------------------------------------------------------------------------------
+
+    @property
+    def word_bits(self) -> int:
+        return self.lanes * self.activation_bits
+
+    @property
+    def operand_bits(self) -> int:
+        """Width of the weight operand of a PE's multiplier."""
+        return self.adjusted_bits if self.offset == "edge" else self.weight_bits
+
+    def sum_bits(self, rows: int) -> int:
+        """Width of the exact partial sum of the first ``rows`` products of a column."""
+        largest = rows << (self.operand_bits - 1 + self.activation_bits - 1)
+        return bits_for(-largest, largest)
+
+    @property
+    def input_sum_bits(self) -> int:
+        """Width of the exact sum of a column of activations."""
+        largest = self.rows << (self.activation_bits - 1)
+        return bits_for(-largest, largest)
+
+    @property
+    def column_bits(self) -> int:
+        """Width of what leaves the bottom of the array."""
+        if self.offset != "sum":
+            return self.sum_bits(self.rows)
+        largest = self.rows << (self.activation_bits - 1)
+        products = largest << (self.weight_bits - 1)
+        offsets = largest << (self.offset_bits - 1)
+        return bits_for(-products - offsets, products + offsets)
+
+    @property
+    def activation_address_bits(self) -> int:
+        return index_bits(self.activation_depth)
+
+    @property
+    def parameter_bits(self) -> int:
+        """Bias, shift, multiplier: one word for one output channel."""
+        return self.accumulator_bits + self.shift_bits + self.multiplier_bits
+
+    # Latencies, in cycles -------------------------------------------------------------------------------
+
+    @property
+    def array_latency(self) -> int:
+        """From a pixel's address to the first column's sum at the bottom of the array."""
+        return FEED_LATENCY + self.rows - 1 + PE_LATENCY + (1 if self.offset == "sum" else 0)
+
+    @property
+    def requantize_latency(self) -> int:
+        """From a finished sum to the clamped output."""
+        return 3 if not self.multiplier_bits else 6
+
+    @property
+    def write_latency(self) -> int:
+        """From a pixel's address to the cycle in which its output word is written.
+
+        The array, one cycle to add to the accumulator, requantization, one for the pooling maximum, and
+        ``columns - 1`` until the last column has caught up."""
+        return self.array_latency + 1 + self.requantize_latency + 1 + self.columns - 1
+
+    @property
+    def drain_latency(self) -> int:
+        """From the last pixel of a layer to the first that may read what it wrote."""
+        return self.write_latency + 1
+
+    # Storage --------------------------------------------------------------------------------------------
+
+    @property
+    def memory_bits(self) -> dict[str, int]:
+        """Bits of each memory."""
+        from hwquant.program.isa import program_bits
+
+        return {
+            "activation": self.activation_depth * self.word_bits,
+            "weight": self.weight_depth * self.columns * self.weight_bits,
+            "accumulator": self.accumulator_depth * self.columns * self.accumulator_bits,
+            "parameter": self.parameter_depth * self.parameter_bits,
+            "program": self.program_depth * program_bits(self),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @cached_property
+    def key(self) -> tuple[Any, ...]:
+        """Hashable identity, for caches of built simulators."""
+        return dataclasses.astuple(self)
+
+
+def parse_array(text: str) -> tuple[int, int]:
+    """``"8x8"`` to (rows, columns)."""
+    rows, separator, columns = text.lower().partition("x")
+    if not separator or not rows.isdigit() or not columns.isdigit():
+        raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8")
+    sides = int(rows), int(columns)
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
+        raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")
+    return sides

@@ -1,0 +1,118 @@
+"""The cycle model: when the hardware does what, from the program alone.
+
+Two jobs are under way at any time, one being loaded and one being streamed; each instruction takes a cycle
+unless it waits. The recurrences are those of the dispatcher and the sequencer
+(:mod:`hwquant.rtl_templates.dispatcher`, :mod:`hwquant.rtl_templates.sequencer`); the result is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hwquant.program.isa import Instruction, Opcode
+from hwquant.program.program import Program
+
+FETCH_CYCLES = 3
+"""From the beginning of an inference to the execution of its first word."""
+
+OUTPUT_CYCLES = 2
+"""From the execution of OUTPUT to its first word on the host's stream, less one."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Cycles of one inference.
+
+    Attributes
+    ----------
+    cycles : from the last input word to the moment the first output word may be fetched
+    layers : the same, divided at the start of each layer's first stream
+    frame_cycles : from one inference's beginning to the next one's, with a host that never waits
+    """
+
+    cycles: int
+    layers: tuple[int, ...]
+    frame_cycles: int
+
+
+@dataclass
+class _Machine:
+    """The state of sequencer and dispatcher; times are cycles after the last input word."""
+
+    program: Program
+    executed: int = 0
+    loaded: int = -1
+    started: int = -1
+    pixels: int = 0
+    parameters: int = -(1 << 30)
+    pending: int = -1
+    count: int = 0
+
+    def tile(self, values: dict[str, int]) -> None:
+        config = self.program.config
+        # The waiting slot is free from the cycle on in which the tile before is taken for loading.
+        self.executed = max(self.executed + 1, self.loaded)
+        load = max(self.executed + 1, self.started)
+        start = load + config.load_cycles + values["offsets"]
+        if self.started >= 0:
+            start = max(start, self.started + self.pixels)
+            if values["layer"]:
+                start = max(start, self.started + self.pixels + config.drain_latency - 1)
+        if values["parameters"]:
+            start = max(start, self.parameters + config.columns)
+            self.parameters = start
+        if values["source"] or values["layer"]:
+            self.pending = start
+        self.loaded, self.started, self.pixels = load, start, self.count
+
+
+def _jobs(instructions: tuple[Instruction, ...]) -> Iterator[Instruction]:
+    """The instructions, with repeated tiles written out."""
+    repeat = 0
+    for instruction in instructions:
+        if instruction.opcode is Opcode.REPEAT:
+            repeat = instruction.values["count"]
+        yield instruction
+        if instruction.opcode is Opcode.TILE and repeat:
+            plain = dict.fromkeys(instruction.values, 0)
+            for _ in range(repeat):
+                yield Instruction(Opcode.TILE, plain)
+            repeat = 0
+
+
+def timing(program: Program) -> Timing:
+    """Exact cycles of a program; equal to the simulated hardware's counter, always."""
+    machine = _Machine(program)
+    starts: list[int] = []
+    sets = words_in = words_out = 0
+    cycles = 0
+    for instruction in _jobs(program.instructions):
+        opcode, values = instruction.opcode, instruction.values
+        if opcode is Opcode.INPUT:
+            # Time begins with the end of the last input.
+            sets = sets + 1 if words_in else machine.executed + 1
+            words_in += values["count"]
+            machine.executed = 0
+        elif opcode is Opcode.TILE:
+            machine.tile(dict(values))
+            if values["layer"]:
+                starts.append(machine.started)
+        elif opcode in (Opcode.LEVEL, Opcode.PLANE, Opcode.WRITE, Opcode.CLAMP):
+            machine.executed = max(machine.executed + 1, machine.pending + 1)
+        elif opcode is Opcode.OUTPUT:
+            if not words_out:
+                finished = machine.started + machine.pixels + program.config.drain_latency - 1
+                machine.executed = cycles = max(machine.executed + 1, finished)
+                outputs = 0
+            outputs += values["count"] + OUTPUT_CYCLES + 1
+            words_out += values["count"]
+        elif opcode is Opcode.COUNT:
+            machine.count = values["count"]
+            machine.executed += 1
+        elif opcode is not Opcode.END:
+            machine.executed += 1
+    edges = [0, *starts[1:], cycles]
+    layers = tuple(end - begin for begin, end in zip(edges, edges[1:]))
+    frame = FETCH_CYCLES + sets - 1 + words_in + cycles + outputs + 1
+    return Timing(cycles, layers, frame)

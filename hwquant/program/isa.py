@@ -1,0 +1,161 @@
+"""The sequencer's instructions: one table that the compiler packs, the RTL unpacks and `inspect` prints.
+
+A word is the opcode in the low bits, then the fields in order, least significant first.
+
+========  =====================================================================================================
+END       the inference is over: start again at word 0
+INPUT     accept ``count`` words from the host into ``address``...
+OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to the host
+LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
+          its last index, and what its step adds to the address and to the coordinates
+PLANE     height and width of the tensor that is read, and the value outside of it
+WRITE     where the layer's outputs go, and the words of one plane of them
+CLAMP     least and greatest output; output zero point (used by multiplier requantization only)
+OFFSET    integer offset of the weights
+COUNT     pixels of a block
+REPEAT    the next TILE stands for ``count + 1`` tiles whose addresses are ``step`` apart
+TILE      load the next ``rows`` weight rows and stream a block of pixels through them
+========  =====================================================================================================
+
+LEVEL, PLANE, WRITE and CLAMP are double-buffered: they take effect with the next TILE that has ``source`` or ``layer`` set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from hwquant.errors import HwquantError
+from hwquant.program.config import ArrayConfig, index_bits
+
+
+class Opcode(IntEnum):
+    """The instructions; see the module's text."""
+
+    END = 0
+    INPUT = 1
+    OUTPUT = 2
+    LEVEL = 3
+    PLANE = 4
+    WRITE = 5
+    CLAMP = 6
+    OFFSET = 7
+    COUNT = 8
+    REPEAT = 9
+    TILE = 10
+
+
+OPCODE_BITS = 4
+REPEAT_BITS = 12
+LEVELS = 4
+
+
+class Field(NamedTuple):
+    """A field of an instruction: name, width in bits, signedness, and whether it counts modulo its width."""
+
+    name: str
+    width: int
+    signed: bool = False
+    wraps: bool = False
+
+
+FLAGS = ("first", "last", "parameters", "offsets", "source", "layer")
+"""Of a TILE: first and last of a block; the block has new output channels; an offset row comes before the
+weight rows; a new geometry takes effect; a new layer begins (waits until the one before it is written)."""
+
+
+def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
+    """The instruction formats of one configuration."""
+    address = Field("address", config.activation_address_bits)
+    count = Field("count", config.activation_address_bits + 1)
+    coordinate, activation = config.coordinate_bits, config.activation_bits
+    return {
+        Opcode.END: (),
+        Opcode.INPUT: (address, count),
+        Opcode.OUTPUT: (address, count),
+        Opcode.LEVEL: (
+            Field("level", 2),
+            Field("limit", coordinate),
+            Field("step", config.activation_address_bits, wraps=True),
+            Field("y", coordinate, True),
+            Field("x", coordinate, True),
+        ),
+        Opcode.PLANE: (Field("height", coordinate), Field("width", coordinate), Field("pad", activation, True)),
+        Opcode.WRITE: (address, Field("plane", config.activation_address_bits)),
+        Opcode.CLAMP: (
+            Field("low", activation, True),
+            Field("high", activation, True),
+            Field("zero", activation, True),
+        ),
+        Opcode.OFFSET: (Field("offset", config.offset_bits, True),),
+        Opcode.COUNT: (Field("count", index_bits(config.accumulator_depth + 1)),),
+        Opcode.REPEAT: (
+            Field("count", REPEAT_BITS),
+            Field("step", config.activation_address_bits, wraps=True),
+        ),
+        Opcode.TILE: (
+            Field("address", config.activation_address_bits, wraps=True),
+            Field("part", index_bits(config.reads_per_word)),
+            Field("y", coordinate, True),
+            Field("x", coordinate, True),
+            *(Field(flag, 1) for flag in FLAGS),
+        ),
+    }
+
+
+def program_bits(config: ArrayConfig) -> int:
+    """Width of a program word."""
+    return OPCODE_BITS + max(sum(field.width for field in format_) for format_ in fields(config).values())
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An opcode with its field values."""
+
+    opcode: Opcode
+    values: Mapping[str, int]
+
+    def __str__(self) -> str:
+        flags = [name for name in FLAGS if self.values.get(name) == 1 and self.opcode is Opcode.TILE]
+        shown = [f"{k}={v}" for k, v in self.values.items() if k not in FLAGS]
+        return " ".join([self.opcode.name, *shown, *flags])
+
+
+def encode(instruction: Instruction, formats: Mapping[Opcode, tuple[Field, ...]]) -> int:
+    """Packs an instruction into its word; a value outside its field is an error that names it."""
+    word, position = int(instruction.opcode), OPCODE_BITS
+    for field in formats[instruction.opcode]:
+        value = int(instruction.values[field.name])
+        if field.wraps:
+            value &= (1 << field.width) - 1
+        low, high = (-(1 << (field.width - 1)), 1 << (field.width - 1)) if field.signed else (0, 1 << field.width)
+        if not low <= value < high:
+            raise HwquantError(
+                f"{instruction.opcode.name}: {field.name} = {value} does not fit its {field.width} bits"
+            )
+        word |= (value & ((1 << field.width) - 1)) << position
+        position += field.width
+    return word
+
+
+def decode(word: int, formats: Mapping[Opcode, tuple[Field, ...]]) -> Instruction:
+    """Unpacks a word."""
+    code = word & ((1 << OPCODE_BITS) - 1)
+    if code not in Opcode._value2member_map_:
+        raise HwquantError(f"program word {word:#x} has the unknown opcode {code}")
+    opcode, position, values = Opcode(code), OPCODE_BITS, {}
+    for field in formats[opcode]:
+        value = (word >> position) & ((1 << field.width) - 1)
+        if field.signed and value >> (field.width - 1):
+            value -= 1 << field.width
+        values[field.name] = value
+        position += field.width
+    return Instruction(opcode, values)
+
+
+def disassemble(words: list[int], config: ArrayConfig) -> Iterator[Instruction]:
+    """All words of a program."""
+    formats = fields(config)
+    return (decode(word, formats) for word in words)

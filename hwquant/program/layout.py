@@ -1,0 +1,147 @@
+"""Where tensors live in the activation memory, and how a pixel's channels become a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwquant.graph import Shape
+from hwquant.qgraph import IntArray
+
+
+@dataclass(frozen=True)
+class Packing:
+    """A kernel row in one word: position ``x`` of the packed row holds the ``kernel`` pixels that output ``x`` reads.
+
+    Channel ``k * channels + c`` of the packed tensor at column ``x`` is channel ``c`` of the original at column
+    ``x * stride + k * dilation - left``, or the zero point outside of it.
+    """
+
+    shape: Shape
+    kernel: int
+    stride: int
+    dilation: int
+    left: int
+    width: int
+
+    @property
+    def packed_shape(self) -> Shape:
+        channels, height, _ = self.shape
+        return channels * self.kernel, height, self.width
+
+    def pack(self, q: IntArray, zero_point: int) -> IntArray:
+        """(N, C, H, W) to (N, kernel * C, H, width)."""
+        columns = np.arange(self.width) * self.stride - self.left
+        source = columns[None, :] + np.arange(self.kernel)[:, None] * self.dilation
+        inside = (source >= 0) & (source < self.shape[2])
+        taken = q[:, :, :, np.clip(source, 0, self.shape[2] - 1)]  # N C H kernel width
+        taken = np.where(inside, taken, zero_point)
+        return taken.transpose(0, 3, 1, 2, 4).reshape(len(q), *self.packed_shape)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A tensor in the activation memory: planes of pixels, a word for ``lanes`` channels of one pixel.
+
+    Word ``address + plane * height * width + y * width + x`` holds channels ``plane * lanes ...`` of pixel (y, x).
+    """
+
+    name: str
+    shape: Shape
+    lanes: int
+    zero_point: int
+    address: int = 0
+    packing: Packing | None = None
+
+    @property
+    def stored_shape(self) -> Shape:
+        return self.packing.packed_shape if self.packing else self.shape
+
+    @property
+    def plane(self) -> int:
+        """Words of one plane."""
+        return self.stored_shape[1] * self.stored_shape[2]
+
+    @property
+    def words(self) -> int:
+        return -(-self.stored_shape[0] // self.lanes) * self.plane
+
+    def to_words(self, q: IntArray) -> IntArray:
+        """(N, C, H, W) integers to (N, words, lanes); unused lanes hold the zero point."""
+        if self.packing:
+            q = self.packing.pack(q, self.zero_point)
+        channels = self.stored_shape[0]
+        planes = -(-channels // self.lanes)
+        padded = np.pad(
+            q, ((0, 0), (0, planes * self.lanes - channels), (0, 0), (0, 0)), constant_values=self.zero_point
+        )
+        lanes = padded.reshape(len(q), planes, self.lanes, -1)
+        return lanes.transpose(0, 1, 3, 2).reshape(len(q), self.words, self.lanes)
+
+    def from_words(self, words: IntArray) -> IntArray:
+        """(N, words, lanes) to (N, C, H, W); packed tensors cannot be unpacked."""
+        channels, height, width = self.stored_shape
+        planes = words.reshape(len(words), -1, self.plane, self.lanes).transpose(0, 1, 3, 2)
+        return planes.reshape(len(words), -1, height, width)[:, :channels]
+
+
+def words_to_integers(words: IntArray, bits: int) -> list[int]:
+    """(words, lanes) signed values to one unsigned integer a word, lane 0 in the low bits."""
+    mask = (1 << bits) - 1
+    result = []
+    for row in words.tolist():
+        value = 0
+        for lane in reversed(row):
+            value = value << bits | (lane & mask)
+        result.append(value)
+    return result
+
+
+def integers_to_words(values: Sequence[int], lanes: int, bits: int) -> IntArray:
+    """The inverse of :func:`words_to_integers`: (words, lanes) int64."""
+    mask, sign = (1 << bits) - 1, 1 << (bits - 1)
+    rows = [[(((value >> (bits * lane)) & mask) ^ sign) - sign for lane in range(lanes)] for value in values]
+    return np.array(rows, np.int64).reshape(len(values), lanes)
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A tensor is alive from step ``birth`` (its producer; -1 for inputs) to step ``death`` (its last reader)."""
+
+    name: str
+    words: int
+    birth: int
+    death: int
+
+
+def allocate(lifetimes: Sequence[Lifetime]) -> tuple[Mapping[str, int], int]:
+    """Addresses such that tensors that live at the same time do not overlap, and the words that this takes.
+
+    First fit in several orders; the best is kept.
+    """
+    orders = (
+        lambda item: (-item.words, item.birth),
+        lambda item: (item.birth, -item.words),
+        lambda item: (item.birth - item.death, -item.words),
+        lambda item: (-item.words * (item.death - item.birth + 1), item.birth),
+    )
+    best: tuple[int, dict[str, int]] = (1 << 62, {})
+    for order in orders:
+        placed: list[tuple[Lifetime, int]] = []
+        for item in sorted(lifetimes, key=order):
+            busy = sorted(
+                (address, address + other.words)
+                for other, address in placed
+                if other.birth <= item.death and item.birth <= other.death
+            )
+            address = 0
+            for begin, end in busy:
+                if address + item.words <= begin:
+                    break
+                address = max(address, end)
+            placed.append((item, address))
+        peak = max((address + item.words for item, address in placed), default=0)
+        best = min(best, (peak, {item.name: address for item, address in placed}), key=lambda entry: entry[0])
+    return best[1], best[0]

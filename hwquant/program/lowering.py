@@ -1,0 +1,236 @@
+"""From the integer network to what the array executes: dense terms, a window order, one output each.
+
+Every layer becomes a :class:`Step`: grouped weights become dense ones with zero blocks (whose tiles cost
+nothing), a pooling that cannot be fused and a concatenation become identity weights, a max pool behind a
+layer with windows that do not overlap becomes that layer's pixel order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Padding
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
+
+MAX_COPIES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class StepTerm:
+    """A dense convolution into the accumulators.
+
+    Attributes
+    ----------
+    weight : int64 [out, channels of the tensor, kernel height, kernel width], adjusted
+    offset : int64 [1] or [out], what the hardware adds to the stored weight
+    structure : bool [out, in], False where a grouped or identity weight has no connection: such tiles are
+        neither executed nor counted as skipped
+    pad : the value that padding inserts
+    """
+
+    tensor: str
+    weight: IntArray
+    offset: IntArray
+    structure: NDArray[np.bool_]
+    stride: tuple[int, int]
+    padding: Padding
+    dilation: tuple[int, int]
+    pad: int
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One pass of the array over all its tiles; it produces the tensor ``name``.
+
+    ``bias`` is still relative to ``x - z``; ``pixels`` is the output's (height, width); ``window...`` describe the
+    max pool on the way out; ``covers`` names the integer network's nodes that it executes.
+    """
+
+    name: str
+    covers: tuple[str, ...]
+    terms: tuple[StepTerm, ...]
+    bias: IntArray
+    shift: IntArray
+    multiplier: IntArray | None
+    zero_point: int
+    low: int
+    high: int
+    macs: int
+    pixels: tuple[int, int]
+    window: tuple[int, int] = (1, 1)
+    window_stride: tuple[int, int] = (1, 1)
+    window_dilation: tuple[int, int] = (1, 1)
+
+
+def lower(qgraph: QGraph) -> list[Step]:
+    """All steps in execution order."""
+    readers: dict[str, list[str]] = {}
+    for node in qgraph.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node.name)
+    for output in qgraph.outputs:
+        readers.setdefault(output.tensor, []).append("")
+    steps: list[Step] = []
+    for node in qgraph.nodes:
+        if isinstance(node, Layer):
+            steps.append(_layer(node, qgraph))
+        elif isinstance(node, Concat):
+            steps.append(_concat(node, qgraph))
+        elif _fusable(node) and steps and steps[-1].name == node.input and readers[node.input] == [node.name]:
+            steps[-1] = replace(
+                steps[-1],
+                name=node.name,
+                covers=(*steps[-1].covers, node.name),
+                pixels=qgraph.tensors[node.name].shape[1:],
+                window=node.kernel,
+                window_stride=node.stride,
+            )
+        else:
+            steps.append(_pool(node, qgraph))
+    return steps
+
+
+def _fusable(node: MaxPool) -> bool:
+    return (
+        not any(node.padding)
+        and all(size == 1 or d == 1 for size, d in zip(node.kernel, node.dilation))
+        and all(stride >= size for stride, size in zip(node.stride, node.kernel))
+    )
+
+
+def _layer(layer: Layer, qgraph: QGraph) -> Step:
+    terms: list[StepTerm] = []
+    for term in layer.terms:
+        terms.extend(_terms(layer, term, qgraph.tensors[term.input]))
+    tensor = qgraph.tensors[layer.name]
+    return Step(
+        name=layer.name,
+        covers=(layer.name,),
+        terms=tuple(terms),
+        bias=layer.bias,
+        shift=layer.shift,
+        multiplier=layer.multiplier,
+        zero_point=tensor.zero_point,
+        low=layer.low,
+        high=layer.high,
+        macs=layer.macs(*(qgraph.tensors[name].shape for name in layer.inputs)),
+        pixels=tensor.shape[1:],
+    )
+
+
+def _terms(layer: Layer, term: Term, tensor: Tensor) -> list[StepTerm]:
+    dense, structure = _dense(term)
+    # o - q is (~q) + (o + 1): the hardware only ever adds.
+    offset = term.offset + 1 if term.anchor == "max" else term.offset
+    copies = 1
+    if term.shift:
+        # A shifted term is stored as shifted weights; what exceeds a weight is repeated.
+        largest = int(np.abs(dense).max(initial=0))
+        shift = term.shift
+        while shift and largest << shift > 255:
+            shift -= 1
+            copies *= 2
+        if copies > MAX_COPIES:
+            raise HwquantError(
+                f"layer {layer.name!r}: the term that reads {term.input!r} is shifted left by {term.shift}, more "
+                f"than the array can do in {MAX_COPIES} passes; quantize with scales that are closer together"
+            )
+        dense = dense << shift
+        offset = np.array([max(0, int(dense.max(initial=0)) - 127)])
+    elif term.groups > 1 and not _fits(-offset, term.bits):
+        raise HwquantError(
+            f"layer {layer.name!r}: a grouped convolution needs a representable zero weight; "
+            "quantize it without the literal range"
+        )
+    lowered = StepTerm(
+        tensor=term.input,
+        weight=dense,
+        offset=offset,
+        structure=structure,
+        stride=term.stride,
+        padding=term.padding,
+        dilation=term.dilation,
+        pad=tensor.zero_point,
+    )
+    return [lowered] * copies
+
+
+def _fits(values: IntArray, bits: int) -> bool:
+    return bool(np.all((values >= -(1 << (bits - 1))) & (values < 1 << (bits - 1))))
+
+
+def _dense(term: Term) -> tuple[IntArray, NDArray[np.bool_]]:
+    """Grouped weights as dense ones, and which of them exist."""
+    weight, groups = term.weight, term.groups
+    out, per_group = weight.shape[:2]
+    dense = np.zeros((out, per_group * groups, *weight.shape[2:]), np.int64)
+    structure = np.zeros(dense.shape[:2], bool)
+    for group, rows in enumerate(np.split(np.arange(out), groups)):
+        columns = slice(group * per_group, (group + 1) * per_group)
+        dense[rows, columns] = weight[rows]
+        structure[rows, columns] = True
+    return dense, structure
+
+
+def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[StepTerm]:
+    """Terms that copy tensors one after the other into the output's channels."""
+    total = sum(tensor.shape[0] for tensor in tensors)
+    terms, start = [], 0
+    for tensor in tensors:
+        channels = tensor.shape[0]
+        eye = np.eye(total, channels, -start, dtype=np.int64)
+        values: dict[str, object] = {
+            "tensor": tensor.name,
+            "weight": eye.reshape(total, channels, 1, 1),
+            "offset": np.zeros(1, np.int64),
+            "structure": eye.astype(bool),
+            "stride": (1, 1),
+            "padding": (0, 0, 0, 0),
+            "dilation": (1, 1),
+            "pad": tensor.zero_point,
+        }
+        terms.append(StepTerm(**(values | geometry)))  # type: ignore[arg-type]
+        start += channels
+    return terms
+
+
+def _copy(node: MaxPool | Concat, terms: list[StepTerm], qgraph: QGraph) -> Step:
+    tensor = qgraph.tensors[node.name]
+    low, high = tensor.limits
+    return Step(
+        name=node.name,
+        covers=(node.name,),
+        terms=tuple(terms),
+        bias=np.zeros(tensor.shape[0], np.int64),
+        shift=np.zeros(1, np.int64),
+        multiplier=None,
+        zero_point=tensor.zero_point,
+        low=low,
+        high=high,
+        macs=0,
+        pixels=tensor.shape[1:],
+    )
+
+
+def _concat(node: Concat, qgraph: QGraph) -> Step:
+    return _copy(node, _identity([qgraph.tensors[name] for name in node.inputs]), qgraph)
+
+
+def _pool(node: MaxPool, qgraph: QGraph) -> Step:
+    """A max pool of its own: the identity, visited in the order of overlapping or padded windows.
+
+    Padding inserts the least value, which never wins.
+    """
+    tensor = qgraph.tensors[node.input]
+    terms = _identity([tensor], padding=node.padding, pad=tensor.limits[0])
+    return replace(
+        _copy(node, terms, qgraph),
+        window=node.kernel,
+        window_stride=node.stride,
+        window_dilation=node.dilation,
+    )

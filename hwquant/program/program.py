@@ -1,0 +1,114 @@
+"""The compiled network: memory images, and all that a host or a testbench must know about them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.program.config import ArrayConfig
+from hwquant.program.isa import Instruction, disassemble
+from hwquant.program.layout import Placement, words_to_integers
+from hwquant.qgraph import IntArray
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """What one pass of the array does.
+
+    ``tiles`` counts those that a dense network would execute, ``tiles_skipped`` the ones that are zero and cost
+    nothing; ``jobs`` is the number of tiles executed, over all pixel blocks; ``ideal_cycles`` is the sum of the
+    executed tiles' pixels, or load cycles where those are more.
+    """
+
+    name: str
+    covers: tuple[str, ...]
+    macs: int
+    tiles: int
+    tiles_skipped: int
+    jobs: int
+    ideal_cycles: int
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """All that the hardware needs, and all that is needed to predict it.
+
+    Attributes
+    ----------
+    config : the hardware that executes it
+    words : the instructions
+    weights : int16 [rows, columns], the weight memory's rows in order of use
+    bias, shift, multiplier : int64 [channels], the parameter memory's words in order of use
+    layers : in order of execution
+    inputs, outputs : tensors as the host sends and receives them, in order
+    tensors : every tensor that is written to the activation memory, by name
+    """
+
+    name: str
+    config: ArrayConfig
+    words: tuple[int, ...]
+    weights: NDArray[np.int16]
+    bias: IntArray
+    shift: IntArray
+    multiplier: IntArray
+    layers: tuple[LayerInfo, ...]
+    inputs: tuple[Placement, ...]
+    outputs: tuple[Placement, ...]
+    tensors: Mapping[str, Placement]
+
+    @cached_property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """The disassembled program."""
+        return tuple(disassemble(list(self.words), self.config))
+
+    @cached_property
+    def weight_image(self) -> list[int]:
+        """The weight memory: one unsigned integer a row, column 0 in the low bits."""
+        return words_to_integers(self.weights.astype(np.int64), self.config.weight_bits)
+
+    @cached_property
+    def parameter_image(self) -> list[int]:
+        """The parameter memory: bias in the low bits, then shift, then multiplier."""
+        config, image = self.config, []
+        for bias, shift, multiplier in zip(self.bias.tolist(), self.shift.tolist(), self.multiplier.tolist()):
+            word = bias & ((1 << config.accumulator_bits) - 1)
+            word |= shift << config.accumulator_bits
+            word |= (multiplier & ((1 << config.multiplier_bits) - 1)) << (
+                config.accumulator_bits + config.shift_bits
+            )
+            image.append(word)
+        return image
+
+    @cached_property
+    def checksum(self) -> int:
+        """32 bits over configuration and images: a driver compares them with the hardware's register."""
+        digest = hashlib.sha256(repr(self.config.key).encode())
+        for image in (self.words, self.weight_image, self.parameter_image):
+            digest.update(repr(tuple(image)).encode())
+        return int.from_bytes(digest.digest()[:4], "big")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference of the network, without padding of channels."""
+        return sum(layer.macs for layer in self.layers)
+
+    def frame(self, q: Mapping[str, IntArray]) -> IntArray:
+        """Quantized inputs (N, C, H, W) to the words of N input frames, (N, words, lanes)."""
+        missing = [item.name for item in self.inputs if item.name not in q]
+        if missing:
+            raise HwquantError(f"the network's input {missing[0]!r} is missing")
+        return np.concatenate([item.to_words(q[item.name]) for item in self.inputs], axis=1)
+
+    def results(self, words: IntArray) -> dict[str, IntArray]:
+        """Words of N output frames, (N, words, lanes), to tensors (N, C, H, W)."""
+        tensors, start = {}, 0
+        for item in self.outputs:
+            tensors[item.name] = item.from_words(words[:, start : start + item.words])
+            start += item.words
+        return tensors

@@ -1,0 +1,133 @@
+"""Chooses the hardware that a network needs, or checks it against hardware that is given."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwquant.errors import HwquantError
+from hwquant.program.config import OFFSET_MODES, ArrayConfig, bits_for, index_bits
+from hwquant.program.lowering import Step
+from hwquant.program.tiling import column_blocks
+from hwquant.qgraph import QGraph
+
+DEFAULT_ACCUMULATOR_DEPTH = 512
+SIZED = (
+    "activation_depth",
+    "weight_depth",
+    "parameter_depth",
+    "program_depth",
+    "accumulator_bits",
+    "coordinate_bits",
+)
+REMEDY = {
+    "activation_depth": "a larger activation memory, a smaller input, or fewer channels",
+    "weight_depth": "a larger weight memory, fewer or pruned weights, or a wider array",
+    "parameter_depth": "a larger parameter memory or fewer output channels",
+    "program_depth": "a larger program memory, deeper accumulators, or a larger array",
+    "accumulator_bits": "wider accumulators, or fewer activation or weight bits",
+    "coordinate_bits": "a smaller input, or hardware with wider coordinates",
+}
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What the user asks of the hardware; see :func:`hwquant.program.compiler.compile_network`."""
+
+    array: tuple[int, int]
+    offset: str
+    limits: Mapping[str, int]
+    config: ArrayConfig | None
+
+    def __post_init__(self) -> None:
+        if self.offset not in (*OFFSET_MODES, "auto"):
+            raise HwquantError(f"offset must be auto, {', '.join(OFFSET_MODES)}, not {self.offset!r}")
+        known = {*SIZED, "accumulator_depth"}
+        for name, value in self.limits.items():
+            if name not in known:
+                raise HwquantError(f"unknown limit {name!r}; known are {', '.join(sorted(known))}")
+            if value < 1:
+                raise HwquantError(f"the limit {name} must be positive, not {value}")
+        if self.config and (self.config.rows, self.config.columns) != self.array:
+            raise HwquantError(
+                f"the hardware is {self.config.rows}x{self.config.columns}, not {self.array[0]}x{self.array[1]}"
+            )
+
+    def shape(self, steps: Sequence[Step], qgraph: QGraph) -> ArrayConfig:
+        """Everything but the memory depths: they are measured on the result."""
+        if self.config:
+            return self.config
+        terms = [term for step in steps for term in step.terms]
+        offsets = np.concatenate([term.offset for term in terms])
+        per_channel = any(term.offset.size > 1 for term in terms)
+        rows, columns = self.array
+        weight_bits = max(_stored_bits(term.weight, term.offset) for term in terms)
+        probe = ArrayConfig(rows, columns)
+        # Idle columns need weight zero; where no code expresses it, they get an offset of their own.
+        for step in steps:
+            channels = qgraph.tensors[step.name].shape[0]
+            idle = any(len(block.channels) < columns for block in column_blocks(channels, probe, True))
+            for term in step.terms:
+                zero = bits_for(int(-term.offset.max()), int(-term.offset.min()))
+                per_channel |= idle and zero > weight_bits
+        if per_channel:
+            weight_bits = max(weight_bits, bits_for(int(offsets.min()), int(offsets.max())))
+        if weight_bits > 8:
+            raise HwquantError(
+                f"the weights and channel offsets of {qgraph.name!r} need {weight_bits} stored bits, the array has 8; "
+                "quantize with the default range"
+            )
+        offset = self.offset
+        if not offsets.any():
+            offset = "none"
+        elif offset == "auto":
+            offset = "edge"
+        elif offset == "none":
+            raise HwquantError(f"network {qgraph.name!r} has integer offsets: choose offset edge or sum, or quantize it symmetric")
+        least, greatest = -(1 << (weight_bits - 1)), (1 << (weight_bits - 1)) - 1
+        multipliers = [step.multiplier for step in steps if step.multiplier is not None]
+        largest = max((int(values.max()) for values in multipliers), default=0)
+        shift = max(int(step.shift.max()) for step in steps)
+        pixels = max(
+            step.pixels[0] * step.pixels[1] * step.window[0] * step.window[1] for step in steps
+        )
+        depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
+        return ArrayConfig(
+            rows=rows,
+            columns=columns,
+            activation_bits=max(tensor.bits for tensor in qgraph.tensors.values()),
+            weight_bits=weight_bits,
+            adjusted_bits=bits_for(least + min(0, int(offsets.min())), greatest + max(0, int(offsets.max()))),
+            offset=offset,
+            offset_bits=bits_for(int(offsets.min()), int(offsets.max())),
+            channel_offsets=per_channel and offset != "none",
+            accumulator_depth=min(pixels, depth),
+            multiplier_bits=bits_for(0, 2 * largest) if multipliers else 0,
+            shift_bits=index_bits(shift + 1),
+        )
+
+
+def size(shape: ArrayConfig, needed: Mapping[str, int], requirements: Requirements, widest: str) -> ArrayConfig:
+    """The final configuration: each memory as large as needed, or an error that says what is missing."""
+    for name in SIZED:
+        available = getattr(requirements.config, name) if requirements.config else requirements.limits.get(name)
+        if available is not None and needed[name] > available:
+            culprit = f" (layer {widest!r} in the worst case)" if name == "accumulator_bits" else ""
+            raise HwquantError(
+                f"the network does not fit: {name} {needed[name]} is needed{culprit}, {available} is available, "
+                f"{needed[name] - available} too few; it would fit with {REMEDY[name]}"
+            )
+    if requirements.config:
+        return requirements.config
+    minimum = {name: max(2, needed[name]) for name in SIZED}
+    minimum["accumulator_bits"] = max(8, needed["accumulator_bits"])
+    return dataclasses.replace(shape, **minimum)
+
+
+def _stored_bits(weight: np.ndarray, offset: np.ndarray) -> int:
+    stored = weight - offset.reshape(-1, 1, 1, 1)
+    # Zeros that a grouped weight's structure adds are stored like any other weight.
+    return bits_for(int(stored.min()), int(stored.max()))

@@ -1,0 +1,99 @@
+"""The activation memory, and the path from it to the rows of the array."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib.data import ArrayLayout
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.program.config import MEMORY_LATENCY, ArrayConfig
+from hwquant.rtl_templates.delay import delayed
+
+
+class ActivationMemory(Component):
+    """One read and one write port; words of ``lanes`` channels of one pixel.
+
+    Read data follows the address after :data:`~hwquant.program.config.MEMORY_LATENCY` advancing cycles.
+
+    Members
+    -------
+    read_address, advance : In; read_data : Out (both pipeline stages stand still while ``advance`` is low)
+    write_address, write_data : In; write_enable : In, one bit a write group
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__(
+            {
+                "read_address": In(config.activation_address_bits),
+                "advance": In(1),
+                "read_data": Out(config.word_bits),
+                "write_address": In(config.activation_address_bits),
+                "write_data": In(config.word_bits),
+                "write_enable": In(config.groups),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, bits = self.config, self.config.activation_bits
+        read = []
+        # One memory a write group: families differ in what byte enables their block RAM has.
+        for group in range(config.groups):
+            lanes = config.group_lanes(group)
+            memory = Memory(
+                shape=len(lanes) * bits, depth=config.activation_depth, init=[], attrs={"no_rw_check": 1}
+            )
+            m.submodules[f"lanes{lanes.start}"] = memory
+            write = memory.write_port()
+            port = memory.read_port()
+            m.d.comb += [
+                write.addr.eq(self.write_address),
+                write.data.eq(self.write_data[lanes.start * bits : lanes.stop * bits]),
+                write.en.eq(self.write_enable[group]),
+                port.addr.eq(self.read_address),
+                port.en.eq(self.advance),
+            ]
+            read.append(port.data)
+        data = Signal(config.word_bits, reset_less=True)
+        with m.If(self.advance):
+            m.d.sync += data.eq(Cat(*read))
+        m.d.comb += self.read_data.eq(data)
+        return m
+
+
+class ActivationFeed(Component):
+    """Selects the ``rows`` lanes of a read, and inserts padding.
+
+    Members
+    -------
+    part, outside, pad : In, of the pixel whose address is presented in this cycle
+    data : In, the word that was read, MEMORY_LATENCY cycles later
+    x : Out, ``rows`` activations, one cycle after ``data``
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        super().__init__(
+            {
+                "part": In(range(max(2, config.reads_per_word))),
+                "outside": In(1),
+                "pad": In(signed(config.activation_bits)),
+                "data": In(config.word_bits),
+                "x": Out(ArrayLayout(signed(config.activation_bits), config.rows)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        rows, bits = self.config.rows, self.config.activation_bits
+        part = delayed(m, self.part, MEMORY_LATENCY, name="part")
+        outside = delayed(m, self.outside, MEMORY_LATENCY, name="outside")
+        pad = delayed(m, self.pad, MEMORY_LATENCY, name="pad")
+        x = Signal(self.x.shape(), reset_less=True)
+        for r in range(rows):
+            lane = self.data.word_select(part * rows + r, bits) if self.config.reads_per_word > 1 else (
+                self.data[r * bits : (r + 1) * bits]
+            )
+            m.d.sync += x[r].eq(Mux(outside, pad.as_unsigned(), lane))
+        m.d.comb += self.x.eq(x)
+        return m

@@ -1,0 +1,127 @@
+"""The systolic array: processing elements, the skew of its edges, and the input-sum column."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib.data import ArrayLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.delay import Skew, delayed
+from hwquant.rtl_templates.pe import ProcessingElement
+
+
+class SystolicArray(Component):
+    """``rows`` x ``columns`` processing elements.
+
+    ``sums[c] = Sum_r weight[r, c] * x[r] (+ offset[c] * Sum_r x[r])``, one vector a cycle. Column 0's sum
+    leaves ``rows - 1 + PE_LATENCY`` cycles after its ``x`` (one more with the offset in the sum column),
+    column ``c``'s ``c`` cycles later.
+
+    Weights shift down the shadow registers, the bottom row first. Row ``r`` is told to shift only once its
+    word can have come that far (``load`` is a thermometer), and the swap to the new weights travels with the
+    activations; so loading may begin with the first pixel of the tile before.
+
+    With the offset in the sum column ("sum"), the array keeps raw weights. A column of adders on the left
+    sums the inputs; below the array one multiplier scales that sum by the layer's offset, or, with channel
+    offsets, a last row of processing elements does so by each channel's, loaded as one more weight row.
+
+    Members
+    -------
+    x : In, ``rows`` signed activations; swap : In, with the first ones of a tile
+    weight : In, ``columns`` signed weights; load : In, which rows shift
+    offset : In, signed, the layer's offset, sampled with ``swap`` (sum column without channel offsets only)
+    sums : Out, ``columns`` signed sums, skewed
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        self.offset_row = config.offset == "sum" and config.channel_offsets
+        self.chain = config.rows + (1 if self.offset_row else 0)
+        super().__init__(
+            {
+                "x": In(ArrayLayout(signed(config.activation_bits), config.rows)),
+                "swap": In(1),
+                "weight": In(ArrayLayout(signed(config.operand_bits), config.columns)),
+                "load": In(self.chain),
+                "offset": In(signed(config.offset_bits)),
+                "sums": Out(ArrayLayout(signed(config.column_bits), config.columns)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, rows, columns = self.config, self.config.rows, self.config.columns
+
+        m.submodules.skew_x = skew_x = Skew(signed(config.activation_bits), rows)
+        m.submodules.skew_weight = skew_weight = Skew(signed(config.operand_bits), columns)
+        for r in range(rows):
+            m.d.comb += getattr(skew_x, f"i{r}").eq(self.x[r])
+        for c in range(columns):
+            m.d.comb += getattr(skew_weight, f"i{c}").eq(self.weight[c])
+        swaps = [self.swap]
+        for r in range(1, self.chain + 1):
+            swaps.append(delayed(m, swaps[-1], 1, name=f"swap_row{r}", reset_less=False))
+
+        # What enters each row from the left: a lane of x, and the sum of all of them for the offset row.
+        left = [getattr(skew_x, f"o{r}") for r in range(rows)]
+        if config.offset == "sum":
+            left.append(self._input_sum(m, left))
+
+        loads = self.load
+        above = [getattr(skew_weight, f"o{c}") for c in range(columns)]
+        sums = [None] * columns
+        for c in range(columns):
+            if c:
+                loads = delayed(m, loads, 1, name=f"load_column{c}", reset_less=False)
+            for r in range(self.chain):
+                sum_bits = 1 if r == 0 else len(sums[c])
+                next_bits = config.sum_bits(r + 1) if r < rows else config.column_bits
+                pe = ProcessingElement(
+                    activation_bits=len(left[r]),
+                    operand_bits=config.operand_bits,
+                    sum_bits=sum_bits,
+                    next_bits=next_bits,
+                )
+                m.submodules[f"pe_{r}_{c}"] = pe
+                m.d.comb += [
+                    pe.x.eq(left[r]),
+                    pe.swap.eq(swaps[r]),
+                    pe.weight.eq(above[c]),
+                    pe.load.eq(loads[r]),
+                    pe.sum.eq(0 if r == 0 else sums[c]),
+                ]
+                left[r], swaps[r], above[c], sums[c] = pe.x_next, pe.swap_next, pe.weight_next, pe.sum_next
+        if config.offset == "sum" and not self.offset_row:
+            sums = self._add_offset(m, left[rows], swaps[rows], sums)
+        m.d.comb += [self.sums[c].eq(sums[c]) for c in range(columns)]
+        return m
+
+    def _input_sum(self, m: Module, left):
+        """The column of adders: a register a row, so that the total enters below the last row on time."""
+        total = None
+        for r, x in enumerate(left):
+            register = Signal(signed(self.config.input_sum_bits), name=f"input_sum{r}", reset_less=True)
+            m.d.sync += register.eq(x if total is None else total + x)
+            total = register
+        return total
+
+    def _add_offset(self, m: Module, total, swap, sums):
+        """``offset * total`` by one multiplier, carried along the columns and added to each."""
+        # The offset is handed down in two steps, with the swap mark entering the array and leaving it, so
+        # that the next tile may bring another one while this tile is still inside.
+        entered = Signal(self.offset.shape(), reset_less=True)
+        offset = Signal(self.offset.shape(), reset_less=True)
+        with m.If(self.swap):
+            m.d.sync += entered.eq(self.offset)
+        with m.If(swap):
+            m.d.sync += offset.eq(entered)
+        operand = delayed(m, total, 1, name="offset_operand")
+        product = Signal(signed(len(operand) + len(offset)), reset_less=True)
+        m.d.sync += product.eq(operand * offset)
+        corrected = []
+        for c, value in enumerate(sums):
+            if c:
+                product = delayed(m, product, 1, name=f"product_column{c}")
+            result = Signal(signed(self.config.column_bits), name=f"corrected{c}", reset_less=True)
+            m.d.sync += result.eq(value + product)
+            corrected.append(result)
+        return corrected

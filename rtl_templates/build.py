@@ -1,0 +1,15 @@
+"""A program as hardware."""
+
+from hwquant.program.program import Program
+from hwquant.rtl_templates.core import Accelerator
+
+
+def accelerator(program: Program) -> Accelerator:
+    """The accelerator with the program's images in its memories."""
+    return Accelerator(
+        program.config,
+        program=list(program.words),
+        weights=program.weight_image,
+        parameters=program.parameter_image,
+        checksum=program.checksum,
+    )

@@ -1,0 +1,86 @@
+"""Lets loading run one tile ahead of streaming."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.jobs import job_layout
+
+
+class Dispatcher(Component):
+    """Two job slots: one waits to be loaded, one is loaded and waits to be streamed.
+
+    With ``u`` the cycle in which a tile's load is taken and ``t`` the cycle in which its stream is started::
+
+        u[k] >= t[k-1]                     the shadow weights are free
+        t[k] >= u[k] + load_cycles         (one more with an offset row)
+        t[k] >= t[k-1] + pixels[k-1]
+        t[k] >= last address before + drain_latency - 1      where a layer begins
+        t[k] >= t[last with parameters] + columns            where parameters are loaded
+
+    Members
+    -------
+    jobs : In, stream of jobs
+    load, load_job : Out, begin to load; loader_ready : In
+    start, start_job : Out, begin to stream; streamer_ready : In
+    streaming : In, an address leaves in this cycle
+    idle : Out, no job is held and nothing is on its way to the activation memory
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        job = job_layout(config)
+        super().__init__(
+            {
+                "jobs": In(stream.Signature(job)),
+                "load": Out(1),
+                "load_job": Out(job),
+                "loader_ready": In(1),
+                "start": Out(1),
+                "start_job": Out(job),
+                "streamer_ready": In(1),
+                "streaming": In(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        job = job_layout(self.config)
+        waiting, loaded = Signal(job, reset_less=True), Signal(job, reset_less=True)
+        waiting_valid, loaded_valid = Signal(), Signal()
+        drain = Signal(range(self.config.drain_latency))
+        spacing = Signal(range(self.config.columns))
+        drained = drain == 0
+
+        m.d.comb += [
+            self.load_job.eq(waiting),
+            self.start_job.eq(loaded),
+            self.start.eq(
+                loaded_valid
+                & self.loader_ready
+                & self.streamer_ready
+                & (~loaded.layer | drained & ~self.streaming)
+                & (~loaded.parameters | (spacing == 0))
+            ),
+            self.load.eq(waiting_valid & (~loaded_valid | self.start)),
+            self.jobs.ready.eq(~waiting_valid | self.load),
+            self.idle.eq(~waiting_valid & ~loaded_valid & drained & ~self.streaming),
+        ]
+        with m.If(self.start):
+            m.d.sync += loaded_valid.eq(0)
+        with m.If(self.load):
+            m.d.sync += [waiting_valid.eq(0), loaded_valid.eq(1), loaded.eq(waiting)]
+        with m.If(self.jobs.valid & self.jobs.ready):
+            m.d.sync += [waiting_valid.eq(1), waiting.eq(self.jobs.payload)]
+
+        with m.If(self.streaming):
+            m.d.sync += drain.eq(self.config.drain_latency - 2)
+        with m.Elif(~drained):
+            m.d.sync += drain.eq(drain - 1)
+        with m.If(self.start & loaded.parameters):
+            m.d.sync += spacing.eq(self.config.columns - 1)
+        with m.Elif(spacing != 0):
+            m.d.sync += spacing.eq(spacing - 1)
+        return m

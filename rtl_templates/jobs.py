@@ -1,0 +1,53 @@
+"""What the sequencer hands to the engines."""
+
+from amaranth.hdl import signed
+from amaranth.lib.data import ArrayLayout, StructLayout
+
+from hwquant.program.config import ArrayConfig
+from hwquant.program.isa import FLAGS, LEVELS, Opcode, fields
+
+
+def instruction_layout(config: ArrayConfig, opcode: Opcode) -> StructLayout:
+    """The fields of an instruction as a structure, in the order in which they are packed."""
+    return StructLayout(
+        {f.name: signed(f.width) if f.signed else f.width for f in fields(config)[opcode]}
+    )
+
+
+def job_layout(config: ArrayConfig) -> StructLayout:
+    """A tile to load and stream: TILE's fields, with the block's pixel count and the weights' offset."""
+    tile = instruction_layout(config, Opcode.TILE)
+    return StructLayout(
+        {name: field.shape for name, field in tile}
+        | {
+            "count": instruction_layout(config, Opcode.COUNT)["count"].shape,
+            "offset": signed(config.offset_bits),
+        }
+    )
+
+
+def geometry_layout(config: ArrayConfig) -> StructLayout:
+    """How pixels are visited: the loop levels, and the bounds of the tensor that is read."""
+    level = instruction_layout(config, Opcode.LEVEL)
+    return StructLayout(
+        {
+            "levels": ArrayLayout(
+                StructLayout({name: field.shape for name, field in level if name != "level"}), LEVELS
+            ),
+            "plane": instruction_layout(config, Opcode.PLANE),
+        }
+    )
+
+
+def pixel_layout() -> StructLayout:
+    """The marks that accompany a pixel through the pipeline.
+
+    ``valid``; ``start``: the first of a tile; ``first``, ``last``: its tile is the block's first or last;
+    ``parameters``: its block has new output channels; ``pool_first``, ``pool_last``: of its pooling window.
+    """
+    return StructLayout(
+        {name: 1 for name in ("valid", "start", "first", "last", "parameters", "pool_first", "pool_last")}
+    )
+
+
+TILE_FLAGS = FLAGS

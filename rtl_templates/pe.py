@@ -1,0 +1,65 @@
+"""One processing element of the systolic array."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib.wiring import Component, In, Out
+
+
+class ProcessingElement(Component):
+    """Weight-stationary multiply-accumulate cell.
+
+    ::
+
+        active   <= shadow                    when swap
+        shadow   <= weight                    when load
+        sum_next  = sum + active * x
+
+    Activations (with the swap mark) travel right, weights and sums travel down, each through a register, so
+    that no path is longer than one multiplication or one addition. ``sum_next`` follows ``x`` after
+    :data:`~hwquant.program.config.PE_LATENCY` cycles, and follows ``sum`` after one. One product a cycle.
+
+    Members
+    -------
+    x, swap : In, the activation and, with the first one of a tile, the mark that activates the shadow weight
+    x_next, swap_next : Out, the same for the neighbour on the right
+    weight, load : In, the weight that comes down the column, and whether to take it
+    weight_next : Out, the shadow weight, for the neighbour below
+    sum : In, signed(sum_bits), the partial sum from above
+    sum_next : Out, signed(next_bits), the partial sum for below
+    """
+
+    def __init__(self, *, activation_bits: int, operand_bits: int, sum_bits: int, next_bits: int):
+        super().__init__(
+            {
+                "x": In(signed(activation_bits)),
+                "swap": In(1),
+                "x_next": Out(signed(activation_bits)),
+                "swap_next": Out(1),
+                "weight": In(signed(operand_bits)),
+                "load": In(1),
+                "weight_next": Out(signed(operand_bits)),
+                "sum": In(signed(sum_bits)),
+                "sum_next": Out(signed(next_bits)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        x = Signal(self.x.shape(), reset_less=True)
+        swap = Signal()
+        shadow = Signal(self.weight.shape(), reset_less=True)
+        active = Signal(self.weight.shape(), reset_less=True)
+        product = Signal(signed(len(self.x) + len(self.weight)), reset_less=True)
+        total = Signal(self.sum_next.shape(), reset_less=True)
+
+        m.d.sync += [x.eq(self.x), swap.eq(self.swap), product.eq(x * active), total.eq(self.sum + product)]
+        with m.If(self.load):
+            m.d.sync += shadow.eq(self.weight)
+        with m.If(self.swap):
+            m.d.sync += active.eq(shadow)
+        m.d.comb += [
+            self.x_next.eq(x),
+            self.swap_next.eq(swap),
+            self.weight_next.eq(shadow),
+            self.sum_next.eq(total),
+        ]
+        return m

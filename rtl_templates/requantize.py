@@ -1,0 +1,75 @@
+"""From a finished sum to an output activation."""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.delay import delayed
+
+FINE = 3
+"""Bits of the shift that the second shifter handles; the first shifts by multiples of 8."""
+
+
+def saturate(value, bits: int):
+    """The nearest ``bits``-bit signed integer."""
+    top = value[bits - 1 :]
+    least, greatest = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    fits = (top == 0) | top.all()
+    return Mux(fits, value[:bits].as_signed(), Mux(value[-1], least, greatest))
+
+
+class Requantizer(Component):
+    """``value = clamp(total >> shift, low, high)``, or ``clamp((total * multiplier + half >> shift) + zero, ..)``.
+
+    Shift-only: the compiler has folded the rounding term and the zero point into the bias, so that a plain
+    arithmetic shift is exact. With a multiplier, ``shift`` is one less than the shift that is meant: the
+    result is rounded by ``(v + 1) >> 1``, which is the same as adding half beforehand.
+    Latency ``config.requantize_latency``, one value a cycle.
+
+    Members
+    -------
+    total, shift (, multiplier) : In, of the same cycle
+    low, high, zero : In, constant during a layer
+    value : Out
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        activation = signed(config.activation_bits)
+        ports = {
+            "total": In(signed(config.accumulator_bits)),
+            "shift": In(config.shift_bits),
+            "low": In(activation),
+            "high": In(activation),
+            "zero": In(activation),
+            "value": Out(activation),
+        }
+        if config.multiplier_bits:
+            ports["multiplier"] = In(signed(config.multiplier_bits))
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = self.config.activation_bits
+        total, shift = self.total, self.shift
+        if self.config.multiplier_bits:
+            product = Signal(signed(len(total) + len(self.multiplier)), reset_less=True)
+            m.d.sync += product.eq(total * self.multiplier)
+            total = delayed(m, product, 1, name="product")
+            shift = delayed(m, shift, 2, name="shift")
+
+        coarse = Signal(signed(len(total)), reset_less=True)
+        m.d.sync += coarse.eq(total >> (shift[FINE:] << FINE))
+        fine = delayed(m, shift[:FINE], 1, name="fine")
+        # With a multiplier, one more bit for rounding and one for the zero point.
+        wide = bits + (2 if self.config.multiplier_bits else 0)
+        narrow = Signal(signed(wide), reset_less=True)
+        m.d.sync += narrow.eq(saturate(coarse >> fine, wide))
+        if self.config.multiplier_bits:
+            rounded = Signal(signed(wide), reset_less=True)
+            m.d.sync += rounded.eq(((narrow + 1) >> 1) + self.zero)
+            narrow = rounded
+        value = Signal(signed(bits), reset_less=True)
+        m.d.sync += value.eq(Mux(narrow < self.low, self.low, Mux(narrow > self.high, self.high, narrow)))
+        m.d.comb += self.value.eq(value)
+        return m
