@@ -1,0 +1,59 @@
+"""Elementwise arithmetic where at most one operand, or the operands of a sum, are activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hwquant.frontends import operators
+from hwquant.frontends.builder import Builder
+from hwquant.frontends.values import Array, Value
+
+
+def binary(build: Builder, name: str, kind: str, left: Value | Array, right: Value | Array) -> Value | Array:
+    """``left kind right`` for ``kind`` "add", "sub", "mul" or "div".
+
+    A constant operand (float64) becomes an affine map; two constants are computed.
+    """
+    if isinstance(left, Value) and isinstance(right, Value):
+        if kind == "add":
+            return operators.add(build, name, [left, right])
+        if kind == "sub":
+            negative = operators.affine(build, f"{name}_negative", right, -1.0, 0.0)
+            return operators.add(build, name, [left, negative])
+        verb = {"mul": "multiplies", "div": "divides"}[kind]
+        raise build.refuse(
+            f"it {verb} two activations, which the hardware cannot; only constants can be factors"
+        )
+    if isinstance(left, Value) and not isinstance(right, Value):
+        return _with_constant(build, name, kind, left, right)
+    if isinstance(right, Value) and not isinstance(left, Value):
+        if kind == "div":
+            raise build.refuse("it divides a constant by an activation, which the hardware cannot")
+        if kind == "sub":
+            return operators.affine(build, name, right, -1.0, left)
+        return _with_constant(build, name, kind, right, left)
+    function = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}[kind]
+    return np.asarray(function(np.asarray(left), np.asarray(right)))
+
+
+def bounds(build: Builder, name: str, kind: str, values: Sequence[Value | Array]) -> Value:
+    """Elementwise "max" or "min" of one activation and numbers: a clip."""
+    activations = [value for value in values if isinstance(value, Value)]
+    numbers = [value for value in values if not isinstance(value, Value)]
+    if len(activations) != 1 or any(np.size(number) != 1 for number in numbers):
+        raise build.refuse(f"elementwise {kind} is only supported of one activation and single numbers")
+    limits = [float(np.asarray(number).item()) for number in numbers]
+    low, high = (max(limits), np.inf) if kind == "max" else (-np.inf, min(limits))
+    return operators.clip(build, name, activations[0], low, high)
+
+
+def _with_constant(build: Builder, name: str, kind: str, value: Value, constant: Array) -> Value:
+    if kind == "div":
+        if not constant.all():
+            raise build.refuse("it divides by zero")
+        return operators.affine(build, name, value, 1.0 / constant, 0.0)
+    if kind == "mul":
+        return operators.affine(build, name, value, constant, 0.0)
+    return operators.affine(build, name, value, 1.0, -constant if kind == "sub" else constant)

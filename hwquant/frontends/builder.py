@@ -1,0 +1,220 @@
+"""Build a Graph from values: names, batch, the layout of the inputs, the outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hwquant.errors import HwquantError
+from hwquant.frontends.fold import Affine, fold
+from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
+from hwquant.graph import Graph, Input, Node, Output, Shape
+
+ANY_BATCH = 2
+"""The batch size that stands for any: not 1, so that a lost batch dimension is noticed."""
+
+
+class Builder:
+    """Collects the nodes of a network.
+
+    Operators are functions on values, in `hwquant.frontends.operators`.
+
+    Attributes
+    ----------
+    batch : batch size that every value carries as its first dimension
+    where : the model's node at hand, for messages
+    shapes : (C, H, W) of every tensor that exists so far
+    """
+
+    def __init__(self, name: str, batch: int) -> None:
+        self.name = name
+        self.batch = batch
+        self.where = ""
+        self.shapes: dict[str, Shape] = {}
+        self._inputs: dict[str, tuple[int, ...]] = {}
+        self._placed: dict[str, Input] = {}
+        self._nodes: list[Node] = []
+        self._outputs: list[tuple[str, Value]] = []
+        self._names: set[str] = set()
+
+    def refuse(self, why: str) -> HwquantError:
+        """The error for the node at hand."""
+        return HwquantError(f"{self.where}: {why}" if self.where else why)
+
+    def unique(self, name: str) -> str:
+        """A name that no tensor has yet."""
+        candidate, count = name, 1
+        while candidate in self._names:
+            count += 1
+            candidate = f"{name}_{count}"
+        self._names.add(candidate)
+        return candidate
+
+    def weights(self, array: ArrayLike, label: str) -> Float:
+        """A constant of the model as float64; ``label`` is its name there.
+
+        Raises
+        ------
+        HwquantError
+            if it holds NaN or infinity, or no real numbers
+        """
+        array = np.asarray(array)
+        try:
+            real = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise self.refuse(f"tensor {label!r} holds {array.dtype}, not real numbers") from None
+        if not np.isfinite(real).all():
+            kind = "NaN" if np.isnan(real).any() else "infinity"
+            raise self.refuse(f"tensor {label!r} contains {kind}; train or export the model again")
+        return real
+
+    def input(self, name: str, shape: Sequence[int], integer: bool = False) -> Value:
+        """A network input of ``shape``, without the batch dimension."""
+        size = math.prod(shape)
+        if size < 1:
+            raise self.refuse(f"input {name!r} has the empty shape {tuple(shape)}")
+        self._names.add(name)
+        self._inputs[name] = tuple(shape)
+        preprocess = np.ones(size), np.zeros(size)
+        return Value(name, (self.batch, *shape), preprocess=preprocess, integer=integer)
+
+    def output(self, name: str, value: Value) -> None:
+        """Make a value a network output."""
+        self.where = f"output {name!r}"
+        final = self.place(replace(value, host=()))
+        self.sample(final)
+        self._outputs.append((name, replace(final, host=value.host)))
+
+    def emit(self, node: Node) -> str:
+        """Append a node; the name of its tensor."""
+        shape = node.output_shape(*(self.shapes[name] for name in node.inputs))
+        if min(shape) < 1:
+            inputs = ", ".join(str(self.shapes[name]) for name in node.inputs)
+            raise self.refuse(f"its output would be empty, {shape} from {inputs}")
+        self.shapes[node.name] = shape
+        self._nodes.append(node)
+        return node.name
+
+    def value(self, tensor: str, sample_shape: Sequence[int], sample: Index | None = None) -> Value:
+        """A value of a tensor from the view of one sample; None for the order as it is."""
+        shape = (self.batch, *sample_shape)
+        if sample is None:
+            return Value(tensor, shape)
+        size = math.prod(self.shapes[tensor])
+        batch = np.arange(self.batch, dtype=np.int64).reshape(-1, *[1] * len(sample_shape)) * size
+        return Value(tensor, shape, simplified(batch + sample.reshape(1, *sample_shape)))
+
+    def sample(self, value: Value) -> Index:
+        """The index of one sample (without the batch dimension).
+
+        Raises
+        ------
+        HwquantError
+            if the batch is not the first dimension any more, or the value has a softmax or argmax behind it
+        """
+        if value.host:
+            raise self.refuse(
+                f"it reads the result of {value.host[-1]}, which is only supported at the network's end"
+            )
+        if not value.shape or value.shape[0] != self.batch:
+            raise self.refuse(
+                f"a tensor of shape {value.shape} has lost its batch dimension; keep it the first one"
+            )
+        size = math.prod(value.shape[1:])
+        if value.index is None:
+            return np.arange(size, dtype=np.int64).reshape(value.shape[1:])
+        flat = value.index.reshape(self.batch, size)
+        if not np.array_equal(flat, flat[0] + size * np.arange(self.batch)[:, None]):
+            raise self.refuse(
+                "a reshape or transpose mixes the samples of a batch; keep the batch dimension first"
+            )
+        return value.index[0]
+
+    def place(self, value: Value, shape: Shape | None = None) -> Value:
+        """The value in terms of a tensor that exists.
+
+        The first reader of a network input decides its layout: ``shape`` (C, H, W), else the value's own.
+        """
+        if value.preprocess is None:
+            return value
+        if value.integer:
+            raise self.refuse(f"input {value.tensor!r} is an integer here; cast it to float first")
+        sample = self.sample(value)
+        if value.tensor not in self._placed:
+            user = self._inputs[value.tensor]
+            tensor_shape = shape or layout(value.shape[1:])
+            scale, shift = (compressed(part.reshape(user)) for part in value.preprocess)
+            order = simplified(sample.ravel())
+            self._placed[value.tensor] = Input(value.tensor, user, tensor_shape, scale, shift, order)
+            self.shapes[value.tensor] = tensor_shape
+        tensor, inverse = self._placed_tensor(value.tensor, *value.preprocess)
+        return self.value(tensor, value.shape[1:], sample if inverse is None else inverse[sample])
+
+    def _placed_tensor(self, name: str, scale: Float, shift: Float) -> tuple[str, Index | None]:
+        """The tensor of a placed input after preprocessing, and where each of the user's elements went in it.
+
+        An affine map is left to compute where the input's first reader had another preprocessing.
+        """
+        item = self._placed[name]
+        user, shape, order = self._inputs[name], item.tensor_shape, item.order
+        inverse = None if order is None else np.argsort(order)
+        first_scale, first_shift = (np.broadcast_to(part, user).ravel() for part in (item.scale, item.shift))
+        if np.array_equal(scale, first_scale) and np.array_equal(shift, first_shift):
+            return name, inverse
+        if not first_scale.all():
+            raise self.refuse(
+                f"input {name!r} is multiplied by zero for its first reader, but not for this one"
+            )
+        factor = scale / first_scale
+        offset = shift - first_shift * factor
+        if order is not None:
+            factor, offset = factor[order], offset[order]
+        node = Affine(self.unique(f"{name}_scaled"), (name,), factor.reshape(shape), offset.reshape(shape))
+        return self.emit(node), inverse
+
+    def image(self, value: Value, whole: bool = True) -> Value:
+        """The value, placed, if it is its tensor in channel-major order.
+
+        With ``whole`` its height and width must be the tensor's own, else only the channels count.
+        """
+        shape = layout(value.shape[1:])
+        placed = self.place(value, shape)
+        if not self.is_image(placed, whole):
+            have = "transposed" if placed.index is not None else "reshaped"
+            raise self.refuse(
+                f"it reads tensor {placed.tensor!r} of shape {self.shapes[placed.tensor]} {have} to "
+                f"{placed.shape[1:]}; only a network input can be reordered before a window, so move the "
+                "transpose or reshape to the input, or before a fully connected layer"
+            )
+        return placed
+
+    def is_image(self, value: Value, whole: bool = True) -> bool:
+        """True if a placed value is its tensor in channel-major order."""
+        have, want = self.shapes[value.tensor], layout(value.shape[1:])
+        self.sample(value)
+        return value.index is None and (have == want if whole else have[0] == want[0])
+
+    def graph(self) -> Graph:
+        """The finished network.
+
+        Raises
+        ------
+        HwquantError
+            if there is nothing in it
+        """
+        self.where = f"network {self.name!r}"
+        if not self._outputs:
+            raise self.refuse("it has no outputs")
+        outputs = {str(number): value.tensor for number, (_, value) in enumerate(self._outputs)}
+        nodes, tensors = fold(self._nodes, outputs, self.shapes)
+        used = {name for node in nodes for name in node.inputs} | set(tensors.values())
+        delivered = []
+        for number, (name, value) in enumerate(self._outputs):
+            index = None if value.index is None else value.index[0].ravel()
+            delivered.append(Output(name, tensors[str(number)], value.shape[1:], index, value.host))
+        inputs = tuple(self._placed[name] for name in self._inputs if name in used)
+        return Graph(self.name, inputs, tuple(nodes), tuple(delivered))

@@ -1,0 +1,229 @@
+"""Fold what has no node of its own: affine maps (BatchNorm, constant Mul and Add) and zero padding.
+
+An :class:`Affine` goes backward into the convolution that alone produces its input, else forward into the
+convolutions that read it, else it stays as a depthwise 1x1 convolution. A :class:`Pad` goes into the windows
+that read it where that is exact, else it stays as a depthwise 1x1 convolution with padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.graph import AveragePool, Clip, Concat, Conv, MaxPool, Node, Padding, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Node):
+    """``x * scale + shift`` with float64 [C, H, W] each."""
+
+    scale: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+    def per_channel(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Scale and shift as [C], or None if they differ within a channel."""
+        scale, shift = (array.reshape(len(array), -1) for array in (self.scale, self.shift))
+        if (scale != scale[:, :1]).any() or (shift != shift[:, :1]).any():
+            return None
+        return scale[:, 0], shift[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(Node):
+    """Zeros around every channel; ``padding`` is (top, left, bottom, right)."""
+
+    padding: Padding
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        channels, height, width = shapes[0]
+        top, left, bottom, right = self.padding
+        return channels, height + top + bottom, width + left + right
+
+
+class _Network:
+    """Nodes in topological order, with the edits that folding needs."""
+
+    def __init__(self, nodes: Iterable[Node], outputs: Mapping[str, str]) -> None:
+        self.nodes = {node.name: node for node in nodes}
+        self.outputs = dict(outputs)
+
+    def consumers(self, tensor: str) -> list[Node]:
+        return [node for node in self.nodes.values() if tensor in node.inputs]
+
+    def private(self, tensor: str) -> bool:
+        """True if one node reads the tensor and it is no output."""
+        return tensor not in self.outputs.values() and len(self.consumers(tensor)) == 1
+
+    def remove(self, node: Node) -> None:
+        """Drop a node; its readers read its input instead."""
+        (source,) = node.inputs
+        del self.nodes[node.name]
+        for reader in self.consumers(node.name):
+            inputs = tuple(source if name == node.name else name for name in reader.inputs)
+            self.nodes[reader.name] = replace(reader, inputs=inputs)
+        self.outputs = {
+            name: source if tensor == node.name else tensor for name, tensor in self.outputs.items()
+        }
+
+
+def fold(
+    nodes: Iterable[Node], outputs: Mapping[str, str], shapes: Mapping[str, Shape]
+) -> tuple[list[Node], dict[str, str]]:
+    """Rid the nodes of :class:`Affine` and :class:`Pad`, and of what no output needs.
+
+    Parameters
+    ----------
+    nodes : in topological order
+    outputs : output name to tensor
+    shapes : of every tensor
+
+    Returns
+    -------
+    tuple
+        the nodes, in topological order, and the outputs, whose tensors may have changed
+    """
+    network = _Network(reachable(nodes, outputs.values()), outputs)
+    for name in list(network.nodes):
+        node = network.nodes.get(name)
+        if isinstance(node, Pad) and _pad_forward(network, node):
+            network.remove(node)
+    for name in list(network.nodes):
+        node = network.nodes.get(name)
+        if isinstance(node, Affine) and (
+            _affine_backward(network, node) or _affine_forward(network, node, shapes)
+        ):
+            network.remove(node)
+    return [_lowered(node, shapes) for node in network.nodes.values()], network.outputs
+
+
+def reachable(nodes: Iterable[Node], tensors: Collection[str]) -> list[Node]:
+    """The nodes that the given tensors depend on, in order."""
+    needed, kept = set(tensors), []
+    for node in reversed(list(nodes)):
+        if node.name in needed:
+            kept.append(node)
+            needed.update(node.inputs)
+    return kept[::-1]
+
+
+def _affine_backward(network: _Network, node: Affine) -> bool:
+    """``affine(conv(x))`` is a convolution; so is the affine map of an affine map."""
+    (source,) = node.inputs
+    producer = network.nodes.get(source)
+    if not network.private(source):
+        return False
+    if isinstance(producer, Affine):
+        network.nodes[source] = replace(
+            producer, scale=producer.scale * node.scale, shift=producer.shift * node.scale + node.shift
+        )
+        return True
+    channels = node.per_channel()
+    if not isinstance(producer, Conv) or channels is None:
+        return False
+    scale, shift = channels
+    weight, bias = producer.weight * scale[:, None, None, None], producer.bias * scale + shift
+    network.nodes[source] = replace(producer, weight=weight, bias=bias)
+    return True
+
+
+def _affine_forward(network: _Network, node: Affine, shapes: Mapping[str, Shape]) -> bool:
+    """``conv(affine(x))`` is a convolution wherever no padding comes between them."""
+    readers = network.consumers(node.name)
+    if node.name in network.outputs.values() or not readers:
+        return False
+    folded = [_conv_after(node, reader, shapes) if isinstance(reader, Conv) else None for reader in readers]
+    for conv in folded:
+        if conv is None:
+            return False
+    for conv in folded:
+        if conv is not None:
+            network.nodes[conv.name] = conv
+    return True
+
+
+def _conv_after(node: Affine, conv: Conv, shapes: Mapping[str, Shape]) -> Conv | None:
+    if any(conv.padding) and node.shift.any():
+        return None
+    out, per_group, kh, kw = conv.weight.shape
+    _, height, width = shapes[node.name]
+    whole = (
+        (kh, kw) == (height, width) and conv.groups == 1 and not any(conv.padding) and conv.dilation == (1, 1)
+    )
+    per_channel = node.per_channel()
+    if whole:
+        scale, shift = node.scale[None], node.shift[None]
+    elif per_channel is not None:
+        # Output channels of group g read the input channels of group g.
+        scale, shift = (
+            array.reshape(conv.groups, 1, per_group, 1, 1)
+            .repeat(out // conv.groups, axis=1)
+            .reshape(out, per_group, 1, 1)
+            for array in per_channel
+        )
+    else:
+        return None
+    bias = conv.bias + (conv.weight * shift).sum(axis=(1, 2, 3))
+    return replace(conv, weight=conv.weight * scale, bias=bias)
+
+
+def _pad_forward(network: _Network, node: Pad) -> bool:
+    """Zeros can be a window's own padding: of a convolution; of a mean that counts them; of a maximum over
+    values that are not negative, where they never win against the pixels."""
+    readers = network.consumers(node.name)
+    if node.name in network.outputs.values() or not readers:
+        return False
+    merged: list[Node] = []
+    for reader in readers:
+        if not isinstance(reader, Conv | MaxPool | AveragePool):
+            return False
+        top, left, bottom, right = (a + b for a, b in zip(node.padding, reader.padding))
+        padding = (top, left, bottom, right)
+        if isinstance(reader, Conv):
+            merged.append(replace(reader, padding=padding))
+        elif any(
+            before >= extent
+            for before, extent in zip(
+                padding, [d * (k - 1) + 1 for k, d in zip(reader.kernel, reader.dilation)] * 2
+            )
+        ):
+            return False
+        elif isinstance(reader, AveragePool) and (reader.count_include_pad or not any(reader.padding)):
+            merged.append(replace(reader, padding=padding, count_include_pad=True))
+        elif isinstance(reader, MaxPool) and _never_negative(network, node.inputs[0]):
+            merged.append(replace(reader, padding=padding))
+        else:
+            return False
+    for reader in merged:
+        network.nodes[reader.name] = reader
+    return True
+
+
+def _never_negative(network: _Network, tensor: str) -> bool:
+    node = network.nodes.get(tensor)
+    if isinstance(node, Clip):
+        return node.low >= 0
+    if isinstance(node, MaxPool | AveragePool | Concat | Pad):
+        return all(_never_negative(network, name) for name in node.inputs)
+    return False
+
+
+def _lowered(node: Node, shapes: Mapping[str, Shape]) -> Node:
+    """An Affine or Pad that nothing took, as a depthwise 1x1 convolution."""
+    if isinstance(node, Affine):
+        per_channel = node.per_channel()
+        if per_channel is None:
+            raise HwquantError(
+                f"node {node.name!r} multiplies or adds a constant that differs within a channel, which only "
+                "works on the network's input or directly before a fully connected layer; use one number a channel"
+            )
+        scale, shift = per_channel
+        return Conv(node.name, node.inputs, scale.reshape(-1, 1, 1, 1), shift.copy(), groups=len(scale))
+    if isinstance(node, Pad):
+        channels = shapes[node.name][0]
+        ones, zeros = np.ones((channels, 1, 1, 1)), np.zeros(channels)
+        return Conv(node.name, node.inputs, ones, zeros, padding=node.padding, groups=channels)
+    return node

@@ -1,0 +1,90 @@
+"""What an importer knows about an intermediate value: which tensor it is, seen in which order.
+
+Flatten, Reshape, Transpose, Squeeze and Unsqueeze compute nothing. They only change how the elements of a
+*base tensor* are seen, so a value is the base tensor's name and an integer array telling which element of the
+base each element of the value is. The array is moved by the very numpy functions that the operators name;
+whoever reads the value then permutes its weights, and no such operator remains.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.graph import Shape
+
+Index = NDArray[np.int64]
+Float = NDArray[np.float64]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A view of a base tensor.
+
+    Attributes
+    ----------
+    tensor : name of the base tensor
+    shape : shape of the value, batch dimension first
+    index : int64 of ``shape``: ``value.ravel() == base.ravel()[index.ravel()]`` over the whole batch;
+        None for the order as it is
+    preprocess : None, but for a network input whose layout is still open: ``index`` counts the elements of
+        the user's array then, and these are the scale and the shift between that array and this value,
+        each float64 [elements of a sample, in the user's order]
+    host : functions that the host applies to the value
+    integer : the value has an integer type (before a Cast), in which arithmetic would wrap or truncate
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    index: Index | None = None
+    preprocess: tuple[Float, Float] | None = None
+    host: tuple[str, ...] = ()
+    integer: bool = False
+
+    def indices(self) -> Index:
+        """``index``, spelled out where it is None."""
+        if self.index is not None:
+            return self.index
+        return np.arange(math.prod(self.shape), dtype=np.int64).reshape(self.shape)
+
+    def view(self, function: Callable[[Array], Array]) -> Value:
+        """The value after a numpy function that only moves elements or changes the shape."""
+        index = function(self.indices())
+        return replace(self, shape=index.shape, index=simplified(index))
+
+
+def simplified(index: Index) -> Index | None:
+    """None for an index that changes nothing."""
+    return None if np.array_equal(index.ravel(), np.arange(index.size)) else index
+
+
+def layout(shape: tuple[int, ...]) -> Shape:
+    """(channels, height, width) of a sample in channel-major order; a sequence (C, L) has height 1."""
+    match shape:
+        case ():
+            return (1, 1, 1)
+        case (features,):
+            return (features, 1, 1)
+        case (channels, length):
+            return (channels, 1, length)
+        case (channels, height, *rest):
+            return (channels, height, math.prod(rest))
+    raise AssertionError("unreachable")
+
+
+def compressed(array: Float) -> Float:
+    """The smallest array that broadcasts to ``array``."""
+    for axis in range(array.ndim):
+        first = array.take([0], axis=axis)
+        if np.array_equal(np.broadcast_to(first, array.shape), array):
+            array = first
+    shape = list(array.shape)
+    while shape and shape[0] == 1:
+        del shape[0]
+    return array.reshape(shape)

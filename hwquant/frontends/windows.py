@@ -1,0 +1,91 @@
+"""Sliding windows: what models say about kernel, stride, padding and rounding, brought to one form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Padding, Shape
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A two-dimensional window; ``padding`` is (top, left, bottom, right)."""
+
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+    dilation: Pair = (1, 1)
+
+    @property
+    def extent(self) -> Pair:
+        """Rows and columns from a window's first to its last element."""
+        (kh, kw), (dh, dw) = self.kernel, self.dilation
+        return dh * (kh - 1) + 1, dw * (kw - 1) + 1
+
+    @property
+    def pointwise(self) -> bool:
+        """True if every pixel is a window of its own."""
+        return self.kernel == (1, 1) and self.stride == (1, 1) and not any(self.padding)
+
+    def same(self, shape: Shape, upper: bool = True) -> Window:
+        """Padded for ``ceil(size / stride)`` positions; an odd pixel goes below and right if ``upper``."""
+        sides = []
+        for size, extent, stride in zip(shape[1:], self.extent, self.stride):
+            total = max((-(-size // stride) - 1) * stride + extent - size, 0)
+            sides.append((total // 2, total - total // 2) if upper else (total - total // 2, total // 2))
+        (top, bottom), (left, right) = sides
+        return replace(self, padding=(top, left, bottom, right))
+
+    def ceil(self, shape: Shape) -> Window:
+        """Padded below and right for the windows that only start inside (``ceil_mode`` of ONNX and torch).
+
+        A window that would start in the padding below or right is dropped, as both define.
+        """
+        top, left, bottom, right = self.padding
+        after = []
+        for size, extent, stride, before, behind in zip(
+            shape[1:], self.extent, self.stride, (top, left), (bottom, right)
+        ):
+            positions = -(-(size + before + behind - extent) // stride) + 1
+            dropped = (positions - 1) * stride >= size + before
+            last = (positions - 1 - dropped) * stride + extent
+            after.append(max(last - size - before, 0 if dropped else behind))
+        return replace(self, padding=(top, left, after[0], after[1]))
+
+
+def window(
+    kernel: Sequence[int],
+    stride: Sequence[int] | None = None,
+    padding: Sequence[int] | None = None,
+    dilation: Sequence[int] | None = None,
+) -> Window:
+    """A window from a model's lists, one or two axes long; a one-dimensional window has height 1.
+
+    ``padding`` has the begins of all axes, then the ends (the order of ONNX), or one number an axis.
+    """
+    axes = len(kernel)
+    if axes not in (1, 2):
+        raise HwquantError(f"a window over {axes} axes is not supported, only one or two")
+    stride, dilation = stride or [1] * axes, dilation or [1] * axes
+    padding = padding or [0] * axes
+    if len(padding) == axes:
+        padding = [*padding, *padding]
+    if len(stride) != axes or len(dilation) != axes or len(padding) != 2 * axes:
+        raise HwquantError(
+            f"stride {stride}, dilation {dilation} or padding {padding} do not fit kernel {kernel}"
+        )
+    if min(*kernel, *stride, *dilation) < 1 or min(padding) < 0:
+        raise HwquantError(
+            f"kernel {list(kernel)}, stride {list(stride)} and dilation {list(dilation)} must be positive "
+            f"and padding {list(padding)} must not be negative"
+        )
+    if axes == 1:
+        return Window((1, kernel[0]), (1, stride[0]), (0, padding[0], 0, padding[1]), (1, dilation[0]))
+    top, left, bottom, right = padding
+    return Window(
+        (kernel[0], kernel[1]), (stride[0], stride[1]), (top, left, bottom, right), (dilation[0], dilation[1])
+    )
