@@ -9,9 +9,9 @@ class ProcessingElement(Component):
 
     ::
 
-        active   <= shadow                    when swap
-        shadow   <= weight                    when load
-        sum_next  = sum + active * x
+        active      <= weight_next         when swap
+        weight_next <= weight              when load
+        sum_next    <= sum + active * x
 
     Activations (with the swap mark) travel right, weights and sums travel down, each through a register, so
     that no path is longer than one multiplication or one addition. ``sum_next`` follows ``x`` after
@@ -22,7 +22,7 @@ class ProcessingElement(Component):
     x, swap : In, the activation and, with the first one of a tile, the mark that activates the shadow weight
     x_next, swap_next : Out, the same for the neighbour on the right
     weight, load : In, the weight that comes down the column, and whether to take it
-    weight_next : Out, the shadow weight, for the neighbour below
+    weight_next : Out, the shadow weight, also what the neighbour below loads
     sum : In, signed(sum_bits), the partial sum from above
     sum_next : Out, signed(next_bits), the partial sum for below
     """
@@ -44,22 +44,16 @@ class ProcessingElement(Component):
 
     def elaborate(self, platform):
         m = Module()
-        x = Signal(self.x.shape(), reset_less=True)
-        swap = Signal()
-        shadow = Signal(self.weight.shape(), reset_less=True)
         active = Signal(self.weight.shape(), reset_less=True)
         product = Signal(signed(len(self.x) + len(self.weight)), reset_less=True)
-        total = Signal(self.sum_next.shape(), reset_less=True)
-
-        m.d.sync += [x.eq(self.x), swap.eq(self.swap), product.eq(x * active), total.eq(self.sum + product)]
-        with m.If(self.load):
-            m.d.sync += shadow.eq(self.weight)
-        with m.If(self.swap):
-            m.d.sync += active.eq(shadow)
-        m.d.comb += [
-            self.x_next.eq(x),
-            self.swap_next.eq(swap),
-            self.weight_next.eq(shadow),
-            self.sum_next.eq(total),
+        m.d.sync += [
+            self.x_next.eq(self.x),
+            self.swap_next.eq(self.swap),
+            product.eq(self.x_next * active),
+            self.sum_next.eq(self.sum + product),
         ]
+        with m.If(self.load):
+            m.d.sync += self.weight_next.eq(self.weight)
+        with m.If(self.swap):
+            m.d.sync += active.eq(self.weight_next)
         return m

@@ -1,0 +1,76 @@
+"""Readable, deterministic Verilog from an Amaranth component."""
+
+import re
+from collections.abc import Iterator
+
+from amaranth._toolchain.yosys import find_yosys
+from amaranth.back import rtlil
+from amaranth.lib.wiring import Component
+
+SCRIPT = ("proc -nomux -norom", "opt_expr", "opt_clean", "memory_collect")
+"""Yosys passes: processes to registers, unused wires away; hierarchy, names and memories stay."""
+
+
+def to_rtlil(component: Component, name: str = "hwquant") -> str:
+    """RTLIL of the component, each distinct module once.
+
+    Amaranth writes a module for every instance; equal ones (all processing elements of a row, all
+    accumulators) are merged, bottom up, and named after their place without its index.
+    """
+    return "".join(_merge(_modules(rtlil.convert(component, name=name, emit_src=False)), name).values())
+
+
+def to_verilog(component: Component, name: str = "hwquant") -> str:
+    """Verilog-2005 of the component; the same component gives the same text."""
+    yosys = find_yosys(lambda version: version >= (0, 40))
+    script = [f"read_rtlil <<rtlil\n{to_rtlil(component, name)}\nrtlil", *SCRIPT, "write_verilog -norename -noattr"]
+    text = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
+    # The first lines name the version of Yosys, which must not make two equal designs differ.
+    return re.sub(r"\A(/\*.*?\*/\s*)?", "", text, flags=re.DOTALL)
+
+
+def _modules(text: str) -> Iterator[tuple[str, str]]:
+    """(name, text) of each module, attributes included."""
+    for match in re.finditer(r"(?:^attribute [^\n]*\n)*^module \\(\S+)\n.*?^end\n", text, re.DOTALL | re.MULTILINE):
+        yield match[1], match[0]
+
+
+def _merge(modules: Iterator[tuple[str, str]], top: str) -> dict[str, str]:
+    """Merges equal modules until nothing changes."""
+    texts = dict(modules)
+    renamed: dict[str, str] = {}
+    while True:
+        first: dict[str, str] = {}
+        for name, text in texts.items():
+            body = text.replace(f"module \\{name}\n", "", 1)
+            renamed[name] = first.setdefault(body, name)
+        merged = {name: target for name, target in renamed.items() if name in texts and name != target}
+        if not merged:
+            break
+        pattern = re.compile(r"^(\s*cell \\)(\S+)( )", re.MULTILINE)
+        texts = {
+            name: pattern.sub(lambda m: m[1] + merged.get(m[2], m[2]) + m[3], text)
+            for name, text in texts.items()
+            if name not in merged
+        }
+    return _shorten(texts, top)
+
+
+def _shorten(texts: dict[str, str], top: str) -> dict[str, str]:
+    """Names modules by their role: ``top.array.pe_3_0`` becomes ``top_pe_3``, or the full path where two collide."""
+    short: dict[str, str] = {}
+    for name in texts:
+        leaf = name.rsplit(".", 1)[-1]
+        leaf = re.sub(r"_0$|0$", "", leaf) or leaf
+        short[name] = name if name == top else f"{top}_{leaf}"
+    counts: dict[str, int] = {}
+    for value in short.values():
+        counts[value] = counts.get(value, 0) + 1
+    names = {
+        name: value if counts[value] == 1 else name.replace(".", "_") for name, value in short.items()
+    }
+    pattern = re.compile(r"^(\s*cell |module )\\(\S+)", re.MULTILINE)
+    return {
+        names[name]: pattern.sub(lambda m: m[1] + "\\" + names.get(m[2], m[2]), text)
+        for name, text in texts.items()
+    }
