@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hwquant.errors import HwquantError
+from hwquant.frontends.aten import translate
 from hwquant.frontends.onnx_reader import read_onnx
+from hwquant.frontends.pt2 import read_pt2
+from hwquant.frontends.torch_export import export, read_exported
 from hwquant.graph import Graph
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
-__all__ = ["from_onnx"]
+__all__ = ["from_exported", "from_onnx", "from_torch", "load_model"]
+
+
+def load_model(path: str | Path) -> Graph:
+    """A float network from a file: ONNX, or ``torch.export.save``'s .pt2.
+
+    The suffix decides between the two, else the content. Nothing in the file is executed or unpickled.
+
+    Raises
+    ------
+    HwquantError
+        if the file cannot be read, is damaged or of another kind, or holds something unsupported
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in (".pt", ".pth"):
+        raise HwquantError(
+            f"{str(path)!r} is a pickle of PyTorch, which hwquant does not load; "
+            "write torch.export.export(module.eval(), (example,)) with torch.export.save to a .pt2 file"
+        )
+    if suffix not in (".onnx", ".pt2"):
+        try:
+            with path.open("rb") as file:
+                suffix = ".pt2" if file.read(4) == b"PK\x03\x04" else ".onnx"
+        except OSError as error:
+            raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
+    return translate(read_pt2(path)) if suffix == ".pt2" else read_onnx(path)
 
 
 def from_onnx(model: str | Path | onnx.ModelProto) -> Graph:
@@ -23,3 +54,30 @@ def from_onnx(model: str | Path | onnx.ModelProto) -> Graph:
         for what is not an ONNX model, and for what is not supported, by node and operator
     """
     return read_onnx(model)
+
+
+def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:
+    """A float network from a module, traced by ``torch.export`` in evaluation mode.
+
+    Parameters
+    ----------
+    module : left as it is, its training mode included
+    example_input : a tensor or array (N, ...), or a tuple of them for several inputs
+
+    Raises
+    ------
+    HwquantError
+        if torch.export cannot trace it, and for what is not supported, by node and operator
+    """
+    return from_exported(export(module, example_input))
+
+
+def from_exported(program: torch.export.ExportedProgram) -> Graph:
+    """A float network from ``torch.export.export``'s program, decomposed or not.
+
+    Raises
+    ------
+    HwquantError
+        for what is not supported, by node, place in the module and operator
+    """
+    return translate(read_exported(program))

@@ -218,7 +218,7 @@ def _lowered(node: Node, shapes: Mapping[str, Shape]) -> Node:
         if per_channel is None:
             raise HwquantError(
                 f"node {node.name!r} multiplies or adds a constant that differs within a channel, which only "
-                "works on the network's input or directly before a fully connected layer; use one number a channel"
+                "works on the network's input or before a fully connected layer; use one number a channel"
             )
         scale, shift = per_channel
         return Conv(node.name, node.inputs, scale.reshape(-1, 1, 1, 1), shift.copy(), groups=len(scale))

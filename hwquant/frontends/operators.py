@@ -155,6 +155,8 @@ def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Va
 def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
     """Maximum over windows of (N, C, H, W) or (N, C, L)."""
     source = _pooled(build, value, window)
+    if window.pointwise:
+        return value
     parts = (window.kernel, window.stride, window.padding, window.dilation)
     return _windows(build, value, MaxPool(build.unique(name), (source.tensor,), *parts))
 
@@ -164,6 +166,8 @@ def average_pool(build: Builder, name: str, value: Value, window: Window, count_
     if window.dilation != (1, 1):
         raise build.refuse("average pooling with dilation is not supported")
     source = _pooled(build, value, window)
+    if window.pointwise:
+        return value
     parts = (window.kernel, window.stride, window.padding, count_include_pad and any(window.padding))
     return _windows(build, value, AveragePool(build.unique(name), (source.tensor,), *parts))
 

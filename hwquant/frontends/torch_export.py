@@ -1,0 +1,150 @@
+"""Modules and exported programs of torch, as plain data."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwquant.errors import HwquantError, require
+from hwquant.frontends.aten import AtenInput, AtenNode, AtenProgram, Reference
+from hwquant.frontends.values import Array
+
+if TYPE_CHECKING:
+    import torch
+
+
+def export(module: torch.nn.Module, example_input: Any) -> torch.export.ExportedProgram:
+    """``torch.export`` of a module in evaluation mode; the module is left as it was.
+
+    ``example_input`` is a tensor, an array, or a tuple of them, batch dimension first.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise require("torch", "torch", "reading a torch.nn.Module") from None
+    if not isinstance(module, torch.nn.Module):
+        raise HwquantError(f"a torch.nn.Module is wanted, this is a {type(module).__name__}")
+    inputs = example_input if isinstance(example_input, tuple | list) else (example_input,)
+    example = tuple(_tensor(torch, item) for item in inputs)
+    modes = {part: part.training for part in module.modules()}
+    try:
+        module.eval()
+        with torch.no_grad():
+            return torch.export.export(module, example, strict=False)
+    except Exception as error:  # torch.export and the module's own code raise anything
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise HwquantError(
+            f"torch.export cannot trace {type(module).__name__}: {reason[0]}; "
+            "make torch.export.export(module, (example,)) work first"
+        ) from error
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+def read_exported(exported: torch.export.ExportedProgram) -> AtenProgram:
+    """An exported program as plain data."""
+    signature = exported.graph_signature
+    tensors = {**exported.state_dict, **exported.constants}
+    targets = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    inputs: list[AtenInput] = []
+    constants: dict[str, Array] = {}
+    nodes: list[AtenNode] = []
+    for node in exported.graph.nodes:
+        if node.op == "placeholder" and node.name in targets:
+            constants[node.name] = _array(tensors[targets[node.name]])
+        elif node.op == "placeholder" and node.name in signature.user_inputs:
+            value = node.meta.get("val")
+            if not hasattr(value, "shape"):
+                raise HwquantError(f"input {node.name!r} is not a tensor; only tensors can be inputs")
+            shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+            inputs.append(AtenInput(node.name, shape, str(value.dtype).removeprefix("torch.")))
+        elif node.op == "call_function" and node.target is not operator.getitem:
+            nodes.append(_node(node))
+        elif node.op not in ("placeholder", "output", "call_function"):
+            raise HwquantError(
+                f"node {node.name!r} ({node.op} {node.target}) of the program is not supported"
+            )
+    outputs = tuple(str(name) for name in signature.user_outputs)
+    return AtenProgram(_title(exported), tuple(inputs), constants, tuple(nodes), outputs, targets)
+
+
+def _title(exported: Any) -> str:
+    for node in exported.graph.nodes:
+        for path, kind in (node.meta.get("nn_module_stack") or {}).values():
+            if path == "":
+                return (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
+    return "torch module"
+
+
+def _tensor(torch: Any, item: Any) -> torch.Tensor:
+    if isinstance(item, torch.Tensor):
+        return item
+    array = np.asarray(item)
+    return torch.as_tensor(array.astype(np.float32) if array.dtype.kind == "f" else array)
+
+
+def _array(tensor: Any) -> Array:
+    """A numpy copy, in float64 what is floating (numpy has no bfloat16)."""
+    tensor = tensor.detach().cpu()
+    if tensor.is_floating_point():
+        tensor = tensor.double()
+    array: Array = tensor.numpy().copy()
+    return array
+
+
+def _node(node: Any) -> AtenNode:
+    namespace, name = _operator(node.target)
+    outputs: list[str | None] = [node.name]
+    reads = [user for user in node.users if user.target is operator.getitem]
+    if reads:
+        outputs = [None] * (1 + max(user.args[1] for user in reads))
+        for user in reads:
+            outputs[user.args[1]] = user.name
+    stack = [entry for entry in (node.meta.get("nn_module_stack") or {}).values() if entry[0] != HOOK]
+    path, part = stack[-1] if stack else ("", "")
+    part = part if isinstance(part, str) else f"{part.__module__}.{part.__qualname__}"
+    target = name if namespace == "aten" else f"{namespace}.{name}"
+    return AtenNode(node.name, target, _arguments(node), tuple(outputs), path, part)
+
+
+HOOK = "_empty_nn_module_stack_from_metadata_hook"
+"""What torch.export notes as the place of nodes that come from no place in the module."""
+
+
+def _operator(target: Any) -> tuple[str, str]:
+    """("aten", "conv2d"), or ("_operator", "mul") for arithmetic on sizes."""
+    if hasattr(target, "_schema"):
+        namespace, _, name = target._schema.name.partition("::")
+        return namespace, name
+    return getattr(target, "__module__", "python"), getattr(target, "__name__", str(target))
+
+
+def _arguments(node: Any) -> Mapping[str, Any]:
+    """Arguments by the names of the schema."""
+    if hasattr(node.target, "_schema"):
+        names: Sequence[str] = [argument.name for argument in node.target._schema.arguments]
+    else:
+        names = "ab"
+    return {
+        **{name: _plain(argument) for name, argument in zip(names, node.args)},
+        **{name: _plain(argument) for name, argument in node.kwargs.items()},
+    }
+
+
+def _plain(argument: Any) -> Any:
+    """An argument without torch's types."""
+    if argument is None or isinstance(argument, bool | int | float | str):
+        return argument
+    if isinstance(argument, list | tuple):
+        return [_plain(item) for item in argument]
+    if hasattr(argument, "op") and hasattr(argument, "name"):  # another node of the program
+        return Reference(argument.name)
+    return str(argument).removeprefix("torch.")  # a dtype, layout, device or memory format
