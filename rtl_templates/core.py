@@ -94,7 +94,7 @@ class Accelerator(Component):
         m.submodules.memory = memory = ActivationMemory(config)
         m.submodules.feed = feed = ActivationFeed(config)
         m.submodules.array = array = SystolicArray(config)
-        m.submodules.parameters = parameters = ParameterReader(config, self.images["parameters"])
+        m.submodules.parameter_reader = parameters = ParameterReader(config, self.images["parameters"])
         m.submodules.collector = collector = Collector(config)
         m.submodules.writer = writer = Writer(config)
 
