@@ -194,6 +194,9 @@ class QGraph:
 
     def __post_init__(self) -> None:
         known = {item.name for item in self.inputs}
+        for name in known:
+            if name not in self.tensors:
+                raise HwquantError(f"input {name!r} has no tensor description")
         for node in self.nodes:
             for name in node.inputs:
                 if name not in known:

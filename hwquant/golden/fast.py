@@ -1,0 +1,155 @@
+"""The fast path: integers carried in floating point, bit-equal to :mod:`hwquant.golden.reference`.
+
+Why it is exact. A tensor is carried as ``x_q - z_x``, so padding is 0. A layer's weights are multiplied by
+``m * 2^(k - s)`` and its bias, with the rounding term, by ``2^-s``; then the matrix product plus that bias is
+``(acc * m + (1 << (s-1))) / 2^s``, of which the floor is the requantized value. Up to the factor ``2^-s``,
+which only changes exponents, every product and every partial sum in whatever order is an integer that
+:func:`hwquant.ranges.accumulator_bound` bounds. Below 2^24 float32 holds it exactly, below 2^53 float64;
+a layer beyond that runs in the reference. Requantization is monotone, so that a max pool which is a layer's
+only reader is taken on the sums before it, and what the pool does not see is not computed.
+
+Images are worked on in chunks whose arrays stay in the cache, one chunk a thread.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from hwquant.golden import reference
+from hwquant.golden.convolution import Block
+from hwquant.golden.layer import LayerStep
+from hwquant.golden.pooling import Pooling
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph
+from hwquant.ranges import accumulator_bound, tensor_ranges
+
+IMAGES = 64
+"""Most images in a chunk: enough for a matrix product to run at full speed, few enough for the cache."""
+
+VECTOR = 16
+"""Float32 values in the widest vector register: chunks are a multiple of it."""
+
+ENGINE_BYTES = 1 << 28
+"""About the most memory of one thread's arrays; networks with large tensors get smaller chunks."""
+
+Source = Callable[[slice], Mapping[str, IntArray]]
+Sink = Callable[[slice, Mapping[str, IntArray]], None]
+Step = Callable[[], object]
+
+
+def stream(qgraph: QGraph, count: int, source: Source, keep: Collection[str], sink: Sink) -> None:
+    """Run ``count`` images through the network, in chunks, on all cores.
+
+    ``source`` returns the integers (n, C, H, W) of each input for a slice of images, ``sink`` receives those
+    of the tensors in ``keep``. Both are called from several threads, once for each slice.
+    """
+    cores = _cores()
+    width = _width(qgraph, count, cores)
+    chunks = [slice(start, min(start + width, count)) for start in range(0, count, width)]
+    workers = min(cores, len(chunks))
+
+    def work(first: int) -> None:
+        engine = Engine(qgraph, keep, width)
+        for chunk in chunks[first::workers]:
+            sink(chunk, engine.run(source(chunk)))
+
+    if workers == 1:
+        work(0)
+    elif workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, range(workers)))  # list: raises what a worker raised
+
+
+def _width(qgraph: QGraph, count: int, cores: int) -> int:
+    """Images in a chunk: the most allowed by which all cores get the same number of chunks."""
+    values = sum(math.prod(tensor.shape) for tensor in qgraph.tensors.values())
+    most = max(1, min(IMAGES, ENGINE_BYTES // (4 * values)))
+    rounds = math.ceil(count / (cores * most))
+    width = math.ceil(count / (cores * max(1, rounds)))
+    if width > VECTOR:
+        width += -width % VECTOR
+    return max(1, min(width, most))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Engine:
+    """A network with its arrays, made for up to ``images`` images at a time."""
+
+    def __init__(self, qgraph: QGraph, keep: Collection[str], images: int) -> None:
+        self.qgraph, self.keep, self.images = qgraph, keep, images
+        ranges = tensor_ranges(qgraph)
+        self.blocks: dict[str, Block] = {}
+        for item in qgraph.inputs:
+            self._allocate(item.name)
+        self.steps: list[Step] = []
+        for node in qgraph.nodes:
+            if node.name in self.blocks:  # a pool that was merged into its layer
+                continue
+            if isinstance(node, Layer):
+                bound = max(accumulator_bound(node, qgraph, ranges))
+                self.steps.append(self._layer_step(node, bound))
+            elif isinstance(node, MaxPool):
+                self.steps.append(self._pool_step(node))
+            else:
+                self.steps.append(self._concat_step(node))
+
+    def run(self, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        """Integers (n, C, H, W) of the inputs to those of the tensors in ``keep``; n <= ``images``."""
+        for name, q in inputs.items():
+            self._load(name, q)
+        for step in self.steps:
+            step()
+        count = len(next(iter(inputs.values())))
+        return {name: self._integers(name, count) for name in self.keep}
+
+    def _allocate(self, name: str) -> Block:
+        """The array of a tensor: float32 [height, width, channels, images] of ``q - zero_point``."""
+        channels, height, width = self.qgraph.tensors[name].shape
+        self.blocks[name] = np.zeros((height, width, channels, self.images), np.float32)
+        return self.blocks[name]
+
+    def _load(self, name: str, q: IntArray) -> None:
+        block = self.blocks[name][..., : len(q)]
+        zero = self.qgraph.tensors[name].zero_point
+        np.subtract(q.transpose(2, 3, 1, 0), zero, out=block, dtype=np.float32, casting="unsafe")
+
+    def _integers(self, name: str, count: int) -> IntArray:
+        block = self.blocks[name][..., :count].transpose(3, 2, 0, 1)
+        return block.astype(np.int64) + self.qgraph.tensors[name].zero_point
+
+    def _layer_step(self, layer: Layer, bound: int) -> Step:
+        sources = [self.blocks[name] for name in layer.inputs]
+        if bound >= 1 << 53:
+            self._allocate(layer.name)
+            return lambda: self._run_reference(layer)
+        dtype = np.dtype(np.float32 if bound < 1 << 24 else np.float64)
+        readers = [node for node in self.qgraph.nodes if layer.name in node.inputs]
+        pool = None
+        if layer.name not in self.keep and len(readers) == 1 and isinstance(readers[0], MaxPool):
+            pool = readers[0]
+        out = self._allocate(layer.name if pool is None else pool.name)
+        return LayerStep(layer, pool, self.qgraph, sources, out, dtype)
+
+    def _run_reference(self, layer: Layer) -> None:
+        inputs = {name: self._integers(name, self.images) for name in layer.inputs}
+        acc = reference.accumulate(layer, inputs, self.qgraph.tensors)
+        zero = self.qgraph.tensors[layer.name].zero_point
+        self._load(layer.name, reference.requantize(acc, layer, zero))
+
+    def _pool_step(self, pool: MaxPool) -> Step:
+        source, out = self.blocks[pool.input], self._allocate(pool.name)
+        pooling = Pooling(pool, source.shape[1:], len(out), source.dtype)
+        return lambda: pooling(source, 0, 0, out)
+
+    def _concat_step(self, node: Concat) -> Step:
+        sources, out = [self.blocks[name] for name in node.inputs], self._allocate(node.name)
+        return lambda: np.concatenate(sources, axis=2, out=out)

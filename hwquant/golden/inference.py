@@ -1,0 +1,189 @@
+"""Running an integer network: on integers, or on the user's arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.floating import finish
+from hwquant.golden import fast, reference
+from hwquant.graph import Input
+from hwquant.qgraph import IntArray, QGraph, Tensor
+
+AnyArray = NDArray[Any]
+
+
+def run(
+    qgraph: QGraph,
+    q: Mapping[str, AnyArray] | AnyArray,
+    keep: Collection[str] | None = None,
+    exact: bool = False,
+) -> dict[str, IntArray]:
+    """Run the network on integers.
+
+    Parameters
+    ----------
+    qgraph : the network
+    q : integers (N, C, H, W) of the input tensor, within its bits; a mapping by name where there are several
+    keep : names of the tensors to return; the outputs' where None
+    exact : run the reference, else the fast path, which gives the same integers
+
+    Returns
+    -------
+    int64 (N, C, H, W) by tensor name
+
+    Raises
+    ------
+    HwquantError : an input is missing, has the wrong shape, is not integer or is out of range; a tensor in
+        ``keep`` is unknown
+    """
+    inputs = _by_name(qgraph, q)
+    for item in qgraph.inputs:
+        tensor, value = qgraph.tensors[item.name], inputs[item.name]
+        if value.dtype.kind not in "iu":
+            raise HwquantError(f"input {item.name!r} has dtype {value.dtype}; quantize it to integers first")
+        if value.shape[1:] != tensor.shape:
+            raise HwquantError(
+                f"input {item.name!r} has shape {value.shape}, it must be (N, {_list(tensor.shape)})"
+            )
+    names = _kept(qgraph, keep)
+
+    def source(chunk: slice) -> dict[str, IntArray]:
+        return {name: _within_bits(qgraph.tensors[name], value[chunk]) for name, value in inputs.items()}
+
+    return _collect(qgraph, _count(inputs), source, names, exact)
+
+
+def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, IntArray]:
+    """The integers of the input tensors for the user's arrays.
+
+    Parameters
+    ----------
+    qgraph : the network
+    x : (N, *shape) of any real dtype; a mapping by input name where there are several
+
+    Returns
+    -------
+    int64 (N, C, H, W) by input name: preprocessed, rounded half up, saturated
+
+    Raises
+    ------
+    HwquantError : an input is missing, has the wrong shape or dtype, or holds NaN or infinity
+    """
+    return _quantize(qgraph, _by_name(qgraph, x))
+
+
+def predict(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray, exact: bool = False) -> list[AnyArray]:
+    """Run the network on the user's arrays: quantize, run, dequantize, reorder, apply the host functions.
+
+    Parameters
+    ----------
+    qgraph : the network
+    x : (N, *shape) of any real dtype; a mapping by input name where there are several
+    exact : run the reference, else the fast path, which gives the same integers
+
+    Returns
+    -------
+    for each output float64 (N, *shape), or int64 (N, *shape[1:]) where it is an arg max
+
+    Raises
+    ------
+    HwquantError : as :func:`quantize_input`
+    """
+    inputs = _by_name(qgraph, x)
+
+    def source(chunk: slice) -> dict[str, IntArray]:
+        return _quantize(qgraph, {name: value[chunk] for name, value in inputs.items()})
+
+    q = _collect(qgraph, _count(inputs), source, _kept(qgraph, None), exact)
+    return [
+        finish(output, qgraph.tensors[output.tensor].dequantize(q[output.tensor]))
+        for output in qgraph.outputs
+    ]
+
+
+def _collect(
+    qgraph: QGraph, count: int, source: fast.Source, names: Collection[str], exact: bool
+) -> dict[str, IntArray]:
+    """Stream all images through the network, and put the chunks of the named tensors together."""
+    result = {name: np.empty((count, *qgraph.tensors[name].shape), np.int64) for name in names}
+
+    def sink(chunk: slice, values: Mapping[str, IntArray]) -> None:
+        for name in names:
+            result[name][chunk] = values[name]
+
+    (_stream_reference if exact else fast.stream)(qgraph, count, source, names, sink)
+    return result
+
+
+def _stream_reference(
+    qgraph: QGraph, count: int, source: fast.Source, keep: Collection[str], sink: fast.Sink
+) -> None:
+    for start in range(0, count, fast.IMAGES):
+        chunk = slice(start, min(start + fast.IMAGES, count))
+        integers = {name: value.astype(np.int64) for name, value in source(chunk).items()}
+        values = reference.run(qgraph, integers)
+        sink(chunk, {name: values[name] for name in keep})
+
+
+def _within_bits(tensor: Tensor, q: AnyArray) -> AnyArray:
+    low, high = tensor.limits
+    if q.min() < low or q.max() > high:
+        raise HwquantError(
+            f"input {tensor.name!r} holds {q.min()}..{q.max()}, its {tensor.bits} bits hold {low}..{high}"
+        )
+    return q
+
+
+def _by_name(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, AnyArray]:
+    names = [item.name for item in qgraph.inputs]
+    if not isinstance(x, Mapping):
+        if len(names) != 1:
+            raise HwquantError(f"the network has the inputs {_list(names)}; give an array for each, by name")
+        x = {names[0]: x}
+    if set(x) != set(names):
+        raise HwquantError(f"the data has the inputs {_list(x)}, the network {_list(names)}")
+    arrays = {name: np.asarray(x[name]) for name in names}
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise HwquantError(
+                f"input {name!r} is a single number; give an array whose first axis counts the samples"
+            )
+    return arrays
+
+
+def _count(arrays: Mapping[str, AnyArray]) -> int:
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len(set(counts.values())) > 1:
+        raise HwquantError(f"the inputs differ in the number of samples: {counts}")
+    return next(iter(counts.values()))
+
+
+def _kept(qgraph: QGraph, keep: Collection[str] | None) -> list[str]:
+    names = [output.tensor for output in qgraph.outputs] if keep is None else list(keep)
+    for name in names:
+        if name not in qgraph.tensors:
+            raise HwquantError(f"the network has no tensor {name!r}; it has {_list(qgraph.tensors)}")
+    return list(dict.fromkeys(names))
+
+
+def _quantize(qgraph: QGraph, x: Mapping[str, AnyArray]) -> dict[str, IntArray]:
+    return {
+        item.name: qgraph.tensors[item.name].quantize(_prepare(item, x[item.name])) for item in qgraph.inputs
+    }
+
+
+def _prepare(item: Input, x: AnyArray) -> NDArray[np.float64]:
+    if x.dtype.kind not in "biuf":
+        raise HwquantError(f"input {item.name!r} has dtype {x.dtype}; give real numbers")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise HwquantError(f"input {item.name!r} holds NaN or infinity; remove those samples")
+    return item.prepare(x)
+
+
+def _list(names: Collection[object]) -> str:
+    return ", ".join(map(str, names))

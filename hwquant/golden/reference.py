@@ -1,0 +1,95 @@
+"""The authority on what an integer network computes: int64, one formula a function, written to be read.
+
+Every array is (N, C, H, W) int64. :mod:`hwquant.qgraph` states the formulas; nothing here is fast, and the
+fast path, the compiler and the RTL are all tested against it. :func:`hwquant.validate.validate` proves that
+no sum leaves int64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hwquant.graph import Padding
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
+
+
+def pad(x: IntArray, padding: Padding, value: int) -> IntArray:
+    """Surround the pixels with ``value``."""
+    top, left, bottom, right = padding
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
+
+
+def window(x: IntArray, row: int, column: int, stride: tuple[int, int], size: tuple[int, int]) -> IntArray:
+    """The pixel that each of ``size`` output positions sees at one kernel position (in input pixels)."""
+    (sh, sw), (height, width) = stride, size
+    return x[:, :, row : row + (height - 1) * sh + 1 : sh, column : column + (width - 1) * sw + 1 : sw]
+
+
+def convolve(term: Term, x: IntArray, zero_point: int) -> IntArray:
+    """``Sum (adjusted weight) * (x_q - z_x)`` over kernel and input channels; padding inserts ``z_x``."""
+    _, height, width = term.output_shape(x.shape[1:])
+    centred = pad(x, term.padding, zero_point) - zero_point
+    groups = zip(
+        np.split(term.weight, term.groups),  # each [out / groups, in / groups, kernel height, kernel width]
+        np.split(centred, term.groups, axis=1),
+    )
+    return np.concatenate(
+        [_correlate(weight, part, term, (height, width)) for weight, part in groups], axis=1
+    )
+
+
+def _correlate(weight: IntArray, x: IntArray, term: Term, size: tuple[int, int]) -> IntArray:
+    """One group's cross-correlation, of pixels that are padded and centred already."""
+    out, _, kernel_height, kernel_width = weight.shape
+    acc = np.zeros((len(x), out, *size), np.int64)
+    for row in range(kernel_height):
+        for column in range(kernel_width):
+            pixels = window(x, row * term.dilation[0], column * term.dilation[1], term.stride, size)
+            acc += np.einsum("oc,nchw->nohw", weight[:, :, row, column], pixels)
+    return acc
+
+
+def accumulate(layer: Layer, inputs: Mapping[str, IntArray], tensors: Mapping[str, Tensor]) -> IntArray:
+    """``acc = b_q + Sum_terms 2^k * Sum (adjusted weight) * (x_q - z_x)``."""
+    acc = layer.bias.reshape(1, -1, 1, 1)
+    for term in layer.terms:
+        acc = acc + (convolve(term, inputs[term.input], tensors[term.input].zero_point) << term.shift)
+    return acc
+
+
+def requantize(acc: IntArray, layer: Layer, zero_point: int) -> IntArray:
+    """``clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)``; ``s = 0`` adds no rounding term."""
+    shift = layer.shift.reshape(1, -1, 1, 1)
+    scaled = acc if layer.multiplier is None else acc * layer.multiplier.reshape(1, -1, 1, 1)
+    rounding = (1 << shift) >> 1
+    return np.clip(((scaled + rounding) >> shift) + zero_point, layer.low, layer.high)
+
+
+def max_pool(pool: MaxPool, x: IntArray, lowest: int) -> IntArray:
+    """Maximum over a window. Padding holds ``lowest``, the least integer of the tensor: it never wins."""
+    _, height, width = pool.output_shape(x.shape[1:])
+    padded = pad(x, pool.padding, lowest)
+    pixels = [
+        window(padded, row * pool.dilation[0], column * pool.dilation[1], pool.stride, (height, width))
+        for row in range(pool.kernel[0])
+        for column in range(pool.kernel[1])
+    ]
+    return np.max(pixels, axis=0)
+
+
+def run(qgraph: QGraph, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """Every tensor of the network, by name, for the integers of its inputs."""
+    values = dict(inputs)
+    for node in qgraph.nodes:
+        tensor = qgraph.tensors[node.name]
+        match node:
+            case Layer():
+                acc = accumulate(node, values, qgraph.tensors)
+                values[node.name] = requantize(acc, node, tensor.zero_point)
+            case MaxPool():
+                values[node.name] = max_pool(node, values[node.input], tensor.limits[0])
+            case Concat():
+                values[node.name] = np.concatenate([values[name] for name in node.inputs], axis=1)
+    return values

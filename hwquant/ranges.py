@@ -1,0 +1,47 @@
+"""How large the integers of a network can get: what proves that a width is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hwquant.qgraph import Concat, Layer, MaxPool, QGraph
+
+Range = tuple[int, int]
+
+
+def tensor_ranges(qgraph: QGraph) -> dict[str, Range]:
+    """Least and greatest integer that each tensor can hold, from the clamps of the layers."""
+    ranges = {item.name: qgraph.tensors[item.name].limits for item in qgraph.inputs}
+    for node in qgraph.nodes:
+        match node:
+            case Layer():
+                ranges[node.name] = (node.low, node.high)
+            case MaxPool():
+                ranges[node.name] = ranges[node.input]
+            case Concat():
+                lows, highs = zip(*(ranges[name] for name in node.inputs))
+                ranges[node.name] = (min(lows), max(highs))
+    return ranges
+
+
+def accumulator_bound(layer: Layer, qgraph: QGraph, ranges: Mapping[str, Range]) -> list[int]:
+    """Per output channel, a bound on ``|acc * m + (1 << (s-1))|`` over all inputs, as exact Python integers.
+
+    It also bounds every partial sum, in any order of summation: it is the sum of the absolute values of
+    the bias, of the rounding term, and of every product at its largest, ``|w| * max |x_q - z_x|``.
+    """
+    channels = len(layer.bias)
+    bound = [abs(int(bias)) for bias in layer.bias]
+    for term in layer.terms:
+        zero = qgraph.tensors[term.input].zero_point
+        low, high = ranges[term.input]
+        largest = max(abs(low - zero), abs(high - zero)) << term.shift
+        weights = np.abs(term.weight).reshape(channels, -1).sum(axis=1)
+        bound = [value + int(weight) * largest for value, weight in zip(bound, weights)]
+    if layer.multiplier is not None:
+        factors = np.broadcast_to(layer.multiplier, channels)
+        bound = [value * int(factor) for value, factor in zip(bound, factors)]
+    shifts = np.broadcast_to(layer.shift, channels)
+    return [value + ((1 << int(shift)) >> 1) for value, shift in zip(bound, shifts)]

@@ -1,0 +1,218 @@
+"""Whether an integer network is one: every number within the bounds that :mod:`hwquant.qgraph` promises.
+
+:class:`~hwquant.qgraph.QGraph` itself checks that nodes read what exists and that shapes agree. This checks
+the rest, so that neither a file made by hand nor a faulty quantizer reaches the golden model or the hardware.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Input, Output, Padding
+from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.ranges import accumulator_bound, tensor_ranges
+
+HOST_FUNCTIONS = ("softmax", "log_softmax", "argmax")
+
+
+def validate(qgraph: QGraph) -> None:
+    """Raise :class:`~hwquant.errors.HwquantError`, naming the layer, unless every number is as promised."""
+    names = [item.name for item in (*qgraph.inputs, *qgraph.nodes)]
+    _require(len(qgraph.inputs) > 0, "the network", "has no input")
+    _require(len(qgraph.outputs) > 0, "the network", "has no output")
+    for name in names:
+        _require(names.count(name) == 1, f"tensor {name!r}", "is produced twice")
+    for name in qgraph.tensors:
+        _require(name in names, f"tensor {name!r}", "is produced by no input and no layer")
+    for name, tensor in qgraph.tensors.items():
+        _tensor(name, tensor)
+    for item in qgraph.inputs:
+        _input(item, qgraph)
+    for output in qgraph.outputs:
+        _output(output, qgraph)
+    ranges = tensor_ranges(qgraph)
+    for node in qgraph.nodes:
+        where = f"layer {node.name!r}"
+        match node:
+            case Layer():
+                _layer(where, node, qgraph)
+                bound = max(accumulator_bound(node, qgraph, ranges))
+                _require(
+                    bound < 1 << 63, where, "can overflow 64 bits: its weights, bias or shift are too large"
+                )
+            case MaxPool():
+                _pool(where, node, qgraph)
+            case Concat():
+                _passes_through(where, node, qgraph)
+                sizes = {qgraph.tensors[name].shape[1:] for name in node.inputs}
+                _require(len(sizes) == 1, where, f"joins tensors of different sizes: {sorted(sizes)}")
+
+
+def _require(condition: bool, where: str, problem: str) -> None:
+    if not condition:
+        raise HwquantError(f"{where} {problem}")
+
+
+def _positive(where: str, name: str, values: Iterable[int], least: int = 1) -> None:
+    for value in values:
+        _require(value >= least, where, f"has {name} {value}; it must be at least {least}")
+
+
+def _array(
+    where: str, name: str, array: NDArray[Any], dtype: type, shapes: Iterable[tuple[int, ...]]
+) -> None:
+    allowed = list(dict.fromkeys(shapes))
+    _require(array.dtype == dtype, where, f"has {name} of dtype {array.dtype}, not {np.dtype(dtype)}")
+    problem = f"has {name} of shape {array.shape}, not {' or '.join(map(str, allowed))}"
+    _require(array.shape in allowed, where, problem)
+
+
+def _tensor(name: str, tensor: Tensor) -> None:
+    where = f"tensor {name!r}"
+    _require(tensor.name == name, where, f"calls itself {tensor.name!r}")
+    _positive(where, "a dimension of", tensor.shape)
+    _require(2 <= tensor.bits <= 8, where, f"has {tensor.bits} bits; 2 to 8 are possible")
+    _require(
+        math.isfinite(tensor.scale) and tensor.scale > 0, where, f"has the scale {tensor.scale}, not positive"
+    )
+    low, high = tensor.limits
+    problem = f"has the zero point {tensor.zero_point} outside its {tensor.bits} bits, {low}..{high}"
+    _require(low <= tensor.zero_point <= high, where, problem)
+
+
+def _input(item: Input, qgraph: QGraph) -> None:
+    where = f"input {item.name!r}"
+    _require(item.name in qgraph.tensors, where, "has no tensor description")
+    problem = f"becomes {item.tensor_shape}, its tensor is {qgraph.tensors[item.name].shape}"
+    _require(item.tensor_shape == qgraph.tensors[item.name].shape, where, problem)
+    elements = math.prod(item.tensor_shape)
+    _require(
+        math.prod(item.shape) == elements, where, f"of shape {item.shape} cannot become {item.tensor_shape}"
+    )
+    _order(where, item.order, elements, elements)
+    for name, array in (("scale", item.scale), ("shift", item.shift)):
+        _require(array.dtype == np.float64, where, f"has {name} of dtype {array.dtype}, not float64")
+        _require(bool(np.isfinite(array).all()), where, f"has a {name} that is not finite")
+        try:
+            fits = np.broadcast_shapes(array.shape, item.shape) == item.shape
+        except ValueError:
+            fits = False
+        _require(fits, where, f"has {name} of shape {array.shape}, which does not broadcast to {item.shape}")
+
+
+def _output(output: Output, qgraph: QGraph) -> None:
+    where = f"output {output.name!r}"
+    available = math.prod(qgraph.tensors[output.tensor].shape)
+    elements = math.prod(output.shape)
+    if output.order is None:
+        problem = f"of shape {output.shape} cannot hold tensor {output.tensor!r}"
+        _require(elements == available, where, problem)
+    _order(where, output.order, elements, available)
+    for function in output.host:
+        known = ", ".join(HOST_FUNCTIONS)
+        _require(function in HOST_FUNCTIONS, where, f"has the host function {function!r}; there are {known}")
+    _require(len(output.shape) > 0 or not output.host, where, "is a scalar, on which no host function works")
+
+
+def _order(where: str, order: NDArray[np.int64] | None, elements: int, available: int) -> None:
+    if order is None:
+        return
+    _array(where, "an order", order, np.int64, [(elements,)])
+    inside = bool((order >= 0).all() and (order < available).all())
+    _require(inside, where, f"has an order that points outside its {available} elements")
+
+
+def _layer(where: str, layer: Layer, qgraph: QGraph) -> None:
+    tensor = qgraph.tensors[layer.name]
+    _require(len(layer.terms) > 0, where, "has no terms")
+    channels = tensor.shape[0]
+    one_or_all = [(1,), (channels,)]
+    for index, term in enumerate(layer.terms):
+        _term(
+            f"{where}, term {index}," if len(layer.terms) > 1 else where,
+            term,
+            qgraph.tensors[term.input],
+            tensor,
+        )
+    _array(where, "a bias", layer.bias, np.int64, [(channels,)])
+    _array(where, "a shift", layer.shift, np.int64, one_or_all)
+    inside = bool((layer.shift >= 0).all() and (layer.shift <= 62).all())
+    _require(inside, where, f"has a shift of {layer.shift.min()}..{layer.shift.max()}; 0..62 is possible")
+    if layer.multiplier is not None:
+        _array(where, "a multiplier", layer.multiplier, np.int64, one_or_all)
+        _require(bool((layer.multiplier > 0).all()), where, "has a multiplier that is not positive")
+    low, high = tensor.limits
+    problem = f"clamps to {layer.low}..{layer.high}, which is not a range within {low}..{high}"
+    _require(low <= layer.low <= layer.high <= high, where, problem)
+
+
+def _term(where: str, term: Term, source: Tensor, target: Tensor) -> None:
+    _require(
+        term.codes.ndim == 4 and term.codes.size > 0, where, f"has codes of shape {term.codes.shape}, not 4-D"
+    )
+    out, depth = term.codes.shape[:2]
+    _array(where, "codes", term.codes, np.int8, [term.codes.shape])
+    _require(1 <= term.bits <= 8, where, f"has weights of {term.bits} bits; 1 to 8 are possible")
+    low, high = -(1 << (term.bits - 1)), (1 << (term.bits - 1)) - 1
+    least, greatest = int(term.codes.min()), int(term.codes.max())
+    problem = f"has codes {least}..{greatest}; its {term.bits} bits hold {low}..{high}"
+    _require(low <= least and greatest <= high, where, problem)
+    _require(term.anchor in ("min", "max"), where, f"has the anchor {term.anchor!r}, not 'min' or 'max'")
+    _array(where, "an offset", term.offset, np.int64, [(1,), (out,)])
+    _require(bool((np.abs(term.offset) < 1 << 31).all()), where, "has an offset beyond 32 bits")
+    _array(where, "a scale", term.scale, np.float64, [(1,), (out,)])
+    _require(
+        bool((np.isfinite(term.scale) & (term.scale > 0)).all()), where, "has a scale that is not positive"
+    )
+    _window(where, term.stride, term.padding, term.dilation)
+    _require(0 <= term.shift <= 31, where, f"has a left shift of {term.shift}; 0..31 is possible")
+    _positive(where, "groups of", [term.groups])
+    reads = depth * term.groups
+    problem = f"reads {reads} channels in {term.groups} groups, tensor {source.name!r} has {source.shape[0]}"
+    _require(reads == source.shape[0], where, problem)
+    _require(
+        out % term.groups == 0, where, f"has {out} output channels, which {term.groups} groups do not divide"
+    )
+    shape = term.output_shape(source.shape)
+    _require(shape == target.shape, where, f"produces {shape}, not {target.shape}")
+    if term.mask is not None:
+        _array(where, "a mask", term.mask, np.bool_, [term.codes.shape])
+        _require(not term.weight[~term.mask].any(), where, "has pruned weights that are not zero")
+
+
+def _window(where: str, stride: tuple[int, int], padding: Padding, dilation: tuple[int, int]) -> None:
+    _positive(where, "a stride of", stride)
+    _positive(where, "a padding of", padding, 0)
+    _positive(where, "a dilation of", dilation)
+
+
+def _pool(where: str, pool: MaxPool, qgraph: QGraph) -> None:
+    _positive(where, "a kernel of", pool.kernel)
+    _window(where, pool.stride, pool.padding, pool.dilation)
+    shape = pool.output_shape(qgraph.tensors[pool.input].shape)
+    for axis in range(2):
+        size, before = qgraph.tensors[pool.input].shape[axis + 1], pool.padding[axis]
+        seen = np.arange(shape[axis + 1])[:, None] * pool.stride[axis] - before
+        seen = seen + np.arange(pool.kernel[axis]) * pool.dilation[axis]
+        real = ((seen >= 0) & (seen < size)).any(axis=1)
+        _require(bool(real.all()), where, "has a window that covers only padding; give it less padding")
+    _passes_through(where, pool, qgraph)
+
+
+def _passes_through(where: str, node: MaxPool | Concat, qgraph: QGraph) -> None:
+    """Pools and concatenations only move integers."""
+    target = qgraph.tensors[node.name]
+    for name in node.inputs:
+        source = qgraph.tensors[name]
+        same = (source.scale, source.zero_point, source.bits) == (
+            target.scale,
+            target.zero_point,
+            target.bits,
+        )
+        _require(same, where, f"and its input {name!r} differ in scale, zero point or bits")

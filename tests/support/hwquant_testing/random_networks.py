@@ -1,0 +1,344 @@
+"""Random small integer networks, seeded: the input space of every test that runs whole networks.
+
+Weights are random codes with random offsets. Shifts, biases and clamps are then chosen from the sums that
+random images give, so that the values of a tensor use its bits and few saturate: a fault far up in a network
+still shows at its output.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.golden import reference
+from hwquant.graph import Input, Output, Padding, Shape
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a random network may contain. Pairs are (least, greatest).
+
+    Attributes
+    ----------
+    layers : convolutions before the fully connected layer (a residual branch or a joined branch is one more)
+    channels, size : of the input and of each layer; height and width of the input
+    activation_bits, weight_bits : within 2..8 and 1..8
+    kernels : kernel heights and widths to draw from
+    strides, dilation, asymmetric_padding, groups, depthwise : what convolutions may have
+    per_channel : offsets and shifts of an output channel's own
+    anchors : "min", "max"
+    multiplier : requantization with a fixed-point multiplier, in half of the layers
+    zero_blocks : share of the weight blocks (kernel position x input channels x output channels) to prune
+    block : (input channels, output channels) of such a block
+    pools : kinds of max pools: "plain" (windows side by side), "overlapping", "padded"
+    residual, concat : layers with two terms; joined branches
+    fully_connected : end in a layer whose kernel is its whole input
+    """
+
+    layers: tuple[int, int] = (1, 3)
+    channels: tuple[int, int] = (1, 8)
+    size: tuple[int, int] = (3, 10)
+    activation_bits: tuple[int, int] = (2, 8)
+    weight_bits: tuple[int, int] = (2, 8)
+    kernels: tuple[int, ...] = (1, 2, 3, 5)
+    strides: bool = True
+    dilation: bool = True
+    asymmetric_padding: bool = True
+    groups: bool = True
+    depthwise: bool = True
+    per_channel: bool = True
+    anchors: tuple[str, ...] = ("min", "max")
+    multiplier: bool = False
+    zero_blocks: float = 0.3
+    block: tuple[int, int] = (4, 4)
+    pools: tuple[str, ...] = ("plain", "overlapping", "padded")
+    residual: bool = True
+    concat: bool = True
+    fully_connected: bool = True
+
+
+PLAIN = Features(
+    kernels=(1, 3),
+    strides=False,
+    dilation=False,
+    asymmetric_padding=False,
+    groups=False,
+    depthwise=False,
+    per_channel=False,
+    anchors=("min",),
+    zero_blocks=0.0,
+    pools=("plain",),
+    residual=False,
+    concat=False,
+)
+"""Convolutions, ReLU, plain pools and a fully connected layer, nothing else; for ``replace(PLAIN, ...)``."""
+
+
+def random_qgraph(rng: np.random.Generator, features: Features = Features()) -> QGraph:
+    """A valid network; the same generator state and features give the same network."""
+    builder = _Builder(rng, features)
+    for _ in range(_between(rng, features.layers)):
+        builder.step()
+    if features.fully_connected:
+        builder.fully_connected()
+    return builder.finish()
+
+
+def random_images(rng: np.random.Generator, qgraph: QGraph, count: int) -> IntArray:
+    """Integers (count, C, H, W) of the (only) input, over all of its range."""
+    tensor = qgraph.tensors[qgraph.inputs[0].name]
+    low, high = tensor.limits
+    return rng.integers(low, high + 1, (count, *tensor.shape))
+
+
+def _between(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
+    return int(rng.integers(bounds[0], bounds[1] + 1))
+
+
+def _chance(rng: np.random.Generator, allowed: bool, share: float = 0.5) -> bool:
+    return bool(rng.random() < share) and allowed
+
+
+@dataclass
+class _Builder:
+    """A network under construction, and its values for a few random images."""
+
+    rng: np.random.Generator
+    features: Features
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[str, IntArray] = field(default_factory=dict)
+    nodes: list[QNode] = field(default_factory=list)
+    last: str = "input"
+
+    def __post_init__(self) -> None:
+        shape = (
+            _between(self.rng, self.features.channels),
+            _between(self.rng, self.features.size),
+            _between(self.rng, self.features.size),
+        )
+        tensor = self._tensor("input", shape)
+        low, high = tensor.limits
+        self.tensors["input"] = tensor
+        self.values["input"] = self.rng.integers(low, high + 1, (16, *shape))
+
+    def finish(self) -> QGraph:
+        item = self.tensors["input"]
+        last = self.tensors[self.last]
+        return QGraph(
+            name="random",
+            inputs=(Input("input", item.shape, item.shape),),
+            nodes=tuple(self.nodes),
+            outputs=(Output("output", self.last, (math.prod(last.shape),)),),
+            tensors=self.tensors,
+        )
+
+    def step(self) -> None:
+        """A convolution, perhaps with a second term, perhaps joined with another one, perhaps pooled."""
+        rng, features, source = self.rng, self.features, self.last
+        if _chance(rng, features.residual, 0.4):
+            term = self._convolution(source, keep_shape=True)
+            second = self._identity if rng.random() < 0.7 else self._parallel
+            self._layer([term, second(term)])
+        else:
+            term = self._convolution(source)
+            self._layer([term])
+        if _chance(rng, features.concat, 0.25):
+            first = self.last
+            self._layer([self._parallel(term, _between(rng, features.channels))], like=self.tensors[first])
+            self._move(Concat(self._name("concat"), (first, self.last)))
+        if features.pools and _chance(rng, True):
+            self._pool(str(rng.choice(features.pools)))
+
+    def fully_connected(self) -> None:
+        channels, height, width = self.tensors[self.last].shape
+        out = _between(self.rng, self.features.channels)
+        self._layer([self._term(self.last, (out, channels, height, width))])
+
+    def _name(self, kind: str) -> str:
+        return f"{kind}{len(self.nodes)}"
+
+    def _tensor(self, name: str, shape: Shape) -> Tensor:
+        """Random scale, bits and zero point; real zero is in the lower half of the integers."""
+        bits = _between(self.rng, self.features.activation_bits)
+        zero_point = int(self.rng.integers(-(1 << (bits - 1)), 1))
+        return Tensor(name, shape, float(self.rng.uniform(0.01, 0.1)), zero_point, bits)
+
+    # --- geometry
+
+    def _convolution(self, source: str, keep_shape: bool = False) -> Term:
+        """A random convolution; with ``keep_shape``, one whose output has the input's shape."""
+        rng, features = self.rng, self.features
+        channels, *size = self.tensors[source].shape
+        out, groups = _between(rng, features.channels), 1
+        if channels > 1 and _chance(rng, features.depthwise, 0.2):
+            groups = out = channels
+        elif _chance(rng, features.groups, 0.3):
+            groups = int(rng.choice([n for n in range(1, channels + 1) if channels % n == 0]))
+            out = groups * max(1, out // groups)
+        if keep_shape:
+            out = channels
+        strided = _chance(rng, features.strides, 0.3) and not keep_shape
+        dilated = _chance(rng, features.dilation, 0.3)
+        axes = [self._axis(length, strided, dilated, keep_shape) for length in size]
+        kernel, stride, dilation, before, after = zip(*axes)
+        return self._term(
+            source, (out, channels // groups, *kernel), stride, (*before, *after), dilation, groups
+        )
+
+    def _axis(
+        self, size: int, strided: bool, dilated: bool, keep_size: bool
+    ) -> tuple[int, int, int, int, int]:
+        """Kernel, stride, dilation, padding before and after, along an axis of ``size`` pixels."""
+        rng, asymmetric = self.rng, self.features.asymmetric_padding
+        kernel = int(
+            rng.choice([k for k in self.features.kernels if asymmetric or k % 2 or not keep_size] or [1])
+        )
+        stride = _between(rng, (1, 3)) if strided else 1
+        dilation = _between(rng, (1, 2)) if dilated else 1
+        extent = dilation * (kernel - 1) + 1
+        if keep_size:
+            before = (extent - 1) // 2
+            return kernel, 1, dilation, before, extent - 1 - before
+        before = _between(rng, (0, extent // 2))
+        after = _between(rng, (0, extent - 1)) if asymmetric else before
+        if size + before + after < extent:
+            return 1, stride, 1, 0, 0
+        return kernel, stride, dilation, before, after
+
+    def _pool(self, kind: str) -> None:
+        _, height, width = self.tensors[self.last].shape
+        axes = [self._pool_axis(height, kind), self._pool_axis(width, kind)]
+        kernel, stride, dilation, before, after = zip(*axes)
+        pool = MaxPool(self._name("pool"), self.last, kernel, stride, (*before, *after), dilation)
+        self._move(pool)
+
+    def _pool_axis(self, size: int, kind: str) -> tuple[int, int, int, int, int]:
+        """Windows side by side; or overlapping, perhaps dilated; or padded, but never all padding."""
+        rng = self.rng
+        kernel = min(size, _between(rng, (1, 3) if kind == "plain" else (2, 3)))
+        if kind == "plain":
+            return kernel, kernel, 1, 0, 0
+        stride = _between(rng, (1, max(1, kernel - 1)))
+        if kind == "padded":
+            return kernel, stride, 1, _between(rng, (0, kernel - 1)), _between(rng, (0, kernel - 1))
+        dilation = 2 if _chance(rng, self.features.dilation, 0.2) and 2 * (kernel - 1) < size else 1
+        return kernel, stride, dilation, 0, 0
+
+    # --- weights
+
+    def _term(
+        self,
+        source: str,
+        shape: tuple[int, int, int, int],
+        stride: tuple[int, int] = (1, 1),
+        padding: Padding = (0, 0, 0, 0),
+        dilation: tuple[int, int] = (1, 1),
+        groups: int = 1,
+    ) -> Term:
+        """Random codes, offsets by which 0 is representable, and pruned blocks. Its scale is still open."""
+        rng = self.rng
+        bits = _between(rng, self.features.weight_bits)
+        low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+        anchor = str(rng.choice(self.features.anchors))
+        own = _chance(rng, self.features.per_channel)
+        zero = rng.integers(low, high + 1, shape[0] if own else 1) // rng.choice(
+            [1, 2, 4]
+        )  # the code of weight 0
+        codes = rng.integers(low, high + 1, shape)
+        mask = self._mask(shape)
+        if mask is not None:
+            codes = np.where(mask, codes, zero.reshape(-1, 1, 1, 1))
+        return Term(
+            input=source,
+            codes=codes.astype(np.int8),
+            offset=zero if anchor == "max" else -zero,
+            scale=np.ones(1),
+            anchor=anchor,
+            bits=bits,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            mask=mask,
+        )
+
+    def _mask(self, shape: tuple[int, int, int, int]) -> NDArray[np.bool_] | None:
+        """Blocks of (output channels x input channels) at one kernel position are pruned together."""
+        if not self.rng.random() < 2 * self.features.zero_blocks:
+            return None
+        (out, depth, height, width), (block_in, block_out) = shape, self.features.block
+        blocks = (math.ceil(out / block_out), math.ceil(depth / block_in), height, width)
+        kept = self.rng.random(blocks) >= self.features.zero_blocks
+        mask = kept.repeat(block_out, axis=0)[:out].repeat(block_in, axis=1)[:, :depth]
+        return None if mask.all() else mask
+
+    def _parallel(self, term: Term, out: int | None = None) -> Term:
+        """Another term of the same input and geometry."""
+        depth = term.codes.shape[1] * term.groups
+        shape = (out or len(term.codes), depth, *term.codes.shape[2:])
+        return self._term(term.input, shape, term.stride, term.padding, term.dilation)
+
+    def _identity(self, term: Term) -> Term:
+        """The input itself, times a power of two that makes it about as large as the other term."""
+        zero_point = self.tensors[term.input].zero_point
+        x = self.values[term.input]
+        ratio = reference.convolve(term, x, zero_point).std() / max(1.0, float((x - zero_point).std()))
+        shift = int(np.clip(np.round(np.log2(max(1.0, ratio))), 0, 12))
+        codes = np.eye(len(term.codes), dtype=np.int8)[:, :, None, None]
+        return Term(term.input, codes, np.zeros(1, np.int64), np.ones(1), bits=2, shift=shift)
+
+    # --- layers
+
+    def _layer(self, terms: list[Term], like: Tensor | None = None) -> None:
+        """A layer whose sums are scaled, about channel by channel, to fill the bits of its tensor."""
+        rng, features, name = self.rng, self.features, self._name("conv")
+        shape = terms[0].output_shape(self.tensors[terms[0].input].shape)
+        tensor = self._tensor(name, shape) if like is None else replace(like, name=name, shape=shape)
+        nothing = np.zeros(shape[0], np.int64)
+        raw = Layer(name, tuple(terms), nothing, np.zeros(1, np.int64), *tensor.limits)
+        acc = reference.accumulate(raw, self.values, self.tensors)
+        spread = np.maximum(acc.std(axis=(0, 2, 3)), 1.0)
+        if not _chance(rng, features.per_channel):
+            spread = spread.max(keepdims=True)
+        bias = -acc.mean(axis=(0, 2, 3)) + spread * rng.normal(0, 0.5, shape[0])
+
+        multiplier = None
+        if _chance(rng, features.multiplier):
+            multiplier = rng.integers(1 << 10, 1 << 15, len(spread))
+        factor = np.ones(1) if multiplier is None else multiplier
+        steps = (1 << tensor.bits) / rng.uniform(3, 5)  # what the standard deviation of the output is to be
+        shift = np.maximum(np.round(np.log2(spread * factor / steps)), 0).astype(np.int64)
+
+        low, high = tensor.limits
+        if _chance(rng, True):
+            low = tensor.zero_point  # ReLU
+        if _chance(rng, True, 0.2):
+            high = _between(rng, (max(low, high // 2), high))  # ReLU6
+        unit = tensor.scale * factor / 2.0**shift  # the real value of 1 in the accumulator
+        scaled = [
+            replace(term, scale=unit * 2.0**term.shift / self.tensors[term.input].scale) for term in terms
+        ]
+        self.tensors[name] = tensor
+        layer = Layer(name, tuple(scaled), bias.astype(np.int64), shift, low, high, multiplier)
+        acc = reference.accumulate(layer, self.values, self.tensors)
+        self.values[name] = reference.requantize(acc, layer, tensor.zero_point)
+        self._append(layer)
+
+    def _move(self, node: MaxPool | Concat) -> None:
+        """A layer that moves values without arithmetic."""
+        first = self.tensors[node.inputs[0]]
+        shape = node.output_shape(*(self.tensors[name].shape for name in node.inputs))
+        self.tensors[node.name] = replace(first, name=node.name, shape=shape)
+        if isinstance(node, MaxPool):
+            self.values[node.name] = reference.max_pool(node, self.values[node.input], first.limits[0])
+        else:
+            self.values[node.name] = np.concatenate([self.values[name] for name in node.inputs], axis=1)
+        self._append(node)
+
+    def _append(self, node: QNode) -> None:
+        self.nodes.append(node)
+        self.last = node.name
