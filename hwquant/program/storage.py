@@ -1,0 +1,111 @@
+"""Compiled programs in files: ``.hwp``, a :mod:`~hwquant.container` of kind "program".
+
+``program.json`` holds the configuration, the layers and where tensors live; the memory images are arrays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant import container
+from hwquant.errors import HwquantError
+from hwquant.program.config import ArrayConfig
+from hwquant.program.layout import Packing, Placement
+from hwquant.program.program import LayerInfo, Program
+
+KIND = "program"
+VERSION = 1
+
+_IMAGES: Mapping[str, tuple[type, int]] = {
+    "weights": (np.int16, 2),
+    "bias": (np.int64, 1),
+    "shift": (np.int64, 1),
+    "multiplier": (np.int64, 1),
+}
+"""Dtype and dimensions of the images that are arrays in a Program as well."""
+
+
+def save(program: Program, path: str | os.PathLike[str]) -> None:
+    """Write a program; the same program gives the same bytes.
+
+    Raises
+    ------
+    HwquantError : the file cannot be written
+    """
+    meta = {
+        "name": program.name,
+        "config": program.config.to_json(),
+        "layers": [dataclasses.asdict(layer) for layer in program.layers],
+        "inputs": [dataclasses.asdict(item) for item in program.inputs],
+        "outputs": [dataclasses.asdict(item) for item in program.outputs],
+        "tensors": [dataclasses.asdict(item) for item in program.tensors.values()],
+        "checksum": program.checksum,
+    }
+    images = {name: getattr(program, name) for name in _IMAGES}
+    container.write(path, KIND, VERSION, {"program": meta}, {"words": _pack(program.words), **images})
+
+
+def load(path: str | os.PathLike[str]) -> Program:
+    """Read a program that :func:`save` wrote.
+
+    Raises
+    ------
+    HwquantError : not a ``.hwp`` file, damaged, of a newer version, or with contents that make no program
+    """
+    meta, arrays = container.read(path, KIND, VERSION)
+    try:
+        program = _decode(meta["program"], arrays)
+        # Decodes every word, so that a file made by hand fails here and not in the middle of a simulation.
+        if program.checksum != meta["program"]["checksum"] or not program.instructions:
+            raise HwquantError("its images do not have the checksum that it names")
+    except KeyError as error:
+        raise HwquantError(f"{path} holds no valid program: {error} is missing; compile it again") from error
+    except (HwquantError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise HwquantError(f"{path} holds no valid program: {error}; compile it again") from error
+    return program
+
+
+def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Program:
+    for name, (dtype, dimensions) in _IMAGES.items():
+        if arrays[name].dtype != dtype or arrays[name].ndim != dimensions:
+            raise HwquantError(f"its {name} are {arrays[name].dtype} {arrays[name].shape}")
+    layers = [LayerInfo(**{**item, "covers": tuple(item["covers"])}) for item in meta["layers"]]
+    tensors = [_placement(item) for item in meta["tensors"]]
+    return Program(
+        name=meta["name"],
+        config=ArrayConfig(**meta["config"]),
+        words=_unpack(arrays["words"]),
+        weights=arrays["weights"],
+        bias=arrays["bias"],
+        shift=arrays["shift"],
+        multiplier=arrays["multiplier"],
+        layers=tuple(layers),
+        inputs=tuple(_placement(item) for item in meta["inputs"]),
+        outputs=tuple(_placement(item) for item in meta["outputs"]),
+        tensors={item.name: item for item in tensors},
+    )
+
+
+def _placement(item: Mapping[str, Any]) -> Placement:
+    packing = item["packing"]
+    if packing is not None:
+        packing = Packing(**{**packing, "shape": tuple(packing["shape"])})
+    return Placement(**{**item, "shape": tuple(item["shape"]), "packing": packing})
+
+
+def _pack(words: Sequence[int]) -> NDArray[np.uint8]:
+    """Words of any width to uint8 [words, bytes], least significant byte first."""
+    width = max(1, -(-max(word.bit_length() for word in words) // 8))
+    return np.array([list(word.to_bytes(width, "little")) for word in words], np.uint8)
+
+
+def _unpack(image: NDArray[Any]) -> tuple[int, ...]:
+    if image.dtype != np.uint8 or image.ndim != 2:
+        raise HwquantError(f"its instructions are {image.dtype} {image.shape}")
+    return tuple(int.from_bytes(row.tobytes(), "little") for row in image)

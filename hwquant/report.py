@@ -1,0 +1,182 @@
+"""The numbers of a compiled network: cycles, utilization and memories, exact and from the program alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from hwquant.program.config import ArrayConfig
+from hwquant.program.cycles import timing
+from hwquant.program.program import Program
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One pass of the array.
+
+    Attributes
+    ----------
+    name : the layer; ``covers`` all that it computes, such as a pooling behind it
+    cycles : from its first pixel to the next layer's
+    macs : multiply-accumulates without the padding of channels
+    tiles, tiles_skipped : of the dense network, and those of them that are zero and cost nothing
+    ideal_cycles : what the executed tiles' pixels take at one a cycle
+    utilization : macs / (rows * columns * cycles)
+    """
+
+    name: str
+    covers: tuple[str, ...]
+    cycles: int
+    macs: int
+    tiles: int
+    tiles_skipped: int
+    ideal_cycles: int
+    utilization: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """A build in numbers.
+
+    Attributes
+    ----------
+    cycles : of one inference, from the last input word to the first output word
+    frame_cycles : from one inference's beginning to the next one's, host transfers included
+    utilization : macs / (rows * columns * cycles)
+    memory_bits : of each memory
+    words_in, words_out : of one inference, over the host's streams; ``word_bits`` each
+    offset, offset_reason : where the integer offsets are added, and what that means for the hardware
+    checksum : 32 bits over configuration and images, as the hardware's register gives them
+    """
+
+    name: str
+    rows: int
+    columns: int
+    cycles: int
+    frame_cycles: int
+    macs: int
+    utilization: float
+    layers: tuple[LayerReport, ...]
+    activation_bits: int
+    weight_bits: int
+    accumulator_bits: int
+    offset: str
+    offset_reason: str
+    memory_bits: dict[str, int]
+    program_words: int
+    words_in: int
+    words_out: int
+    word_bits: int
+    checksum: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            **dataclasses.asdict(self),
+            "layers": [{**dataclasses.asdict(layer), "covers": list(layer.covers)} for layer in self.layers],
+        }
+
+
+def make_report(program: Program) -> Report:
+    """The report of a program, in milliseconds: nothing is simulated."""
+    config, times = program.config, timing(program)
+    area = config.rows * config.columns
+    layers = tuple(
+        LayerReport(
+            name=layer.name,
+            covers=layer.covers,
+            cycles=cycles,
+            macs=layer.macs,
+            tiles=layer.tiles,
+            tiles_skipped=layer.tiles_skipped,
+            ideal_cycles=layer.ideal_cycles,
+            utilization=layer.macs / (area * cycles),
+        )
+        for layer, cycles in zip(program.layers, times.layers, strict=True)
+    )
+    return Report(
+        name=program.name,
+        rows=config.rows,
+        columns=config.columns,
+        cycles=times.cycles,
+        frame_cycles=times.frame_cycles,
+        macs=program.macs,
+        utilization=program.macs / (area * times.cycles),
+        layers=layers,
+        activation_bits=config.activation_bits,
+        weight_bits=config.weight_bits,
+        accumulator_bits=config.accumulator_bits,
+        offset=config.offset,
+        offset_reason=_offset_reason(config),
+        memory_bits=config.memory_bits,
+        program_words=len(program.words),
+        words_in=sum(item.words for item in program.inputs),
+        words_out=sum(item.words for item in program.outputs),
+        word_bits=config.word_bits,
+        checksum=program.checksum,
+    )
+
+
+def _offset_reason(config: ArrayConfig) -> str:
+    if config.offset == "none":
+        return "every offset of the network is zero"
+    if config.offset == "edge":
+        return (
+            f"{config.columns} adders where weights enter; no column is added, and multipliers take "
+            f"{config.operand_bits}-bit weights"
+        )
+    return (
+        f"one more column sums the inputs, and a multiplier a column adds their offset; multipliers take "
+        f"{config.operand_bits}-bit weights"
+    )
+
+
+def layer_table(report: Report) -> Table:
+    """Layer by layer, and the total."""
+    table = Table(title=f"{report.name} on {report.rows}x{report.columns}", title_justify="left")
+    table.add_column("layer")
+    for heading in ("cycles", "MACs", "tiles", "skipped", "ideal", "utilization"):
+        table.add_column(heading, justify="right")
+    for layer in report.layers:
+        table.add_row(
+            " + ".join(layer.covers) or layer.name,
+            f"{layer.cycles:,}",
+            f"{layer.macs:,}",
+            f"{layer.tiles:,}",
+            f"{layer.tiles_skipped:,}",
+            f"{layer.ideal_cycles:,}",
+            f"{layer.utilization:.1%}",
+        )
+    table.add_section()
+    table.add_row(
+        "one inference",
+        f"{report.cycles:,}",
+        f"{report.macs:,}",
+        f"{sum(layer.tiles for layer in report.layers):,}",
+        f"{sum(layer.tiles_skipped for layer in report.layers):,}",
+        f"{sum(layer.ideal_cycles for layer in report.layers):,}",
+        f"{report.utilization:.1%}",
+    )
+    return table
+
+
+def hardware_table(report: Report) -> Table:
+    """Memories, widths and transfers."""
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    memories = ", ".join(f"{name} {bits:,}" for name, bits in report.memory_bits.items())
+    table.add_row("memory bits", f"{sum(report.memory_bits.values()):,} ({memories})")
+    table.add_row(
+        "widths",
+        f"activations {report.activation_bits}, weights {report.weight_bits}, accumulators "
+        f"{report.accumulator_bits} bits (proven from the weights: no input can overflow them)",
+    )
+    table.add_row("offset", f"{report.offset}: {report.offset_reason}")
+    table.add_row("program", f"{report.program_words} instructions, checksum {report.checksum:08x}")
+    table.add_row("host", f"{report.words_in} words in, {report.words_out} out, of {report.word_bits} bits")
+    table.add_row("back to back", f"an inference every {report.frame_cycles:,} cycles, transfers included")
+    return table

@@ -1,0 +1,56 @@
+"""What several test files need: the small network of the package, quantized and compiled once."""
+
+from pathlib import Path
+
+import pytest
+
+import hwquant
+
+DEMO = Path(hwquant.__file__).parent / "demo"
+
+
+@pytest.fixture(scope="session")
+def demo_folder():
+    """Folder with digits.onnx, digits.npz and calibration.npz."""
+    return DEMO
+
+
+@pytest.fixture(scope="session")
+def digits_graph():
+    """The demo's float network."""
+    from hwquant.frontends import from_onnx
+
+    return from_onnx(DEMO / "digits.onnx")
+
+
+@pytest.fixture(scope="session")
+def digits_samples(digits_graph):
+    """The demo's 360 test images with labels."""
+    from hwquant.data import load_samples
+
+    return load_samples(DEMO / "digits.npz", digits_graph.inputs[0])
+
+
+@pytest.fixture(scope="session")
+def digits_qgraph(digits_graph):
+    """The demo's integer network, default options."""
+    from hwquant.data import load_samples
+    from hwquant.quantize import quantize
+
+    return quantize(digits_graph, load_samples(DEMO / "calibration.npz", digits_graph.inputs[0]).x)
+
+
+@pytest.fixture(scope="session")
+def digits_program(digits_qgraph):
+    """The demo's program for an 8x8 array."""
+    from hwquant.program.compiler import compile_network
+
+    return compile_network(digits_qgraph, (8, 8))
+
+
+@pytest.fixture(scope="session")
+def digits_build(digits_qgraph, digits_program, tmp_path_factory):
+    """A build folder of the demo, to read; whoever changes files copies it first."""
+    from hwquant.build import write_build
+
+    return write_build(digits_qgraph, digits_program, tmp_path_factory.mktemp("digits") / "build")
