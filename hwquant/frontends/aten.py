@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from hwquant.errors import HwquantError
-from hwquant.frontends.aten_operators import ALIASING, IGNORED, OPERATORS, Call
+from hwquant.frontends.aten_call import Call
+from hwquant.frontends.aten_operators import ALIASING, IGNORED, OPERATORS
 from hwquant.frontends.builder import ANY_BATCH, Builder
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Graph
@@ -105,10 +106,7 @@ def translate(program: AtenProgram) -> Graph:
         if operator in IGNORED:
             continue
         if operator not in OPERATORS:
-            raise build.refuse(
-                "this operator is not supported; replace it in the module by supported ones: "
-                + ", ".join(sorted(OPERATORS))
-            )
+            raise build.refuse_operator()
         arguments = {name: _resolved(build, values, argument) for name, argument in node.arguments.items()}
         names = {
             name: program.labels.get(argument.name, argument.name)

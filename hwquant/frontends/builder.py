@@ -45,6 +45,13 @@ class Builder:
         """The error for the node at hand."""
         return HwquantError(f"{self.where}: {why}" if self.where else why)
 
+    def refuse_operator(self) -> HwquantError:
+        """The error for an operator that has no translation."""
+        return self.refuse(
+            "this operator is not supported; build the network from convolution, linear layers, batch norm, "
+            "ReLU or clip, pooling, add, concatenation, reshapes and constant factors, the rest is the host's"
+        )
+
     def unique(self, name: str) -> str:
         """A name that no tensor has yet."""
         candidate, count = name, 1
