@@ -15,7 +15,7 @@ class Sequencer(Component):
 
     SET instructions fill registers; TILE (times REPEAT) emits jobs; INPUT and OUTPUT wait for the host
     engines; END begins again at word 0. The double-buffered registers may only be written after the job that
-    will take them has started, so their instructions wait while one is ``pending``.
+    will take them has started, so their instructions, and the next job of that kind, wait while one is ``pending``.
 
     Members
     -------
@@ -140,14 +140,19 @@ class Sequencer(Component):
                     repetition = view(Opcode.REPEAT)
                     m.d.sync += [repeat.eq(repetition.count), step.eq(repetition.step)]
                 with m.Case(Opcode.TILE):
-                    m.d.comb += [self.jobs.valid.eq(1), wait.eq(~self.jobs.ready | (repeat != 0))]
-                    with m.If(self.jobs.ready):
+                    takes = ~repeated & (tile.source | tile.layer)
+                    allowed = ~(takes & pending)
+                    m.d.comb += [
+                        self.jobs.valid.eq(allowed),
+                        wait.eq(~allowed | ~self.jobs.ready | (repeat != 0)),
+                    ]
+                    with m.If(allowed & self.jobs.ready):
                         m.d.sync += [repeated.eq(repeat != 0), skipped.eq(step)]
                         with m.If(repeat != 0):
                             m.d.sync += repeat.eq(repeat - 1)
                         with m.If(repeated):
                             m.d.sync += skipped.eq(skipped + step)
-                        with m.If(~repeated & (tile.source | tile.layer)):
+                        with m.If(takes):
                             m.d.sync += pending.eq(1)
                 with m.Default():
                     m.d.comb += wait.eq(1)

@@ -225,9 +225,9 @@ class _Builder:
                 ideal += count * max(pixel_block.count, config.load_cycles)
                 done = 0
                 for item in terms:
-                    changed = source is not item.term
-                    if changed:
-                        self._source(step, item.term)
+                    changed = False
+                    if source is not item.term:
+                        changed = self._source(step, item.term)
                         source = item.term
                     self._register("count", Opcode.COUNT, count=pixel_block.count)
                     if layer_start and first:
@@ -250,8 +250,12 @@ class _Builder:
                     layer_start = False
         self.layers.append(LayerInfo(step.name, step.covers, step.macs, dense, skipped, jobs, ideal))
 
-    def _source(self, step: Step, term: StepTerm) -> None:
-        """The geometry of a term: how its input's pixels are visited, and where padding begins."""
+    def _source(self, step: Step, term: StepTerm) -> bool:
+        """The geometry of a term: how its input's pixels are visited, and where padding begins.
+
+        Whether it differs from the one before.
+        """
+        before = len(self.instructions)
         tensor = self.placements[term.tensor]
         _, height, width = tensor.stored_shape
         (wh, ww), (qy, qx), (dy, dx) = step.window, step.window_stride, step.window_dilation
@@ -275,8 +279,10 @@ class _Builder:
             )
         self.reach = max(self.reach, height + term.padding[2], width + term.padding[3])
         self._register("plane", Opcode.PLANE, height=height, width=width, pad=term.pad)
+        changed = len(self.instructions) > before
         if self.config.offset != "none" and not self.config.channel_offsets:
             self._register("offset", Opcode.OFFSET, offset=int(term.offset[0]))
+        return changed
 
     def _tiles(
         self, step: Step, item: TermTiles, block: PixelBlock, flags: dict[str, bool], done: int, count: int

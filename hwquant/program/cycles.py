@@ -53,6 +53,8 @@ class _Machine:
         config = self.program.config
         # The waiting slot is free from the cycle on in which the tile before is taken for loading.
         self.executed = max(self.executed + 1, self.loaded)
+        if values["source"] or values["layer"]:
+            self.executed = max(self.executed, self.pending + 1)
         load = max(self.executed + 1, self.started)
         start = load + config.load_cycles + values["offsets"]
         if self.started >= 0:

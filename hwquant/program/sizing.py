@@ -58,11 +58,18 @@ class Requirements:
 
     def shape(self, steps: Sequence[Step], qgraph: QGraph) -> ArrayConfig:
         """Everything but the memory depths: they are measured on the result."""
+        needed = self._needed(steps, qgraph)
         if self.config:
+            _check(needed, self.config)
             return self.config
+        return needed
+
+    def _needed(self, steps: Sequence[Step], qgraph: QGraph) -> ArrayConfig:
         terms = [term for step in steps for term in step.terms]
         offsets = np.concatenate([term.offset for term in terms])
-        per_channel = any(term.offset.size > 1 for term in terms)
+        per_channel = any(term.offset.size > 1 for term in terms) or bool(
+            self.config and self.config.channel_offsets
+        )
         rows, columns = self.array
         weight_bits = max(_stored_bits(term.weight, term.offset) for term in terms)
         probe = ArrayConfig(rows, columns)
@@ -80,7 +87,7 @@ class Requirements:
                 f"the weights and channel offsets of {qgraph.name!r} need {weight_bits} stored bits, the array has 8; "
                 "quantize with the default range"
             )
-        offset = self.offset
+        offset = self.config.offset if self.config and self.offset == "auto" else self.offset
         if not offsets.any():
             offset = "none"
         elif offset == "auto":
@@ -107,6 +114,26 @@ class Requirements:
             accumulator_depth=min(pixels, depth),
             multiplier_bits=bits_for(0, 2 * largest) if multipliers else 0,
             shift_bits=index_bits(shift + 1),
+        )
+
+
+def _check(needed: ArrayConfig, config: ArrayConfig) -> None:
+    """Whether given hardware can express what a network needs, apart from its size."""
+    for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits"):
+        if getattr(needed, name) > getattr(config, name):
+            raise HwquantError(
+                f"the network needs {name} {getattr(needed, name)}, the hardware has {getattr(config, name)}"
+            )
+    if needed.offset == "none":
+        return
+    if config.offset != needed.offset:
+        raise HwquantError(f"the network needs offset {needed.offset!r}, the hardware has {config.offset!r}")
+    if needed.channel_offsets and not config.channel_offsets:
+        raise HwquantError("the network has an offset for each channel, the hardware one for each layer")
+    width = "adjusted_bits" if config.offset == "edge" else "offset_bits"
+    if getattr(needed, width) > getattr(config, width):
+        raise HwquantError(
+            f"the network needs {width} {getattr(needed, width)}, the hardware has {getattr(config, width)}"
         )
 
 
