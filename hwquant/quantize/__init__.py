@@ -1,1 +1,78 @@
-"""placeholder"""
+"""Quantization: a float :class:`~hwquant.graph.Graph` becomes an integer :class:`~hwquant.qgraph.QGraph`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hwquant.graph import Graph
+from hwquant.qgraph import QGraph
+from hwquant.quantize.calibration import Data, Progress, check_data, observe
+from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.polish import build_nodes, fitting_samples
+from hwquant.quantize.report import describe
+from hwquant.quantize.scales import choose_scales, term_bits, weight_scheme
+from hwquant.quantize.structure import plan_layers
+
+__all__ = ["QuantizeOptions", "quantize"]
+
+
+def quantize(
+    graph: Graph,
+    calibration: NDArray[Any] | Data,
+    options: QuantizeOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    **changes: Any,
+) -> QGraph:
+    """Quantize a network after training, to integers with integer offsets and pure shifts between layers.
+
+    The method is CN112085154A / US 12,008,467 (``weights``), with scales chosen jointly so that
+    ``S_x * S_w / S_y`` is a power of two in every layer (``scales``).
+
+    Parameters
+    ----------
+    graph : the float network
+    calibration : typical inputs, (N, *shape) as the network's user gives them; a mapping by input name where
+        there are several inputs
+    options : all options at once, or
+    **changes : single options: the attributes of :class:`QuantizeOptions`
+    progress : called with stage, steps done and steps in all
+
+    Returns
+    -------
+    QGraph
+        the same for the same arguments, bit for bit. Its ``options`` are plain JSON values: "quantizer" (the
+        options), "calibration_samples", "layers" and "tensors" (scales, ranges, shifts, signal to noise
+        ratios).
+
+    Raises
+    ------
+    HwquantError
+        for options out of range, calibration data that do not fit or are not finite, weights that are not
+        finite, and networks that integers cannot express
+    """
+    if options is None:
+        options = QuantizeOptions(**changes)
+    elif changes:
+        raise TypeError("give options, or single options by name, not both")
+    data = check_data(graph, calibration)
+    plan = plan_layers(graph)
+    statistics = observe(plan.graph, data, plan.tensors, progress)
+    activations = choose_scales(plan, statistics, options)
+    tensors = {name: activations[name].tensor(name, plan.graph.shapes[name]) for name in plan.tensors}
+    samples = fitting_samples(plan, data)
+    nodes = build_nodes(plan, activations, tensors, statistics, samples, options, progress)
+    summary: dict[str, object] = {
+        "quantizer": options.as_json(),
+        "calibration_samples": len(next(iter(data.values()))),
+    }
+    qgraph = QGraph(graph.name, graph.inputs, tuple(nodes), graph.outputs, tensors, summary)
+    bits = term_bits(plan, options)
+    schemes = {
+        layer.name: [weight_scheme(term, plan, bits, options) for term in layer.terms]
+        for layer in plan.layers
+    }
+    summary.update(describe(plan, qgraph, schemes, activations, samples))
+    return qgraph

@@ -1,0 +1,81 @@
+"""Rounding in which each weight makes up for the errors of those before it.
+
+GPTQ (Frantar et al., 2023) after Optimal Brain Surgeon (Hassibi and Stork, 1993): the weights of an output
+channel are rounded one after the other, and the remaining ones move so that the channel's output changes
+least on the calibration data. The output's mean is left to the bias, so that inputs count by their
+covariance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.floating import pad
+from hwquant.qgraph import IntArray
+from hwquant.quantize.structure import TermPlan
+from hwquant.quantize.weights import Array
+
+_PATCHES = 1 << 14
+"""Input patches that covariances are estimated from, at most."""
+_DAMPING = 0.01
+"""Share of the mean variance that is added to each: keeps inputs that never vary, and noise, from
+dominating."""
+
+
+def covariances(term: TermPlan, x: IntArray) -> Array:
+    """Covariance of the inputs of a kernel, float64 [groups, K, K] with K = in / groups * kernel height *
+    width.
+
+    ``x`` is int (N, C, H, W), the integers less their zero point. Patches are taken evenly over samples and
+    positions.
+    """
+    kernel = term.weight.shape[2:]
+    extent = tuple(step * (size - 1) + 1 for size, step in zip(kernel, term.dilation))
+    view = np.lib.stride_tricks.sliding_window_view(pad(x, term.padding, 0), extent, axis=(2, 3))
+    view = view[:, :, :: term.stride[0], :: term.stride[1], :: term.dilation[0], :: term.dilation[1]]
+    count, _, height, width = view.shape[:4]
+    total = count * height * width
+    chosen = np.unique(np.linspace(0, total - 1, min(total, _PATCHES)).astype(np.int64))
+    sample, row, column = np.unravel_index(chosen, (count, height, width))
+    patches = view[sample, :, row, column].astype(np.float64).reshape(len(chosen), term.groups, -1)
+    patches = (patches - patches.mean(axis=0)).swapaxes(0, 1)
+    return patches.swapaxes(1, 2) @ patches / len(chosen)
+
+
+def compensated_rounding(
+    weight: Array, covariance: Array, low: IntArray, high: IntArray, kept: NDArray[np.bool_]
+) -> IntArray:
+    """Round weights to integers within bounds.
+
+    Parameters
+    ----------
+    weight : float64 [out, in / groups, kernel height, kernel width], in units of its scale
+    covariance : float64 [groups, K, K]
+    low, high : int64, least and greatest integer, [1] or [out]
+    kept : bool, the shape of ``weight``; the others become 0
+    """
+    out, groups = len(weight), len(covariance)
+    rows = weight.reshape(groups, out // groups, -1).copy()
+    mask = kept.reshape(rows.shape)
+    bounds = [np.broadcast_to(bound, out).reshape(groups, -1) for bound in (low, high)]
+    result = np.zeros(rows.shape, np.int64)
+    size = rows.shape[2]
+    for group in range(groups):
+        variance = covariance[group] + np.eye(size) * _damping(covariance[group])
+        order = np.argsort(-np.diag(variance), kind="stable")
+        inverse = np.linalg.inv(variance[np.ix_(order, order)])
+        factor = np.linalg.cholesky((inverse + inverse.T) / 2).T
+        left = rows[group][:, order]
+        for index, column in enumerate(order):
+            rounded = np.clip(np.floor(left[:, index] + 0.5), bounds[0][group], bounds[1][group])
+            rounded = np.where(mask[group][:, column], rounded, 0.0)
+            error = (left[:, index] - rounded) / factor[index, index]
+            left[:, index + 1 :] -= np.outer(error, factor[index, index + 1 :])
+            result[group][:, column] = rounded
+    return result.reshape(weight.shape)
+
+
+def _damping(covariance: Array) -> float:
+    mean = float(np.trace(covariance)) / len(covariance)
+    return _DAMPING * mean if mean > 0 else 1.0

@@ -1,0 +1,159 @@
+"""Weight scales that make a layer's rescaling a pure shift.
+
+With ``R`` the real value of one step of the tensor that a layer is rescaled to (its output, in shift-only
+networks), a term whose weights have the scale ``S_w`` needs the net shift ``t`` with ``S_x * S_w * 2^t = R``.
+So ``S_w`` can be any ``R / S_x * 2^-t``: within a factor of 2 of what is wanted, whatever ``S_x`` and ``R``
+are.
+
+The terms of a layer share one accumulator, ``A = R * 2^-s``; term ``i`` is shifted left by ``k_i``, and
+``t_i = s - k_i``. An identity term has no free scale: ``t`` is given, and what its channels' shifts differ by
+is put into its integer weight, a power of two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.quantize.weights import Array, IntArray, WeightScheme, ideal_scale, quantize_weight
+
+FINEST_SHIFT = 20
+"""Beyond this a term's full range is a fraction of one output step: finer weights would only widen the
+accumulator."""
+LARGEST_SHIFT = 30
+_SHIFT_OF_ZEROS = 8
+"""Net shift of a term whose weights are all zero; any would do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """A real scale ``mantissa * 2^exponent``, mantissa in [1, 2): ratios of powers of two stay exact."""
+
+    mantissa: float
+    exponent: int
+
+    @classmethod
+    def of(cls, value: float) -> Scale:
+        mantissa, exponent = math.frexp(value)
+        return cls(2 * mantissa, exponent - 1)
+
+    @property
+    def value(self) -> float:
+        return math.ldexp(self.mantissa, self.exponent)
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Shifts of a layer: ``shift`` int64 [1] or [out], and of each term the left shift.
+
+    ``unit_powers``, int64 [1] or [out], is log2 of the integer weights of an identity-like term, None for
+    others.
+    """
+
+    shift: IntArray
+    left: tuple[int, ...]
+    unit_powers: tuple[IntArray | None, ...]
+
+
+def weight_exponents(
+    weight: Array, scheme: WeightScheme, ratio: float, importance: Array
+) -> tuple[float, IntArray, NDArray[np.bool_]]:
+    """The best scales ``ratio * 2^e`` for a weight tensor, an ``e`` for each of its rows.
+
+    Tried are the smallest scale that clips no weight and smaller ones for as long as the error falls; a
+    literal range is not clipped.
+
+    Returns
+    -------
+    error : sum of squared errors, weighted with ``importance`` (broadcastable to ``weight``)
+    exponents : int64 [1] or [out]
+    free : bool, the same shape: all weights are zero, so that the exponent says nothing
+    """
+    ideal = ideal_scale(weight, scheme)
+    free = ideal <= 0
+    exponents = np.ceil(np.log2(np.where(free, ratio, ideal) / ratio) - 1e-9).astype(np.int64)
+    shape = (len(exponents), -1)
+    share = np.broadcast_to(importance, weight.shape)
+
+    def errors(trial: IntArray) -> Array:
+        quantized = quantize_weight(weight, scheme, np.ldexp(ratio, trial), importance)
+        return (share * (quantized.dequantize() - weight) ** 2).reshape(shape).sum(axis=1)
+
+    least = errors(exponents)
+    improving = ~free & (not scheme.literal_range)
+    trial = exponents
+    while improving.any():
+        trial = trial - improving
+        now = errors(trial)
+        improving &= now < least
+        exponents, least = np.where(improving, trial, exponents), np.where(improving, now, least)
+    return float(least.sum()), exponents, free
+
+
+def net_shifts(exponents: IntArray, free: NDArray[np.bool_], reference: Scale, source: Scale) -> IntArray:
+    """``t`` of the scales that :func:`weight_exponents` returned, with ``ratio = m_R / m_x``."""
+    shifts = reference.exponent - source.exponent - exponents
+    known = shifts[~free]
+    shifts = np.where(free, known.max() if known.size else _SHIFT_OF_ZEROS, shifts)
+    return np.minimum(shifts, FINEST_SHIFT)
+
+
+def term_scale(shift: IntArray, left: int, reference: Scale, source: Scale) -> Array:
+    """``S_w`` of a term, float64: ``S_x * S_w == R * 2^(k - s)``."""
+    ratio = reference.mantissa / source.mantissa
+    return np.ldexp(ratio, reference.exponent - source.exponent - (shift - left))
+
+
+def align(name: str, terms: Sequence[IntArray | int], largest_power: int) -> Alignment:
+    """One accumulator for all terms of a layer.
+
+    Parameters
+    ----------
+    name : the layer, for the error message
+    terms : for each term its net shift: the greatest ones that are wanted, [1] or [out] (smaller ones mean
+        coarser weights), or the given one, an int, of an identity-like term
+    largest_power : greatest log2 of an identity-like term's integer weight
+    """
+    # Terms are brought to one level by their middle channels; a channel's shift suits its most demanding
+    # term.
+    typical = [int(np.median(shift)) for shift in terms]
+    top = max(0, *typical)
+    left = [top - shift for shift in typical]
+    shift = np.array([LARGEST_SHIFT])
+    for term, extra in zip(terms, left):
+        shift = np.minimum(shift, np.asarray(term) + extra)
+    floor = max([0, *(term for term in terms if isinstance(term, int))])
+    lift = max(0, floor - int(shift.min()))
+    shift = shift + lift
+    units = [isinstance(term, int) for term in terms]
+    if any(units):
+        shift = np.minimum(shift, shift.min() + largest_power)
+    least = int(shift.min())
+    left = [least - term if isinstance(term, int) else extra + lift for term, extra in zip(terms, left)]
+    if max(int(shift.max()), *left) > LARGEST_SHIFT:
+        raise HwquantError(
+            f"layer {name!r} would need a shift of {max(int(shift.max()), *left)} bits, more than {LARGEST_SHIFT}: the ranges "
+            "of its inputs and of its output differ too much; look for unusual values in the calibration data"
+        )
+    powers = tuple(shift - least if unit else None for unit in units)
+    return Alignment(shift.astype(np.int64), tuple(left), powers)
+
+
+def fixed_point(ratio: Array, bits: int = 15) -> tuple[IntArray, IntArray]:
+    """``multiplier`` (``bits`` bits, unsigned) and ``shift`` with ``multiplier * 2^-shift ~= ratio``,
+    int64."""
+    shift = np.clip(bits - 1 - np.floor(np.log2(ratio)), 0, LARGEST_SHIFT)
+    multiplier = np.floor(np.ldexp(ratio, shift.astype(int)) + 0.5)
+    full = multiplier >= 1 << bits
+    if np.any(multiplier < 1) or np.any(shift < full):
+        raise HwquantError(
+            f"the rescaling factor {float(ratio.max()):.3g} does not fit a multiplier of {bits} bits; look "
+            "for unusual values in the calibration data"
+        )
+    shift, multiplier = shift - full, np.where(full, np.floor(multiplier / 2), multiplier)
+    return multiplier.astype(np.int64), shift.astype(np.int64)

@@ -1,0 +1,233 @@
+"""From float nodes to the layers that the hardware runs: what is fused into what.
+
+A :class:`LayerPlan` is a sum of linear terms, a bias and a clamp, which the accelerator computes in one pass:
+
+- Clip (ReLU, ReLU6) goes into the layer before it; one that follows a MaxPool first changes places with it.
+- Add takes the convolutions before it as terms of its own, which saves a rounding each, and reads its other
+  inputs through an identity term.
+- AveragePool is a term with constant weights.
+- A Clip that nothing can take in (on an input, or where others read the unclipped tensor) is a layer with one
+  identity term.
+
+A layer carries the name of the last node that is fused into it, and so does its tensor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node, Padding
+
+
+@dataclass(frozen=True, eq=False)
+class TermPlan:
+    """One linear map of a layer, as in ``hwquant.qgraph.Term``, with float weights.
+
+    ``unit`` is the power of two that all weights are, where the integer weight has to be 1: an identity, and
+    an average over a window of 2^n elements. The scales of input and accumulator are then tied to each other.
+    ``constant`` marks a pool: all its weights are one number.
+    """
+
+    node: str
+    input: str
+    weight: NDArray[np.float64]
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    unit: float | None = None
+    constant: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPlan:
+    """``clip(Sum of terms + bias, low, high)``; ``members`` are the float nodes it stands for."""
+
+    name: str
+    terms: tuple[TermPlan, ...]
+    bias: NDArray[np.float64]
+    members: tuple[str, ...]
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(term.input for term in self.terms)
+
+    @property
+    def clipped(self) -> bool:
+        return self.low > -math.inf or self.high < math.inf
+
+
+PlanNode = LayerPlan | MaxPool | Concat
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The layers of a network in topological order, and the float graph whose tensors they compute."""
+
+    graph: Graph
+    nodes: tuple[PlanNode, ...]
+
+    @property
+    def layers(self) -> Sequence[LayerPlan]:
+        return [node for node in self.nodes if isinstance(node, LayerPlan)]
+
+    @property
+    def tensors(self) -> Sequence[str]:
+        """Names of the tensors that exist as integers."""
+        return [item.name for item in self.graph.inputs] + [node.name for node in self.nodes]
+
+
+def plan_layers(graph: Graph) -> Plan:
+    """Fuse the nodes of a float network into layers; raises for what integers cannot express."""
+    graph = hoist_clips(graph)
+    readers = _readers(graph)
+    averages = {node.name for node in graph.nodes if isinstance(node, AveragePool)}
+    planned: dict[str, PlanNode] = {}
+    for node in graph.nodes:
+        match node:
+            case Conv():
+                planned[node.name] = _convolution(node)
+            case AveragePool():
+                planned[node.name] = _average(node, graph)
+            case Add():
+                planned[node.name] = _addition(node, graph, planned, readers, averages)
+            case Clip():
+                planned[node.name] = _clip(node, graph, planned, readers)
+            case MaxPool() | Concat():
+                planned[node.name] = node
+            case _:
+                raise HwquantError(
+                    f"node {node.name!r} is a {type(node).__name__}, which the quantizer does not know"
+                )
+    return Plan(graph, tuple(planned.values()))
+
+
+def hoist_clips(graph: Graph) -> Graph:
+    """Move each Clip that follows a MaxPool before it, where the layer before can take it in.
+
+    The maximum of clipped values is the clipped maximum. The MaxPool takes the Clip's name, so that its
+    tensor is found under that name as before; the Clip gets a new one.
+    """
+    while True:
+        readers = _readers(graph)
+        nodes = {node.name: node for node in graph.nodes}
+        for clip in graph.nodes:
+            if not isinstance(clip, Clip):
+                continue
+            pool = nodes.get(clip.inputs[0])
+            if not isinstance(pool, MaxPool) or readers[pool.name] > 1:
+                continue
+            source = pool.inputs[0]
+            if source not in nodes or isinstance(nodes[source], Concat) or readers[source] > 1:
+                continue
+            name = f"{source}.{clip.name}"
+            while name in graph.shapes:
+                name += "_"
+            before = replace(clip, name=name, inputs=(source,))
+            after = replace(pool, name=clip.name, inputs=(name,))
+            changed: list[Node] = []
+            for node in graph.nodes:
+                if node is pool:
+                    changed += [before, after]
+                elif node is not clip:
+                    changed.append(node)
+            graph = replace(graph, nodes=tuple(changed))
+            break
+        else:
+            return graph
+
+
+def _readers(graph: Graph) -> Counter[str]:
+    """How often each tensor is read, by nodes and by outputs."""
+    return Counter(
+        [name for node in graph.nodes for name in node.inputs] + [output.tensor for output in graph.outputs]
+    )
+
+
+def _convolution(node: Conv) -> LayerPlan:
+    if not (np.isfinite(node.weight).all() and np.isfinite(node.bias).all()):
+        raise HwquantError(
+            f"the weights of {node.name!r} hold a NaN or an infinity; train or export it again"
+        )
+    term = TermPlan(
+        node.name, node.inputs[0], node.weight, node.stride, node.padding, node.dilation, node.groups
+    )
+    return LayerPlan(node.name, (term,), node.bias, (node.name,))
+
+
+def _average(node: AveragePool, graph: Graph) -> LayerPlan:
+    if any(node.padding) and not node.count_include_pad:
+        raise HwquantError(
+            f"average pooling {node.name!r} leaves its padding out of the mean, so that its divisor changes "
+            "from pixel to pixel; use count_include_pad, or no padding"
+        )
+    channels = graph.shapes[node.name][0]
+    area = math.prod(node.kernel)
+    unit = 1 / area if area & (area - 1) == 0 else None
+    weight = np.full((channels, 1, *node.kernel), 1 / area)
+    term = TermPlan(
+        node.name,
+        node.inputs[0],
+        weight,
+        node.stride,
+        node.padding,
+        groups=channels,
+        unit=unit,
+        constant=True,
+    )
+    return LayerPlan(node.name, (term,), np.zeros(channels), (node.name,))
+
+
+def _identity(node: str, tensor: str, graph: Graph) -> TermPlan:
+    channels = graph.shapes[tensor][0]
+    return TermPlan(node, tensor, np.ones((channels, 1, 1, 1)), groups=channels, unit=1.0)
+
+
+def _addition(
+    node: Add, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str], averages: set[str]
+) -> LayerPlan:
+    terms: list[TermPlan] = []
+    bias = np.zeros(graph.shapes[node.name][0])
+    members: list[str] = []
+    for name in node.inputs:
+        source = planned.get(name)
+        alone = readers[name] == 1 and name not in averages
+        if alone and isinstance(source, LayerPlan) and not source.clipped:
+            del planned[name]
+            terms += source.terms
+            bias = bias + source.bias
+            members += source.members
+        else:
+            terms.append(_identity(node.name, name, graph))
+    return LayerPlan(node.name, tuple(terms), bias, (*members, node.name))
+
+
+def _clip(node: Clip, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]) -> LayerPlan:
+    if not node.low <= node.high:
+        raise HwquantError(
+            f"clip {node.name!r} has the lower bound {node.low} above its upper bound {node.high}"
+        )
+    if node.low == math.inf or node.high == -math.inf:
+        raise HwquantError(f"clip {node.name!r} has an infinite lower or upper bound, which leaves no number")
+    name = node.inputs[0]
+    source = planned.get(name)
+    if isinstance(source, LayerPlan) and readers[name] == 1:
+        del planned[name]
+        return replace(
+            source,
+            name=node.name,
+            members=(*source.members, node.name),
+            low=min(max(source.low, node.low), node.high),
+            high=min(max(source.high, node.low), node.high),
+        )
+    bias = np.zeros(graph.shapes[node.name][0])
+    return LayerPlan(node.name, (_identity(node.name, name, graph),), bias, (node.name,), node.low, node.high)

@@ -1,0 +1,199 @@
+"""Weights to integers with an integer offset (CN112085154A / US 12,008,467), per layer or per output channel.
+
+From the extreme weights and the number of bits ``n``::
+
+    S = (w_max - w_min) / (2^n - 1)
+    anchored at the minimum:  q = round((w - w_min) / S),  o = to_int(w_min / S),  w ~ S * (q + o)
+    anchored at the maximum:  q = round((w_max - w) / S),  o = to_int(w_max / S),  w ~ S * (o - q)
+
+``q`` is stored as a signed ``n``-bit integer: it is shifted by ``2^(n-1)``, which ``o`` absorbs. By default
+the range is first stretched to contain 0 and its anchor moved to the nearest multiple of ``S``, which turns
+``q`` into ``round(w / S) - o`` (or ``o - round(w / S)``): 0.0 is then exactly representable, and the adjusted
+weight fits in ``n + 1`` signed bits. A larger ``S`` than the ideal one leaves codes unused; a smaller one
+clips weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+
+Array = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+_OFFSET_LIMITS = (-128, 127)
+"""Offsets of single channels are stored in a row of 8-bit weights."""
+_CLIPPED_OFFSETS = 9
+"""Offsets tried where the scale is too small for the range."""
+
+
+@dataclass(frozen=True)
+class WeightScheme:
+    """How a weight tensor becomes integers; the attributes are those of ``QuantizeOptions``."""
+
+    bits: int = 8
+    anchor: str = "min"
+    rounding: str = "round"
+    symmetric: bool = False
+    per_channel: bool = False
+    literal_range: bool = False
+
+    @property
+    def levels(self) -> int:
+        """The greatest unsigned code, ``2^n - 1``."""
+        return (1 << self.bits) - 1
+
+    @property
+    def half(self) -> int:
+        """What an unsigned code loses when it is stored as a signed one."""
+        return 1 << (self.bits - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedWeight:
+    """``codes`` int8 [out, ...]; ``offset`` int64 and ``scale`` float64, both [1] or [out]."""
+
+    codes: NDArray[np.int8]
+    offset: IntArray
+    scale: Array
+    anchor: str
+
+    @property
+    def adjusted(self) -> IntArray:
+        """``q + o`` or ``o - q``, the shape of ``codes``."""
+        offset = self.offset.reshape(-1, *[1] * (self.codes.ndim - 1))
+        codes = self.codes.astype(np.int64)
+        return offset - codes if self.anchor == "max" else codes + offset
+
+    def dequantize(self) -> Array:
+        """The real weights that the integers stand for."""
+        return self.adjusted * self.scale.reshape(-1, *[1] * (self.codes.ndim - 1))
+
+
+def round_half_up(x: Array) -> Array:
+    """The rounding used everywhere: ``floor(x + 1/2)``."""
+    return np.floor(x + 0.5)
+
+
+def ideal_scale(weight: Array, scheme: WeightScheme) -> Array:
+    """The smallest scale that clips nothing, float64 [1] or [out]; 0 where all weights are 0."""
+    rows = _rows(weight, scheme)
+    if scheme.symmetric:
+        return np.abs(rows).max(axis=1) / (scheme.half - 1)
+    low, high, literal = _ranges(rows, scheme)
+    scale = (high - low) / scheme.levels
+    if scheme.anchor == "min":
+        # An offset kept below its limit costs the range its uppermost step.
+        _, greatest = _offset_limits(scheme)
+        limited = ~literal & (_to_int(low / np.where(scale > 0, scale, 1.0), scheme) > greatest)
+        scale = np.where(limited, np.maximum(scale, high / (scheme.levels + greatest)), scale)
+    return scale
+
+
+def quantize_weight(
+    weight: Array, scheme: WeightScheme, scale: Array | None = None, importance: Array | None = None
+) -> QuantizedWeight:
+    """Quantize a weight tensor.
+
+    Parameters
+    ----------
+    weight : finite float64 [out, ...]
+    scheme : bits, anchor and so on
+    scale : ``S``, [1] or [out]; the ideal one if None
+    importance : the weights' shares in the error, broadcastable to ``weight``; where ``scale`` is so small
+        that weights are clipped, the offset is the one with the least error
+    """
+    if not np.isfinite(weight).all():
+        raise HwquantError("weights must be finite numbers: there is a NaN or an infinity among them")
+    rows = _rows(weight, scheme)
+    ideal = ideal_scale(weight, scheme)
+    scale = np.where(ideal > 0, ideal, 1.0) if scale is None else np.asarray(scale, np.float64)
+    if scheme.symmetric:
+        limit = scheme.half - 1
+        nearest = np.clip(round_half_up(rows / scale[:, None]), -limit, limit)
+        codes, offset = -nearest if scheme.anchor == "max" else nearest, np.zeros(len(rows))
+    else:
+        offset = _anchored_offset(rows, scale, scheme)
+        clipping = scale < ideal
+        if clipping.any() and not scheme.literal_range:
+            share = np.broadcast_to(1.0 if importance is None else importance, weight.shape)
+            best = _best_offset(rows, scale, offset, _rows(share, scheme), scheme)
+            offset = np.where(clipping, best, offset)
+        codes = _unsigned(rows, scale, offset, scheme) - scheme.half
+        offset = offset - scheme.half if scheme.anchor == "max" else offset + scheme.half
+    return QuantizedWeight(
+        codes.astype(np.int8).reshape(weight.shape), offset.astype(np.int64), scale, scheme.anchor
+    )
+
+
+def _rows(weight: Array, scheme: WeightScheme) -> Array:
+    return weight.reshape(len(weight) if scheme.per_channel else 1, -1)
+
+
+def _to_int(x: Array, scheme: WeightScheme) -> Array:
+    return np.trunc(x) if scheme.rounding == "truncate" else round_half_up(x)
+
+
+def _ranges(rows: Array, scheme: WeightScheme) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Least and greatest weight of each row, and whether they are taken literally, without stretching.
+
+    Never literal are a row of equal weights, which has no range, and a channel whose offset would not fit its
+    8 bits.
+    """
+    low, high = rows.min(axis=1), rows.max(axis=1)
+    literal = (high > low) & scheme.literal_range
+    if scheme.per_channel and scheme.literal_range:
+        scale = np.where(literal, high - low, 1.0) / scheme.levels
+        if scheme.anchor == "max":
+            stored = _to_int(high / scale, scheme) - scheme.half
+        else:
+            stored = _to_int(low / scale, scheme) + scheme.half
+        literal &= (stored >= _OFFSET_LIMITS[0]) & (stored <= _OFFSET_LIMITS[1])
+    return np.where(literal, low, np.minimum(low, 0)), np.where(literal, high, np.maximum(high, 0)), literal
+
+
+def _offset_limits(scheme: WeightScheme) -> tuple[int, int]:
+    """Bounds of the offset of a stretched range, before it absorbs the storage shift: 0 has a code, and the
+    offset of a single channel fits 8 bits."""
+    if scheme.anchor == "max":
+        return 0, scheme.levels
+    return -scheme.levels, min(0, _OFFSET_LIMITS[1] - scheme.half) if scheme.per_channel else 0
+
+
+def _anchored_offset(rows: Array, scale: Array, scheme: WeightScheme) -> Array:
+    """``to_int(w_min / S)`` or ``to_int(w_max / S)`` of each row."""
+    low, high, literal = _ranges(rows, scheme)
+    offset = _to_int((high if scheme.anchor == "max" else low) / scale, scheme)
+    return np.where(literal, offset, np.clip(offset, *_offset_limits(scheme)))
+
+
+def _best_offset(rows: Array, scale: Array, anchored: Array, share: Array, scheme: WeightScheme) -> Array:
+    """The offset with the least error, from the one that keeps one end of the range to the one that keeps the
+    other."""
+    low, high, _ = _ranges(rows, scheme)
+    opposite = low / scale + scheme.levels if scheme.anchor == "max" else high / scale - scheme.levels
+    best, least = anchored, np.full(len(rows), np.inf)
+    for part in np.linspace(0, 1, _CLIPPED_OFFSETS):
+        trial = np.clip(round_half_up((1 - part) * anchored + part * opposite), *_offset_limits(scheme))
+        codes = _unsigned(rows, scale, trial, scheme)
+        adjusted = trial[:, None] - codes if scheme.anchor == "max" else codes + trial[:, None]
+        error = np.sum(share * (adjusted * scale[:, None] - rows) ** 2, axis=1)
+        best, least = np.where(error < least, trial, best), np.minimum(error, least)
+    return best
+
+
+def _unsigned(rows: Array, scale: Array, offset: Array, scheme: WeightScheme) -> Array:
+    """The codes 0..2^n-1: counted from the anchor, which is a multiple of the scale unless the range is
+    literal."""
+    low, high, literal = _ranges(rows, scheme)
+    if scheme.anchor == "max":
+        anchor = np.where(literal, high, offset * scale)
+        codes = round_half_up((anchor[:, None] - rows) / scale[:, None])
+    else:
+        anchor = np.where(literal, low, offset * scale)
+        codes = round_half_up((rows - anchor[:, None]) / scale[:, None])
+    return np.clip(codes, 0, scheme.levels)
