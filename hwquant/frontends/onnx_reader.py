@@ -34,6 +34,7 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
     """
     try:
         import onnx
+        import onnx.inliner
     except ImportError:
         raise require("onnx", "onnx", "reading ONNX models") from None
     if isinstance(source, onnx.ModelProto):
@@ -87,6 +88,12 @@ class _Translation:
             raise HwquantError(
                 f"{name!r} uses ONNX operator set {self.opset}, the oldest supported is {OLDEST_OPSET}; "
                 "convert it with onnx.version_converter"
+            )
+        newest = onnx.defs.onnx_opset_version()
+        if self.opset > newest:
+            raise HwquantError(
+                f"{name!r} uses ONNX operator set {self.opset}, the installed onnx package knows {newest}; "
+                "update it with: pip install -U onnx"
             )
         self.values: dict[str, Result] = {}
         for tensor in model.graph.initializer:
