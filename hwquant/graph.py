@@ -127,8 +127,8 @@ class Concat(Node):
 class Input:
     """A network input, and how the user's array becomes the tensor that the first layer reads.
 
-    The user's array of ``shape`` (without batch) is scaled elementwise, ``x * scale + shift`` (each broadcastable to ``shape``),
-    then its elements are reordered: ``tensor.ravel() == (x * scale + shift).ravel()[order]``.
+    The user's array of ``shape`` (without batch) is scaled elementwise, ``x * scale + shift`` (each broadcastable
+    to ``shape``), then its elements are reordered: ``tensor.ravel() == (x * scale + shift).ravel()[order]``.
 
     Attributes
     ----------
@@ -149,10 +149,9 @@ class Input:
     def prepare(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """(N, *shape) of any real dtype to float64 (N, *tensor_shape)."""
         if x.shape[1:] != self.shape:
-            raise HwquantError(
-                f"input {self.name!r} has shape (N, {', '.join(map(str, self.shape))}), the data has {x.shape}"
-            )
-        real = (x.astype(np.float64) * self.scale + self.shift).reshape(len(x), -1)
+            wanted = ", ".join(map(str, ("N", *self.shape)))
+            raise HwquantError(f"input {self.name!r} has shape ({wanted}), the data has {x.shape}")
+        real = (x.astype(np.float64) * self.scale + self.shift).reshape(len(x), math.prod(self.shape))
         if self.order is not None:
             real = real[:, self.order]
         return real.reshape(len(x), *self.tensor_shape)
@@ -160,7 +159,7 @@ class Input:
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """A network output: ``tensor`` (C, H, W), delivered to the user as ``shape`` after reordering and ``host`` functions.
+    """A network output: ``tensor`` (C, H, W), delivered as ``shape`` after reordering and ``host`` functions.
 
     ``user.ravel() == tensor.ravel()[order]``. ``host`` lists what stays on the host, in order: "softmax",
     "log_softmax", "argmax" (over the first axis of ``shape``).
@@ -174,7 +173,7 @@ class Output:
 
     def deliver(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Float tensor (N, C, H, W) to the user's (N, *shape), host functions not applied."""
-        flat = x.reshape(len(x), -1)
+        flat = x.reshape(len(x), math.prod(x.shape[1:]))
         return (flat if self.order is None else flat[:, self.order]).reshape(len(x), *self.shape)
 
 
@@ -197,7 +196,9 @@ class Graph:
                 raise HwquantError(f"two tensors are called {node.name!r}")
             missing = [name for name in node.inputs if name not in shapes]
             if missing:
-                raise HwquantError(f"node {node.name!r} reads {missing[0]!r}, which nothing before it produces")
+                raise HwquantError(
+                    f"node {node.name!r} reads {missing[0]!r}, which nothing before it produces"
+                )
             shape = node.output_shape(*(shapes[name] for name in node.inputs))
             if min(shape) < 1:
                 raise HwquantError(f"node {node.name!r} has the empty output shape {shape}")
@@ -214,5 +215,7 @@ class Graph:
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
         return sum(
-            node.macs(*(self.shapes[name] for name in node.inputs)) for node in self.nodes if isinstance(node, Conv)
+            node.macs(*(self.shapes[name] for name in node.inputs))
+            for node in self.nodes
+            if isinstance(node, Conv)
         )

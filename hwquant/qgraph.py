@@ -200,12 +200,16 @@ class QGraph:
         for node in self.nodes:
             for name in node.inputs:
                 if name not in known:
-                    raise HwquantError(f"layer {node.name!r} reads {name!r}, which nothing before it produces")
+                    raise HwquantError(
+                        f"layer {node.name!r} reads {name!r}, which nothing before it produces"
+                    )
             if node.name not in self.tensors:
                 raise HwquantError(f"layer {node.name!r} has no tensor description")
             shape = node.output_shape(*(self.tensors[name].shape for name in node.inputs))
             if shape != self.tensors[node.name].shape:
-                raise HwquantError(f"layer {node.name!r} produces {shape}, not {self.tensors[node.name].shape}")
+                raise HwquantError(
+                    f"layer {node.name!r} produces {shape}, not {self.tensors[node.name].shape}"
+                )
             known.add(node.name)
         for output in self.outputs:
             if output.tensor not in known:

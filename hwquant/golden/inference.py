@@ -13,6 +13,7 @@ from hwquant.floating import finish
 from hwquant.golden import fast, reference
 from hwquant.graph import Input
 from hwquant.qgraph import IntArray, QGraph, Tensor
+from hwquant.validate import validate
 
 AnyArray = NDArray[Any]
 
@@ -38,8 +39,8 @@ def run(
 
     Raises
     ------
-    HwquantError : an input is missing, has the wrong shape, is not integer or is out of range; a tensor in
-        ``keep`` is unknown
+    HwquantError : the network is not valid; an input is missing, has the wrong shape, is not integer or is
+        out of range; a tensor in ``keep`` is unknown
     """
     inputs = _by_name(qgraph, q)
     for item in qgraph.inputs:
@@ -92,7 +93,7 @@ def predict(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray, exact: bool = 
 
     Raises
     ------
-    HwquantError : as :func:`quantize_input`
+    HwquantError : as :func:`quantize_input`; the network is not valid
     """
     inputs = _by_name(qgraph, x)
 
@@ -110,6 +111,7 @@ def _collect(
     qgraph: QGraph, count: int, source: fast.Source, names: Collection[str], exact: bool
 ) -> dict[str, IntArray]:
     """Stream all images through the network, and put the chunks of the named tensors together."""
+    validate(qgraph)  # the fast path is exact for valid networks
     result = {name: np.empty((count, *qgraph.tensors[name].shape), np.int64) for name in names}
 
     def sink(chunk: slice, values: Mapping[str, IntArray]) -> None:

@@ -1,0 +1,115 @@
+"""What only code, not a file, can get wrong; :mod:`test_hwq` has the rest."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hwquant_testing.random_networks import Features, random_qgraph
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Input, Output
+from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.validate import validate
+
+
+def network(*nodes, **tensors):
+    """Input x (2, 4, 4), then the nodes; every tensor as the input's unless given."""
+    known = {"x": Tensor("x", (2, 4, 4), 0.5, -3)}
+    for node in nodes:
+        shape = node.output_shape(*(known[name].shape for name in node.inputs))
+        known[node.name] = replace(known["x"], name=node.name, shape=shape)
+    for name, changes in tensors.items():
+        known[name] = replace(known[name], **changes)
+    last = nodes[-1].name
+    inputs = (Input("x", (2, 4, 4), (2, 4, 4)),)
+    return QGraph("n", inputs, nodes, (Output("o", last, known[last].shape),), known)
+
+
+def conv(name="y", source="x", **changes):
+    term = {"input": source, "codes": np.ones((3, 2, 1, 1), np.int8), "offset": np.zeros(1, np.int64)}
+    layer = {"bias": np.zeros(3, np.int64), "shift": np.zeros(1, np.int64), "low": -128, "high": 127}
+    for key, value in changes.items():
+        (layer if key in {*layer, "multiplier"} else term)[key] = value
+    return Layer(name=name, terms=(Term(scale=np.ones(1), **term),), **layer)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_random_networks_are_valid(seed):
+    validate(random_qgraph(np.random.default_rng(seed), Features(multiplier=True)))
+
+
+def refused(qgraph, message):
+    with pytest.raises(HwquantError, match=message):
+        validate(qgraph)
+
+
+def test_a_sum_beyond_64_bits_is_refused():
+    big = np.array([1 << 31])
+    validate(network(conv(bias=np.full(3, 1 << 60))))
+    refused(network(conv(bias=np.full(3, 1 << 62), multiplier=big)), "layer 'y' can overflow 64 bits")
+    refused(network(conv(bias=np.full(3, (1 << 63) - 1))), "layer 'y' can overflow 64 bits")
+
+
+def test_pools_and_concatenations_keep_the_numbers():
+    pool = MaxPool("y", "x", (2, 2), (2, 2))
+    validate(network(pool))
+    refused(
+        network(pool, y={"scale": 0.25}), "layer 'y' and its input 'x' differ in scale, zero point or bits"
+    )
+    joined = network(conv("a"), Concat("y", ("x", "a")), a={"zero_point": 0})
+    refused(joined, "layer 'y' and its input 'a' differ")
+
+
+def test_joined_tensors_have_one_size():
+    pool = MaxPool("a", "x", (2, 2), (2, 2))
+    refused(network(pool, Concat("y", ("x", "a"))), r"layer 'y' joins tensors of different sizes")
+
+
+def test_a_window_of_nothing_but_padding_is_refused():
+    validate(network(MaxPool("y", "x", (2, 2), (1, 1), (1, 1, 1, 1))))
+    refused(
+        network(MaxPool("y", "x", (2, 2), (1, 1), (0, 2, 0, 0))), "layer 'y' has a window that covers only"
+    )
+
+
+def test_names_are_unique():
+    refused(network(conv("x")), "tensor 'x' is produced twice")
+
+
+def test_tensors_belong_to_something():
+    qgraph = network(conv())
+    tensors = {**qgraph.tensors, "z": replace(qgraph.tensors["x"], name="z")}
+    refused(replace(qgraph, tensors=tensors), "tensor 'z' is produced by no input and no layer")
+    tensors = {**qgraph.tensors, "x": replace(qgraph.tensors["x"], name="z")}
+    refused(replace(qgraph, tensors=tensors), "tensor 'x' calls itself 'z'")
+
+
+def test_inputs_and_outputs_are_needed():
+    qgraph = network(conv())
+    refused(replace(qgraph, outputs=()), "the network has no output")
+    with pytest.raises(HwquantError, match="which nothing before it produces"):
+        replace(qgraph, inputs=())
+
+
+def test_outputs_have_the_size_of_their_tensor():
+    qgraph = network(conv())
+    refused(
+        replace(qgraph, outputs=(Output("o", "y", (7,)),)), r"output 'o' of shape \(7,\) cannot hold tensor"
+    )
+    scalar = Output("o", "y", (), np.array([3]), ("argmax",))
+    refused(replace(qgraph, outputs=(scalar,)), "output 'o' has an order of shape|is a scalar")
+
+
+def test_terms_agree_in_shape():
+    layer = conv()
+    other = replace(layer.terms[0], codes=np.ones((3, 2, 2, 2), np.int8))
+    refused(
+        network(replace(layer, terms=(layer.terms[0], other))), r"layer 'y', term 1, produces \(3, 3, 3\)"
+    )
+
+
+def test_preprocessing_fits_the_input():
+    qgraph = network(conv())
+    for scale in (np.ones(3), np.ones((1, 2, 4, 4))):
+        item = replace(qgraph.inputs[0], scale=scale)
+        refused(replace(qgraph, inputs=(item,)), "input 'x' has scale of shape .* which does not broadcast")
