@@ -52,7 +52,8 @@ class Dispatcher(Component):
         waiting_valid, loaded_valid = Signal(), Signal()
         drain = Signal(range(self.config.drain_latency))
         spacing = Signal(range(self.config.columns))
-        drained = drain == 0
+        # Whether the counters are zero is registered, since the start of a job waits for it.
+        drained, spaced = Signal(init=1), Signal(init=1)
 
         m.d.comb += [
             self.load_job.eq(waiting),
@@ -61,12 +62,12 @@ class Dispatcher(Component):
                 loaded_valid
                 & self.loader_ready
                 & self.streamer_ready
-                & (~loaded.layer | drained & ~self.streaming)
-                & (~loaded.parameters | (spacing == 0))
+                & (~loaded.layer | drained)
+                & (~loaded.parameters | spaced)
             ),
             self.load.eq(waiting_valid & (~loaded_valid | self.start)),
-            self.jobs.ready.eq(~waiting_valid | self.load),
-            self.idle.eq(~waiting_valid & ~loaded_valid & drained & ~self.streaming),
+            self.jobs.ready.eq(~waiting_valid),
+            self.idle.eq(~waiting_valid & ~loaded_valid & drained),
         ]
         with m.If(self.start):
             m.d.sync += loaded_valid.eq(0)
@@ -75,12 +76,15 @@ class Dispatcher(Component):
         with m.If(self.jobs.valid & self.jobs.ready):
             m.d.sync += [waiting_valid.eq(1), waiting.eq(self.jobs.payload)]
 
-        with m.If(self.streaming):
-            m.d.sync += drain.eq(self.config.drain_latency - 2)
+        latency = self.config.drain_latency
+        with m.If(self.start):
+            m.d.sync += [drain.eq(latency - 1), drained.eq(0)]
+        with m.Elif(self.streaming):
+            m.d.sync += [drain.eq(latency - 2), drained.eq(0)]
         with m.Elif(~drained):
-            m.d.sync += drain.eq(drain - 1)
+            m.d.sync += [drain.eq(drain - 1), drained.eq(drain == 1)]
         with m.If(self.start & loaded.parameters):
-            m.d.sync += spacing.eq(self.config.columns - 1)
-        with m.Elif(spacing != 0):
-            m.d.sync += spacing.eq(spacing - 1)
+            m.d.sync += [spacing.eq(self.config.columns - 1), spaced.eq(0)]
+        with m.Elif(~spaced):
+            m.d.sync += [spacing.eq(spacing - 1), spaced.eq(spacing == 1)]
         return m

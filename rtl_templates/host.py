@@ -19,7 +19,7 @@ class HostPort(Component):
     Members
     -------
     input_start, output_start : In, with transfer (address, count)
-    done : Out, the last word has moved; input_done : Out, and it was an input
+    done : Out, the last word has moved in the cycle before; input_done : Out, and it was an input
     framing : Out, a frame was dropped
     frames, results : the host's streams
     writing, write_enable, write_data : Out; reading, advance : Out; read_data : In; address : Out, the memory
@@ -55,6 +55,9 @@ class HostPort(Component):
         word = self.frames.payload
         fetched, valid = Signal(), Signal()
         final = Signal()
+        done, input_done = Signal(), Signal()
+        # Registered, so that nothing depends on the host's signals in the same cycle.
+        m.d.sync += [self.done.eq(done), self.input_done.eq(input_done)]
         m.d.comb += [
             self.address.eq(address),
             self.write_data.eq(word.data),
@@ -76,7 +79,7 @@ class HostPort(Component):
                     m.d.comb += self.write_enable.eq(1)
                     m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
                     with m.If((left == 1) & word.last):
-                        m.d.comb += [self.done.eq(1), self.input_done.eq(1)]
+                        m.d.comb += [done.eq(1), input_done.eq(1)]
                         m.next = "idle"
                     with m.Elif(word.last):
                         m.d.comb += self.framing.eq(1)
@@ -102,6 +105,6 @@ class HostPort(Component):
                     with m.If(left != 0):
                         m.d.sync += left.eq(left - 1)
                     with m.If(valid & ~fetched & (left == 0)):
-                        m.d.comb += self.done.eq(1)
+                        m.d.comb += done.eq(1)
                         m.next = "idle"
         return m

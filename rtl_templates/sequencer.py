@@ -83,7 +83,7 @@ class Sequencer(Component):
         count = Signal(instruction_layout(config, Opcode.COUNT)["count"].shape, reset_less=True)
         repeat = Signal(instruction_layout(config, Opcode.REPEAT)["count"].shape)
         step = Signal(config.activation_address_bits, reset_less=True)
-        repeated = Signal()
+        repeating, repeated = Signal(), Signal()
         skipped = Signal(config.activation_address_bits, reset_less=True)
         geometry = Signal(self.geometry.shape(), reset_less=True)
         write = Signal(self.write.shape(), reset_less=True)
@@ -97,7 +97,7 @@ class Sequencer(Component):
         tile = view(Opcode.TILE)
         m.d.comb += [
             *(self.jobs.payload[name].eq(tile[name]) for name, _ in tile.shape()),
-            self.jobs.payload.count.eq(count),
+            self.jobs.payload["count"].eq(count),
             self.jobs.payload.offset.eq(offset),
             self.transfer.eq(view(Opcode.INPUT)),
         ]
@@ -111,7 +111,7 @@ class Sequencer(Component):
                 self.jobs.payload.source.eq(0),
                 self.jobs.payload.layer.eq(0),
             ]
-        with m.If(repeat != 0):
+        with m.If(repeating):
             m.d.comb += self.jobs.payload.last.eq(0)
 
         with m.If(self.taken):
@@ -135,21 +135,25 @@ class Sequencer(Component):
                 with m.Case(Opcode.OFFSET):
                     m.d.sync += offset.eq(view(Opcode.OFFSET).offset)
                 with m.Case(Opcode.COUNT):
-                    m.d.sync += count.eq(view(Opcode.COUNT).count)
+                    m.d.sync += count.eq(view(Opcode.COUNT)["count"])
                 with m.Case(Opcode.REPEAT):
                     repetition = view(Opcode.REPEAT)
-                    m.d.sync += [repeat.eq(repetition.count), step.eq(repetition.step)]
+                    m.d.sync += [
+                        repeat.eq(repetition["count"]),
+                        repeating.eq(repetition["count"] != 0),
+                        step.eq(repetition.step),
+                    ]
                 with m.Case(Opcode.TILE):
                     takes = ~repeated & (tile.source | tile.layer)
                     allowed = ~(takes & pending)
                     m.d.comb += [
                         self.jobs.valid.eq(allowed),
-                        wait.eq(~allowed | ~self.jobs.ready | (repeat != 0)),
+                        wait.eq(~allowed | ~self.jobs.ready | repeating),
                     ]
                     with m.If(allowed & self.jobs.ready):
-                        m.d.sync += [repeated.eq(repeat != 0), skipped.eq(step)]
-                        with m.If(repeat != 0):
-                            m.d.sync += repeat.eq(repeat - 1)
+                        m.d.sync += [repeated.eq(repeating), skipped.eq(step)]
+                        with m.If(repeating):
+                            m.d.sync += [repeat.eq(repeat - 1), repeating.eq(repeat != 1)]
                         with m.If(repeated):
                             m.d.sync += skipped.eq(skipped + step)
                         with m.If(takes):

@@ -55,7 +55,8 @@ class Streamer(Component):
         index = [
             Signal(self.config.coordinate_bits, name=f"index{k}", reset_less=True) for k in range(LEVELS - 1)
         ]
-        done = [index[k] == geometry.levels[k].limit for k in range(LEVELS - 1)]
+        # Whether a level is at its last index is registered: it selects the next step.
+        done = [Signal(name=f"done{k}", reset_less=True) for k in range(LEVELS - 1)]
 
         # The step is that of the innermost level which is not at its end.
         step = geometry.levels[LEVELS - 1]
@@ -67,7 +68,9 @@ class Streamer(Component):
             step_x = Mux(done[k], step_x, level.x)
 
         busy = left != 0
-        m.d.comb += self.ready.eq(left <= 1)
+        ready = Signal(init=1)
+        m.d.sync += ready.eq(left <= 2)
+        m.d.comb += self.ready.eq(ready)
         with m.If(busy):
             m.d.sync += [
                 left.eq(left - 1),
@@ -78,9 +81,13 @@ class Streamer(Component):
             ]
             inner = 1
             for k in range(LEVELS - 1):
-                with m.If(inner):
-                    m.d.sync += index[k].eq(Mux(done[k], 0, index[k] + 1))
+                limit = geometry.levels[k].limit
+                with m.If(inner & done[k]):
+                    m.d.sync += [index[k].eq(0), done[k].eq(limit == 0)]
+                with m.Elif(inner):
+                    m.d.sync += [index[k].eq(index[k] + 1), done[k].eq(index[k] + 1 == limit)]
                 inner = inner & done[k]
+        takes = self.job.source | self.job.layer
         with m.If(self.start):
             m.d.sync += [
                 job.eq(self.job),
@@ -89,9 +96,13 @@ class Streamer(Component):
                 address.eq(self.job.address),
                 y.eq(self.job.y),
                 x.eq(self.job.x),
+                ready.eq(self.job["count"] <= 1),
                 *(counter.eq(0) for counter in index),
             ]
-            with m.If(self.job.source | self.job.layer):
+            for k in range(LEVELS - 1):
+                limit = Mux(takes, self.geometry.levels[k].limit, geometry.levels[k].limit)
+                m.d.sync += done[k].eq(limit == 0)
+            with m.If(takes):
                 m.d.sync += geometry.eq(self.geometry)
 
         def beyond(coordinate, size):

@@ -60,7 +60,8 @@ class WeightLoader(Component):
         # The load takes load_cycles even where there are fewer rows: they are the first ones.
         reading = Signal()
         idle = config.load_cycles - rows
-        m.d.comb += [self.ready.eq(left <= 1), reading.eq(left > idle), port.addr.eq(pointer)]
+        m.d.comb += [reading.eq(left > idle), port.addr.eq(pointer)]
+        m.d.sync += self.ready.eq(left <= 2)
         with m.If(left != 0):
             m.d.sync += [left.eq(left - 1), fresh.eq(0)]
         with m.If(reading):
@@ -70,6 +71,7 @@ class WeightLoader(Component):
                 left.eq(config.load_cycles + self.offsets),
                 fresh.eq(1),
                 offsets.eq(self.offsets),
+                self.ready.eq(0),
             ]
             with m.If(self.first):
                 # The pointer may still be advancing over the last row of the tile before.

@@ -16,8 +16,8 @@ from hwquant.program.program import Program
 FETCH_CYCLES = 3
 """From the beginning of an inference to the execution of its first word."""
 
-OUTPUT_CYCLES = 2
-"""From the execution of OUTPUT to its first word on the host's stream, less one."""
+INPUT_CYCLES, OUTPUT_CYCLES = 2, 4
+"""What INPUT and OUTPUT take beyond a cycle for each word."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class _Machine:
 
     def tile(self, values: dict[str, int]) -> None:
         config = self.program.config
-        # The waiting slot is free from the cycle on in which the tile before is taken for loading.
-        self.executed = max(self.executed + 1, self.loaded)
+        # The waiting slot is free after the cycle in which the tile before is taken for loading.
+        self.executed = max(self.executed + 1, self.loaded + 1)
         if values["source"] or values["layer"]:
             self.executed = max(self.executed, self.pending + 1)
         load = max(self.executed + 1, self.started)
@@ -87,34 +87,28 @@ def timing(program: Program) -> Timing:
     """Exact cycles of a program; equal to the simulated hardware's counter, always."""
     machine = _Machine(program)
     starts: list[int] = []
-    sets = words_in = words_out = 0
-    cycles = 0
+    before = after = cycles = 0
     for instruction in _jobs(program.instructions):
         opcode, values = instruction.opcode, instruction.values
         if opcode is Opcode.INPUT:
-            # Time begins with the end of the last input.
-            sets = sets + 1 if words_in else machine.executed + 1
-            words_in += values["count"]
+            # Time begins anew with the end of each input.
+            before += machine.executed + values["count"] + INPUT_CYCLES
             machine.executed = 0
+        elif opcode is Opcode.OUTPUT:
+            if not after:
+                finished = machine.started + machine.pixels + program.config.drain_latency - 1
+                cycles = max(machine.executed + 1, finished)
+            after += values["count"] + OUTPUT_CYCLES
         elif opcode is Opcode.TILE:
             machine.tile(dict(values))
             if values["layer"]:
                 starts.append(machine.started)
         elif opcode in (Opcode.LEVEL, Opcode.PLANE, Opcode.WRITE, Opcode.CLAMP):
             machine.executed = max(machine.executed + 1, machine.pending + 1)
-        elif opcode is Opcode.OUTPUT:
-            if not words_out:
-                finished = machine.started + machine.pixels + program.config.drain_latency - 1
-                machine.executed = cycles = max(machine.executed + 1, finished)
-                outputs = 0
-            outputs += values["count"] + OUTPUT_CYCLES + 1
-            words_out += values["count"]
-        elif opcode is Opcode.COUNT:
+        else:
+            machine.executed += 1
+        if opcode is Opcode.COUNT:
             machine.count = values["count"]
-            machine.executed += 1
-        elif opcode is not Opcode.END:
-            machine.executed += 1
     edges = [0, *starts[1:], cycles]
     layers = tuple(end - begin for begin, end in zip(edges, edges[1:]))
-    frame = FETCH_CYCLES + sets - 1 + words_in + cycles + outputs + 1
-    return Timing(cycles, layers, frame)
+    return Timing(cycles, layers, FETCH_CYCLES - 1 + before + cycles + after + 1)
