@@ -127,8 +127,9 @@ class Concat(Node):
 class Input:
     """A network input, and how the user's array becomes the tensor that the first layer reads.
 
-    The user's array of ``shape`` (without batch) is scaled elementwise, ``x * scale + shift`` (each broadcastable
-    to ``shape``), then its elements are reordered: ``tensor.ravel() == (x * scale + shift).ravel()[order]``.
+    The user's array of ``shape`` (without batch) is scaled elementwise, ``x * scale + shift`` (each
+    broadcastable to ``shape``), then its elements are reordered:
+    ``tensor.ravel() == (x * scale + shift).ravel()[order]``.
 
     Attributes
     ----------
