@@ -6,7 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
@@ -136,13 +138,14 @@ def _offset_reason(config: ArrayConfig) -> str:
 
 def layer_table(report: Report) -> Table:
     """Layer by layer, and the total."""
-    table = Table(title=f"{report.name} on {report.rows}x{report.columns}", title_justify="left")
+    title = Text(f"{report.name} on {report.rows}x{report.columns}")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("layer")
     for heading in ("cycles", "MACs", "tiles", "skipped", "ideal", "utilization"):
         table.add_column(heading, justify="right")
     for layer in report.layers:
         table.add_row(
-            " + ".join(layer.covers) or layer.name,
+            Text(" + ".join(layer.covers) or layer.name),
             f"{layer.cycles:,}",
             f"{layer.macs:,}",
             f"{layer.tiles:,}",
@@ -165,7 +168,7 @@ def layer_table(report: Report) -> Table:
 
 def hardware_table(report: Report) -> Table:
     """Memories, widths and transfers."""
-    table = Table(show_header=False)
+    table = Table(show_header=False, box=SIMPLE_HEAD)
     table.add_column()
     table.add_column(overflow="fold")
     memories = ", ".join(f"{name} {bits:,}" for name, bits in report.memory_bits.items())

@@ -1,0 +1,47 @@
+# make demo      the small network from ONNX to simulated Verilog
+# make test      lint, types and all tests (below 20 minutes on two cores)
+# make nightly   the tests that take longer
+# make lint      ruff and mypy alone
+#
+# Each sets up .venv with what it needs, once. Variables: PYTHON (3.11 or newer), VENV, JOBS.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+TYPES := $(VENV)/types
+
+.PHONY: demo test nightly lint clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/hwquant demo
+
+test: lint
+	$(BIN)/python -m pytest -n $(JOBS) -m "not nightly"
+
+nightly: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n $(JOBS) -m nightly
+
+# mypy does not follow an editable install into folders of other names, so it reads an installed copy.
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf $(TYPES) .build
+	$(BIN)/python -m pip install --quiet --no-deps --target $(TYPES) .
+	cd $(TYPES) && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p hwquant
+
+$(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/python -m pip install --quiet --editable '.[onnx,sim]'
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/demo.stamp
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) .build demo hwquant.egg-info .mypy_cache .pytest_cache .ruff_cache

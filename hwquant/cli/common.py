@@ -1,0 +1,122 @@
+"""What the commands share: options, output, progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Graph, Input
+from hwquant.qgraph import QGraph
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Track = Callable[[str, int, int], None]
+"""Called with what is being done, steps done and steps in all (0 where nobody knows)."""
+
+NETWORK_SUFFIX = ".hwq"
+FILE_WIDTH = 120
+"""Columns of tables that go into a file or a pipe."""
+
+
+def json_option(command: Command) -> Command:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(command)
+
+
+def data_option(command: Command) -> Command:
+    """``-d DATA.npz``."""
+    return click.option(
+        "-d",
+        "--data",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="DATA.npz",
+        help="x (N, then the input's shape; float32 or uint8) and optionally y (integer labels).",
+    )(command)
+
+
+def count_option(command: Command) -> Command:
+    """``-n N``."""
+    return click.option(
+        "-n", "--count", type=click.IntRange(min=1), metavar="N", help="Use only the first N samples."
+    )(command)
+
+
+def emit(as_json: bool, result: Mapping[str, Any], *output: RenderableType) -> None:
+    """Print a command's result: one JSON object, or tables and lines for people."""
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+        return
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    for item in output:
+        # A path that is broken over two lines cannot be copied.
+        console.print(item, soft_wrap=isinstance(item, str))
+
+
+@contextmanager
+def progress() -> Iterator[Track]:
+    """Progress bars on a terminal's stderr; elsewhere one line for each thing that is begun."""
+    console = Console(stderr=True, highlight=False, markup=False)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+
+        def track(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=None)
+                if not console.is_terminal:
+                    console.print(f"{what} ...")
+            bars.update(tasks[what], completed=done, total=total or None)
+
+        yield track
+
+
+def load_network(path: Path) -> Graph | QGraph:
+    """A float network (.onnx, .pt2) or an integer one (.hwq)."""
+    if path.suffix.lower() == NETWORK_SUFFIX:
+        from hwquant import hwq
+
+        return hwq.load(path)
+    from hwquant.frontends import load_model
+
+    return load_model(path)
+
+
+def only_input(network: Graph | QGraph) -> Input:
+    """The network's input, which DATA.npz's ``x`` is for."""
+    if len(network.inputs) != 1:
+        names = ", ".join(item.name for item in network.inputs)
+        raise HwquantError(
+            f"network {network.name!r} has the inputs {names}, the command line takes one; use Python"
+        )
+    return network.inputs[0]
+
+
+def check_output_file(path: Path) -> None:
+    """Raise early, before minutes of work, where a file cannot be written."""
+    if not path.parent.is_dir():
+        raise HwquantError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
+    if path.is_dir():
+        raise HwquantError(f"cannot write {path}: it is a folder; name a file")

@@ -1,0 +1,100 @@
+"""``hwquant quantize``: a float network to integers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hwquant.cli.common import check_output_file, emit, json_option, only_input, progress
+from hwquant.cli.tables import network_table
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2")
+@click.option(
+    "-c",
+    "--calibration-data",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="CALIB.npz",
+    help="Typical inputs x (N, then the input's shape), such as a few hundred training samples.",
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NET.hwq")
+@click.option("--bits", default=8, show_default=True, type=click.IntRange(1, 8), help="Bits of a weight.")
+@click.option(
+    "--activation-bits",
+    default=8,
+    show_default=True,
+    type=click.IntRange(2, 8),
+    help="Bits of an activation.",
+)
+@click.option("--per-channel", is_flag=True, help="A scale, offset and shift for every output channel.")
+@click.option("--symmetric", is_flag=True, help="No integer offsets.")
+@click.option(
+    "--anchor",
+    default="min",
+    show_default=True,
+    type=click.Choice(["min", "max"]),
+    help="Which end of the weights' range has code 0: w = S (q + o), or w = S (o - q).",
+)
+@click.option(
+    "--rounding",
+    default="round",
+    show_default=True,
+    type=click.Choice(["round", "truncate"]),
+    help="How an offset becomes an integer.",
+)
+@click.option("--literal-range", is_flag=True, help="Do not stretch the weights' range to contain 0.")
+@click.option(
+    "--scales",
+    default="shift",
+    show_default=True,
+    type=click.Choice(["shift", "multiplier"]),
+    help="Between layers: shifts only, or a fixed-point multiplier and a shift.",
+)
+@click.option(
+    "--calibration",
+    "calibration_method",
+    default="mse",
+    show_default=True,
+    type=click.Choice(["minmax", "percentile", "mse"]),
+    help="How an activation's range is chosen from the calibration data.",
+)
+@click.option(
+    "--percentile",
+    default=99.99,
+    show_default=True,
+    type=click.FloatRange(50, 100, min_open=True),
+    help="Of --calibration percentile.",
+)
+@click.option(
+    "--bias-correction/--no-bias-correction",
+    default=True,
+    show_default=True,
+    help="Put the mean error on the calibration data into the biases.",
+)
+@click.option(
+    "--error-compensation",
+    is_flag=True,
+    help="Round each weight to make up for the errors of those before it.",
+)
+@json_option
+def quantize(model: Path, calibration_data: Path, output: Path, as_json: bool, **options: Any) -> None:
+    """Quantize MODEL to integers with integer offsets, calibrated on CALIB.npz."""
+    from hwquant import hwq
+    from hwquant.data import load_samples
+    from hwquant.frontends import load_model
+    from hwquant.quantize import QuantizeOptions
+    from hwquant.quantize import quantize as quantize_network
+
+    chosen = QuantizeOptions(**options)
+    check_output_file(output)
+    graph = load_model(model)
+    samples = load_samples(calibration_data, only_input(graph))
+    with progress() as track:
+        qgraph = quantize_network(graph, samples.x, chosen, progress=track)
+    hwq.save(qgraph, output)
+    result = {"network": str(output), "name": qgraph.name, "samples": len(samples), **qgraph.options}
+    emit(as_json, result, network_table(qgraph), f"wrote {output}, calibrated on {len(samples)} samples")
