@@ -93,9 +93,11 @@ def fold(
             network.remove(node)
     for name in list(network.nodes):
         node = network.nodes.get(name)
-        if isinstance(node, Affine) and (
-            _affine_backward(network, node) or _affine_forward(network, node, shapes)
-        ):
+        if isinstance(node, Affine) and _affine_backward(network, node):
+            network.remove(node)
+    for name in list(network.nodes):
+        node = network.nodes.get(name)
+        if isinstance(node, Affine) and _affine_forward(network, node, shapes):
             network.remove(node)
     return [_lowered(node, shapes) for node in network.nodes.values()], network.outputs
 
