@@ -13,7 +13,12 @@ Build = Callable[[str, int], Graph]
 
 
 def conv(
-    rng: np.random.Generator, name: str, source: str, channels: tuple[int, int], kernel: int = 3, **more: object
+    rng: np.random.Generator,
+    name: str,
+    source: str,
+    channels: tuple[int, int],
+    kernel: int = 3,
+    **more: object,
 ) -> Conv:
     """A convolution that keeps the size (stride 1), with weights that keep the signal's power."""
     groups = int(more.get("groups", 1))  # type: ignore[call-overload]

@@ -86,9 +86,7 @@ def test_storage_offset_and_adjusted_width_hold_at_every_scale(weight, scheme, f
     assert quantized.codes.max() <= half - 1
     # n + 1 signed bits, whatever the code
     codes = np.array([-half, half - 1])
-    ends = (
-        quantized.offset[:, None] - codes if scheme.anchor == "max" else quantized.offset[:, None] + codes
-    )
+    ends = quantized.offset[:, None] - codes if scheme.anchor == "max" else quantized.offset[:, None] + codes
     assert ends.min() >= -(1 << scheme.bits)
     assert ends.max() <= (1 << scheme.bits) - 1
     if scheme.per_channel:
@@ -117,7 +115,9 @@ def test_symmetric_has_no_offset(weight, bits, anchor, per_channel):
     assert error.max() <= 0.5 + 1e-6
 
 
-@pytest.mark.parametrize("scheme", [WeightScheme(), WeightScheme(symmetric=True), WeightScheme(literal_range=True)])
+@pytest.mark.parametrize(
+    "scheme", [WeightScheme(), WeightScheme(symmetric=True), WeightScheme(literal_range=True)]
+)
 @pytest.mark.parametrize("value", [0.0, 0.7, -0.3])
 def test_equal_weights_come_back(scheme, value):
     quantized = quantize_weight(np.full((3, 2, 1, 1), value), scheme)
@@ -125,7 +125,7 @@ def test_equal_weights_come_back(scheme, value):
 
 
 def test_clipping_offset_is_the_one_with_the_least_error():
-    # Half the range is 40 equal weights at the far end: what is clipped must be the lone one at the other end.
+    # 40 equal weights at one end, a lone one at the other end of the range: that one must be clipped.
     weight = np.append(np.full(40, 1.0), -1.0).reshape(1, -1, 1, 1)
     scheme = WeightScheme(4)
     quantized = quantize_weight(weight, scheme, ideal_scale(weight, scheme) / 1.6)

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from hwquant import floating
+from hwquant.graph import Conv
+from hwquant.quantize.compensation import compensated_rounding, covariances
+from hwquant.quantize.structure import TermPlan
+
+
+def term(shape, **options):
+    weight = np.random.default_rng(0).normal(0, 3, shape)
+    return TermPlan("c", "x", weight, **options)
+
+
+def output(plan, weight, x):
+    node = Conv(
+        "c", ("x",), weight, np.zeros(len(weight)), plan.stride, plan.padding, plan.dilation, plan.groups
+    )
+    return floating.evaluate(node, x.swapaxes(0, 1).astype(float))
+
+
+def data(channels):
+    """Neighbouring pixels and channels that depend on each other."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(0, 20, (20, 1, 9, 9)) + rng.normal(0, 6, (20, channels, 9, 9))
+    return np.round(x + np.roll(x, 1, 2) + np.roll(x, 1, 3)).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((6, 4, 3, 3), {"padding": (1, 1, 1, 1)}),
+        ((4, 1, 3, 3), {"groups": 4, "stride": (2, 2)}),
+        ((4, 2, 2, 3), {"groups": 2, "dilation": (2, 1)}),
+        ((5, 4, 1, 1), {}),
+    ],
+)
+def test_covariance_predicts_the_variance_of_the_output(shape, options):
+    plan, x = term(shape, **options), data(4)
+    groups = plan.groups
+    rows = plan.weight.reshape(groups, shape[0] // groups, -1)
+    predicted = np.einsum("gok,gkl,gol->go", rows, covariances(plan, x), rows).ravel()
+    assert np.allclose(predicted, output(plan, plan.weight, x).var(axis=(1, 2, 3)), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("shape", "groups", "share"), [((6, 4, 3, 3), 1, 0.7), ((4, 1, 3, 3), 4, 0.9)])
+def test_output_errs_less_than_with_nearest_codes(shape, groups, share):
+    plan, x = term(shape, groups=groups), data(4)
+    bounds = np.array([-16]), np.array([15])
+    kept = np.ones(shape, np.bool_)
+    compensated = compensated_rounding(plan.weight, covariances(plan, x), *bounds, kept)
+    exact, nearest = output(plan, plan.weight, x), np.floor(plan.weight + 0.5)
+
+    def error(weight):
+        return (output(plan, weight, x) - exact).var(axis=(1, 2, 3)).mean()
+
+    assert error(compensated.astype(float)) < share * error(nearest)
+    assert np.abs(compensated - plan.weight).max() < 8
+
+
+def test_bounds_and_pruned_weights_are_kept():
+    plan, x = term((6, 4, 3, 3)), data(4)
+    kept = np.random.default_rng(2).random(plan.weight.shape) < 0.5
+    low, high = np.array([-2, -1, 0, -3, -2, -2]), np.array([1, 2, 3, 0, 1, 1])
+    result = compensated_rounding(plan.weight * kept, covariances(plan, x), low, high, kept)
+    assert not result[~kept].any()
+    rows = result.reshape(6, -1)
+    assert np.all(rows.min(axis=1) >= low)
+    assert np.all(rows.max(axis=1) <= high)
+
+
+def test_inputs_that_never_vary_leave_nearest_codes():
+    plan = term((6, 4, 1, 1))
+    result = compensated_rounding(
+        plan.weight,
+        covariances(plan, np.full((3, 4, 5, 5), 7)),
+        np.array([-16]),
+        np.array([15]),
+        np.ones((6, 4, 1, 1), np.bool_),
+    )
+    assert np.array_equal(result, np.floor(plan.weight + 0.5))

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwquant.errors import HwquantError
+from hwquant.quantize.lattice import Scale, align, fixed_point, net_shifts, term_scale, weight_exponents
+from hwquant.quantize.weights import WeightScheme, ideal_scale
+
+SETTINGS = settings(deadline=None, derandomize=True)
+
+
+@SETTINGS
+@given(st.floats(1e-12, 1e12))
+def test_scale_is_mantissa_and_exponent(value):
+    scale = Scale.of(value)
+    assert scale.value == value
+    assert 1 <= scale.mantissa < 2
+
+
+@SETTINGS
+@given(st.integers(0, 99), st.integers(1, 8), st.booleans(), st.floats(0.51, 1.99))
+def test_chosen_scale_is_on_the_lattice_and_no_worse_than_the_unclipped_one(seed, bits, per_channel, ratio):
+    weight = np.random.default_rng(seed).normal(0, 1, (4, 6, 1, 1))
+    scheme = WeightScheme(bits, per_channel=per_channel)
+    error, exponents, free = weight_exponents(weight, scheme, ratio, np.ones(()))
+    assert not free.any()
+    scale, ideal = np.ldexp(ratio, exponents), ideal_scale(weight, scheme)
+    assert np.all(scale < 2 * ideal * (1 + 1e-6))
+    levels = ideal * 2  # even the coarsest candidate rounds to within half of this
+    assert error <= np.sum(levels**2 / 4) * weight.size
+
+
+def test_zero_weights_leave_the_scale_free_but_sensible():
+    weight = np.zeros((3, 2, 1, 1))
+    weight[1] = 0.5
+    _, exponents, free = weight_exponents(weight, WeightScheme(per_channel=True), 1.0, np.ones(()))
+    assert free.tolist() == [True, False, True]
+    shifts = net_shifts(exponents, free, Scale(1.0, 0), Scale(1.0, 0))
+    assert shifts[0] == shifts[1] == shifts[2]
+
+
+@SETTINGS
+@given(
+    st.lists(st.one_of(st.integers(-3, 9), st.lists(st.integers(-3, 12), min_size=3, max_size=3)), min_size=1)
+)
+def test_all_terms_meet_in_one_accumulator(wanted):
+    terms = [shift if isinstance(shift, int) else np.array(shift) for shift in wanted]
+    alignment = align("layer", terms, 6)
+    assert alignment.shift.min() >= 0
+    for term, left, powers in zip(terms, alignment.left, alignment.unit_powers):
+        assert left >= 0
+        if powers is None:
+            # no finer than wanted
+            assert np.all(alignment.shift - left <= term)
+        else:
+            assert np.all(alignment.shift - left - powers == term)
+            assert powers.min() >= 0
+            assert powers.max() <= 6
+
+
+def test_a_single_term_gets_what_it_wants():
+    alignment = align("layer", [np.array([5, 7, 4])], 6)
+    assert (alignment.shift - alignment.left[0]).tolist() == [5, 7, 4]
+    alignment = align("layer", [np.array([-2])], 6)
+    assert (alignment.shift.tolist(), alignment.left) == ([0], (2,))
+
+
+def test_scales_too_far_apart_are_refused():
+    with pytest.raises(HwquantError, match="'sum' would need a shift of 40 bits"):
+        align("sum", [40, 0], 6)
+
+
+def test_term_scale_closes_the_equation_to_the_last_bit():
+    reference, source = Scale.of(0.37), Scale.of(0.011)
+    scale = term_scale(np.array([9, 3]), 2, reference, source)
+    ratio = source.value * scale * 2.0 ** np.array([9 - 2, 3 - 2]) / reference.value
+    assert np.abs(ratio - 1).max() <= 2.0**-51
+
+
+@SETTINGS
+@given(st.lists(st.floats(2.0**-16, 2.0**13), min_size=1, max_size=4))
+def test_multiplier_has_15_bits_and_is_close(ratios):
+    multiplier, shift = fixed_point(np.array(ratios))
+    assert multiplier.min() >= 1 << 14
+    assert multiplier.max() < 1 << 15
+    assert np.abs(multiplier * 2.0**-shift / ratios - 1).max() <= 2.0**-15
+
+
+@pytest.mark.parametrize("ratio", [2.0**-40, 2.0**16])
+def test_rescaling_beyond_the_multiplier_is_refused(ratio):
+    with pytest.raises(HwquantError, match="does not fit a multiplier of 15 bits"):
+        fixed_point(np.array([ratio]))

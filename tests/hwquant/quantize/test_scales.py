@@ -1,0 +1,162 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Clip, Concat, Conv, Graph, Input, MaxPool, Output
+from hwquant.quantize import scales
+from hwquant.quantize.calibration import observe
+from hwquant.quantize.elimination import minimize
+from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.scales import choose_scales, scale_classes, scale_groups, tensor_bits, term_bits
+from hwquant.quantize.structure import plan_layers
+
+
+def chosen(graph, x, **options):
+    plan = plan_layers(graph)
+    return choose_scales(plan, observe(plan.graph, {"x": x}, plan.tensors), QuantizeOptions(**options))
+
+
+def sets(partition):
+    return {frozenset(members) for members in partition.sets().values()}
+
+
+def test_pool_and_concat_share_a_scale(build):
+    assert {"r1", "p1"} in sets(scale_groups(plan_layers(build("chain", 0))))
+    assert {"c2", "r3", "k1"} in sets(scale_groups(plan_layers(build("concat", 0))))
+
+
+def test_identity_terms_tie_scales_to_powers_of_two(build):
+    plan = plan_layers(build("residual", 0))
+    # avg is over 8 x 8 elements, a power of two, and so tied to what it averages.
+    assert {"r1", "last", "avg"} in sets(scale_classes(plan, shift_only=True))
+    assert {"r1"} in sets(scale_classes(plan, shift_only=False))
+    plan = plan_layers(build("clips", 0))
+    assert {"r1", "half", "last", "avg"} in sets(scale_classes(plan, shift_only=True))
+    assert {"x", "low"} in sets(scale_classes(plan, shift_only=True))
+    assert {"r1", "half"} in sets(scale_classes(plan, shift_only=False))
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "mse"])
+def test_tied_scales_differ_by_exact_powers_of_two(build, samples, method):
+    result = chosen(build("clips", 0), samples, calibration_method=method)
+    values = [result[name].scale.value for name in ("r1", "half", "last", "avg")]
+    assert all(np.frexp(value)[0] == np.frexp(values[0])[0] for value in values)
+
+
+def test_minmax_represents_every_value(graph, samples):
+    plan = plan_layers(graph)
+    statistics = observe(plan.graph, {"x": samples}, plan.tensors)
+    for name, activation in choose_scales(
+        plan, statistics, QuantizeOptions(calibration_method="minmax")
+    ).items():
+        tensor = activation.tensor(name, plan.graph.shapes[name])
+        ends = np.array([min(0, statistics[name].low), max(0, statistics[name].high)])
+        if any(isinstance(node, MaxPool) and name in node.inputs for node in plan.nodes):
+            ends[0] = max(ends[0], activation.low)  # what the pool never lets through
+        assert np.abs(tensor.dequantize(tensor.quantize(ends)) - ends).max() <= 1.01 * tensor.scale
+
+
+@pytest.mark.parametrize("factor", [1, 1 / 255, 0.3])
+def test_pixels_are_represented_exactly(build, factor):
+    x = np.random.default_rng(0).integers(0, 256, (30, 3, 8, 8)) * factor
+    activation = chosen(build("chain", 0), x)["x"]
+    tensor = activation.tensor("x", (3, 8, 8))
+    pixels = np.arange(256) * factor
+    assert tensor.scale == pytest.approx(factor, rel=1e-12)
+    assert np.allclose(tensor.dequantize(tensor.quantize(pixels)), pixels, rtol=1e-12, atol=0)
+
+
+def test_few_grey_levels_are_exact_and_still_use_the_range(build):
+    x = np.random.default_rng(0).integers(0, 17, (30, 3, 8, 8)).astype(float)
+    tensor = chosen(build("chain", 0), x)["x"].tensor("x", (3, 8, 8))
+    assert np.array_equal(tensor.dequantize(tensor.quantize(x)), x)
+    assert tensor.scale * 255 < 2 * 16
+
+
+def test_joint_choice_is_at_least_as_good_as_any_single_mantissa(build, samples, monkeypatch):
+    costs = []
+
+    def recording(tables, labels):
+        costs.extend(tables)
+        return minimize(tables, labels)
+
+    monkeypatch.setattr(scales, "minimize", recording)
+    result = chosen(build("residual", 0), samples, bits=4)
+    labels = minimize(
+        costs, {cost.variables[0]: len(cost.table) for cost in costs if len(cost.variables) == 1}
+    )
+
+    def total(choice):
+        return sum(cost.table[tuple(choice[name] for name in cost.variables)] for cost in costs)
+
+    assert all(total(labels) <= total(dict.fromkeys(labels, step)) for step in range(16))
+    assert {name for cost in costs for name in cost.variables} <= set(result)
+    assert any(len(cost.variables) == 2 for cost in costs)
+
+
+def test_output_keeps_its_whole_range_while_others_may_be_clipped(build, samples):
+    graph = build("chain", 0)
+    samples = samples.copy()
+    samples[0] *= 30
+    result = chosen(graph, samples, activation_bits=4, calibration_method="mse")
+
+    def span(name):
+        return result[name].scale.value * 15.5
+
+    assert span("fc") >= result["fc"].high - result["fc"].low
+    assert span("p1") < result["p1"].high
+
+
+def test_always_zero_tensors_borrow_a_range(samples):
+    nodes = (
+        Conv("dead", ("x",), np.zeros((2, 3, 1, 1)), np.full(2, -1.0)),
+        Clip("zero", ("dead",), 0.0),
+        Conv("y", ("zero",), np.ones((2, 2, 1, 1)), np.zeros(2)),
+    )
+    graph = Graph("dead", (Input("x", (3, 8, 8), (3, 8, 8)),), nodes, (Output("y", "y", (2, 8, 8)),))
+    result = chosen(graph, samples)
+    assert result["zero"].high == result["x"].high
+    with pytest.raises(HwquantError, match="'x' are zero everywhere"):
+        chosen(graph, samples * 0)
+
+
+def test_bits_may_name_any_fused_node(build):
+    plan = plan_layers(build("residual", 0))
+    for name in ("c3", "a1", "last"):
+        bits = term_bits(plan, QuantizeOptions(bits={name: 4}))
+        assert (bits["c3"], bits["a1"], bits["c1"]) == (4, 4, 8)  # a1 is the identity term
+    plan = plan_layers(build("projection", 0))
+    assert {name: term_bits(plan, QuantizeOptions(bits={"last": 3}))[name] for name in ("c2", "c3")} == {
+        "c2": 3,
+        "c3": 3,
+    }
+    bits = term_bits(plan, QuantizeOptions(bits={"c2": 3}))
+    assert (bits["c2"], bits["c3"]) == (3, 8)
+
+
+def test_tensors_that_share_a_scale_share_bits(build):
+    plan = plan_layers(build("concat", 0))
+    groups = scale_groups(plan)
+    bits = tensor_bits(plan, groups, QuantizeOptions(activation_bits={"c3": 5, "x": 6}))
+    assert bits[groups.find("k1")] == bits[groups.find("c2")] == 5
+    assert bits[groups.find("x")] == 6
+    with pytest.raises(HwquantError, match="asks for 5 bits at 'c2' and, through 'k1', for 6"):
+        tensor_bits(plan, groups, QuantizeOptions(activation_bits={"c3": 5, "k1": 6}))
+
+
+def test_inputs_that_are_joined_share_a_scale(samples):
+    inputs = tuple(Input(name, (3, 8, 8), (3, 8, 8)) for name in ("a", "b"))
+    nodes = (Concat("k", ("a", "b")), MaxPool("p", ("k",), (2, 2), (2, 2)))
+    graph = Graph("join", inputs, nodes, (Output("y", "p", (6, 4, 4)),))
+    plan = plan_layers(graph)
+    result = choose_scales(
+        plan, observe(graph, {"a": samples, "b": 10 * samples}, plan.tensors), QuantizeOptions()
+    )
+    for one, other in itertools.pairwise(result.values()):
+        assert (one.scale.value, one.zero_point, one.bits) == (
+            other.scale.value,
+            other.zero_point,
+            other.bits,
+        )
