@@ -51,7 +51,7 @@ def test_any_rows_are_those_of_torch(geometry, depth, dtype, monkeypatch):
         for rows in (1, 2, height):
             for columns in {width, max(1, width - 2)}:
                 block = Convolution(term, weight, source, rows, columns)
-                for first in range(0, height, rows):
+                for first in [*range(0, height, rows)] * 2:  # again: nothing stale may be left
                     sums = np.full((min(rows, height - first), columns, 4, 5), np.nan, dtype)
                     block(first, sums)
                     wanted = expected[:, :, first : first + rows, :columns].transpose(2, 3, 1, 0)

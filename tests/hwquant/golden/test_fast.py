@@ -107,38 +107,41 @@ def extreme(bound, shift=0, multiplier=None, balanced=False):
     return qgraph, np.concatenate([q, np.random.default_rng(0).integers(-128, 128, (256, 4, 1, 1))])
 
 
-def first_dtype(qgraph):
+def arithmetic(qgraph):
+    """What the first layer is computed in."""
     step = fast.Engine(qgraph, ["y"], 1).steps[0]
-    return step.sums.dtype if isinstance(step, layer.LayerStep) else None
+    return step.sums.dtype.name if isinstance(step, layer.LayerStep) else "reference"
 
 
 @pytest.mark.parametrize(
-    ("bound", "dtype"),
+    ("bound", "name"),
     [
-        ((1 << 24) - 1, np.float32),
-        (1 << 24, np.float64),
-        ((1 << 24) + 1, np.float64),
-        (1 << 30, np.float64),
-        ((1 << 40) - 1, np.float64),
+        ((1 << 24) - 1, "float32"),
+        (1 << 24, "float64"),
+        ((1 << 24) + 1, "float64"),
+        (1 << 30, "float64"),
+        ((1 << 40) - 1, "float64"),
     ],
 )
 @pytest.mark.parametrize("shift", [0, 1, 3, 17, 23])
 @pytest.mark.parametrize("balanced", [False, True])
-def test_the_precision_follows_the_bound(bound, dtype, shift, balanced):
+def test_the_precision_follows_the_bound(bound, name, shift, balanced):
     qgraph, q = extreme(bound, shift, balanced=balanced)
     assert accumulator_bound(qgraph.nodes[0], qgraph, tensor_ranges(qgraph)) == [bound]
-    assert first_dtype(qgraph) == dtype
+    assert arithmetic(qgraph) == name
     equal(run(qgraph, q), run(qgraph, q, exact=True))
 
 
-@pytest.mark.parametrize(("bound", "dtype"), [(1 << 53, np.float64), (1 << 54, None), (1 << 62, None)])
+@pytest.mark.parametrize(
+    ("bound", "name"), [(1 << 53, "float64"), (1 << 54, "reference"), (1 << 62, "reference")]
+)
 @pytest.mark.parametrize("shift", [0, 26, 30, 48])
 @pytest.mark.parametrize("balanced", [False, True])
-def test_beyond_float64_the_reference_runs(bound, dtype, shift, balanced):
+def test_beyond_float64_the_reference_runs(bound, name, shift, balanced):
     qgraph, q = extreme(bound, shift, (1 << 26) + 1, balanced)
     found = accumulator_bound(qgraph.nodes[0], qgraph, tensor_ranges(qgraph))[0]
     assert bound - (1 << 27) < found < bound
-    assert first_dtype(qgraph) == dtype
+    assert arithmetic(qgraph) == name
     equal(run(qgraph, q), run(qgraph, q, exact=True))
 
 
