@@ -10,12 +10,13 @@ from hwquant.program.config import ArrayConfig, index_bits
 class Accumulator(Component):
     """``total = (first ? bias : memory[pixel]) + sum``, written back to ``memory[pixel]``.
 
-    Stages, counted from ``read_address``: 0 address, 1 memory, 2 operand and ``sum``, 3 ``total``, written
-    at its end. One pixel may be visited again ACCUMULATE_HAZARD cycles later.
+    Stages, counted from ``read_address``: 0 address, 1 memory, 2 register and ``sum``, 3 ``total``, written
+    at its end. One pixel may be visited again ACCUMULATE_HAZARD cycles later. Block RAM is slow to answer,
+    so nothing stands between it and its register.
 
     Members
     -------
-    read_address : In, stage 0; first, bias : In, stage 1; sum : In, stage 2
+    read_address : In, stage 0; first, bias, sum : In, stage 2
     write_address, write_enable : In, stage 3; total : Out, stage 3
     """
 
@@ -41,7 +42,7 @@ class Accumulator(Component):
             shape=signed(bits), depth=self.config.accumulator_depth, init=[], attrs={"no_rw_check": 1}
         )
         write, read = memory.write_port(), memory.read_port()
-        operand = Signal(signed(bits), reset_less=True)
+        data = Signal(signed(bits), reset_less=True)
         total = Signal(signed(bits), reset_less=True)
         m.d.comb += [
             read.addr.eq(self.read_address),
@@ -50,5 +51,5 @@ class Accumulator(Component):
             write.data.eq(total),
             self.total.eq(total),
         ]
-        m.d.sync += [operand.eq(Mux(self.first, self.bias, read.data)), total.eq(operand + self.sum)]
+        m.d.sync += [data.eq(read.data), total.eq(Mux(self.first, self.bias, data) + self.sum)]
         return m

@@ -12,8 +12,9 @@ from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
 from hwquant.rtl_templates.parameters import parameter_layout
 from hwquant.rtl_templates.requantize import Requantizer
 
-TOTAL_STAGE = 3
-"""Stage in which an accumulator's total appears; stage 0 presents the accumulator's address."""
+SUM_STAGE, TOTAL_STAGE = 2, 3
+"""Stages in which a column's sum enters its accumulator, and in which the total appears; stage 0 presents the
+accumulator's address."""
 
 
 class Collector(Component):
@@ -66,21 +67,23 @@ class Collector(Component):
             addresses.append(delayed(m, addresses[-1], 1, name=f"address{n}"))
         for n in range(1, columns + output_stage):
             tags.append(delayed(m, tags[-1], 1, name=f"tag{n}", reset_less=False))
-        late_bus = delayed(m, self.bus, TOTAL_STAGE - 1, name="late_bus")
+        # Each parameter is taken just before the stage that uses it, for the block before may still be there.
+        bias_bus = delayed(m, self.bus, SUM_STAGE - 1, name="bias_bus")
+        shift_bus = delayed(m, bias_bus, TOTAL_STAGE - SUM_STAGE, name="shift_bus")
 
         m.submodules.align = align = Skew(signed(config.activation_bits), columns, reverse=True)
         for c in range(columns):
             bias = Signal(signed(config.accumulator_bits), name=f"bias{c}", reset_less=True)
             shift = Signal(config.shift_bits, name=f"shift{c}", reset_less=True)
-            with m.If(tags[c].parameters):
-                m.d.sync += bias.eq(self.bus.bias)
+            with m.If(tags[c + SUM_STAGE - 1].parameters):
+                m.d.sync += bias.eq(bias_bus.bias)
             with m.If(tags[c + TOTAL_STAGE - 1].parameters):
-                m.d.sync += shift.eq(late_bus.shift)
+                m.d.sync += shift.eq(shift_bus.shift)
 
             m.submodules[f"accumulator{c}"] = accumulator = Accumulator(config)
             m.d.comb += [
                 accumulator.read_address.eq(addresses[c]),
-                accumulator.first.eq(tags[c + 1].first),
+                accumulator.first.eq(tags[c + SUM_STAGE].first),
                 accumulator.bias.eq(bias),
                 accumulator.sum.eq(self.sums[c]),
                 accumulator.write_address.eq(addresses[c + TOTAL_STAGE]),
@@ -97,7 +100,7 @@ class Collector(Component):
             if config.multiplier_bits:
                 multiplier = Signal(signed(config.multiplier_bits), name=f"multiplier{c}", reset_less=True)
                 with m.If(tags[c + TOTAL_STAGE - 1].parameters):
-                    m.d.sync += multiplier.eq(late_bus.multiplier)
+                    m.d.sync += multiplier.eq(shift_bus.multiplier)
                 m.d.comb += requantizer.multiplier.eq(multiplier)
 
             # Pixels come in pooling-window order, so a maximum needs one register.
