@@ -2,18 +2,15 @@
 
     python benchmarks/mnist_accuracy.py
 
-The network and the images are in the data folder (HWQUANT_DATA, by default ../shared/data beside the checkout).
-Calibration data are the first 500 training images. Writes benchmarks/results/mnist_accuracy.json, and exits 1 if the
-default options do not reach the target.
+The network and the images are in the data folder (HWQUANT_DATA, by default ../shared/data beside the
+checkout). Calibration data are the first 500 training images. Writes benchmarks/results/mnist_accuracy.json,
+and exits 1 if the default options do not reach the target.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import json
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -21,11 +18,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from results import write_results
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import hwquant
 from hwquant import floating, golden
 from hwquant.errors import HwquantError
 from hwquant.frontends import load_model
@@ -97,8 +94,7 @@ def measure(folder: Path) -> dict[str, Any]:
         qgraph = quantize(graph, training, **options)
         elapsed = time.perf_counter() - start
         result = golden.predict(qgraph, images)[0].argmax(axis=-1)
-        tensors = qgraph.options["tensors"]
-        assert isinstance(tensors, dict)
+        tensors: Any = qgraph.options["tensors"]
         rows.append(
             {
                 "variant": name,
@@ -111,44 +107,30 @@ def measure(folder: Path) -> dict[str, Any]:
             }
         )
     return {
-        "command": "python benchmarks/mnist_accuracy.py",
         "model": "mnist_conv/model.onnx",
         "calibration": f"first {CALIBRATION_IMAGES} MNIST training images",
         "test": f"{len(images)} MNIST t10k images",
         "target": TARGET,
         "float_accuracy": float(np.mean(exact == labels)),
-        "results": rows,
-        "versions": {
-            "hwquant": hwquant.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-        },
+        "variants": rows,
     }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    default = ROOT / "benchmarks" / "results" / "mnist_accuracy.json"
-    parser.add_argument("-o", "--output", type=Path, default=default, help="where the results go, as JSON")
-    arguments = parser.parse_args()
     try:
         report = measure(data_folder())
     except (HwquantError, OSError) as error:
         print(f"{error}", file=sys.stderr)
         return 2
     table = Table("variant", "correct of 10,000", "agrees with float", "output SQNR", title=report["model"])
-    for row in report["results"]:
+    for row in report["variants"]:
         table.add_row(
             row["variant"], str(row["correct"]), f"{row['agreement']:.2%}", f"{row['output_sqnr_db']:.1f} dB"
         )
     Console().print(table)
     print(f"float: {report['float_accuracy']:.2%}")
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=2) + "\n")
-    return 0 if report["results"][0]["accuracy"] >= TARGET else 1
+    print(write_results("mnist_accuracy", report))
+    return 0 if report["variants"][0]["accuracy"] >= TARGET else 1
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def minimize(costs: Sequence[Cost], labels: Mapping[Hashable, int]) -> dict[Hash
             bucket = [cost for cost in costs if name in cost.variables]
             joint = _join(bucket, (name, *scopes[name]), labels)
             costs = [cost for cost in costs if name not in cost.variables]
-            costs.append(Cost(scopes[name], np.minimum.reduce(joint, axis=0)))
-            eliminated.append((name, Cost(scopes[name], joint.argmin(axis=0).astype(np.float64))))
+            costs.append(Cost(scopes[name], np.asarray(joint.min(axis=0))))
+            eliminated.append((name, Cost(scopes[name], np.asarray(joint.argmin(axis=0), np.float64))))
         remaining.remove(name)
     result = dict(fixed)
     for name, choice in reversed(eliminated):
@@ -86,4 +86,5 @@ def _condition(cost: Cost, name: Hashable, label: int) -> Cost:
     if name not in cost.variables:
         return cost
     axis = cost.variables.index(name)
-    return Cost(tuple(other for other in cost.variables if other != name), cost.table.take(label, axis=axis))
+    rest = tuple(other for other in cost.variables if other != name)
+    return Cost(rest, np.moveaxis(cost.table, axis, 0)[label])

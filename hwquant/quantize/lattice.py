@@ -135,10 +135,11 @@ def align(name: str, terms: Sequence[IntArray | int], largest_power: int) -> Ali
         shift = np.minimum(shift, shift.min() + largest_power)
     least = int(shift.min())
     left = [least - term if isinstance(term, int) else extra + lift for term, extra in zip(terms, left)]
-    if max(int(shift.max()), *left) > LARGEST_SHIFT:
+    largest = max(int(shift.max()), *left)
+    if largest > LARGEST_SHIFT:
         raise HwquantError(
-            f"layer {name!r} would need a shift of {max(int(shift.max()), *left)} bits, more than {LARGEST_SHIFT}: the ranges "
-            "of its inputs and of its output differ too much; look for unusual values in the calibration data"
+            f"layer {name!r} would need a shift of {largest} bits, more than {LARGEST_SHIFT}: the ranges of "
+            "its inputs and of its output differ too much; look for unusual values in the calibration data"
         )
     powers = tuple(shift - least if unit else None for unit in units)
     return Alignment(shift.astype(np.int64), tuple(left), powers)
