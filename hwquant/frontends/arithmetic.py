@@ -44,6 +44,8 @@ def bounds(build: Builder, name: str, kind: str, values: Sequence[Value | Array]
     numbers = [value for value in values if not isinstance(value, Value)]
     if len(activations) != 1 or any(np.size(number) != 1 for number in numbers):
         raise build.refuse(f"elementwise {kind} is only supported of one activation and single numbers")
+    if not numbers:
+        return activations[0]
     limits = [float(np.asarray(number).item()) for number in numbers]
     low, high = (max(limits), np.inf) if kind == "max" else (-np.inf, min(limits))
     return operators.clip(build, name, activations[0], low, high)

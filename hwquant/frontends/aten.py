@@ -113,7 +113,11 @@ def translate(program: AtenProgram) -> Graph:
             for name, argument in node.arguments.items()
             if isinstance(argument, Reference)
         }
-        result = OPERATORS[operator](Call(build, node.label, arguments, names))
+        try:
+            result = OPERATORS[operator](Call(build, node.label, arguments, names))
+        except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+            # A program from a file may have anything as an argument; torch is not here to check it.
+            raise build.refuse(f"its arguments make no sense ({error}); export the module again") from error
         source = next((item.name for item in node.arguments.values() if isinstance(item, Reference)), None)
         if in_place and source is not None:
             for name in storage.written(build, position, source):

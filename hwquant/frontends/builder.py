@@ -17,6 +17,9 @@ from hwquant.graph import Graph, Input, Node, Output, Shape
 ANY_BATCH = 2
 """The batch size that stands for any: not 1, so that a lost batch dimension is noticed."""
 
+LARGEST = 1 << 28
+"""Elements of a tensor, batch included, beyond which a model is taken for damaged."""
+
 
 class Builder:
     """Collects the nodes of a network.
@@ -84,6 +87,11 @@ class Builder:
         size = math.prod(shape)
         if size < 1:
             raise self.refuse(f"input {name!r} has the empty shape {tuple(shape)}")
+        if size * self.batch > LARGEST:
+            raise self.refuse(
+                f"input {name!r} has {size} elements for each of {self.batch} samples, which is too large; "
+                "export the model with smaller shapes"
+            )
         self._names.add(name)
         self._inputs[name] = tuple(shape)
         preprocess = np.ones(size), np.zeros(size)
@@ -102,6 +110,10 @@ class Builder:
         if min(shape) < 1:
             inputs = ", ".join(str(self.shapes[name]) for name in node.inputs)
             raise self.refuse(f"its output would be empty, {shape} from {inputs}")
+        if math.prod(shape) * self.batch > LARGEST:
+            raise self.refuse(
+                f"its output of shape {shape} is too large; export the model with smaller shapes"
+            )
         self.shapes[node.name] = shape
         self._nodes.append(node)
         return node.name

@@ -38,7 +38,7 @@ def conv(
     if sequence:
         weight = weight[:, :, None, :]
     out, per_group = weight.shape[:2]
-    if out % groups or per_group * groups != value.shape[1]:
+    if groups < 1 or out % groups or per_group * groups != value.shape[1]:
         raise build.refuse(f"{value.shape[1]} channels do not fit weights {weight.shape} in {groups} groups")
     source = build.image(value, whole=not window.pointwise)
     node = Conv(
@@ -133,6 +133,8 @@ def batch_norm(
     epsilon: float,
 ) -> Value:
     """Batch normalization over axis 1 with fixed statistics, each float64 [C]: an affine map."""
+    if len({array.shape for array in (gamma, beta, mean, variance)} | {value.shape[1:2]}) > 1:
+        raise build.refuse(f"its statistics do not fit {value.shape[1:2]} channels")
     if (variance + epsilon <= 0).any():
         raise build.refuse(f"its variance plus {epsilon} is not positive")
     scale = gamma / np.sqrt(variance + epsilon)
@@ -286,7 +288,7 @@ def view(build: Builder, value: Value, function: Callable[[Array], Array]) -> Va
         result = value.view(function)
     except ValueError as error:
         raise build.refuse(f"a tensor of shape {value.shape} cannot be reordered: {error}") from None
-    except IndexError as error:
+    except (IndexError, OverflowError) as error:
         raise build.refuse(f"a tensor of shape {value.shape} has no such axis: {error}") from None
     if not value.host:
         return result

@@ -119,7 +119,7 @@ class _Reader:
             if "user_input" in spec
         ]
         outputs = [
-            spec["user_output"]["arg"]["as_tensor"]["name"]
+            _name(spec["user_output"]["arg"]["as_tensor"])
             for spec in signature["output_specs"]
             if "user_output" in spec
         ]
@@ -199,11 +199,20 @@ def _decoded(raw: bytes, dtype: str) -> Array:
 
 def _input(argument: Mapping[str, Any], tensors: Mapping[str, Any]) -> AtenInput:
     if "as_tensor" not in argument:
-        raise HwquantError(f"an input of the program is no tensor but {next(iter(argument))}")
-    name = argument["as_tensor"]["name"]
+        raise HwquantError(f"an input of the program is no tensor but {', '.join(argument)}")
+    name = _name(argument["as_tensor"])
     meta = tensors[name]
     shape = tuple(size.get("as_int") for size in meta["sizes"])
+    if not all(size is None or isinstance(size, int) for size in shape):
+        raise TypeError(f"input {name!r} has the shape {shape}")
     return AtenInput(name, shape, _TYPES[meta["dtype"]])
+
+
+def _name(argument: Mapping[str, Any], key: str = "name") -> str:
+    name = argument[key]
+    if not isinstance(name, str):
+        raise TypeError(f"{name!r} is no name")
+    return name
 
 
 def _node(node: Mapping[str, Any]) -> AtenNode:
@@ -211,11 +220,11 @@ def _node(node: Mapping[str, Any]) -> AtenNode:
     for output in node["outputs"]:
         kind, value = next(iter(output.items()))
         if kind == "as_tensor":
-            outputs.append(value["name"])
+            outputs.append(_name(value))
         elif kind == "as_tensors":
-            outputs.extend(item["name"] for item in value)
+            outputs.extend(_name(item) for item in value)
         else:
-            outputs.append(value.get("as_name") if isinstance(value, dict) else None)
+            outputs.append(_name(value, "as_name") if kind == "as_sym_int" and "as_name" in value else None)
     operator = node["target"].removeprefix("torch.ops.").removeprefix("aten.")
     if node["target"].startswith("torch.ops."):
         operator = operator.rpartition(".")[0]  # the overload
@@ -224,8 +233,8 @@ def _node(node: Mapping[str, Any]) -> AtenNode:
         _, path, part = entry.split(",", 2)
         if path == HOOK:
             path, part = "", ""
-    arguments = {item["name"]: _argument(item["arg"]) for item in node["inputs"]}
-    name = node.get("name") or next((output for output in outputs if output), operator)
+    arguments = {_name(item): _argument(item["arg"]) for item in node["inputs"]}
+    name = _name(node) if node.get("name") else next((output for output in outputs if output), operator)
     return AtenNode(name, operator, arguments, tuple(outputs), path, part)
 
 
@@ -236,9 +245,9 @@ def _argument(argument: Mapping[str, Any]) -> Any:
         case "as_none":
             return None
         case "as_tensor":
-            return Reference(value["name"])
+            return Reference(_name(value))
         case "as_tensors":
-            return [Reference(item["name"]) for item in value]
+            return [Reference(_name(item)) for item in value]
         case "as_optional_tensor":
             return _argument(value)
         case "as_optional_tensors" | "as_sym_ints" | "as_sym_floats":
@@ -246,7 +255,7 @@ def _argument(argument: Mapping[str, Any]) -> Any:
         case "as_sym_int" | "as_sym_float":
             return _argument(value)
         case "as_name":
-            return Reference(value)
+            return Reference(_name(argument, kind))
         case "as_float":
             return float(value)  # infinities are strings
         case "as_floats":

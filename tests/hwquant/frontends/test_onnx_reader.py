@@ -43,6 +43,9 @@ def test_the_real_mnist_model_whose_weights_are_inputs_gives_the_reference_outpu
     want = np.concatenate([session.run(None, {"Input3": image[None]})[0] for image in x])
     (got,) = predict(graph, x)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
+    with np.load(MNIST_CONV / "reference.npz", allow_pickle=False) as reference:
+        (got,) = predict(graph, reference["input"])
+        np.testing.assert_allclose(got, reference["output"], rtol=1e-4)
 
 
 def test_names_are_the_nodes_made_unique(build_onnx):
