@@ -1,0 +1,306 @@
+"""Compares a simulation with the golden model: every value, every write, every cycle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.golden import run as golden
+from hwquant.program.config import ArrayConfig
+from hwquant.program.cycles import timing
+from hwquant.program.layout import Placement, integers_to_words
+from hwquant.program.program import Program
+from hwquant.qgraph import IntArray, QGraph
+from hwquant.sim.simulators import simulate
+from hwquant.sim.trace import Run, Stalls, Write
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A wrong value."""
+
+    sample: int
+    layer: str
+    y: int
+    x: int
+    channel: int
+    expected: int
+    got: int
+
+    def __str__(self) -> str:
+        where = f"sample {self.sample}, layer {self.layer!r}, y {self.y}, x {self.x}, channel {self.channel}"
+        return f"{where}: expected {self.expected}, got {self.got}"
+
+
+@dataclass(frozen=True)
+class WriteMismatch:
+    """A write of a layer's output that is missing, in the wrong place, or too many.
+
+    ``index`` counts the layer's writes. ``expected`` and ``got`` are (address, enable), or None for no write.
+    """
+
+    sample: int
+    layer: str
+    index: int
+    expected: tuple[int, int] | None
+    got: tuple[int, int] | None
+
+    def __str__(self) -> str:
+        place = [
+            "no write" if item is None else f"a write to address {item[0]}, groups {item[1]:b}"
+            for item in (self.expected, self.got)
+        ]
+        where = f"sample {self.sample}, layer {self.layer!r}, write {self.index}"
+        return f"{where}: expected {place[0]}, got {place[1]}"
+
+
+@dataclass(frozen=True)
+class CycleMismatch:
+    """A wrong count of cycles: of an inference, or from one frame's end to the next one's."""
+
+    sample: int
+    count: str
+    expected: int
+    got: int
+
+    def __str__(self) -> str:
+        return f"sample {self.sample}: {self.count}: expected {self.expected} cycles, got {self.got}"
+
+
+@dataclass(frozen=True)
+class MissingResult:
+    """The hardware stopped before this sample's result."""
+
+    sample: int
+
+    def __str__(self) -> str:
+        return f"sample {self.sample}: no result: the hardware stopped"
+
+
+Difference = Mismatch | WriteMismatch | CycleMismatch | MissingResult
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The outcome of a comparison.
+
+    Attributes
+    ----------
+    samples : inferences that were compared; ``watched`` of them with every layer's tensor
+    differences : the first difference of each sample that has one
+    cycles : of one inference, as predicted (and as counted, where nothing differs)
+    simulated_cycles, seconds : clock cycles of the whole simulation, and how long they took
+    """
+
+    samples: int
+    watched: int
+    differences: tuple[Difference, ...]
+    cycles: int
+    simulated_cycles: int
+    seconds: float
+
+    @property
+    def mismatches(self) -> int:
+        """Number of samples in which anything differs."""
+        return len(self.differences)
+
+    @property
+    def first(self) -> Difference | None:
+        """The first difference of the first sample that has one."""
+        return self.differences[0] if self.differences else None
+
+
+def verify(
+    program: Program,
+    qgraph: QGraph,
+    q: Mapping[str, IntArray] | IntArray,
+    *,
+    simulator: str = "verilator",
+    watch: int = 0,
+    waves: str | os.PathLike[str] | None = None,
+    build_dir: str | os.PathLike[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+    stalls: Stalls | None = None,
+    verilog: str | None = None,
+) -> Verification:
+    """Simulates a compiled network and compares it with the golden model.
+
+    ``q`` are the integers (N, C, H, W) of the input, by name where there are several
+    (:func:`hwquant.golden.quantize_input` makes them from the user's arrays); all other arguments are those
+    of :func:`hwquant.sim.simulate`.
+    """
+    inputs = dict(q) if isinstance(q, Mapping) else {program.inputs[0].name: q}
+    run = simulate(
+        program,
+        program.frame(inputs),
+        simulator=simulator,
+        watch=watch,
+        waves=waves,
+        build_dir=build_dir,
+        progress=progress,
+        stalls=stalls,
+        verilog=verilog,
+    )
+    return check(run, program, qgraph, inputs, stalled=stalls is not None)
+
+
+def check(
+    run: Run, program: Program, qgraph: QGraph, q: Mapping[str, IntArray], *, stalled: bool = False
+) -> Verification:
+    """Compares a run with the golden model's tensors for the inputs ``q``.
+
+    Compared are the final outputs of all samples, every tensor that the watched samples wrote, and the
+    cycles. Lanes that hold no channel are not looked at. ``stalled``: the host paused, so that the cycles
+    from one frame to the next are not predicted.
+    """
+    watched = len(run.writes)
+    expected = golden(qgraph, q)
+    layers = (
+        golden(
+            qgraph,
+            {name: values[:watched] for name, values in q.items()},
+            keep=[layer.name for layer in program.layers],
+        )
+        if watched
+        else {}
+    )
+    checker = _Checker(run, program, expected, layers, stalled)
+    samples = len(next(iter(q.values())))
+    found = (next(checker.differences(sample), None) for sample in range(samples))
+    return Verification(
+        samples=samples,
+        watched=watched,
+        differences=tuple(item for item in found if item is not None),
+        cycles=checker.timing.cycles,
+        simulated_cycles=sum(run.periods),
+        seconds=run.seconds,
+    )
+
+
+class _Checker:
+    """Finds the differences of one sample, in the order in which the hardware made them."""
+
+    def __init__(
+        self,
+        run: Run,
+        program: Program,
+        expected: Mapping[str, IntArray],
+        layers: Mapping[str, IntArray],
+        stalled: bool,
+    ):
+        self.run = run
+        self.program = program
+        self.expected = expected
+        self.layers = layers
+        self.timing = timing(program)
+        self.stalled = stalled
+        self.results = program.results(run.words)
+
+    def differences(self, sample: int) -> Iterator[Difference]:
+        """All that differs."""
+        # Of the sample in which the hardware stopped there may be some writes, of those after it none.
+        if sample < len(self.run.writes) and sample <= len(self.run.words):
+            yield from self._writes(sample)
+        if sample >= len(self.run.words):
+            yield MissingResult(sample)
+            return
+        for name, got in self.results.items():
+            yield from _values(sample, name, self.expected[name][sample], got[sample])
+        if self.run.cycles[sample] != self.timing.cycles:
+            yield CycleMismatch(sample, "inference", self.timing.cycles, self.run.cycles[sample])
+        # The first frame follows a reset, not a frame.
+        if sample and not self.stalled and self.run.periods[sample] != self.timing.frame_cycles:
+            yield CycleMismatch(sample, "frame period", self.timing.frame_cycles, self.run.periods[sample])
+
+    def _writes(self, sample: int) -> Iterator[Difference]:
+        config, writes, position, name = self.program.config, self.run.writes[sample], 0, ""
+        for layer in self.program.layers:
+            name, place = layer.name, self.program.tensors[layer.name]
+            schedule = _Schedule.of(place, config)
+            got = writes[position : position + len(schedule.enable)]
+            yield from _layer(sample, schedule, self.layers[name][sample], got, config)
+            position += len(got)
+            # Groups of a plane that hold no channel are written too where a reader needs defined values.
+            idle = _Schedule.of(place, config, idle=True)
+            if position < len(writes) and len(idle.enable) and writes[position].enable == idle.enable[0]:
+                yield from _layer(sample, idle, None, writes[position : position + len(idle.enable)], config)
+                position += len(idle.enable)
+        for index, write in enumerate(writes[position:]):
+            yield WriteMismatch(sample, name, index, None, (write.address, write.enable))
+
+
+@dataclass(frozen=True, eq=False)
+class _Schedule:
+    """The writes of a layer, in order: columns of one number for each write.
+
+    ``enable`` has the bit of the write group; ``channel`` is that of the word's first lane, ``y`` and ``x``
+    are the pixel's.
+    """
+
+    place: Placement
+    address: IntArray
+    enable: IntArray
+    channel: IntArray
+    y: IntArray
+    x: IntArray
+
+    @classmethod
+    def of(cls, place: Placement, config: ArrayConfig, *, idle: bool = False) -> _Schedule:
+        """Plane by plane, once for every group that holds channels (``idle``: that holds none)."""
+        channels, height, width = place.stored_shape
+        passes = [
+            (plane, group)
+            for plane in range(-(-channels // place.lanes))
+            for group in range(config.groups)
+            if (plane * place.lanes + config.group_lanes(group).start >= channels) == idle
+        ]
+        plane, group = (np.repeat([item[i] for item in passes], height * width).astype(int) for i in (0, 1))
+        pixel = np.tile(np.arange(height * width), len(passes))
+        y, x = np.divmod(pixel, width)
+        return cls(place, place.address + plane * place.plane + pixel, 1 << group, plane * place.lanes, y, x)
+
+    def lanes(self, config: ArrayConfig) -> NDArray[np.bool_]:
+        """(writes, lanes): what each write puts into a lane that holds a channel."""
+        lane = np.arange(self.place.lanes)
+        own = (self.enable[:, None] >> (lane // config.columns)) & 1 == 1
+        return own & (self.channel[:, None] + lane < self.place.stored_shape[0])
+
+
+def _layer(
+    sample: int, schedule: _Schedule, expected: IntArray | None, got: Sequence[Write], config: ArrayConfig
+) -> Iterator[Difference]:
+    """Differences of a layer's writes, in order; ``expected`` (C, H, W), None where values do not matter."""
+    name, count = schedule.place.name, len(got)
+    values = integers_to_words([write.data for write in got], config.lanes, config.activation_bits)
+    wrong = np.zeros(values.shape, bool)
+    wanted = np.zeros_like(values)
+    if expected is not None:
+        words = schedule.place.to_words(expected[None])[0]
+        wanted = words[schedule.address[:count] - schedule.place.address]
+        wrong = (values != wanted) & schedule.lanes(config)[:count]
+    places = list(zip(schedule.address.tolist(), schedule.enable.tolist()))
+    for index, place in enumerate(places):
+        found = (got[index].address, got[index].enable) if index < count else None
+        if found != place:
+            yield WriteMismatch(sample, name, index, place, found)
+            continue
+        for lane in np.flatnonzero(wrong[index]).tolist():
+            yield Mismatch(
+                sample,
+                name,
+                int(schedule.y[index]),
+                int(schedule.x[index]),
+                int(schedule.channel[index]) + lane,
+                int(wanted[index, lane]),
+                int(values[index, lane]),
+            )
+
+
+def _values(sample: int, name: str, expected: IntArray, got: IntArray) -> Iterator[Mismatch]:
+    """Differences of an output tensor (C, H, W)."""
+    for channel, y, x in np.argwhere(expected != got).tolist():
+        yield Mismatch(sample, name, y, x, channel, int(expected[channel, y, x]), int(got[channel, y, x]))

@@ -1,0 +1,44 @@
+"""Icarus Verilog under cocotb: slow, but it builds in no time and knows about undefined values."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+from hwquant.program.program import Program
+from hwquant.qgraph import IntArray
+from hwquant.sim import cocotb_backend
+from hwquant.sim.trace import Run
+
+
+def tool() -> cocotb_backend.Tool:
+    """Icarus Verilog from the system.
+
+    Raises
+    ------
+    HwquantError : it or cocotb is not installed; says how to get it
+    """
+    cocotb_backend.check_python("Icarus")
+    for name in ("iverilog", "vvp"):
+        cocotb_backend.find_program(
+            name,
+            "Icarus",
+            "Debian: apt install iverilog; elsewhere: https://github.com/YosysHQ/oss-cad-suite-build",
+        )
+    # It only says its version next to complaints about an optional preprocessor, and exits with 1.
+    banner = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False).stdout
+    return cocotb_backend.Tool(
+        name="icarus",
+        version=banner.partition("\n")[0],
+        product="sim.vvp",
+        # The Verilog is of 2005. Under SystemVerilog's rules registers get their first values before any
+        # `always @*` waits for them, so that what depends on them is undefined until they change.
+        build_args=("-g2005",),
+        waves_at_build=False,
+        wave_arguments=lambda path: {"plusargs": [f"+waves={path}"]},
+    )
+
+
+def simulate(program: Program, frames: IntArray, **options: Any) -> Run:
+    """See :func:`hwquant.sim.simulate`."""
+    return cocotb_backend.simulate(tool(), program, frames, **options)

