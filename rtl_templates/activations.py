@@ -91,8 +91,10 @@ class ActivationFeed(Component):
         pad = delayed(m, self.pad, MEMORY_LATENCY, name="pad")
         x = Signal(self.x.shape(), reset_less=True)
         for r in range(rows):
-            lane = self.data.word_select(part * rows + r, bits) if self.config.reads_per_word > 1 else (
-                self.data[r * bits : (r + 1) * bits]
+            lane = (
+                self.data.word_select(part * rows + r, bits)
+                if self.config.reads_per_word > 1
+                else (self.data[r * bits : (r + 1) * bits])
             )
             m.d.sync += x[r].eq(Mux(outside, pad.as_unsigned(), lane))
         m.d.comb += self.x.eq(x)

@@ -110,9 +110,7 @@ class Accelerator(Component):
             m.d.sync += clamp.eq(sequencer.clamp)
         m.d.comb += [
             sequencer.enable.eq(registers.enable),
-            sequencer.taken.eq(
-                dispatcher.start & (dispatcher.start_job.layer | dispatcher.start_job.source)
-            ),
+            sequencer.taken.eq(dispatcher.start & (dispatcher.start_job.layer | dispatcher.start_job.source)),
             sequencer.idle.eq(dispatcher.idle),
             host.input_start.eq(sequencer.input_start),
             host.output_start.eq(sequencer.output_start),

@@ -9,9 +9,7 @@ from hwquant.program.isa import FLAGS, LEVELS, Opcode, fields
 
 def instruction_layout(config: ArrayConfig, opcode: Opcode) -> StructLayout:
     """The fields of an instruction as a structure, in the order in which they are packed."""
-    return StructLayout(
-        {f.name: signed(f.width) if f.signed else f.width for f in fields(config)[opcode]}
-    )
+    return StructLayout({f.name: signed(f.width) if f.signed else f.width for f in fields(config)[opcode]})
 
 
 def job_layout(config: ArrayConfig) -> StructLayout:
@@ -46,7 +44,7 @@ def pixel_layout() -> StructLayout:
     ``parameters``: its block has new output channels; ``pool_first``, ``pool_last``: of its pooling window.
     """
     return StructLayout(
-        {name: 1 for name in ("valid", "start", "first", "last", "parameters", "pool_first", "pool_last")}
+        dict.fromkeys(("valid", "start", "first", "last", "parameters", "pool_first", "pool_last"), 1)
     )
 
 

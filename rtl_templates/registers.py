@@ -48,9 +48,7 @@ class RegisterFile(Component):
     @staticmethod
     def bus_signature() -> Signature:
         """``address``, ``write``, ``write_data`` from the host, ``read_data`` to it."""
-        return Signature(
-            {"address": Out(3), "write": Out(1), "write_data": Out(32), "read_data": In(32)}
-        )
+        return Signature({"address": Out(3), "write": Out(1), "write_data": Out(32), "read_data": In(32)})
 
     def __init__(self, config: ArrayConfig, checksum: int):
         self.config = config

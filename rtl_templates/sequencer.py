@@ -116,51 +116,50 @@ class Sequencer(Component):
 
         with m.If(self.taken):
             m.d.sync += pending.eq(0)
-        with m.If(valid & running):
-            with m.Switch(opcode):
-                with m.Case(Opcode.END):
-                    m.d.comb += [self.done.eq(1), wait.eq(1)]
-                    m.d.sync += [running.eq(0), valid.eq(0), fetched.eq(0), pc.eq(0)]
-                with m.Case(Opcode.INPUT):
-                    m.d.comb += [self.input_start.eq(fresh), wait.eq(~self.transfer_done)]
-                with m.Case(Opcode.OUTPUT):
-                    # `fresh` is stretched until the pipeline is empty: the engine starts exactly once.
-                    m.d.comb += [self.output_start.eq(fresh & self.idle), wait.eq(~self.transfer_done)]
-                    with m.If(~self.idle):
-                        m.d.sync += fresh.eq(1)
-                with m.Case(Opcode.LEVEL, Opcode.PLANE, Opcode.WRITE, Opcode.CLAMP):
-                    m.d.comb += wait.eq(pending)
-                    with m.If(~pending):
-                        self._set(m, opcode, view, geometry, write, clamp)
-                with m.Case(Opcode.OFFSET):
-                    m.d.sync += offset.eq(view(Opcode.OFFSET).offset)
-                with m.Case(Opcode.COUNT):
-                    m.d.sync += count.eq(view(Opcode.COUNT)["count"])
-                with m.Case(Opcode.REPEAT):
-                    repetition = view(Opcode.REPEAT)
-                    m.d.sync += [
-                        repeat.eq(repetition["count"]),
-                        repeating.eq(repetition["count"] != 0),
-                        step.eq(repetition.step),
-                    ]
-                with m.Case(Opcode.TILE):
-                    takes = ~repeated & (tile.source | tile.layer)
-                    allowed = ~(takes & pending)
-                    m.d.comb += [
-                        self.jobs.valid.eq(allowed),
-                        wait.eq(~allowed | ~self.jobs.ready | repeating),
-                    ]
-                    with m.If(allowed & self.jobs.ready):
-                        m.d.sync += [repeated.eq(repeating), skipped.eq(step)]
-                        with m.If(repeating):
-                            m.d.sync += [repeat.eq(repeat - 1), repeating.eq(repeat != 1)]
-                        with m.If(repeated):
-                            m.d.sync += skipped.eq(skipped + step)
-                        with m.If(takes):
-                            m.d.sync += pending.eq(1)
-                with m.Default():
-                    m.d.comb += wait.eq(1)
-                    m.d.sync += [running.eq(0), self.illegal.eq(1)]
+        with m.If(valid & running), m.Switch(opcode):
+            with m.Case(Opcode.END):
+                m.d.comb += [self.done.eq(1), wait.eq(1)]
+                m.d.sync += [running.eq(0), valid.eq(0), fetched.eq(0), pc.eq(0)]
+            with m.Case(Opcode.INPUT):
+                m.d.comb += [self.input_start.eq(fresh), wait.eq(~self.transfer_done)]
+            with m.Case(Opcode.OUTPUT):
+                # `fresh` is stretched until the pipeline is empty: the engine starts exactly once.
+                m.d.comb += [self.output_start.eq(fresh & self.idle), wait.eq(~self.transfer_done)]
+                with m.If(~self.idle):
+                    m.d.sync += fresh.eq(1)
+            with m.Case(Opcode.LEVEL, Opcode.PLANE, Opcode.WRITE, Opcode.CLAMP):
+                m.d.comb += wait.eq(pending)
+                with m.If(~pending):
+                    self._set(m, opcode, view, geometry, write, clamp)
+            with m.Case(Opcode.OFFSET):
+                m.d.sync += offset.eq(view(Opcode.OFFSET).offset)
+            with m.Case(Opcode.COUNT):
+                m.d.sync += count.eq(view(Opcode.COUNT)["count"])
+            with m.Case(Opcode.REPEAT):
+                repetition = view(Opcode.REPEAT)
+                m.d.sync += [
+                    repeat.eq(repetition["count"]),
+                    repeating.eq(repetition["count"] != 0),
+                    step.eq(repetition.step),
+                ]
+            with m.Case(Opcode.TILE):
+                takes = ~repeated & (tile.source | tile.layer)
+                allowed = ~(takes & pending)
+                m.d.comb += [
+                    self.jobs.valid.eq(allowed),
+                    wait.eq(~allowed | ~self.jobs.ready | repeating),
+                ]
+                with m.If(allowed & self.jobs.ready):
+                    m.d.sync += [repeated.eq(repeating), skipped.eq(step)]
+                    with m.If(repeating):
+                        m.d.sync += [repeat.eq(repeat - 1), repeating.eq(repeat != 1)]
+                    with m.If(repeated):
+                        m.d.sync += skipped.eq(skipped + step)
+                    with m.If(takes):
+                        m.d.sync += pending.eq(1)
+            with m.Default():
+                m.d.comb += wait.eq(1)
+                m.d.sync += [running.eq(0), self.illegal.eq(1)]
         with m.If(~running & self.enable & ~self.illegal):
             m.d.comb += self.begin.eq(1)
             m.d.sync += running.eq(1)

@@ -1,7 +1,7 @@
 """Readable, deterministic Verilog from an Amaranth component."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil
@@ -23,7 +23,11 @@ def to_rtlil(component: Component, name: str = "hwquant") -> str:
 def to_verilog(component: Component, name: str = "hwquant") -> str:
     """Verilog-2005 of the component; the same component gives the same text."""
     yosys = find_yosys(lambda version: version >= (0, 40))
-    script = [f"read_rtlil <<rtlil\n{to_rtlil(component, name)}\nrtlil", *SCRIPT, "write_verilog -norename -noattr"]
+    script = [
+        f"read_rtlil <<rtlil\n{to_rtlil(component, name)}\nrtlil",
+        *SCRIPT,
+        "write_verilog -norename -noattr",
+    ]
     text = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
     # The first lines name the version of Yosys, which must not make two equal designs differ.
     return re.sub(r"\A(/\*.*?\*/\s*)?", "", text, flags=re.DOTALL)
@@ -31,7 +35,9 @@ def to_verilog(component: Component, name: str = "hwquant") -> str:
 
 def _modules(text: str) -> Iterator[tuple[str, str]]:
     """(name, text) of each module, attributes included."""
-    for match in re.finditer(r"(?:^attribute [^\n]*\n)*^module \\(\S+)\n.*?^end\n", text, re.DOTALL | re.MULTILINE):
+    for match in re.finditer(
+        r"(?:^attribute [^\n]*\n)*^module \\(\S+)\n.*?^end\n", text, re.DOTALL | re.MULTILINE
+    ):
         yield match[1], match[0]
 
 
@@ -47,12 +53,7 @@ def _merge(modules: Iterator[tuple[str, str]], top: str) -> dict[str, str]:
         merged = {name: target for name, target in renamed.items() if name in texts and name != target}
         if not merged:
             break
-        pattern = re.compile(r"^(\s*cell \\)(\S+)( )", re.MULTILINE)
-        texts = {
-            name: pattern.sub(lambda m: m[1] + merged.get(m[2], m[2]) + m[3], text)
-            for name, text in texts.items()
-            if name not in merged
-        }
+        texts = {name: _rename(text, merged) for name, text in texts.items() if name not in merged}
     return _shorten(texts, top)
 
 
@@ -66,11 +67,11 @@ def _shorten(texts: dict[str, str], top: str) -> dict[str, str]:
     counts: dict[str, int] = {}
     for value in short.values():
         counts[value] = counts.get(value, 0) + 1
-    names = {
-        name: value if counts[value] == 1 else name.replace(".", "_") for name, value in short.items()
-    }
+    names = {name: value if counts[value] == 1 else name.replace(".", "_") for name, value in short.items()}
+    return {names[name]: _rename(text, names) for name, text in texts.items()}
+
+
+def _rename(text: str, names: Mapping[str, str]) -> str:
+    """Renames modules, where they are defined and where they are used."""
     pattern = re.compile(r"^(\s*cell |module )\\(\S+)", re.MULTILINE)
-    return {
-        names[name]: pattern.sub(lambda m: m[1] + "\\" + names.get(m[2], m[2]), text)
-        for name, text in texts.items()
-    }
+    return pattern.sub(lambda match: match[1] + "\\" + names.get(match[2], match[2]), text)

@@ -93,8 +93,10 @@ class WeightLoader(Component):
         weight = Signal(self.weight.shape(), reset_less=True)
         chained = row if self.offset_row or not config.channel_offsets else row & ~offset_row
         load = Signal(len(self.load))
-        shift_first = first_row if not (config.channel_offsets and not self.offset_row) else (
-            delayed(m, offset_row, 1, name="after_offset") | (first_row & ~offset_row)
+        shift_first = (
+            first_row
+            if not (config.channel_offsets and not self.offset_row)
+            else (delayed(m, offset_row, 1, name="after_offset") | (first_row & ~offset_row))
         )
         m.d.sync += load.eq(Mux(chained, Mux(shift_first, 1, load << 1 | 1), 0))
         if config.offset == "edge":

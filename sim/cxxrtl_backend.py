@@ -91,14 +91,14 @@ def library(config: ArrayConfig) -> ctypes.CDLL:
     loaded.hwquant_poke.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p] + [ctypes.c_size_t] * 2
     loaded.hwquant_reset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
     loaded.hwquant_run.restype = ctypes.c_int64
-    loaded.hwquant_run.argtypes = (
-        [ctypes.c_void_p] * 3
-        + [ctypes.c_size_t] * 4
-        + [ctypes.c_uint32] * 2
-        + [ctypes.c_uint64] * 2
-        + [ctypes.c_void_p] * 3
-        + [ctypes.c_size_t]
-    )
+    loaded.hwquant_run.argtypes = [
+        *[ctypes.c_void_p] * 3,
+        *[ctypes.c_size_t] * 4,
+        *[ctypes.c_uint32] * 2,
+        *[ctypes.c_uint64] * 2,
+        *[ctypes.c_void_p] * 3,
+        ctypes.c_size_t,
+    ]
     return loaded
 
 
@@ -132,7 +132,9 @@ class Bench:
         if not self._library.hwquant_poke(self._handle, name.encode(), _pointer(words), bits, len(values)):
             raise HwquantError(f"the simulator has no memory {name!r} of {bits} bits and {len(values)} words")
 
-    def run(self, frames: IntArray, watch: int = 0, stalls: Stalls | None = None) -> tuple[Run, NDArray[np.uint64]]:
+    def run(
+        self, frames: IntArray, watch: int = 0, stalls: Stalls | None = None
+    ) -> tuple[Run, NDArray[np.uint64]]:
         """Frames (N, words, lanes) through the hardware; also the clock cycles from one frame's end to the next."""
         config, stalls = self.program.config, stalls or Stalls()
         count, words_in, lanes = frames.shape

@@ -82,7 +82,7 @@ def compile_network(
 def _pack(step: Step, term: StepTerm, tensor: Placement, rows: int) -> Packing | None:
     """How to pack the network input that only this term reads, where that saves tiles."""
     channels, _, width = tensor.shape
-    _, _, kernel_rows, kernel = term.weight.shape
+    kernel = term.weight.shape[3]
     unpacked = kernel * -(-channels // rows)
     if kernel == 1 or -(-channels * kernel // rows) >= unpacked:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.program import Program
@@ -110,5 +111,5 @@ def timing(program: Program) -> Timing:
         if opcode is Opcode.COUNT:
             machine.count = values["count"]
     edges = [0, *starts[1:], cycles]
-    layers = tuple(end - begin for begin, end in zip(edges, edges[1:]))
+    layers = tuple(end - begin for begin, end in pairwise(edges))
     return Timing(cycles, layers, FETCH_CYCLES - 1 + before + cycles + after + 1)

@@ -17,7 +17,8 @@ REPEAT    the next TILE stands for ``count + 1`` tiles whose addresses are ``ste
 TILE      load the next ``rows`` weight rows and stream a block of pixels through them
 ========  =====================================================================================================
 
-LEVEL, PLANE, WRITE and CLAMP are double-buffered: they take effect with the next TILE that has ``source`` or ``layer`` set.
+LEVEL, PLANE, WRITE and CLAMP are double-buffered: they take effect with the next TILE that has ``source`` or
+``layer`` set.
 """
 
 from __future__ import annotations
@@ -82,7 +83,11 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("y", coordinate, True),
             Field("x", coordinate, True),
         ),
-        Opcode.PLANE: (Field("height", coordinate), Field("width", coordinate), Field("pad", activation, True)),
+        Opcode.PLANE: (
+            Field("height", coordinate),
+            Field("width", coordinate),
+            Field("pad", activation, True),
+        ),
         Opcode.WRITE: (address, Field("plane", config.activation_address_bits)),
         Opcode.CLAMP: (
             Field("low", activation, True),
@@ -130,7 +135,9 @@ def encode(instruction: Instruction, formats: Mapping[Opcode, tuple[Field, ...]]
         value = int(instruction.values[field.name])
         if field.wraps:
             value &= (1 << field.width) - 1
-        low, high = (-(1 << (field.width - 1)), 1 << (field.width - 1)) if field.signed else (0, 1 << field.width)
+        low, high = (
+            (-(1 << (field.width - 1)), 1 << (field.width - 1)) if field.signed else (0, 1 << field.width)
+        )
         if not low <= value < high:
             raise HwquantError(
                 f"{instruction.opcode.name}: {field.name} = {value} does not fit its {field.width} bits"

@@ -15,6 +15,9 @@ from hwquant.program.tiling import column_blocks
 from hwquant.qgraph import QGraph
 
 DEFAULT_ACCUMULATOR_DEPTH = 512
+DSP_OPERAND_BITS = 9
+"""The narrowest multiplier of the supported families' DSP blocks (Gowin's 9x9; iCE40 has 16x16, ECP5 18x18,
+Xilinx 7 25x18): a wider adjusted weight is kept out of the array."""
 SIZED = (
     "activation_depth",
     "weight_depth",
@@ -87,27 +90,28 @@ class Requirements:
                 f"the weights and channel offsets of {qgraph.name!r} need {weight_bits} stored bits, the array has 8; "
                 "quantize with the default range"
             )
+        least, greatest = -(1 << (weight_bits - 1)), (1 << (weight_bits - 1)) - 1
+        adjusted = bits_for(least + min(0, int(offsets.min())), greatest + max(0, int(offsets.max())))
         offset = self.config.offset if self.config and self.offset == "auto" else self.offset
         if not offsets.any():
             offset = "none"
         elif offset == "auto":
-            offset = "edge"
+            offset = "edge" if adjusted <= DSP_OPERAND_BITS else "sum"
         elif offset == "none":
-            raise HwquantError(f"network {qgraph.name!r} has integer offsets: choose offset edge or sum, or quantize it symmetric")
-        least, greatest = -(1 << (weight_bits - 1)), (1 << (weight_bits - 1)) - 1
+            raise HwquantError(
+                f"network {qgraph.name!r} has integer offsets: choose offset edge or sum, or quantize it symmetric"
+            )
         multipliers = [step.multiplier for step in steps if step.multiplier is not None]
         largest = max((int(values.max()) for values in multipliers), default=0)
         shift = max(int(step.shift.max()) for step in steps)
-        pixels = max(
-            step.pixels[0] * step.pixels[1] * step.window[0] * step.window[1] for step in steps
-        )
+        pixels = max(step.pixels[0] * step.pixels[1] * step.window[0] * step.window[1] for step in steps)
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
         return ArrayConfig(
             rows=rows,
             columns=columns,
             activation_bits=max(tensor.bits for tensor in qgraph.tensors.values()),
             weight_bits=weight_bits,
-            adjusted_bits=bits_for(least + min(0, int(offsets.min())), greatest + max(0, int(offsets.max()))),
+            adjusted_bits=adjusted,
             offset=offset,
             offset_bits=bits_for(int(offsets.min()), int(offsets.max())),
             channel_offsets=per_channel and offset != "none",
@@ -137,10 +141,14 @@ def _check(needed: ArrayConfig, config: ArrayConfig) -> None:
         )
 
 
-def size(shape: ArrayConfig, needed: Mapping[str, int], requirements: Requirements, widest: str) -> ArrayConfig:
+def size(
+    shape: ArrayConfig, needed: Mapping[str, int], requirements: Requirements, widest: str
+) -> ArrayConfig:
     """The final configuration: each memory as large as needed, or an error that says what is missing."""
     for name in SIZED:
-        available = getattr(requirements.config, name) if requirements.config else requirements.limits.get(name)
+        available = (
+            getattr(requirements.config, name) if requirements.config else requirements.limits.get(name)
+        )
         if available is not None and needed[name] > available:
             culprit = f" (layer {widest!r} in the worst case)" if name == "accumulator_bits" else ""
             raise HwquantError(
@@ -151,7 +159,7 @@ def size(shape: ArrayConfig, needed: Mapping[str, int], requirements: Requiremen
         return requirements.config
     minimum = {name: max(2, needed[name]) for name in SIZED}
     minimum["accumulator_bits"] = max(8, needed["accumulator_bits"])
-    return dataclasses.replace(shape, **minimum)
+    return ArrayConfig(**(dataclasses.asdict(shape) | minimum))
 
 
 def _stored_bits(weight: np.ndarray, offset: np.ndarray) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def term_tiles(term: StepTerm, block: ColumnBlock, tensor: Placement, config: Ar
     structure = np.zeros((reads * rows, columns), bool)
     structure[:channels, :out] = term.structure[block.channels.start : block.channels.stop].T
     by_read = padded.reshape(reads, rows, columns, kh, kw)
-    nonzero = by_read.any(axis=(1, 2))  # reads kh kw
+    nonzero = np.asarray(by_read.any(axis=(1, 2)))  # reads, kernel height, kernel width
     connected = structure.reshape(reads, rows, columns).any(axis=(1, 2))
 
     top, left = term.padding[:2]
@@ -157,7 +158,5 @@ def pixel_blocks(step: Step, depth: int) -> list[PixelBlock]:
     count = -(-width // (depth // area))
     edges = [width * i // count for i in range(count + 1)]
     return [
-        PixelBlock(y, begin, (end - begin) * area)
-        for y in range(height)
-        for begin, end in zip(edges, edges[1:])
+        PixelBlock(y, begin, (end - begin) * area) for y in range(height) for begin, end in pairwise(edges)
     ]
