@@ -26,6 +26,7 @@ def _spatial(value: Value) -> Shape:
 
 
 def conv(call: Call) -> Value:
+    """conv1d, conv2d, and convolution unless transposed."""
     if call.get("transposed", False):
         raise call.build.refuse("transposed convolution is not supported; upsampling has to happen outside")
     value, weight = call.value("input"), call.weights("weight")
@@ -43,12 +44,14 @@ def conv(call: Call) -> Value:
 
 
 def linear(call: Call) -> Value:
+    """linear: ``input @ weight.T + bias``."""
     return operators.linear(
         call.build, call.name, call.value("input"), call.weights("weight"), call.optional("bias")
     )
 
 
 def addmm(call: Call) -> Value:
+    """addmm: ``beta * self + alpha * mat1 @ mat2``."""
     weight = call.weights("mat2").T * call.number("alpha", 1)
     bias = call.weights("self") * call.number("beta", 1)
     return operators.linear(call.build, call.name, call.value("mat1"), weight, bias)
@@ -67,6 +70,7 @@ def matmul(second: str) -> Callable[[Call], Value | Array]:
 
 
 def batch_norm(call: Call) -> Value:
+    """The variants of batch normalization with running statistics."""
     value = call.value("input")
     if call.get("training", False):
         raise call.build.refuse("it normalizes in training mode; export the module after .eval()")
@@ -94,6 +98,7 @@ def clip(low: str | float, high: str | float) -> Callable[[Call], Value]:
 
 
 def hardtanh(call: Call) -> Value:
+    """hardtanh, whose limits have defaults."""
     return operators.clip(
         call.build, call.name, call.value(), call.number("min_val", -1), call.number("max_val", 1)
     )
@@ -118,6 +123,8 @@ def _pool_window(call: Call, axes: int) -> tuple[Value, Window, Window]:
 
 
 def max_pool(axes: int) -> Callable[[Call], Value]:
+    """max_pool1d, max_pool2d, with or without indices that nobody reads."""
+
     def translate(call: Call) -> Value:
         value, _, found = _pool_window(call, axes)
         return operators.max_pool(call.build, call.name, value, found)
@@ -126,6 +133,8 @@ def max_pool(axes: int) -> Callable[[Call], Value]:
 
 
 def average_pool(axes: int) -> Callable[[Call], Value]:
+    """avg_pool1d, avg_pool2d."""
+
     def translate(call: Call) -> Value:
         value, asked, found = _pool_window(call, axes)
         if call.get("divisor_override") is not None:
@@ -141,6 +150,8 @@ def average_pool(axes: int) -> Callable[[Call], Value]:
 
 
 def adaptive_pool(axes: int, kind: str) -> Callable[[Call], Value]:
+    """Adaptive pooling to sizes that divide the input's."""
+
     def translate(call: Call) -> Value:
         value = call.value()
         sizes = value.shape[-axes:]
@@ -163,6 +174,8 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[Call], Value]:
 
 
 def reduce(kind: str) -> Callable[[Call], Value]:
+    """mean and amax over given dimensions."""
+
     def translate(call: Call) -> Value:
         axes = call.integers("dim")
         if not axes:
@@ -175,6 +188,7 @@ def reduce(kind: str) -> Callable[[Call], Value]:
 
 
 def pad(call: Call) -> Value:
+    """pad and constant_pad_nd with zeros."""
     value, pads = call.value(), call.integers("pad")
     if call.get("mode", "constant") != "constant" or call.number("value", 0) != 0:
         raise call.build.refuse("padding with anything but zeros is not supported")
