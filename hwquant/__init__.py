@@ -1,3 +1,79 @@
-"""hwquant: a trained neural network goes in, verified hardware comes out."""
+"""hwquant: a trained neural network goes in, verified hardware comes out.
+
+The functions that most users need are here, loaded when they are first used::
+
+    load_model, from_onnx, from_torch        a float network (Graph)
+    quantize_network                         to integers (QGraph)
+    save_network, load_network               .hwq files
+    predict                                  what the integers, and so the hardware, compute
+    compile_network                          for an array of rows x columns (Program)
+    write_build, load_build                  program, Verilog and report in a folder (Build)
+    simulate, verify                         the hardware, against the integers
+
+Each is documented where it is defined; see ``_PUBLIC``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hwquant.build import load_build, write_build
+    from hwquant.errors import HwquantError
+    from hwquant.frontends import from_onnx, from_torch, load_model
+    from hwquant.golden import predict
+    from hwquant.hwq import load as load_network
+    from hwquant.hwq import save as save_network
+    from hwquant.program.compiler import compile_network
+    from hwquant.quantize import quantize as quantize_network
+    from hwquant.sim import simulate
+    from hwquant.sim.check import verify
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "HwquantError": ("hwquant.errors", "HwquantError"),
+    "load_model": ("hwquant.frontends", "load_model"),
+    "from_onnx": ("hwquant.frontends", "from_onnx"),
+    "from_torch": ("hwquant.frontends", "from_torch"),
+    "quantize_network": ("hwquant.quantize", "quantize"),
+    "save_network": ("hwquant.hwq", "save"),
+    "load_network": ("hwquant.hwq", "load"),
+    "predict": ("hwquant.golden", "predict"),
+    "compile_network": ("hwquant.program.compiler", "compile_network"),
+    "write_build": ("hwquant.build", "write_build"),
+    "load_build": ("hwquant.build", "load_build"),
+    "simulate": ("hwquant.sim", "simulate"),
+    "verify": ("hwquant.sim.check", "verify"),
+}
+"""Public name to module and name there."""
+
+__all__ = [
+    "HwquantError",
+    "compile_network",
+    "from_onnx",
+    "from_torch",
+    "load_build",
+    "load_model",
+    "load_network",
+    "predict",
+    "quantize_network",
+    "save_network",
+    "simulate",
+    "verify",
+    "write_build",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'hwquant' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -136,10 +137,9 @@ def _offset_reason(config: ArrayConfig) -> str:
     )
 
 
-def layer_table(report: Report) -> Table:
+def layer_table(report: Report) -> Group:
     """Layer by layer, and the total."""
-    title = Text(f"{report.name} on {report.rows}x{report.columns}")
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD)
     table.add_column("layer")
     for heading in ("cycles", "MACs", "tiles", "skipped", "ideal", "utilization"):
         table.add_column(heading, justify="right")
@@ -163,7 +163,7 @@ def layer_table(report: Report) -> Table:
         f"{sum(layer.ideal_cycles for layer in report.layers):,}",
         f"{report.utilization:.1%}",
     )
-    return table
+    return Group(Text(f"{report.name} on {report.rows}x{report.columns}"), table)
 
 
 def hardware_table(report: Report) -> Table:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -56,7 +57,7 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
     }
 
 
-def network_table(network: Graph | QGraph) -> Table:
+def network_table(network: Graph | QGraph) -> Group:
     """A row for every input and layer."""
     content = describe(network)
     rows = [
@@ -68,19 +69,13 @@ def network_table(network: Graph | QGraph) -> Table:
     ]
     used = [key for key in _COLUMNS if any(_shown(row.get(key)) for row in rows)]
     title = f"{network.name}: {content['kind']} network, {content['parameters']:,} weights and biases, "
-    table = Table(
-        title=Text(f"{title}{content['macs']:,} MACs"),
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for key in used:
         left = key in ("name", "operation", "shape")
         table.add_column(_COLUMNS[key], justify="left" if left else "right", no_wrap=not left)
     for row in rows:
         table.add_row(*(Text(_cell(key, row.get(key))) for key in used))
-    return table
+    return Group(Text(f"{title}{content['macs']:,} MACs"), table)
 
 
 def _shown(value: object) -> bool:

@@ -1,0 +1,95 @@
+"""``hwquant demo``: the small network that ships with the package, from ONNX to simulated Verilog."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hwquant import demo as shipped
+from hwquant.cli.common import emit, json_option, only_input, progress
+from hwquant.cli.evaluate import predict
+from hwquant.cli.simulate import MISMATCH, lines, summary, verify_build
+from hwquant.errors import HwquantError
+
+ARRAY = (8, 8)
+SIMULATED = 24
+"""Test images that are simulated, each with every layer's tensor."""
+NETWORK, BUILD = "net.hwq", "build"
+
+
+def prepare(folder: Path) -> None:
+    """The folder, with copies of the network and its data to go on with; raises if it holds anything else."""
+    files = (shipped.MODEL, shipped.CALIBRATION, shipped.TEST_DATA)
+    try:
+        folder.mkdir(exist_ok=True)
+        others = {item.name for item in folder.iterdir()} - {NETWORK, BUILD, *(file.name for file in files)}
+        if others:
+            raise HwquantError(f"{folder} holds {min(others)!r}; choose another folder with --output")
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
+    except OSError as error:
+        raise HwquantError(
+            f"cannot write {folder}: {error.strerror or error}; choose another folder with --output"
+        ) from error
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    default="demo",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the network, its data and the build.",
+)
+@json_option
+@click.pass_context
+def demo(context: click.Context, output: Path, as_json: bool) -> None:
+    """Quantize, compile, write and simulate a small network that recognizes 8x8 digits."""
+    from hwquant import hwq
+    from hwquant.build import write_build
+    from hwquant.data import Samples, load_samples
+    from hwquant.frontends import load_model
+    from hwquant.program.compiler import compile_network
+    from hwquant.quantize import quantize
+    from hwquant.report import hardware_table, layer_table
+
+    prepare(output)
+    graph = load_model(output / shipped.MODEL.name)
+    item = only_input(graph)
+    calibration = load_samples(output / shipped.CALIBRATION.name, item)
+    samples = load_samples(output / shipped.TEST_DATA.name, item)
+    with progress() as track:
+        qgraph = quantize(graph, calibration.x, progress=track)
+        hwq.save(qgraph, output / NETWORK)
+        accuracy = {
+            kind: samples.accuracy(predict(network, samples.x, track))
+            for kind, network in (("float", graph), ("integer", qgraph))
+        }
+        track("compile and write Verilog", 0, 0)
+        build = write_build(qgraph, compile_network(qgraph, ARRAY), output / BUILD)
+        first = Samples(samples.x[:SIMULATED], None)
+        result = verify_build(build, first, "verilator", track, layers=True)
+    report, (real, integer) = build.report, accuracy.values()
+    content: dict[str, Any] = {
+        **report.to_json(),
+        "accuracy": accuracy,
+        "total": len(samples),
+        "simulation": summary(result, "verilator"),
+        "verilog": str(build.verilog),
+    }
+    emit(
+        as_json,
+        content,
+        f"{len(samples)} test images: accuracy {real:.2%} in float, {integer:.2%} in integers",
+        *lines(result, "Verilator"),
+        layer_table(report),
+        hardware_table(report),
+        f"Verilog: {build.verilog}",
+        f"go on with: cd {output} && hwquant inspect {BUILD}",
+    )
+    if result.mismatches:
+        context.exit(MISMATCH)

@@ -1,0 +1,133 @@
+"""``hwquant simulate``: a build's hardware against the golden model, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hwquant.cli.common import Track, count_option, data_option, emit, json_option, only_input, progress
+from hwquant.errors import HwquantError
+
+if TYPE_CHECKING:
+    from hwquant.build import Build
+    from hwquant.data import Samples
+    from hwquant.sim.check import Verification
+
+SIMULATORS = ("verilator", "icarus", "amaranth", "cxxrtl")
+MISMATCH = 1
+
+
+def verify_build(
+    build: Build, samples: Samples, simulator: str, track: Track, *, layers: bool, waves: Path | None = None
+) -> Verification:
+    """Simulates a build on samples; ``layers`` compares every layer's tensor instead of the outputs alone.
+
+    Simulators that read Verilog are given the build's own file.
+    """
+    from hwquant.golden import quantize_input
+    from hwquant.sim import SIMULATORS as BACKENDS
+    from hwquant.sim.check import verify
+
+    count = len(samples)
+    what = f"build and run the simulation in {simulator}"
+    track(what, 0, count)
+    return verify(
+        build.program,
+        build.qgraph,
+        quantize_input(build.qgraph, samples.x),
+        simulator=simulator,
+        watch=count if layers else 0,
+        waves=waves,
+        progress=lambda done: track(what, done, count),
+        verilog=build.verilog.read_text() if BACKENDS[simulator].verilog else None,
+    )
+
+
+def summary(result: Verification, simulator: str) -> dict[str, Any]:
+    """A verification as plain JSON values; ``cycles`` are those of one inference."""
+    first = result.first
+    return {
+        "samples": result.samples,
+        "mismatches": result.mismatches,
+        "cycles": result.cycles,
+        "simulator": simulator,
+        "samples_with_layers": result.watched,
+        "simulated_cycles": result.simulated_cycles,
+        "seconds": result.seconds,
+        "first_mismatch": None if first is None else {**dataclasses.asdict(first), "text": str(first)},
+    }
+
+
+def lines(result: Verification, simulator: str) -> list[str]:
+    """A verification for people."""
+    compared = "every layer's tensor and the outputs" if result.watched else "the outputs"
+    speed = f"{result.simulated_cycles:,} cycles in {result.seconds:.1f} s in {simulator}"
+    if result.first is None:
+        return [
+            f"{result.samples} samples, 0 mismatches: {compared} are those of the golden model ({speed})",
+            f"{result.cycles:,} cycles an inference, as predicted",
+        ]
+    hint = "" if result.watched else "; --layers finds the first layer that differs"
+    return [
+        f"{result.samples} samples, {result.mismatches} of them with mismatches in {compared} ({speed})",
+        f"first mismatch: {result.first}{hint}",
+    ]
+
+
+def wave_path(folder: Path, simulator: str) -> Path:
+    """Beside the build folder, which holds nothing but the build."""
+    from hwquant.sim import SIMULATORS as BACKENDS
+
+    suffix = BACKENDS[simulator].waves
+    if suffix is None:
+        raise HwquantError(f"the simulator {simulator} writes no waves; choose another one")
+    folder = folder.resolve()
+    return folder.with_name(f"{folder.name}{suffix}")
+
+
+@click.command()
+@click.argument("build", type=click.Path(path_type=Path), metavar="BUILD/")
+@data_option
+@count_option
+@click.option(
+    "--simulator",
+    default="verilator",
+    show_default=True,
+    type=click.Choice(SIMULATORS),
+    help="verilator, icarus: the build's Verilog under cocotb; amaranth, cxxrtl: the RTL behind it.",
+)
+@click.option("--layers", is_flag=True, help="Compare every layer's tensor, not only the outputs.")
+@click.option(
+    "--waves", is_flag=True, help="Write the waves beside the build: BUILD.vcd (icarus: BUILD.fst)."
+)
+@json_option
+@click.pass_context
+def simulate(
+    context: click.Context,
+    build: Path,
+    data: Path,
+    count: int | None,
+    simulator: str,
+    layers: bool,
+    waves: bool,
+    as_json: bool,
+) -> None:
+    """Simulate BUILD on DATA.npz and compare it with the golden model, bit for bit; exit 1 if they differ."""
+    from hwquant.build import load_build
+    from hwquant.data import load_samples
+
+    loaded = load_build(build)
+    samples = load_samples(data, only_input(loaded.qgraph), count)
+    path = wave_path(build, simulator) if waves else None
+    with progress() as track:
+        result = verify_build(loaded, samples, simulator, track, layers=layers, waves=path)
+    content, text = summary(result, simulator), lines(result, simulator)
+    if path is not None:
+        content["waves"] = str(path)
+        text.append(f"wrote {path}")
+    emit(as_json, content, *text)
+    if result.mismatches:
+        context.exit(MISMATCH)

@@ -1,0 +1,111 @@
+"""``hwquant compile`` and ``hwquant estimate``."""
+
+import pytest
+
+from hwquant.build import FILES, MANIFEST
+from hwquant.program.compiler import compile_network
+from hwquant.program.cycles import timing
+
+LIMITS = {
+    "--activation-depth": "activation_depth",
+    "--weight-depth": "weight_depth",
+    "--parameter-depth": "parameter_depth",
+    "--program-depth": "program_depth",
+    "--accumulator-bits": "accumulator_bits",
+}
+
+
+@pytest.fixture
+def build(tmp_path):
+    return tmp_path / "build"
+
+
+def test_compile_writes_a_build_and_estimate_reads_it(hwquant, network, build, digits_qgraph):
+    compiled = hwquant("compile", network, "--array", "8x8", "-o", build, "--json").json
+    assert {item.name for item in build.iterdir()} == {*FILES, MANIFEST}
+    assert (compiled["rows"], compiled["columns"]) == (8, 8)
+    assert compiled["verilog"] == str(build / "hwquant.v")
+    estimated = hwquant("estimate", build, "--json").json
+    assert estimated == {key: value for key, value in compiled.items() if key not in ("build", "verilog")}
+    times = timing(compile_network(digits_qgraph, (8, 8)))
+    assert estimated["cycles"] == times.cycles
+    assert [layer["cycles"] for layer in estimated["layers"]] == list(times.layers)
+    assert estimated["macs"] == 80896
+    assert estimated["utilization"] == 80896 / (64 * times.cycles)
+    for layer in estimated["layers"]:
+        assert {"name", "cycles", "macs", "tiles", "tiles_skipped"} <= set(layer)
+
+
+def test_text_for_people_names_the_verilog(hwquant, network, build):
+    outcome = hwquant("compile", network, "--array", "4x8", "-o", build)
+    assert outcome.status == 0
+    assert f"the Verilog is {build / 'hwquant.v'}" in outcome.stdout
+    for text in (outcome.stdout, hwquant("estimate", build).stdout):
+        assert "digits on 4x8" in text
+        assert "one inference" in text
+        assert "memory bits" in text
+
+
+@pytest.mark.parametrize("offset", ["edge", "sum"])
+def test_the_offset_is_added_where_it_is_asked_for(hwquant, network, build, offset):
+    result = hwquant("compile", network, "--array", "8x8", "-o", build, "--offset", offset, "--json").json
+    assert result["offset"] == offset
+
+
+@pytest.mark.parametrize("array", ["0x0", "3x500", "8by8", "8", "x8", "-8x8", "8x8x8", "1x8", ""])
+def test_an_array_that_cannot_be_is_refused(hwquant, network, build, array):
+    hwquant("compile", network, f"--array={array}", "-o", build).fails(
+        f"array {array}" if array in ("0x0", "3x500", "1x8") else "array"
+    )
+    assert not build.exists()
+
+
+@pytest.mark.parametrize("flag", LIMITS)
+def test_a_network_that_does_not_fit_says_by_how_much(hwquant, network, build, digits_program, flag):
+    needed = getattr(digits_program.config, LIMITS[flag])
+    arguments = ("compile", network, "--array", "8x8", "-o", build, flag)
+    outcome = hwquant(*arguments, needed - 1)
+    outcome.fails(f"{LIMITS[flag]} {needed} is needed")
+    assert "1 too few; it would fit with" in outcome.stderr
+    assert not build.exists()
+    assert hwquant(*arguments, needed).status == 0
+
+
+def test_shallow_accumulators_take_more_instructions_but_fit(hwquant, network, build):
+    deep = hwquant("compile", network, "--array", "8x8", "-o", build, "--json").json
+    shallow = hwquant(
+        "compile", network, "--array", "8x8", "-o", build, "--accumulator-depth", 16, "--json"
+    ).json
+    assert shallow["memory_bits"]["accumulator"] < deep["memory_bits"]["accumulator"]
+    assert shallow["program_words"] > deep["program_words"]
+
+
+def test_an_output_that_cannot_be_written_is_refused(hwquant, network, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    arguments = ("compile", network, "--array", "8x8", "-o")
+    hwquant(*arguments, tmp_path / "mine").fails("holds 'notes.txt', which hwquant did not write")
+    hwquant(*arguments, tmp_path / "no" / "build").fails("does not exist; make it first")
+    hwquant(*arguments, network).fails("it is a file")
+    hwquant(*arguments, "/proc/build").fails("cannot write /proc/build")
+    assert [item.name for item in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_what_is_no_network_is_refused(hwquant, build, tmp_path, demo_folder):
+    for path in (demo_folder / "digits.onnx", demo_folder / "digits.npz", tmp_path / "none.hwq"):
+        hwquant("compile", path, "--array", "8x8", "-o", build).fails(path.name)
+    assert not build.exists()
+
+
+def test_a_damaged_build_is_named(hwquant, network, build, tmp_path):
+    hwquant("compile", network, "--array", "8x8", "-o", build)
+    hwquant("estimate", tmp_path / "none").fails("there is no build folder")
+    for name in FILES:
+        content = (build / name).read_bytes()
+        position = len(content) // 3
+        (build / name).write_bytes(
+            content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :]
+        )
+        hwquant("estimate", build, "--json").fails(f"{name} is damaged")
+        (build / name).write_bytes(content)
+    assert hwquant("estimate", build).status == 0

@@ -1,0 +1,133 @@
+"""``hwquant simulate``: equal or not, and how it says so."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from hwquant import build as build_module
+from hwquant.build import load_build, write_build
+from hwquant.qgraph import Layer
+
+
+@pytest.fixture
+def data(demo_folder):
+    return demo_folder / "digits.npz"
+
+
+@pytest.fixture(scope="module")
+def wrong_build(digits_qgraph, digits_program, tmp_path_factory):
+    """A build whose network differs from its hardware in one bias of the second layer."""
+    nodes = list(digits_qgraph.nodes)
+    index = next(i for i, node in enumerate(nodes) if node.name == "relu2")
+    assert isinstance(nodes[index], Layer)
+    bias = nodes[index].bias.copy()
+    bias[5] += 1 << int(nodes[index].shift.max())
+    nodes[index] = dataclasses.replace(nodes[index], bias=bias)
+    qgraph = dataclasses.replace(digits_qgraph, nodes=tuple(nodes))
+    return write_build(qgraph, digits_program, tmp_path_factory.mktemp("wrong") / "build").folder
+
+
+@pytest.mark.parametrize("simulator", ["verilator", "cxxrtl"])
+def test_hardware_and_golden_model_agree_in_every_layer(hwquant, digits_build, data, simulator):
+    arguments = ("simulate", digits_build.folder, "-d", data, "-n", 20, "--simulator", simulator)
+    outcome = hwquant(*arguments, "--layers", "--json")
+    assert outcome.status == 0, outcome.stderr
+    result = outcome.json
+    assert (result["samples"], result["mismatches"], result["first_mismatch"]) == (20, 0, None)
+    assert result["samples_with_layers"] == 20
+    assert result["cycles"] == digits_build.report.cycles
+
+
+def test_text_for_people(hwquant, digits_build, data):
+    outcome = hwquant("simulate", digits_build.folder, "-d", data, "-n", 2, "--simulator", "cxxrtl")
+    assert "2 samples, 0 mismatches: the outputs are those of the golden model" in outcome.stdout
+    assert f"{digits_build.report.cycles:,} cycles an inference, as predicted" in outcome.stdout
+
+
+def test_the_first_mismatch_is_named_and_the_status_is_1(hwquant, wrong_build, data):
+    arguments = ("simulate", wrong_build, "-d", data, "-n", 3, "--simulator", "cxxrtl")
+    outcome = hwquant(*arguments, "--layers", "--json")
+    assert outcome.status == 1
+    assert outcome.json["mismatches"] == 3
+    first = outcome.json["first_mismatch"]
+    assert {key: first[key] for key in ("sample", "layer", "channel")} == {
+        "sample": 0,
+        "layer": "pool",
+        "channel": 5,
+    }
+    assert first["expected"] == first["got"] + 1
+    outcome = hwquant(*arguments, "--layers")
+    assert outcome.status == 1
+    assert (
+        f"first mismatch: sample 0, layer 'pool', y {first['y']}, x {first['x']}, channel 5: "
+        in outcome.stdout
+    )
+    outcome = hwquant(*arguments)
+    assert "--layers finds the first layer that differs" in outcome.stdout
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed")
+def test_the_verilog_of_the_build_is_what_runs(hwquant, digits_build, data, tmp_path):
+    """Not Verilog that is generated anew: a wrong weight in the file, with right checksums, shows."""
+    build = write_build(digits_build.qgraph, digits_build.program, tmp_path / "build")
+    arguments = ("simulate", build.folder, "-d", data, "-n", 1, "--simulator", "icarus", "--layers", "--json")
+    assert hwquant(*arguments).status == 0
+    row = f"64'h{build.program.weight_image[0]:016x}"
+    text = build.verilog.read_text()
+    assert row in text
+    build.verilog.write_text(text.replace(row, f"64'h{build.program.weight_image[0] ^ 0x40:016x}"))
+    digests = {name: build_module._digest(build.folder / name) for name in build_module.FILES}
+    manifest = {"format": build_module.FORMAT, "version": build_module.VERSION, "sha256": digests}
+    (build.folder / build_module.MANIFEST).write_bytes(build_module._sealed(manifest))
+    outcome = hwquant(*arguments)
+    assert outcome.status == 1
+    assert outcome.json["first_mismatch"]["layer"] == "relu1"
+
+
+def test_waves_are_written_beside_the_build(hwquant, digits_qgraph, digits_program, data, tmp_path):
+    build = write_build(digits_qgraph, digits_program, tmp_path / "build").folder
+    result = hwquant(
+        "simulate", build, "-d", data, "-n", 1, "--simulator", "amaranth", "--waves", "--json"
+    ).json
+    assert (result["samples"], result["mismatches"]) == (1, 0)
+    assert result["waves"] == str(tmp_path / "build.vcd")
+    assert (tmp_path / "build.vcd").stat().st_size > 10_000
+    load_build(build)
+
+
+def test_cxxrtl_writes_no_waves(hwquant, digits_build, data):
+    hwquant("simulate", digits_build.folder, "-d", data, "--simulator", "cxxrtl", "--waves").fails(
+        "writes no waves"
+    )
+
+
+@pytest.mark.parametrize(
+    ("simulator", "message"),
+    [
+        ("verilator", "needs g++, which is not installed; Debian: apt install g++"),
+        ("icarus", "needs iverilog, which is not installed; Debian: apt install iverilog"),
+        ("cxxrtl", "g++"),
+    ],
+)
+def test_a_simulator_that_is_not_installed_says_how_to_get_it(
+    digits_build, data, tmp_path, simulator, message
+):
+    command = [sys.executable, "-m", "hwquant.cli", "simulate", digits_build.folder, "-d", data, "-n", "1"]
+    empty = {**os.environ, "PATH": str(tmp_path), "HWQUANT_CACHE": str(tmp_path / "cache")}
+    run = subprocess.run([*command, "--simulator", simulator], env=empty, capture_output=True, text=True)
+    assert run.returncode == 2
+    errors = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in run.stderr
+
+
+def test_bad_builds_and_data_are_refused(hwquant, digits_build, data, tmp_path, demo_folder):
+    hwquant("simulate", tmp_path / "none", "-d", data).fails("there is no build folder")
+    hwquant("simulate", digits_build.folder, "-d", tmp_path / "none.npz").fails("none.npz")
+    hwquant("simulate", digits_build.folder, "-d", demo_folder / "digits.onnx").fails("digits.onnx")
+    hwquant("simulate", digits_build.folder, "-d", data, "-n", 10_000, "--json").fails("has 360 samples")
