@@ -2,4 +2,5 @@
 
 from hwquant.cli import main
 
-main(prog_name="hwquant")
+if __name__ == "__main__":
+    main(prog_name="hwquant")
