@@ -17,7 +17,7 @@ With fixed-point multipliers only the identity terms of one layer are tied to ea
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -37,6 +37,8 @@ from hwquant.quantize.weights import Array, WeightScheme
 STEPS_PER_OCTAVE = 16
 _GRID_TOLERANCE = 1e-3
 """In steps; float32 data are off by some 1e-5 of a step."""
+_EXACT = 1e-9
+"""Noise over signal of what counts as exact."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +155,12 @@ def choose_scales(
     shift_only = options.scales == "shift"
     groups, classes = scale_groups(plan), scale_classes(plan, shift_only)
     requests = _requests(plan, groups, statistics, options)
-    labels = {name: _mantissas(members, requests, groups) for name, members in classes.sets().items()}
-    costs = []
-    for name, mantissas in labels.items():
-        own = [group for group in requests if classes.find(group) == name]
-        table = [sum(requests[group].best(mantissa)[0] for group in own) for mantissa in mantissas]
+    inputs = {groups.find(item.name) for item in plan.graph.inputs}
+    costs, labels = [], {}
+    for name in classes.sets():
+        own = {group: request for group, request in requests.items() if classes.find(group) == name}
+        labels[name] = _mantissas(own, inputs)
+        table = [sum(request.best(mantissa)[0] for request in own.values()) for mantissa in labels[name]]
         costs.append(Cost((name,), np.array(table)))
     bits = term_bits(plan, options)
     for layer in plan.layers:
@@ -236,14 +239,18 @@ def _borrowed_range(
     )
 
 
-def _mantissas(members: Sequence[str], requests: Mapping[str, _Request], groups: Partition) -> list[float]:
-    """Labels of a class: 16 to the octave, and the mantissas of the grids on which known values lie."""
-    result = [2.0 ** (step / STEPS_PER_OCTAVE) for step in range(STEPS_PER_OCTAVE)]
-    for group in dict.fromkeys(groups.find(name) for name in members):
-        step = _grid(requests[group])
-        if step is not None and Scale.of(step).mantissa not in result:
-            result.append(Scale.of(step).mantissa)
-    return result
+def _mantissas(own: Mapping[str, _Request], inputs: Collection[str]) -> list[float]:
+    """Labels of a class of groups: 16 to the octave; only the exact ones where network inputs, pixels
+    usually, can be represented exactly: they then need no more than the zero point added.
+    """
+    grids = {name: _grid(request) for name, request in own.items() if name in inputs}
+    exact = {
+        name: Scale.of(step).mantissa
+        for name, step in grids.items()
+        if step is not None and own[name].best(Scale.of(step).mantissa)[0] < _EXACT
+    }
+    uniform = [2.0 ** (step / STEPS_PER_OCTAVE) for step in range(STEPS_PER_OCTAVE)]
+    return list(dict.fromkeys(exact.values())) or uniform
 
 
 def _grid(request: _Request) -> float | None:
