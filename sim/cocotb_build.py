@@ -1,0 +1,160 @@
+"""Building a simulator around the emitted Verilog, with cocotb's runner."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from hwquant.errors import HwquantError, require
+from hwquant.program.config import ArrayConfig
+from hwquant.program.program import Program
+from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.verilog import to_verilog
+from hwquant.sim.cache import cache_folder
+
+WRAPPER = Path(__file__).with_name("testbench.v")
+TOP = "testbench"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A simulator as cocotb's runner knows it.
+
+    Attributes
+    ----------
+    name : cocotb's name for it
+    version : of the simulator; another one builds anew
+    product : file name of what building leaves
+    build_args : options for building
+    waves_at_build : whether only a simulator that was built for it can write waves
+    wave_arguments : what cocotb's runner must be told to write waves to a path
+    environment : changes for building and running
+    """
+
+    name: str
+    version: str
+    product: str
+    build_args: tuple[str, ...]
+    waves_at_build: bool
+    wave_arguments: Callable[[Path], dict[str, list[str]]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_python(tool: str) -> None:
+    """Raises unless cocotb is there, and the shared Python library that it puts into the simulator."""
+    if find_spec("cocotb_tools") is None:
+        raise require("cocotb", "sim", f"simulation in {tool}")
+    from find_libpython import find_libpython
+
+    if find_libpython() is None:
+        raise HwquantError(
+            f"simulation in {tool} needs Python as a shared library, which {sys.executable} does not have; "
+            "use a Python built with --enable-shared (Debian: apt install libpython3-dev)"
+        )
+
+
+def find_program(name: str, tool: str, remedy: str) -> str:
+    """Path of a program that a simulator needs."""
+    path = shutil.which(name)
+    if path is None:
+        raise HwquantError(f"simulation in {tool} needs {name}, which is not installed; {remedy}")
+    return path
+
+
+def build(
+    tool: Tool,
+    program: Program,
+    folder: Path | None,
+    *,
+    waves: bool = False,
+    verilog: str | None = None,
+) -> Path:
+    """The folder of the built simulator: built now, or before from the same Verilog with the same tools.
+
+    Raises
+    ------
+    HwquantError : the tool refused; ``build.log`` in the folder says why
+    """
+    from cocotb_tools.runner import get_runner
+
+    text = to_verilog(accelerator(program)) if verilog is None else verilog
+    root = folder or cache_folder()
+    waves = waves and tool.waves_at_build
+    parameters = _parameters(program.config)
+    identity = [
+        text,
+        WRAPPER.read_text(),
+        repr((tool.version, tool.build_args, waves, parameters)),
+        version("cocotb"),
+        sys.prefix,
+    ]
+    key = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:24]
+    target = root / f"{tool.name}-{key}"
+    if (target / tool.product).exists():
+        return target
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target) as work, environment(tool.environment):
+            source, log = Path(work, "hwquant.v"), target / "build.log"
+            source.write_text(text)
+            try:
+                get_runner(tool.name).build(
+                    sources=[WRAPPER, source],
+                    hdl_toplevel=TOP,
+                    parameters=parameters,
+                    build_args=tool.build_args,
+                    build_dir=work,
+                    timescale=("1ns", "1ps"),
+                    waves=waves,
+                    log_file=log,
+                    always=True,
+                )
+            except (RuntimeError, SystemExit) as error:
+                raise HwquantError(
+                    f"{tool.name} could not build the simulation ({error}); see {log}"
+                ) from error
+            # Whole or not at all, also when two processes build the same.
+            Path(work, tool.product).replace(target / tool.product)
+    except OSError as error:
+        raise HwquantError(
+            f"cannot write the simulator to {root}: {error.strerror}; choose another folder"
+        ) from error
+    return target
+
+
+def _parameters(config: ArrayConfig) -> dict[str, object]:
+    return {
+        "WORD": config.word_bits,
+        "ADDRESS": config.activation_address_bits,
+        "GROUPS": config.groups,
+    }
+
+
+@contextmanager
+def environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Environment for cocotb's runner, which reads this process' own, and nothing that would confuse it."""
+    before = dict(os.environ)
+    for name in (
+        "PYTEST_CURRENT_TEST",
+        "WAVES",
+        "GUI",
+        "SIM_CMD_PREFIX",
+        "SIM_CMD_SUFFIX",
+        "COCOTB_TEST_FILTER",
+    ):
+        os.environ.pop(name, None)
+    os.environ.update({"COCOTB_REWRITE_ASSERTION_FILES": "", **changes})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
