@@ -5,7 +5,7 @@ The functions that most users need are here, loaded when they are first used::
     load_model, from_onnx, from_torch        a float network (Graph)
     quantize_network                         to integers (QGraph)
     save_network, load_network               .hwq files
-    predict                                  what the integers, and so the hardware, compute
+    quantize_input, predict                  the user's arrays to integers; what the integers compute
     compile_network                          for an array of rows x columns (Program)
     write_build, load_build                  program, Verilog and report in a folder (Build)
     simulate, verify                         the hardware, against the integers
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hwquant.build import load_build, write_build
     from hwquant.errors import HwquantError
     from hwquant.frontends import from_onnx, from_torch, load_model
-    from hwquant.golden import predict
+    from hwquant.golden import predict, quantize_input
     from hwquant.hwq import load as load_network
     from hwquant.hwq import save as save_network
     from hwquant.program.compiler import compile_network
@@ -40,6 +40,7 @@ _PUBLIC = {
     "quantize_network": ("hwquant.quantize", "quantize"),
     "save_network": ("hwquant.hwq", "save"),
     "load_network": ("hwquant.hwq", "load"),
+    "quantize_input": ("hwquant.golden", "quantize_input"),
     "predict": ("hwquant.golden", "predict"),
     "compile_network": ("hwquant.program.compiler", "compile_network"),
     "write_build": ("hwquant.build", "write_build"),
@@ -58,6 +59,7 @@ __all__ = [
     "load_model",
     "load_network",
     "predict",
+    "quantize_input",
     "quantize_network",
     "save_network",
     "simulate",
