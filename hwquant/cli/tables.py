@@ -37,7 +37,7 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
     else:
         layers = [_integer_layer(node, network) for node in network.nodes]
         shapes = {name: tensor.shape for name, tensor in network.tensors.items()}
-    inputs = [
+    inputs: list[dict[str, Any]] = [
         {"name": item.name, "shape": list(item.shape), "tensor_shape": list(item.tensor_shape)}
         for item in network.inputs
     ]
