@@ -48,12 +48,15 @@ class Dispatcher(Component):
     def elaborate(self, platform):
         m = Module()
         job = job_layout(self.config)
-        waiting, loaded = Signal(job, reset_less=True), Signal(job, reset_less=True)
-        waiting_valid, loaded_valid = Signal(), Signal()
+        waiting = Signal(job, reset_less=True)
+        loaded = Signal(job, reset_less=True)
+        waiting_valid = Signal()
+        loaded_valid = Signal()
         drain = Signal(range(self.config.drain_latency))
         spacing = Signal(range(self.config.columns))
         # Whether the counters are zero is registered, since the start of a job waits for it.
-        drained, spaced = Signal(init=1), Signal(init=1)
+        drained = Signal(init=1)
+        spaced = Signal(init=1)
 
         m.d.comb += [
             self.load_job.eq(waiting),

@@ -53,9 +53,11 @@ class HostPort(Component):
         address = Signal(self.config.activation_address_bits, reset_less=True)
         left = Signal(self.transfer["count"].shape())
         word = self.frames.payload
-        fetched, valid = Signal(), Signal()
+        fetched = Signal()
+        valid = Signal()
         final = Signal()
-        done, input_done = Signal(), Signal()
+        done = Signal()
+        input_done = Signal()
         # Registered, so that nothing depends on the host's signals in the same cycle.
         m.d.sync += [self.done.eq(done), self.input_done.eq(input_done)]
         m.d.comb += [

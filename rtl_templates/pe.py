@@ -9,9 +9,9 @@ class ProcessingElement(Component):
 
     ::
 
-        active      <= weight_next         when swap
-        weight_next <= weight              when load
-        sum_next    <= sum + active * x
+        active   <= shadow                when swap
+        shadow   <= weight                when load
+        sum_next <= sum + active * x
 
     Activations (with the swap mark) travel right, weights and sums travel down, each through a register, so
     that no path is longer than one multiplication or one addition. ``sum_next`` follows ``x`` after
@@ -44,16 +44,26 @@ class ProcessingElement(Component):
 
     def elaborate(self, platform):
         m = Module()
+        x_reg = Signal(self.x.shape(), reset_less=True)
+        swap_reg = Signal()
+        shadow = Signal(self.weight.shape(), reset_less=True)
         active = Signal(self.weight.shape(), reset_less=True)
         product = Signal(signed(len(self.x) + len(self.weight)), reset_less=True)
+        sum_reg = Signal(self.sum_next.shape(), reset_less=True)
         m.d.sync += [
-            self.x_next.eq(self.x),
-            self.swap_next.eq(self.swap),
-            product.eq(self.x_next * active),
-            self.sum_next.eq(self.sum + product),
+            x_reg.eq(self.x),
+            swap_reg.eq(self.swap),
+            product.eq(x_reg * active),
+            sum_reg.eq(self.sum + product),
         ]
         with m.If(self.load):
-            m.d.sync += self.weight_next.eq(self.weight)
+            m.d.sync += shadow.eq(self.weight)
         with m.If(self.swap):
-            m.d.sync += active.eq(self.weight_next)
+            m.d.sync += active.eq(shadow)
+        m.d.comb += [
+            self.x_next.eq(x_reg),
+            self.swap_next.eq(swap_reg),
+            self.weight_next.eq(shadow),
+            self.sum_next.eq(sum_reg),
+        ]
         return m

@@ -68,8 +68,13 @@ class RegisterFile(Component):
 
     def elaborate(self, platform):
         m = Module()
-        start, repeat, busy, counting = Signal(), Signal(init=1), Signal(), Signal()
-        cycles, inferences, dropped = Signal(32), Signal(32), Signal(16)
+        start = Signal()
+        repeat = Signal(init=1)
+        busy = Signal()
+        counting = Signal()
+        cycles = Signal(32)
+        inferences = Signal(32)
+        dropped = Signal(16)
         m.d.comb += self.enable.eq(start | repeat)
         with m.If(counting):
             m.d.sync += cycles.eq(cycles + 1)

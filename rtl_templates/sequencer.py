@@ -61,10 +61,12 @@ class Sequencer(Component):
 
         # Fetch: address, memory, register; all three stand still while the register's word waits.
         pc = Signal(index_bits(config.program_depth))
-        fetched, valid = Signal(), Signal()
+        fetched = Signal()
+        valid = Signal()
         word = Signal(width, reset_less=True)
         fresh = Signal()
-        running, wait = Signal(), Signal()
+        running = Signal()
+        wait = Signal()
         advance = Signal()
         m.d.comb += [
             advance.eq(running & ~(valid & wait)),
@@ -83,7 +85,8 @@ class Sequencer(Component):
         count = Signal(instruction_layout(config, Opcode.COUNT)["count"].shape, reset_less=True)
         repeat = Signal(instruction_layout(config, Opcode.REPEAT)["count"].shape)
         step = Signal(config.activation_address_bits, reset_less=True)
-        repeating, repeated = Signal(), Signal()
+        repeating = Signal()
+        repeated = Signal()
         skipped = Signal(config.activation_address_bits, reset_less=True)
         geometry = Signal(self.geometry.shape(), reset_less=True)
         write = Signal(self.write.shape(), reset_less=True)

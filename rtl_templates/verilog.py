@@ -26,11 +26,12 @@ def to_verilog(component: Component, name: str = "hwquant") -> str:
     script = [
         f"read_rtlil <<rtlil\n{to_rtlil(component, name)}\nrtlil",
         *SCRIPT,
-        "write_verilog -norename -noattr",
+        "write_verilog -noattr",
     ]
     text = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
-    # The first lines name the version of Yosys, which must not make two equal designs differ.
-    return re.sub(r"\A(/\*.*?\*/\s*)?", "", text, flags=re.DOTALL)
+    # Yosys' version and the numbers of its auxiliary names must not make two equal designs differ.
+    text = re.sub(r"\A(/\*.*?\*/\s*)?", "", text, flags=re.DOTALL)
+    return re.sub(r"\\\$auto\$verilog_backend\S* ", "_initially_", text)
 
 
 def _modules(text: str) -> Iterator[tuple[str, str]]:
