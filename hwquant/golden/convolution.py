@@ -18,9 +18,12 @@ from hwquant.qgraph import Term
 
 Block = NDArray[np.floating[Any]]
 
-PRODUCT_LIMIT = 1 << 18
-"""Multiply-accumulates of one matrix product: OpenBLAS runs what is not larger in the calling thread and,
-where it has kernels for small matrices, without repacking the operands."""
+PRODUCT_LIMITS = (1 << 18, 1_000_000)
+"""Multiply-accumulates of one matrix product. Up to the first, OpenBLAS runs it in the calling thread; up to the
+second, where it has kernels for small matrices, it also does so, and does not repack the operands."""
+
+FEWEST_ROWS = 4
+"""Rows of the weight in one product below which it is slower than one that OpenBLAS shares out to its threads."""
 
 
 def covered(count: int, stride: int, origin: int, size: int) -> tuple[int, int]:
@@ -49,7 +52,7 @@ class Convolution:
         matrix = np.zeros((out, span, self.kernel_height, depth), weight.dtype)
         matrix[:, :: self.dilation[1]] = weight.transpose(0, 3, 2, 1)
         terms = span * self.kernel_height * depth
-        part = _largest_divisor(out // term.groups, max(1, PRODUCT_LIMIT // (terms * images)))
+        part = _rows_at_once(out // term.groups, terms * images)
         self.parts = (term.groups, out // term.groups // part, part)
         self.weight = matrix.reshape(*self.parts, terms)
 
@@ -111,5 +114,12 @@ class Convolution:
         np.matmul(self.weight, pixels, out=sums.reshape(*sums.shape[:2], *self.parts, sums.shape[-1]))
 
 
-def _largest_divisor(number: int, limit: int) -> int:
-    return max(divisor for divisor in range(1, min(number, limit) + 1) if number % divisor == 0)
+def _rows_at_once(rows: int, size: int) -> int:
+    """How many of the weight's rows, each of ``size`` multiply-accumulates, to put into one product."""
+    for limit in PRODUCT_LIMITS:
+        part = max(
+            part for part in range(1, rows + 1) if rows % part == 0 and (part == 1 or part * size <= limit)
+        )
+        if part >= min(rows, FEWEST_ROWS):
+            return part
+    return rows

@@ -46,8 +46,9 @@ def test_any_rows_are_those_of_torch(geometry, depth, dtype, monkeypatch):
         groups=groups,
     ).numpy()
     _, height, width = term.output_shape((channels, 7, 6))
-    for limit in (1, 1 << 18):  # one output channel a product, and all
-        monkeypatch.setattr(convolution, "PRODUCT_LIMIT", limit)
+    for fewest in (1, 4):  # one output channel a product, and all
+        monkeypatch.setattr(convolution, "PRODUCT_LIMITS", (1,))
+        monkeypatch.setattr(convolution, "FEWEST_ROWS", fewest)
         for rows in (1, 2, height):
             for columns in {width, max(1, width - 2)}:
                 block = Convolution(term, weight, source, rows, columns)
@@ -67,3 +68,12 @@ def test_covered_positions_are_those_inside():
                     first, last = covered(count, stride, origin, size)
                     assert list(range(first, last)) == inside
                     assert 0 <= first <= last <= count
+
+
+def test_products_are_small_but_not_too_small():
+    assert convolution._rows_at_once(16, 1000) == 16
+    assert convolution._rows_at_once(64, 36864) == 4  # 7 fit, 4 divides
+    assert convolution._rows_at_once(128, 73728) == 8  # only 3 fit the first limit
+    assert convolution._rows_at_once(512, 294912) == 512  # only 3 fit the second
+    assert convolution._rows_at_once(1, 10**9) == 1
+    assert convolution._rows_at_once(13, 100_000) == 13  # prime, and larger than every limit

@@ -40,7 +40,8 @@ def test_blocks_of_rows_do_not_change_the_integers(seed):
     q = random_images(rng, qgraph, 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layer, "BLOCK_BYTES", 1)
-        patch.setattr(convolution, "PRODUCT_LIMIT", 1)
+        patch.setattr(convolution, "PRODUCT_LIMITS", (1,))
+        patch.setattr(convolution, "FEWEST_ROWS", 1)
         engine = fast.Engine(qgraph, [qgraph.outputs[0].tensor], 3)
         assert all(step.rows == 1 for step in engine.steps if isinstance(step, layer.LayerStep))
         equal(engine.run({"input": q}), run(qgraph, q, exact=True))
