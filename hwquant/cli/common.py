@@ -71,7 +71,7 @@ def emit(as_json: bool, result: Mapping[str, Any], *output: RenderableType) -> N
 
 @contextmanager
 def progress() -> Iterator[Track]:
-    """Progress bars on a terminal's stderr; elsewhere one line for each thing that is begun."""
+    """A progress bar for what is being done, on a terminal's stderr; elsewhere a line when it begins."""
     console = Console(stderr=True, highlight=False, markup=False)
     columns = (
         SpinnerColumn(),
@@ -85,6 +85,8 @@ def progress() -> Iterator[Track]:
 
         def track(what: str, done: int, total: int) -> None:
             if what not in tasks:
+                for task in tasks.values():
+                    bars.update(task, visible=False)
                 tasks[what] = bars.add_task(what, total=None)
                 if not console.is_terminal:
                     console.print(f"{what} ...")

@@ -35,7 +35,8 @@ def predict(network: Graph | QGraph, x: NDArray[Any], track: Track) -> NDArray[A
     parts = []
     for start in range(0, len(x), BATCH):
         track(f"evaluate {network.name}", start, len(x))
-        parts.append(run(network, x[start : start + BATCH])[0])
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+            parts.append(run(network, x[start : start + BATCH])[0])
     output = np.concatenate(parts)
     if not np.isfinite(output).all():
         raise HwquantError(f"network {network.name!r} gives NaN or infinity on these data")
