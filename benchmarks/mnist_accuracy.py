@@ -9,15 +9,13 @@ and exits 1 if the default options do not reach the target.
 
 from __future__ import annotations
 
-import gzip
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from datasets import data_folder, mnist
 from results import write_results
 from rich.console import Console
 from rich.progress import track
@@ -28,7 +26,6 @@ from hwquant.errors import HwquantError
 from hwquant.frontends import load_model
 from hwquant.quantize import quantize
 
-ROOT = Path(__file__).resolve().parent.parent
 TARGET = 0.9880
 CALIBRATION_IMAGES = 500
 
@@ -66,27 +63,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def data_folder() -> Path:
-    return Path(os.environ.get("HWQUANT_DATA", ROOT.parent / "shared" / "data"))
-
-
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """An IDX file of bytes: two zeros, a type, the number of dimensions, the dimensions, the bytes."""
-    with gzip.open(path) as file:
-        content = file.read()
-    sizes = np.frombuffer(content, ">u4", content[3], 4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(sizes)
-
-
 def measure(folder: Path) -> dict[str, Any]:
     """Accuracies of the float network and of all variants."""
-    images, labels = (
-        read_idx(folder / "mnist" / f"t10k-{name}-ubyte.gz") for name in ("images-idx3", "labels-idx1")
-    )
-    training = read_idx(folder / "mnist" / "train-images-idx3-ubyte.gz")[:CALIBRATION_IMAGES]
+    images, labels = mnist("t10k")
+    training = mnist("train")[0][:CALIBRATION_IMAGES]
     graph = load_model(folder / "mnist_conv" / "model.onnx")
-    shape = graph.inputs[0].shape
-    images, training = images.reshape(-1, *shape), training.reshape(-1, *shape)
     exact = floating.predict(graph, images, dtype=np.float32)[0].argmax(axis=-1)
     rows = []
     for name, options in track(list(VARIANTS.items()), "quantizing", console=Console(stderr=True)):
