@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from amaranth.sim import Simulator
 
+from hwquant.errors import HwquantError
 from hwquant.program.cycles import timing
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.program import Program
@@ -51,7 +52,9 @@ class _Bench:
                 await ctx.tick()
             ctx.set(stream.payload, payload)
             ctx.set(stream.valid, 1)
-            await ctx.tick().until(stream.ready)
+            ready = False
+            while not ready:
+                _, _, ready = await ctx.tick().sample(stream.ready)
             self.moved += 1
         ctx.set(stream.valid, 0)
 
@@ -68,6 +71,11 @@ class _Bench:
             cycle += 1
             if valid and ready:
                 words.append(payload.data)
+                if payload.last != (len(words) == self.words_out):
+                    raise HwquantError(
+                        f"amaranth: frame {len(self.words)}: word {len(words) - 1} comes "
+                        f"{'with' if payload.last else 'without'} the mark of the last one"
+                    )
                 self.moved += 1
             if len(words) == self.words_out:
                 self.words.append(words)
@@ -81,10 +89,10 @@ class _Bench:
     async def watch(self, ctx: Any) -> None:
         """Records writes until the watched frames have left."""
         port = self.dut.monitor
-        async for _, _, valid, *write in ctx.tick().sample(port.valid, port.address, port.enable, port.data):
-            if len(self.words) >= len(self.writes):
-                return
-            if valid:
+        signals = port.valid, port.address, port.enable, port.data
+        while len(self.words) < len(self.writes):
+            _, _, valid, *write = await ctx.tick().sample(*signals)
+            if valid and len(self.words) < len(self.writes):
                 self.writes[len(self.words)].append(Write(*write))
 
 

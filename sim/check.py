@@ -134,7 +134,7 @@ class _Checker:
         self.layers = layers
         self.timing = timing(program)
         self.stalled = stalled
-        self.results = program.results(run.words)
+        self.results = program.results(run.words) if len(run.words) else {}
 
     def differences(self, sample: int) -> Iterator[Difference]:
         """All that differs."""

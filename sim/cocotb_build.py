@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,7 +87,7 @@ def build(
     """
     from cocotb_tools.runner import get_runner
 
-    text = to_verilog(accelerator(program)) if verilog is None else verilog
+    text = _verilog(program) if verilog is None else verilog
     root = folder or cache_folder()
     waves = waves and tool.waves_at_build
     parameters = _parameters(program.config)
@@ -129,6 +130,11 @@ def build(
             f"cannot write the simulator to {root}: {error.strerror}; choose another folder"
         ) from error
     return target
+
+
+@lru_cache(maxsize=16)
+def _verilog(program: Program) -> str:
+    return to_verilog(accelerator(program))
 
 
 def _parameters(config: ArrayConfig) -> dict[str, object]:

@@ -1,0 +1,88 @@
+"""The emitted Verilog has no lint but what sim/lint.vlt names and explains."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hwquant_testing.random_networks import Features, random_qgraph
+
+import hwquant.sim
+from hwquant.program.compiler import compile_network
+from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.verilog import to_verilog
+from hwquant.sim.verilator_backend import folder
+
+WAIVERS = Path(hwquant.sim.__file__).with_name("lint.vlt")
+
+
+def lint(text: str, path: Path) -> set[str]:
+    """Names of the warnings that Verilator has about a Verilog text."""
+    (path / "hwquant.v").write_text(text)
+    command = ["verilator", "--lint-only", "-Wall", "--top-module", "hwquant", str(WAIVERS), "hwquant.v"]
+    environment = {**os.environ, "PATH": f"{folder()}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=path, env=environment, capture_output=True, text=True)
+    warnings = set(re.findall(r"^%Warning-(\w+)", done.stderr, re.MULTILINE))
+    assert bool(done.returncode) == bool(warnings), done.stderr
+    return warnings
+
+
+def verilog(seed: int, array: tuple[int, int], offset: str, features: Features) -> str:
+    qgraph = random_qgraph(np.random.default_rng(seed), features)
+    return to_verilog(accelerator(compile_network(qgraph, array, offset=offset)))
+
+
+SINGLE = Features(per_channel=False)
+NARROW = Features(weight_bits=(2, 2), activation_bits=(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("seed", "array", "offset", "features"),
+    [
+        (0, (4, 4), "edge", SINGLE),
+        (1, (8, 8), "sum", SINGLE),
+        (2, (4, 8), "edge", Features()),
+        (3, (8, 4), "sum", Features(multiplier=True)),
+        (4, (3, 5), "edge", Features(multiplier=True)),
+        (5, (2, 2), "sum", NARROW),
+        (6, (7, 2), "edge", NARROW),
+    ],
+)
+def test_the_verilog_is_clean(tmp_path, seed, array, offset, features):
+    assert lint(verilog(seed, array, offset, features), tmp_path) == set()
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return verilog(0, (2, 2), "edge", SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("fault", "warning"),
+    [
+        ("wire [3:0] floating; wire [3:0] copy; assign copy = floating;", "UNDRIVEN"),
+        ("wire [3:0] narrow; assign narrow = bus__write_data;", "WIDTHTRUNC"),
+        ("wire [3:0] narrow; assign narrow = bus__write_data + bus__write_data;", "WIDTHTRUNC"),
+        ("wire [63:0] wide; assign wide = bus__write_data;", "WIDTHEXPAND"),
+        ("assign monitor__valid = bus__write;", "MULTIDRIVEN"),
+        ("always @(negedge clk) clamp <= 0;", "MULTIDRIVEN"),
+        ("hwquant_writer another (.clk(clk));", "PINMISSING"),
+        ("reg latch; always @* if (clk) latch = bus__write;", "LATCH"),
+        ("reg late; always @(posedge clk) late = bus__write;", "BLKSEQ"),
+    ],
+)
+def test_the_waivers_leave_real_faults_visible(clean, tmp_path, fault, warning):
+    top = re.search(r"^module hwquant\(.*?^endmodule\n", clean, re.DOTALL | re.MULTILINE)[0]
+    faulty = clean.replace(top, top.replace("endmodule", f"  {fault}\nendmodule"))
+    assert warning in lint(faulty, tmp_path)
+
+
+def test_every_waiver_is_explained():
+    lines = WAIVERS.read_text().splitlines()
+    groups = "\n".join(lines[1:]).split("\n\n")
+    waivers = [group.splitlines() for group in groups if "lint_off" in group]
+    assert len(waivers) <= 8
+    for group in waivers:
+        assert group[0].startswith("// ")
