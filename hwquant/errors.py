@@ -11,4 +11,6 @@ class HwquantError(Exception):
 
 def require(package: str, extra: str, purpose: str) -> HwquantError:
     """The error for an optional package that is absent: names the extra that brings it."""
-    return HwquantError(f"{purpose} needs the package {package!r}; install it with: pip install 'hwquant[{extra}]'")
+    return HwquantError(
+        f"{purpose} needs the package {package!r}; install it with: pip install 'hwquant[{extra}]'"
+    )

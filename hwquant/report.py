@@ -14,6 +14,7 @@ from rich.text import Text
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
 from hwquant.program.program import Program
+from hwquant.program.sizing import DSP_OPERAND_BITS
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,17 @@ class LayerReport:
     ----------
     name : the layer; ``covers`` all that it computes, such as a pooling behind it
     cycles : from its first pixel to the next layer's
-    macs : multiply-accumulates without the padding of channels
+    macs, useful_macs : multiply-accumulates without the padding of channels; those whose results are read
     tiles, tiles_skipped : of the dense network, and those of them that are zero and cost nothing
     ideal_cycles : what the executed tiles' pixels take at one a cycle
-    utilization : macs / (rows * columns * cycles)
+    utilization : useful_macs / (rows * columns * cycles)
     """
 
     name: str
     covers: tuple[str, ...]
     cycles: int
     macs: int
+    useful_macs: int
     tiles: int
     tiles_skipped: int
     ideal_cycles: int
@@ -48,7 +50,7 @@ class Report:
     ----------
     cycles : of one inference, from the last input word to the first output word
     frame_cycles : from one inference's beginning to the next one's, host transfers included
-    utilization : macs / (rows * columns * cycles)
+    utilization : useful_macs / (rows * columns * cycles)
     memory_bits : of each memory
     words_in, words_out : of one inference, over the host's streams; ``word_bits`` each
     offset, offset_reason : where the integer offsets are added, and what that means for the hardware
@@ -61,6 +63,7 @@ class Report:
     cycles: int
     frame_cycles: int
     macs: int
+    useful_macs: int
     utilization: float
     layers: tuple[LayerReport, ...]
     activation_bits: int
@@ -93,10 +96,11 @@ def make_report(program: Program) -> Report:
             covers=layer.covers,
             cycles=cycles,
             macs=layer.macs,
+            useful_macs=layer.useful_macs,
             tiles=layer.tiles,
             tiles_skipped=layer.tiles_skipped,
             ideal_cycles=layer.ideal_cycles,
-            utilization=layer.macs / (area * cycles),
+            utilization=layer.useful_macs / (area * cycles),
         )
         for layer, cycles in zip(program.layers, times.layers, strict=True)
     )
@@ -107,7 +111,8 @@ def make_report(program: Program) -> Report:
         cycles=times.cycles,
         frame_cycles=times.frame_cycles,
         macs=program.macs,
-        utilization=program.macs / (area * times.cycles),
+        useful_macs=program.useful_macs,
+        utilization=program.useful_macs / (area * times.cycles),
         layers=layers,
         activation_bits=config.activation_bits,
         weight_bits=config.weight_bits,
@@ -128,12 +133,13 @@ def _offset_reason(config: ArrayConfig) -> str:
         return "every offset of the network is zero"
     if config.offset == "edge":
         return (
-            f"{config.columns} adders where weights enter; no column is added, and multipliers take "
-            f"{config.operand_bits}-bit weights"
+            f"{config.columns} adders where weights enter; multipliers take {config.operand_bits}-bit weights "
+            f"(DSP blocks of all supported families take {DSP_OPERAND_BITS})"
         )
+    adders = "a multiplier a column" if config.channel_offsets else "one multiplier"
     return (
-        f"one more column sums the inputs, and a multiplier a column adds their offset; multipliers take "
-        f"{config.operand_bits}-bit weights"
+        f"one more column sums the inputs, and {adders} adds the offset; multipliers take "
+        f"{config.operand_bits}-bit weights (the adjusted ones would have {config.adjusted_bits})"
     )
 
 

@@ -1,5 +1,7 @@
 """The accelerator: everything between the host's streams."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
@@ -65,9 +67,9 @@ class Accelerator(Component):
         self,
         config: ArrayConfig,
         *,
-        program: list[int] = (),
-        weights: list[int] = (),
-        parameters: list[int] = (),
+        program: Sequence[int] = (),
+        weights: Sequence[int] = (),
+        parameters: Sequence[int] = (),
         checksum: int = 0,
     ):
         self.config = config

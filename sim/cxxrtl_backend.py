@@ -88,7 +88,12 @@ def library(config: ArrayConfig) -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(target))
     loaded.hwquant_create.restype = ctypes.c_void_p
     loaded.hwquant_destroy.argtypes = [ctypes.c_void_p]
-    loaded.hwquant_poke.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p] + [ctypes.c_size_t] * 2
+    loaded.hwquant_poke.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_char_p,
+        ctypes.c_void_p,
+        *[ctypes.c_size_t] * 2,
+    ]
     loaded.hwquant_reset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
     loaded.hwquant_run.restype = ctypes.c_int64
     loaded.hwquant_run.argtypes = [

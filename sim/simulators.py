@@ -76,6 +76,8 @@ def simulate(
         raise HwquantError(
             f"the simulator {simulator} writes waves as *{backend.waves}, not as {path.name!r}"
         )
+    if path is not None and not path.absolute().parent.is_dir():
+        raise HwquantError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
     if verilog is not None and not backend.verilog:
         raise HwquantError(f"the simulator {simulator} does not execute Verilog; choose verilator or icarus")
     run: Run = import_module(backend.module).simulate(

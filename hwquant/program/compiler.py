@@ -248,7 +248,9 @@ class _Builder:
                         count=count,
                     )
                     layer_start = False
-        self.layers.append(LayerInfo(step.name, step.covers, step.macs, dense, skipped, jobs, ideal))
+        self.layers.append(
+            LayerInfo(step.name, step.covers, step.macs, step.useful_macs, dense, skipped, jobs, ideal)
+        )
 
     def _source(self, step: Step, term: StepTerm) -> bool:
         """The geometry of a term: how its input's pixels are visited, and where padding begins.

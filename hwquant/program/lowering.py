@@ -48,7 +48,8 @@ class Step:
     """One pass of the array over all its tiles; it produces the tensor ``name``.
 
     ``bias`` is still relative to ``x - z``; ``pixels`` is the output's (height, width); ``window...`` describe the
-    max pool on the way out; ``covers`` names the integer network's nodes that it executes.
+    max pool on the way out; ``covers`` names the integer network's nodes that it executes; ``macs`` are those of
+    the network's layer, ``useful_macs`` those whose results are read.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Step:
     low: int
     high: int
     macs: int
+    useful_macs: int
     pixels: tuple[int, int]
     window: tuple[int, int] = (1, 1)
     window_stride: tuple[int, int] = (1, 1)
@@ -82,11 +84,16 @@ def lower(qgraph: QGraph) -> list[Step]:
         elif isinstance(node, Concat):
             steps.append(_concat(node, qgraph))
         elif _fusable(node) and steps and steps[-1].name == node.input and readers[node.input] == [node.name]:
+            height, width = qgraph.tensors[node.input].shape[1:]
+            pixels = qgraph.tensors[node.name].shape[1:]
+            # Windows side by side may leave pixels at the edge unread: those are not computed at all.
+            read = pixels[0] * node.kernel[0] * pixels[1] * node.kernel[1]
             steps[-1] = replace(
                 steps[-1],
+                useful_macs=steps[-1].macs * read // (height * width),
                 name=node.name,
                 covers=(*steps[-1].covers, node.name),
-                pixels=qgraph.tensors[node.name].shape[1:],
+                pixels=pixels,
                 window=node.kernel,
                 window_stride=node.stride,
             )
@@ -108,6 +115,7 @@ def _layer(layer: Layer, qgraph: QGraph) -> Step:
     for term in layer.terms:
         terms.extend(_terms(layer, term, qgraph.tensors[term.input]))
     tensor = qgraph.tensors[layer.name]
+    macs = layer.macs(*(qgraph.tensors[name].shape for name in layer.inputs))
     return Step(
         name=layer.name,
         covers=(layer.name,),
@@ -118,7 +126,8 @@ def _layer(layer: Layer, qgraph: QGraph) -> Step:
         zero_point=tensor.zero_point,
         low=layer.low,
         high=layer.high,
-        macs=layer.macs(*(qgraph.tensors[name].shape for name in layer.inputs)),
+        macs=macs,
+        useful_macs=macs,
         pixels=tensor.shape[1:],
     )
 
@@ -213,6 +222,7 @@ def _copy(node: MaxPool | Concat, terms: list[StepTerm], qgraph: QGraph) -> Step
         low=low,
         high=high,
         macs=0,
+        useful_macs=0,
         pixels=tensor.shape[1:],
     )
 

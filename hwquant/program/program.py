@@ -21,6 +21,8 @@ from hwquant.qgraph import IntArray
 class LayerInfo:
     """What one pass of the array does.
 
+    ``macs`` counts the network's multiply-accumulates without the padding of channels, ``useful_macs`` those
+    whose results are read (a pool behind a convolution may leave pixels at the edge out).
     ``tiles`` counts those that a dense network would execute, ``tiles_skipped`` the ones that are zero and cost
     nothing; ``jobs`` is the number of tiles executed, over all pixel blocks; ``ideal_cycles`` is the sum of the
     executed tiles' pixels, or load cycles where those are more.
@@ -29,6 +31,7 @@ class LayerInfo:
     name: str
     covers: tuple[str, ...]
     macs: int
+    useful_macs: int
     tiles: int
     tiles_skipped: int
     jobs: int
@@ -97,6 +100,11 @@ class Program:
     def macs(self) -> int:
         """Multiply-accumulates of one inference of the network, without padding of channels."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def useful_macs(self) -> int:
+        """Those of them whose results are read."""
+        return sum(layer.useful_macs for layer in self.layers)
 
     def frame(self, q: Mapping[str, IntArray]) -> IntArray:
         """Quantized inputs (N, C, H, W) to the words of N input frames, (N, words, lanes)."""
