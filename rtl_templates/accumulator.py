@@ -10,13 +10,15 @@ from hwquant.program.config import ArrayConfig, index_bits
 class Accumulator(Component):
     """``total = (first ? bias : memory[pixel]) + sum``, written back to ``memory[pixel]``.
 
+    With ``hold``, ``total`` itself is added to instead: the pixel is one more of the same window.
+
     Stages, counted from ``read_address``: 0 address, 1 memory, 2 register and ``sum``, 3 ``total``, written
     at its end. One pixel may be visited again ACCUMULATE_HAZARD cycles later. Block RAM is slow to answer,
     so nothing stands between it and its register.
 
     Members
     -------
-    read_address : In, stage 0; first, bias, sum : In, stage 2
+    read_address : In, stage 0; first, hold, bias, sum : In, stage 2
     write_address, write_enable : In, stage 3; total : Out, stage 3
     """
 
@@ -27,6 +29,7 @@ class Accumulator(Component):
             {
                 "read_address": In(address),
                 "first": In(1),
+                "hold": In(1),
                 "bias": In(signed(config.accumulator_bits)),
                 "sum": In(signed(config.column_bits)),
                 "write_address": In(address),
@@ -51,5 +54,8 @@ class Accumulator(Component):
             write.data.eq(total),
             self.total.eq(total),
         ]
-        m.d.sync += [data.eq(read.data), total.eq(Mux(self.first, self.bias, data) + self.sum)]
+        before = Mux(self.first, self.bias, data)
+        if self.config.window_sums:
+            before = Mux(self.hold, total, before)
+        m.d.sync += [data.eq(read.data), total.eq(before + self.sum)]
         return m

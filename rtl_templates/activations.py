@@ -1,11 +1,11 @@
 """The activation memory, and the path from it to the rows of the array."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import MEMORY_LATENCY, ArrayConfig
+from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import delayed
 
 
@@ -64,6 +64,9 @@ class ActivationMemory(Component):
 class ActivationFeed(Component):
     """Selects the ``rows`` lanes of a read, and inserts padding.
 
+    A word of several parts is read a part at a time. For depthwise tiles, ``part`` is instead the write group
+    whose lanes become the first ones.
+
     Members
     -------
     part, outside, pad : In, of the pixel whose address is presented in this cycle
@@ -75,7 +78,7 @@ class ActivationFeed(Component):
         self.config = config
         super().__init__(
             {
-                "part": In(range(max(2, config.reads_per_word))),
+                "part": In(index_bits(config.selections)),
                 "outside": In(1),
                 "pad": In(signed(config.activation_bits)),
                 "data": In(config.word_bits),
@@ -86,16 +89,15 @@ class ActivationFeed(Component):
     def elaborate(self, platform):
         m = Module()
         rows, bits = self.config.rows, self.config.activation_bits
+        pitch = rows if self.config.reads_per_word > 1 else self.config.columns
         part = delayed(m, self.part, MEMORY_LATENCY, name="part")
         outside = delayed(m, self.outside, MEMORY_LATENCY, name="outside")
         pad = delayed(m, self.pad, MEMORY_LATENCY, name="pad")
         x = Signal(self.x.shape(), reset_less=True)
         for r in range(rows):
-            lane = (
-                self.data.word_select(part * rows + r, bits)
-                if self.config.reads_per_word > 1
-                else (self.data[r * bits : (r + 1) * bits])
-            )
+            lanes = [start + r for start in range(0, self.config.selections * pitch, pitch)]
+            choices = [self.data[lane * bits : (lane + 1) * bits] for lane in lanes if lane < self.config.lanes]
+            lane = Array(choices)[part] if len(choices) > 1 else choices[0]
             m.d.sync += x[r].eq(Mux(outside, pad.as_unsigned(), lane))
         m.d.comb += self.x.eq(x)
         return m

@@ -1,12 +1,13 @@
 """The systolic array: processing elements, the skew of its edges, and the input-sum column."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import TAP_COLUMNS, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.pe import ProcessingElement
+from hwquant.rtl_templates.taps import TapLines
 
 
 class SystolicArray(Component):
@@ -24,11 +25,16 @@ class SystolicArray(Component):
     sums the inputs; below the array one multiplier scales that sum by the layer's offset, or, with channel
     offsets, a last row of processing elements does so by each channel's, loaded as one more weight row.
 
+    With ``config.tap_lines``, a tile may be depthwise: pixels enter the first rows from above, lane ``c`` into
+    column ``c``, and row ``TAP_COLUMNS * line + k`` multiplies the stream of kernel row ``line`` while the sum
+    of one output moves down at one row a cycle. So a column is a filter over a whole kernel.
+
     Members
     -------
     x : In, ``rows`` signed activations; swap : In, with the first ones of a tile
     weight : In, ``columns`` signed weights; load : In, which rows shift
     offset : In, signed, the layer's offset, sampled with ``swap`` (sum column without channel offsets only)
+    taps, delay : In, with ``x``: the tile is depthwise; see :class:`~hwquant.rtl_templates.taps.TapLines`
     sums : Out, ``columns`` signed sums, skewed
     """
 
@@ -43,6 +49,8 @@ class SystolicArray(Component):
                 "weight": In(ArrayLayout(signed(config.operand_bits), config.columns)),
                 "load": In(self.chain),
                 "offset": In(signed(config.offset_bits)),
+                "taps": In(1),
+                "delay": In(index_bits(config.tap_depth + 1)),
                 "sums": Out(ArrayLayout(signed(config.column_bits), config.columns)),
             }
         )
@@ -66,6 +74,7 @@ class SystolicArray(Component):
         if config.offset == "sum":
             left.append(self._input_sum(m, left))
 
+        modes, lines = self._tap_lines(m, [getattr(skew_x, f"o{c}") for c in range(min(rows, columns))])
         loads = self.load
         above = [getattr(skew_weight, f"o{c}") for c in range(columns)]
         sums = [None] * columns
@@ -82,8 +91,12 @@ class SystolicArray(Component):
                     next_bits=next_bits,
                 )
                 m.submodules[f"pe_{r}_{c}"] = pe
+                x = left[r]
+                if r < len(modes):
+                    x = Mux(modes[r], lines[r // TAP_COLUMNS][c], x)
+                    modes[r] = delayed(m, modes[r], 1, name=f"taps_{r}_{c}", reset_less=False)
                 m.d.comb += [
-                    pe.x.eq(left[r]),
+                    pe.x.eq(x),
                     pe.swap.eq(swaps[r]),
                     pe.weight.eq(above[c]),
                     pe.load.eq(loads[r]),
@@ -94,6 +107,18 @@ class SystolicArray(Component):
             sums = self._add_offset(m, left[rows], swaps[rows], sums)
         m.d.comb += [self.sums[c].eq(sums[c]) for c in range(columns)]
         return m
+
+    def _tap_lines(self, m: Module, lanes):
+        """Of each row that a depthwise tile uses: whether pixels come from above; and the kernel rows' streams."""
+        config = self.config
+        if not config.tap_lines:
+            return [], []
+        m.submodules.tap_lines = taps = TapLines(config)
+        m.d.comb += [taps.delay.eq(self.delay), *(taps.i[c].eq(lane) for c, lane in enumerate(lanes))]
+        modes = [self.taps]
+        for r in range(1, config.tap_lines * TAP_COLUMNS):
+            modes.append(delayed(m, modes[-1], 1, name=f"taps_row{r}", reset_less=False))
+        return modes, [getattr(taps, f"line{k}") for k in range(config.tap_lines)]
 
     def _input_sum(self, m: Module, left):
         """The column of adders: a register a row, so that the total enters below the last row on time."""

@@ -61,7 +61,7 @@ class Collector(Component):
         tags = [delayed(m, marks, 1, name="tag0", reset_less=False)]
         address = Signal(index_bits(config.accumulator_depth), name="address0", reset_less=True)
         with m.If(marks.valid):
-            m.d.sync += address.eq(Mux(marks.start, 0, address + 1))
+            m.d.sync += address.eq(Mux(marks.start, 0, address + ~marks.hold))
         addresses = [address]
         for n in range(1, columns + TOTAL_STAGE):
             addresses.append(delayed(m, addresses[-1], 1, name=f"address{n}"))
@@ -84,6 +84,7 @@ class Collector(Component):
             m.d.comb += [
                 accumulator.read_address.eq(addresses[c]),
                 accumulator.first.eq(tags[c + SUM_STAGE].first),
+                accumulator.hold.eq(tags[c + SUM_STAGE].hold),
                 accumulator.bias.eq(bias),
                 accumulator.sum.eq(self.sums[c]),
                 accumulator.write_address.eq(addresses[c + TOTAL_STAGE]),

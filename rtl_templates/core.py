@@ -132,14 +132,14 @@ class Accelerator(Component):
             weights.offset.eq(dispatcher.start_job.offset),
             dispatcher.loader_ready.eq(weights.ready),
             dispatcher.streamer_ready.eq(streamer.ready),
-            dispatcher.streaming.eq(streamer.pixel.valid),
+            dispatcher.streaming.eq(streamer.streaming),
             streamer.start.eq(dispatcher.start),
             streamer.job.eq(dispatcher.start_job),
             streamer.geometry.eq(sequencer.geometry),
         ]
 
         # From the memory through the array and back to the memory.
-        swap = delayed(m, streamer.pixel.start, FEED_LATENCY, name="swap", reset_less=False)
+        swap = delayed(m, streamer.swap, FEED_LATENCY, name="swap", reset_less=False)
         m.d.comb += [
             memory.read_address.eq(streamer.address),
             memory.advance.eq(1),
@@ -152,6 +152,8 @@ class Accelerator(Component):
             array.weight.eq(weights.weight),
             array.load.eq(weights.load),
             array.offset.eq(streamer.offset),
+            array.taps.eq(delayed(m, streamer.taps, FEED_LATENCY, name="taps")),
+            array.delay.eq(streamer.delay),
             collector.pixel.eq(streamer.pixel),
             collector.sums.eq(array.sums),
             collector.bus.eq(parameters.bus),

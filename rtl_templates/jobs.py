@@ -33,18 +33,19 @@ def geometry_layout(config: ArrayConfig) -> StructLayout:
                 StructLayout({name: field.shape for name, field in level if name != "level"}), LEVELS
             ),
             "plane": instruction_layout(config, Opcode.PLANE),
+            "taps": instruction_layout(config, Opcode.TAPS),
         }
     )
 
 
 def pixel_layout() -> StructLayout:
-    """The marks that accompany a pixel through the pipeline.
+    """The marks that accompany an output pixel through the pipeline.
 
-    ``valid``; ``start``: the first of a tile; ``first``, ``last``: its tile is the block's first or last;
+    ``valid``; ``start``: the first of a tile; ``hold``: it adds to the sum of the one before; ``first``, ``last``: its tile is the block's first or last;
     ``parameters``: its block has new output channels; ``pool_first``, ``pool_last``: of its pooling window.
     """
     return StructLayout(
-        dict.fromkeys(("valid", "start", "first", "last", "parameters", "pool_first", "pool_last"), 1)
+        dict.fromkeys(("valid", "start", "hold", "first", "last", "parameters", "pool_first", "pool_last"), 1)
     )
 
 

@@ -130,7 +130,7 @@ class Sequencer(Component):
                 m.d.comb += [self.output_start.eq(fresh & self.idle), wait.eq(~self.transfer_done)]
                 with m.If(~self.idle):
                     m.d.sync += fresh.eq(1)
-            with m.Case(Opcode.LEVEL, Opcode.PLANE, Opcode.WRITE, Opcode.CLAMP):
+            with m.Case(Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS, Opcode.WRITE, Opcode.CLAMP):
                 m.d.comb += wait.eq(pending)
                 with m.If(~pending):
                     self._set(m, opcode, view, geometry, write, clamp)
@@ -176,6 +176,8 @@ class Sequencer(Component):
                     m.d.sync += geometry.levels[level.level][name].eq(level[name])
             with m.Case(Opcode.PLANE):
                 m.d.sync += geometry.plane.eq(view(Opcode.PLANE))
+            with m.Case(Opcode.TAPS):
+                m.d.sync += geometry.taps.eq(view(Opcode.TAPS))
             with m.Case(Opcode.WRITE):
                 m.d.sync += write.eq(view(Opcode.WRITE))
             with m.Case(Opcode.CLAMP):

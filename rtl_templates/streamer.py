@@ -20,7 +20,10 @@ class Streamer(Component):
     start : In, take ``job`` (only while ``ready``)
     geometry : In, takes effect with a job whose ``source`` or ``layer`` is set
     ready : Out, the last pixel leaves in this cycle, or none does
-    address, part, pixel : Out, registered, of the pixel that leaves in this cycle
+    address, part : Out, registered, of the pixel that leaves in this cycle
+    streaming : Out, one does; swap : Out, it is the first of a tile
+    pixel : Out, the marks of the output that begins with it
+    taps, delay : Out, the tile is a depthwise one, and the delay from kernel row to kernel row
     outside : Out, it is padding; pad : Out, the value to insert
     offset : Out, the streaming job's integer offset
     """
@@ -36,10 +39,14 @@ class Streamer(Component):
                 "ready": Out(1),
                 "address": Out(config.activation_address_bits),
                 "part": Out(job["part"].shape),
+                "streaming": Out(1),
+                "swap": Out(1),
                 "pixel": Out(pixel_layout()),
                 "outside": Out(1),
                 "pad": Out(signed(config.activation_bits)),
                 "offset": Out(signed(config.offset_bits)),
+                "taps": Out(1),
+                "delay": Out(geometry["taps"].shape["delay"].shape),
             }
         )
 
@@ -87,6 +94,8 @@ class Streamer(Component):
                 with m.Elif(inner):
                     m.d.sync += [index[k].eq(index[k] + 1), done[k].eq(index[k] + 1 == limit)]
                 inner = inner & done[k]
+        first_output = Signal()
+        pixel = self._outputs(m, job, geometry, busy, left, first_output)
         takes = self.job.source | self.job.layer
         with m.If(self.start):
             m.d.sync += [
@@ -97,6 +106,7 @@ class Streamer(Component):
                 y.eq(self.job.y),
                 x.eq(self.job.x),
                 ready.eq(self.job["count"] <= 1),
+                first_output.eq(1),
                 *(counter.eq(0) for counter in index),
             ]
             for k in range(LEVELS - 1):
@@ -114,12 +124,50 @@ class Streamer(Component):
             self.outside.eq(beyond(y, geometry.plane.height) | beyond(x, geometry.plane.width)),
             self.pad.eq(geometry.plane.pad),
             self.offset.eq(job.offset),
-            self.pixel.valid.eq(busy),
-            self.pixel.start.eq(busy & fresh),
+            self.streaming.eq(busy),
+            self.swap.eq(busy & fresh),
+            self.taps.eq(job.taps if self.config.tap_lines else 0),
+            self.delay.eq(geometry.taps.delay),
+            self.pixel.valid.eq(pixel),
+            self.pixel.start.eq(pixel & first_output),
             self.pixel.first.eq(job.first),
-            self.pixel.last.eq(job.last),
-            self.pixel.parameters.eq(busy & fresh & job.parameters),
-            self.pixel.pool_first.eq(Cat(index[0], index[1]) == 0),
-            self.pixel.pool_last.eq(done[0] & done[1]),
+            self.pixel.parameters.eq(pixel & first_output & job.parameters),
+        ]
+        # Either outputs are pooled over the window, or sums are taken over it and appear with its last pixel.
+        window_first = Cat(index[0], index[1]) == 0
+        window_last = done[0] & done[1]
+        summed = job.summed if self.config.window_sums else 0
+        m.d.comb += [
+            self.pixel.hold.eq(summed & ~window_first),
+            self.pixel.last.eq(job.last & (~summed | window_last)),
+            self.pixel.pool_first.eq(window_first | summed),
+            self.pixel.pool_last.eq(window_last),
         ]
         return m
+
+    def _outputs(self, m: Module, job, geometry, busy, left, first_output):
+        """Whether an output begins with this step: always, but for a depthwise tile.
+
+        There outputs begin ``lead`` steps late, when the line memories have filled; then ``width`` of the
+        steps of each row are outputs, and the last ``tail`` steps are not.
+        """
+        if not self.config.tap_lines:
+            with m.If(busy):
+                m.d.sync += first_output.eq(0)
+            return busy
+        taps = geometry.taps
+        lead = Signal(taps.lead.shape(), reset_less=True)
+        column = Signal(self.config.coordinate_bits, reset_less=True)
+        leading = lead != 0
+        output = busy & (~job.taps | (~leading & (column < taps.width) & (left > taps.tail)))
+        with m.If(output):
+            m.d.sync += first_output.eq(0)
+        with m.If(busy):
+            with m.If(leading):
+                m.d.sync += lead.eq(lead - 1)
+            with m.Else():
+                m.d.sync += column.eq(Mux(column == geometry.levels[2].limit, 0, column + 1))
+        with m.If(self.start):
+            takes = self.job.source | self.job.layer
+            m.d.sync += [lead.eq(Mux(takes, self.geometry.taps.lead, taps.lead)), column.eq(0)]
+        return output

@@ -14,6 +14,7 @@ import numpy as np
 
 from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig, bits_for
+from hwquant.program.depthwise import TapPlan, choose, tap_levels, tap_tiles
 from hwquant.program.isa import Instruction, Opcode, encode, fields
 from hwquant.program.layout import Lifetime, Packing, Placement, allocate
 from hwquant.program.lowering import Step, StepTerm, lower
@@ -128,7 +129,8 @@ class _Builder:
     def build(self) -> None:
         self._place()
         for index, step in enumerate(self.steps):
-            self._step(step, first=index == 0)
+            chosen, plan = choose(step, self.placements[step.terms[0].tensor], self.config)
+            self._step(chosen, plan, first=index == 0)
         for item in self.qgraph.outputs:
             place = self.placements[item.tensor]
             self._emit(Opcode.OUTPUT, address=place.address, count=place.words)
@@ -172,6 +174,9 @@ class _Builder:
                 (term,) = step.terms
                 if readers[term.tensor] != [index] or term.tensor in outputs:
                     continue
+                chosen, plan = choose(step, places[term.tensor], self.config)
+                if plan or chosen.summed:
+                    continue
                 packing = _pack(step, term, places[term.tensor], self.config.rows)
                 if packing:
                     places[term.tensor] = dataclasses.replace(places[term.tensor], packing=packing)
@@ -204,7 +209,7 @@ class _Builder:
             self._set[key] = instruction
             self.instructions.append(instruction)
 
-    def _step(self, step: Step, first: bool) -> None:
+    def _step(self, step: Step, plan: TapPlan | None, first: bool) -> None:
         config = self.config
         output = self.placements[step.name]
         blocks = column_blocks(output.shape[0], config, complete=self._needs_full_words(step.name))
@@ -214,22 +219,23 @@ class _Builder:
         layer_start, source = True, None
         dense = skipped = jobs = ideal = 0
         for block in blocks:
-            terms = [term_tiles(term, block, self.placements[term.tensor], config) for term in step.terms]
+            terms = [self._term_tiles(term, plan, block) for term in step.terms]
             dense += sum(item.dense for item in terms)
             skipped += sum(item.dense - len(item.tiles) for item in terms)
-            terms = [item for item in terms if item.tiles] or [self._empty(step)]
+            terms = [item for item in terms if item.tiles] or [self._empty(step, plan, block)]
             self._images(step, block, terms)
             for number, pixel_block in enumerate(pixels):
                 count = sum(len(item.tiles) for item in terms)
                 jobs += count
-                ideal += count * max(pixel_block.count, config.load_cycles)
+                steps = self._steps(step, plan, pixel_block)
+                ideal += count * max(steps, config.load_cycles)
                 done = 0
                 for item in terms:
                     changed = False
                     if source is not item.term:
-                        changed = self._source(step, item.term)
+                        changed = self._source(step, plan, item.term)
                         source = item.term
-                    self._register("count", Opcode.COUNT, count=pixel_block.count)
+                    self._register("count", Opcode.COUNT, count=steps)
                     if layer_start and first:
                         for item_in in self.qgraph.inputs:
                             place = self.placements[item_in.name]
@@ -243,6 +249,8 @@ class _Builder:
                             "offsets": config.channel_offsets,
                             "source": changed,
                             "layer": layer_start,
+                            "summed": step.summed,
+                            "taps": plan is not None,
                         },
                         done=done,
                         count=count,
@@ -252,7 +260,19 @@ class _Builder:
             LayerInfo(step.name, step.covers, step.macs, step.useful_macs, dense, skipped, jobs, ideal)
         )
 
-    def _source(self, step: Step, term: StepTerm) -> bool:
+    def _term_tiles(self, term: StepTerm, plan: TapPlan | None, block: ColumnBlock) -> TermTiles:
+        tensor = self.placements[term.tensor]
+        if plan:
+            return tap_tiles(term, plan, block, tensor, self.config)
+        return term_tiles(term, block, tensor, self.config)
+
+    def _steps(self, step: Step, plan: TapPlan | None, block: PixelBlock) -> int:
+        """Steps that a tile streams to make a block's outputs."""
+        if plan:
+            return plan.steps(block.count // step.pixels[1], step.pixels[1])
+        return block.count * (step.window[0] * step.window[1] if step.summed else 1)
+
+    def _source(self, step: Step, plan: TapPlan | None, term: StepTerm) -> bool:
         """The geometry of a term: how its input's pixels are visited, and where padding begins.
 
         Whether it differs from the one before.
@@ -269,6 +289,18 @@ class _Builder:
             (step.pixels[1] - 1, -back_y * sy, (qx - back_x) * sx),
             (0, (qy - back_y) * sy, -((step.pixels[1] - 1) * qx + back_x) * sx),
         ]
+        if plan:
+            levels = tap_levels(plan, term.stride)
+            self._register(
+                "taps",
+                Opcode.TAPS,
+                delay=plan.delay,
+                width=step.pixels[1],
+                lead=plan.lead,
+                tail=plan.tail,
+            )
+            # Streams run on below the last row and, at the end of a row, into the next one's padding.
+            self.reach = max(self.reach, height + 2 * plan.pitch, width + 2 * plan.pitch)
         for level, (limit, y, x) in enumerate(levels):
             self._register(
                 level,
@@ -310,22 +342,20 @@ class _Builder:
                 offsets=int(flags["offsets"] and head),
                 source=int(flags["source"] and head),
                 layer=int(flags["layer"] and head),
+                summed=int(flags["summed"]),
+                taps=int(flags["taps"]),
             )
             done += length
         return done
 
     # Images ---------------------------------------------------------------------------------------------
 
-    def _empty(self, step: Step) -> TermTiles:
+    def _empty(self, step: Step, plan: TapPlan | None, block: ColumnBlock) -> TermTiles:
         """One zero tile, for a column block whose weights are all zero: its outputs still have to appear."""
-        term = dataclasses.replace(step.terms[0], weight=np.zeros_like(step.terms[0].weight))
-        block = ColumnBlock(0, 0, range(1))
-        structure = np.ones_like(term.structure)
-        marked = dataclasses.replace(term, weight=np.ones_like(term.weight), structure=structure)
-        tile = term_tiles(marked, block, self.placements[term.tensor], self.config).tiles[0]
-        return TermTiles(
-            step.terms[0], (dataclasses.replace(tile, weight=np.zeros_like(tile.weight)),), dense=0
-        )
+        term = step.terms[0]
+        ones = dataclasses.replace(term, weight=np.ones_like(term.weight))
+        tile = self._term_tiles(ones, plan, block).tiles[0]
+        return TermTiles(term, (dataclasses.replace(tile, weight=np.zeros_like(tile.weight)),), dense=0)
 
     def _images(self, step: Step, block: ColumnBlock, terms: list[TermTiles]) -> None:
         """Weight rows and parameters of one column block."""
@@ -337,6 +367,7 @@ class _Builder:
         shift = np.broadcast_to(step.shift, step.bias.shape)
         shift = np.concatenate([shift[channels], np.zeros(config.columns - count, np.int64)])
         low, high = np.zeros(config.columns, np.int64), np.zeros(config.columns, np.int64)
+        visits = step.window[0] * step.window[1] if step.summed else 1
         for item in terms:
             tensor = self.qgraph.tensors[item.term.tensor]
             offset = np.zeros(config.columns, np.int64)
@@ -350,9 +381,9 @@ class _Builder:
                 stored = np.clip(tile.weight - offset, least, greatest)
                 actual = stored + offset
                 self.weights.append(stored[::-1])
-                bias -= tensor.zero_point * actual.sum(axis=0)
+                bias -= visits * tensor.zero_point * actual.sum(axis=0)
                 tile_low, tile_high = sum_range(actual, tensor.limits)
-                low, high = low + tile_low, high + tile_high
+                low, high = low + visits * tile_low, high + visits * tile_high
         multiplier = np.zeros(config.columns, np.int64)
         if not config.multiplier_bits:
             bias += np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0) + (step.zero_point << shift)

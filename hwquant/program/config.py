@@ -38,6 +38,13 @@ def index_bits(count: int) -> int:
     return max(1, (count - 1).bit_length())
 
 
+TAP_COLUMNS = 3
+"""Kernel columns that a depthwise tile covers: so many rows of the array for each kernel row."""
+
+MIN_TAP_DELAY = 3
+"""Least delay of a line memory: write, read, register."""
+
+
 @dataclass(frozen=True)
 class ArrayConfig:
     """Parameters of one accelerator. Every width that the RTL uses is a field or a property of this object.
@@ -56,6 +63,9 @@ class ArrayConfig:
     multiplier_bits : width of the signed requantization multiplier, 0 for shift-only
     shift_bits : width of the requantization shift
     coordinate_bits : width of a signed pixel coordinate
+    window_sums : the accumulators can sum over a window of pixels (average pooling as one tile)
+    tap_lines : kernel rows that a depthwise tile covers (0: the array has no depthwise mode)
+    tap_depth : longest delay from one kernel row to the next, in pixels
     activation_depth, weight_depth, parameter_depth, program_depth : memory depths in words
     """
 
@@ -72,6 +82,9 @@ class ArrayConfig:
     multiplier_bits: int = 0
     shift_bits: int = 5
     coordinate_bits: int = 10
+    window_sums: bool = False
+    tap_lines: int = 0
+    tap_depth: int = 16
     activation_depth: int = 2048
     weight_depth: int = 2048
     parameter_depth: int = 512
@@ -94,6 +107,8 @@ class ArrayConfig:
             "multiplier_bits": (0, 18),
             "shift_bits": (1, 6),
             "coordinate_bits": (2, 16),
+            "tap_lines": (0, self.rows // TAP_COLUMNS),
+            "tap_depth": (MIN_TAP_DELAY, 1 << 16),
             "activation_depth": (2, 1 << 24),
             "weight_depth": (2, 1 << 24),
             "parameter_depth": (2, 1 << 24),
@@ -102,6 +117,10 @@ class ArrayConfig:
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise HwquantError(f"{name} must be {low}..{high}, not {getattr(self, name)}")
+        if self.tap_lines and self.columns > self.rows:
+            raise HwquantError(
+                f"array {self.rows}x{self.columns}: the depthwise mode needs as many rows as columns"
+            )
         if self.offset not in OFFSET_MODES:
             raise HwquantError(f"offset must be one of {', '.join(OFFSET_MODES)}, not {self.offset!r}")
 
@@ -121,6 +140,11 @@ class ArrayConfig:
     def groups(self) -> int:
         """A write covers at most ``columns`` lanes: one of this many parts of a word."""
         return -(-self.lanes // self.columns)
+
+    @property
+    def selections(self) -> int:
+        """Lane selections of a read: parts of a word, or write groups that a depthwise tile moves to lane 0."""
+        return max(self.reads_per_word, self.groups if self.tap_lines else 1)
 
     @property
     def load_cycles(self) -> int:
@@ -162,6 +186,12 @@ class ArrayConfig:
         products = largest << (self.weight_bits - 1)
         offsets = largest << (self.offset_bits - 1)
         return bits_for(-products - offsets, products + offsets)
+
+    @property
+    def count_bits(self) -> int:
+        """Width of the number of steps of a block: with windows or taps there are more of them than outputs."""
+        more = 4 if self.tap_lines else 0
+        return max(index_bits(self.accumulator_depth + 1) + more, self.activation_address_bits * self.window_sums)
 
     @property
     def activation_address_bits(self) -> int:
@@ -208,6 +238,7 @@ class ArrayConfig:
             "activation": self.activation_depth * self.word_bits,
             "weight": self.weight_depth * self.columns * self.weight_bits,
             "accumulator": self.accumulator_depth * self.columns * self.accumulator_bits,
+            "line": max(0, self.tap_lines - 1) * self.tap_depth * self.columns * self.activation_bits,
             "parameter": self.parameter_depth * self.parameter_bits,
             "program": self.program_depth * program_bits(self),
         }

@@ -104,7 +104,7 @@ def timing(program: Program) -> Timing:
             machine.tile(dict(values))
             if values["layer"]:
                 starts.append(machine.started)
-        elif opcode in (Opcode.LEVEL, Opcode.PLANE, Opcode.WRITE, Opcode.CLAMP):
+        elif opcode in (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS, Opcode.WRITE, Opcode.CLAMP):
             machine.executed = max(machine.executed + 1, machine.pending + 1)
         else:
             machine.executed += 1

@@ -15,9 +15,11 @@ OFFSET    integer offset of the weights
 COUNT     pixels of a block
 REPEAT    the next TILE stands for ``count + 1`` tiles whose addresses are ``step`` apart
 TILE      load the next ``rows`` weight rows and stream a block of pixels through them
+TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of a row, steps before the first
+          output, and steps after the last
 ========  =====================================================================================================
 
-LEVEL, PLANE, WRITE and CLAMP are double-buffered: they take effect with the next TILE that has ``source`` or
+LEVEL, PLANE, TAPS, WRITE and CLAMP are double-buffered: they take effect with the next TILE that has ``source`` or
 ``layer`` set.
 """
 
@@ -46,6 +48,7 @@ class Opcode(IntEnum):
     COUNT = 8
     REPEAT = 9
     TILE = 10
+    TAPS = 11
 
 
 OPCODE_BITS = 4
@@ -62,9 +65,13 @@ class Field(NamedTuple):
     wraps: bool = False
 
 
-FLAGS = ("first", "last", "parameters", "offsets", "source", "layer")
+FLAGS = ("first", "last", "parameters", "offsets", "source", "layer", "summed", "taps")
 """Of a TILE: first and last of a block; the block has new output channels; an offset row comes before the
-weight rows; a new geometry takes effect; a new layer begins (waits until the one before it is written)."""
+weight rows; a new geometry takes effect; a new layer begins (waits until the one before it is written); sums
+are taken over windows of pixels; pixels enter from above (depthwise). The last two exist where the hardware
+has them."""
+
+TAIL_BITS = 4
 
 
 def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
@@ -72,6 +79,8 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     address = Field("address", config.activation_address_bits)
     count = Field("count", config.activation_address_bits + 1)
     coordinate, activation = config.coordinate_bits, config.activation_bits
+    absent = {"summed": not config.window_sums, "taps": not config.tap_lines}
+    flags = [flag for flag in FLAGS if not absent.get(flag)]
     return {
         Opcode.END: (),
         Opcode.INPUT: (address, count),
@@ -95,17 +104,23 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("zero", activation, True),
         ),
         Opcode.OFFSET: (Field("offset", config.offset_bits, True),),
-        Opcode.COUNT: (Field("count", index_bits(config.accumulator_depth + 1)),),
+        Opcode.COUNT: (Field("count", config.count_bits),),
         Opcode.REPEAT: (
             Field("count", REPEAT_BITS),
             Field("step", config.activation_address_bits, wraps=True),
         ),
         Opcode.TILE: (
             Field("address", config.activation_address_bits, wraps=True),
-            Field("part", index_bits(config.reads_per_word)),
+            Field("part", index_bits(config.selections)),
             Field("y", coordinate, True),
             Field("x", coordinate, True),
-            *(Field(flag, 1) for flag in FLAGS),
+            *(Field(flag, 1) for flag in flags),
+        ),
+        Opcode.TAPS: (
+            Field("delay", index_bits(config.tap_depth + 1)),
+            Field("width", coordinate),
+            Field("lead", coordinate + 2),
+            Field("tail", TAIL_BITS),
         ),
     }
 

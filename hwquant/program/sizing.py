@@ -10,6 +10,7 @@ import numpy as np
 
 from hwquant.errors import HwquantError
 from hwquant.program.config import OFFSET_MODES, ArrayConfig, bits_for, index_bits
+from hwquant.program.depthwise import features
 from hwquant.program.lowering import Step
 from hwquant.program.tiling import column_blocks
 from hwquant.qgraph import QGraph
@@ -106,7 +107,7 @@ class Requirements:
         shift = max(int(step.shift.max()) for step in steps)
         pixels = max(step.pixels[0] * step.pixels[1] * step.window[0] * step.window[1] for step in steps)
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
-        return ArrayConfig(
+        config = ArrayConfig(
             rows=rows,
             columns=columns,
             activation_bits=max(tensor.bits for tensor in qgraph.tensors.values()),
@@ -119,6 +120,7 @@ class Requirements:
             multiplier_bits=bits_for(0, 2 * largest) if multipliers else 0,
             shift_bits=index_bits(shift + 1),
         )
+        return features(steps, qgraph.tensors, config)
 
 
 def _check(needed: ArrayConfig, config: ArrayConfig) -> None:

@@ -133,7 +133,7 @@ def runs(tiles: tuple[Tile, ...]) -> Iterator[tuple[int, int, int]]:
 
 @dataclass(frozen=True)
 class PixelBlock:
-    """``count`` pixels in visiting order from output pixel (y, x) on: whole output rows, or a part of one."""
+    """``count`` accumulators in visiting order from output pixel (y, x) on: whole output rows, or a part of one."""
 
     y: int
     x: int
@@ -143,7 +143,7 @@ class PixelBlock:
 def pixel_blocks(step: Step, depth: int) -> list[PixelBlock]:
     """Blocks of at most ``depth`` visited pixels, as equal as whole rows allow."""
     height, width = step.pixels
-    area = step.window[0] * step.window[1]
+    area = 1 if step.summed else step.window[0] * step.window[1]
     if area > depth:
         raise HwquantError(
             f"layer {step.name!r}: a pooling window of {area} pixels needs accumulators at least as deep "

@@ -1,0 +1,77 @@
+"""The depthwise mode's input: one stream of pixels, delayed by one and more rows of the image."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib.data import ArrayLayout
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
+
+
+class LineDelay(Component):
+    """A vector of activations, ``delay`` cycles later.
+
+    A memory that is written and read in every cycle. ``delay`` is at least MIN_TAP_DELAY and at most
+    ``config.tap_depth``; after a change of it the output is undefined for as many cycles.
+
+    Members
+    -------
+    i : In, ``columns`` activations; o : Out, the same later
+    delay : In
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        vector = ArrayLayout(signed(config.activation_bits), config.columns)
+        super().__init__({"i": In(vector), "o": Out(vector), "delay": In(index_bits(config.tap_depth + 1))})
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = index_bits(self.config.tap_depth)
+        m.submodules.memory = memory = Memory(
+            shape=len(self.i.as_value()), depth=1 << bits, init=[], attrs={"no_rw_check": 1}
+        )
+        write, read = memory.write_port(), memory.read_port()
+        pointer = Signal(bits)
+        behind = Signal(bits)
+        o = Signal(self.o.shape(), reset_less=True)
+        # The word written now is addressed again delay - 2 cycles later: memory and register take two.
+        m.d.sync += [pointer.eq(pointer + 1), behind.eq(pointer + 1 + MEMORY_LATENCY - self.delay), o.eq(read.data)]
+        m.d.comb += [
+            write.addr.eq(pointer),
+            write.data.eq(self.i),
+            write.en.eq(1),
+            read.addr.eq(behind),
+            self.o.eq(o),
+        ]
+        return m
+
+
+class TapLines(Component):
+    """The kernel rows' streams: the last as it comes, each one before it ``delay`` cycles later.
+
+    Members
+    -------
+    i : In, ``columns`` activations, skewed as the columns are; delay : In
+    line{k} : Out, the stream of kernel row k, 0 is the most delayed
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        vector = ArrayLayout(signed(config.activation_bits), config.columns)
+        super().__init__(
+            {"i": In(vector), "delay": In(index_bits(config.tap_depth + 1))}
+            | {f"line{k}": Out(vector) for k in range(config.tap_lines)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        stream = self.i
+        for k in reversed(range(self.config.tap_lines)):
+            m.d.comb += getattr(self, f"line{k}").eq(stream)
+            if k:
+                line = LineDelay(self.config)
+                m.submodules[f"line_delay{k}"] = line
+                m.d.comb += [line.i.eq(stream), line.delay.eq(self.delay)]
+                stream = line.o
+        return m
