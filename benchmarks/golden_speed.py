@@ -156,7 +156,8 @@ def compare(
             times[key].append(timed(run))
     medians = {key: np.median(pairs, axis=0) for key, pairs in times.items()}
     best = min(batches, key=lambda batch: float(medians[batch][0]))
-    row = {"network": name, "images": len(x), "rounds": rounds, "onnxruntime_batch": best}
+    row: dict[str, object] = {"network": name, "images": len(x), "rounds": rounds, "onnxruntime_batch": best}
+    row["load_average"] = round(os.getloadavg()[0], 2)  # above the number of cores: others disturbed it
     for column, unit in enumerate(("seconds", "cpu_seconds")):
         ours, theirs = float(medians[GOLDEN][column]), float(medians[best][column])
         row |= {f"golden_{unit}": round(ours, 4), f"onnxruntime_{unit}": round(theirs, 4)}

@@ -31,7 +31,9 @@ def to_verilog(component: Component, name: str = "hwquant") -> str:
     text = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
     # Yosys' version and the numbers of its auxiliary names must not make two equal designs differ.
     text = re.sub(r"\A(/\*.*?\*/\s*)?", "", text, flags=re.DOTALL)
-    return re.sub(r"\\\$auto\$verilog_backend\S* ", "_initially_", text)
+    text = re.sub(r"\\\$auto\$verilog_backend\S* ", "_initially_", text)
+    # Every `always @*` waits for this signal besides its inputs; an event at time 0 makes all of them run once.
+    return re.sub(r"reg _initially_ +=\s*0;", "reg _initially_;\n  initial _initially_ <= 0;", text)
 
 
 def _modules(text: str) -> Iterator[tuple[str, str]]:

@@ -98,6 +98,8 @@ def make_stimulus(
             "VERSION": VERSION,
             "CHECKSUM": program.checksum,
             "CONTROL": 2,
+            "STATUS": 1,  # it waits for a frame
+            "CYCLES": 0,
             "INFERENCES": 0,
             "SHAPE": config.rows | config.columns << 8 | config.lanes << 16,
         },

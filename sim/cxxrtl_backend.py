@@ -11,7 +11,6 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,22 +27,13 @@ from hwquant.qgraph import IntArray
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.verilog import to_rtlil
 from hwquant.sim.cache import cache_folder
-from hwquant.sim.trace import Run, Write
+from hwquant.sim.trace import NO_STALLS, Run, Stalls, Write
 
 DRIVER = Path(__file__).with_name("cxxrtl_driver.cpp")
 COMPILE = ("g++", "-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC")
 # NDEBUG: an address beyond a memory reads zero there, as in Amaranth, instead of stopping the program.
 PATIENCE = 50_000_000
 """Cycles without a word moving after which a simulation counts as hung."""
-
-
-@dataclass(frozen=True)
-class Stalls:
-    """Random pauses of the host, as probabilities per word offered and per word taken."""
-
-    idle: float = 0.0
-    busy: float = 0.0
-    seed: int = 0
 
 
 def _chunks(values: list[int], bits: int) -> NDArray[np.uint32]:
@@ -138,10 +128,10 @@ class Bench:
             raise HwquantError(f"the simulator has no memory {name!r} of {bits} bits and {len(values)} words")
 
     def run(
-        self, frames: IntArray, watch: int = 0, stalls: Stalls | None = None
+        self, frames: IntArray, watch: int = 0, stalls: Stalls = NO_STALLS
     ) -> tuple[Run, NDArray[np.uint64]]:
         """Frames (N, words, lanes) through the hardware; also the clock cycles from one frame's end to the next."""
-        config, stalls = self.program.config, stalls or Stalls()
+        config = self.program.config
         count, words_in, lanes = frames.shape
         words_out = sum(item.words for item in self.program.outputs)
         bits = config.word_bits

@@ -35,7 +35,7 @@ def simulate(
         for start in range(0, len(frames), CHUNK):
             part = frames[start : start + CHUNK]
             watched = max(0, min(len(part), watch - start))
-            pauses = cxxrtl_backend.Stalls(stalls.idle, stalls.busy, stalls.seed + start)
+            pauses = replace(stalls, seed=stalls.seed + start)
             begin = time.perf_counter()
             run, periods = bench.run(part, watched, pauses)
             seconds += time.perf_counter() - begin

@@ -32,9 +32,7 @@ def tool() -> Tool:
         name="icarus",
         version=banner.partition("\n")[0],
         product="sim.vvp",
-        # The Verilog is of 2005. Under SystemVerilog's rules registers get their first values before any
-        # `always @*` waits for them, so that what depends on them is undefined until they change.
-        build_args=("-g2005",),
+        build_args=("-g2005",),  # the standard that the Verilog keeps to
         waves_at_build=False,
         wave_arguments=lambda path: {"plusargs": [f"+waves={path}"]},
     )

@@ -195,6 +195,12 @@ def test_a_wave_file_must_be_of_the_kind_that_the_simulator_writes(case):
         simulate(it.program, it.frames, simulator="cxxrtl", waves="a.vcd")
 
 
+def test_a_wave_file_needs_a_folder(case, tmp_path):
+    it, path = case("4x4 edge"), tmp_path / "missing" / "a.vcd"
+    with pytest.raises(HwquantError, match="missing does not exist; make it first"):
+        simulate(it.program, it.frames, simulator="amaranth", waves=path)
+
+
 def test_only_some_simulators_take_verilog(case):
     it = case("4x4 edge")
     with pytest.raises(HwquantError, match="amaranth does not execute Verilog"):

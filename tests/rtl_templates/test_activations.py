@@ -1,0 +1,84 @@
+"""The activation memory against a dictionary, and the selection of lanes against slices."""
+
+import numpy as np
+import pytest
+from hwquant_testing.clocked import trace
+
+from hwquant.program.config import MEMORY_LATENCY, ArrayConfig
+from hwquant.program.layout import words_to_integers
+from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory
+
+SHAPES = [(4, 4), (8, 3), (5, 2), (2, 7), (3, 7), (2, 2)]
+
+
+@pytest.mark.parametrize("depth", [2, 8, 11])
+@pytest.mark.parametrize(("rows", "columns"), SHAPES)
+def test_memory_remembers_each_group_of_lanes(rows, columns, depth):
+    config = ArrayConfig(rows, columns, activation_bits=3, activation_depth=depth)
+    rng = np.random.default_rng((rows, columns, depth))
+    stored = np.zeros((depth, config.lanes), np.int64)
+    first = second = None
+    stimulus, expected = [], []
+    for _ in range(600):
+        write, read = (int(value) for value in rng.integers(0, depth, 2))
+        enable = int(rng.integers(0, 1 << config.groups))
+        if write == read:
+            enable = 0  # what is read while it is written is not defined
+        lanes = rng.integers(-4, 4, (1, config.lanes))
+        advance = rng.random() < 0.7
+        stimulus.append(
+            {
+                "read_address": read,
+                "advance": advance,
+                "write_address": write,
+                "write_data": words_to_integers(lanes, 3)[0],
+                "write_enable": enable,
+            }
+        )
+        expected.append(second)
+        if advance:
+            first, second = words_to_integers(stored[read : read + 1], 3)[0], first
+        for group in range(config.groups):
+            if enable >> group & 1:
+                own = config.group_lanes(group)
+                stored[write, own.start : own.stop] = lanes[0, own.start : own.stop]
+    seen = [row["read_data"] for row in trace(ActivationMemory(config), stimulus, ["read_data"])]
+    for cycle, (got, wanted) in enumerate(zip(seen, expected)):
+        assert wanted is None or got == wanted, f"cycle {cycle}"
+    assert sum(wanted is not None for wanted in expected) > 500
+
+
+def test_read_data_is_as_late_as_the_configuration_says():
+    config = ArrayConfig(2, 2, activation_depth=4)
+    write = {"write_address": 3, "write_data": 0x1234, "write_enable": 1, "advance": 1}
+    stimulus = [write, {"write_enable": 0, "read_address": 3}, {"read_address": 0}, {}, {}, {}]
+    seen = [row["read_data"] for row in trace(ActivationMemory(config), stimulus, ["read_data"])]
+    assert [cycle for cycle, value in enumerate(seen) if value == 0x1234] == [1 + MEMORY_LATENCY]
+
+
+@pytest.mark.parametrize(("rows", "columns"), SHAPES)
+def test_feed_selects_the_part_or_inserts_the_padding_value(rows, columns):
+    config = ArrayConfig(rows, columns, activation_bits=4)
+    rng = np.random.default_rng((rows, columns))
+    count = 300
+    words = rng.integers(-8, 8, (count, config.lanes))
+    part = rng.integers(0, config.reads_per_word, count)
+    outside = rng.random(count) < 0.3
+    pad = rng.integers(-8, 8, count)
+    stimulus = [
+        {
+            # The word of an address comes MEMORY_LATENCY cycles after what belongs to it.
+            "data": words_to_integers(words[n - MEMORY_LATENCY : n - MEMORY_LATENCY + 1], 4)[0]
+            if n >= MEMORY_LATENCY
+            else 0,
+            "part": int(part[n]),
+            "outside": int(outside[n]),
+            "pad": int(pad[n]),
+        }
+        for n in range(count)
+    ]
+    seen = [row["x"] for row in trace(ActivationFeed(config), stimulus, ["x"])]
+    for n in range(count - MEMORY_LATENCY - 1):
+        lanes = words[n, part[n] * rows : (part[n] + 1) * rows]
+        expected = [int(pad[n])] * rows if outside[n] else lanes.tolist()
+        assert seen[n + MEMORY_LATENCY + 1] == expected, f"word {n}"

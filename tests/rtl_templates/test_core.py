@@ -1,0 +1,90 @@
+"""The whole accelerator, on a program written by hand whose results were computed by hand."""
+
+import numpy as np
+from hwquant_testing.clocked import simulate
+
+from hwquant.program.config import ArrayConfig
+from hwquant.program.isa import Instruction, Opcode, encode, fields
+from hwquant.program.layout import words_to_integers
+from hwquant.rtl_templates.core import Accelerator
+
+CONFIG = ArrayConfig(2, 2, activation_depth=16, weight_depth=4, parameter_depth=2, program_depth=32)
+
+# One layer, 1x1, two channels to two: y = [[1, 2], [3, -4]] x + [10, 20], halved and rounded, at least 0;
+# then the maximum over a row of two pixels. Weights are stored with an offset of 5 less.
+PROGRAM = [
+    (Opcode.WRITE, {"address": 4, "plane": 2}),
+    (Opcode.CLAMP, {"low": 0, "high": 127, "zero": 0}),
+    (Opcode.LEVEL, {"level": 0, "limit": 1, "step": 1, "y": 0, "x": 1}),
+    (Opcode.LEVEL, {"level": 1, "limit": 0, "step": 0, "y": 0, "x": 0}),
+    (Opcode.LEVEL, {"level": 2, "limit": 0, "step": 0, "y": 0, "x": 0}),
+    (Opcode.LEVEL, {"level": 3, "limit": 0, "step": 1, "y": 1, "x": -1}),
+    (Opcode.PLANE, {"height": 2, "width": 2, "pad": 0}),
+    (Opcode.OFFSET, {"offset": 5}),
+    (Opcode.COUNT, {"count": 4}),
+    (Opcode.INPUT, {"address": 0, "count": 4}),
+    (
+        Opcode.TILE,
+        {"address": 0, "part": 0, "y": 0, "x": 0}
+        | {"first": 1, "last": 1, "parameters": 1, "offsets": 0, "source": 1, "layer": 1},
+    ),
+    (Opcode.OUTPUT, {"address": 4, "count": 2}),
+    (Opcode.END, {}),
+]
+# The row for the bottom of the array, which multiplies the second channel, comes first.
+WEIGHTS = [[2 - 5, -4 - 5], [1 - 5, 3 - 5]]
+BIAS = [10 + 1, 20 + 1]  # the rounding term is folded in
+FRAMES = [
+    ([[1, 2], [3, 4], [0, -20], [100, 100]], [[11, 8], [127, 50]]),
+    ([[-10, 0], [0, 0], [7, 7], [-128, -128]], [[5, 10], [16, 74]]),
+]
+
+
+def by_hand(pixels):
+    """The same in Python, so that the table above can be checked."""
+    outputs = []
+    for x, y in pixels:
+        sums = (x + 2 * y + 10, 3 * x - 4 * y + 20)
+        outputs.append([min(max((s + 1) >> 1, 0), 127) for s in sums])
+    return [[max(pair) for pair in zip(*outputs[n : n + 2])] for n in (0, 2)]
+
+
+def test_a_program_written_by_hand_gives_what_was_computed_by_hand():
+    formats = fields(CONFIG)
+    dut = Accelerator(
+        CONFIG,
+        program=[encode(Instruction(opcode, values), formats) for opcode, values in PROGRAM],
+        weights=words_to_integers(np.array(WEIGHTS), CONFIG.weight_bits),
+        parameters=[bias | 1 << CONFIG.accumulator_bits for bias in BIAS],
+    )
+    received, writes = [], []
+
+    async def send(ctx):
+        for pixels, _ in FRAMES:
+            for n, word in enumerate(words_to_integers(np.array(pixels), 8)):
+                ctx.set(dut.frames.payload, {"data": word, "last": n == len(pixels) - 1})
+                ctx.set(dut.frames.valid, 1)
+                await ctx.tick().until(dut.frames.ready)
+            ctx.set(dut.frames.valid, 0)
+
+    async def receive(ctx):
+        ctx.set(dut.results.ready, 1)
+        for _ in range(2 * len(FRAMES)):
+            (payload,) = await ctx.tick().sample(dut.results.payload).until(dut.results.valid)
+            received.append((payload.data, payload.last))
+
+    async def watch(ctx):
+        async for _, _, valid, address, data in ctx.tick().sample(
+            dut.monitor.valid, dut.monitor.address, dut.monitor.data
+        ):
+            if valid:
+                writes.append((address, data))
+
+    simulate(dut, receive, background=[send, watch])
+    expected = [words_to_integers(np.array(results), 8) for _, results in FRAMES]
+    assert received == [(word, n) for words in expected for n, word in enumerate(words)]
+    assert writes == [(4 + n, word) for words in expected for n, word in enumerate(words)]
+
+
+def test_the_table_is_right():
+    assert [by_hand(pixels) for pixels, _ in FRAMES] == [results for _, results in FRAMES]

@@ -1,0 +1,54 @@
+"""The parameter reader against its image."""
+
+import numpy as np
+import pytest
+from hwquant_testing.clocked import trace
+
+from hwquant.program.config import MEMORY_LATENCY, ArrayConfig
+from hwquant.rtl_templates.parameters import ParameterReader, parameter_layout
+
+
+def image(rng, config, count):
+    """Parameters as dictionaries, and as words: bias in the low bits, then shift, then multiplier."""
+    half = 1 << (config.accumulator_bits - 1)
+    rows, words = [], []
+    for _ in range(count):
+        row = {"bias": int(rng.integers(-half, half)), "shift": int(rng.integers(0, 1 << config.shift_bits))}
+        word = row["bias"] % (2 * half) | row["shift"] << config.accumulator_bits
+        if config.multiplier_bits:
+            row["multiplier"] = int(rng.integers(0, 1 << (config.multiplier_bits - 1)))
+            word |= row["multiplier"] << (config.accumulator_bits + config.shift_bits)
+        rows.append(row)
+        words.append(word)
+    return rows, words
+
+
+@pytest.mark.parametrize("multiplier_bits", [0, 16])
+@pytest.mark.parametrize(("columns", "depth"), [(2, 16), (5, 15), (5, 16), (8, 64)])
+def test_sends_the_next_words_one_a_cycle(columns, depth, multiplier_bits):
+    config = ArrayConfig(
+        4, columns, parameter_depth=depth, accumulator_bits=20, multiplier_bits=multiplier_bits
+    )
+    rng = np.random.default_rng((columns, depth))
+    rows, words = image(rng, config, depth)
+    stimulus, expected, pointer = [{"start": 0, "rewind": 0}], {}, 0
+    for _ in range(60):
+        if pointer + columns > depth:
+            stimulus.append({"start": 0, "rewind": 1})
+            pointer = 0
+        start = len(stimulus)
+        # The next start may come in the cycle after the last word's address; often it does.
+        pause = columns - 1 + int(rng.choice([0, 0, 1, 5]))
+        stimulus += [{"start": 1, "rewind": 0}, *[{"start": 0, "rewind": 0}] * pause]
+        for column in range(columns):
+            expected[start + MEMORY_LATENCY + column] = rows[pointer + column]
+        pointer += columns
+    stimulus += [{"start": 0, "rewind": 0}] * (MEMORY_LATENCY + 1)
+    seen = [row["bus"] for row in trace(ParameterReader(config, words), stimulus, ["bus"])]
+    assert {cycle: seen[cycle] for cycle in expected} == expected
+
+
+def test_the_layout_is_as_wide_as_the_configuration_says():
+    for multiplier_bits in (0, 12):
+        config = ArrayConfig(2, 2, multiplier_bits=multiplier_bits, shift_bits=6, accumulator_bits=23)
+        assert parameter_layout(config).size == config.parameter_bits == 29 + multiplier_bits
