@@ -157,8 +157,8 @@ def _mean_output(term: TermPlan, weight: Array, image: Array) -> Array:
 
 def compensate(term: Term, float_term: TermPlan, x: IntArray) -> Term:
     """The term with its weights rounded for the least error of the output on the inputs ``x`` (centred
-    integers)."""
-    if float_term.unit is not None:
+    integers). Those of a pool stay one number: hardware sums its window with a single weight."""
+    if float_term.unit is not None or float_term.constant:
         return term
     codes = np.array([-(1 << (term.bits - 1)), (1 << (term.bits - 1)) - 1])
     ends = term.offset[:, None] - codes[::-1] if term.anchor == "max" else term.offset[:, None] + codes

@@ -8,7 +8,7 @@ import pytest
 
 from hwquant import floating, golden
 from hwquant.errors import HwquantError
-from hwquant.graph import Clip, Conv, Graph, Input, Output
+from hwquant.graph import AveragePool, Clip, Conv, Graph, Input, Output
 from hwquant.qgraph import Layer
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.structure import plan_layers
@@ -254,3 +254,20 @@ def test_bad_calibration_data_are_refused(build):
 def test_options_come_one_way(build, samples):
     with pytest.raises(TypeError, match="not both"):
         quantize(build("chain", 0), samples, QuantizeOptions(), bits=4)
+
+
+def test_error_compensation_leaves_the_weights_of_an_average_equal():
+    rng = np.random.default_rng(5)
+    shape = (4, 5, 3)
+    graph = Graph(
+        "pooled",
+        (Input("x", shape, shape),),
+        (
+            Conv("conv", ("x",), rng.normal(size=(6, 4, 1, 1)), rng.normal(size=6)),
+            AveragePool("mean", ("conv",), (5, 3), (1, 1)),
+        ),
+        (Output("y", "mean", (6,)),),
+    )
+    qgraph = quantize(graph, rng.normal(size=(64, *shape)).astype(np.float32), error_compensation=True)
+    (mean,) = (node for node in qgraph.nodes if node.name == "mean")
+    assert np.ptp(mean.terms[0].codes) == 0
