@@ -53,7 +53,9 @@ def model(name: str) -> onnx.ModelProto:
         tensor[key] = key
         if kind == "Input":
             if len(layer["shape"]) == 3:
-                nodes.append(helper.make_node("Transpose", ["input"], [key], f"{key}/nchw", perm=[0, 3, 1, 2]))
+                nodes.append(
+                    helper.make_node("Transpose", ["input"], [key], f"{key}/nchw", perm=[0, 3, 1, 2])
+                )
             else:
                 tensor[key] = "input"
         elif kind in ("Conv2D", "DepthwiseConv2D"):
@@ -78,11 +80,11 @@ def model(name: str) -> onnx.ModelProto:
         elif kind == "BatchNormalization":
             statistics = [weights[f"{key}/{item}"] for item in ("beta", "moving_mean", "moving_variance")]
             gamma = weights.get(f"{key}/gamma", np.ones_like(statistics[0]))
-            operands = [
-                constant(f"{key}/{index}", value) for index, value in enumerate([gamma, *statistics])
-            ]
+            operands = [constant(f"{key}/{index}", value) for index, value in enumerate([gamma, *statistics])]
             nodes.append(
-                helper.make_node("BatchNormalization", [*inputs, *operands], [key], key, epsilon=layer["epsilon"])
+                helper.make_node(
+                    "BatchNormalization", [*inputs, *operands], [key], key, epsilon=layer["epsilon"]
+                )
             )
         elif kind in ("Activation", "ReLU"):
             nodes.append(helper.make_node("Relu", inputs, [key], key))

@@ -70,14 +70,20 @@ def fidelity(name: str, graph: Graph, qgraph: QGraph, inputs: Data) -> dict[str,
         result["same_sign"] = f"{int(same.sum())} of {len(same)}"
     if name == "ad":
         errors = [((output - inputs.reference) ** 2).mean(axis=1) for output in (got, exact)]
-        result["relative_error_of_reconstruction_error"] = round(float(np.abs(errors[0] / errors[1] - 1).max()), 4)
+        result["relative_error_of_reconstruction_error"] = round(
+            float(np.abs(errors[0] / errors[1] - 1).max()), 4
+        )
     return result
 
 
 def dense_cycles(program: Program) -> int:
     """Cycles if no tile happened to be zero."""
     skipped = sum(
-        layer.tiles_skipped * layer.ideal_cycles // layer.jobs * layer.jobs // (layer.tiles - layer.tiles_skipped)
+        layer.tiles_skipped
+        * layer.ideal_cycles
+        // layer.jobs
+        * layer.jobs
+        // (layer.tiles - layer.tiles_skipped)
         for layer in program.layers
         if layer.tiles_skipped
     )
@@ -137,9 +143,13 @@ def plot(rows: list[dict[str, Any]]) -> None:
     for axis, row in zip(axes[:, 0], shown):
         places = np.arange(len(row["layers"]))
         axis.bar(places, [layer["cycles"] for layer in row["layers"]], color="tab:blue", label="cycles")
-        axis.bar(places, [layer["ideal"] for layer in row["layers"]], width=0.4, color="tab:orange", label="ideal")
+        axis.bar(
+            places, [layer["ideal"] for layer in row["layers"]], width=0.4, color="tab:orange", label="ideal"
+        )
         axis.set_title(f"{row['network']}, 16x16: {row['cycles']:,} cycles", loc="left")
-        axis.set_xticks(places, [layer["name"] for layer in row["layers"]], rotation=60, ha="right", fontsize=6)
+        axis.set_xticks(
+            places, [layer["name"] for layer in row["layers"]], rotation=60, ha="right", fontsize=6
+        )
         axis.legend(frameon=False)
     figure.tight_layout()
     figure.savefig(FOLDER / "mlperf_tiny.png", dpi=110)
@@ -175,7 +185,9 @@ def main() -> None:
                 "executed_tiles_ideal": sum(layer.ideal_cycles for layer in program.layers),
                 "macs": program.macs,
                 "utilization": round(program.useful_macs / (array[0] * array[1] * times.cycles), 4),
-                "block_ram_kib": {key: round(bits / 8192, 1) for key, bits in program.config.memory_bits.items()},
+                "block_ram_kib": {
+                    key: round(bits / 8192, 1) for key, bits in program.config.memory_bits.items()
+                },
                 "layers": [
                     {"name": layer.name, "cycles": cycles, "ideal": layer.ideal_cycles}
                     for layer, cycles in zip(program.layers, times.layers)

@@ -96,7 +96,9 @@ class ActivationFeed(Component):
         x = Signal(self.x.shape(), reset_less=True)
         for r in range(rows):
             lanes = [start + r for start in range(0, self.config.selections * pitch, pitch)]
-            choices = [self.data[lane * bits : (lane + 1) * bits] for lane in lanes if lane < self.config.lanes]
+            choices = [
+                self.data[lane * bits : (lane + 1) * bits] for lane in lanes if lane < self.config.lanes
+            ]
             lane = Array(choices)[part] if len(choices) > 1 else choices[0]
             m.d.sync += x[r].eq(Mux(outside, pad.as_unsigned(), lane))
         m.d.comb += self.x.eq(x)

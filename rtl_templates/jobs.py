@@ -27,14 +27,15 @@ def job_layout(config: ArrayConfig) -> StructLayout:
 def geometry_layout(config: ArrayConfig) -> StructLayout:
     """How pixels are visited: the loop levels, and the bounds of the tensor that is read."""
     level = instruction_layout(config, Opcode.LEVEL)
+    taps = {"taps": instruction_layout(config, Opcode.TAPS)} if config.tap_lines else {}
     return StructLayout(
         {
             "levels": ArrayLayout(
                 StructLayout({name: field.shape for name, field in level if name != "level"}), LEVELS
             ),
             "plane": instruction_layout(config, Opcode.PLANE),
-            "taps": instruction_layout(config, Opcode.TAPS),
         }
+        | taps
     )
 
 

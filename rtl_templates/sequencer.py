@@ -176,8 +176,9 @@ class Sequencer(Component):
                     m.d.sync += geometry.levels[level.level][name].eq(level[name])
             with m.Case(Opcode.PLANE):
                 m.d.sync += geometry.plane.eq(view(Opcode.PLANE))
-            with m.Case(Opcode.TAPS):
-                m.d.sync += geometry.taps.eq(view(Opcode.TAPS))
+            if self.config.tap_lines:
+                with m.Case(Opcode.TAPS):
+                    m.d.sync += geometry.taps.eq(view(Opcode.TAPS))
             with m.Case(Opcode.WRITE):
                 m.d.sync += write.eq(view(Opcode.WRITE))
             with m.Case(Opcode.CLAMP):

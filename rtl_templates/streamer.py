@@ -3,7 +3,7 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import LEVELS
 from hwquant.rtl_templates.jobs import geometry_layout, job_layout, pixel_layout
 
@@ -46,7 +46,7 @@ class Streamer(Component):
                 "pad": Out(signed(config.activation_bits)),
                 "offset": Out(signed(config.offset_bits)),
                 "taps": Out(1),
-                "delay": Out(geometry["taps"].shape["delay"].shape),
+                "delay": Out(index_bits(config.tap_depth + 1)),
             }
         )
 
@@ -126,13 +126,13 @@ class Streamer(Component):
             self.offset.eq(job.offset),
             self.streaming.eq(busy),
             self.swap.eq(busy & fresh),
-            self.taps.eq(job.taps if self.config.tap_lines else 0),
-            self.delay.eq(geometry.taps.delay),
             self.pixel.valid.eq(pixel),
             self.pixel.start.eq(pixel & first_output),
             self.pixel.first.eq(job.first),
             self.pixel.parameters.eq(pixel & first_output & job.parameters),
         ]
+        if self.config.tap_lines:
+            m.d.comb += [self.taps.eq(job.taps), self.delay.eq(geometry.taps.delay)]
         # Either outputs are pooled over the window, or sums are taken over it and appear with its last pixel.
         window_first = Cat(index[0], index[1]) == 0
         window_last = done[0] & done[1]

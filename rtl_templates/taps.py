@@ -36,7 +36,11 @@ class LineDelay(Component):
         behind = Signal(bits)
         o = Signal(self.o.shape(), reset_less=True)
         # The word written now is addressed again delay - 2 cycles later: memory and register take two.
-        m.d.sync += [pointer.eq(pointer + 1), behind.eq(pointer + 1 + MEMORY_LATENCY - self.delay), o.eq(read.data)]
+        m.d.sync += [
+            pointer.eq(pointer + 1),
+            behind.eq(pointer + 1 + MEMORY_LATENCY - self.delay),
+            o.eq(read.data),
+        ]
         m.d.comb += [
             write.addr.eq(pointer),
             write.data.eq(self.i),

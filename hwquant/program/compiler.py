@@ -151,6 +151,11 @@ class _Builder:
             "parameter_depth": sum(len(values) for values in self.bias),
             "program_depth": len(self.instructions),
             "accumulator_bits": bits_for(*self.sums),
+            "block_steps": max(
+                instruction.values["count"]
+                for instruction in self.instructions
+                if instruction.opcode is Opcode.COUNT
+            ),
             "coordinate_bits": bits_for(min(coordinates), max(*coordinates, self.reach)),
         }
 

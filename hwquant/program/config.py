@@ -63,6 +63,7 @@ class ArrayConfig:
     multiplier_bits : width of the signed requantization multiplier, 0 for shift-only
     shift_bits : width of the requantization shift
     coordinate_bits : width of a signed pixel coordinate
+    block_steps : most pixels that a tile streams for one block
     window_sums : the accumulators can sum over a window of pixels (average pooling as one tile)
     tap_lines : kernel rows that a depthwise tile covers (0: the array has no depthwise mode)
     tap_depth : longest delay from one kernel row to the next, in pixels
@@ -82,6 +83,7 @@ class ArrayConfig:
     multiplier_bits: int = 0
     shift_bits: int = 5
     coordinate_bits: int = 10
+    block_steps: int = 4096
     window_sums: bool = False
     tap_lines: int = 0
     tap_depth: int = 16
@@ -107,6 +109,7 @@ class ArrayConfig:
             "multiplier_bits": (0, 18),
             "shift_bits": (1, 6),
             "coordinate_bits": (2, 16),
+            "block_steps": (1, 1 << 24),
             "tap_lines": (0, self.rows // TAP_COLUMNS),
             "tap_depth": (MIN_TAP_DELAY, 1 << 16),
             "activation_depth": (2, 1 << 24),
@@ -189,9 +192,8 @@ class ArrayConfig:
 
     @property
     def count_bits(self) -> int:
-        """Width of the number of steps of a block: with windows or taps there are more of them than outputs."""
-        more = 4 if self.tap_lines else 0
-        return max(index_bits(self.accumulator_depth + 1) + more, self.activation_address_bits * self.window_sums)
+        """Width of the number of steps of a block."""
+        return index_bits(self.block_steps + 1)
 
     @property
     def activation_address_bits(self) -> int:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwquant.program.config import MIN_TAP_DELAY, TAP_COLUMNS, ArrayConfig
+from hwquant.program.config import ACCUMULATE_HAZARD, MIN_TAP_DELAY, TAP_COLUMNS, ArrayConfig
 from hwquant.program.layout import Placement
 from hwquant.program.lowering import Step, StepTerm
-from hwquant.program.tiling import ColumnBlock, TermTiles, Tile
+from hwquant.program.tiling import ColumnBlock, TermTiles, Tile, pixel_blocks
 from hwquant.qgraph import Tensor
 
 MAX_LINES = 3
@@ -162,9 +162,23 @@ def choose(step: Step, tensor: Placement, config: ArrayConfig) -> tuple[Step, Ta
     """The cheapest way to execute a step that the hardware has: dense tiles, window sums, or depthwise tiles."""
     plan = plan_taps(step, tensor, config.tap_lines, config.accumulator_depth)
     summed = sum_over_window(step) if config.window_sums else None
+    if summed and not _revisits_late(summed, config):
+        summed = None
     if summed and (plan is None or _sum_cost(summed) <= _tap_cost(plan, step)):
         return summed, None
     return step, plan
+
+
+def _revisits_late(step: Step, config: ArrayConfig) -> bool:
+    """Whether an accumulator that a window has just left is not visited again too soon by the next tile.
+
+    There is no next tile where a column block reads one word and its channels do not mix.
+    """
+    if separate(step.terms[0]) and config.columns <= config.rows:
+        return True
+    area = step.window[0] * step.window[1]
+    fewest = min(block.count for block in pixel_blocks(step, config.accumulator_depth))
+    return max(fewest * area, config.load_cycles) - area + 1 >= ACCUMULATE_HAZARD
 
 
 def _sum_cost(step: Step) -> int:

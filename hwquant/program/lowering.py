@@ -48,8 +48,9 @@ class Step:
     """One pass of the array over all its tiles; it produces the tensor ``name``.
 
     ``bias`` is still relative to ``x - z``; ``pixels`` is the output's (height, width); ``window...`` describe the
-    max pool on the way out, or with ``summed`` what the accumulators sum over; ``covers`` names the integer network's nodes that it executes; ``macs`` are those of
-    the network's layer, ``useful_macs`` those whose results are read.
+    max pool on the way out, or with ``summed`` what the accumulators sum over; ``covers`` names the integer
+    network's nodes that it executes; ``macs`` are those of the network's layer, ``useful_macs`` those whose
+    results are read.
     """
 
     name: str

@@ -26,6 +26,7 @@ SIZED = (
     "program_depth",
     "accumulator_bits",
     "coordinate_bits",
+    "block_steps",
 )
 REMEDY = {
     "activation_depth": "a larger activation memory, a smaller input, or fewer channels",
@@ -34,6 +35,7 @@ REMEDY = {
     "program_depth": "a larger program memory, deeper accumulators, or a larger array",
     "accumulator_bits": "wider accumulators, or fewer activation or weight bits",
     "coordinate_bits": "a smaller input, or hardware with wider coordinates",
+    "block_steps": "shallower accumulators or smaller pooling windows",
 }
 
 

@@ -1,5 +1,6 @@
 """The address generator against nested loops."""
 
+import dataclasses
 from itertools import product
 
 import numpy as np
@@ -35,7 +36,7 @@ def random_geometry(rng):
     }
 
 
-def random_job(rng, count):
+def random_job(rng, count, summed=False):
     job = {
         "address": int(rng.integers(0, ADDRESSES)),
         "part": int(rng.integers(0, CONFIG.reads_per_word)),
@@ -44,7 +45,8 @@ def random_job(rng, count):
         "count": count,
         "offset": int(rng.integers(-32, 32)),
     }
-    return job | {flag: int(rng.random() < 0.4) for flag in FLAGS}
+    flags = (*FLAGS, "summed") if summed else FLAGS
+    return job | {flag: int(rng.random() < 0.4) for flag in flags}
 
 
 def expected(job, geometry):
@@ -54,6 +56,9 @@ def expected(job, geometry):
     for number in range(job["count"]):
         inside = 0 <= y < geometry["plane"]["height"] and 0 <= x < geometry["plane"]["width"]
         limits = [level["limit"] for level in geometry["levels"]]
+        window_first = index[0] == index[1] == 0
+        window_last = index[0] == limits[0] and index[1] == limits[1]
+        summed = job.get("summed", 0)
         yield {
             "address": address,
             "part": job["part"],
@@ -63,11 +68,12 @@ def expected(job, geometry):
             "pixel": {
                 "valid": 1,
                 "start": int(number == 0),
+                "hold": int(summed and not window_first),
                 "first": job["first"],
-                "last": job["last"],
+                "last": int(job["last"] and (window_last or not summed)),
                 "parameters": int(number == 0 and job["parameters"]),
-                "pool_first": int(index[0] == index[1] == 0),
-                "pool_last": int(index[0] == limits[0] and index[1] == limits[1]),
+                "pool_first": int(window_first or summed),
+                "pool_last": int(window_last),
             },
         }
         level = next((k for k in range(LEVELS - 1) if index[k] < limits[k]), LEVELS - 1)
@@ -76,7 +82,7 @@ def expected(job, geometry):
         address, y, x = (address + step["step"]) % ADDRESSES, y + step["y"], x + step["x"]
 
 
-def run(jobs, geometries, waits):
+def run(jobs, geometries, waits, config=CONFIG):
     """Starts the jobs as soon as they may start, and ``waits`` cycles later; the history of every cycle."""
     starts, state = [], {"next": 0, "wait": waits[0], "tail": 4}
 
@@ -97,13 +103,13 @@ def run(jobs, geometries, waits):
         return {"start": 1, "job": jobs[number], "geometry": geometry}
 
     outputs = ("ready", "address", "part", "pixel", "outside", "pad", "offset")
-    history = interact(Streamer(CONFIG), step, outputs)
+    history = interact(Streamer(config), step, outputs)
     assert len(starts) == len(jobs)
     return starts, history
 
 
-def check(jobs, geometries, waits):
-    starts, history = run(jobs, geometries, waits)
+def check(jobs, geometries, waits, config=CONFIG):
+    starts, history = run(jobs, geometries, waits, config)
     current, leaves = None, {}
     for job, geometry, start in zip(jobs, geometries, starts):
         if job["source"] or job["layer"]:
@@ -183,3 +189,50 @@ def test_planes_and_coordinates_at_the_limits_of_their_width():
     edge = random_job(rng, 3) | {"y": 0, "x": greatest - 2}
     check([job | {"x": -50}, outside, edge], [geometry] * 3, [0, 0, 0])
     assert [row["outside"] for row in expected(edge, geometry)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sums_over_a_window_appear_with_its_last_pixel(seed):
+    rng = np.random.default_rng(seed)
+    config = dataclasses.replace(CONFIG, window_sums=True)
+    jobs = [random_job(rng, count, summed=True) for count in rng.choice([1, 5, 24, 60], 30).tolist()]
+    jobs[0]["layer"] = 1
+    geometries = [random_geometry(rng) for _ in jobs]
+    check(jobs, geometries, [0] * len(jobs), config)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_outputs_of_a_depthwise_tile_begin_after_the_lead_and_leave_out_the_ends_of_rows(seed):
+    rng = np.random.default_rng(seed)
+    config = ArrayConfig(9, 4, tap_lines=3, tap_depth=32, coordinate_bits=8, accumulator_depth=64)
+    width, pitch, rows, tail = (int(rng.integers(*bounds)) for bounds in ((1, 9), (9, 12), (1, 6), (0, 9)))
+    lead = 2 * (pitch - 3)
+    flags = dict.fromkeys(FLAGS, 0) | {"layer": 1, "taps": 1, "first": 1, "last": 1, "parameters": 1}
+    count = lead + (rows - 1) * pitch + width + tail
+    job = {"address": 3, "part": 0, "y": 0, "x": -1, "count": count, "offset": 0} | flags
+    level = {"limit": 0, "step": 0, "y": 0, "x": 0}
+    geometry = {
+        "levels": [
+            level,
+            level,
+            level | {"limit": pitch - 1, "step": 1, "x": 1},
+            level | {"step": 2, "y": 1},
+        ],
+        "plane": {"height": 9, "width": 9, "pad": 5},
+        "taps": {"delay": pitch - 3, "width": width, "lead": lead, "tail": tail},
+    }
+
+    def step(cycle, seen):
+        return {"start": int(cycle % 400 == 0), "job": job, "geometry": geometry} if cycle < 800 else None
+
+    history = interact(Streamer(config), step, ("pixel", "streaming", "swap", "taps", "delay"))
+    for start in (1, 401):  # the counters begin anew with each tile
+        outputs = [row * pitch + lead + x for row in range(rows) for x in range(width)]
+        for number in range(count):
+            seen = history[start + number]
+            marks = seen["pixel"]
+            assert (seen["streaming"], seen["swap"], seen["taps"]) == (1, int(number == 0), 1)
+            assert seen["delay"] == pitch - 3
+            assert marks["valid"] == int(number in outputs)
+            assert marks["start"] == marks["parameters"] == int(number == outputs[0])
+        assert not history[start + count]["streaming"]
