@@ -71,13 +71,18 @@ def test_a_pipe_that_is_closed_early_is_no_error(network):
 
 def test_control_c_ends_with_one_line(tmp_path):
     os.mkfifo(tmp_path / "net.hwq")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "hwquant.cli", "evaluate", tmp_path / "net.hwq", "-d", "d.npz"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    with open(tmp_path / "net.hwq", "wb"):  # returns when the command has begun to read
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        # A shell that runs the tests in the background has them ignore the signal, and so their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            with open(tmp_path / "net.hwq", "wb"):  # returns when the command has begun to read
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert (process.returncode, out, err.strip()) == (130, "", "interrupted")
