@@ -4,7 +4,7 @@ from amaranth.hdl import signed
 from amaranth.lib.data import ArrayLayout, StructLayout
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import FLAGS, LEVELS, Opcode, fields
+from hwquant.program.isa import LEVELS, Opcode, fields
 
 
 def instruction_layout(config: ArrayConfig, opcode: Opcode) -> StructLayout:
@@ -42,12 +42,11 @@ def geometry_layout(config: ArrayConfig) -> StructLayout:
 def pixel_layout() -> StructLayout:
     """The marks that accompany an output pixel through the pipeline.
 
-    ``valid``; ``start``: the first of a tile; ``hold``: it adds to the sum of the one before; ``first``, ``last``: its tile is the block's first or last;
-    ``parameters``: its block has new output channels; ``pool_first``, ``pool_last``: of its pooling window.
+    ``valid``; ``start``: the first of a tile; ``hold``: it adds to the sum of the one before; ``first``,
+    ``last``: its tile is the block's first or last; ``parameters``: its block has new output channels;
+    ``pool_first``, ``pool_last``: of its pooling window.
     """
     return StructLayout(
         dict.fromkeys(("valid", "start", "hold", "first", "last", "parameters", "pool_first", "pool_last"), 1)
     )
 
-
-TILE_FLAGS = FLAGS
