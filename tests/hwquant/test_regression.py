@@ -1,0 +1,137 @@
+"""The random regression: compiled networks in compiled hardware, against the golden model and the cycle model.
+
+Every tensor that a layer writes, every output, every counter: bit for bit and cycle for cycle. What fails
+prints its configuration and its seed; ``network(*SEED)`` brings it back.
+"""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hwquant_testing.random_networks import Features, random_images, random_qgraph
+
+from hwquant.golden import run
+from hwquant.program.compiler import compile_network
+from hwquant.program.config import ArrayConfig
+from hwquant.sim import Stalls, simulate
+from hwquant.sim.check import check
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="CXXRTL is compiled by g++ (Debian: apt install g++)"
+)
+
+SEEDS, CHUNK, IMAGES = 20, 10, 2
+
+DEPTHS = {
+    "accumulator_bits": 32,
+    "accumulator_depth": 64,
+    "coordinate_bits": 8,
+    "activation_depth": 4096,
+    "weight_depth": 50000,
+    "parameter_depth": 2048,
+    "program_depth": 60000,
+}
+MULTIPLIER = {"multiplier_bits": 18, "shift_bits": 6}
+SEPARATE = {"window_sums": True, "tap_depth": 40}
+BY_CHANNEL = {"channel_offsets": True}
+CONFIGS = {
+    "2x2, 9 accumulators, window sums": ArrayConfig(
+        2, 2, window_sums=True, **DEPTHS | {"accumulator_depth": 9}
+    ),
+    "2x9": ArrayConfig(2, 9, **DEPTHS),
+    "7x2, 3001 words": ArrayConfig(7, 2, **DEPTHS | {"activation_depth": 3001}),
+    "8x8, sum": ArrayConfig(8, 8, offset="sum", **DEPTHS),
+    "3x7, channel offsets": ArrayConfig(3, 7, **BY_CHANNEL, **DEPTHS),
+    "8x3, sum, channel offsets": ArrayConfig(8, 3, offset="sum", **BY_CHANNEL, **DEPTHS),
+    "12x8, multiplier": ArrayConfig(12, 8, **MULTIPLIER, **DEPTHS),
+    "5x4, sum, multiplier": ArrayConfig(5, 4, offset="sum", **MULTIPLIER, **DEPTHS),
+    "9x5, depthwise": ArrayConfig(9, 5, tap_lines=3, **SEPARATE, **DEPTHS),
+    "8x4, depthwise, channel offsets": ArrayConfig(8, 4, tap_lines=2, **SEPARATE, **BY_CHANNEL, **DEPTHS),
+    "4x12, channel offsets, multiplier": ArrayConfig(4, 12, **BY_CHANNEL, **MULTIPLIER, **DEPTHS),
+}
+ROOMY = DEPTHS | {"weight_depth": 400_000, "program_depth": 200_000}
+LARGE = {
+    "16x16": ArrayConfig(16, 16, **ROOMY),
+    "16x16, sum, channel offsets": ArrayConfig(16, 16, offset="sum", **BY_CHANNEL, **ROOMY),
+    "32x2": ArrayConfig(32, 2, **ROOMY),
+    "2x32": ArrayConfig(2, 32, **ROOMY),
+    "32x32, sum, multiplier": ArrayConfig(32, 32, offset="sum", **MULTIPLIER, **ROOMY),
+}
+FAMILIES = (
+    Features(),
+    Features(channels=(1, 20), kernels=(1, 2, 3, 4, 7), size=(1, 12)),
+    Features(layers=(2, 5), size=(1, 6)),
+    Features(channels=(9, 40), size=(1, 5), kernels=(1, 3), layers=(1, 2)),
+)
+
+
+def network(config, seed, channels=None):
+    """The network and the images of a seed: of any family, from dense to almost empty."""
+    rng = np.random.default_rng((config.rows, config.columns, seed))
+    features = replace(
+        FAMILIES[seed % len(FAMILIES)],
+        multiplier=bool(config.multiplier_bits),
+        per_channel=config.channel_offsets,
+        zero_blocks=float(rng.choice([0.0, 0.3, 0.6, 0.9])),
+        block=(config.rows, config.columns),
+        **({"channels": channels} if channels else {}),
+    )
+    qgraph = random_qgraph(rng, features)
+    return qgraph, random_images(rng, qgraph, IMAGES)
+
+
+def verify(config, seed, channels=None):
+    qgraph, images = network(config, seed, channels)
+    program = compile_network(qgraph, (config.rows, config.columns), config=config)
+    inputs = {program.inputs[0].name: images}
+    # With an odd seed the host pauses, so that the time from frame to frame is not predicted.
+    stalls = Stalls(idle=0.2, busy=0.3, seed=seed) if seed % 2 else None
+    done = simulate(program, program.frame(inputs), simulator="cxxrtl", watch=IMAGES, stalls=stalls)
+    verdict = check(done, program, qgraph, inputs, stalled=stalls is not None)
+    assert verdict.first is None, f"seed {seed}: {verdict.first}"
+    assert (verdict.samples, verdict.watched) == (IMAGES, IMAGES)
+    assert len(done.writes[0]) >= len(program.layers)
+    # The comparison above is with the golden model's fast path; this one with its reference.
+    for name, expected in run(qgraph, images, exact=True).items():
+        np.testing.assert_array_equal(program.results(done.words)[name], expected, err_msg=f"seed {seed}")
+
+
+@pytest.mark.parametrize("chunk", [range(first, first + CHUNK) for first in range(0, SEEDS, CHUNK)], ids=str)
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_hardware_equals_the_golden_model_and_the_cycle_model(config, chunk):
+    for seed in chunk:
+        verify(config, seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_and_so_it_does_for_many_more_networks(config):
+    for seed in range(SEEDS, SEEDS + 300):
+        verify(config, seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("config", LARGE.values(), ids=LARGE)
+def test_and_so_does_a_large_array(config):
+    for seed in range(20):
+        verify(config, seed, channels=(1, 70))
+
+
+@pytest.mark.parametrize("name", ["2x9", "8x3, sum, channel offsets", "5x4, sum, multiplier"])
+def test_amaranths_simulator_sees_the_same(name):
+    """Words, counters, writes and the cycles from frame to frame, with a host that does not pause."""
+    config, compared = CONFIGS[name], 0
+    for seed in range(100, 110):
+        qgraph, images = network(config, seed)
+        program = compile_network(qgraph, (config.rows, config.columns), config=config)
+        frames = program.frame({program.inputs[0].name: images[:2]})
+        fast = simulate(program, frames, simulator="cxxrtl", watch=2)
+        if sum(fast.periods) > 3000:
+            continue
+        slow = simulate(program, frames, simulator="amaranth", watch=2)
+        np.testing.assert_array_equal(slow.words, fast.words, err_msg=f"seed {seed}")
+        assert (slow.cycles, slow.writes) == (fast.cycles, fast.writes), f"seed {seed}"
+        assert slow.periods[1:] == fast.periods[1:], f"seed {seed}"
+        compared += 1
+    assert compared >= 2
