@@ -49,4 +49,3 @@ def pixel_layout() -> StructLayout:
     return StructLayout(
         dict.fromkeys(("valid", "start", "hold", "first", "last", "parameters", "pool_first", "pool_last"), 1)
     )
-
