@@ -49,7 +49,7 @@ def main() -> None:
         tensor = qgraph.tensors["x"]
         q = np.random.default_rng(SEED).integers(*tensor.limits, (2, *tensor.shape))
         with Bench(program) as bench:
-            run, _ = bench.run(program.frame({"x": q}))
+            run = bench.run(program.frame({"x": q}))
         expected = golden.run(qgraph, q)["conv"]
         mismatches = int((program.results(run.words)["conv"] != expected).sum())
         (cycles,) = set(run.cycles)

@@ -127,10 +127,8 @@ class Bench:
         if not self._library.hwquant_poke(self._handle, name.encode(), _pointer(words), bits, len(values)):
             raise HwquantError(f"the simulator has no memory {name!r} of {bits} bits and {len(values)} words")
 
-    def run(
-        self, frames: IntArray, watch: int = 0, stalls: Stalls = NO_STALLS
-    ) -> tuple[Run, NDArray[np.uint64]]:
-        """Frames (N, words, lanes) through the hardware; also the clock cycles from one frame's end to the next."""
+    def run(self, frames: IntArray, watch: int = 0, stalls: Stalls = NO_STALLS) -> Run:
+        """Frames (N, words, lanes) through the hardware; the writes of the first ``watch`` are recorded."""
         config = self.program.config
         count, words_in, lanes = frames.shape
         words_out = sum(item.words for item in self.program.outputs)
@@ -172,5 +170,9 @@ class Bench:
             if entry[0] < watch:
                 data_word = int.from_bytes(entry[3:].astype("<u4").tobytes(), "little") & mask
                 writes[entry[0]].append(Write(int(entry[1]), int(entry[2]), data_word))
-        run = Run(words, tuple(counters.tolist()), tuple(tuple(item) for item in writes))
-        return run, periods
+        return Run(
+            words,
+            cycles=tuple(counters.tolist()),
+            writes=tuple(tuple(item) for item in writes),
+            periods=tuple(periods.tolist()),
+        )

@@ -37,9 +37,8 @@ def simulate(
             watched = max(0, min(len(part), watch - start))
             pauses = replace(stalls, seed=stalls.seed + start)
             begin = time.perf_counter()
-            run, periods = bench.run(part, watched, pauses)
+            runs.append(bench.run(part, watched, pauses))
             seconds += time.perf_counter() - begin
-            runs.append(replace(run, periods=tuple(periods.tolist())))
             if progress:
                 progress(start + len(part))
     return Run(
