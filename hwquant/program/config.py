@@ -120,6 +120,10 @@ class ArrayConfig:
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise HwquantError(f"{name} must be {low}..{high}, not {getattr(self, name)}")
+        if self.tap_lines and self.offset == "sum":
+            raise HwquantError(
+                "the depthwise mode needs offsets that are added where weights enter, not a sum column"
+            )
         if self.tap_lines and self.columns > self.rows:
             raise HwquantError(
                 f"array {self.rows}x{self.columns}: the depthwise mode needs as many rows as columns"

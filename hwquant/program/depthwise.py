@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwquant.program.config import ACCUMULATE_HAZARD, MIN_TAP_DELAY, TAP_COLUMNS, ArrayConfig
+from hwquant.program.config import ACCUMULATE_HAZARD, MIN_TAP_DELAY, TAP_COLUMNS, ArrayConfig, bits_for
 from hwquant.program.layout import Placement
 from hwquant.program.lowering import Step, StepTerm
 from hwquant.program.tiling import ColumnBlock, TermTiles, Tile, pixel_blocks
@@ -161,12 +161,19 @@ def tap_levels(plan: TapPlan, stride: tuple[int, int]) -> list[tuple[int, int, i
 def choose(step: Step, tensor: Placement, config: ArrayConfig) -> tuple[Step, TapPlan | None]:
     """The cheapest way to execute a step that the hardware has: dense tiles, window sums, or depthwise tiles."""
     plan = plan_taps(step, tensor, config.tap_lines, config.accumulator_depth)
+    if plan and (plan.delay > config.tap_depth or not _stores_zero(step.terms[0], config)):
+        plan = None
     summed = sum_over_window(step) if config.window_sums else None
     if summed and not _revisits_late(summed, config):
         summed = None
     if summed and (plan is None or _sum_cost(summed) <= _tap_cost(plan, step)):
         return summed, None
     return step, plan
+
+
+def _stores_zero(term: StepTerm, config: ArrayConfig) -> bool:
+    """Whether the rows of the array that a filter does not use can hold weight zero."""
+    return bits_for(int(-term.offset.max()), int(-term.offset.min())) <= config.weight_bits
 
 
 def _revisits_late(step: Step, config: ArrayConfig) -> bool:
@@ -195,7 +202,7 @@ def features(steps: Sequence[Step], tensors: Mapping[str, Tensor], config: Array
     if config.columns > config.rows or config.offset == "sum":
         lines = 0
     # A trial with everything there is shows what is used.
-    trial = replace(config, window_sums=True, tap_lines=lines)
+    trial = replace(config, window_sums=True, tap_lines=lines, tap_depth=1 << 16)
     summed, delays = False, []
     for step in steps:
         tensor = tensors[step.terms[0].tensor]
