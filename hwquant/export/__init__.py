@@ -1,0 +1,1 @@
+"""Integer networks as ONNX: standard operators that another runtime executes to the same bits."""

@@ -1,0 +1,1 @@
+"""Truncation to fixed point, with parity tested operator by operator."""
