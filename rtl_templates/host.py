@@ -18,7 +18,7 @@ class HostPort(Component):
 
     Members
     -------
-    input_start, output_start : In, with transfer (address, count)
+    input_start, output_start : In, with transfer (address, count, and whether an output ends the frame)
     done : Out, the last word has moved in the cycle before; input_done : Out, and it was an input
     framing : Out, a frame was dropped
     frames, results : the host's streams
@@ -32,7 +32,7 @@ class HostPort(Component):
             {
                 "input_start": In(1),
                 "output_start": In(1),
-                "transfer": In(instruction_layout(config, Opcode.INPUT)),
+                "transfer": In(instruction_layout(config, Opcode.OUTPUT)),
                 "done": Out(1),
                 "input_done": Out(1),
                 "framing": Out(1),
@@ -56,6 +56,7 @@ class HostPort(Component):
         fetched = Signal()
         valid = Signal()
         final = Signal()
+        last = Signal(reset_less=True)
         done = Signal()
         input_done = Signal()
         # Registered, so that nothing depends on the host's signals in the same cycle.
@@ -64,7 +65,7 @@ class HostPort(Component):
             self.address.eq(address),
             self.write_data.eq(word.data),
             self.results.payload.data.eq(self.read_data),
-            self.results.payload.last.eq(final & ~fetched),
+            self.results.payload.last.eq(final & ~fetched & last),
         ]
         restart = [address.eq(self.transfer.address), left.eq(self.transfer["count"])]
         with m.FSM():
@@ -73,7 +74,7 @@ class HostPort(Component):
                     m.d.sync += restart
                     m.next = "input"
                 with m.Elif(self.output_start):
-                    m.d.sync += restart
+                    m.d.sync += [*restart, last.eq(self.transfer.last)]
                     m.next = "output"
             with m.State("input"):
                 m.d.comb += [self.writing.eq(1), self.frames.ready.eq(1)]

@@ -24,7 +24,7 @@ class Sequencer(Component):
     geometry, write, clamp : Out, the registers that the next ``source`` or ``layer`` job takes
     taken : In, such a job starts in this cycle
     idle : In, all jobs are finished and written
-    input_start, output_start : Out, with ``transfer`` (address, count); transfer_done : In
+    input_start, output_start : Out, with ``transfer`` (address, count, last); transfer_done : In
     begin : Out, the first word of an inference is executed; done : Out, END is executed
     illegal : Out, sticky, an unknown opcode was met: execution has stopped
     """
@@ -32,7 +32,7 @@ class Sequencer(Component):
     def __init__(self, config: ArrayConfig, init):
         self.config = config
         self.init = init
-        transfer = instruction_layout(config, Opcode.INPUT)
+        transfer = instruction_layout(config, Opcode.OUTPUT)
         super().__init__(
             {
                 "enable": In(1),
@@ -102,7 +102,7 @@ class Sequencer(Component):
             *(self.jobs.payload[name].eq(tile[name]) for name, _ in tile.shape()),
             self.jobs.payload["count"].eq(count),
             self.jobs.payload.offset.eq(offset),
-            self.transfer.eq(view(Opcode.INPUT)),
+            self.transfer.eq(view(Opcode.OUTPUT)),  # of which INPUT has the first fields
         ]
         # Of repeated tiles, the marks of the beginning belong to the first, `last` to the last.
         with m.If(repeated):

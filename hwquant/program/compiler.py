@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -131,9 +132,10 @@ class _Builder:
         for index, step in enumerate(self.steps):
             chosen, plan = choose(step, self.placements[step.terms[0].tensor], self.config)
             self._step(chosen, plan, first=index == 0)
-        for item in self.qgraph.outputs:
+        for index, item in enumerate(self.qgraph.outputs, 1):
             place = self.placements[item.tensor]
-            self._emit(Opcode.OUTPUT, address=place.address, count=place.words)
+            last = int(index == len(self.qgraph.outputs))
+            self._emit(Opcode.OUTPUT, address=place.address, count=place.words, last=last)
         self._emit(Opcode.END)
 
     def measured(self) -> dict[str, int]:
@@ -188,16 +190,22 @@ class _Builder:
                     self.steps[index] = dataclasses.replace(step, terms=(_packed_term(term),))
         produced = {step.name: index for index, step in enumerate(self.steps)}
         end = len(self.steps)
-        lifetimes = [
-            Lifetime(
-                name,
-                place.words,
-                produced.get(name, -1),
-                end if name in outputs else max(readers.get(name, [produced.get(name, -1)])),
-            )
+        deaths = {
+            name: end if name in outputs else max(readers.get(name, [produced.get(name, -1)]))
+            for name in places
+        }
+        # The inputs arrive as one frame, so they lie one after the other.
+        frame = [item.name for item in self.qgraph.inputs]
+        words = sum(places[name].words for name in frame)
+        lifetimes = [Lifetime(frame[0], words, -1, max(deaths[name] for name in frame))]
+        lifetimes += [
+            Lifetime(name, place.words, produced[name], deaths[name])
             for name, place in places.items()
+            if name not in frame
         ]
         addresses, self.peak = allocate(lifetimes)
+        for before, name in pairwise(frame):
+            addresses[name] = addresses[before] + places[before].words
         self.placements = {
             name: dataclasses.replace(place, address=addresses[name]) for name, place in places.items()
         }
@@ -217,7 +225,14 @@ class _Builder:
     def _step(self, step: Step, plan: TapPlan | None, first: bool) -> None:
         config = self.config
         output = self.placements[step.name]
-        blocks = column_blocks(output.shape[0], config, complete=self._needs_full_words(step.name))
+        complete = self._needs_full_words(step.name)
+        if complete and output.shape[0] % config.lanes and not step.low <= step.zero_point <= step.high:
+            raise HwquantError(
+                f"layer {step.name!r} is clamped to values above or below zero, so that lanes without a channel "
+                "cannot hold zero, and a layer that reads it has no weight zero to leave them out; quantize it "
+                "without the literal range"
+            )
+        blocks = column_blocks(output.shape[0], config, complete)
         pixels = pixel_blocks(step, config.accumulator_depth)
         self._register("write", Opcode.WRITE, address=output.address, plane=output.plane)
         self._register("clamp", Opcode.CLAMP, low=step.low, high=step.high, zero=step.zero_point)
@@ -242,9 +257,9 @@ class _Builder:
                         source = item.term
                     self._register("count", Opcode.COUNT, count=steps)
                     if layer_start and first:
-                        for item_in in self.qgraph.inputs:
-                            place = self.placements[item_in.name]
-                            self._emit(Opcode.INPUT, address=place.address, count=place.words)
+                        frame = [self.placements[item_in.name] for item_in in self.qgraph.inputs]
+                        words = sum(place.words for place in frame)
+                        self._emit(Opcode.INPUT, address=frame[0].address, count=words)
                     done = self._tiles(
                         step,
                         item,

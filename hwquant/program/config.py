@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -260,10 +261,10 @@ class ArrayConfig:
 
 def parse_array(text: str) -> tuple[int, int]:
     """``"8x8"`` to (rows, columns)."""
-    rows, separator, columns = text.lower().partition("x")
-    if not separator or not rows.isdigit() or not columns.isdigit():
+    match = re.fullmatch(r"([0-9]+)[xX]([0-9]+)", text)
+    if not match:
         raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8")
-    sides = int(rows), int(columns)
+    sides = int(match[1]), int(match[2])
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
         raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")
     return sides

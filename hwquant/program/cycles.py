@@ -92,7 +92,7 @@ def timing(program: Program) -> Timing:
     for instruction in _jobs(program.instructions):
         opcode, values = instruction.opcode, instruction.values
         if opcode is Opcode.INPUT:
-            # Time begins anew with the end of each input.
+            # Time begins anew with the end of the input.
             before += machine.executed + values["count"] + INPUT_CYCLES
             machine.executed = 0
         elif opcode is Opcode.OUTPUT:

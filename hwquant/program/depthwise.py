@@ -71,7 +71,7 @@ def separate(term: StepTerm) -> bool:
 
 def sum_over_window(step: Step) -> Step | None:
     """The step with its kernel as a window to sum over, where all kernel positions weigh the same."""
-    if len(step.terms) != 1 or step.window != (1, 1):
+    if len(step.terms) != 1 or step.pooled:
         return None
     (term,) = step.terms
     corner = term.weight[:, :, :1, :1]
@@ -93,7 +93,7 @@ def plan_taps(step: Step, tensor: Placement, lines: int, depth: int) -> TapPlan 
 
     ``depth`` is that of the accumulators, which must hold a row of outputs.
     """
-    if len(step.terms) != 1 or step.window != (1, 1) or not lines:
+    if len(step.terms) != 1 or step.pooled or not lines:
         return None
     (term,) = step.terms
     kernel, width = term.weight.shape[2:], step.pixels[1]

@@ -4,8 +4,9 @@ A word is the opcode in the low bits, then the fields in order, least significan
 
 ========  =====================================================================================================
 END       the inference is over: start again at word 0
-INPUT     accept ``count`` words from the host into ``address``...
-OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to the host
+INPUT     accept a frame of ``count`` words from the host into ``address``...
+OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to the host; the ``last`` of a network's
+          outputs ends the frame
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
           its last index, and what its step adds to the address and to the coordinates
 PLANE     height and width of the tensor that is read, and the value outside of it
@@ -84,7 +85,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     return {
         Opcode.END: (),
         Opcode.INPUT: (address, count),
-        Opcode.OUTPUT: (address, count),
+        Opcode.OUTPUT: (address, count, Field("last", 1)),
         Opcode.LEVEL: (
             Field("level", 2),
             Field("limit", coordinate),

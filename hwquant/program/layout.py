@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,7 +116,7 @@ class Lifetime:
     death: int
 
 
-def allocate(lifetimes: Sequence[Lifetime]) -> tuple[Mapping[str, int], int]:
+def allocate(lifetimes: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
     """Addresses such that tensors that live at the same time do not overlap, and the words that this takes.
 
     First fit in several orders; the best is kept.

@@ -70,6 +70,11 @@ class Step:
     window_dilation: tuple[int, int] = (1, 1)
     summed: bool = False
 
+    @property
+    def pooled(self) -> bool:
+        """Whether outputs are visited other than one after the other."""
+        return self.window != (1, 1) or self.window_stride != (1, 1)
+
 
 def lower(qgraph: QGraph) -> list[Step]:
     """All steps in execution order."""
@@ -79,13 +84,22 @@ def lower(qgraph: QGraph) -> list[Step]:
             readers.setdefault(name, []).append(node.name)
     for output in qgraph.outputs:
         readers.setdefault(output.tensor, []).append("")
+    offsets = any(
+        term.offset.any() for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms
+    )
     steps: list[Step] = []
     for node in qgraph.nodes:
         if isinstance(node, Layer):
-            steps.append(_layer(node, qgraph))
+            steps.append(_layer(node, qgraph, offsets))
         elif isinstance(node, Concat):
             steps.append(_concat(node, qgraph))
-        elif _fusable(node) and steps and steps[-1].name == node.input and readers[node.input] == [node.name]:
+        elif (
+            _fusable(node)
+            and steps
+            and steps[-1].name == node.input
+            and not steps[-1].pooled
+            and readers[node.input] == [node.name]
+        ):
             height, width = qgraph.tensors[node.input].shape[1:]
             pixels = qgraph.tensors[node.name].shape[1:]
             # Windows side by side may leave pixels at the edge unread: those are not computed at all.
@@ -112,10 +126,10 @@ def _fusable(node: MaxPool) -> bool:
     )
 
 
-def _layer(layer: Layer, qgraph: QGraph) -> Step:
+def _layer(layer: Layer, qgraph: QGraph, offsets: bool) -> Step:
     terms: list[StepTerm] = []
     for term in layer.terms:
-        terms.extend(_terms(layer, term, qgraph.tensors[term.input]))
+        terms.extend(_terms(layer, term, qgraph.tensors[term.input], offsets))
     tensor = qgraph.tensors[layer.name]
     macs = layer.macs(*(qgraph.tensors[name].shape for name in layer.inputs))
     return Step(
@@ -134,16 +148,16 @@ def _layer(layer: Layer, qgraph: QGraph) -> Step:
     )
 
 
-def _terms(layer: Layer, term: Term, tensor: Tensor) -> list[StepTerm]:
+def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[StepTerm]:
+    """A term as the array computes it; ``offsets`` tells whether the network has integer offsets at all."""
     dense, structure = _dense(term)
-    # o - q is (~q) + (o + 1): the hardware only ever adds.
-    offset = term.offset + 1 if term.anchor == "max" else term.offset
+    offset = term.offset if term.anchor == "min" else _negated_offset(term)
     copies = 1
     if term.shift:
         # A shifted term is stored as shifted weights; what exceeds a weight is repeated.
-        largest = int(np.abs(dense).max(initial=0))
+        low, high = min(0, int(dense.min(initial=0))), max(0, int(dense.max(initial=0)))
         shift = term.shift
-        while shift and largest << shift > 255:
+        while shift and not _storable(low << shift, high << shift, offsets):
             shift -= 1
             copies *= 2
         if copies > MAX_COPIES:
@@ -151,9 +165,10 @@ def _terms(layer: Layer, term: Term, tensor: Tensor) -> list[StepTerm]:
                 f"layer {layer.name!r}: the term that reads {term.input!r} is shifted left by {term.shift}, more "
                 f"than the array can do in {MAX_COPIES} passes; quantize with scales that are closer together"
             )
-        dense = dense << shift
-        offset = np.array([max(0, int(dense.max(initial=0)) - 127)])
-    elif term.groups > 1 and not _fits(-offset, term.bits):
+        if shift:
+            dense, low, high = dense << shift, low << shift, high << shift
+            offset = np.array([high - 127 if high > 127 else min(0, low + 128)])
+    if term.groups > 1 and not term.shift and not _fits(-offset, term.bits):
         raise HwquantError(
             f"layer {layer.name!r}: a grouped convolution needs a representable zero weight; "
             "quantize it without the literal range"
@@ -169,6 +184,20 @@ def _terms(layer: Layer, term: Term, tensor: Tensor) -> list[StepTerm]:
         pad=tensor.zero_point,
     )
     return [lowered] * copies
+
+
+def _storable(low: int, high: int, offsets: bool) -> bool:
+    """Whether 8 bits, with or without an offset, hold the weights from ``low`` to ``high``."""
+    return high - low <= 255 if offsets else low >= -128 and high <= 127
+
+
+def _negated_offset(term: Term) -> IntArray:
+    """The offset of ``o - q``, of which the hardware stores ``-q``, or ``~q`` and adds ``o + 1``.
+
+    The latter holds every code; the former needs no offset where there is none, in symmetric networks.
+    """
+    plain = not term.offset.any() and bool(np.all(term.codes > -(1 << (term.bits - 1))))
+    return term.offset if plain else term.offset + 1
 
 
 def _fits(values: IntArray, bits: int) -> bool:

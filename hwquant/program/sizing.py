@@ -16,6 +16,7 @@ from hwquant.program.tiling import column_blocks
 from hwquant.qgraph import QGraph
 
 DEFAULT_ACCUMULATOR_DEPTH = 512
+MAX_WEIGHT_BITS = 8
 DSP_OPERAND_BITS = 9
 """The narrowest multiplier of the supported families' DSP blocks (Gowin's 9x9; iCE40 has 16x16, ECP5 18x18,
 Xilinx 7 25x18): a wider adjusted weight is kept out of the array."""
@@ -79,19 +80,20 @@ class Requirements:
         rows, columns = self.array
         weight_bits = max(_stored_bits(term.weight, term.offset) for term in terms)
         probe = ArrayConfig(rows, columns)
-        # Idle columns need weight zero; where no code expresses it, they get an offset of their own.
+        # Idle columns need weight zero; where no stored weight expresses it, they get an offset of their own.
         for step in steps:
             channels = qgraph.tensors[step.name].shape[0]
             idle = any(len(block.channels) < columns for block in column_blocks(channels, probe, True))
-            for term in step.terms:
+            for term in step.terms if idle else ():
                 zero = bits_for(int(-term.offset.max()), int(-term.offset.min()))
-                per_channel |= idle and zero > weight_bits
+                per_channel |= zero > MAX_WEIGHT_BITS
+                weight_bits = max(weight_bits, zero if zero <= MAX_WEIGHT_BITS else 1)
         if per_channel:
             weight_bits = max(weight_bits, bits_for(int(offsets.min()), int(offsets.max())))
-        if weight_bits > 8:
+        if weight_bits > MAX_WEIGHT_BITS:
             raise HwquantError(
-                f"the weights and channel offsets of {qgraph.name!r} need {weight_bits} stored bits, the array has 8; "
-                "quantize with the default range"
+                f"the weights and channel offsets of {qgraph.name!r} need {weight_bits} stored bits, the array "
+                f"has {MAX_WEIGHT_BITS}; quantize with the default range"
             )
         least, greatest = -(1 << (weight_bits - 1)), (1 << (weight_bits - 1)) - 1
         adjusted = bits_for(least + min(0, int(offsets.min())), greatest + max(0, int(offsets.max())))

@@ -182,7 +182,6 @@ def test_an_array_of_another_size_is_refused_with_the_limits(text):
         parse_array(text)
 
 
-@pytest.mark.xfail(strict=True, reason="a superscript two is a digit to str.isdigit, not to int")
 def test_digits_of_other_alphabets_are_refused():
     with pytest.raises(HwquantError):
         parse_array("\N{SUPERSCRIPT TWO}x8")

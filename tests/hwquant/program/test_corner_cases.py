@@ -198,21 +198,12 @@ def test_one_channel_as_a_depthwise_tile_where_zero_cannot_be_stored():
     assert_right(net.build(), (4, 3))
 
 
-# What was found to be wrong ------------------------------------------------------------------------------
-
-
-def wrong(reason):
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
-@wrong("each INPUT waits for `last`, which a frame of several inputs has once")
 def test_two_inputs_are_one_frame():
     net = Net(a=(3, 4, 4), b=(5, 4, 4))
     net.layer(net.term("a", 6), net.term("b", 6))
     assert_right(net.build(), (4, 4))
 
 
-@wrong("each OUTPUT ends with `last`, which a frame of several outputs should have once")
 def test_two_outputs_one_of_which_is_read_again():
     net = Net(x=(3, 4, 4))
     first = net.conv("x", 5)
@@ -221,7 +212,6 @@ def test_two_outputs_one_of_which_is_read_again():
     assert_right(net.build(first, third, second), (4, 4))
 
 
-@wrong("a pool that is fused replaces the window of the one before")
 @pytest.mark.parametrize("kernels", [((2, 2), (2, 2)), ((1, 2), (3, 1)), ((2, 2), (1, 1))])
 def test_pools_behind_pools(kernels):
     net = Net(x=(3, 12, 8))
@@ -231,7 +221,6 @@ def test_pools_behind_pools(kernels):
     assert_right(net.build(), (4, 4))
 
 
-@wrong("a pool of the second kind that is fused replaces the windows of the first")
 def test_a_pool_behind_an_overlapping_pool():
     net = Net(x=(3, 9, 9))
     net.pool("x", (3, 3), (1, 1))
@@ -239,16 +228,15 @@ def test_a_pool_behind_an_overlapping_pool():
     assert_right(net.build(), (4, 4))
 
 
-@wrong("idle lanes hold the clamp's bound instead of the zero point")
 @pytest.mark.parametrize("clamp", [(20, 100), (-120, -90)])
-def test_idle_lanes_where_a_reader_cannot_express_zero_and_a_clamp_excludes_the_zero_point(clamp):
+def test_idle_lanes_that_cannot_be_zero_nor_be_left_out_are_refused(clamp):
     net = Net(x=(4, 3, 3))
     net.conv("x", 5, low=clamp[0], high=clamp[1], zero_point=0)
     net.conv("layer0", 8, offset=200, shift=11)
-    assert_right(net.build(), (4, 4))
+    with pytest.raises(HwquantError, match=r"layer 'layer0' is clamped .*literal range"):
+        compile_network(net.build(), (4, 4))
 
 
-@wrong("depthwise tiles forget the stride of a pool with a window of one pixel")
 @pytest.mark.parametrize("kernel", [(3, 3), (2, 2)])
 def test_a_depthwise_layer_that_is_subsampled(kernel):
     net = Net(x=(4, 7, 7))
@@ -257,30 +245,25 @@ def test_a_depthwise_layer_that_is_subsampled(kernel):
     assert_right(net.build(), (9, 4))
 
 
-@wrong("window sums forget the stride of a pool with a window of one pixel")
 def test_an_average_that_is_subsampled():
     net = Net(x=(4, 9, 9))
     net.conv("x", 4, (2, 2), codes=np.full((4, 1, 2, 2), 5), groups=4, stride=(1, 1))
     net.pool("layer0", (1, 1), (2, 2))
-    program = assert_right(net.build(), (2, 2))
-    assert program.config.window_sums
+    assert_right(net.build(), (2, 2))
 
 
-@wrong("shifted weights of both signs are shifted by one more than fits")
 def test_a_shifted_term_with_weights_of_both_signs():
     net = Net(x=(4, 3, 3))
     net.conv("x", 5, term_shift=2)
     assert_right(net.build(), (4, 4))
 
 
-@wrong("an identity of weight 128 is stored with an offset of its own")
 def test_a_symmetric_residual_network_needs_no_offsets():
     net = Net(x=(4, 3, 3))
     net.layer(net.term("x", 4), net.term("x", 4, codes=np.eye(4)[:, :, None, None], shift=8))
     assert_right(net.build(), (4, 4), offset="none")
 
 
-@wrong("a zero that the codes do not use is counted as one that cannot be stored")
 def test_hardware_of_8_bits_takes_a_network_whose_codes_do_not_include_zero():
     net = Net(x=(3, 3, 3))
     net.conv("x", 2, codes=np.full((2, 3, 1, 1), -1), offset=7)

@@ -96,15 +96,17 @@ def test_both_anchors_become_a_stored_weight_and_an_offset_that_is_added(anchor)
     np.testing.assert_array_equal(stored, ~codes if anchor == "max" else codes)
 
 
+@pytest.mark.parametrize(("offset", "most"), [(0, 6), (1, 7)])
 @pytest.mark.parametrize("shift", [0, 1, 5, 7, 8, 9, 12])
-def test_a_shifted_term_is_stored_shifted_and_repeated(shift):
+def test_a_shifted_term_is_stored_shifted_and_repeated(shift, offset, most):
+    """A weight of 128 needs an offset, which a network without any does not get for it."""
     net = Net(x=(4, 3, 3))
     eye = np.eye(4)[:, :, None, None]
-    net.layer(net.term("x", 4, (1, 1)), net.term("x", 4, codes=eye, shift=shift))
+    net.layer(net.term("x", 4, (1, 1), offset=offset), net.term("x", 4, codes=eye, shift=shift))
     steps = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
     shifted = steps[0].terms[1:]
     assert sum(term.weight for term in shifted)[2, 2] == 1 << shift
-    assert len(shifted) == 1 << max(0, shift - 7)
+    assert len(shifted) == 1 << max(0, shift - most)
 
 
 def test_a_shift_that_takes_too_many_passes_is_refused():
