@@ -82,8 +82,17 @@ def write(
     ------
     HwquantError : the folder is absent or cannot be written to
     """
+    write_bytes(path, pack(kind, version, json_members, arrays))
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file of any kind, whole; what was there stays untouched until all of it is on the disk.
+
+    Raises
+    ------
+    HwquantError : the folder is absent or cannot be written to
+    """
     path = Path(path)
-    data = pack(kind, version, json_members, arrays)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         try:

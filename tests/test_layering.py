@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "pruning": MODELS | {"quantize", "program", "training"},
     "truncation": MODELS | {"quantize", "training"},
     "search": MODELS | {"quantize", "program"},
-    "export": INTEGER,
+    "export": INTEGER | {"container"},
     "rtl_templates": {"errors", "program"},
     "sim": INTEGER | {"golden", "program", "rtl_templates"},
     "report": {"errors", "program"},
