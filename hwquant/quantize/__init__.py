@@ -8,14 +8,11 @@ from numpy.typing import NDArray
 
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
-from hwquant.quantize.calibration import Data, Progress, check_data, observe
+from hwquant.quantize.calibration import Data, Progress
+from hwquant.quantize.observed import Observed, observe_network, quantize_observed
 from hwquant.quantize.options import QuantizeOptions
-from hwquant.quantize.polish import build_nodes, fitting_samples
-from hwquant.quantize.report import describe
-from hwquant.quantize.scales import choose_scales, term_bits, weight_scheme
-from hwquant.quantize.structure import plan_layers
 
-__all__ = ["QuantizeOptions", "quantize"]
+__all__ = ["Observed", "QuantizeOptions", "observe_network", "quantize", "quantize_observed"]
 
 
 def quantize(
@@ -57,22 +54,4 @@ def quantize(
         options = QuantizeOptions(**changes)
     elif changes:
         raise TypeError("give options, or single options by name, not both")
-    data = check_data(graph, calibration)
-    plan = plan_layers(graph)
-    statistics = observe(plan.graph, data, plan.tensors, progress)
-    activations = choose_scales(plan, statistics, options)
-    tensors = {name: activations[name].tensor(name, plan.graph.shapes[name]) for name in plan.tensors}
-    samples = fitting_samples(plan, data)
-    nodes = build_nodes(plan, activations, tensors, statistics, samples, options, progress)
-    summary: dict[str, object] = {
-        "quantizer": options.as_json(),
-        "calibration_samples": len(next(iter(data.values()))),
-    }
-    qgraph = QGraph(graph.name, graph.inputs, tuple(nodes), graph.outputs, tensors, summary)
-    bits = term_bits(plan, options)
-    schemes = {
-        layer.name: [weight_scheme(term, plan, bits, options) for term in layer.terms]
-        for layer in plan.layers
-    }
-    summary.update(describe(plan, qgraph, schemes, activations, samples))
-    return qgraph
+    return quantize_observed(observe_network(graph, calibration, progress), options, progress)

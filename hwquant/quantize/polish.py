@@ -47,13 +47,14 @@ def build_nodes(
     tensors: Mapping[str, Tensor],
     statistics: Mapping[str, TensorStatistics],
     samples: Data,
+    images: Mapping[str, Array],
     options: QuantizeOptions,
     progress: Progress | None = None,
 ) -> list[QNode]:
-    """The integer nodes of a plan whose activation scales are chosen."""
+    """The integer nodes of a plan whose activation scales are chosen; ``images`` come from
+    :func:`mean_images`."""
     bits = term_bits(plan, options)
     run = IntegerRun(plan, tensors, samples)
-    images = mean_images(plan, samples)
     nodes: list[QNode] = []
     for index, node in enumerate(plan.nodes):
         match node:
