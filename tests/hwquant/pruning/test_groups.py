@@ -1,0 +1,144 @@
+"""Groups of weights: how they are cut, scored and pruned, and that the compiler's tiles are exactly these groups."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Clip, Conv, Graph, Input
+from hwquant.program.compiler import compile_network
+from hwquant.pruning.groups import Groups, GroupShape, convolutions
+from hwquant.quantize import quantize
+
+ARRAYS = [(8, 8), (4, 8), (8, 4), (16, 16), (6, 4), (4, 6), (5, 3)]
+
+
+def with_weights(graph, change):
+    """The graph with ``change(node)`` as the weights of every convolution."""
+    nodes = [replace(node, weight=change(node)) if isinstance(node, Conv) else node for node in graph.nodes]
+    return replace(graph, nodes=tuple(nodes))
+
+
+def single(shape, channels):
+    """One convolution behind a clip: the compiler packs no input, and does nothing else special."""
+    rng = np.random.default_rng(0)
+    item = Input("x", (channels, 6, 6), (channels, 6, 6))
+    node = Conv("conv", ("clip",), rng.normal(size=shape), np.zeros(shape[0]))
+    return Graph("net", (item,), (Clip("clip", ("x",)), node), ()), node
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+def test_groups_of_rows_by_columns_are_the_tiles_of_the_compiler(graph, array, x):
+    shape, rng = GroupShape(array), np.random.default_rng(3)
+    groups = {node.name: shape.cut(graph, node) for node in convolutions(graph)}
+
+    def prune(node):
+        kept = rng.random(groups[node.name].count) < 0.5
+        return node.weight * kept[groups[node.name].labels]
+
+    pruned = with_weights(graph, prune)
+    qgraph = quantize(pruned, x(graph), bias_correction=False)
+    program = compile_network(qgraph, array)
+    for info in program.layers:
+        members = qgraph.options["layers"].get(info.covers[0], {"fused": ()})["fused"]
+        nodes = [node for node in convolutions(pruned) if node.name in members]
+        if not nodes:
+            continue
+        zeros = sum(int(groups[node.name].zeros(node.weight).sum()) for node in nodes)
+        assert info.tiles_skipped == zeros, info.name
+        if not any(node.name.startswith("add") for node in pruned.nodes if node.name in members):
+            assert info.tiles == sum(groups[node.name].count for node in nodes), info.name
+
+
+def test_a_group_is_consecutive_input_channels_of_consecutive_filters_at_one_kernel_position():
+    graph, node = single((6, 10, 3, 3), 10)
+    groups = GroupShape((4, 2), size=4, filters=2).cut(graph, node)
+    assert groups.count == 3 * 3 * 9
+    first = groups.labels == groups.labels[2, 4, 1, 2]
+    wanted = np.zeros_like(first)
+    wanted[2:4, 4:8, 1, 2] = True
+    assert np.array_equal(first, wanted)
+    assert sorted(set(groups.sizes.tolist())) == [4, 8]  # the last input channels are only two
+
+
+def test_the_published_group_is_one_filters():
+    graph, node = single((6, 10, 3, 3), 10)
+    groups = GroupShape((8, 8), filters=1).cut(graph, node)
+    assert groups.count == 6 * 2 * 9
+    assert all(len(np.unique(groups.labels[i])) == 18 for i in range(6))
+    assert len(np.unique(groups.labels)) == groups.count
+
+
+def test_groups_finer_than_a_tile_do_not_reach_over_its_edge():
+    graph, node = single((16, 16, 1, 1), 16)
+    tiles = GroupShape((8, 8)).cut(graph, node).labels
+    fine = GroupShape((8, 8), size=3, filters=5).cut(graph, node)
+    for number in range(fine.count):
+        assert len(np.unique(tiles[fine.labels == number])) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.integers(1, 3),
+    st.sampled_from(ARRAYS),
+    st.integers(1, 20),
+    st.integers(1, 20),
+)
+def test_every_weight_is_in_one_group_and_norms_add_up(out, channels, kernel, array, size, filters):
+    graph, node = single((out, channels, kernel, kernel), channels)
+    groups = GroupShape(array, size, filters).cut(graph, node)
+    assert set(np.unique(groups.labels)) == set(range(groups.count))
+    assert groups.sizes.sum() == node.weight.size
+    assert np.isclose(groups.norms(node.weight).sum(), np.abs(node.weight).sum())
+    assert np.isclose(groups.thresholds(node.weight).sum(), np.abs(node.weight).sum())
+
+
+def groups_of(*norms):
+    """One weight a group, with these values."""
+    weight = np.array(norms, float).reshape(-1, 1, 1, 1)
+    return Groups(np.arange(len(norms)).reshape(weight.shape), len(norms)), weight
+
+
+def test_the_threshold_is_the_mean_norm_of_the_groups_that_are_left():
+    groups, weight = groups_of(1, -2, 3, 6)
+    assert groups.thresholds(weight).tolist() == [3, 3, 3, 3]
+    assert groups.keep(weight, 1.0).ravel().tolist() == [False, False, True, True]
+    groups, weight = groups_of(0, 0, 3, -6)
+    assert groups.thresholds(weight).tolist() == [4.5] * 4
+    assert groups.keep(weight, 1.0).ravel().tolist() == [False, False, False, True]
+
+
+def test_both_polarities_of_the_claim():
+    groups, weight = groups_of(1, 2, 3, 6)
+    assert groups.keep(weight, 1.0, "below").ravel().tolist() == [False, False, True, True]
+    assert groups.keep(weight, 1.0, "above").ravel().tolist() == [True, True, True, False]
+
+
+def test_what_was_pruned_stays_pruned_with_any_factor():
+    groups, weight = groups_of(0, 1, 0, 5)
+    for prune in ("below", "above"):
+        assert not groups.keep(weight, 0.0, prune).ravel()[[0, 2]].any()
+    assert groups.keep(weight, 0.0).ravel().tolist() == [False, True, False, True]
+
+
+def test_a_layer_of_zeros_has_nothing_to_prune():
+    groups, weight = groups_of(0, 0)
+    assert groups.thresholds(weight).tolist() == [0, 0]
+    assert not groups.keep(weight, 1.0).any()
+
+
+def test_bad_shapes_are_refused():
+    with pytest.raises(HwquantError, match="size of a group must be at least 1, not 0"):
+        GroupShape(size=0)
+    with pytest.raises(HwquantError, match="filters of a group must be at least 1, not -1"):
+        GroupShape(filters=-1)
+    with pytest.raises(HwquantError, match=r"array 1x8: rows must be 2\.\.32"):
+        GroupShape((1, 8))
+    groups, weight = groups_of(1)
+    with pytest.raises(HwquantError, match="prune must be one of below, above, not 'middle'"):
+        groups.keep(weight, 1.0, "middle")
