@@ -29,6 +29,10 @@ class LayerReport:
     tiles, tiles_skipped : of the dense network, and those of them that are zero and cost nothing
     ideal_cycles : what the executed tiles' pixels take at one a cycle
     utilization : useful_macs / (rows * columns * cycles)
+    weight_bytes : what its tiles take of the weight memory, rounded up
+    rows_per_word : rows of a tile that share a word of the weight memory, as its weights are narrow
+    rows_per_cycle : rows of a tile that are loaded in a cycle; fewer than that where weights with their offset
+        are too wide for it, as literal ranges give
     """
 
     name: str
@@ -40,6 +44,9 @@ class LayerReport:
     tiles_skipped: int
     ideal_cycles: int
     utilization: float
+    weight_bytes: int
+    rows_per_word: int
+    rows_per_cycle: int
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Report:
     cycles : of one inference, from the last input word to the first output word
     frame_cycles : from one inference's beginning to the next one's, host transfers included
     utilization : useful_macs / (rows * columns * cycles)
+    weight_bytes : what the weights take of their memory, rounded up
+    rows_per_word, rows_per_cycle : the most that the hardware can pack into a word of weights, and load in a cycle
     memory_bits : of each memory
     words_in, words_out : of one inference, over the host's streams; ``word_bits`` each
     offset, offset_reason : where the integer offsets are added, and what that means for the hardware
@@ -71,6 +80,9 @@ class Report:
     accumulator_bits: int
     offset: str
     offset_reason: str
+    weight_bytes: int
+    rows_per_word: int
+    rows_per_cycle: int
     memory_bits: dict[str, int]
     program_words: int
     words_in: int
@@ -90,6 +102,10 @@ def make_report(program: Program) -> Report:
     """The report of a program, in milliseconds: nothing is simulated."""
     config, times = program.config, timing(program)
     area = config.rows * config.columns
+
+    def weight_bytes(words: int) -> int:
+        return -(-words * config.columns * config.slot_bits // 8)
+
     layers = tuple(
         LayerReport(
             name=layer.name,
@@ -101,6 +117,9 @@ def make_report(program: Program) -> Report:
             tiles_skipped=layer.tiles_skipped,
             ideal_cycles=layer.ideal_cycles,
             utilization=layer.useful_macs / (area * cycles),
+            weight_bytes=weight_bytes(layer.weight_words),
+            rows_per_word=layer.rows_per_word,
+            rows_per_cycle=layer.rows_per_cycle,
         )
         for layer, cycles in zip(program.layers, times.layers, strict=True)
     )
@@ -119,6 +138,9 @@ def make_report(program: Program) -> Report:
         accumulator_bits=config.accumulator_bits,
         offset=config.offset,
         offset_reason=_offset_reason(config),
+        weight_bytes=weight_bytes(len(program.weights)),
+        rows_per_word=config.weight_packing,
+        rows_per_cycle=config.load_rows,
         memory_bits=config.memory_bits,
         program_words=len(program.words),
         words_in=sum(item.words for item in program.inputs),
@@ -147,7 +169,7 @@ def layer_table(report: Report) -> Group:
     """Layer by layer, and the total."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("layer")
-    for heading in ("cycles", "MACs", "tiles", "skipped", "ideal", "utilization"):
+    for heading in ("cycles", "MACs", "tiles", "skipped", "ideal", "utilization", "weight bytes"):
         table.add_column(heading, justify="right")
     for layer in report.layers:
         table.add_row(
@@ -158,6 +180,7 @@ def layer_table(report: Report) -> Group:
             f"{layer.tiles_skipped:,}",
             f"{layer.ideal_cycles:,}",
             f"{layer.utilization:.1%}",
+            f"{layer.weight_bytes:,}",
         )
     table.add_section()
     table.add_row(
@@ -168,6 +191,7 @@ def layer_table(report: Report) -> Group:
         f"{sum(layer.tiles_skipped for layer in report.layers):,}",
         f"{sum(layer.ideal_cycles for layer in report.layers):,}",
         f"{report.utilization:.1%}",
+        f"{report.weight_bytes:,}",
     )
     return Group(Text(f"{report.name} on {report.rows}x{report.columns}"), table)
 
@@ -184,6 +208,18 @@ def hardware_table(report: Report) -> Table:
         f"activations {report.activation_bits}, weights {report.weight_bits}, accumulators "
         f"{report.accumulator_bits} bits (proven from the weights: no input can overflow them)",
     )
+    if report.rows_per_word > 1:
+        slow = [
+            layer.name
+            for layer in report.layers
+            if layer.rows_per_cycle < min(layer.rows_per_word, report.rows_per_cycle)
+        ]
+        note = f" (fewer of {', '.join(slow)}: too wide with their offset)" if slow else ""
+        table.add_row(
+            "narrow weights",
+            f"up to {report.rows_per_word} rows of a tile share a word, up to {report.rows_per_cycle} are loaded in a "
+            f"cycle{note}",
+        )
     table.add_row("offset", f"{report.offset}: {report.offset_reason}")
     table.add_row("program", f"{report.program_words} instructions, checksum {report.checksum:08x}")
     table.add_row("host", f"{report.words_in} words in, {report.words_out} out, of {report.word_bits} bits")

@@ -4,9 +4,10 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import TAP_COLUMNS, ArrayConfig, index_bits
+from hwquant.program.config import ACCUMULATE_HAZARD, TAP_COLUMNS, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.pe import ProcessingElement
+from hwquant.rtl_templates.segments import entry_members
 from hwquant.rtl_templates.taps import TapLines
 
 
@@ -33,6 +34,7 @@ class SystolicArray(Component):
     -------
     x : In, ``rows`` signed activations; swap : In, with the first ones of a tile
     weight : In, ``columns`` signed weights; load : In, which rows shift
+    weight{row}, enter : In, weights that enter at inner rows; see :class:`~hwquant.rtl_templates.segments.Segments`
     offset : In, signed, the layer's offset, sampled with ``swap`` (sum column without channel offsets only)
     taps, delay : In, with ``x``: the tile is depthwise; see :class:`~hwquant.rtl_templates.taps.TapLines`
     sums : Out, ``columns`` signed sums, skewed
@@ -53,6 +55,7 @@ class SystolicArray(Component):
                 "delay": In(index_bits(config.tap_depth + 1)),
                 "sums": Out(ArrayLayout(signed(config.column_bits), config.columns)),
             }
+            | entry_members(config, In)
         )
 
     def elaborate(self, platform):
@@ -69,12 +72,15 @@ class SystolicArray(Component):
         for r in range(1, self.chain + 1):
             swaps.append(delayed(m, swaps[-1], 1, name=f"swap_row{r}", reset_less=False))
 
+        marks = list(swaps)
+
         # What enters each row from the left: a lane of x, and the sum of all of them for the offset row.
         left = [getattr(skew_x, f"o{r}") for r in range(rows)]
         if config.offset == "sum":
             left.append(self._input_sum(m, left))
 
         modes, lines = self._tap_lines(m, [getattr(skew_x, f"o{c}") for c in range(min(rows, columns))])
+        entries, enters = self._entries(m)
         loads = self.load
         above = [getattr(skew_weight, f"o{c}") for c in range(columns)]
         sums = [None] * columns
@@ -98,15 +104,30 @@ class SystolicArray(Component):
                 m.d.comb += [
                     pe.x.eq(x),
                     pe.swap.eq(swaps[r]),
-                    pe.weight.eq(above[c]),
+                    pe.weight.eq(Mux(enters[r][c], entries[r][c], above[c]) if r in entries else above[c]),
                     pe.load.eq(loads[r]),
                     pe.sum.eq(0 if r == 0 else sums[c]),
                 ]
                 left[r], swaps[r], above[c], sums[c] = pe.x_next, pe.swap_next, pe.weight_next, pe.sum_next
         if config.offset == "sum" and not self.offset_row:
-            sums = self._add_offset(m, left[rows], swaps[rows], sums)
+            sums = self._add_offset(m, left[rows], marks, sums)
         m.d.comb += [self.sums[c].eq(sums[c]) for c in range(columns)]
         return m
+
+    def _entries(self, m: Module):
+        """For each inner row at which weights enter: the columns' weights, and whether to take them, skewed."""
+        entries, enters = {}, {}
+        for index, row in enumerate(self.config.entries):
+            shape = signed(self.config.entry_bits(row))
+            m.submodules[f"skew_weight{row}"] = skew = Skew(shape, self.config.columns)
+            enter, entries[row], enters[row] = self.enter[index], [], []
+            for c in range(self.config.columns):
+                if c:
+                    enter = delayed(m, enter, 1, name=f"enter{row}_column{c}")
+                m.d.comb += getattr(skew, f"i{c}").eq(getattr(self, f"weight{row}")[c])
+                entries[row].append(getattr(skew, f"o{c}"))
+                enters[row].append(enter)
+        return entries, enters
 
     def _tap_lines(self, m: Module, lanes):
         """Of each row that a depthwise tile uses: whether pixels come from above; and the kernel rows' streams."""
@@ -129,16 +150,20 @@ class SystolicArray(Component):
             total = register
         return total
 
-    def _add_offset(self, m: Module, total, swap, sums):
+    def _add_offset(self, m: Module, total, swaps, sums):
         """``offset * total`` by one multiplier, carried along the columns and added to each."""
-        # The offset is handed down in two steps, with the swap mark entering the array and leaving it, so
-        # that the next tile may bring another one while this tile is still inside.
-        entered = Signal(self.offset.shape(), reset_less=True)
-        offset = Signal(self.offset.shape(), reset_less=True)
-        with m.If(self.swap):
-            m.d.sync += entered.eq(self.offset)
-        with m.If(swap):
-            m.d.sync += offset.eq(entered)
+        # The offset is handed down with the swap mark entering the array and leaving it, and in between where
+        # tiles may follow each other that closely, so that the next tile may bring another one while this tile
+        # is still inside.
+        config, value = self.config, self.offset
+        closest = max(config.segment_rows(config.load_rows), ACCUMULATE_HAZARD)
+        for r in [*range(0, config.rows, closest), config.rows]:
+            name = "entered" if not r else "offset" if r == config.rows else f"entered{r}"
+            register = Signal(self.offset.shape(), name=name, reset_less=True)
+            with m.If(swaps[r]):
+                m.d.sync += register.eq(value)
+            value = register
+        offset = value
         operand = delayed(m, total, 1, name="offset_operand")
         product = Signal(signed(len(operand) + len(offset)), reset_less=True)
         m.d.sync += product.eq(operand * offset)

@@ -18,6 +18,7 @@ from hwquant.rtl_templates.host import HostPort
 from hwquant.rtl_templates.jobs import instruction_layout
 from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.registers import RegisterFile
+from hwquant.rtl_templates.segments import entry_members
 from hwquant.rtl_templates.sequencer import Sequencer
 from hwquant.rtl_templates.streamer import Streamer
 from hwquant.rtl_templates.weights import WeightLoader
@@ -137,6 +138,11 @@ class Accelerator(Component):
             streamer.job.eq(dispatcher.start_job),
             streamer.geometry.eq(sequencer.geometry),
         ]
+
+        if config.weight_packing > 1:
+            m.d.comb += weights.format.eq(dispatcher.load_job["format"])
+        for name in entry_members(config, In):
+            m.d.comb += getattr(array, name).eq(getattr(weights, name))
 
         # From the memory through the array and back to the memory.
         swap = delayed(m, streamer.swap, FEED_LATENCY, name="swap", reset_less=False)

@@ -13,14 +13,16 @@ def instruction_layout(config: ArrayConfig, opcode: Opcode) -> StructLayout:
 
 
 def job_layout(config: ArrayConfig) -> StructLayout:
-    """A tile to load and stream: TILE's fields, with the block's pixel count and the weights' offset."""
+    """A tile to load and stream: TILE's fields, with the block's pixel count and the weights' offset and format."""
     tile = instruction_layout(config, Opcode.TILE)
+    packed = {"format": instruction_layout(config, Opcode.FORMAT)} if config.weight_packing > 1 else {}
     return StructLayout(
         {name: field.shape for name, field in tile}
         | {
             "count": instruction_layout(config, Opcode.COUNT)["count"].shape,
             "offset": signed(config.offset_bits),
         }
+        | packed
     )
 
 

@@ -104,6 +104,9 @@ class Sequencer(Component):
             self.jobs.payload.offset.eq(offset),
             self.transfer.eq(view(Opcode.OUTPUT)),  # of which INPUT has the first fields
         ]
+        form = Signal(instruction_layout(config, Opcode.FORMAT))
+        if config.weight_packing > 1:
+            m.d.comb += self.jobs.payload["format"].eq(form)
         # Of repeated tiles, the marks of the beginning belong to the first, `last` to the last.
         with m.If(repeated):
             m.d.comb += [
@@ -138,6 +141,9 @@ class Sequencer(Component):
                 m.d.sync += offset.eq(view(Opcode.OFFSET).offset)
             with m.Case(Opcode.COUNT):
                 m.d.sync += count.eq(view(Opcode.COUNT)["count"])
+            if config.weight_packing > 1:
+                with m.Case(Opcode.FORMAT):
+                    m.d.sync += form.eq(view(Opcode.FORMAT))
             with m.Case(Opcode.REPEAT):
                 repetition = view(Opcode.REPEAT)
                 m.d.sync += [

@@ -5,8 +5,12 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ACCUMULATE_HAZARD, PACKINGS, ArrayConfig, index_bits
+from hwquant.program.isa import Opcode
+from hwquant.program.weight_format import WeightFormat
 from hwquant.rtl_templates.delay import delayed
+from hwquant.rtl_templates.jobs import instruction_layout
+from hwquant.rtl_templates.segments import Segments, entry_members
 
 
 class WeightLoader(Component):
@@ -15,21 +19,29 @@ class WeightLoader(Component):
     The row for the bottom of the array comes first; an offset row, if the job has one, before it. A read
     reaches the array's edge FEED_LATENCY cycles after its address: memory, register, offset adder.
 
+    Rows of narrow weights may share words, and several of them may leave in one cycle, for segments of the array
+    (:mod:`~hwquant.program.weight_format`, :mod:`~hwquant.rtl_templates.segments`).
+
     Members
     -------
     rewind : In, go back to the first row of the memory (a new inference)
-    take : In, load the tile of ``offsets``, ``mark``, ``first`` and ``offset`` (only while ``ready``)
+    take : In, load the tile of ``offsets``, ``mark``, ``first``, ``offset`` and ``format`` (only while ``ready``)
     offsets : In, the tile begins with an offset row
     first, mark : In, the first tile of a block starts where the last ``mark``ed one did, or marks
     offset : In, the layer's offset
+    format : In, that of the tile's weights (FORMAT's fields; with ``config.weight_packing`` only)
     ready : Out, the last row is read in this cycle, or none is
     weight : Out, adjusted weights; load : Out, which rows of the array shift
+    weight{row}, enter : Out, those of the segments; see :class:`~hwquant.rtl_templates.segments.Segments`
     """
 
     def __init__(self, config: ArrayConfig, init):
         self.config = config
         self.init = init
         self.offset_row = config.offset == "sum" and config.channel_offsets
+        packed = (
+            {"format": In(instruction_layout(config, Opcode.FORMAT))} if config.weight_packing > 1 else {}
+        )
         super().__init__(
             {
                 "rewind": In(1),
@@ -42,13 +54,15 @@ class WeightLoader(Component):
                 "weight": Out(ArrayLayout(signed(config.operand_bits), config.columns)),
                 "load": Out(config.rows + (1 if self.offset_row else 0)),
             }
+            | packed
+            | entry_members(config, Out)
         )
 
     def elaborate(self, platform):
         m = Module()
-        config, rows = self.config, self.config.rows
+        config = self.config
         m.submodules.memory = memory = Memory(
-            shape=config.columns * config.weight_bits, depth=config.weight_depth, init=self.init
+            shape=config.columns * config.slot_bits, depth=config.weight_depth, init=self.init
         )
         port = memory.read_port()
 
@@ -59,20 +73,28 @@ class WeightLoader(Component):
         offsets = Signal()
         # The load takes load_cycles even where there are fewer rows: they are the first ones.
         reading = Signal()
-        idle = config.load_cycles - rows
+        form = Signal(instruction_layout(config, Opcode.FORMAT))
+        idle = self._by_parallel(form, lambda n: max(0, ACCUMULATE_HAZARD - config.segment_rows(n)))
         m.d.comb += [reading.eq(left > idle), port.addr.eq(pointer)]
         m.d.sync += self.ready.eq(left <= 2)
         with m.If(left != 0):
             m.d.sync += [left.eq(left - 1), fresh.eq(0)]
-        with m.If(reading):
+        advance, inside = reading, None
+        if config.weight_packing > 1:
+            advance, inside = self._words(m, form, reading, (left == idle + 1) | (fresh & offsets))
+        with m.If(advance):
             m.d.sync += pointer.eq(pointer + 1)
+        taken = self.format if config.weight_packing > 1 else form
+        cycles = self._by_parallel(taken, lambda n: WeightFormat(n, n).load_cycles(config))
         with m.If(self.take):
             m.d.sync += [
-                left.eq(config.load_cycles + self.offsets),
+                left.eq(cycles + self.offsets),
                 fresh.eq(1),
                 offsets.eq(self.offsets),
                 self.ready.eq(0),
             ]
+            if config.weight_packing > 1:
+                m.d.sync += form.eq(self.format)
             with m.If(self.first):
                 # The pointer may still be advancing over the last row of the tile before.
                 following = Mux(reading, pointer + 1, pointer)[: len(pointer)]
@@ -87,36 +109,115 @@ class WeightLoader(Component):
         row = delayed(m, reading, 2, name="row", reset_less=False)
         first_row = delayed(m, fresh, 2, name="first_row")
         offset_row = delayed(m, fresh & offsets, 2, name="offset_row")
-        data = Signal(ArrayLayout(signed(config.weight_bits), config.columns), reset_less=True)
+        data = Signal(ArrayLayout(signed(config.slot_bits), config.columns), reset_less=True)
         m.d.sync += data.as_value().eq(port.data)
+        if config.weight_packing > 1:
+            form = delayed(m, form, 1, name="format")
+            with m.If(delayed(m, inside, 1, name="inside")):
+                self._shift(m, form, data)
+            form = delayed(m, form, 1, name="format_row")
+        fields = [self._fields(form, data, offset_row, part) for part in range(config.load_rows)]
 
-        weight = Signal(self.weight.shape(), reset_less=True)
         chained = row if self.offset_row or not config.channel_offsets else row & ~offset_row
-        load = Signal(len(self.load))
         shift_first = (
             first_row
             if not (config.channel_offsets and not self.offset_row)
             else (delayed(m, offset_row, 1, name="after_offset") | (first_row & ~offset_row))
         )
-        m.d.sync += load.eq(Mux(chained, Mux(shift_first, 1, load << 1 | 1), 0))
+        weights = [
+            Signal(
+                ArrayLayout(signed(config.part_bits(part)), config.columns),
+                name=f"part{part}" if part else "weight",
+                reset_less=True,
+            )
+            for part in range(config.load_rows)
+        ]
         if config.offset == "edge":
-            self._adjust(m, data, offset_row, weight)
+            self._adjust(m, data, fields, offset_row, weights)
         else:
-            m.d.sync += [weight[c].eq(data[c]) for c in range(config.columns)]
-        m.d.comb += [self.weight.eq(weight), self.load.eq(load)]
+            for part, weight in enumerate(weights):
+                m.d.sync += [weight[c].eq(fields[part][c]) for c in range(config.columns)]
+        m.d.comb += self.weight.eq(weights[0])
+        if not config.entries:
+            load = Signal(len(self.load))
+            m.d.sync += load.eq(Mux(chained, Mux(shift_first, 1, load << 1 | 1), 0))
+            m.d.comb += self.load.eq(load)
+            return m
+        m.submodules.segments = segments = Segments(config)
+        m.d.comb += [
+            segments.row.eq(chained),
+            segments.first.eq(shift_first),
+            segments.parallel.eq(form.parallel),
+            *(getattr(segments, f"part{n}").eq(weights[n]) for n in range(1, config.load_rows)),
+            self.load.eq(segments.load),
+            *(getattr(self, name).eq(getattr(segments, name)) for name in entry_members(config, Out)),
+        ]
         return m
 
-    def _adjust(self, m: Module, data, offset_row, weight):
+    def _by_parallel(self, form, value):
+        """``value`` of the rows that are loaded in a cycle."""
+        result = value(1)
+        for n in PACKINGS[1:]:
+            if n <= self.config.load_rows:
+                result = Mux(form.parallel == n.bit_length() - 1, value(n), result)
+        return result
+
+    def _words(self, m: Module, form, reading, last):
+        """Whether the word is used up, and whether the rows before came from it as well."""
+        inside = Signal(range(self.config.weight_packing))
+        advance = Signal()
+        with m.Switch(form.packing - form.parallel):
+            for ratio in range(self.config.weight_packing.bit_length()):
+                with m.Case(ratio):
+                    m.d.comb += advance.eq(reading & (last | (inside == (1 << ratio) - 1)))
+        with m.If(reading):
+            m.d.sync += inside.eq(Mux(advance, 0, inside + 1))
+        return advance, inside != 0
+
+    def _shift(self, m: Module, form, data):
+        """Brings the next fields of a word to where the first ones were."""
+        config = self.config
+        for packing in PACKINGS:
+            for parallel in PACKINGS:
+                if parallel <= config.load_rows and parallel < packing <= config.weight_packing:
+                    shift = config.slot_bits // packing * parallel
+                    packed = form.packing == packing.bit_length() - 1
+                    with m.If(packed & (form.parallel == parallel.bit_length() - 1)):
+                        m.d.sync += [data[c].eq(data[c][shift:]) for c in range(config.columns)]
+
+    def _fields(self, form, data, offset_row, part):
+        """Of each column, the weight that belongs to a part; an offset row has words of its own."""
+        config = self.config
+        if config.weight_packing == 1 and config.slot_bits == config.weight_bits:
+            return data
+        fields = []
+        for c in range(config.columns):
+            slot = data[c]
+            field = slot[: config.weight_bits].as_signed()
+            for packing in PACKINGS[1:]:
+                if part < packing <= config.weight_packing:
+                    width = config.slot_bits // packing
+                    packed = form.packing == packing.bit_length() - 1
+                    if self.offset_row:
+                        packed &= ~offset_row
+                    field = Mux(packed, slot[part * width : (part + 1) * width].as_signed(), field)
+            fields.append(field)
+        return fields
+
+    def _adjust(self, m: Module, data, fields, offset_row, weights):
         """``w_q + o``, with the layer's offset or one for each column."""
         config = self.config
         if config.channel_offsets:
             offsets = Signal(ArrayLayout(signed(config.weight_bits), config.columns), reset_less=True)
+            unpacked = [data[c][: config.weight_bits].as_signed() for c in range(config.columns)]
             with m.If(offset_row):
-                m.d.sync += offsets.eq(data)
-            m.d.sync += [weight[c].eq(data[c] + offsets[c]) for c in range(config.columns)]
+                m.d.sync += [offsets[c].eq(unpacked[c]) for c in range(config.columns)]
+            offset = [offsets[c] for c in range(config.columns)]
         else:
             # Held from the address of the first row on; by the time its data is added it has settled.
-            offset = Signal(signed(config.offset_bits), reset_less=True)
+            register = Signal(signed(config.offset_bits), name="offset", reset_less=True)
             held = delayed(m, self.offset, 1, name="offset_held")
-            m.d.sync += offset.eq(held)
-            m.d.sync += [weight[c].eq(data[c] + offset) for c in range(config.columns)]
+            m.d.sync += register.eq(held)
+            offset = [register] * config.columns
+        for part, weight in enumerate(weights):
+            m.d.sync += [weight[c].eq(fields[part][c] + offset[c]) for c in range(config.columns)]

@@ -106,7 +106,7 @@ class Bench:
         self._handle = self._library.hwquant_create()
         config = program.config
         self._poke("sequencer memory", list(program.words), program_bits(config))
-        self._poke("weights memory", program.weight_image, config.columns * config.weight_bits)
+        self._poke("weights memory", program.weight_image, config.columns * config.slot_bits)
         self._poke("parameter_reader memory", program.parameter_image, config.parameter_bits)
         self._library.hwquant_reset(self._handle, 2)
 

@@ -31,6 +31,7 @@ from hwquant.program.tiling import (
     runs,
     term_tiles,
 )
+from hwquant.program.weight_format import TermLoad, choose_packing, weight_format
 from hwquant.qgraph import IntArray, QGraph
 
 
@@ -61,8 +62,12 @@ def compile_network(
         raise HwquantError(f"network {qgraph.name!r} has no layer to execute")
     requirements = Requirements(array=array, offset=offset, limits=dict(limits or {}), config=config)
     shape = requirements.shape(steps, qgraph)
-    builder = _Builder(qgraph, steps, shape)
+    builder = _Builder(qgraph, list(steps), shape)
     builder.build()
+    packed = shape if config else choose_packing(list(builder.loads.values()), shape)
+    if packed != shape:
+        builder = _Builder(qgraph, list(steps), packed)
+        builder.build()
     final = size(shape, builder.measured(), requirements, builder.worst)
     formats = fields(final)
     words = tuple(encode(instruction, formats) for instruction in builder.instructions)
@@ -120,6 +125,7 @@ class _Builder:
     shift: list[IntArray] = field(default_factory=list)
     multiplier: list[IntArray] = field(default_factory=list)
     layers: list[LayerInfo] = field(default_factory=list)
+    loads: dict[StepTerm, TermLoad] = field(default_factory=dict)
     placements: dict[str, Placement] = field(default_factory=dict)
     peak: int = 0
     sums: tuple[int, int] = (0, 0)
@@ -237,7 +243,9 @@ class _Builder:
         self._register("write", Opcode.WRITE, address=output.address, plane=output.plane)
         self._register("clamp", Opcode.CLAMP, low=step.low, high=step.high, zero=step.zero_point)
         layer_start, source = True, None
+        formats = {term: weight_format(term, config) for term in step.terms}
         dense = skipped = jobs = ideal = 0
+        words = sum(len(rows) for rows in self.weights)
         for block in blocks:
             terms = [self._term_tiles(term, plan, block) for term in step.terms]
             dense += sum(item.dense for item in terms)
@@ -248,9 +256,11 @@ class _Builder:
                 count = sum(len(item.tiles) for item in terms)
                 jobs += count
                 steps = self._steps(step, plan, pixel_block)
-                ideal += count * max(steps, config.load_cycles)
                 done = 0
                 for item in terms:
+                    ideal += len(item.tiles) * max(steps, formats[item.term].load_cycles(config))
+                    streams = self.loads[item.term].streams
+                    streams[steps] = streams.get(steps, 0) + len(item.tiles)
                     changed = False
                     if source is not item.term:
                         changed = self._source(step, plan, item.term)
@@ -258,8 +268,8 @@ class _Builder:
                     self._register("count", Opcode.COUNT, count=steps)
                     if layer_start and first:
                         frame = [self.placements[item_in.name] for item_in in self.qgraph.inputs]
-                        words = sum(place.words for place in frame)
-                        self._emit(Opcode.INPUT, address=frame[0].address, count=words)
+                        total = sum(place.words for place in frame)
+                        self._emit(Opcode.INPUT, address=frame[0].address, count=total)
                     done = self._tiles(
                         step,
                         item,
@@ -277,7 +287,19 @@ class _Builder:
                     )
                     layer_start = False
         self.layers.append(
-            LayerInfo(step.name, step.covers, step.macs, step.useful_macs, dense, skipped, jobs, ideal)
+            LayerInfo(
+                step.name,
+                step.covers,
+                step.macs,
+                step.useful_macs,
+                dense,
+                skipped,
+                jobs,
+                ideal,
+                weight_words=sum(len(rows) for rows in self.weights) - words,
+                rows_per_word=min(item.packing for item in formats.values()),
+                rows_per_cycle=min(item.parallel for item in formats.values()),
+            )
         )
 
     def _term_tiles(self, term: StepTerm, plan: TapPlan | None, block: ColumnBlock) -> TermTiles:
@@ -336,6 +358,10 @@ class _Builder:
         changed = len(self.instructions) > before
         if self.config.offset != "none" and not self.config.channel_offsets:
             self._register("offset", Opcode.OFFSET, offset=int(term.offset[0]))
+        if self.config.weight_packing > 1:
+            form = weight_format(term, self.config)
+            packing, parallel = (n.bit_length() - 1 for n in (form.packing, form.parallel))
+            self._register("format", Opcode.FORMAT, packing=packing, parallel=parallel)
         return changed
 
     def _tiles(
@@ -390,6 +416,10 @@ class _Builder:
         visits = step.window[0] * step.window[1] if step.summed else 1
         for item in terms:
             tensor = self.qgraph.tensors[item.term.tensor]
+            form = weight_format(item.term, config)
+            load = self.loads.setdefault(item.term, TermLoad(item.term))
+            load.tiles += len(item.tiles)
+            load.offset_rows += int(config.channel_offsets)
             offset = np.zeros(config.columns, np.int64)
             if config.channel_offsets:
                 offset[:count] = np.broadcast_to(item.term.offset, step.bias.shape)[channels]
@@ -400,7 +430,7 @@ class _Builder:
                 # A zero that no stored weight can express is left to lanes that always hold the zero point.
                 stored = np.clip(tile.weight - offset, least, greatest)
                 actual = stored + offset
-                self.weights.append(stored[::-1])
+                self.weights.append(form.pack(stored, config))
                 bias -= visits * tensor.zero_point * actual.sum(axis=0)
                 tile_low, tile_high = sum_range(actual, tensor.limits)
                 low, high = low + visits * tile_low, high + visits * tile_high

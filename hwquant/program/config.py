@@ -39,6 +39,9 @@ def index_bits(count: int) -> int:
     return max(1, (count - 1).bit_length())
 
 
+PACKINGS = (1, 2, 4, 8)
+"""Rows that may share a word of the weight memory, or enter the array together."""
+
 TAP_COLUMNS = 3
 """Kernel columns that a depthwise tile covers: so many rows of the array for each kernel row."""
 
@@ -54,7 +57,10 @@ class ArrayConfig:
     ----------
     rows, columns : the systolic array, 2..32 each
     activation_bits : width of a lane, 2..8
-    weight_bits : width of a stored weight, 1..8
+    weight_bits : width of the widest stored weight, 1..8
+    weight_slot_bits : width of a column's slot in a word of the weight memory, 0: that of a weight
+    weight_packing : rows of a tile that may share a word where their weights are narrow: 1, 2, 4 or 8
+    load_rows : rows of a tile that may enter the array in one cycle, at most weight_packing: 1, 2, 4 or 8
     adjusted_bits : width of the adjusted weight ``w_q + o``
     offset : where the integer offset is added: "edge" (adders where weights enter), "sum" (a column that sums
         the inputs, and a multiplier), or "none" (every offset is zero)
@@ -75,6 +81,9 @@ class ArrayConfig:
     columns: int
     activation_bits: int = 8
     weight_bits: int = 8
+    weight_slot_bits: int = 0
+    weight_packing: int = 1
+    load_rows: int = 1
     adjusted_bits: int = 9
     offset: str = "edge"
     offset_bits: int = 9
@@ -103,6 +112,7 @@ class ArrayConfig:
         limits = {
             "activation_bits": (2, 8),
             "weight_bits": (1, 8),
+            "weight_slot_bits": (0, 16),
             "adjusted_bits": (1, 18),
             "offset_bits": (1, 18),
             "accumulator_bits": (8, 48),
@@ -131,6 +141,28 @@ class ArrayConfig:
             )
         if self.offset not in OFFSET_MODES:
             raise HwquantError(f"offset must be one of {', '.join(OFFSET_MODES)}, not {self.offset!r}")
+        self._check_packing()
+
+    def _check_packing(self) -> None:
+        for name in ("weight_packing", "load_rows"):
+            if getattr(self, name) not in PACKINGS:
+                raise HwquantError(
+                    f"{name} must be one of {', '.join(map(str, PACKINGS))}, not {getattr(self, name)}"
+                )
+        if not max(self.weight_bits, self.weight_packing) <= self.slot_bits:
+            raise HwquantError(
+                f"weight_slot_bits must hold a weight of {self.weight_bits} bits, and {self.weight_packing} of at "
+                f"least one bit; {self.slot_bits} are too few"
+            )
+        if self.load_rows > min(self.weight_packing, self.rows):
+            raise HwquantError(
+                f"load_rows must be at most weight_packing ({self.weight_packing}) and rows ({self.rows}), "
+                f"not {self.load_rows}"
+            )
+        if self.load_rows > 1 and self.offset == "sum" and self.channel_offsets:
+            raise HwquantError(
+                "channel offsets in a sum column enter the array one row a cycle: load_rows must be 1"
+            )
 
     # Shape ----------------------------------------------------------------------------------------------
 
@@ -156,8 +188,26 @@ class ArrayConfig:
 
     @property
     def load_cycles(self) -> int:
-        """Cycles that loading a tile takes, and so the least cost of a tile (without an offset row)."""
+        """Cycles that loading a tile a row a cycle takes, its least cost (without an offset row)."""
         return max(self.rows, ACCUMULATE_HAZARD)
+
+    @property
+    def entries(self) -> dict[int, tuple[tuple[int, int], ...]]:
+        """Rows at which weights enter the array besides the first: for each, (rows a cycle, part of them).
+
+        Where ``n`` rows enter in a cycle, the array's rows are ``n`` segments of ``segment_rows(n)``; part ``i``
+        enters at the top of segment ``i``."""
+        found: dict[int, tuple[tuple[int, int], ...]] = {}
+        for parallel in PACKINGS:
+            for part in range(1, parallel if parallel <= self.load_rows else 0):
+                row = part * self.segment_rows(parallel)
+                if row < self.rows:
+                    found[row] = (*found.get(row, ()), (parallel, part))
+        return dict(sorted(found.items()))
+
+    def segment_rows(self, parallel: int) -> int:
+        """Rows of the array below each entry, where ``parallel`` rows enter in a cycle."""
+        return -(-self.rows // parallel)
 
     def group_lanes(self, group: int) -> range:
         """The lanes of a word that the write group covers; lane ``i`` of them comes from column ``i``."""
@@ -173,6 +223,22 @@ class ArrayConfig:
     def operand_bits(self) -> int:
         """Width of the weight operand of a PE's multiplier."""
         return self.adjusted_bits if self.offset == "edge" else self.weight_bits
+
+    @property
+    def slot_bits(self) -> int:
+        """Width of a column's slot in a word of the weight memory."""
+        return self.weight_slot_bits or self.weight_bits
+
+    def part_bits(self, part: int) -> int:
+        """Width of the adjusted weights of a part: as wide as its narrowest field, and a bit for the offset."""
+        if not part:
+            return self.operand_bits
+        fewest = 1 << part.bit_length()  # rows that enter together where there is such a part
+        return min(self.operand_bits, self.slot_bits // fewest + (1 if self.offset == "edge" else 0))
+
+    def entry_bits(self, row: int) -> int:
+        """Width of the weights that enter the array at a row of :attr:`entries`."""
+        return max(self.part_bits(part) for _, part in self.entries[row])
 
     def sum_bits(self, rows: int) -> int:
         """Width of the exact partial sum of the first ``rows`` products of a column."""
@@ -243,7 +309,7 @@ class ArrayConfig:
 
         return {
             "activation": self.activation_depth * self.word_bits,
-            "weight": self.weight_depth * self.columns * self.weight_bits,
+            "weight": self.weight_depth * self.columns * self.slot_bits,
             "accumulator": self.accumulator_depth * self.columns * self.accumulator_bits,
             "line": max(0, self.tap_lines - 1) * self.tap_depth * self.columns * self.activation_bits,
             "parameter": self.parameter_depth * self.parameter_bits,

@@ -8,11 +8,12 @@ unless it waits. The recurrences are those of the dispatcher and the sequencer
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.program import Program
+from hwquant.program.weight_format import WeightFormat
 
 FETCH_CYCLES = 3
 """From the beginning of an inference to the execution of its first word."""
@@ -49,6 +50,7 @@ class _Machine:
     parameters: int = -(1 << 30)
     pending: int = -1
     count: int = 0
+    format: WeightFormat = field(default_factory=WeightFormat)
 
     def tile(self, values: dict[str, int]) -> None:
         config = self.program.config
@@ -57,7 +59,7 @@ class _Machine:
         if values["source"] or values["layer"]:
             self.executed = max(self.executed, self.pending + 1)
         load = max(self.executed + 1, self.started)
-        start = load + config.load_cycles + values["offsets"]
+        start = load + self.format.load_cycles(config) + values["offsets"]
         if self.started >= 0:
             start = max(start, self.started + self.pixels)
             if values["layer"]:
@@ -110,6 +112,8 @@ def timing(program: Program) -> Timing:
             machine.executed += 1
         if opcode is Opcode.COUNT:
             machine.count = values["count"]
+        elif opcode is Opcode.FORMAT:
+            machine.format = WeightFormat(1 << values["packing"], 1 << values["parallel"])
     edges = [0, *starts[1:], cycles]
     layers = tuple(end - begin for begin, end in pairwise(edges))
     return Timing(cycles, layers, FETCH_CYCLES - 1 + before + cycles + after + 1)

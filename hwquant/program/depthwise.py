@@ -21,6 +21,7 @@ from hwquant.program.config import ACCUMULATE_HAZARD, MIN_TAP_DELAY, TAP_COLUMNS
 from hwquant.program.layout import Placement
 from hwquant.program.lowering import Step, StepTerm
 from hwquant.program.tiling import ColumnBlock, TermTiles, Tile, pixel_blocks
+from hwquant.program.weight_format import weight_format
 from hwquant.qgraph import Tensor
 
 MAX_LINES = 3
@@ -185,7 +186,8 @@ def _revisits_late(step: Step, config: ArrayConfig) -> bool:
         return True
     area = step.window[0] * step.window[1]
     fewest = min(block.count for block in pixel_blocks(step, config.accumulator_depth))
-    return max(fewest * area, config.load_cycles) - area + 1 >= ACCUMULATE_HAZARD
+    least = weight_format(step.terms[0], config).load_cycles(config)
+    return max(fewest * area, least) - area + 1 >= ACCUMULATE_HAZARD
 
 
 def _sum_cost(step: Step) -> int:

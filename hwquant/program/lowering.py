@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,21 @@ class StepTerm:
     padding: Padding
     dilation: tuple[int, int]
     pad: int
+
+    @cached_property
+    def adjusted_limits(self) -> tuple[int, int]:
+        """Least and greatest adjusted weight, zero included."""
+        return min(0, int(self.weight.min(initial=0))), max(0, int(self.weight.max(initial=0)))
+
+    @cached_property
+    def stored_limits(self) -> tuple[int, int]:
+        """Least and greatest stored weight, those of adjusted weight zero included."""
+        offset = self.offset.reshape(-1, 1, 1, 1)
+        stored = self.weight - offset
+        zeros = int(-offset.max()), int(-offset.min())
+        return min(zeros[0], int(stored.min(initial=zeros[0]))), max(
+            zeros[1], int(stored.max(initial=zeros[1]))
+        )
 
 
 @dataclass(frozen=True, eq=False)

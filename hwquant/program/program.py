@@ -25,7 +25,9 @@ class LayerInfo:
     whose results are read (a pool behind a convolution may leave pixels at the edge out).
     ``tiles`` counts those that a dense network would execute, ``tiles_skipped`` the ones that are zero and cost
     nothing; ``jobs`` is the number of tiles executed, over all pixel blocks; ``ideal_cycles`` is the sum of the
-    executed tiles' pixels, or load cycles where those are more.
+    executed tiles' pixels, or load cycles where those are more. ``weight_words`` are those of the weight memory;
+    ``rows_per_word`` rows of a tile share one, ``rows_per_cycle`` of them are loaded in a cycle (the fewest, where
+    the terms of a layer differ).
     """
 
     name: str
@@ -36,6 +38,9 @@ class LayerInfo:
     tiles_skipped: int
     jobs: int
     ideal_cycles: int
+    weight_words: int
+    rows_per_word: int
+    rows_per_cycle: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +51,8 @@ class Program:
     ----------
     config : the hardware that executes it
     words : the instructions
-    weights : int16 [rows, columns], the weight memory's rows in order of use
+    weights : int16 [words, columns], the weight memory's words in order of use: a column's slot as a signed
+        integer, in which several rows may be packed (:mod:`hwquant.program.weight_format`)
     bias, shift, multiplier : int64 [channels], the parameter memory's words in order of use
     layers : in order of execution
     inputs, outputs : tensors as the host sends and receives them, in order
@@ -72,8 +78,8 @@ class Program:
 
     @cached_property
     def weight_image(self) -> list[int]:
-        """The weight memory: one unsigned integer a row, column 0 in the low bits."""
-        return words_to_integers(self.weights.astype(np.int64), self.config.weight_bits)
+        """The weight memory: one unsigned integer a word, column 0 in the low bits."""
+        return words_to_integers(self.weights.astype(np.int64), self.config.slot_bits)
 
     @cached_property
     def parameter_image(self) -> list[int]:

@@ -1,0 +1,116 @@
+"""Loading several rows of the array at once: entries for weights at the top of each segment of rows."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib.data import ArrayLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.program.config import PACKINGS, ArrayConfig, index_bits
+from hwquant.rtl_templates.delay import delayed
+
+
+def entry_members(config: ArrayConfig, direction):
+    """The ports that lead weights to the rows of ``config.entries``: ``weight{row}``, and a bit of ``enter`` each."""
+    if not config.entries:
+        return {}
+    weights = {
+        f"weight{row}": direction(ArrayLayout(signed(config.entry_bits(row)), config.columns))
+        for row in config.entries
+    }
+    return weights | {"enter": direction(len(config.entries))}
+
+
+class Segments(Component):
+    """Leads the parts of a load to the rows where they enter, and tells the rows of all segments to shift.
+
+    Where ``n`` rows enter the array in a cycle, its rows are ``n`` segments. What enters at row ``r`` is late
+    by ``r`` cycles, as the mark is that swaps the weights there: so loading may begin with the first pixel of the
+    tile before, whatever the segments are. In a segment, rows are told to shift from top to bottom one cycle
+    after the other, and to stop together.
+
+    Members
+    -------
+    row : In, a row of each segment leaves; first : In, the first one of a tile
+    parallel : In, the binary logarithm of the number of segments
+    part{n} : In, a cycle after ``row``, the row of segment n (segment 0's goes straight to the array)
+    load : Out, which rows of the array shift
+    weight{r}, enter : Out, for each row r of ``config.entries``: weights, and (a bit each) whether that row loads
+        these instead of its upper neighbour's
+    """
+
+    def __init__(self, config: ArrayConfig):
+        self.config = config
+        shapes = [
+            ArrayLayout(signed(config.part_bits(part)), config.columns) for part in range(config.load_rows)
+        ]
+        super().__init__(
+            {
+                "row": In(1),
+                "first": In(1),
+                "parallel": In(index_bits(config.load_rows.bit_length())),
+                **{f"part{part}": In(shape) for part, shape in enumerate(shapes) if part},
+                "load": Out(config.rows),
+            }
+            | entry_members(config, Out)
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        shifts = [0] * config.rows
+        load = Signal(config.rows)
+        entering = {row: {} for row in config.entries}
+        for parallel in PACKINGS:
+            if parallel > config.load_rows:
+                break
+            segment = config.segment_rows(parallel)
+            # Tiles of other segmentations may follow while the last segments still load: each has its own marks.
+            own = Signal(config.rows, name=f"load_of{parallel}")
+            row = self.row & (self.parallel == parallel.bit_length() - 1)
+            first = row & self.first
+            for top in range(0, config.rows, segment):
+                if top:
+                    name = f"of{parallel}_at{top}"
+                    row = delayed(m, row, segment, name=f"row_{name}", reset_less=False)
+                    first = delayed(m, first, segment, name=f"first_{name}", reset_less=False)
+                    entering[top][parallel, top // segment] = row
+                for r in range(top, min(top + segment, config.rows)):
+                    shift = row if r == top else row & ~first & own[r - 1]
+                    m.d.sync += own[r].eq(shift)
+                    shifts[r] |= shift
+        m.d.sync += [load[r].eq(shift) for r, shift in enumerate(shifts)]
+        m.d.comb += self.load.eq(load)
+        self._lead(m, entering)
+        return m
+
+    def _lead(self, m: Module, entering):
+        """Delays each part to its entries; where segmentations share an entry, chooses between their parts."""
+        config = self.config
+        lines = {}
+        for index, (row, marks) in enumerate(entering.items()):
+            weight = None
+            for (_, part), mark in marks.items():
+                late = self._line(m, lines, part, row)
+                # The mark is a cycle earlier than the weights.
+                selected = Signal(name=f"from{part}_at{row}", reset_less=True)
+                m.d.sync += selected.eq(mark)
+                weight = (
+                    late
+                    if weight is None
+                    else [Mux(selected, late[c], weight[c]) for c in range(config.columns)]
+                )
+            enter = Signal(name=f"enter{row}", reset_less=True)
+            m.d.sync += enter.eq(reduce(or_, marks.values()))
+            m.d.comb += self.enter[index].eq(enter)
+            m.d.comb += [getattr(self, f"weight{row}")[c].eq(weight[c]) for c in range(config.columns)]
+
+    def _line(self, m: Module, lines, part: int, cycles: int):
+        """A part after that many cycles; the delay lines of one part share their registers."""
+        if part not in lines:
+            lines[part] = [getattr(self, f"part{part}")]
+        line = lines[part]
+        while len(line) <= cycles:
+            line.append(delayed(m, line[-1], 1, name=f"part{part}_{len(line)}"))
+        return line[cycles]
