@@ -68,7 +68,7 @@ def compile_network(
     if packed != shape:
         builder = _Builder(qgraph, list(steps), packed)
         builder.build()
-    final = size(shape, builder.measured(), requirements, builder.worst)
+    final = size(packed, builder.measured(), requirements, builder.worst)
     formats = fields(final)
     words = tuple(encode(instruction, formats) for instruction in builder.instructions)
     return Program(
