@@ -31,8 +31,7 @@ class LayerReport:
     utilization : useful_macs / (rows * columns * cycles)
     weight_bytes : what its tiles take of the weight memory, rounded up
     rows_per_word : rows of a tile that share a word of the weight memory, as its weights are narrow
-    rows_per_cycle : rows of a tile that are loaded in a cycle; fewer than that where weights with their offset
-        are too wide for it, as literal ranges give
+    rows_per_cycle : rows of a tile that are loaded in a cycle
     """
 
     name: str
@@ -209,16 +208,10 @@ def hardware_table(report: Report) -> Table:
         f"{report.accumulator_bits} bits (proven from the weights: no input can overflow them)",
     )
     if report.rows_per_word > 1:
-        slow = [
-            layer.name
-            for layer in report.layers
-            if layer.rows_per_cycle < min(layer.rows_per_word, report.rows_per_cycle)
-        ]
-        note = f" (fewer of {', '.join(slow)}: too wide with their offset)" if slow else ""
         table.add_row(
             "narrow weights",
-            f"up to {report.rows_per_word} rows of a tile share a word, up to {report.rows_per_cycle} are loaded in a "
-            f"cycle{note}",
+            f"up to {report.rows_per_word} rows of a tile share a word of the weight memory, up to "
+            f"{report.rows_per_cycle} are loaded in a cycle",
         )
     table.add_row("offset", f"{report.offset}: {report.offset_reason}")
     table.add_row("program", f"{report.program_words} instructions, checksum {report.checksum:08x}")

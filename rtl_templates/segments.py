@@ -33,7 +33,7 @@ class Segments(Component):
     Members
     -------
     row : In, a row of each segment leaves; first : In, the first one of a tile
-    parallel : In, the binary logarithm of the number of segments
+    packing : In, the binary logarithm of the rows in a word, as many of which leave at once as the array can take
     part{n} : In, a cycle after ``row``, the row of segment n (segment 0's goes straight to the array)
     load : Out, which rows of the array shift
     weight{r}, enter : Out, for each row r of ``config.entries``: weights, and (a bit each) whether that row loads
@@ -49,7 +49,7 @@ class Segments(Component):
             {
                 "row": In(1),
                 "first": In(1),
-                "parallel": In(index_bits(config.load_rows.bit_length())),
+                "packing": In(index_bits(config.weight_packing.bit_length())),
                 **{f"part{part}": In(shape) for part, shape in enumerate(shapes) if part},
                 "load": Out(config.rows),
             }
@@ -68,7 +68,8 @@ class Segments(Component):
             segment = config.segment_rows(parallel)
             # Tiles of other segmentations may follow while the last segments still load: each has its own marks.
             own = Signal(config.rows, name=f"load_of{parallel}")
-            row = self.row & (self.parallel == parallel.bit_length() - 1)
+            code = parallel.bit_length() - 1
+            row = self.row & (self.packing >= code if parallel == config.load_rows else self.packing == code)
             first = row & self.first
             for top in range(0, config.rows, segment):
                 if top:

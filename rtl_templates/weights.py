@@ -5,7 +5,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ACCUMULATE_HAZARD, PACKINGS, ArrayConfig, index_bits
+from hwquant.program.config import PACKINGS, ArrayConfig, index_bits
 from hwquant.program.isa import Opcode
 from hwquant.program.weight_format import WeightFormat
 from hwquant.rtl_templates.delay import delayed
@@ -74,7 +74,9 @@ class WeightLoader(Component):
         # The load takes load_cycles even where there are fewer rows: they are the first ones.
         reading = Signal()
         form = Signal(instruction_layout(config, Opcode.FORMAT))
-        idle = self._by_parallel(form, lambda n: max(0, ACCUMULATE_HAZARD - config.segment_rows(n)))
+        idle = self._by_format(
+            form, lambda item: item.load_cycles(config) - config.segment_rows(item.parallel)
+        )
         m.d.comb += [reading.eq(left > idle), port.addr.eq(pointer)]
         m.d.sync += self.ready.eq(left <= 2)
         with m.If(left != 0):
@@ -85,7 +87,7 @@ class WeightLoader(Component):
         with m.If(advance):
             m.d.sync += pointer.eq(pointer + 1)
         taken = self.format if config.weight_packing > 1 else form
-        cycles = self._by_parallel(taken, lambda n: WeightFormat(n, n).load_cycles(config))
+        cycles = self._by_format(taken, lambda item: item.load_cycles(config))
         with m.If(self.take):
             m.d.sync += [
                 left.eq(cycles + self.offsets),
@@ -147,29 +149,28 @@ class WeightLoader(Component):
         m.d.comb += [
             segments.row.eq(chained),
             segments.first.eq(shift_first),
-            segments.parallel.eq(form.parallel),
+            segments.packing.eq(form.packing),
             *(getattr(segments, f"part{n}").eq(weights[n]) for n in range(1, config.load_rows)),
             self.load.eq(segments.load),
             *(getattr(self, name).eq(getattr(segments, name)) for name in entry_members(config, Out)),
         ]
         return m
 
-    def _by_parallel(self, form, value):
-        """``value`` of the rows that are loaded in a cycle."""
-        result = value(1)
-        for n in PACKINGS[1:]:
-            if n <= self.config.load_rows:
-                result = Mux(form.parallel == n.bit_length() - 1, value(n), result)
+    def _by_format(self, form, value):
+        """``value`` of the format that ``form`` names."""
+        result = value(WeightFormat())
+        for packing in PACKINGS[1:]:
+            if packing <= self.config.weight_packing:
+                other = value(WeightFormat.of(packing, self.config))
+                result = Mux(form.packing == packing.bit_length() - 1, other, result)
         return result
 
     def _words(self, m: Module, form, reading, last):
         """Whether the word is used up, and whether the rows before came from it as well."""
         inside = Signal(range(self.config.weight_packing))
         advance = Signal()
-        with m.Switch(form.packing - form.parallel):
-            for ratio in range(self.config.weight_packing.bit_length()):
-                with m.Case(ratio):
-                    m.d.comb += advance.eq(reading & (last | (inside == (1 << ratio) - 1)))
+        end = self._by_format(form, lambda item: item.packing // item.parallel - 1)
+        m.d.comb += advance.eq(reading & (last | (inside == end)))
         with m.If(reading):
             m.d.sync += inside.eq(Mux(advance, 0, inside + 1))
         return advance, inside != 0
@@ -178,12 +179,10 @@ class WeightLoader(Component):
         """Brings the next fields of a word to where the first ones were."""
         config = self.config
         for packing in PACKINGS:
-            for parallel in PACKINGS:
-                if parallel <= config.load_rows and parallel < packing <= config.weight_packing:
-                    shift = config.slot_bits // packing * parallel
-                    packed = form.packing == packing.bit_length() - 1
-                    with m.If(packed & (form.parallel == parallel.bit_length() - 1)):
-                        m.d.sync += [data[c].eq(data[c][shift:]) for c in range(config.columns)]
+            if config.load_rows < packing <= config.weight_packing:
+                shift = config.slot_bits // packing * config.load_rows
+                with m.If(form.packing == packing.bit_length() - 1):
+                    m.d.sync += [data[c].eq(data[c][shift:]) for c in range(config.columns)]
 
     def _fields(self, form, data, offset_row, part):
         """Of each column, the weight that belongs to a part; an offset row has words of its own."""
@@ -193,14 +192,15 @@ class WeightLoader(Component):
         fields = []
         for c in range(config.columns):
             slot = data[c]
-            field = slot[: config.weight_bits].as_signed()
+            field = None if part else slot[: config.weight_bits].as_signed()
             for packing in PACKINGS[1:]:
                 if part < packing <= config.weight_packing:
                     width = config.slot_bits // packing
                     packed = form.packing == packing.bit_length() - 1
                     if self.offset_row:
                         packed &= ~offset_row
-                    field = Mux(packed, slot[part * width : (part + 1) * width].as_signed(), field)
+                    narrow = slot[part * width : (part + 1) * width].as_signed()
+                    field = narrow if field is None else Mux(packed, narrow, field)
             fields.append(field)
         return fields
 

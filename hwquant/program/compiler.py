@@ -359,9 +359,8 @@ class _Builder:
         if self.config.offset != "none" and not self.config.channel_offsets:
             self._register("offset", Opcode.OFFSET, offset=int(term.offset[0]))
         if self.config.weight_packing > 1:
-            form = weight_format(term, self.config)
-            packing, parallel = (n.bit_length() - 1 for n in (form.packing, form.parallel))
-            self._register("format", Opcode.FORMAT, packing=packing, parallel=parallel)
+            packing = weight_format(term, self.config).packing
+            self._register("format", Opcode.FORMAT, packing=packing.bit_length() - 1)
         return changed
 
     def _tiles(

@@ -113,7 +113,7 @@ def timing(program: Program) -> Timing:
         if opcode is Opcode.COUNT:
             machine.count = values["count"]
         elif opcode is Opcode.FORMAT:
-            machine.format = WeightFormat(1 << values["packing"], 1 << values["parallel"])
+            machine.format = WeightFormat.of(1 << values["packing"], program.config)
     edges = [0, *starts[1:], cycles]
     layers = tuple(end - begin for begin, end in pairwise(edges))
     return Timing(cycles, layers, FETCH_CYCLES - 1 + before + cycles + after + 1)

@@ -16,7 +16,7 @@ OFFSET    integer offset of the weights
 COUNT     pixels of a block
 REPEAT    the next TILE stands for ``count + 1`` tiles whose addresses are ``step`` apart
 TILE      load the next ``rows`` weight rows and stream a block of pixels through them
-FORMAT    of the weights: the binary logarithms of the rows that share a word, and that are loaded in a cycle
+FORMAT    of the weights: the binary logarithm of the rows that share a word
 TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of a row, steps before the first
           output, and steps after the last
 ========  =====================================================================================================
@@ -125,10 +125,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("lead", coordinate + 2),
             Field("tail", TAIL_BITS),
         ),
-        Opcode.FORMAT: (
-            Field("packing", index_bits(config.weight_packing.bit_length())),
-            Field("parallel", index_bits(config.load_rows.bit_length())),
-        ),
+        Opcode.FORMAT: (Field("packing", index_bits(config.weight_packing.bit_length())),),
     }
 
 

@@ -44,11 +44,6 @@ class StepTerm:
     pad: int
 
     @cached_property
-    def adjusted_limits(self) -> tuple[int, int]:
-        """Least and greatest adjusted weight, zero included."""
-        return min(0, int(self.weight.min(initial=0))), max(0, int(self.weight.max(initial=0)))
-
-    @cached_property
     def stored_limits(self) -> tuple[int, int]:
         """Least and greatest stored weight, those of adjusted weight zero included."""
         offset = self.offset.reshape(-1, 1, 1, 1)

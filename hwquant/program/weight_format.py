@@ -34,6 +34,11 @@ class WeightFormat:
     packing: int = 1
     parallel: int = 1
 
+    @classmethod
+    def of(cls, packing: int, config: ArrayConfig) -> WeightFormat:
+        """The format with that many rows in a word: as many of them at once as the hardware can load."""
+        return cls(packing, min(packing, config.load_rows))
+
     def load_cycles(self, config: ArrayConfig) -> int:
         """Cycles that loading a tile takes (without an offset row)."""
         return max(config.segment_rows(self.parallel), ACCUMULATE_HAZARD)
@@ -59,30 +64,14 @@ class WeightFormat:
 
 
 def weight_format(term: StepTerm, config: ArrayConfig) -> WeightFormat:
-    """The densest format that a term's weights have on the hardware, loaded as fast as it then can be.
+    """The densest format that a term's weights have on the hardware.
 
-    Weights whose adjusted value (stored weight and offset) is too wide for the array's inner entries, as
-    literal ranges give, enter a row a cycle, whatever their packing.
+    The stored weights include that of weight zero, which idle lanes need; so no adjusted weight is more than one
+    bit wider than a field. A literal range without zero may cost packing for that reason.
     """
-    stored, adjusted = bits_for(*term.stored_limits), bits_for(*term.adjusted_limits)
-    packing = max(
-        [1]
-        + [
-            count
-            for count in PACKINGS[1:]
-            if count <= config.weight_packing and stored <= min(config.weight_bits, config.slot_bits // count)
-        ]
-    )
-    operand = adjusted if config.offset == "edge" else stored
-    parallel = max(
-        [1]
-        + [
-            count
-            for count in PACKINGS[1:]
-            if count <= min(packing, config.load_rows) and operand <= config.part_bits(count - 1)
-        ]
-    )
-    return WeightFormat(packing, parallel)
+    bits = bits_for(*term.stored_limits)
+    fitting = [n for n in PACKINGS if n <= config.weight_packing and bits <= config.slot_bits // n]
+    return WeightFormat.of(max(fitting) if bits <= config.weight_bits else 1, config)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import trace
 
-from hwquant.program.config import PE_LATENCY, ArrayConfig
+from hwquant.program.config import ACCUMULATE_HAZARD, PE_LATENCY, ArrayConfig
 from hwquant.rtl_templates.array import SystolicArray
 
 SHAPES = [(2, 2), (4, 4), (2, 7), (7, 2), (5, 3), (3, 5)]
@@ -35,6 +35,7 @@ class Tile:
     x: np.ndarray
     load: int
     start: int
+    parallel: int = 1
 
 
 def random_tiles(rng, config, count, gap, fixed=None):
@@ -53,14 +54,19 @@ def random_tiles(rng, config, count, gap, fixed=None):
                 offset = integers(rng, config.weight_bits, config.columns)
         else:
             offset = np.repeat(integers(rng, config.offset_bits, 1), config.columns)
-        weight = integers(rng, config.operand_bits, (config.rows, config.columns))
+        parallel = 1 << int(rng.integers(config.load_rows.bit_length()))
+        bits = config.operand_bits if parallel == 1 else config.part_bits(parallel - 1)
+        weight = integers(rng, bits, (config.rows, config.columns))
         x = integers(rng, config.activation_bits, (pixels, config.rows))
+        cycles = config.rows + offset_row
+        if parallel > 1:
+            cycles = max(config.segment_rows(parallel), ACCUMULATE_HAZARD)
         if number:
             load = start + gap(rng)
-            start = max(start + len(tiles[-1].x), load + config.rows + offset_row) + gap(rng)
+            start = max(start + len(tiles[-1].x), load + cycles) + gap(rng)
         else:
-            start = load + config.rows + offset_row
-        tiles.append(Tile(weight, offset, offset_row, x, load, start))
+            start = load + cycles
+        tiles.append(Tile(weight, offset, offset_row, x, load, start, parallel))
     return tiles
 
 
@@ -74,14 +80,30 @@ def stimulus(rng, config, array, tiles):
             "offset": int(integers(rng, config.offset_bits, 1)[0]),
             "swap": 0,
             "load": 0,
+            **{
+                f"weight{row}": integers(rng, config.entry_bits(row), config.columns).tolist()
+                for row in config.entries
+            },
+            **({"enter": 0} if config.entries else {}),
         }
         for _ in range(end)
     ]
+    entries = list(config.entries)
     for tile in tiles:
         # The bottom of the array comes first; row r shifts from the r-th word on.
         words = [*([tile.offset] if tile.offset_row else []), *tile.weight[::-1]]
-        for n, word in enumerate(words):
-            cycles[tile.load + n] |= {"weight": word.tolist(), "load": (1 << (n + 1)) - 1}
+        segment = len(words) if tile.parallel == 1 else config.segment_rows(tile.parallel)
+        for top in range(0, len(words), segment):
+            # What enters further down is as late as the swap mark is there.
+            length = min(segment, len(words) - top)
+            for n in range(segment):
+                cycle = cycles[tile.load + top + n]
+                cycle["load"] |= ((1 << min(n + 1, length)) - 1) << top
+                if n >= segment - length:
+                    word = words[len(words) - top - segment + n]
+                    cycle[f"weight{top}" if top else "weight"] = word.tolist()
+                if top:
+                    cycle["enter"] |= 1 << entries.index(top)
         for n, x in enumerate(tile.x):
             cycles[tile.start + n]["x"] = x.tolist()
         cycles[tile.start]["swap"] = 1
@@ -106,6 +128,27 @@ def check(config, tiles, rng):
 def test_sums_are_those_of_the_matrix_product(rows, columns, mode):
     config = ArrayConfig(rows, columns, **mode)
     rng = np.random.default_rng((rows, columns))
+    check(config, random_tiles(rng, config, 25, lambda rng: 0), rng)
+    check(config, random_tiles(rng, config, 12, lambda rng: int(rng.integers(0, 4))), rng)
+
+
+@pytest.mark.parametrize("mode", ["none", "edge", "edge, channel offsets", "sum"])
+@pytest.mark.parametrize(
+    ("rows", "columns", "load_rows"), [(8, 3, 2), (7, 3, 4), (9, 2, 8), (2, 2, 2), (16, 2, 4)]
+)
+def test_and_so_they_are_when_several_rows_are_loaded_at_once(rows, columns, load_rows, mode):
+    config = ArrayConfig(
+        rows,
+        columns,
+        weight_slot_bits=16,
+        weight_packing=load_rows,
+        load_rows=load_rows,
+        **MODES[mode],
+    )
+    rng = np.random.default_rng((rows, columns))
+    tiles = random_tiles(rng, config, 30, lambda rng: 0, fixed=1)
+    assert {tile.parallel for tile in tiles} == {1 << n for n in range(load_rows.bit_length())}
+    check(config, tiles, rng)
     check(config, random_tiles(rng, config, 25, lambda rng: 0), rng)
     check(config, random_tiles(rng, config, 12, lambda rng: int(rng.integers(0, 4))), rng)
 

@@ -12,7 +12,7 @@ from hwquant.program.cycles import FETCH_CYCLES
 from hwquant.program.isa import Instruction, Opcode, encode, fields
 from hwquant.rtl_templates.sequencer import Sequencer
 
-CONFIG = ArrayConfig(4, 8, activation_depth=500, accumulator_depth=100, program_depth=256)
+CONFIG = ArrayConfig(4, 8, activation_depth=500, accumulator_depth=100, program_depth=256, weight_packing=4)
 FORMATS = fields(CONFIG)
 SETTINGS = (Opcode.LEVEL, Opcode.PLANE, Opcode.WRITE, Opcode.CLAMP)
 OUTPUTS = (
@@ -44,10 +44,12 @@ def random_program(rng, length):
     """Input, settings, tiles (some repeated), output, end; the first tile takes all settings."""
     program = [instruction(rng, Opcode.LEVEL, level=level) for level in range(4)]
     program += [instruction(rng, opcode) for opcode in (Opcode.PLANE, Opcode.WRITE, Opcode.CLAMP)]
-    program += [instruction(rng, opcode) for opcode in (Opcode.OFFSET, Opcode.COUNT, Opcode.INPUT)]
+    program += [
+        instruction(rng, opcode) for opcode in (Opcode.OFFSET, Opcode.FORMAT, Opcode.COUNT, Opcode.INPUT)
+    ]
     program.append(instruction(rng, Opcode.TILE, layer=1))
-    weights = {Opcode.TILE: 8, Opcode.REPEAT: 2, Opcode.COUNT: 1, Opcode.OFFSET: 1} | dict.fromkeys(
-        SETTINGS, 1
+    weights = {Opcode.TILE: 8, Opcode.REPEAT: 2} | dict.fromkeys(
+        (Opcode.COUNT, Opcode.OFFSET, Opcode.FORMAT, *SETTINGS), 1
     )
     while len(program) < length:
         opcode = Opcode(rng.choice(list(weights), p=np.array(list(weights.values())) / sum(weights.values())))
@@ -72,6 +74,7 @@ class Registers:
     clamp: dict | None = None
     offset: int = 0
     count: int = 0
+    format: dict | None = None
 
 
 def interpret(program):
@@ -90,6 +93,8 @@ def interpret(program):
                 registers.clamp = values
             case Opcode.OFFSET:
                 registers.offset = values["offset"]
+            case Opcode.FORMAT:
+                registers.format = values
             case Opcode.COUNT:
                 registers.count = values["count"]
             case Opcode.REPEAT:
@@ -99,6 +104,7 @@ def interpret(program):
                 repeat = None
                 for number in range(times):
                     job = values | {"count": registers.count, "offset": registers.offset}
+                    job["format"] = registers.format
                     job["address"] = (values["address"] + number * step) % 512
                     if number:
                         job |= dict.fromkeys(("first", "parameters", "offsets", "source", "layer"), 0)

@@ -8,6 +8,7 @@ from hwquant_testing.clocked import interact
 
 from hwquant.program.config import FEED_LATENCY, ArrayConfig
 from hwquant.program.layout import words_to_integers
+from hwquant.program.weight_format import WeightFormat
 from hwquant.rtl_templates.weights import WeightLoader
 
 MODES = {
@@ -16,6 +17,18 @@ MODES = {
     "edge, channel offsets": {"offset": "edge", "channel_offsets": True},
     "sum": {"offset": "sum"},
     "sum, channel offsets": {"offset": "sum", "channel_offsets": True},
+}
+
+
+PACKED = {
+    "two in a word and in a cycle": {"weight_packing": 2, "load_rows": 2},
+    "two in a word": {"weight_packing": 2},
+    "eight in a word, two in a cycle": {"weight_packing": 8, "load_rows": 2},
+    "four in a word and in a cycle, wide slots": {
+        "weight_packing": 4,
+        "load_rows": 4,
+        "weight_slot_bits": 13,
+    },
 }
 
 
@@ -28,11 +41,12 @@ class Load:
     offsets: bool
     offset: int
     wait: int
+    form: WeightFormat
     rewind: bool = False
 
 
 def random_loads(rng, config, depth, wait):
-    """Loads that use up the memory's rows at least twice, block by block, with a rewind in between."""
+    """Loads that use up the memory's words at least twice, block by block, with a rewind in between."""
     loads, pointer, marked, inference = [], 0, 0, 0
     while inference < 2:
         mark = pointer == 0 or rng.random() < 0.4
@@ -42,11 +56,12 @@ def random_loads(rng, config, depth, wait):
         tiles = []
         for number in range(int(rng.integers(1, 5))):
             offsets = config.channel_offsets and (number == 0 or rng.random() < 0.3)
-            if pointer + config.rows + offsets > depth:
+            form = WeightFormat.of(1 << int(rng.integers(config.weight_packing.bit_length())), config)
+            if pointer + form.words(config) + offsets > depth:
                 break
-            pointer += config.rows + offsets
+            pointer += form.words(config) + offsets
             offset = 0 if config.offset == "none" else int(rng.integers(-256, 256))
-            tiles.append(Load(number == 0, number == 0 and mark, offsets, offset, wait(rng)))
+            tiles.append(Load(number == 0, number == 0 and mark, offsets, offset, wait(rng), form))
         if not tiles:
             # The memory is used up: a new inference.
             inference, pointer = inference + 1, 0
@@ -58,42 +73,68 @@ def random_loads(rng, config, depth, wait):
     return loads
 
 
-def expected(config, rows, loads, takes, cycles):
-    """(load, weight or None where nobody looks) of every cycle."""
-    result = [(0, None)] * cycles
+def field(slots, width, index):
+    """Field ``index`` of every column's slot, signed."""
+    values = (slots >> (width * index)) & ((1 << width) - 1)
+    return np.where(values >> (width - 1), values - (1 << width), values)
+
+
+def rows_of(slots, config, form):
+    """What leaves in each cycle: the row of every segment, as words of the memory say."""
+    together = form.packing // form.parallel
+    for n in range(config.segment_rows(form.parallel)):
+        word = slots[n // together]
+        if form.packing == 1:
+            yield [field(word, config.weight_bits, 0)]
+        else:
+            first, width = n % together * form.parallel, config.slot_bits // form.packing
+            yield [field(word, width, first + part) for part in range(form.parallel)]
+
+
+def expected(config, slots, loads, takes, cycles):
+    """Of every cycle: ``load``, and the weights at each row where some enter (None: no row enters there)."""
+    load = [0] * cycles
+    entering = {row: [None] * cycles for row in (0, *config.entries)}
     pointer = marked = 0
     offset_row = None
-    for load, take in zip(loads, takes):
-        if load.first:
-            if load.mark:
+    for item, take in zip(loads, takes):
+        if item.first:
+            if item.mark:
                 marked = pointer
             else:
                 pointer = marked
         cycle, shifted = take + 1 + FEED_LATENCY, 0
-        if load.offsets:
-            offset_row = rows[pointer]
+        if item.offsets:
+            offset_row = field(slots[pointer], config.weight_bits, 0)
             pointer += 1
             if config.offset == "sum":
                 shifted = 1
-                result[cycle] = (1, offset_row.tolist())
+                load[cycle] |= 1
+                entering[0][cycle] = offset_row.tolist()
             cycle += 1
-        for n in range(config.rows):
-            word = rows[pointer]
-            pointer += 1
-            if config.offset == "edge":
-                word = word + (offset_row if config.channel_offsets else load.offset)
-            shifted += 1
-            result[cycle + n] = ((1 << shifted) - 1, word.tolist())
-        if load.rewind:
+        segment = config.segment_rows(item.form.parallel)
+        words = slots[pointer : pointer + item.form.words(config)]
+        pointer += item.form.words(config)
+        for n, rows in enumerate(rows_of(words, config, item.form)):
+            for part, word in enumerate(rows):
+                top = part * segment
+                if top >= config.rows:
+                    continue
+                if config.offset == "edge":
+                    word = word + (offset_row if config.channel_offsets else item.offset)
+                entering[top][cycle + top + n] = word.tolist()
+                # A segment's rows begin one after the other, and stop together.
+                below = min(segment, config.rows - top) if item.form.parallel > 1 else len(load)
+                load[cycle + top + n] |= ((1 << min(n + 1 + shifted, below)) - 1) << top
+        if item.rewind:
             pointer = 0
-    return result
+    return load, entering
 
 
-def run(config, rows, loads, seed):
+def run(config, slots, loads, seed):
     """Takes the loads as they become ready; returns when, and what left in every cycle."""
     rng = np.random.default_rng(seed)
-    bits = config.weight_bits
-    loader = WeightLoader(config, words_to_integers(rows, bits))
+    loader = WeightLoader(config, words_to_integers(slots, config.slot_bits))
     takes, busy = [], []
     state = {"next": 0, "wait": loads[0].wait, "offset": 0, "rewind": False, "tail": 12}
 
@@ -114,13 +155,16 @@ def run(config, rows, loads, seed):
             return inputs
         load = loads[state["next"]]
         takes.append(cycle)
-        busy.append(config.load_cycles + load.offsets)
+        busy.append(load.form.load_cycles(config) + load.offsets)
         state["next"] += 1
         state["offset"], state["rewind"] = load.offset, load.rewind
         state["wait"] = loads[state["next"]].wait if state["next"] < len(loads) else 0
+        if config.weight_packing > 1:
+            inputs["format"] = {"packing": load.form.packing.bit_length() - 1}
         return inputs | {"take": 1, "offsets": load.offsets, "first": load.first, "mark": load.mark}
 
-    outputs = ("ready", "weight", "load")
+    inner = [f"weight{row}" for row in config.entries]
+    outputs = ("ready", "weight", "load", *inner, *(["enter"] if inner else []))
     history = interact(loader, step, outputs)
     assert len(takes) == len(loads)
     return takes, busy, history
@@ -128,16 +172,24 @@ def run(config, rows, loads, seed):
 
 def check(config, depth, seed, wait):
     rng = np.random.default_rng(seed)
-    low, high = -(1 << (config.weight_bits - 1)), 1 << (config.weight_bits - 1)
-    rows = rng.integers(low, high, (depth, config.columns))
+    low, high = -(1 << (config.slot_bits - 1)), 1 << (config.slot_bits - 1)
+    slots = rng.integers(low, high, (depth, config.columns))
     loads = random_loads(rng, config, depth, wait)
-    takes, busy, history = run(config, rows, loads, seed)
-    for cycle, ((load, weight), seen) in enumerate(
-        zip(expected(config, rows, loads, takes, len(history) + 20), history)
-    ):
-        assert seen["load"] == load, f"seed {seed}, cycle {cycle}"
-        if load:
-            assert seen["weight"] == weight, f"seed {seed}, cycle {cycle}"
+    takes, busy, history = run(config, slots, loads, seed)
+    load, entering = expected(config, slots, loads, takes, len(history) + 20 + config.rows)
+    for cycle, seen in enumerate(history):
+        where = f"seed {seed}, cycle {cycle}"
+        assert seen["load"] == load[cycle], where
+        if entering[0][cycle]:
+            assert seen["weight"] == entering[0][cycle], where
+        for index, row in enumerate(config.entries):
+            weights, enter = entering[row][cycle], seen["enter"] >> index & 1
+            if seen["load"] >> row & 1:
+                assert enter == (weights is not None), where
+            if weights:
+                # Random fields with random offsets may be wider than those that a compiler packs.
+                mask = (1 << min(config.part_bits(part) for _, part in config.entries[row])) - 1
+                assert [w & mask for w in seen[f"weight{row}"]] == [w & mask for w in weights], where
     return loads, takes, busy, history
 
 
@@ -147,6 +199,19 @@ def test_rows_come_in_order_adjusted_and_with_the_thermometer(rows, columns, mod
     config = ArrayConfig(rows, columns, weight_depth=64, adjusted_bits=10, offset_bits=10, **mode)
     for seed, wait in enumerate([lambda rng: 0, lambda rng: int(rng.integers(0, 4))]):
         check(config, 64, seed, wait)
+
+
+@pytest.mark.parametrize("packed", PACKED.values(), ids=PACKED)
+@pytest.mark.parametrize(("rows", "columns"), [(4, 3), (7, 2), (16, 2)])
+def test_rows_of_narrow_weights_come_to_all_segments(rows, columns, packed):
+    for seed, name in enumerate(MODES):
+        if name == "sum, channel offsets" and packed.get("load_rows"):
+            continue
+        config = ArrayConfig(
+            rows, columns, weight_depth=64, adjusted_bits=10, offset_bits=10, **MODES[name], **packed
+        )
+        check(config, 64, seed, lambda rng: 0)
+        check(config, 64, seed + 10, lambda rng: int(rng.integers(0, 4)))
 
 
 @pytest.mark.parametrize("depth", [8, 16, 17, 31, 32])
