@@ -70,6 +70,14 @@ INSIDE = {
     "sim/streams.py",
     # A script.
     "hwquant/demo/train.py",
+    # These are PyTorch through and through; hwquant.training loads them when one of its names is used.
+    "hwquant/training/checkpoint.py",
+    "hwquant/training/loop.py",
+    "hwquant/training/losses.py",
+    "hwquant/training/network.py",
+    "hwquant/training/operators.py",
+    "hwquant/training/progressive.py",
+    "hwquant/training/quantized.py",
 }
 
 

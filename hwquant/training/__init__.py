@@ -1,1 +1,53 @@
-"""Fine-tuning of float and half-quantized networks in PyTorch, and progressive quantization (CN112884133A)."""
+"""Fine-tuning of float and half-quantized networks in PyTorch, and progressive quantization (CN112884133A).
+
+The names below are loaded when they are first used, PyTorch with them::
+
+    TrainableNetwork                 a float Graph as a torch.nn.Module, and back
+    TrainOptions, fit                how to train, and training
+    accuracy                         of any module on labelled samples
+    Checkpoint                       a file from which a training that was cut off goes on
+    QuantizedNetwork                 a network whose weights and tensors become integers step by step
+    progressive, finetune_all_at_once    from a Graph to a fine-tuned QGraph
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from hwquant.errors import require
+
+if TYPE_CHECKING:
+    from hwquant.training.checkpoint import Checkpoint
+    from hwquant.training.loop import EpochResult, accuracy, fit
+    from hwquant.training.network import TrainableNetwork
+    from hwquant.training.options import TrainOptions
+
+_PUBLIC = {
+    "Checkpoint": "checkpoint",
+    "EpochResult": "loop",
+    "TrainOptions": "options",
+    "TrainableNetwork": "network",
+    "accuracy": "loop",
+    "fit": "loop",
+}
+"""Public name to module."""
+
+__all__ = ["Checkpoint", "EpochResult", "TrainOptions", "TrainableNetwork", "accuracy", "fit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'hwquant.training' has no attribute {name!r}")
+    try:
+        value = getattr(import_module(f"hwquant.training.{_PUBLIC[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise require("torch", "torch", "training") from None
+        raise
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
