@@ -24,8 +24,9 @@ from hwquant.graph import Graph, Input
 from hwquant.qgraph import QGraph
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Track = Callable[[str, int, int], None]
-"""Called with what is being done, steps done and steps in all (0 where nobody knows)."""
+Track = Callable[..., None]
+"""Called with what is being done, steps done and steps in all (0 where nobody knows), and optionally a note that
+is shown beside it, such as the best result so far."""
 
 NETWORK_SUFFIX = ".hwq"
 FILE_WIDTH = 120
@@ -83,14 +84,15 @@ def progress() -> Iterator[Track]:
     tasks: dict[str, Any] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
-        def track(what: str, done: int, total: int) -> None:
+        def track(what: str, done: int, total: int, note: str = "") -> None:
             if what not in tasks:
                 for task in tasks.values():
                     bars.update(task, visible=False)
                 tasks[what] = bars.add_task(what, total=None)
                 if not console.is_terminal:
                     console.print(f"{what} ...")
-            bars.update(tasks[what], completed=done, total=total or None)
+            description = f"{what}: {note}" if note else what
+            bars.update(tasks[what], description=description, completed=done, total=total or None)
 
         yield track
 

@@ -35,6 +35,14 @@ def test_on_a_terminal_there_is_a_bar_and_nothing_stays(monkeypatch):
     assert text.endswith("\x1b[2K")  # the line is erased
 
 
+def test_a_note_is_shown_beside_what_is_being_done(monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(common, "Console", lambda **_: Console(file=file, force_terminal=True, width=100))
+    with progress() as track:
+        track("search", 1, 3, "best 91 %")
+    assert "search: best 91 %" in file.getvalue()
+
+
 def test_json_is_one_object_and_never_nan(capsys):
     emit(True, {"a": 1, "b": None}, "not this")
     assert capsys.readouterr().out == '{"a": 1, "b": null}\n'
