@@ -61,6 +61,7 @@ HEAVY = {
     "optuna",
     "distributed",
     "dask",
+    "threadpoolctl",
     "matplotlib",
 }
 INSIDE = {
