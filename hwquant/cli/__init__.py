@@ -19,7 +19,7 @@ import click
 from hwquant import __version__
 from hwquant.errors import HwquantError
 
-COMMANDS = ("quantize", "evaluate", "compile", "simulate", "estimate", "inspect", "export", "demo")
+COMMANDS = ("quantize", "search", "evaluate", "compile", "simulate", "estimate", "inspect", "export", "demo")
 ERROR, INTERRUPTED = 2, 130
 
 

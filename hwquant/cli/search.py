@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hwquant.cli.common import check_output_file, emit, json_option, only_input, progress
+from hwquant.cli.common import check_output_file, emit, json_option, progress
 from hwquant.errors import HwquantError
 
 DEFAULT_DROP = 0.5
@@ -148,21 +148,26 @@ def search(
         if path is not None:
             check_output_file(path)
     graph = load_model(model)
-    calibration = load_samples(calibration_data, only_input(graph))
-    test = load_samples(data, only_input(graph))
+    calibration = load_samples(calibration_data, graph.inputs)
+    test = load_samples(data, graph.inputs)
     journal = output.with_name(f"{output.name}.journal")
-    with progress() as track:
-        result = search_bits(
-            graph,
-            calibration.x,
-            test,
-            chosen,
-            journal=journal,
-            resume=resume,
-            jobs=jobs,
-            scheduler=scheduler,
-            progress=track,
-        )
+    try:
+        with progress() as track:
+            result = search_bits(
+                graph,
+                calibration.x,
+                test,
+                chosen,
+                journal=journal,
+                resume=resume,
+                jobs=jobs,
+                scheduler=scheduler,
+                progress=track,
+            )
+    except KeyboardInterrupt:
+        if journal.exists():
+            click.echo(f"what was evaluated is in {journal}: go on with --resume", err=True)
+        raise
     try:
         picked, nothing = result.pick(), None
     except HwquantError as error:
