@@ -277,6 +277,8 @@ class _Builder:
         zero = rng.integers(low, high + 1, shape[0] if own else 1) // rng.choice(
             [1, 2, 4]
         )  # the code of weight 0
+        if anchor == "max":
+            zero = np.minimum(zero, 126)  # the offset of a channel that 8 bits can store
         codes = rng.integers(low, high + 1, shape)
         mask = self._mask(shape)
         if mask is not None:
