@@ -36,14 +36,16 @@ MAY_IMPORT = {
     "truncation": MODELS | {"quantize", "training"},
     "search": MODELS | {"quantize", "program"},
     "export": INTEGER | {"container"},
-    "rtl_templates": {"errors", "program"},
-    "sim": INTEGER | {"golden", "program", "rtl_templates"},
+    "link": {"errors"},
+    "rtl_templates": {"errors", "link", "program"},
+    "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},
+    "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "report": {"errors", "program"},
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates"},
     "demo": set(),
     "boards": INTEGER | {"program", "report", "rtl_templates", "build"},
     "cli": MODELS
-    | {"training", "pruning", "truncation", "search", "export"}
+    | {"training", "pruning", "truncation", "search", "export", "link", "driver"}
     | {"frontends", "quantize", "program", "rtl_templates", "sim", "report", "build", "demo", "__init__"},
 }
 """What each part may import besides itself; ``__init__`` is the package itself (its version)."""
@@ -63,6 +65,7 @@ HEAVY = {
     "dask",
     "threadpoolctl",
     "matplotlib",
+    "serial",
 }
 INSIDE = {
     # These run inside the simulator, where cocotb is what calls them.
@@ -77,7 +80,7 @@ INSIDE = {
     "hwquant/training/losses.py",
     "hwquant/training/network.py",
     "hwquant/training/operators.py",
-    "hwquant/training/progressive.py",
+    "hwquant/training/stages.py",
     "hwquant/training/quantized.py",
 }
 

@@ -22,18 +22,33 @@ if TYPE_CHECKING:
     from hwquant.training.loop import EpochResult, accuracy, fit
     from hwquant.training.network import TrainableNetwork
     from hwquant.training.options import TrainOptions
+    from hwquant.training.quantized import QuantizedNetwork
+    from hwquant.training.stages import finetune_all_at_once, progressive
 
 _PUBLIC = {
     "Checkpoint": "checkpoint",
     "EpochResult": "loop",
+    "QuantizedNetwork": "quantized",
     "TrainOptions": "options",
     "TrainableNetwork": "network",
     "accuracy": "loop",
+    "finetune_all_at_once": "stages",
     "fit": "loop",
+    "progressive": "stages",
 }
 """Public name to module."""
 
-__all__ = ["Checkpoint", "EpochResult", "TrainOptions", "TrainableNetwork", "accuracy", "fit"]
+__all__ = [
+    "Checkpoint",
+    "EpochResult",
+    "QuantizedNetwork",
+    "TrainOptions",
+    "TrainableNetwork",
+    "accuracy",
+    "finetune_all_at_once",
+    "fit",
+    "progressive",
+]
 
 
 def __getattr__(name: str) -> Any:
