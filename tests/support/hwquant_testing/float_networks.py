@@ -1,82 +1,85 @@
-"""Small float networks with everything that a tile can be made of."""
+"""Random float networks with every structure that the quantizer knows."""
+
+from __future__ import annotations
 
 import numpy as np
 
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
 
 
-class Builder:
-    """A float network under construction; every method adds a node and returns its name."""
-
-    def __init__(self, shape, seed=0):
-        self.rng = np.random.default_rng(seed)
-        self.inputs = (Input("x", shape, shape),)
-        self.nodes = []
-
-    def add(self, node):
-        self.nodes.append(node)
-        return node.name
-
-    def conv(self, source, out, kernel=(1, 1), channels=None, groups=1, **options):
-        """Random normal weights, none of them zero."""
-        per_group = (channels or self.channels(source)) // groups
-        weight = self.rng.normal(0, 1 / np.sqrt(per_group * np.prod(kernel)), (out, per_group, *kernel))
-        weight += np.where(weight >= 0, 0.1, -0.1) * np.abs(weight).max()  # no code becomes zero by rounding
-        name = f"conv{len(self.nodes)}"
-        return self.add(Conv(name, (source,), weight, self.rng.normal(0, 0.1, out), groups=groups, **options))
-
-    def relu(self, source):
-        return self.add(Clip(f"relu{len(self.nodes)}", (source,), low=0.0))
-
-    def max_pool(self, source, kernel=(2, 2)):
-        return self.add(MaxPool(f"pool{len(self.nodes)}", (source,), kernel, kernel))
-
-    def average_pool(self, source, kernel):
-        return self.add(AveragePool(f"mean{len(self.nodes)}", (source,), kernel, kernel))
-
-    def sum(self, *sources):
-        return self.add(Add(f"add{len(self.nodes)}", sources))
-
-    def concat(self, *sources):
-        return self.add(Concat(f"concat{len(self.nodes)}", sources))
-
-    def channels(self, name):
-        return self.build(name).shapes[name][0]
-
-    def build(self, *outputs):
-        shapes = Graph("net", self.inputs, tuple(self.nodes), ()).shapes
-        return Graph(
-            "net",
-            self.inputs,
-            tuple(self.nodes),
-            tuple(Output(f"to_{name}", name, (int(np.prod(shapes[name])),)) for name in outputs),
-        )
+def conv(
+    rng: np.random.Generator,
+    name: str,
+    source: str,
+    channels: tuple[int, int],
+    kernel: int = 3,
+    **more: object,
+) -> Conv:
+    """A convolution that keeps the size (stride 1), with weights that keep the signal's power."""
+    groups = int(more.get("groups", 1))  # type: ignore[call-overload]
+    shape = (channels[1], channels[0] // groups, kernel, kernel)
+    weight = rng.normal(0.05, 1, shape) / np.sqrt(np.prod(shape[1:]) / 2)
+    pad = (kernel - 1) // 2
+    options = {"padding": (pad, pad, pad, pad)} | more
+    return Conv(name, (source,), weight, rng.normal(0, 0.2, channels[1]), **options)  # type: ignore[arg-type]
 
 
-def plain(seed=0):
-    """Packed first layer, pools, a fully connected end."""
-    net = Builder((1, 12, 12), seed)
-    x = net.max_pool(net.relu(net.conv("x", 16, (5, 5), padding=(2, 2, 2, 2))))
-    x = net.relu(net.conv(x, 20, (3, 3), padding=(1, 1, 1, 1)))
-    x = net.max_pool(x)
-    x = net.relu(net.conv(x, 24, (3, 3)))
-    return net.build(net.conv(x, 10))
+def build(kind: str, seed: int) -> Graph:
+    """``kind``: chain, residual, projection, concat, depthwise or clips."""
+    rng = np.random.default_rng(seed)
+    stem: list[Node] = [conv(rng, "c1", "x", (3, 8)), Clip("r1", ("c1",), 0.0)]
+    body: list[Node]
+    if kind == "chain":
+        body = [
+            MaxPool("p1", ("r1",), (2, 2), (2, 2)),
+            conv(rng, "c2", "p1", (8, 6), stride=(2, 2)),
+            Clip("last", ("c2",), 0.0, 6.0),
+        ]
+    elif kind == "residual":
+        body = [
+            conv(rng, "c2", "r1", (8, 8)),
+            Clip("r2", ("c2",), 0.0),
+            conv(rng, "c3", "r2", (8, 8)),
+            Add("a1", ("r1", "c3")),
+            Clip("last", ("a1",), 0.0),
+        ]
+    elif kind == "projection":
+        body = [
+            conv(rng, "c2", "r1", (8, 6), stride=(2, 2)),
+            conv(rng, "c3", "r1", (8, 6), 1, stride=(2, 2)),
+            Add("last", ("c2", "c3")),
+        ]
+    elif kind == "concat":
+        body = [
+            conv(rng, "c2", "r1", (8, 4), 1),
+            conv(rng, "c3", "r1", (8, 4)),
+            Clip("r3", ("c3",), 0.0),
+            Concat("k1", ("c2", "r3")),
+            conv(rng, "last", "k1", (8, 6)),
+        ]
+    elif kind == "depthwise":
+        body = [
+            conv(rng, "c2", "r1", (8, 8), groups=8),
+            Clip("r2", ("c2",), 0.0),
+            conv(rng, "c3", "r2", (8, 12), groups=2),
+            MaxPool("p3", ("c3",), (3, 3), (2, 2), (1, 1, 1, 1)),
+            Clip("last", ("p3",), 0.0),
+        ]
+    else:
+        body = [
+            Clip("half", ("r1",), -1.0, 1.5),
+            conv(rng, "c2", "half", (8, 8)),
+            Add("a1", ("r1", "c2", "half")),
+            Clip("low", ("x",), -0.5, 0.5),
+            conv(rng, "c3", "low", (3, 8)),
+            Add("last", ("a1", "c3")),
+        ]
+    nodes = [*stem, *body]
+    inputs = (Input("x", (3, 8, 8), (3, 8, 8)),)
+    channels, height, width = Graph(kind, inputs, tuple(nodes), (Output("y", "last", ()),)).shapes["last"]
+    nodes.append(AveragePool("avg", ("last",), (height, width), (1, 1)))
+    nodes.append(conv(rng, "fc", "avg", (channels, 5), 1))
+    return Graph(kind, inputs, tuple(nodes), (Output("y", "fc", (5,)),))
 
 
-def branches(seed=0):
-    """A residual sum, a concatenation, grouped and depthwise convolutions of strides 1 and 2."""
-    net = Builder((3, 10, 10), seed)
-    x = net.relu(net.conv("x", 16, (3, 3), padding=(1, 1, 1, 1)))
-    y = net.conv(net.relu(net.conv(x, 12, (3, 3), padding=(1, 1, 1, 1))), 16)
-    x = net.relu(net.sum(x, y))
-    x = net.relu(net.conv(x, 16, (3, 3), groups=16, padding=(1, 1, 1, 1)))
-    a = net.relu(net.conv(x, 16, (3, 3), groups=2, padding=(1, 1, 1, 1)))
-    b = net.relu(net.conv(x, 9))
-    x = net.concat(a, b)
-    x = net.relu(net.conv(x, 24))
-    x = net.relu(net.conv(x, 24, (3, 3), groups=24, stride=(2, 2)))
-    x = net.average_pool(x, (4, 4))
-    return net.build(net.conv(x, 10))
-
-
-NETWORKS = {"plain": plain, "branches": branches}
+KINDS = ("chain", "residual", "projection", "concat", "depthwise", "clips")
