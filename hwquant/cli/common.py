@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Graph, Input
+from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -46,7 +46,8 @@ def data_option(command: Command) -> Command:
         required=True,
         type=click.Path(path_type=Path),
         metavar="DATA.npz",
-        help="x (N, then the input's shape; float32 or uint8) and optionally y (integer labels).",
+        help="x (N, then the input's shape; float32 or uint8) and optionally y (integer labels). With several "
+        "inputs, an array for each by its name in place of x.",
     )(command)
 
 
@@ -106,16 +107,6 @@ def load_network(path: Path) -> Graph | QGraph:
     from hwquant.frontends import load_model
 
     return load_model(path)
-
-
-def only_input(network: Graph | QGraph) -> Input:
-    """The network's input, which DATA.npz's ``x`` is for."""
-    if len(network.inputs) != 1:
-        names = ", ".join(item.name for item in network.inputs)
-        raise HwquantError(
-            f"network {network.name!r} has the inputs {names}, the command line takes one; use Python"
-        )
-    return network.inputs[0]
 
 
 def check_output_file(path: Path) -> None:

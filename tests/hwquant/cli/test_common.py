@@ -7,9 +7,7 @@ import pytest
 from rich.console import Console
 
 from hwquant.cli import common
-from hwquant.cli.common import emit, only_input, progress
-from hwquant.errors import HwquantError
-from hwquant.graph import Clip, Graph, Input, Output
+from hwquant.cli.common import emit, progress
 
 
 def test_without_a_terminal_each_step_is_one_line_on_stderr(capsys):
@@ -54,11 +52,3 @@ def test_lines_are_not_wrapped_and_markup_is_text(capsys):
     line = f"wrote {'x' * 300} [bold]:smile:"
     emit(False, {}, line)
     assert capsys.readouterr().out == line + "\n"
-
-
-def test_several_inputs_are_for_python():
-    shape = (1, 2, 2)
-    inputs = (Input("a", shape, shape), Input("b", shape, shape))
-    graph = Graph("two", inputs, (Clip("c", ("a",), 0.0),), (Output("y", "c", shape),))
-    with pytest.raises(HwquantError, match="network 'two' has the inputs a, b, the command line takes one"):
-        only_input(graph)
