@@ -152,14 +152,14 @@ def choose_scales(
     plan: Plan, statistics: Mapping[str, TensorStatistics], options: QuantizeOptions
 ) -> dict[str, ActivationScale]:
     """Scale, zero point and bits of every tensor."""
-    shift_only = options.scales == "shift"
+    shift_only = options.scales != "multiplier"
     groups, classes = scale_groups(plan), scale_classes(plan, shift_only)
     requests = _requests(plan, groups, statistics, options)
     inputs = {groups.find(item.name) for item in plan.graph.inputs}
     costs, labels = [], {}
     for name in classes.sets():
         own = {group: request for group, request in requests.items() if classes.find(group) == name}
-        labels[name] = _mantissas(own, inputs)
+        labels[name] = [1.0] if options.scales == "power_of_two" else _mantissas(own, inputs)
         table = [sum(request.best(mantissa)[0] for request in own.values()) for mantissa in labels[name]]
         costs.append(Cost((name,), np.array(table)))
     bits = term_bits(plan, options)
