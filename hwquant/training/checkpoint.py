@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import secrets
@@ -65,10 +66,12 @@ class Checkpoint:
 
     def _read(self) -> dict[str, Any]:
         try:
-            content = torch.load(self.path, weights_only=True, map_location="cpu")
+            data = self.path.read_bytes()
         except OSError as error:
             raise HwquantError(f"cannot resume from {self.path}: {error.strerror or error}") from error
-        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        try:
+            content = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+        except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
             raise HwquantError(f"{self.path} is no checkpoint, or it is damaged; start anew") from error
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise HwquantError(f"{self.path} is no checkpoint of hwquant; start anew")
