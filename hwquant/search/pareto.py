@@ -12,7 +12,7 @@ def front(costs: Sequence[Sequence[float]]) -> list[int]:
 
     ``costs`` are (points, objectives), each to be as small as possible.
     """
-    points = np.array(costs, np.float64).reshape(len(costs), -1)
+    points = np.array(costs, np.float64)
     kept = []
     for index, point in enumerate(points):
         no_worse, better = (points <= point).all(axis=1), (points < point).any(axis=1)

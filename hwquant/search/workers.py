@@ -141,7 +141,7 @@ class _Cluster:
             self._client.submit(evaluate, self._data, item, pure=False): index
             for index, item in pending.items()
         }
-        for future in dask_as_completed(list(futures)):
+        for future in dask_as_completed(list(futures), loop=self._client.loop):
             try:
                 outcome = future.result()
             except (CancelledError, DaskCancelledError, KilledWorker):
