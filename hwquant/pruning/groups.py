@@ -63,21 +63,33 @@ class Groups:
         remaining = sizes[alive].sum()
         return sizes * (np.abs(weight).sum() / remaining if remaining else 0.0)
 
-    def pruned(self, weight: Array, factor: float, prune: str = "below") -> Mask:
+    def pruned(
+        self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0
+    ) -> NDArray[np.bool_]:
         """Which groups pruning with ``factor * theta`` leaves at zero, bool [count].
 
         Groups that are zero already are among them. ``prune="above"`` prunes the groups above the threshold, as
-        the claim literally says, instead of those below.
+        the claim literally says, instead of those below. Of the groups that are left, at most the share ``step``
+        is pruned, at least one: those farthest from the threshold.
         """
         if prune not in POLARITIES:
             raise HwquantError(f"prune must be one of {', '.join(POLARITIES)}, not {prune!r}")
-        norms, threshold = self.norms(weight), factor * self.thresholds(weight)
-        cut = norms < threshold if prune == "below" else norms > threshold
-        return cut | self.zeros(weight)
+        zeros = self.zeros(weight)
+        excess = self.norms(weight) - factor * self.thresholds(weight)
+        if prune == "below":
+            excess = -excess
+        candidates = np.flatnonzero((excess > 0) & ~zeros)
+        most = max(1, int(step * (~zeros).sum()))
+        # Relative to the size of a group, which differs at the edges of a layer.
+        farthest = np.argsort(-excess[candidates] / self.sizes[candidates], kind="stable")[:most]
+        zeros[candidates[farthest]] = True
+        return zeros
 
-    def keep(self, weight: Array, factor: float, prune: str = "below") -> Mask:
+    def keep(
+        self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0
+    ) -> NDArray[np.bool_]:
         """The mask after pruning: bool, the shape of the weight, False where it is pruned."""
-        return ~self.pruned(weight, factor, prune)[self.labels]
+        return ~self.pruned(weight, factor, prune, step)[self.labels]
 
 
 @dataclass(frozen=True)
