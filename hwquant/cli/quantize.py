@@ -52,8 +52,9 @@ from hwquant.cli.tables import network_table
     "--scales",
     default="shift",
     show_default=True,
-    type=click.Choice(["shift", "multiplier"]),
-    help="Between layers: shifts only, or a fixed-point multiplier and a shift.",
+    type=click.Choice(["shift", "power_of_two", "multiplier"]),
+    help="Between layers: shifts only (also with every scale a power of two: fixed point), or a fixed-point "
+    "multiplier and a shift.",
 )
 @click.option(
     "--calibration",
