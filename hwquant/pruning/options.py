@@ -52,6 +52,7 @@ class PruneOptions:
     reorder: bool = False
 
     def __post_init__(self) -> None:
+        GroupShape(self.array)
         for size in _values(self.group_size):
             GroupShape(self.array, size=size)
         for filters in _values(self.filters):

@@ -9,6 +9,9 @@ most sensitive layer is left as it is from then on. It ends when nothing more ca
 from __future__ import annotations
 
 import copy
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import training
+from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.pruning.groups import convolutions
 from hwquant.pruning.options import PruneOptions
@@ -25,7 +29,7 @@ from hwquant.pruning.sensitivity import Sensitivity, measure, to_prune
 if TYPE_CHECKING:
     from torch import nn
 
-    from hwquant.training import Checkpoint, TrainableNetwork, TrainOptions
+    from hwquant.training import TrainableNetwork, TrainOptions
     from hwquant.training.loop import Data, OptimizerFactory, Report
     from hwquant.training.losses import Loss
 
@@ -76,7 +80,8 @@ def prune(
     loss: Loss | None = None,
     optimizer: OptimizerFactory | None = None,
     progress: Report | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> PruneResult:
     """Prune a trained network; the same result for the same arguments.
 
@@ -89,27 +94,34 @@ def prune(
     train_options : of the retraining of one pass
     loss, optimizer : instead of those that ``train_options`` names, as for :func:`hwquant.training.fit`
     progress : called with what is being done, steps done, steps in all, and a note on how it goes
-    checkpoint : saved after every epoch; where it holds a state, pruning goes on from there
+    checkpoint : file that is written after every epoch, and with ``resume`` read at the start; the result is the
+        same bit for bit as without interruption
 
     Raises
     ------
-    HwquantError : options that name no layer, nothing to prune, labels that are missing, training that diverges
+    HwquantError : options that name no layer, nothing to prune, a training that diverges, or a checkpoint of
+        another one
     """
     options = PruneOptions() if options is None else options
     options.check(graph)
+    train_options = training.TrainOptions() if train_options is None else train_options
+    if resume and checkpoint is None:
+        raise HwquantError("resume needs the checkpoint to resume from")
+    owner = _owner(graph, train, validation, options, train_options)
+    file = None if checkpoint is None else training.Checkpoint(checkpoint, owner, resume)
     if options.reorder:
         graph = reorder(graph, options.array, LOOK_AHEAD, options.prune).graph
     run = _Run(graph, validation, options, progress)
     network = training.TrainableNetwork(graph, {node.name: node.weight != 0 for node in convolutions(graph)})
-    saved = {} if checkpoint is None else checkpoint.state.get("prune", {})
+    saved = {} if file is None else file.state.get("prune", {})
     if saved:
         network.load_state_dict(saved["network"])
         state = State(**saved["state"])
     else:
         state = run.begin(network)
     while True:
-        if checkpoint is not None:
-            checkpoint.save(prune={"network": network.state_dict(), "state": copy.deepcopy(vars(state))})
+        if file is not None:
+            file.save(prune={"network": network.state_dict(), "state": copy.deepcopy(vars(state))})
         if len(state.passes) == options.passes:
             break
         candidate = run.cut(network, state)
@@ -119,12 +131,12 @@ def prune(
         training.fit(
             candidate,
             train,
-            train_options or training.TrainOptions(),
+            train_options,
             loss=loss,
             optimizer=optimizer,
             evaluate=run.accuracy,
             progress=progress,
-            checkpoint=checkpoint,
+            checkpoint=file,
             stage=f"pass {number}",
         )
         network = candidate if run.judge(candidate, state) else network_before
@@ -205,3 +217,30 @@ def pruned_share(graph: Graph) -> float:
     """Share of the convolutions' weights that are exactly zero."""
     weights = [node.weight for node in convolutions(graph)]
     return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.size for weight in weights)
+
+
+def _owner(
+    graph: Graph,
+    train: Data,
+    validation: tuple[NDArray[Any], NDArray[Any]],
+    options: PruneOptions,
+    train_options: TrainOptions,
+) -> Mapping[str, str]:
+    """What tells one pruning from another: only with the same may it go on."""
+    weights = [array for node in convolutions(graph) for array in (node.weight, node.bias)]
+    return {
+        "method": "prune",
+        "network": _digest(weights),
+        "options": repr(options.as_json()),
+        "training": repr(train_options.as_json()),
+        "data": _digest(train) if isinstance(train, tuple) else "",
+        "validation": _digest(validation),
+    }
+
+
+def _digest(arrays: Sequence[NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

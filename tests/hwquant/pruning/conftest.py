@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hwquant_testing.float_networks import NETWORKS
+from hwquant_testing.branching_networks import NETWORKS
 
 
 @pytest.fixture(params=list(NETWORKS))

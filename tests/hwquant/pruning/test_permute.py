@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hwquant_testing.float_networks import plain
+from hwquant_testing.branching_networks import plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

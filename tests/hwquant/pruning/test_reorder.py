@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.float_networks import branches, plain
+from hwquant_testing.branching_networks import branches, plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
