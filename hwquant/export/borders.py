@@ -13,16 +13,15 @@ import numpy as np
 from hwquant.errors import HwquantError
 from hwquant.export.builder import Builder
 from hwquant.export.layers import MIDDLE, carried
-from hwquant.graph import Input, Output
+from hwquant.graph import Input, Output, Shape
 from hwquant.qgraph import Tensor
 
 BATCH = "batch"
 
 
-def add_input(builder: Builder, item: Input, tensor: Tensor) -> None:
-    """Preprocess, reorder, round half up, saturate."""
+def add_prepared(builder: Builder, item: Input, doc: str) -> str:
+    """The user's float32 array, preprocessed and reordered in float64: the real values of the tensor."""
     name = item.name
-    doc = f"real values; they become q = floor(x / {tensor.scale!r} + 0.5) + {tensor.zero_point}, saturated"
     value = builder.input(name, np.float32, [BATCH, *item.shape], doc)
     value = builder.cast(value, np.float64, f"{name}/double")
     if (item.scale != 1).any():
@@ -37,6 +36,14 @@ def add_input(builder: Builder, item: Input, tensor: Tensor) -> None:
         value = builder.node("Gather", [value, order], f"{name}/ordered", axis=1)
     if item.order is not None or item.shape != item.tensor_shape:
         value = builder.reshape(value, item.tensor_shape, f"{name}/image")
+    return value
+
+
+def add_input(builder: Builder, item: Input, tensor: Tensor) -> None:
+    """Prepare, round half up, saturate."""
+    name = item.name
+    doc = f"real values; they become q = floor(x / {tensor.scale!r} + 0.5) + {tensor.zero_point}, saturated"
+    value = add_prepared(builder, item, doc)
     scale = builder.constant(f"{name}/scale", tensor.scale, np.float64)
     half = builder.constant(f"{name}/half", 0.5, np.float64)
     zero = builder.constant(f"{name}/zero_point", tensor.zero_point + MIDDLE, np.float64)
@@ -54,18 +61,24 @@ def add_input(builder: Builder, item: Input, tensor: Tensor) -> None:
 
 
 def add_output(builder: Builder, output: Output, tensor: Tensor) -> None:
-    """Dequantize, reorder, reshape, apply the host functions; float32, or int64 where the last is an argmax."""
-    name, shape = output.name, output.shape
+    """Dequantize, and deliver."""
+    name = output.name
     value = builder.cast(carried(tensor.name), np.float64, f"{name}/double")
     zero = builder.constant(f"{name}/zero_point_double", tensor.zero_point + MIDDLE, np.float64)
     value = builder.node("Sub", [value, zero], f"{name}/difference", "q - z")
     scale = builder.constant(f"{name}/scale_double", tensor.scale, np.float64)
     value = builder.node("Mul", [value, scale], f"{name}/real", "S * (q - z)")
+    add_delivered(builder, output, value, tensor.shape)
+
+
+def add_delivered(builder: Builder, output: Output, value: str, tensor_shape: Shape) -> None:
+    """Reorder, reshape, apply the host functions; float32, or int64 where the last is an argmax."""
+    name, shape = output.name, output.shape
     if output.order is not None:
-        value = builder.reshape(value, [math.prod(tensor.shape)], f"{name}/flat")
+        value = builder.reshape(value, [math.prod(tensor_shape)], f"{name}/flat")
         order = builder.constant(f"{name}/order", output.order, np.int64)
         value = builder.node("Gather", [value, order], f"{name}/ordered", axis=1)
-    if output.order is not None or shape != tensor.shape:
+    if output.order is not None or shape != tensor_shape:
         value = builder.reshape(value, shape, f"{name}/shaped")
     for index, function in enumerate(output.host):
         if function == "argmax":
@@ -79,4 +92,4 @@ def add_output(builder: Builder, output: Output, tensor: Tensor) -> None:
         operator = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}[function]
         value = builder.node(operator, [value], f"{name}/{function}_{index}", axis=1)
     builder.cast(value, np.float32, name)
-    builder.output(name, np.float32, [BATCH, *shape], f"of tensor {tensor.name}")
+    builder.output(name, np.float32, [BATCH, *shape], f"of tensor {output.tensor}")

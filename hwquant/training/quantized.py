@@ -25,10 +25,12 @@ from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Term
 from hwquant.quantize import Observed, QuantizeOptions
 from hwquant.quantize.activations import integer_limits
 from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
+from hwquant.quantize.compensation import covariances
 from hwquant.quantize.report import describe
 from hwquant.quantize.scales import choose_scales, importance, scale_groups, term_bits, weight_scheme
 from hwquant.quantize.structure import LayerPlan, PlanNode, TermPlan
 from hwquant.ranges import accumulator_bound, tensor_ranges
+from hwquant.training.compensation import round_compensated
 from hwquant.training.network import attribute_names
 from hwquant.training.operators import Border, clip, convolve, pool
 
@@ -183,23 +185,49 @@ class QuantizedNetwork(nn.Module):
         )
         self._decided[layer.name] = weights
 
-    def freeze(self, node: str, fraction: float = 1.0) -> None:
-        """Freeze the largest ``fraction`` (in absolute value) of a convolution's weights that are still float
-        at their nearest integers."""
-        term = self._grid_of(node)
+    def freeze(self, node: str, fraction: float = 1.0, compensate: bool = False) -> None:
+        """Freeze the largest ``fraction`` (in absolute value) of a convolution's weights that are still float.
+
+        They become their nearest integers. With ``compensate``, what is still float of the layer moves at the
+        same time, so that its output on the calibration data changes least: see
+        :mod:`hwquant.training.compensation`.
+        """
+        layer, index = self._place(node)
+        term = self._grid(layer.name).terms[index]
         weight, frozen, integers = self.weight(node).detach(), self.frozen(node), self.integers(node)
-        nearest = self._steps(weight.double(), term).to(integers)
         size = torch.where(frozen, -1.0, weight.abs()).ravel()
         largest = torch.argsort(size, descending=True, stable=True)[: round(fraction * int((~frozen).sum()))]
         chosen = torch.zeros_like(size, dtype=torch.bool).index_fill(0, largest, True).reshape(weight.shape)
-        integers.copy_(torch.where(chosen, nearest, integers))
+        before = self._steps(weight.double(), term, rounded=False)
+        after = torch.where(chosen, self._steps(weight.double(), term), before)
+        if compensate and len(largest):
+            plan = layer.terms[index]
+            x = self._calibration_input(plan.input)
+            made = round_compensated(
+                torch.where(frozen, integers, before).double().numpy(),
+                frozen.numpy(),
+                chosen.numpy(),
+                covariances(plan, x.numpy()),
+                *adjusted_limits(term),
+            )
+            after = torch.where(frozen, before, torch.from_numpy(made))
+            change = (before - after) * _channels(self.formats[plan.input].scale.value * term.scale, before)
+            moved = convolve(x, change, plan.stride, plan.padding, plan.dilation, plan.groups)
+            self.bias(layer.name).data += moved.mean((0, 2, 3)).to(weight)
+        integers.copy_(torch.where(chosen, after, integers))
+        weight.copy_(torch.where(frozen, weight, after * _channels(term.scale, after)))
         frozen.logical_or_(chosen)
+
+    def _calibration_input(self, tensor: str) -> Tensor:
+        """A tensor on the calibration samples, in steps, float64."""
+        samples = self.observed.samples
+        xs = [torch.tensor(samples[item.name]) for item in self.observed.graph.inputs]
+        with torch.no_grad():
+            return self.steps(*xs, keep=[tensor])[tensor].double()
 
     def freeze_biases(self) -> None:
         """Round all biases to steps of their accumulators, for good."""
         for name, bias, integers in self._biases():
-            if name not in self._grids:
-                raise HwquantError(f"the grid of layer {name!r} is not decided yet: call decide_grids first")
             unit = _channels(self._unit(name), bias)
             integers.copy_(torch.floor(bias.detach().double() / unit + 0.5))
         self._biases_frozen = True
@@ -215,16 +243,18 @@ class QuantizedNetwork(nn.Module):
     def _biases(self) -> list[tuple[str, nn.Parameter, Tensor]]:
         return [(name, self.bias(name), self._get("steps", f"{name} bias")) for name in self._layers]
 
-    def _grid_of(self, node: str) -> Term:
+    def _place(self, node: str) -> tuple[LayerPlan, int]:
+        """The layer of a convolution, and which of its terms it is."""
         for layer in self.plan.layers:
             for index, term in enumerate(layer.terms):
                 if term.node == node and trainable(term):
-                    if layer.name not in self._grids:
-                        raise HwquantError(
-                            f"the grid of layer {layer.name!r} is not decided yet: call decide_grids first"
-                        )
-                    return self._grids[layer.name].terms[index]
+                    return layer, index
         raise HwquantError(f"{node!r} is no convolution of {self.plan.graph.name!r}")
+
+    def _grid(self, layer: str) -> Layer:
+        if layer not in self._grids:
+            raise HwquantError(f"the grid of layer {layer!r} is not decided yet: call decide_grids first")
+        return self._grids[layer]
 
     def _steps(self, weight: Tensor, term: Term, rounded: bool = True) -> Tensor:
         """Weights in steps of their scale, within their grid."""
@@ -234,7 +264,7 @@ class QuantizedNetwork(nn.Module):
 
     def _unit(self, layer: str) -> Array:
         """The real value of one step of a layer's accumulator, [1] or [out]."""
-        term = self._grids[layer].terms[0]
+        term = self._grid(layer).terms[0]
         return self.formats[term.input].scale.value * term.scale / 2.0**term.shift
 
     # --- forward
