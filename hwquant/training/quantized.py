@@ -225,6 +225,17 @@ class QuantizedNetwork(nn.Module):
         with torch.no_grad():
             return self.steps(*xs, keep=[tensor])[tensor].double()
 
+    def clamp_weights(self) -> None:
+        """Put the float weights of layers whose grid is decided back into the range of their codes. Outside
+        of it the clamp of :meth:`forward` lets no gradient through."""
+        with torch.no_grad():
+            for layer in self.plan.layers:
+                for index, term in enumerate(layer.terms):
+                    if trainable(term) and layer.name in self._grids:
+                        grid, weight = self._grids[layer.name].terms[index], self.weight(term.node)
+                        low, high = (_channels(limit * grid.scale, weight) for limit in adjusted_limits(grid))
+                        weight.clamp_(low, high)
+
     def freeze_biases(self) -> None:
         """Round all biases to steps of their accumulators, for good."""
         for name, bias, integers in self._biases():
