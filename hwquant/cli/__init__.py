@@ -19,7 +19,23 @@ import click
 from hwquant import __version__
 from hwquant.errors import HwquantError
 
-COMMANDS = ("quantize", "search", "evaluate", "compile", "simulate", "estimate", "inspect", "export", "demo")
+COMMANDS = (
+    "quantize",
+    "progressive",
+    "search",
+    "evaluate",
+    "compile",
+    "simulate",
+    "boards",
+    "build",
+    "program",
+    "run",
+    "estimate",
+    "inspect",
+    "truncate",
+    "export",
+    "demo",
+)
 ERROR, INTERRUPTED = 2, 130
 
 
