@@ -22,6 +22,7 @@ from hwquant.errors import HwquantError
 COMMANDS = (
     "quantize",
     "progressive",
+    "prune",
     "search",
     "evaluate",
     "compile",
