@@ -18,10 +18,15 @@ def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
     """A row for each candidate of the front: bits, accuracy, its change in points against the constraints'
     reference, costs relative to int8."""
     reference = result.options.constraints.drop_from
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(
-        "bits of " + " ".join(item.name for item in result.task.space.variables), overflow="fold"
+    order = ", ".join(item.name for item in result.task.space.variables)
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption=Text(f"bits of {order}"),
+        caption_justify="left",
     )
+    table.add_column("bits")
     table.add_column("accuracy", justify="right")
     table.add_column(f"to {reference}", justify="right")
     costs = [name for name in result.options.objectives if name != ACCURACY]
