@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.modules import MODEL, load_float
+from hwquant.cli.progressive import training_options
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ HELD_OUT = 10
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2")
+@click.argument("model", metavar=MODEL)
 @click.option(
     "--train",
     required=True,
@@ -109,14 +112,7 @@ HELD_OUT = 10
     help="Validation samples that this is measured on.",
 )
 @click.option("--reorder", is_flag=True, help="Pack like-patterned filters into tiles.")
-@click.option("--epochs", default=2.0, show_default=True, type=click.FloatRange(0), help="Of each pass.")
-@click.option("--optimizer", default="adam", show_default=True, type=click.Choice(["adam", "sgd", "rmsprop"]))
-@click.option("--loss", default="cross_entropy", show_default=True, help="Or mse, l1, l2, 0.5*mse+l1, ...")
-@click.option("--lr", default=1e-3, show_default=True, type=click.FloatRange(0, min_open=True))
-@click.option("--schedule", default="cosine", show_default=True, type=click.Choice(["cosine", "constant"]))
-@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(min=1))
-@click.option("--weight-decay", default=0.0, show_default=True, type=click.FloatRange(0))
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@training_options
 @click.option("--bits", default=8, show_default=True, type=click.IntRange(1, 8), help="Bits of a weight.")
 @click.option(
     "--activation-bits",
@@ -131,12 +127,12 @@ HELD_OUT = 10
     "--checkpoint",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where to go on from after an interruption; NET.hwq.checkpoint if not given.",
+    help="Written after every epoch; by default NET.hwq.checkpoint, removed in the end.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the checkpoint.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint.")
 @json_option
 def prune(
-    model: Path,
+    model: str,
     train: Path,
     validation: Path | None,
     calibration_data: Path,
@@ -151,12 +147,13 @@ def prune(
 ) -> None:
     """Prune MODEL in groups, retrain it, and write it as integers to NET.hwq.
 
-    The accuracy stays within --max-drop of the float network's on the validation samples, before quantization.
-    Reported are the weights that are zero, the tiles that the array skips, and the cycles that this saves.
+    MODULE:FACTORY is a Python function, importable from the working folder, that returns a torch.nn.Module.
+    --epochs are those of each pass. On the validation samples the accuracy, before quantization, stays within
+    --max-drop of the float network's. Reported are the weights that are zero, the tiles that the array skips, and
+    the cycles that this saves.
     """
     from hwquant import hwq
     from hwquant.data import load_samples
-    from hwquant.frontends import load_model
     from hwquant.program.compiler import compile_network
     from hwquant.program.config import parse_array
     from hwquant.pruning import PruneOptions
@@ -168,15 +165,13 @@ def prune(
     def take(*names: str) -> dict[str, Any]:
         return {name: options.pop(name) for name in names}
 
-    train_options = TrainOptions(
-        **take("epochs", "optimizer", "loss", "lr", "schedule", "batch_size", "weight_decay", "seed")
-    )
+    training = take(*(field.name for field in dataclasses.fields(TrainOptions)))
     quantizer = QuantizeOptions(**take("bits", "activation_bits", "per_channel", "error_compensation"))
     shape = parse_array(array)
     chosen = PruneOptions(shape, filters=_filters(filters), prune=polarity, **options)
     file = output.with_name(f"{output.name}.checkpoint") if checkpoint is None else checkpoint
     check_output_file(output)
-    graph = load_model(model)
+    graph = load_float(model, train)
     samples = _labelled(train, graph)
     if validation is None:
         held_out = -(-len(samples) // HELD_OUT)
@@ -185,22 +180,28 @@ def prune(
         deciding = _labelled(validation, graph)
     calibration = load_samples(calibration_data, graph.inputs)
     with progress() as track:
-        result = prune_network(
-            graph,
-            (samples.x, samples.y),
-            (deciding.x, deciding.y),
-            chosen,
-            train_options,
-            progress=track,
-            checkpoint=file,
-            resume=resume,
-        )
+        try:
+            result = prune_network(
+                graph,
+                (samples.x, samples.y),
+                (deciding.x, deciding.y),
+                chosen,
+                TrainOptions(**training),
+                progress=track,
+                checkpoint=file,
+                resume=resume,
+            )
+        except KeyboardInterrupt:
+            if file.exists():
+                click.echo(f"{file} has what was done; the same command with --resume goes on", err=True)
+            raise
         qgraph = quantize(result.graph, calibration.x, quantizer, progress=track)
         dense = compile_network(quantize(graph, calibration.x, quantizer), shape)
         integer = _accuracy(qgraph, deciding)
     saved = savings(result.graph, qgraph, compile_network(qgraph, shape), dense)
     hwq.save(qgraph, output)
-    file.unlink(missing_ok=True)
+    if checkpoint is None:
+        file.unlink(missing_ok=True)
     drops = {item.layer: item.drop for item in result.sensitivities}
     content = {
         "network": str(output),
