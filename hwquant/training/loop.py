@@ -50,6 +50,7 @@ def fit(
     progress: Report | None = None,
     checkpoint: Checkpoint | None = None,
     stage: str = "train",
+    span: tuple[float, float] = (0.0, 1.0),
 ) -> list[EpochResult]:
     """Train a module in place.
 
@@ -67,6 +68,7 @@ def fit(
     checkpoint : saved after every epoch; where it holds a state of this ``stage``, training goes on from there,
         to the same weights as if it had never been cut off
     stage : which of several trainings with one checkpoint, or one progress bar, this is
+    span : part of the learning rate's schedule that this training goes through
 
     Returns
     -------
@@ -97,7 +99,7 @@ def fit(
             losses: list[float] = []
             weights: list[int] = []
             for position, (x, y) in batches.part(share):
-                done = (epoch + position) / options.epochs
+                done = span[0] + (span[1] - span[0]) * (epoch + position) / options.epochs
                 for group, rate in zip(chosen.param_groups, rates):
                     group["lr"] = rate * _factor(options.schedule, done)
                 losses.append(_step(network, loss, chosen, x, y, epoch))

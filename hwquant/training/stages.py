@@ -62,6 +62,7 @@ def progressive(
     fraction: float = 0.5,
     rounds: int = 2,
     subnetworks: int | None = None,
+    compensate: bool = True,
     loss: Loss | None = None,
     optimizer: OptimizerFactory | None = None,
     evaluate: Evaluate | None = None,
@@ -82,6 +83,8 @@ def progressive(
     fraction : share of a layer's weights, the largest in absolute value, that its sub-network freezes; and
         the share of what is left that each round but the last one freezes
     rounds : in which the remaining weights are frozen
+    compensate : when weights are frozen, those of the layer that are still float first move in closed form, so
+        that its output on the calibration data changes least; then comes fine-tuning
     subnetworks : number of sub-networks of consecutive layers; one for each layer with weights if None
     loss, optimizer, evaluate, progress : see :func:`hwquant.training.fit`
     checkpoint : file that is written after every epoch, and with ``resume`` read at the start; the result is
@@ -101,10 +104,11 @@ def progressive(
     network = QuantizedNetwork(observe_network(graph, calibration), options or QuantizeOptions())
     parts = cut(network.plan, subnetworks)
     stages = [
-        _subnetwork_stage(index, part, len(parts), fraction, network.plan) for index, part in enumerate(parts)
+        _subnetwork_stage(index, part, len(parts), fraction, network.plan, compensate)
+        for index, part in enumerate(parts)
     ]
-    stages += [_round_stage(index, rounds, fraction) for index in range(rounds)]
-    summary = {"fraction": fraction, "rounds": rounds, "subnetworks": len(parts)}
+    stages += [_round_stage(index, rounds, fraction, compensate) for index in range(rounds)]
+    summary = {"fraction": fraction, "rounds": rounds, "subnetworks": len(parts), "compensate": compensate}
     arguments = Training(train, training or TrainOptions(), loss, optimizer, evaluate, progress)
     return _run("progressive", network, stages, arguments, summary, checkpoint, resume)
 
@@ -161,23 +165,25 @@ def cut(plan: Plan, count: int | None) -> list[SubNetwork]:
     return [tuple(layer for index in group for layer in parts[index]) for group in groups]
 
 
-def _subnetwork_stage(index: int, part: SubNetwork, count: int, fraction: float, plan: Plan) -> Stage:
+def _subnetwork_stage(
+    index: int, part: SubNetwork, count: int, fraction: float, plan: Plan, compensate: bool
+) -> Stage:
     def convert(network: QuantizedNetwork) -> None:
         network.quantize_tensors(name for layer in part for name in layer.inputs)
         network.decide_grids(layer.name for layer in part)
         for layer in part:
             for term in filter(trainable, layer.terms):
-                network.freeze(term.node, fraction)
+                network.freeze(term.node, fraction, compensate)
         if index == count - 1:
             network.quantize_tensors(plan.tensors)
 
     return Stage(f"sub-network {index + 1}/{count}", convert)
 
 
-def _round_stage(index: int, rounds: int, fraction: float) -> Stage:
+def _round_stage(index: int, rounds: int, fraction: float, compensate: bool) -> Stage:
     def convert(network: QuantizedNetwork) -> None:
         for node in network.convolutions:
-            network.freeze(node, fraction if index < rounds - 1 else 1.0)
+            network.freeze(node, fraction if index < rounds - 1 else 1.0, compensate)
 
     return Stage(f"round {index + 1}/{rounds}", convert)
 
@@ -207,7 +213,7 @@ def _run(
         network.load_state_dict(state["fit"]["network"])
     rows: list[dict[str, Any]] = list(state.get("stages", []))
     share = replace(training.options, epochs=training.options.epochs / len(stages))
-    for stage in stages[len(rows) :]:
+    for index, stage in list(enumerate(stages))[len(rows) :]:
         if state.get("fit", {}).get("stage") != stage.name:
             stage.convert(network)
         results = fit(
@@ -220,6 +226,7 @@ def _run(
             progress=training.progress,
             checkpoint=checkpoint,
             stage=stage.name,
+            span=(index / len(stages), (index + 1) / len(stages)),
         )
         rows.append({"name": stage.name, "frozen": _frozen_share(network), **_outcome(results)})
         if checkpoint and results:
