@@ -114,6 +114,11 @@ def load_samples(path: str | os.PathLike[str], inputs: Sequence[Input], count: i
     return samples[:count]
 
 
+def load_array(path: str | os.PathLike[str], key: str = "x") -> NDArray[Any]:
+    """One array of an .npz file, unchecked."""
+    return _read(Path(path), [key])[key]
+
+
 def _input(path: str | os.PathLike[str], key: str, x: NDArray[Any], item: Input) -> NDArray[Any]:
     """One input's array, checked."""
     if x.dtype not in (np.float32, np.uint8):
