@@ -49,15 +49,21 @@ def _cells(error: Error) -> list[str]:
     return [f"{error.largest:.3g}", f"{error.mean:.3g}", ratio]
 
 
-def parity_plot(report: ParityReport) -> bytes:
-    """A PNG: the operators' SQNR above; tensors' and outputs' SQNR, and the accuracy, layer after layer below."""
+def plotting() -> Any:
+    """The package that draws; raises where it is absent."""
     try:
         import matplotlib
     except ImportError:
         raise require("matplotlib", "plot", "a parity plot") from None
+    return matplotlib
+
+
+def parity_plot(report: ParityReport) -> bytes:
+    """A PNG: the operators' SQNR above; tensors' and outputs' SQNR, and the accuracy, layer after layer below."""
+    software = f"matplotlib {plotting().__version__}"
     from matplotlib.figure import Figure
 
-    width = max(6.0, 0.5 * max(len(report.operators), len(report.layers)) + 2)
+    width = 4 + 0.5 * max(4, len(report.operators), len(report.layers))
     figure = Figure(figsize=(width, 7), layout="constrained")
     above, below = figure.subplots(2, 1)
     kinds = list(dict.fromkeys(row.kind for row in report.operators))
@@ -71,7 +77,7 @@ def parity_plot(report: ParityReport) -> bytes:
     _names(above, [row.name for row in report.operators])
     above.set_title(f"each operator alone, {report.to}", fontsize=10)
     above.set_ylabel("SQNR, dB")
-    above.legend(frameon=False, fontsize=8, ncols=min(4, len(kinds)))
+    above.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 
     places = range(len(report.layers))
     gap = float("nan")  # matplotlib leaves it out
@@ -82,15 +88,15 @@ def parity_plot(report: ParityReport) -> bytes:
     _names(below, [row.name for row in report.layers])
     below.set_title("truncated up to each layer", fontsize=10)
     below.set_ylabel("SQNR, dB")
-    below.legend(frameon=False, fontsize=8, loc="lower left")
+    below.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.12, 1))
     if report.float_accuracy is not None:
         right = below.twinx()
         accuracies = [gap if row.accuracy is None else 100 * row.accuracy for row in report.layers]
         right.plot(places, accuracies, "^:", color="C3", label="accuracy")
         right.axhline(100 * report.float_accuracy, color="0.4", linewidth=0.8, linestyle=":")
+        right.set_ylim(0, 102)
         right.set_ylabel("accuracy, %  (dotted: float)", color="C3")
     buffer = io.BytesIO()
-    software = f"matplotlib {matplotlib.__version__}"
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": software})
     return buffer.getvalue()
 

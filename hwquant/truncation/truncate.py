@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from hwquant.training.loop import Data, Report
 
 TARGETS = ("float16", "int8", "binary")
+BINARY_RATE = 0.005
+"""Default learning rate for binary weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,8 @@ def truncate(
     training: TrainOptions | None = None,
     progress: Progress | None = None,
     report: Report | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Truncation:
     """Truncate a network that was trained in float32, and measure what each truncation costs.
 
@@ -81,9 +86,11 @@ def truncate(
     test : inputs, perhaps with labels, that parity is measured on; the calibration data if None
     int8_ends : "binary" leaves the first and the last layer with weights in 8 bits
     train : labelled samples to fine-tune the integer network on; see :func:`hwquant.training.fit`
-    training : how; its defaults if None
+    training : how; if None the defaults, with a learning rate of 0.005 for binary weights: a weight has to
+        cross the middle between its two values before anything changes
     progress : called with what is being done, steps done and steps in all
     report : the same for fine-tuning, with a note on loss and accuracy
+    checkpoint : file that fine-tuning writes after every epoch, and with ``resume`` goes on from
 
     Raises
     ------
@@ -117,7 +124,18 @@ def truncate(
         if train is None:
             qgraph = quantize_observed(observed, options, progress)
         else:
-            qgraph = fixed_point.finetune(observed, options, train, training, test, report)
+            from hwquant.training import TrainOptions
+
+            qgraph = fixed_point.finetune(
+                observed,
+                options,
+                train,
+                training or (TrainOptions(lr=BINARY_RATE) if binary else TrainOptions()),
+                test=test,
+                report=report,
+                checkpoint=checkpoint,
+                resume=resume,
+            )
         # Planning may move activations, and rounds nothing: these are the float tensors of integer layers.
         plan = plan_layers(graph)
         exact, members = plan.graph, {layer.name: layer.members for layer in plan.layers}
