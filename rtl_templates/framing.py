@@ -6,7 +6,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.link.protocol import CRC, CRC_BYTES, ESCAPE, FLAG, FLIP, HEADER_BYTES, MAX_PACKET
+from hwquant.link.protocol import CRC, CRC_BYTES, END_FLAGS, ESCAPE, FLAG, FLIP, HEADER_BYTES, MAX_PACKET
 
 BEAT = StructLayout({"data": 8, "last": 1})
 """A byte of a packet, and whether it is the last one."""
@@ -56,7 +56,7 @@ class Deframer(Component):
         with m.If(self.bytes.valid & ~leaving):
             with m.If(is_flag):
                 m.d.sync += [count.eq(0), escaped.eq(0), ignored.eq(0)]
-                with m.If((count != 0) & ~ignored):
+                with m.If(((count != 0) | escaped) & ~ignored):
                     with m.If(crc.match_detected & ~escaped & (count >= HEADER_BYTES + CRC_BYTES)):
                         m.d.sync += [leaving.eq(1), count.eq(count - CRC_BYTES - 1)]
                     with m.Else():
@@ -87,7 +87,7 @@ class Deframer(Component):
 
 
 class Framer(Component):
-    """Sends packets: a flag, the body with its CRC, escaped, and a flag.
+    """Sends packets: a flag, the body with its CRC, escaped, and the flags at the end.
 
     Members
     -------
@@ -144,5 +144,8 @@ class Framer(Component):
             with m.State("end"):
                 m.d.comb += [self.bytes.valid.eq(1), self.bytes.payload.eq(FLAG)]
                 with m.If(sent):
-                    m.next = "flag"
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == END_FLAGS - 1):
+                        m.d.sync += index.eq(0)
+                        m.next = "flag"
         return m

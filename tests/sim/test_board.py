@@ -56,7 +56,7 @@ def test_the_board_computes_what_the_golden_model_computes(network, program, lin
     assert equal(device.run(q), golden(network, q))
     assert device.cycles() == timing(program).cycles
     assert device.register(Register.INFERENCES) == 5
-    assert device.register(Register.STATUS) == 0
+    assert device.register(Register.STATUS) >> 1 == 0, "no illegal instruction, no dropped frame"
 
 
 def test_arrays_come_and_go_as_with_the_golden_model(network, program, link):

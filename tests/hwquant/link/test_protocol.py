@@ -32,10 +32,10 @@ def decode(data):
 
 
 def test_a_packet_byte_by_byte():
-    """RFC 1662 and CRC-32 by hand: flag, escaped bytes, CRC with the low byte first, flag."""
+    """RFC 1662 and CRC-32 by hand: flag, escaped bytes, CRC with the low byte first, two flags."""
     crc = zlib.crc32(b"\x11\x7e\x7d").to_bytes(4, "little")
     assert crc == b"\xac\x49\xad\x7d"
-    assert encode(b"\x11\x7e\x7d") == b"\x7e\x11\x7d\x5e\x7d\x5d\xac\x49\xad\x7d\x5d\x7e"
+    assert encode(b"\x11\x7e\x7d") == b"\x7e\x11\x7d\x5e\x7d\x5d\xac\x49\xad\x7d\x5d\x7e\x7e"
 
 
 @given(st.binary(max_size=60))
