@@ -29,3 +29,21 @@ def mnist(part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     folder = data_folder() / "mnist"
     images = read_idx(folder / f"{part}-images-idx3-ubyte.gz")
     return images[:, None], read_idx(folder / f"{part}-labels-idx1-ubyte.gz")
+
+
+VALIDATION_IMAGES = 5000
+"""Of Fashion-MNIST's training images, the last: what decisions are made on, never trained on."""
+
+
+def fashion_mnist(part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images (N, 1, 28, 28) and labels: "train" 55,000, "validation" 5,000, "test" 10,000."""
+    folder = data_folder() / "fashion-mnist"
+    name = "t10k" if part == "test" else "train"
+    images = read_idx(folder / f"{name}-images-idx3-ubyte.gz")[:, None]
+    labels = read_idx(folder / f"{name}-labels-idx1-ubyte.gz")
+    chosen = {
+        "train": slice(-VALIDATION_IMAGES),
+        "validation": slice(-VALIDATION_IMAGES, None),
+        "test": slice(None),
+    }[part]
+    return images[chosen], labels[chosen]

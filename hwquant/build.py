@@ -6,6 +6,7 @@ program.hwp     the compiled program
 hwquant.v       the accelerator in Verilog-2005, the program in its memories
 report.json     cycles, utilization and memories
 manifest.json   SHA-256 of each of these files, and of the manifest itself
+boards/         what was built for boards, a folder each; it goes when the network is compiled anew
 ==============  ====================================================================
 """
 
@@ -41,6 +42,7 @@ NETWORK, PROGRAM, VERILOG, REPORT, MANIFEST = (
     "manifest.json",
 )
 FILES = (NETWORK, PROGRAM, VERILOG, REPORT)
+BOARDS = "boards"
 TOP = "hwquant"
 """Name of the Verilog's top module."""
 
@@ -86,7 +88,7 @@ def write_build(qgraph: QGraph, program: Program, folder: str | os.PathLike[str]
     check_target(folder)
     verilog = to_verilog(accelerator(program), TOP)
     build = Build(folder, qgraph, program)
-    with _replacing(Path(os.path.realpath(folder))) as new:
+    with replacing(Path(os.path.realpath(folder))) as new:
         hwq.save(qgraph, new / NETWORK)
         storage.save(program, new / PROGRAM)
         (new / VERILOG).write_text(verilog, encoding="utf-8", newline="\n")
@@ -132,7 +134,7 @@ def check_target(folder: Path) -> None:
         )
     if not folder.is_dir():
         raise HwquantError(f"cannot write {folder}: it is a file; choose another name")
-    others = {item.name for item in folder.iterdir()} - {*FILES, MANIFEST}
+    others = {item.name for item in folder.iterdir()} - {*FILES, MANIFEST, BOARDS}
     if others:
         raise HwquantError(
             f"{folder} holds {min(others)!r}, which hwquant did not write; choose another folder"
@@ -166,7 +168,7 @@ def check_build(folder: Path) -> None:
         newer = f"{folder} has format version {manifest['version']}, this hwquant reads up to {VERSION}"
         raise HwquantError(f"{newer}; update hwquant")
     digests = manifest["sha256"]
-    found = {item.name for item in folder.iterdir()} - {MANIFEST}
+    found = {item.name for item in folder.iterdir()} - {MANIFEST, BOARDS}
     for name in sorted(found - set(FILES)):
         raise HwquantError(f"{folder / name} does not belong to the build; move it away")
     for name in FILES:
@@ -177,7 +179,7 @@ def check_build(folder: Path) -> None:
 
 
 @contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
+def replacing(folder: Path) -> Iterator[Path]:
     """A temporary folder beside ``folder``, which takes its place at the end."""
     new = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     old = new.with_name(f"{new.name}.old")
@@ -205,7 +207,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
 
 def _same(one: Path, other: Path) -> bool:
     names = {item.name for item in one.iterdir()}
-    return names == {item.name for item in other.iterdir()} and all(
+    return names == {item.name for item in other.iterdir()} - {BOARDS} and all(
         (one / name).read_bytes() == (other / name).read_bytes() for name in names
     )
 

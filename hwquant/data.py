@@ -1,4 +1,7 @@
-"""Data files: ``DATA.npz`` with ``x`` (N, then the input's shape) and, where known, the labels ``y``."""
+"""Data files: ``DATA.npz`` with ``x`` (N, then the input's shape) and, where known, the labels ``y``.
+
+For a network with several inputs there is an array for each, by its name, in place of ``x``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +34,7 @@ _DAMAGED = (
 )
 """All that numpy and zipfile raise for bytes that are no .npz, or no longer one."""
 
-
-_WRITE = "write it with numpy.savez(path, x=..., y=...)"
+LABELS = "y"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +43,25 @@ class Samples:
 
     Attributes
     ----------
-    x : float32 or uint8 (N, *shape), finite
+    x : float32 or uint8 (N, *shape), finite; a mapping by input name where the network has several
     y : int64 (N,), the index of the right class, or None where it is not known
     """
 
-    x: NDArray[Any]
+    x: NDArray[Any] | Mapping[str, NDArray[Any]]
     y: NDArray[np.int64] | None
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(next(iter(self.x.values())) if isinstance(self.x, Mapping) else self.x)
+
+    def __getitem__(self, part: slice) -> Samples:
+        """Some of the samples."""
+        if isinstance(self.x, Mapping):
+            x: NDArray[Any] | Mapping[str, NDArray[Any]] = {
+                name: array[part] for name, array in self.x.items()
+            }
+        else:
+            x = self.x[part]
+        return Samples(x, None if self.y is None else self.y[part])
 
     def accuracy(self, output: NDArray[Any]) -> float | None:
         """Share of samples, 0..1, whose class is the label; None without labels.
@@ -69,37 +82,56 @@ class Samples:
         return float((scores.argmax(axis=1) == self.y).mean())
 
 
-def load_samples(path: str | os.PathLike[str], item: Input, count: int | None = None) -> Samples:
-    """Read a data file and check it against a network's input.
+def load_samples(path: str | os.PathLike[str], inputs: Sequence[Input], count: int | None = None) -> Samples:
+    """Read a data file and check it against a network's inputs.
 
     Parameters
     ----------
-    path : an .npz file with ``x``, and optionally ``y`` (integers)
-    item : the input that ``x`` is for
+    path : an .npz file with ``x``, or an array for each of several inputs by its name; optionally ``y``
+        (integer labels; where an input has this name, it is that input)
+    inputs : the network's
     count : take only that many samples, the first ones
 
     Raises
     ------
     HwquantError : unreadable, damaged, of the wrong shape or dtype, not finite, or with too few samples
     """
-    arrays = _read(Path(path))
-    x = arrays["x"]
+    keys = {item.name: item.name for item in inputs} if len(inputs) > 1 else {inputs[0].name: "x"}
+    arrays = _read(Path(path), list(keys.values()))
+    data = {item.name: _input(path, keys[item.name], arrays[keys[item.name]], item) for item in inputs}
+    counts = {keys[name]: len(array) for name, array in data.items()}
+    if len(set(counts.values())) > 1:
+        numbers = ", ".join(f"{number} of {key}" for key, number in counts.items())
+        raise HwquantError(f"{path} has {numbers}; every sample needs an array for each input")
+    total = next(iter(counts.values()))
+    labelled = LABELS in arrays and LABELS not in keys.values()
+    y = _labels(path, arrays[LABELS], total) if labelled else None
+    samples = Samples(data if len(inputs) > 1 else data[inputs[0].name], y)
+    if count is None:
+        return samples
+    if not 1 <= count <= total:
+        raise HwquantError(f"{path} has {total} samples; {count} cannot be taken, ask for 1 to {total}")
+    return samples[:count]
+
+
+def load_array(path: str | os.PathLike[str], key: str = "x") -> NDArray[Any]:
+    """One array of an .npz file, unchecked."""
+    return _read(Path(path), [key])[key]
+
+
+def _input(path: str | os.PathLike[str], key: str, x: NDArray[Any], item: Input) -> NDArray[Any]:
+    """One input's array, checked."""
     if x.dtype not in (np.float32, np.uint8):
-        raise HwquantError(f"{path}: x has dtype {x.dtype}; give float32 or uint8")
+        raise HwquantError(f"{path}: {key} has dtype {x.dtype}; give float32 or uint8")
     if x.ndim == 0 or x.shape[1:] != item.shape or len(x) == 0:
         wanted = ", ".join(map(str, ("N", *item.shape)))
         raise HwquantError(
-            f"{path}: x has shape {x.shape}, the network's input {item.name!r} needs ({wanted}) with N >= 1"
+            f"{path}: {key} has shape {x.shape}, the network's input {item.name!r} needs ({wanted}) with N >= 1"
         )
     finite = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
     if not finite.all():
-        raise HwquantError(f"{path}: sample {int(finite.argmin())} of x holds NaN or infinity; remove it")
-    y = _labels(path, arrays["y"], len(x)) if "y" in arrays else None
-    if count is not None:
-        if not 1 <= count <= len(x):
-            raise HwquantError(f"{path} has {len(x)} samples; {count} cannot be taken, ask for 1 to {len(x)}")
-        x, y = x[:count], None if y is None else y[:count]
-    return Samples(x, y)
+        raise HwquantError(f"{path}: sample {int(finite.argmin())} of {key} holds NaN or infinity; remove it")
+    return x
 
 
 def _labels(path: str | os.PathLike[str], y: NDArray[Any], count: int) -> NDArray[np.int64]:
@@ -112,18 +144,20 @@ def _labels(path: str | os.PathLike[str], y: NDArray[Any], count: int) -> NDArra
     return y.astype(np.int64)
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays x and, where there is one, y; others are left alone."""
+def _read(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The arrays ``keys`` and, where there are any, the labels; others are left alone."""
+    write = f"write it with numpy.savez(path, {', '.join(f'{key}=...' for key in dict.fromkeys([*keys, LABELS]))})"
     try:
         with open(path, "rb") as file:
             loaded = np.load(file, allow_pickle=False)
             if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise HwquantError(f"{path} is a single array; {_WRITE}")
-            if "x" not in loaded.files:
-                found = ", ".join(sorted(loaded.files)) or "nothing"
-                raise HwquantError(f"{path} holds {found}, but no 'x'; {_WRITE}")
+                raise HwquantError(f"{path} is a single array; {write}")
+            for key in keys:
+                if key not in loaded.files:
+                    found = ", ".join(sorted(loaded.files)) or "nothing"
+                    raise HwquantError(f"{path} holds {found}, but no {key!r}; {write}")
             arrays: dict[str, NDArray[Any]] = {
-                name: loaded[name] for name in ("x", "y") if name in loaded.files
+                name: loaded[name] for name in (*keys, LABELS) if name in loaded.files
             }
     except OSError as error:
         raise HwquantError(f"cannot read {path}: {error.strerror or error}") from error
@@ -132,5 +166,5 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise HwquantError(f"{path} is no .npz file, or it is truncated or damaged: {reason}") from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise HwquantError(f"{path}: {name} is no array; {_WRITE}")
+            raise HwquantError(f"{path}: {name} is no array; {write}")
     return arrays

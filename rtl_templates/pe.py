@@ -48,8 +48,10 @@ class ProcessingElement(Component):
         swap_reg = Signal()
         shadow = Signal(self.weight.shape(), reset_less=True)
         active = Signal(self.weight.shape(), reset_less=True)
-        product = Signal(signed(len(self.x) + len(self.weight)), reset_less=True)
-        sum_reg = Signal(self.sum_next.shape(), reset_less=True)
+        # Without "keep", Yosys' ice40_dsp takes these two into the DSP blocks of two rows at once, as the one's output
+        # and as the other's input, and loses a multiplication.
+        product = Signal(signed(len(self.x) + len(self.weight)), reset_less=True, attrs={"keep": 1})
+        sum_reg = Signal(self.sum_next.shape(), reset_less=True, attrs={"keep": 1})
         m.d.sync += [
             x_reg.eq(self.x),
             swap_reg.eq(self.swap),

@@ -26,9 +26,11 @@ def to_verilog(component: Component, name: str = "hwquant") -> str:
     script = [
         f"read_rtlil <<rtlil\n{to_rtlil(component, name)}\nrtlil",
         *SCRIPT,
-        "write_verilog -noattr",
+        "write_verilog",
     ]
     text = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
+    # Of the attributes only "keep" is for synthesis; see the processing element.
+    text = re.sub(r"^ *\(\* (?!keep = ).*? \*\)\n", "", text, flags=re.MULTILINE)
     # Yosys' version and the numbers of its auxiliary names must not make two equal designs differ.
     text = re.sub(r"\A(/\*.*?\*/\s*)?", "", text, flags=re.DOTALL)
     text = re.sub(r"\\\$auto\$verilog_backend\S* ", "_initially_", text)

@@ -36,7 +36,7 @@ PATIENCE = 50_000_000
 """Cycles without a word moving after which a simulation counts as hung."""
 
 
-def _chunks(values: list[int], bits: int) -> NDArray[np.uint32]:
+def memory_chunks(values: list[int], bits: int) -> NDArray[np.uint32]:
     """Unsigned integers of ``bits`` bits as rows of 32-bit chunks, least significant first."""
     width = 4 * -(-bits // 32)
     raw = b"".join(value.to_bytes(width, "little") for value in values)
@@ -47,19 +47,16 @@ def _integers(chunks: NDArray[np.uint32]) -> list[int]:
     return [int.from_bytes(row.astype("<u4").tobytes(), "little") for row in chunks]
 
 
-def _pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
+def pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-@lru_cache(maxsize=64)
-def library(config: ArrayConfig) -> ctypes.CDLL:
-    """The compiled hardware, from the cache where it was built before."""
+def compile_design(design: str, driver: str) -> Path:
+    """A shared object of a design in RTLIL and the C++ that drives it, from the cache where it was built before."""
     compiler = shutil.which("g++")
     if compiler is None:
         raise HwquantError("the cxxrtl simulator needs g++; install it (Debian: apt install g++)")
     yosys = find_yosys(lambda version: version >= (0, 40))
-    design = to_rtlil(Accelerator(config))
-    driver = DRIVER.read_text()
     digest = hashlib.sha256("\0".join([design, driver, *COMPILE, str(yosys.version())]).encode()).hexdigest()
     target = cache_folder() / f"cxxrtl-{digest[:24]}.so"
     if not target.exists():
@@ -75,6 +72,13 @@ def library(config: ArrayConfig) -> ctypes.CDLL:
             if done.returncode:
                 raise HwquantError(f"g++ failed on the generated simulator: {done.stderr.strip()[:2000]}")
             result.replace(target)
+    return target
+
+
+@lru_cache(maxsize=64)
+def library(config: ArrayConfig) -> ctypes.CDLL:
+    """The compiled hardware, from the cache where it was built before."""
+    target = compile_design(to_rtlil(Accelerator(config)), DRIVER.read_text())
     loaded = ctypes.CDLL(str(target))
     loaded.hwquant_create.restype = ctypes.c_void_p
     loaded.hwquant_destroy.argtypes = [ctypes.c_void_p]
@@ -123,8 +127,8 @@ class Bench:
             self._handle = None
 
     def _poke(self, name: str, values: list[int], bits: int) -> None:
-        words = _chunks(values, bits)
-        if not self._library.hwquant_poke(self._handle, name.encode(), _pointer(words), bits, len(values)):
+        words = memory_chunks(values, bits)
+        if not self._library.hwquant_poke(self._handle, name.encode(), pointer(words), bits, len(values)):
             raise HwquantError(f"the simulator has no memory {name!r} of {bits} bits and {len(values)} words")
 
     def run(self, frames: IntArray, watch: int = 0, stalls: Stalls = NO_STALLS) -> Run:
@@ -136,7 +140,7 @@ class Bench:
         # The stream's payload has the mark of the last word above the data.
         chunks = -(-(bits + 1) // 32)
         sent = words_to_integers(frames.reshape(-1, lanes), config.activation_bits)
-        data = _chunks(sent, 32 * chunks)
+        data = memory_chunks(sent, 32 * chunks)
         result = np.zeros((count * words_out, chunks), np.uint32)
         counters = np.zeros(count, np.uint32)
         periods = np.zeros(count, np.uint64)
@@ -145,8 +149,8 @@ class Bench:
         log = np.zeros((max(limit, 1), 3 + chunks), np.uint32)
         written = self._library.hwquant_run(
             self._handle,
-            _pointer(data),
-            _pointer(result),
+            pointer(data),
+            pointer(result),
             count,
             words_in,
             words_out,
@@ -155,9 +159,9 @@ class Bench:
             round(1000 * stalls.busy),
             stalls.seed,
             PATIENCE,
-            _pointer(counters),
-            _pointer(periods),
-            _pointer(log) if limit else None,
+            pointer(counters),
+            pointer(periods),
+            pointer(log) if limit else None,
             limit,
         )
         if written < 0:

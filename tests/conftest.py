@@ -28,7 +28,7 @@ def digits_samples(digits_graph):
     """The demo's 360 test images with labels."""
     from hwquant.data import load_samples
 
-    return load_samples(DEMO / "digits.npz", digits_graph.inputs[0])
+    return load_samples(DEMO / "digits.npz", digits_graph.inputs)
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def digits_qgraph(digits_graph):
     from hwquant.data import load_samples
     from hwquant.quantize import quantize
 
-    return quantize(digits_graph, load_samples(DEMO / "calibration.npz", digits_graph.inputs[0]).x)
+    return quantize(digits_graph, load_samples(DEMO / "calibration.npz", digits_graph.inputs).x)
 
 
 @pytest.fixture(scope="session")

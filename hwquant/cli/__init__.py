@@ -19,7 +19,24 @@ import click
 from hwquant import __version__
 from hwquant.errors import HwquantError
 
-COMMANDS = ("quantize", "evaluate", "compile", "simulate", "estimate", "inspect", "demo")
+COMMANDS = (
+    "quantize",
+    "progressive",
+    "prune",
+    "search",
+    "evaluate",
+    "compile",
+    "simulate",
+    "boards",
+    "build",
+    "program",
+    "run",
+    "estimate",
+    "inspect",
+    "truncate",
+    "export",
+    "demo",
+)
 ERROR, INTERRUPTED = 2, 130
 
 

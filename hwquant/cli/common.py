@@ -20,12 +20,13 @@ from rich.progress import (
 )
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Graph, Input
+from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Track = Callable[[str, int, int], None]
-"""Called with what is being done, steps done and steps in all (0 where nobody knows)."""
+Track = Callable[..., None]
+"""Called with what is being done, steps done and steps in all (0 where nobody knows), and optionally a note that
+is shown beside it, such as the best result so far."""
 
 NETWORK_SUFFIX = ".hwq"
 FILE_WIDTH = 120
@@ -45,7 +46,8 @@ def data_option(command: Command) -> Command:
         required=True,
         type=click.Path(path_type=Path),
         metavar="DATA.npz",
-        help="x (N, then the input's shape; float32 or uint8) and optionally y (integer labels).",
+        help="x (N, then the input's shape; float32 or uint8) and optionally y (integer labels). With several "
+        "inputs, an array for each by its name in place of x.",
     )(command)
 
 
@@ -83,14 +85,15 @@ def progress() -> Iterator[Track]:
     tasks: dict[str, Any] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
-        def track(what: str, done: int, total: int) -> None:
+        def track(what: str, done: int, total: int, note: str = "") -> None:
             if what not in tasks:
                 for task in tasks.values():
                     bars.update(task, visible=False)
                 tasks[what] = bars.add_task(what, total=None)
                 if not console.is_terminal:
                     console.print(f"{what} ...")
-            bars.update(tasks[what], completed=done, total=total or None)
+            description = f"{what}: {note}" if note else what
+            bars.update(tasks[what], description=description, completed=done, total=total or None)
 
         yield track
 
@@ -104,16 +107,6 @@ def load_network(path: Path) -> Graph | QGraph:
     from hwquant.frontends import load_model
 
     return load_model(path)
-
-
-def only_input(network: Graph | QGraph) -> Input:
-    """The network's input, which DATA.npz's ``x`` is for."""
-    if len(network.inputs) != 1:
-        names = ", ".join(item.name for item in network.inputs)
-        raise HwquantError(
-            f"network {network.name!r} has the inputs {names}, the command line takes one; use Python"
-        )
-    return network.inputs[0]
 
 
 def check_output_file(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hwquant import demo as shipped
-from hwquant.cli.common import emit, json_option, only_input, progress
+from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.evaluate import predict
 from hwquant.cli.simulate import MISMATCH, lines, summary, verify_build
 from hwquant.errors import HwquantError
@@ -51,7 +51,7 @@ def demo(context: click.Context, output: Path, as_json: bool) -> None:
     """Quantize, compile, write and simulate a small network that recognizes 8x8 digits."""
     from hwquant import hwq
     from hwquant.build import write_build
-    from hwquant.data import Samples, load_samples
+    from hwquant.data import load_samples
     from hwquant.frontends import load_model
     from hwquant.program.compiler import compile_network
     from hwquant.quantize import quantize
@@ -59,20 +59,18 @@ def demo(context: click.Context, output: Path, as_json: bool) -> None:
 
     prepare(output)
     graph = load_model(output / shipped.MODEL.name)
-    item = only_input(graph)
-    calibration = load_samples(output / shipped.CALIBRATION.name, item)
-    samples = load_samples(output / shipped.TEST_DATA.name, item)
+    calibration = load_samples(output / shipped.CALIBRATION.name, graph.inputs)
+    samples = load_samples(output / shipped.TEST_DATA.name, graph.inputs)
     with progress() as track:
         qgraph = quantize(graph, calibration.x, progress=track)
         hwq.save(qgraph, output / NETWORK)
         accuracy = {
-            kind: samples.accuracy(predict(network, samples.x, track))
+            kind: samples.accuracy(predict(network, samples, track))
             for kind, network in (("float", graph), ("integer", qgraph))
         }
         track("compile and write Verilog", 0, 0)
         build = write_build(qgraph, compile_network(qgraph, ARRAY), output / BUILD)
-        first = Samples(samples.x[:SIMULATED], None)
-        result = verify_build(build, first, "verilator", track, layers=True)
+        result = verify_build(build, samples[:SIMULATED], "verilator", track, layers=True)
     report, (real, integer) = build.report, accuracy.values()
     content: dict[str, Any] = {
         **report.to_json(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -16,52 +16,76 @@ from hwquant.cli.common import (
     emit,
     json_option,
     load_network,
-    only_input,
     progress,
 )
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 
+if TYPE_CHECKING:
+    from hwquant.data import Samples
+
 BATCH = 500
 """Samples between two movements of the progress bar."""
 
 
-def predict(network: Graph | QGraph, x: NDArray[Any], track: Track) -> NDArray[Any]:
-    """The network's first output for every sample, finite."""
+def predict(network: Graph | QGraph, samples: Samples, track: Track, output: int = 0) -> NDArray[Any]:
+    """An output of the network, counted from 0, for every sample, finite."""
     from hwquant import floating, golden
 
     run: Any = floating.predict if isinstance(network, Graph) else golden.predict
     parts = []
-    for start in range(0, len(x), BATCH):
-        track(f"evaluate {network.name}", start, len(x))
+    for start in range(0, len(samples), BATCH):
+        track(f"evaluate {network.name}", start, len(samples))
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
-            parts.append(run(network, x[start : start + BATCH])[0])
-    output = np.concatenate(parts)
-    if not np.isfinite(output).all():
+            parts.append(run(network, samples[start : start + BATCH].x)[output])
+    result = np.concatenate(parts)
+    if not np.isfinite(result).all():
         raise HwquantError(f"network {network.name!r} gives NaN or infinity on these data")
-    return output
+    return result
+
+
+def output_index(network: Graph | QGraph, name: str | None) -> int:
+    """Which output has a name; the first where none is given."""
+    names = [item.name for item in network.outputs]
+    if name is None:
+        return 0
+    if name not in names:
+        raise HwquantError(f"network {network.name!r} has no output {name!r}; it has {', '.join(names)}")
+    return names.index(name)
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2|NET.hwq")
 @data_option
 @count_option
+@click.option(
+    "--output", metavar="NAME", help="Of several outputs, the one that y labels; by default the first."
+)
 @json_option
-def evaluate(model: Path, data: Path, count: int | None, as_json: bool) -> None:
+def evaluate(model: Path, data: Path, count: int | None, output: str | None, as_json: bool) -> None:
     """Accuracy of MODEL on DATA.npz: the float network, or the integers that the hardware computes."""
     from hwquant.data import load_samples
 
     network = load_network(model)
-    samples = load_samples(data, only_input(network), count)
+    index = output_index(network, output)
+    samples = load_samples(data, network.inputs, count)
     with progress() as track:
-        output = predict(network, samples.x, track)
-    accuracy = samples.accuracy(output)
+        scores = predict(network, samples, track, index)
+    accuracy = samples.accuracy(scores)
     kind = "float" if isinstance(network, Graph) else "integer"
-    result = {"accuracy": accuracy, "total": len(samples), "model": str(model), "kind": kind}
+    chosen = network.outputs[index].name
+    result = {
+        "accuracy": accuracy,
+        "total": len(samples),
+        "output": chosen,
+        "model": str(model),
+        "kind": kind,
+    }
+    what = f"{kind} network {network.name}" + (f", output {chosen}" if len(network.outputs) > 1 else "")
     if accuracy is None:
-        line = f"{kind} network {network.name}: {data} has no labels y, so the accuracy is not available"
+        line = f"{what}: {data} has no labels y, so the accuracy is not available"
     else:
         correct = round(accuracy * len(samples))
-        line = f"{kind} network {network.name}: {correct} of {len(samples)} correct, accuracy {accuracy:.2%}"
+        line = f"{what}: {correct} of {len(samples)} correct, accuracy {accuracy:.2%}"
     emit(as_json, result, line)

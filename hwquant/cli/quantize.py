@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hwquant.cli.common import check_output_file, emit, json_option, only_input, progress
+from hwquant.cli.common import check_output_file, emit, json_option, progress
 from hwquant.cli.tables import network_table
 
 
@@ -19,7 +19,8 @@ from hwquant.cli.tables import network_table
     required=True,
     type=click.Path(path_type=Path),
     metavar="CALIB.npz",
-    help="Typical inputs x (N, then the input's shape), such as a few hundred training samples.",
+    help="Typical inputs x (N, then the input's shape), such as a few hundred training samples. With several "
+    "inputs, an array for each by its name in place of x.",
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NET.hwq")
 @click.option("--bits", default=8, show_default=True, type=click.IntRange(1, 8), help="Bits of a weight.")
@@ -51,8 +52,9 @@ from hwquant.cli.tables import network_table
     "--scales",
     default="shift",
     show_default=True,
-    type=click.Choice(["shift", "multiplier"]),
-    help="Between layers: shifts only, or a fixed-point multiplier and a shift.",
+    type=click.Choice(["shift", "power_of_two", "multiplier"]),
+    help="Between layers: shifts only (also with every scale a power of two: fixed point), or a fixed-point "
+    "multiplier and a shift.",
 )
 @click.option(
     "--calibration",
@@ -92,7 +94,7 @@ def quantize(model: Path, calibration_data: Path, output: Path, as_json: bool, *
     chosen = QuantizeOptions(**options)
     check_output_file(output)
     graph = load_model(model)
-    samples = load_samples(calibration_data, only_input(graph))
+    samples = load_samples(calibration_data, graph.inputs)
     with progress() as track:
         qgraph = quantize_network(graph, samples.x, chosen, progress=track)
     hwq.save(qgraph, output)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwquant.cli.common import Track, count_option, data_option, emit, json_option, only_input, progress
+from hwquant.cli.common import Track, count_option, data_option, emit, json_option, progress
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def simulate(
     from hwquant.data import load_samples
 
     loaded = load_build(build)
-    samples = load_samples(data, only_input(loaded.qgraph), count)
+    samples = load_samples(data, loaded.qgraph.inputs, count)
     path = wave_path(build, simulator) if waves else None
     with progress() as track:
         result = verify_build(loaded, samples, simulator, track, layers=layers, waves=path)

@@ -106,7 +106,7 @@ def translate(program: AtenProgram) -> Graph:
         if operator in IGNORED:
             continue
         if operator not in OPERATORS:
-            raise build.refuse_operator()
+            raise build.refuse_operator(operator)
         arguments = {name: _resolved(build, values, argument) for name, argument in node.arguments.items()}
         names = {
             name: program.labels.get(argument.name, argument.name)

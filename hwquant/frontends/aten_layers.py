@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hwquant.frontends import operators
+from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.aten_call import Call
 from hwquant.frontends.values import Array, Value
 from hwquant.frontends.windows import Window, window
@@ -28,7 +29,7 @@ def _spatial(value: Value) -> Shape:
 def conv(call: Call) -> Value:
     """conv1d, conv2d, and convolution unless transposed."""
     if call.get("transposed", False):
-        raise call.build.refuse("transposed convolution is not supported; upsampling has to happen outside")
+        raise call.build.refuse(f"transposed convolution is not supported; {alternative('convtranspose')}")
     value, weight = call.value("input"), call.weights("weight")
     axes, padding = weight.ndim - 2, call.get("padding", 0)
     found = window(
@@ -102,6 +103,20 @@ def hardtanh(call: Call) -> Value:
     return operators.clip(
         call.build, call.name, call.value(), call.number("min_val", -1), call.number("max_val", 1)
     )
+
+
+def leaky_relu(call: Call) -> Value:
+    """leaky_relu, one slope for all."""
+    slope = call.number("negative_slope", 0.01)
+    return operators.leaky(call.build, call.name, call.value(), slope)
+
+
+def prelu(call: Call) -> Value:
+    """prelu: ``weight`` is one slope, or one for each element of axis 1."""
+    value, slope = call.value(), call.weights("weight")
+    if slope.size > 1:
+        slope = slope.reshape(-1, *[1] * (len(value.shape) - 2))
+    return operators.leaky(call.build, call.name, value, slope)
 
 
 def _pool_window(call: Call, axes: int) -> tuple[Value, Window, Window]:

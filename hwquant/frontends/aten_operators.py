@@ -49,12 +49,12 @@ def _bounds(kind: str) -> Callable[[Call], Value]:
     )
 
 
-def _constant(function: Callable[[Array], Array]) -> Callable[[Call], Value | Array]:
+def _constant(name: str, function: Callable[[Array], Array]) -> Callable[[Call], Value | Array]:
     """An elementwise function of constants only."""
 
     def translate(call: Call) -> Array:
         if isinstance(call.get("self"), Value):
-            raise call.build.refuse_operator()
+            raise call.build.refuse_operator(name)
         return np.asarray(function(call.weights("self")))
 
     return translate
@@ -202,6 +202,7 @@ OPERATORS: Mapping[str, Callable[[Call], Any]] = {
     "full": _filled(None),
     "flatten": _view(_flatten),
     "hardtanh": layers.hardtanh,
+    "leaky_relu": layers.leaky_relu,
     "lift_fresh_copy": _identity(),
     "linear": layers.linear,
     "log_softmax": _softmax("log_softmax"),
@@ -219,14 +220,15 @@ OPERATORS: Mapping[str, Callable[[Call], Any]] = {
     "ones": _filled(1.0),
     "pad": layers.pad,
     "permute": _view(lambda call: lambda array: array.transpose(call.integers("dims"))),
-    "reciprocal": _constant(np.reciprocal),
+    "prelu": layers.prelu,
+    "reciprocal": _constant("reciprocal", np.reciprocal),
     "relu": layers.clip(0.0, np.inf),
     "relu6": layers.clip(0.0, 6.0),
     "reshape": _view(_shape("shape")),
-    "rsqrt": _constant(lambda array: 1 / np.sqrt(array)),
+    "rsqrt": _constant("rsqrt", lambda array: 1 / np.sqrt(array)),
     "rsub": _binary("sub", reverse=True),
     "softmax": _softmax("softmax"),
-    "sqrt": _constant(np.sqrt),
+    "sqrt": _constant("sqrt", np.sqrt),
     "squeeze": _view(_squeeze),
     "sub": _binary("sub"),
     "sym_size": lambda call: call.value().shape[int(call.get("dim"))],

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwquant.errors import HwquantError
+from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.fold import Affine, fold
 from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
 from hwquant.graph import Graph, Input, Node, Output, Shape
@@ -48,12 +49,9 @@ class Builder:
         """The error for the node at hand."""
         return HwquantError(f"{self.where}: {why}" if self.where else why)
 
-    def refuse_operator(self) -> HwquantError:
-        """The error for an operator that has no translation."""
-        return self.refuse(
-            "this operator is not supported; build the network from convolution, linear layers, batch norm, "
-            "ReLU or clip, pooling, add, concatenation, reshapes and constant factors, the rest is the host's"
-        )
+    def refuse_operator(self, operator: str) -> HwquantError:
+        """The error for an operator that has no translation, with what to use in its place."""
+        return self.refuse(f"this operator is not supported; {alternative(operator)}")
 
     def unique(self, name: str) -> str:
         """A name that no tensor has yet."""

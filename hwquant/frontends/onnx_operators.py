@@ -158,6 +158,14 @@ def _scalar(call: Call, index: int) -> float:
     return float(constant.item())
 
 
+def _leaky_relu(call: Call) -> Value:
+    return operators.leaky(call.build, call.name, call.value(), call.attributes.get("alpha", 0.01))
+
+
+def _prelu(call: Call) -> Value:
+    return operators.leaky(call.build, call.name, call.value(), call.weights(1))
+
+
 def _max_pool(call: Call) -> Value:
     value = call.value()
     found = _window(call, call.attributes["kernel_shape"], _spatial(call, value))
@@ -323,6 +331,7 @@ OPERATORS: Mapping[str, Callable[[Call], Result]] = {
     "GlobalAveragePool": _global_pool("mean"),
     "GlobalMaxPool": _global_pool("max"),
     "Identity": _identity,
+    "LeakyRelu": _leaky_relu,
     "LogSoftmax": _softmax("log_softmax"),
     "MatMul": _matmul,
     "Max": _bounds("max"),
@@ -330,6 +339,7 @@ OPERATORS: Mapping[str, Callable[[Call], Result]] = {
     "Min": _bounds("min"),
     "Mul": _binary("mul"),
     "Neg": lambda call: operators.affine(call.build, call.name, call.value(), -1.0, 0.0),
+    "PRelu": _prelu,
     "Pad": _pad,
     "ReduceMax": _reduce("max"),
     "ReduceMean": _reduce("mean"),

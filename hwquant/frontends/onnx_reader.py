@@ -161,7 +161,7 @@ class _Translation:
             self._evaluate(node)
             return
         if node.op_type not in OPERATORS:
-            raise build.refuse_operator()
+            raise build.refuse_operator(node.op_type)
         attributes = {attribute.name: self._attribute(attribute) for attribute in node.attribute}
         call = Call(build, name, self.opset, inputs, list(node.input), attributes)
         self.values[node.output[0]] = OPERATORS[node.op_type](call)

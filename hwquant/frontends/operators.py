@@ -154,6 +154,38 @@ def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Va
     return _like(build, source, Clip(build.unique(name), (source.tensor,), float(low), float(high)))
 
 
+def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
+    """``x`` where it is positive, else ``slope * x``; one slope, or one a channel (broadcast to the value).
+
+    It is ``(1 - slope) * max(x, 0) + slope * x``: a clip, and one layer of two terms. Slope 0 is a clip
+    alone, slope 1 nothing.
+    """
+    constant = np.asarray(slope, np.float64)
+    source = build.place(value)
+    sample = build.sample(source)
+    try:
+        full = np.broadcast_to(constant, (1, *source.shape[1:]))
+    except ValueError:
+        raise build.refuse(
+            f"slopes of shape {constant.shape} do not fit a sample of shape {source.shape[1:]}"
+        ) from None
+    if (full == 1).all():
+        return source
+    if (full == 0).all():
+        return clip(build, name, source, 0.0, math.inf)
+    slopes = np.empty(sample.size)
+    slopes[sample.ravel()] = full.ravel()
+    rows = slopes.reshape(build.shapes[source.tensor][0], -1)
+    if (rows != rows[:, :1]).any():
+        raise build.refuse(
+            f"its slopes differ within a channel of tensor {source.tensor!r}; use one slope, or one a channel"
+        )
+    positive = clip(build, f"{name}_positive", source, 0.0, math.inf)
+    above = affine(build, f"{name}_above", positive, 1.0 - full, 0.0)
+    below = affine(build, f"{name}_slope", source, full, 0.0)
+    return add(build, name, [above, below])
+
+
 def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
     """Maximum over windows of (N, C, H, W) or (N, C, L)."""
     source = _pooled(build, value, window)

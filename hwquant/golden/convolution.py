@@ -8,15 +8,11 @@ input 3 times, not 9. Arrays and views are made once for a fixed number of image
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
 
+from hwquant.golden.memory import Arena, Block
 from hwquant.qgraph import Term
-
-Block = NDArray[np.floating[Any]]
 
 PRODUCT_LIMITS = (1 << 18, 1_000_000)
 """Multiply-accumulates of one matrix product. Up to the first, OpenBLAS runs it in the calling thread; up to the
@@ -42,9 +38,12 @@ class Convolution:
     source : the input block [height, width, in, images], 0 where the input is; read at every call
     rows : the most output rows of one call
     columns : the output columns to compute, from the left
+    arena : where the gathered lines are
     """
 
-    def __init__(self, term: Term, weight: Block, source: Block, rows: int, columns: int) -> None:
+    def __init__(
+        self, term: Term, weight: Block, source: Block, rows: int, columns: int, arena: Arena
+    ) -> None:
         self.stride, self.padding, self.dilation = term.stride, term.padding, term.dilation
         self.height, source_width, _, images = source.shape
         out, depth, self.kernel_height, kernel_width = weight.shape
@@ -69,10 +68,11 @@ class Convolution:
         if self.direct:
             self.lines = self.source[:: self.stride[0], :, :, None]
         elif term.groups == 1 or depth == 1:  # channels stay together, so that copies are long
-            lines = np.zeros((rows, width, self.kernel_height, term.groups, depth, images), weight.dtype)
+            lines = arena.zeros((rows, width, self.kernel_height, term.groups, depth, images), weight.dtype)
             self.lines = lines.transpose(0, 3, 1, 2, 4, 5)
         else:  # that would tear a group's terms apart
-            self.lines = np.zeros((rows, term.groups, width, self.kernel_height, depth, images), weight.dtype)
+            shape = (rows, term.groups, width, self.kernel_height, depth, images)
+            self.lines = arena.zeros(shape, weight.dtype)
         line, group, pixel, _, channel, image = self.lines.strides
         self.pixels = as_strided(
             self.lines,

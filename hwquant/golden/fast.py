@@ -23,6 +23,7 @@ import numpy as np
 from hwquant.golden import reference
 from hwquant.golden.convolution import Block
 from hwquant.golden.layer import LayerStep
+from hwquant.golden.memory import Arena, borrowed
 from hwquant.golden.pooling import Pooling
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph
 from hwquant.ranges import accumulator_bound, tensor_ranges
@@ -53,9 +54,10 @@ def stream(qgraph: QGraph, count: int, source: Source, keep: Collection[str], si
     workers = min(cores, len(chunks))
 
     def work(first: int) -> None:
-        engine = Engine(qgraph, keep, width)
-        for chunk in chunks[first::workers]:
-            sink(chunk, engine.run(source(chunk)))
+        with borrowed() as arena:
+            engine = Engine(qgraph, keep, width, arena)
+            for chunk in chunks[first::workers]:
+                sink(chunk, engine.run(source(chunk)))
 
     if workers == 1:
         work(0)
@@ -82,12 +84,14 @@ def _cores() -> int:
 
 
 class Engine:
-    """A network with its arrays, made for up to ``images`` images at a time."""
+    """A network with its arrays, in ``arena``, made for up to ``images`` images at a time."""
 
-    def __init__(self, qgraph: QGraph, keep: Collection[str], images: int) -> None:
-        self.qgraph, self.keep, self.images = qgraph, keep, images
+    def __init__(self, qgraph: QGraph, keep: Collection[str], images: int, arena: Arena) -> None:
+        self.qgraph, self.keep, self.images, self.arena = qgraph, keep, images, arena
         ranges = tensor_ranges(qgraph)
         self.blocks: dict[str, Block] = {}
+        self.free: list[Block] = []
+        readers = {name: node.name for node in qgraph.nodes for name in node.inputs}  # the last ones
         for item in qgraph.inputs:
             self._allocate(item.name)
         self.steps: list[Step] = []
@@ -101,6 +105,9 @@ class Engine:
                 self.steps.append(self._pool_step(node))
             else:
                 self.steps.append(self._concat_step(node))
+            for name in dict.fromkeys(node.inputs):
+                if readers[name] == node.name and name not in keep:
+                    self.free.append(self.blocks[name].reshape(-1))
 
     def run(self, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
         """Integers (n, C, H, W) of the inputs to those of the tensors in ``keep``; n <= ``images``."""
@@ -112,9 +119,20 @@ class Engine:
         return {name: self._integers(name, count) for name in self.keep}
 
     def _allocate(self, name: str) -> Block:
-        """The array of a tensor: float32 [height, width, channels, images] of ``q - zero_point``."""
+        """The array of a tensor: float32 [height, width, channels, images] of ``q - zero_point``.
+
+        In the memory of a tensor that nobody reads any more, where one is large enough: what stays in the
+        cache is fast.
+        """
         channels, height, width = self.qgraph.tensors[name].shape
-        self.blocks[name] = np.zeros((height, width, channels, self.images), np.float32)
+        shape = (height, width, channels, self.images)
+        size = math.prod(shape)
+        fitting = [index for index, block in enumerate(self.free) if block.size >= size]
+        if fitting:
+            block = self.free.pop(min(fitting, key=lambda index: self.free[index].size))
+        else:
+            block = self.arena.zeros((size,))
+        self.blocks[name] = block[:size].reshape(shape)
         return self.blocks[name]
 
     def _load(self, name: str, q: IntArray) -> None:
@@ -137,7 +155,7 @@ class Engine:
         if layer.name not in self.keep and len(readers) == 1 and isinstance(readers[0], MaxPool):
             pool = readers[0]
         out = self._allocate(layer.name if pool is None else pool.name)
-        return LayerStep(layer, pool, self.qgraph, sources, out, dtype)
+        return LayerStep(layer, pool, self.qgraph, sources, out, dtype, self.arena)
 
     def _run_reference(self, layer: Layer) -> None:
         inputs = {name: self._integers(name, self.images) for name in layer.inputs}

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from hwquant.golden.convolution import Block, Convolution
+from hwquant.golden.depthwise import Banded, Scaling
+from hwquant.golden.memory import Arena
 from hwquant.golden.pooling import Pooling
-from hwquant.qgraph import Layer, MaxPool, QGraph
+from hwquant.qgraph import Layer, MaxPool, QGraph, Term
 
 BLOCK_BYTES = 1 << 20
 """Working set of a block of rows: about a second-level cache."""
@@ -26,6 +28,7 @@ class LayerStep:
     sources : the blocks that the layer's terms read
     out : the block of the layer's output, or of the pool's
     dtype : float32 or float64, whichever holds every sum exactly
+    arena : where the working arrays are
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class LayerStep:
         sources: list[Block],
         out: Block,
         dtype: np.dtype[Any],
+        arena: Arena,
     ) -> None:
         tensor = qgraph.tensors[layer.name]
         channels, self.height, columns = tensor.shape
@@ -57,18 +61,31 @@ class LayerStep:
         bias = (layer.bias * factors + np.where(shifts > 0, 0.5, 0.0)).astype(dtype)
         self.bias = np.repeat(bias[:, None], images, axis=1)
 
-        elements = columns * channels  # of a row of sums, and of the input rows gathered for it
-        for term, source in zip(layer.terms, sources):
-            elements += columns * term.stride[1] * term.codes.shape[2] * source.shape[2]
+        weights = [
+            np.ldexp(term.weight * factors.reshape(-1, 1, 1, 1), term.shift).astype(dtype)
+            for term in layer.terms
+        ]
+        kinds = [
+            _kind(term, weight, source, columns)
+            for term, weight, source in zip(layer.terms, weights, sources)
+        ]
+        elements = (
+            columns * channels
+        )  # of a row of sums, and of the input rows that are read or gathered for it
+        for term, source, kind in zip(layer.terms, sources, kinds):
+            lines = term.codes.shape[2] if kind is Convolution else 1
+            elements += columns * term.stride[1] * lines * source.shape[2]
         affordable = BLOCK_BYTES // (elements * images * dtype.itemsize)
         self.rows = max(1, min(len(out), (affordable - self.extent) // self.stride + 1))
         sum_rows = min(self.height, (self.rows - 1) * self.stride + self.extent)
-        self.convolutions = []
-        for term, source in zip(layer.terms, sources):
-            weight = np.ldexp(term.weight * factors.reshape(-1, 1, 1, 1), term.shift).astype(dtype)
-            self.convolutions.append(Convolution(term, weight, source, sum_rows, columns))
-        self.sums = np.empty((sum_rows, columns, channels, images), dtype)
-        self.addend = np.empty_like(self.sums if len(layer.terms) > 1 else self.sums[:0])
+        self.convolutions = [
+            kind(term, weight, source, sum_rows, columns, arena)
+            for kind, term, weight, source in zip(kinds, layer.terms, weights, sources)
+        ]
+        sums = (sum_rows, columns, channels, images)
+        self.sums = arena.shared("sums", BLOCK_BYTES, sums, dtype)
+        if len(layer.terms) > 1:
+            self.addend = arena.shared("addend", BLOCK_BYTES, sums, dtype)
         self.pooling = None
         if pool is not None:
             self.pooling = Pooling(pool, (columns, channels, images), self.rows, dtype)
@@ -87,7 +104,7 @@ class LayerStep:
                 sums = pooled
             sums += self.bias
             np.floor(sums, out=sums)
-            np.clip(sums, self.low, self.high, out=out)
+            sums.clip(self.low, self.high, out=out)  # np.clip does the same, and more around it
 
     def _accumulate(self, begin: int, end: int) -> Block:
         """The sums of the rows ``begin .. end``, without bias."""
@@ -98,3 +115,12 @@ class LayerStep:
             convolution(begin, addend)
             sums += addend
         return sums
+
+
+def _kind(
+    term: Term, weight: Block, source: Block, columns: int
+) -> type[Convolution] | type[Scaling] | type[Banded]:
+    """The fastest way to compute a term."""
+    if Scaling.suits(term):
+        return Scaling
+    return Banded if Banded.suits(term, weight, source, columns) else Convolution

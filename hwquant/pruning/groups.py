@@ -63,17 +63,33 @@ class Groups:
         remaining = sizes[alive].sum()
         return sizes * (np.abs(weight).sum() / remaining if remaining else 0.0)
 
-    def keep(self, weight: Array, factor: float, prune: str = "below") -> Mask:
-        """The mask after pruning with ``factor * theta``: bool, the shape of the weight, False where pruned.
+    def pruned(
+        self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0
+    ) -> NDArray[np.bool_]:
+        """Which groups pruning with ``factor * theta`` leaves at zero, bool [count].
 
-        Groups that are zero already stay pruned. ``prune="above"`` prunes the groups above the threshold, as
-        the claim literally says, instead of those below.
+        Groups that are zero already are among them. ``prune="above"`` prunes the groups above the threshold, as
+        the claim literally says, instead of those below. Of the groups that are left, at most the share ``step``
+        is pruned, at least one: those farthest from the threshold.
         """
         if prune not in POLARITIES:
             raise HwquantError(f"prune must be one of {', '.join(POLARITIES)}, not {prune!r}")
-        norms, threshold = self.norms(weight), factor * self.thresholds(weight)
-        kept = norms >= threshold if prune == "below" else norms <= threshold
-        return (kept & ~self.zeros(weight))[self.labels]
+        zeros = self.zeros(weight)
+        excess = self.norms(weight) - factor * self.thresholds(weight)
+        if prune == "below":
+            excess = -excess
+        candidates = np.flatnonzero((excess > 0) & ~zeros)
+        most = max(1, int(step * (~zeros).sum()))
+        # Relative to the size of a group, which differs at the edges of a layer.
+        farthest = np.argsort(-excess[candidates] / self.sizes[candidates], kind="stable")[:most]
+        zeros[candidates[farthest]] = True
+        return zeros
+
+    def keep(
+        self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0
+    ) -> NDArray[np.bool_]:
+        """The mask after pruning: bool, the shape of the weight, False where it is pruned."""
+        return ~self.pruned(weight, factor, prune, step)[self.labels]
 
 
 @dataclass(frozen=True)
@@ -106,8 +122,7 @@ class GroupShape:
         channel = filters // (out // node.groups) * per_group + np.arange(per_group)[None, :, None, None]
         y = np.arange(kernel_rows)[None, None, :, None]
         x = np.arange(kernel_columns)[None, None, None, :]
-        width = self.filters or min(config.columns, config.lanes)  # a write covers no more than a word
-        columns = _blocks(filters, width, config.lanes)
+        columns = filter_blocks(filters, config, self.filters)
         if uses_taps(graph, node, config):
             lines = min(MAX_LINES, config.rows // TAP_COLUMNS)
             coordinates = (
@@ -121,7 +136,7 @@ class GroupShape:
             lane, position = channel, x
             if is_packed(graph, node, config):
                 lane, position = x * (per_group * node.groups) + channel, np.zeros_like(x)
-            coordinates = (columns, _blocks(lane, self.size or config.rows, config.rows), y, position)
+            coordinates = (columns, blocks(lane, self.size or config.rows, config.rows), y, position)
         arrays = np.broadcast_arrays(*coordinates, np.empty(node.weight.shape))[:-1]
         flat = np.ravel_multi_index([a.ravel() for a in arrays], [int(a.max()) + 1 for a in arrays])
         found, labels = np.unique(flat, return_inverse=True)
@@ -158,13 +173,19 @@ def uses_taps(graph: Graph, node: Conv, config: ArrayConfig) -> bool:
     return depthwise and fits and not pooled and not isinstance(_reader(graph, node.name), Add)
 
 
+def filter_blocks(index: IntArray, config: ArrayConfig, filters: int | None = None) -> IntArray:
+    """Number of the group along the output channels; those of one column tile where ``filters`` is None."""
+    # A write covers no more than a word.
+    return blocks(index, filters or min(config.columns, config.lanes), config.lanes)
+
+
 def _reader(graph: Graph, tensor: str) -> object:
     """The only node that reads a tensor, None where there are several or none."""
     readers = graph.consumers(tensor)
     return readers[0] if len(readers) == 1 else None
 
 
-def _blocks(index: IntArray, size: int, word: int) -> IntArray:
+def blocks(index: IntArray, size: int, word: int) -> IntArray:
     """Number of the block of ``size`` that an index is in; blocks begin anew with each ``word``."""
     word = max(word, size)
     return index // word * -(-word // size) + index % word // size

@@ -61,7 +61,7 @@ def layer_scales(
     ideals = [ideal_scale(term.weight, scheme) for term, scheme in zip(layer.terms, schemes)]
     if options.scales == "multiplier" and len(layer.terms) == 1 and layer.terms[0].unit is None:
         return _free_scale(ideals[0], sources[0], target)
-    reference = target if options.scales == "shift" else _reference(layer, sources, ideals, target)
+    reference = target if options.scales != "multiplier" else _reference(layer, sources, ideals, target)
     shifts: list[IntArray | int] = []
     for term, scheme, source, share in zip(layer.terms, schemes, sources, importances):
         if term.unit is not None:
@@ -79,7 +79,7 @@ def layer_scales(
         for term, left, powers, source in zip(layer.terms, alignment.left, alignment.unit_powers, sources)
     )
     accumulator = np.ldexp(reference.mantissa, reference.exponent - alignment.shift)
-    if options.scales == "shift":
+    if options.scales != "multiplier":
         return LayerScales(alignment, scales, accumulator, alignment.shift, None)
     multiplier, shift = fixed_point(accumulator / target.value)
     return LayerScales(alignment, scales, accumulator, shift, multiplier)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 from hwquant.quantize.calibration import Data, Progress, TensorStatistics, check_data, observe
+from hwquant.quantize.elimination import Cost
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.polish import build_nodes, fitting_samples, mean_images
 from hwquant.quantize.report import describe
@@ -31,6 +32,8 @@ class Observed:
     samples : those that layers are fitted to, by input name
     images : mean over ``samples`` of each float tensor that a layer reads, float64 (C, H, W)
     count : number of calibration samples
+    tables : what earlier calls of :func:`quantize_observed` have found out about single weights; it changes no
+        result
     """
 
     graph: Graph
@@ -39,6 +42,7 @@ class Observed:
     samples: Mapping[str, NDArray[Any]]
     images: Mapping[str, Array]
     count: int
+    tables: dict[Hashable, Cost] = field(default_factory=dict)
 
 
 def observe_network(
@@ -66,7 +70,7 @@ def quantize_observed(
     the rest.
     """
     plan, samples = observed.plan, observed.samples
-    activations = choose_scales(plan, observed.statistics, options)
+    activations = choose_scales(plan, observed.statistics, options, observed.tables)
     tensors = {name: activations[name].tensor(name, plan.graph.shapes[name]) for name in plan.tensors}
     nodes = build_nodes(
         plan, activations, tensors, observed.statistics, samples, observed.images, options, progress

@@ -13,7 +13,7 @@ Bits = int | Mapping[str, int]
 _CHOICES = {
     "anchor": ("min", "max"),
     "rounding": ("round", "truncate"),
-    "scales": ("shift", "multiplier"),
+    "scales": ("shift", "power_of_two", "multiplier"),
     "calibration_method": ("minmax", "percentile", "mse"),
 }
 _WIDTHS = {"bits": (1, 8), "activation_bits": (2, 8)}
@@ -34,7 +34,8 @@ class QuantizeOptions:
     anchor : "min" stores ``w = S * (q + o)``, "max" stores ``w = S * (o - q)``
     rounding : how the offset becomes an integer: "round" or "truncate"
     literal_range : take the weights' range as it is, without stretching it to contain 0
-    scales : "shift" (only ratios of powers of two between layers) or "multiplier" (15 bits and a shift)
+    scales : "shift" (only ratios of powers of two between layers), "power_of_two" (every scale is one: fixed
+        point) or "multiplier" (15 bits and a shift)
     calibration_method : range of an activation: "minmax" of the calibration data, "percentile" of it, or the
         one with the least mean squared error ("mse"). The networks' outputs always take "minmax".
     percentile : the upper one, in percent; the lower one is its mirror image

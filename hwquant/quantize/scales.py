@@ -17,7 +17,7 @@ With fixed-point multipliers only the identity terms of one layer are tied to ea
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -149,17 +149,24 @@ def importance(term: TermPlan, statistics: Mapping[str, TensorStatistics]) -> Ar
 
 
 def choose_scales(
-    plan: Plan, statistics: Mapping[str, TensorStatistics], options: QuantizeOptions
+    plan: Plan,
+    statistics: Mapping[str, TensorStatistics],
+    options: QuantizeOptions,
+    tables: dict[Hashable, Cost] | None = None,
 ) -> dict[str, ActivationScale]:
-    """Scale, zero point and bits of every tensor."""
-    shift_only = options.scales == "shift"
+    """Scale, zero point and bits of every tensor.
+
+    ``tables`` keeps the noise of single terms for the next call with the same plan and statistics.
+    """
+    tables = {} if tables is None else tables
+    shift_only = options.scales != "multiplier"
     groups, classes = scale_groups(plan), scale_classes(plan, shift_only)
     requests = _requests(plan, groups, statistics, options)
     inputs = {groups.find(item.name) for item in plan.graph.inputs}
     costs, labels = [], {}
     for name in classes.sets():
         own = {group: request for group, request in requests.items() if classes.find(group) == name}
-        labels[name] = _mantissas(own, inputs)
+        labels[name] = [1.0] if options.scales == "power_of_two" else _mantissas(own, inputs)
         table = [sum(request.best(mantissa)[0] for request in own.values()) for mantissa in labels[name]]
         costs.append(Cost((name,), np.array(table)))
     bits = term_bits(plan, options)
@@ -169,7 +176,10 @@ def choose_scales(
             if term.unit is None and reference is not None:
                 scheme = weight_scheme(term, plan, bits, options)
                 ends = classes.find(reference), classes.find(term.input)
-                costs.append(_term_cost(layer, term, scheme, statistics, ends, labels))
+                key = (layer.name, term.node, scheme, ends, *(tuple(labels[end]) for end in ends))
+                if key not in tables:
+                    tables[key] = _term_cost(layer, term, scheme, statistics, ends, labels)
+                costs.append(tables[key])
     chosen = minimize(costs, {name: len(mantissas) for name, mantissas in labels.items()})
     result = {}
     for group, members in groups.sets().items():

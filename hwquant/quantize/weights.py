@@ -25,8 +25,8 @@ from hwquant.errors import HwquantError
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_OFFSET_LIMITS = (-128, 127)
-"""Offsets of single channels are stored in a row of 8-bit weights."""
+_OFFSET_LIMITS = {"min": (-128, 127), "max": (-129, 126)}
+"""Of single channels: they are stored in a row of 8-bit weights, ``o`` as it is, or ``o + 1`` for ``~q + (o + 1)``."""
 _CLIPPED_OFFSETS = 9
 """Offsets tried where the scale is too small for the range."""
 
@@ -86,12 +86,11 @@ def ideal_scale(weight: Array, scheme: WeightScheme) -> Array:
         return np.abs(rows).max(axis=1) / (scheme.half - 1)
     low, high, literal = _ranges(rows, scheme)
     scale = (high - low) / scheme.levels
-    if scheme.anchor == "min":
-        # An offset kept below its limit costs the range its uppermost step.
-        _, greatest = _offset_limits(scheme)
-        limited = ~literal & (_to_int(low / np.where(scale > 0, scale, 1.0), scheme) > greatest)
-        scale = np.where(limited, np.maximum(scale, high / (scheme.levels + greatest)), scale)
-    return scale
+    # An offset kept below its limit costs the range its uppermost step.
+    anchor, above = (low, scheme.levels) if scheme.anchor == "min" else (high, 0)
+    _, greatest = _offset_limits(scheme)
+    limited = ~literal & (_to_int(anchor / np.where(scale > 0, scale, 1.0), scheme) > greatest)
+    return np.where(limited, np.maximum(scale, high / (above + greatest)), scale)
 
 
 def quantize_weight(
@@ -152,16 +151,18 @@ def _ranges(rows: Array, scheme: WeightScheme) -> tuple[Array, Array, NDArray[np
             stored = _to_int(high / scale, scheme) - scheme.half
         else:
             stored = _to_int(low / scale, scheme) + scheme.half
-        literal &= (stored >= _OFFSET_LIMITS[0]) & (stored <= _OFFSET_LIMITS[1])
+        least, greatest = _OFFSET_LIMITS[scheme.anchor]
+        literal &= (stored >= least) & (stored <= greatest)
     return np.where(literal, low, np.minimum(low, 0)), np.where(literal, high, np.maximum(high, 0)), literal
 
 
 def _offset_limits(scheme: WeightScheme) -> tuple[int, int]:
     """Bounds of the offset of a stretched range, before it absorbs the storage shift: 0 has a code, and the
     offset of a single channel fits 8 bits."""
+    greatest = _OFFSET_LIMITS[scheme.anchor][1] if scheme.per_channel else scheme.levels
     if scheme.anchor == "max":
-        return 0, scheme.levels
-    return -scheme.levels, min(0, _OFFSET_LIMITS[1] - scheme.half) if scheme.per_channel else 0
+        return 0, min(scheme.levels, greatest + scheme.half)
+    return -scheme.levels, min(0, greatest - scheme.half)
 
 
 def _anchored_offset(rows: Array, scale: Array, scheme: WeightScheme) -> Array:

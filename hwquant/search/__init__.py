@@ -1,1 +1,203 @@
-"""Mixed precision chosen by test accuracy (CN116720550A): a search over bits per layer."""
+"""Mixed precision chosen by test accuracy (CN116720550A): a search over bits per layer.
+
+The publication scales the weights of every layer to fixed precision, quantizes each layer's output to match,
+tests combinations of per-layer precision, and takes the best by test accuracy. Here the combinations are
+tested exhaustively where they are few, otherwise by a guided multi-objective search; what a candidate costs
+is what the compiled program says. The result is the Pareto front, and a pick under constraints.
+
+The accuracy that decides is measured on the samples given: keep others for the figure that you report.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hwquant import floating
+from hwquant.data import Samples
+from hwquant.errors import HwquantError
+from hwquant.graph import Graph
+from hwquant.quantize import observe_network
+from hwquant.quantize.calibration import Data, check_data
+from hwquant.search.evaluate import Outcome, Task, one_thread
+from hwquant.search.guided import Evolution
+from hwquant.search.journal import Journal, identity
+from hwquant.search.ledger import Ledger
+from hwquant.search.objectives import ACCURACY, OBJECTIVES, Objective
+from hwquant.search.options import Constraints, SearchOptions
+from hwquant.search.result import Candidate, SearchResult, cost, describe_measures
+from hwquant.search.space import Configuration, Space
+from hwquant.search.start import evenly, probes, staircase, uniform
+from hwquant.search.workers import open_workers
+
+__all__ = [
+    "ACCURACY",
+    "OBJECTIVES",
+    "Candidate",
+    "Constraints",
+    "Objective",
+    "SearchOptions",
+    "SearchResult",
+    "search",
+]
+
+Report = Callable[..., None]
+_LARGEST_SPACE = 100_000
+"""Configurations that an exhaustive search takes on."""
+_PATIENCE = 20
+"""Generations without a new configuration after which the guided search ends."""
+
+
+def search(
+    graph: Graph,
+    calibration: NDArray[Any] | Data,
+    test: Samples,
+    options: SearchOptions | None = None,
+    *,
+    journal: Path | None = None,
+    resume: bool = False,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    progress: Report | None = None,
+    **changes: Any,
+) -> SearchResult:
+    """Search the bits of each layer, for accuracy and for what the hardware costs.
+
+    Parameters
+    ----------
+    graph : the float network
+    calibration : typical inputs, as for :func:`hwquant.quantize.quantize`
+    test : labelled samples that the candidates are judged by
+    options : all options at once, or
+    **changes : single options: the attributes of :class:`SearchOptions`
+    journal : file that every evaluated candidate is written to at once
+    resume : go on with an existing journal
+    jobs : processes on this machine, None for one a core
+    scheduler : address of a Dask scheduler, whose workers evaluate instead
+    progress : called with what is being done, steps done, steps in all, and, once there is one, a note on the
+        best candidate so far
+
+    Returns
+    -------
+    SearchResult
+        the same for the same arguments, whoever evaluates, also after an interruption
+
+    Raises
+    ------
+    HwquantError : options out of range, data that do not fit, a journal of something else, workers that die
+        again and again; and what keeps the network in 8 bits from being quantized or compiled
+    """
+    if options is None:
+        options = SearchOptions(**changes)
+    elif changes:
+        raise TypeError("give options, or single options by name, not both")
+    if test.y is None:
+        raise HwquantError("the test data have no labels y, which the accuracy is measured with; add them")
+    data = check_data(graph, calibration)
+    with one_thread():
+        observed = observe_network(graph, data, progress)
+        exact = floating.predict(graph, test.x)[0]
+    space = Space.of(observed.plan, options.bits, options.activations)
+    if options.exhaustive and space.size > _LARGEST_SPACE:
+        raise HwquantError(
+            f"an exhaustive search would evaluate {space.size:,} configurations, {len(space.bits)} widths of "
+            f"{len(space.variables)} layers; give fewer bits, or search guided"
+        )
+    task = Task(observed, test, exact, space, options.quantizer, options.array, options.measured)
+    accuracy = test.accuracy(exact)
+    if accuracy is None:
+        raise HwquantError("the float network's accuracy is not known")
+    kept = Journal(journal, identity(graph, data, task), len(space.variables), resume)
+    with open_workers(task, jobs, scheduler) as workers:
+        run = _Search(options, space, accuracy, progress)
+        ledger = Ledger(workers, kept, options.measured, run.watch)
+        run.run(ledger)
+    return SearchResult.of(options, task, accuracy, ledger.outcomes)
+
+
+class _Search:
+    """The strategy: int8 first, then everything, or useful starting points and evolution from there."""
+
+    def __init__(
+        self, options: SearchOptions, space: Space, float_accuracy: float, progress: Report | None
+    ) -> None:
+        self._options, self._space, self._progress = options, space, progress
+        self._references = {"float": float_accuracy}
+        self._everything = options.exhaustive or space.size <= options.trials
+        self._total = space.size if self._everything else options.trials
+        if space.int8 not in space:
+            self._total += 1
+        self._rank, self._note = (math.inf, math.inf), ""
+
+    def run(self, ledger: Ledger) -> None:
+        (int8,) = ledger.evaluate([self._space.int8])
+        if int8.error is not None:
+            raise HwquantError(int8.error)
+        self._references["int8"] = int8.measures[ACCURACY]
+        if self._everything:
+            everything = list(self._space.everything())
+            for start in range(0, len(everything), self._options.generation):
+                ledger.evaluate(everything[start : start + self._options.generation])
+        else:
+            self._evolve(ledger, self._start(ledger))
+
+    def _start(self, ledger: Ledger) -> list[Configuration]:
+        """Useful configurations, evaluated: at most half of the trials are left after the first two."""
+        space, trials = self._space, self._total
+        widths = evenly(uniform(space), max(1, trials - len(ledger)))
+        ledger.evaluate(widths)
+        chosen = [item for item in [space.int8, *widths] if item in space]
+        alone = probes(space)
+        if len(ledger.new(alone)) > (trials - len(ledger)) // 2:
+            return chosen
+        (base,), noise = ledger.evaluate([widths[0]]), ledger.evaluate(alone)
+        if base.error is None and not any(item.error for item in noise):
+            steps = staircase(space, [item.noise for item in noise], base.noise)
+            steps = evenly(ledger.new(steps), (trials - len(ledger)) // 2)
+            ledger.evaluate(steps)
+            chosen += alone + steps
+        return list(dict.fromkeys(chosen))
+
+    def _evolve(self, ledger: Ledger, start: list[Configuration]) -> None:
+        evolution = Evolution(
+            self._space, len(self._options.objectives), self._options.generation, self._options.seed
+        )
+        asked = evolution.ask(start)
+        idle = 0
+        while True:
+            evolution.tell([self._judged(item) for item in ledger.evaluate(asked)])
+            if len(ledger) >= self._total or idle > _PATIENCE:
+                return
+            asked = evolution.ask()
+            fresh = ledger.new(asked)
+            idle = 0 if fresh else idle + 1
+            left = self._total - len(ledger)
+            if len(fresh) > left:
+                ledger.evaluate(fresh[:left])
+                return
+
+    def _judged(self, outcome: Outcome) -> tuple[list[float], dict[str, float]] | None:
+        if outcome.error is not None:
+            return None
+        costs = [cost(name, outcome.measures[name]) for name in self._options.objectives]
+        return costs, self._options.constraints.violations(outcome.measures, self._references)
+
+    def watch(self, configuration: Configuration, outcome: Outcome, done: int) -> None:
+        """Reports a candidate, and the best so far: the one that misses the constraints least; of equal ones
+        the cheapest."""
+        if self._progress is None:
+            return
+        if outcome.error is None and "int8" in self._references:
+            missed = self._options.constraints.violations(outcome.measures, self._references)
+            costs = [name for name in self._options.objectives if not OBJECTIVES[name].maximize]
+            rank = (
+                sum(max(0.0, value) for value in missed.values()),
+                math.prod(outcome.measures[name] for name in costs),
+            )
+            if rank < self._rank:
+                self._rank, self._note = rank, "best " + describe_measures(outcome.measures)
+        self._progress("search", done, self._total, self._note)

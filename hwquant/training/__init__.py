@@ -1,1 +1,68 @@
-"""Fine-tuning of float and half-quantized networks in PyTorch, and progressive quantization (CN112884133A)."""
+"""Fine-tuning of float and half-quantized networks in PyTorch, and progressive quantization (CN112884133A).
+
+The names below are loaded when they are first used, PyTorch with them::
+
+    TrainableNetwork                 a float Graph as a torch.nn.Module, and back
+    TrainOptions, fit                how to train, and training
+    accuracy                         of any module on labelled samples
+    Checkpoint                       a file from which a training that was cut off goes on
+    QuantizedNetwork                 a network whose weights and tensors become integers step by step
+    progressive, finetune_all_at_once    from a Graph to a fine-tuned QGraph
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from hwquant.errors import require
+
+if TYPE_CHECKING:
+    from hwquant.training.checkpoint import Checkpoint
+    from hwquant.training.loop import EpochResult, accuracy, fit
+    from hwquant.training.network import TrainableNetwork
+    from hwquant.training.options import TrainOptions
+    from hwquant.training.quantized import QuantizedNetwork
+    from hwquant.training.stages import finetune_all_at_once, progressive
+
+_PUBLIC = {
+    "Checkpoint": "checkpoint",
+    "EpochResult": "loop",
+    "QuantizedNetwork": "quantized",
+    "TrainOptions": "options",
+    "TrainableNetwork": "network",
+    "accuracy": "loop",
+    "finetune_all_at_once": "stages",
+    "fit": "loop",
+    "progressive": "stages",
+}
+"""Public name to module."""
+
+__all__ = [
+    "Checkpoint",
+    "EpochResult",
+    "QuantizedNetwork",
+    "TrainOptions",
+    "TrainableNetwork",
+    "accuracy",
+    "finetune_all_at_once",
+    "fit",
+    "progressive",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'hwquant.training' has no attribute {name!r}")
+    try:
+        value = getattr(import_module(f"hwquant.training.{_PUBLIC[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise require("torch", "torch", "training") from None
+        raise
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

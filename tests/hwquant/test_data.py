@@ -9,7 +9,7 @@ from hwquant.data import Samples, load_samples
 from hwquant.errors import HwquantError
 from hwquant.graph import Input
 
-ITEM = Input("image", (1, 4, 4), (1, 4, 4))
+ITEM = (Input("image", (1, 4, 4), (1, 4, 4)),)
 
 
 @pytest.fixture
@@ -139,3 +139,50 @@ def test_a_label_without_a_score_is_an_error():
     samples = Samples(np.zeros((2, 1), np.float32), np.array([0, 10]))
     with pytest.raises(HwquantError, match="the label 10 has no score: the network's output has 10"):
         samples.accuracy(np.zeros((2, 10)))
+
+
+TWO = (Input("image", (1, 4, 4), (1, 4, 4)), Input("speed", (2,), (2, 1, 1)))
+
+
+def test_several_inputs_come_by_name(tmp_path, x):
+    speed = np.arange(12, dtype=np.uint8).reshape(6, 2)
+    path = write(tmp_path / "d.npz", image=x, speed=speed, y=np.arange(6))
+    samples = load_samples(path, TWO)
+    assert len(samples) == 6
+    assert list(samples.x) == ["image", "speed"]
+    np.testing.assert_array_equal(samples.x["image"], x)
+    np.testing.assert_array_equal(samples.x["speed"], speed)
+    first = load_samples(path, TWO, 2)
+    assert len(first) == 2
+    np.testing.assert_array_equal(first.x["speed"], speed[:2])
+    np.testing.assert_array_equal(first.y, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (
+            {"x": np.zeros((2, 1, 4, 4), np.uint8)},
+            r"holds x, but no 'image'; .*savez\(path, image=..., speed=",
+        ),
+        ({"image": np.zeros((2, 1, 4, 4), np.uint8)}, "holds image, but no 'speed'"),
+        (
+            {"image": np.zeros((2, 1, 4, 4), np.uint8), "speed": np.zeros((3, 2), np.uint8)},
+            "has 2 of image, 3 of speed; every sample needs an array for each input",
+        ),
+        (
+            {"image": np.zeros((2, 1, 4, 4), np.uint8), "speed": np.zeros((2, 3), np.uint8)},
+            r"speed has shape \(2, 3\), the network's input 'speed' needs \(N, 2\)",
+        ),
+    ],
+)
+def test_what_is_wrong_with_one_of_several_inputs_is_named(tmp_path, arrays, message):
+    with pytest.raises(HwquantError, match=message):
+        load_samples(write(tmp_path / "d.npz", **arrays), TWO)
+
+
+def test_an_input_called_y_is_that_input_and_no_labels(tmp_path, x):
+    inputs = (TWO[0], Input("y", (1, 4, 4), (1, 4, 4)))
+    samples = load_samples(write(tmp_path / "d.npz", image=x, y=x), inputs)
+    assert samples.y is None
+    np.testing.assert_array_equal(samples.x["y"], x)

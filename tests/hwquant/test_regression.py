@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_images, random_qgraph
+from hwquant_testing.random_networks import Features, random_inputs, random_qgraph
 
 from hwquant.golden import run
 from hwquant.program.compiler import compile_network
@@ -63,11 +63,12 @@ FAMILIES = (
     Features(channels=(1, 20), kernels=(1, 2, 3, 4, 7), size=(1, 12)),
     Features(layers=(2, 5), size=(1, 6)),
     Features(channels=(9, 40), size=(1, 5), kernels=(1, 3), layers=(1, 2)),
+    Features(inputs=2, outputs=3, pool_chains=True),
 )
 
 
 def network(config, seed, channels=None):
-    """The network and the images of a seed: of any family, from dense to almost empty."""
+    """The network and the inputs of a seed: of any family, from dense to almost empty."""
     rng = np.random.default_rng((config.rows, config.columns, seed))
     features = replace(
         FAMILIES[seed % len(FAMILIES)],
@@ -78,13 +79,12 @@ def network(config, seed, channels=None):
         **({"channels": channels} if channels else {}),
     )
     qgraph = random_qgraph(rng, features)
-    return qgraph, random_images(rng, qgraph, IMAGES)
+    return qgraph, random_inputs(rng, qgraph, IMAGES)
 
 
 def verify(config, seed, channels=None):
-    qgraph, images = network(config, seed, channels)
+    qgraph, inputs = network(config, seed, channels)
     program = compile_network(qgraph, (config.rows, config.columns), config=config)
-    inputs = {program.inputs[0].name: images}
     # With an odd seed the host pauses, so that the time from frame to frame is not predicted.
     stalls = Stalls(idle=0.2, busy=0.3, seed=seed) if seed % 2 else None
     done = simulate(program, program.frame(inputs), simulator="cxxrtl", watch=IMAGES, stalls=stalls)
@@ -93,7 +93,7 @@ def verify(config, seed, channels=None):
     assert (verdict.samples, verdict.watched) == (IMAGES, IMAGES)
     assert len(done.writes[0]) >= len(program.layers)
     # The comparison above is with the golden model's fast path; this one with its reference.
-    for name, expected in run(qgraph, images, exact=True).items():
+    for name, expected in run(qgraph, inputs, exact=True).items():
         np.testing.assert_array_equal(program.results(done.words)[name], expected, err_msg=f"seed {seed}")
 
 
@@ -123,9 +123,9 @@ def test_amaranths_simulator_sees_the_same(name):
     """Words, counters, writes and the cycles from frame to frame, with a host that does not pause."""
     config, compared = CONFIGS[name], 0
     for seed in range(100, 110):
-        qgraph, images = network(config, seed)
+        qgraph, inputs = network(config, seed)
         program = compile_network(qgraph, (config.rows, config.columns), config=config)
-        frames = program.frame({program.inputs[0].name: images[:2]})
+        frames = program.frame(inputs)
         fast = simulate(program, frames, simulator="cxxrtl", watch=2)
         if sum(fast.periods) > 3000:
             continue

@@ -44,7 +44,7 @@ def test_a_symmetric_network_needs_no_offset(digits_graph, demo_folder):
     from hwquant.data import load_samples
     from hwquant.quantize import quantize
 
-    calibration = load_samples(demo_folder / "calibration.npz", digits_graph.inputs[0]).x
+    calibration = load_samples(demo_folder / "calibration.npz", digits_graph.inputs).x
     qgraph = quantize(digits_graph, calibration, symmetric=True)
     report = make_report(compile_network(qgraph, (8, 8)))
     assert (report.offset, report.offset_reason) == ("none", "every offset of the network is zero")

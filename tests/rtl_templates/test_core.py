@@ -28,7 +28,7 @@ PROGRAM = [
         {"address": 0, "part": 0, "y": 0, "x": 0}
         | {"first": 1, "last": 1, "parameters": 1, "offsets": 0, "source": 1, "layer": 1},
     ),
-    (Opcode.OUTPUT, {"address": 4, "count": 2}),
+    (Opcode.OUTPUT, {"address": 4, "count": 2, "last": 1}),
     (Opcode.END, {}),
 ]
 # The row for the bottom of the array, which multiplies the second channel, comes first.

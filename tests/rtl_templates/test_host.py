@@ -30,7 +30,7 @@ OUTPUTS = (
 
 
 class Surroundings:
-    """Executes transfers in order: ("input" | "output", address, count); streams words in, collects words."""
+    """Executes transfers in order: (kind, address, count, last); streams words in, collects words."""
 
     def __init__(self, transfers, sent, idle, busy):
         self.transfers, self.sent = list(transfers), list(sent)
@@ -56,9 +56,10 @@ class Surroundings:
             else:
                 # Also in the cycle in which the one before is reported to be done.
                 self.current = self.transfers.pop(0)
-                kind, address, count = self.current
+                kind, address, count, last = self.current
                 self.begun.append(cycle)
-                values |= {f"{kind}_start": 1, "transfer": {"address": address, "count": count}}
+                transfer = {"address": address, "count": count, "last": last}
+                values |= {f"{kind}_start": 1, "transfer": transfer}
         self.offering = bool(self.sent) and (self.offering or not self.idle())
         word = self.sent[0] if self.offering else {"data": 0, "last": 0}
         return values | {
@@ -112,7 +113,8 @@ def random_transfers(rng, number):
         count = int(rng.choice([1, 2, 3, 20]))
         address = int(rng.integers(0, 200 - count))
         kind = "input" if rng.random() < 0.5 else "output"
-        transfers.append((kind, address, count))
+        last = int(rng.integers(2)) if kind == "output" else 0
+        transfers.append((kind, address, count, last))
         if kind == "input":
             while rng.random() < 0.5:
                 length = int(
@@ -125,7 +127,7 @@ def random_transfers(rng, number):
             memory[address : address + count] = [word["data"] for word in good]
         else:
             words = memory[address : address + count].tolist()
-            expected += [{"data": word, "last": int(n == count - 1)} for n, word in enumerate(words)]
+            expected += [{"data": word, "last": int(last and n == count - 1)} for n, word in enumerate(words)]
     return transfers, sent, wrong, memory, expected
 
 
@@ -141,12 +143,12 @@ def test_every_word_moves_exactly_once_and_wrong_frames_leave_nothing(seed, idle
     assert [kind for _, kind, _ in surroundings.ended] == [kind for kind, *_ in transfers]
     assert all(bool(flag) == (kind == "input") for _, kind, flag in surroundings.ended)
     kept = np.ones(256, bool)
-    for kind, address, count in transfers:
+    for kind, address, count, _ in transfers:
         if kind == "input":  # a frame that was dropped may have left its words there, and nowhere else
             kept[address : address + count] = False
     np.testing.assert_array_equal(surroundings.memory[kept], memory[kept])
     last = {}
-    for kind, address, count in transfers:
+    for kind, address, count, _ in transfers:
         if kind == "input":
             last |= dict.fromkeys(range(address, address + count), (address, count))
     assert all(surroundings.memory[place] == memory[place] for place in last)
@@ -154,7 +156,7 @@ def test_every_word_moves_exactly_once_and_wrong_frames_leave_nothing(seed, idle
 
 def test_results_stay_while_they_are_not_accepted():
     rng = np.random.default_rng(3)
-    transfers = [("output", int(rng.integers(0, 100)), 9) for _ in range(10)]
+    transfers = [("output", int(rng.integers(0, 100)), 9, 1) for _ in range(10)]
     _, history = run(transfers, [], busy=chances(4, 0.7))
     stalls = 0
     for row, following in pairwise(history):
@@ -168,7 +170,7 @@ def test_results_stay_while_they_are_not_accepted():
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_a_word_a_cycle_where_the_host_keeps_up(count):
     rng = np.random.default_rng(count)
-    transfers = [("input", 5, count), ("output", 5, count)]
+    transfers = [("input", 5, count, 0), ("output", 5, count, 1)]
     surroundings, _ = run(transfers, frame(rng, count))
     (begin, back), moved = surroundings.begun, surroundings.moved
     assert moved[:count] == list(range(begin + 1, begin + 1 + count))
@@ -179,7 +181,7 @@ def test_a_word_a_cycle_where_the_host_keeps_up(count):
 
 def test_nothing_is_taken_before_an_input_begins():
     rng = np.random.default_rng(0)
-    surroundings, history = run([("output", 0, 30), ("input", 0, 2)], frame(rng, 2))
+    surroundings, history = run([("output", 0, 30, 1), ("input", 0, 2, 0)], frame(rng, 2))
     start = surroundings.begun[1]
     assert not any(row["frames.ready"] for row in history[: start + 1])
     assert surroundings.sent == []
@@ -189,6 +191,6 @@ def test_a_frame_that_never_ended_is_waited_for():
     """Words beyond a late frame are dropped up to its last one, however many there are."""
     rng = np.random.default_rng(1)
     long, good = frame(rng, 100), frame(rng, 3)
-    surroundings, _ = run([("input", 7, 3)], long + good)
+    surroundings, _ = run([("input", 7, 3, 0)], long + good)
     assert surroundings.framing == 1
     assert surroundings.memory[7:10].tolist() == [word["data"] for word in good]

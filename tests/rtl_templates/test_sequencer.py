@@ -118,8 +118,10 @@ def interpret(program):
                             "clamp": registers.clamp,
                         }
                     yield "job", job, taken
-            case Opcode.INPUT | Opcode.OUTPUT:
-                yield item.opcode.name, values, None
+            case Opcode.INPUT:
+                yield "INPUT", values | {"last": 0}, None
+            case Opcode.OUTPUT:
+                yield "OUTPUT", values, None
             case Opcode.END:
                 yield "END", None, None
 

@@ -7,9 +7,7 @@ import pytest
 from rich.console import Console
 
 from hwquant.cli import common
-from hwquant.cli.common import emit, only_input, progress
-from hwquant.errors import HwquantError
-from hwquant.graph import Clip, Graph, Input, Output
+from hwquant.cli.common import emit, progress
 
 
 def test_without_a_terminal_each_step_is_one_line_on_stderr(capsys):
@@ -35,6 +33,14 @@ def test_on_a_terminal_there_is_a_bar_and_nothing_stays(monkeypatch):
     assert text.endswith("\x1b[2K")  # the line is erased
 
 
+def test_a_note_is_shown_beside_what_is_being_done(monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(common, "Console", lambda **_: Console(file=file, force_terminal=True, width=100))
+    with progress() as track:
+        track("search", 1, 3, "best 91 %")
+    assert "search: best 91 %" in file.getvalue()
+
+
 def test_json_is_one_object_and_never_nan(capsys):
     emit(True, {"a": 1, "b": None}, "not this")
     assert capsys.readouterr().out == '{"a": 1, "b": null}\n'
@@ -46,11 +52,3 @@ def test_lines_are_not_wrapped_and_markup_is_text(capsys):
     line = f"wrote {'x' * 300} [bold]:smile:"
     emit(False, {}, line)
     assert capsys.readouterr().out == line + "\n"
-
-
-def test_several_inputs_are_for_python():
-    shape = (1, 2, 2)
-    inputs = (Input("a", shape, shape), Input("b", shape, shape))
-    graph = Graph("two", inputs, (Clip("c", ("a",), 0.0),), (Output("y", "c", shape),))
-    with pytest.raises(HwquantError, match="network 'two' has the inputs a, b, the command line takes one"):
-        only_input(graph)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hwquant.cli.evaluate import predict
+from hwquant.data import Samples
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph, Input, Output
 
@@ -77,7 +78,7 @@ def test_scores_that_are_not_finite_are_no_accuracy():
     nodes = (Conv("a", ("x",), weight, bias), Conv("b", ("a",), weight, bias))
     graph = Graph("huge", (Input("x", shape, shape),), nodes, (Output("y", "b", (1,)),))
     with pytest.raises(HwquantError, match="network 'huge' gives NaN or infinity on these data"):
-        predict(graph, np.ones((1, *shape), np.float32), lambda *_: None)
+        predict(graph, Samples(np.ones((1, *shape), np.float32), None), lambda *_: None)
 
 
 def test_labels_beyond_the_scores_are_an_error(hwquant, model, tmp_path):

@@ -107,6 +107,23 @@ def test_one_dimensional_convolution_and_pooling_have_height_one(check_torch):
     assert [shape[1] for shape in graph.shapes.values()] == [1] * 5
 
 
+def test_a_leaky_relu_behind_batch_norm_is_a_clip_and_a_sum_of_two_scaled_tensors(check_torch):
+    module = nn.Sequential(nn.Conv2d(2, 4, 3), trained(nn.BatchNorm2d(4)), nn.LeakyReLU(0.1))
+    graph = check_torch(module, (2, 6, 6))
+    assert kinds(graph) == [Conv, Clip, Conv, Conv, Add]
+    assert graph.nodes[-1].name == "2"
+
+
+@pytest.mark.parametrize("slopes", [1, 4])
+def test_prelu_of_images_and_of_features(check_torch, slopes):
+    first, second = nn.PReLU(slopes), nn.PReLU()
+    first.weight.data = torch.linspace(-0.5, 1.5, slopes)
+    module = nn.Sequential(nn.Conv2d(2, 4, 3), first, nn.Flatten(), nn.Linear(64, 4), second)
+    # torch decomposes prelu into a comparison and a choice
+    graph = check_torch(module, (2, 6, 6), decomposed=False)
+    assert kinds(graph) == [Conv, Clip, Conv, Conv, Add] * 2
+
+
 def test_batch_norm_is_folded_backward_into_the_convolution(check_torch):
     module = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, bias=False), trained(nn.BatchNorm2d(4)), nn.ReLU6())
     graph = check_torch(module, (2, 6, 6))
@@ -417,8 +434,16 @@ def test_bytes_become_real_numbers_as_in_torch():
     [
         (
             lambda c, x: F.gelu(c(x)),
-            r"node 'gelu' \(gelu\): this operator is not supported; build the network from",
+            r"node 'gelu' \(gelu\): this operator is not supported; use ReLU, ReLU6, LeakyReLU or PReLU",
         ),
+        (lambda c, x: torch.sigmoid(c(x)), r"\(sigmoid\): .*; use ReLU, .* leave it to the host"),
+        (lambda c, x: F.hardswish(c(x)), r"\(hardswish\): .*; use ReLU"),
+        (lambda c, x: F.layer_norm(c(x), (6,)), r"\(layer_norm\): .* use batch norm"),
+        (
+            lambda c, x: F.interpolate(c(x), scale_factor=2),
+            r"\(upsample_nearest2d\): .* makes an image larger",
+        ),
+        (lambda c, x: torch.sin(c(x)), r"\(sin\): this operator is not supported; build the network from"),
         (lambda c, x: c(x) * c(x), r"it multiplies two activations"),
         (lambda c, x: 1 / c(x), r"reciprocal.*not supported"),
         (lambda c, x: F.softmax(c(x), 1) + 1, r"reads the result of softmax"),
@@ -444,7 +469,10 @@ def test_bytes_become_real_numbers_as_in_torch():
         (lambda c, x: c(x).clamp(2, 1), r"empty range from 2.0 to 1.0"),
         (lambda c, x: c(x).int(), r"cast of activations to integers"),
         (lambda c, x: F.batch_norm(c(x), None, None, training=True), r"training mode"),
-        (lambda c, x: F.conv_transpose2d(c(x), torch.ones(3, 2, 2, 2)), r"not supported"),
+        (
+            lambda c, x: F.conv_transpose2d(c(x), torch.ones(3, 2, 2, 2)),
+            r"conv_transpose2d.* not supported; no layer makes an image larger",
+        ),
         (lambda c, x: torch.ones(2), r"does not depend on the network's input"),
     ],
 )

@@ -9,7 +9,7 @@ from onnx.helper import make_node
 
 from hwquant.errors import HwquantError
 from hwquant.frontends import from_onnx
-from hwquant.graph import AveragePool, Clip, Concat, Conv, MaxPool
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool
 
 RNG = np.random.default_rng(0)
 
@@ -114,6 +114,51 @@ def test_batch_normalization(build_onnx, check_onnx, opset):
     ]
     graph = check_onnx(build_onnx(nodes, {"x": (2, 6, 6)}, W | statistics, opset=opset))
     assert kinds(graph) == [Conv]
+
+
+@pytest.mark.parametrize(
+    ("node", "slopes"),
+    [
+        (make_node("LeakyRelu", ["a"], ["y"], name="leaky"), {}),
+        (make_node("LeakyRelu", ["a"], ["y"], name="leaky", alpha=-0.3), {}),
+        (make_node("PRelu", ["a", "s"], ["y"], name="leaky"), {"s": weights(4, 1, 1)}),
+        (make_node("PRelu", ["a", "s"], ["y"], name="leaky"), {"s": weights(1)}),
+        (
+            make_node("PRelu", ["a", "s"], ["y"], name="leaky"),
+            {"s": np.array([0.0, 1.0, 2.0, 0.25])[:, None, None]},
+        ),
+    ],
+)
+def test_a_leaky_relu_is_a_clip_and_a_sum_of_two_scaled_tensors(build_onnx, check_onnx, node, slopes):
+    graph = check_onnx(build_onnx([conv("a"), node], {"x": (2, 6, 6)}, W | slopes))
+    assert kinds(graph) == [Conv, Clip, Conv, Conv, Add]
+    assert [node.groups for node in graph.nodes[2:4]] == [4, 4]
+    assert graph.nodes[-1].name == "leaky"
+
+
+@pytest.mark.parametrize(("slope", "nodes"), [(0.0, [Conv, Clip]), (1.0, [Conv])])
+def test_a_leaky_relu_of_slope_zero_is_a_clip_and_of_slope_one_nothing(build_onnx, check_onnx, slope, nodes):
+    for node in (
+        make_node("LeakyRelu", ["a"], ["y"], alpha=slope),
+        make_node("PRelu", ["a", "s"], ["y"]),
+    ):
+        constants = W | ({"s": np.full((4, 1, 1), slope)} if node.op_type == "PRelu" else {})
+        assert kinds(check_onnx(build_onnx([conv("a"), node], {"x": (2, 6, 6)}, constants))) == nodes
+
+
+def test_a_leaky_relu_of_the_networks_input(build_onnx, check_onnx):
+    nodes = [make_node("LeakyRelu", ["x"], ["a"]), make_node("Conv", ["a", "w"], ["y"])]
+    check_onnx(build_onnx(nodes, {"x": (2, 6, 6)}, W))
+
+
+def test_a_leaky_relu_of_a_flattened_tensor(build_onnx, check_onnx):
+    nodes = [
+        conv("a"),
+        make_node("Flatten", ["a"], ["f"]),
+        make_node("LeakyRelu", ["f"], ["l"], alpha=0.2),
+        make_node("Gemm", ["l", "v"], ["y"]),
+    ]
+    check_onnx(build_onnx(nodes, {"x": (2, 6, 6)}, W | {"v": weights(64, 5)}))
 
 
 def test_clip_by_attributes_and_by_inputs(build_onnx, check_onnx):
@@ -283,8 +328,21 @@ def test_bytes_are_cast_and_scaled(build_onnx, check_onnx):
     [
         (
             [make_node("Sigmoid", ["a"], ["y"], name="s")],
-            r"node 's' \(Sigmoid\): this operator is not supported; build",
+            r"node 's' \(Sigmoid\): this operator is not supported; use ReLU, .* leave it to the host",
         ),
+        (
+            [make_node("ConvTranspose", ["a", "w2"], ["y"])],
+            r"\(ConvTranspose\): this operator is not supported; no layer makes an image larger",
+        ),
+        ([make_node("Resize", ["a", "", "n"], ["y"])], r"\(Resize\): .* enlarge its outputs on the host"),
+        ([make_node("HardSwish", ["a"], ["y"])], r"\(HardSwish\): .*; use ReLU, ReLU6, LeakyReLU or PReLU"),
+        ([make_node("LayerNormalization", ["a", "two"], ["y"])], r"not supported; .* use batch norm"),
+        ([make_node("LSTM", ["f", "w2", "w2"], ["y"])], r"\(LSTM\): .*; recurrent layers are not computed"),
+        (
+            [make_node("PRelu", ["a", "pixels"], ["y"])],
+            r"its slopes differ within a channel of tensor 'conv'",
+        ),
+        ([make_node("PRelu", ["a", "a"], ["y"])], r"'a' is computed from the network's input"),
         ([make_node("Mul", ["a", "a"], ["y"])], r"node 'y' \(Mul\): it multiplies two activations"),
         ([make_node("Div", ["two", "a"], ["y"])], r"divides a constant by an activation"),
         ([make_node("Gemm", ["f", "w2"], ["y"], transA=1)], r"transA=1 is not supported"),
@@ -357,6 +415,7 @@ def test_what_is_not_supported_is_named(build_onnx, nodes, message):
         "w2": weights(36, 2),
         "n": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
         "long": weights(7),
+        "pixels": weights(4, 3, 3),
         "yes": np.array(True),
     }
     before = [conv("a"), make_node("Flatten", ["a"], ["f"]), make_node("Flatten", ["a"], ["f2"])]

@@ -3,6 +3,7 @@ import pytest
 
 from hwquant.golden import convolution
 from hwquant.golden.convolution import Convolution, covered
+from hwquant.golden.memory import Arena
 from hwquant.qgraph import Term
 
 torch = pytest.importorskip("torch", reason="torch is the oracle: pip install 'hwquant[torch]'")
@@ -51,7 +52,7 @@ def test_any_rows_are_those_of_torch(geometry, depth, dtype, monkeypatch):
         monkeypatch.setattr(convolution, "FEWEST_ROWS", fewest)
         for rows in (1, 2, height):
             for columns in {width, max(1, width - 2)}:
-                block = Convolution(term, weight, source, rows, columns)
+                block = Convolution(term, weight, source, rows, columns, Arena())
                 for first in [*range(0, height, rows)] * 2:  # again: nothing stale may be left
                     sums = np.full((min(rows, height - first), columns, 4, 5), np.nan, dtype)
                     block(first, sums)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwquant.golden import convolution, fast, layer, reference, run
+from hwquant.golden.memory import Arena
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.ranges import accumulator_bound, tensor_ranges
@@ -42,7 +43,7 @@ def test_blocks_of_rows_do_not_change_the_integers(seed):
         patch.setattr(layer, "BLOCK_BYTES", 1)
         patch.setattr(convolution, "PRODUCT_LIMITS", (1,))
         patch.setattr(convolution, "FEWEST_ROWS", 1)
-        engine = fast.Engine(qgraph, [qgraph.outputs[0].tensor], 3)
+        engine = fast.Engine(qgraph, [qgraph.outputs[0].tensor], 3, Arena())
         assert all(step.rows == 1 for step in engine.steps if isinstance(step, layer.LayerStep))
         equal(engine.run({"input": q}), run(qgraph, q, exact=True))
 
@@ -110,7 +111,7 @@ def extreme(bound, shift=0, multiplier=None, balanced=False):
 
 def arithmetic(qgraph):
     """What the first layer is computed in."""
-    step = fast.Engine(qgraph, ["y"], 1).steps[0]
+    step = fast.Engine(qgraph, ["y"], 1, Arena()).steps[0]
     return step.sums.dtype.name if isinstance(step, layer.LayerStep) else "reference"
 
 
@@ -153,7 +154,7 @@ def test_the_bound_is_needed(bound, dtype):
     source = np.zeros((1, 1, 4, len(q)), np.float32)
     source[...] = q.transpose(2, 3, 1, 0) + 128
     out = np.zeros((1, 1, 1, len(q)), np.float32)
-    layer.LayerStep(qgraph.nodes[0], None, qgraph, [source, source], out, np.dtype(dtype))()
+    layer.LayerStep(qgraph.nodes[0], None, qgraph, [source, source], out, np.dtype(dtype), Arena())()
     expected = reference.run(qgraph, {"x": q})["y"]
     assert (out.ravel() != expected.ravel()).any()
 
@@ -189,11 +190,11 @@ def test_a_merged_pool_gives_the_same_integers(pool, block, monkeypatch):
     monkeypatch.setattr(layer, "BLOCK_BYTES", block)
     qgraph = pooled(pool)
     q = random_images(np.random.default_rng(8), replace(qgraph, inputs=qgraph.inputs), 5)
-    engine = fast.Engine(qgraph, ["p"], 5)
+    engine = fast.Engine(qgraph, ["p"], 5, Arena())
     assert len(engine.steps) == 1
     expected = reference.run(qgraph, {"x": q})
     equal(engine.run({"x": q}), {"p": expected["p"]})
-    equal(fast.Engine(qgraph, ["c", "p"], 5).run({"x": q}), {"c": expected["c"], "p": expected["p"]})
+    equal(fast.Engine(qgraph, ["c", "p"], 5, Arena()).run({"x": q}), {"c": expected["c"], "p": expected["p"]})
 
 
 def test_a_layer_with_another_reader_is_not_merged_into_its_pool():
@@ -202,7 +203,7 @@ def test_a_layer_with_another_reader_is_not_merged_into_its_pool():
     tensors = {**qgraph.tensors, "p2": Tensor("p2", other.output_shape(qgraph.tensors["c"].shape), 1.0, -40)}
     qgraph = replace(qgraph, nodes=(*qgraph.nodes, other), tensors=tensors)
     q = random_images(np.random.default_rng(9), qgraph, 5)
-    engine = fast.Engine(qgraph, ["p", "p2"], 5)
+    engine = fast.Engine(qgraph, ["p", "p2"], 5, Arena())
     assert len(engine.steps) == 3
     expected = reference.run(qgraph, {"x": q})
     equal(engine.run({"x": q}), {"p": expected["p"], "p2": expected["p2"]})
@@ -211,7 +212,7 @@ def test_a_layer_with_another_reader_is_not_merged_into_its_pool():
 def test_an_engine_can_run_again():
     rng = np.random.default_rng(10)
     qgraph = random_qgraph(rng, Features(layers=(3, 3)))
-    engine = fast.Engine(qgraph, list(qgraph.tensors), 6)
+    engine = fast.Engine(qgraph, list(qgraph.tensors), 6, Arena())
     for count in (6, 2, 6):
         q = random_images(rng, qgraph, count)
         equal(engine.run({"input": q}), run(qgraph, q, list(qgraph.tensors), exact=True))

@@ -12,9 +12,11 @@ from hwquant_testing.random_networks import Features, random_images, random_qgra
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import HwquantError
+from hwquant.graph import Conv, Graph, Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
+from hwquant.quantize import quantize
 from hwquant.sim.check import verify
 
 
@@ -69,6 +71,24 @@ def test_pooling_windows_as_large_as_the_accumulators(depth):
     net.conv("x", 5)
     net.pool("layer0", (2, 3))
     assert_right(net.build(), (4, 3), limits={"accumulator_depth": depth})
+
+
+@pytest.mark.parametrize("literal", [False, True])
+@pytest.mark.parametrize("anchor", ["min", "max"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_channels_whose_weights_have_one_sign(anchor, literal, sign):
+    """Their offsets are as large as a stored one can be."""
+    rng = np.random.default_rng(3)
+    weight = sign * rng.uniform(0.0, 1.0, (5, 3, 2, 2))
+    graph = Graph(
+        "positive",
+        (Input("x", (3, 4, 4), (3, 4, 4)),),
+        (Conv("conv", ("x",), weight, np.zeros(5)),),
+        (Output("y", "conv", (5, 3, 3)),),
+    )
+    x = rng.uniform(-1, 1, (8, 3, 4, 4)).astype(np.float32)
+    qgraph = quantize(graph, x, anchor=anchor, literal_range=literal, per_channel=True)
+    assert_right(qgraph)
 
 
 def test_the_whole_image_as_one_pooling_window():

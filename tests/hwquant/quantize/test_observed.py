@@ -9,7 +9,7 @@ from hwquant.quantize import QuantizeOptions, observe_network, quantize, quantiz
 def test_a_network_observed_once_gives_the_networks_of_quantize_for_all_options(build, samples, tmp_path):
     graph = build("residual", 3)
     observed = observe_network(graph, samples)
-    for bits, compensated in ((8, False), (3, True)):
+    for bits, compensated in ((8, False), (3, True), (8, True)):
         options = QuantizeOptions(bits=bits, error_compensation=compensated)
         hwq.save(quantize(graph, samples, options), tmp_path / "a.hwq")
         hwq.save(quantize_observed(observed, options), tmp_path / "b.hwq")

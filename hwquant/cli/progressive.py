@@ -1,0 +1,207 @@
+"""``hwquant progressive``: quantization part by part, with fine-tuning in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.modules import MODEL, load_float
+from hwquant.cli.tables import network_table
+from hwquant.errors import HwquantError
+
+if TYPE_CHECKING:
+    from hwquant.data import Samples
+    from hwquant.graph import Graph
+
+
+def training_options(command: Any) -> Any:
+    """The options that training has in every command; their names are those of ``TrainOptions``."""
+    from hwquant.training.options import OPTIMIZERS, SCHEDULES, TrainOptions
+
+    default = TrainOptions()
+    for option in reversed(
+        [
+            click.option(
+                "--epochs",
+                default=default.epochs,
+                show_default=True,
+                type=float,
+                help="Passes over the training data, all stages together; may be a fraction.",
+            ),
+            click.option(
+                "--optimizer",
+                default=default.optimizer,
+                show_default=True,
+                type=click.Choice(OPTIMIZERS),
+            ),
+            click.option("--lr", default=default.lr, show_default=True, type=float, help="Learning rate."),
+            click.option(
+                "--schedule", default=default.schedule, show_default=True, type=click.Choice(SCHEDULES)
+            ),
+            click.option(
+                "--loss",
+                default=default.loss,
+                show_default=True,
+                help="cross_entropy, mse, l1, l2, or a weighted sum such as cross_entropy+0.1*mse.",
+            ),
+            click.option("--batch-size", default=default.batch_size, show_default=True, type=int),
+            click.option("--weight-decay", default=default.weight_decay, show_default=True, type=float),
+            click.option("--momentum", default=default.momentum, show_default=True, type=float),
+            click.option("--seed", default=default.seed, show_default=True, type=int),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("model", metavar=MODEL)
+@click.option(
+    "--train",
+    "train_data",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="TRAIN.npz",
+    help="x (N, then the input's shape; float32 or uint8) and labels y to fine-tune with.",
+)
+@click.option(
+    "-c",
+    "--calibration-data",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="CALIB.npz",
+    help="Typical inputs x, such as a few hundred training samples.",
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NET.hwq")
+@click.option(
+    "--test",
+    "test_data",
+    type=click.Path(path_type=Path),
+    metavar="TEST.npz",
+    help="x and labels y: report the accuracy on them, after every epoch too.",
+)
+@click.option("--bits", default=8, show_default=True, type=click.IntRange(1, 8), help="Bits of a weight.")
+@click.option(
+    "--activation-bits",
+    default=8,
+    show_default=True,
+    type=click.IntRange(2, 8),
+    help="Bits of an activation.",
+)
+@click.option("--per-channel", is_flag=True, help="A scale, offset and shift for every output channel.")
+@click.option("--symmetric", is_flag=True, help="No integer offsets.")
+@click.option(
+    "--fraction",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of a sub-network's weights, the largest, that becomes integers first.",
+)
+@click.option(
+    "--rounds",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1),
+    help="In which the remaining weights become integers, when all sub-networks are done.",
+)
+@click.option(
+    "--subnetworks",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of sub-networks of consecutive layers; by default one for each layer with weights.",
+)
+@training_options
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Written after every epoch; by default NET.hwq.checkpoint, removed in the end.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint.")
+@json_option
+def progressive(
+    model: str,
+    train_data: Path,
+    calibration_data: Path,
+    output: Path,
+    test_data: Path | None,
+    bits: int,
+    activation_bits: int,
+    per_channel: bool,
+    symmetric: bool,
+    fraction: float,
+    rounds: int,
+    subnetworks: int | None,
+    checkpoint: Path | None,
+    resume: bool,
+    as_json: bool,
+    **training: Any,
+) -> None:
+    """Quantize MODEL part by part, and fine-tune on TRAIN.npz what is still float after each.
+
+    MODULE:FACTORY is a Python function, importable from the working folder, that returns a torch.nn.Module.
+    """
+    from hwquant import floating, golden, hwq
+    from hwquant.data import load_samples
+    from hwquant.quantize import QuantizeOptions
+    from hwquant.training import TrainOptions
+    from hwquant.training import accuracy as torch_accuracy
+    from hwquant.training import progressive as quantize_progressively
+
+    chosen = QuantizeOptions(
+        bits=bits, activation_bits=activation_bits, per_channel=per_channel, symmetric=symmetric
+    )
+    options = TrainOptions(**training)
+    check_output_file(output)
+    graph = load_float(model, train_data)
+    if len(graph.inputs) > 1:
+        raise HwquantError(f"network {graph.name!r} has several inputs; the command trains one, use Python")
+    train = _labelled(train_data, graph)
+    test = _labelled(test_data, graph) if test_data else None
+    calibration = load_samples(calibration_data, graph.inputs)
+    kept = checkpoint or output.with_name(f"{output.name}.checkpoint")
+    with progress() as track:
+        try:
+            qgraph = quantize_progressively(
+                graph,
+                (train.x, train.y),
+                calibration.x,
+                chosen,
+                options,
+                fraction=fraction,
+                rounds=rounds,
+                subnetworks=subnetworks,
+                evaluate=(lambda network: torch_accuracy(network, test.x, test.y)) if test else None,
+                progress=track,
+                checkpoint=kept,
+                resume=resume,
+            )
+        except KeyboardInterrupt:
+            if kept.exists():
+                click.echo(f"{kept} has what was done; the same command with --resume goes on", err=True)
+            raise
+    hwq.save(qgraph, output)
+    if checkpoint is None:
+        kept.unlink(missing_ok=True)
+    scores = {
+        "float": test.accuracy(floating.predict(graph, test.x)[0]) if test else None,
+        "integer": test.accuracy(golden.predict(qgraph, test.x)[0]) if test else None,
+    }
+    report: Any = qgraph.options["progressive"]
+    result = {"network": str(output), "name": qgraph.name, "accuracy": scores, **report}
+    line = f"wrote {output}, fine-tuned on {len(train)} samples"
+    if test:
+        line += f"; accuracy {scores['integer']:.2%} of {len(test)}, float {scores['float']:.2%}"
+    emit(as_json, result, network_table(qgraph), line)
+
+
+def _labelled(path: Path, graph: Graph) -> Samples:
+    from hwquant.data import load_samples
+
+    samples = load_samples(path, graph.inputs)
+    if samples.y is None:
+        raise HwquantError(f"{path} has no labels y; training and accuracy need them")
+    return samples

@@ -1,0 +1,136 @@
+"""``hwquant run``: inference on a board, or on a simulated one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from hwquant.cli.common import Track, count_option, data_option, emit, json_option, progress
+from hwquant.errors import HwquantError
+
+if TYPE_CHECKING:
+    from hwquant.build import Build
+    from hwquant.data import Samples
+    from hwquant.driver import Device
+
+SIMULATED = "sim"
+BAUD = 115_200
+MISMATCH = 1
+
+
+@contextmanager
+def open_device(build: Build, port: str, baud: int) -> Iterator[Device]:
+    """The board on a port, or a simulated one, with a session open; it holds the build's program."""
+    from hwquant.driver import connect
+    from hwquant.link import SerialLink
+
+    with ExitStack() as stack:
+        if port == SIMULATED:
+            from hwquant.sim.board import SimulatedBoard
+
+            port = stack.enter_context(SimulatedBoard(build.program)).port
+        link = stack.enter_context(SerialLink(port, baud))
+        yield connect(link, build.qgraph, build.program)
+
+
+def run_samples(
+    device: Device, build: Build, samples: Samples, track: Track, *, check: bool
+) -> dict[str, Any]:
+    """Infers samples and compares with the golden model; what the command reports."""
+    from hwquant.golden import quantize_input
+    from hwquant.golden import run as golden
+
+    q = quantize_input(build.qgraph, samples.x)
+    begin = time.perf_counter()
+    tensors = device.run(q, lambda done: track("run on the board", done, len(samples)))
+    seconds = time.perf_counter() - begin
+    result: dict[str, Any] = {
+        "samples": len(samples),
+        "accuracy": samples.accuracy(device.finish(tensors)[0]),
+        "frames_per_second": len(samples) / seconds,
+        "cycles": device.cycles(),
+        "requests": device.statistics.requests,
+        "retries": device.statistics.retries,
+        "timeouts": device.statistics.timeouts,
+        "mismatches": None,
+        "first_mismatch": None,
+    }
+    if check:
+        expected = golden(build.qgraph, q)
+        wrong = np.zeros(len(samples), bool)
+        for name, tensor in tensors.items():
+            wrong |= (tensor != expected[name]).reshape(len(samples), -1).any(axis=1)
+        result["mismatches"] = int(wrong.sum())
+        result["first_mismatch"] = int(wrong.argmax()) if wrong.any() else None
+    return result
+
+
+def lines(result: dict[str, Any], port: str) -> list[str]:
+    """A run for people."""
+    text = [
+        f"{result['samples']} samples on {port}: {result['frames_per_second']:.1f} a second, "
+        f"{result['cycles']:,} cycles an inference; {result['requests']} requests, {result['retries']} retries",
+    ]
+    if result["accuracy"] is not None:
+        text.append(f"accuracy {result['accuracy']:.2%}")
+    if result["mismatches"]:
+        text.append(
+            f"{result['mismatches']} samples differ from the golden model, the first is {result['first_mismatch']}"
+        )
+    elif result["mismatches"] == 0:
+        text.append("0 mismatches: the outputs are those of the golden model")
+    return text
+
+
+@click.command()
+@click.argument("build", type=click.Path(path_type=Path), metavar="BUILD/")
+@click.option(
+    "--port",
+    required=True,
+    help=f"Serial port of the board, such as /dev/ttyUSB0, or {SIMULATED}: the whole board, simulated.",
+)
+@data_option
+@count_option
+@click.option(
+    "--baud",
+    default=BAUD,
+    show_default=True,
+    type=click.IntRange(min=300),
+    help="Rate that the bitstream was built for.",
+)
+@click.option("--no-check", is_flag=True, help="Do not compare with the golden model.")
+@json_option
+@click.pass_context
+def run(
+    context: click.Context,
+    build: Path,
+    port: str,
+    data: Path,
+    count: int | None,
+    baud: int,
+    no_check: bool,
+    as_json: bool,
+) -> None:
+    """Run BUILD on a board, on DATA.npz, and compare with the golden model; exit 1 if they differ."""
+    from hwquant.build import load_build
+    from hwquant.data import load_samples
+
+    loaded = load_build(build)
+    samples = load_samples(data, loaded.qgraph.inputs, count)
+    if port != SIMULATED and not Path(port).exists() and not port.upper().startswith("COM"):
+        raise HwquantError(
+            f"there is no port {port}; connect the board, or use --port {SIMULATED} for a simulated one"
+        )
+    with progress() as track:
+        track("open the board", 0, 0)
+        with open_device(loaded, port, baud) as device:
+            result = run_samples(device, loaded, samples, track, check=not no_check)
+    emit(as_json, {**result, "port": port}, *lines(result, port))
+    if result["mismatches"]:
+        context.exit(MISMATCH)

@@ -1,0 +1,196 @@
+"""``hwquant search``: bits for each layer, by test accuracy and by what the hardware costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.errors import HwquantError
+
+DEFAULT_DROP = 0.5
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    """``2,4,8``."""
+    items = [item.strip() for item in text.split(",")]
+    if not all(item.isdigit() for item in items):
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 2,4,8")
+    return tuple(int(item) for item in items)
+
+
+def _names(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(","))
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2")
+@click.option(
+    "-c",
+    "--calibration-data",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="CALIB.npz",
+    help="Typical inputs x, such as a few hundred training samples.",
+)
+@click.option(
+    "-d",
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="TEST.npz",
+    help="x and labels y that candidates are judged by; keep others for the accuracy that you report.",
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NET.hwq")
+@click.option(
+    "--array", default="8x8", show_default=True, metavar="RxC", help="Array that cycles and bytes are for."
+)
+@click.option(
+    "--bits",
+    default="2,3,4,5,6,8",
+    show_default=True,
+    callback=_numbers,
+    help="What the bits of a layer's weights may be.",
+)
+@click.option("--activations", is_flag=True, help="Search the bits of layer outputs and inputs too.")
+@click.option(
+    "--objective",
+    "objectives",
+    default="accuracy,cycles,weight_bytes",
+    show_default=True,
+    callback=_names,
+    help="Also: memory_bytes (of all memories), weight_bits (independent of the array).",
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    metavar="POINTS",
+    help=f"Accuracy that may be lost, in points; {DEFAULT_DROP} unless another limit is given.",
+)
+@click.option(
+    "--drop-from",
+    default="float",
+    show_default=True,
+    type=click.Choice(["float", "int8"]),
+    help="What --max-drop counts from: the float network, or all layers in 8 bits.",
+)
+@click.option("--max-weight-bytes", type=click.IntRange(min=1), metavar="N", help="Limit of the pick.")
+@click.option("--max-cycles", type=click.IntRange(min=1), metavar="N", help="Limit of the pick.")
+@click.option(
+    "--trials", default=200, show_default=True, type=click.IntRange(min=1), help="Candidates at most."
+)
+@click.option(
+    "--generation",
+    default=24,
+    show_default=True,
+    type=click.IntRange(min=2),
+    help="Candidates chosen at a time; as many can be evaluated in parallel.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--exhaustive", is_flag=True, help="Every configuration, however many trials that is.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; one a core if not given.")
+@click.option("--scheduler", metavar="ADDRESS", help="Evaluate on a Dask cluster, such as tcp://host:8786.")
+@click.option("--front", type=click.Path(path_type=Path), metavar="FRONT.json", help="Write all candidates.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FRONT.png", help="Plot the front.")
+@click.option("--per-channel", is_flag=True, help="As in quantize.")
+@click.option("--error-compensation", is_flag=True, help="As in quantize; the better quantizer below 8 bits.")
+@click.option("--resume", is_flag=True, help="Go on with the journal that an interrupted search left.")
+@json_option
+def search(
+    model: Path,
+    calibration_data: Path,
+    data: Path,
+    output: Path,
+    array: str,
+    max_drop: float | None,
+    drop_from: str,
+    max_weight_bytes: int | None,
+    max_cycles: int | None,
+    jobs: int | None,
+    scheduler: str | None,
+    front: Path | None,
+    plot: Path | None,
+    per_channel: bool,
+    error_compensation: bool,
+    resume: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Search the bits of each layer of MODEL, and write the pick to NET.hwq.
+
+    Every candidate is quantized, run on TEST.npz and compiled. Those evaluated so far are in NET.hwq.journal:
+    after an interruption, --resume goes on from there. The journal is removed when the pick is written.
+    """
+    from hwquant import hwq
+    from hwquant.container import write_bytes
+    from hwquant.data import load_samples
+    from hwquant.frontends import load_model
+    from hwquant.program.config import parse_array
+    from hwquant.quantize import QuantizeOptions
+    from hwquant.search import Constraints, SearchOptions
+    from hwquant.search import search as search_bits
+    from hwquant.search.report import front_plot, front_table
+    from hwquant.search.result import describe_measures
+
+    limits = {"weight_bytes": max_weight_bytes, "cycles": max_cycles}
+    given = {name: float(value) for name, value in limits.items() if value is not None}
+    drop = DEFAULT_DROP if max_drop is None and not given else max_drop
+    chosen = SearchOptions(
+        array=parse_array(array),
+        constraints=Constraints(drop, drop_from, given),
+        quantizer=QuantizeOptions(per_channel=per_channel, error_compensation=error_compensation),
+        **options,
+    )
+    for path in (output, front, plot):
+        if path is not None:
+            check_output_file(path)
+    graph = load_model(model)
+    calibration = load_samples(calibration_data, graph.inputs)
+    test = load_samples(data, graph.inputs)
+    journal = output.with_name(f"{output.name}.journal")
+    try:
+        with progress() as track:
+            result = search_bits(
+                graph,
+                calibration.x,
+                test,
+                chosen,
+                journal=journal,
+                resume=resume,
+                jobs=jobs,
+                scheduler=scheduler,
+                progress=track,
+            )
+    except KeyboardInterrupt:
+        if journal.exists():
+            click.echo(f"what was evaluated is in {journal}: go on with --resume", err=True)
+        raise
+    try:
+        picked, nothing = result.pick(), None
+    except HwquantError as error:
+        picked, nothing = None, error
+    content = {**result.to_json(), "picked": None if picked is None else picked.to_json()}
+    written = []
+    if front is not None:
+        write_bytes(front, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        written.append(front)
+    if plot is not None:
+        write_bytes(plot, front_plot(result, picked))
+        written.append(plot)
+    if picked is None:
+        if nothing is not None and not as_json:
+            emit(False, {}, front_table(result), *(f"wrote {path}" for path in written))
+        raise nothing or HwquantError("nothing was picked")
+    hwq.save(result.network(picked), output)
+    journal.unlink(missing_ok=True)
+    emit(
+        as_json,
+        {**content, "network": str(output)},
+        front_table(result, picked),
+        f"{len(result.candidates)} candidates of {result.task.space.size:,}; picked: "
+        f"{describe_measures(picked.measures)} (float {result.float_accuracy:.2%})",
+        *(f"wrote {path}" for path in (*written, output)),
+    )

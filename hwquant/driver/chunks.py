@@ -1,0 +1,31 @@
+"""How much to send in one packet, on a line whose noise nobody knows."""
+
+from __future__ import annotations
+
+
+class ChunkSize:
+    """Words for the next request: halved after one that had to be repeated, else slowly more.
+
+    A longer packet costs less framing, and is damaged more often; so the size follows the noise (additive
+    increase, multiplicative decrease).
+
+    Parameters
+    ----------
+    limit : words that fit into a packet
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._size = float(limit)
+
+    @property
+    def words(self) -> int:
+        """1 up to the limit."""
+        return int(self._size)
+
+    def learn(self, retries: int) -> None:
+        """``retries`` : of the latest request."""
+        if retries:
+            self._size = max(1.0, self._size / 2)
+        else:
+            self._size = min(float(self.limit), self._size + self.limit / 16)

@@ -1,0 +1,220 @@
+"""An accelerator behind a link."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.driver.chunks import ChunkSize
+from hwquant.errors import HwquantError
+from hwquant.floating import finish
+from hwquant.golden import quantize_input
+from hwquant.link import Link, Session, Statistics
+from hwquant.link.protocol import MAX_PAYLOAD, Opcode, Status, word_bytes
+from hwquant.program.layout import integers_to_words, words_to_integers
+from hwquant.program.program import Program
+from hwquant.qgraph import IntArray, QGraph
+from hwquant.rtl_templates.registers import IDENTITY, VERSION, Register
+
+AnyArray = NDArray[Any]
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an accelerator says of itself: its registers of the same names."""
+
+    identity: int
+    version: int
+    checksum: int
+    rows: int
+    columns: int
+    lanes: int
+
+    def check(self, program: Program, name: str) -> None:
+        """Raise :class:`HwquantError` unless this is the hardware of ``program``; ``name`` is the link's."""
+        again = "program the board with the bitstream of this build"
+        if self.identity != IDENTITY:
+            raise HwquantError(
+                f"what answers on {name} is no hwquant accelerator (identity {self.identity:#010x}); {again}"
+            )
+        if self.version != VERSION:
+            raise HwquantError(
+                f"the accelerator on {name} has register version {self.version}, this hwquant version {VERSION}; "
+                "build its bitstream again"
+            )
+        if self.checksum != program.checksum:
+            raise HwquantError(
+                f"the accelerator on {name} ({self.rows}x{self.columns}) holds program {self.checksum:#010x}, the "
+                f"build ({program.config.rows}x{program.config.columns}) {program.checksum:#010x}; {again}"
+            )
+
+
+def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Device:
+    """Open a session with the board on a link, and check that it holds this program.
+
+    Parameters
+    ----------
+    link : the byte stream to the board
+    qgraph, program : of the build that the board was programmed with
+    **options : of :class:`~hwquant.link.session.Session`
+
+    Raises
+    ------
+    HwquantError : nobody answers; or the board holds other hardware or another program (which)
+    """
+    device = Device(Session(link, **options), qgraph, program)
+    device.open()
+    return device
+
+
+class Device:
+    """An accelerator as a function; made by :func:`connect`.
+
+    Parameters
+    ----------
+    session : with the board
+    qgraph, program : what it computes
+    patience : seconds that the accelerator may take for one inference
+    """
+
+    def __init__(self, session: Session, qgraph: QGraph, program: Program, patience: float = 20.0) -> None:
+        self.qgraph, self.program = qgraph, program
+        self._session, self._patience = session, patience
+        self._word = word_bytes(program.config.word_bits)
+        self._size = ChunkSize(MAX_PAYLOAD // self._word)
+        self._clean = False
+
+    def open(self) -> None:
+        """Reset the accelerator, and check that it is the right one; see :func:`connect`."""
+        self._session.open()
+        self.identity().check(self.program, self._session.link.name)
+        self._clean = True
+
+    @property
+    def statistics(self) -> Statistics:
+        """Requests and retries since the session was opened."""
+        return self._session.statistics
+
+    def register(self, register: Register) -> int:
+        """A register's value."""
+        payload = self._session.request(Opcode.PEEK, bytes([register])).payload
+        return int.from_bytes(payload, "little")
+
+    def identity(self) -> Identity:
+        """What the accelerator says of itself."""
+        shape = self.register(Register.SHAPE)
+        return Identity(
+            identity=self.register(Register.IDENTITY),
+            version=self.register(Register.VERSION),
+            checksum=self.register(Register.CHECKSUM),
+            rows=shape & 255,
+            columns=shape >> 8 & 255,
+            lanes=shape >> 16 & 255,
+        )
+
+    def cycles(self) -> int:
+        """Clock cycles of the latest inference."""
+        return self.register(Register.CYCLES)
+
+    def infer(self, x: Mapping[str, AnyArray] | AnyArray, progress: Progress | None = None) -> list[AnyArray]:
+        """The network's outputs for the user's arrays, as :func:`hwquant.golden.predict` gives them.
+
+        Parameters
+        ----------
+        x : (N, *shape) of any real dtype; a mapping by input name where there are several
+        progress : called with the number of finished samples
+
+        Returns
+        -------
+        for each output float64 (N, *shape), or int64 (N, *shape[1:]) where it is an arg max
+
+        Raises
+        ------
+        HwquantError : as :func:`hwquant.golden.quantize_input`, and as :meth:`run`
+        """
+        return self.finish(self.run(quantize_input(self.qgraph, x), progress))
+
+    def finish(self, q: Mapping[str, IntArray]) -> list[AnyArray]:
+        """Integers of the output tensors to the network's outputs."""
+        tensors = self.qgraph.tensors
+        return [
+            finish(output, tensors[output.tensor].dequantize(q[output.tensor]))
+            for output in self.qgraph.outputs
+        ]
+
+    def run(self, q: Mapping[str, IntArray], progress: Progress | None = None) -> dict[str, IntArray]:
+        """Run the network on integers.
+
+        Parameters
+        ----------
+        q : (N, C, H, W) by input name
+        progress : called with the number of finished samples
+
+        Returns
+        -------
+        int64 (N, C, H, W) by output tensor
+
+        Raises
+        ------
+        HwquantError : the link fails, or the accelerator stops; no wrong result is ever returned, and the next
+            call begins with :meth:`open`
+        """
+        if not self._clean:
+            self.open()
+        self._clean = False  # until the last result is here: a frame may be half written or half read
+        config = self.program.config
+        frames = self.program.frame(q)
+        count = sum(item.words for item in self.program.outputs)
+        results = np.empty((len(frames), count, config.lanes), np.int64)
+        for index, frame in enumerate(frames):
+            self._write(words_to_integers(frame, config.activation_bits))
+            results[index] = integers_to_words(self._read(count), config.lanes, config.activation_bits)
+            if progress:
+                progress(index + 1)
+        self._clean = True
+        return self.program.results(results)
+
+    def _write(self, words: list[int]) -> None:
+        sent, deadline = 0, time.monotonic() + self._patience
+        while sent < len(words):
+            chunk = words[sent : sent + self._size.words]
+            opcode = Opcode.LAST if sent + len(chunk) == len(words) else Opcode.WRITE
+            payload = b"".join(word.to_bytes(self._word, "little") for word in chunk)
+            if self._request(opcode, payload).status == Status.OK:
+                sent, deadline = sent + len(chunk), time.monotonic() + self._patience
+            elif time.monotonic() > deadline:
+                raise self._stuck("takes no input")
+
+    def _read(self, count: int) -> list[int]:
+        words: list[int] = []
+        deadline = time.monotonic() + self._patience
+        while len(words) < count:
+            wanted = min(self._size.words, count - len(words))
+            payload = self._request(Opcode.READ, bytes([wanted])).payload
+            words += [
+                int.from_bytes(payload[start : start + self._word], "little")
+                for start in range(0, len(payload), self._word)
+            ]
+            if payload:
+                deadline = time.monotonic() + self._patience
+            elif time.monotonic() > deadline:
+                raise self._stuck("gives no result")
+        return words
+
+    def _request(self, opcode: Opcode, payload: bytes) -> Any:
+        before = self.statistics.retries
+        response = self._session.request(opcode, payload)
+        self._size.learn(self.statistics.retries - before)
+        return response
+
+    def _stuck(self, what: str) -> HwquantError:
+        return HwquantError(
+            f"the accelerator on {self._session.link.name} {what} for {self._patience:g} s (status register "
+            f"{self.register(Register.STATUS):#x}); connect again"
+        )

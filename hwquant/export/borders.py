@@ -1,0 +1,95 @@
+"""What the user gives and gets: real numbers to the integers of the inputs, and back.
+
+Both ends compute in float64, as the golden model does, so that every integer is the same; the user's arrays
+are float32, as those of the float network.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hwquant.errors import HwquantError
+from hwquant.export.builder import Builder
+from hwquant.export.layers import MIDDLE, carried
+from hwquant.graph import Input, Output, Shape
+from hwquant.qgraph import Tensor
+
+BATCH = "batch"
+
+
+def add_prepared(builder: Builder, item: Input, doc: str) -> str:
+    """The user's float32 array, preprocessed and reordered in float64: the real values of the tensor."""
+    name = item.name
+    value = builder.input(name, np.float32, [BATCH, *item.shape], doc)
+    value = builder.cast(value, np.float64, f"{name}/double")
+    if (item.scale != 1).any():
+        factor = builder.constant(f"{name}/preprocessing_scale", item.scale, np.float64)
+        value = builder.node("Mul", [value, factor], f"{name}/scaled")
+    if item.shift.any():
+        addend = builder.constant(f"{name}/preprocessing_shift", item.shift, np.float64)
+        value = builder.node("Add", [value, addend], f"{name}/preprocessed")
+    if item.order is not None:
+        value = builder.reshape(value, [math.prod(item.shape)], f"{name}/flat")
+        order = builder.constant(f"{name}/order", item.order, np.int64)
+        value = builder.node("Gather", [value, order], f"{name}/ordered", axis=1)
+    if item.order is not None or item.shape != item.tensor_shape:
+        value = builder.reshape(value, item.tensor_shape, f"{name}/image")
+    return value
+
+
+def add_input(builder: Builder, item: Input, tensor: Tensor) -> None:
+    """Prepare, round half up, saturate."""
+    name = item.name
+    doc = f"real values; they become q = floor(x / {tensor.scale!r} + 0.5) + {tensor.zero_point}, saturated"
+    value = add_prepared(builder, item, doc)
+    scale = builder.constant(f"{name}/scale", tensor.scale, np.float64)
+    half = builder.constant(f"{name}/half", 0.5, np.float64)
+    zero = builder.constant(f"{name}/zero_point", tensor.zero_point + MIDDLE, np.float64)
+    low, high = (limit + MIDDLE for limit in tensor.limits)
+    value = builder.node("Div", [value, scale], f"{name}/divided")
+    value = builder.node("Add", [value, half], f"{name}/half_up")
+    value = builder.node("Floor", [value], f"{name}/rounded")
+    value = builder.node("Add", [value, zero], f"{name}/offset", f"z + {MIDDLE}")
+    limits = [
+        builder.constant(f"{name}/low", low, np.float64),
+        builder.constant(f"{name}/high", high, np.float64),
+    ]
+    value = builder.node("Clip", [value, *limits], f"{name}/clamped")
+    builder.cast(value, np.uint8, carried(name), f"q + {MIDDLE}")
+
+
+def add_output(builder: Builder, output: Output, tensor: Tensor) -> None:
+    """Dequantize, and deliver."""
+    name = output.name
+    value = builder.cast(carried(tensor.name), np.float64, f"{name}/double")
+    zero = builder.constant(f"{name}/zero_point_double", tensor.zero_point + MIDDLE, np.float64)
+    value = builder.node("Sub", [value, zero], f"{name}/difference", "q - z")
+    scale = builder.constant(f"{name}/scale_double", tensor.scale, np.float64)
+    value = builder.node("Mul", [value, scale], f"{name}/real", "S * (q - z)")
+    add_delivered(builder, output, value, tensor.shape)
+
+
+def add_delivered(builder: Builder, output: Output, value: str, tensor_shape: Shape) -> None:
+    """Reorder, reshape, apply the host functions; float32, or int64 where the last is an argmax."""
+    name, shape = output.name, output.shape
+    if output.order is not None:
+        value = builder.reshape(value, [math.prod(tensor_shape)], f"{name}/flat")
+        order = builder.constant(f"{name}/order", output.order, np.int64)
+        value = builder.node("Gather", [value, order], f"{name}/ordered", axis=1)
+    if output.order is not None or shape != tensor_shape:
+        value = builder.reshape(value, shape, f"{name}/shaped")
+    for index, function in enumerate(output.host):
+        if function == "argmax":
+            if index + 1 < len(output.host):
+                raise HwquantError(
+                    f"output {name!r} asks for {output.host[index + 1]!r} after an argmax; leave it to the host"
+                )
+            builder.node("ArgMax", [value], name, "the first of equals", axis=1, keepdims=0)
+            builder.output(name, np.int64, [BATCH, *shape[1:]], "index of the largest value")
+            return
+        operator = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}[function]
+        value = builder.node(operator, [value], f"{name}/{function}_{index}", axis=1)
+    builder.cast(value, np.float32, name)
+    builder.output(name, np.float32, [BATCH, *shape], f"of tensor {output.tensor}")

@@ -1,0 +1,115 @@
+"""A float network as an ONNX model whose parameters and tensors are float16."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwquant import container
+from hwquant.errors import HwquantError, require
+from hwquant.export.borders import BATCH, add_delivered, add_prepared
+from hwquant.export.builder import Builder
+from hwquant.export.network import IR_VERSION, OPSET
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
+
+if TYPE_CHECKING:
+    import onnx
+
+DOC = (
+    "Float network with parameters in float16. Operators compute in float32; each reads float16 tensors "
+    "(NODE/float16) and rounds its result to float16."
+)
+
+
+def float16_to_onnx(graph: Graph) -> onnx.ModelProto:
+    """A float network in ONNX's standard operators, its weights, biases and tensors rounded to float16.
+
+    Every operator stands between explicit conversions, and computes in float32. Inputs and outputs are
+    float32 (batch, *shape), an argmax int64.
+
+    Raises
+    ------
+    HwquantError : a parameter is beyond float16's 65,504; ONNX cannot express a layer; the package onnx is
+        absent
+    """
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise require("onnx", "onnx", "writing ONNX models") from None
+    builder = Builder()
+    for item in graph.inputs:
+        # By way of float32: what a float64 becomes in a single rounding can differ in the last bit.
+        value = builder.cast(add_prepared(builder, item, "real values"), np.float32, f"{item.name}/real")
+        _round(builder, value, item.name, graph)
+    for node in graph.nodes:
+        _round(builder, _operator(builder, node), node.name, graph)
+    for output in graph.outputs:
+        value = builder.cast(f"{output.tensor}/float32", np.float64, f"{output.name}/delivered")
+        add_delivered(builder, output, value, graph.shapes[output.tensor])
+    return builder.model(graph.name, DOC, OPSET, IR_VERSION)
+
+
+def save_float16(graph: Graph, path: str | os.PathLike[str]) -> None:
+    """Write :func:`float16_to_onnx`'s model to a file, whole or not at all."""
+    container.write_bytes(path, float16_to_onnx(graph).SerializeToString(deterministic=True))
+
+
+def _round(builder: Builder, value: str, name: str, graph: Graph) -> None:
+    """To float16, and back for the operators that read it."""
+    half = builder.cast(value, np.float16, f"{name}/float16")
+    builder.describe(half, np.float16, [BATCH, *graph.shapes[name]], "")
+    builder.cast(half, np.float32, f"{name}/float32")
+
+
+def _operator(builder: Builder, node: Node) -> str:
+    """The operator on float32 values."""
+    name, inputs = node.name, [f"{source}/float32" for source in node.inputs]
+    match node:
+        case Conv():
+            operands = [*inputs, _parameter(builder, name, "weight", node.weight)]
+            operands.append(_parameter(builder, name, "bias", node.bias))
+            return builder.node(
+                "Conv",
+                operands,
+                f"{name}/real",
+                kernel_shape=node.weight.shape[2:],
+                strides=node.stride,
+                pads=node.padding,
+                dilations=node.dilation,
+                group=node.groups,
+            )
+        case Clip():
+            limits = [
+                "" if math.isinf(limit) else builder.constant(f"{name}/{side}", limit, np.float32)
+                for side, limit in (("low", node.low), ("high", node.high))
+            ]
+            return builder.node("Clip", [*inputs, *limits], f"{name}/real")
+        case MaxPool() | AveragePool():
+            if any(pad >= size for pad, size in zip(node.padding, node.kernel * 2)):
+                raise HwquantError(
+                    f"pool {name!r} has as much padding as kernel, which ONNX cannot express; give it less padding"
+                )
+            window: dict[str, Any] = {
+                "kernel_shape": node.kernel,
+                "strides": node.stride,
+                "pads": node.padding,
+            }
+            if isinstance(node, MaxPool):
+                return builder.node("MaxPool", inputs, f"{name}/real", dilations=node.dilation, **window)
+            counted = int(node.count_include_pad)
+            return builder.node("AveragePool", inputs, f"{name}/real", count_include_pad=counted, **window)
+        case Add():
+            return builder.node("Sum", inputs, f"{name}/real")
+        case Concat():
+            return builder.node("Concat", inputs, f"{name}/real", axis=1)
+    raise HwquantError(f"node {name!r} is a {type(node).__name__}, which has no ONNX operator here")
+
+
+def _parameter(builder: Builder, name: str, role: str, value: Any) -> str:
+    if np.abs(value).max(initial=0) > np.finfo(np.float16).max:
+        raise HwquantError(f"the {role} of {name!r} exceeds 65504, the largest float16; keep it in float32")
+    half = builder.constant(f"{name}/{role}", value, np.float16)
+    return builder.cast(half, np.float32, f"{name}/{role}_float32")

@@ -1,0 +1,197 @@
+"""The integer layers in standard ONNX operators.
+
+An activation ``q`` of at most 8 signed bits is carried as uint8 ``q + 128``: two unsigned operands are what
+every processor multiplies without saturating on the way. A convolution is a ConvInteger (int32 sums), which
+subtracts both zero points and pads with that of the activation, and so is ``sum (w_q + o)(x_q - z_x)`` as it
+is written, where ``-o`` fits into the zero point of the weights. Where it does not, or differs from channel
+to channel, ``o * sum (x_q - z_x)`` is added, from a second ConvInteger whose weights are 1.
+
+The arithmetic shift is BitShift, which ONNX has for unsigned integers only: a multiple of ``2^s`` is added
+before that makes every sum non-negative, and its quotient is subtracted after it. That this never overflows,
+in int32 or else in int64, follows from the weights (:mod:`hwquant.ranges`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.export.builder import Builder
+from hwquant.export.weights import WeightOperand
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.ranges import Range, accumulator_bound, tensor_ranges
+
+MIDDLE = 128
+"""What is added to a signed byte to carry it as an unsigned one."""
+
+
+def carried(name: str) -> str:
+    """The name of a tensor's uint8 value, ``q + 128``."""
+    return f"{name}/uint8"
+
+
+def _channels(values: IntArray) -> IntArray:
+    """[1] or [out] for broadcasting over (N, C, H, W)."""
+    return values.reshape(1, -1, 1, 1)
+
+
+class LayerWriter:
+    """Adds the nodes of a network's layers to an ONNX graph."""
+
+    def __init__(self, builder: Builder, qgraph: QGraph) -> None:
+        self.builder, self.qgraph = builder, qgraph
+        self.tensors: Mapping[str, Tensor] = qgraph.tensors
+        self.ranges: Mapping[str, Range] = tensor_ranges(qgraph)
+
+    def add(self, node: QNode) -> None:
+        """The nodes that compute one tensor.
+
+        Raises
+        ------
+        HwquantError : a sum does not fit into the integers that ONNX has, naming the layer
+        """
+        match node:
+            case Layer():
+                self._layer(node)
+            case MaxPool():
+                self._pool(node)
+            case Concat():
+                self.builder.node(
+                    "Concat", [carried(name) for name in node.inputs], carried(node.name), axis=1
+                )
+
+    def _layer(self, layer: Layer) -> None:
+        builder, name = self.builder, layer.name
+        operands = [WeightOperand.of(term) for term in layer.terms]
+        lift, dtype = self._width(layer, operands)
+        total = ""
+        for index, (term, operand) in enumerate(zip(layer.terms, operands)):
+            suffix = f"_{index}" if len(layer.terms) > 1 else ""
+            part = self._term(name, term, operand, suffix, dtype)
+            total = builder.node("Add", [total, part], f"{name}/sum{suffix}") if total else part
+        bias = builder.constant(f"{name}/bias", _channels(layer.bias), dtype)
+        total = builder.node("Add", [total, bias], f"{name}/accumulator", "b_q + sum of the terms")
+        if layer.multiplier is not None:
+            factor = builder.constant(f"{name}/multiplier", _channels(layer.multiplier), dtype)
+            total = builder.node("Mul", [total, factor], f"{name}/multiplied", "acc * m")
+        clamped = self._requantize(layer, total, lift, dtype)
+        tensor = self.tensors[name]
+        doc = f"{name}: real value {tensor.scale!r} * (q - {tensor.zero_point}), q = this - {MIDDLE}"
+        builder.cast(clamped, np.uint8, carried(name), doc)
+
+    def _width(self, layer: Layer, operands: list[WeightOperand]) -> tuple[IntArray, type]:
+        """What to add, in units of ``2^s`` by channel, against negative sums; and int32 or int64 for the sums."""
+        bound = accumulator_bound(layer, self.qgraph, self.ranges)
+        shift = np.broadcast_to(layer.shift, len(bound)).tolist()
+        lift = [-(-value // (1 << s)) for value, s in zip(bound, shift)]
+        peaks = [value + (up << s) for value, up, s in zip(bound, lift, shift)]
+        for term, operand in zip(layer.terms, operands):
+            zero, (low, high) = self.tensors[term.input].zero_point, self.ranges[term.input]
+            largest = max(abs(low - zero), abs(high - zero))
+            if operand.sum_bound(largest) >= 1 << 31:
+                raise HwquantError(
+                    f"layer {layer.name!r} sums {operand.window} products to as much as "
+                    f"{operand.sum_bound(largest):,}, beyond the 32 bits of ONNX's ConvInteger; split the layer"
+                )
+            peaks += [operand.bound(largest) << term.shift, 1 << term.shift]
+        if layer.multiplier is not None:
+            peaks.append(int(layer.multiplier.max()))
+        if max(peaks) >= 1 << 63:
+            raise HwquantError(
+                f"layer {layer.name!r} reaches {max(peaks):.3g}, beyond ONNX's 64-bit integers; quantize it with "
+                "a smaller multiplier or smaller offsets"
+            )
+        return np.array(lift, np.int64), np.int32 if max(peaks) < 1 << 31 else np.int64
+
+    def _requantize(self, layer: Layer, total: str, lift: IntArray, dtype: type) -> str:
+        """``clamp((x + half of 2^s) >> s) + z_y)``, plus :data:`MIDDLE`."""
+        builder, name, unsigned = self.builder, layer.name, np.uint32 if dtype is np.int32 else np.uint64
+        rounding = (lift << layer.shift) + ((1 << layer.shift) >> 1)
+        zero_point = self.tensors[name].zero_point + MIDDLE - lift
+        added = builder.constant(f"{name}/rounding", _channels(rounding), dtype)
+        doc = "half of 2^s, and a multiple of 2^s that makes every sum non-negative"
+        total = builder.node("Add", [total, added], f"{name}/rounded", doc)
+        total = builder.cast(total, unsigned, f"{name}/unsigned")
+        shift = builder.constant(f"{name}/shift", _channels(layer.shift), unsigned)
+        total = builder.node("BitShift", [total, shift], f"{name}/shifted", ">> s", direction="RIGHT")
+        total = builder.cast(total, dtype, f"{name}/signed")
+        added = builder.constant(f"{name}/zero_point", _channels(zero_point), dtype)
+        doc = f"z_y + {MIDDLE}, without the multiple that was added before the shift"
+        total = builder.node("Add", [total, added], f"{name}/centred", doc)
+        limits = [
+            builder.constant(f"{name}/low", layer.low + MIDDLE, dtype),
+            builder.constant(f"{name}/high", layer.high + MIDDLE, dtype),
+        ]
+        return builder.node("Clip", [total, *limits], f"{name}/clamped")
+
+    def _term(self, name: str, term: Term, operand: WeightOperand, suffix: str, dtype: type) -> str:
+        """One term of the accumulator."""
+        builder = self.builder
+        doc = f"{term.bits}-bit weights, {term.scale.min():.6g} * (adjusted weight)"
+        point = operand.zero_point
+        total = self._convolve(f"{name}/weight{suffix}", term, operand.stored, point, dtype, doc)
+        if operand.offset is not None:
+            # Where all output channels see the same inputs, one window sum serves them all.
+            ones = np.ones_like(operand.stored[:1] if term.groups == 1 else operand.stored)
+            window = self._convolve(f"{name}/window{suffix}", term, ones, 0, dtype, "sum (x_q - z_x)")
+            offset = builder.constant(f"{name}/offset{suffix}", _channels(operand.offset), dtype)
+            doc = "o * sum (x_q - z_x)"
+            window = builder.node("Mul", [window, offset], f"{name}/offset_product{suffix}", doc)
+            total = builder.node("Add", [total, window], f"{name}/adjusted{suffix}")
+        if term.shift:
+            factor = builder.constant(f"{name}/term_factor{suffix}", 1 << term.shift, dtype)
+            total = builder.node("Mul", [total, factor], f"{name}/term{suffix}", f"* 2^{term.shift}")
+        return total
+
+    def _convolve(
+        self, name: str, term: Term, weight: NDArray[np.uint8], zero_point: int, dtype: type, doc: str
+    ) -> str:
+        """``sum (weight - zero_point)(x_q - z_x)``, padding being ``z_x``."""
+        builder = self.builder
+        source_zero = self.tensors[term.input].zero_point + MIDDLE
+        operands = [
+            carried(term.input),
+            builder.constant(name, weight, np.uint8),
+            builder.constant(f"{name}_input_zero_point", source_zero, np.uint8),
+            builder.constant(f"{name}_zero_point", zero_point, np.uint8),
+        ]
+        total = builder.node(
+            "ConvInteger",
+            operands,
+            f"{name}_convolution",
+            doc,
+            kernel_shape=term.codes.shape[2:],
+            strides=term.stride,
+            pads=term.padding,
+            dilations=term.dilation,
+            group=term.groups,
+        )
+        return total if dtype is np.int32 else builder.cast(total, dtype, f"{name}_wide")
+
+    def _pool(self, pool: MaxPool) -> None:
+        builder, source = self.builder, carried(pool.input)
+        sizes = self.tensors[pool.input].shape[1:]
+        positions = self.tensors[pool.name].shape[1:]
+        before = pool.padding[:2]
+        # Padding that no window reaches is left away: MaxPool wants less padding than kernel.
+        after = tuple(
+            max(0, (count - 1) * stride + (kernel - 1) * dilation + 1 - size - first)
+            for count, stride, kernel, dilation, size, first in zip(
+                positions, pool.stride, pool.kernel, pool.dilation, sizes, before
+            )
+        )
+        window = {"kernel_shape": pool.kernel, "strides": pool.stride, "dilations": pool.dilation}
+        padding = (*before, *after)
+        if all(pad < kernel for pad, kernel in zip(padding, pool.kernel * 2)):
+            builder.node("MaxPool", [source], carried(pool.name), pads=padding, **window)
+            return
+        # A dilated window can want more padding. In float32 there is a number below all others to pad with.
+        real = builder.cast(source, np.float32, f"{pool.name}/real")
+        amounts = builder.constant(f"{pool.name}/padding", [0, 0, *before, 0, 0, *after], np.int64)
+        lowest = builder.constant(f"{pool.name}/lowest", -1, np.float32)
+        real = builder.node("Pad", [real, amounts, lowest], f"{pool.name}/padded")
+        real = builder.node("MaxPool", [real], f"{pool.name}/pooled", **window)
+        builder.cast(real, np.uint8, carried(pool.name))

@@ -1,0 +1,82 @@
+"""A whole integer network as an ONNX model."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwquant import container
+from hwquant.errors import require
+from hwquant.export.borders import BATCH, add_input, add_output
+from hwquant.export.builder import Builder
+from hwquant.export.layers import MIDDLE, LayerWriter, carried
+from hwquant.qgraph import QGraph
+from hwquant.validate import validate
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET, IR_VERSION = 17, 8
+
+DOC = (
+    "Integer network, equal bit for bit to hwquant's golden model. Tensors are carried as uint8 q + 128, called "
+    "TENSOR/uint8; acc = b_q + sum (w_q + o)(x_q - z_x), y_q = clamp(((acc * m + (1 << (s - 1))) >> s) + z_y)."
+)
+
+
+def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
+    """An integer network in ONNX's standard operators (opset 17), for any runtime.
+
+    Inputs and outputs are the float network's: float32 (batch, *shape), by the same names; an argmax is
+    int64. What the model gives is :func:`hwquant.golden.predict` rounded to float32, bit for bit; only the
+    exponentials of a (log-)softmax are those of the runtime.
+
+    Parameters
+    ----------
+    qgraph : the network
+    layers : also output every tensor's integers, int8 (batch, C, H, W), as ``TENSOR/q``
+
+    Returns
+    -------
+    a model that onnx.checker accepts, the same for the same network
+
+    Raises
+    ------
+    HwquantError : the network is not valid; a layer's sums do not fit into ONNX's integers; the package onnx
+        is absent
+    """
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise require("onnx", "onnx", "writing ONNX models") from None
+    validate(qgraph)
+    builder = Builder()
+    for item in qgraph.inputs:
+        add_input(builder, item, qgraph.tensors[item.name])
+    writer = LayerWriter(builder, qgraph)
+    for node in qgraph.nodes:
+        writer.add(node)
+    for output in qgraph.outputs:
+        add_output(builder, output, qgraph.tensors[output.tensor])
+    for name, tensor in qgraph.tensors.items():
+        doc = f"S = {tensor.scale!r}, z = {tensor.zero_point}, {tensor.bits} bits"
+        shape = [BATCH, *tensor.shape]
+        builder.describe(carried(name), np.uint8, shape, f"q + {MIDDLE}; {doc}")
+        if layers:
+            wide = builder.cast(carried(name), np.int32, f"{name}/int32")
+            middle = builder.constant(f"{name}/middle", MIDDLE, np.int32)
+            wide = builder.node("Sub", [wide, middle], f"{name}/q_int32")
+            builder.output(builder.cast(wide, np.int8, f"{name}/q"), np.int8, shape, doc)
+    return builder.model(qgraph.name, DOC, OPSET, IR_VERSION)
+
+
+def save_onnx(qgraph: QGraph, path: str | os.PathLike[str], *, layers: bool = False) -> None:
+    """Write :func:`to_onnx`'s model to a file, whole or not at all; the same network gives the same bytes.
+
+    Raises
+    ------
+    HwquantError : as :func:`to_onnx`; the file cannot be written
+    """
+    container.write_bytes(path, to_onnx(qgraph, layers=layers).SerializeToString(deterministic=True))

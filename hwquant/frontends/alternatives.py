@@ -1,0 +1,67 @@
+"""What to use in place of operators that are not supported, for the messages that refuse them."""
+
+from __future__ import annotations
+
+import re
+
+GENERAL = (
+    "build the network from convolution, linear layers, batch norm, ReLU, LeakyReLU or clip, pooling, add, "
+    "concatenation, reshapes and constant factors, the rest is the host's"
+)
+"""The advice for an operator that is not named here."""
+
+_ADVICE = (
+    (
+        "(hard|log)?sigmoid|tanh|softplus|softsign|erf|exp|log|thresholdedrelu|shrink",
+        "use ReLU, ReLU6, LeakyReLU or Hardtanh in its place and train again; at the network's end leave it "
+        "to the host",
+    ),
+    (
+        "hardswish|swish|silu|gelu|mish|s?elu|celu|rrelu.*",
+        "use ReLU, ReLU6, LeakyReLU or PReLU in its place and train again",
+    ),
+    (
+        "(native|simplified)?(layer|rms|group|instance|lp|localresponse|meanvariance)norm(alization)?|lrn",
+        "it normalizes by statistics of the sample at hand; use batch norm, which is folded into the layers, "
+        "and train again",
+    ),
+    (
+        "(lstm|gru|rnn).*",
+        "recurrent layers are not computed; use convolutions over the sequence, or let the host loop over "
+        "the steps",
+    ),
+    (
+        ".*attention|baddbmm|bmm|einsum",
+        "it multiplies activations with each other, which the array cannot; use convolutions",
+    ),
+    (
+        "convtranspose.*|resize|(upsample|interpolate|maxunpool|gridsample).*|depthtospace|pixelshuffle|col2im",
+        "no layer makes an image larger; end the network before it and enlarge its outputs on the host, or "
+        "compute more channels in place of more pixels",
+    ),
+    (
+        "slice|split.*|chunk|select|narrow|gather.*|indexselect|spacetodepth|pixelunshuffle|channelshuffle"
+        "|unfold|unbind",
+        "parts of a tensor cannot be read; let a convolution compute each part from the whole, or use groups",
+    ),
+    (
+        "where|g[te]|l[te]|eq|ne|greater.*|less.*|equal|not|sign",
+        "choices between values are not computed; use ReLU, PReLU or clip (if run_decompositions() made this "
+        "of a PReLU, export without it)",
+    ),
+    (
+        "(dynamic)?(de)?quantizelinear|qlinear.*|convinteger|matmulinteger|(fake)?quantizeper.*",
+        "give hwquant the float network from before quantization",
+    ),
+    (
+        "embedding.*|onehot",
+        "a table lookup is not computed; let the host look it up and give the network the result",
+    ),
+)
+"""Patterns of operator names, lower case without underscores, and the advice."""
+
+
+def alternative(operator: str) -> str:
+    """What to do about an operator, by its name in ONNX or ATen."""
+    name = operator.lower().replace("_", "")
+    return next((advice for pattern, advice in _ADVICE if re.fullmatch(pattern, name)), GENERAL)

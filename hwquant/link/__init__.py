@@ -1,0 +1,6 @@
+"""The host link: packets over a byte stream, from either end; it knows nothing of networks."""
+
+from hwquant.link.session import Session, Statistics
+from hwquant.link.transport import Link, SerialLink
+
+__all__ = ["Link", "SerialLink", "Session", "Statistics"]

@@ -1,0 +1,100 @@
+"""The byte stream under the protocol."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from importlib.util import find_spec
+from types import TracebackType
+
+from hwquant.errors import HwquantError, require
+
+BAUD = 115_200
+
+
+class Link(ABC):
+    """A stream of bytes in each direction. It may lose, repeat, change and delay bytes."""
+
+    name: str
+    """For messages."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Send bytes.
+
+        Raises
+        ------
+        HwquantError : the device is gone
+        """
+
+    @abstractmethod
+    def read(self, timeout: float) -> bytes:
+        """Bytes that have arrived: at least one, or none after ``timeout`` seconds.
+
+        Raises
+        ------
+        HwquantError : the device is gone
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the device; a second time does nothing."""
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class SerialLink(Link):
+    """A serial port, 8N1, through pyserial.
+
+    Parameters
+    ----------
+    port : such as /dev/ttyUSB0 or COM3
+    baud : the rate that the board was built for
+
+    Raises
+    ------
+    HwquantError : pyserial is not installed; the port cannot be opened, or another process has it
+    """
+
+    def __init__(self, port: str, baud: int = BAUD) -> None:
+        if find_spec("serial") is None:
+            raise require("pyserial", "link", "a serial port")
+        import serial
+
+        self.name = port
+        self._broken: tuple[type[Exception], ...] = (OSError, serial.SerialException)
+        try:
+            self._serial = serial.Serial(port, baud, exclusive=True)
+        except (*self._broken, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise HwquantError(
+                f"cannot open the port {port}: {reason}; is the board connected, and nobody else using it?"
+            ) from error
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._serial.write(data)
+        except self._broken as error:
+            raise self._gone(error) from error
+
+    def read(self, timeout: float) -> bytes:
+        try:
+            self._serial.timeout = timeout
+            first: bytes = self._serial.read(1)
+            return first + self._serial.read(self._serial.in_waiting) if first else first
+        except (*self._broken, TypeError) as error:  # TypeError: pyserial's, when a port closes meanwhile
+            raise self._gone(error) from error
+
+    def close(self) -> None:
+        self._serial.close()
+
+    def _gone(self, error: Exception) -> HwquantError:
+        return HwquantError(f"the port {self.name} has failed: {error}; connect the board again")

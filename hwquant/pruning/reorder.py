@@ -1,0 +1,190 @@
+"""Packs filters with like patterns of zeros into one column tile, so that whole tiles become zero.
+
+A tile is skipped where all its filters are zero. With groups of single filters (``filters=1``) that is rarely so
+by chance, but which filters share a tile is free: see :mod:`hwquant.pruning.permute`. The same order decides
+which input channels of the next layers share a tile, so both sides count.
+
+For every space of channels: the patterns are a table of bits, channel by group, and the value of an order is
+the cycles of the groups that are zero in all channels of a block. Blocks are filled greedily, then channels are
+swapped between blocks while that gains anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.graph import Conv, Graph
+from hwquant.program.config import ArrayConfig
+from hwquant.pruning.groups import GroupShape, IntArray, convolutions, filter_blocks
+from hwquant.pruning.permute import ChannelSpaces, permute
+
+PASSES = 3
+"""Rounds over all spaces at most: each changes what its neighbours see."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """What one convolution says about an order of channels.
+
+    Attributes
+    ----------
+    zero : bool [channels, groups], True where a channel's part of a group is zero
+    block : int64 [channels], the tile that each position in the order belongs to
+    cycles : what a tile costs
+    """
+
+    zero: NDArray[np.bool_]
+    block: IntArray
+    cycles: int
+
+    def saved(self, order: IntArray) -> int:
+        """Cycles of the tiles that are zero in this order of the channels."""
+        starts = np.flatnonzero(np.diff(self.block, prepend=-1))
+        return self.cycles * int(np.logical_and.reduceat(self.zero[order], starts, axis=0).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Reordering:
+    """The network in its new order, and that order by tensor: see :func:`hwquant.pruning.permute.permute`."""
+
+    graph: Graph
+    orders: Mapping[str, IntArray]
+
+
+def reorder(
+    graph: Graph, array: tuple[int, int] = (8, 8), factor: float = 0.0, prune: str = "below"
+) -> Reordering:
+    """Choose the order of all channels that are free to move.
+
+    Parameters
+    ----------
+    graph : the network; what it computes does not change
+    array : rows and columns of the systolic array
+    factor : 0 looks for weights that are zero already, and never lowers the number of tile cycles that are
+        skipped. A positive factor looks ahead: groups that pruning with that threshold factor would cut count
+        as zero. That is for networks that are still dense.
+    prune : the polarity of such a pruning
+    """
+    original, orders = graph, dict[str, IntArray]()
+    channels = ChannelSpaces(graph)
+    for _ in range(PASSES):
+        changed = False
+        for space in channels.spaces:
+            if not space.free or space.channels < 2:
+                continue
+            patterns = _patterns(graph, space.tensors, array, factor, prune)
+            order = best_order(patterns, space.channels)
+            if np.array_equal(order, np.arange(space.channels)):
+                continue
+            candidate = permute(graph, {space.tensors[0]: order})
+            if factor == 0 and skipped_cycles(candidate, array) <= skipped_cycles(graph, array):
+                continue
+            graph, changed = candidate, True
+            for name in space.tensors:
+                orders[name] = orders.get(name, np.arange(space.channels))[order]
+        if not changed:
+            break
+    return Reordering(permute(original, orders) if orders else original, orders)
+
+
+def skipped_cycles(graph: Graph, array: tuple[int, int]) -> int:
+    """Cycles of the tiles that are zero."""
+    shape = GroupShape(array)
+    return sum(
+        tile_cycles(graph, node, array) * int(shape.cut(graph, node).zeros(node.weight).sum())
+        for node in convolutions(graph)
+    )
+
+
+def tile_cycles(graph: Graph, node: Conv, array: tuple[int, int]) -> int:
+    """What a tile of a convolution costs: a cycle for each pixel, or the time to load it where that is more."""
+    _, height, width = graph.shapes[node.name]
+    return max(height * width, ArrayConfig(*array).load_cycles)
+
+
+def best_order(patterns: list[Pattern], channels: int) -> IntArray:
+    """The order with the greatest value that was found, the old numbers of the channels, int64 [channels].
+
+    The same for the same patterns; the order as it is where nothing is better.
+    """
+    start = np.arange(channels)
+    if not patterns:
+        return start
+    found = [start, _improve(patterns, start), _improve(patterns, _greedy(patterns))]
+    values = [sum(pattern.saved(order) for pattern in patterns) for order in found]
+    return found[int(np.argmax(values))]
+
+
+def _patterns(
+    graph: Graph, tensors: tuple[str, ...], array: tuple[int, int], factor: float, prune: str
+) -> list[Pattern]:
+    """Of every convolution that writes or reads the channels."""
+    config = ArrayConfig(*array)
+    patterns = []
+    for node in convolutions(graph):
+        reads, writes = node.inputs[0] in tensors, node.name in tensors
+        cycles = tile_cycles(graph, node, array)
+        if writes:
+            groups = GroupShape(array, filters=1).cut(graph, node)
+            # A filter's groups are numbered consecutively.
+            zero = groups.pruned(node.weight, factor, prune).reshape(len(node.weight), -1)
+            patterns.append(Pattern(zero, filter_blocks(np.arange(len(zero)), config), cycles))
+        if reads and node.groups == 1:
+            groups = GroupShape(array, size=1).cut(graph, node)
+            zero = groups.pruned(node.weight, factor, prune)[groups.labels]
+            # The filters of a tile have one bit: its first filter's.
+            _, first = np.unique(filter_blocks(np.arange(len(zero)), config), return_index=True)
+            zero = zero[first].swapaxes(0, 1).reshape(zero.shape[1], -1)
+            patterns.append(Pattern(zero, np.arange(len(zero)) // config.rows, cycles))
+    return [pattern for pattern in patterns if pattern.zero.any()]
+
+
+def _greedy(patterns: list[Pattern]) -> IntArray:
+    """Fill block after block: first the channel with the most zeros, then those that keep most of them."""
+    zero = np.concatenate([pattern.zero for pattern in patterns], axis=1)
+    value = np.concatenate([np.full(pattern.zero.shape[1], float(pattern.cycles)) for pattern in patterns])
+    sizes = np.bincount(patterns[0].block)
+    left, order = list(range(len(zero))), []
+    for size in sizes:
+        common = np.ones(zero.shape[1], bool)
+        for _ in range(size):
+            gains = (zero[left] & common) @ value
+            order.append(left.pop(int(np.argmax(gains))))
+            common &= zero[order[-1]]
+    return np.array(order, np.int64)
+
+
+def _improve(patterns: list[Pattern], order: IntArray) -> IntArray:
+    """Swap channels, the best partner for one after the other, until no swap gains anything."""
+    order = order.copy()
+    channels = len(order)
+    while True:
+        improved = False
+        for position in range(channels):
+            gains = sum((_swap_gains(pattern, order, position) for pattern in patterns), np.zeros(channels))
+            partner = int(np.argmax(gains))
+            if gains[partner] > 0:
+                order[[position, partner]] = order[[partner, position]]
+                improved = True
+        if not improved:
+            return order
+
+
+def _swap_gains(pattern: Pattern, order: IntArray, position: int) -> NDArray[np.float64]:
+    """Cycles gained by swapping the channel at ``position`` with that at each other position, [channels]."""
+    nonzero = ~pattern.zero[order]
+    starts = np.flatnonzero(np.diff(pattern.block, prepend=-1))
+    counts = np.add.reduceat(nonzero, starts, axis=0, dtype=np.int64)  # blocks, groups
+    index = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
+    here = index[position]
+    leaves = nonzero[position].astype(np.int64)
+    # The block here loses `position` and gets each other channel; each other block the other way round.
+    after_here = (counts[here] - leaves + nonzero == 0).sum(axis=1)
+    after_there = (counts[index] - nonzero + leaves == 0).sum(axis=1)
+    zeros = (counts == 0).sum(axis=1)
+    gains = after_here - zeros[here] + after_there - zeros[index]
+    return pattern.cycles * np.where(index == here, 0, gains).astype(np.float64)

@@ -1,0 +1,112 @@
+"""What pruning buys in hardware: weights pruned, tiles skipped and cycles saved, which are three different things."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hwquant.graph import Graph
+from hwquant.program.cycles import timing
+from hwquant.program.program import LayerInfo, Program
+from hwquant.pruning.groups import convolutions
+from hwquant.pruning.prune import pruned_share
+from hwquant.qgraph import QGraph
+
+
+@dataclass(frozen=True)
+class LayerSavings:
+    """One pass of the array.
+
+    Attributes
+    ----------
+    name : the layer; ``convolutions``, the float nodes in it
+    weights, pruned : weights of its convolutions, and those that are zero
+    tiles, skipped : tiles of the dense layer, and those that the program skips
+    tile_cycles, dense_tile_cycles : what its executed tiles cost, and what all of them would
+    """
+
+    name: str
+    convolutions: tuple[str, ...]
+    weights: int
+    pruned: int
+    tiles: int
+    skipped: int
+    tile_cycles: int
+    dense_tile_cycles: int
+
+
+@dataclass(frozen=True)
+class Savings:
+    """A pruned network's program against the dense one's.
+
+    Attributes
+    ----------
+    pruned : share of the weights that are zero
+    skipped : share of the tiles that the program skips
+    promised : share of the dense tiles' cycles that the skipped tiles take
+    cycles, dense_cycles : of one inference, exact
+    """
+
+    pruned: float
+    skipped: float
+    promised: float
+    cycles: int
+    dense_cycles: int
+    layers: tuple[LayerSavings, ...]
+
+    @property
+    def kept_promise(self) -> float:
+        """Cycles saved, as a share of what the skipped tiles promise: ``promised`` of the dense inference."""
+        promise = self.promised * self.dense_cycles
+        return (self.dense_cycles - self.cycles) / promise if promise else 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "pruned": self.pruned,
+            "skipped": self.skipped,
+            "promised": self.promised,
+            "kept_promise": self.kept_promise,
+            "cycles": {"dense": self.dense_cycles, "pruned": self.cycles},
+            "layers": [vars(layer) | {"convolutions": list(layer.convolutions)} for layer in self.layers],
+        }
+
+
+def savings(graph: Graph, qgraph: QGraph, program: Program, dense: Program) -> Savings:
+    """What pruning buys.
+
+    Parameters
+    ----------
+    graph : the pruned float network
+    qgraph, program : the same as integers, and compiled
+    dense : the network before pruning, quantized and compiled for the same array
+    """
+    layers = [_layer(graph, qgraph, *infos) for infos in zip(program.layers, dense.layers, strict=True)]
+    tiles = sum(layer.tiles for layer in layers)
+    cycles = sum(layer.tile_cycles for layer in layers)
+    dense_cycles = sum(layer.dense_tile_cycles for layer in layers)
+    return Savings(
+        pruned=pruned_share(graph),
+        skipped=sum(layer.skipped for layer in layers) / tiles,
+        promised=1 - cycles / dense_cycles,
+        cycles=timing(program).cycles,
+        dense_cycles=timing(dense).cycles,
+        layers=tuple(layers),
+    )
+
+
+def _layer(graph: Graph, qgraph: QGraph, info: LayerInfo, dense: LayerInfo) -> LayerSavings:
+    members: set[str] = set(info.covers)
+    for name in info.covers:
+        members.update(qgraph.options["layers"].get(name, {"fused": ()})["fused"])  # type: ignore[attr-defined]
+    nodes = [node for node in convolutions(graph) if node.name in members]
+    return LayerSavings(
+        name=info.name,
+        convolutions=tuple(node.name for node in nodes),
+        weights=sum(node.weight.size for node in nodes),
+        pruned=sum(int((node.weight == 0).sum()) for node in nodes),
+        tiles=info.tiles,
+        skipped=info.tiles_skipped,
+        tile_cycles=info.ideal_cycles,
+        dense_tile_cycles=dense.ideal_cycles,
+    )

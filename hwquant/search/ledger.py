@@ -1,0 +1,61 @@
+"""Outcomes by configuration: each evaluated once, kept at once, reported as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hwquant.search.evaluate import Outcome
+from hwquant.search.journal import Journal
+from hwquant.search.space import Configuration
+from hwquant.search.workers import Workers
+
+Watch = Callable[[Configuration, Outcome, int], None]
+"""Called for each outcome as it comes, with the number of candidates so far."""
+
+
+class Ledger:
+    """All that a search has asked for.
+
+    Attributes
+    ----------
+    outcomes : by configuration, in the order in which they were first asked for: the same for the same
+        search, whoever evaluates and whatever the journal already holds
+    """
+
+    def __init__(
+        self, workers: Workers, journal: Journal, measured: Sequence[str], watch: Watch | None
+    ) -> None:
+        self._workers, self._journal, self._watch = workers, journal, watch
+        self._measured = set(measured)
+        self.outcomes: dict[Configuration, Outcome] = {}
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def new(self, configurations: Sequence[Configuration]) -> list[Configuration]:
+        """Those that were not asked for before, each once."""
+        return [item for item in dict.fromkeys(configurations) if item not in self.outcomes]
+
+    def evaluate(self, configurations: Sequence[Configuration]) -> list[Outcome]:
+        """The outcomes, in order."""
+        asked = self.new(configurations)
+        found: dict[Configuration, Outcome] = {}
+        missing = []
+        for item in asked:
+            kept = self._journal.outcomes.get(item)
+            if kept is not None and (kept.error is not None or self._measured <= set(kept.measures)):
+                self._found(found, item, kept)
+            else:
+                missing.append(item)
+        for index, outcome in self._workers(missing) if missing else ():
+            self._journal.add(missing[index], outcome)
+            self._found(found, missing[index], outcome)
+        self.outcomes |= {item: found[item] for item in asked}
+        return [self.outcomes[item] for item in configurations]
+
+    def _found(
+        self, found: dict[Configuration, Outcome], configuration: Configuration, outcome: Outcome
+    ) -> None:
+        found[configuration] = outcome
+        if self._watch is not None:
+            self._watch(configuration, outcome, len(self.outcomes) + len(found))

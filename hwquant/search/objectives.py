@@ -1,0 +1,105 @@
+"""What a candidate is judged by: a registry, to which a new objective is one entry.
+
+An objective takes a :class:`Trial`, in which everything expensive is computed once and only if it is asked
+for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant import golden
+from hwquant.data import Samples
+from hwquant.errors import HwquantError
+from hwquant.program.compiler import compile_network
+from hwquant.program.cycles import timing
+from hwquant.program.program import Program
+from hwquant.qgraph import Layer, QGraph
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A quantized candidate, and what can be known about it.
+
+    Attributes
+    ----------
+    qgraph : the integer network
+    test : labelled samples
+    exact : the float network's first output for them
+    array : rows and columns that the network is compiled for
+    """
+
+    qgraph: QGraph
+    test: Samples
+    exact: NDArray[Any]
+    array: tuple[int, int]
+
+    @cached_property
+    def output(self) -> NDArray[Any]:
+        """What the user gets for the test samples: the first output."""
+        return golden.predict(self.qgraph, self.test.x)[0]
+
+    @cached_property
+    def program(self) -> Program:
+        """The network compiled, every memory as small as it allows."""
+        return compile_network(self.qgraph, self.array)
+
+    @property
+    def noise(self) -> float:
+        """Power of the output's error over the power of the float network's output; of classes, the share
+        that differs."""
+        if self.exact.dtype.kind in "iu":
+            return float((self.output != self.exact).mean())
+        power = float(np.square(self.exact - self.exact.mean(axis=0)).sum())
+        return float(np.square(self.output - self.exact).sum()) / max(power, np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A number to make as large (``maximize``) or as small as possible."""
+
+    title: str
+    measure: Callable[[Trial], float]
+    maximize: bool = False
+
+
+def _accuracy(trial: Trial) -> float:
+    accuracy = trial.test.accuracy(trial.output)
+    if accuracy is None:
+        raise HwquantError("the test data have no labels y, which the accuracy is measured with; add them")
+    return accuracy
+
+
+def _weight_bits(trial: Trial) -> float:
+    terms = [term for node in trial.qgraph.nodes if isinstance(node, Layer) for term in node.terms]
+    return sum(
+        term.bits * (term.codes.size if term.mask is None else int(np.count_nonzero(term.mask)))
+        for term in terms
+    )
+
+
+def _bytes(bits: int) -> int:
+    return -(-bits // 8)
+
+
+ACCURACY = "accuracy"
+OBJECTIVES = {
+    ACCURACY: Objective("accuracy", _accuracy, maximize=True),
+    "cycles": Objective("cycles", lambda trial: timing(trial.program).cycles),
+    "weight_bytes": Objective(
+        "weight bytes", lambda trial: _bytes(trial.program.config.memory_bits["weight"])
+    ),
+    "memory_bytes": Objective(
+        "memory bytes", lambda trial: _bytes(sum(trial.program.config.memory_bits.values()))
+    ),
+    "weight_bits": Objective("weight bits", _weight_bits),
+}
+"""By name. ``accuracy``: share of right answers, 0..1. ``cycles``: of one inference, exact.
+``weight_bytes``: what the weight memory of the compiled program holds, incomplete tiles and all.
+``memory_bytes``: all memories. ``weight_bits``: of the weights that are not pruned, without the array."""

@@ -1,0 +1,117 @@
+"""What a user can ask of the search, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hwquant.errors import HwquantError
+from hwquant.program.config import ArrayConfig
+from hwquant.quantize import QuantizeOptions
+from hwquant.search.objectives import ACCURACY, OBJECTIVES
+from hwquant.search.space import INT8
+
+REFERENCES = ("float", "int8")
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What a picked candidate must keep to.
+
+    Attributes
+    ----------
+    max_drop : points of accuracy (percent of the test samples) that may be lost, None for any number
+    drop_from : what the loss is counted from: the "float" network, or everything in 8 bits ("int8")
+    limits : greatest allowed value of objectives that are minimized, such as ``{"weight_bytes": 4096}``
+    """
+
+    max_drop: float | None = 0.5
+    drop_from: str = "float"
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.drop_from not in REFERENCES:
+            raise HwquantError(f"drop_from must be one of {', '.join(REFERENCES)}, not {self.drop_from!r}")
+        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
+            raise HwquantError(f"max_drop must be from 0 to 100 points, not {self.max_drop!r}")
+        for name in self.limits:
+            if name not in OBJECTIVES or OBJECTIVES[name].maximize:
+                known = ", ".join(key for key, item in OBJECTIVES.items() if not item.maximize)
+                raise HwquantError(f"there is no limit on {name!r}; limits are known on {known}")
+
+    def violations(self, measures: Mapping[str, float], references: Mapping[str, float]) -> dict[str, float]:
+        """By how much each constraint is missed, 0 or less where it is kept: the drop in points, a limit
+        relative to itself. ``references`` are the accuracies of "float" and "int8"."""
+        missed = {}
+        if self.max_drop is not None:
+            drop = 100 * (references[self.drop_from] - measures[ACCURACY])
+            # Where the drop is exactly what is allowed, it may be off by a rounding error.
+            missed["max_drop"] = drop - self.max_drop - 1e-9
+        for name, limit in self.limits.items():
+            missed[name] = (measures[name] - limit) / max(abs(limit), 1.0)
+        return missed
+
+    def __str__(self) -> str:
+        parts = []
+        if self.max_drop is not None:
+            parts.append(f"at most {self.max_drop:g} points below {self.drop_from}")
+        parts += [f"at most {limit:,g} {OBJECTIVES[name].title}" for name, limit in self.limits.items()]
+        return " and ".join(parts) or "no constraint"
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Options of :func:`hwquant.search.search`.
+
+    Attributes
+    ----------
+    bits : what each variable may be
+    activations : search the bits of layer outputs and of the network's inputs too
+    objectives : names in ``OBJECTIVES``, at least the accuracy
+    array : rows and columns that candidates are compiled for
+    constraints : guide the search (what keeps to them comes first) and make the pick
+    trials : candidates to evaluate at most, unless ``exhaustive``
+    generation : candidates that are chosen at a time, so also how many can be evaluated in parallel
+    seed : of the guided search; the same seed gives the same result
+    exhaustive : evaluate every configuration; done too where there are no more than ``trials``
+    quantizer : all options but the searched bits
+    """
+
+    bits: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
+    activations: bool = False
+    objectives: tuple[str, ...] = (ACCURACY, "cycles", "weight_bytes")
+    array: tuple[int, int] = (8, 8)
+    constraints: Constraints = Constraints()
+    trials: int = 200
+    generation: int = 24
+    seed: int = 0
+    exhaustive: bool = False
+    quantizer: QuantizeOptions = field(default_factory=QuantizeOptions)
+
+    def __post_init__(self) -> None:
+        least = 2 if self.activations else 1
+        if not self.bits or not all(isinstance(item, int) and least <= item <= 8 for item in self.bits):
+            which = "weights and layer outputs" if self.activations else "weights"
+            raise HwquantError(f"bits of {which} must be numbers from {least} to 8, not {self.bits!r}")
+        unknown = [name for name in self.objectives if name not in OBJECTIVES]
+        if unknown:
+            raise HwquantError(f"there is no objective {unknown[0]!r}; there are {', '.join(OBJECTIVES)}")
+        if ACCURACY not in self.objectives or len(set(self.objectives)) != len(self.objectives):
+            raise HwquantError(
+                f"the objectives must include {ACCURACY} and name each one once, not {self.objectives!r}"
+            )
+        for name, least in (("trials", 1), ("generation", 2)):
+            if getattr(self, name) < least:
+                raise HwquantError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
+        ArrayConfig(*self.array)  # raises for an array that does not exist
+        searched = ["bits", *(["activation_bits"] if self.activations else [])]
+        for name in searched:
+            if getattr(self.quantizer, name) != INT8:
+                raise HwquantError(
+                    f"{name} of the quantizer are what is searched; leave them at {INT8} and give the search's bits"
+                )
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Objectives that are measured: those to optimize, and those with a limit."""
+        return tuple(dict.fromkeys((*self.objectives, *self.constraints.limits)))

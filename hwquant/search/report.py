@@ -1,0 +1,112 @@
+"""The front for people: a table, and a plot of accuracy against each cost."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from hwquant.errors import require
+from hwquant.search.objectives import ACCURACY, OBJECTIVES
+from hwquant.search.result import Candidate, SearchResult
+
+
+def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
+    """A row for each candidate of the front: bits, accuracy, its change in points against the constraints'
+    reference, costs relative to int8."""
+    reference = result.options.constraints.drop_from
+    order = ", ".join(item.name for item in result.task.space.variables)
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption=Text(f"bits of {order}"),
+        caption_justify="left",
+    )
+    table.add_column("bits")
+    table.add_column("accuracy", justify="right")
+    table.add_column(f"to {reference}", justify="right")
+    costs = [name for name in result.options.objectives if name != ACCURACY]
+    for name in costs:
+        table.add_column(OBJECTIVES[name].title, justify="right")
+        table.add_column("to int8", justify="right")
+    table.add_column()
+    for item in result.front:
+        cells = [
+            " ".join(map(str, item.configuration)),
+            f"{item.measures[ACCURACY]:.2%}",
+            f"{-result.drop(item, reference):+.2f}",
+        ]
+        for name in costs:
+            change = item.measures[name] / max(result.int8.measures[name], 1) - 1
+            cells += [f"{item.measures[name]:,.0f}", f"{change:+.1%}"]
+        table.add_row(*(Text(cell) for cell in cells), Text("picked" if item == picked else ""))
+    return table
+
+
+def front_plot(result: SearchResult, picked: Candidate | None = None) -> bytes:
+    """A PNG: a panel for each cost, all candidates, the front, int8, the pick, the float accuracy.
+
+    Panels show the accuracies that are worth choosing among: candidates that lose more than ten times the
+    allowed drop (20 points without one) are left out, and counted in the title.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise require("matplotlib", "plot", "a plot of the front") from error
+    from matplotlib.figure import Figure
+
+    names = [name for name in result.options.objectives if name != ACCURACY]
+    drop = result.options.constraints.max_drop
+    lowest = 100 * result.float_accuracy - (20 if drop is None else max(5.0, 10 * drop))
+    shown = [item for item in result.candidates if _percent(item) >= lowest]
+    figure = Figure(figsize=(1.5 + 5 * max(1, len(names)), 4.2), layout="constrained")
+    axes: Any = figure.subplots(1, max(1, len(names)), squeeze=False, sharey=True)[0]
+    for axis, name in zip(axes, names):
+        axis.scatter(
+            [item.measures[name] for item in shown],
+            [_percent(item) for item in shown],
+            s=12,
+            color="0.75",
+            label="candidates",
+        )
+        front = [item for item in result.front if item in shown]
+        axis.scatter(
+            [item.measures[name] for item in front],
+            [_percent(item) for item in front],
+            s=22,
+            color="tab:blue",
+            label="Pareto front",
+        )
+        marks = [(result.int8, "int8", "s", "tab:orange")]
+        if picked is not None:
+            marks.append((picked, "picked", "*", "tab:red"))
+        for item, label, marker, colour in marks:
+            axis.scatter(
+                item.measures[name],
+                _percent(item),
+                s=90,
+                marker=marker,
+                facecolor="none",
+                edgecolor=colour,
+                label=label,
+            )
+        axis.axhline(100 * result.float_accuracy, color="0.4", linewidth=0.8, linestyle=":", label="float")
+        axis.set_xlabel(OBJECTIVES[name].title)
+    axes[0].set_ylabel("accuracy, %")
+    axes[0].legend(frameon=False, fontsize=8)
+    hidden = len(result.candidates) - len(shown)
+    title = f"{result.task.observed.graph.name}: {len(result.candidates)} candidates"
+    figure.suptitle(title + (f", {hidden} of them below" if hidden else ""), fontsize=10)
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer, format="png", dpi=110, metadata={"Software": f"matplotlib {matplotlib.__version__}"}
+    )
+    return buffer.getvalue()
+
+
+def _percent(item: Candidate) -> float:
+    return 100 * item.measures[ACCURACY]

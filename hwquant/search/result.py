@@ -1,0 +1,209 @@
+"""What a search found: candidates, the Pareto front, a pick under constraints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from hwquant.errors import HwquantError
+from hwquant.qgraph import QGraph
+from hwquant.quantize import QuantizeOptions
+from hwquant.search.evaluate import Outcome, Task, network_checksum, quantize_candidate
+from hwquant.search.objectives import ACCURACY, OBJECTIVES
+from hwquant.search.options import Constraints, SearchOptions
+from hwquant.search.pareto import front
+from hwquant.search.space import ACTIVATIONS, WEIGHTS, Configuration
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An evaluated choice of bits.
+
+    Attributes
+    ----------
+    configuration : the bits in the order of the space's variables
+    bits, activation_bits : by name of convolution and of tensor, as in QuantizeOptions
+    measures : objectives by name
+    noise : power of the output's error relative to the float network's output
+    network : checksum of the integers
+    """
+
+    configuration: Configuration
+    bits: Mapping[str, int]
+    activation_bits: Mapping[str, int]
+    measures: Mapping[str, float]
+    noise: float
+    network: str
+
+    def to_json(self) -> dict[str, object]:
+        """Plain JSON values."""
+        return {
+            "bits": dict(self.bits),
+            "activation_bits": dict(self.activation_bits),
+            **self.measures,
+            "noise": self.noise,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """The outcome of a search.
+
+    Attributes
+    ----------
+    options : as they were given
+    candidates : all that work, in the order in which they were chosen
+    int8 : the one with everything in 8 bits, always among them
+    float_accuracy : of the float network on the same samples, 0..1
+    failed : reasons by configuration, of candidates that cannot be quantized or compiled
+    """
+
+    options: SearchOptions
+    candidates: tuple[Candidate, ...]
+    int8: Candidate
+    float_accuracy: float
+    failed: Mapping[Configuration, str]
+    task: Task
+
+    @classmethod
+    def of(
+        cls,
+        options: SearchOptions,
+        task: Task,
+        float_accuracy: float,
+        outcomes: Mapping[Configuration, Outcome],
+    ) -> SearchResult:
+        """From outcomes by configuration; the one of int8 must work."""
+        space = task.space
+        made = {
+            configuration: Candidate(
+                configuration,
+                space.named(configuration, WEIGHTS),
+                space.named(configuration, ACTIVATIONS),
+                {name: outcome.measures[name] for name in task.measured},
+                outcome.noise,
+                outcome.network,
+            )
+            for configuration, outcome in outcomes.items()
+            if outcome.error is None
+        }
+        failed = {key: outcome.error for key, outcome in outcomes.items() if outcome.error is not None}
+        return cls(options, tuple(made.values()), made[space.int8], float_accuracy, failed, task)
+
+    @cached_property
+    def front(self) -> tuple[Candidate, ...]:
+        """The candidates that no other beats in all objectives, the most accurate first."""
+        names = self.options.objectives
+        kept = front([[cost(name, item.measures[name]) for name in names] for item in self.candidates])
+        costs = [name for name in names if name != ACCURACY]
+        return tuple(
+            sorted(
+                (self.candidates[index] for index in kept),
+                key=lambda item: (-item.measures[ACCURACY], *(item.measures[name] for name in costs)),
+            )
+        )
+
+    @property
+    def references(self) -> dict[str, float]:
+        """What drops are counted from: the accuracies of "float" and "int8"."""
+        return {"float": self.float_accuracy, "int8": self.int8.measures[ACCURACY]}
+
+    def drop(self, candidate: Candidate, reference: str) -> float:
+        """Points of accuracy that a candidate loses against "float" or "int8"."""
+        return 100 * (self.references[reference] - candidate.measures[ACCURACY])
+
+    def pick(self, constraints: Constraints | None = None) -> Candidate:
+        """The best candidate that keeps to the constraints (the search's own where None).
+
+        With a bound on the drop, the one whose costs have the least product, each relative to int8 (all
+        objectives but the accuracy); of equal ones the most accurate. Without, the most accurate; of equal
+        ones the cheapest.
+
+        Raises
+        ------
+        HwquantError : none keeps to them; the message says which comes nearest. Or a limit is on something
+            that was not measured.
+        """
+        constraints = self.options.constraints if constraints is None else constraints
+        for name in constraints.limits:
+            if name not in self.task.measured:
+                raise HwquantError(f"{name} was not measured; search with it as an objective or a limit")
+        missed = {
+            id(item): sum(
+                max(0.0, value) for value in constraints.violations(item.measures, self.references).values()
+            )
+            for item in self.candidates
+        }
+        kept = [item for item in self.candidates if missed[id(item)] == 0]
+        if not kept:
+            nearest = min(self.candidates, key=lambda item: missed[id(item)])
+            raise HwquantError(
+                f"none of {len(self.candidates)} candidates keeps to {constraints}; the nearest has "
+                f"{describe_measures(nearest.measures)}, {self.drop(nearest, constraints.drop_from):.2f} points below "
+                f"{constraints.drop_from}; loosen the constraints, or search more trials or other bits"
+            )
+        if constraints.max_drop is None:
+            return min(kept, key=lambda item: (-item.measures[ACCURACY], self.relative_cost(item)))
+        return min(kept, key=lambda item: (self.relative_cost(item), -item.measures[ACCURACY]))
+
+    def relative_cost(self, candidate: Candidate) -> float:
+        """Product of the costs, each relative to int8."""
+        return math.prod(
+            candidate.measures[name] / max(self.int8.measures[name], 1.0)
+            for name in self.options.objectives
+            if not OBJECTIVES[name].maximize
+        )
+
+    def quantize_options(self, candidate: Candidate) -> QuantizeOptions:
+        """The quantizer's options that make a candidate, for :func:`hwquant.quantize.quantize` or for
+        training with these bits."""
+        return self.task.space.options(self.task.quantizer, candidate.configuration)
+
+    def network(self, candidate: Candidate) -> QGraph:
+        """The candidate's integer network, which is the one that was evaluated.
+
+        Raises
+        ------
+        HwquantError : this machine makes other integers of the same options than the worker did
+        """
+        qgraph = quantize_candidate(self.task, candidate.configuration, described=True)
+        if network_checksum(qgraph) != candidate.network:
+            raise HwquantError(
+                "this machine quantizes the candidate to other integers than the worker that evaluated it (another "
+                "processor or numpy); search on machines like this one"
+            )
+        return qgraph
+
+    def to_json(self) -> dict[str, object]:
+        """Front, candidates and references as plain JSON values."""
+        return {
+            "objectives": list(self.options.objectives),
+            "float_accuracy": self.float_accuracy,
+            "int8": self.int8.to_json(),
+            "configurations": self.task.space.size,
+            "front": [item.to_json() for item in self.front],
+            "candidates": [item.to_json() for item in self.candidates],
+            "failed": [
+                {
+                    "bits": self.task.space.named(key, WEIGHTS),
+                    "activation_bits": self.task.space.named(key, ACTIVATIONS),
+                    "error": reason,
+                }
+                for key, reason in self.failed.items()
+            ],
+        }
+
+
+def describe_measures(measures: Mapping[str, float]) -> str:
+    """Measures in a line."""
+    return ", ".join(
+        f"accuracy {value:.2%}" if name == ACCURACY else f"{value:,.0f} {OBJECTIVES[name].title}"
+        for name, value in measures.items()
+    )
+
+
+def cost(name: str, value: float) -> float:
+    """A measure as something to make small."""
+    return -value if OBJECTIVES[name].maximize else value

@@ -1,0 +1,68 @@
+"""Rounding some weights of a layer while those that stay float make up for the error at once.
+
+Optimal Brain Surgeon (Hassibi and Stork, 1993) with rounding for pruning, as in GPTQ (Frantar et al., 2023): the
+weights of an output channel that are to be frozen are rounded one after the other, and all that are not frozen
+yet move so that the channel's output changes least on the calibration data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_DAMPING = 0.01
+"""Share of the mean variance that is added to each: keeps inputs that never vary, and noise, from
+dominating."""
+
+
+def round_compensated(
+    weight: Array,
+    frozen: NDArray[np.bool_],
+    chosen: NDArray[np.bool_],
+    covariance: Array,
+    low: NDArray[Any],
+    high: NDArray[Any],
+) -> Array:
+    """Round the chosen weights to integers within bounds, and move the other ones that are not frozen.
+
+    Parameters
+    ----------
+    weight : float64 [out, in / groups, kernel height, kernel width], in steps of its scale
+    frozen, chosen : disjoint, the shape of ``weight``
+    covariance : float64 [groups, K, K] of the inputs, K = in / groups * kernel height * kernel width
+    low, high : least and greatest integer, [1] or [out]
+
+    Returns
+    -------
+    float64, the shape of ``weight``: integers where chosen; the others stay within the bounds, too
+    """
+    out, groups = len(weight), len(covariance)
+    rows, fixed, picked = (array.reshape(out, -1) for array in (weight.copy(), frozen, chosen))
+    lows, highs = np.broadcast_to(low, out), np.broadcast_to(high, out)
+    for channel in range(out):
+        variance = covariance[channel * groups // out]
+        order = np.argsort(-np.diag(variance), kind="stable")
+        first = order[picked[channel][order]]
+        rest = order[~picked[channel][order] & ~fixed[channel][order]]
+        free = np.concatenate([first, rest])
+        if len(first):
+            rows[channel, free] = _round_row(
+                rows[channel, free], len(first), variance[np.ix_(free, free)], lows[channel], highs[channel]
+            )
+    return rows.reshape(weight.shape)
+
+
+def _round_row(row: Array, count: int, covariance: Array, low: float, high: float) -> Array:
+    """The first ``count`` weights rounded, one after the other."""
+    mean = float(np.trace(covariance)) / len(covariance)
+    inverse = np.linalg.inv(covariance + np.eye(len(row)) * (_DAMPING * mean if mean > 0 else 1.0))
+    factor = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    for index in range(count):
+        rounded = np.clip(np.floor(row[index] + 0.5), low, high)
+        row[index + 1 :] -= (row[index] - rounded) / factor[index, index] * factor[index, index + 1 :]
+        row[index] = rounded
+    return np.clip(row, low, high)

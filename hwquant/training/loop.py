@@ -1,0 +1,211 @@
+"""The training loop: plain PyTorch, the same weights for the same arguments, resumable after every epoch."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hwquant.errors import HwquantError
+from hwquant.training.checkpoint import Checkpoint
+from hwquant.training.losses import Loss, named_loss
+from hwquant.training.options import TrainOptions
+
+Samples = tuple[NDArray[Any], NDArray[Any]]
+"""``x`` (N, *shape) and ``y``, labels (N,) or targets."""
+Data = Samples | Iterable[tuple[Tensor, Tensor]]
+"""Arrays, or any loader that gives (x, y) batches each time it is iterated over."""
+Report = Callable[[str, int, int, str], None]
+"""Called with what is being done, steps done, steps in all, and a note on how it goes."""
+Evaluate = Callable[[nn.Module], float]
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """Mean loss of an epoch's batches, and what ``evaluate`` said after it (None without one)."""
+
+    epoch: int
+    loss: float
+    score: float | None = None
+
+
+def fit(
+    network: nn.Module,
+    data: Data,
+    options: TrainOptions,
+    *,
+    loss: Loss | None = None,
+    optimizer: OptimizerFactory | None = None,
+    evaluate: Evaluate | None = None,
+    progress: Report | None = None,
+    checkpoint: Checkpoint | None = None,
+    stage: str = "train",
+    span: tuple[float, float] = (0.0, 1.0),
+) -> list[EpochResult]:
+    """Train a module in place.
+
+    Parameters
+    ----------
+    network : any module whose parameters are to be trained
+    data : arrays (x, y), which are shuffled and cut into batches; or a loader of batches, any iterable. What a
+        loader draws from torch's global generator is the same in every run: it is seeded before each epoch,
+        and restored in the end.
+    options : see :class:`TrainOptions`
+    loss : a function of outputs and ``y`` instead of ``options.loss``
+    optimizer : a function of the parameters instead of ``options.optimizer``; the schedule scales its rates
+    evaluate : called with the network after every epoch, its result goes to ``progress`` and into the results
+    progress : called after every epoch
+    checkpoint : saved after every epoch; where it holds a state of this ``stage``, training goes on from there,
+        to the same weights as if it had never been cut off
+    stage : which of several trainings with one checkpoint, or one progress bar, this is
+    span : part of the learning rate's schedule that this training goes through
+
+    Returns
+    -------
+    the results of all epochs
+
+    Raises
+    ------
+    HwquantError : the loss is NaN or infinite; data are empty or do not fit the network or the loss
+    """
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not parameters or options.epochs == 0:
+        return []
+    loss = loss or named_loss(options.loss)
+    chosen = (optimizer or _optimizer(options))(parameters)
+    rates = [group["lr"] for group in chosen.param_groups]
+    batches = _Batches(data, options)
+    total = math.ceil(options.epochs)
+    results: list[EpochResult] = []
+    saved = {} if checkpoint is None else checkpoint.state.get("fit", {})
+    if saved.get("stage") == stage:
+        network.load_state_dict(saved["network"])
+        chosen.load_state_dict(saved["optimizer"])
+        results = [EpochResult(**item) for item in saved["results"]]
+    with torch.random.fork_rng(devices=[]):
+        for epoch in range(len(results), total):
+            torch.manual_seed(_seed(options.seed, stage, epoch))
+            share = min(1.0, options.epochs - epoch)
+            losses: list[float] = []
+            weights: list[int] = []
+            for position, (x, y) in batches.part(share):
+                done = span[0] + (span[1] - span[0]) * (epoch + position) / options.epochs
+                for group, rate in zip(chosen.param_groups, rates):
+                    group["lr"] = rate * _factor(options.schedule, done)
+                losses.append(_step(network, loss, chosen, x, y, epoch))
+                weights.append(len(y))
+            if not losses:
+                raise HwquantError("the training data are empty, or the loader can be read only once")
+            mean = float(np.average(losses, weights=weights))
+            score = None if evaluate is None else float(evaluate(network))
+            results.append(EpochResult(epoch + 1, mean, score))
+            if progress:
+                progress(stage, epoch + 1, total, describe(results[-1]))
+            if checkpoint:
+                # A copy: what is saved must not change with the next steps.
+                state = {"network": network.state_dict(), "optimizer": chosen.state_dict()}
+                finished = [dataclasses.asdict(item) for item in results]
+                checkpoint.save(fit={"stage": stage, "results": finished, **copy.deepcopy(state)})
+    return results
+
+
+def describe(result: EpochResult) -> str:
+    """Loss and score for people."""
+    score = "" if result.score is None else f", accuracy {result.score:.2%}"
+    return f"loss {result.loss:.4f}{score}"
+
+
+def accuracy(network: nn.Module, x: NDArray[Any], y: NDArray[Any], batch_size: int = 500) -> float:
+    """Share of samples, 0..1, whose greatest output is the label; ``x`` (N, *shape), ``y`` integer (N,)."""
+    correct = 0
+    with torch.no_grad():
+        for start in range(0, len(x), batch_size):
+            scores = network(torch.tensor(x[start : start + batch_size]))
+            scores = scores.reshape(len(scores), -1)
+            correct += int((scores.argmax(dim=1) == torch.tensor(y[start : start + batch_size])).sum())
+    return correct / len(x)
+
+
+def _step(
+    network: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, epoch: int
+) -> float:
+    optimizer.zero_grad()
+    value = loss(network(x), y)
+    result = float(value.detach())
+    if not math.isfinite(result):
+        raise HwquantError(
+            f"the loss became {result} in epoch {epoch + 1}; choose a lower learning rate (lr), or look for "
+            "unusual values in the training data"
+        )
+    value.backward()
+    optimizer.step()
+    return result
+
+
+def _optimizer(options: TrainOptions) -> OptimizerFactory:
+    decay, momentum = options.weight_decay, options.momentum
+
+    def make(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        match options.optimizer:
+            case "adam":
+                return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=decay)
+            case "sgd":
+                return torch.optim.SGD(parameters, lr=options.lr, weight_decay=decay, momentum=momentum)
+            case _:
+                return torch.optim.RMSprop(parameters, lr=options.lr, weight_decay=decay, momentum=momentum)
+
+    return make
+
+
+def _factor(schedule: str, done: float) -> float:
+    """Share of the learning rate after a share ``done`` of the training."""
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0))) if schedule == "cosine" else 1.0
+
+
+def _seed(seed: int, stage: str, epoch: int) -> int:
+    """A seed of its own for every epoch of every stage."""
+    return int(np.random.SeedSequence([seed, epoch, *stage.encode()]).generate_state(1)[0])
+
+
+class _Batches:
+    """One epoch after the other, as batches with their position (0..1) in the epoch."""
+
+    def __init__(self, data: Data, options: TrainOptions) -> None:
+        self._size = options.batch_size
+        self._arrays: tuple[Tensor, Tensor] | None = None
+        self._loader: Any = data
+        if isinstance(data, tuple):
+            x, y = (np.asarray(array) for array in data)
+            if len(x) != len(y) or len(x) == 0:
+                raise HwquantError(
+                    f"training data have {len(x)} samples x and {len(y)} labels y; give as many"
+                )
+            self._arrays = torch.tensor(x), torch.tensor(y)
+
+    def part(self, share: float) -> Iterator[tuple[float, tuple[Tensor, Tensor]]]:
+        """The first ``share`` of an epoch, at least one batch."""
+        if self._arrays is not None:
+            x, y = self._arrays
+            chosen = torch.randperm(len(x)).split(self._size)
+            count: int | None = len(chosen)
+            batches: Iterable[tuple[Tensor, Tensor]] = ((x[rows], y[rows]) for rows in chosen)
+        else:
+            count = len(self._loader) if hasattr(self._loader, "__len__") else None
+            batches = self._loader
+        if count is None and share < 1:
+            raise HwquantError(
+                "a loader without a length cannot be cut: give whole epochs, or a loader that has __len__"
+            )
+        limit = None if count is None else max(1, round(share * count))
+        for index, batch in enumerate(islice(batches, limit)):
+            yield (index / count if count else 0.0), batch

@@ -1,0 +1,112 @@
+"""The nodes of a :class:`~hwquant.graph.Graph` on torch tensors (N, C, H, W)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hwquant.errors import HwquantError
+from hwquant.graph import AveragePool, Conv, Graph, Input, MaxPool, Output, Padding
+
+Pair = tuple[int, int]
+
+
+def pad(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
+    """Pad height and width."""
+    top, left, bottom, right = padding
+    return functional.pad(x, (left, right, top, bottom), value=value) if any(padding) else x
+
+
+def convolve(
+    x: Tensor, weight: Tensor, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Tensor:
+    """Cross-correlation with zero padding, without bias."""
+    top, left, bottom, right = padding
+    if (top, left) != (bottom, right):
+        x, top, left = pad(x, padding), 0, 0
+    return functional.conv2d(x, weight, None, stride, (top, left), dilation, groups)
+
+
+def max_pool(
+    x: Tensor, kernel: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1)
+) -> Tensor:
+    """Maximum over a window; padding never wins."""
+    return functional.max_pool2d(pad(x, padding, -math.inf), kernel, stride, 0, dilation)
+
+
+def average_pool(x: Tensor, node: AveragePool) -> Tensor:
+    """Mean over a window."""
+    mean = functional.avg_pool2d(pad(x, node.padding), node.kernel, node.stride)
+    if node.count_include_pad or not any(node.padding):
+        return mean
+    real = pad(x.new_ones((1, 1, *x.shape[2:])), node.padding)
+    return mean / functional.avg_pool2d(real, node.kernel, node.stride)
+
+
+def clip(x: Tensor, low: float, high: float) -> Tensor:
+    """``min(max(x, low), high)``; ReLU lets no gradient through at 0."""
+    if low == 0 and high == math.inf:
+        return functional.relu(x)
+    return torch.clamp(x, low, high)
+
+
+def convolution(x: Tensor, weight: Tensor, bias: Tensor, node: Conv) -> Tensor:
+    """A Conv with other weights than its own."""
+    y = convolve(x, weight, node.stride, node.padding, node.dilation, node.groups)
+    return y + bias.view(-1, 1, 1)
+
+
+def pool(x: Tensor, node: MaxPool) -> Tensor:
+    """A MaxPool node."""
+    return max_pool(x, node.kernel, node.stride, node.padding, node.dilation)
+
+
+class Border:
+    """From the user's arrays to the tensors that the first layers read, and from the last ones back.
+
+    Preprocessing is done in float64, as the integer network does it.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._name, self._inputs, self._outputs = graph.name, graph.inputs, graph.outputs
+        # Not buffers of a module: a change of its dtype must not round them.
+        self._scales = [torch.tensor(item.scale, dtype=torch.float64) for item in graph.inputs]
+        self._shifts = [torch.tensor(item.shift, dtype=torch.float64) for item in graph.inputs]
+        self._input_orders = [_order(item) for item in graph.inputs]
+        self._output_orders = [_order(item) for item in graph.outputs]
+
+    def prepare(self, xs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Float64 (N, C, H, W) by input name, from tensors (N, *shape) of any real dtype."""
+        if len(xs) != len(self._inputs):
+            names = ", ".join(item.name for item in self._inputs)
+            raise HwquantError(f"network {self._name!r} takes {names}; {len(xs)} tensors were given")
+        result = {}
+        for item, x, scale, shift, order in zip(
+            self._inputs, xs, self._scales, self._shifts, self._input_orders
+        ):
+            if tuple(x.shape[1:]) != item.shape:
+                wanted = ", ".join(map(str, ("N", *item.shape)))
+                raise HwquantError(f"input {item.name!r} has shape ({wanted}), the data has {tuple(x.shape)}")
+            real = (x.double() * scale.to(x.device) + shift.to(x.device)).reshape(len(x), -1)
+            result[item.name] = _reorder(real, order).reshape(len(x), *item.tensor_shape)
+        return result
+
+    def deliver(self, tensors: Mapping[str, Tensor]) -> Tensor | tuple[Tensor, ...]:
+        """The outputs in the user's layout, host functions not applied: one tensor, or a tuple."""
+        results = []
+        for output, order in zip(self._outputs, self._output_orders):
+            x = tensors[output.tensor]
+            results.append(_reorder(x.reshape(len(x), -1), order).reshape(len(x), *output.shape))
+        return results[0] if len(results) == 1 else tuple(results)
+
+
+def _order(item: Input | Output) -> Tensor | None:
+    return None if item.order is None else torch.tensor(item.order)
+
+
+def _reorder(x: Tensor, order: Tensor | None) -> Tensor:
+    return x if order is None else x[:, order.to(x.device)]

@@ -1,0 +1,260 @@
+"""Progressive quantization, sub-network by sub-network (CN112884133A), and all at once for comparison.
+
+The network is cut into sub-networks of consecutive layers. In order, the inputs of a sub-network and the part
+of its weights that is largest in absolute value become integers for good, and what is still float, in all of
+the network, is fine-tuned to make up for it. When the last sub-network is done, the remaining weights follow in
+rounds, the largest first, with fine-tuning in between, and in the end the biases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.graph import Graph
+from hwquant.qgraph import QGraph
+from hwquant.quantize import QuantizeOptions, observe_network
+from hwquant.quantize.structure import LayerPlan, Plan
+from hwquant.training.checkpoint import Checkpoint
+from hwquant.training.loop import Data, EpochResult, Evaluate, OptimizerFactory, Report, fit
+from hwquant.training.losses import Loss
+from hwquant.training.options import TrainOptions
+from hwquant.training.quantized import QuantizedNetwork, trainable
+
+Calibration = NDArray[Any] | Mapping[str, NDArray[Any]]
+SubNetwork = tuple[LayerPlan, ...]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the stages are trained: the arguments of :func:`hwquant.training.fit` that they share."""
+
+    data: Data
+    options: TrainOptions
+    loss: Loss | None
+    optimizer: OptimizerFactory | None
+    evaluate: Evaluate | None
+    progress: Report | None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What becomes an integer (``convert``), and then the name under which the rest is trained."""
+
+    name: str
+    convert: Callable[[QuantizedNetwork], None]
+
+
+def progressive(
+    graph: Graph,
+    train: Data,
+    calibration: Calibration,
+    options: QuantizeOptions | None = None,
+    training: TrainOptions | None = None,
+    *,
+    fraction: float = 0.5,
+    rounds: int = 2,
+    subnetworks: int | None = None,
+    compensate: bool = True,
+    loss: Loss | None = None,
+    optimizer: OptimizerFactory | None = None,
+    evaluate: Evaluate | None = None,
+    progress: Report | None = None,
+    checkpoint: str | None = None,
+    resume: bool = False,
+) -> QGraph:
+    """Quantize a network part by part, and fine-tune what is still float after each.
+
+    Parameters
+    ----------
+    graph : the trained float network; weights that are exactly zero stay zero
+    train : arrays (x, y), or a loader of batches; see :func:`hwquant.training.fit`
+    calibration : typical inputs, as for :func:`hwquant.quantize.quantize`
+    options : of the quantizer; all but ``literal_range`` work, and those for biases and rounding without
+        training (``bias_correction``, ``error_compensation``) have no effect
+    training : ``epochs`` are those of all stages together, which get equal shares
+    fraction : share of a layer's weights, the largest in absolute value, that its sub-network freezes; and
+        the share of what is left that each round but the last one freezes
+    rounds : in which the remaining weights are frozen
+    compensate : when weights are frozen, those of the layer that are still float first move in closed form, so
+        that its output on the calibration data changes least; then comes fine-tuning
+    subnetworks : number of sub-networks of consecutive layers; one for each layer with weights if None
+    loss, optimizer, evaluate, progress : see :func:`hwquant.training.fit`
+    checkpoint : file that is written after every epoch, and with ``resume`` read at the start; the result is
+        the same bit for bit as without interruption
+
+    Returns
+    -------
+    QGraph
+        what the fine-tuned network computes, bit for bit. Its ``options`` have, besides those of
+        :func:`hwquant.quantize.quantize`, "progressive": "training", "fraction", "rounds" and "stages" with
+        each stage's name, share of frozen weights, loss and score.
+    """
+    if not 0 < fraction <= 1:
+        raise HwquantError(f"fraction must be above 0 and at most 1, not {fraction!r}")
+    if not isinstance(rounds, int) or rounds < 1:
+        raise HwquantError(f"rounds must be an integer of at least 1, not {rounds!r}")
+    network = QuantizedNetwork(observe_network(graph, calibration), options or QuantizeOptions())
+    parts = cut(network.plan, subnetworks)
+    stages = [
+        _subnetwork_stage(index, part, len(parts), fraction, network.plan, compensate)
+        for index, part in enumerate(parts)
+    ]
+    stages += [_round_stage(index, rounds, fraction, compensate) for index in range(rounds)]
+    summary = {"fraction": fraction, "rounds": rounds, "subnetworks": len(parts), "compensate": compensate}
+    arguments = Training(train, training or TrainOptions(), loss, optimizer, evaluate, progress)
+    return _run("progressive", network, stages, arguments, summary, checkpoint, resume)
+
+
+def finetune_all_at_once(
+    graph: Graph,
+    train: Data,
+    calibration: Calibration,
+    options: QuantizeOptions | None = None,
+    training: TrainOptions | None = None,
+    *,
+    loss: Loss | None = None,
+    optimizer: OptimizerFactory | None = None,
+    evaluate: Evaluate | None = None,
+    progress: Report | None = None,
+    checkpoint: str | None = None,
+    resume: bool = False,
+) -> QGraph:
+    """Quantize everything at the start and fine-tune with straight-through gradients: weights and biases are
+    rounded in the forward pass, and frozen in the end. Arguments and result are those of :func:`progressive`.
+    """
+
+    def convert(network: QuantizedNetwork) -> None:
+        network.quantize_tensors(network.plan.tensors)
+        network.decide_grids(layer.name for layer in network.plan.layers)
+        network.straight_through = True
+
+    network = QuantizedNetwork(observe_network(graph, calibration), options or QuantizeOptions())
+    arguments = Training(train, training or TrainOptions(), loss, optimizer, evaluate, progress)
+    stages = [Stage("all at once", convert)]
+    return _run("finetuned", network, stages, arguments, {}, checkpoint, resume)
+
+
+def cut(plan: Plan, count: int | None) -> list[SubNetwork]:
+    """Consecutive layers in ``count`` groups of about equally many layers with weights; one for each if None.
+
+    Layers without weights (pools, additions) go with the layer after them, the last ones with the one before.
+    """
+    parts: list[list[LayerPlan]] = []
+    waiting: list[LayerPlan] = []
+    for layer in plan.layers:
+        waiting.append(layer)
+        if any(map(trainable, layer.terms)):
+            parts.append(waiting)
+            waiting = []
+    if not parts:
+        raise HwquantError(f"network {plan.graph.name!r} has no weights to train")
+    parts[-1] += waiting
+    if count is None:
+        count = len(parts)
+    if not isinstance(count, int) or not 1 <= count <= len(parts):
+        raise HwquantError(f"subnetworks must be an integer from 1 to {len(parts)}, not {count!r}")
+    groups = np.array_split(np.arange(len(parts)), count)
+    return [tuple(layer for index in group for layer in parts[index]) for group in groups]
+
+
+def _subnetwork_stage(
+    index: int, part: SubNetwork, count: int, fraction: float, plan: Plan, compensate: bool
+) -> Stage:
+    def convert(network: QuantizedNetwork) -> None:
+        network.quantize_tensors(name for layer in part for name in layer.inputs)
+        network.decide_grids(layer.name for layer in part)
+        for layer in part:
+            for term in filter(trainable, layer.terms):
+                network.freeze(term.node, fraction, compensate)
+        if index == count - 1:
+            network.quantize_tensors(plan.tensors)
+
+    return Stage(f"sub-network {index + 1}/{count}", convert)
+
+
+def _round_stage(index: int, rounds: int, fraction: float, compensate: bool) -> Stage:
+    def convert(network: QuantizedNetwork) -> None:
+        for node in network.convolutions:
+            network.freeze(node, fraction if index < rounds - 1 else 1.0, compensate)
+
+    return Stage(f"round {index + 1}/{rounds}", convert)
+
+
+def _run(
+    method: str,
+    network: QuantizedNetwork,
+    stages: Sequence[Stage],
+    training: Training,
+    summary: Mapping[str, Any],
+    path: str | None,
+    resume: bool,
+) -> QGraph:
+    """All stages, from the one that the checkpoint was written in; then everything to integers."""
+    owner = {
+        "method": method,
+        "network": _digest(*(array for layer in network.plan.layers for array in _parameters(layer))),
+        "quantization": json.dumps([network.options.as_json(), dict(summary)]),
+        "training": json.dumps(training.options.as_json()),
+        "data": _digest(*training.data) if isinstance(training.data, tuple) else "",
+    }
+    if resume and path is None:
+        raise HwquantError("resume needs the checkpoint to resume from")
+    checkpoint = None if path is None else Checkpoint(path, owner, resume)
+    state = {} if checkpoint is None else checkpoint.state
+    if "fit" in state:
+        network.load_state_dict(state["fit"]["network"])
+    rows: list[dict[str, Any]] = list(state.get("stages", []))
+    share = replace(training.options, epochs=training.options.epochs / len(stages))
+    for index, stage in list(enumerate(stages))[len(rows) :]:
+        if state.get("fit", {}).get("stage") != stage.name:
+            stage.convert(network)
+        results = fit(
+            network,
+            training.data,
+            share,
+            loss=training.loss,
+            optimizer=training.optimizer,
+            evaluate=training.evaluate,
+            progress=training.progress,
+            checkpoint=checkpoint,
+            stage=stage.name,
+            span=(index / len(stages), (index + 1) / len(stages)),
+        )
+        rows.append({"name": stage.name, "frozen": _frozen_share(network), **_outcome(results)})
+        if checkpoint and results:
+            checkpoint.save(stages=rows)
+    network.freeze_all()
+    qgraph = network.to_qgraph()
+    report = {**summary, "training": training.options.as_json(), "stages": rows}
+    return replace(qgraph, options={**qgraph.options, method: report})
+
+
+def _parameters(layer: LayerPlan) -> list[NDArray[Any]]:
+    return [layer.bias, *(term.weight for term in layer.terms)]
+
+
+def _outcome(results: Sequence[EpochResult]) -> dict[str, Any]:
+    last = results[-1] if results else None
+    return {"loss": last.loss if last else None, "score": last.score if last else None}
+
+
+def _frozen_share(network: QuantizedNetwork) -> float:
+    frozen = [network.frozen(node) for node in network.convolutions]
+    return sum(int(mask.sum()) for mask in frozen) / sum(mask.numel() for mask in frozen)
+
+
+def _digest(*arrays: NDArray[Any]) -> str:
+    """What tells networks and data apart."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

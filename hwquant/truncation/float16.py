@@ -1,0 +1,66 @@
+"""Truncation to float16: parameters and tensors are rounded to it, sums are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.floating import evaluate
+from hwquant.graph import Conv, Graph
+
+Array = NDArray[Any]
+
+
+def rounded(x: Array, what: str) -> Array:
+    """The nearest float16 values, as float64; raises, naming ``what``, where they would be infinite."""
+    with np.errstate(over="ignore"):  # refused below
+        half = x.astype(np.float32).astype(np.float16)
+    if not np.isfinite(half).all():
+        raise HwquantError(
+            f"{what} exceeds 65504, the largest float16; truncate to int8, or scale the network"
+        )
+    return half.astype(np.float64)
+
+
+def truncate_parameters(graph: Graph) -> Graph:
+    """The network with every weight and bias rounded to the nearest float16."""
+    return replace(
+        graph,
+        nodes=tuple(
+            replace(
+                node,
+                weight=rounded(node.weight, f"the weight of {node.name!r}"),
+                bias=rounded(node.bias, f"the bias of {node.name!r}"),
+            )
+            if isinstance(node, Conv)
+            else node
+            for node in graph.nodes
+        ),
+    )
+
+
+def run(graph: Graph, x: Mapping[str, Array]) -> dict[str, Array]:
+    """Evaluate a network whose parameters are float16, with every tensor rounded to float16.
+
+    Parameters
+    ----------
+    graph : from :func:`truncate_parameters`
+    x : (N, *shape) of any real dtype by input name
+
+    Returns
+    -------
+    every tensor, float64 (N, C, H, W)
+    """
+    values = {}
+    for item in graph.inputs:
+        prepared = rounded(item.prepare(x[item.name]), f"input {item.name!r}")
+        values[item.name] = prepared.swapaxes(0, 1)
+    for node in graph.nodes:
+        inputs = [values[name].astype(np.float32) for name in node.inputs]
+        values[node.name] = rounded(evaluate(node, *inputs), f"tensor {node.name!r}")
+    return {name: value.swapaxes(0, 1) for name, value in values.items()}

@@ -1,0 +1,130 @@
+"""Measures parity: every operator alone, and the network truncated layer after layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant import floating
+from hwquant.data import Samples
+from hwquant.graph import Graph
+from hwquant.truncation.operators import alone, kind, rest
+from hwquant.truncation.parity import ErrorSum, LayerParity, OperatorParity
+
+Array = NDArray[Any]
+Tensors = Mapping[str, Array]
+Progress = Callable[[str, int, int], None]
+Truncated = Callable[[Tensors], Tensors]
+"""A truncated network between conversions: the user's arrays by input name to the real (N, C, H, W) of every
+tensor."""
+Truncate = Callable[[Graph, Tensors], Truncated]
+"""Truncates a network of one operator, given calibration data for it."""
+
+_BATCH_ELEMENTS = 1 << 23
+"""Elements of all tensors of a batch (64 MiB in float64)."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is truncated together: the tensors that become known, and the float operators behind them."""
+
+    name: str
+    tensors: tuple[str, ...]
+    operators: tuple[str, ...]
+
+
+def operator_parity(
+    graph: Graph,
+    calibration: Tensors,
+    test: Tensors,
+    truncate: Truncate,
+    progress: Progress | None = None,
+) -> tuple[OperatorParity, ...]:
+    """Every operator alone, truncated for what it reads in the float network, on the float network's tensors."""
+    nodes = [(node, alone(node, graph)) for node in graph.nodes]
+    truncated = []
+    for done, (node, network) in enumerate(nodes):
+        # Again and again from the inputs: all tensors at once would take the memory of all layers.
+        truncated.append(truncate(network, floating.run(graph, calibration, keep=set(node.inputs))))
+        if progress:
+            progress("truncate each operator", done + 1, len(nodes))
+    errors = [ErrorSum() for _ in nodes]
+    for done, count, part in batches(graph, test):
+        exact = floating.run(graph, part, keep=graph.shapes)
+        for (node, _), operator, error in zip(nodes, truncated, errors):
+            got = operator({name: exact[name] for name in node.inputs})
+            error.add(exact[node.name], got[node.name])
+        if progress:
+            progress("test each operator", done, count)
+    return tuple(
+        OperatorParity(node.name, kind(node, graph), error.result())
+        for (node, _), error in zip(nodes, errors)
+    )
+
+
+def layer_parity(
+    graph: Graph,
+    steps: Sequence[Step],
+    truncated: Truncated,
+    samples: Samples,
+    progress: Progress | None = None,
+) -> tuple[tuple[LayerParity, ...], float | None]:
+    """The network truncated up to each step, and float after it.
+
+    Parameters
+    ----------
+    graph : the float network whose tensors the steps name
+    steps : in order; the first has the inputs
+    truncated : gives the real values of all tensors of all steps
+
+    Returns
+    -------
+    a row for each step, and the accuracy of the float network
+    """
+    known: set[str] = set()
+    tails = []
+    for step in steps:
+        known |= set(step.tensors)
+        tails.append(rest(graph, frozenset(known)))
+    tensor_errors, output_errors = ([ErrorSum() for _ in steps] for _ in range(2))
+    answers: list[list[Array]] = [[] for _ in range(len(steps) + 1)]
+    outputs = [output.tensor for output in graph.outputs]
+    for done, count, part in batches(graph, named(graph, samples.x)):
+        exact = floating.run(graph, part, keep=graph.shapes)
+        got = truncated(part)
+        answers[-1].append(floating.finish(graph.outputs[0], exact[outputs[0]]))
+        for index, (step, tail) in enumerate(zip(steps, tails)):
+            for name in step.tensors:
+                tensor_errors[index].add(exact[name], got[name])
+            result = floating.run(tail, {item.name: got[item.name] for item in tail.inputs}, keep=outputs)
+            for name in dict.fromkeys(outputs):
+                output_errors[index].add(exact[name], result[name])
+            answers[index].append(floating.finish(graph.outputs[0], result[outputs[0]]))
+        if progress:
+            progress("test layer after layer", done, count)
+    accuracies = [samples.accuracy(np.concatenate(parts)) for parts in answers]
+    rows = tuple(
+        LayerParity(step.name, step.operators, tensor.result(), output.result(), accuracy)
+        for step, tensor, output, accuracy in zip(steps, tensor_errors, output_errors, accuracies)
+    )
+    return rows, accuracies[-1]
+
+
+def named(graph: Graph, x: Array | Tensors) -> Tensors:
+    """Arrays by input name."""
+    return x if isinstance(x, Mapping) else {graph.inputs[0].name: x}
+
+
+def batches(graph: Graph, data: Tensors) -> Iterator[tuple[int, int, Tensors]]:
+    """Parts of the data of which all tensors fit into memory: samples so far, samples in all, arrays."""
+    elements = sum(math.prod(shape) for shape in graph.shapes.values())
+    size = max(1, _BATCH_ELEMENTS // elements)
+    count = len(next(iter(data.values())))
+    for start in range(0, count, size):
+        part = {name: array[start : start + size] for name, array in data.items()}
+        yield min(start + size, count), count, part

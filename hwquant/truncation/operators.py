@@ -1,0 +1,47 @@
+"""The operators of a float network, each as a network of its own."""
+
+from __future__ import annotations
+
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+
+_KINDS = {
+    Clip: "activation",
+    MaxPool: "max pooling",
+    AveragePool: "average pooling",
+    Add: "addition",
+    Concat: "concatenation",
+}
+
+
+def kind(node: Node, graph: Graph) -> str:
+    """What people call an operator. A convolution whose kernel is its whole input is a matrix product."""
+    if isinstance(node, Conv):
+        whole = node.weight.shape[2:] == graph.shapes[node.inputs[0]][1:] and not any(node.padding)
+        return "matrix product" if whole and node.groups == 1 else "convolution"
+    return _KINDS.get(type(node), type(node).__name__)
+
+
+def alone(node: Node, graph: Graph) -> Graph:
+    """A network of one operator; its inputs are the tensors that the operator reads, under their names."""
+    inputs = [_plain_input(name, graph) for name in dict.fromkeys(node.inputs)]
+    return Graph(node.name, tuple(inputs), (node,), (Output(node.name, node.name, graph.shapes[node.name]),))
+
+
+def rest(graph: Graph, known: frozenset[str]) -> Graph:
+    """The part of a network that computes its outputs from the ``known`` tensors, which become its inputs.
+
+    What is neither known nor computed is an input of the network.
+    """
+    needed = {output.tensor for output in graph.outputs}
+    nodes: list[Node] = []
+    for node in reversed(graph.nodes):
+        if node.name in needed - known:
+            nodes.append(node)
+            needed |= set(node.inputs)
+    computed = {node.name for node in nodes}
+    inputs = tuple(_plain_input(name, graph) for name in graph.shapes if name in needed - computed)
+    return Graph(graph.name, inputs, tuple(reversed(nodes)), graph.outputs)
+
+
+def _plain_input(name: str, graph: Graph) -> Input:
+    return Input(name, graph.shapes[name], graph.shapes[name])

@@ -1,0 +1,106 @@
+"""Parity for people: tables, and a plot."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from hwquant.errors import require
+from hwquant.truncation.parity import Error, ParityReport
+
+
+def operators_table(report: ParityReport) -> Table:
+    """A row for each operator alone."""
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, title=f"each operator alone, {report.to}", title_justify="left"
+    )
+    for name in ("operator", "kind"):
+        table.add_column(name)
+    for name in ("max error", "mean error", "SQNR dB"):
+        table.add_column(name, justify="right")
+    for row in report.operators:
+        table.add_row(Text(row.name), row.kind, *_cells(row.error))
+    return table
+
+
+def layers_table(report: ParityReport) -> Table:
+    """A row for each layer: the network truncated up to there."""
+    title = f"truncated to {report.to} up to each layer, {report.samples} samples"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for name in ("up to", "operators"):
+        table.add_column(name)
+    for name in ("tensor: max", "mean", "SQNR dB", "output: max", "mean", "SQNR dB", "accuracy"):
+        table.add_column(name, justify="right")
+    for row in report.layers:
+        operators = Text(", ".join(row.operators) or "input")
+        accuracy = "" if row.accuracy is None else f"{row.accuracy:.2%}"
+        table.add_row(Text(row.name), operators, *_cells(row.tensor), *_cells(row.output), accuracy)
+    if report.float_accuracy is not None:
+        table.caption, table.caption_justify = f"float: {report.float_accuracy:.2%}", "right"
+    return table
+
+
+def _cells(error: Error) -> list[str]:
+    ratio = "" if error.sqnr_db is None else f"{error.sqnr_db:.1f}"
+    return [f"{error.largest:.3g}", f"{error.mean:.3g}", ratio]
+
+
+def plotting() -> Any:
+    """The package that draws; raises where it is absent."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise require("matplotlib", "plot", "a parity plot") from None
+    return matplotlib
+
+
+def parity_plot(report: ParityReport) -> bytes:
+    """A PNG: the operators' SQNR above; tensors' and outputs' SQNR, and the accuracy, layer after layer below."""
+    software = f"matplotlib {plotting().__version__}"
+    from matplotlib.figure import Figure
+
+    width = 4 + 0.5 * max(4, len(report.operators), len(report.layers))
+    figure = Figure(figsize=(width, 7), layout="constrained")
+    above, below = figure.subplots(2, 1)
+    kinds = list(dict.fromkeys(row.kind for row in report.operators))
+    for index, kind in enumerate(kinds):
+        rows = [(place, row) for place, row in enumerate(report.operators) if row.kind == kind]
+        heights = [row.error.sqnr_db or 0.0 for _, row in rows]
+        above.bar([place for place, _ in rows], heights, label=kind, color=f"C{index}")
+        for place, row in rows:
+            if row.error.sqnr_db is None:
+                above.text(place, 0, "exact", rotation=90, ha="center", va="bottom", fontsize=8)
+    _names(above, [row.name for row in report.operators])
+    above.set_title(f"each operator alone, {report.to}", fontsize=10)
+    above.set_ylabel("SQNR, dB")
+    above.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+
+    places = range(len(report.layers))
+    gap = float("nan")  # matplotlib leaves it out
+    lines = [("tensor", "o-", [row.tensor.sqnr_db for row in report.layers])]
+    lines.append(("outputs of the network", "s--", [row.output.sqnr_db for row in report.layers]))
+    for label, style, values in lines:
+        below.plot(places, [gap if value is None else value for value in values], style, label=label)
+    _names(below, [row.name for row in report.layers])
+    below.set_title("truncated up to each layer", fontsize=10)
+    below.set_ylabel("SQNR, dB")
+    below.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.12, 1))
+    if report.float_accuracy is not None:
+        right = below.twinx()
+        accuracies = [gap if row.accuracy is None else 100 * row.accuracy for row in report.layers]
+        right.plot(places, accuracies, "^:", color="C3", label="accuracy")
+        right.axhline(100 * report.float_accuracy, color="0.4", linewidth=0.8, linestyle=":")
+        right.set_ylim(0, 102)
+        right.set_ylabel("accuracy, %  (dotted: float)", color="C3")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": software})
+    return buffer.getvalue()
+
+
+def _names(axis: Any, names: list[str]) -> None:
+    axis.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
+    axis.grid(axis="y", linewidth=0.4)

@@ -1,0 +1,170 @@
+"""Truncation of a trained network, with its parity report (a phased-array laboratory's method)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from hwquant import golden
+from hwquant.data import Samples
+from hwquant.errors import HwquantError
+from hwquant.graph import Graph
+from hwquant.qgraph import QGraph
+from hwquant.quantize import observe_network, quantize_observed
+from hwquant.quantize.calibration import check_data
+from hwquant.quantize.structure import plan_layers
+from hwquant.truncation import fixed_point, float16
+from hwquant.truncation.measure import (
+    Progress,
+    Step,
+    Tensors,
+    Truncate,
+    Truncated,
+    layer_parity,
+    named,
+    operator_parity,
+)
+from hwquant.truncation.parity import ParityReport
+
+if TYPE_CHECKING:
+    from hwquant.training import TrainOptions
+    from hwquant.training.loop import Data, Report
+
+TARGETS = ("float16", "int8", "binary")
+BINARY_RATE = 0.005
+"""Default learning rate for binary weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truncation:
+    """A truncated network.
+
+    Attributes
+    ----------
+    to : "float16", "int8" or "binary"
+    graph : the float network with its parameters in float16, from which int8 and binary go on
+    qgraph : the integer network; None for float16
+    parity : how close it is to the float network
+    """
+
+    to: str
+    graph: Graph
+    qgraph: QGraph | None
+    parity: ParityReport
+
+
+def truncate(
+    graph: Graph,
+    calibration: NDArray[Any] | Tensors,
+    to: str = "int8",
+    *,
+    test: Samples | None = None,
+    int8_ends: bool = False,
+    train: Data | None = None,
+    training: TrainOptions | None = None,
+    progress: Progress | None = None,
+    report: Report | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+) -> Truncation:
+    """Truncate a network that was trained in float32, and measure what each truncation costs.
+
+    Parameters are rounded to float16 first, and from there to 8-bit or 1-bit fixed point: every scale is a
+    power of two (``hwquant.truncation.fixed_point``). Each operator then works between explicit conversions
+    of its inputs and of its output. Numbers are rounded to the nearest that is left; cutting bits off would
+    shift every number by half a step on average.
+
+    Parameters
+    ----------
+    graph : the trained network
+    calibration : typical inputs, as for :func:`hwquant.quantize.quantize`
+    to : "float16"; "int8", weights and activations; "binary", 1-bit weights and activations in 8 bits
+    test : inputs, perhaps with labels, that parity is measured on; the calibration data if None
+    int8_ends : "binary" leaves the first and the last layer with weights in 8 bits
+    train : labelled samples to fine-tune the integer network on; see :func:`hwquant.training.fit`
+    training : how; if None the defaults, with a learning rate of 0.005 for binary weights: a weight has to
+        cross the middle between its two values before anything changes
+    progress : called with what is being done, steps done and steps in all
+    report : the same for fine-tuning, with a note on loss and accuracy
+    checkpoint : file that fine-tuning writes after every epoch, and with ``resume`` goes on from
+
+    Raises
+    ------
+    HwquantError
+        for a target that does not exist or does not suit the other arguments, parameters or tensors beyond
+        float16, data that do not fit, and what the quantizer refuses
+    """
+    if to not in TARGETS:
+        raise HwquantError(f"to must be one of {', '.join(TARGETS)}, not {to!r}")
+    if int8_ends and to != "binary":
+        raise HwquantError(f"int8_ends is for binary weights; leave it out with {to!r}")
+    if train is not None and to == "float16":
+        raise HwquantError("float16 networks are not fine-tuned: leave the training data out")
+    data = check_data(graph, calibration)
+    names = fixed_point.weighted(graph)
+    if not names or (int8_ends and len(names) < 3):
+        where = " between its ends: leave int8_ends out" if int8_ends else ""
+        raise HwquantError(f"network {graph.name!r} has no weights to truncate{where}")
+    binary = frozenset(names[1:-1] if int8_ends else names) if to == "binary" else frozenset()
+    if test is None:
+        test = Samples(data if len(data) > 1 else next(iter(data.values())), None)
+    operators = operator_parity(graph, data, named(graph, test.x), _operator(to, binary), progress)
+
+    parameters, qgraph, exact = float16.truncate_parameters(graph), None, graph
+    if to == "float16":
+        steps = [Step(node.name, (node.name,), (node.name,)) for node in graph.nodes]
+        run: Truncated = partial(float16.run, parameters)
+    else:
+        observed = observe_network(parameters, data, progress)
+        options = fixed_point.options(to, binary)
+        if train is None:
+            qgraph = quantize_observed(observed, options, progress)
+        else:
+            from hwquant.training import TrainOptions
+
+            qgraph = fixed_point.finetune(
+                observed,
+                options,
+                train,
+                training or (TrainOptions(lr=BINARY_RATE) if binary else TrainOptions()),
+                test=test,
+                report=report,
+                checkpoint=checkpoint,
+                resume=resume,
+            )
+        # Planning may move activations, and rounds nothing: these are the float tensors of integer layers.
+        plan = plan_layers(graph)
+        exact, members = plan.graph, {layer.name: layer.members for layer in plan.layers}
+        steps = [Step(node.name, (node.name,), members.get(node.name, (node.name,))) for node in qgraph.nodes]
+        run = integers(qgraph)
+    inputs = tuple(item.name for item in graph.inputs)
+    steps.insert(0, Step(", ".join(inputs), inputs, ()))
+    layers, accuracy = layer_parity(exact, steps, run, test, progress)
+    return Truncation(to, parameters, qgraph, ParityReport(to, len(test), operators, layers, accuracy))
+
+
+def integers(qgraph: QGraph) -> Truncated:
+    """An integer network between conversions: quantize, run, dequantize every tensor."""
+
+    def run(x: Tensors) -> Tensors:
+        q = golden.run(qgraph, golden.quantize_input(qgraph, x), keep=qgraph.tensors)
+        return {name: qgraph.tensors[name].dequantize(value) for name, value in q.items()}
+
+    return run
+
+
+def _operator(to: str, binary: frozenset[str]) -> Truncate:
+    """How an operator alone is truncated: with the weights and bits that it has in the network."""
+
+    def truncate_operator(network: Graph, inputs: Tensors) -> Truncated:
+        parameters = float16.truncate_parameters(network)
+        if to == "float16":
+            return partial(float16.run, parameters)
+        options = fixed_point.options(to, binary & {node.name for node in network.nodes})
+        return integers(quantize_observed(observe_network(parameters, inputs), options, described=False))
+
+    return truncate_operator

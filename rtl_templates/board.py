@@ -1,0 +1,54 @@
+"""The top of a board: the accelerator behind a serial line."""
+
+from amaranth.hdl import Module, ResetInserter
+from amaranth.lib.wiring import Component, In, Out, connect
+
+from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.framing import Deframer, Framer
+from hwquant.rtl_templates.link import LinkExecutor
+from hwquant.rtl_templates.uart import UartReceiver, UartTransmitter
+
+
+class Board(Component):
+    """An accelerator that a host reaches through a UART, with the protocol of :mod:`hwquant.link.protocol`.
+
+    Parameters
+    ----------
+    accelerator : with the program in its memories
+    divisor : clock cycles a bit; see :func:`~hwquant.rtl_templates.uart.baud_divisor`
+
+    Members
+    -------
+    rx, tx : the serial line, 8N1
+    opened, active : Out, a host has opened a session, its request is being executed; for LEDs
+    """
+
+    def __init__(self, accelerator: Accelerator, divisor: int):
+        self.accelerator = accelerator
+        self.divisor = divisor
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "opened": Out(1), "active": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        accelerator = self.accelerator
+        m.submodules.receiver = receiver = UartReceiver(self.divisor)
+        m.submodules.deframer = deframer = Deframer()
+        m.submodules.link = link = LinkExecutor(accelerator.config)
+        m.submodules.framer = framer = Framer()
+        m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
+        m.submodules.accelerator = ResetInserter(link.reset)(accelerator)
+        connect(m, receiver.bytes, deframer.bytes)
+        connect(m, deframer.packets, link.packets)
+        connect(m, link.responses, framer.packets)
+        connect(m, framer.bytes, transmitter.bytes)
+        connect(m, link.frames, accelerator.frames)
+        connect(m, accelerator.results, link.results)
+        connect(m, link.bus, accelerator.bus)
+        m.d.comb += [
+            receiver.rx.eq(self.rx),
+            link.damaged.eq(deframer.damaged),
+            self.tx.eq(transmitter.tx),
+            self.opened.eq(link.opened),
+            self.active.eq(link.active),
+        ]
+        return m

@@ -1,0 +1,151 @@
+"""Packets on a byte stream: the gateware's end of the framing in :mod:`hwquant.link.protocol`."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.link.protocol import CRC, CRC_BYTES, END_FLAGS, ESCAPE, FLAG, FLIP, HEADER_BYTES, MAX_PACKET
+
+BEAT = StructLayout({"data": 8, "last": 1})
+"""A byte of a packet, and whether it is the last one."""
+
+
+class Deframer(Component):
+    """Finds packets, checks them, and gives out the bodies of those that are intact, never a byte of another.
+
+    Bytes that arrive while a body leaves are dropped, with the packet that they belong to.
+
+    Members
+    -------
+    bytes : In, stream of bytes, always ready
+    packets : Out, stream of bodies
+    damaged : Out, a packet was not intact
+    """
+
+    def __init__(self):
+        super().__init__(
+            {
+                "bytes": In(stream.Signature(8, always_ready=True)),
+                "packets": Out(stream.Signature(BEAT)),
+                "damaged": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.crc = crc = CRC.create()
+        m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        count = Signal(range(MAX_PACKET + 1))
+        escaped = Signal()
+        ignored = Signal()
+        leaving = Signal()
+        byte = self.bytes.payload
+        is_flag = byte == FLAG
+        is_escape = byte == ESCAPE
+        m.d.comb += [
+            write.addr.eq(count),
+            write.data.eq(byte ^ Mux(escaped, FLIP, 0)),
+            crc.data.eq(write.data),
+            crc.start.eq(self.bytes.valid & is_flag),
+        ]
+        with m.If(self.bytes.valid & leaving):
+            m.d.sync += ignored.eq(1)
+        with m.If(self.bytes.valid & ~leaving):
+            with m.If(is_flag):
+                m.d.sync += [count.eq(0), escaped.eq(0), ignored.eq(0)]
+                with m.If(((count != 0) | escaped) & ~ignored):
+                    with m.If(crc.match_detected & ~escaped & (count >= HEADER_BYTES + CRC_BYTES)):
+                        m.d.sync += [leaving.eq(1), count.eq(count - CRC_BYTES - 1)]
+                    with m.Else():
+                        m.d.comb += self.damaged.eq(1)
+            with m.Elif(is_escape):
+                m.d.sync += escaped.eq(1)
+            with m.Elif(count == MAX_PACKET):
+                m.d.sync += ignored.eq(1)
+            with m.Else():
+                m.d.comb += [write.en.eq(1), crc.valid.eq(1)]
+                m.d.sync += [count.eq(count + 1), escaped.eq(0)]
+
+        # While a body leaves, `count` is the index of its last byte.
+        index = Signal(range(MAX_PACKET))
+        valid = Signal()
+        moved = self.packets.valid & self.packets.ready
+        m.d.comb += [
+            read.addr.eq(index + moved),
+            self.packets.valid.eq(valid),
+            self.packets.payload.data.eq(read.data),
+            self.packets.payload.last.eq(index == count),
+        ]
+        with m.If(leaving):
+            m.d.sync += [valid.eq(1), index.eq(read.addr)]
+            with m.If(moved & self.packets.payload.last):
+                m.d.sync += [valid.eq(0), index.eq(0), leaving.eq(0), count.eq(0)]
+        return m
+
+
+class Framer(Component):
+    """Sends packets: a flag, the body with its CRC, escaped, and the flags at the end.
+
+    Members
+    -------
+    packets : In, stream of bodies
+    bytes : Out, stream of bytes
+    """
+
+    def __init__(self):
+        super().__init__({"packets": In(stream.Signature(BEAT)), "bytes": Out(stream.Signature(8))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.crc = crc = CRC.create()
+        escaped = Signal()
+        index = Signal(range(CRC_BYTES))
+        byte = Signal(8)
+        special = Signal()
+        moved = Signal()
+        sent = self.bytes.valid & self.bytes.ready
+        m.d.comb += [
+            crc.data.eq(self.packets.payload.data),
+            special.eq((byte == FLAG) | (byte == ESCAPE)),
+            self.bytes.payload.eq(Mux(special & ~escaped, ESCAPE, byte ^ Mux(escaped, FLIP, 0))),
+            moved.eq(sent & (~special | escaped)),
+        ]
+        with m.FSM():
+            with m.State("flag"):
+                m.d.comb += [
+                    self.bytes.valid.eq(self.packets.valid),
+                    self.bytes.payload.eq(FLAG),
+                    crc.start.eq(1),
+                ]
+                with m.If(sent):
+                    m.next = "body"
+            with m.State("body"):
+                m.d.comb += [
+                    byte.eq(self.packets.payload.data),
+                    self.bytes.valid.eq(self.packets.valid),
+                    self.packets.ready.eq(moved),
+                    crc.valid.eq(moved),
+                ]
+                with m.If(sent):
+                    m.d.sync += escaped.eq(special & ~escaped)
+                with m.If(moved & self.packets.payload.last):
+                    m.next = "crc"
+            with m.State("crc"):
+                m.d.comb += [byte.eq(crc.crc.word_select(index, 8)), self.bytes.valid.eq(1)]
+                with m.If(sent):
+                    m.d.sync += escaped.eq(special & ~escaped)
+                with m.If(moved):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == CRC_BYTES - 1):
+                        m.next = "end"
+            with m.State("end"):
+                m.d.comb += [self.bytes.valid.eq(1), self.bytes.payload.eq(FLAG)]
+                with m.If(sent):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == END_FLAGS - 1):
+                        m.d.sync += index.eq(0)
+                        m.next = "flag"
+        return m

@@ -1,0 +1,117 @@
+"""A UART, 8 data bits, no parity, one stop bit, as streams of bytes."""
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import stream
+from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.errors import HwquantError
+
+MIN_DIVISOR = 4
+MAX_BAUD_ERROR = 0.02
+"""Largest deviation from the baud rate; the two ends together may be off by 5 % (half a bit in ten)."""
+
+
+def baud_divisor(frequency: float, baud: int) -> int:
+    """Clock cycles a bit.
+
+    Parameters
+    ----------
+    frequency : of the clock, in Hz
+    baud : bits per second
+
+    Raises
+    ------
+    HwquantError : the clock cannot give that rate well enough
+    """
+    divisor = round(frequency / baud)
+    if divisor < MIN_DIVISOR or abs(frequency / divisor - baud) > MAX_BAUD_ERROR * baud:
+        raise HwquantError(
+            f"a clock of {frequency / 1e6:g} MHz cannot give {baud} baud; "
+            f"choose a rate of at most {frequency / MIN_DIVISOR / 10:.0f}"
+        )
+    return divisor
+
+
+def _check(divisor: int) -> None:
+    if divisor < MIN_DIVISOR:
+        raise HwquantError(f"the divisor must be at least {MIN_DIVISOR} clock cycles a bit, not {divisor}")
+
+
+class UartReceiver(Component):
+    """Samples every bit in its middle; a byte whose start or stop bit is wrong is left out.
+
+    Parameters
+    ----------
+    divisor : clock cycles a bit
+
+    Members
+    -------
+    rx : In, the line, asynchronous
+    bytes : Out, stream of bytes, each for one cycle: the line does not wait
+    """
+
+    def __init__(self, divisor: int):
+        _check(divisor)
+        self.divisor = divisor
+        super().__init__({"rx": In(1, init=1), "bytes": Out(stream.Signature(8, always_ready=True))})
+
+    def elaborate(self, platform):
+        m = Module()
+        rx = Signal(init=1)
+        before = Signal(init=1)
+        m.submodules.synchronizer = FFSynchronizer(self.rx, rx, init=1)
+        m.d.sync += before.eq(rx)
+        busy = Signal()
+        timer = Signal(range(self.divisor))
+        # Start bit and data enter from above; a mark before them shows, at the bottom, that they are complete.
+        bits = Signal(10, reset_less=True)
+        with m.If(~busy):
+            m.d.sync += [
+                busy.eq(before & ~rx),
+                timer.eq(self.divisor // 2 - 1),
+                bits.eq(1 << 9),
+            ]
+        with m.Elif(timer != 0):
+            m.d.sync += timer.eq(timer - 1)
+        with m.Else():
+            m.d.sync += [timer.eq(self.divisor - 1), bits.eq(Cat(bits[1:], rx)), busy.eq(~bits[0])]
+            m.d.comb += self.bytes.valid.eq(bits[0] & ~bits[1] & rx)
+        m.d.comb += self.bytes.payload.eq(bits[2:])
+        return m
+
+
+class UartTransmitter(Component):
+    """Sends a byte in ten bit times.
+
+    Parameters
+    ----------
+    divisor : clock cycles a bit
+
+    Members
+    -------
+    bytes : In, stream of bytes
+    tx : Out, the line, from a register
+    """
+
+    def __init__(self, divisor: int):
+        _check(divisor)
+        self.divisor = divisor
+        super().__init__({"bytes": In(stream.Signature(8)), "tx": Out(1, init=1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        timer = Signal(range(self.divisor))
+        # The line is the lowest bit; a lone 1 is the stop bit, and afterwards the idle line.
+        bits = Signal(10, init=1)
+        m.d.comb += [self.tx.eq(bits[0]), self.bytes.ready.eq((bits == 1) & (timer == 0))]
+        with m.If(timer != 0):
+            m.d.sync += timer.eq(timer - 1)
+        with m.Elif(self.bytes.ready), m.If(self.bytes.valid):
+            m.d.sync += [
+                bits.eq(Cat(Const(0, 1), self.bytes.payload, Const(1, 1))),
+                timer.eq(self.divisor - 1),
+            ]
+        with m.Else():
+            m.d.sync += [bits.eq(bits[1:]), timer.eq(self.divisor - 1)]
+        return m

@@ -1,0 +1,82 @@
+// Clocks a board's top from Python, with whole bytes at its serial line.
+// It is appended to the design that Yosys' write_cxxrtl generates.
+#include <cstring>
+
+namespace {
+
+struct Bench {
+    cxxrtl_design::p_hwquant top;
+    cxxrtl::debug_items items;
+    uint32_t divisor, rx_bits = 1, rx_timer = 0, tx_bits = 0, tx_timer = 0;
+
+    explicit Bench(uint32_t divisor) : divisor(divisor) { top.debug_info(&items, nullptr, ""); }
+
+    void cycle() {
+        top.p_clk.set<uint32_t>(0), top.step();
+        top.p_clk.set<uint32_t>(1), top.step();
+    }
+};
+
+}  // namespace
+
+extern "C" {
+
+void *hwquant_create(uint32_t divisor) { return new Bench(divisor); }
+void hwquant_destroy(void *bench) { delete static_cast<Bench *>(bench); }
+
+// Replaces the first `depth` words of the memory whose hierarchical name is `name`. False: no such memory,
+// or one of another width or a smaller depth.
+int hwquant_poke(void *handle, const char *name, const uint32_t *words, size_t width, size_t depth) {
+    auto *bench = static_cast<Bench *>(handle);
+    if (!bench->items.count(name)) return 0;
+    auto &item = bench->items.at(name)[0];
+    if (item.type != cxxrtl::debug_item::MEMORY || item.width != width || item.depth < depth) return 0;
+    std::memcpy(item.curr, words, depth * ((width + 31) / 32) * sizeof(uint32_t));
+    return 1;
+}
+
+void hwquant_reset(void *handle, uint32_t cycles) {
+    auto *bench = static_cast<Bench *>(handle);
+    bench->top.p_rx.set<uint32_t>(1);
+    bench->top.p_rst.set<uint32_t>(1);
+    while (cycles--) bench->cycle();
+    bench->top.p_rst.set<uint32_t>(0);
+}
+
+// Runs `cycles` cycles, less where the board has said something and is quiet again. Takes bytes from `in` as
+// fast as the line carries them, adds the number of those taken to `taken`; puts at most `capacity` into `out`
+// and returns their number.
+size_t hwquant_run(void *handle, const uint8_t *in, size_t size, uint8_t *out, size_t capacity, uint64_t cycles,
+                   size_t *taken) {
+    auto &bench = *static_cast<Bench *>(handle);
+    size_t received = 0, quiet = 0;
+    while (cycles-- && received < capacity && !(received && *taken == size && quiet > 20 * bench.divisor)) {
+        // A lone 1 in rx_bits is the stop bit, and afterwards the idle line.
+        if (bench.rx_timer) {
+            bench.rx_timer--;
+        } else if (bench.rx_bits != 1) {
+            bench.rx_bits >>= 1, bench.rx_timer = bench.divisor - 1;
+        } else if (*taken < size) {
+            bench.rx_bits = in[(*taken)++] << 1 | 1 << 9, bench.rx_timer = bench.divisor - 1;
+        }
+        bench.top.p_rx.set<uint32_t>(bench.rx_bits & 1);
+        bench.cycle();
+        uint32_t tx = bench.top.p_tx.get<uint32_t>();
+        quiet++;
+        if (!bench.tx_bits) {
+            // A mark above the data shows, at the bottom, that they are complete.
+            if (!tx) bench.tx_bits = 1 << 8, bench.tx_timer = bench.divisor + bench.divisor / 2 - 1;
+        } else if (bench.tx_timer) {
+            bench.tx_timer--;
+        } else if (bench.tx_bits & 1) {
+            if (tx) out[received++] = bench.tx_bits >> 1;
+            bench.tx_bits = 0, quiet = 0;
+        } else {
+            bench.tx_bits = bench.tx_bits >> 1 | tx << 8, bench.tx_timer = bench.divisor - 1;
+        }
+        if (bench.tx_bits) quiet = 0;
+    }
+    return received;
+}
+
+}  // extern "C"

@@ -1,0 +1,104 @@
+"""``hwquant run``: a build on a simulated board, by the driver that real boards have."""
+
+import dataclasses
+import os
+import shutil
+
+import numpy as np
+import pytest
+from hwquant_testing.small_networks import Net
+
+from hwquant.build import write_build
+from hwquant.golden import predict
+from hwquant.program.compiler import compile_network
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+
+
+@pytest.fixture(scope="module")
+def network():
+    """That of tests/sim/test_board.py, for which a simulator is compiled anyway."""
+    net = Net(x=(2, 4, 4))
+    net.conv(net.conv("x", 3, (3, 3)), 2)
+    return net.build()
+
+
+@pytest.fixture(scope="module")
+def build(network, tmp_path_factory):
+    program = compile_network(network, (2, 2))
+    return write_build(network, program, tmp_path_factory.mktemp("board") / "build")
+
+
+@pytest.fixture(scope="module")
+def data(network, tmp_path_factory):
+    """Labels that are right but for two."""
+    path = tmp_path_factory.mktemp("data") / "data.npz"
+    x = np.random.default_rng(0).uniform(-128, 127, (12, 2, 4, 4)).astype(np.float32)
+    y = predict(network, x)[0].reshape(12, -1).argmax(axis=1)
+    y[[3, 5]] = (y[[3, 5]] + 1) % 8
+    np.savez(path, x=x, y=y)
+    return path
+
+
+@needs_compiler
+def test_a_simulated_board_computes_what_the_golden_model_computes(hwquant, build, data):
+    result = hwquant("run", build.folder, "--port", "sim", "-d", data, "--json").json
+    assert (result["samples"], result["mismatches"], result["first_mismatch"]) == (12, 0, None)
+    assert result["accuracy"] == 10 / 12
+    assert result["cycles"] == build.report.cycles
+    assert result["requests"] >= 24
+    assert result["retries"] >= result["timeouts"]
+    assert result["frames_per_second"] > 0
+
+
+@needs_compiler
+def test_text_for_people(hwquant, build, data):
+    text = hwquant("run", build.folder, "--port", "sim", "-d", data, "-n", 4).stdout
+    assert "4 samples on sim: " in text
+    assert "0 mismatches: the outputs are those of the golden model" in text
+    assert "accuracy 75.00%" in text
+
+
+@needs_compiler
+def test_a_difference_is_found_unless_nobody_asks(hwquant, network, build, data, tmp_path):
+    """A build whose network has one bias more than its hardware."""
+    layer = network.nodes[0]
+    bias = layer.bias + (np.arange(len(layer.bias)) == 1) * (1 << int(layer.shift.max()) + 3)
+    other = dataclasses.replace(network, nodes=(dataclasses.replace(layer, bias=bias), *network.nodes[1:]))
+    folder = write_build(other, build.program, tmp_path / "build").folder
+    outcome = hwquant("run", folder, "--port", "sim", "-d", data, "--json")
+    assert outcome.status == 1
+    assert outcome.json["mismatches"] > 0
+    assert 0 <= outcome.json["first_mismatch"] < 12
+    outcome = hwquant("run", folder, "--port", "sim", "-d", data)
+    assert "samples differ from the golden model, the first is " in outcome.stdout
+    outcome = hwquant("run", folder, "--port", "sim", "-d", data, "--no-check", "--json")
+    assert (outcome.status, outcome.json["mismatches"]) == (0, None)
+
+
+def test_a_port_that_is_not_there(hwquant, build, data):
+    hwquant("run", build.folder, "--port", "/dev/ttyNONE", "-d", data, "--json").fails(
+        "there is no port /dev/ttyNONE; connect the board, or use --port sim"
+    )
+
+
+def test_a_file_is_no_port(hwquant, build, data):
+    hwquant("run", build.folder, "--port", data, "-d", data).fails(f"cannot open the port {data}")
+
+
+def test_a_rate_that_cannot_be(hwquant, build, data):
+    hwquant("run", build.folder, "--port", "sim", "-d", data, "--baud", 0).fails("--baud")
+
+
+def test_nobody_at_the_port(hwquant, build, data, monkeypatch):
+    from hwquant.link import session
+
+    monkeypatch.setattr(session.Session.__init__, "__defaults__", (0.01, 3, 5))
+    master, slave = os.openpty()
+    try:
+        hwquant("run", build.folder, "--port", os.ttyname(slave), "-d", data).fails(
+            "no answer from the board on "
+        )
+    finally:
+        os.close(master)
+        os.close(slave)

@@ -1,0 +1,107 @@
+"""``hwquant search``."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hwquant import hwq
+from hwquant.qgraph import Layer
+
+
+@pytest.fixture
+def arguments(demo_folder, tmp_path):
+    with np.load(demo_folder / "digits.npz", allow_pickle=False) as file:
+        np.savez(tmp_path / "test.npz", x=file["x"][:120], y=file["y"][:120])
+    with np.load(demo_folder / "calibration.npz", allow_pickle=False) as file:
+        np.savez(tmp_path / "calibration.npz", x=file["x"][:40])
+    return (
+        demo_folder / "digits.onnx",
+        "-c",
+        tmp_path / "calibration.npz",
+        "-d",
+        tmp_path / "test.npz",
+        "-o",
+        tmp_path / "net.hwq",
+        "--jobs",
+        1,
+    )
+
+
+def test_the_pick_is_written_and_compiles(hwquant, arguments, tmp_path):
+    front, plot = tmp_path / "front.json", tmp_path / "front.png"
+    outcome = hwquant(
+        "search",
+        *arguments,
+        *("--bits", "2,8", "--max-drop", 3, "--drop-from", "int8", "--front", front, "--plot", plot),
+        "--error-compensation",
+        "--json",
+    )
+    assert outcome.status == 0, outcome.stderr
+    result = outcome.json
+    assert len(result["candidates"]) == result["configurations"] == 8
+    assert result["picked"] in result["front"]
+    assert json.loads(front.read_text()) == {key: result[key] for key in result if key != "network"}
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    network = hwq.load(tmp_path / "net.hwq")
+    bits = [node.terms[0].bits for node in network.nodes if isinstance(node, Layer)]
+    assert bits == list(result["picked"]["bits"].values())
+    assert network.options["quantizer"]["error_compensation"] is True
+    assert not (tmp_path / "net.hwq.journal").exists()
+    compiled = hwquant("compile", tmp_path / "net.hwq", "--array", "8x8", "-o", tmp_path / "build", "--json")
+    assert compiled.json["cycles"] == result["picked"]["cycles"]
+    assert -(-compiled.json["memory_bits"]["weight"] // 8) == result["picked"]["weight_bytes"]
+
+
+def test_people_get_a_table(hwquant, arguments, tmp_path):
+    outcome = hwquant(
+        "search", *arguments, "--bits", "4,8", "--objective", "accuracy,weight_bits", "--max-drop", 100
+    )
+    assert outcome.status == 0, outcome.stderr
+    assert "4 4 4" in outcome.stdout
+    assert "picked" in outcome.stdout
+    assert f"wrote {tmp_path / 'net.hwq'}" in outcome.stdout
+
+
+def test_where_nothing_keeps_to_the_constraints_the_front_is_written_and_resume_costs_nothing(
+    hwquant, arguments, tmp_path
+):
+    narrow = (*arguments, "--bits", "2,8", "--front", tmp_path / "front.json")
+    outcome = hwquant("search", *narrow, "--max-weight-bytes", 10, "--json")
+    outcome.fails("none of 8 candidates keeps to at most 10 weight bytes; the nearest has accuracy")
+    assert not (tmp_path / "net.hwq").exists()
+    assert json.loads((tmp_path / "front.json").read_text())["picked"] is None
+    journal = (tmp_path / "net.hwq.journal").read_bytes()
+    hwquant("search", *narrow).fails("go on with it (--resume)")
+    assert (tmp_path / "net.hwq.journal").read_bytes() == journal
+    assert hwquant("search", *narrow, "--max-weight-bytes", 2000, "--resume").status == 0
+    assert (tmp_path / "net.hwq").exists()
+
+
+def test_a_limit_replaces_the_default_drop_and_a_drop_goes_with_it(hwquant, arguments):
+    few = (*arguments, "--bits", "2,8", "--json")
+    limited = hwquant("search", *few, "--max-cycles", 1_000_000).json
+    best = max(item["accuracy"] for item in limited["candidates"])
+    assert limited["picked"]["accuracy"] == best
+    outcome = hwquant("search", *few, "--max-cycles", 1, "--max-drop", 100)
+    outcome.fails("at most 100 points below float and at most 1 cycles")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--bits", "2;4"], "not a list of numbers"),
+        (["--bits", "9"], "numbers from 1 to 8"),
+        (["--objective", "accuracy,area"], "no objective 'area'"),
+        (["--array", "8"], "8"),
+        (["--front", "no/front.json"], "does not exist"),
+        (["--max-drop", "-1"], "not in the range"),
+    ],
+)
+def test_wrong_options_are_one_line(hwquant, arguments, options, message):
+    hwquant("search", *arguments, *options).fails(message)
+
+
+def test_data_without_labels_are_refused(hwquant, arguments, demo_folder, tmp_path):
+    np.savez(tmp_path / "test.npz", x=np.zeros((2, 1, 8, 8), np.uint8))
+    hwquant("search", *arguments).fails("no labels y")

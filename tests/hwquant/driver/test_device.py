@@ -1,0 +1,191 @@
+"""The driver against a model of a board whose accelerator is the golden model."""
+
+import numpy as np
+import pytest
+from hwquant_testing.link_model import ModelAccelerator, ModelBoard
+from hwquant_testing.small_networks import Net, images
+
+from hwquant.driver import connect
+from hwquant.errors import HwquantError
+from hwquant.golden import predict
+from hwquant.golden import run as golden
+from hwquant.link.protocol import Opcode
+from hwquant.program.compiler import compile_network
+from hwquant.program.layout import integers_to_words, words_to_integers
+from hwquant.rtl_templates.registers import IDENTITY, VERSION, Register
+from hwquant.sim.faults import Faults, FaultyLink
+
+
+def several():
+    """Two inputs, two outputs, and words whose bytes are not full."""
+    net = Net(x=(3, 5, 4), z=(2, 5, 4))
+    first = net.layer(net.term("x", 5, (3, 3), padding=(1, 1, 1, 1)), net.term("z", 5))
+    return net.build(first, net.conv(first, 2, (2, 2)))
+
+
+def single():
+    net = Net(seed=2, x=(4, 6, 6))
+    net.pool(net.conv("x", 6, (3, 3)), (2, 2))
+    return net.build()
+
+
+CASES = {"several": (several, (3, 5)), "single": (single, (4, 4))}
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    make, array = CASES[request.param]
+    network = make()
+    return network, compile_network(network, array)
+
+
+def registers(program, **changes):
+    config = program.config
+    values = {
+        "IDENTITY": IDENTITY,
+        "VERSION": VERSION,
+        "CHECKSUM": program.checksum,
+        "CONTROL": 2,
+        "STATUS": 0,
+        "CYCLES": 1234,
+        "INFERENCES": 0,
+        "SHAPE": config.rows | config.columns << 8 | config.lanes << 16,
+    }
+    return {Register[name]: value for name, value in {**values, **changes}.items()}
+
+
+def model(network, program, latency=0, **changes):
+    """A board that computes with the golden model."""
+    config = program.config
+    bits, lanes = config.activation_bits, config.lanes
+
+    def compute(frame):
+        words, tensors, start = integers_to_words(frame, lanes, bits), {}, 0
+        for item in program.inputs:
+            tensors[item.name] = item.from_words(words[None, start : start + item.words])
+            start += item.words
+        outputs = golden(network, tensors)
+        result = [item.to_words(outputs[item.name])[0] for item in program.outputs]
+        return words_to_integers(np.concatenate(result), bits)
+
+    count = sum(item.words for item in program.inputs)
+    return ModelBoard(
+        ModelAccelerator(count, compute, registers(program, **changes), latency), config.word_bits
+    )
+
+
+def unpacked(program):
+    return all(item.packing is None for item in program.inputs)
+
+
+@pytest.mark.parametrize("latency", [0, 3])
+def test_integers_come_back_as_from_the_golden_model(case, latency):
+    network, program = case
+    assert unpacked(program)
+    board = model(network, program, latency)
+    q = images(network, 3)
+    result = connect(board, network, program).run(q)
+    expected = golden(network, q)
+    assert set(result) == set(expected)
+    assert all(np.array_equal(result[name], expected[name]) for name in expected)
+    assert board.accelerator.inferences == 3
+
+
+def test_arrays_come_back_as_from_the_golden_model(case):
+    network, program = case
+    rng = np.random.default_rng(0)
+    x = {item.name: rng.uniform(-150, 150, (2, *item.shape)).astype(np.float32) for item in network.inputs}
+    result, expected = connect(model(network, program), network, program).infer(x), predict(network, x)
+    assert len(result) == len(expected)
+    assert all(np.array_equal(one, other) for one, other in zip(result, expected))
+
+
+def test_a_noisy_line_costs_time_and_nothing_else(case):
+    network, program = case
+    board = model(network, program)
+    link = FaultyLink(board, Faults(corrupt=0.01, drop=0.002, duplicate=0.002))
+    q = images(network, 30)
+    device = connect(link, network, program, timeout=0.003, silences=12)
+    result, expected = device.run(q), golden(network, q)
+    assert all(np.array_equal(result[name], expected[name]) for name in expected)
+    assert device.statistics.retries > 20
+    assert board.accelerator.inferences == 30
+
+
+def test_what_the_board_says_of_itself(case):
+    network, program = case
+    device = connect(model(network, program), network, program)
+    identity, config = device.identity(), program.config
+    assert (identity.rows, identity.columns, identity.lanes) == (config.rows, config.columns, config.lanes)
+    assert identity.checksum == program.checksum
+    assert device.cycles() == 1234
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"IDENTITY": 0x12345678},
+            "what answers on model is no hwquant accelerator (identity 0x12345678); program the board",
+        ),
+        ({"VERSION": 9}, "has register version 9, this hwquant version 1; build its bitstream again"),
+        (
+            {"CHECKSUM": 7, "SHAPE": 0x080808},
+            "the accelerator on model (8x8) holds program 0x00000007, the build",
+        ),
+    ],
+)
+def test_the_wrong_bitstream_is_refused(case, changes, message):
+    network, program = case
+    with pytest.raises(HwquantError) as error:
+        connect(model(network, program, **changes), network, program)
+    assert message in str(error.value)
+
+
+def test_an_accelerator_that_stopped_is_an_error(case):
+    network, program = case
+    device = connect(model(network, program, latency=1 << 30), network, program)
+    device._patience = 0.02
+    with pytest.raises(HwquantError, match=r"gives no result for 0\.02 s"):
+        device.run(images(network, 1))
+
+
+def test_after_an_error_the_next_call_begins_anew(case):
+    network, program = case
+    board = model(network, program)
+    device = connect(board, network, program)
+    q = images(network, 2)
+    execute, left = board._execute, [2]
+
+    def button(code, payload):
+        left[0] -= 1
+        if not left[0]:
+            board.reset()
+        return execute(code, payload)
+
+    board._execute = button
+    with pytest.raises(HwquantError, match="lost the session"):
+        device.run(q)
+    result, expected = device.run(q), golden(network, q)
+    assert all(np.array_equal(result[name], expected[name]) for name in expected)
+
+
+def test_a_board_that_was_programmed_anew_meanwhile_is_refused(case):
+    network, program = case
+    board = model(network, program)
+    device = connect(board, network, program)
+    board.reset()
+    board.accelerator.registers[Register.CHECKSUM] ^= 1
+    with pytest.raises(HwquantError, match="lost the session"):
+        device.run(images(network, 1))
+    with pytest.raises(HwquantError, match="holds program"):
+        device.run(images(network, 1))
+
+
+def test_inputs_are_checked_before_anything_is_sent(case):
+    network, program = case
+    board = model(network, program)
+    device = connect(board, network, program)
+    with pytest.raises(HwquantError, match="input 'x' holds NaN"):
+        device.infer({item.name: np.full((1, *item.shape), np.nan) for item in network.inputs})
+    assert set(board.executed) == {Opcode.PEEK}

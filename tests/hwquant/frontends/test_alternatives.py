@@ -1,0 +1,33 @@
+import pytest
+
+from hwquant.frontends.alternatives import GENERAL, alternative
+from hwquant.frontends.aten_operators import OPERATORS as ATEN
+from hwquant.frontends.onnx_operators import OPERATORS as ONNX
+
+
+@pytest.mark.parametrize(
+    ("operators", "advice"),
+    [
+        (("Sigmoid", "sigmoid", "HardSigmoid", "Tanh", "log_sigmoid"), "leave it to the host"),
+        (("HardSwish", "hardswish", "silu", "Gelu", "Elu", "selu"), "ReLU, ReLU6, LeakyReLU or PReLU"),
+        (("LayerNormalization", "native_layer_norm", "LRN", "GroupNormalization"), "use batch norm"),
+        (("LSTM", "GRU", "RNN", "lstm", "rnn_tanh"), "recurrent layers"),
+        (("scaled_dot_product_attention", "MultiHeadAttention", "bmm", "baddbmm"), "use convolutions"),
+        (("ConvTranspose", "Resize", "Upsample", "upsample_nearest2d", "DepthToSpace"), "image larger"),
+        (("Slice", "Split", "split_with_sizes", "chunk", "Gather"), "parts of a tensor"),
+        (("Where", "gt", "le"), "choices between values"),
+        (("QuantizeLinear", "DequantizeLinear", "QLinearConv"), "before quantization"),
+        (("embedding",), "table lookup"),
+    ],
+)
+def test_operators_that_are_alike_get_the_same_advice(operators, advice):
+    for operator in operators:
+        assert advice in alternative(operator), operator
+
+
+def test_an_operator_that_nobody_thought_of_gets_the_general_advice():
+    assert alternative("NonMaxSuppression") == GENERAL
+
+
+def test_no_advice_against_what_is_supported():
+    assert {alternative(operator) for operator in [*ATEN, *ONNX]} == {GENERAL}

@@ -1,0 +1,269 @@
+"""Pruning with retraining: what holds for every run, on the demo's digits."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hwquant import floating, golden
+from hwquant.errors import HwquantError
+from hwquant.program.compiler import compile_network
+from hwquant.pruning import PruneOptions, prune, pruned_share
+from hwquant.pruning.groups import GroupShape, convolutions
+from hwquant.pruning.prune import Pass
+from hwquant.quantize import QuantizeOptions
+from hwquant.training import TrainOptions, progressive
+
+OPTIONS = PruneOptions((4, 4), max_drop=2, max_sensitivity=60, step=0.3, passes=4)
+TRAIN = TrainOptions(epochs=3, lr=3e-3, batch_size=16)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(digits_samples):
+    """200 images to train on, 160 that decide."""
+    x, y = digits_samples.x, digits_samples.y
+    return (x[:200], y[:200]), (x[200:], y[200:])
+
+
+@pytest.fixture(scope="module")
+def result(digits_graph, data):
+    return prune(digits_graph, *data, OPTIONS, TRAIN)
+
+
+def accuracy(graph, validation):
+    x, y = validation
+    return float((floating.predict(graph, x)[0].argmax(axis=1) == y).mean())
+
+
+def same(a, b):
+    pairs = list(zip(convolutions(a), convolutions(b), strict=True))
+    return all(np.array_equal(x.weight, y.weight) and np.array_equal(x.bias, y.bias) for x, y in pairs)
+
+
+def test_the_result_is_the_last_network_that_met_the_target(digits_graph, result, data):
+    assert result.before == accuracy(digits_graph, data[1])
+    assert result.accuracy == accuracy(result.graph, data[1])
+    assert result.accuracy >= result.before - 0.02
+    kept = [item for item in result.passes if item.met]
+    assert result.accuracy == kept[-1].accuracy
+    assert pruned_share(result.graph) == kept[-1].pruned > 0.3
+    for item in result.passes:
+        assert item.met == (item.accuracy >= result.before - 0.02)
+
+
+def test_each_pass_prunes_more_than_the_last_one_that_held(result):
+    last = 0.0
+    for item in result.passes:
+        assert item.pruned > last
+        last = item.pruned if item.met else last
+
+
+def test_pruned_weights_are_whole_groups_of_zeros(result):
+    for node in convolutions(result.graph):
+        groups = GroupShape((4, 4)).cut(result.graph, node)
+        zero = groups.zeros(node.weight)[groups.labels]
+        assert np.array_equal(zero, node.weight == 0)
+        assert not zero.all()
+
+
+def test_the_same_arguments_give_the_same_bits_and_another_seed_others(digits_graph, data, result):
+    assert same(result.graph, prune(digits_graph, *data, OPTIONS, TRAIN).graph)
+    other = prune(digits_graph, *data, OPTIONS, replace(TRAIN, seed=1))
+    assert not same(result.graph, other.graph)
+
+
+@pytest.mark.parametrize("stop_at", [("sensitivity", 1), ("pass 1", 2), ("pass 2", 1), ("pass 4", 3)])
+def test_after_an_interruption_it_goes_on_to_the_same_bits(digits_graph, data, result, tmp_path, stop_at):
+    def stop(what, done, total, note):
+        if (what, done) == stop_at:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        prune(digits_graph, *data, OPTIONS, TRAIN, checkpoint=path, progress=stop)
+    stages = []
+    resumed = prune(
+        digits_graph,
+        *data,
+        OPTIONS,
+        TRAIN,
+        checkpoint=path,
+        resume=path.exists(),
+        progress=lambda what, done, total, note: stages.append((what, done)),
+    )
+    assert path.exists()
+    assert same(resumed.graph, result.graph)
+    assert (resumed.passes, resumed.sensitivities) == (result.passes, result.sensitivities)
+    if stop_at[0] != "sensitivity":
+        assert "sensitivity" not in dict(stages)
+        assert ("pass 1", 1) not in stages
+
+
+def test_a_checkpoint_of_another_pruning_is_refused(digits_graph, data, tmp_path):
+    path, once = tmp_path / "checkpoint", replace(OPTIONS, passes=1)
+    prune(digits_graph, *data, once, replace(TRAIN, epochs=0), checkpoint=path)
+    with pytest.raises(HwquantError, match="another options"):
+        prune(digits_graph, *data, OPTIONS, replace(TRAIN, epochs=0), checkpoint=path, resume=True)
+    with pytest.raises(HwquantError, match="resume needs the checkpoint"):
+        prune(digits_graph, *data, OPTIONS, TRAIN, resume=True)
+
+
+def test_where_the_target_is_missed_the_most_sensitive_layer_goes_no_further(digits_graph, data):
+    options = replace(OPTIONS, max_drop=0.0, step=0.5, passes=20)
+    found = prune(digits_graph, *data, options, replace(TRAIN, epochs=0))
+    order = [item.layer for item in found.sensitivities]
+    assert [item.drop for item in found.sensitivities] == sorted(item.drop for item in found.sensitivities)
+    for before, after in zip(found.passes, found.passes[1:]):
+        assert after.layers == (before.layers if before.met else before.layers[:-1])
+    assert found.passes[0].layers == order[: len(found.passes[0].layers)]
+    assert found.passes[-1].layers == order[:1]  # it ended because no layer was left
+    assert not found.passes[-1].met
+    assert found.accuracy >= found.before
+
+
+def test_nothing_but_the_network_comes_back_where_no_pass_holds(digits_graph, data):
+    options = replace(OPTIONS, max_drop=0.0, step=1.0, passes=1)
+    found = prune(digits_graph, *data, options, replace(TRAIN, epochs=0))
+    assert [item.met for item in found.passes] == [False]
+    assert pruned_share(found.graph) == 0
+    assert found.accuracy == found.before == accuracy(found.graph, data[1])
+
+
+def test_layers_that_are_too_sensitive_stay_as_dense_as_they_were(digits_graph, data, result):
+    drops = {item.layer: item.drop for item in result.sensitivities}
+    limit = 100 * sorted(drops.values())[1]
+    found = prune(digits_graph, *data, replace(OPTIONS, max_sensitivity=limit), TRAIN)
+    for node in convolutions(found.graph):
+        assert (node.weight == 0).any() == (100 * drops[node.name] <= limit)
+    with pytest.raises(HwquantError, match=r"every convolution is too sensitive: '.*' loses least"):
+        prune(digits_graph, *data, replace(OPTIONS, max_sensitivity=0.0), TRAIN)
+
+
+def test_zeros_of_the_given_network_stay_zero(digits_graph, data):
+    rng = np.random.default_rng(0)
+    nodes = [
+        replace(node, weight=node.weight * (rng.random(node.weight.shape) < 0.9))
+        if node in convolutions(digits_graph)
+        else node
+        for node in digits_graph.nodes
+    ]
+    sparse = replace(digits_graph, nodes=tuple(nodes))
+    found = prune(sparse, *data, replace(OPTIONS, passes=2, max_drop=10), TRAIN)
+    for before, after in zip(convolutions(sparse), convolutions(found.graph)):
+        assert not after.weight[before.weight == 0].any()
+
+
+def test_above_prunes_the_strongest_groups_as_the_claim_literally_says(digits_graph, data):
+    options = replace(OPTIONS, prune="above", max_drop=100, max_sensitivity=100, passes=1)
+    found = prune(digits_graph, *data, options, replace(TRAIN, epochs=0))
+    for before, after in zip(convolutions(digits_graph), convolutions(found.graph)):
+        groups = GroupShape((4, 4)).cut(digits_graph, before)
+        mean = groups.norms(before.weight) / groups.sizes
+        zero = groups.zeros(after.weight)
+        assert zero.any()
+        assert mean[zero].min() > np.abs(before.weight).mean() > 0
+        assert mean[zero].min() >= mean[~zero].max()
+
+
+def test_a_layer_can_have_groups_and_a_threshold_of_its_own(digits_graph, data):
+    options = replace(
+        OPTIONS,
+        group_size={"conv2": 2},
+        filters={"conv2": 1},
+        threshold_factor={"conv1": 1e-9, "scores": 1e-9},
+        passes=1,
+    )
+    found = prune(digits_graph, *data, options, TRAIN)
+    zeros = {node.name: node.weight == 0 for node in convolutions(found.graph)}
+    assert not zeros["conv1"].any()
+    assert not zeros["scores"].any()
+    pairs = zeros["conv2"].reshape(16, 4, 2, 3, 3)
+    assert pairs.any()
+    assert np.array_equal(pairs[:, :, 0], pairs[:, :, 1])
+    with pytest.raises(HwquantError, match="filters names 'conv9', which is no convolution"):
+        prune(digits_graph, *data, replace(OPTIONS, filters={"conv9": 1}), TRAIN)
+
+
+def test_a_loader_a_loss_and_an_optimizer_of_the_user_are_used(digits_graph, data):
+    (x, y), validation = data
+    batches, losses, optimizers = [], [], []
+
+    class Loader:
+        def __iter__(self):
+            batches.append(1)
+            yield torch.tensor(x), torch.tensor(y)
+
+    def loss(output, labels):
+        losses.append(1)
+        return torch.nn.functional.cross_entropy(output, labels)
+
+    def optimizer(parameters):
+        optimizers.append(torch.optim.SGD(parameters, lr=0.01))
+        return optimizers[-1]
+
+    options = replace(OPTIONS, passes=2)
+    prune(digits_graph, Loader(), validation, options, TRAIN, loss=loss, optimizer=optimizer)
+    assert (len(batches), len(losses), len(optimizers)) == (6, 6, 2)
+
+
+def test_reordering_leads_to_a_network_that_computes_what_was_measured(digits_graph, data):
+    options = replace(OPTIONS, reorder=True, filters=1, passes=2)
+    found = prune(digits_graph, *data, options, TRAIN)
+    assert found.before == accuracy(digits_graph, data[1])
+    assert found.accuracy == accuracy(found.graph, data[1])
+
+
+def test_prune_then_progressive_with_mixed_bits_then_compile(result, data, digits_graph):
+    train, (x, y) = data
+    qgraph = progressive(
+        result.graph,
+        train,
+        train[0],
+        QuantizeOptions(bits={"conv1": 8, "conv2": 4, "scores": 6}),
+        TrainOptions(epochs=4, lr=1e-3, batch_size=16),
+    )
+    for layer, node in zip(
+        (item for item in qgraph.nodes if hasattr(item, "terms")), convolutions(result.graph)
+    ):
+        (term,) = layer.terms
+        assert not term.weight[node.weight == 0].any()
+        assert np.array_equal(term.mask, node.weight != 0)
+    program = compile_network(qgraph, (4, 4))
+    zeros = [
+        GroupShape((4, 4)).cut(result.graph, node).zeros(node.weight) for node in convolutions(result.graph)
+    ]
+    assert [layer.tiles_skipped for layer in program.layers] >= [int(zero.sum()) for zero in zeros]
+    assert sum(layer.tiles_skipped for layer in program.layers) > 0
+    assert (golden.predict(qgraph, x)[0].argmax(axis=1) == y).mean() > result.accuracy - 0.05
+
+
+def test_a_pass_says_what_it_did(result):
+    assert result.passes[0] == Pass(**vars(result.passes[0]))
+    assert all(0 < item.pruned < 1 for item in result.passes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold_factor": 0.0}, "threshold_factor must be above 0, not 0.0"),
+        ({"threshold_factor": {"conv1": -1.0}}, "threshold_factor must be above 0, not -1.0"),
+        ({"prune": "middle"}, "prune must be one of below, above"),
+        ({"step": 0.0}, "step must be above 0 and at most 1"),
+        ({"max_drop": -1.0}, "max_drop must be from 0 to 100 points"),
+        ({"passes": 0}, "passes must be at least 1"),
+        ({"group_size": 0}, "size of a group must be at least 1"),
+        ({"array": (8, 99)}, "columns must be 2..32"),
+    ],
+)
+def test_bad_options_are_refused(changes, message):
+    with pytest.raises(HwquantError, match=message):
+        PruneOptions(**changes)

@@ -1,0 +1,121 @@
+"""Outcomes on disk."""
+
+import json
+
+import pytest
+
+from hwquant.errors import HwquantError
+from hwquant.search.evaluate import Outcome
+from hwquant.search.journal import Journal, identity
+
+IDENTITY = {"network": "a", "test data": "b"}
+OUTCOMES = {
+    (8, 4): Outcome({"accuracy": 0.1 + 0.2, "cycles": 1934}, 1e-7 / 3, "c0ffee"),
+    (2, 4): Outcome(error="does not fit"),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A journal with two outcomes."""
+    path = tmp_path / "net.hwq.journal"
+    journal = Journal(path, IDENTITY, 2, resume=False)
+    for configuration, outcome in OUTCOMES.items():
+        journal.add(configuration, outcome)
+    return path
+
+
+def test_every_outcome_is_read_back_as_it_was(path):
+    assert Journal(path, IDENTITY, 2, resume=True).outcomes == OUTCOMES
+
+
+def test_without_resume_an_existing_journal_is_left_alone(path):
+    before = path.read_bytes()
+    with pytest.raises(HwquantError, match="holds an earlier search; go on with it"):
+        Journal(path, IDENTITY, 2, resume=False)
+    assert path.read_bytes() == before
+
+
+def test_resume_begins_where_there_is_nothing(tmp_path):
+    journal = Journal(tmp_path / "new", IDENTITY, 2, resume=True)
+    journal.add((8, 8), OUTCOMES[8, 4])
+    assert Journal(tmp_path / "new", IDENTITY, 2, resume=True).outcomes == {(8, 8): OUTCOMES[8, 4]}
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_another_network_or_other_data_are_refused(path, name):
+    with pytest.raises(HwquantError, match=f"belongs to a search with other {name}"):
+        Journal(path, IDENTITY | {name: "z"}, 2, resume=True)
+
+
+def test_a_line_that_was_not_finished_is_dropped_and_written_again(path):
+    whole = path.read_bytes()
+    for length in range(len(whole) - 1, whole.rfind(b"\n", 0, -1), -7):
+        path.write_bytes(whole[:length])
+        journal = Journal(path, IDENTITY, 2, resume=True)
+        assert list(journal.outcomes) == [(8, 4)]
+        journal.add((2, 4), OUTCOMES[2, 4])
+        assert path.read_bytes() == whole
+
+
+def test_an_interrupted_first_line_is_no_journal_yet(path):
+    path.write_bytes(path.read_bytes()[:20])
+    assert Journal(path, IDENTITY, 2, resume=True).outcomes == {}
+    assert Journal(path, IDENTITY, 2, resume=True).outcomes == {}
+
+
+@pytest.mark.parametrize("line", [0, 1, 2])
+def test_a_changed_byte_is_noticed_in_every_line(path, line):
+    lines = path.read_bytes().splitlines(keepends=True)
+    for position in range(0, len(lines[line]) - 1, 11):
+        changed = bytearray(lines[line])
+        changed[position] ^= 1
+        path.write_bytes(b"".join([*lines[:line], bytes(changed), *lines[line + 1 :]]))
+        with pytest.raises(HwquantError, match="remove the file"):
+            Journal(path, IDENTITY, 2, resume=True)
+
+
+@pytest.mark.parametrize("content", ["hello\n", "[1]\n", json.dumps({"format": "x", "check": "y"}) + "\n"])
+def test_other_files_are_no_journals(tmp_path, content):
+    (tmp_path / "file").write_text(content)
+    with pytest.raises(HwquantError, match="remove the file"):
+        Journal(tmp_path / "file", IDENTITY, 2, resume=True)
+    assert (tmp_path / "file").read_text() == content
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(HwquantError, match=r"cannot write .*journal: No such file"):
+        Journal(tmp_path / "no" / "journal", IDENTITY, 2, resume=False)
+
+
+def test_without_a_path_outcomes_are_kept_in_memory():
+    journal = Journal(None, IDENTITY, 2, resume=False)
+    journal.add((8, 4), OUTCOMES[8, 4])
+    assert journal.outcomes == {(8, 4): OUTCOMES[8, 4]}
+
+
+def test_identity_tells_networks_data_and_options_apart(digits_graph, calibration, make_task):
+    from dataclasses import replace
+
+    data = {digits_graph.inputs[0].name: calibration}
+    task = make_task()
+    first = identity(digits_graph, data, task)
+    assert first == identity(digits_graph, data, make_task())
+
+    def changed(*arguments):
+        other = identity(*arguments)
+        return {name for name in first if first[name] != other[name]}
+
+    node = digits_graph.nodes[0]
+    weight = node.weight.copy()
+    weight.flat[0] += 1e-9
+    graph = replace(digits_graph, nodes=(replace(node, weight=weight), *digits_graph.nodes[1:]))
+    assert changed(graph, data, task) == {"network"}
+    assert changed(digits_graph, {name: x[1:] for name, x in data.items()}, task) == {"calibration data"}
+    assert changed(digits_graph, data, replace(task, test=replace(task.test, y=task.test.y[::-1]))) == {
+        "test data"
+    }
+    assert changed(digits_graph, data, make_task(per_channel=True)) == {"quantizer options"}
+    assert changed(digits_graph, data, make_task(array=(4, 4))) == {"array"}
+    assert changed(digits_graph, data, make_task(activations=True)) == {"searched layers"}
+    assert changed(digits_graph, data, make_task(bits=(3, 8))) == set()

@@ -1,0 +1,71 @@
+"""What is searched."""
+
+import numpy as np
+import pytest
+
+from hwquant.errors import HwquantError
+from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Output
+from hwquant.quantize import QuantizeOptions
+from hwquant.quantize.structure import plan_layers
+from hwquant.search.space import ACTIVATIONS, WEIGHTS, Space
+
+
+def conv(name, source, channels, out):
+    return Conv(name, (source,), np.ones((out, channels, 1, 1)), np.zeros(out))
+
+
+@pytest.fixture
+def graph():
+    """Two branches that are joined, pooled, averaged over 3x3 (no power of two), classified."""
+    nodes = (
+        conv("a", "x", 2, 4),
+        conv("b", "x", 2, 6),
+        Clip("r", ("b",), 0.0),
+        Concat("joined", ("a", "r")),
+        MaxPool("pooled", ("joined",), (2, 2), (2, 2)),
+        AveragePool("mean", ("pooled",), (3, 3), (3, 3)),
+        conv("scores", "mean", 10, 5),
+    )
+    return Graph("branches", (Input("x", (2, 6, 6), (2, 6, 6)),), nodes, (Output("y", "scores", (5,)),))
+
+
+def test_variables_are_the_convolutions_and_not_the_constants_of_a_pool(graph):
+    space = Space.of(plan_layers(graph), (8, 4), activations=False)
+    assert [(item.kind, item.name, item.elements) for item in space.variables] == [
+        (WEIGHTS, "a", 8),
+        (WEIGHTS, "b", 12),
+        (WEIGHTS, "scores", 50),
+    ]
+    assert space.bits == (4, 8)
+    assert space.size == len(list(space.everything())) == 8
+
+
+def test_tensors_that_share_a_format_are_one_variable(graph):
+    space = Space.of(plan_layers(graph), (4, 8), activations=True)
+    found = [(item.name, item.elements) for item in space.variables if item.kind == ACTIVATIONS]
+    assert found == [("x", 72), ("a", 144 + 216 + 360 + 90), ("mean", 10), ("scores", 5)]
+
+
+def test_a_configuration_becomes_the_quantizer_s_options(graph):
+    base = QuantizeOptions(per_channel=True)
+    plan = plan_layers(graph)
+    options = Space.of(plan, (2, 8), activations=False).options(base, (2, 8, 4))
+    assert options == QuantizeOptions(per_channel=True, bits={"a": 2, "b": 8, "scores": 4})
+    options = Space.of(plan, (2, 8), activations=True).options(base, (2, 8, 4, 8, 6, 5, 8))
+    assert options.activation_bits == {"x": 8, "a": 6, "mean": 5, "scores": 8}
+
+
+def test_int8_is_known_also_where_8_is_not_searched(graph):
+    space = Space.of(plan_layers(graph), (2, 4), activations=False)
+    assert space.int8 == (8, 8, 8)
+    assert space.int8 not in space
+    assert (2, 4, 4) in space
+    assert next(iter(space.everything())) == (4, 4, 4)
+
+
+def test_a_network_without_weights_is_refused():
+    graph = Graph(
+        "empty", (Input("x", (1, 2, 2), (1, 2, 2)),), (Clip("y", ("x",), 0.0),), (Output("y", "y", (4,)),)
+    )
+    with pytest.raises(HwquantError, match="'empty' has no weights"):
+        Space.of(plan_layers(graph), (4, 8), activations=False)

@@ -1,0 +1,41 @@
+"""Starting points."""
+
+import itertools
+
+from hwquant.search.space import WEIGHTS, Space, Variable
+from hwquant.search.start import evenly, probes, staircase, uniform
+
+SPACE = Space(
+    tuple(Variable(WEIGHTS, name, size) for name, size in (("a", 10), ("b", 1000), ("c", 10))), (2, 3, 5, 8)
+)
+
+
+def test_uniform_and_single_narrowings():
+    assert uniform(SPACE) == [(8, 8, 8), (5, 5, 5), (3, 3, 3), (2, 2, 2)]
+    assert probes(SPACE) == [(3, 8, 8), (8, 3, 8), (8, 8, 3)]
+
+
+def test_the_staircase_narrows_one_variable_by_one_width_at_a_time_down_to_the_narrowest():
+    steps = [(8, 8, 8), *staircase(SPACE, [0.2, 0.4, 0.1], 0.01)]
+    assert len(steps) == 1 + 3 * 3
+    assert steps[-1] == (2, 2, 2)
+    for before, after in itertools.pairwise(steps):
+        (changed,) = [i for i in range(3) if before[i] != after[i]]
+        assert SPACE.bits.index(before[changed]) - SPACE.bits.index(after[changed]) == 1
+
+
+def test_what_saves_most_for_its_noise_goes_first():
+    assert staircase(SPACE, [0.2, 0.4, 0.1], 0.01)[:3] == [(8, 5, 8), (8, 3, 8), (8, 3, 5)]
+    # a thousand times the noise outweighs a hundred times the memory
+    assert staircase(SPACE, [0.002, 10.0, 0.001], 0.0)[0] == (8, 8, 5)
+
+
+def test_no_noise_is_no_reason_to_stop():
+    assert staircase(SPACE, [0.0, 0.0, 0.0], 0.1)[-1] == (2, 2, 2)
+
+
+def test_evenly_takes_at_most_as_many_as_asked_for():
+    items = [(i,) for i in range(10)]
+    assert evenly(items, 20) == items
+    assert evenly(items, 5) == [(0,), (2,), (4,), (6,), (8,)]
+    assert evenly(items, 0) == []

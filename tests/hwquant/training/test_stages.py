@@ -1,0 +1,220 @@
+"""Progressive quantization, and all at once."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hwquant import golden
+from hwquant.errors import HwquantError
+from hwquant.graph import Add, AveragePool, Conv, Graph, Input, Output
+from hwquant.quantize import QuantizeOptions, quantize
+from hwquant.quantize.structure import plan_layers
+from hwquant.training import TrainOptions, finetune_all_at_once, progressive
+from hwquant.training.stages import cut
+
+QUICK = TrainOptions(epochs=4, batch_size=16, lr=2e-3)
+
+
+def score(qgraph, x, y):
+    return float((golden.predict(qgraph, x)[0].argmax(axis=1) == y).mean())
+
+
+def equal(first, second):
+    """Whether two integer networks are the same, bit for bit."""
+    for mine, other in zip(first.nodes, second.nodes, strict=True):
+        if hasattr(mine, "terms"):
+            pairs = zip(mine.terms, other.terms, strict=True)
+            if not np.array_equal(mine.bias, other.bias) or not np.array_equal(mine.shift, other.shift):
+                return False
+            if not all(
+                np.array_equal(a.codes, b.codes) and np.array_equal(a.scale, b.scale) for a, b in pairs
+            ):
+                return False
+    return True
+
+
+@pytest.mark.parametrize("bits", [2, 3])
+def test_fine_tuning_beats_quantization_after_training(digits_graph, digits, bits):
+    train, (x, y), calibration = digits
+    options = QuantizeOptions(bits=bits)
+    direct = score(quantize(digits_graph, calibration, options), x, y)
+    for method in (progressive, finetune_all_at_once):
+        tuned = method(digits_graph, train, calibration, options, QUICK)
+        assert score(tuned, x, y) > max(direct, 0.9)
+
+
+def test_stages_freeze_the_shares_that_were_asked_for(digits_graph, digits):
+    train, _, calibration = digits
+    reported = []
+    qgraph = progressive(
+        digits_graph,
+        train,
+        calibration,
+        QuantizeOptions(bits=4),
+        replace(QUICK, epochs=1.2),
+        fraction=0.4,
+        rounds=3,
+        evaluate=lambda network: 0.25,
+        progress=lambda *arguments: reported.append(arguments),
+    )
+    report = qgraph.options["progressive"]
+    names = ["sub-network 1/3", "sub-network 2/3", "sub-network 3/3", "round 1/3", "round 2/3", "round 3/3"]
+    assert [stage["name"] for stage in report["stages"]] == names
+    weights = [node.weight.size for node in digits_graph.nodes if isinstance(node, Conv)]
+    expected = [*(np.cumsum(weights) * 0.4 / sum(weights)), 0.64, 0.784, 1.0]
+    np.testing.assert_allclose([stage["frozen"] for stage in report["stages"]], expected, atol=1e-3)
+    assert all(stage["loss"] > 0 and stage["score"] == 0.25 for stage in report["stages"])
+    assert [(what, done, total) for what, done, total, _ in reported] == [(name, 1, 1) for name in names]
+    assert all(note.endswith(", accuracy 25.00%") for *_, note in reported)
+    assert report["training"]["epochs"] == 1.2
+    assert (report["fraction"], report["rounds"], report["subnetworks"]) == (0.4, 3, 3)
+    assert {"quantizer", "layers", "tensors", "calibration_samples"} <= qgraph.options.keys()
+
+
+def test_what_is_frozen_keeps_its_bits_through_all_stages_and_into_the_result(digits_graph, digits):
+    train, _, calibration = digits
+    seen = []
+
+    def look(network):
+        frozen = {node: network.frozen(node).clone() for node in network.convolutions}
+        seen.append({node: (frozen[node], network.integers(node)[frozen[node]].clone()) for node in frozen})
+        look.network = network
+        return 0.0
+
+    qgraph = progressive(
+        digits_graph,
+        train,
+        calibration,
+        QuantizeOptions(bits=3),
+        replace(QUICK, weight_decay=0.1),
+        evaluate=look,
+    )
+    last = {node.terms[0].input: node.terms[0].weight for node in qgraph.nodes if hasattr(node, "terms")}
+    assert len(seen) == 5
+    for state in seen:
+        for layer, (node, (frozen, integers)) in zip(look.network.plan.layers, state.items(), strict=True):
+            assert torch.equal(look.network.integers(node)[frozen], integers)
+            assert np.array_equal(last[layer.terms[0].input][frozen.numpy()], integers.numpy())
+
+
+def test_pruned_weights_and_mixed_bits_go_into_the_result(digits_graph, digits):
+    train, (x, y), calibration = digits
+    rng = np.random.default_rng(0)
+    masks = {"conv1": rng.random((8, 1, 3, 3)) < 0.8, "conv2": rng.random((16, 8, 3, 3)) < 0.6}
+    nodes = tuple(
+        replace(node, weight=node.weight * masks[node.name]) if node.name in masks else node
+        for node in digits_graph.nodes
+    )
+    options = QuantizeOptions(
+        bits={"conv1": 6, "conv2": 3}, activation_bits={"pool": 4}, per_channel=True, anchor="max"
+    )
+    pruned = replace(digits_graph, nodes=nodes)
+    qgraph = progressive(
+        pruned, train, calibration, options, replace(QUICK, weight_decay=0.01), subnetworks=2
+    )
+    terms = [node.terms[0] for node in qgraph.nodes if hasattr(node, "terms")]
+    assert [term.bits for term in terms] == [6, 3, 8]
+    assert [term.anchor for term in terms] == ["max"] * 3
+    assert [term.scale.size for term in terms] == [8, 16, 10]
+    assert {name: tensor.bits for name, tensor in qgraph.tensors.items()}["pool"] == 4
+    for term, mask in zip(terms, masks.values()):
+        assert np.array_equal(term.mask, mask)
+        assert not term.weight[~mask].any()
+    assert terms[2].mask is None
+    assert score(qgraph, x, y) > 0.9
+
+
+class Interrupt(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", [progressive, finetune_all_at_once])
+@pytest.mark.parametrize("after", [1, 3, 6])
+def test_a_resumed_quantization_ends_with_the_same_bits(digits_graph, digits, tmp_path, method, after):
+    train, _, calibration = digits
+    arguments = (digits_graph, train, calibration, QuantizeOptions(bits=3), replace(QUICK, epochs=7))
+    whole = method(*arguments)
+    path, reports = tmp_path / "checkpoint", []
+
+    def stop(*arguments):
+        reports.append(arguments)
+        if len(reports) > after:  # before the epoch is saved
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        method(*arguments, progress=stop, checkpoint=path)
+    resumed = method(*arguments, checkpoint=path, resume=True)
+    assert equal(resumed, whole)
+    assert resumed.options == whole.options
+    assert equal(method(*arguments, checkpoint=path, resume=True), whole)  # nothing is left to do
+
+
+def test_the_checkpoint_of_another_call_is_refused(digits_graph, digits, tmp_path):
+    train, _, calibration = digits
+    path = tmp_path / "checkpoint"
+    short = replace(QUICK, epochs=0.5)
+    four = QuantizeOptions(bits=4)
+    progressive(digits_graph, train, calibration, four, short, checkpoint=path)
+
+    def resume(data=train, options=four, training=short, method=progressive):
+        method(digits_graph, data, calibration, options, training, checkpoint=path, resume=True)
+
+    with pytest.raises(HwquantError, match="another quantization"):
+        resume(options=QuantizeOptions(bits=3))
+    with pytest.raises(HwquantError, match="another training"):
+        resume(training=replace(short, lr=0.1))
+    with pytest.raises(HwquantError, match="another data"):
+        resume(data=(train[0][:100], train[1][:100]))
+    with pytest.raises(HwquantError, match="another method"):
+        resume(method=finetune_all_at_once)
+    with pytest.raises(HwquantError, match="resume needs the checkpoint to resume from"):
+        progressive(digits_graph, train, calibration, resume=True)
+
+
+def test_without_epochs_it_is_quantization_with_compensation(digits_graph, digits):
+    train, (x, y), calibration = digits
+    untrained = progressive(digits_graph, train, calibration, QuantizeOptions(bits=3), TrainOptions(epochs=0))
+    direct = quantize(digits_graph, calibration, QuantizeOptions(bits=3))
+    assert score(untrained, x, y) >= score(direct, x, y)
+    assert [stage["loss"] for stage in untrained.options["progressive"]["stages"]] == [None] * 5
+
+
+def test_sub_networks_are_consecutive_layers_and_pools_go_with_the_next():
+    rng = np.random.default_rng(0)
+    nodes = (
+        Conv("c1", ("x",), rng.normal(size=(4, 3, 3, 3)), np.zeros(4)),
+        AveragePool("p1", ("c1",), (2, 2), (2, 2)),
+        Conv("c2", ("p1",), rng.normal(size=(4, 4, 1, 1)), np.zeros(4)),
+        Add("a", ("c2", "p1")),
+        Conv("c3", ("a",), rng.normal(size=(4, 4, 1, 1)), np.zeros(4)),
+        AveragePool("p3", ("c3",), (3, 3), (1, 1)),
+    )
+    graph = Graph("g", (Input("x", (3, 8, 8), (3, 8, 8)),), nodes, (Output("y", "p3", (4,)),))
+    plan = plan_layers(graph)
+
+    def names(count):
+        return [[layer.name for layer in part] for part in cut(plan, count)]
+
+    assert names(None) == [["c1"], ["p1", "a"], ["c3", "p3"]]
+    assert names(2) == [["c1", "p1", "a"], ["c3", "p3"]]
+    assert names(1) == [["c1", "p1", "a", "c3", "p3"]]
+    for count in (0, 4, 1.5):
+        with pytest.raises(HwquantError, match="subnetworks must be an integer from 1 to 3"):
+            cut(plan, count)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fraction": 0}, "fraction must be above 0 and at most 1, not 0"),
+        ({"fraction": 1.5}, "fraction must be above 0 and at most 1, not 1.5"),
+        ({"rounds": 0}, "rounds must be an integer of at least 1, not 0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(digits_graph, digits, change, message):
+    train, _, calibration = digits
+    with pytest.raises(HwquantError) as error:
+        progressive(digits_graph, train, calibration, **change)
+    assert str(error.value) == message

@@ -1,0 +1,194 @@
+"""A whole board behind a pseudo-terminal, with the driver that real ones have, on good lines and on bad ones."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from hwquant_testing.small_networks import Net, images
+
+from hwquant.driver import connect
+from hwquant.errors import HwquantError
+from hwquant.golden import predict
+from hwquant.golden import run as golden
+from hwquant.link import SerialLink, Session
+from hwquant.link.protocol import FLAG, Opcode, encode
+from hwquant.program.compiler import compile_network
+from hwquant.program.cycles import timing
+from hwquant.rtl_templates.registers import Register
+from hwquant.sim.board import SimulatedBoard
+from hwquant.sim.faults import Faults, FaultyLink
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+
+
+@pytest.fixture(scope="module")
+def network():
+    net = Net(x=(2, 4, 4))
+    net.conv(net.conv("x", 3, (3, 3)), 2)
+    return net.build()
+
+
+@pytest.fixture(scope="module")
+def program(network):
+    return compile_network(network, (2, 2))
+
+
+@pytest.fixture
+def board(program):
+    with SimulatedBoard(program) as board:
+        yield board
+
+
+@pytest.fixture
+def link(board):
+    with SerialLink(board.port) as link:
+        yield link
+
+
+def equal(result, expected):
+    return all(np.array_equal(result[name], expected[name]) for name in expected)
+
+
+def test_the_board_computes_what_the_golden_model_computes(network, program, link):
+    q = images(network, 5)
+    device = connect(link, network, program)
+    assert equal(device.run(q), golden(network, q))
+    assert device.cycles() == timing(program).cycles
+    assert device.register(Register.INFERENCES) == 5
+    assert device.register(Register.STATUS) >> 1 == 0, "no illegal instruction, no dropped frame"
+
+
+def test_arrays_come_and_go_as_with_the_golden_model(network, program, link):
+    x = np.random.default_rng(1).uniform(-130, 130, (3, 2, 4, 4)).astype(np.float32)
+    done = []
+    result = connect(link, network, program).infer(x, done.append)
+    expected = predict(network, x)
+    assert len(result) == len(expected)
+    for one, other in zip(result, expected):
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other)
+    assert done == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        Faults(corrupt=0.01, seed=1),
+        Faults(drop=0.005, duplicate=0.005, seed=2),
+        Faults(corrupt=0.005, drop=0.002, duplicate=0.002, delay=0.001, seconds=0.03, seed=3),
+    ],
+)
+def test_on_a_bad_line_every_answer_is_right(network, program, link, faults):
+    noisy = FaultyLink(link, faults)
+    q = images(network, 25)
+    device = connect(noisy, network, program)
+    assert equal(device.run(q), golden(network, q))
+    assert noisy.injected > 5
+    assert device.statistics.retries > 0
+    assert device.register(Register.INFERENCES) == 25
+
+
+@pytest.mark.nightly
+def test_a_thousand_frames_with_a_byte_in_a_hundred_changed(network, program, link):
+    noisy = FaultyLink(link, Faults(corrupt=0.01))
+    q = images(network, 1000)
+    device = connect(noisy, network, program)
+    assert equal(device.run(q), golden(network, q))
+    assert noisy.injected > 1000
+    assert device.register(Register.INFERENCES) == 1000
+
+
+def test_a_host_may_die_anywhere_and_another_one_finds_a_clean_board(network, program, board):
+    q = images(network, 2)
+    frame = encode(bytes([0x10 | Opcode.WRITE, 1, *range(20)]))
+    with SerialLink(board.port) as link:
+        session = Session(link)
+        session.open()
+        session.request(Opcode.WRITE, bytes(8))  # half a frame,
+        link.write(frame[:9])  # half a packet
+    with SerialLink(board.port) as link:
+        assert equal(connect(link, network, program).run(q), golden(network, q))
+        device = connect(link, network, program)
+        device._write([0] * sum(item.words for item in program.inputs))  # a result that nobody reads
+    with SerialLink(board.port) as link:
+        link.write(bytes([FLAG, 1, 2, 3]) * 50)  # and noise
+        device = connect(link, network, program)
+        assert equal(device.run(q), golden(network, q))
+        assert device.register(Register.INFERENCES) == 2
+
+
+def test_after_an_interruption_the_same_device_goes_on(network, program, link):
+    """Ctrl-C in the middle of a frame: the next call does not continue that frame."""
+    q = images(network, 2)
+    device = connect(link, network, program)
+    request, left = device._session.request, [3]
+
+    def interrupted(*arguments):
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        return request(*arguments)
+
+    device._size._size = 5.0
+    device._session.request = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        device.run(q)
+    del device._session.request
+    assert equal(device.run(q), golden(network, q))
+
+
+def test_another_program_is_refused(program, link):
+    net = Net(seed=1, x=(2, 4, 4))
+    net.conv(net.conv("x", 3, (3, 3)), 2)
+    other = net.build()
+    wrong = compile_network(other, (2, 2))
+    with pytest.raises(HwquantError) as error:
+        connect(link, other, wrong)
+    assert str(error.value) == (
+        f"the accelerator on {link.name} (2x2) holds program {program.checksum:#010x}, the build (2x2) "
+        f"{wrong.checksum:#010x}; program the board with the bitstream of this build"
+    )
+
+
+def test_two_hosts_cannot_have_the_port(link):
+    with pytest.raises(HwquantError, match=f"cannot open the port {link.name}.*nobody else using it"):
+        SerialLink(link.name)
+
+
+def test_a_port_that_nobody_answers_on():
+    master, slave = os.openpty()
+    try:
+        with SerialLink(os.ttyname(slave)) as link:
+            session = Session(link, timeout=0.01, silences=3)
+            with pytest.raises(HwquantError, match=r"no answer from the board on /dev/.* to OPEN"):
+                session.open()
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_port_that_fails_is_an_error(network, program):
+    with SimulatedBoard(program) as board:
+        link = SerialLink(board.port)
+        device = connect(link, network, program)
+    with pytest.raises(HwquantError, match=f"the port {board.port} has failed"):
+        device.run(images(network, 1))
+    link.close()
+
+
+def test_a_board_that_does_not_take_frames(network, program, link):
+    """Its results are not read: it says so instead of waiting for ever."""
+    device = connect(link, network, program)
+    device._patience = 0.05
+    words = [0] * sum(item.words for item in program.inputs)
+    device._write(words)
+    with pytest.raises(HwquantError, match=r"takes no input for 0.05 s \(status register 0x1\)"):
+        device._write(words)
+
+
+@pytest.mark.nightly  # it compiles once more
+def test_a_divisor_like_a_real_one(network, program):
+    q = images(network, 1)
+    with SimulatedBoard(program, divisor=13) as board, SerialLink(board.port) as link:
+        assert equal(connect(link, network, program).run(q), golden(network, q))

@@ -1,0 +1,85 @@
+"""Random float networks with every structure that the quantizer knows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+
+
+def conv(
+    rng: np.random.Generator,
+    name: str,
+    source: str,
+    channels: tuple[int, int],
+    kernel: int = 3,
+    **more: object,
+) -> Conv:
+    """A convolution that keeps the size (stride 1), with weights that keep the signal's power."""
+    groups = int(more.get("groups", 1))  # type: ignore[call-overload]
+    shape = (channels[1], channels[0] // groups, kernel, kernel)
+    weight = rng.normal(0.05, 1, shape) / np.sqrt(np.prod(shape[1:]) / 2)
+    pad = (kernel - 1) // 2
+    options = {"padding": (pad, pad, pad, pad)} | more
+    return Conv(name, (source,), weight, rng.normal(0, 0.2, channels[1]), **options)  # type: ignore[arg-type]
+
+
+def build(kind: str, seed: int) -> Graph:
+    """``kind``: chain, residual, projection, concat, depthwise or clips."""
+    rng = np.random.default_rng(seed)
+    stem: list[Node] = [conv(rng, "c1", "x", (3, 8)), Clip("r1", ("c1",), 0.0)]
+    body: list[Node]
+    if kind == "chain":
+        body = [
+            MaxPool("p1", ("r1",), (2, 2), (2, 2)),
+            conv(rng, "c2", "p1", (8, 6), stride=(2, 2)),
+            Clip("last", ("c2",), 0.0, 6.0),
+        ]
+    elif kind == "residual":
+        body = [
+            conv(rng, "c2", "r1", (8, 8)),
+            Clip("r2", ("c2",), 0.0),
+            conv(rng, "c3", "r2", (8, 8)),
+            Add("a1", ("r1", "c3")),
+            Clip("last", ("a1",), 0.0),
+        ]
+    elif kind == "projection":
+        body = [
+            conv(rng, "c2", "r1", (8, 6), stride=(2, 2)),
+            conv(rng, "c3", "r1", (8, 6), 1, stride=(2, 2)),
+            Add("last", ("c2", "c3")),
+        ]
+    elif kind == "concat":
+        body = [
+            conv(rng, "c2", "r1", (8, 4), 1),
+            conv(rng, "c3", "r1", (8, 4)),
+            Clip("r3", ("c3",), 0.0),
+            Concat("k1", ("c2", "r3")),
+            conv(rng, "last", "k1", (8, 6)),
+        ]
+    elif kind == "depthwise":
+        body = [
+            conv(rng, "c2", "r1", (8, 8), groups=8),
+            Clip("r2", ("c2",), 0.0),
+            conv(rng, "c3", "r2", (8, 12), groups=2),
+            MaxPool("p3", ("c3",), (3, 3), (2, 2), (1, 1, 1, 1)),
+            Clip("last", ("p3",), 0.0),
+        ]
+    else:
+        body = [
+            Clip("half", ("r1",), -1.0, 1.5),
+            conv(rng, "c2", "half", (8, 8)),
+            Add("a1", ("r1", "c2", "half")),
+            Clip("low", ("x",), -0.5, 0.5),
+            conv(rng, "c3", "low", (3, 8)),
+            Add("last", ("a1", "c3")),
+        ]
+    nodes = [*stem, *body]
+    inputs = (Input("x", (3, 8, 8), (3, 8, 8)),)
+    channels, height, width = Graph(kind, inputs, tuple(nodes), (Output("y", "last", ()),)).shapes["last"]
+    nodes.append(AveragePool("avg", ("last",), (height, width), (1, 1)))
+    nodes.append(conv(rng, "fc", "avg", (channels, 5), 1))
+    return Graph(kind, inputs, tuple(nodes), (Output("y", "fc", (5,)),))
+
+
+KINDS = ("chain", "residual", "projection", "concat", "depthwise", "clips")
