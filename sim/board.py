@@ -86,7 +86,7 @@ class SimulatedBoard:
         self._bench = self._library.hwquant_create(divisor)
         for name, image, bits in (
             ("sequencer", list(program.words), program_bits(config)),
-            ("weights", program.weight_image, config.columns * config.weight_bits),
+            ("weights", program.weight_image, config.columns * config.slot_bits),
             ("parameter_reader", program.parameter_image, config.parameter_bits),
         ):
             words = memory_chunks(image, bits)

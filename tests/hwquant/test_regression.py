@@ -49,6 +49,16 @@ CONFIGS = {
     "9x5, depthwise": ArrayConfig(9, 5, tap_lines=3, **SEPARATE, **DEPTHS),
     "8x4, depthwise, channel offsets": ArrayConfig(8, 4, tap_lines=2, **SEPARATE, **BY_CHANNEL, **DEPTHS),
     "4x12, channel offsets, multiplier": ArrayConfig(4, 12, **BY_CHANNEL, **MULTIPLIER, **DEPTHS),
+    "8x8, two rows a word and a cycle": ArrayConfig(8, 8, weight_packing=2, load_rows=2, **DEPTHS),
+    "13x3, sum, eight rows a word, four a cycle": ArrayConfig(
+        13, 3, offset="sum", weight_packing=8, load_rows=4, **DEPTHS
+    ),
+    "8x4, sum, channel offsets, four rows a word": ArrayConfig(
+        8, 4, offset="sum", weight_packing=4, **BY_CHANNEL, **DEPTHS
+    ),
+    "9x5, depthwise, channel offsets, four rows a word and a cycle": ArrayConfig(
+        9, 5, tap_lines=3, weight_packing=4, load_rows=4, **SEPARATE, **BY_CHANNEL, **DEPTHS
+    ),
 }
 ROOMY = DEPTHS | {"weight_depth": 400_000, "program_depth": 200_000}
 LARGE = {
@@ -76,6 +86,7 @@ def network(config, seed, channels=None):
         per_channel=config.channel_offsets,
         zero_blocks=float(rng.choice([0.0, 0.3, 0.6, 0.9])),
         block=(config.rows, config.columns),
+        weight_bits=(1, 8) if seed % 3 else (1, 4),
         **({"channels": channels} if channels else {}),
     )
     qgraph = random_qgraph(rng, features)
@@ -118,7 +129,9 @@ def test_and_so_does_a_large_array(config):
         verify(config, seed, channels=(1, 70))
 
 
-@pytest.mark.parametrize("name", ["2x9", "8x3, sum, channel offsets", "5x4, sum, multiplier"])
+@pytest.mark.parametrize(
+    "name", ["2x9", "8x3, sum, channel offsets", "5x4, sum, multiplier", "8x8, two rows a word and a cycle"]
+)
 def test_amaranths_simulator_sees_the_same(name):
     """Words, counters, writes and the cycles from frame to frame, with a host that does not pause."""
     config, compared = CONFIGS[name], 0

@@ -36,6 +36,8 @@ def verilog(seed: int, array: tuple[int, int], offset: str, features: Features) 
 
 SINGLE = Features(per_channel=False)
 NARROW = Features(weight_bits=(2, 2), activation_bits=(2, 2))
+CONNECTED = Features(weight_bits=(1, 2), per_channel=False, size=(1, 1), channels=(30, 40), residual=False)
+"""Weights of which several rows share a word and are loaded in a cycle."""
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,8 @@ NARROW = Features(weight_bits=(2, 2), activation_bits=(2, 2))
         (4, (3, 5), "edge", Features(multiplier=True)),
         (5, (2, 2), "sum", NARROW),
         (6, (7, 2), "edge", NARROW),
+        (7, (16, 3), "edge", CONNECTED),
+        (8, (9, 4), "sum", CONNECTED),
     ],
 )
 def test_the_verilog_is_clean(tmp_path, seed, array, offset, features):

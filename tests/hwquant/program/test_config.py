@@ -119,6 +119,7 @@ LIMITS = {
     "columns": (2, 32),
     "activation_bits": (2, 8),
     "weight_bits": (1, 8),
+    "weight_slot_bits": (0, 16),
     "adjusted_bits": (1, 18),
     "offset_bits": (1, 18),
     "accumulator_bits": (8, 48),
@@ -161,6 +162,35 @@ def test_the_depthwise_mode_needs_rows_and_offsets_at_the_edge():
             ArrayConfig(**{"columns": 8} | options)
     with pytest.raises(HwquantError, match="depthwise"):
         ArrayConfig(9, 9, tap_lines=3, offset="sum")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weight_packing": 3}, "weight_packing must be one of 1, 2, 4, 8, not 3"),
+        ({"load_rows": 0}, "load_rows must be one of 1, 2, 4, 8, not 0"),
+        ({"weight_slot_bits": 7}, "weight_slot_bits must hold a weight of 8 bits, .*; 7 are too few"),
+        ({"weight_bits": 3, "weight_packing": 4}, ".* and 4 of at least one bit; 3 are too few"),
+        ({"weight_packing": 2, "load_rows": 4}, r"load_rows must be at most weight_packing \(2\) and rows"),
+        (
+            {"weight_packing": 2, "load_rows": 2, "offset": "sum", "channel_offsets": True},
+            "channel offsets in a sum column enter the array one row a cycle: load_rows must be 1",
+        ),
+    ],
+)
+def test_packings_that_no_hardware_has_are_refused(options, message):
+    with pytest.raises(HwquantError, match=message):
+        ArrayConfig(8, 8, **options)
+
+
+def test_rows_enter_at_the_top_of_each_segment_as_wide_as_their_weights_may_be():
+    config = ArrayConfig(9, 2, weight_packing=4, load_rows=4)
+    # Two segments of five rows, and four of three, of which the last has none.
+    assert config.entries == {3: ((4, 1),), 5: ((2, 1),), 6: ((4, 2),)}
+    # Fields of 4 bits in the second of two parts, of 2 in the third of four, and a bit for the offset.
+    assert [config.part_bits(part) for part in range(4)] == [9, 5, 3, 3]
+    assert [config.entry_bits(row) for row in config.entries] == [5, 5, 3]
+    assert ArrayConfig(8, 2).entries == {}
 
 
 @pytest.mark.parametrize(("text", "sides"), [("8x8", (8, 8)), ("12X8", (12, 8)), ("2x32", (2, 32))])

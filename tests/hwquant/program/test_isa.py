@@ -30,6 +30,7 @@ def configs(draw):
         coordinate_bits=draw(st.integers(2, 16)),
         accumulator_depth=draw(st.integers(1, 1 << 16)),
         block_steps=draw(st.integers(1, 1 << 24)),
+        weight_packing=draw(st.sampled_from([1, 2, 4, 8])),
         window_sums=draw(st.booleans()),
         tap_lines=lines,
         activation_depth=draw(st.integers(2, 1 << 24)),
