@@ -167,10 +167,15 @@ class WeightLoader(Component):
 
     def _words(self, m: Module, form, reading, last):
         """Whether the word is used up, and whether the rows before came from it as well."""
-        inside = Signal(range(self.config.weight_packing))
+        config = self.config
+        inside = Signal(range(config.weight_packing))
+        used_up = Signal(init=1)
         advance = Signal()
-        end = self._by_format(form, lambda item: item.packing // item.parallel - 1)
-        m.d.comb += advance.eq(reading & (last | (inside == end)))
+        for packing in PACKINGS:
+            if config.load_rows < packing <= config.weight_packing:
+                with m.If(form.packing == packing.bit_length() - 1):
+                    m.d.comb += used_up.eq(inside == packing // config.load_rows - 1)
+        m.d.comb += advance.eq(reading & (last | used_up))
         with m.If(reading):
             m.d.sync += inside.eq(Mux(advance, 0, inside + 1))
         return advance, inside != 0
