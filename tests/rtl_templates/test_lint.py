@@ -11,6 +11,7 @@ from hwquant_testing.random_networks import Features, random_qgraph
 
 import hwquant.sim
 from hwquant.program.compiler import compile_network
+from hwquant.rtl_templates.board import Board
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.verilator_backend import folder
@@ -52,6 +53,11 @@ NARROW = Features(weight_bits=(2, 2), activation_bits=(2, 2))
 )
 def test_the_verilog_is_clean(tmp_path, seed, array, offset, features):
     assert lint(verilog(seed, array, offset, features), tmp_path) == set()
+
+
+def test_the_verilog_of_a_board_is_clean(tmp_path):
+    program = compile_network(random_qgraph(np.random.default_rng(0), SINGLE), (3, 4), offset="edge")
+    assert lint(to_verilog(Board(accelerator(program), divisor=104)), tmp_path) == set()
 
 
 @pytest.fixture(scope="module")
