@@ -184,7 +184,11 @@ class LayerWriter:
                 positions, pool.stride, pool.kernel, pool.dilation, sizes, before
             )
         )
-        window: dict[str, Any] = {"kernel_shape": pool.kernel, "strides": pool.stride, "dilations": pool.dilation}
+        window: dict[str, Any] = {
+            "kernel_shape": pool.kernel,
+            "strides": pool.stride,
+            "dilations": pool.dilation,
+        }
         padding = (*before, *after)
         if all(pad < kernel for pad, kernel in zip(padding, pool.kernel * 2)):
             builder.node("MaxPool", [source], carried(pool.name), pads=padding, **window)
