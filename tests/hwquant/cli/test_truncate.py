@@ -92,7 +92,7 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_network(
         patch.setattr(loop, "describe", interrupt)
         outcome = hwquant(*command, tmp_path / "net.hwq")
     assert outcome.status == 130
-    assert "go on with --resume" in outcome.stderr
+    assert "--resume goes on" in outcome.stderr
     assert not (tmp_path / "net.hwq").exists()
     assert hwquant(*command, tmp_path / "net.hwq", "--resume").status == 0
     assert (tmp_path / "net.hwq").read_bytes() == (tmp_path / "whole.hwq").read_bytes()
@@ -107,6 +107,7 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_network(
         (("-o", "net.hwq", "--epochs", 3), "--epochs is for fine-tuning: give --train"),
         (("-o", "net.hwq", "--batch-size", 3), "--batch-size is for fine-tuning"),
         (("-o", "net.hwq", "--resume"), "--resume is for fine-tuning"),
+        (("-o", "net.hwq", "--checkpoint", "file"), "--checkpoint is for fine-tuning"),
         (("-o", "none/net.hwq"), "does not exist"),
         (("-o", "net.hwq", "--plot", "none/parity.png"), "does not exist"),
         (("-o", "net.hwq", "--int8-ends"), "int8_ends is for binary"),
@@ -127,4 +128,4 @@ def test_training_data_need_labels(hwquant, arguments, demo_folder, tmp_path):
     with np.load(demo_folder / "digits.npz") as file:
         np.savez(tmp_path / "train.npz", x=file["x"])
     command = ("truncate", *arguments, "-o", tmp_path / "net.hwq", "--train", tmp_path / "train.npz")
-    hwquant(*command).fails("has no labels y to train on")
+    hwquant(*command).fails("has no labels y; training needs them")

@@ -106,6 +106,8 @@ def test_networks_with_several_inputs_are_truncated():
     parity = truncate(graph, data).parity
     assert parity.layers[0].name == "a, b"
     assert parity.layers[-1].output.sqnr_db > 25
+    with pytest.raises(HwquantError, match="'two' has several inputs; fine-tuning"):
+        truncate(graph, data, train=(data["a"], np.zeros(20, int)))
 
 
 @pytest.mark.parametrize(
