@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from amaranth.hdl import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, ResetSignal, Signal
+from amaranth.hdl import ClockSignal, Const, Elaboratable, Instance, Module, ResetSignal, Signal
 from amaranth.lib.cdc import ResetSynchronizer
 
 from hwquant.boards.device import Device
@@ -64,6 +64,8 @@ def _candidates(family: str, input_hz: int) -> Iterator[PllSettings]:
                 output = input_hz * multiply / divide / (post if internal else 1)
                 if low <= output * post / 1e6 <= high:
                     yield PllSettings(divide, multiply, post, output)
+                    if not internal:
+                        break  # the output is the same with any other
 
 
 def _posts(family: str) -> tuple[int, ...]:
@@ -77,7 +79,7 @@ def _posts(family: str) -> tuple[int, ...]:
 
 
 class ClockGenerator(Elaboratable):
-    """Drives the domain ``sync`` from the pin ``clock``; reset until the PLL is locked.
+    """Drives the domain ``sync``, which its parent has, from the pin ``clock``; reset until the PLL is locked.
 
     ``hertz`` is the frequency that it makes.
     """
@@ -92,7 +94,6 @@ class ClockGenerator(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
-        m.domains.sync = ClockDomain("sync")
         if self.settings is None:
             # Counts from the configured state: registers have their initial values then.
             m.d.comb += [ClockSignal().eq(self.clock), ResetSignal().eq(0)]

@@ -1,6 +1,6 @@
 """The top of a board's bitstream: the clock, and the accelerator behind its UART."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import ClockDomain, Module
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.boards.board import Board
@@ -31,6 +31,7 @@ class BoardTop(Component):
 
     def elaborate(self, platform):
         m = Module()
+        m.domains.sync = ClockDomain("sync")
         m.submodules.clocks = self.clocks
         m.submodules.board = serial = self.serial
         pin = self.board.pins.get("led")

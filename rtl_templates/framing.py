@@ -35,7 +35,7 @@ class Deframer(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc = crc = CRC.create()
+        m.submodules.check = crc = CRC.create()
         m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[])
         write, read = memory.write_port(), memory.read_port()
         count = Signal(range(MAX_PACKET + 1))
@@ -77,7 +77,7 @@ class Deframer(Component):
             read.addr.eq(index + moved),
             self.packets.valid.eq(valid),
             self.packets.payload.data.eq(read.data),
-            self.packets.payload.last.eq(index == count),
+            self.packets.payload.last.eq(index == count[: len(index)]),
         ]
         with m.If(leaving):
             m.d.sync += [valid.eq(1), index.eq(read.addr)]
@@ -100,7 +100,7 @@ class Framer(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc = crc = CRC.create()
+        m.submodules.check = crc = CRC.create()
         escaped = Signal()
         index = Signal(range(CRC_BYTES))
         byte = Signal(8)

@@ -201,7 +201,7 @@ class LinkExecutor(Component):
                 m.d.comb += [
                     self.responses.valid.eq(1),
                     self.responses.payload.data.eq(read.data),
-                    self.responses.payload.last.eq(index == length - 1),
+                    self.responses.payload.last.eq(index == (length - 1)[: len(index)]),
                 ]
                 with m.If(self.responses.ready):
                     m.d.sync += index.eq(index + 1)

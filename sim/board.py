@@ -26,8 +26,8 @@ from hwquant.rtl_templates.verilog import to_rtlil
 from hwquant.sim.cxxrtl_backend import DRIVER, compile_design, memory_chunks, pointer
 
 BOARD_DRIVER = DRIVER.with_name("board_driver.cpp")
-SLICE = 20_000
-"""Most clock cycles between two looks at the terminal."""
+SLICE = 1000
+"""Most clock cycles between two looks at the terminal: what the host says meanwhile has to wait."""
 LINGER = 200_000
 """Clock cycles that the board runs on after the last byte, until it is halted."""
 BUFFER = 4096

@@ -14,6 +14,7 @@ in int32 or else in int64, follows from the weights (:mod:`hwquant.ranges`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,7 +184,11 @@ class LayerWriter:
                 positions, pool.stride, pool.kernel, pool.dilation, sizes, before
             )
         )
-        window = {"kernel_shape": pool.kernel, "strides": pool.stride, "dilations": pool.dilation}
+        window: dict[str, Any] = {
+            "kernel_shape": pool.kernel,
+            "strides": pool.stride,
+            "dilations": pool.dilation,
+        }
         padding = (*before, *after)
         if all(pad < kernel for pad, kernel in zip(padding, pool.kernel * 2)):
             builder.node("MaxPool", [source], carried(pool.name), pads=padding, **window)

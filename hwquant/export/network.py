@@ -62,7 +62,7 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
         add_output(builder, output, qgraph.tensors[output.tensor])
     for name, tensor in qgraph.tensors.items():
         doc = f"S = {tensor.scale!r}, z = {tensor.zero_point}, {tensor.bits} bits"
-        shape = [BATCH, *tensor.shape]
+        shape: list[int | str] = [BATCH, *tensor.shape]
         builder.describe(carried(name), np.uint8, shape, f"q + {MIDDLE}; {doc}")
         if layers:
             wide = builder.cast(carried(name), np.int32, f"{name}/int32")

@@ -70,10 +70,11 @@ class SerialLink(Link):
         import serial
 
         self.name = port
-        self._broken: tuple[type[Exception], ...] = (OSError, serial.SerialException)
+        # TypeError is pyserial's where a port closes meanwhile, ValueError where it does not know the rate.
+        self._broken: tuple[type[Exception], ...] = (OSError, ValueError, TypeError, serial.SerialException)
         try:
             self._serial = serial.Serial(port, baud, exclusive=True)
-        except (*self._broken, ValueError) as error:
+        except self._broken as error:
             reason = " ".join(str(error).split())
             raise HwquantError(
                 f"cannot open the port {port}: {reason}; is the board connected, and nobody else using it?"
@@ -90,7 +91,7 @@ class SerialLink(Link):
             self._serial.timeout = timeout
             first: bytes = self._serial.read(1)
             return first + self._serial.read(self._serial.in_waiting) if first else first
-        except (*self._broken, TypeError) as error:  # TypeError: pyserial's, when a port closes meanwhile
+        except self._broken as error:
             raise self._gone(error) from error
 
     def close(self) -> None:

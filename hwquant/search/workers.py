@@ -127,6 +127,16 @@ class _Cluster:
             "evaluated is kept"
         )
 
+    def _send(self) -> Any:
+        """The task on every worker."""
+        try:
+            return self._client.scatter(self._task, broadcast=True, hash=False, timeout=CONNECT_SECONDS)
+        except TimeoutError as error:
+            address = self._client.scheduler.address
+            raise HwquantError(
+                f"the Dask scheduler at {address!r} has no workers; start some with: dask worker {address}"
+            ) from error
+
     def _attempt(self, pending: dict[int, Configuration]) -> Iterator[tuple[int, Outcome]]:
         """Outcomes until all are known or lost with their workers."""
         from concurrent.futures import CancelledError
@@ -136,7 +146,7 @@ class _Cluster:
         from distributed.scheduler import KilledWorker
 
         if self._data is None:
-            self._data = self._client.scatter(self._task, broadcast=True, hash=False)
+            self._data = self._send()
         futures = {
             self._client.submit(evaluate, self._data, item, pure=False): index
             for index, item in pending.items()

@@ -104,6 +104,8 @@ def truncate(
         raise HwquantError(f"int8_ends is for binary weights; leave it out with {to!r}")
     if train is not None and to == "float16":
         raise HwquantError("float16 networks are not fine-tuned: leave the training data out")
+    if train is not None and len(graph.inputs) > 1:
+        raise HwquantError(f"network {graph.name!r} has several inputs; fine-tuning trains networks of one")
     data = check_data(graph, calibration)
     names = fixed_point.weighted(graph)
     if not names or (int8_ends and len(names) < 3):

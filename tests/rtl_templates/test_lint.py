@@ -11,6 +11,7 @@ from hwquant_testing.random_networks import Features, random_qgraph
 
 import hwquant.sim
 from hwquant.program.compiler import compile_network
+from hwquant.rtl_templates.board import Board
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.verilator_backend import folder
@@ -56,6 +57,11 @@ CONNECTED = Features(weight_bits=(1, 2), per_channel=False, size=(1, 1), channel
 )
 def test_the_verilog_is_clean(tmp_path, seed, array, offset, features):
     assert lint(verilog(seed, array, offset, features), tmp_path) == set()
+
+
+def test_the_verilog_of_a_board_is_clean(tmp_path):
+    program = compile_network(random_qgraph(np.random.default_rng(0), SINGLE), (3, 4), offset="edge")
+    assert lint(to_verilog(Board(accelerator(program), divisor=104)), tmp_path) == set()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,11 @@
 """``hwquant search``."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -105,3 +110,34 @@ def test_wrong_options_are_one_line(hwquant, arguments, options, message):
 def test_data_without_labels_are_refused(hwquant, arguments, demo_folder, tmp_path):
     np.savez(tmp_path / "test.npz", x=np.zeros((2, 1, 8, 8), np.uint8))
     hwquant("search", *arguments).fails("no labels y")
+
+
+def test_ctrl_c_leaves_a_journal_that_another_search_goes_on_with(hwquant, arguments, tmp_path):
+    command = [sys.executable, "-m", "hwquant.cli", "search", *map(str, arguments[:-1]), "2"]
+    journal = tmp_path / "net.hwq.journal"
+    run = subprocess.Popen(
+        [*command, "--bits", "2,3,4,5,6,7,8", "--exhaustive"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell that runs the tests in the background has them ignore the signal, and so their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
+        assert run.poll() is None, run.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+    _, errors = run.communicate(timeout=120)
+    assert run.returncode == 130
+    assert f"what was evaluated is in {journal}: go on with --resume" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "net.hwq").exists()
+    rest = ("--bits", "7,8", "--max-drop", 100, "--json")
+    resumed = hwquant("search", *arguments, *rest, "--resume")
+    assert resumed.status == 0, resumed.stderr
+    first = (tmp_path / "net.hwq").read_bytes()
+    fresh = hwquant("search", *arguments, *rest)
+    assert fresh.json == resumed.json
+    assert (tmp_path / "net.hwq").read_bytes() == first

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hwquant.errors import HwquantError
+from hwquant.qgraph import Layer
 from hwquant.quantize import quantize
 from hwquant.search import Constraints, SearchOptions
 from hwquant.search.evaluate import Outcome, evaluate
@@ -119,3 +120,17 @@ def test_a_network_other_than_the_one_that_was_evaluated_is_refused(make_task):
     result = SearchResult.of(SearchOptions(), task, 0.9, {(8, 8, 8): replace(outcome, network="other")})
     with pytest.raises(HwquantError, match="quantizes the candidate to other integers"):
         result.network(result.int8)
+
+
+@pytest.mark.nightly
+def test_progressive_quantization_takes_a_candidate_s_options(make_task, digits_graph, calibration, few):
+    from hwquant.training import TrainOptions, progressive
+
+    task = make_task(per_channel=True)
+    result = SearchResult.of(
+        SearchOptions(), task, 0.9, {key: evaluate(task, key) for key in ((8,) * 3, (2, 4, 8))}
+    )
+    options = result.quantize_options(result.candidates[1])
+    training = TrainOptions(epochs=4, batch_size=32)
+    qgraph = progressive(digits_graph, (few.x, few.y), calibration, options, training)
+    assert [node.terms[0].bits for node in qgraph.nodes if isinstance(node, Layer)] == [2, 4, 8]

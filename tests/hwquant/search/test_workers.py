@@ -88,6 +88,17 @@ def test_a_scheduler_that_is_not_there_is_named(make_task, monkeypatch):
         pass
 
 
+def test_a_cluster_without_workers_is_an_error(make_task, monkeypatch):
+    from distributed import LocalCluster
+
+    from hwquant.search import workers
+
+    monkeypatch.setattr(workers, "CONNECT_SECONDS", 2)
+    options = {"n_workers": 0, "processes": True, "dashboard_address": None, "host": "127.0.0.1"}
+    with LocalCluster(**options) as cluster, pytest.raises(HwquantError, match="has no workers; start some"):
+        outcomes(make_task(), scheduler=cluster.scheduler_address)
+
+
 def test_no_jobs_are_refused(make_task):
     with pytest.raises(HwquantError, match="jobs must be at least 1, not 0"):
         open_workers(make_task(), 0, None)

@@ -1,0 +1,115 @@
+"""The accelerator with AXI ports, for systems on a chip: AXI4-Lite for its registers, AXI4-Stream for its words."""
+
+from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.link.protocol import word_bytes
+from hwquant.program.config import index_bits
+from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.registers import Register
+
+ADDRESS_BITS = index_bits(4 * len(Register))
+"""Of an address in bytes within the register file."""
+
+OKAY, SLVERR = 0, 2
+
+
+class AxiAccelerator(Component):
+    """An accelerator behind AXI4-Lite and AXI4-Stream, all in the clock domain of ``aclk``.
+
+    A register is at four times its number (see :class:`~hwquant.rtl_templates.registers.Register`). Writes of less
+    than a whole register are answered with SLVERR and change nothing. A read or a write takes two cycles.
+    A beat of a stream is one word in the low bits of TDATA; TLAST ends a frame.
+
+    Parameters
+    ----------
+    accelerator : with the program in its memories
+
+    Members
+    -------
+    aclk, aresetn : In, clock and reset (low, synchronous)
+    s_axi_* : the registers; s_axis_* : input frames; m_axis_* : results
+    """
+
+    def __init__(self, accelerator: Accelerator):
+        self.accelerator = accelerator
+        self.data_bits = 8 * word_bytes(accelerator.config.word_bits)
+        super().__init__(
+            {
+                "aclk": In(1),
+                "aresetn": In(1),
+                "s_axi_awaddr": In(ADDRESS_BITS),
+                "s_axi_awprot": In(3),
+                "s_axi_awvalid": In(1),
+                "s_axi_awready": Out(1),
+                "s_axi_wdata": In(32),
+                "s_axi_wstrb": In(4),
+                "s_axi_wvalid": In(1),
+                "s_axi_wready": Out(1),
+                "s_axi_bresp": Out(2),
+                "s_axi_bvalid": Out(1),
+                "s_axi_bready": In(1),
+                "s_axi_araddr": In(ADDRESS_BITS),
+                "s_axi_arprot": In(3),
+                "s_axi_arvalid": In(1),
+                "s_axi_arready": Out(1),
+                "s_axi_rdata": Out(32),
+                "s_axi_rresp": Out(2),
+                "s_axi_rvalid": Out(1),
+                "s_axi_rready": In(1),
+                "s_axis_tdata": In(self.data_bits),
+                "s_axis_tlast": In(1),
+                "s_axis_tvalid": In(1),
+                "s_axis_tready": Out(1),
+                "m_axis_tdata": Out(self.data_bits),
+                "m_axis_tlast": Out(1),
+                "m_axis_tvalid": Out(1),
+                "m_axis_tready": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.sync = ClockDomain()
+        m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
+        m.submodules.accelerator = accelerator = self.accelerator
+        frames, results, bus = accelerator.frames, accelerator.results, accelerator.bus
+        m.d.comb += [
+            frames.payload.data.eq(self.s_axis_tdata),
+            frames.payload.last.eq(self.s_axis_tlast),
+            frames.valid.eq(self.s_axis_tvalid),
+            self.s_axis_tready.eq(frames.ready),
+            self.m_axis_tdata.eq(results.payload.data),
+            self.m_axis_tlast.eq(results.payload.last),
+            self.m_axis_tvalid.eq(results.valid),
+            results.ready.eq(self.m_axis_tready),
+        ]
+
+        # One register access a cycle; a write goes first. An answer stays until it is taken.
+        write = Signal()
+        read = Signal()
+        whole = self.s_axi_wstrb.all()
+        m.d.comb += [
+            write.eq(self.s_axi_awvalid & self.s_axi_wvalid & ~self.s_axi_bvalid),
+            read.eq(self.s_axi_arvalid & ~self.s_axi_rvalid & ~write),
+            self.s_axi_awready.eq(write),
+            self.s_axi_wready.eq(write),
+            self.s_axi_arready.eq(read),
+            bus.address.eq(self.s_axi_araddr[2:]),
+            bus.write.eq(write & whole),
+            bus.write_data.eq(self.s_axi_wdata),
+            self.s_axi_rresp.eq(OKAY),
+        ]
+        with m.If(write):
+            m.d.comb += bus.address.eq(self.s_axi_awaddr[2:])
+            m.d.sync += self.s_axi_bvalid.eq(1)
+            m.d.sync += self.s_axi_bresp.eq(OKAY)
+            with m.If(~whole):
+                m.d.sync += self.s_axi_bresp.eq(SLVERR)
+        with m.Elif(self.s_axi_bready):
+            m.d.sync += self.s_axi_bvalid.eq(0)
+        with m.If(read):
+            m.d.sync += [self.s_axi_rvalid.eq(1), self.s_axi_rdata.eq(bus.read_data)]
+        with m.Elif(self.s_axi_rready):
+            m.d.sync += self.s_axi_rvalid.eq(0)
+        return m

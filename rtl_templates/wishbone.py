@@ -1,0 +1,110 @@
+"""The accelerator as a Wishbone peripheral: registers and words, 32 bits at a time."""
+
+from enum import IntEnum
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.program.config import index_bits
+from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.registers import Register
+
+BUS_BITS = 32
+
+
+class Port(IntEnum):
+    """Addresses behind those of :class:`~hwquant.rtl_templates.registers.Register`, in words of 32 bits.
+
+    FRAME: written, the next 32 bits of a word of an input frame, low ones first. LAST: likewise, of the frame's
+    last word. RESULT: read, the next 32 bits of a word of the results. STREAMS: bit 0, the accelerator takes input;
+    bit 1, there is a result; written, the next access to FRAME, LAST or RESULT is to the beginning of a word.
+    """
+
+    FRAME = len(Register)
+    LAST = len(Register) + 1
+    RESULT = len(Register) + 2
+    STREAMS = len(Register) + 3
+
+
+class WishboneAccelerator(Component):
+    """An accelerator behind a Wishbone B4 bus, classic cycles, answered in the cycle after the request.
+
+    Accesses to a stream that has no word, or takes none, are answered with ``err`` and change nothing: the bus
+    never waits for an inference. Accesses are always to 32 bits.
+
+    Parameters
+    ----------
+    accelerator : with the program in its memories
+
+    Members
+    -------
+    cyc, stb, we, adr, dat_w : In, the request; adr counts words of 32 bits
+    ack, err, dat_r : Out, the answer
+    """
+
+    def __init__(self, accelerator: Accelerator):
+        self.accelerator = accelerator
+        super().__init__(
+            {
+                "cyc": In(1),
+                "stb": In(1),
+                "we": In(1),
+                "adr": In(index_bits(max(Port) + 1)),
+                "dat_w": In(BUS_BITS),
+                "dat_r": Out(BUS_BITS),
+                "ack": Out(1),
+                "err": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.accelerator = accelerator = self.accelerator
+        frames, results, bus = accelerator.frames, accelerator.results, accelerator.bus
+        parts = -(-accelerator.config.word_bits // BUS_BITS)
+        low = Signal(BUS_BITS * (parts - 1), reset_less=True)  # all parts of a word but the last
+        written = Signal(range(parts))
+        read = Signal(range(parts))
+        access = Signal()
+        refused = Signal()
+        value = Signal(BUS_BITS)
+        m.d.comb += [
+            access.eq(self.cyc & self.stb & ~self.ack & ~self.err),
+            bus.address.eq(self.adr),
+            bus.write_data.eq(self.dat_w),
+            frames.payload.data.eq(Cat(low, self.dat_w)),
+            frames.payload.last.eq(self.adr == Port.LAST),
+        ]
+        m.d.sync += [self.ack.eq(access & ~refused), self.err.eq(access & refused)]
+        with m.If(access):
+            m.d.sync += self.dat_r.eq(value)
+        with m.Switch(self.adr):
+            with m.Case(*Register):
+                m.d.comb += [bus.write.eq(access & self.we), value.eq(bus.read_data)]
+            with m.Case(Port.FRAME, Port.LAST):
+                final = written == parts - 1
+                m.d.comb += [
+                    refused.eq(~self.we | ~frames.ready),
+                    frames.valid.eq(access & self.we & final),
+                ]
+                with m.If(access & ~refused):
+                    m.d.sync += [
+                        written.eq(Mux(final, 0, written + 1)),
+                        low.eq(Cat(low, self.dat_w)[BUS_BITS:]),
+                    ]
+            with m.Case(Port.RESULT):
+                final = read == parts - 1
+                m.d.comb += [
+                    refused.eq(self.we | ~results.valid),
+                    value.eq(results.payload.data.word_select(read, BUS_BITS)),
+                    results.ready.eq(access & ~refused & final),
+                ]
+                with m.If(access & ~refused):
+                    m.d.sync += read.eq(Mux(final, 0, read + 1))
+            with m.Case(Port.STREAMS):
+                m.d.comb += value.eq(Cat(frames.ready, results.valid))
+                with m.If(access & self.we):
+                    m.d.sync += [written.eq(0), read.eq(0)]
+            with m.Default():
+                m.d.comb += refused.eq(1)
+        return m

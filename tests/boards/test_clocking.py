@@ -1,0 +1,37 @@
+"""PLL settings: within the limits of each family, never above what is asked for."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwquant.boards.clocking import LIMITS, pll_settings
+from hwquant.errors import HwquantError
+
+RANGES = {"ecp5": (10, 300), "ice40": (16, 200), "gowin": (10, 200), "xilinx7": (10, 400)}
+
+
+@pytest.mark.parametrize("family", LIMITS)
+@settings(deadline=None)
+@given(st.sampled_from([12_000_000, 25_000_000, 27_000_000, 48_000_000, 100_000_000]), st.data())
+def test_settings_are_within_the_limits_and_near(family, source, data):
+    wanted = data.draw(st.floats(*RANGES[family])) * 1e6
+    found = pll_settings(family, source, wanted)
+    (low, high), (least, greatest) = LIMITS[family]
+    internal = family in ("ice40", "xilinx7")
+    assert found.hertz == source * found.multiply / found.divide / (found.post if internal else 1)
+    assert low <= found.hertz * found.post / 1e6 <= high
+    assert least <= source / found.divide / 1e6 <= greatest
+    assert 0.7 * wanted <= found.hertz <= wanted * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("family", "source", "wanted"),
+    [("ecp5", 25e6, 100e6), ("ice40", 12e6, 24e6), ("gowin", 27e6, 54e6), ("xilinx7", 100e6, 125e6)],
+)
+def test_what_can_be_met_is_met(family, source, wanted):
+    assert pll_settings(family, int(source), wanted).hertz == wanted
+
+
+def test_a_clock_out_of_reach_is_refused():
+    with pytest.raises(HwquantError, match=r"no PLL setting of ice40 makes 1 MHz of 12 MHz"):
+        pll_settings("ice40", 12_000_000, 1e6)

@@ -1,0 +1,155 @@
+"""From a build to a bitstream with the open tools; what is wrong is said before minutes of work."""
+
+import json
+import shutil
+
+import pytest
+from hwquant_testing.small_networks import Net
+
+from hwquant.boards import tools
+from hwquant.boards.board import load_board, parse_board
+from hwquant.boards.constraints import constraints
+from hwquant.boards.implement import implement
+from hwquant.boards.top import BoardTop
+from hwquant.build import load_build, write_build
+from hwquant.errors import HwquantError
+from hwquant.program.compiler import compile_network
+from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.verilog import to_verilog
+
+for package in ("pyosys", "amaranth_boards"):
+    pytest.importorskip(package, reason="the tools for boards are not here: pip install 'hwquant[boards]'")
+
+
+@pytest.fixture
+def build(tmp_path):
+    net = Net(x=(2, 3, 3))
+    net.conv("x", 3, (2, 2))
+    qgraph = net.build()
+    return write_build(qgraph, compile_network(qgraph, (2, 2)), tmp_path / "build")
+
+
+def test_constraints_in_the_languages_of_all_families():
+    def text(name):
+        return constraints(load_board(name))
+
+    name, lpf = text("ulx3s-85f")
+    assert name == "top.lpf"
+    assert 'LOCATE COMP "rx" SITE "M1";' in lpf
+    assert 'FREQUENCY PORT "clock" 25 MHZ;' in lpf
+    name, pcf = text("icebreaker")
+    assert name == "top.pcf"
+    assert "set_io -pullup yes rx 6" in pcf
+    name, cst = text("tang-nano-20k")
+    assert name == "top.cst"
+    assert 'IO_LOC "clock" 4;' in cst
+    assert 'IO_PORT "rx" IO_TYPE=LVCMOS33 PULL_MODE=UP;' in cst
+    name, xdc = text("arty-a7-35")
+    assert name == "top.xdc"
+    assert "set_property PACKAGE_PIN E3 [get_ports clock]" in xdc
+    assert "create_clock -name clock -period 10.000 [get_ports clock]" in xdc
+
+
+def test_the_top_has_the_ports_of_the_board(build):
+    board = load_board("ulx3s-85f")
+    top = BoardTop(board, accelerator(build.program), 100e6)
+    assert top.hertz == 100e6
+    verilog = to_verilog(top, "top")
+    assert "module top(rx, tx, led, clock);" in verilog
+    assert "EHXPLLL" in verilog
+
+
+def test_the_generic_board_is_verilog_alone(build):
+    result = implement(build, load_board("generic"), clock_mhz=50)
+    folder = build.folder / "boards" / "generic"
+    assert result.bitstream == ""
+    assert (folder / "top.v").read_text().count("module top(") == 1
+    assert json.loads((folder / "report.json").read_text())["board"] == "generic"
+
+
+def test_a_board_with_vendor_tools_gets_their_script(build):
+    result = implement(build, load_board("arty-a7-35"))
+    folder = build.folder / "boards" / "arty-a7-35"
+    script = (folder / "vivado.tcl").read_text()
+    assert "create_project -in_memory -part xc7a35ticsg324-1L" in script
+    assert (folder / "top.xdc").exists()
+    assert result.used["dsp"] == 4
+    assert "no open place and route" in result.notes[0]
+
+
+def test_a_device_that_is_too_small_says_by_how_much(build, monkeypatch):
+    board = load_board("icebreaker")
+    used = {"lut": 5300, "ff": 10, "dsp": 4, "ram": 3}
+    monkeypatch.setattr(tools, "synthesize", lambda *_: {})
+    monkeypatch.setattr(tools, "count", lambda *_: used)
+    with pytest.raises(
+        HwquantError, match=r"does not fit ice40up5k: lut 5300 needed, 5280 available, 20 too few"
+    ):
+        implement(build, board)
+    assert list((build.folder / "boards").iterdir()) == [], "nothing is half-written"
+
+
+def test_a_tool_that_stops_is_quoted(build, tmp_path):
+    (tmp_path / "top.il").write_text("this is not RTLIL\n")
+    with pytest.raises(HwquantError, match=r"Yosys stopped: .*ERROR"):
+        tools.synthesize(tmp_path / "top.il", "ecp5")
+
+
+def test_a_tool_that_is_not_there_names_the_extra():
+    with pytest.raises(HwquantError, match=r"needs the package 'nextpnr-none'; .*hwquant\[boards\]"):
+        tools.tool("nextpnr-none")
+
+
+def test_what_was_built_for_boards_stays_with_the_same_network_and_goes_with_another(build):
+    implement(build, load_board("generic"), clock_mhz=50)
+    write_build(build.qgraph, build.program, build.folder)
+    assert (build.folder / "boards" / "generic").is_dir()
+    assert load_build(build.folder).program.checksum == build.program.checksum
+    net = Net(seed=1, x=(2, 3, 3))
+    net.conv("x", 3, (2, 2))
+    qgraph = net.build()
+    write_build(qgraph, compile_network(qgraph, (2, 2)), build.folder)
+    assert not (build.folder / "boards").exists()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["ulx3s-25f", "ulx3s-85f", "icebreaker", "tang-nano-9k", "tang-nano-20k"])
+def test_a_bitstream_comes_out(build, name):
+    result = implement(build, load_board(name))
+    folder = build.folder / "boards" / name
+    assert (folder / result.bitstream).stat().st_size > 10_000
+    assert result.fmax_mhz >= result.clock_mhz > 0
+    assert result.frames_per_second == pytest.approx(result.clock_mhz * 1e6 / result.cycles, rel=1e-3)
+
+
+@pytest.mark.nightly
+def test_a_clock_that_is_missed_is_lowered(build):
+    board = load_board("ulx3s-25f")
+    result = implement(build, board, clock_mhz=250)
+    assert result.attempts > 1
+    assert result.clock_mhz < 250
+
+
+def test_a_board_without_a_pin_in_a_bank_is_still_a_board():
+    text = 'title="x"\ndevice="ice40-up5k"\npackage="sg48"\n'
+    text += "".join(f'[pins.{pin}]\nlocation = "{n}"\n' for n, pin in enumerate(("rx", "tx"), 2))
+    text += '[pins.clock]\nlocation = "35"\nhertz = 12_000_000\n'
+    board = parse_board("x", text, "x.toml")
+    assert constraints(board)[1].splitlines()[0] == "set_io clock 35"
+
+
+def test_loading_without_a_bitstream_or_a_loader_says_what_to_do(build, monkeypatch):
+    from click.testing import CliRunner
+
+    from hwquant.cli.program import program
+
+    def run():
+        return CliRunner().invoke(program, [str(build.folder), "--board", "ulx3s-25f"]).exception
+
+    assert "hwquant build" in str(run())
+    folder = build.folder / "boards" / "ulx3s-25f"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text('{"bitstream": "top.bit"}')
+    (folder / "top.bit").write_bytes(b"x")
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert "openFPGALoader is not installed" in str(run())

@@ -1,0 +1,94 @@
+"""The AXI wrapper against cocotbext-axi, in Icarus."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from hwquant_testing.small_networks import Net, images
+
+from hwquant.golden import run as golden
+from hwquant.link.protocol import word_bytes
+from hwquant.program.compiler import compile_network
+from hwquant.program.layout import words_to_integers
+from hwquant.rtl_templates.axi import AxiAccelerator
+from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.registers import IDENTITY, VERSION, Register
+from hwquant.rtl_templates.verilog import to_verilog
+from hwquant.sim.cocotb_build import environment
+
+pytest.importorskip("cocotbext.axi")
+pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+FRAMES = 4
+
+
+@pytest.fixture(scope="module", params=[(2, 2), (3, 5)])
+def case(request):
+    net = Net(x=(2, 4, 4))
+    net.conv(net.conv("x", 3, (3, 3)), 6)  # whole words: no lane of the output is without a channel
+    network = net.build()
+    program = compile_network(network, request.param)
+    return program, images(network, FRAMES), golden(network, images(network, FRAMES))
+
+
+def beats(program, frames):
+    """Frames (N, words, lanes) as bytes of AXI streams."""
+    bits, size = program.config.activation_bits, word_bytes(program.config.word_bits)
+    return [
+        list(b"".join(word.to_bytes(size, "little") for word in words_to_integers(frame, bits)))
+        for frame in frames
+    ]
+
+
+@pytest.fixture(scope="module")
+def built(case, tmp_path_factory):
+    """Folder of the compiled simulation."""
+    from cocotb_tools.runner import get_runner
+
+    folder = tmp_path_factory.mktemp("axi")
+    source = folder / "hwquant_axi.v"
+    source.write_text(to_verilog(AxiAccelerator(accelerator(case[0])), "hwquant_axi"))
+    with environment({}):
+        get_runner("icarus").build(
+            sources=[source],
+            hdl_toplevel="hwquant_axi",
+            build_args=["-g2005"],
+            build_dir=folder,
+            timescale=("1ns", "1ps"),
+            log_file=folder / "build.log",
+        )
+    return folder
+
+
+@pytest.mark.parametrize("pauses", [0.0, 0.4])
+@pytest.mark.parametrize("scenario", ["frames_and_registers", "writes"])
+def test_axi_masters_and_streams_work_with_it(case, built, tmp_path, pauses, scenario):
+    from cocotb_tools.check_results import get_results
+    from cocotb_tools.runner import get_runner
+
+    program, q, expected = case
+    results = np.concatenate([item.to_words(expected[item.name]) for item in program.outputs], axis=1)
+    settings = {
+        "frames": beats(program, program.frame(q)),
+        "results": beats(program, results),
+        "registers": {
+            int(Register.IDENTITY): IDENTITY,
+            int(Register.VERSION): VERSION,
+            int(Register.CHECKSUM): program.checksum,
+        },
+        "pauses": pauses,
+    }
+    log, xml = tmp_path / "simulation.log", tmp_path / "results.xml"
+    with environment({}):
+        get_runner("icarus").test(
+            test_module="hwquant_testing.axi_scenarios",
+            testcase=scenario,
+            hdl_toplevel="hwquant_axi",
+            hdl_toplevel_lang="verilog",
+            build_dir=built,
+            test_dir=tmp_path,
+            results_xml=str(xml),
+            extra_env={"HWQUANT_AXI": json.dumps(settings)},
+            log_file=log,
+        )
+    assert get_results(xml) == (1, 0), log.read_text()[-3000:]

@@ -1,0 +1,69 @@
+"""The board's top in Amaranth's simulator, bit by bit; tests/sim/test_board.py runs whole inferences."""
+
+from hwquant_testing.clocked import simulate
+from hwquant_testing.small_networks import Net
+
+from hwquant.link.protocol import VERSION, Decoder, Opcode, Status, encode
+from hwquant.program.compiler import compile_network
+from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.registers import Register
+
+DIVISOR = 4
+
+
+def line(data):
+    """Bytes as levels, one a cycle."""
+    bits = [bit for byte in data for bit in [0, *(byte >> n & 1 for n in range(8)), 1]]
+    return [bit for bit in bits for _ in range(DIVISOR)]
+
+
+def bytes_of(levels):
+    """The inverse: every byte begins at a falling edge."""
+    data, position = bytearray(), 0
+    while 0 in levels[position:]:
+        position = levels.index(0, position)
+        bits = levels[position + DIVISOR // 2 :: DIVISOR][1:9]
+        data.append(sum(bit << n for n, bit in enumerate(bits)))
+        position += 10 * DIVISOR
+    return bytes(data)
+
+
+def test_requests_on_the_line_are_answered_on_the_line():
+    net = Net(x=(2, 2, 2))
+    net.conv("x", 2)
+    program = compile_network(net.build(), (2, 2))
+    board = Board(accelerator(program), DIVISOR)
+    requests = [
+        bytes([VERSION << 4 | Opcode.PEEK, 0, Register.CHECKSUM]),
+        bytes([VERSION << 4 | Opcode.OPEN, 7, *b"nonce"]),
+        bytes([VERSION << 4 | Opcode.PEEK, 8, Register.CHECKSUM]),
+        bytes([VERSION << 4 | Opcode.LAST, 9, *bytes(2 * program.inputs[0].words)]),
+        bytes([VERSION << 4 | Opcode.READ, 10, 255]),
+    ]
+    levels, opened, active = [], [], 0
+
+    async def host(ctx):
+        nonlocal active
+        for request in requests:
+            for level in line(encode(request)) + [1] * 60 * 10 * DIVISOR:
+                ctx.set(board.rx, level)
+                levels.append(ctx.get(board.tx))
+                active += ctx.get(board.active)
+                await ctx.tick()
+            opened.append(ctx.get(board.opened))
+
+    simulate(board, host)
+    results = program.outputs[0].words * 2
+    responses = list(Decoder().feed(bytes_of(levels)))
+    assert responses[:4] == [
+        bytes([VERSION << 4 | Status.CLOSED, 0]),
+        bytes([VERSION << 4 | Status.OK, 7]) + b"nonce",
+        bytes([VERSION << 4 | Status.OK, 8]) + program.checksum.to_bytes(4, "little"),
+        bytes([VERSION << 4 | Status.OK, 9]),
+    ]
+    assert responses[4][:2] == bytes([VERSION << 4 | Status.OK, 10])
+    assert len(responses[4][2:]) == results > 0
+    assert len(responses) == 5
+    assert opened == [0, 1, 1, 1, 1]
+    assert 0 < active < len(levels)
