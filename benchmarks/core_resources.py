@@ -59,7 +59,7 @@ def core(config: ArrayConfig) -> Accelerator:
     return Accelerator(
         config,
         program=image(config.program_depth, program_bits(config)),
-        weights=image(config.weight_depth, config.columns * config.slot_bits),
+        weights=image(config.weight_depth, config.columns * config.weight_bits),
         parameters=image(config.parameter_depth, config.parameter_bits),
     )
 

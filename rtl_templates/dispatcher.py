@@ -14,7 +14,7 @@ class Dispatcher(Component):
     With ``u`` the cycle in which a tile's load is taken and ``t`` the cycle in which its stream is started::
 
         u[k] >= t[k-1]                     the shadow weights are free
-        t[k] >= u[k] + load_cycles         (one more with an offset row)
+        t[k] >= u[k] + load_cycles         (of its weights' format; one more with an offset row)
         t[k] >= t[k-1] + pixels[k-1]
         t[k] >= last address before + drain_latency - 1      where a layer begins
         t[k] >= t[last with parameters] + columns            where parameters are loaded
