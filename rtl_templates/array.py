@@ -116,7 +116,8 @@ class SystolicArray(Component):
 
     def _entries(self, m: Module):
         """For each inner row at which weights enter: the columns' weights, and whether to take them, skewed."""
-        entries, enters = {}, {}
+        entries: dict[int, list[Signal]] = {}
+        enters: dict[int, list[Signal]] = {}
         for index, row in enumerate(self.config.entries):
             shape = signed(self.config.entry_bits(row))
             m.submodules[f"skew_weight{row}"] = skew = Skew(shape, self.config.columns)

@@ -2,6 +2,7 @@
 
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
@@ -89,9 +90,9 @@ class Segments(Component):
     def _lead(self, m: Module, entering):
         """Delays each part to its entries; where segmentations share an entry, chooses between their parts."""
         config = self.config
-        lines = {}
+        lines: dict[int, list[Any]] = {}
         for index, (row, marks) in enumerate(entering.items()):
-            weight = None
+            weight: Any = None
             for (_, part), mark in marks.items():
                 late = self._line(m, lines, part, row)
                 # The mark is a cycle earlier than the weights.
