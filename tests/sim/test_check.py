@@ -237,10 +237,10 @@ def test_a_wrong_golden_value_is_named(it, run):
 
 
 def weight_rows(program) -> list[range]:
-    """The rows of each layer in the weight memory (no offset rows here)."""
+    """The words of each layer in the weight memory."""
     ranges, start = [], 0
     for layer in program.layers:
-        stop = start + (layer.tiles - layer.tiles_skipped) * program.config.rows
+        stop = start + layer.weight_words
         ranges.append(range(start, stop))
         start = stop
     assert start == len(program.weights)
@@ -274,7 +274,7 @@ def test_a_flipped_weight_bit_is_found_in_its_layer(it):
         found = 0
         for row in rng.permutation(rows)[:8].tolist():
             weights = it.program.weights.copy()
-            weights[row, 0] ^= 1 << (it.program.config.weight_bits - 2)
+            weights[row, 0] ^= 1 << (it.program.config.slot_bits // layer.rows_per_word - 2)
             first = first_difference(it, replace(it.program, weights=weights))
             # A weight that only meets zeros or saturated sums does not show.
             assert first is None or (isinstance(first, Mismatch) and first.layer == layer.name)
