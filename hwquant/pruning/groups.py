@@ -63,9 +63,7 @@ class Groups:
         remaining = sizes[alive].sum()
         return sizes * (np.abs(weight).sum() / remaining if remaining else 0.0)
 
-    def pruned(
-        self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0
-    ) -> NDArray[np.bool_]:
+    def pruned(self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0) -> Mask:
         """Which groups pruning with ``factor * theta`` leaves at zero, bool [count].
 
         Groups that are zero already are among them. ``prune="above"`` prunes the groups above the threshold, as
@@ -85,9 +83,7 @@ class Groups:
         zeros[candidates[farthest]] = True
         return zeros
 
-    def keep(
-        self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0
-    ) -> NDArray[np.bool_]:
+    def keep(self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0) -> Mask:
         """The mask after pruning: bool, the shape of the weight, False where it is pruned."""
         return ~self.pruned(weight, factor, prune, step)[self.labels]
 
