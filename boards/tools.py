@@ -71,16 +71,22 @@ class Routed:
     seconds: float
 
 
-def synthesize(rtlil: Path, family: str, series: str = "", top: str = "top") -> dict[str, int]:
-    """Synthesize RTLIL in place: ``netlist.json`` appears beside it. Cells of the flat netlist by type."""
+def synthesize(
+    rtlil: Path, family: str, series: str = "", top: str = "top", verilog: str = ""
+) -> dict[str, int]:
+    """Synthesize RTLIL in place: ``netlist.json`` appears beside it, and with ``verilog`` a file of that name.
+
+    Returns the cells of the flat netlist by type.
+    """
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
     folder = rtlil.parent
     command = SYNTHESIS[family].format(top=top, yosys_family=YOSYS_FAMILY.get(series, "gw1n"))
     script = folder / "synthesis.ys"
-    script.write_text(
-        f"read_rtlil {rtlil.name}\n{command}\ntee -q -o statistics.json stat -json\n", encoding="utf-8"
-    )
+    lines = [f"read_rtlil {rtlil.name}", command, "tee -q -o statistics.json stat -json"]
+    if verilog:
+        lines.append(f"write_verilog -noattr {verilog}")
+    script.write_text("\n".join([*lines, ""]), encoding="utf-8")
     _run([sys.executable, "-c", _YOSYS, script.name], folder, "synthesis.log", "Yosys")
     cells = json.loads((folder / "statistics.json").read_text())["design"]["num_cells_by_type"]
     return {name: int(count) for name, count in cells.items()}

@@ -63,6 +63,14 @@ class Samples:
             x = self.x[part]
         return Samples(x, None if self.y is None else self.y[part])
 
+    def pair(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """``x`` and ``y`` of a network with one input, as training takes them; raises where there are none."""
+        if isinstance(self.x, Mapping):
+            raise HwquantError(f"the data has the inputs {', '.join(self.x)}, and one is needed")
+        if self.y is None:
+            raise HwquantError("the data has no labels y, and they are needed")
+        return self.x, self.y
+
     def accuracy(self, output: NDArray[Any]) -> float | None:
         """Share of samples, 0..1, whose class is the label; None without labels.
 

@@ -8,9 +8,15 @@ from amaranth.lib.wiring import Component, In, Out
 from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import delayed
 
+BANK = 2048
+"""Words that a block RAM of the supported families holds at a useful width."""
+
 
 class ActivationMemory(Component):
     """One read and one write port; words of ``lanes`` channels of one pixel.
+
+    More than BANK words are several memories, each with its own register behind it: block RAM answers so late
+    in a cycle that there is no time left to choose between several.
 
     Read data follows the address after :data:`~hwquant.program.config.MEMORY_LATENCY` advancing cycles.
 
@@ -35,30 +41,46 @@ class ActivationMemory(Component):
 
     def elaborate(self, platform):
         m = Module()
+        low = (
+            self.config.activation_address_bits if self.config.activation_depth <= BANK else index_bits(BANK)
+        )
+        read_bank, write_bank = self.read_address[low:], self.write_address[low:]
+        banks = []
+        for number, start in enumerate(range(0, self.config.activation_depth, BANK)):
+            depth = min(BANK, self.config.activation_depth - start)
+            banks.append(self._bank(m, number, depth, low, write_bank == number))
+        chosen = read_bank
+        for stage in range(MEMORY_LATENCY if len(banks) > 1 else 0):
+            register = Signal(len(chosen), name=f"chosen_{stage + 1}", reset_less=True)
+            with m.If(self.advance):
+                m.d.sync += register.eq(chosen)
+            chosen = register
+        m.d.comb += self.read_data.eq(Array(banks)[chosen] if len(banks) > 1 else banks[0])
+        return m
+
+    def _bank(self, m: Module, number: int, depth: int, low: int, writes):
+        """A memory of its own, and the register behind it: the word that was read there."""
         config, bits = self.config, self.config.activation_bits
         read = []
         # One memory a write group: families differ in what byte enables their block RAM has.
         for group in range(config.groups):
             lanes = config.group_lanes(group)
-            memory = Memory(
-                shape=len(lanes) * bits, depth=config.activation_depth, init=[], attrs={"no_rw_check": 1}
-            )
-            m.submodules[f"lanes{lanes.start}"] = memory
+            memory = Memory(shape=len(lanes) * bits, depth=depth, init=[], attrs={"no_rw_check": 1})
+            m.submodules[f"lanes{lanes.start}" + (f"_bank{number}" if number else "")] = memory
             write = memory.write_port()
             port = memory.read_port()
             m.d.comb += [
-                write.addr.eq(self.write_address),
+                write.addr.eq(self.write_address[:low]),
                 write.data.eq(self.write_data[lanes.start * bits : lanes.stop * bits]),
-                write.en.eq(self.write_enable[group]),
-                port.addr.eq(self.read_address),
+                write.en.eq(self.write_enable[group] & writes),
+                port.addr.eq(self.read_address[:low]),
                 port.en.eq(self.advance),
             ]
             read.append(port.data)
-        data = Signal(config.word_bits, reset_less=True)
+        data = Signal(config.word_bits, name=f"data{number}" if number else "data", reset_less=True)
         with m.If(self.advance):
             m.d.sync += data.eq(Cat(*read))
-        m.d.comb += self.read_data.eq(data)
-        return m
+        return data
 
 
 class ActivationFeed(Component):

@@ -35,6 +35,7 @@ COMMANDS = (
     "inspect",
     "truncate",
     "export",
+    "core",
     "demo",
 )
 ERROR, INTERRUPTED = 2, 130

@@ -167,14 +167,14 @@ def progressive(
         try:
             qgraph = quantize_progressively(
                 graph,
-                (train.x, train.y),
+                train.pair(),
                 calibration.x,
                 chosen,
                 options,
                 fraction=fraction,
                 rounds=rounds,
                 subnetworks=subnetworks,
-                evaluate=(lambda network: torch_accuracy(network, test.x, test.y)) if test else None,
+                evaluate=(lambda network: torch_accuracy(network, *test.pair())) if test else None,
                 progress=track,
                 checkpoint=kept,
                 resume=resume,

@@ -183,8 +183,8 @@ def prune(
         try:
             result = prune_network(
                 graph,
-                (samples.x, samples.y),
-                (deciding.x, deciding.y),
+                samples.pair(),
+                deciding.pair(),
                 chosen,
                 TrainOptions(**training),
                 progress=track,

@@ -48,7 +48,8 @@ class Groups:
 
     def norms(self, weight: Array) -> Array:
         """L1 norm of each group, float64 [count]."""
-        return np.bincount(self.labels.ravel(), np.abs(weight).ravel(), self.count)
+        norms: Array = np.bincount(self.labels.ravel(), np.abs(weight).ravel(), self.count)  # type: ignore[assignment]
+        return norms
 
     def zeros(self, weight: Array) -> Mask:
         """Which groups are zero altogether, bool [count]."""
@@ -63,9 +64,7 @@ class Groups:
         remaining = sizes[alive].sum()
         return sizes * (np.abs(weight).sum() / remaining if remaining else 0.0)
 
-    def pruned(
-        self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0
-    ) -> NDArray[np.bool_]:
+    def pruned(self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0) -> Mask:
         """Which groups pruning with ``factor * theta`` leaves at zero, bool [count].
 
         Groups that are zero already are among them. ``prune="above"`` prunes the groups above the threshold, as
@@ -85,9 +84,7 @@ class Groups:
         zeros[candidates[farthest]] = True
         return zeros
 
-    def keep(
-        self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0
-    ) -> NDArray[np.bool_]:
+    def keep(self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0) -> Mask:
         """The mask after pruning: bool, the shape of the weight, False where it is pruned."""
         return ~self.pruned(weight, factor, prune, step)[self.labels]
 
@@ -125,18 +122,13 @@ class GroupShape:
         columns = filter_blocks(filters, config, self.filters)
         if uses_taps(graph, node, config):
             lines = min(MAX_LINES, config.rows // TAP_COLUMNS)
-            coordinates = (
-                columns,
-                y % node.stride[0],
-                y // node.stride[0] // lines,
-                x % node.stride[1],
-                x // node.stride[1] // TAP_COLUMNS,
-            )
+            (sy, sx) = node.stride
+            coordinates = [columns, y % sy, y // sy // lines, x % sx, x // sx // TAP_COLUMNS]
         else:
             lane, position = channel, x
             if is_packed(graph, node, config):
                 lane, position = x * (per_group * node.groups) + channel, np.zeros_like(x)
-            coordinates = (columns, blocks(lane, self.size or config.rows, config.rows), y, position)
+            coordinates = [columns, blocks(lane, self.size or config.rows, config.rows), y, position]
         arrays = np.broadcast_arrays(*coordinates, np.empty(node.weight.shape))[:-1]
         flat = np.ravel_multi_index([a.ravel() for a in arrays], [int(a.max()) + 1 for a in arrays])
         found, labels = np.unique(flat, return_inverse=True)

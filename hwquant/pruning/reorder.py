@@ -70,6 +70,7 @@ def reorder(
     prune : the polarity of such a pruning
     """
     original, orders = graph, dict[str, IntArray]()
+    prune = prune if factor else "below"  # nothing but zeros is above nothing
     channels = ChannelSpaces(graph)
     for _ in range(PASSES):
         changed = False

@@ -31,7 +31,7 @@ from hwquant.search.objectives import ACCURACY, OBJECTIVES, Objective
 from hwquant.search.options import Constraints, SearchOptions
 from hwquant.search.result import Candidate, SearchResult, cost, describe_measures
 from hwquant.search.space import Configuration, Space
-from hwquant.search.start import evenly, probes, staircase, uniform
+from hwquant.search.start import evenly, narrower, probes, staircase, uniform
 from hwquant.search.workers import open_workers
 
 __all__ = [
@@ -131,7 +131,7 @@ class _Search:
         self._total = space.size if self._everything else options.trials
         if space.int8 not in space:
             self._total += 1
-        self._rank, self._note = (math.inf, math.inf), ""
+        self._best, self._note = (math.inf, math.inf), ""
 
     def run(self, ledger: Ledger) -> None:
         (int8,) = ledger.evaluate([self._space.int8])
@@ -166,19 +166,34 @@ class _Search:
         evolution = Evolution(
             self._space, len(self._options.objectives), self._options.generation, self._options.seed
         )
-        asked = evolution.ask(start)
+        asked = evolution.begin(start)
         idle = 0
         while True:
             evolution.tell([self._judged(item) for item in ledger.evaluate(asked)])
             if len(ledger) >= self._total or idle > _PATIENCE:
                 return
-            asked = evolution.ask()
+            asked = evolution.ask(self._descent(ledger))
             fresh = ledger.new(asked)
             idle = 0 if fresh else idle + 1
             left = self._total - len(ledger)
             if len(fresh) > left:
                 ledger.evaluate(fresh[:left])
                 return
+
+    def _descent(self, ledger: Ledger) -> list[Configuration]:
+        """The next steps down from the best so far, at most half a generation of them."""
+        works = [(self._rank(item), key) for key, item in ledger.outcomes.items() if item.error is None]
+        best = min(works, key=lambda item: item[0])[1]
+        return ledger.new(narrower(self._space, best))[: self._options.generation // 2]
+
+    def _rank(self, outcome: Outcome) -> tuple[float, float]:
+        """Small is good: first by how much the constraints are missed, then by the costs."""
+        missed = self._options.constraints.violations(outcome.measures, self._references)
+        costs = [name for name in self._options.objectives if not OBJECTIVES[name].maximize]
+        return (
+            sum(max(0.0, value) for value in missed.values()),
+            math.prod(outcome.measures[name] for name in costs),
+        )
 
     def _judged(self, outcome: Outcome) -> tuple[list[float], dict[str, float]] | None:
         if outcome.error is not None:
@@ -192,12 +207,7 @@ class _Search:
         if self._progress is None:
             return
         if outcome.error is None and "int8" in self._references:
-            missed = self._options.constraints.violations(outcome.measures, self._references)
-            costs = [name for name in self._options.objectives if not OBJECTIVES[name].maximize]
-            rank = (
-                sum(max(0.0, value) for value in missed.values()),
-                math.prod(outcome.measures[name] for name in costs),
-            )
-            if rank < self._rank:
-                self._rank, self._note = rank, "best " + describe_measures(outcome.measures)
+            rank = self._rank(outcome)
+            if rank < self._best:
+                self._best, self._note = rank, "best " + describe_measures(outcome.measures)
         self._progress("search", done, self._total, self._note)

@@ -2,7 +2,7 @@
 
 A generation is asked for as a whole, evaluated in any order, and told in the order in which it was asked for:
 so the result depends on the seed alone, not on who evaluates, or how many. Candidates that keep to the
-constraints go before all others.
+constraints go before all others. The caller may add configurations of its own to a generation.
 """
 
 from __future__ import annotations
@@ -31,12 +31,19 @@ class Evolution:
         )
         self._asked: list[Any] = []
 
+    def begin(self, start: Sequence[Configuration]) -> list[Configuration]:
+        """The first generation: these configurations alone."""
+        return self._ask(start, len(start))
+
     def ask(self, given: Sequence[Configuration] = ()) -> list[Configuration]:
-        """The configurations of a new generation; ``given`` are those of the first one."""
+        """The configurations of a new generation, ``given`` first among them."""
+        return self._ask(given, self._population)
+
+    def _ask(self, given: Sequence[Configuration], count: int) -> list[Configuration]:
         names = [f"{item.kind} {item.name}" for item in self._space.variables]
         for configuration in given:
             self._study.enqueue_trial(dict(zip(names, configuration)))
-        self._asked = [self._study.ask() for _ in range(len(given) or self._population)]
+        self._asked = [self._study.ask() for _ in range(count)]
         return [
             tuple(trial.suggest_categorical(name, self._space.bits) for name in names)
             for trial in self._asked

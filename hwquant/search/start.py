@@ -1,4 +1,4 @@
-"""Where the guided search begins: useful configurations, found without it.
+"""Where the guided search begins, and what is always worth a try: configurations found without it.
 
 Everything in one width; each variable narrowed alone, which shows how much noise it lets into the output; and
 from these sensitivities a staircase from the widest to the narrowest: at each step the variable that saves
@@ -54,6 +54,17 @@ def staircase(space: Space, noise: Sequence[float], base: float) -> list[Configu
         current[best] -= 1
         steps.append(tuple(space.bits[index] for index in current))
     return steps
+
+
+def narrower(space: Space, configuration: Configuration) -> list[Configuration]:
+    """All with one variable narrower than here: first each by one width, then each by two, and so on."""
+    found = []
+    for steps in range(1, len(space.bits)):
+        for index, bits in enumerate(configuration):
+            choices = [item for item in space.bits if item < bits]
+            if len(choices) >= steps:
+                found.append((*configuration[:index], choices[-steps], *configuration[index + 1 :]))
+    return found
 
 
 def evenly(items: Sequence[Configuration], count: int) -> list[Configuration]:

@@ -62,7 +62,8 @@ def fit(
         and restored in the end.
     options : see :class:`TrainOptions`
     loss : a function of outputs and ``y`` instead of ``options.loss``
-    optimizer : a function of the parameters instead of ``options.optimizer``; the schedule scales its rates
+    optimizer : a function of the parameters instead of ``options.optimizer``; the schedule scales its rates. One
+        that it returned before goes on with the moments that it has
     evaluate : called with the network after every epoch, its result goes to ``progress`` and into the results
     progress : called after every epoch
     checkpoint : saved after every epoch; where it holds a state of this ``stage``, training goes on from there,
@@ -82,8 +83,8 @@ def fit(
     if not parameters or options.epochs == 0:
         return []
     loss = loss or named_loss(options.loss)
-    chosen = (optimizer or _optimizer(options))(parameters)
-    rates = [group["lr"] for group in chosen.param_groups]
+    chosen = (optimizer or named_optimizer(options))(parameters)
+    rates = [group.setdefault("initial_lr", group["lr"]) for group in chosen.param_groups]
     batches = _Batches(data, options)
     total = math.ceil(options.epochs)
     results: list[EpochResult] = []
@@ -152,7 +153,8 @@ def _step(
     return result
 
 
-def _optimizer(options: TrainOptions) -> OptimizerFactory:
+def named_optimizer(options: TrainOptions) -> OptimizerFactory:
+    """The optimizer that options name."""
     decay, momentum = options.weight_decay, options.momentum
 
     def make(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

@@ -38,6 +38,8 @@ Array = NDArray[Any]
 
 _EXACT = {torch.float32: 1 << 23, torch.float64: 1 << 52}
 """Bounds of sums that leave room for a half."""
+_SETTLED = 0.49
+"""Distance from its integer, in steps, at which a weight still rounds to it."""
 
 
 class _RoundHalfUp(torch.autograd.Function):
@@ -192,31 +194,52 @@ class QuantizedNetwork(nn.Module):
         same time, so that its output on the calibration data changes least: see
         :mod:`hwquant.training.compensation`.
         """
-        layer, index = self._place(node)
-        term = self._grid(layer.name).terms[index]
         weight, frozen, integers = self.weight(node).detach(), self.frozen(node), self.integers(node)
         size = torch.where(frozen, -1.0, weight.abs()).ravel()
         largest = torch.argsort(size, descending=True, stable=True)[: round(fraction * int((~frozen).sum()))]
         chosen = torch.zeros_like(size, dtype=torch.bool).index_fill(0, largest, True).reshape(weight.shape)
+        steps = self._rounded(node, chosen, compensate)
+        integers.copy_(torch.where(chosen, steps, integers))
+        frozen.logical_or_(chosen)
+
+    def settle(self, node: str) -> None:
+        """Choose integers for all weights of a convolution that are still float, such that they make up for each
+        other's errors as in :meth:`freeze`. The weights stay float, and as they are where they round to these
+        integers anyway; others move to where they just do."""
+        layer, index = self._place(node)
+        weight, frozen = self.weight(node).detach(), self.frozen(node)
+        unit = _channels(self._grid(layer.name).terms[index].scale, weight.double())
+        before = weight.double() / unit
+        steps = self._rounded(node, ~frozen, True)
+        settled = torch.clamp(before, steps - _SETTLED, steps + _SETTLED) * unit
+        weight.copy_(torch.where(frozen, weight, settled))
+
+    def _rounded(self, node: str, chosen: Tensor, compensate: bool) -> Tensor:
+        """Steps of the weights with the chosen ones rounded; what is not frozen is set to them."""
+        layer, index = self._place(node)
+        plan, term = layer.terms[index], self._grid(layer.name).terms[index]
+        weight, frozen = self.weight(node).detach(), self.frozen(node)
         before = self._steps(weight.double(), term, rounded=False)
-        after = torch.where(chosen, self._steps(weight.double(), term), before)
-        if compensate and len(largest):
-            plan = layer.terms[index]
+        if not compensate or not chosen.any():
+            after = torch.where(chosen, self._steps(weight.double(), term), before)
+        else:
             x = self._calibration_input(plan.input)
             made = round_compensated(
-                torch.where(frozen, integers, before).double().numpy(),
+                before.numpy(),
                 frozen.numpy(),
                 chosen.numpy(),
                 covariances(plan, x.numpy()),
                 *adjusted_limits(term),
             )
-            after = torch.where(frozen, before, torch.from_numpy(made))
-            change = (before - after) * _channels(self.formats[plan.input].scale.value * term.scale, before)
-            moved = convolve(x, change, plan.stride, plan.padding, plan.dilation, plan.groups)
+            after = torch.from_numpy(made)
+            change = torch.where(frozen, 0.0, before - after)
+            unit = self.formats[plan.input].scale.value * term.scale
+            moved = convolve(
+                x, change * _channels(unit, change), plan.stride, plan.padding, plan.dilation, plan.groups
+            )
             self.bias(layer.name).data += moved.mean((0, 2, 3)).to(weight)
-        integers.copy_(torch.where(chosen, after, integers))
         weight.copy_(torch.where(frozen, weight, after * _channels(term.scale, after)))
-        frozen.logical_or_(chosen)
+        return after
 
     def _calibration_input(self, tensor: str) -> Tensor:
         """A tensor on the calibration samples, in steps, float64."""

@@ -4,6 +4,11 @@ The network is cut into sub-networks of consecutive layers. In order, the inputs
 of its weights that is largest in absolute value become integers for good, and what is still float, in all of
 the network, is fine-tuned to make up for it. When the last sub-network is done, the remaining weights follow in
 rounds, the largest first, with fine-tuning in between, and in the end the biases.
+
+Two things are added to the publication, and can be left out. ``compensate``: when weights are frozen, those of the
+layer that are still float move at once, in closed form, and fine-tuning starts from there. ``anticipate``: in the
+rounds, weights that are still float and trained are rounded in the forward pass (straight-through), so that
+freezing them in the next round changes nothing.
 """
 
 from __future__ import annotations
@@ -23,13 +28,17 @@ from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions, observe_network
 from hwquant.quantize.structure import LayerPlan, Plan
 from hwquant.training.checkpoint import Checkpoint
-from hwquant.training.loop import Data, EpochResult, Evaluate, OptimizerFactory, Report, fit
+from hwquant.training.loop import Data, EpochResult, Evaluate, OptimizerFactory, Report, fit, named_optimizer
 from hwquant.training.losses import Loss
 from hwquant.training.options import TrainOptions
 from hwquant.training.quantized import QuantizedNetwork, trainable
 
 Calibration = NDArray[Any] | Mapping[str, NDArray[Any]]
+Convert = Callable[[QuantizedNetwork], None]
 SubNetwork = tuple[LayerPlan, ...]
+
+SUBNETWORKS_SHARE, LAST_SHARE = 0.2, 0.05
+"""Of all epochs: for the sub-networks, and for the biases when nothing else is left."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +55,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Stage:
-    """What becomes an integer (``convert``), and then the name under which the rest is trained."""
+    """What becomes an integer (``convert``), after which the rest is trained for a share of all epochs."""
 
     name: str
-    convert: Callable[[QuantizedNetwork], None]
+    convert: Convert
+    share: float
 
 
 def progressive(
@@ -63,6 +73,7 @@ def progressive(
     rounds: int = 2,
     subnetworks: int | None = None,
     compensate: bool = True,
+    anticipate: bool = True,
     loss: Loss | None = None,
     optimizer: OptimizerFactory | None = None,
     evaluate: Evaluate | None = None,
@@ -79,12 +90,15 @@ def progressive(
     calibration : typical inputs, as for :func:`hwquant.quantize.quantize`
     options : of the quantizer; all but ``literal_range`` work, and those for biases and rounding without
         training (``bias_correction``, ``error_compensation``) have no effect
-    training : ``epochs`` are those of all stages together, which get equal shares
+    training : ``epochs`` are those of all stages together: the sub-networks get 20 % of them, the last round, in
+        which only biases are left to train, 5 %, and the rounds before it the rest; the learning rate follows
+        one schedule over all of them
     fraction : share of a layer's weights, the largest in absolute value, that its sub-network freezes; and
         the share of what is left that each round but the last one freezes
     rounds : in which the remaining weights are frozen
     compensate : when weights are frozen, those of the layer that are still float first move in closed form, so
-        that its output on the calibration data changes least; then comes fine-tuning
+        that its output on the calibration data changes least
+    anticipate : in the rounds, weights that are still float are trained as what they will be rounded to
     subnetworks : number of sub-networks of consecutive layers; one for each layer with weights if None
     loss, optimizer, evaluate, progress : see :func:`hwquant.training.fit`
     checkpoint : file that is written after every epoch, and with ``resume`` read at the start; the result is
@@ -104,11 +118,26 @@ def progressive(
     network = QuantizedNetwork(observe_network(graph, calibration), options or QuantizeOptions())
     parts = cut(network.plan, subnetworks)
     stages = [
-        _subnetwork_stage(index, part, len(parts), fraction, network.plan, compensate)
+        Stage(
+            f"sub-network {index + 1}/{len(parts)}",
+            _quantize_part(part, index == len(parts) - 1, fraction, compensate),
+            SUBNETWORKS_SHARE / len(parts),
+        )
         for index, part in enumerate(parts)
     ]
-    stages += [_round_stage(index, rounds, fraction, compensate) for index in range(rounds)]
-    summary = {"fraction": fraction, "rounds": rounds, "subnetworks": len(parts), "compensate": compensate}
+    for index in range(rounds):
+        last = index == rounds - 1
+        share = LAST_SHARE if last else (1 - SUBNETWORKS_SHARE - LAST_SHARE) / (rounds - 1)
+        first = anticipate and index == 0 and not last
+        convert = _quantize_rest(first, 1.0 if last else fraction, compensate)
+        stages.append(Stage(f"round {index + 1}/{rounds}", convert, share))
+    summary = {
+        "fraction": fraction,
+        "rounds": rounds,
+        "subnetworks": len(parts),
+        "compensate": compensate,
+        "anticipate": anticipate,
+    }
     arguments = Training(train, training or TrainOptions(), loss, optimizer, evaluate, progress)
     return _run("progressive", network, stages, arguments, summary, checkpoint, resume)
 
@@ -138,7 +167,7 @@ def finetune_all_at_once(
 
     network = QuantizedNetwork(observe_network(graph, calibration), options or QuantizeOptions())
     arguments = Training(train, training or TrainOptions(), loss, optimizer, evaluate, progress)
-    stages = [Stage("all at once", convert)]
+    stages = [Stage("all at once", convert, 1.0)]
     return _run("finetuned", network, stages, arguments, {}, checkpoint, resume)
 
 
@@ -165,27 +194,35 @@ def cut(plan: Plan, count: int | None) -> list[SubNetwork]:
     return [tuple(layer for index in group for layer in parts[index]) for group in groups]
 
 
-def _subnetwork_stage(
-    index: int, part: SubNetwork, count: int, fraction: float, plan: Plan, compensate: bool
-) -> Stage:
+def _quantize_part(part: SubNetwork, last: bool, fraction: float, compensate: bool) -> Convert:
+    """Inputs of a sub-network and the largest of its weights; after the last one, the network's outputs."""
+
     def convert(network: QuantizedNetwork) -> None:
         network.quantize_tensors(name for layer in part for name in layer.inputs)
         network.decide_grids(layer.name for layer in part)
         for layer in part:
             for term in filter(trainable, layer.terms):
                 network.freeze(term.node, fraction, compensate)
-        if index == count - 1:
-            network.quantize_tensors(plan.tensors)
+        if last:
+            network.quantize_tensors(network.plan.tensors)
 
-    return Stage(f"sub-network {index + 1}/{count}", convert)
+    return convert
 
 
-def _round_stage(index: int, rounds: int, fraction: float, compensate: bool) -> Stage:
+def _quantize_rest(anticipate: bool, fraction: float, compensate: bool) -> Convert:
+    """The largest of the weights that are still float; with ``anticipate``, all of them are rounded from now on,
+    and trained nevertheless until they are frozen."""
+
     def convert(network: QuantizedNetwork) -> None:
+        if anticipate:
+            network.straight_through = True
+            if compensate:
+                for node in network.convolutions:
+                    network.settle(node)
         for node in network.convolutions:
-            network.freeze(node, fraction if index < rounds - 1 else 1.0, compensate)
+            network.freeze(node, fraction, compensate and not network.straight_through)
 
-    return Stage(f"round {index + 1}/{rounds}", convert)
+    return convert
 
 
 def _run(
@@ -209,24 +246,33 @@ def _run(
         raise HwquantError("resume needs the checkpoint to resume from")
     checkpoint = None if path is None else Checkpoint(path, owner, resume)
     state = {} if checkpoint is None else checkpoint.state
+    # One for all stages: new moments in each would shake weights that are settled.
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = (training.optimizer or named_optimizer(training.options))(parameters)
     if "fit" in state:
         network.load_state_dict(state["fit"]["network"])
+        optimizer.load_state_dict(state["fit"]["optimizer"])
     rows: list[dict[str, Any]] = list(state.get("stages", []))
-    share = replace(training.options, epochs=training.options.epochs / len(stages))
-    for index, stage in list(enumerate(stages))[len(rows) :]:
+    total = sum(stage.share for stage in stages)
+    begin = 0.0
+    for index, stage in enumerate(stages):
+        share = stage.share / total
+        begin, span = begin + share, (begin, begin + share)
+        if index < len(rows):
+            continue
         if state.get("fit", {}).get("stage") != stage.name:
             stage.convert(network)
         results = fit(
             network,
             training.data,
-            share,
+            replace(training.options, epochs=training.options.epochs * share),
             loss=training.loss,
-            optimizer=training.optimizer,
+            optimizer=lambda _: optimizer,
             evaluate=training.evaluate,
             progress=training.progress,
             checkpoint=checkpoint,
             stage=stage.name,
-            span=(index / len(stages), (index + 1) / len(stages)),
+            span=span,
         )
         rows.append({"name": stage.name, "frozen": _frozen_share(network), **_outcome(results)})
         if checkpoint and results:

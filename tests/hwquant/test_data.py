@@ -186,3 +186,13 @@ def test_an_input_called_y_is_that_input_and_no_labels(tmp_path, x):
     samples = load_samples(write(tmp_path / "d.npz", image=x, y=x), inputs)
     assert samples.y is None
     np.testing.assert_array_equal(samples.x["y"], x)
+
+
+def test_a_pair_for_training_needs_one_input_and_labels(x):
+    pair = Samples(x, np.arange(6)).pair()
+    assert pair[0] is x
+    np.testing.assert_array_equal(pair[1], np.arange(6))
+    with pytest.raises(HwquantError, match="the data has no labels y"):
+        Samples(x, None).pair()
+    with pytest.raises(HwquantError, match="the data has the inputs a, b, and one is needed"):
+        Samples({"a": x, "b": x}, np.arange(6)).pair()

@@ -126,6 +126,15 @@ def test_what_was_pruned_stays_pruned_with_any_factor():
     assert groups.keep(weight, 0.0).ravel().tolist() == [False, True, False, True]
 
 
+def test_a_step_prunes_no_more_than_its_share_and_the_farthest_from_the_threshold_first():
+    groups, weight = groups_of(0, 1, 2, 3, 9, 15)  # the mean of those that are left is 6
+    assert groups.pruned(weight, step=0.2).tolist() == [True, True, False, False, False, False]
+    assert groups.pruned(weight, step=0.4).tolist() == [True, True, True, False, False, False]
+    assert groups.pruned(weight, step=0.01).tolist() == groups.pruned(weight, step=0.2).tolist()
+    assert groups.pruned(weight, step=1.0).tolist() == [True, True, True, True, False, False]
+    assert groups.pruned(weight, prune="above", step=0.2).tolist() == [True, False, False, False, False, True]
+
+
 def test_a_layer_of_zeros_has_nothing_to_prune():
     groups, weight = groups_of(0, 0)
     assert groups.thresholds(weight).tolist() == [0, 0]

@@ -15,7 +15,7 @@ def costs(configuration):
 
 def run(seed, generations, start=(), missed=lambda values: {}):
     evolution = Evolution(SPACE, 2, 10, seed)
-    seen, asked = [], evolution.ask(start)
+    seen, asked = [], evolution.begin(start) if start else evolution.ask()
     for _ in range(generations):
         seen.append(asked)
         values = [costs(item) for item in asked]
@@ -34,6 +34,13 @@ def test_the_first_generation_is_the_one_given():
     first, second, *_ = run(0, 2, start)
     assert first == start
     assert len(second) == 10
+
+
+def test_what_the_caller_adds_is_part_of_a_generation():
+    evolution = Evolution(SPACE, 2, 10, 0)
+    asked = evolution.ask([(8,) * 6])
+    assert asked[0] == (8,) * 6
+    assert len(asked) == 10
 
 
 def test_evolution_finds_more_of_the_front_than_chance():

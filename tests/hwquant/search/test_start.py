@@ -3,7 +3,7 @@
 import itertools
 
 from hwquant.search.space import WEIGHTS, Space, Variable
-from hwquant.search.start import evenly, probes, staircase, uniform
+from hwquant.search.start import evenly, narrower, probes, staircase, uniform
 
 SPACE = Space(
     tuple(Variable(WEIGHTS, name, size) for name, size in (("a", 10), ("b", 1000), ("c", 10))), (2, 3, 5, 8)
@@ -32,6 +32,12 @@ def test_what_saves_most_for_its_noise_goes_first():
 
 def test_no_noise_is_no_reason_to_stop():
     assert staircase(SPACE, [0.0, 0.0, 0.0], 0.1)[-1] == (2, 2, 2)
+
+
+def test_narrower_goes_one_width_down_everywhere_before_two():
+    assert narrower(SPACE, (8, 2, 3)) == [(5, 2, 3), (8, 2, 2), (3, 2, 3), (2, 2, 3)]
+    assert narrower(SPACE, (2, 2, 2)) == []
+    assert narrower(SPACE, (6, 2, 2))[0] == (5, 2, 2)
 
 
 def test_evenly_takes_at_most_as_many_as_asked_for():

@@ -1,5 +1,6 @@
 """Networks that become integers step by step: in the end, the golden model's integers are what torch computes."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -154,6 +155,26 @@ def test_a_grid_that_is_decided_stays(observed):
     assert np.array_equal(ours.scale, theirs.scale)
     assert np.array_equal(ours.offset, theirs.offset)
     assert not np.array_equal(ours.codes, theirs.codes)
+
+
+def test_settled_weights_are_integers_that_are_still_trained(observed, samples, labels):
+    network = QuantizedNetwork(observed("chain"), QuantizeOptions(bits=3))
+    network.quantize_tensors(network.plan.tensors)
+    network.decide_grids(layer.name for layer in network.plan.layers)
+    network.freeze("c2", 0.3)
+    frozen = network.integers("c2").clone(), network.frozen("c2").clone()
+    network.settle("c2")
+    assert torch.equal(network.integers("c2"), frozen[0])
+    assert torch.equal(network.frozen("c2"), frozen[1])
+    weight = network.weight("c2").detach().clone()
+    nearest = copy.deepcopy(network)
+    nearest.freeze_all()
+    (layer,) = (node for node in nearest.to_qgraph().nodes if getattr(node, "inputs", ()) == ("p1",))
+    (term,) = layer.terms
+    rest = ~frozen[1].numpy()
+    np.testing.assert_allclose(weight.numpy()[rest], (term.weight * term.scale)[rest], rtol=1e-5)
+    train(network, samples, labels)
+    assert (network.weight("c2") != weight)[rest].any()
 
 
 @pytest.mark.parametrize("anchor", ["min", "max"])

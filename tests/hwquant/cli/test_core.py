@@ -1,0 +1,45 @@
+"""``hwquant core``: files for a system of one's own."""
+
+import pytest
+from hwquant_testing.small_networks import Net
+
+from hwquant.build import write_build
+from hwquant.cli.core import BUSES
+from hwquant.program.compiler import compile_network
+from hwquant.rtl_templates import ip_core
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    net = Net(x=(2, 2, 2))
+    net.conv("x", 2)
+    network = net.build()
+    return write_build(network, compile_network(network, (2, 2)), tmp_path_factory.mktemp("core") / "build")
+
+
+def test_the_choices_are_those_that_there_are():
+    assert set(BUSES) == set(ip_core.BUSES)
+
+
+@pytest.mark.parametrize("bus", ["axi", "wishbone"])
+def test_files_are_written(hwquant, build, tmp_path, bus):
+    result = hwquant("core", build.folder, "--bus", bus, "-o", tmp_path / "core", "--json").json
+    expected = ip_core.core_files(build.program, bus)
+    assert result["files"] == [str(tmp_path / "core" / name) for name in expected]
+    assert result["checksum"] == build.program.checksum
+    assert {path.name: path.read_text() for path in (tmp_path / "core").iterdir()} == expected
+
+
+def test_text_for_people(hwquant, build, tmp_path):
+    text = hwquant("core", build.folder, "-o", tmp_path).stdout
+    assert text.splitlines() == [f"wrote {tmp_path}/hwquant_axi.v", f"wrote {tmp_path}/hwquant_axi.core"]
+
+
+def test_the_build_folder_stays_a_build(hwquant, build):
+    hwquant("core", build.folder, "-o", build.folder).fails("is the build")
+
+
+def test_a_folder_that_cannot_be_made(hwquant, build, tmp_path):
+    (tmp_path / "file").write_text("")
+    hwquant("core", build.folder, "-o", tmp_path / "file").fails("cannot make the folder")
+    hwquant("core", build.folder, "-o", tmp_path / "none" / "core", "--json").fails("cannot make the folder")
