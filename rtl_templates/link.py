@@ -1,6 +1,6 @@
 """The board's end of the link's protocol: requests executed once, their responses kept for repetition."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -67,7 +67,9 @@ class LinkExecutor(Component):
 
         digit = Signal(range(max(size, REGISTER_BYTES)))  # byte of a word or register
         left = Signal(8, reset_less=True)  # words to read
-        low = Signal(8 * (size - 1), reset_less=True)  # all bytes of a word but the last
+        low = Signal(8 * max(1, size - 1), reset_less=True)  # all bytes of a word but the last
+        data = self.results.payload.data
+        result = Array(data[8 * n : 8 * n + 8] for n in range(size))
         index = Signal(range(MAX_PACKET))
         register = Signal(self.bus.address.shape(), reset_less=True)
 
@@ -77,7 +79,7 @@ class LinkExecutor(Component):
             self.opened.eq(opened),
             self.bus.address.eq(register),
             write.addr.eq(length),
-            self.frames.payload.data.eq(Cat(low, request.data)),
+            self.frames.payload.data.eq(Cat(low, request.data)[-8 * size :]),
             self.frames.payload.last.eq(request.last & (opcode == self._code(Opcode.LAST))),
         ]
 
@@ -161,7 +163,7 @@ class LinkExecutor(Component):
                 final = digit == size - 1
                 room = (digit != 0) | (length <= MAX_PAYLOAD - size)
                 with m.If(self.results.valid & (left != 0) & room):
-                    self._apply(m, keep(self.results.payload.data.word_select(digit, 8)))
+                    self._apply(m, keep(result[digit]))
                     m.d.comb += self.results.ready.eq(final)
                     m.d.sync += [digit.eq(Mux(final, 0, digit + 1)), left.eq(left - final)]
                 with m.Else():

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import index_bits
@@ -62,9 +62,11 @@ class WishboneAccelerator(Component):
         m.submodules.accelerator = accelerator = self.accelerator
         frames, results, bus = accelerator.frames, accelerator.results, accelerator.bus
         parts = -(-accelerator.config.word_bits // BUS_BITS)
-        low = Signal(BUS_BITS * (parts - 1), reset_less=True)  # all parts of a word but the last
-        written = Signal(range(parts))
-        read = Signal(range(parts))
+        low = Signal(BUS_BITS * max(1, parts - 1), reset_less=True)  # all parts of a word but the last
+        written = Signal(range(max(2, parts)))
+        read = Signal(range(max(2, parts)))
+        data = results.payload.data
+        result = Array(data[BUS_BITS * n : BUS_BITS * (n + 1)] for n in range(parts))
         access = Signal()
         refused = Signal()
         value = Signal(BUS_BITS)
@@ -72,7 +74,7 @@ class WishboneAccelerator(Component):
             access.eq(self.cyc & self.stb & ~self.ack & ~self.err),
             bus.address.eq(self.adr),
             bus.write_data.eq(self.dat_w),
-            frames.payload.data.eq(Cat(low, self.dat_w)),
+            frames.payload.data.eq(Cat(low, self.dat_w)[-BUS_BITS * parts :]),
             frames.payload.last.eq(self.adr == Port.LAST),
         ]
         m.d.sync += [self.ack.eq(access & ~refused), self.err.eq(access & refused)]
@@ -96,7 +98,7 @@ class WishboneAccelerator(Component):
                 final = read == parts - 1
                 m.d.comb += [
                     refused.eq(self.we | ~results.valid),
-                    value.eq(results.payload.data.word_select(read, BUS_BITS)),
+                    value.eq(result[read]),
                     results.ready.eq(access & ~refused & final),
                 ]
                 with m.If(access & ~refused):

@@ -51,7 +51,7 @@ def front_plot(result: SearchResult, picked: Candidate | None = None) -> bytes:
     """A PNG: a panel for each cost, all candidates, the front, int8, the pick, the float accuracy.
 
     Panels show the accuracies that are worth choosing among: candidates that lose more than ten times the
-    allowed drop (20 points without one) are left out, and counted in the title.
+    allowed drop, but at least 5 points (20 without a bound), are left out, and counted in the title.
     """
     try:
         import matplotlib

@@ -64,6 +64,9 @@ class OperatorParity:
 class LayerParity:
     """The network whose layers are truncated up to this one, and float after it.
 
+    After fine-tuning, truncated layers make up for one another: rows in between, whose float layers were not
+    trained for them, can be worse than the last.
+
     Attributes
     ----------
     name : the layer, which is also its tensor

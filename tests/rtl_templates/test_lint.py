@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from hwquant_testing.random_networks import Features, random_qgraph
 
 import hwquant.sim
 from hwquant.program.compiler import compile_network
+from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.board import Board
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
+from hwquant.rtl_templates.wishbone import WishboneAccelerator
 from hwquant.sim.verilator_backend import folder
 
 WAIVERS = Path(hwquant.sim.__file__).with_name("lint.vlt")
@@ -59,9 +62,13 @@ def test_the_verilog_is_clean(tmp_path, seed, array, offset, features):
     assert lint(verilog(seed, array, offset, features), tmp_path) == set()
 
 
-def test_the_verilog_of_a_board_is_clean(tmp_path):
-    program = compile_network(random_qgraph(np.random.default_rng(0), SINGLE), (3, 4), offset="edge")
-    assert lint(to_verilog(Board(accelerator(program), divisor=104)), tmp_path) == set()
+@pytest.mark.parametrize("top", [partial(Board, divisor=104), AxiAccelerator, WishboneAccelerator])
+@pytest.mark.parametrize(
+    ("array", "features"), [((2, 2), NARROW), ((5, 5), SINGLE)], ids=["words of 4 bits", "words of 40 bits"]
+)
+def test_the_verilog_of_what_surrounds_the_accelerator_is_clean(tmp_path, top, array, features):
+    program = compile_network(random_qgraph(np.random.default_rng(5), features), array, offset="sum")
+    assert lint(to_verilog(top(accelerator(program))), tmp_path) == set()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
 """Other orders of channels: which may move, and that nothing computed changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hwquant_testing.branching_networks import plain
+from hwquant_testing.random_networks import Features, random_images, random_qgraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +52,17 @@ def test_a_permuted_integer_network_gives_the_same_bits(graph, x, per_channel, s
     assert before.keys() == again.keys()
     for name, expected in before.items():
         assert np.array_equal(again[name], expected)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_integer_networks_give_the_same_bits_in_any_order(seed):
+    rng = np.random.default_rng(seed)
+    qgraph = random_qgraph(rng, replace(Features(), multiplier=True, channels=(2, 8)))
+    q = {qgraph.inputs[0].name: random_images(rng, qgraph, 3)}
+    permuted = permute(qgraph, shuffled(qgraph, seed))
+    validate(permuted)
+    for name, expected in golden.run(qgraph, q).items():
+        assert np.array_equal(golden.run(permuted, q)[name], expected)
 
 
 def inputs(qgraph, x):
