@@ -9,6 +9,8 @@ from types import TracebackType
 from hwquant.errors import HwquantError, require
 
 BAUD = 115_200
+WRITE_TIMEOUT = 5.0
+"""Seconds after which a port that takes no bytes has failed."""
 
 
 class Link(ABC):
@@ -73,7 +75,7 @@ class SerialLink(Link):
         # TypeError is pyserial's where a port closes meanwhile, ValueError where it does not know the rate.
         self._broken: tuple[type[Exception], ...] = (OSError, ValueError, TypeError, serial.SerialException)
         try:
-            self._serial = serial.Serial(port, baud, exclusive=True)
+            self._serial = serial.Serial(port, baud, exclusive=True, write_timeout=WRITE_TIMEOUT)
         except self._broken as error:
             reason = " ".join(str(error).split())
             raise HwquantError(
