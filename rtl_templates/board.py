@@ -4,8 +4,9 @@ from amaranth.hdl import Module, ResetInserter
 from amaranth.lib.wiring import Component, In, Out, connect
 
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.framing import Deframer, Framer
+from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
+from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.uart import UartReceiver, UartTransmitter
 
 
@@ -37,9 +38,14 @@ class Board(Component):
         m.submodules.framer = framer = Framer()
         m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
         m.submodules.accelerator = ResetInserter(link.reset)(accelerator)
+        # Memories, checks and the choice of what comes next would else be one long path; bytes are rare.
+        m.submodules.request = request = StreamRegister(BEAT)
+        m.submodules.response = response = StreamRegister(BEAT)
         connect(m, receiver.bytes, deframer.bytes)
-        connect(m, deframer.packets, link.packets)
-        connect(m, link.responses, framer.packets)
+        connect(m, deframer.packets, request.i)
+        connect(m, request.o, link.packets)
+        connect(m, link.responses, response.i)
+        connect(m, response.o, framer.packets)
         connect(m, framer.bytes, transmitter.bytes)
         connect(m, link.frames, accelerator.frames)
         connect(m, accelerator.results, link.results)

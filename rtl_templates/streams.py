@@ -1,0 +1,30 @@
+"""Streams cut in two by a register."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+
+class StreamRegister(Component):
+    """Holds one item, so that nothing goes through from one side to the other within a cycle.
+
+    An item every two cycles, a latency of one.
+
+    Members
+    -------
+    i : In, o : Out, streams of ``shape``
+    """
+
+    def __init__(self, shape):
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        full = Signal()
+        item = Signal(self.i.payload.shape(), reset_less=True)
+        m.d.comb += [self.i.ready.eq(~full), self.o.valid.eq(full), self.o.payload.eq(item)]
+        with m.If(full):
+            m.d.sync += full.eq(~self.o.ready)
+        with m.Elif(self.i.valid):
+            m.d.sync += [full.eq(1), item.eq(self.i.payload)]
+        return m
