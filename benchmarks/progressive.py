@@ -37,7 +37,7 @@ NETWORK = Path(__file__).resolve().parent / "networks" / "fashion_cnn.onnx"
 CALIBRATION_IMAGES, SIMULATED_IMAGES = 500, 10
 SEEDS = (0, 1, 2)
 EPOCHS = 1.0
-RATES = {8: 1e-4, 4: 1e-3, 3: 1e-3, 2: 3e-3}
+RATES = {8: 1e-4, 4: 1e-3, 3: 3e-3, 2: 3e-3}
 """Learning rates by bits of the weights, the same for all methods."""
 ARRAY, SIMULATOR = (8, 8), "cxxrtl"
 TOLERANCE = 0.001
@@ -49,11 +49,11 @@ METHODS = {
     ),
     "all at once": finetune_all_at_once,
 }
+METHODS_OF_4_BITS = ("progressive", "all at once", "progressive, as published")
 RUNS = [
-    *(("progressive", bits, 5000) for bits in (4, 8, 3, 2)),
-    *(("all at once", bits, 5000) for bits in (4, 3, 2)),
-    *(("progressive, as published", bits, 5000) for bits in (4, 3, 2)),
-    *((method, bits, 20_000) for bits in (4, 2) for method in ("progressive", "all at once")),
+    *((method, 4, 5000) for method in METHODS_OF_4_BITS),
+    ("progressive", 8, 5000),
+    *((method, bits, 20_000) for bits in (3, 2, 4) for method in ("progressive", "all at once")),
 ]
 """Methods, bits of the weights (activations have 8), and training images."""
 
@@ -77,15 +77,7 @@ def direct(graph: Graph, calibration: np.ndarray, x: np.ndarray, y: np.ndarray) 
             qgraph = quantize(graph, calibration, bits=bits, error_compensation=compensated)
             method = "no training, error compensation" if compensated else "no training"
             found = [accuracy(qgraph, x, y)]
-            rows.append(
-                {
-                    "bits": bits,
-                    "method": method,
-                    "images": 0,
-                    "accuracies": found,
-                    "simulation": simulate(qgraph, x),
-                }
-            )
+            rows.append({"bits": bits, "method": method, "images": 0, "accuracies": found})
     return rows
 
 
@@ -126,7 +118,9 @@ def report(rows: list[dict[str, Any]], exact: float) -> dict[str, Any]:
         >= exact - TOLERANCE,
         "4 bits: progressive above no training": ours > means[("no training", 4)],
         "4 bits: progressive above all at once": ours > means.get(("all at once", 4), 1.0),
-        "simulation: no mismatch": not any(row["simulation"]["mismatches"] for row in rows),
+        "simulation: no mismatch": not any(
+            row["simulation"]["mismatches"] for row in rows if "simulation" in row
+        ),
     }
     return {
         "model": f"networks/{NETWORK.name}",
@@ -153,15 +147,15 @@ def show(content: dict[str, Any]) -> None:
     )
     for row in content["rows"]:
         seeds = " ".join(f"{value:.2%}" for value in row["accuracies"])
-        cycles, wrong = row["simulation"]["cycles"], row["simulation"]["mismatches"]
+        simulation = row.get("simulation", {"cycles": "", "mismatches": ""})
         table.add_row(
             f"{row['bits']} bits",
             row["method"],
             f"{row['images']:,}",
             f"{row['accuracy']:.2%}",
             seeds,
-            f"{cycles:,}",
-            str(wrong),
+            str(simulation["cycles"]),
+            str(simulation["mismatches"]),
         )
     Console().print(table)
     for target, met in content["targets"].items():

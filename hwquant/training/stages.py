@@ -37,7 +37,7 @@ Calibration = NDArray[Any] | Mapping[str, NDArray[Any]]
 Convert = Callable[[QuantizedNetwork], None]
 SubNetwork = tuple[LayerPlan, ...]
 
-SUBNETWORKS_SHARE, LAST_SHARE = 0.2, 0.05
+SUBNETWORKS_SHARE, LAST_SHARE = 0.4, 0.05
 """Of all epochs: for the sub-networks, and for the biases when nothing else is left."""
 
 
@@ -90,7 +90,7 @@ def progressive(
     calibration : typical inputs, as for :func:`hwquant.quantize.quantize`
     options : of the quantizer; all but ``literal_range`` work, and those for biases and rounding without
         training (``bias_correction``, ``error_compensation``) have no effect
-    training : ``epochs`` are those of all stages together: the sub-networks get 20 % of them, the last round, in
+    training : ``epochs`` are those of all stages together: the sub-networks get 40 % of them, the last round, in
         which only biases are left to train, 5 %, and the rounds before it the rest; the learning rate follows
         one schedule over all of them
     fraction : share of a layer's weights, the largest in absolute value, that its sub-network freezes; and

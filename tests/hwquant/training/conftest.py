@@ -40,6 +40,6 @@ def observed(samples):
 @pytest.fixture(scope="session")
 def digits(demo_folder):
     """The demo's 360 labelled images: 200 to train on, 160 to test with, and calibration data."""
-    data = np.load(demo_folder / "digits.npz")
-    x, y = data["x"], data["y"].astype(np.int64)
-    return (x[:200], y[:200]), (x[200:], y[200:]), np.load(demo_folder / "calibration.npz")["x"]
+    with np.load(demo_folder / "digits.npz") as data, np.load(demo_folder / "calibration.npz") as calibration:
+        x, y = data["x"], data["y"].astype(np.int64)
+        return (x[:200], y[:200]), (x[200:], y[200:]), calibration["x"]
