@@ -10,7 +10,7 @@ fashion_cnn with a scale for each output channel), for an 8x8 array. What a sear
 Each pick is simulated in RTL (CXXRTL) on 10 images, every layer's tensor compared. Writes
 ``benchmarks/results/mixed_precision.json`` and ``mixed_precision.png``, and exits 1 if the first network's
 pick does not save 40 % of the weight bytes at no more than 0.5 points below int8, or if the RTL differs. Needs
-the data sets (HWQUANT_DATA); takes about half an hour of one core.
+the data sets (HWQUANT_DATA); takes about twenty minutes of one core.
 
     python benchmarks/mixed_precision.py [--jobs N] [fashion kws ic]
 """
