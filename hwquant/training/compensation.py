@@ -41,7 +41,8 @@ def round_compensated(
     float64, the shape of ``weight``: integers where chosen; the others stay within the bounds, too
     """
     out, groups = len(weight), len(covariance)
-    rows, fixed, picked = (array.reshape(out, -1) for array in (weight.copy(), frozen, chosen))
+    rows = weight.reshape(out, -1).copy()
+    fixed, picked = frozen.reshape(out, -1), chosen.reshape(out, -1)
     lows, highs = np.broadcast_to(low, out), np.broadcast_to(high, out)
     for channel in range(out):
         variance = covariance[channel * groups // out]

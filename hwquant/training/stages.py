@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -78,7 +79,7 @@ def progressive(
     optimizer: OptimizerFactory | None = None,
     evaluate: Evaluate | None = None,
     progress: Report | None = None,
-    checkpoint: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
 ) -> QGraph:
     """Quantize a network part by part, and fine-tune what is still float after each.
@@ -153,7 +154,7 @@ def finetune_all_at_once(
     optimizer: OptimizerFactory | None = None,
     evaluate: Evaluate | None = None,
     progress: Report | None = None,
-    checkpoint: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
 ) -> QGraph:
     """Quantize everything at the start and fine-tune with straight-through gradients: weights and biases are
@@ -231,7 +232,7 @@ def _run(
     stages: Sequence[Stage],
     training: Training,
     summary: Mapping[str, Any],
-    path: str | None,
+    path: str | os.PathLike[str] | None,
     resume: bool,
 ) -> QGraph:
     """All stages, from the one that the checkpoint was written in; then everything to integers."""

@@ -51,11 +51,18 @@ METHODS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_fine_tuning_beats_quantization_after_training(digits_graph, digits, method):
+def test_fine_tuning_makes_up_for_what_weights_lack(digits_graph, digits, method):
     train, _, calibration = digits
-    options = QuantizeOptions(bits=2)
-    direct = cross_entropy(quantize(digits_graph, calibration, options), *train)
-    tuned = METHODS[method](digits_graph, train, calibration, options, QUICK)
+    rng = np.random.default_rng(0)
+    noisy = tuple(
+        replace(node, weight=node.weight + rng.normal(0, node.weight.std(), node.weight.shape))
+        if isinstance(node, Conv)
+        else node
+        for node in digits_graph.nodes
+    )
+    graph, options = replace(digits_graph, nodes=noisy), QuantizeOptions(bits=4)
+    direct = cross_entropy(quantize(graph, calibration, options), *train)
+    tuned = METHODS[method](graph, train, calibration, options, QUICK)
     assert cross_entropy(tuned, *train) < 0.5 * direct
 
 
