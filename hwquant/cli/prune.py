@@ -264,7 +264,7 @@ def _table(content: dict[str, Any]) -> Table:
     for layer in content["layers"]:
         drops = [f"{100 * content['sensitivity'][name]:.1f}" for name in layer["convolutions"]]
         table.add_row(
-            Text(layer["name"]),
+            Text(" + ".join(layer["convolutions"]) or layer["name"]),
             ", ".join(drops),
             f"{layer['weights']:,}",
             f"{layer['pruned'] / layer['weights']:.1%}" if layer["weights"] else "",

@@ -51,7 +51,7 @@ def test_the_network_is_pruned_skipped_and_as_fast_as_reported(hwquant, argument
 def test_people_see_layers_and_what_was_gained(hwquant, arguments):
     outcome = hwquant("prune", *arguments)
     assert outcome.status == 0, outcome.stderr
-    for text in ("weights pruned", "tiles skipped", "accuracy on 160 validation samples", "relu2", "scores"):
+    for text in ("weights pruned", "tiles skipped", "accuracy on 160 validation samples", "conv2", "scores"):
         assert text in outcome.stdout
 
 
