@@ -1,10 +1,10 @@
 """Truncation of the Fashion-MNIST network: float16, int8, binary weights, with parity layer after layer.
 
-Parity is measured on the first 1,000 test images, accuracy on all 10,000. Binary weights without and with
-fine-tuning (2 epochs), in all layers and in all but the first and the last. Every integer network is compiled
+Parity is measured on the first 2,000 test images, accuracy on all 10,000. Binary weights without and with
+fine-tuning (8 epochs), in all layers and in all but the first and the last. Every integer network is compiled
 for an 8x8 array and simulated in CXXRTL on 10 images, every layer's tensor compared with the golden model.
 Writes ``benchmarks/results/truncation.json``, after every case, and a plot for each. Cases that are not named
-keep the results they had. Takes about 8 minutes of one core. Exits 1 if a simulation differs.
+keep the results they had. Takes about 10 minutes of one core. Exits 1 if a simulation differs.
 
     python benchmarks/truncation.py [float16 int8 binary binary-ends binary-tuned binary-ends-tuned]
 """
@@ -37,9 +37,9 @@ from hwquant.truncation.report import layers_table, operators_table, parity_plot
 from hwquant.truncation.truncate import BINARY_RATE
 
 NETWORK = Path(__file__).resolve().parent / "networks" / "fashion_cnn.onnx"
-CALIBRATION, PARITY, SIMULATED = 500, 1000, 10
+CALIBRATION, PARITY, SIMULATED = 500, 2000, 10
 ARRAY = (8, 8)
-TRAINING = TrainOptions(epochs=2, lr=BINARY_RATE, batch_size=128, seed=0)
+TRAINING = TrainOptions(epochs=8, lr=BINARY_RATE, batch_size=128, seed=0)
 CASES: dict[str, dict[str, Any]] = {
     "float16": {"to": "float16"},
     "int8": {"to": "int8"},
