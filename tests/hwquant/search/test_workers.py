@@ -29,7 +29,7 @@ def cluster():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about ports, and about what a killed worker leaves
         with LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", host="127.0.0.1"
         ) as cluster:
             yield cluster
 
@@ -94,7 +94,7 @@ def test_a_cluster_without_workers_is_an_error(make_task, monkeypatch):
     from hwquant.search import workers
 
     monkeypatch.setattr(workers, "CONNECT_SECONDS", 2)
-    options = {"n_workers": 0, "processes": True, "dashboard_address": None, "host": "127.0.0.1"}
+    options = {"n_workers": 0, "processes": True, "dashboard_address": ":0", "host": "127.0.0.1"}
     with LocalCluster(**options) as cluster, pytest.raises(HwquantError, match="has no workers; start some"):
         outcomes(make_task(), scheduler=cluster.scheduler_address)
 
