@@ -121,7 +121,8 @@ def parse_board(name: str, text: str, where: str) -> Board:
     device = DEVICES.get(_text(values, "device", where))
     if device is None:
         raise HwquantError(f"{where}: device {values['device']!r} is none of {', '.join(sorted(DEVICES))}")
-    clock_hz, pins = 0, {}
+    clock_hz = 0
+    pins: dict[str, Pin] = {}
     if "amaranth" in values:
         clock_hz, pins = _from_amaranth(_text(values, "amaranth", where), where)
     table = values.get("pins", {})

@@ -92,7 +92,7 @@ class ClockGenerator(Elaboratable):
             self.settings = pll_settings(device.family, input_hz, wanted_hz)
             self.hertz = self.settings.hertz
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         if self.settings is None:
             # Counts from the configured state: registers have their initial values then.

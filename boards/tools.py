@@ -31,7 +31,7 @@ design = libyosys.Design()
 for line in open(sys.argv[1]):
     libyosys.run_pass(line.strip(), design)
 """
-CELLS = {
+CELLS: dict[str, dict[str, dict[str, float]]] = {
     "ecp5": {
         "lut": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
         "ff": {"TRELLIS_FF": 1},

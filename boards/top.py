@@ -29,7 +29,7 @@ class BoardTop(Component):
         self.hertz = self.clocks.hertz
         self.serial = SerialAccelerator(accelerator, baud_divisor(self.hertz, board.baud))
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         m.domains.sync = ClockDomain("sync")
         m.submodules.clocks = self.clocks
