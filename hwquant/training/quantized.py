@@ -194,6 +194,7 @@ class QuantizedNetwork(nn.Module):
         same time, so that its output on the calibration data changes least: see
         :mod:`hwquant.training.compensation`.
         """
+        self._grid(self._place(node)[0].name)  # refuses what cannot be frozen
         weight, frozen, integers = self.weight(node).detach(), self.frozen(node), self.integers(node)
         size = torch.where(frozen, -1.0, weight.abs()).ravel()
         largest = torch.argsort(size, descending=True, stable=True)[: round(fraction * int((~frozen).sum()))]

@@ -27,6 +27,12 @@ VARIANTS = [
     {"bits": 8, "scales": "multiplier", "per_channel": True, "calibration_method": "minmax"},
     {"bits": 1},
 ]
+COMBINATIONS = [
+    pytest.param(kind, variant, marks=[] if (row + column) % 3 == 0 else pytest.mark.nightly)
+    for row, kind in enumerate(KINDS)
+    for column, variant in enumerate(VARIANTS)
+]
+"""Every structure and every variant in every run; all combinations nightly."""
 
 
 def all_tensors_agree(network, qgraph, samples):
@@ -58,8 +64,7 @@ def test_a_network_with_nothing_quantized_is_the_float_network(observed, samples
         np.testing.assert_allclose(network(torch.tensor(samples)), exact, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "variant"), COMBINATIONS, ids=str)
 def test_after_training_and_freezing_every_tensor_is_the_golden_model_s(
     observed, samples, labels, kind, variant
 ):
@@ -157,7 +162,7 @@ def test_a_grid_that_is_decided_stays(observed):
     assert not np.array_equal(ours.codes, theirs.codes)
 
 
-def test_settled_weights_are_integers_that_are_still_trained(observed, samples, labels):
+def test_settled_weights_round_to_integers_and_are_still_trained(observed, samples, labels):
     network = QuantizedNetwork(observed("chain"), QuantizeOptions(bits=3))
     network.quantize_tensors(network.plan.tensors)
     network.decide_grids(layer.name for layer in network.plan.layers)
@@ -172,7 +177,10 @@ def test_settled_weights_are_integers_that_are_still_trained(observed, samples, 
     (layer,) = (node for node in nearest.to_qgraph().nodes if getattr(node, "inputs", ()) == ("p1",))
     (term,) = layer.terms
     rest = ~frozen[1].numpy()
-    np.testing.assert_allclose(weight.numpy()[rest], (term.weight * term.scale)[rest], rtol=1e-5)
+    # They stay float, and round to the integers that were chosen.
+    steps = weight.numpy()[rest] / term.scale
+    assert np.abs(steps - term.weight[rest]).max() < 0.5
+    assert (steps != np.round(steps)).any()
     train(network, samples, labels)
     assert (network.weight("c2") != weight)[rest].any()
 
