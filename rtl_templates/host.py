@@ -1,6 +1,6 @@
 """The engines that move words between the host's streams and the activation memory."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
@@ -51,7 +51,9 @@ class HostPort(Component):
     def elaborate(self, platform):
         m = Module()
         address = Signal(self.config.activation_address_bits, reset_less=True)
-        left = Signal(self.transfer["count"].shape())
+        # Below zero where none is left: the sign tells, no comparison is in the way.
+        left = Signal(signed(len(self.transfer["count"]) + 1))
+        ended = left[-1]
         word = self.frames.payload
         fetched = Signal()
         valid = Signal()
@@ -67,27 +69,28 @@ class HostPort(Component):
             self.results.payload.data.eq(self.read_data),
             self.results.payload.last.eq(final & ~fetched & last),
         ]
-        restart = [address.eq(self.transfer.address), left.eq(self.transfer["count"])]
+        # An input ends with its last word, an output when that word has been fetched and moved on.
+        restart = [address.eq(self.transfer.address), left.eq(self.transfer["count"] - 2)]
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.input_start):
                     m.d.sync += restart
                     m.next = "input"
                 with m.Elif(self.output_start):
-                    m.d.sync += [*restart, last.eq(self.transfer.last)]
+                    m.d.sync += [*restart, left.eq(self.transfer["count"] - 1), last.eq(self.transfer.last)]
                     m.next = "output"
             with m.State("input"):
                 m.d.comb += [self.writing.eq(1), self.frames.ready.eq(1)]
                 with m.If(self.frames.valid):
                     m.d.comb += self.write_enable.eq(1)
                     m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
-                    with m.If((left == 1) & word.last):
+                    with m.If(ended & word.last):
                         m.d.comb += [done.eq(1), input_done.eq(1)]
                         m.next = "idle"
                     with m.Elif(word.last):
                         m.d.comb += self.framing.eq(1)
                         m.d.sync += restart
-                    with m.Elif(left == 1):
+                    with m.Elif(ended):
                         m.d.comb += self.framing.eq(1)
                         m.next = "drop"
             with m.State("drop"):
@@ -101,13 +104,13 @@ class HostPort(Component):
                     self.reading.eq(1),
                     self.results.valid.eq(valid),
                     self.advance.eq(~valid | self.results.ready),
-                    final.eq(left == 0),
+                    final.eq(ended),
                 ]
                 with m.If(self.advance):
-                    m.d.sync += [fetched.eq(left != 0), valid.eq(fetched), address.eq(address + 1)]
-                    with m.If(left != 0):
+                    m.d.sync += [fetched.eq(~ended), valid.eq(fetched), address.eq(address + 1)]
+                    with m.If(~ended):
                         m.d.sync += left.eq(left - 1)
-                    with m.If(valid & ~fetched & (left == 0)):
+                    with m.If(valid & ~fetched & ended):
                         m.d.comb += done.eq(1)
                         m.next = "idle"
         return m

@@ -56,6 +56,20 @@ def test_the_commands_run_one_after_the_other(folder):
     assert "20 samples, 0 mismatches" in run.stdout
 
 
+def test_the_other_commands_exist_with_these_options():
+    import shlex
+
+    from hwquant.cli import main
+
+    lines = [line for body in blocks("") for line in body.splitlines() if line.startswith("hwquant ")]
+    assert len(lines) >= 10
+    for line in lines:
+        _, name, *arguments = shlex.split(line, comments=True)
+        command = main.get_command(None, name)
+        assert command is not None, line
+        command.make_context(name, arguments)  # an unknown or missing option raises
+
+
 def test_the_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", TEXT, re.MULTILINE):

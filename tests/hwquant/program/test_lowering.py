@@ -190,3 +190,13 @@ def test_macs_are_those_of_the_network():
     # The pool leaves the last row and column of 5x5 outputs unread.
     first = lower(qgraph)[0]
     assert first.useful_macs * 25 == first.macs * 16
+
+
+@pytest.mark.parametrize(("high", "expected"), [(149, 127), (254, 127), (255, 128)])
+def test_an_offset_is_one_that_a_row_of_weights_can_hold_where_the_weights_allow_it(high, expected):
+    """Beside channel offsets, an average pool's constant weights must not need a ninth bit."""
+    net = Net(x=(2, 3, 3))
+    net.conv("x", 1, codes=np.array([0, high]).reshape(1, 2, 1, 1) - 128, offset=128)
+    (step,) = lower(net.build())
+    assert step.terms[0].offset.tolist() == [expected]
+    assert step.terms[0].weight.ravel().tolist() == [0, high]
