@@ -19,6 +19,7 @@ from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, replacing
 from hwquant.errors import HwquantError
 from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.dsp import PLATFORMS
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 
 REPORT = "report.json"
@@ -121,7 +122,8 @@ def _implement(
         name, text = constraints(board)
         (folder / name).write_text(text, encoding="utf-8")
         report("synthesis", attempt - 1, ATTEMPTS)
-        (folder / "top.il").write_text(to_rtlil(top, "top"), encoding="utf-8")
+        text = to_rtlil(top, "top", PLATFORMS.get(family))
+        (folder / "top.il").write_text(text, encoding="utf-8")
         cells = tools.synthesize(folder / "top.il", family, board.device.series)
         used = tools.count(cells, family)
         _check_size(used, board)

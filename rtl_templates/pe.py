@@ -25,6 +25,9 @@ class ProcessingElement(Component):
     weight_next : Out, the shadow weight, also what the neighbour below loads
     sum : In, signed(sum_bits), the partial sum from above
     sum_next : Out, signed(next_bits), the partial sum for below
+
+    A platform with a ``product`` (such as :class:`hwquant.rtl_templates.dsp.Ecp5Product`) replaces the registered
+    multiplication by a block of its device.
     """
 
     def __init__(self, *, activation_bits: int, operand_bits: int, sum_bits: int, next_bits: int):
@@ -55,13 +58,19 @@ class ProcessingElement(Component):
         m.d.sync += [
             x_reg.eq(self.x),
             swap_reg.eq(self.swap),
-            product.eq(x_reg * active),
             sum_reg.eq(self.sum + product),
         ]
         with m.If(self.load):
             m.d.sync += shadow.eq(self.weight)
-        with m.If(self.swap):
-            m.d.sync += active.eq(shadow)
+        block = getattr(platform, "product", None)
+        if block:
+            m.submodules.product = made = block(len(self.x), len(self.weight))
+            m.d.comb += [made.x.eq(self.x), made.weight.eq(shadow), made.swap.eq(self.swap)]
+            m.d.comb += product.eq(made.product)
+        else:
+            m.d.sync += product.eq(x_reg * active)
+            with m.If(self.swap):
+                m.d.sync += active.eq(shadow)
         m.d.comb += [
             self.x_next.eq(x_reg),
             self.swap_next.eq(swap_reg),

@@ -11,20 +11,21 @@ SCRIPT = ("proc -nomux -norom", "opt_expr", "opt_clean", "memory_collect")
 """Yosys passes: processes to registers, unused wires away; hierarchy, names and memories stay."""
 
 
-def to_rtlil(component: Component, name: str = "hwquant") -> str:
-    """RTLIL of the component, each distinct module once.
+def to_rtlil(component: Component, name: str = "hwquant", platform: object = None) -> str:
+    """RTLIL of the component, each distinct module once; ``platform`` is what ``elaborate`` gets.
 
     Amaranth writes a module for every instance; equal ones (all processing elements of a row, all
     accumulators) are merged, bottom up, and named after their place without its index.
     """
-    return "".join(_merge(_modules(rtlil.convert(component, name=name, emit_src=False)), name).values())
+    text = rtlil.convert(component, name=name, platform=platform, emit_src=False)
+    return "".join(_merge(_modules(text), name).values())
 
 
-def to_verilog(component: Component, name: str = "hwquant") -> str:
+def to_verilog(component: Component, name: str = "hwquant", platform: object = None) -> str:
     """Verilog-2005 of the component; the same component gives the same text."""
     yosys = find_yosys(lambda version: version >= (0, 40))
     script = [
-        f"read_rtlil <<rtlil\n{to_rtlil(component, name)}\nrtlil",
+        f"read_rtlil <<rtlil\n{to_rtlil(component, name, platform)}\nrtlil",
         *SCRIPT,
         "write_verilog",
     ]
