@@ -37,7 +37,7 @@ NETWORK = Path(__file__).resolve().parent / "networks" / "fashion_cnn.onnx"
 CALIBRATION_IMAGES, SIMULATED_IMAGES = 500, 10
 SEEDS = (0, 1, 2)
 EPOCHS = 1.0
-RATES = {8: 1e-4, 4: 1e-3, 3: 3e-3, 2: 3e-3}
+RATES = {8: 1e-5, 4: 1e-3, 3: 3e-3, 2: 3e-3}
 """Learning rates by bits of the weights, the same for all methods."""
 ARRAY, SIMULATOR = (8, 8), "cxxrtl"
 TOLERANCE = 0.001
