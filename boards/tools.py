@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +32,7 @@ design = libyosys.Design()
 for line in open(sys.argv[1]):
     libyosys.run_pass(line.strip(), design)
 """
-CELLS: dict[str, dict[str, dict[str, float]]] = {
+CELLS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "ecp5": {
         "lut": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
         "ff": {"TRELLIS_FF": 1},
