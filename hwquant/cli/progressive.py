@@ -9,52 +9,19 @@ import click
 
 from hwquant.cli.common import check_output_file, emit, json_option, progress
 from hwquant.cli.modules import MODEL, load_float
+from hwquant.cli.options import (
+    calibration_option,
+    checkpoint_options,
+    output_option,
+    training_options,
+    width_options,
+)
 from hwquant.cli.tables import network_table
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
     from hwquant.data import Samples
     from hwquant.graph import Graph
-
-
-def training_options(command: Any) -> Any:
-    """The options that training has in every command; their names are those of ``TrainOptions``."""
-    from hwquant.training.options import OPTIMIZERS, SCHEDULES, TrainOptions
-
-    default = TrainOptions()
-    for option in reversed(
-        [
-            click.option(
-                "--epochs",
-                default=default.epochs,
-                show_default=True,
-                type=float,
-                help="Passes over the training data, all stages together; may be a fraction.",
-            ),
-            click.option(
-                "--optimizer",
-                default=default.optimizer,
-                show_default=True,
-                type=click.Choice(OPTIMIZERS),
-            ),
-            click.option("--lr", default=default.lr, show_default=True, type=float, help="Learning rate."),
-            click.option(
-                "--schedule", default=default.schedule, show_default=True, type=click.Choice(SCHEDULES)
-            ),
-            click.option(
-                "--loss",
-                default=default.loss,
-                show_default=True,
-                help="cross_entropy, mse, l1, l2, or a weighted sum such as cross_entropy+0.1*mse.",
-            ),
-            click.option("--batch-size", default=default.batch_size, show_default=True, type=int),
-            click.option("--weight-decay", default=default.weight_decay, show_default=True, type=float),
-            click.option("--momentum", default=default.momentum, show_default=True, type=float),
-            click.option("--seed", default=default.seed, show_default=True, type=int),
-        ]
-    ):
-        command = option(command)
-    return command
 
 
 @click.command()
@@ -67,15 +34,8 @@ def training_options(command: Any) -> Any:
     metavar="TRAIN.npz",
     help="x (N, then the input's shape; float32 or uint8) and labels y to fine-tune with.",
 )
-@click.option(
-    "-c",
-    "--calibration-data",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="CALIB.npz",
-    help="Typical inputs x, such as a few hundred training samples.",
-)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NET.hwq")
+@calibration_option
+@output_option
 @click.option(
     "--test",
     "test_data",
@@ -83,14 +43,7 @@ def training_options(command: Any) -> Any:
     metavar="TEST.npz",
     help="x and labels y: report the accuracy on them, after every epoch too.",
 )
-@click.option("--bits", default=8, show_default=True, type=click.IntRange(1, 8), help="Bits of a weight.")
-@click.option(
-    "--activation-bits",
-    default=8,
-    show_default=True,
-    type=click.IntRange(2, 8),
-    help="Bits of an activation.",
-)
+@width_options
 @click.option("--per-channel", is_flag=True, help="A scale, offset and shift for every output channel.")
 @click.option("--symmetric", is_flag=True, help="No integer offsets.")
 @click.option(
@@ -114,13 +67,7 @@ def training_options(command: Any) -> Any:
     help="Number of sub-networks of consecutive layers; by default one for each layer with weights.",
 )
 @training_options
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Written after every epoch; by default NET.hwq.checkpoint, removed in the end.",
-)
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint.")
+@checkpoint_options
 @json_option
 def progressive(
     model: str,

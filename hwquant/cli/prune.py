@@ -13,7 +13,13 @@ from rich.text import Text
 
 from hwquant.cli.common import check_output_file, emit, json_option, progress
 from hwquant.cli.modules import MODEL, load_float
-from hwquant.cli.progressive import training_options
+from hwquant.cli.options import (
+    calibration_option,
+    checkpoint_options,
+    output_option,
+    training_options,
+    width_options,
+)
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -39,15 +45,8 @@ HELD_OUT = 10
     metavar="VAL.npz",
     help=f"Samples x and labels y that decide; the last {HELD_OUT}th of TRAIN.npz, not trained on, if not given.",
 )
-@click.option(
-    "-c",
-    "--calibration-data",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="CALIB.npz",
-    help="Typical inputs x, such as a few hundred training samples.",
-)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NET.hwq")
+@calibration_option
+@output_option
 @click.option(
     "--array", default="8x8", show_default=True, metavar="RxC", help="Array whose tiles are skipped."
 )
@@ -113,23 +112,10 @@ HELD_OUT = 10
 )
 @click.option("--reorder", is_flag=True, help="Pack like-patterned filters into tiles.")
 @training_options
-@click.option("--bits", default=8, show_default=True, type=click.IntRange(1, 8), help="Bits of a weight.")
-@click.option(
-    "--activation-bits",
-    default=8,
-    show_default=True,
-    type=click.IntRange(2, 8),
-    help="Bits of an activation.",
-)
+@width_options
 @click.option("--per-channel", is_flag=True, help="As in quantize.")
 @click.option("--error-compensation", is_flag=True, help="As in quantize.")
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Written after every epoch; by default NET.hwq.checkpoint, removed in the end.",
-)
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint.")
+@checkpoint_options
 @json_option
 def prune(
     model: str,

@@ -8,29 +8,15 @@ from typing import Any
 import click
 
 from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.options import calibration_option, output_option, width_options
 from hwquant.cli.tables import network_table
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2")
-@click.option(
-    "-c",
-    "--calibration-data",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="CALIB.npz",
-    help="Typical inputs x (N, then the input's shape), such as a few hundred training samples. With several "
-    "inputs, an array for each by its name in place of x.",
-)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NET.hwq")
-@click.option("--bits", default=8, show_default=True, type=click.IntRange(1, 8), help="Bits of a weight.")
-@click.option(
-    "--activation-bits",
-    default=8,
-    show_default=True,
-    type=click.IntRange(2, 8),
-    help="Bits of an activation.",
-)
+@calibration_option
+@output_option
+@width_options
 @click.option("--per-channel", is_flag=True, help="A scale, offset and shift for every output channel.")
 @click.option("--symmetric", is_flag=True, help="No integer offsets.")
 @click.option(

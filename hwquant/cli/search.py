@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.options import calibration_option, output_option
 from hwquant.errors import HwquantError
 
 DEFAULT_DROP = 0.5
@@ -28,14 +29,7 @@ def _names(context: click.Context, parameter: click.Parameter, text: str) -> tup
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2")
-@click.option(
-    "-c",
-    "--calibration-data",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="CALIB.npz",
-    help="Typical inputs x, such as a few hundred training samples.",
-)
+@calibration_option
 @click.option(
     "-d",
     "--data",
@@ -44,7 +38,7 @@ def _names(context: click.Context, parameter: click.Parameter, text: str) -> tup
     metavar="TEST.npz",
     help="x and labels y that candidates are judged by; keep others for the accuracy that you report.",
 )
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="NET.hwq")
+@output_option
 @click.option(
     "--array", default="8x8", show_default=True, metavar="RxC", help="Array that cycles and bytes are for."
 )

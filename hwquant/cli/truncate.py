@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from hwquant.cli.common import NETWORK_SUFFIX, check_output_file, emit, json_option, progress
 from hwquant.cli.modules import MODEL, load_float
-from hwquant.cli.progressive import training_options
+from hwquant.cli.options import calibration_option, checkpoint_options, training_options
 from hwquant.errors import HwquantError
 
 SUFFIXES = {"float16": ".onnx", "int8": NETWORK_SUFFIX, "binary": NETWORK_SUFFIX}
@@ -27,14 +27,7 @@ _path = click.Path(path_type=Path)
     type=click.Choice(list(SUFFIXES)),
     help="float16 parameters; 8-bit weights; 1-bit weights, by output channel.",
 )
-@click.option(
-    "-c",
-    "--calibration-data",
-    required=True,
-    type=_path,
-    metavar="CALIB.npz",
-    help="Typical inputs x, such as a few hundred training samples.",
-)
+@calibration_option
 @click.option(
     "-d",
     "--data",
@@ -48,13 +41,7 @@ _path = click.Path(path_type=Path)
 @click.option("--int8-ends", is_flag=True, help="With binary: the first and the last layer keep 8 bits.")
 @click.option("--train", type=_path, metavar="TRAIN.npz", help="x and labels y to fine-tune on.")
 @training_options
-@click.option(
-    "--checkpoint",
-    type=_path,
-    metavar="FILE",
-    help="Of fine-tuning, after every epoch; by default OUT.checkpoint, removed in the end.",
-)
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint.")
+@checkpoint_options
 @click.option("--report", type=_path, metavar="REPORT.json", help="Write the parity report.")
 @click.option("--plot", type=_path, metavar="PARITY.png", help="Plot it.")
 @json_option
