@@ -46,9 +46,10 @@ from hwquant.qgraph import QGraph
 from hwquant.quantize import quantize
 from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.core import Accelerator, word_layout
 from hwquant.rtl_templates.dsp import PLATFORMS
 from hwquant.rtl_templates.registers import RegisterFile
+from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.verilog import to_verilog
 
 CELLS = ("LUT4", "CCU2C", "TRELLIS_FF", "MULT18X18D", "DP16KD")
@@ -91,7 +92,8 @@ class Pinned(Component):
     """The core as a part with 205 pins can hold it: words of the host's streams pass 8 bits at a time.
 
     ``data_in`` is shifted into the next input word, ``send`` offers it; an output word is kept when it
-    comes and shifted out at ``data_out``. What testbenches watch stays unconnected.
+    comes and shifted out at ``data_out``. Registers at the pins keep their way across the part out of the core's
+    paths. What testbenches watch stays unconnected.
     """
 
     def __init__(self, inner: Accelerator) -> None:
@@ -112,19 +114,23 @@ class Pinned(Component):
         width = inner.config.word_bits
         word_in, word_out = Signal(width, reset_less=True), Signal(width, reset_less=True)
         connect(m, flipped(self.bus), inner.bus)
-        m.d.sync += word_in.eq(Cat(word_in, self.data_in) >> 8)
-        m.d.comb += [
-            inner.frames.valid.eq(self.send),
-            inner.frames.payload.data.eq(word_in),
-            inner.frames.payload.last.eq(self.last),
-            inner.results.ready.eq(self.receive),
-            self.sent.eq(inner.frames.ready),
-            self.received.eq(inner.results.valid),
-            self.end.eq(inner.results.payload.last),
+        m.submodules.frames = frames = StreamRegister(word_layout(inner.config))
+        m.submodules.results = results = StreamRegister(word_layout(inner.config))
+        connect(m, frames.o, inner.frames)
+        connect(m, inner.results, results.i)
+        m.d.comb += frames.i.payload.data.eq(word_in)
+        m.d.sync += [
+            word_in.eq(Cat(word_in, self.data_in) >> 8),
+            frames.i.valid.eq(self.send),
+            frames.i.payload.last.eq(self.last),
+            results.o.ready.eq(self.receive),
+            self.sent.eq(frames.i.ready),
+            self.received.eq(results.o.valid),
+            self.end.eq(results.o.payload.last),
             self.data_out.eq(word_out[:8]),
         ]
-        with m.If(inner.results.valid & self.receive):
-            m.d.sync += word_out.eq(inner.results.payload.data)
+        with m.If(results.o.valid & results.o.ready):
+            m.d.sync += word_out.eq(results.o.payload.data)
         with m.Else():
             m.d.sync += word_out.eq(word_out >> 8)
         return m
