@@ -59,7 +59,16 @@ _task: Task | None = None
 def _start(task: Task) -> None:
     global _task
     _task = task
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the others
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that begin in here never see Ctrl-C, though it reaches the whole group: the parent ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _evaluate_here(configuration: Configuration) -> Outcome:
@@ -73,7 +82,8 @@ def _processes(task: Task, jobs: int) -> Iterator[Workers]:
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start, (task,))
 
     def run(configurations: Sequence[Configuration]) -> Iterator[tuple[int, Outcome]]:
-        futures = {pool.submit(_evaluate_here, item): index for index, item in enumerate(configurations)}
+        with _without_interrupts():
+            futures = {pool.submit(_evaluate_here, item): index for index, item in enumerate(configurations)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
