@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from hwquant.boards.board import Board, Pin
-
-PORTS = ("clock", "rx", "tx", "led")
+from hwquant.boards.board import PINS, Board, Pin
 
 
 def constraints(board: Board) -> tuple[str, str]:
     """File name and text of the constraints of a board."""
-    pins = [(port, board.pins[port]) for port in PORTS if port in board.pins]
+    pins = [(port, board.pins[port]) for port in PINS if port in board.pins]
     match board.device.family:
         case "ecp5":
             lines = [line for port, pin in pins for line in _lpf(port, pin)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-FAMILIES = ("ecp5", "ice40", "gowin", "xilinx7", "generic")
-
 
 @dataclass(frozen=True)
 class Device:
@@ -15,7 +13,7 @@ class Device:
     Attributes
     ----------
     name : as in "--target lfe5u-85f"
-    family : one of FAMILIES; "generic" is no device at all
+    family : ecp5, ice40, gowin or xilinx7; "generic" is no device at all
     luts, flip_flops : four-input look-up tables (six-input ones of Xilinx 7), flip-flops
     multipliers : DSP multipliers of at least 9x9 bits; rams : block RAMs of ``ram_bits`` bits
     large_rams, large_ram_bits : single-port RAMs that are not initialized by the bitstream (UP5K's SPRAM)

@@ -140,7 +140,7 @@ def _implement(
             break
         if attempt == ATTEMPTS:
             raise HwquantError(
-                f"{board.name}: after {attempts_text(attempt)} routing still reaches {fmax / 1e6:.1f} MHz, which is "
+                f"{board.name}: after {ATTEMPTS} attempts routing still reaches {fmax / 1e6:.1f} MHz, which is "
                 f"below {top.hertz / 1e6:.1f} MHz; ask for a lower clock, such as --clock {0.9 * fmax / 1e6:.0f}"
             )
         wanted = MARGIN * fmax
@@ -167,10 +167,6 @@ def _implement(
         seconds=round(monotonic() - begin, 1),
         versions=_versions(),
     )
-
-
-def attempts_text(attempts: int) -> str:
-    return "one attempt" if attempts == 1 else f"{attempts} attempts"
 
 
 def _check_size(used: dict[str, int], board: Board) -> None:

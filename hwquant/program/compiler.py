@@ -2,6 +2,8 @@
 
 Loop order: column blocks, within them pixel blocks, within them terms and tiles. So a layer's outputs appear
 in the order of their addresses, and a column block's parameters are read once.
+
+Above 400 lines, since placing, emitting and building images share one builder's state.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ tensor is quantized. A layer whose grid is decided multiplies with ``w / S_w``, 
 weights, and shifts: ``y = floor((acc + 2^(s-1)) * 2^-s)``. So when everything is frozen, the floats of the
 forward pass are the integers of the :class:`~hwquant.qgraph.QGraph`. Rounding lets gradients through
 unchanged (straight-through estimator), clamps only inside their bounds.
+
+Above 400 lines, since freezing, the forward pass and the conversion have to agree on one state, bit for bit.
 """
 
 from __future__ import annotations
