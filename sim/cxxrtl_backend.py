@@ -30,6 +30,7 @@ from hwquant.sim.cache import cache_folder
 from hwquant.sim.trace import NO_STALLS, Run, Stalls, Write
 
 DRIVER = Path(__file__).with_name("cxxrtl_driver.cpp")
+MEMORY = DRIVER.with_name("cxxrtl_memory.cpp")
 COMPILE = ("g++", "-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC")
 # NDEBUG: an address beyond a memory reads zero there, as in Amaranth, instead of stopping the program.
 PATIENCE = 50_000_000
@@ -57,6 +58,7 @@ def compile_design(design: str, driver: str) -> Path:
     if compiler is None:
         raise HwquantError("the cxxrtl simulator needs g++; install it (Debian: apt install g++)")
     yosys = find_yosys(lambda version: version >= (0, 40))
+    driver += MEMORY.read_text()
     digest = hashlib.sha256("\0".join([design, driver, *COMPILE, str(yosys.version())]).encode()).hexdigest()
     target = cache_folder() / f"cxxrtl-{digest[:24]}.so"
     if not target.exists():
