@@ -40,13 +40,25 @@ MAY_IMPORT = {
     "rtl_templates": {"errors", "link", "program"},
     "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
+    "describe": INTEGER,
     "report": {"errors", "program"},
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates"},
     "demo": set(),
     "boards": INTEGER | {"program", "report", "rtl_templates", "build"},
     "cli": MODELS
     | {"training", "pruning", "truncation", "search", "export", "link", "driver", "boards"}
-    | {"frontends", "quantize", "program", "rtl_templates", "sim", "report", "build", "demo", "__init__"},
+    | {
+        "frontends",
+        "quantize",
+        "program",
+        "rtl_templates",
+        "sim",
+        "describe",
+        "report",
+        "build",
+        "demo",
+        "__init__",
+    },
 }
 """What each part may import besides itself; ``__init__`` is the package itself (its version)."""
 

@@ -9,7 +9,8 @@ import click
 from rich.console import RenderableType
 
 from hwquant.cli.common import emit, json_option, load_network
-from hwquant.cli.tables import describe, network_table
+from hwquant.cli.tables import network_table
+from hwquant.describe import describe
 from hwquant.errors import HwquantError
 
 

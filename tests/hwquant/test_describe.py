@@ -1,4 +1,4 @@
-"""Tables and JSON of networks: what the operations are called, and that nothing is left out."""
+"""Networks in words and JSON: what the operations are called, and that nothing is left out."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from hwquant.cli.tables import _convolution, describe
+from hwquant.describe import convolution, describe
 from hwquant.graph import Add, Clip, Concat, Conv, Graph, Input, Output
 
 
@@ -26,7 +26,7 @@ from hwquant.graph import Add, Clip, Concat, Conv, Graph, Input, Output
 def test_convolutions_by_their_geometry(geometry, text):
     kernel, rest = geometry[:2], geometry[2:]
     default = ((1, 1), (0, 0, 0, 0), (1, 1), 1)
-    assert _convolution((4, 4, *kernel), (4, 8, 8), *rest, *default[len(rest) :]) == text
+    assert convolution((4, 4, *kernel), (4, 8, 8), *rest, *default[len(rest) :]) == text
 
 
 def test_every_kind_of_float_node_has_a_name():

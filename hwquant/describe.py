@@ -1,0 +1,141 @@
+"""What is in a network, layer by layer, as plain JSON values: for tables, reports and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Node, Padding, Shape
+from hwquant.qgraph import Concat, Layer, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import MaxPool as IntegerMaxPool
+
+
+def describe(network: Graph | QGraph) -> dict[str, Any]:
+    """What is in a network, as plain JSON values."""
+    if isinstance(network, Graph):
+        layers = [_float_layer(node, network) for node in network.nodes]
+        shapes: Mapping[str, Shape] = network.shapes
+    else:
+        layers = [_integer_layer(node, network) for node in network.nodes]
+        shapes = {name: tensor.shape for name, tensor in network.tensors.items()}
+    inputs: list[dict[str, Any]] = [
+        {"name": item.name, "shape": list(item.shape), "tensor_shape": list(item.tensor_shape)}
+        for item in network.inputs
+    ]
+    if isinstance(network, QGraph):
+        inputs = [{**item, **_format(network.tensors[item["name"]], network)} for item in inputs]
+    return {
+        "name": network.name,
+        "kind": "float" if isinstance(network, Graph) else "integer",
+        "inputs": inputs,
+        "outputs": [
+            {"name": item.name, "tensor": item.tensor, "shape": list(item.shape), "host": list(item.host)}
+            for item in network.outputs
+        ],
+        "parameters": sum(layer.get("parameters", 0) for layer in layers),
+        "macs": network.macs(),
+        "layers": [{**layer, "shape": list(shapes[layer["name"]])} for layer in layers],
+    }
+
+
+def _float_layer(node: Node, graph: Graph) -> dict[str, Any]:
+    shapes = [graph.shapes[name] for name in node.inputs]
+    layer: dict[str, Any] = {"name": node.name, "inputs": list(node.inputs)}
+    match node:
+        case Conv():
+            operation = convolution(
+                node.weight.shape, shapes[0], node.stride, node.padding, node.dilation, node.groups
+            )
+            layer |= {"parameters": node.weight.size + node.bias.size, "macs": node.macs(*shapes)}
+        case MaxPool() | AveragePool():
+            kind = "max pool" if isinstance(node, MaxPool) else "average pool"
+            operation = f"{kind} {_window(node.kernel, node.stride, node.padding, node.dilation)}"
+        case Clip():
+            operation = (
+                "ReLU" if (node.low, node.high) == (0, np.inf) else f"clip {node.low:g}..{node.high:g}"
+            )
+        case _:
+            operation = type(node).__name__.lower()
+    return {**layer, "operation": operation}
+
+
+def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
+    tensor = qgraph.tensors[node.name]
+    layer: dict[str, Any] = {"name": node.name, "inputs": list(node.inputs), **_format(tensor, qgraph)}
+    match node:
+        case Layer():
+            weights = [term.codes.size for term in node.terms]
+            masks = [term.mask for term in node.terms if term.mask is not None]
+            layer |= {
+                "operation": " + ".join(_term(term, qgraph) for term in node.terms),
+                "bits": max(term.bits for term in node.terms),
+                "anchor": node.terms[0].anchor,
+                "offset": [value for term in node.terms for value in term.offset.tolist()],
+                "weight_scale": [value for term in node.terms for value in term.scale.tolist()],
+                "shift": node.shift.tolist(),
+                "clamp": [node.low, node.high],
+                "parameters": sum(weights) + node.bias.size,
+                "pruned": sum(int((~mask).sum()) for mask in masks),
+                "macs": node.macs(*(qgraph.tensors[name].shape for name in node.inputs)),
+            }
+            if node.multiplier is not None:
+                layer["multiplier"] = node.multiplier.tolist()
+        case IntegerMaxPool():
+            layer["operation"] = f"max pool {_window(node.kernel, node.stride, node.padding, node.dilation)}"
+        case Concat():
+            layer["operation"] = "concat"
+    return layer
+
+
+def _format(tensor: Tensor, qgraph: QGraph) -> dict[str, Any]:
+    """Format of a tensor, and its signal to quantization noise ratio where the quantizer measured it."""
+    result: dict[str, Any] = {
+        "scale": tensor.scale,
+        "zero_point": tensor.zero_point,
+        "activation_bits": tensor.bits,
+    }
+    measured = qgraph.options.get("tensors")
+    if isinstance(measured, Mapping):
+        result["sqnr_db"] = measured.get(tensor.name, {}).get("sqnr_db")
+    return result
+
+
+def _term(term: Term, qgraph: QGraph) -> str:
+    shape = qgraph.tensors[term.input].shape
+    return convolution(term.codes.shape, shape, term.stride, term.padding, term.dilation, term.groups)
+
+
+def convolution(
+    weight: Sequence[int],
+    shape: Shape,
+    stride: tuple[int, int],
+    padding: Padding,
+    dilation: tuple[int, int],
+    groups: int,
+) -> str:
+    """A convolution in a few words; ``weight`` is its weight's shape, ``shape`` its input's."""
+    kernel = (weight[2], weight[3])
+    if kernel == shape[1:] and not any(padding) and groups == 1:
+        return "fully connected"
+    grouped = f" groups {groups}" if groups > 1 else ""
+    return f"conv {_window(kernel, stride, padding, dilation)}{grouped}"
+
+
+def _window(
+    kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, dilation: tuple[int, int]
+) -> str:
+    text = times(kernel)
+    if stride != (1, 1):
+        text += f" /{stride[0] if stride[0] == stride[1] else times(stride)}"
+    if any(padding):
+        text += f" pad {padding[0] if len(set(padding)) == 1 else ','.join(map(str, padding))}"
+    if dilation != (1, 1):
+        text += f" dilation {times(dilation)}"
+    return text
+
+
+def times(values: Sequence[int]) -> str:
+    """Sizes as people write them, such as 3x3."""
+    return "x".join(map(str, values))
