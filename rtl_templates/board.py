@@ -1,6 +1,6 @@
 """The top of a board: the accelerator behind a serial line."""
 
-from amaranth.hdl import Module, ResetInserter
+from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib.wiring import Component, In, Out, connect
 
 from hwquant.rtl_templates.core import Accelerator
@@ -34,10 +34,13 @@ class Board(Component):
         accelerator = self.accelerator
         m.submodules.receiver = receiver = UartReceiver(self.divisor)
         m.submodules.deframer = deframer = Deframer()
-        m.submodules.link = link = LinkExecutor(accelerator.config)
+        m.submodules.link = link = LinkExecutor(accelerator.config, loadable=accelerator.loadable)
         m.submodules.framer = framer = Framer()
         m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
-        m.submodules.accelerator = ResetInserter(link.reset)(accelerator)
+        # It reaches all over the device: that takes a cycle of its own.
+        reset = Signal()
+        m.d.sync += reset.eq(link.reset)
+        m.submodules.accelerator = ResetInserter(reset)(accelerator)
         # Memories, checks and the choice of what comes next would else be one long path; bytes are rare.
         m.submodules.request = request = StreamRegister(BEAT)
         m.submodules.response = response = StreamRegister(BEAT)
@@ -50,6 +53,8 @@ class Board(Component):
         connect(m, link.frames, accelerator.frames)
         connect(m, accelerator.results, link.results)
         connect(m, link.bus, accelerator.bus)
+        if accelerator.loadable:
+            connect(m, link.load, accelerator.load)
         m.d.comb += [
             receiver.rx.eq(self.rx),
             link.damaged.eq(deframer.damaged),
