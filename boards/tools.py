@@ -17,10 +17,12 @@ from pathlib import Path
 
 from hwquant.boards.board import Board
 from hwquant.errors import HwquantError, require
+from hwquant.rtl_templates.weights import LOADED
 
 SYNTHESIS = {
     "ecp5": "synth_ecp5 -top {top} -json netlist.json",
-    "ice40": "synth_ice40 -dsp -device u -top {top} -json netlist.json",
+    "ice40": 'setattr -set ram_style "huge" a:{loaded}; '
+    "synth_ice40 -dsp -spram -device u -top {top} -json netlist.json",
     "gowin": "synth_gowin -family {yosys_family} -top {top} -json netlist.json",
     "xilinx7": "synth_xilinx -family xc7 -flatten -top {top}",
 }
@@ -82,7 +84,7 @@ def synthesize(
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
     folder = rtlil.parent
-    command = SYNTHESIS[family].format(top=top, yosys_family=YOSYS_FAMILY.get(series, "gw1n"))
+    command = SYNTHESIS[family].format(top=top, loaded=LOADED, yosys_family=YOSYS_FAMILY.get(series, "gw1n"))
     script = folder / "synthesis.ys"
     lines = [f"read_rtlil {rtlil.name}", command, "tee -q -o statistics.json stat -json"]
     if verilog:

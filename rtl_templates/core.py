@@ -55,12 +55,15 @@ class Accelerator(Component):
     config : widths, depths and options
     program, weights, parameters : initial contents of the memories, lists of unsigned words
     checksum : 32 bits that identify the program, readable by the host
+    loadable : the weight memory has no initial contents; the host sends ``weights`` after each reset, and no
+        inference begins before it has
 
     Members
     -------
     frames : In, stream of input words, ``last`` on the last word of an inference
     results : Out, stream of output words, likewise
     bus : In, the register file; see :class:`~hwquant.rtl_templates.registers.RegisterFile`
+    load : In, stream of the weight memory's words, which never waits (only where it is loadable)
     monitor : Out, writes of layer outputs
     """
 
@@ -72,10 +75,15 @@ class Accelerator(Component):
         weights: Sequence[int] = (),
         parameters: Sequence[int] = (),
         checksum: int = 0,
+        loadable: bool = False,
     ):
+        if loadable and not weights:
+            raise ValueError("a loadable accelerator needs its weights, to know how many there are")
         self.config = config
+        self.loadable = loadable
         self.images = {"program": list(program), "weights": list(weights), "parameters": list(parameters)}
         self.checksum = checksum
+        load = {"load": In(stream.Signature(config.columns * config.slot_bits))} if loadable else {}
         super().__init__(
             {
                 "frames": In(stream.Signature(word_layout(config))),
@@ -83,16 +91,19 @@ class Accelerator(Component):
                 "bus": In(RegisterFile.bus_signature()),
                 "monitor": Out(WriteMonitor(config)),
             }
+            | load
         )
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.registers = registers = RegisterFile(config, self.checksum)
+        m.submodules.registers = registers = RegisterFile(
+            config, self.checksum, len(self.images["weights"]) if self.loadable else 0
+        )
         m.submodules.sequencer = sequencer = Sequencer(config, self.images["program"])
         m.submodules.host = host = HostPort(config)
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
-        m.submodules.weights = weights = WeightLoader(config, self.images["weights"])
+        m.submodules.weights = weights = WeightLoader(config, self.images["weights"], loadable=self.loadable)
         m.submodules.streamer = streamer = Streamer(config)
         m.submodules.memory = memory = ActivationMemory(config)
         m.submodules.feed = feed = ActivationFeed(config)
@@ -143,6 +154,10 @@ class Accelerator(Component):
             m.d.comb += weights.format.eq(dispatcher.load_job["format"])
         for name in entry_members(config, In):
             m.d.comb += getattr(array, name).eq(getattr(weights, name))
+
+        if self.loadable:
+            connect(m, flipped(self.load), weights.words)
+            m.d.comb += registers.missing.eq(weights.missing)
 
         # From the memory through the array and back to the memory.
         swap = delayed(m, streamer.swap, FEED_LATENCY, name="swap", reset_less=False)

@@ -20,18 +20,27 @@ class LinkExecutor(Component):
     Words of an input frame go to the accelerator as they leave the request's packet, words of a result into a
     memory, which keeps them until the next request.
 
+    Parameters
+    ----------
+    config : of the accelerator
+    loadable : the accelerator's weights come from the host; LOAD is unknown otherwise
+
     Members
     -------
     packets : In, stream of intact requests; damaged : In, another one was not
     responses : Out, stream of responses
-    frames : Out, results : In, the accelerator's streams
+    frames : Out, results : In, the accelerator's streams; load : Out, where it is loadable
     bus : Out, its registers
     reset : Out, a session is opened: the accelerator is to be reset
     opened : Out, there is a session; active : Out, a request is being executed or answered
     """
 
-    def __init__(self, config: ArrayConfig):
+    def __init__(self, config: ArrayConfig, *, loadable: bool = False):
         self.config = config
+        self.loadable = loadable
+        weights = config.columns * config.slot_bits
+        self.load_bytes = word_bytes(weights) if loadable else 0
+        load = {"load": Out(stream.Signature(weights))} if loadable else {}
         word = stream.Signature(word_layout(config))
         super().__init__(
             {
@@ -45,6 +54,7 @@ class LinkExecutor(Component):
                 "opened": Out(1),
                 "active": Out(1),
             }
+            | load
         )
 
     def elaborate(self, platform):
@@ -65,9 +75,10 @@ class LinkExecutor(Component):
         reason = Signal(Status, reset_less=True)
         damaged = Signal()
 
-        digit = Signal(range(max(size, REGISTER_BYTES)))  # byte of a word or register
+        widest = max(size, self.load_bytes)
+        digit = Signal(range(max(widest, REGISTER_BYTES)))  # byte of a word or register
         left = Signal(8, reset_less=True)  # words to read
-        low = Signal(8 * max(1, size - 1), reset_less=True)  # all bytes of a word but the last
+        low = Signal(8 * max(1, widest - 1), reset_less=True)  # all bytes of a word but the last
         data = self.results.payload.data
         result = Array(data[8 * n : 8 * n + 8] for n in range(size))
         index = Signal(range(MAX_PACKET))
@@ -121,6 +132,9 @@ class LinkExecutor(Component):
                                     m.next = "write"
                                 with m.Else():
                                     m.d.sync += status.eq(Status.BUSY)
+                            if self.loadable:
+                                with m.Case(self._code(Opcode.LOAD)):
+                                    m.next = "load"
                             with m.Case(self._code(Opcode.READ)):
                                 m.next = "count"
                             with m.Case(self._code(Opcode.PEEK)):
@@ -152,6 +166,18 @@ class LinkExecutor(Component):
                     m.d.sync += [digit.eq(Mux(final, 0, digit + 1)), low.eq(Cat(low, request.data)[8:])]
                     with m.If(request.last):
                         m.next = "status"
+            if self.loadable:
+                with m.State("load"):
+                    final = digit == self.load_bytes - 1
+                    m.d.comb += [
+                        self.load.payload.eq(Cat(low, request.data)[-8 * self.load_bytes :]),
+                        self.load.valid.eq(arrives & final),
+                        self.packets.ready.eq(1),
+                    ]
+                    with m.If(arrives):
+                        m.d.sync += [digit.eq(Mux(final, 0, digit + 1)), low.eq(Cat(low, request.data)[8:])]
+                        with m.If(request.last):
+                            m.next = "status"
             with m.State("count"):
                 m.d.comb += self.packets.ready.eq(1)
                 m.d.sync += left.eq(request.data)

@@ -2,10 +2,10 @@
 
 from enum import IntEnum
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature
 
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ArrayConfig, index_bits
 
 IDENTITY = 0x48575131
 """ASCII "HWQ1"."""
@@ -21,6 +21,8 @@ class Register(IntEnum):
     STATUS: bit 0 busy; bit 1 an illegal instruction was met; bits 8.. count dropped input frames.
     CYCLES: from the last input word of an inference to its first output word may leave, of the latest one.
     INFERENCES: finished ones. SHAPE: rows in bits 0..7, columns in bits 8..15, lanes in bits 16..23.
+    LOAD: words of the weight memory that the host must send before anything runs; 0 once it has, and always
+    where the bitstream has the weights.
     """
 
     IDENTITY = 0
@@ -31,10 +33,13 @@ class Register(IntEnum):
     CYCLES = 5
     INFERENCES = 6
     SHAPE = 7
+    LOAD = 8
 
 
 class RegisterFile(Component):
     """32-bit registers; see :class:`Register`. Reads are combinational, writes take effect at the clock.
+
+    ``loads`` : words that the host must send while ``missing``.
 
     Members
     -------
@@ -42,17 +47,26 @@ class RegisterFile(Component):
     begin, done : In, an inference begins or ends
     input_done, output_start : In, begin and end of the cycles that are counted
     illegal, framing : In, errors
+    missing : In, the host has not sent all weights
     enable : Out, an inference may begin
     """
 
     @staticmethod
     def bus_signature() -> Signature:
         """``address``, ``write``, ``write_data`` from the host, ``read_data`` to it."""
-        return Signature({"address": Out(3), "write": Out(1), "write_data": Out(32), "read_data": In(32)})
+        return Signature(
+            {
+                "address": Out(index_bits(len(Register))),
+                "write": Out(1),
+                "write_data": Out(32),
+                "read_data": In(32),
+            }
+        )
 
-    def __init__(self, config: ArrayConfig, checksum: int):
+    def __init__(self, config: ArrayConfig, checksum: int, loads: int = 0):
         self.config = config
         self.checksum = checksum
+        self.loads = loads
         super().__init__(
             {
                 "bus": In(self.bus_signature()),
@@ -62,6 +76,7 @@ class RegisterFile(Component):
                 "output_start": In(1),
                 "illegal": In(1),
                 "framing": In(1),
+                "missing": In(1),
                 "enable": Out(1),
             }
         )
@@ -75,7 +90,7 @@ class RegisterFile(Component):
         cycles = Signal(32)
         inferences = Signal(32)
         dropped = Signal(16)
-        m.d.comb += self.enable.eq(start | repeat)
+        m.d.comb += self.enable.eq((start | repeat) & ~self.missing)
         with m.If(counting):
             m.d.sync += cycles.eq(cycles + 1)
         with m.If(self.input_done):
@@ -102,6 +117,7 @@ class RegisterFile(Component):
                 Register.CYCLES: cycles,
                 Register.INFERENCES: inferences,
                 Register.SHAPE: shape,
+                Register.LOAD: Mux(self.missing, self.loads, 0),
             }.items():
                 with m.Case(register):
                     m.d.comb += self.bus.read_data.eq(value)

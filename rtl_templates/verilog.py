@@ -7,6 +7,8 @@ from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil
 from amaranth.lib.wiring import Component
 
+from hwquant.rtl_templates.weights import LOADED
+
 SCRIPT = ("proc -nomux -norom", "opt_expr", "opt_clean", "memory_collect")
 """Yosys passes: processes to registers, unused wires away; hierarchy, names and memories stay."""
 
@@ -18,7 +20,8 @@ def to_rtlil(component: Component, name: str = "hwquant", platform: object = Non
     accumulators) are merged, bottom up, and named after their place without its index.
     """
     text = rtlil.convert(component, name=name, platform=platform, emit_src=False)
-    return "".join(_merge(_modules(text), name).values())
+    modules = ((module, _without_contents(body)) for module, body in _modules(text))
+    return "".join(_merge(modules, name).values())
 
 
 def to_verilog(component: Component, name: str = "hwquant", platform: object = None) -> str:
@@ -37,6 +40,13 @@ def to_verilog(component: Component, name: str = "hwquant", platform: object = N
     text = re.sub(r"\\\$auto\$verilog_backend\S* ", "_initially_", text)
     # Every `always @*` waits for this signal besides its inputs; an event at time 0 makes all of them run once.
     return re.sub(r"reg _initially_ +=\s*0;", "reg _initially_;\n  initial _initially_ <= 0;", text)
+
+
+def _without_contents(module: str) -> str:
+    """Leaves out the initial contents of memories that the host loads; Amaranth's are zero where none are given."""
+    if f"attribute \\{LOADED} " not in module:
+        return module
+    return re.sub(r"^  cell \$meminit_v2 .*?^  end\n", "", module, flags=re.DOTALL | re.MULTILINE)
 
 
 def _modules(text: str) -> Iterator[tuple[str, str]]:

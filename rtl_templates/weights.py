@@ -1,6 +1,7 @@
 """The weight memory, and the path from it to the columns of the array."""
 
 from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -12,6 +13,9 @@ from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.jobs import instruction_layout
 from hwquant.rtl_templates.segments import Segments, entry_members
 
+LOADED = "host_loaded"
+"""Attribute of a memory that has no initial contents: :mod:`~hwquant.rtl_templates.verilog` leaves them out."""
+
 
 class WeightLoader(Component):
     """Reads a tile's weight rows in sequence, adds the integer offset, and shifts them into the array.
@@ -21,6 +25,9 @@ class WeightLoader(Component):
 
     Rows of narrow weights may share words, and several of them may leave in one cycle, for segments of the array
     (:mod:`~hwquant.program.weight_format`, :mod:`~hwquant.rtl_templates.segments`).
+
+    A ``loadable`` memory has as many words as ``init``, but not its contents: after each reset the host sends them.
+    It has one address, for reading or writing, as large RAMs that bitstreams do not fill have one port.
 
     Members
     -------
@@ -33,14 +40,21 @@ class WeightLoader(Component):
     ready : Out, the last row is read in this cycle, or none is
     weight : Out, adjusted weights; load : Out, which rows of the array shift
     weight{row}, enter : Out, those of the segments; see :class:`~hwquant.rtl_templates.segments.Segments`
+    words : In, stream of the memory's words, in order; it never waits, and what comes after the last is ignored.
+        missing : Out, not all have come: nothing may be taken (both only where it is loadable)
     """
 
-    def __init__(self, config: ArrayConfig, init):
+    def __init__(self, config: ArrayConfig, init, *, loadable: bool = False):
         self.config = config
         self.init = init
+        self.loadable = loadable
+        self.word_bits = config.columns * config.slot_bits
         self.offset_row = config.offset == "sum" and config.channel_offsets
         packed = (
             {"format": In(instruction_layout(config, Opcode.FORMAT))} if config.weight_packing > 1 else {}
+        )
+        loading = (
+            {"words": In(stream.Signature(self.word_bits)), "missing": Out(1, init=1)} if loadable else {}
         )
         super().__init__(
             {
@@ -55,6 +69,7 @@ class WeightLoader(Component):
                 "load": Out(config.rows + (1 if self.offset_row else 0)),
             }
             | packed
+            | loading
             | entry_members(config, Out)
         )
 
@@ -62,7 +77,10 @@ class WeightLoader(Component):
         m = Module()
         config = self.config
         m.submodules.memory = memory = Memory(
-            shape=config.columns * config.slot_bits, depth=config.weight_depth, init=self.init
+            shape=self.word_bits,
+            depth=config.weight_depth,
+            init=[] if self.loadable else self.init,
+            attrs={LOADED: 1} if self.loadable else {},
         )
         port = memory.read_port()
 
@@ -104,6 +122,8 @@ class WeightLoader(Component):
                     m.d.sync += marked.eq(following)
                 with m.Else():
                     m.d.sync += pointer.eq(marked)
+        if self.loadable:
+            self._load(m, memory.write_port(), port, pointer)
         with m.If(self.rewind):
             m.d.sync += pointer.eq(0)
 
@@ -155,6 +175,18 @@ class WeightLoader(Component):
             *(getattr(self, name).eq(getattr(segments, name)) for name in entry_members(config, Out)),
         ]
         return m
+
+    def _load(self, m: Module, write, read, pointer):
+        """The host's words into the memory, once after a reset; the first ``take`` comes after a ``rewind``."""
+        m.d.comb += [
+            self.words.ready.eq(1),
+            write.addr.eq(pointer),
+            write.data.eq(self.words.payload),
+            write.en.eq(self.words.valid & self.missing),
+            read.en.eq(~write.en),
+        ]
+        with m.If(write.en):
+            m.d.sync += [pointer.eq(pointer + 1), self.missing.eq(pointer != len(self.init) - 1)]
 
     def _by_format(self, form, value):
         """``value`` of the format that ``form`` names."""

@@ -34,9 +34,10 @@ BUFFER = 4096
 
 
 @lru_cache(maxsize=16)
-def library(config: ArrayConfig, checksum: int, divisor: int) -> ctypes.CDLL:
-    """The compiled board, its memories still empty."""
-    board = Board(Accelerator(config, checksum=checksum), divisor)
+def library(config: ArrayConfig, checksum: int, divisor: int, loads: int = 0) -> ctypes.CDLL:
+    """The compiled board, its memories still empty; the host loads so many words of weights."""
+    accelerator = Accelerator(config, weights=[0] * loads, checksum=checksum, loadable=bool(loads))
+    board = Board(accelerator, divisor)
     loaded = ctypes.CDLL(str(compile_design(to_rtlil(board), BOARD_DRIVER.read_text())))
     pointer_type, size = ctypes.c_void_p, ctypes.c_size_t
     loaded.hwquant_create.restype = pointer_type
@@ -64,6 +65,7 @@ class SimulatedBoard:
     ----------
     program : in the accelerator's memories
     divisor : clock cycles a bit of the serial line; few make the simulation fast
+    loadable : the weights are not there, the host loads them
 
     Attributes
     ----------
@@ -74,7 +76,7 @@ class SimulatedBoard:
     HwquantError : there is no g++, or there are no pseudo-terminals
     """
 
-    def __init__(self, program: Program, divisor: int = MIN_DIVISOR) -> None:
+    def __init__(self, program: Program, divisor: int = MIN_DIVISOR, *, loadable: bool = False) -> None:
         try:
             import tty
         except ImportError as error:
@@ -82,13 +84,16 @@ class SimulatedBoard:
                 "the simulated board needs pseudo-terminals, which this system does not have; use Linux"
             ) from error
         config = program.config
-        self._library = library(config, program.checksum, divisor)
+        weights = program.weight_image
+        self._library = library(config, program.checksum, divisor, len(weights) if loadable else 0)
         self._bench = self._library.hwquant_create(divisor)
-        for name, image, bits in (
-            ("sequencer", list(program.words), program_bits(config)),
-            ("weights", program.weight_image, config.columns * config.slot_bits),
-            ("parameter_reader", program.parameter_image, config.parameter_bits),
-        ):
+        images = {
+            "sequencer": (list(program.words), program_bits(config)),
+            "parameter_reader": (program.parameter_image, config.parameter_bits),
+        }
+        if not loadable:
+            images["weights"] = weights, config.columns * config.slot_bits
+        for name, (image, bits) in images.items():
             words = memory_chunks(image, bits)
             place = f"accelerator {name} memory"
             if not self._library.hwquant_poke(self._bench, place.encode(), pointer(words), bits, len(image)):

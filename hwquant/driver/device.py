@@ -56,7 +56,7 @@ class Identity:
 
 
 def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Device:
-    """Open a session with the board on a link, and check that it holds this program.
+    """Open a session with the board on a link, check that it holds this program, and load weights if it asks for them.
 
     Parameters
     ----------
@@ -86,14 +86,18 @@ class Device:
     def __init__(self, session: Session, qgraph: QGraph, program: Program, patience: float = 20.0) -> None:
         self.qgraph, self.program = qgraph, program
         self._session, self._patience = session, patience
-        self._word = word_bytes(program.config.word_bits)
+        config = program.config
+        self._word = word_bytes(config.word_bits)
         self._size = ChunkSize(MAX_PAYLOAD // self._word)
+        self._weight = word_bytes(config.columns * config.slot_bits)
+        self._load_size = ChunkSize(MAX_PAYLOAD // self._weight)
         self._clean = False
 
     def open(self) -> None:
-        """Reset the accelerator, and check that it is the right one; see :func:`connect`."""
+        """Reset the accelerator, check that it is the right one, and load its weights; see :func:`connect`."""
         self._session.open()
         self.identity().check(self.program, self._session.link.name)
+        self._load()
         self._clean = True
 
     @property
@@ -180,13 +184,30 @@ class Device:
         self._clean = True
         return self.program.results(results)
 
+    def _load(self) -> None:
+        """The weights, where they are not in the bitstream; every session begins without them."""
+        wanted, words = self.register(Register.LOAD), self.program.weight_image
+        if not wanted:
+            return
+        sent = 0
+        while sent < len(words):
+            chunk = words[sent : sent + self._load_size.words]
+            payload = b"".join(word.to_bytes(self._weight, "little") for word in chunk)
+            self._request(Opcode.LOAD, payload, self._load_size)
+            sent += len(chunk)
+        if wanted != len(words) or self.register(Register.LOAD):
+            raise HwquantError(
+                f"the accelerator on {self._session.link.name} wants {wanted} words of weights, the build has "
+                f"{len(words)}; program the board with the bitstream of this build"
+            )
+
     def _write(self, words: list[int]) -> None:
         sent, deadline = 0, time.monotonic() + self._patience
         while sent < len(words):
             chunk = words[sent : sent + self._size.words]
             opcode = Opcode.LAST if sent + len(chunk) == len(words) else Opcode.WRITE
             payload = b"".join(word.to_bytes(self._word, "little") for word in chunk)
-            if self._request(opcode, payload).status == Status.OK:
+            if self._request(opcode, payload, self._size).status == Status.OK:
                 sent, deadline = sent + len(chunk), time.monotonic() + self._patience
             elif time.monotonic() > deadline:
                 raise self._stuck("takes no input")
@@ -196,7 +217,7 @@ class Device:
         deadline = time.monotonic() + self._patience
         while len(words) < count:
             wanted = min(self._size.words, count - len(words))
-            payload = self._request(Opcode.READ, bytes([wanted])).payload
+            payload = self._request(Opcode.READ, bytes([wanted]), self._size).payload
             words += [
                 int.from_bytes(payload[start : start + self._word], "little")
                 for start in range(0, len(payload), self._word)
@@ -207,10 +228,10 @@ class Device:
                 raise self._stuck("gives no result")
         return words
 
-    def _request(self, opcode: Opcode, payload: bytes) -> Any:
+    def _request(self, opcode: Opcode, payload: bytes, size: ChunkSize) -> Any:
         before = self.statistics.retries
         response = self._session.request(opcode, payload)
-        self._size.learn(self.statistics.retries - before)
+        size.learn(self.statistics.retries - before)
         return response
 
     def _stuck(self, what: str) -> HwquantError:

@@ -23,9 +23,14 @@ WRITE  words of an input frame                  into the accelerator's stream, o
 LAST   the last words of an input frame         likewise, and the frame is complete
 READ   number of words                          the next words of the output frame: no more than asked for, than
                                                 fit, and than are there; none while the inference runs
+LOAD   words of the weight memory, in order     into the weight memory, where the host loads it
 =====  =======================================  ============================================================
 
-A word of a frame is sent as whole bytes, low byte first.
+A word is sent as whole bytes, low byte first.
+
+Weights are in the bitstream, or, where they are in RAM that a bitstream does not fill, loaded at the beginning of
+every session: the register LOAD says how many words are wanted, no inference begins before the last has come, and
+further ones are ignored.
 
 Why the answers are right. A packet takes effect after its CRC was found right, never before: the board keeps it
 in a block RAM until then (which bounds MAX_PAYLOAD). The sequence number of a request is one more than that of
@@ -79,6 +84,7 @@ class Opcode(IntEnum):
     WRITE = 3
     LAST = 4
     READ = 5
+    LOAD = 6
 
 
 class Status(IntEnum):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from amaranth.hdl import Value
 from hwquant_testing.clocked import simulate
 from hwquant_testing.link_model import ModelAccelerator, ModelBoard
 
@@ -12,10 +13,10 @@ from hwquant.rtl_templates.link import LinkExecutor
 CONFIGS = {
     "4 bits": ArrayConfig(2, 2, activation_bits=2),
     "8 bits": ArrayConfig(2, 2, activation_bits=4),
-    "25 bits": ArrayConfig(5, 5, activation_bits=5),
+    "25 bits": ArrayConfig(5, 5, activation_bits=5, weight_bits=3),
     "64 bits": ArrayConfig(8, 8),
 }
-REGISTERS = {address: 0x01020304 * (address + 3) & 0xFFFFFFFF for address in range(8)}
+REGISTERS = {address: 0x01020304 * (address + 3) & 0xFFFFFFFF for address in range(16)}
 WORDS = 5
 
 
@@ -26,11 +27,11 @@ def code(opcode):
 class Bench:
     """Sends packets to an executor, each when the response to the one before has been taken."""
 
-    def __init__(self, config, words=WORDS, *, idle=0.0, busy=0.0, stall=0.0, gaps=0.0, seed=0):
-        self.config, self.component = config, LinkExecutor(config)
+    def __init__(self, config, words=WORDS, *, idle=0.0, busy=0.0, stall=0.0, gaps=0.0, loads=0, seed=0):
+        self.config, self.component = config, LinkExecutor(config, loadable=bool(loads))
         self.rng = np.random.default_rng(seed)
         self.idle, self.busy, self.stall, self.gaps = idle, busy, stall, gaps
-        self.accelerator = ModelAccelerator(words, self.compute)
+        self.accelerator = ModelAccelerator(words, self.compute, loads=loads)
         self.responses, self.resets = [], 0
 
     def compute(self, frame):
@@ -77,6 +78,7 @@ class Bench:
             """Registers, frames and results; the model between them moves with the clock."""
             link, model = self.component, self.accelerator
             offered = False
+            load = (link.load.valid, link.load.payload) if model.loads else (0, 0)
             while True:
                 ctx.set(link.bus.read_data, REGISTERS[ctx.get(link.bus.address)])
                 stalls = model.frame and self.rng.random() < self.stall  # only within a frame
@@ -84,18 +86,21 @@ class Bench:
                 offered = bool(model.results) and (offered or self.rng.random() >= self.gaps)
                 ctx.set(link.results.valid, int(offered))
                 ctx.set(link.results.payload, {"data": model.results[0] if offered else 0})
-                _, _, reset, write, ready, word, take = await ctx.tick().sample(
+                _, _, reset, write, ready, word, take, loads, weights = await ctx.tick().sample(
                     link.reset,
                     link.frames.valid,
                     link.frames.ready,
                     link.frames.payload,
                     link.results.ready,
+                    *map(Value.cast, load),
                 )
                 if offered and take:
                     offered = False
                     model.results.popleft()
                 if write and ready:
                     model.write(word.data, bool(word.last))
+                if loads:
+                    model.load(weights)
                 if reset:
                     self.resets += 1
                     model.reset()
@@ -113,7 +118,7 @@ def random_words(rng, number, config):
     return [int.from_bytes(rng.bytes(9), "little") & (1 << config.word_bits) - 1 for _ in range(number)]
 
 
-def random_requests(rng, config, number):
+def random_requests(rng, config, number, loads):
     """Requests of a host that does everything that a host may do, and of one that does not."""
     yield None
     yield bytes([code(Opcode.PEEK), 0, 3])
@@ -138,10 +143,18 @@ def random_requests(rng, config, number):
             continue
         sequence = (sequence + 1) % 256
         kind = rng.choice(["peek", "read", "write", "unknown"], p=[0.15, 0.35, 0.45, 0.05])
+        if loads and rng.random() < 0.25:
+            kind = "load"
         if kind == "peek":
             body = [code(Opcode.PEEK), sequence, int(rng.integers(8))]
         elif kind == "unknown":
             body = [int(rng.choice([code(0), code(9), 0x23, 0x03])), sequence, *rng.bytes(3)]
+        elif kind == "load":
+            bits = config.columns * config.slot_bits
+            body = [code(Opcode.LOAD), sequence]
+            for _ in range(rng.integers(1, loads)):
+                word = int.from_bytes(rng.bytes(8), "little") & (1 << bits) - 1
+                body += word.to_bytes(word_bytes(bits), "little")
         elif kind == "read":
             body = [code(Opcode.READ), sequence, int(rng.integers(0, 4))]
             reading = reading and rng.random() < 0.5
@@ -159,14 +172,13 @@ def random_requests(rng, config, number):
         yield previous
 
 
-def expected_responses(config, number, seed):
+def expected_responses(config, number, seed, loads):
     """Requests and what the model answers: (requests, responses, the model)."""
     rng = np.random.default_rng(seed)
-    model = ModelBoard(
-        ModelAccelerator(WORDS, lambda frame: [word ^ 1 for word in frame], REGISTERS), config.word_bits
-    )
+    accelerator = ModelAccelerator(WORDS, lambda frame: [word ^ 1 for word in frame], REGISTERS, loads=loads)
+    model = ModelBoard(accelerator, config.word_bits, config.columns * config.slot_bits)
     requests, responses = [], []
-    generator = random_requests(rng, config, number)
+    generator = random_requests(rng, config, number, loads)
     request = next(generator)
     while True:
         requests.append(request)
@@ -178,12 +190,14 @@ def expected_responses(config, number, seed):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("pauses", [0.0, 0.4])
-def test_the_executor_answers_as_the_model_of_a_board_does(name, pauses):
+@pytest.mark.parametrize(("pauses", "loads"), [(0.0, 0), (0.4, 0), (0.2, 5)])
+def test_the_executor_answers_as_the_model_of_a_board_does(name, pauses, loads):
     config = CONFIGS[name]
-    requests, responses, model = expected_responses(config, 120, seed=len(name))
-    bench = Bench(config, idle=pauses, busy=pauses, seed=7)
+    requests, responses, model = expected_responses(config, 160 if loads else 120, len(name), loads)
+    bench = Bench(config, idle=pauses, busy=pauses, loads=loads, seed=7)
     assert bench.run(requests) == responses
+    assert bench.accelerator.weights == model.accelerator.weights
+    assert bool(model.accelerator.weights) == bool(loads)
     assert bench.accelerator.inferences == model.accelerator.inferences > 2
     statuses = {Status(response[0] & 15) for response in responses}
     assert statuses == set(Status), "the requests lead to all answers"

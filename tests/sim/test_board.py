@@ -12,7 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.golden import run as golden
 from hwquant.link import SerialLink, Session
-from hwquant.link.protocol import FLAG, Opcode, encode
+from hwquant.link.protocol import FLAG, Opcode, Status, encode
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.rtl_templates.registers import Register
@@ -185,6 +185,46 @@ def test_a_board_that_does_not_take_frames(network, program, link):
     device._write(words)
     with pytest.raises(HwquantError, match=r"takes no input for 0.05 s \(status register 0x1\)"):
         device._write(words)
+
+
+@pytest.mark.parametrize("corrupt", [0.0, 0.02])
+def test_weights_are_loaded_by_every_session_whatever_the_line(network, program, corrupt):
+    q = images(network, 4)
+    with SimulatedBoard(program, loadable=True) as board, SerialLink(board.port) as link:
+        noisy = FaultyLink(link, Faults(corrupt=corrupt, drop=corrupt / 10, duplicate=corrupt / 10, seed=4))
+        session = Session(noisy)
+        session.open()
+        wanted = session.request(Opcode.PEEK, bytes([Register.LOAD])).payload
+        assert int.from_bytes(wanted, "little") == len(program.weight_image) > 10
+        for _ in range(2):
+            device = connect(noisy, network, program)
+            assert device.register(Register.LOAD) == 0
+            assert equal(device.run(q), golden(network, q))
+            assert device.cycles() == timing(program).cycles
+            assert device.register(Register.INFERENCES) == 4
+        assert (noisy.injected > 10) == (corrupt > 0)
+
+
+def test_nothing_runs_before_all_weights_are_loaded(network, program):
+    with SimulatedBoard(program, loadable=True) as board, SerialLink(board.port) as link:
+        session = Session(link)
+        session.open()
+        size = program.config.columns * program.config.slot_bits // 8
+        missing = len(program.weight_image) - 1
+        for _ in range(missing):
+            assert session.request(Opcode.WRITE, bytes(8)).status == Status.BUSY
+            assert session.request(Opcode.LOAD, bytes(size)).status == Status.OK
+        assert session.request(Opcode.WRITE, bytes(8)).status == Status.BUSY
+        assert session.request(Opcode.PEEK, bytes([Register.STATUS])).payload == bytes(4)
+        assert session.request(Opcode.LOAD, bytes(size)).status == Status.OK
+        assert session.request(Opcode.WRITE, bytes(8)).status == Status.OK
+
+
+def test_a_board_with_weights_does_not_know_how_to_load(link):
+    session = Session(link)
+    session.open()
+    with pytest.raises(HwquantError, match="does not know the request LOAD"):
+        session.request(Opcode.LOAD, bytes(2))
 
 
 @pytest.mark.nightly  # it compiles once more

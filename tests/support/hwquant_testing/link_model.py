@@ -14,23 +14,36 @@ from hwquant.link.protocol import (
     encode,
     word_bytes,
 )
+from hwquant.rtl_templates.registers import Register
 
 
 class ModelAccelerator:
-    """Takes frames of words, and gives ``compute(frame)`` after ``latency`` reads that find nothing."""
+    """Takes frames of words, and gives ``compute(frame)`` after ``latency`` reads that find nothing.
 
-    def __init__(self, words, compute, registers=None, latency=0):
-        self.words, self.compute, self.latency = words, compute, latency
+    Of weights it wants ``loads`` words, which are then in ``loaded``, before it takes frames.
+    """
+
+    def __init__(self, words, compute, registers=None, latency=0, loads=0):
+        self.words, self.compute, self.latency, self.loads = words, compute, latency, loads
         self.registers = registers or {}
-        self.inferences = 0
+        self.inferences, self.weights = 0, []  # of all sessions
         self.reset()
 
     def reset(self):
-        self.frame, self.results, self.wait = [], deque(), 0
+        self.frame, self.results, self.wait, self.loaded = [], deque(), 0, []
 
     @property
     def ready(self):
-        return not self.results
+        return not self.results and len(self.loaded) == self.loads
+
+    def register(self, address):
+        missing = self.loads if len(self.loaded) < self.loads else 0
+        return self.registers.get(address, missing if address == Register.LOAD else 0)
+
+    def load(self, word):
+        if len(self.loaded) < self.loads:
+            self.loaded.append(word)
+            self.weights.append(word)
 
     def write(self, word, last):
         self.frame.append(word)
@@ -52,8 +65,8 @@ class ModelBoard(Link):
 
     name = "model"
 
-    def __init__(self, accelerator, bits):
-        self.accelerator, self.size = accelerator, word_bytes(bits)
+    def __init__(self, accelerator, bits, load_bits=0):
+        self.accelerator, self.size, self.load_size = accelerator, word_bytes(bits), word_bytes(load_bits)
         self.decoder, self.said = Decoder(), bytearray()
         self.opened, self.sequence, self.kept = False, 0, b""
         self.executed = []
@@ -104,7 +117,7 @@ class ModelBoard(Link):
 
     def _execute(self, code, payload):
         if code == VERSION << 4 | Opcode.PEEK:
-            return Status.OK, self.accelerator.registers[payload[0]].to_bytes(4, "little")
+            return Status.OK, self.accelerator.register(payload[0]).to_bytes(4, "little")
         if code == VERSION << 4 | Opcode.READ:
             words = self.accelerator.read(min(payload[0], MAX_PAYLOAD // self.size))
             return Status.OK, b"".join(word.to_bytes(self.size, "little") for word in words)
@@ -115,5 +128,9 @@ class ModelBoard(Link):
             for start in starts:
                 last = start == starts[-1] and code & 15 == Opcode.LAST
                 self.accelerator.write(int.from_bytes(payload[start : start + self.size], "little"), last)
+            return Status.OK, b""
+        if code == VERSION << 4 | Opcode.LOAD and self.accelerator.loads:
+            for start in range(0, len(payload), self.load_size):
+                self.accelerator.load(int.from_bytes(payload[start : start + self.load_size], "little"))
             return Status.OK, b""
         return Status.UNKNOWN, b""
