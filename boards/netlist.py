@@ -1,4 +1,4 @@
-"""The accelerator after synthesis, as Verilog that simulates: a family's cells with Yosys' models of them.
+"""The accelerator after synthesis, as Verilog that simulates: a family's cells with models of them.
 
 For ``simulate(..., verilog=netlist(program, device))``: what place and route will get, in the same testbench as
 the Verilog that it was made from.
@@ -8,49 +8,83 @@ from __future__ import annotations
 
 import re
 import tempfile
+from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from hwquant.boards import tools
 from hwquant.boards.device import Device
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, require
 from hwquant.program.program import Program
 from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.dsp import PLATFORMS
 from hwquant.rtl_templates.verilog import to_rtlil
 
 TOP = "hwquant"
-MODELS = {"ice40": ("ice40/cells_sim.v",)}
-"""Files of Yosys' share folder. Of ECP5's and Gowin's block RAMs and multipliers it has no models."""
+MODELS = {
+    "ecp5": ("ecp5/cells_sim.v", ("block_ram.v", "ecp5.v")),
+    "ice40": ("ice40/cells_sim.v", ()),
+    "gowin": ("gowin/cells_sim.v", ("block_ram.v", "gowin.v")),
+}
+"""By family: a file of Yosys' share folder, and files of ``boards/cells`` with what Yosys has no models of."""
+
+
+MODULE = re.compile(r"^(?:\(\*[^*]*\*\)\s*)?module\s+\\?([\w$]+).*?\bendmodule\b", re.MULTILINE | re.DOTALL)
 
 
 def netlist(program: Program, device: Device) -> str:
-    """Verilog of the synthesized accelerator with all cell models that it needs.
+    """Verilog of the synthesized accelerator with all cell models that it needs; it is elaborated as for boards.
 
     Raises
     ------
     HwquantError : no models of the device's family, or synthesis fails
     """
     if device.family not in MODELS:
-        raise HwquantError(f"there are no cell models for {device.name}; choose one of {', '.join(MODELS)}")
+        raise HwquantError(
+            f"there are no cell models for {device.name}; choose a device of the families {', '.join(MODELS)}"
+        )
     with tempfile.TemporaryDirectory() as work:
         source = Path(work, "accelerator.il")
-        source.write_text(to_rtlil(accelerator(program), TOP), encoding="utf-8")
+        text = to_rtlil(accelerator(program), TOP, PLATFORMS.get(device.family))
+        source.write_text(text, encoding="utf-8")
         tools.synthesize(source, device.family, device.series, TOP, verilog="netlist.v")
-        text = Path(work, "netlist.v").read_text(encoding="utf-8")
-    models = [_model(name) for name in MODELS[device.family]]
-    # Ports with default values, which only SystemVerilog has, are left out.
-    return "\n".join(["`define NO_ICE40_DEFAULT_ASSIGNMENTS", text, *models])
+        return with_models(Path(work, "netlist.v").read_text(encoding="utf-8"), device.family)
 
 
-def _model(name: str) -> str:
-    """A file of Yosys' share folder with its includes in place."""
+def with_models(text: str, family: str) -> str:
+    """Verilog of a family's cells, and the models of those that it names.
+
+    Yosys' files are not taken whole: some of their modules are there twice, or empty, or in SystemVerilog.
+    """
+    if find_spec("pyosys") is None:
+        raise require("pyosys", "boards", "cell models")
     from pyosys import libyosys
 
-    share = Path(libyosys.__file__).parent / "share"
+    yosys, own = MODELS[family]
+    folder = resources.files("hwquant.boards") / "cells"
+    ours = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in own)
+    theirs = _with_includes(Path(libyosys.__file__).parent / "share" / yosys)
+    modules = {match[1]: match[0] for match in MODULE.finditer(theirs) if "blackbox" not in match[0][:40]}
+    wanted, new = set(), _names(text) & set(modules)
+    while new:
+        wanted |= new
+        new = {name for module in new for name in _names(modules[module])} & set(modules) - wanted
 
-    def read(path: Path) -> str:
-        def include(match: re.Match[str]) -> str:
-            return read(path.parent / match[1])
+    # Definitions of macros are outside the modules.
+    macros = MODULE.sub("", theirs)
+    # Ports with default values, which only SystemVerilog has, are left out.
+    head = "`define NO_ICE40_DEFAULT_ASSIGNMENTS"
+    return "\n".join([head, text, ours, macros, *(modules[name] for name in sorted(wanted)), ""])
 
-        return re.sub(r'^\s*`include "([\w.]+)"', include, path.read_text(), flags=re.MULTILINE)
 
-    return read(share / name)
+def _names(text: str) -> set[str]:
+    return set(re.findall(r"[\w$]+", text))
+
+
+def _with_includes(path: Path) -> str:
+    """A file with its includes in place."""
+
+    def include(match: re.Match[str]) -> str:
+        return _with_includes(path.parent / match[1])
+
+    return re.sub(r'^\s*`include "([\w.]+)"', include, path.read_text(), flags=re.MULTILINE)
