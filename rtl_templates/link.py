@@ -82,6 +82,9 @@ class LinkExecutor(Component):
         data = self.results.payload.data
         result = Array(data[8 * n : 8 * n + 8] for n in range(size))
         index = Signal(range(MAX_PACKET))
+        # Block RAM answers late in a cycle: a kept byte takes two, one of them in a register of its own.
+        kept = Signal(8, reset_less=True)
+        fetched, moved = Signal(), Signal()
         register = Signal(self.bus.address.shape(), reset_less=True)
 
         with m.If(self.damaged):
@@ -227,15 +230,17 @@ class LinkExecutor(Component):
                         m.next = "idle"
             with m.State("payload"):
                 m.d.comb += [
-                    self.responses.valid.eq(1),
-                    self.responses.payload.data.eq(read.data),
+                    self.responses.valid.eq(fetched),
+                    self.responses.payload.data.eq(kept),
                     self.responses.payload.last.eq(index == (length - 1)[: len(index)]),
                 ]
-                with m.If(self.responses.ready):
+                m.d.sync += fetched.eq(~moved)
+                with m.If(moved):
                     m.d.sync += index.eq(index + 1)
                     with m.If(self.responses.payload.last):
                         m.next = "idle"
-        m.d.comb += read.addr.eq(index + (fsm.ongoing("payload") & self.responses.ready))
+        m.d.comb += [moved.eq(fetched & self.responses.ready), read.addr.eq(index + moved)]
+        m.d.sync += kept.eq(read.data)
         return m
 
     @staticmethod
