@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.dsp import Platform, array_multipliers, blocks_of, platform_for
+
 
 @dataclass(frozen=True)
 class Device:
@@ -15,7 +18,8 @@ class Device:
     name : as in "--target lfe5u-85f"
     family : ecp5, ice40, gowin or xilinx7; "generic" is no device at all
     luts, flip_flops : four-input look-up tables (six-input ones of Xilinx 7), flip-flops
-    multipliers : DSP multipliers of at least 9x9 bits; rams : block RAMs of ``ram_bits`` bits
+    multipliers : DSP multipliers of 16x16 bits (ice40), 18x18 (ecp5, gowin: or two of 9x9) or 25x18 (xilinx7)
+    rams : block RAMs of ``ram_bits`` bits
     large_rams, large_ram_bits : single-port RAMs that are not initialized by the bitstream (UP5K's SPRAM)
     arguments : what tells the family's place and route about the device
     series : how the family's other tools call it
@@ -44,6 +48,17 @@ class Device:
             "dsp": self.multipliers,
             "ram": self.rams,
         }
+
+    def products(self, a_bits: int, b_bits: int) -> int | None:
+        """Signed products of such widths that the DSP blocks hold; None where such products need no block."""
+        each = blocks_of(self.family, a_bits, b_bits)
+        return int(self.multipliers / each) if each else None
+
+    def platform(self, config: ArrayConfig) -> Platform | None:
+        """What an accelerator is told about this device: who gets a DSP block. None for a generic device."""
+        if self.family == "generic":
+            return None
+        return platform_for(self.family, array_multipliers(config, self.family, self.multipliers))
 
 
 # Lattice FPGA-DS-02012 (ECP5), FPGA-DS-02008 (iCE40 UltraPlus); Gowin DS117 (GW1N(R)), DS226 (GW2A(R));

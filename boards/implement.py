@@ -19,7 +19,6 @@ from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, replacing
 from hwquant.errors import HwquantError
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.dsp import PLATFORMS
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 
 REPORT = "report.json"
@@ -109,6 +108,7 @@ def _implement(
     build: Build, board: Board, wanted: float, seed: int, report: Progress, folder: Path, begin: float
 ) -> Implementation:
     family = board.device.family
+    platform = board.device.platform(build.program.config)
     cells: dict[str, int] = {}
     used: dict[str, int] = {}
     fmax, attempt, bitstream = 0.0, 0, ""
@@ -122,13 +122,13 @@ def _implement(
         name, text = constraints(board)
         (folder / name).write_text(text, encoding="utf-8")
         report("synthesis", attempt - 1, ATTEMPTS)
-        text = to_rtlil(top, "top", PLATFORMS.get(family))
+        text = to_rtlil(top, "top", platform)
         (folder / "top.il").write_text(text, encoding="utf-8")
         cells = tools.synthesize(folder / "top.il", family, board.device.series)
         used = tools.count(cells, family)
         _check_size(used, board)
         if family == "xilinx7":
-            (folder / "top.v").write_text(to_verilog(top, "top"), encoding="utf-8")
+            (folder / "top.v").write_text(to_verilog(top, "top", platform), encoding="utf-8")
             (folder / "vivado.tcl").write_text(_vivado(board, name), encoding="utf-8")
             break
         report("place and route", attempt - 1, ATTEMPTS)
@@ -170,7 +170,6 @@ def _implement(
 
 
 def _check_size(used: dict[str, int], board: Board) -> None:
-    """Multipliers are left out: those that find no DSP block are made of LUTs by synthesis."""
     for resource, available in board.device.resources.items():
         if used[resource] > available:
             raise HwquantError(

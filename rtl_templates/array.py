@@ -6,6 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ACCUMULATE_HAZARD, TAP_COLUMNS, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import Skew, delayed
+from hwquant.rtl_templates.dsp import Platform
 from hwquant.rtl_templates.pe import ProcessingElement
 from hwquant.rtl_templates.segments import entry_members
 from hwquant.rtl_templates.taps import TapLines
@@ -90,11 +91,15 @@ class SystolicArray(Component):
             for r in range(self.chain):
                 sum_bits = 1 if r == 0 else len(sums[c])
                 next_bits = config.sum_bits(r + 1) if r < rows else config.column_bits
+                product = None
+                if isinstance(platform, Platform):
+                    product = platform.product(r * columns + c, len(left[r]), config.operand_bits)
                 pe = ProcessingElement(
                     activation_bits=len(left[r]),
                     operand_bits=config.operand_bits,
                     sum_bits=sum_bits,
                     next_bits=next_bits,
+                    product=product,
                 )
                 m.submodules[f"pe_{r}_{c}"] = pe
                 x = left[r]

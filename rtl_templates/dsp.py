@@ -1,18 +1,15 @@
-"""Multipliers as blocks of a device, where its synthesis would leave their registers outside."""
+"""Multipliers of FPGAs: which products of an accelerator are DSP blocks, and which are look-up tables."""
+
+from dataclasses import dataclass
 
 from amaranth.hdl import ClockSignal, Const, Instance, Module, signed
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.errors import HwquantError
+from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.soft_product import SoftProduct
+
 MULTIPLIER_BITS = 18
-
-
-class Platform:
-    """What components ask of the device that they are elaborated for. This one has nothing of its own.
-
-    ``product`` is a component that replaces the registered multiplication of a processing element.
-    """
-
-    product: type[Component] | None = None
 
 
 class Ecp5Product(Component):
@@ -71,11 +68,123 @@ class Ecp5Product(Component):
         return m
 
 
-class Ecp5(Platform):
-    """ECP5's DSP blocks, with their registers."""
+@dataclass(frozen=True)
+class Blocks:
+    """The DSP blocks of a family, as Yosys' ``mul2dsp`` uses them.
 
-    product = Ecp5Product
+    Attributes
+    ----------
+    operand_bits : widest signed operand of one product in its narrowest kind of multiplier
+    wide, narrow : bits of the wider and of the narrower operand of the widest multiplier
+    part : bits of the parts into which wider operands are split
+    least : operands of fewer bits get no block
+    half : two products of ``operand_bits`` share what one multiplier of the widest kind takes
+    """
+
+    operand_bits: int
+    wide: int
+    narrow: int
+    part: int
+    least: int = 2
+    half: bool = False
 
 
-PLATFORMS = {"ecp5": Ecp5()}
+BLOCKS = {
+    "ecp5": Blocks(18, 18, 18, part=18),
+    "ice40": Blocks(16, 16, 16, part=16),
+    "gowin": Blocks(9, 18, 18, part=18, least=4, half=True),
+    # A split operand loses a bit of each part, since the parts are unsigned and the blocks are not.
+    "xilinx7": Blocks(18, 25, 18, part=17),
+}
 """By family."""
+
+LEAST_PRODUCT_BITS = 11
+"""Narrower products are look-up tables in every family (iCE40's synthesis has the highest bound)."""
+
+
+def blocks_of(family: str, a_bits: int, b_bits: int) -> float:
+    """DSP blocks that a signed product takes (as :class:`hwquant.boards.device.Device` counts them)."""
+    blocks = BLOCKS[family]
+    wide, narrow = max(a_bits, b_bits), min(a_bits, b_bits)
+    if narrow < blocks.least or wide + narrow < LEAST_PRODUCT_BITS:
+        return 0.0
+
+    def parts(bits: int, limit: int) -> list[int]:
+        whole = -(-max(0, bits - limit) // blocks.part)
+        return [blocks.part] * whole + [bits - whole * blocks.part]
+
+    return sum(
+        0.5 if blocks.half and max(a, b) <= blocks.operand_bits else 1.0
+        for a in parts(wide, blocks.wide)
+        for b in parts(narrow, blocks.narrow)
+        if min(a, b) >= blocks.least and a + b >= LEAST_PRODUCT_BITS
+    )
+
+
+def blocks_elsewhere(config: ArrayConfig, family: str) -> float:
+    """DSP blocks of everything but processing elements: requantization, and the offset of a sum column."""
+    total = 0.0
+    if config.multiplier_bits:
+        total += config.columns * blocks_of(family, config.accumulator_bits, config.multiplier_bits)
+    if config.offset == "sum" and not config.channel_offsets:
+        total += blocks_of(family, config.input_sum_bits, config.offset_bits)
+    return total
+
+
+def array_multipliers(config: ArrayConfig, family: str, available: int) -> int:
+    """Processing elements that get a DSP block where a device has so many of them, in the order of the rows.
+
+    The offset row of a sum column has wider products: it gets blocks when all other rows have them.
+    """
+    left = available - blocks_elsewhere(config, family)
+    elements = config.rows * config.columns
+    each = blocks_of(family, config.activation_bits, config.operand_bits)
+    found = elements if not each else max(0, min(elements, int(left / each)))
+    if found == elements and config.offset == "sum" and config.channel_offsets:
+        each_offset = blocks_of(family, config.input_sum_bits, config.operand_bits)
+        left -= elements * each
+        found += config.columns if not each_offset else min(config.columns, int(left / each_offset))
+    return found
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What components ask of the device that they are elaborated for.
+
+    Attributes
+    ----------
+    family : of the device
+    multipliers : how many processing elements get a DSP block, row by row; None: all of them
+    """
+
+    family: str
+    multipliers: int | None = None
+
+    def product(self, index: int, x_bits: int, weight_bits: int) -> type[Component] | None:
+        """The component of the product of a processing element, or None: ``*``, which synthesis makes a DSP block.
+
+        ``index`` counts the elements row by row.
+        """
+        scarce = self.multipliers is not None and index >= self.multipliers
+        if scarce or not blocks_of(self.family, x_bits, weight_bits):
+            return SoftProduct
+        return Ecp5Product if self.family == "ecp5" else None
+
+
+def platform_for(family: str, multipliers: int | None = None) -> Platform | None:
+    """What components are told about a device; None for the family "generic", of which nothing is known.
+
+    Parameters
+    ----------
+    family : ecp5, ice40, gowin, xilinx7 or generic
+    multipliers : processing elements that may have a DSP block (:func:`array_multipliers`); the products of the
+        others are made of look-up tables. None: no limit
+    """
+    if family == "generic":
+        return None
+    if family not in BLOCKS:
+        raise HwquantError(f"family {family!r} is none of {', '.join(BLOCKS)}, generic")
+    return Platform(family, multipliers)
+
+
+PLATFORMS = {family: Platform(family) for family in BLOCKS}

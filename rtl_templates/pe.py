@@ -26,11 +26,20 @@ class ProcessingElement(Component):
     sum : In, signed(sum_bits), the partial sum from above
     sum_next : Out, signed(next_bits), the partial sum for below
 
-    A platform with a ``product`` (such as :class:`hwquant.rtl_templates.dsp.Ecp5Product`) replaces the registered
-    multiplication by a block of its device.
+    ``product`` replaces the registered multiplication by a component that does the same with what a device has;
+    see :class:`hwquant.rtl_templates.dsp.Platform`.
     """
 
-    def __init__(self, *, activation_bits: int, operand_bits: int, sum_bits: int, next_bits: int):
+    def __init__(
+        self,
+        *,
+        activation_bits: int,
+        operand_bits: int,
+        sum_bits: int,
+        next_bits: int,
+        product: type[Component] | None = None,
+    ):
+        self.product = product
         super().__init__(
             {
                 "x": In(signed(activation_bits)),
@@ -62,9 +71,8 @@ class ProcessingElement(Component):
         ]
         with m.If(self.load):
             m.d.sync += shadow.eq(self.weight)
-        block = getattr(platform, "product", None)
-        if block:
-            m.submodules.product = made = block(len(self.x), len(self.weight))
+        if self.product:
+            m.submodules.product = made = self.product(len(self.x), len(self.weight))
             m.d.comb += [made.x.eq(self.x), made.weight.eq(shadow), made.swap.eq(self.swap)]
             m.d.comb += product.eq(made.product)
         else:

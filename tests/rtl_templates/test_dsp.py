@@ -1,4 +1,4 @@
-"""An accelerator whose multipliers are blocks of a device computes what the golden model does."""
+"""An accelerator whose multipliers are blocks of a device, or look-up tables, computes what the golden model does."""
 
 import shutil
 from pathlib import Path
@@ -7,28 +7,103 @@ import hwquant_testing
 import pytest
 from hwquant_testing.small_networks import Net, images
 
+from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
+from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.dsp import PLATFORMS
+from hwquant.rtl_templates.dsp import Ecp5Product, array_multipliers, blocks_of, platform_for
+from hwquant.rtl_templates.soft_product import SoftProduct
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.check import verify
 
 MODEL = Path(next(iter(hwquant_testing.__path__))) / "mult18x18d.v"
+CASES = [
+    ("ecp5", None, (4, 3), "edge"),
+    ("ecp5", None, (9, 3), "none"),
+    ("ecp5", 5, (4, 4), "edge"),
+    ("ecp5", 5, (3, 4), "sum"),
+    ("ice40", 5, (4, 4), "edge"),
+    ("ice40", 0, (9, 3), "none"),
+    ("gowin", 5, (3, 4), "sum"),
+]
 
 
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
-@pytest.mark.parametrize(("array", "offset"), [((4, 3), "edge"), ((3, 4), "sum"), ((9, 3), "none")])
-def test_ecp5_multipliers_with_their_registers(array, offset):
+def network(offset):
     net = Net(x=(5, 5, 4))
     net.conv("x", 6, (2, 2), offset=0 if offset == "none" else 3)
     net.conv("layer0", 6, (3, 3), groups=6, padding=(1, 1, 1, 1))
     net.conv("layer1", 4, (4, 3))
-    qgraph = net.build()
+    return net.build()
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+@pytest.mark.parametrize(("family", "multipliers", "array", "offset"), CASES)
+def test_results_are_exact_whatever_multiplies(family, multipliers, array, offset):
+    qgraph = network(offset)
     program = compile_network(qgraph, array, offset=offset)
-    verilog = to_verilog(accelerator(program), platform=PLATFORMS["ecp5"])
+    verilog = to_verilog(accelerator(program), platform=platform_for(family, multipliers))
     # One for each processing element; the sum column's single one is left to synthesis.
-    assert "MULT18X18D #(" in verilog
+    assert ("MULT18X18D #(" in verilog) == (family == "ecp5")
+    assert ("digit" in verilog) == (multipliers is not None)
     verilog += MODEL.read_text()
     result = verify(program, qgraph, images(qgraph, 3), simulator="icarus", watch=3, verilog=verilog)
     assert result.first is None, str(result.first)
     assert (result.samples, result.mismatches) == (3, 0)
+
+
+def test_blocks_go_to_the_first_rows():
+    def kinds(platform):
+        return [platform.product(index, 8, 9) for index in range(4)]
+
+    assert kinds(platform_for("ecp5", 2)) == [Ecp5Product] * 2 + [SoftProduct] * 2
+    assert kinds(platform_for("ice40", 3)) == [None] * 3 + [SoftProduct]
+    assert kinds(platform_for("ecp5")) == [Ecp5Product] * 4
+
+
+def test_products_of_very_narrow_weights_need_no_block():
+    assert platform_for("ecp5").product(0, 8, 2) is SoftProduct
+    assert platform_for("ecp5").product(0, 8, 3) is Ecp5Product
+    assert platform_for("gowin").product(0, 8, 3) is SoftProduct
+
+
+def test_nothing_is_known_of_a_generic_device():
+    assert platform_for("generic", 4) is None
+    with pytest.raises(HwquantError, match="family 'max10' is none of ecp5, ice40, gowin, xilinx7, generic"):
+        platform_for("max10")
+
+
+@pytest.mark.parametrize(
+    ("family", "a", "b", "blocks"),
+    [
+        ("ecp5", 8, 9, 1),
+        ("ecp5", 32, 17, 2),
+        ("ice40", 24, 17, 2),  # the 17th bit is not worth a block
+        ("gowin", 8, 9, 0.5),
+        ("gowin", 8, 10, 1),
+        ("gowin", 24, 9, 1.5),
+        ("xilinx7", 24, 17, 1),
+        ("xilinx7", 32, 17, 2),
+        ("ice40", 8, 2, 0),
+    ],
+)
+def test_blocks_of_a_product(family, a, b, blocks):
+    assert blocks_of(family, a, b) == blocks_of(family, b, a) == blocks
+
+
+def test_the_array_gets_what_others_leave():
+    plain = ArrayConfig(4, 4, accumulator_bits=24)
+    assert array_multipliers(plain, "ecp5", 28) == 16
+    assert array_multipliers(plain, "ice40", 8) == 8
+    assert array_multipliers(plain, "gowin", 5) == 10, "two products of 9 bits share a block"
+    requantized = ArrayConfig(4, 4, accumulator_bits=24, multiplier_bits=16)
+    assert array_multipliers(requantized, "ecp5", 18) == 18 - 4 * 2
+    assert array_multipliers(requantized, "ice40", 8) == 0
+    assert array_multipliers(requantized, "ice40", 2) == 0
+    assert array_multipliers(ArrayConfig(4, 4, offset="sum"), "ecp5", 9) == 8
+
+
+def test_the_offset_row_comes_last():
+    config = ArrayConfig(4, 4, offset="sum", channel_offsets=True)
+    assert array_multipliers(config, "gowin", 7) == 14
+    assert array_multipliers(config, "gowin", 10) == 16 + 2, "its products are wider than 9 bits"
+    assert array_multipliers(config, "gowin", 99) == 20

@@ -1,0 +1,102 @@
+"""A multiplier of look-up tables, for arrays that are larger than the DSP blocks of a device."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib.wiring import Component, In, Out
+
+from hwquant.program.config import bits_for
+
+
+class SoftProduct(Component):
+    """The registered product of a processing element, without any multiplication that synthesis could find.
+
+    ::
+
+        active  <= weight                 when swap
+        product <= previous x * active
+
+    Weights are stationary, so they are recoded once, on their way into ``active``: radix 4 with the digits
+    -1, 0, 1, 2 in two bits each (3 becomes -1 and carries one). A bit of a partial product is then a function of
+    four bits (the digit and two bits of x), which is one look-up table; a binary tree of adders sums half as many
+    partial products as the weight has bits. ``-x`` is ``~x + 1``: these ones enter at bits of the tree that are
+    free. (A. D. Booth, "A signed binary multiplication technique", 1951; its digits -2..2 need three bits.)
+
+    Members
+    -------
+    x : In, weight, swap : In, as of the processing element; product : Out
+    """
+
+    def __init__(self, x_bits: int, weight_bits: int):
+        super().__init__(
+            {
+                "x": In(signed(x_bits)),
+                "weight": In(signed(weight_bits)),
+                "swap": In(1),
+                "product": Out(signed(x_bits + weight_bits)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        x = Signal(self.x.shape(), reset_less=True)
+        m.d.sync += x.eq(self.x)
+        digits = self._digits(m)
+        once, twice = Cat(x, x[-1]), Cat(Const(0, 1), x)
+        rows = []
+        for k, digit in enumerate(digits):
+            row = Signal(signed(len(once)), name=f"row{k}")
+            bits = (Mux(digit[1], Mux(digit[0], ~a, b), digit[0] & a) for a, b in zip(once, twice))
+            m.d.comb += row.eq(Cat(*bits))
+            rows.append((row, digit.all()))
+        value = rows[0][0] + rows[0][1]
+        if len(rows) > 1:
+            value = self._last(m, *self._tree(m, rows[:-1]), *rows[-1])
+        product = Signal(self.product.shape(), reset_less=True)
+        m.d.sync += product.eq(value)
+        m.d.comb += self.product.eq(product)
+        return m
+
+    def _digits(self, m: Module) -> list[Signal]:
+        """The stationary weight's digits, each in two bits: 0, 1, 2, and 3 for -1."""
+        digits = []
+        carry = Const(0)
+        sign = len(self.weight) - 1
+        for k in range(0, len(self.weight) + 1, 2):
+            low, high = self.weight[min(k, sign)], self.weight[min(k + 1, sign)]
+            digit = Signal(2, name=f"digit{k // 2}", reset_less=True)
+            with m.If(self.swap):
+                m.d.sync += digit.eq(Cat(low ^ carry, high ^ (low & carry)))
+            carry = high & (low | carry)
+            digits.append(digit)
+        return digits
+
+    def _tree(self, m: Module, rows):
+        """The sum of rows, each two bits above the one before, but for the one that the last row still lacks.
+
+        Returns the sum, the number of rows, and that one.
+        """
+        level = [(row, 1, one) for row, one in rows]
+        number = 0
+        while len(level) > 1:
+            pairs = []
+            for (low, below, one), (high, above, left) in zip(level[::2], level[1::2]):
+                # The one of the row below is added two bits below the rows above.
+                start = 2 * (below - 1)
+                largest = (1 << (len(low) - 1)) + (1 << (len(high) - 1 + 2 * below))
+                total = Signal(signed(bits_for(-largest, largest - 1) - start), name=f"sum{number}")
+                m.d.comb += total.eq((low >> start) + Cat(one, Const(0, 1), high).as_signed())
+                pairs.append((Cat(low[:start], total).as_signed(), below + above, left))
+                number += 1
+            level = pairs + level[len(level) & ~1 :]
+        return level[0]
+
+    def _last(self, m: Module, value, count: int, below, row, one):
+        """Adds the row of the sign, and the ones of the last two rows.
+
+        Only one of these two can be -1: what makes the digit below -1 carries a one into the sign's digit. So
+        below the row, in units of a quarter of its own, 1 or 4 or nothing is missing: 4 is 3 and a carry.
+        """
+        start = 2 * (count - 1)
+        total = Signal(signed(len(self.product) - start + 1), name="total")
+        carrying = Cat(one, value[start:]).as_signed()
+        m.d.comb += total.eq(carrying + Cat(one, below | one, one, row).as_signed())
+        return Cat(value[:start], total[1:])
