@@ -6,8 +6,12 @@ program.hwp     the compiled program
 hwquant.v       the accelerator in Verilog-2005, the program in its memories
 report.json     cycles, utilization and memories
 manifest.json   SHA-256 of each of these files, and of the manifest itself
-boards/         what was built for boards, a folder each; it goes when the network is compiled anew
+boards/         what was built for boards, a folder each
+report.html     all of this as a page for people
+record.json     for that page: the commands that were run, and the accuracy where it was measured
 ==============  ====================================================================
+
+The last three have no checksums; they go when another network is compiled into the folder.
 """
 
 from __future__ import annotations
@@ -42,7 +46,9 @@ NETWORK, PROGRAM, VERILOG, REPORT, MANIFEST = (
     "manifest.json",
 )
 FILES = (NETWORK, PROGRAM, VERILOG, REPORT)
-BOARDS = "boards"
+BOARDS, PAGE, RECORD = "boards", "report.html", "record.json"
+ADDED = frozenset({BOARDS, PAGE, RECORD})
+"""What may be in a build folder besides FILES and the manifest."""
 TOP = "hwquant"
 """Name of the Verilog's top module."""
 
@@ -134,7 +140,7 @@ def check_target(folder: Path) -> None:
         )
     if not folder.is_dir():
         raise HwquantError(f"cannot write {folder}: it is a file; choose another name")
-    others = {item.name for item in folder.iterdir()} - {*FILES, MANIFEST, BOARDS}
+    others = {item.name for item in folder.iterdir()} - {*FILES, MANIFEST, *ADDED}
     if others:
         raise HwquantError(
             f"{folder} holds {min(others)!r}, which hwquant did not write; choose another folder"
@@ -168,7 +174,8 @@ def check_build(folder: Path) -> None:
         newer = f"{folder} has format version {manifest['version']}, this hwquant reads up to {VERSION}"
         raise HwquantError(f"{newer}; update hwquant")
     digests = manifest["sha256"]
-    found = {item.name for item in folder.iterdir()} - {MANIFEST, BOARDS}
+    # Hidden: a file that another command is writing at this moment.
+    found = {item.name for item in folder.iterdir() if not item.name.startswith(".")} - {MANIFEST, *ADDED}
     for name in sorted(found - set(FILES)):
         raise HwquantError(f"{folder / name} does not belong to the build; move it away")
     for name in FILES:
@@ -207,7 +214,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 def _same(one: Path, other: Path) -> bool:
     names = {item.name for item in one.iterdir()}
-    return names == {item.name for item in other.iterdir()} - {BOARDS} and all(
+    return names == {item.name for item in other.iterdir()} - ADDED and all(
         (one / name).read_bytes() == (other / name).read_bytes() for name in names
     )
 

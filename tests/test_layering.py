@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "describe": INTEGER,
     "report": {"errors", "program"},
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates"},
+    "page": INTEGER | {"container", "describe", "program", "report", "build"},
     "demo": set(),
     "boards": INTEGER | {"program", "report", "rtl_templates", "build"},
     "cli": MODELS
@@ -56,6 +57,7 @@ MAY_IMPORT = {
         "describe",
         "report",
         "build",
+        "page",
         "demo",
         "__init__",
     },

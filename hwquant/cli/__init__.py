@@ -32,6 +32,7 @@ COMMANDS = (
     "program",
     "run",
     "estimate",
+    "report",
     "inspect",
     "truncate",
     "export",
@@ -51,6 +52,11 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return getattr(import_module(f"hwquant.cli.{cmd_name}"), cmd_name)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keeps the arguments as they were typed: reports name the command that made them."""
+        ctx.obj = tuple(args)
+        return super().parse_args(ctx, args)
 
     def main(
         self,

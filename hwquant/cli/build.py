@@ -9,7 +9,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hwquant.cli.common import emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress, write_report
 
 
 @click.command()
@@ -35,6 +35,7 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     source = load_build(folder)
     with progress() as track:
         result = implement(source, chosen, clock_mhz=clock, seed=seed, progress=track)
+    page = write_report(source, f"build {chosen.name}")
     table = Table(box=SIMPLE_HEAD)
     for title in ("", "used", "available"):
         table.add_column(title, justify="right")
@@ -45,4 +46,5 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     lines.append(f"{result.cycles} cycles a frame, {result.frames_per_second:.1f} frames a second")
     lines += [f"note: {note}" for note in result.notes]
     lines.append(f"wrote {place / (result.bitstream or 'top.v')}")
-    emit(as_json, {**asdict(result), "folder": str(place)}, table, *lines)
+    lines.append(f"the report is {page}")
+    emit(as_json, {**asdict(result), "folder": str(place), "page": str(page)}, table, *lines)

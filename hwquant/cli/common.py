@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console, RenderableType
@@ -22,6 +24,10 @@ from rich.progress import (
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
+
+if TYPE_CHECKING:
+    from hwquant.build import Build
+    from hwquant.page import Accuracy
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Track = Callable[..., None]
@@ -115,3 +121,33 @@ def check_output_file(path: Path) -> None:
         raise HwquantError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
     if path.is_dir():
         raise HwquantError(f"cannot write {path}: it is a folder; name a file")
+
+
+def command_line() -> str:
+    """The command that is under way, as it may be shown to others: absolute paths are reduced to names."""
+    context = click.get_current_context()
+    root = context.find_root()
+    arguments = root.obj if root is not context else [context.info_name]
+    shown = [re.sub(r"(^|=)/(?:.*/)?", r"\1", item) for item in arguments if item != "--json"]
+    return shlex.join(["hwquant", *shown])
+
+
+def write_report(build: Build, key: str | None, accuracy: Accuracy | None = None) -> Path:
+    """``report.html`` of a build, after noting the command that is under way; its path.
+
+    Parameters
+    ----------
+    key : what the command does, such as "compile"; one that did the same before is forgotten. None notes nothing
+    accuracy : if measured just now; else what was measured before stays
+    """
+    from dataclasses import replace
+
+    from hwquant.page import load_record, save_record, write_page
+
+    record = load_record(build.folder)
+    if key:
+        record = record.after(key, command_line())
+    if accuracy:
+        record = replace(record, accuracy=accuracy)
+    save_record(build.folder, record)
+    return write_page(build)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hwquant.cli.common import Command, emit, json_option, progress
+from hwquant.cli.common import Command, emit, json_option, progress, write_report
 
 LIMITS = {
     "activation_depth": "words of the activation memory (ROWS channels of a pixel each)",
@@ -60,10 +60,13 @@ def compile(
         program = compile_network(qgraph, shape, offset=offset, limits=given)
         track("write Verilog", 0, 0)
         build = write_build(qgraph, program, output)
+    page = write_report(build, "compile")
+    paths = {"build": str(output), "verilog": str(build.verilog), "page": str(page)}
     emit(
         as_json,
-        {**build.report.to_json(), "build": str(output), "verilog": str(build.verilog)},
+        {**build.report.to_json(), **paths},
         layer_table(build.report),
         hardware_table(build.report),
         f"wrote {output}; the Verilog is {build.verilog}",
+        f"the report is {page}",
     )

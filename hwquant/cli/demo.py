@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hwquant import demo as shipped
-from hwquant.cli.common import emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress, write_report
 from hwquant.cli.evaluate import predict
 from hwquant.cli.simulate import MISMATCH, lines, summary, verify_build
 from hwquant.errors import HwquantError
@@ -53,6 +53,7 @@ def demo(context: click.Context, output: Path, as_json: bool) -> None:
     from hwquant.build import write_build
     from hwquant.data import load_samples
     from hwquant.frontends import load_model
+    from hwquant.page import Accuracy
     from hwquant.program.compiler import compile_network
     from hwquant.quantize import quantize
     from hwquant.report import hardware_table, layer_table
@@ -72,12 +73,15 @@ def demo(context: click.Context, output: Path, as_json: bool) -> None:
         build = write_build(qgraph, compile_network(qgraph, ARRAY), output / BUILD)
         result = verify_build(build, samples[:SIMULATED], "verilator", track, layers=True)
     report, (real, integer) = build.report, accuracy.values()
+    measured = Accuracy(shipped.TEST_DATA.name, len(samples), integer, real, shipped.MODEL.name)
+    page = write_report(build, "demo", measured)
     content: dict[str, Any] = {
         **report.to_json(),
         "accuracy": accuracy,
         "total": len(samples),
         "simulation": summary(result, "verilator"),
         "verilog": str(build.verilog),
+        "page": str(page),
     }
     emit(
         as_json,
@@ -87,6 +91,7 @@ def demo(context: click.Context, output: Path, as_json: bool) -> None:
         layer_table(report),
         hardware_table(report),
         f"Verilog: {build.verilog}",
+        f"report: {page}",
         f"go on with: cd {output} && hwquant inspect {BUILD}",
     )
     if result.mismatches:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hwquant.build import FILES, MANIFEST
+from hwquant.build import FILES, MANIFEST, PAGE, RECORD
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 
@@ -22,11 +22,11 @@ def build(tmp_path):
 
 def test_compile_writes_a_build_and_estimate_reads_it(hwquant, network, build, digits_qgraph):
     compiled = hwquant("compile", network, "--array", "8x8", "-o", build, "--json").json
-    assert {item.name for item in build.iterdir()} == {*FILES, MANIFEST}
+    assert {item.name for item in build.iterdir()} == {*FILES, MANIFEST, PAGE, RECORD}
     assert (compiled["rows"], compiled["columns"]) == (8, 8)
     assert compiled["verilog"] == str(build / "hwquant.v")
     estimated = hwquant("estimate", build, "--json").json
-    assert estimated == {key: value for key, value in compiled.items() if key not in ("build", "verilog")}
+    assert estimated == {key: value for key, value in compiled.items() if key not in ("build", "verilog", "page")}
     times = timing(compile_network(digits_qgraph, (8, 8)))
     assert estimated["cycles"] == times.cycles
     assert [layer["cycles"] for layer in estimated["layers"]] == list(times.layers)

@@ -1,0 +1,79 @@
+"""``hwquant report``: a build as one page for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hwquant.cli.common import count_option, emit, json_option, load_network, progress, write_report
+from hwquant.cli.evaluate import output_index, predict
+from hwquant.errors import HwquantError
+from hwquant.graph import Graph
+
+
+@click.command()
+@click.argument("build", type=click.Path(path_type=Path), metavar="BUILD/")
+@click.option(
+    "-d",
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DATA.npz",
+    help="Measure the accuracy on these samples: x and the labels y, as for `hwquant evaluate`.",
+)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="MODEL.onnx|MODEL.pt2",
+    help="The float network, for its accuracy beside that of the integers.",
+)
+@count_option
+@click.option(
+    "--output", metavar="NAME", help="Of several outputs, the one that y labels; by default the first."
+)
+@json_option
+def report(
+    build: Path, data: Path | None, model: Path | None, count: int | None, output: str | None, as_json: bool
+) -> None:
+    """Write BUILD/report.html again, from all that the folder holds now.
+
+    `hwquant compile` and `hwquant build` do so as well; with DATA.npz the accuracy is measured first, and kept.
+    """
+    from hwquant.build import load_build
+    from hwquant.data import load_samples
+    from hwquant.page import Accuracy
+
+    if data is None and (model or count or output):
+        raise HwquantError("the accuracy needs samples: give -d DATA.npz as well")
+    source = load_build(build)
+    accuracy = None
+    if data is not None:
+        networks = [source.qgraph, *([load_network(model)] if model else [])]
+        if model and not isinstance(networks[1], Graph):
+            raise HwquantError(f"{model} is an integer network; --model is for the float one")
+        shares = []
+        with progress() as track:
+            for network in networks:
+                index = output_index(network, output)
+                samples = load_samples(data, network.inputs, count)
+                share = samples.accuracy(predict(network, samples, track, index))
+                if share is None:
+                    raise HwquantError(f"{data} has no labels y, and the accuracy needs them")
+                shares.append(share)
+        accuracy = Accuracy(
+            data=data.name,
+            samples=len(samples),
+            integer=shares[0],
+            real=shares[1] if model else None,
+            model=model.name if model else "",
+        )
+    path = write_report(source, "report" if accuracy else None, accuracy)
+    result = {"report": str(path)}
+    if accuracy:
+        measured = {"integer": accuracy.integer, "total": accuracy.samples}
+        result |= {"accuracy": measured if accuracy.real is None else {"float": accuracy.real, **measured}}
+    lines = [f"wrote {path}"]
+    if accuracy:
+        real = "" if accuracy.real is None else f"{accuracy.real:.2%} in float, "
+        lines.insert(0, f"{accuracy.samples} samples: accuracy {real}{accuracy.integer:.2%} in integers")
+    emit(as_json, result, *lines)

