@@ -26,7 +26,9 @@ def test_compile_writes_a_build_and_estimate_reads_it(hwquant, network, build, d
     assert (compiled["rows"], compiled["columns"]) == (8, 8)
     assert compiled["verilog"] == str(build / "hwquant.v")
     estimated = hwquant("estimate", build, "--json").json
-    assert estimated == {key: value for key, value in compiled.items() if key not in ("build", "verilog", "page")}
+    assert estimated == {
+        key: value for key, value in compiled.items() if key not in ("build", "verilog", "page")
+    }
     times = timing(compile_network(digits_qgraph, (8, 8)))
     assert estimated["cycles"] == times.cycles
     assert [layer["cycles"] for layer in estimated["layers"]] == list(times.layers)
