@@ -41,12 +41,13 @@ class Device:
 
     @property
     def resources(self) -> Mapping[str, int]:
-        """Counts by the names that reports use."""
+        """Counts by the names that reports use; large RAMs only where there are such."""
         return {
             "lut": self.luts,
             "ff": self.flip_flops,
             "dsp": self.multipliers,
             "ram": self.rams,
+            **({"large_ram": self.large_rams} if self.large_rams else {}),
         }
 
     def products(self, a_bits: int, b_bits: int) -> int | None:

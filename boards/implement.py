@@ -15,6 +15,7 @@ from time import monotonic
 from hwquant.boards import tools
 from hwquant.boards.board import Board
 from hwquant.boards.constraints import constraints
+from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, replacing
 from hwquant.errors import HwquantError
@@ -49,7 +50,7 @@ class Implementation:
     ----------
     clock_mhz : the accelerator's clock, which the PLL makes; 0 where nothing was routed
     fmax_mhz : what nextpnr says the design bears
-    used, available : LUTs, flip-flops, DSP multipliers and block RAMs
+    used, available : LUTs, flip-flops, DSP multipliers and block RAMs, and large RAMs where there are such
     cycles, frames_per_second : of inferences back to back, without the time that the host link takes
     bitstream : its file name, or "" where there is no open tool for it
     notes : what to know about these figures
@@ -109,13 +110,14 @@ def _implement(
 ) -> Implementation:
     family = board.device.family
     platform = board.device.platform(build.program.config)
+    loadable = weights_in_large_ram(build.program.config, board.device)
     cells: dict[str, int] = {}
     used: dict[str, int] = {}
     fmax, attempt, bitstream = 0.0, 0, ""
     name = ""
     while True:
         attempt += 1
-        top = BoardTop(board, accelerator(build.program), wanted)
+        top = BoardTop(board, accelerator(build.program, loadable=loadable), wanted)
         if family == "generic":
             (folder / "top.v").write_text(to_verilog(top, "top"), encoding="utf-8")
             break
@@ -147,6 +149,8 @@ def _implement(
     cycles = build.report.frame_cycles
     clock = top.hertz if family != "generic" else 0.0
     notes = [UNTIMED[family]] if family in UNTIMED else []
+    if loadable:
+        notes.append("the weights are in large RAM: the host loads them at the beginning of every session")
     if family == "xilinx7":
         notes.append(
             "no open place and route: counts are Yosys' estimate, the clock is what vivado.tcl asks for"

@@ -24,7 +24,7 @@ SYNTHESIS = {
     "ice40": 'setattr -set ram_style "huge" a:{loaded}; '
     "synth_ice40 -dsp -spram -device u -top {top} -json netlist.json",
     "gowin": "synth_gowin -family {yosys_family} -top {top} -json netlist.json",
-    "xilinx7": "synth_xilinx -family xc7 -flatten -top {top}",
+    "xilinx7": "synth_xilinx -family xc7 -flatten -top {top}\nautoname\nwrite_json netlist.json",
 }
 YOSYS_FAMILY = {"GW1N-9C": "gw1n", "GW2A-18C": "gw2a"}
 _YOSYS = """
@@ -46,12 +46,13 @@ CELLS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "ff": {"SB_DFF*": 1},
         "dsp": {"SB_MAC16": 1},
         "ram": {"SB_RAM40_4K": 1},
+        "large_ram": {"SB_SPRAM256KA": 1},
     },
     "gowin": {
         "lut": {"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "ALU": 1, "RAM16SDP4": 6},
         "ff": {"DFF*": 1},
         "dsp": {"MULT9X9": 0.5, "MULT18X18": 1},
-        "ram": {"SDPB": 1, "SDPX9B": 1, "DPB": 1, "DPX9B": 1, "SPX9": 1, "pROM*": 1},
+        "ram": {"SDPB": 1, "SDPX9B": 1, "DPB": 1, "DPX9B": 1, "SP": 1, "SPX9": 1, "pROM*": 1},
     },
     "xilinx7": {
         "lut": {f"LUT{size}": 1 for size in range(1, 7)}
@@ -96,7 +97,7 @@ def synthesize(
 
 
 def count(cells: dict[str, int], family: str) -> dict[str, int]:
-    """LUTs, flip-flops, multipliers and block RAMs of a netlist."""
+    """LUTs, flip-flops, multipliers, block RAMs and, where the family has such, large RAMs of a netlist."""
     result = {}
     for resource, weights in CELLS[family].items():
         total = 0.0

@@ -79,7 +79,7 @@ def test_a_board_with_vendor_tools_gets_their_script(build):
 
 def test_a_device_that_is_too_small_says_by_how_much(build, monkeypatch):
     board = load_board("icebreaker")
-    used = {"lut": 5300, "ff": 10, "dsp": 4, "ram": 3}
+    used = {"lut": 5300, "ff": 10, "dsp": 4, "ram": 3, "large_ram": 0}
     monkeypatch.setattr(tools, "synthesize", lambda *_: {})
     monkeypatch.setattr(tools, "count", lambda *_: used)
     with pytest.raises(
