@@ -4,8 +4,8 @@
 // parts of the lower eight bits of a byte. An address counts bits of bytes: the lowest address bits of a wide port
 // address nothing, and its lowest one to four are byte enables.
 //
-// A byte that one port reads while the other one writes the word, at an edge of the clock that both share, is
-// unknown (X), as the documents leave it open.
+// What one port reads while the other one writes it, at an edge of the clock that both share, is unknown (X), as the
+// documents leave it open.
 module block_ram_18k(clk, enable, write, reset, address, data, q);
   parameter WIDTH_A = 18;  // 1, 2, 4, 9, 18 or 36
   parameter WIDTH_B = 18;
@@ -23,10 +23,14 @@ module block_ram_18k(clk, enable, write, reset, address, data, q);
 
   localparam BYTE = PITCH == 16 ? 8 : 9;
   reg [8:0] memory[0:2047];
+  reg [16 * PITCH - 1:0] part;
   integer i;
   initial
-    for (i = 0; i < 2048; i = i + 1)
-      memory[i] = INIT[(i / 2) * PITCH + (i % 2) * BYTE +: BYTE];
+    for (i = 0; i < 2048; i = i + 1) begin
+      // A few bits of so wide a constant take simulators long.
+      if (i % 32 == 0) part = INIT[i / 2 * PITCH +: 16 * PITCH];
+      memory[i] = part[i % 32 / 2 * PITCH + i % 2 * BYTE +: BYTE];
+    end
 
   genvar p;
   generate
@@ -35,16 +39,19 @@ module block_ram_18k(clk, enable, write, reset, address, data, q);
       localparam OTHER = p ? WIDTH_A : WIDTH_B;
       localparam MODE = p ? MODE_B : MODE_A;
       localparam BYTES = WIDTH < 9 ? 1 : WIDTH / 9;
+      localparam OTHER_BYTES = OTHER < 9 ? 1 : OTHER / 9;
       localparam PART = WIDTH < 9 ? WIDTH : 9;      // bits of a byte that an access touches
       localparam SPAN = WIDTH < 9 ? WIDTH : 8;      // and how many addresses those are
-      localparam OTHER_SPAN = OTHER < 9 ? OTHER : OTHER / 9 * 8;
+      localparam OTHER_SPAN = OTHER < 9 ? OTHER : 8;
 
       wire [13:0] own = address[14 * p +: 14];
       wire [13:0] first = own & ~(BYTES * SPAN - 1);
-      wire [13:0] other = address[14 * (1 - p) +: 14] & ~(OTHER_SPAN - 1);
+      wire [13:0] other = address[14 * (1 - p) +: 14];
+      wire [13:0] other_first = other & ~(OTHER_BYTES * OTHER_SPAN - 1);
       wire other_writes = enable[1 - p] & write[1 - p];
+      wire overlap = first[2:0] < other_first[2:0] + OTHER_SPAN && other_first[2:0] < first[2:0] + SPAN;
       reg [35:0] word, result = 0;
-      integer k;
+      integer k, j;
 
       initial
         if (WIDTH != 1 && WIDTH != 2 && WIDTH != 4 && WIDTH != 9 && WIDTH != 18 && WIDTH != 36)
@@ -55,8 +62,10 @@ module block_ram_18k(clk, enable, write, reset, address, data, q);
           word = 0;
           for (k = 0; k < BYTES; k = k + 1) begin
             word[9 * k +: PART] = memory[first[13:3] + k] >> first[2:0];
-            if (other_writes && first + SPAN * k < other + OTHER_SPAN && other < first + SPAN * (k + 1))
-              word[9 * k +: PART] = {PART{1'bx}};
+            for (j = 0; j < OTHER_BYTES; j = j + 1)
+              if (other_writes && overlap && (OTHER_BYTES == 1 || other[j])
+                  && first[13:3] + k == other_first[13:3] + j)
+                word[9 * k +: PART] = {PART{1'bx}};
           end
           if (MODE == 2 || !write[p]) result <= word;
           if (write[p]) begin

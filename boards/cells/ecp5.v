@@ -33,14 +33,17 @@ module DP16KD(
   parameter GSR = "ENABLED";
   // 16 words of 18 bits each, 20 bits apart.
   parameter [319:0]
-    INITVAL_00 = 0, INITVAL_01 = 0, INITVAL_02 = 0, INITVAL_03 = 0, INITVAL_04 = 0, INITVAL_05 = 0, INITVAL_06 = 0, INITVAL_07 = 0,
-    INITVAL_08 = 0, INITVAL_09 = 0, INITVAL_0A = 0, INITVAL_0B = 0, INITVAL_0C = 0, INITVAL_0D = 0, INITVAL_0E = 0, INITVAL_0F = 0,
-    INITVAL_10 = 0, INITVAL_11 = 0, INITVAL_12 = 0, INITVAL_13 = 0, INITVAL_14 = 0, INITVAL_15 = 0, INITVAL_16 = 0, INITVAL_17 = 0,
-    INITVAL_18 = 0, INITVAL_19 = 0, INITVAL_1A = 0, INITVAL_1B = 0, INITVAL_1C = 0, INITVAL_1D = 0, INITVAL_1E = 0, INITVAL_1F = 0,
-    INITVAL_20 = 0, INITVAL_21 = 0, INITVAL_22 = 0, INITVAL_23 = 0, INITVAL_24 = 0, INITVAL_25 = 0, INITVAL_26 = 0, INITVAL_27 = 0,
-    INITVAL_28 = 0, INITVAL_29 = 0, INITVAL_2A = 0, INITVAL_2B = 0, INITVAL_2C = 0, INITVAL_2D = 0, INITVAL_2E = 0, INITVAL_2F = 0,
-    INITVAL_30 = 0, INITVAL_31 = 0, INITVAL_32 = 0, INITVAL_33 = 0, INITVAL_34 = 0, INITVAL_35 = 0, INITVAL_36 = 0, INITVAL_37 = 0,
-    INITVAL_38 = 0, INITVAL_39 = 0, INITVAL_3A = 0, INITVAL_3B = 0, INITVAL_3C = 0, INITVAL_3D = 0, INITVAL_3E = 0, INITVAL_3F = 0;
+    INITVAL_00 = 0, INITVAL_01 = 0, INITVAL_02 = 0, INITVAL_03 = 0, INITVAL_04 = 0, INITVAL_05 = 0,
+    INITVAL_06 = 0, INITVAL_07 = 0, INITVAL_08 = 0, INITVAL_09 = 0, INITVAL_0A = 0, INITVAL_0B = 0,
+    INITVAL_0C = 0, INITVAL_0D = 0, INITVAL_0E = 0, INITVAL_0F = 0, INITVAL_10 = 0, INITVAL_11 = 0,
+    INITVAL_12 = 0, INITVAL_13 = 0, INITVAL_14 = 0, INITVAL_15 = 0, INITVAL_16 = 0, INITVAL_17 = 0,
+    INITVAL_18 = 0, INITVAL_19 = 0, INITVAL_1A = 0, INITVAL_1B = 0, INITVAL_1C = 0, INITVAL_1D = 0,
+    INITVAL_1E = 0, INITVAL_1F = 0, INITVAL_20 = 0, INITVAL_21 = 0, INITVAL_22 = 0, INITVAL_23 = 0,
+    INITVAL_24 = 0, INITVAL_25 = 0, INITVAL_26 = 0, INITVAL_27 = 0, INITVAL_28 = 0, INITVAL_29 = 0,
+    INITVAL_2A = 0, INITVAL_2B = 0, INITVAL_2C = 0, INITVAL_2D = 0, INITVAL_2E = 0, INITVAL_2F = 0,
+    INITVAL_30 = 0, INITVAL_31 = 0, INITVAL_32 = 0, INITVAL_33 = 0, INITVAL_34 = 0, INITVAL_35 = 0,
+    INITVAL_36 = 0, INITVAL_37 = 0, INITVAL_38 = 0, INITVAL_39 = 0, INITVAL_3A = 0, INITVAL_3B = 0,
+    INITVAL_3C = 0, INITVAL_3D = 0, INITVAL_3E = 0, INITVAL_3F = 0;
 
   initial begin
     if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG") $fatal(1, "%m: output registers are not modelled");
@@ -50,7 +53,8 @@ module DP16KD(
     if (CLKBMUX != "CLKB" && CLKBMUX != "INV") $fatal(1, "%m: CLKBMUX %0s is not modelled", CLKBMUX);
     if (MODE_A < 0) $fatal(1, "%m: WRITEMODE_A %0s is not modelled", WRITEMODE_A);
     if (MODE_B < 0) $fatal(1, "%m: WRITEMODE_B %0s is not modelled", WRITEMODE_B);
-    if (DATA_WIDTH_B == 36 && DATA_WIDTH_A != 36) $fatal(1, "%m: ports of %0d and 36 bits are not modelled", DATA_WIDTH_A);
+    if (DATA_WIDTH_B == 36 && DATA_WIDTH_A != 36)
+      $fatal(1, "%m: ports of %0d and 36 bits are not modelled", DATA_WIDTH_A);
   end
 
   localparam MODE_A = WRITEMODE_A == "NORMAL" ? 0 : WRITEMODE_A == "WRITETHROUGH" ? 1
@@ -96,7 +100,7 @@ module DP16KD(
   } = DATA_WIDTH_B == 36 ? qb[35:18] : qb[17:0];
 endmodule
 
-// P = A * B, with registers before, within and behind; no cascades, no pre-adder, so that C is not used.
+// P = A * B, with registers of operands and product; no cascades, no pre-adder, so that C is not used.
 module MULT18X18D(
   input A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0,
   input B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0,
@@ -129,6 +133,7 @@ module MULT18X18D(
 
   initial begin
     if (RESETMODE != "SYNC") $fatal(1, "%m: RESETMODE %0s is not modelled", RESETMODE);
+    if (REG_PIPELINE_CLK != "NONE") $fatal(1, "%m: the register within the multiplier is not modelled");
     if (MULT_BYPASS != "DISABLED") $fatal(1, "%m: MULT_BYPASS %0s is not modelled", MULT_BYPASS);
   end
   always @(SOURCEA, SOURCEB)
@@ -137,18 +142,15 @@ module MULT18X18D(
   wire [17:0] a = {A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0};
   wire [17:0] b = {B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0};
   wire [17:0] x, y;
-  wire [35:0] product, piped, result;
+  wire [35:0] product, result;
   multiplier_register #(18, REG_INPUTA_CLK, REG_INPUTA_CE, REG_INPUTA_RST) register_a(
     {CLK3, CLK2, CLK1, CLK0}, {CE3, CE2, CE1, CE0}, {RST3, RST2, RST1, RST0}, a, x
   );
   multiplier_register #(18, REG_INPUTB_CLK, REG_INPUTB_CE, REG_INPUTB_RST) register_b(
     {CLK3, CLK2, CLK1, CLK0}, {CE3, CE2, CE1, CE0}, {RST3, RST2, RST1, RST0}, b, y
   );
-  multiplier_register #(36, REG_PIPELINE_CLK, REG_PIPELINE_CE, REG_PIPELINE_RST) register_pipeline(
-    {CLK3, CLK2, CLK1, CLK0}, {CE3, CE2, CE1, CE0}, {RST3, RST2, RST1, RST0}, product, piped
-  );
   multiplier_register #(36, REG_OUTPUT_CLK, REG_OUTPUT_CE, REG_OUTPUT_RST) register_output(
-    {CLK3, CLK2, CLK1, CLK0}, {CE3, CE2, CE1, CE0}, {RST3, RST2, RST1, RST0}, piped, result
+    {CLK3, CLK2, CLK1, CLK0}, {CE3, CE2, CE1, CE0}, {RST3, RST2, RST1, RST0}, product, result
   );
   assign product = {{18{SIGNEDA & x[17]}}, x} * {{18{SIGNEDB & y[17]}}, y};
   assign {

@@ -3,14 +3,17 @@
 
 // 32 bytes each, of eight bits (SP, SDPB, DPB) or nine (SPX9, SDPX9B, DPX9B).
 `define GOWIN_INIT_PARAMETERS \
-    INIT_RAM_00 = 0, INIT_RAM_01 = 0, INIT_RAM_02 = 0, INIT_RAM_03 = 0, INIT_RAM_04 = 0, INIT_RAM_05 = 0, INIT_RAM_06 = 0, INIT_RAM_07 = 0, \
-    INIT_RAM_08 = 0, INIT_RAM_09 = 0, INIT_RAM_0A = 0, INIT_RAM_0B = 0, INIT_RAM_0C = 0, INIT_RAM_0D = 0, INIT_RAM_0E = 0, INIT_RAM_0F = 0, \
-    INIT_RAM_10 = 0, INIT_RAM_11 = 0, INIT_RAM_12 = 0, INIT_RAM_13 = 0, INIT_RAM_14 = 0, INIT_RAM_15 = 0, INIT_RAM_16 = 0, INIT_RAM_17 = 0, \
-    INIT_RAM_18 = 0, INIT_RAM_19 = 0, INIT_RAM_1A = 0, INIT_RAM_1B = 0, INIT_RAM_1C = 0, INIT_RAM_1D = 0, INIT_RAM_1E = 0, INIT_RAM_1F = 0, \
-    INIT_RAM_20 = 0, INIT_RAM_21 = 0, INIT_RAM_22 = 0, INIT_RAM_23 = 0, INIT_RAM_24 = 0, INIT_RAM_25 = 0, INIT_RAM_26 = 0, INIT_RAM_27 = 0, \
-    INIT_RAM_28 = 0, INIT_RAM_29 = 0, INIT_RAM_2A = 0, INIT_RAM_2B = 0, INIT_RAM_2C = 0, INIT_RAM_2D = 0, INIT_RAM_2E = 0, INIT_RAM_2F = 0, \
-    INIT_RAM_30 = 0, INIT_RAM_31 = 0, INIT_RAM_32 = 0, INIT_RAM_33 = 0, INIT_RAM_34 = 0, INIT_RAM_35 = 0, INIT_RAM_36 = 0, INIT_RAM_37 = 0, \
-    INIT_RAM_38 = 0, INIT_RAM_39 = 0, INIT_RAM_3A = 0, INIT_RAM_3B = 0, INIT_RAM_3C = 0, INIT_RAM_3D = 0, INIT_RAM_3E = 0, INIT_RAM_3F = 0
+    INIT_RAM_00 = 0, INIT_RAM_01 = 0, INIT_RAM_02 = 0, INIT_RAM_03 = 0, INIT_RAM_04 = 0, INIT_RAM_05 = 0, \
+    INIT_RAM_06 = 0, INIT_RAM_07 = 0, INIT_RAM_08 = 0, INIT_RAM_09 = 0, INIT_RAM_0A = 0, INIT_RAM_0B = 0, \
+    INIT_RAM_0C = 0, INIT_RAM_0D = 0, INIT_RAM_0E = 0, INIT_RAM_0F = 0, INIT_RAM_10 = 0, INIT_RAM_11 = 0, \
+    INIT_RAM_12 = 0, INIT_RAM_13 = 0, INIT_RAM_14 = 0, INIT_RAM_15 = 0, INIT_RAM_16 = 0, INIT_RAM_17 = 0, \
+    INIT_RAM_18 = 0, INIT_RAM_19 = 0, INIT_RAM_1A = 0, INIT_RAM_1B = 0, INIT_RAM_1C = 0, INIT_RAM_1D = 0, \
+    INIT_RAM_1E = 0, INIT_RAM_1F = 0, INIT_RAM_20 = 0, INIT_RAM_21 = 0, INIT_RAM_22 = 0, INIT_RAM_23 = 0, \
+    INIT_RAM_24 = 0, INIT_RAM_25 = 0, INIT_RAM_26 = 0, INIT_RAM_27 = 0, INIT_RAM_28 = 0, INIT_RAM_29 = 0, \
+    INIT_RAM_2A = 0, INIT_RAM_2B = 0, INIT_RAM_2C = 0, INIT_RAM_2D = 0, INIT_RAM_2E = 0, INIT_RAM_2F = 0, \
+    INIT_RAM_30 = 0, INIT_RAM_31 = 0, INIT_RAM_32 = 0, INIT_RAM_33 = 0, INIT_RAM_34 = 0, INIT_RAM_35 = 0, \
+    INIT_RAM_36 = 0, INIT_RAM_37 = 0, INIT_RAM_38 = 0, INIT_RAM_39 = 0, INIT_RAM_3A = 0, INIT_RAM_3B = 0, \
+    INIT_RAM_3C = 0, INIT_RAM_3D = 0, INIT_RAM_3E = 0, INIT_RAM_3F = 0
 `define GOWIN_INIT { \
     INIT_RAM_3F, INIT_RAM_3E, INIT_RAM_3D, INIT_RAM_3C, INIT_RAM_3B, INIT_RAM_3A, INIT_RAM_39, INIT_RAM_38, \
     INIT_RAM_37, INIT_RAM_36, INIT_RAM_35, INIT_RAM_34, INIT_RAM_33, INIT_RAM_32, INIT_RAM_31, INIT_RAM_30, \
@@ -48,7 +51,8 @@ module SP(
   `GOWIN_CHECK_MODE(WRITE_MODE)
   wire [71:0] q;
   block_ram_18k #(
-    .WIDTH_A(`GOWIN_WIDTH(BIT_WIDTH)), .MODE_A(WRITE_MODE), .ASYNC(RESET_MODE == "ASYNC"), .PITCH(16), .INIT(`GOWIN_INIT)
+    .WIDTH_A(`GOWIN_WIDTH(BIT_WIDTH)), .MODE_A(WRITE_MODE), .ASYNC(RESET_MODE == "ASYNC"), .PITCH(16),
+    .INIT(`GOWIN_INIT)
   ) ram(
     .clk({1'b0, CLK}), .enable({1'b0, CE}), .write({1'b0, WRE}), .reset({1'b0, RESET}),
     .address({14'b0, AD}), .data({36'b0, `GOWIN_SPREAD(DI)}), .q(q)
@@ -148,7 +152,8 @@ module DPB(
   `GOWIN_CHECK_MODE(WRITE_MODE1)
   wire [71:0] q;
   block_ram_18k #(
-    .WIDTH_A(`GOWIN_WIDTH(BIT_WIDTH_0)), .WIDTH_B(`GOWIN_WIDTH(BIT_WIDTH_1)), .MODE_A(WRITE_MODE0), .MODE_B(WRITE_MODE1),
+    .WIDTH_A(`GOWIN_WIDTH(BIT_WIDTH_0)), .WIDTH_B(`GOWIN_WIDTH(BIT_WIDTH_1)),
+    .MODE_A(WRITE_MODE0), .MODE_B(WRITE_MODE1),
     .ASYNC(RESET_MODE == "ASYNC"), .PITCH(16), .INIT(`GOWIN_INIT)
   ) ram(
     .clk({CLKB, CLKA}), .enable({CEB, CEA}), .write({WREB, WREA}), .reset({RESETB, RESETA}),
@@ -188,96 +193,41 @@ module DPX9B(
   assign DOB = q[53:36];
 endmodule
 
-// DOUT = A * B, with registers before, within and behind; no cascades.
-module gowin_multiplier(clk, ce, reset, a, b, a_signed, b_signed, product);
-  parameter BITS = 18;
-  parameter A_REG = 0;
-  parameter B_REG = 0;
-  parameter A_SIGN_REG = 0;
-  parameter B_SIGN_REG = 0;
-  parameter PIPE_REG = 0;
-  parameter OUT_REG = 0;
-  parameter RESET_MODE = "SYNC";
-  input clk, ce, reset, a_signed, b_signed;
-  input [BITS-1:0] a, b;
-  output [2*BITS-1:0] product;
-
-  initial if (RESET_MODE != "SYNC") $fatal(1, "%m: MULT_RESET_MODE %0s is not modelled", RESET_MODE);
-  reg [BITS-1:0] held_a = 0, held_b = 0;
-  reg held_a_signed = 0, held_b_signed = 0;
-  reg [2*BITS-1:0] piped = 0, result = 0;
-  wire [BITS-1:0] x = A_REG ? held_a : a;
-  wire [BITS-1:0] y = B_REG ? held_b : b;
-  wire x_signed = A_SIGN_REG ? held_a_signed : a_signed;
-  wire y_signed = B_SIGN_REG ? held_b_signed : b_signed;
-  wire [2*BITS-1:0] exact = {{BITS{x_signed & x[BITS-1]}}, x} * {{BITS{y_signed & y[BITS-1]}}, y};
-  wire [2*BITS-1:0] last = PIPE_REG ? piped : exact;
-  assign product = OUT_REG ? result : last;
-  always @(posedge clk)
-    if (reset) begin
-      held_a <= 0;
-      held_b <= 0;
-      held_a_signed <= 0;
-      held_b_signed <= 0;
-      piped <= 0;
-      result <= 0;
-    end else if (ce) begin
-      held_a <= a;
-      held_b <= b;
-      held_a_signed <= a_signed;
-      held_b_signed <= b_signed;
-      piped <= exact;
-      result <= last;
-    end
-endmodule
+// DOUT = A * B. Synthesis infers no registers in multipliers and no cascades.
+`define GOWIN_MULTIPLIER(bits) \
+  parameter AREG = 0; \
+  parameter BREG = 0; \
+  parameter ASIGN_REG = 0; \
+  parameter BSIGN_REG = 0; \
+  parameter PIPE_REG = 0; \
+  parameter MULT_RESET_MODE = "SYNC"; \
+  initial \
+    if (AREG || BREG || ASIGN_REG || BSIGN_REG || PIPE_REG) $fatal(1, "%m: registers are not modelled"); \
+  assign DOUT = {{bits{ASIGN & A[bits - 1]}}, A} * {{bits{BSIGN & B[bits - 1]}}, B};
+`define GOWIN_OUTPUT_AND_SHIFT \
+  parameter OUT_REG = 0; \
+  parameter SOA_REG = 0; \
+  initial if (OUT_REG || SOA_REG) $fatal(1, "%m: registers are not modelled"); \
+  always @(ASEL, BSEL) \
+    if (ASEL === 1'b1 || BSEL === 1'b1) $fatal(1, "%m: operands from other blocks are not modelled");
 
 module MULT9X9(
   input CLK, CE, RESET, ASEL, BSEL, ASIGN, BSIGN, input [8:0] A, B, SIA, SIB, output [17:0] DOUT
 );
-  parameter AREG = 0;
-  parameter BREG = 0;
-  parameter ASIGN_REG = 0;
-  parameter BSIGN_REG = 0;
-  parameter PIPE_REG = 0;
-  parameter OUT_REG = 0;
-  parameter SOA_REG = 0;
-  parameter MULT_RESET_MODE = "SYNC";
-  always @(ASEL, BSEL)
-    if (ASEL === 1'b1 || BSEL === 1'b1) $fatal(1, "%m: operands from other blocks are not modelled");
-  gowin_multiplier #(9, AREG, BREG, ASIGN_REG, BSIGN_REG, PIPE_REG, OUT_REG, MULT_RESET_MODE) multiplier(
-    CLK, CE, RESET, A, B, ASIGN, BSIGN, DOUT
-  );
+  `GOWIN_MULTIPLIER(9)
+  `GOWIN_OUTPUT_AND_SHIFT
 endmodule
 
 module MULT18X18(
   input CLK, CE, RESET, ASEL, BSEL, ASIGN, BSIGN, input [17:0] A, B, SIA, SIB, output [35:0] DOUT
 );
-  parameter AREG = 0;
-  parameter BREG = 0;
-  parameter ASIGN_REG = 0;
-  parameter BSIGN_REG = 0;
-  parameter PIPE_REG = 0;
-  parameter OUT_REG = 0;
-  parameter SOA_REG = 0;
-  parameter MULT_RESET_MODE = "SYNC";
-  always @(ASEL, BSEL)
-    if (ASEL === 1'b1 || BSEL === 1'b1) $fatal(1, "%m: operands from other blocks are not modelled");
-  gowin_multiplier #(18, AREG, BREG, ASIGN_REG, BSIGN_REG, PIPE_REG, OUT_REG, MULT_RESET_MODE) multiplier(
-    CLK, CE, RESET, A, B, ASIGN, BSIGN, DOUT
-  );
+  `GOWIN_MULTIPLIER(18)
+  `GOWIN_OUTPUT_AND_SHIFT
 endmodule
 
 module MULT36X36(input CLK, CE, RESET, ASIGN, BSIGN, input [35:0] A, B, output [71:0] DOUT);
-  parameter AREG = 0;
-  parameter BREG = 0;
-  parameter ASIGN_REG = 0;
-  parameter BSIGN_REG = 0;
-  parameter PIPE_REG = 0;
+  `GOWIN_MULTIPLIER(36)
   parameter OUT0_REG = 0;
   parameter OUT1_REG = 0;
-  parameter MULT_RESET_MODE = "SYNC";
-  initial if (OUT0_REG != OUT1_REG) $fatal(1, "%m: one output register of two is not modelled");
-  gowin_multiplier #(36, AREG, BREG, ASIGN_REG, BSIGN_REG, PIPE_REG, OUT1_REG, MULT_RESET_MODE) multiplier(
-    CLK, CE, RESET, A, B, ASIGN, BSIGN, DOUT
-  );
+  initial if (OUT0_REG || OUT1_REG) $fatal(1, "%m: registers are not modelled");
 endmodule
