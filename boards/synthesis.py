@@ -1,0 +1,92 @@
+"""What Yosys makes of a component, kept in a cache folder: a design is synthesized once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from amaranth.lib.wiring import Component
+
+from hwquant.boards import tools
+from hwquant.boards.device import Device
+from hwquant.errors import HwquantError, require
+from hwquant.rtl_templates.dsp import Platform
+from hwquant.rtl_templates.verilog import to_rtlil
+
+TOP = "hwquant"
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """The netlist of a component.
+
+    Attributes
+    ----------
+    cells : by type
+    parts : by the part of the hierarchy whose name they bear ("array.pe": all processing elements), again by type;
+        a cell of two parts bears the name of one of them
+    """
+
+    cells: dict[str, int]
+    parts: dict[str, dict[str, int]]
+
+    def used(self, family: str) -> dict[str, int]:
+        """Counts of resources; see :func:`hwquant.boards.tools.count`."""
+        return tools.count(self.cells, family)
+
+
+def synthesized(component: Component, device: Device, platform: Platform | None, cache: Path) -> Synthesis:
+    """The netlist of a component alone, its ports at pins.
+
+    Parameters
+    ----------
+    platform : what the component is told about the device; see :meth:`hwquant.boards.device.Device.platform`
+    cache : folder of earlier results; they are told apart by the checksum of the RTLIL, the command and the version
+        of Yosys
+
+    Raises
+    ------
+    HwquantError : pyosys is missing, Yosys stops, or the family has no synthesis
+    """
+    if device.family not in tools.SYNTHESIS:
+        raise HwquantError(f"there is no synthesis for {device.name}")
+    if find_spec("pyosys") is None:
+        raise require("pyosys", "boards", "synthesis")
+    text = to_rtlil(component, TOP, platform)
+    identity = [text, tools.SYNTHESIS[device.family], device.series, version("pyosys")]
+    path = cache / "synthesis" / f"{hashlib.sha256('/'.join(identity).encode()).hexdigest()}.json"
+    if path.exists():
+        return Synthesis(**json.loads(path.read_text(encoding="utf-8")))
+    with tempfile.TemporaryDirectory() as work:
+        source = Path(work, "top.il")
+        source.write_text(text, encoding="utf-8")
+        cells = tools.synthesize(source, device.family, device.series, TOP)
+        result = Synthesis(cells, _parts(Path(work, "netlist.json")))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    new.write_text(json.dumps(asdict(result)), encoding="utf-8")
+    new.replace(path)
+    return result
+
+
+def _parts(netlist: Path) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    cells = json.loads(netlist.read_text(encoding="utf-8"))["modules"][TOP]["cells"]
+    for name, cell in cells.items():
+        part = part_of(name)
+        counts = found.setdefault(part, {})
+        counts[cell["type"]] = counts.get(cell["type"], 0) + 1
+    return found
+
+
+def part_of(name: str) -> str:
+    """The part of the hierarchy to which a cell belongs: at most two levels, without indices."""
+    path = name.removeprefix("accelerator.").split(".")[:-1]
+    return re.sub(r"(_\d+)+|\d+", "", ".".join(path[:2])) or "top"
