@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwquant.program.config import ArrayConfig
+from hwquant.program.sizing import DSP_OPERAND_BITS, OPERAND_BITS
 from hwquant.rtl_templates.dsp import Platform, array_multipliers, blocks_of, platform_for
 
 
@@ -49,6 +50,11 @@ class Device:
             "ram": self.rams,
             **({"large_ram": self.large_rams} if self.large_rams else {}),
         }
+
+    @property
+    def operand_bits(self) -> int:
+        """Widest weight that one multiplier takes; of a generic device, what every family's does."""
+        return OPERAND_BITS.get(self.family, DSP_OPERAND_BITS)
 
     def products(self, a_bits: int, b_bits: int) -> int | None:
         """Signed products of such widths that the DSP blocks hold; None where such products need no block."""

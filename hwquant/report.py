@@ -14,7 +14,7 @@ from rich.text import Text
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
 from hwquant.program.program import Program
-from hwquant.program.sizing import DSP_OPERAND_BITS
+from hwquant.program.sizing import OPERAND_BITS
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,10 @@ def _offset_reason(config: ArrayConfig) -> str:
     if config.offset == "none":
         return "every offset of the network is zero"
     if config.offset == "edge":
+        families = [family for family, bits in OPERAND_BITS.items() if bits >= config.operand_bits]
         return (
-            f"{config.columns} adders where weights enter; multipliers take {config.operand_bits}-bit weights "
-            f"(DSP blocks of all supported families take {DSP_OPERAND_BITS})"
+            f"{config.columns} adders where weights enter; multipliers take {config.operand_bits}-bit weights, "
+            f"as DSP blocks of {', '.join(families)} do"
         )
     adders = "a multiplier a column" if config.channel_offsets else "one multiplier"
     return (

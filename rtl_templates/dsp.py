@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
+from hwquant.program.sizing import OPERAND_BITS
 from hwquant.rtl_templates.soft_product import SoftProduct
 
 MULTIPLIER_BITS = 18
@@ -74,14 +75,12 @@ class Blocks:
 
     Attributes
     ----------
-    operand_bits : widest signed operand of one product in its narrowest kind of multiplier
     wide, narrow : bits of the wider and of the narrower operand of the widest multiplier
     part : bits of the parts into which wider operands are split
     least : operands of fewer bits get no block
-    half : two products of ``operand_bits`` share what one multiplier of the widest kind takes
+    half : two products of at most ``OPERAND_BITS`` share what one of the widest kind takes
     """
 
-    operand_bits: int
     wide: int
     narrow: int
     part: int
@@ -90,11 +89,11 @@ class Blocks:
 
 
 BLOCKS = {
-    "ecp5": Blocks(18, 18, 18, part=18),
-    "ice40": Blocks(16, 16, 16, part=16),
-    "gowin": Blocks(9, 18, 18, part=18, least=4, half=True),
+    "ecp5": Blocks(18, 18, part=18),
+    "ice40": Blocks(16, 16, part=16),
+    "gowin": Blocks(18, 18, part=18, least=4, half=True),
     # A split operand loses a bit of each part, since the parts are unsigned and the blocks are not.
-    "xilinx7": Blocks(18, 25, 18, part=17),
+    "xilinx7": Blocks(25, 18, part=17),
 }
 """By family."""
 
@@ -114,7 +113,7 @@ def blocks_of(family: str, a_bits: int, b_bits: int) -> float:
         return [blocks.part] * whole + [bits - whole * blocks.part]
 
     return sum(
-        0.5 if blocks.half and max(a, b) <= blocks.operand_bits else 1.0
+        0.5 if blocks.half and max(a, b) <= OPERAND_BITS[family] else 1.0
         for a in parts(wide, blocks.wide)
         for b in parts(narrow, blocks.narrow)
         if min(a, b) >= blocks.least and a + b >= LEAST_PRODUCT_BITS

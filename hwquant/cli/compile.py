@@ -39,25 +39,40 @@ def limit_options(command: Command) -> Command:
     type=click.Choice(["auto", "edge", "sum"]),
     help="Where integer offsets are added: where weights enter, or by one more column that sums the inputs.",
 )
+@click.option(
+    "--board",
+    metavar="BOARD",
+    help="For this board (hwquant boards; or a TOML file): offsets are added where weights enter as long as its "
+    "multipliers are wide enough, else as long as those of every board are.",
+)
 @limit_options
 @json_option
 def compile(
-    network: Path, array: str, output: Path, offset: str, as_json: bool, **limits: int | None
+    network: Path,
+    array: str,
+    output: Path,
+    offset: str,
+    board: str | None,
+    as_json: bool,
+    **limits: int | None,
 ) -> None:
     """Compile NET.hwq for an array of RxC: program, Verilog and report in a folder."""
     from hwquant import hwq
+    from hwquant.boards.board import load_board
     from hwquant.build import check_target, write_build
     from hwquant.program.compiler import compile_network
     from hwquant.program.config import parse_array
+    from hwquant.program.sizing import DSP_OPERAND_BITS
     from hwquant.report import hardware_table, layer_table
 
     shape = parse_array(array)
+    operand_bits = load_board(board).device.operand_bits if board else DSP_OPERAND_BITS
     check_target(output)
     qgraph = hwq.load(network)
     given = {name: value for name, value in limits.items() if value is not None}
     with progress() as track:
         track("compile", 0, 0)
-        program = compile_network(qgraph, shape, offset=offset, limits=given)
+        program = compile_network(qgraph, shape, offset=offset, limits=given, operand_bits=operand_bits)
         track("write Verilog", 0, 0)
         build = write_build(qgraph, program, output)
     page = write_report(build, "compile")

@@ -23,7 +23,7 @@ from hwquant.program.layout import Lifetime, Packing, Placement, allocate
 from hwquant.program.lowering import Step, StepTerm, lower
 from hwquant.program.overflow import sum_range
 from hwquant.program.program import LayerInfo, Program
-from hwquant.program.sizing import Requirements, size
+from hwquant.program.sizing import DSP_OPERAND_BITS, Requirements, size
 from hwquant.program.tiling import (
     ColumnBlock,
     PixelBlock,
@@ -44,15 +44,18 @@ def compile_network(
     offset: str = "auto",
     limits: Mapping[str, int] | None = None,
     config: ArrayConfig | None = None,
+    operand_bits: int = DSP_OPERAND_BITS,
 ) -> Program:
     """Compiles an integer network for an array of (rows, columns).
 
     Parameters
     ----------
-    offset : "edge", "sum", or "auto": "none" where every offset is zero, else "edge"
+    offset : "edge", "sum", or "auto": "none" where every offset is zero, else "edge" where adjusted weights have
+        at most ``operand_bits``
     limits : greatest allowed values of ArrayConfig's depths and accumulator_bits; what is not named is chosen
         as small as the network allows
     config : existing hardware to compile for, instead of choosing one; ``array`` must be its shape
+    operand_bits : widest weight that a multiplier takes; of a family: ``sizing.OPERAND_BITS``
 
     Raises
     ------
@@ -62,7 +65,7 @@ def compile_network(
     steps = lower(qgraph)
     if not steps:
         raise HwquantError(f"network {qgraph.name!r} has no layer to execute")
-    requirements = Requirements(array=array, offset=offset, limits=dict(limits or {}), config=config)
+    requirements = Requirements(array, offset, dict(limits or {}), config, operand_bits)
     shape = requirements.shape(steps, qgraph)
     builder = _Builder(qgraph, list(steps), shape)
     builder.build()

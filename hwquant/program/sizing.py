@@ -17,9 +17,12 @@ from hwquant.qgraph import QGraph
 
 DEFAULT_ACCUMULATOR_DEPTH = 512
 MAX_WEIGHT_BITS = 8
-DSP_OPERAND_BITS = 9
-"""The narrowest multiplier of the supported families' DSP blocks (Gowin's 9x9; iCE40 has 16x16, ECP5 18x18,
-Xilinx 7 25x18): a wider adjusted weight is kept out of the array."""
+MAX_OPERAND_BITS = 18
+OPERAND_BITS = {"ecp5": 18, "gowin": 9, "ice40": 16, "xilinx7": 18}
+"""Widest weight that one multiplier of a family's DSP blocks takes (Gowin's 18x18 ones are two of 9x9): a wider
+adjusted weight is kept out of the array."""
+DSP_OPERAND_BITS = min(OPERAND_BITS.values())
+"""What every family takes."""
 SIZED = (
     "activation_depth",
     "weight_depth",
@@ -48,8 +51,11 @@ class Requirements:
     offset: str
     limits: Mapping[str, int]
     config: ArrayConfig | None
+    operand_bits: int = DSP_OPERAND_BITS
 
     def __post_init__(self) -> None:
+        if not 1 <= self.operand_bits <= MAX_OPERAND_BITS:
+            raise HwquantError(f"operand_bits must be 1..{MAX_OPERAND_BITS}, not {self.operand_bits}")
         if self.offset not in (*OFFSET_MODES, "auto"):
             raise HwquantError(f"offset must be auto, {', '.join(OFFSET_MODES)}, not {self.offset!r}")
         known = {*SIZED, "accumulator_depth"}
@@ -101,7 +107,7 @@ class Requirements:
         if not offsets.any():
             offset = "none"
         elif offset == "auto":
-            offset = "edge" if adjusted <= DSP_OPERAND_BITS else "sum"
+            offset = "edge" if adjusted <= self.operand_bits else "sum"
         elif offset == "none":
             raise HwquantError(
                 f"network {qgraph.name!r} has integer offsets: choose offset edge or sum, or quantize it symmetric"

@@ -1,7 +1,9 @@
 """``hwquant compile`` and ``hwquant estimate``."""
 
 import pytest
+from hwquant_testing.small_networks import Net
 
+from hwquant import hwq
 from hwquant.build import FILES, MANIFEST, PAGE, RECORD
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
@@ -52,6 +54,17 @@ def test_text_for_people_names_the_verilog(hwquant, network, build):
 def test_the_offset_is_added_where_it_is_asked_for(hwquant, network, build, offset):
     result = hwquant("compile", network, "--array", "8x8", "-o", build, "--offset", offset, "--json").json
     assert result["offset"] == offset
+
+
+@pytest.mark.parametrize(("board", "offset"), [("tang-nano-9k", "sum"), ("ulx3s-25f", "edge")])
+def test_the_boards_multipliers_decide_where_offsets_are_added(hwquant, tmp_path, build, board, offset):
+    net = Net(x=(3, 3, 3))
+    net.conv("x", 4, (2, 2), offset=200)
+    path = tmp_path / "wide.hwq"
+    hwq.save(net.build(), path)
+    arguments = ("compile", path, "--array", "2x2", "-o", build, "--board")
+    assert hwquant(*arguments, board, "--json").json["offset"] == offset
+    hwquant(*arguments, "no-board").fails("there is no board 'no-board'")
 
 
 @pytest.mark.parametrize("array", ["0x0", "3x500", "8by8", "8", "x8", "-8x8", "8x8x8", "1x8", ""])
