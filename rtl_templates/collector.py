@@ -10,7 +10,7 @@ from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
 from hwquant.rtl_templates.parameters import parameter_layout
-from hwquant.rtl_templates.requantize import Requantizer
+from hwquant.rtl_templates.requantize import Requantizer, above
 
 SUM_STAGE, TOTAL_STAGE = 2, 3
 """Stages in which a column's sum enters its accumulator, and in which the total appears; stage 0 presents the
@@ -107,7 +107,7 @@ class Collector(Component):
             # Pixels come in pooling-window order, so a maximum needs one register.
             tag = tags[c + value_stage]
             maximum = Signal(signed(config.activation_bits), name=f"maximum{c}", reset_less=True)
-            with m.If(tag.valid & tag.last & (tag.pool_first | (requantizer.value > maximum))):
+            with m.If(tag.valid & tag.last & (tag.pool_first | above(requantizer.value, maximum))):
                 m.d.sync += maximum.eq(requantizer.value)
             m.d.comb += getattr(align, f"i{c}").eq(maximum)
             m.d.comb += self.outputs[c].eq(getattr(align, f"o{c}"))

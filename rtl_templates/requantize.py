@@ -18,6 +18,15 @@ def saturate(value, bits: int):
     return Mux(fits, value[:bits].as_signed(), Mux(value[-1], least, greatest))
 
 
+def above(value, limit):
+    """``value > limit``, both signed: the sign of the difference.
+
+    A comparison of signed numbers is made of an overflow and a sign, which ends a chain of carries one bit early, and
+    leads it out of ECP5's chain and in again.
+    """
+    return (limit - value)[-1]
+
+
 class Requantizer(Component):
     """``value = clamp(total >> shift, low, high)``, or ``clamp((total * multiplier + half >> shift) + zero, ..)``.
 
@@ -70,6 +79,7 @@ class Requantizer(Component):
             m.d.sync += rounded.eq(((narrow + 1) >> 1) + self.zero)
             narrow = rounded
         value = Signal(signed(bits), reset_less=True)
-        m.d.sync += value.eq(Mux(narrow < self.low, self.low, Mux(narrow > self.high, self.high, narrow)))
+        clamped = Mux(above(narrow, self.high), self.high, narrow)
+        m.d.sync += value.eq(Mux(above(self.low, narrow), self.low, clamped))
         m.d.comb += self.value.eq(value)
         return m
