@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
 from hwquant.program.sizing import DSP_OPERAND_BITS, OPERAND_BITS
 from hwquant.rtl_templates.dsp import Platform, array_multipliers, blocks_of, platform_for
@@ -107,3 +108,15 @@ _DEVICES = (
 
 DEVICES: Mapping[str, Device] = {name: item for item in _DEVICES for name in (item.name, *item.aliases)}
 """By name and by alias."""
+
+
+def find_device(name: str) -> Device:
+    """A device by one of its names.
+
+    Raises
+    ------
+    HwquantError : there is no such device; says which there are
+    """
+    if name not in DEVICES:
+        raise HwquantError(f"there is no device {name!r}; there are {', '.join(sorted(DEVICES))}")
+    return DEVICES[name]
