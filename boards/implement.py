@@ -174,12 +174,14 @@ def _implement(
 
 
 def _check_size(used: dict[str, int], board: Board) -> None:
+    """The array takes only the DSP blocks that are left; what can be too much is requantization by multipliers."""
     for resource, available in board.device.resources.items():
         if used[resource] > available:
+            other = "requantize by shifts alone" if resource == "dsp" else "with smaller memories"
             raise HwquantError(
                 f"the design does not fit {board.device.name}: {resource} {used[resource]} needed, {available} "
-                f"available, {used[resource] - available} too few; compile it for a smaller array, or with smaller "
-                "memories, or take a larger board"
+                f"available, {used[resource] - available} too few; compile it for a smaller array, or {other}, "
+                "or take a larger board"
             )
 
 

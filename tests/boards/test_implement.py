@@ -77,14 +77,19 @@ def test_a_board_with_vendor_tools_gets_their_script(build):
     assert "no open place and route" in result.notes[0]
 
 
-def test_a_device_that_is_too_small_says_by_how_much(build, monkeypatch):
+@pytest.mark.parametrize(
+    ("resource", "used", "available", "advice"),
+    [("lut", 5300, 5280, "with smaller memories"), ("dsp", 10, 8, "requantize by shifts alone")],
+)
+def test_a_device_that_is_too_small_says_by_how_much(build, monkeypatch, resource, used, available, advice):
     board = load_board("icebreaker")
-    used = {"lut": 5300, "ff": 10, "dsp": 4, "ram": 3, "large_ram": 0}
+    few = dict.fromkeys(board.device.resources, 0)
     monkeypatch.setattr(tools, "synthesize", lambda *_: {})
-    monkeypatch.setattr(tools, "count", lambda *_: used)
-    with pytest.raises(
-        HwquantError, match=r"does not fit ice40up5k: lut 5300 needed, 5280 available, 20 too few"
-    ):
+    monkeypatch.setattr(tools, "count", lambda *_: few | {resource: used})
+    message = (
+        f"does not fit ice40up5k: {resource} {used} needed, {available} available, {used - available} too few"
+    )
+    with pytest.raises(HwquantError, match=f"{message}; .*{advice}"):
         implement(build, board)
     assert list((build.folder / "boards").iterdir()) == [], "nothing is half-written"
 
