@@ -12,6 +12,7 @@ from hwquant.cli.common import Track, count_option, data_option, emit, json_opti
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
+    from hwquant.boards.device import Device
     from hwquant.build import Build
     from hwquant.data import Samples
     from hwquant.sim.check import Verification
@@ -21,16 +22,31 @@ MISMATCH = 1
 
 
 def verify_build(
-    build: Build, samples: Samples, simulator: str, track: Track, *, layers: bool, waves: Path | None = None
+    build: Build,
+    samples: Samples,
+    simulator: str,
+    track: Track,
+    *,
+    layers: bool,
+    waves: Path | None = None,
+    device: Device | None = None,
 ) -> Verification:
     """Simulates a build on samples; ``layers`` compares every layer's tensor instead of the outputs alone.
 
-    Simulators that read Verilog are given the build's own file.
+    Simulators that read Verilog are given the build's own file, or what synthesis for ``device`` makes of it.
     """
     from hwquant.golden import quantize_input
     from hwquant.sim import SIMULATORS as BACKENDS
     from hwquant.sim.check import verify
 
+    verilog = build.verilog.read_text() if BACKENDS[simulator].verilog else None
+    if device is not None:
+        from hwquant.boards.netlist import netlist
+
+        if verilog is None:
+            raise HwquantError(f"the simulator {simulator} reads no netlists; choose verilator or icarus")
+        track(f"synthesis for {device.name}", 0, 0)
+        verilog = netlist(build.program, device)
     count = len(samples)
     what = f"build and run the simulation in {simulator}"
     track(what, 0, count)
@@ -42,7 +58,7 @@ def verify_build(
         watch=count if layers else 0,
         waves=waves,
         progress=lambda done: track(what, done, count),
-        verilog=build.verilog.read_text() if BACKENDS[simulator].verilog else None,
+        verilog=verilog,
     )
 
 
@@ -103,6 +119,11 @@ def wave_path(folder: Path, simulator: str) -> Path:
 @click.option(
     "--waves", is_flag=True, help="Write the waves beside the build: BUILD.vcd (icarus: BUILD.fst)."
 )
+@click.option(
+    "--netlist",
+    metavar="DEVICE",
+    help="Synthesize the accelerator for a device (such as ecp5-85k, ice40-up5k, gw1n-9) and simulate its cells.",
+)
 @json_option
 @click.pass_context
 def simulate(
@@ -113,18 +134,24 @@ def simulate(
     simulator: str,
     layers: bool,
     waves: bool,
+    netlist: str | None,
     as_json: bool,
 ) -> None:
     """Simulate BUILD on DATA.npz and compare it with the golden model, bit for bit; exit 1 if they differ."""
+    from hwquant.boards.device import find_device
     from hwquant.build import load_build
     from hwquant.data import load_samples
 
+    device = None if netlist is None else find_device(netlist)
     loaded = load_build(build)
     samples = load_samples(data, loaded.qgraph.inputs, count)
     path = wave_path(build, simulator) if waves else None
     with progress() as track:
-        result = verify_build(loaded, samples, simulator, track, layers=layers, waves=path)
+        result = verify_build(loaded, samples, simulator, track, layers=layers, waves=path, device=device)
     content, text = summary(result, simulator), lines(result, simulator)
+    if device is not None:
+        content["netlist"] = device.name
+        text[0] = f"netlist for {device.name}: {text[0]}"
     if path is not None:
         content["waves"] = str(path)
         text.append(f"wrote {path}")

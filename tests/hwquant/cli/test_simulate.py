@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from hwquant_testing.small_networks import Net
 
 from hwquant import build as build_module
 from hwquant.build import load_build, write_build
+from hwquant.program.compiler import compile_network
 from hwquant.qgraph import Layer
 
 
@@ -124,6 +127,22 @@ def test_a_simulator_that_is_not_installed_says_how_to_get_it(
     assert len(errors) == 1
     assert message in errors[0]
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed")
+def test_the_netlist_for_a_device_is_simulated(hwquant, tmp_path):
+    pytest.importorskip("pyosys", reason="synthesis is not here: pip install 'hwquant[boards]'")
+    net = Net(x=(2, 4, 4))
+    net.conv("x", 2, (3, 3))
+    qgraph = net.build()
+    build = write_build(qgraph, compile_network(qgraph, (2, 2)), tmp_path / "build").folder
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32))
+    arguments = ("simulate", build, "-d", tmp_path / "data.npz", "--layers")
+    result = hwquant(*arguments, "--simulator", "icarus", "--netlist", "gw1n-9", "--json").json
+    assert (result["samples"], result["mismatches"], result["netlist"]) == (1, 0, "gw1nr-9")
+    hwquant(*arguments, "--netlist", "gw1n-9", "--simulator", "cxxrtl").fails("cxxrtl reads no netlists")
+    hwquant(*arguments, "--netlist", "xc7a35t").fails("no cell models for xc7a35t")
+    hwquant(*arguments, "--netlist", "zx81").fails("there is no device 'zx81'")
 
 
 def test_bad_builds_and_data_are_refused(hwquant, digits_build, data, tmp_path, demo_folder):
