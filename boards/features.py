@@ -14,6 +14,7 @@ from hwquant.boards.memories import Memory, mapped
 from hwquant.link.protocol import MAX_PACKET, word_bytes
 from hwquant.program.config import PACKINGS, TAP_COLUMNS, ArrayConfig, index_bits
 from hwquant.program.isa import LEVELS, Opcode, fields, program_bits
+from hwquant.program.program import Program
 from hwquant.rtl_templates.activations import BANK
 from hwquant.rtl_templates.dsp import blocks_of
 
@@ -39,6 +40,16 @@ class Contents:
             _varying(images["weights"], config.weight_depth),
             _varying(images["parameters"], config.parameter_depth),
         )
+
+    @classmethod
+    def of_program(cls, program: Program) -> Contents:
+        """Those of a compiled network."""
+        images = {
+            "program": program.words,
+            "weights": program.weight_image,
+            "parameters": program.parameter_image,
+        }
+        return cls.of_images(program.config, images)
 
 
 def _varying(words: Sequence[int], depth: int) -> int:

@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates"},
     "page": INTEGER | {"container", "describe", "program", "report", "build"},
     "demo": set(),
-    "boards": INTEGER | {"program", "report", "rtl_templates", "build"},
+    "boards": INTEGER | {"link", "program", "report", "rtl_templates", "build"},
     "cli": MODELS
     | {"training", "pruning", "truncation", "search", "export", "link", "driver", "boards"}
     | {

@@ -1,21 +1,147 @@
-"""``hwquant estimate``: exact cycles, utilization and memories of a build."""
+"""``hwquant estimate``: exact cycles, utilization and memories of a build, and what it takes of a device."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import RenderableType
 
-from hwquant.cli.common import emit, json_option
+from hwquant.cli.common import emit, json_option, progress
+from hwquant.errors import HwquantError
+
+if TYPE_CHECKING:
+    from hwquant.boards.device import Device
+    from hwquant.program.program import Program
+
+LABELS = {"lut": "LUT", "ff": "flip-flop", "dsp": "DSP block", "ram": "block RAM", "large_ram": "large RAM"}
+
+
+def targets() -> list[str]:
+    """Names of all targets."""
+    from hwquant.boards.device import DEVICES
+
+    return sorted(name for name, device in DEVICES.items() if device.family != "generic")
+
+
+def on_target(
+    program: Program, name: str, synthesize: bool
+) -> tuple[dict[str, Any], Iterable[RenderableType]]:
+    """What a program's hardware takes of a target: plain JSON values, and the same for people.
+
+    Raises
+    ------
+    HwquantError : there is no such target
+    """
+    from hwquant.boards.device import DEVICES
+
+    if name not in targets():
+        raise HwquantError(f"there is no target {name!r}; there are {', '.join(targets())}")
+    result = on_device(program, DEVICES[name], synthesize)
+    return result, device_lines(result)
+
+
+def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, Any]:
+    """Resources of an FPGA: of the accelerator, and of a board's top, which has a UART and its protocol besides."""
+    from hwquant.boards.features import Contents
+    from hwquant.boards.resources import estimate_resources, model_errors
+
+    contents = Contents.of_program(program)
+    core, board = (
+        dataclasses.asdict(estimate_resources(program.config, device, link=link, contents=contents))
+        for link in (False, True)
+    )
+    available = dict(device.resources)
+    result: dict[str, Any] = {
+        "device": device.name,
+        "family": device.family,
+        "core": {kind: core[kind] for kind in available},
+        "board": {kind: board[kind] for kind in available},
+        "available": available,
+        "too_few": {kind: board[kind] - count for kind, count in available.items() if board[kind] > count},
+        "model_error": model_errors(device.family),
+    }
+    result["fits"] = not result["too_few"]
+    if synthesize:
+        found = synthesized_core(program, device)
+        result["synthesized"] = {kind: found.get(kind, 0) for kind in available}
+        result["difference"] = {
+            kind: None if not count else round(core[kind] / count - 1, 4)
+            for kind, count in result["synthesized"].items()
+        }
+    return result
+
+
+def synthesized_core(program: Program, device: Device) -> dict[str, int]:
+    """What Yosys counts for the accelerator; what was synthesized before comes from the cache folder."""
+    from hwquant.boards.large_ram import weights_in_large_ram
+    from hwquant.boards.synthesis import synthesized
+    from hwquant.rtl_templates.build import accelerator
+    from hwquant.sim.cache import cache_folder
+
+    component = accelerator(program, loadable=weights_in_large_ram(program.config, device))
+    with progress() as track:
+        track(f"synthesis for {device.name}", 0, 0)
+        found = synthesized(component, device, device.platform(program.config), cache_folder())
+    return found.used(device.family)
+
+
+def device_lines(result: dict[str, Any]) -> list[RenderableType]:
+    """:func:`on_device` as a table, and whether it fits."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, title=f"{result['device']} ({result['family']})", title_justify="left")
+    table.add_column("")
+    headings = ["core", "with UART", "available", "share", "error of the model"]
+    headings += ["Yosys, core", "difference"] if "synthesized" in result else []
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for kind, available in result["available"].items():
+        error = result["model_error"].get(kind)
+        needed = result["board"][kind]
+        row = [f"{result['core'][kind]:,}", f"{needed:,}", f"{available:,}"]
+        row += [f"{needed / available:.0%}" if available else "-"]
+        row += [f"{error['median']:.1%}, at most {error['worst']:.1%}" if error else "-"]
+        if "synthesized" in result:
+            difference = result["difference"][kind]
+            row += [f"{result['synthesized'][kind]:,}", "-" if difference is None else f"{difference:+.1%}"]
+        table.add_row(LABELS[kind], *row)
+    if result["fits"]:
+        verdict = f"it fits {result['device']}, by this estimate"
+    else:
+        lacking = ", ".join(f"{count:,} {LABELS[kind]}s" for kind, count in result["too_few"].items())
+        verdict = f"it does not fit {result['device']}: {lacking} too few, by this estimate"
+    return [table, verdict]
 
 
 @click.command()
 @click.argument("build", type=click.Path(path_type=Path), metavar="BUILD/")
+@click.option(
+    "--target",
+    metavar="NAME",
+    help="Also what it takes of a device: LUTs, flip-flops, DSP blocks and RAMs, estimated without synthesis. "
+    "Such as ecp5-85k, ice40-up5k, gw1n-9, gw2a-18, xc7a35t.",
+)
+@click.option(
+    "--synthesize", is_flag=True, help="Run Yosys on the core for the target, and compare (minutes; kept)."
+)
 @json_option
-def estimate(build: Path, as_json: bool) -> None:
+def estimate(build: Path, target: str | None, synthesize: bool, as_json: bool) -> None:
     """Cycles, utilization and memories of a build, layer by layer: exact, without simulating it."""
     from hwquant.build import load_build
     from hwquant.report import hardware_table, layer_table
 
-    report = load_build(build).report
-    emit(as_json, report.to_json(), layer_table(report), hardware_table(report))
+    if synthesize and target is None:
+        raise HwquantError("--synthesize needs a target, such as --target ecp5-85k")
+    loaded = load_build(build)
+    report = loaded.report
+    content, lines = report.to_json(), [layer_table(report), hardware_table(report)]
+    if target is not None:
+        found, more = on_target(loaded.program, target, synthesize)
+        content["target"] = found
+        lines += more
+    emit(as_json, content, *lines)
