@@ -66,6 +66,8 @@ class UartReceiver(Component):
         timer = Signal(range(self.divisor))
         # Start bit and data enter from above; a mark before them shows, at the bottom, that they are complete.
         bits = Signal(10, reset_less=True)
+        valid = Signal()
+        m.d.sync += valid.eq(0)
         with m.If(~busy):
             m.d.sync += [
                 busy.eq(before & ~rx),
@@ -76,8 +78,8 @@ class UartReceiver(Component):
             m.d.sync += timer.eq(timer - 1)
         with m.Else():
             m.d.sync += [timer.eq(self.divisor - 1), bits.eq(Cat(bits[1:], rx)), busy.eq(~bits[0])]
-            m.d.comb += self.bytes.valid.eq(bits[0] & ~bits[1] & rx)
-        m.d.comb += self.bytes.payload.eq(bits[2:])
+            m.d.sync += valid.eq(bits[0] & ~bits[1] & rx)
+        m.d.comb += [self.bytes.valid.eq(valid), self.bytes.payload.eq(bits[1:9])]
         return m
 
 
