@@ -12,6 +12,8 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
+from amaranth.lib.wiring import Component
+
 from hwquant.boards import tools
 from hwquant.boards.device import Device
 from hwquant.errors import HwquantError, require
@@ -31,8 +33,10 @@ MODELS = {
 MODULE = re.compile(r"^(?:\(\*[^*]*\*\)\s*)?module\s+\\?([\w$]+).*?\bendmodule\b", re.MULTILINE | re.DOTALL)
 
 
-def netlist(program: Program, device: Device) -> str:
+def netlist(program: Program, device: Device, component: Component | None = None) -> str:
     """Verilog of the synthesized accelerator with all cell models that it needs; it is elaborated as for boards.
+
+    ``component`` is synthesized in the place of the program's accelerator; it has the same ports.
 
     Raises
     ------
@@ -44,7 +48,7 @@ def netlist(program: Program, device: Device) -> str:
         )
     with tempfile.TemporaryDirectory() as work:
         source = Path(work, "accelerator.il")
-        text = to_rtlil(accelerator(program), TOP, device.platform(program.config))
+        text = to_rtlil(component or accelerator(program), TOP, device.platform(program.config))
         source.write_text(text, encoding="utf-8")
         tools.synthesize(source, device.family, device.series, TOP, verilog="netlist.v")
         return with_models(Path(work, "netlist.v").read_text(encoding="utf-8"), device.family)

@@ -77,8 +77,6 @@ class Accelerator(Component):
         checksum: int = 0,
         loadable: bool = False,
     ):
-        if loadable and not weights:
-            raise ValueError("a loadable accelerator needs its weights, to know how many there are")
         self.config = config
         self.loadable = loadable
         self.images = {"program": list(program), "weights": list(weights), "parameters": list(parameters)}

@@ -54,7 +54,9 @@ class WeightLoader(Component):
             {"format": In(instruction_layout(config, Opcode.FORMAT))} if config.weight_packing > 1 else {}
         )
         loading = (
-            {"words": In(stream.Signature(self.word_bits)), "missing": Out(1, init=1)} if loadable else {}
+            {"words": In(stream.Signature(self.word_bits)), "missing": Out(1, init=bool(init))}
+            if loadable
+            else {}
         )
         super().__init__(
             {

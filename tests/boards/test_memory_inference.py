@@ -1,0 +1,108 @@
+"""Every family's synthesis makes block RAM of the accelerator's deep memories, and of shallow ones what is smaller."""
+
+import re
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib.wiring import Component, Out, connect, flipped
+
+from hwquant.boards import tools
+from hwquant.program.config import ArrayConfig
+from hwquant.program.isa import program_bits
+from hwquant.rtl_templates.accumulator import Accumulator
+from hwquant.rtl_templates.activations import ActivationMemory
+from hwquant.rtl_templates.parameters import ParameterReader
+from hwquant.rtl_templates.sequencer import Sequencer
+from hwquant.rtl_templates.taps import LineDelay
+from hwquant.rtl_templates.verilog import to_rtlil
+from hwquant.rtl_templates.weights import WeightLoader
+
+pytest.importorskip("pyosys", reason="synthesis is not here: pip install 'hwquant[boards]'")
+
+SERIES = {"ecp5": "", "ice40": "", "gowin": "GW2A-18C", "xilinx7": ""}
+BLOCK = {"ecp5": "DP16KD", "ice40": "ICE40_RAM4K", "gowin": "GOWIN_(SP|DP|SDP)", "xilinx7": "XILINX_BLOCKRAM"}
+DISTRIBUTED = {
+    "ecp5": "TRELLIS_DPR16X4",
+    "ice40": "ICE40_RAM4K",
+    "gowin": "GOWIN_LUTRAM",
+    "xilinx7": "XILINX_LUTRAM",
+}
+"""In Yosys' names; iCE40 has none."""
+TABLES = {"weight", "parameter", "program"}
+"""Memories that nothing writes."""
+NIGHTLY = [pytest.param(family, marks=[] if family == "ice40" else pytest.mark.nightly) for family in SERIES]
+
+
+def noise(bits, depth):
+    """Contents that no synthesis can shorten."""
+    return [(0x9E3779B97F4A7C15F39CC0605CEDC834 * (n + 1) >> 5) % (1 << bits) for n in range(depth)]
+
+
+def components(depth):
+    """Each with a memory of that depth, by what is in it."""
+    names = ("activation", "weight", "accumulator", "parameter", "program")
+    config = ArrayConfig(3, 3, tap_lines=1, tap_depth=depth, **{f"{name}_depth": depth for name in names})
+    weights = noise(config.columns * config.slot_bits, depth)
+    return {
+        "activation": ActivationMemory(config),
+        "weight": WeightLoader(config, weights),
+        "loaded": WeightLoader(config, weights, loadable=True),
+        "accumulator": Accumulator(config),
+        "line": LineDelay(config),
+        "parameter": ParameterReader(config, noise(config.parameter_bits, depth)),
+        "program": Sequencer(config, noise(program_bits(config), depth)),
+    }
+
+
+class Beside(Component):
+    """Components beside each other, with all their ports."""
+
+    def __init__(self, parts):
+        self.parts = parts
+        super().__init__({name: Out(part.signature) for name, part in parts.items()})
+
+    def elaborate(self, platform):
+        m = Module()
+        for name, part in self.parts.items():
+            m.submodules[name] = part
+            connect(m, flipped(getattr(self, name)), part)
+        return m
+
+
+def synthesize(depth, family, folder):
+    """(what Yosys makes of each memory, "FF" for logic; the number of cells by resource)"""
+    parts = components(depth)
+    source = folder / "top.il"
+    source.write_text(to_rtlil(Beside(parts), "top"))
+    cells = tools.synthesize(source, family, SERIES[family])
+    log = (folder / "synthesis.log").read_text()
+    rams = re.findall(r"^mapping memory top\.([a-z]+)\S*\.memory via \$__(\w+)_$", log, re.MULTILINE)
+    rams += re.findall(r"^mapping memory top\.(activation)\S*\.lanes0 via \$__(\w+)_$", log, re.MULTILINE)
+    logic = re.findall(r"^using FF mapping for memory top\.([a-z]+)\S*\.", log, re.MULTILINE)
+    found = dict(rams) | dict.fromkeys(logic, "FF")
+    assert set(found) == set(parts)
+    return found, tools.count(cells, family)
+
+
+@pytest.mark.parametrize("family", NIGHTLY)
+def test_deep_memories_are_block_rams(family, tmp_path):
+    """And what the host loads is large RAM where there is such."""
+    mapped, used = synthesize(1024, family, tmp_path)
+    if family == "ice40":
+        assert mapped.pop("loaded") == "ICE40_SPRAM"
+        assert used["large_ram"] == 2, "3 x 8 bits wide, less than 16384 deep"
+    for name, kind in mapped.items():
+        assert re.match(BLOCK[family], kind), name
+    assert max(used["lut"], used["ff"]) < 1500, "the narrowest memory has 24 x 1024 bits"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("family", SERIES)
+def test_shallow_memories_are_distributed_and_shallow_tables_logic(family, tmp_path):
+    mapped, used = synthesize(16, family, tmp_path)
+    if family == "ice40":
+        assert mapped.pop("loaded") == "ICE40_SPRAM"
+    else:
+        assert used["ram"] == 0
+    for name, kind in mapped.items():
+        assert re.match("FF" if name in TABLES else DISTRIBUTED[family], kind), name
