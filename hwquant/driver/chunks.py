@@ -7,7 +7,8 @@ class ChunkSize:
     """Words for the next request: halved after one that had to be repeated, else slowly more.
 
     A longer packet costs less framing, and is damaged more often; so the size follows the noise (additive
-    increase, multiplicative decrease).
+    increase, multiplicative decrease). It begins small: with one byte in a hundred changed, hardly one packet in
+    forty of the largest arrives.
 
     Parameters
     ----------
@@ -16,7 +17,7 @@ class ChunkSize:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._size = float(limit)
+        self._size = max(1.0, limit / 4)
 
     @property
     def words(self) -> int:

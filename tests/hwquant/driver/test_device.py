@@ -9,7 +9,7 @@ from hwquant.driver import connect
 from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.golden import run as golden
-from hwquant.link.protocol import Opcode
+from hwquant.link.protocol import Opcode, Status
 from hwquant.program.compiler import compile_network
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.rtl_templates.registers import IDENTITY, VERSION, Register
@@ -54,8 +54,8 @@ def registers(program, **changes):
     return {Register[name]: value for name, value in {**values, **changes}.items()}
 
 
-def model(network, program, latency=0, **changes):
-    """A board that computes with the golden model."""
+def model(network, program, latency=0, loads=0, **changes):
+    """A board that computes with the golden model, and wants ``loads`` words of weights before."""
     config = program.config
     bits, lanes = config.activation_bits, config.lanes
 
@@ -69,9 +69,8 @@ def model(network, program, latency=0, **changes):
         return words_to_integers(np.concatenate(result), bits)
 
     count = sum(item.words for item in program.inputs)
-    return ModelBoard(
-        ModelAccelerator(count, compute, registers(program, **changes), latency), config.word_bits
-    )
+    accelerator = ModelAccelerator(count, compute, registers(program, **changes), latency, loads)
+    return ModelBoard(accelerator, config.word_bits, config.columns * config.slot_bits)
 
 
 def unpacked(program):
@@ -110,6 +109,35 @@ def test_a_noisy_line_costs_time_and_nothing_else(case):
     assert all(np.array_equal(result[name], expected[name]) for name in expected)
     assert device.statistics.retries > 20
     assert board.accelerator.inferences == 30
+
+
+@pytest.mark.parametrize("faults", [Faults(), Faults(corrupt=0.01, drop=0.002, duplicate=0.002)])
+def test_weights_are_loaded_whole_and_in_order_by_every_session(case, faults):
+    network, program = case
+    board = model(network, program, loads=len(program.weight_image))
+    link = FaultyLink(board, faults)
+    q = images(network, 2)
+    for session in range(1, 4):
+        device = connect(link, network, program, timeout=0.003, silences=12)
+        assert board.accelerator.weights == program.weight_image * session
+        result, expected = device.run(q), golden(network, q)
+        assert all(np.array_equal(result[name], expected[name]) for name in expected)
+    assert (link.injected > 0) == (faults.corrupt > 0)
+
+
+def test_a_board_that_has_its_weights_is_not_loaded(case):
+    network, program = case
+    board = model(network, program)
+    connect(board, network, program)
+    assert Opcode.LOAD not in board.executed
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_board_that_wants_other_weights_is_refused(case, more):
+    network, program = case
+    count = len(program.weight_image)
+    with pytest.raises(HwquantError, match=f"wants {count + more} words of weights, the build has {count};"):
+        connect(model(network, program, loads=count + more), network, program)
 
 
 def test_what_the_board_says_of_itself(case):
@@ -161,6 +189,7 @@ def test_after_an_error_the_next_call_begins_anew(case):
         left[0] -= 1
         if not left[0]:
             board.reset()
+            return Status.OK, b""
         return execute(code, payload)
 
     board._execute = button
