@@ -62,7 +62,9 @@ class Requantizer(Component):
         bits = self.config.activation_bits
         total, shift = self.total, self.shift
         if self.config.multiplier_bits:
-            product = Signal(signed(len(total) + len(self.multiplier)), reset_less=True)
+            # Without "keep", Yosys' ice40_dsp takes both registers into a DSP block, and leaves its output unconnected:
+            # every product would be zero.
+            product = Signal(signed(len(total) + len(self.multiplier)), reset_less=True, attrs={"keep": 1})
             m.d.sync += product.eq(total * self.multiplier)
             total = delayed(m, product, 1, name="product")
             shift = delayed(m, shift, 2, name="shift")
