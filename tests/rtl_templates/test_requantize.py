@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import trace
 
+from hwquant.boards import tools
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.requantize import Requantizer
+from hwquant.rtl_templates.verilog import to_rtlil
 
 
 def formula(acc, shift, zero, low, high, multiplier=1):
@@ -160,3 +162,13 @@ def test_halves_round_up_on_both_sides_of_zero():
     assert values(config, stimulus) == [-2, -1, 0, 1, 2, 3]
     folded = [{"total": n + 1, "shift": 1, "low": -128, "high": 127, "zero": 0} for n in halves]
     assert values(ArrayConfig(2, 2), folded) == [-2, -1, 0, 1, 2, 3]
+
+
+def test_a_dsp_block_of_ice40_does_not_swallow_the_product(tmp_path):
+    pytest.importorskip("pyosys", reason="synthesis is not here: pip install 'hwquant[boards]'")
+    config = ArrayConfig(rows=2, columns=2, accumulator_bits=15, multiplier_bits=16)
+    source = tmp_path / "top.il"
+    source.write_text(to_rtlil(Requantizer(config), "top"))
+    cells = tools.synthesize(source, "ice40")
+    assert cells["SB_MAC16"] == 1
+    assert "Driver-driver conflict" not in (tmp_path / "synthesis.log").read_text()
