@@ -1,8 +1,8 @@
 """The command line: one module a command, each with its options.
 
-Exit status: 0 if what was asked is true, 1 if a simulation differs from the golden model, 2 for an error, 130
-after Ctrl-C. With ``--json`` a command prints one JSON object on stdout, for an error ``{"error": ...}``, and
-everything else goes to stderr.
+Exit status: 0 if what was asked is true, 1 if it is not (a simulation differs from the golden model, a network does
+not fit a board), 2 for an error, 130 after Ctrl-C. With ``--json`` a command prints one JSON object on stdout, for an
+error ``{"error": ...}``, and everything else goes to stderr.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ COMMANDS = (
     "compile",
     "simulate",
     "boards",
+    "fit",
     "build",
     "program",
     "run",

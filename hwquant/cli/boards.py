@@ -12,14 +12,16 @@ from hwquant.cli.common import emit, json_option
 @click.command()
 @json_option
 def boards(as_json: bool) -> None:
-    """The boards: device, resources, clock and host link."""
+    """The boards: device, resources, clock, host link, and the largest array with the memories of a small network."""
     from hwquant.boards.board import board_names, load_board
+    from hwquant.boards.fit import largest_array
 
     items = [load_board(name) for name in board_names()]
     table = Table(box=SIMPLE_HEAD)
-    for title in ("board", "", "device"):
-        table.add_column(title)
-    for title in ("LUT", "FF", "DSP", "RAM kbit", "oscillator MHz", "UART baud"):
+    table.add_column("board", no_wrap=True)
+    table.add_column("")
+    table.add_column("device", no_wrap=True)
+    for title in ("LUT", "FF", "DSP", "RAM kbit", "clock MHz", "baud", "largest array"):
         table.add_column(title, justify="right")
     result = []
     for item in items:
@@ -30,7 +32,9 @@ def boards(as_json: bool) -> None:
             numbers = []
         cells = [str(number) for number in numbers] or ["", "", "", ""]
         clock = f"{item.clock_hz / 1e6:g}" if item.clock_hz else ""
-        table.add_row(item.name, item.title, device.name, *cells, clock, str(item.baud))
+        array = largest_array(device)
+        largest = f"{array[0]}x{array[1]}" if array else ""
+        table.add_row(item.name, item.title, device.name, *cells, clock, str(item.baud), largest)
         result.append(
             {
                 "name": item.name,
@@ -41,6 +45,7 @@ def boards(as_json: bool) -> None:
                 "ram_bits": kilobits * 1024,
                 "clock_hz": item.clock_hz,
                 "baud": item.baud,
+                "largest_array": largest or None,
             }
         )
     emit(as_json, {"boards": result}, table)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from hwquant.cli.common import Command, emit, json_option, progress, write_report
+from hwquant.cli.common import Command, Track, emit, json_option, progress, write_report
+from hwquant.errors import HwquantError
+
+if TYPE_CHECKING:
+    from hwquant.boards.board import Board
+    from hwquant.qgraph import QGraph
 
 LIMITS = {
     "activation_depth": "words of the activation memory (ROWS channels of a pixel each)",
@@ -30,7 +37,11 @@ def limit_options(command: Command) -> Command:
 
 @click.command()
 @click.argument("network", type=click.Path(path_type=Path), metavar="NET.hwq")
-@click.option("--array", required=True, metavar="RxC", help="Rows and columns of the array, 2x2 to 32x32.")
+@click.option(
+    "--array",
+    metavar="RxC",
+    help="Rows and columns of the array, 2x2 to 32x32; with --board, the fastest that fits it if not given.",
+)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="BUILD/")
 @click.option(
     "--offset",
@@ -42,21 +53,21 @@ def limit_options(command: Command) -> Command:
 @click.option(
     "--board",
     metavar="BOARD",
-    help="For this board (hwquant boards; or a TOML file): offsets are added where weights enter as long as its "
-    "multipliers are wide enough, else as long as those of every board are.",
+    help="For this board (hwquant boards; or a TOML file): choose an array that fits, as `hwquant fit` does, and add "
+    "offsets where weights enter as long as its multipliers are wide enough, else as long as those of every board are.",
 )
 @limit_options
 @json_option
 def compile(
     network: Path,
-    array: str,
+    array: str | None,
     output: Path,
     offset: str,
     board: str | None,
     as_json: bool,
     **limits: int | None,
 ) -> None:
-    """Compile NET.hwq for an array of RxC: program, Verilog and report in a folder."""
+    """Compile NET.hwq for an array of RxC, or for a board: program, Verilog and report in a folder."""
     from hwquant import hwq
     from hwquant.boards.board import load_board
     from hwquant.build import check_target, write_build
@@ -65,13 +76,22 @@ def compile(
     from hwquant.program.sizing import DSP_OPERAND_BITS
     from hwquant.report import hardware_table, layer_table
 
-    shape = parse_array(array)
-    operand_bits = load_board(board).device.operand_bits if board else DSP_OPERAND_BITS
+    fixed = parse_array(array) if array is not None else None
+    target = load_board(board) if board else None
     check_target(output)
     qgraph = hwq.load(network)
     given = {name: value for name, value in limits.items() if value is not None}
+    lines = []
     with progress() as track:
+        if fixed is not None:
+            shape = fixed
+        elif target is not None:
+            shape, reason = _choose(qgraph, target, offset, given, track)
+            lines.append(reason)
+        else:
+            raise HwquantError("give --array RxC, or --board BOARD for the fastest array that fits it")
         track("compile", 0, 0)
+        operand_bits = target.device.operand_bits if target else DSP_OPERAND_BITS
         program = compile_network(qgraph, shape, offset=offset, limits=given, operand_bits=operand_bits)
         track("write Verilog", 0, 0)
         build = write_build(qgraph, program, output)
@@ -82,6 +102,20 @@ def compile(
         {**build.report.to_json(), **paths},
         layer_table(build.report),
         hardware_table(build.report),
+        *lines,
         f"wrote {output}; the Verilog is {build.verilog}",
         f"the report is {page}",
     )
+
+
+def _choose(
+    qgraph: QGraph, board: Board, offset: str, limits: Mapping[str, int], track: Track
+) -> tuple[tuple[int, int], str]:
+    """The fastest array that fits the board, and why; raises where none does."""
+    from hwquant.boards.fit import fit
+    from hwquant.boards.shapes import Shapes
+
+    found = fit(Shapes(qgraph, offset=offset, limits=limits), board, progress=track)
+    if not found.fits:
+        raise HwquantError(found.reason)
+    return (found.chosen.rows, found.chosen.columns), found.reason

@@ -1,0 +1,314 @@
+"""Which array a network gets on a board, before any synthesis: how fast it is, what it takes, what is missing.
+
+Every array of :data:`hwquant.boards.shapes.SHAPES` is judged roughly first, from the network's weights and tensors
+alone. Those that are far from fitting are left out; the others are compiled, the largest first, until no other can
+be faster: an array does at most ``rows * columns`` multiply-accumulates a cycle. Cycles are exact, resources those
+of :mod:`hwquant.boards.resources`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hwquant.boards.board import Board
+from hwquant.boards.device import Device
+from hwquant.boards.features import Contents
+from hwquant.boards.resources import estimate_resources
+from hwquant.boards.shapes import TYPICAL_ACCUMULATOR_BITS, Shape, Shapes, regular
+from hwquant.errors import HwquantError
+from hwquant.program.config import ArrayConfig
+from hwquant.qgraph import QGraph
+
+ROUTABLE = {"lut": 0.85}
+"""Share of a resource that may be used, 1 where nothing is said: above it, routing gets slow or fails."""
+
+HOPELESS = 1.25
+"""A shape is not compiled if a rough estimate takes more than this share of what may be used."""
+
+TRIES = 3
+"""Hopeless shapes that are compiled so that it can be said what the next faster one would need."""
+
+MODEST = {"activation": 1 << 14, "weight": 1 << 16}
+"""Bits of the memories in what is called the largest array of a board: a small convolutional network."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What is needed of a resource, what the device has, and how much of that may be used."""
+
+    resource: str
+    needed: int
+    available: int
+    allowed: int
+
+    @property
+    def share(self) -> float:
+        """Of the device, 0..1, or more."""
+        return self.needed / self.available if self.available else float(self.needed > 0) * 2
+
+    @property
+    def excess(self) -> float:
+        """Of what may be used: above 1 it does not fit."""
+        return self.needed / self.allowed if self.allowed else float(self.needed > 0) * 2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network on an array.
+
+    Attributes
+    ----------
+    cycles, frame_cycles, utilization : as in :class:`hwquant.report.Report`
+    largest_memory : of the accelerator, "weight" or "activation" mostly
+    needs : by resource
+    """
+
+    rows: int
+    columns: int
+    offset: str
+    cycles: int
+    frame_cycles: int
+    utilization: float
+    largest_memory: str
+    needs: tuple[Need, ...]
+
+    @property
+    def worst(self) -> Need:
+        """The scarcest resource."""
+        return _worst(self.needs)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every resource is enough."""
+        return self.worst.excess <= 1
+
+    @property
+    def shape(self) -> str:
+        """Such as 8x8."""
+        return f"{self.rows}x{self.columns}"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The answer for a board.
+
+    Attributes
+    ----------
+    chosen : the fastest array that fits; where none does, the one that is closest to it, or the one asked for
+    runner_up : the one that would be faster and is closest to fitting, if there is one
+    compiled, fitting, shapes : how many arrays were compiled, how many of these fit, how many there are
+    clock_mhz : the board's target clock; what routing reaches is known after ``hwquant build``
+    """
+
+    board: str
+    device: str
+    clock_mhz: float
+    chosen: Candidate
+    runner_up: Candidate | None
+    compiled: int
+    fitting: int
+    shapes: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the network fits."""
+        return self.chosen.fits
+
+    @property
+    def frames_per_second(self) -> float:
+        """Back to back at the target clock."""
+        return self.clock_mhz * 1e6 / self.chosen.frame_cycles
+
+    @property
+    def milliseconds(self) -> float:
+        """Of one inference at the target clock."""
+        return self.chosen.cycles / (self.clock_mhz * 1e3)
+
+    @property
+    def reason(self) -> str:
+        """Why this array, or why none; one line."""
+        chosen, runner_up = self.chosen, self.runner_up
+        if not self.fits:
+            return (
+                f"{chosen.shape} does not fit {self.device}: it needs {_shortage(chosen)}; {_advice(chosen)}"
+            )
+        if self.shapes == 1:
+            return f"{chosen.shape} fits {self.device}"
+        text = f"{chosen.shape} is the fastest of {self.shapes} shapes: {self.fitting} of {self.compiled} compiled fit"
+        if runner_up:
+            text += f"; {runner_up.shape} would take {runner_up.cycles:,} cycles, but needs {_shortage(runner_up)}"
+        return text
+
+
+def needs(config: ArrayConfig, device: Device, contents: Contents | None = None) -> tuple[Need, ...]:
+    """What an accelerator, with its host link, takes of a device."""
+    used = dataclasses.asdict(estimate_resources(config, device, link=True, contents=contents))
+    return tuple(
+        Need(name, used[name], count, math.floor(count * ROUTABLE.get(name, 1.0)))
+        for name, count in device.resources.items()
+    )
+
+
+def _worst(items: Sequence[Need]) -> Need:
+    return max(items, key=lambda need: need.excess)
+
+
+def _shortage(candidate: Candidate) -> str:
+    """What is missing, such as "84 RAM of 56"."""
+    return " and ".join(
+        f"{need.needed:,} {need.resource.upper().replace('_', ' ')} of {need.available:,}"
+        + (f", of which {need.allowed:,} can be routed" if need.needed <= need.available else "")
+        for need in candidate.needs
+        if need.excess > 1
+    )
+
+
+SMALLER = {
+    "weight": "weights of fewer bits or pruned tiles need less memory (hwquant quantize --bits 4, hwquant prune)",
+    "activation": "a smaller input or activations of fewer bits need less memory",
+}
+"""What helps where RAM is scarce, by the memory that takes most of it."""
+
+ADVICE = {
+    "lut": "weights and activations of fewer bits, or without offsets, need fewer LUTs",
+    "ff": "weights and activations of fewer bits need fewer flip-flops",
+    "dsp": "shift-only scales need no multiplier besides those of the array",
+}
+"""What helps where something else is scarce."""
+
+
+def _advice(candidate: Candidate) -> str:
+    found = ADVICE.get(candidate.worst.resource) or SMALLER.get(candidate.largest_memory)
+    return f"{found}, or take a larger board" if found else "take a larger board"
+
+
+def fit(
+    network: QGraph | Shapes,
+    board: Board,
+    array: Shape | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Fit:
+    """Choose an array for a network on a board, or judge a given one.
+
+    Parameters
+    ----------
+    network : as :class:`~hwquant.boards.shapes.Shapes` where several boards are asked about it
+    array : (rows, columns) to judge instead of choosing
+    progress : called with what is being done, arrays compiled, and 0 as nobody knows how many will be
+
+    Raises
+    ------
+    HwquantError : the board has no device, or the network cannot be compiled
+    """
+    shapes = network if isinstance(network, Shapes) else Shapes(network)
+    device = board.device
+    if device.family == "generic":
+        raise HwquantError(f"the board {board.name!r} has no device that a network could fit; choose another")
+    if array:
+        return _answer(board, _candidate(shapes, array, device), None, [], 1)
+    excess = {shape: _worst(needs(config, device)).excess for shape, config in shapes.rough(device).items()}
+    compiled: list[Candidate] = []
+    refused: list[HwquantError] = []
+    best: Candidate | None = None
+    for shape in sorted(excess, key=lambda item: -math.prod(item)):
+        if best and shapes.macs > math.prod(shape) * best.cycles:
+            break  # neither this nor any smaller one can be faster
+        if excess[shape] > HOPELESS:
+            continue
+        if progress:
+            progress(f"compile for {board.name}", len(compiled), 0)
+        compiled += _attempt(shapes, shape, device, refused)
+        best = min((item for item in compiled if item.fits), key=_merit, default=None)
+    if best is None:
+        if not compiled:
+            compiled += _attempt(shapes, min(excess, key=lambda shape: excess[shape]), device, refused)
+        if not compiled:
+            raise refused[0]
+        nearest = min(compiled, key=lambda item: item.worst.excess)
+        return _answer(board, nearest, None, compiled, len(excess))
+    if not any(item.cycles < best.cycles for item in compiled):
+        # For the reason that is given: the next larger ones, though they are hopeless.
+        area = best.rows * best.columns
+        larger = [shape for shape in excess if excess[shape] > HOPELESS and math.prod(shape) > area]
+        nearest_first = sorted(larger, key=lambda item: excess[item])
+        for shape in nearest_first[:TRIES]:
+            compiled += _attempt(shapes, shape, device, refused)
+    faster = [item for item in compiled if item.cycles < best.cycles]
+    runner_up = min(faster, key=lambda item: item.worst.excess, default=None)
+    return _answer(board, best, runner_up, compiled, len(excess))
+
+
+def largest_array(device: Device) -> Shape | None:
+    """The largest array, its sides at most 2:1, that a device has room for; None where there is no device.
+
+    With 8-bit activations and weights and memories of MODEST bits; what a network really needs, :func:`fit` says.
+    """
+    if device.family == "generic":
+        return None
+    fitting = (shape for shape in regular(2) if _worst(needs(_modest(shape), device)).excess <= 1)
+    return next(fitting, None)
+
+
+def _attempt(shapes: Shapes, shape: Shape, device: Device, refused: list[HwquantError]) -> list[Candidate]:
+    """The candidate, or none where the compiler refuses, as limits of the user's are too narrow for this array."""
+    try:
+        return [_candidate(shapes, shape, device)]
+    except HwquantError as error:
+        refused.append(error)
+        return []
+
+
+def _candidate(shapes: Shapes, shape: Shape, device: Device) -> Candidate:
+    item = shapes.compiled(shape, device)
+    config, report = item.program.config, item.report
+    return Candidate(
+        rows=config.rows,
+        columns=config.columns,
+        offset=config.offset,
+        cycles=report.cycles,
+        frame_cycles=report.frame_cycles,
+        utilization=report.utilization,
+        largest_memory=max(config.memory_bits, key=lambda name: config.memory_bits[name]),
+        needs=needs(config, device, item.contents),
+    )
+
+
+def _merit(candidate: Candidate) -> tuple[int, int]:
+    """Fewest cycles first, then fewest LUTs."""
+    return candidate.cycles, next(need.needed for need in candidate.needs if need.resource == "lut")
+
+
+def _answer(
+    board: Board, chosen: Candidate, runner_up: Candidate | None, compiled: Sequence[Candidate], shapes: int
+) -> Fit:
+    return Fit(
+        board=board.name,
+        device=board.device.name,
+        clock_mhz=board.target_mhz,
+        chosen=chosen,
+        runner_up=runner_up,
+        compiled=max(1, len(compiled)),
+        fitting=sum(item.fits for item in compiled) if compiled else int(chosen.fits),
+        shapes=shapes,
+    )
+
+
+def _modest(shape: tuple[int, int]) -> ArrayConfig:
+    """The array with the memories of a small network."""
+    rows, columns = shape
+    config = ArrayConfig(rows, columns)
+    return dataclasses.replace(
+        config,
+        accumulator_bits=TYPICAL_ACCUMULATOR_BITS,
+        accumulator_depth=64,
+        activation_depth=max(2, MODEST["activation"] // config.word_bits),
+        weight_depth=max(2, MODEST["weight"] // (columns * config.slot_bits)),
+        parameter_depth=128,
+        program_depth=256,
+    )

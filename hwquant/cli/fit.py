@@ -1,0 +1,133 @@
+"""``hwquant fit``: does a network fit a board, on which array, how fast."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from hwquant.cli.common import emit, json_option, progress
+
+if TYPE_CHECKING:
+    from hwquant.boards.fit import Fit
+
+DOES_NOT_FIT = 1
+"""Exit status where a network does not fit the board that was named."""
+
+
+@click.command()
+@click.argument("network", type=click.Path(path_type=Path), metavar="NET.hwq")
+@click.option(
+    "--board",
+    metavar="BOARD",
+    help="A name (hwquant boards), or a TOML file of your own; without it, all that come along.",
+)
+@click.option(
+    "--array", metavar="RxC", help="Judge this array instead of choosing the fastest one that fits."
+)
+@json_option
+@click.pass_context
+def fit(context: click.Context, network: Path, board: str | None, array: str | None, as_json: bool) -> None:
+    """Whether NET.hwq fits a board, by how much, on which array, and how fast it is.
+
+    Before any synthesis: cycles are exact, resources estimated, the clock is the one that the board aims at.
+    """
+    from hwquant import hwq
+    from hwquant.boards import fit as fitting
+    from hwquant.boards.board import board_names, load_board
+    from hwquant.program.config import parse_array
+
+    shape = parse_array(array) if array else None
+    boards = [load_board(name) for name in ([board] if board else board_names())]
+    shapes = fitting.Shapes(hwq.load(network))
+    with progress() as track:
+        results = [
+            fitting.fit(shapes, item, shape, progress=track)
+            for item in boards
+            if board or item.device.family != "generic"
+        ]
+    if board:
+        (result,) = results
+        emit(as_json, _json(result), _needs(result), *_lines(result))
+        if not result.fits:
+            context.exit(DOES_NOT_FIT)
+        return
+    emit(as_json, {"boards": [_json(result) for result in results]}, _overview(results))
+
+
+def _json(result: Fit) -> dict[str, Any]:
+    values = dataclasses.asdict(result)
+    needs = [
+        {**dataclasses.asdict(need), "share": need.share, "fits": need.excess <= 1}
+        for need in result.chosen.needs
+    ]
+    return {
+        **values,
+        "chosen": {**values["chosen"], "needs": needs},
+        "fits": result.fits,
+        "frames_per_second": result.frames_per_second,
+        "milliseconds": result.milliseconds,
+        "reason": result.reason,
+    }
+
+
+def _needs(result: Fit) -> Table:
+    """A row for each resource."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column(result.board)
+    for title in ("needed", "available", "used", "usable"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    for need in result.chosen.needs:
+        missing = "" if need.excess <= 1 else f"{need.needed - need.allowed:,} too few"
+        table.add_row(
+            need.resource.replace("_", " "),
+            f"{need.needed:,}",
+            f"{need.available:,}",
+            f"{need.share:.0%}",
+            f"{need.allowed:,}",
+            missing,
+        )
+    return table
+
+
+def _lines(result: Fit) -> list[str]:
+    chosen = result.chosen
+    speed = (
+        f"{chosen.shape}: {chosen.cycles:,} cycles, {result.milliseconds:.3f} ms an inference, "
+        f"{result.frames_per_second:,.0f} frames a second at the board's target of {result.clock_mhz:g} MHz "
+        f"(what routing reaches is known after hwquant build); utilization {chosen.utilization:.1%}"
+    )
+    return [result.reason, *([speed] if result.fits else [])]
+
+
+def _overview(results: list[Fit]) -> Table:
+    """A row for each board."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("board")
+    table.add_column("device")
+    for title in ("array", "cycles", "MHz", "ms", "frames/s", "LUT", "FF", "DSP", "RAM"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    for result in results:
+        chosen = result.chosen
+        shares = {need.resource: f"{need.share:.0%}" for need in chosen.needs}
+        speed = [
+            f"{result.clock_mhz:g}",
+            f"{result.milliseconds:.3f}",
+            f"{result.frames_per_second:,.0f}",
+        ]
+        table.add_row(
+            result.board,
+            result.device,
+            *(chosen.shape, f"{chosen.cycles:,}"),
+            *(speed if result.fits else ["", "", ""]),
+            *(shares[name] for name in ("lut", "ff", "dsp", "ram")),
+            Text("" if result.fits else f"too little {chosen.worst.resource.replace('_', ' ').upper()}"),
+        )
+    return table
