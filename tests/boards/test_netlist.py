@@ -1,8 +1,12 @@
 """The synthesized accelerator, in cells of the family, computes what the golden model does."""
 
+import re
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from hwquant_testing.random_networks import Features, random_inputs, random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.boards.device import DEVICES
@@ -12,29 +16,92 @@ from hwquant.program.compiler import compile_network
 from hwquant.sim.check import verify
 
 pytest.importorskip("pyosys", reason="synthesis is not here: pip install 'hwquant[boards]'")
+needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+
+RAM = {"ecp5": "DP16KD", "ice40": "SB_RAM40_4K", "gowin": r"(?:SP|SDP|DP)\w*"}
+MULTIPLIER = {"ecp5": "MULT18X18D", "ice40": "SB_MAC16", "gowin": "MULT9X9"}
 
 
-@pytest.fixture
+def instances(verilog, pattern):
+    """Cells of the accelerator; the models come behind it."""
+    return len(re.findall(rf"^  (?:{pattern}) ", verilog.partition("endmodule")[0], re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
 def network():
-    net = Net(x=(4, 4, 4))
-    net.conv("x", 3, (2, 2), offset=5)
-    net.conv("layer0", 5, (3, 3))
+    """With a depthwise layer, offsets and a pool."""
+    net = Net(x=(4, 6, 6))
+    net.conv("x", 4, (3, 3), groups=4, padding=(1, 1, 1, 1), offset=5)
+    net.pool("layer0", (2, 2))
+    net.conv("pool1", 3, (2, 2), offset=-3)
     return net.build()
 
 
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
-@pytest.mark.parametrize("offset", ["edge", "sum"])
-def test_an_ice40_netlist_equals_the_golden_model(network, offset):
-    """With DSP blocks that hold a multiplier and the adder of a column: Yosys must not lose one."""
-    program = compile_network(network, (4, 2), offset=offset)
-    verilog = netlist(program, DEVICES["ice40up5k"])
-    multipliers = 4 * 2 + (offset == "sum")
-    assert verilog.partition("endmodule")[0].count("SB_MAC16 #(") == multipliers
-    result = verify(program, network, images(network, 3), simulator="icarus", watch=3, verilog=verilog)
+def compiled(network, offset="edge"):
+    """For an array of 4x2, and an activation memory that is worth block RAM."""
+    config = compile_network(network, (4, 2), offset=offset).config
+    return compile_network(network, (4, 2), config=replace(config, activation_depth=1024))
+
+
+@needs_icarus
+@pytest.mark.parametrize(
+    ("name", "offset", "multipliers"),
+    [
+        ("lfe5u-25f", "edge", None),
+        ("gw1nr-9", "edge", None),
+        ("ice40up5k", "edge", None),
+        ("ice40up5k", "sum", 8),
+        # Elements that find no DSP block multiply with look-up tables.
+        ("lfe5u-25f", "sum", 3),
+        ("gw2ar-18", "edge", 2),
+    ],
+)
+def test_a_netlist_equals_the_golden_model(network, name, offset, multipliers):
+    device = DEVICES[name]
+    if multipliers is not None:
+        device = replace(device, multipliers=multipliers)
+    program = compiled(network, offset)
+    verilog = netlist(program, device)
+    assert instances(verilog, RAM[device.family]) > 1
+    available = 8 if multipliers is None else multipliers * (2 if device.family == "gowin" else 1)
+    assert instances(verilog, MULTIPLIER[device.family]) == min(8 + (offset == "sum"), available)
+    result = verify(program, network, images(network, 2), simulator="icarus", watch=2, verilog=verilog)
+    assert result.first is None, str(result.first)
+    assert (result.samples, result.mismatches) == (2, 0)
+
+
+@needs_icarus
+def test_a_wrong_bit_of_the_words_in_a_block_ram_shows(network):
+    program = compiled(network)
+    verilog = netlist(program, DEVICES["lfe5u-25f"])
+    cells = re.findall(r"  DP16KD #\(.*?\n  \) \S+", verilog, re.DOTALL)
+    (weights,) = [cell for cell in cells if cell.endswith("\\weights.memory.0.0")]
+    contents = re.search(r"INITVAL_00\(320'h([0-9a-f]+)\)", weights)[1]
+    # In each of its 16 words.
+    wrong = int(contents, 16) ^ sum(0x40 << 20 * word for word in range(16))
+    verilog = verilog.replace(weights, weights.replace(contents, f"{wrong:080x}"))
+    result = verify(program, network, images(network, 1), simulator="icarus", watch=1, verilog=verilog)
+    assert result.mismatches == 1
+
+
+@needs_icarus
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", ["lfe5u-25f", "gw1nr-9", "ice40up5k"])
+def test_netlists_of_random_networks(name, seed):
+    rng = np.random.default_rng(seed)
+    qgraph = random_qgraph(rng, Features(multiplier=seed % 2 == 1, size=(3, 7)))
+    array = [(2, 2), (4, 3), (3, 4)][seed % 3]
+    program = compile_network(qgraph, array, offset=["edge", "sum"][seed // 3])
+    verilog = netlist(program, DEVICES[name])
+    inputs = random_inputs(rng, qgraph, 3)
+    result = verify(program, qgraph, inputs, simulator="icarus", watch=3, verilog=verilog)
     assert result.first is None, str(result.first)
     assert (result.samples, result.mismatches) == (3, 0)
 
 
 def test_a_family_without_models_is_named(network):
-    with pytest.raises(HwquantError, match="no cell models for xc7a35t; choose one of ice40"):
+    with pytest.raises(
+        HwquantError, match="no cell models for xc7a35t; choose a device of the families ecp5, "
+    ):
         netlist(compile_network(network, (4, 2)), DEVICES["xc7a35t"])
