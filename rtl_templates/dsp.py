@@ -78,6 +78,7 @@ class Blocks:
     wide, narrow : bits of the wider and of the narrower operand of the widest multiplier
     part : bits of the parts into which wider operands are split
     least : operands of fewer bits get no block
+    least_product : products of fewer bits get none
     half : two products of at most ``OPERAND_BITS`` share what one of the widest kind takes
     """
 
@@ -85,27 +86,28 @@ class Blocks:
     narrow: int
     part: int
     least: int = 2
+    least_product: int = 4
     half: bool = False
 
 
 BLOCKS = {
     "ecp5": Blocks(18, 18, part=18),
-    "ice40": Blocks(16, 16, part=16),
+    "ice40": Blocks(16, 16, part=16, least_product=11),
     "gowin": Blocks(18, 18, part=18, least=4, half=True),
     # A split operand loses a bit of each part, since the parts are unsigned and the blocks are not.
-    "xilinx7": Blocks(25, 18, part=17),
+    "xilinx7": Blocks(25, 18, part=17, least_product=9),
 }
 """By family."""
 
 LEAST_PRODUCT_BITS = 11
-"""Narrower products are look-up tables in every family (iCE40's synthesis has the highest bound)."""
+"""Narrower products of processing elements are look-up tables in every family (iCE40's bound is the highest)."""
 
 
-def blocks_of(family: str, a_bits: int, b_bits: int) -> float:
+def blocks_of(family: str, a_bits: int, b_bits: int, least_product: int = LEAST_PRODUCT_BITS) -> float:
     """DSP blocks that a signed product takes (as :class:`hwquant.boards.device.Device` counts them)."""
     blocks = BLOCKS[family]
     wide, narrow = max(a_bits, b_bits), min(a_bits, b_bits)
-    if narrow < blocks.least or wide + narrow < LEAST_PRODUCT_BITS:
+    if narrow < blocks.least or wide + narrow < least_product:
         return 0.0
 
     def parts(bits: int, limit: int) -> list[int]:
@@ -116,17 +118,20 @@ def blocks_of(family: str, a_bits: int, b_bits: int) -> float:
         0.5 if blocks.half and max(a, b) <= OPERAND_BITS[family] else 1.0
         for a in parts(wide, blocks.wide)
         for b in parts(narrow, blocks.narrow)
-        if min(a, b) >= blocks.least and a + b >= LEAST_PRODUCT_BITS
+        if min(a, b) >= blocks.least and a + b >= least_product
     )
 
 
 def blocks_elsewhere(config: ArrayConfig, family: str) -> float:
-    """DSP blocks of everything but processing elements: requantization, and the offset of a sum column."""
-    total = 0.0
+    """DSP blocks of everything but processing elements: requantization, and the offset of a sum column.
+
+    These products are left to synthesis, which has a bound of its own in each family.
+    """
+    least, total = BLOCKS[family].least_product, 0.0
     if config.multiplier_bits:
-        total += config.columns * blocks_of(family, config.accumulator_bits, config.multiplier_bits)
+        total += config.columns * blocks_of(family, config.accumulator_bits, config.multiplier_bits, least)
     if config.offset == "sum" and not config.channel_offsets:
-        total += blocks_of(family, config.input_sum_bits, config.offset_bits)
+        total += blocks_of(family, config.input_sum_bits, config.offset_bits, least)
     return total
 
 
