@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -28,7 +27,9 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
-from results import FOLDER
+from results import FOLDER, write_results
+from rich.console import Console
+from rich.table import Table
 
 from hwquant.boards.device import DEVICES, Device
 from hwquant.boards.features import Contents, features, part_named
@@ -53,9 +54,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 from hwquant_testing.random_networks import Features, random_qgraph
 
 SEED = 20261
+DATA = "resource_model_data"
 MODEL = Path(__file__).resolve().parent.parent / "boards" / "resources.json"
 POOLED = ("ecp5", "ice40", "gowin")
-STIFFNESS = 0.1
+STIFFNESS = {"lut": 0.1, "ff": 0.3}
+PART = 0.3
+"""Weight of a part of a group, whose sum has the weight 1."""
+GROUPS = (
+    ("array.pe", "array"),
+    ("collector.accumulator", "collector.requantize", "collector"),
+    ("weights",),
+    ("parameter_reader",),
+    ("streamer", "sequencer", "dispatcher"),
+    ("memory", "feed", "host", "writer", "registers", "top", "link"),
+)
+"""Parts that are fitted together."""
 TARGETS = {
     "ecp5": ("ecp5-85k", "ecp5-25k"),
     "ice40": ("ice40-up5k",),
@@ -65,14 +78,9 @@ TARGETS = {
 SHAPES = (
     *((2, 2), (2, 2), (2, 3), (3, 2), (2, 4), (4, 2), (3, 3), (4, 4), (4, 4), (5, 4), (4, 6), (6, 6), (8, 8)),
 )
-LARGE = {
-    "ecp5": {10: (16, 8), 18: (16, 16)},
-    "xilinx7": {10: (16, 8)},
-    "gowin": {10: (8, 8)},
-    "ice40": {10: (8, 8)},
-}
+LARGE = {"ecp5": {15: (16, 8)}, "xilinx7": {15: (16, 8)}, "gowin": {15: (8, 8)}, "ice40": {15: (8, 8)}}
 """Shapes of some configurations."""
-HELD_OUT = (1, 3, 6)
+HELD_OUT = (1, 3, 4, 6)
 """Of seven configurations, those that the model is not fitted to. All kinds are on both sides."""
 DIVISOR = 100
 """Of the UART's clock."""
@@ -285,30 +293,38 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--count", "number", default=40, show_default=True)
-@click.option("--family", "families", multiple=True, default=tuple(TARGETS))
-@click.option("--data", default=FOLDER / "resource_model_data.json", type=click.Path(path_type=Path))
-def synthesize(number: int, families: tuple[str, ...], data: Path) -> None:
+@click.option("--count", "number", default=20, show_default=True, help="Configurations a family.")
+@click.option("--family", "families", multiple=True, default=tuple(TARGETS), show_default=True)
+def synthesize(number: int, families: tuple[str, ...]) -> None:
     """Synthesize, in an order in which stopping early leaves an even choice."""
     rows = []
     for index in range(number):
         for family in families:
-            case = case_of(family, index)
-            row = measure(case, cache_folder())
+            row = measure(case_of(family, index), cache_folder())
             rows.append(row)
             print(row["name"], row["used"], f"{row['seconds']} s", flush=True)
-            data.write_text(json.dumps(rows, indent=None) + "\n")
+            write_results(DATA, rows)
 
 
 @main.command()
-@click.option("--data", default=FOLDER / "resource_model_data.json", type=click.Path(path_type=Path))
-def fit(data: Path) -> None:
-    """Fit to the rows that are not held out; errors on those that are."""
-    rows = json.loads(data.read_text())
-    model: dict[str, Any] = {"coefficients": coefficients(rows), "errors": {}}
+def fit() -> None:
+    """Fit to the rows that are not held out; write coefficients, and the errors on those that are."""
+    rows = json.loads((FOLDER / f"{DATA}.json").read_text())["results"]
+    model: dict[str, Any] = {"errors": {}, "coefficients": coefficients(rows)}
     MODEL.write_text(json.dumps(model, indent=1) + "\n")
+    _model.cache_clear()
     model["errors"] = errors(rows)
     MODEL.write_text(json.dumps(model, indent=1) + "\n")
+    table = Table("family", "resource", "held out", "median", "worst", "of", "median of the fitted", "worst")
+    own_errors = errors(rows, held_out=False)
+    write_results("resource_model", {"held out": model["errors"], "fitted": own_errors})
+    for family, kinds in model["errors"].items():
+        for kind, found in kinds.items():
+            own = own_errors[family][kind]
+            figures = [f"{value:.1%}" for value in (found["median"], found["worst"])]
+            figures += [found["of"], *(f"{value:.1%}" for value in (own["median"], own["worst"]))]
+            table.add_row(family, kind, str(found["configurations"]), *figures)
+    Console().print(table)
 
 
 def coefficients(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
@@ -320,37 +336,38 @@ def coefficients(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, di
     """
     result: dict[str, dict[str, dict[str, dict[str, float]]]] = {family: {} for family in TARGETS}
     for kind in ("lut", "ff"):
-        tables = {family: table(rows, family, kind) for family in TARGETS}
-        for part in {part for tables_ in tables.values() for part in tables_}:
-            names = sorted({name for item in tables.values() for name in item.get(part, ([],))[0]})
-            pooled = [expanded(tables[family][part], names) for family in POOLED if part in tables[family]]
-            initial = np.full(len(names), 1.0 if kind == "ff" else 0.0)
-            prior = initial
-            if pooled:
-                x, y, whole = (np.concatenate(parts) for parts in zip(*pooled))
-                prior = solve(x, y, whole, initial, STIFFNESS)
-            for family, item in tables.items():
-                found = solve(*expanded(item[part], names), prior, STIFFNESS) if part in item else prior
-                result[family].setdefault(kind, {})[part] = {
-                    name: round(float(value), 4) for name, value in zip(names, found) if value >= 5e-5
-                }
+        for group in GROUPS:
+            tables = {family: observations(rows, family, kind, group) for family in TARGETS}
+            keys = sorted({key for table in tables.values() for item, _ in table for key in item})
+            data = {family: matrices(keys, table) for family, table in tables.items()}
+            x, y = (np.concatenate(parts) for parts in zip(*(data[family] for family in POOLED)))
+            initial = np.full(len(keys), 1.0 if kind == "ff" else 0.0)
+            prior = solve(x, y, initial, STIFFNESS[kind])
+            for family, (x, y) in data.items():
+                found = fitted(x, y, prior, STIFFNESS[kind])
+                parts = result[family].setdefault(kind, {})
+                for (part, name), value in zip(keys, found):
+                    if value >= 5e-5:
+                        parts.setdefault(part, {})[name] = round(float(value), 4)
     return result
 
 
-Table_ = tuple[list[str], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+Matrices = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def table(rows: list[dict[str, Any]], family: str, kind: str) -> dict[str, Table_]:
-    """By part: names of its features, their values (rows, features), what they are to explain, and the whole."""
-    found: dict[str, list[tuple[dict[str, float], float, float]]] = {}
+def observations(
+    rows: list[dict[str, Any]], family: str, kind: str, group: tuple[str, ...]
+) -> list[tuple[dict[tuple[str, str], float], float]]:
+    """Of each fitted row: features of a group of parts and what they are to explain, relative to the whole design.
+
+    The sum of the group counts fully, its parts count less: a gate between two of them bears the name of either.
+    """
+    found = []
     for row in rows:
         device = DEVICES[row["device"]]
         if device.family != family or row["held_out"]:
             continue
         config = ArrayConfig(**row["config"])
-        used: Counter[str] = Counter()
-        for path, counts in row["parts"].items():
-            used[part_named(path)] += counts.get(kind, 0)
         parts = features(
             config,
             family,
@@ -359,50 +376,52 @@ def table(rows: list[dict[str, Any]], family: str, kind: str) -> dict[str, Table
             contents=Contents(**row["contents"]),
             loadable=weights_in_large_ram(config, device),
         )
-        for part, item in parts.items():
-            values = dict(getattr(item, kind))
-            known = values.pop("known", 0)
-            found.setdefault(part, []).append((values, used[part] - known, row["used"][kind]))
-    result = {}
-    for part, items in found.items():
-        names = sorted({name for values, *_ in items for name in values})
-        x = np.array([[values.get(name, 0) for name in names] for values, *_ in items], float)
-        result[part] = (
-            names,
-            x,
-            np.array([y for _, y, _ in items]),
-            np.array([whole for *_, whole in items]),
-        )
-    return result
+        whole = row["used"][kind]
+        everything: dict[tuple[str, str], float] = {}
+        total = 0.0
+        for part in group:
+            used = sum(
+                counts.get(kind, 0) for path, counts in row["parts"].items() if part_named(path) == part
+            )
+            values = dict(getattr(parts[part], kind)) if part in parts else {}
+            wanted = (used - values.pop("known", 0)) / whole
+            own = {(part, name): value / whole for name, value in values.items()}
+            if own:
+                found.append(({key: PART * value for key, value in own.items()}, PART * wanted))
+            everything |= own
+            total += wanted
+        found.append((everything, total))
+    return found
 
 
-def expanded(
-    item: Table_, names: list[str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The table with the columns of ``names``."""
-    own, x, y, whole = item
-    wide = np.zeros((len(x), len(names)))
-    for index, name in enumerate(own):
-        wide[:, names.index(name)] = x[:, index]
-    return wide, y, whole
+def matrices(
+    keys: list[tuple[str, str]], found: list[tuple[dict[tuple[str, str], float], float]]
+) -> Matrices:
+    """(equations, keys), and (equations)."""
+    x = np.array([[item.get(key, 0) for key in keys] for item, _ in found], float).reshape(-1, len(keys))
+    return x, np.array([wanted for _, wanted in found], float)
+
+
+def fitted(
+    x: NDArray[np.float64], y: NDArray[np.float64], prior: NDArray[np.float64], stiffness: float
+) -> NDArray[np.float64]:
+    """A family's coefficients: drawn towards the common ones, times what best fits the family as a whole."""
+    known = x @ prior
+    share = float(known @ y / (known @ known)) if known.any() else 1.0
+    return solve(x, y, max(0.0, share) * prior, stiffness)
 
 
 def solve(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    whole: NDArray[np.float64],
-    prior: NDArray[np.float64],
-    stiffness: float,
+    x: NDArray[np.float64], y: NDArray[np.float64], prior: NDArray[np.float64], stiffness: float
 ) -> NDArray[np.float64]:
-    """Least squares of ``(x @ c - y) / whole`` with c >= 0, each coefficient held at its prior by a spring.
+    """Least squares of ``x @ c - y`` with c >= 0, each coefficient held at its prior by a spring.
 
     A spring's strength is in relation to what the feature explains.
     """
     from scipy.optimize import nnls
 
-    relative = x / whole[:, None]
-    weight = stiffness * np.sqrt((relative**2).sum(axis=0)) + 1e-9
-    found, _ = nnls(np.vstack([relative, np.diag(weight)]), np.concatenate([y / whole, weight * prior]))
+    weight = stiffness * np.sqrt((x**2).sum(axis=0)) + 1e-6
+    found, _ = nnls(np.vstack([x, np.diag(weight)]), np.concatenate([y, weight * prior]))
     return np.asarray(found)
 
 
@@ -428,7 +447,6 @@ def errors(rows: list[dict[str, Any]], held_out: bool = True) -> dict[str, dict[
 
 def estimated(row: dict[str, Any]) -> dict[str, int]:
     """The model's counts for a row."""
-    _model.cache_clear()
     config, contents = ArrayConfig(**row["config"]), Contents(**row["contents"])
     return asdict(estimate_resources(config, DEVICES[row["device"]], link=row["link"], contents=contents))
 

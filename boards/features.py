@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hwquant.boards.memories import Memory, mapped
 from hwquant.link.protocol import MAX_PACKET, word_bytes
 from hwquant.program.config import PACKINGS, TAP_COLUMNS, ArrayConfig, index_bits
@@ -21,25 +23,42 @@ from hwquant.rtl_templates.dsp import blocks_of
 
 @dataclass(frozen=True)
 class Contents:
-    """Bits of a word of each read-only memory that differ from word to word: the others are no hardware."""
+    """What of the read-only memories is hardware: synthesis leaves out bits that are the same in all words.
+
+    Attributes
+    ----------
+    program, weights, parameters : bits of a word that are not
+    program_table, weights_table, parameters_table : how many different ones among them, where a memory of few words
+        may become a table of LUTs
+    shift : those of the requantization shift, as a mask
+    """
 
     program: int
     weights: int
     parameters: int
+    program_table: int
+    weights_table: int
+    parameters_table: int
+    shift: int
 
     @classmethod
     def of(cls, config: ArrayConfig) -> Contents:
-        """All of them."""
-        return cls(program_bits(config), config.columns * config.slot_bits, config.parameter_bits)
+        """All bits."""
+        widths = (program_bits(config), config.columns * config.slot_bits, config.parameter_bits)
+        return cls(*widths, *widths, (1 << config.shift_bits) - 1)
 
     @classmethod
     def of_images(cls, config: ArrayConfig, images: Mapping[str, Sequence[int]]) -> Contents:
         """Those of an accelerator's ``images``."""
-        return cls(
-            _varying(images["program"], config.program_depth),
-            _varying(images["weights"], config.weight_depth),
-            _varying(images["parameters"], config.parameter_depth),
+        depths = (config.program_depth, config.weight_depth, config.parameter_depth)
+        names = ("program", "weights", "parameters")
+        found = [_columns(images[name], depth) for name, depth in zip(names, depths)]
+        shift = sum(
+            1 << bit
+            for bit in range(config.shift_bits)
+            if len({word >> (config.accumulator_bits + bit) & 1 for word in (*images["parameters"], 0)}) > 1
         )
+        return cls(*(varying for varying, _ in found), *(different for _, different in found), shift)
 
     @classmethod
     def of_program(cls, program: Program) -> Contents:
@@ -52,13 +71,25 @@ class Contents:
         return cls.of_images(program.config, images)
 
 
-def _varying(words: Sequence[int], depth: int) -> int:
-    """Bits that are not the same in all words; those beyond the image are zero."""
+def _columns(words: Sequence[int], depth: int) -> tuple[int, int]:
+    """Bits that are not the same in all words, and how many different ones these are.
+
+    Words beyond the image are zero. Different ones are only counted in memories of at most :data:`TABLE_DEPTH` words.
+    """
     first = words[0] if len(words) == depth else 0
     changing = 0
     for word in words:
         changing |= word ^ first
-    return changing.bit_count()
+    varying = changing.bit_count()
+    if depth > TABLE_DEPTH or not varying:
+        return varying, varying
+    size = -(-changing.bit_length() // 8)
+    raw = b"".join((word & changing).to_bytes(size, "little") for word in words)
+    bits = np.unpackbits(np.frombuffer(raw, np.uint8).reshape(len(words), size), axis=1)
+    return varying, len({column.tobytes() for column in bits.T if column.any()})
+
+
+TABLE_DEPTH = 512
 
 
 def used_columns(config: ArrayConfig) -> int:
@@ -72,6 +103,7 @@ def activation_memories(config: ArrayConfig) -> list[Memory]:
         Memory(
             min(BANK, config.activation_depth - start),
             len(config.group_lanes(group)) * config.activation_bits,
+            read_first=True,
         )
         for start in range(0, config.activation_depth, BANK)
         for group in range(config.groups)
@@ -80,28 +112,28 @@ def activation_memories(config: ArrayConfig) -> list[Memory]:
 
 def accumulator_memories(config: ArrayConfig) -> list[Memory]:
     """One a column."""
-    return [Memory(config.accumulator_depth, config.accumulator_bits)] * used_columns(config)
+    return [Memory(config.accumulator_depth, config.accumulator_bits, read_first=True)] * used_columns(config)
 
 
 def line_memories(config: ArrayConfig) -> list[Memory]:
     """Of the depthwise mode, one a kernel row but the last."""
-    line = Memory(1 << index_bits(config.tap_depth), config.columns * config.activation_bits)
+    line = Memory(1 << index_bits(config.tap_depth), config.columns * config.activation_bits, read_first=True)
     return [line] * max(0, config.tap_lines - 1)
 
 
 def weight_memory(config: ArrayConfig, contents: Contents) -> Memory:
     """The weights', where they are not loaded."""
-    return Memory(config.weight_depth, contents.weights, rom=True)
+    return Memory(config.weight_depth, contents.weights, rom=True, different=contents.weights_table)
 
 
 def parameter_memory(config: ArrayConfig, contents: Contents) -> Memory:
     """The parameters'."""
-    return Memory(config.parameter_depth, contents.parameters, rom=True)
+    return Memory(config.parameter_depth, contents.parameters, rom=True, different=contents.parameters_table)
 
 
 def program_memory(config: ArrayConfig, contents: Contents) -> Memory:
     """The program's."""
-    return Memory(config.program_depth, contents.program, rom=True)
+    return Memory(config.program_depth, contents.program, rom=True, different=contents.program_table)
 
 
 def core_memories(config: ArrayConfig, contents: Contents, *, loadable: bool) -> list[Memory]:
@@ -277,10 +309,16 @@ class Sizes:
                 "chosen": sum(item.chosen_bits for item in found),
                 "tables": sum(item.table_bits for item in found),
                 "registers": sum(item.register_bits for item in found),
+                "emulated": sum(item.emulated_bits for item in found),
             },
             {
                 "outputs": sum(item.output_bits + item.address_bits for item in found),
                 "registers": sum(item.register_bits for item in found),
+                "emulated": sum(
+                    2 * item.emulated_bits + index_bits(memory.depth)
+                    for item, memory in zip(found, memories)
+                    if item.emulated_bits
+                ),
             },
         )
 
@@ -290,10 +328,13 @@ def _elements(size: Sizes) -> Part:
     offset_row = size.summed and config.channel_offsets
     softs = sum(count for count, *_ in size.soft)
     blocks = (rows + offset_row) * columns - softs
+    # Blocks go to the first rows; some families' have the adder of the sum as well, and its register.
+    widths = [config.sum_bits(row + 1) for row in range(rows)] + [config.column_bits] * offset_row
+    sums = [width for width in widths for _ in range(columns)]
     return Part(
         {
-            "sums": columns * sum(config.sum_bits(row) for row in range(2, rows + 1))
-            + offset_row * columns * config.column_bits,
+            "sums": sum(sums[max(blocks, columns) :]),
+            "block sums": sum(sums[columns:blocks]),
             "rows of products": sum(count * (w // 2 + 1) * (x + 1) for count, x, w in size.soft),
             "sums of products": sum(count * adder_tree_bits(x, w) for count, x, w in size.soft),
             "digits": sum(count * (w // 2 + 1) for count, x, w in size.soft),
@@ -306,8 +347,8 @@ def _elements(size: Sizes) -> Part:
             "block weights": blocks * weight,
             "block products": blocks * (bits + weight),
             "products": sum(count * (2 * (w // 2 + 1) + x + w) for count, x, w in size.soft),
-            "sums": columns * sum(config.sum_bits(row) for row in range(1, rows + 1))
-            + offset_row * columns * config.column_bits,
+            "sums": sum(sums[blocks:]),
+            "block sums": sum(sums[:blocks]),
         },
     )
 
@@ -356,7 +397,7 @@ def _accumulators(size: Sizes) -> Part:
     total = size.columns * config.accumulator_bits
     luts, ffs = size.memory(accumulator_memories(config))
     return Part(
-        {**luts, "total": total, "hold": config.window_sums * total, "columns": size.columns},
+        {**luts, "total": total, "hold": config.window_sums * total},
         {**ffs, "total": 2 * total},
     )
 
@@ -370,9 +411,11 @@ def _requantizers(size: Sizes) -> Part:
         {
             "columns": columns,
             "shifted": columns * size.shifted,
-            "coarse": columns * size.shifted * max(0, config.shift_bits - 3),
+            "coarse": columns * size.shifted * (size.contents.shift >> 3).bit_count(),
+            "fine": columns * size.shifted * (size.contents.shift & 7).bit_count(),
             "clamp": columns * bits,
             "rounded": scaled * columns * wide,
+            "multiplied": scaled * columns * config.accumulator_bits,
             "split": columns * size.shifted * (blocks > 1),
         },
         {

@@ -62,9 +62,9 @@ RAMS: Mapping[str, tuple[Ram, ...]] = {
     "xilinx7": (
         Ram(5, (6,), 6, 8, scaled=7, luts=4, rom=False, read_first=True),  # RAM32M
         Ram(6, (3,), 3, 8, scaled=7, luts=4, rom=False, read_first=True),  # RAM64M
-        Ram(14, NARROW, 9, 129, blocks=0.5),  # RAMB18E1
-        Ram(15, WIDE, 9, 257, blocks=1),  # RAMB36E1
-        Ram(16, (1,), 1, 513, blocks=2),  # two of them, cascaded
+        Ram(14, NARROW, 9, 129, blocks=0.5, read_first=True),  # RAMB18E1
+        Ram(15, WIDE, 9, 257, blocks=1, read_first=True),  # RAMB36E1
+        Ram(16, (1,), 1, 513, blocks=2, read_first=True),  # two of them, cascaded
         Ram(14, WIDE, 9, 129, blocks=0.5, read_first=True),  # RAMB18E1, simple dual port
         Ram(15, WIDEST, 9, 257, blocks=1, read_first=True),
     ),
@@ -77,13 +77,15 @@ LOGIC_COST = {"ecp5": (1.0, 1 / 16), "ice40": (1.0, 1 / 16), "gowin": (1.0, 1 / 
 class Memory:
     """``depth`` words of ``width`` bits.
 
-    ``rom`` is only read; ``read_first`` demands the old word where a word is read while it is written.
+    ``rom`` is only read, and ``different`` of its bits are not copies of others (None: all); ``read_first`` demands the
+    old word where a word is read while it is written.
     """
 
     depth: int
     width: int
     rom: bool = False
     read_first: bool = False
+    different: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class Mapped:
     output_bits : flip-flops behind distributed RAM and tables
     table_bits : of a memory that is only read, made of LUTs
     register_bits : of a memory made of flip-flops
+    emulated_bits : of a write that waits a cycle, and of a read that finds it, where a block RAM must but cannot give
+        the word as it was before a write in the same cycle
     """
 
     blocks: float = 0.0
@@ -107,6 +111,7 @@ class Mapped:
     output_bits: int = 0
     table_bits: int = 0
     register_bits: int = 0
+    emulated_bits: int = 0
 
 
 def mapped(memory: Memory, family: str) -> Mapped:
@@ -124,8 +129,9 @@ def mapped(memory: Memory, family: str) -> Mapped:
         if distributed not in found or candidate[0] < found[distributed][0]:
             found[distributed] = candidate
     bits = memory.depth * memory.width
+    different = memory.width if memory.different is None else memory.different
     logic = (
-        Mapped(table_bits=bits, output_bits=memory.width)
+        Mapped(table_bits=memory.depth * different, output_bits=memory.width)
         if memory.rom
         else Mapped(register_bits=bits, output_bits=memory.width)
     )
@@ -138,7 +144,8 @@ def mapped(memory: Memory, family: str) -> Mapped:
 
 def _geometry(memory: Memory, ram: Ram) -> tuple[float, Mapped]:
     """The cheapest width for a memory made of one kind of RAM, and its cost."""
-    emulated = 1 + (READ_FIRST_SCORE if memory.read_first and not ram.read_first else 0)
+    emulates = memory.read_first and not ram.read_first
+    emulated = 1 + (READ_FIRST_SCORE if emulates else 0)
     byte_index = max((index for index, width in enumerate(ram.widths) if width <= ram.byte), default=0)
     best: tuple[int, float, Mapped] | None = None
     for index, width in enumerate(ram.widths):
@@ -161,6 +168,7 @@ def _geometry(memory: Memory, ram: Ram) -> tuple[float, Mapped]:
                 chosen_bits=chosen,
                 address_bits=0 if distributed else (above - 1).bit_length(),
                 output_bits=memory.width if distributed else 0,
+                emulated_bits=memory.width if emulates else 0,
             )
             best = (int(cost), cost, result)
     assert best is not None
