@@ -82,18 +82,23 @@ def synthesize(
 
     Returns the cells of the flat netlist by type.
     """
-    if find_spec("pyosys") is None:
-        raise require("pyosys", "boards", "synthesis")
     folder = rtlil.parent
     command = SYNTHESIS[family].format(top=top, loaded=LOADED, yosys_family=YOSYS_FAMILY.get(series, "gw1n"))
-    script = folder / "synthesis.ys"
     lines = [f"read_rtlil {rtlil.name}", command, "tee -q -o statistics.json stat -json"]
     if verilog:
         lines.append(f"write_verilog -noattr {verilog}")
-    script.write_text("\n".join([*lines, ""]), encoding="utf-8")
-    _run([sys.executable, "-c", _YOSYS, script.name], folder, "synthesis.log", "Yosys")
+    yosys(lines, folder, "synthesis")
     cells = json.loads((folder / "statistics.json").read_text())["design"]["num_cells_by_type"]
     return {name: int(count) for name, count in cells.items()}
+
+
+def yosys(commands: list[str], folder: Path, name: str) -> None:
+    """Run commands of Yosys in a folder; its log is ``name``.log there."""
+    if find_spec("pyosys") is None:
+        raise require("pyosys", "boards", "synthesis")
+    script = folder / f"{name}.ys"
+    script.write_text("\n".join([*commands, ""]), encoding="utf-8")
+    run([sys.executable, "-c", _YOSYS, script.name], folder, f"{name}.log", "Yosys")
 
 
 def count(cells: dict[str, int], family: str) -> dict[str, int]:
@@ -160,7 +165,7 @@ def place_and_route(board: Board, folder: Path, constraints: str, hertz: float, 
                 f"there is no open place and route for {device.name}; use the vendor's with the script"
             )
     begin = monotonic()
-    _run([tool(program), *device.arguments, *common, *own], folder, "routing.log", "nextpnr")
+    run([tool(program), *device.arguments, *common, *own], folder, "routing.log", "nextpnr")
     report = json.loads((folder / "timing.json").read_text())
     clocks = [item["achieved"] for item in report["fmax"].values()]
     used = {name: item["used"] for name, item in report["utilization"].items() if item["used"]}
@@ -178,7 +183,7 @@ def pack(board: Board, folder: Path) -> Path:
             arguments = [tool("gowin_pack"), "-d", board.device.series, "-o", "top.fs", "routed.json"]
         case _:
             raise HwquantError(f"there is no open bitstream packer for {board.device.name}")
-    _run(arguments, folder, "packing.log", Path(arguments[0]).name)
+    run(arguments, folder, "packing.log", Path(arguments[0]).name)
     return folder / ("top.fs" if board.device.family == "gowin" else "top.bit")
 
 
@@ -191,7 +196,13 @@ def tool(name: str) -> str:
     return found
 
 
-def _run(arguments: list[str], folder: Path, log: str, what: str) -> None:
+def run(arguments: list[str], folder: Path, log: str, what: str) -> None:
+    """Run a program in a folder, its output in the file ``log`` there.
+
+    Raises
+    ------
+    HwquantError : it failed; with its first error
+    """
     with (folder / log).open("w", encoding="utf-8") as output:
         done = subprocess.run(arguments, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
