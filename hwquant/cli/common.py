@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -127,7 +127,8 @@ def command_line() -> str:
     """The command that is under way, as it may be shown to others: absolute paths are reduced to names."""
     context = click.get_current_context()
     root = context.find_root()
-    arguments = root.obj if root is not context else [context.info_name]
+    # A command that is called without the group, as by a test, has no arguments of the group's.
+    arguments: Sequence[str] = root.obj if root is not context else [str(context.info_name)]
     shown = [re.sub(r"(^|=)/(?:.*/)?", r"\1", item) for item in arguments if item != "--json"]
     return shlex.join(["hwquant", *shown])
 

@@ -73,7 +73,9 @@ def demo(context: click.Context, output: Path, as_json: bool) -> None:
         build = write_build(qgraph, compile_network(qgraph, ARRAY), output / BUILD)
         result = verify_build(build, samples[:SIMULATED], "verilator", track, layers=True)
     report, (real, integer) = build.report, accuracy.values()
-    measured = Accuracy(shipped.TEST_DATA.name, len(samples), integer, real, shipped.MODEL.name)
+    measured = None
+    if integer is not None:
+        measured = Accuracy(shipped.TEST_DATA.name, len(samples), integer, real, shipped.MODEL.name)
     page = write_report(build, "demo", measured)
     content: dict[str, Any] = {
         **report.to_json(),

@@ -68,7 +68,7 @@ def report(
             model=model.name if model else "",
         )
     path = write_report(source, "report" if accuracy else None, accuracy)
-    result = {"report": str(path)}
+    result: dict[str, object] = {"report": str(path)}
     if accuracy:
         measured = {"integer": accuracy.integer, "total": accuracy.samples}
         result |= {"accuracy": measured if accuracy.real is None else {"float": accuracy.real, **measured}}

@@ -31,7 +31,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of right answers, 0..1, on ``samples`` of the file ``data``.
+    """Share of right answers, 0..1, of the ``integer`` network on ``samples`` of the file ``data``.
 
     ``real`` is that of the float network in the file ``model``, None where it was not measured.
     """
