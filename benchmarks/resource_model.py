@@ -31,8 +31,9 @@ from results import FOLDER, write_results
 from rich.console import Console
 from rich.table import Table
 
+from hwquant.boards.contents import Contents
 from hwquant.boards.device import DEVICES, Device
-from hwquant.boards.features import Contents, features, part_named
+from hwquant.boards.features import features, part_named
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.resources import _model, estimate_resources
 from hwquant.boards.synthesis import synthesized
@@ -58,17 +59,19 @@ DATA = "resource_model_data"
 MODEL = Path(__file__).resolve().parent.parent / "boards" / "resources.json"
 POOLED = ("ecp5", "ice40", "gowin")
 STIFFNESS = {"lut": 0.1, "ff": 0.3}
-PART = 0.3
-"""Weight of a part of a group, whose sum has the weight 1."""
+UNCOUNTED = {"one", "loadable", "load", "word"}
+"""Features of registers that stand for some, not for as many as their value."""
+PART = 1.0
+"""Weight of a part, where the sum of its group has the weight 1."""
 GROUPS = (
-    ("array.pe", "array"),
-    ("collector.accumulator", "collector.requantize", "collector"),
-    ("weights",),
-    ("parameter_reader",),
-    ("streamer", "sequencer", "dispatcher"),
-    ("memory", "feed", "host", "writer", "registers", "top", "link"),
+    (("array.pe",), ("array", "weights"), ("feed",)),
+    (("collector.accumulator",), ("collector.requantize",), ("collector", "parameter_reader")),
+    (
+        *(("streamer",), ("sequencer",), ("dispatcher",), ("memory",), ("registers",), ("link",)),
+        ("host", "writer", "top"),
+    ),
 )
-"""Parts that are fitted together."""
+"""Parts that are fitted together, and those among them that cannot be told apart by the names of their cells."""
 TARGETS = {
     "ecp5": ("ecp5-85k", "ecp5-25k"),
     "ice40": ("ice40-up5k",),
@@ -80,8 +83,8 @@ SHAPES = (
 )
 LARGE = {"ecp5": {15: (16, 8)}, "xilinx7": {15: (16, 8)}, "gowin": {15: (8, 8)}, "ice40": {15: (8, 8)}}
 """Shapes of some configurations."""
-HELD_OUT = (1, 3, 4, 6)
-"""Of seven configurations, those that the model is not fitted to. All kinds are on both sides."""
+FITTED = 12
+"""Of each family, the first so many configurations: the model is fitted to these, and measured on those after them."""
 DIVISOR = 100
 """Of the UART's clock."""
 
@@ -116,7 +119,7 @@ def case_of(family: str, index: int) -> Case:
                 make = partial(accelerator, program, loadable=weights_in_large_ram(config, DEVICES[device]))
         except HwquantError:  # this network is not for this array: draw another one
             continue
-        return Case(f"{family}/{index}: {name}", device, link, index % 7 in HELD_OUT, config, make)
+        return Case(f"{family}/{index}: {name}", device, link, index >= FITTED, config, make)
 
 
 def free(
@@ -342,7 +345,8 @@ def coefficients(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, di
             data = {family: matrices(keys, table) for family, table in tables.items()}
             x, y = (np.concatenate(parts) for parts in zip(*(data[family] for family in POOLED)))
             initial = np.full(len(keys), 1.0 if kind == "ff" else 0.0)
-            prior = solve(x, y, initial, STIFFNESS[kind])
+            free = np.array([kind == "lut" or name in UNCOUNTED for _, name in keys])
+            prior = solve(x, y, initial, np.where(free, STIFFNESS["lut"], STIFFNESS[kind]))
             for family, (x, y) in data.items():
                 found = fitted(x, y, prior, STIFFNESS[kind])
                 parts = result[family].setdefault(kind, {})
@@ -356,7 +360,7 @@ Matrices = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def observations(
-    rows: list[dict[str, Any]], family: str, kind: str, group: tuple[str, ...]
+    rows: list[dict[str, Any]], family: str, kind: str, group: tuple[tuple[str, ...], ...]
 ) -> list[tuple[dict[tuple[str, str], float], float]]:
     """Of each fitted row: features of a group of parts and what they are to explain, relative to the whole design.
 
@@ -379,17 +383,19 @@ def observations(
         whole = row["used"][kind]
         everything: dict[tuple[str, str], float] = {}
         total = 0.0
-        for part in group:
+        for names in group:
             used = sum(
-                counts.get(kind, 0) for path, counts in row["parts"].items() if part_named(path) == part
+                counts.get(kind, 0) for path, counts in row["parts"].items() if part_named(path) in names
             )
-            values = dict(getattr(parts[part], kind)) if part in parts else {}
-            wanted = (used - values.pop("known", 0)) / whole
-            own = {(part, name): value / whole for name, value in values.items()}
+            own: dict[tuple[str, str], float] = {}
+            for part in names:
+                values = dict(getattr(parts[part], kind)) if part in parts else {}
+                used -= values.pop("known", 0)
+                own |= {(part, name): value / whole for name, value in values.items()}
             if own:
-                found.append(({key: PART * value for key, value in own.items()}, PART * wanted))
+                found.append(({key: PART * value for key, value in own.items()}, PART * used / whole))
             everything |= own
-            total += wanted
+            total += used / whole
         found.append((everything, total))
     return found
 
@@ -412,7 +418,10 @@ def fitted(
 
 
 def solve(
-    x: NDArray[np.float64], y: NDArray[np.float64], prior: NDArray[np.float64], stiffness: float
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    prior: NDArray[np.float64],
+    stiffness: float | NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Least squares of ``x @ c - y`` with c >= 0, each coefficient held at its prior by a spring.
 

@@ -2,6 +2,8 @@
 
 LUT features count adders, multiplexers and comparators by their width; what a bit of each costs is a family's
 coefficient (:mod:`hwquant.boards.resources`). FF features count registers; their coefficients are near 1.
+
+Above 400 lines, since it has a function for each module of the hardware, and they are read beside each other.
 """
 
 from __future__ import annotations
@@ -10,147 +12,28 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from hwquant.boards.contents import (
+    Contents,
+    accumulator_memories,
+    activation_memories,
+    line_memories,
+    link_memories,
+    parameter_memory,
+    program_memory,
+    used_columns,
+    weight_memory,
+)
 from hwquant.boards.memories import Memory, mapped
-from hwquant.link.protocol import MAX_PACKET, word_bytes
+from hwquant.link.protocol import word_bytes
 from hwquant.program.config import PACKINGS, TAP_COLUMNS, ArrayConfig, index_bits
-from hwquant.program.isa import LEVELS, Opcode, fields, program_bits
-from hwquant.program.program import Program
+from hwquant.program.isa import LEVELS, Opcode, fields
 from hwquant.rtl_templates.activations import BANK
 from hwquant.rtl_templates.dsp import blocks_of
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What of the read-only memories is hardware: synthesis leaves out bits that are the same in all words.
-
-    Attributes
-    ----------
-    program, weights, parameters : bits of a word that are not
-    program_table, weights_table, parameters_table : how many different ones among them, where a memory of few words
-        may become a table of LUTs
-    shift : those of the requantization shift, as a mask
-    """
-
-    program: int
-    weights: int
-    parameters: int
-    program_table: int
-    weights_table: int
-    parameters_table: int
-    shift: int
-
-    @classmethod
-    def of(cls, config: ArrayConfig) -> Contents:
-        """All bits."""
-        widths = (program_bits(config), config.columns * config.slot_bits, config.parameter_bits)
-        return cls(*widths, *widths, (1 << config.shift_bits) - 1)
-
-    @classmethod
-    def of_images(cls, config: ArrayConfig, images: Mapping[str, Sequence[int]]) -> Contents:
-        """Those of an accelerator's ``images``."""
-        depths = (config.program_depth, config.weight_depth, config.parameter_depth)
-        names = ("program", "weights", "parameters")
-        found = [_columns(images[name], depth) for name, depth in zip(names, depths)]
-        shift = sum(
-            1 << bit
-            for bit in range(config.shift_bits)
-            if len({word >> (config.accumulator_bits + bit) & 1 for word in (*images["parameters"], 0)}) > 1
-        )
-        return cls(*(varying for varying, _ in found), *(different for _, different in found), shift)
-
-    @classmethod
-    def of_program(cls, program: Program) -> Contents:
-        """Those of a compiled network."""
-        images = {
-            "program": program.words,
-            "weights": program.weight_image,
-            "parameters": program.parameter_image,
-        }
-        return cls.of_images(program.config, images)
-
-
-def _columns(words: Sequence[int], depth: int) -> tuple[int, int]:
-    """Bits that are not the same in all words, and how many different ones these are.
-
-    Words beyond the image are zero. Different ones are only counted in memories of at most :data:`TABLE_DEPTH` words.
-    """
-    first = words[0] if len(words) == depth else 0
-    changing = 0
-    for word in words:
-        changing |= word ^ first
-    varying = changing.bit_count()
-    if depth > TABLE_DEPTH or not varying:
-        return varying, varying
-    size = -(-changing.bit_length() // 8)
-    raw = b"".join((word & changing).to_bytes(size, "little") for word in words)
-    bits = np.unpackbits(np.frombuffer(raw, np.uint8).reshape(len(words), size), axis=1)
-    return varying, len({column.tobytes() for column in bits.T if column.any()})
-
-
-TABLE_DEPTH = 512
-
-
-def used_columns(config: ArrayConfig) -> int:
-    """Columns whose sums have a lane in the activation memory; synthesis leaves the others out."""
-    return min(config.columns, config.lanes)
-
-
-def activation_memories(config: ArrayConfig) -> list[Memory]:
-    """One a write group and a bank."""
-    return [
-        Memory(
-            min(BANK, config.activation_depth - start),
-            len(config.group_lanes(group)) * config.activation_bits,
-            read_first=True,
-        )
-        for start in range(0, config.activation_depth, BANK)
-        for group in range(config.groups)
-    ]
-
-
-def accumulator_memories(config: ArrayConfig) -> list[Memory]:
-    """One a column."""
-    return [Memory(config.accumulator_depth, config.accumulator_bits, read_first=True)] * used_columns(config)
-
-
-def line_memories(config: ArrayConfig) -> list[Memory]:
-    """Of the depthwise mode, one a kernel row but the last."""
-    line = Memory(1 << index_bits(config.tap_depth), config.columns * config.activation_bits, read_first=True)
-    return [line] * max(0, config.tap_lines - 1)
-
-
-def weight_memory(config: ArrayConfig, contents: Contents) -> Memory:
-    """The weights', where they are not loaded."""
-    return Memory(config.weight_depth, contents.weights, rom=True, different=contents.weights_table)
-
-
-def parameter_memory(config: ArrayConfig, contents: Contents) -> Memory:
-    """The parameters'."""
-    return Memory(config.parameter_depth, contents.parameters, rom=True, different=contents.parameters_table)
-
-
-def program_memory(config: ArrayConfig, contents: Contents) -> Memory:
-    """The program's."""
-    return Memory(config.program_depth, contents.program, rom=True, different=contents.program_table)
-
-
-def core_memories(config: ArrayConfig, contents: Contents, *, loadable: bool) -> list[Memory]:
-    """The memories of an accelerator; without the weights' if the host loads it into large RAM."""
-    found = activation_memories(config) + accumulator_memories(config) + line_memories(config)
-    found += [parameter_memory(config, contents), program_memory(config, contents)]
-    return found + ([] if loadable else [weight_memory(config, contents)])
-
-
-def link_memories(link: bool) -> list[Memory]:
-    """A request and a response, where there is a link."""
-    return [Memory(MAX_PACKET, 8, read_first=True)] * (2 if link else 0)
-
-
 def soft_products(config: ArrayConfig, family: str, multipliers: int) -> list[tuple[int, int, int]]:
     """Products that are made of LUTs: (how many, bits of x, bits of the weight)."""
-    elements = config.rows * used_columns(config)
+    elements = config.rows * config.columns
     found = []
     blocks = multipliers if blocks_of(family, config.activation_bits, config.operand_bits) else 0
     if blocks < elements:
@@ -159,8 +42,8 @@ def soft_products(config: ArrayConfig, family: str, multipliers: int) -> list[tu
         rest = max(0, multipliers - elements)
         if not blocks_of(family, config.input_sum_bits, config.operand_bits):
             rest = 0
-        if rest < used_columns(config):
-            found.append((used_columns(config) - rest, config.input_sum_bits, config.operand_bits))
+        if rest < config.columns:
+            found.append((config.columns - rest, config.input_sum_bits, config.operand_bits))
     return found
 
 
@@ -230,12 +113,21 @@ CORE_PARTS = (
 
 @dataclass(frozen=True)
 class Sizes:
-    """What several parts need: short names of a configuration's numbers, and what its memories become."""
+    """What several parts need: short names of a configuration's numbers.
+
+    Attributes
+    ----------
+    used : columns whose sums are used; bits, weight : operands of a processing element
+    address, coordinate : bits of addresses of activations, and of coordinates
+    formats : bits of the instructions' operands
+    soft : products made of LUTs: (how many, bits of x, bits of the weight)
+    """
 
     config: ArrayConfig
     family: str
     rows: int
     columns: int
+    used: int
     bits: int
     weight: int
     address: int
@@ -253,7 +145,8 @@ class Sizes:
             config=config,
             family=family,
             rows=config.rows,
-            columns=used_columns(config),
+            columns=config.columns,
+            used=used_columns(config),
             bits=config.activation_bits,
             weight=config.operand_bits,
             address=config.activation_address_bits,
@@ -286,6 +179,17 @@ class Sizes:
         return LEVELS * (self.formats[Opcode.LEVEL] - 2) + self.formats[Opcode.PLANE] + taps
 
     @property
+    def tapped(self) -> int:
+        """Bits of the multiplexers before the rows that a depthwise tile uses."""
+        rows = min(TAP_COLUMNS * self.config.tap_lines, self.rows)
+        return rows * self.columns * self.bits
+
+    @property
+    def entries(self) -> int:
+        """Bits of the weights that enter at inner rows."""
+        return self.columns * sum(self.config.entry_bits(row) for row in self.config.entries)
+
+    @property
     def part_bits(self) -> list[int]:
         return [self.config.part_bits(part) for part in range(self.config.load_rows)]
 
@@ -296,6 +200,7 @@ class Sizes:
         return {"delays": width * sum(length for length in lengths if length < 3)}
 
     def shift_luts(self, width: int, lengths: Sequence[int]) -> dict[str, float]:
+        """And these LUTs."""
         if self.family != "xilinx7":
             return {}
         return {"delays": width * sum(-(-length // 16) for length in lengths if length >= 3)}
@@ -314,10 +219,9 @@ class Sizes:
             {
                 "outputs": sum(item.output_bits + item.address_bits for item in found),
                 "registers": sum(item.register_bits for item in found),
-                "emulated": sum(
-                    2 * item.emulated_bits + index_bits(memory.depth)
-                    for item, memory in zip(found, memories)
-                    if item.emulated_bits
+                "emulated": sum(item.emulated_bits for item in found),
+                "emulated addresses": sum(
+                    index_bits(memory.depth) for item, memory in zip(found, memories) if item.emulated_bits
                 ),
             },
         )
@@ -338,8 +242,8 @@ def _elements(size: Sizes) -> Part:
             "rows of products": sum(count * (w // 2 + 1) * (x + 1) for count, x, w in size.soft),
             "sums of products": sum(count * adder_tree_bits(x, w) for count, x, w in size.soft),
             "digits": sum(count * (w // 2 + 1) for count, x, w in size.soft),
-            "taps": min(TAP_COLUMNS * config.tap_lines, rows) * columns * bits,
-            "entries": columns * sum(config.entry_bits(row) for row in config.entries),
+            "taps": size.tapped,
+            "entries": size.entries,
         },
         {
             "x": rows * columns * bits + offset_row * columns * config.input_sum_bits,
@@ -375,9 +279,9 @@ def _edges(size: Sizes) -> Part:
             "loads": chain * columns,
             "input sum": size.summed * rows * config.input_sum_bits,
             "offset": one_offset * columns * config.column_bits,
-            "entries": columns * sum(config.entry_bits(row) for row in config.entries),
+            "entries": size.entries,
             "lines": max(0, config.tap_lines - 1) * 2 * depth,
-            "taps": min(TAP_COLUMNS * config.tap_lines, rows) * columns * bits,
+            "taps": size.tapped,
         },
         {
             **ffs,
@@ -394,7 +298,7 @@ def _edges(size: Sizes) -> Part:
 
 def _accumulators(size: Sizes) -> Part:
     config = size.config
-    total = size.columns * config.accumulator_bits
+    total = size.used * config.accumulator_bits
     luts, ffs = size.memory(accumulator_memories(config))
     return Part(
         {**luts, "total": total, "hold": config.window_sums * total},
@@ -403,7 +307,7 @@ def _accumulators(size: Sizes) -> Part:
 
 
 def _requantizers(size: Sizes) -> Part:
-    config, columns, bits = size.config, size.columns, size.bits
+    config, columns, bits = size.config, size.used, size.bits
     scaled = config.multiplier_bits > 0
     blocks = blocks_of(size.family, config.accumulator_bits, config.multiplier_bits) if scaled else 0.0
     wide = bits + 2 * scaled
@@ -419,7 +323,7 @@ def _requantizers(size: Sizes) -> Part:
             "split": columns * size.shifted * (blocks > 1),
         },
         {
-            "coarse": columns * size.shifted,
+            "shifted": columns * size.shifted,
             "narrow": columns * (wide + bits + 3),
             "multiply": scaled * columns * (2 * size.shifted + 2 * config.shift_bits + wide),
         },
@@ -427,7 +331,7 @@ def _requantizers(size: Sizes) -> Part:
 
 
 def _collector(size: Sizes) -> Part:
-    config, columns, bits = size.config, size.columns, size.bits
+    config, columns, bits = size.config, size.used, size.bits
     tags = columns + 4 + config.requantize_latency
     early = config.array_latency - 4
     late = list(range(columns))

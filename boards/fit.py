@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hwquant.boards.board import Board
+from hwquant.boards.contents import Contents
 from hwquant.boards.device import Device
-from hwquant.boards.features import Contents
 from hwquant.boards.resources import estimate_resources
 from hwquant.boards.shapes import TYPICAL_ACCUMULATOR_BITS, Shape, Shapes, regular
 from hwquant.errors import HwquantError

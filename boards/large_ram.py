@@ -6,7 +6,7 @@ be there: inference only reads them, in one order, and the host can send them at
 
 from __future__ import annotations
 
-from hwquant.boards import features
+from hwquant.boards import contents
 from hwquant.boards.device import Device
 from hwquant.boards.memories import Memory, mapped
 from hwquant.program.config import ArrayConfig
@@ -16,7 +16,7 @@ LARGE_RAM_WIDTH = 16
 
 def weight_memory(config: ArrayConfig) -> Memory:
     """The memory of the weights, whatever they are."""
-    return features.weight_memory(config, features.Contents.of(config))
+    return contents.weight_memory(config, contents.Contents.of(config))
 
 
 def large_rams(memory: Memory, device: Device) -> int:
@@ -33,6 +33,6 @@ def weights_in_large_ram(config: ArrayConfig, device: Device) -> bool:
     """
     if not device.large_rams:
         return False
-    memories = features.core_memories(config, features.Contents.of(config), loadable=False)
-    memories += features.link_memories(link=True)
+    memories = contents.core_memories(config, contents.Contents.of(config), loadable=False)
+    memories += contents.link_memories(link=True)
     return sum(mapped(memory, device.family).blocks for memory in memories) > device.rams

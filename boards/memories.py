@@ -77,15 +77,15 @@ LOGIC_COST = {"ecp5": (1.0, 1 / 16), "ice40": (1.0, 1 / 16), "gowin": (1.0, 1 / 
 class Memory:
     """``depth`` words of ``width`` bits.
 
-    ``rom`` is only read, and ``different`` of its bits are not copies of others (None: all); ``read_first`` demands the
-    old word where a word is read while it is written.
+    ``rom`` is only read, and would be a table of ``table`` bits (None: of all); ``read_first`` demands the old word
+    where a word is read while it is written.
     """
 
     depth: int
     width: int
     rom: bool = False
     read_first: bool = False
-    different: int | None = None
+    table: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ def mapped(memory: Memory, family: str) -> Mapped:
         if distributed not in found or candidate[0] < found[distributed][0]:
             found[distributed] = candidate
     bits = memory.depth * memory.width
-    different = memory.width if memory.different is None else memory.different
+    table = bits if memory.table is None else memory.table
     logic = (
-        Mapped(table_bits=memory.depth * different, output_bits=memory.width)
+        Mapped(table_bits=table, output_bits=memory.width)
         if memory.rom
         else Mapped(register_bits=bits, output_bits=memory.width)
     )

@@ -16,8 +16,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from hwquant.boards.contents import Contents, core_memories, link_memories
 from hwquant.boards.device import Device
-from hwquant.boards.features import Contents, core_memories, features, link_memories
+from hwquant.boards.features import features
 from hwquant.boards.large_ram import large_rams, weight_memory, weights_in_large_ram
 from hwquant.boards.memories import mapped
 from hwquant.errors import HwquantError

@@ -10,8 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
+from hwquant.boards.contents import Contents
 from hwquant.boards.device import Device
-from hwquant.boards.features import Contents
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import PACKINGS, ArrayConfig, bits_for

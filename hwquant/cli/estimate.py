@@ -14,6 +14,7 @@ from hwquant.cli.common import emit, json_option, progress
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
+    from hwquant.boards.asic import Library
     from hwquant.boards.device import Device
     from hwquant.program.program import Program
 
@@ -22,9 +23,10 @@ LABELS = {"lut": "LUT", "ff": "flip-flop", "dsp": "DSP block", "ram": "block RAM
 
 def targets() -> list[str]:
     """Names of all targets."""
+    from hwquant.boards.asic import LIBRARIES
     from hwquant.boards.device import DEVICES
 
-    return sorted(name for name, device in DEVICES.items() if device.family != "generic")
+    return sorted([*LIBRARIES, *(name for name, device in DEVICES.items() if device.family != "generic")])
 
 
 def on_target(
@@ -34,19 +36,25 @@ def on_target(
 
     Raises
     ------
-    HwquantError : there is no such target
+    HwquantError : there is no such target, or it is an ASIC process and there is no synthesis
     """
+    from hwquant.boards.asic import LIBRARIES
     from hwquant.boards.device import DEVICES
 
     if name not in targets():
         raise HwquantError(f"there is no target {name!r}; there are {', '.join(targets())}")
+    if name in LIBRARIES:
+        if not synthesize:
+            raise HwquantError(f"what {name} takes is not estimated but synthesized; add --synthesize")
+        result = in_library(program, LIBRARIES[name])
+        return result, library_lines(result)
     result = on_device(program, DEVICES[name], synthesize)
     return result, device_lines(result)
 
 
 def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, Any]:
     """Resources of an FPGA: of the accelerator, and of a board's top, which has a UART and its protocol besides."""
-    from hwquant.boards.features import Contents
+    from hwquant.boards.contents import Contents
     from hwquant.boards.resources import estimate_resources, model_errors
 
     contents = Contents.of_program(program)
@@ -118,16 +126,68 @@ def device_lines(result: dict[str, Any]) -> list[RenderableType]:
     return [table, verdict]
 
 
+def in_library(program: Program, library: Library) -> dict[str, Any]:
+    """The accelerator in the cells of an ASIC process: area, timing, and memories, which are in neither."""
+    from hwquant.boards.asic import implement_asic
+    from hwquant.program.cycles import timing
+    from hwquant.rtl_templates.build import accelerator
+    from hwquant.sim.cache import cache_folder
+
+    with progress() as track:
+        track(f"synthesis for {library.name}", 0, 0)
+        found = implement_asic(accelerator(program), library, cache_folder())
+    return {
+        **dataclasses.asdict(found),
+        "process": {"nanometres": library.nanometres, "volts": library.volts},
+        "area_mm2": round(found.area_um2 / 1e6, 4),
+        "memory_bits": found.memory_bits,
+        "memory_ns": None if found.memory_ns is None else round(found.memory_ns, 4),
+        "frames_per_second": round(found.megahertz * 1e6 / timing(program).frame_cycles, 1),
+    }
+
+
+def library_lines(result: dict[str, Any]) -> list[RenderableType]:
+    """:func:`in_library` for people."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    process, slowest = result["process"], result["slowest"]
+    title = f"{result['library']} ({process['nanometres']} nm, {process['volts']} V)"
+    memories = Table(box=SIMPLE_HEAD, title="memories (macros, not in the area)", title_justify="left")
+    memories.add_column("")
+    for heading in ("words", "bits a word", "bits", "read ports", "write ports"):
+        memories.add_column(heading, justify="right")
+    for item in result["memories"]:
+        numbers = (item["words"], item["width"], item["words"] * item["width"], item["reads"], item["writes"])
+        memories.add_row(item["name"], *(f"{number:,}" for number in numbers))
+    memories.add_section()
+    memories.add_row("all", "", "", f"{result['memory_bits']:,}", "", "")
+    most = sorted(result["cells"].items(), key=lambda pair: -pair[1])
+    lines: list[RenderableType] = [
+        f"{title}: {result['area_um2']:,.0f} um2 ({result['area_mm2']} mm2) of cells, as much as {result['gates']:,} "
+        f"NAND2 gates; {result['flip_flops']:,} flip-flops take {result['flip_flop_area_um2']:,.0f} um2 of it",
+        f"{sum(result['cells'].values()):,} cells: " + ", ".join(f"{count:,} {name}" for name, count in most),
+        f"{result['megahertz']} MHz: the slowest path takes {slowest['ns']:.2f} ns, from {slowest['start']} to "
+        f"{slowest['end']}; {result['frames_per_second']:,} frames per second at that clock",
+    ]
+    if result["memory_ns"] is not None:
+        lines.append(f"memories may answer {result['memory_ns']:.2f} ns after the clock's edge at that clock")
+    return [*lines, memories, *(f"note: {note}" for note in result["notes"])]
+
+
 @click.command()
 @click.argument("build", type=click.Path(path_type=Path), metavar="BUILD/")
 @click.option(
     "--target",
     metavar="NAME",
     help="Also what it takes of a device: LUTs, flip-flops, DSP blocks and RAMs, estimated without synthesis. "
-    "Such as ecp5-85k, ice40-up5k, gw1n-9, gw2a-18, xc7a35t.",
+    "Such as ecp5-85k, ice40-up5k, gw1n-9, gw2a-18, xc7a35t. With --synthesize also osu018 and osu035, ASIC processes: "
+    "area and clock.",
 )
 @click.option(
-    "--synthesize", is_flag=True, help="Run Yosys on the core for the target, and compare (minutes; kept)."
+    "--synthesize",
+    is_flag=True,
+    help="Run Yosys on the core for the target, and compare; for ASIC processes ABC and OpenSTA (minutes; kept).",
 )
 @json_option
 def estimate(build: Path, target: str | None, synthesize: bool, as_json: bool) -> None:
