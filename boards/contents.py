@@ -95,9 +95,10 @@ def _columns(words: Sequence[int], depth: int) -> tuple[int, int]:
 
 
 def used_columns(config: ArrayConfig) -> int:
-    """Columns whose sums are used: those with a lane in the activation memory, where synthesis may leave others out.
+    """Columns whose accumulators synthesis keeps: those with a lane in the activation memory.
 
-    It may not leave out what has the attribute "keep": processing elements, and products of requantization.
+    It may not leave out what has the attribute "keep": processing elements, and products of requantization, for which
+    all columns accumulate.
     """
     return config.columns if config.multiplier_bits else min(config.columns, config.lanes)
 

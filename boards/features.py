@@ -117,7 +117,8 @@ class Sizes:
 
     Attributes
     ----------
-    used : columns whose sums are used; bits, weight : operands of a processing element
+    used : columns whose accumulators synthesis keeps; outputs : those whose results are written
+    bits, weight : operands of a processing element
     address, coordinate : bits of addresses of activations, and of coordinates
     formats : bits of the instructions' operands
     soft : products made of LUTs: (how many, bits of x, bits of the weight)
@@ -128,6 +129,7 @@ class Sizes:
     rows: int
     columns: int
     used: int
+    outputs: int
     bits: int
     weight: int
     address: int
@@ -147,6 +149,7 @@ class Sizes:
             rows=config.rows,
             columns=config.columns,
             used=used_columns(config),
+            outputs=min(config.columns, config.lanes),
             bits=config.activation_bits,
             weight=config.operand_bits,
             address=config.activation_address_bits,
@@ -307,7 +310,7 @@ def _accumulators(size: Sizes) -> Part:
 
 
 def _requantizers(size: Sizes) -> Part:
-    config, columns, bits = size.config, size.used, size.bits
+    config, columns, bits = size.config, size.outputs, size.bits
     scaled = config.multiplier_bits > 0
     blocks = blocks_of(size.family, config.accumulator_bits, config.multiplier_bits) if scaled else 0.0
     wide = bits + 2 * scaled
@@ -319,19 +322,20 @@ def _requantizers(size: Sizes) -> Part:
             "fine": columns * size.shifted * (size.contents.shift & 7).bit_count(),
             "clamp": columns * bits,
             "rounded": scaled * columns * wide,
-            "multiplied": scaled * columns * config.accumulator_bits,
-            "split": columns * size.shifted * (blocks > 1),
+            "multiplied": scaled * size.used * config.accumulator_bits,
+            "split": size.used * size.shifted * (blocks > 1),
         },
         {
             "shifted": columns * size.shifted,
             "narrow": columns * (wide + bits + 3),
-            "multiply": scaled * columns * (2 * size.shifted + 2 * config.shift_bits + wide),
+            "products": scaled * size.used * size.shifted,
+            "multiply": scaled * columns * (size.shifted + 2 * config.shift_bits + wide),
         },
     )
 
 
 def _collector(size: Sizes) -> Part:
-    config, columns, bits = size.config, size.used, size.bits
+    config, columns, bits = size.config, size.outputs, size.bits
     tags = columns + 4 + config.requantize_latency
     early = config.array_latency - 4
     late = list(range(columns))
@@ -344,7 +348,8 @@ def _collector(size: Sizes) -> Part:
             **size.shift_luts(bits, late),
         },
         {
-            "own": columns * (config.accumulator_bits + config.shift_bits + config.multiplier_bits + bits),
+            "own": size.used * (config.accumulator_bits + config.multiplier_bits)
+            + columns * (config.shift_bits + bits),
             "bus": config.parameter_bits + config.shift_bits + config.multiplier_bits,
             "tags": tags * 6 + early * (7 + config.window_sums),
             "addresses": (columns + 3) * index_bits(config.accumulator_depth),
