@@ -148,11 +148,12 @@ def implement_asic(component: Component, library: Library, cache: Path) -> Asic:
     ------
     HwquantError : the library, Yosys or OpenSTA is missing or stops, or a memory is none that a macro can be
     """
+    # First, as Amaranth complains about components that were for nothing.
+    design = to_rtlil(component, TOP)
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
     if shutil.which("sta") is None:
         raise HwquantError("timing needs sta (OpenSTA), which is not installed; Debian: apt install opensta")
-    design = to_rtlil(component, TOP)
     sta = subprocess.run(["sta", "-version"], capture_output=True, text=True, check=True).stdout.strip()
     versions = {"pyosys": version("pyosys"), "OpenSTA": sta}
     cells = library.liberty.read_text(encoding="utf-8") + library.lef.read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ from hwquant.boards import asic
 from hwquant.boards.asic import LIBRARIES, Asic, TimingPath
 from hwquant.boards.macros import Macro
 from hwquant.build import load_build
+from hwquant.rtl_templates.verilog import to_rtlil
 
 FOUND = Asic(
     library="osu018",
@@ -34,6 +35,7 @@ def test_area_clock_and_memories_are_told(hwquant, build, monkeypatch):
     asked = []
 
     def implement(component, library, cache):
+        to_rtlil(component, "hwquant")
         asked.append((component.config, library))
         return FOUND
 
