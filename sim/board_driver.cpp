@@ -1,20 +1,15 @@
 // Clocks a board's top from Python, with whole bytes at its serial line.
-// It is appended to the design that Yosys' write_cxxrtl generates.
+// It is appended to a Design, which says how a simulator has the top: reset, rx, tx, and a clock cycle.
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 namespace {
 
-struct Bench {
-    cxxrtl_design::p_hwquant top;
-    cxxrtl::debug_items items;
+struct Bench : Design {
     uint32_t divisor, rx_bits = 1, rx_timer = 0, tx_bits = 0, tx_timer = 0;
 
-    explicit Bench(uint32_t divisor) : divisor(divisor) { top.debug_info(&items, nullptr, ""); }
-
-    void cycle() {
-        top.p_clk.set<uint32_t>(0), top.step();
-        top.p_clk.set<uint32_t>(1), top.step();
-    }
+    explicit Bench(uint32_t divisor) : divisor(divisor) {}
 };
 
 }  // namespace
@@ -23,12 +18,14 @@ extern "C" {
 
 void *hwquant_create(uint32_t divisor) { return new Bench(divisor); }
 
+void hwquant_destroy(void *bench) { delete static_cast<Bench *>(bench); }
+
 void hwquant_reset(void *handle, uint32_t cycles) {
     auto *bench = static_cast<Bench *>(handle);
-    bench->top.p_rx.set<uint32_t>(1);
-    bench->top.p_rst.set<uint32_t>(1);
+    bench->rx(true);
+    bench->reset(true);
     while (cycles--) bench->cycle();
-    bench->top.p_rst.set<uint32_t>(0);
+    bench->reset(false);
 }
 
 // Runs `cycles` cycles, less where the board has said something and is quiet again. Takes bytes from `in` as
@@ -47,9 +44,9 @@ size_t hwquant_run(void *handle, const uint8_t *in, size_t size, uint8_t *out, s
         } else if (*taken < size) {
             bench.rx_bits = in[(*taken)++] << 1 | 1 << 9, bench.rx_timer = bench.divisor - 1;
         }
-        bench.top.p_rx.set<uint32_t>(bench.rx_bits & 1);
+        bench.rx(bench.rx_bits & 1);
         bench.cycle();
-        uint32_t tx = bench.top.p_tx.get<uint32_t>();
+        uint32_t tx = bench.tx();
         quiet++;
         if (!bench.tx_bits) {
             // A mark above the data shows, at the bottom, that they are complete.

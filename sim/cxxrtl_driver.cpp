@@ -33,6 +33,8 @@ extern "C" {
 
 void *hwquant_create() { return new Bench; }
 
+void hwquant_destroy(void *bench) { delete static_cast<Bench *>(bench); }
+
 void hwquant_reset(void *handle, uint32_t cycles) {
     auto *bench = static_cast<Bench *>(handle);
     bench->top.p_rst.set<uint32_t>(1);

@@ -1,8 +1,6 @@
-// What every driver of a compiled design has: its end, and access to its memories. Appended to the driver.
+// Access to the memories of a compiled design. Appended to its driver.
 
 extern "C" {
-
-void hwquant_destroy(void *bench) { delete static_cast<Bench *>(bench); }
 
 // Replaces the first `depth` words of the memory whose hierarchical name is `name`. False: no such memory,
 // or one of another width or a smaller depth.

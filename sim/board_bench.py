@@ -1,0 +1,126 @@
+"""The board's top, compiled by one of two simulators, with whole bytes at its serial line."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from hwquant.errors import HwquantError
+from hwquant.program.config import ArrayConfig
+from hwquant.program.isa import program_bits
+from hwquant.program.program import Program
+from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
+from hwquant.sim import cxxrtl_backend, verilator_library
+from hwquant.sim.cxxrtl_backend import memory_chunks, pointer
+
+DRIVER = Path(__file__).with_name("board_driver.cpp")
+SIMULATORS = ("cxxrtl", "verilator")
+"""CXXRTL compiles a board once for every array and writes programs into its memories; Verilator executes the
+emitted Verilog, with the program in it. Each is the other's check."""
+BUFFER = 4096
+"""Most bytes that a board says in one run."""
+HANDLE = ctypes.c_void_p
+
+
+class BoardBench:
+    """A board that holds a program, just reset; close it.
+
+    Parameters
+    ----------
+    program : in the accelerator's memories
+    divisor : clock cycles a bit of the serial line
+    simulator : one of :data:`SIMULATORS`
+    loadable : the weights are not there, the host loads them
+
+    Raises
+    ------
+    HwquantError : an unknown simulator, or one that is not installed (how to get it)
+    """
+
+    def __init__(self, program: Program, divisor: int, simulator: str, *, loadable: bool) -> None:
+        if simulator not in SIMULATORS:
+            raise HwquantError(
+                f"no board in the simulator {simulator!r}; choose one of {', '.join(SIMULATORS)}"
+            )
+        if simulator == "verilator":
+            self._library = _verilator(program, divisor, loadable)
+        else:
+            loads = len(program.weight_image) if loadable else 0
+            self._library = _cxxrtl(program.config, program.checksum, divisor, loads)
+        self._handle = self._library.hwquant_create(divisor)
+        if simulator == "cxxrtl":
+            self._write_memories(program, loadable)
+        self._library.hwquant_reset(self._handle, 2)
+        self._said = np.zeros(BUFFER, np.uint8)
+
+    def run(self, heard: bytes, cycles: int) -> tuple[int, bytes]:
+        """At most so many clock cycles with bytes to hear: how many of them it took, and what the board said."""
+        taken = ctypes.c_size_t()
+        count = self._library.hwquant_run(
+            self._handle, heard, len(heard), pointer(self._said), BUFFER, cycles, ctypes.byref(taken)
+        )
+        return taken.value, self._said[:count].tobytes()
+
+    def close(self) -> None:
+        """Frees the board."""
+        self._library.hwquant_destroy(self._handle)
+
+    def _write_memories(self, program: Program, loadable: bool) -> None:
+        config = program.config
+        images = {
+            "sequencer": (list(program.words), program_bits(config)),
+            "parameter_reader": (program.parameter_image, config.parameter_bits),
+        }
+        if not loadable:
+            images["weights"] = program.weight_image, config.columns * config.slot_bits
+        for name, (image, bits) in images.items():
+            words = memory_chunks(image, bits)
+            place = f"accelerator {name} memory"
+            if not self._library.hwquant_poke(self._handle, place.encode(), pointer(words), bits, len(image)):
+                raise HwquantError(
+                    f"the simulated board has no memory {place!r} of {len(image)} x {bits} bits"
+                )
+
+
+@lru_cache(maxsize=16)
+def _cxxrtl(config: ArrayConfig, checksum: int, divisor: int, loads: int) -> ctypes.CDLL:
+    """The compiled board, its memories still empty; the host loads so many words of weights."""
+    empty = Accelerator(config, weights=[0] * loads, checksum=checksum, loadable=bool(loads))
+    rtlil = to_rtlil(Board(empty, divisor))
+    loaded = _load(cxxrtl_backend.compile_design(rtlil, _driver("cxxrtl")))
+    loaded.hwquant_poke.argtypes = [HANDLE, ctypes.c_char_p, ctypes.c_void_p, *[ctypes.c_size_t] * 2]
+    return loaded
+
+
+@lru_cache(maxsize=16)
+def _verilator(program: Program, divisor: int, loadable: bool) -> ctypes.CDLL:
+    """The compiled board with the program in it, but without the weights if the host loads them."""
+    verilog = to_verilog(Board(accelerator(program, loadable=loadable), divisor))
+    return _load(verilator_library.compile_design(verilog, _driver("verilator")))
+
+
+def _driver(simulator: str) -> str:
+    return DRIVER.with_name(f"board_{simulator}.cpp").read_text() + DRIVER.read_text()
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    """What both simulators have of board_driver.cpp."""
+    loaded = ctypes.CDLL(str(path))
+    loaded.hwquant_create.restype = HANDLE
+    loaded.hwquant_create.argtypes = [ctypes.c_uint32]
+    loaded.hwquant_destroy.argtypes = [HANDLE]
+    loaded.hwquant_reset.argtypes = [HANDLE, ctypes.c_uint32]
+    loaded.hwquant_run.restype = ctypes.c_size_t
+    loaded.hwquant_run.argtypes = [
+        HANDLE,
+        *(ctypes.c_char_p, ctypes.c_size_t),
+        *(ctypes.c_void_p, ctypes.c_size_t),
+        *(ctypes.c_uint64, ctypes.c_void_p),
+    ]
+    return loaded

@@ -1,0 +1,47 @@
+"""Verilog as a shared object: Verilator around a driver in C++, without cocotb."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from hwquant.errors import HwquantError
+from hwquant.sim.cache import cache_folder
+from hwquant.sim.verilator_backend import environment
+
+BUILD = (
+    *("--cc", "--exe", "--build", "-O3", "--top-module", "hwquant"),
+    # The executable is linked as a library. Several of them share a process, but no names (-fno-gnu-unique).
+    *("-CFLAGS", "-fPIC -fno-gnu-unique", "-LDFLAGS", "-shared -Wl,-z,defs", "-MAKEFLAGS", "OPT_FAST=-O2"),
+    *("-Wno-fatal", "-Wno-lint"),  # tests/rtl_templates/test_lint.py looks at warnings
+)
+
+
+def compile_design(verilog: str, driver: str) -> Path:
+    """A shared object of a design, whose top is ``hwquant``, and the C++ that drives it; from the cache if it was
+    built before.
+
+    Raises
+    ------
+    HwquantError : Verilator or a program that it needs is not installed (says how to get it), or it refused
+    """
+    variables = environment()
+    identity = [verilog, driver, *BUILD, version("verilator")]
+    digest = hashlib.sha256("\0".join(identity).encode()).hexdigest()
+    target = cache_folder() / f"verilator-{digest[:24]}.so"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=target.parent) as work:
+            Path(work, "hwquant.v").write_text(verilog)
+            Path(work, "driver.cpp").write_text(driver)
+            command = ["verilator", *BUILD, "--Mdir", ".", "-o", "hwquant.so", "hwquant.v", "driver.cpp"]
+            done = subprocess.run(
+                command, cwd=work, env={**os.environ, **variables}, capture_output=True, text=True
+            )
+            if done.returncode:
+                raise HwquantError(f"verilator failed on the design: {done.stderr.strip()[-2000:]}")
+            Path(work, "hwquant.so").replace(target)
+    return target
