@@ -199,7 +199,8 @@ def estimate(build: Path, target: str | None, synthesize: bool, as_json: bool) -
         raise HwquantError("--synthesize needs a target, such as --target ecp5-85k")
     loaded = load_build(build)
     report = loaded.report
-    content, lines = report.to_json(), [layer_table(report), hardware_table(report)]
+    content = report.to_json()
+    lines: list[RenderableType] = [layer_table(report), hardware_table(report)]
     if target is not None:
         found, more = on_target(loaded.program, target, synthesize)
         content["target"] = found

@@ -41,6 +41,20 @@ class Small(Component):
         return m
 
 
+class Shift(Component):
+    """Three flip-flops and nothing else."""
+
+    def __init__(self):
+        super().__init__({"a": In(1), "y": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = [Signal(name=f"bit{n}", reset_less=True) for n in range(3)]
+        m.d.sync += [bit.eq(before) for bit, before in zip(bits, [self.a, *bits])]
+        m.d.comb += self.y.eq(bits[-1])
+        return m
+
+
 @pytest.fixture(params=sorted(LIBRARIES))
 def library(request):
     item = LIBRARIES[request.param]
@@ -70,6 +84,16 @@ def test_the_area_is_that_of_the_cells_in_the_netlist(library, tmp_path):
     for cell in set(cells) - {"NAND3X1", "OAI21X1"}:
         area = re.search(rf"cell \({cell}\) \{{.*?area : ([\d.]+);", liberty, re.DOTALL)[1]
         assert float(area) == sizes[cell], cell
+
+
+@needs_sta
+def test_three_flip_flops_are_three_cells(library, tmp_path):
+    result = implement_asic(Shift(), library, tmp_path)
+    assert result.cells == {"DFFPOSX1": 3}
+    assert result.area_um2 == result.flip_flop_area_um2 == {"osu018": 3 * 96, "osu035": 3 * 384}[library.name]
+    assert (result.memories, result.memory_answer, result.memory_ns) == ((), None, None)
+    # From a flip-flop to a flip-flop, or from the last one to the port, which loads more and needs no set-up time.
+    assert (result.slowest.start, result.slowest.end) in {("bit0", "bit1"), ("bit1", "bit2")}
 
 
 @needs_sta
