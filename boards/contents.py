@@ -44,23 +44,33 @@ class Contents:
     @classmethod
     def of(cls, config: ArrayConfig) -> Contents:
         """All bits."""
-        widths = (program_bits(config), config.columns * config.slot_bits, config.parameter_bits)
-        depths = (config.program_depth, config.weight_depth, config.parameter_depth)
-        tables = (width * depth for width, depth in zip(widths, depths))
-        return cls(*widths, *tables, (1 << config.shift_bits) - 1)
+        program, weights = program_bits(config), config.columns * config.slot_bits
+        return cls(
+            program=program,
+            weights=weights,
+            parameters=config.parameter_bits,
+            program_table=program * config.program_depth,
+            weights_table=weights * config.weight_depth,
+            parameters_table=config.parameter_bits * config.parameter_depth,
+            shift=(1 << config.shift_bits) - 1,
+        )
 
     @classmethod
     def of_images(cls, config: ArrayConfig, images: Mapping[str, Sequence[int]]) -> Contents:
         """Those of an accelerator's ``images``."""
-        depths = (config.program_depth, config.weight_depth, config.parameter_depth)
-        names = ("program", "weights", "parameters")
-        found = [_columns(images[name], depth) for name, depth in zip(names, depths)]
-        shift = sum(
-            1 << bit
-            for bit in range(config.shift_bits)
-            if len({word >> (config.accumulator_bits + bit) & 1 for word in (*images["parameters"], 0)}) > 1
+        program, program_table = _columns(images["program"], config.program_depth)
+        weights, weights_table = _columns(images["weights"], config.weight_depth)
+        parameters, parameters_table = _columns(images["parameters"], config.parameter_depth)
+        shift = _changing(images["parameters"], config.parameter_depth) >> config.accumulator_bits
+        return cls(
+            program=program,
+            weights=weights,
+            parameters=parameters,
+            program_table=program_table,
+            weights_table=weights_table,
+            parameters_table=parameters_table,
+            shift=shift & ((1 << config.shift_bits) - 1),
         )
-        return cls(*(varying for varying, _ in found), *(different for _, different in found), shift)
 
     @classmethod
     def of_program(cls, program: Program) -> Contents:
@@ -73,15 +83,21 @@ class Contents:
         return cls.of_images(program.config, images)
 
 
-def _columns(words: Sequence[int], depth: int) -> tuple[int, int]:
-    """Bits that are not the same in all words, and those of different pieces; words beyond the image are zero.
-
-    Pieces are only told apart in memories of at most :data:`TABLE_DEPTH` words.
-    """
+def _changing(words: Sequence[int], depth: int) -> int:
+    """The bits that are not the same in all words, as a mask; words beyond the image are zero."""
     first = words[0] if len(words) == depth else 0
     changing = 0
     for word in words:
         changing |= word ^ first
+    return changing
+
+
+def _columns(words: Sequence[int], depth: int) -> tuple[int, int]:
+    """How many bits are not the same in all words, and the bits of their different pieces.
+
+    Pieces are only told apart in memories of at most :data:`TABLE_DEPTH` words.
+    """
+    changing = _changing(words, depth)
     varying = changing.bit_count()
     if depth > TABLE_DEPTH or not varying:
         return varying, varying * depth
