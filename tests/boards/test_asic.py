@@ -63,6 +63,11 @@ def library(request):
     return item
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
 @needs_sta
 def test_the_area_is_that_of_the_cells_in_the_netlist(library, tmp_path):
     result = asic._implement(to_rtlil(Small(), "hwquant"), library, tmp_path, {})
@@ -97,8 +102,8 @@ def test_three_flip_flops_are_three_cells(library, tmp_path):
 
 
 @needs_sta
-def test_paths_begin_and_end_at_registers_and_memories(library, tmp_path):
-    result = implement_asic(Small(), library, tmp_path)
+def test_paths_begin_and_end_at_registers_and_memories(library, cache):
+    result = implement_asic(Small(), library, cache)
     assert result.memories == (Macro("table", words=32, width=8, reads=1, writes=1, address_bits=5),)
     assert result.memory_bits == 256
     # The multiplier is behind one register and before the other; the memory's words go through the adder.
@@ -112,14 +117,14 @@ def test_paths_begin_and_end_at_registers_and_memories(library, tmp_path):
 
 
 @needs_sta
-def test_a_result_is_kept(library, tmp_path, monkeypatch):
-    first = implement_asic(Small(), library, tmp_path)
+def test_a_result_is_kept(library, cache, monkeypatch):
+    first = implement_asic(Small(), library, cache)
 
     def refuse(*arguments):
         raise AssertionError("it runs again")
 
     monkeypatch.setattr(tools, "run", refuse)
-    assert implement_asic(Small(), library, tmp_path) == first
+    assert implement_asic(Small(), library, cache) == first
 
 
 @needs_sta
