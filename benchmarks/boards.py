@@ -91,11 +91,13 @@ def measure(case: Case) -> dict[str, Any]:
 @click.argument("cases", nargs=-1, type=click.Choice(list(CASES)))
 def main(cases: tuple[str, ...]) -> None:
     """Build, print, write."""
-    path = FOLDER / f"{NAME}.json"
-    rows: dict[str, Any] = json.loads(path.read_text())["results"] if path.exists() else {}
+    rows: dict[str, Any] = {}
     for name in cases or CASES:
-        rows[name] = measure(CASES[name])
-        print(name, rows[name], flush=True)
+        row = measure(CASES[name])
+        print(name, row, flush=True)
+        path = FOLDER / f"{NAME}.json"
+        rows = json.loads(path.read_text())["results"] if path.exists() else {}
+        rows[name] = row
         write_results(NAME, rows)
     table = Table("case", "array", "LUT", "FF", "DSP", "RAM", "Fmax", "clock", "ms", "fps", "build s")
     for name, row in rows.items():
