@@ -18,7 +18,6 @@ Above 400 lines, since data and fit share what a configuration is.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -268,7 +267,6 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
     made = case.make()
     contents = asdict(Contents.of_images(case.config, made.images))
     device = DEVICES[case.device]
-    begin = cpu_seconds()
     platform = device.platform(case.config)
     found = synthesized(Board(made, DIVISOR) if case.link else made, device, platform, cache)
     return {
@@ -283,13 +281,7 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
             part: {kind: number for kind, number in count(cells, device.family).items() if number}
             for part, cells in sorted(found.parts.items())
         },
-        "seconds": round(cpu_seconds() - begin, 1),
     }
-
-
-def cpu_seconds() -> float:
-    """Of Yosys' processes so far."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
 
 
 @click.group()
@@ -311,7 +303,7 @@ def synthesize(number: int, families: tuple[str, ...]) -> None:
                 print(f"{family}/{index} is left out: {error}", flush=True)
                 continue
             rows.append(row)
-            print(row["name"], row["used"], f"{row['seconds']} s", flush=True)
+            print(row["name"], row["used"], flush=True)
             write_results(DATA, rows)
 
 

@@ -17,7 +17,7 @@ from hwquant.rtl_templates.activations import BANK
 PIECE = 16
 """Words of a bit that are one function of four address bits."""
 
-TABLE_DEPTH = 512
+TABLE_DEPTH = 8192
 """Memories of more words never become tables of LUTs."""
 
 
