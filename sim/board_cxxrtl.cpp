@@ -13,10 +13,8 @@ struct Design {
     void rx(bool level) { top.p_rx.set<uint32_t>(level); }
     bool tx() const { return top.p_tx.get<uint32_t>(); }
 
-    void cycle() {
-        top.p_clk.set<uint32_t>(0), top.step();
-        top.p_clk.set<uint32_t>(1), top.step();
-    }
+    void settle() { top.p_clk.set<uint32_t>(0), top.step(); }
+    void tick() { top.p_clk.set<uint32_t>(1), top.step(); }
 };
 
 }  // namespace

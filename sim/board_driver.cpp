@@ -1,5 +1,6 @@
 // Clocks a board's top from Python, with whole bytes at its serial line.
-// It is appended to a Design, which says how a simulator has the top: reset, rx, tx, and a clock cycle.
+// It is appended to a Design, which says how a simulator has the top: reset, rx, tx, and the two halves of a
+// clock cycle. Outputs are read between them: after tick() CXXRTL has not yet followed the registers.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -24,7 +25,7 @@ void hwquant_reset(void *handle, uint32_t cycles) {
     auto *bench = static_cast<Bench *>(handle);
     bench->rx(true);
     bench->reset(true);
-    while (cycles--) bench->cycle();
+    while (cycles--) bench->settle(), bench->tick();
     bench->reset(false);
 }
 
@@ -45,8 +46,9 @@ size_t hwquant_run(void *handle, const uint8_t *in, size_t size, uint8_t *out, s
             bench.rx_bits = in[(*taken)++] << 1 | 1 << 9, bench.rx_timer = bench.divisor - 1;
         }
         bench.rx(bench.rx_bits & 1);
-        bench.cycle();
+        bench.settle();
         uint32_t tx = bench.tx();
+        bench.tick();
         quiet++;
         if (!bench.tx_bits) {
             // A mark above the data shows, at the bottom, that they are complete.

@@ -13,10 +13,8 @@ struct Design {
     void rx(bool level) { top.rx = level; }
     bool tx() const { return top.tx; }
 
-    void cycle() {
-        top.clk = 0, top.eval();
-        top.clk = 1, top.eval();
-    }
+    void settle() { top.clk = 0, top.eval(); }
+    void tick() { top.clk = 1, top.eval(); }
 };
 
 }  // namespace

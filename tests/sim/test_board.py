@@ -17,6 +17,7 @@ from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.rtl_templates.registers import Register
 from hwquant.sim.board import SimulatedBoard
+from hwquant.sim.board_bench import SIMULATORS
 from hwquant.sim.faults import Faults, FaultyLink
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
@@ -50,13 +51,15 @@ def equal(result, expected):
     return all(np.array_equal(result[name], expected[name]) for name in expected)
 
 
-def test_the_board_computes_what_the_golden_model_computes(network, program, link):
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_the_board_computes_what_the_golden_model_computes(network, program, simulator):
     q = images(network, 5)
-    device = connect(link, network, program)
-    assert equal(device.run(q), golden(network, q))
-    assert device.cycles() == timing(program).cycles
-    assert device.register(Register.INFERENCES) == 5
-    assert device.register(Register.STATUS) >> 1 == 0, "no illegal instruction, no dropped frame"
+    with SimulatedBoard(program, simulator=simulator) as board, SerialLink(board.port) as link:
+        device = connect(link, network, program)
+        assert equal(device.run(q), golden(network, q))
+        assert device.cycles() == timing(program).cycles
+        assert device.register(Register.INFERENCES) == 5
+        assert device.register(Register.STATUS) >> 1 == 0, "no illegal instruction, no dropped frame"
 
 
 def test_arrays_come_and_go_as_with_the_golden_model(network, program, link):
@@ -90,13 +93,15 @@ def test_on_a_bad_line_every_answer_is_right(network, program, link, faults):
 
 
 @pytest.mark.nightly
-def test_a_thousand_frames_with_a_byte_in_a_hundred_changed(network, program, link):
-    noisy = FaultyLink(link, Faults(corrupt=0.01))
-    q = images(network, 1000)
-    device = connect(noisy, network, program)
-    assert equal(device.run(q), golden(network, q))
-    assert noisy.injected > 1000
-    assert device.register(Register.INFERENCES) == 1000
+@pytest.mark.parametrize(("simulator", "frames"), [("cxxrtl", 1000), ("verilator", 200)])
+def test_many_frames_with_a_byte_in_a_hundred_changed(network, program, simulator, frames):
+    q = images(network, frames)
+    with SimulatedBoard(program, simulator=simulator) as board, SerialLink(board.port) as link:
+        noisy = FaultyLink(link, Faults(corrupt=0.01))
+        device = connect(noisy, network, program)
+        assert equal(device.run(q), golden(network, q))
+        assert noisy.injected > frames
+        assert device.register(Register.INFERENCES) == frames
 
 
 def test_a_host_may_die_anywhere_and_another_one_finds_a_clean_board(network, program, board):

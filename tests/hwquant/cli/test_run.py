@@ -2,15 +2,20 @@
 
 import dataclasses
 import os
+import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hwquant_testing.small_networks import Net
 
 from hwquant.build import write_build
+from hwquant.cli.run import SIMULATORS
 from hwquant.golden import predict
 from hwquant.program.compiler import compile_network
+from hwquant.sim import board_bench
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
 
@@ -41,8 +46,11 @@ def data(network, tmp_path_factory):
 
 
 @needs_compiler
-def test_a_simulated_board_computes_what_the_golden_model_computes(hwquant, build, data):
-    result = hwquant("run", build.folder, "--port", "sim", "-d", data, "--json").json
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_a_simulated_board_computes_what_the_golden_model_computes(hwquant, build, data, simulator):
+    result = hwquant(
+        "run", build.folder, "--port", "sim", "--simulator", simulator, "-d", data, "--json"
+    ).json
     assert (result["samples"], result["mismatches"], result["first_mismatch"]) == (12, 0, None)
     assert result["accuracy"] == 10 / 12
     assert result["cycles"] == build.report.cycles
@@ -74,6 +82,23 @@ def test_a_difference_is_found_unless_nobody_asks(hwquant, network, build, data,
     assert "samples differ from the golden model, the first is " in outcome.stdout
     outcome = hwquant("run", folder, "--port", "sim", "-d", data, "--no-check", "--json")
     assert (outcome.status, outcome.json["mismatches"]) == (0, None)
+
+
+def test_the_simulators_are_those_of_the_simulated_board(hwquant, build, data):
+    assert SIMULATORS == board_bench.SIMULATORS
+    hwquant("run", build.folder, "--port", "sim", "--simulator", "spice", "-d", data).fails("--simulator")
+
+
+@pytest.mark.parametrize(
+    ("simulator", "how"), [("cxxrtl", "install it"), ("verilator", "Debian: apt install g++")]
+)
+def test_a_simulator_without_a_compiler_says_how_to_get_it(build, data, tmp_path, simulator, how):
+    command = [sys.executable, "-m", "hwquant.cli", "run", build.folder, "--port", "sim", "-d", data]
+    empty = {**os.environ, "PATH": str(tmp_path), "HWQUANT_CACHE": str(tmp_path / "cache")}
+    run = subprocess.run([*command, "--simulator", simulator], env=empty, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert re.search(f"^error: .* needs g\\+\\+.*{re.escape(how)}", run.stderr, re.MULTILINE)
+    assert "Traceback" not in run.stderr
 
 
 def test_a_port_that_is_not_there(hwquant, build, data):

@@ -1,0 +1,84 @@
+"""Two simulators that we did not write, side by side: the whole board says the same in the same clock cycles."""
+
+import shutil
+
+import numpy as np
+import pytest
+from hwquant_testing.small_networks import Net, images
+
+from hwquant.driver import connect
+from hwquant.errors import HwquantError
+from hwquant.golden import run as golden
+from hwquant.link import Link
+from hwquant.program.compiler import compile_network
+from hwquant.rtl_templates.uart import MIN_DIVISOR
+from hwquant.sim.board_bench import SIMULATORS, BoardBench
+from hwquant.sim.faults import Faults, FaultyLink
+
+SLICE = 29
+"""Clock cycles between two comparisons: less than a byte takes."""
+PATIENCE = 200
+"""Slices without a byte after which the host is told that there is none."""
+
+
+@pytest.fixture(scope="module")
+def network():
+    """That of tests/sim/test_board.py, for which simulators are compiled anyway."""
+    net = Net(x=(2, 4, 4))
+    net.conv(net.conv("x", 3, (3, 3)), 2)
+    return net.build()
+
+
+@pytest.fixture(scope="module")
+def program(network):
+    return compile_network(network, (2, 2))
+
+
+class SideBySide(Link):
+    """A line to one board in every simulator; they must take and say the same bytes in the same slices."""
+
+    name = "both simulators"
+
+    def __init__(self, program, **options):
+        self.benches = [BoardBench(program, MIN_DIVISOR, name, **options) for name in SIMULATORS]
+        self.compared = 0
+        self._heard = b""
+
+    def write(self, data):
+        self._heard += data
+
+    def read(self, timeout):
+        for _ in range(PATIENCE):
+            (taken, said), *others = (bench.run(self._heard, SLICE) for bench in self.benches)
+            assert others == [(taken, said)] * (len(SIMULATORS) - 1)
+            self._heard = self._heard[taken:]
+            self.compared += len(said)
+            if said:
+                return said
+        return b""
+
+    def close(self):
+        for bench in self.benches:
+            bench.close()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+@pytest.mark.parametrize(
+    ("loadable", "corrupt"), [(False, 0.02), pytest.param(True, 0.0, marks=pytest.mark.nightly)]
+)
+def test_the_simulators_agree_in_every_byte_and_its_time(network, program, loadable, corrupt):
+    q = images(network, 10)
+    with SideBySide(program, loadable=loadable) as link:
+        noisy = FaultyLink(link, Faults(corrupt=corrupt, seed=1))
+        result = connect(noisy, network, program).run(q)
+        assert link.compared > 200
+        assert (noisy.injected > 5) == (corrupt > 0)
+    expected = golden(network, q)
+    assert all(np.array_equal(result[name], expected[name]) for name in expected)
+
+
+def test_a_simulator_that_has_no_board_is_refused(program):
+    with pytest.raises(
+        HwquantError, match="no board in the simulator 'icarus'; choose one of cxxrtl, verilator"
+    ):
+        BoardBench(program, MIN_DIVISOR, "icarus", loadable=False)
