@@ -23,7 +23,7 @@ SYNTHESIS = {
     "ecp5": "synth_ecp5 -top {top} -json netlist.json",
     "ice40": 'setattr -set ram_style "huge" a:{loaded}; '
     "synth_ice40 -dsp -spram -device u -top {top} -json netlist.json",
-    "gowin": "synth_gowin -family {yosys_family} -top {top} -json netlist.json",
+    "gowin": "synth_gowin -family {yosys_family} -nowidelut -top {top} -json netlist.json",
     "xilinx7": "synth_xilinx -family xc7 -flatten -top {top}\nautoname\nwrite_json netlist.json",
 }
 YOSYS_FAMILY = {"GW1N-9C": "gw1n", "GW2A-18C": "gw2a"}

@@ -55,9 +55,9 @@ def ecp5_netlist(network):
         ("lfe5u-25f", "edge", None),
         ("gw1nr-9", "edge", None),
         ("ice40up5k", "edge", None),
-        ("ice40up5k", "sum", 8),
+        pytest.param("ice40up5k", "sum", 8, marks=pytest.mark.nightly),
         # Elements that find no DSP block multiply with look-up tables.
-        ("lfe5u-25f", "sum", 3),
+        pytest.param("lfe5u-25f", "sum", 3, marks=pytest.mark.nightly),
         pytest.param("gw2ar-18", "edge", 2, marks=pytest.mark.nightly),
     ],
 )
