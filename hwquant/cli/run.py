@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
 from hwquant.cli.common import Track, count_option, data_option, emit, json_option, progress
 from hwquant.errors import HwquantError
@@ -130,9 +132,12 @@ def run(
     from hwquant.build import load_build
     from hwquant.data import load_samples
 
+    ignored = "baud" if port == SIMULATED else "simulator"
+    if context.get_parameter_source(ignored) is ParameterSource.COMMANDLINE:
+        raise HwquantError(f"--{ignored} means nothing with --port {port}; leave it out")
     loaded = load_build(build)
     samples = load_samples(data, loaded.qgraph.inputs, count)
-    if port != SIMULATED and not Path(port).exists() and not port.upper().startswith("COM"):
+    if port != SIMULATED and not Path(port).exists() and not re.fullmatch(r"COM[0-9]+", port, re.IGNORECASE):
         raise HwquantError(
             f"there is no port {port}; connect the board, or use --port {SIMULATED} for a simulated one"
         )

@@ -107,6 +107,24 @@ def test_a_port_that_is_not_there(hwquant, build, data):
     )
 
 
+@pytest.mark.parametrize("port", ["comfoo", "COM", "COM1x"])
+def test_a_name_that_only_begins_as_a_port_of_windows_is_none(hwquant, build, data, port):
+    hwquant("run", build.folder, "--port", port, "-d", data).fails(f"there is no port {port}; connect")
+
+
+def test_a_port_of_windows_is_tried(hwquant, build, data):
+    hwquant("run", build.folder, "--port", "com987", "-d", data).fails("cannot open the port com987")
+
+
+def test_an_option_that_would_be_ignored_is_refused(hwquant, build, data):
+    hwquant("run", build.folder, "--port", "sim", "--baud", 9600, "-d", data).fails(
+        "--baud means nothing with --port sim; leave it out"
+    )
+    hwquant("run", build.folder, "--port", "COM1", "--simulator", "cxxrtl", "-d", data).fails(
+        "--simulator means nothing with --port COM1; leave it out"
+    )
+
+
 def test_a_file_is_no_port(hwquant, build, data):
     hwquant("run", build.folder, "--port", data, "-d", data).fails(f"cannot open the port {data}")
 
