@@ -37,8 +37,8 @@ def core(build: Path, bus: str, output: Path, as_json: bool) -> None:
     from hwquant.rtl_templates.ip_core import core_files
 
     program = load_build(build).program
-    if output.resolve() == build.resolve():
-        raise HwquantError(f"{output} is the build, which holds nothing else; choose another folder")
+    if output.resolve().is_relative_to(build.resolve()):
+        raise HwquantError(f"{output} is in the build, which holds nothing else; choose another folder")
     try:
         output.mkdir(exist_ok=True)
     except OSError as error:

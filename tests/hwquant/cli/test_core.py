@@ -3,7 +3,7 @@
 import pytest
 from hwquant_testing.small_networks import Net
 
-from hwquant.build import write_build
+from hwquant.build import load_build, write_build
 from hwquant.cli.core import BUSES
 from hwquant.program.compiler import compile_network
 from hwquant.rtl_templates import ip_core
@@ -35,8 +35,17 @@ def test_text_for_people(hwquant, build, tmp_path):
     assert text.splitlines() == [f"wrote {tmp_path}/hwquant_axi.v", f"wrote {tmp_path}/hwquant_axi.core"]
 
 
-def test_the_build_folder_stays_a_build(hwquant, build):
-    hwquant("core", build.folder, "-o", build.folder).fails("is the build")
+@pytest.mark.parametrize("inside", ["", "core", "boards/core", "boards/../core"])
+def test_the_build_folder_stays_a_build(hwquant, build, inside):
+    before = sorted(build.folder.rglob("*"))
+    hwquant("core", build.folder, "-o", build.folder / inside).fails("is in the build")
+    assert sorted(build.folder.rglob("*")) == before
+    load_build(build.folder)
+
+
+def test_a_link_into_the_build_is_in_the_build(hwquant, build, tmp_path):
+    (tmp_path / "link").symlink_to(build.folder)
+    hwquant("core", build.folder, "-o", tmp_path / "link" / "core").fails("is in the build")
 
 
 def test_a_folder_that_cannot_be_made(hwquant, build, tmp_path):
