@@ -135,13 +135,15 @@ class Fit:
         chosen, runner_up = self.chosen, self.runner_up
         if not self.fits:
             return (
-                f"{chosen.shape} does not fit {self.device}: it needs {_shortage(chosen)}; {_advice(chosen)}"
+                f"{chosen.shape} does not fit {self.device}: it needs {shortage(chosen.needs)}; "
+                + ("leave out --array for the fastest one that fits, or else: " if self.shapes == 1 else "")
+                + _advice(chosen)
             )
         if self.shapes == 1:
             return f"{chosen.shape} fits {self.device}"
         text = f"{chosen.shape} is the fastest of {self.shapes} shapes: {self.fitting} of {self.compiled} compiled fit"
         if runner_up:
-            text += f"; {runner_up.shape} would take {runner_up.cycles:,} cycles, but needs {_shortage(runner_up)}"
+            text += f"; {runner_up.shape} would take {runner_up.cycles:,} cycles, but needs {shortage(runner_up.needs)}"
         return text
 
 
@@ -158,12 +160,12 @@ def _worst(items: Sequence[Need]) -> Need:
     return max(items, key=lambda need: need.excess)
 
 
-def _shortage(candidate: Candidate) -> str:
-    """What is missing, such as "84 RAM of 56"."""
+def shortage(items: Sequence[Need]) -> str:
+    """What is missing, such as "84 RAM of 56"; empty where nothing is."""
     return " and ".join(
         f"{need.needed:,} {need.resource.upper().replace('_', ' ')} of {need.available:,}"
         + (f", of which {need.allowed:,} can be routed" if need.needed <= need.available else "")
-        for need in candidate.needs
+        for need in items
         if need.excess > 1
     )
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -201,13 +202,15 @@ def run(arguments: list[str], folder: Path, log: str, what: str) -> None:
 
     Raises
     ------
-    HwquantError : it failed; with its first error
+    HwquantError : it failed; with its first error, and where its output is kept: the folder may be one that goes
     """
     with (folder / log).open("w", encoding="utf-8") as output:
         done = subprocess.run(arguments, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         text = (folder / log).read_text(encoding="utf-8", errors="replace")
         errors = re.findall(r"^.*ERROR.*$", text, re.MULTILINE) or text.strip().splitlines()[-1:]
+        kept = Path(tempfile.mkdtemp(prefix="hwquant-"), log)
+        shutil.copyfile(folder / log, kept)
         raise HwquantError(
-            f"{what} stopped: {errors[0].strip() if errors else done.returncode} (see {folder / log})"
+            f"{what} stopped: {errors[0].strip() if errors else done.returncode} (all that it said is in {kept})"
         )

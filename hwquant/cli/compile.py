@@ -83,12 +83,11 @@ def compile(
     given = {name: value for name, value in limits.items() if value is not None}
     lines = []
     with progress() as track:
-        if fixed is not None:
-            shape = fixed
-        elif target is not None:
-            shape, reason = _choose(qgraph, target, offset, given, track)
+        shape = fixed
+        if target is not None and (fixed is None or target.device.family != "generic"):
+            shape, reason = _choose(qgraph, target, fixed, offset, given, track)
             lines.append(reason)
-        else:
+        if shape is None:
             raise HwquantError("give --array RxC, or --board BOARD for the fastest array that fits it")
         track("compile", 0, 0)
         operand_bits = target.device.operand_bits if target else DSP_OPERAND_BITS
@@ -109,13 +108,18 @@ def compile(
 
 
 def _choose(
-    qgraph: QGraph, board: Board, offset: str, limits: Mapping[str, int], track: Track
+    qgraph: QGraph,
+    board: Board,
+    array: tuple[int, int] | None,
+    offset: str,
+    limits: Mapping[str, int],
+    track: Track,
 ) -> tuple[tuple[int, int], str]:
-    """The fastest array that fits the board, and why; raises where none does."""
+    """The fastest array that fits the board, and why; raises where none does. A given array is judged, and kept."""
     from hwquant.boards.fit import fit
     from hwquant.boards.shapes import Shapes
 
-    found = fit(Shapes(qgraph, offset=offset, limits=limits), board, progress=track)
-    if not found.fits:
+    found = fit(Shapes(qgraph, offset=offset, limits=limits), board, array, progress=track)
+    if array is None and not found.fits:
         raise HwquantError(found.reason)
     return (found.chosen.rows, found.chosen.columns), found.reason

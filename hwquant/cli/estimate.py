@@ -55,6 +55,7 @@ def on_target(
 def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, Any]:
     """Resources of an FPGA: of the accelerator, and of a board's top, which has a UART and its protocol besides."""
     from hwquant.boards.contents import Contents
+    from hwquant.boards.fit import needs, shortage
     from hwquant.boards.resources import estimate_resources, model_errors
 
     contents = Contents.of_program(program)
@@ -69,10 +70,10 @@ def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, A
         "core": {kind: core[kind] for kind in available},
         "board": {kind: board[kind] for kind in available},
         "available": available,
-        "too_few": {kind: board[kind] - count for kind, count in available.items() if board[kind] > count},
+        "shortage": shortage(needs(program.config, device, contents)),
         "model_error": model_errors(device.family),
     }
-    result["fits"] = not result["too_few"]
+    result["fits"] = not result["shortage"]
     if synthesize:
         found = synthesized_core(program, device)
         result["synthesized"] = {kind: found.get(kind, 0) for kind in available}
@@ -121,8 +122,7 @@ def device_lines(result: dict[str, Any]) -> list[RenderableType]:
     if result["fits"]:
         verdict = f"it fits {result['device']}, by this estimate"
     else:
-        lacking = ", ".join(f"{count:,} {LABELS[kind]}s" for kind, count in result["too_few"].items())
-        verdict = f"it does not fit {result['device']}: {lacking} too few, by this estimate"
+        verdict = f"it does not fit {result['device']}: it needs {result['shortage']}, by this estimate"
     return [table, verdict]
 
 

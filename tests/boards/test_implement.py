@@ -1,7 +1,10 @@
 """From a build to a bitstream with the open tools; what is wrong is said before minutes of work."""
 
 import json
+import re
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 from hwquant_testing.small_networks import Net
@@ -94,10 +97,15 @@ def test_a_device_that_is_too_small_says_by_how_much(build, monkeypatch, resourc
     assert list((build.folder / "boards").iterdir()) == [], "nothing is half-written"
 
 
-def test_a_tool_that_stops_is_quoted(build, tmp_path):
-    (tmp_path / "top.il").write_text("this is not RTLIL\n")
-    with pytest.raises(HwquantError, match=r"Yosys stopped: .*ERROR"):
-        tools.synthesize(tmp_path / "top.il", "ecp5")
+def test_a_tool_that_stops_is_quoted_and_its_log_outlives_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "top.il").write_text("this is not RTLIL\n")
+    with pytest.raises(HwquantError, match=r"Yosys stopped: .*ERROR") as caught:
+        tools.synthesize(work / "top.il", "ecp5")
+    shutil.rmtree(work)
+    assert "ERROR" in Path(re.search(r"is in (\S+)\)", str(caught.value))[1]).read_text()
 
 
 def test_a_tool_that_is_not_there_names_the_extra():

@@ -32,6 +32,7 @@ def test_what_does_not_fit_is_status_one_and_says_what_is_missing(hwquant, netwo
     assert outcome.status == 1
     assert "32x32 does not fit ice40up5k: it needs" in outcome.stdout
     assert "too few" in outcome.stdout
+    assert "leave out --array" in outcome.stdout
     as_json = hwquant("fit", network, "--board", "icebreaker", "--array", "32x32", "--json")
     assert as_json.status == 1
     assert as_json.json["fits"] is False
