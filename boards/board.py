@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module, resources
 from importlib.util import find_spec
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from hwquant.errors import HwquantError, require
 
 PINS = ("clock", "rx", "tx", "led")
 """Functions of the board top's ports."""
+
+NEEDED = {"ecp5": ("package", "speed"), "ice40": ("package",), "xilinx7": ("part",)}
+"""What the tools of a family ask of a board besides its device; Gowin's devices say it themselves."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,12 @@ def parse_board(name: str, text: str, where: str) -> Board:
     if not isinstance(baud, int) or not 1200 <= baud <= 12_000_000:
         raise HwquantError(f"{where}: baud must be an integer from 1200 to 12_000_000, not {baud!r}")
     target = values.get("target_mhz", clock_hz / 1e6)
-    if not isinstance(target, int | float) or not 0 <= target <= 1000:
-        raise HwquantError(f"{where}: target_mhz must be a number up to 1000, not {target!r}")
+    real = device.family != "generic"
+    if type(target) not in (int, float) or not 0 <= target <= 1000 or (real and not target):
+        raise HwquantError(f"{where}: target_mhz must be a number above 0, up to 1000, not {target!r}")
+    for key in NEEDED.get(device.family, ()):
+        if not _text(values, key, where, "").strip():
+            raise HwquantError(f"{where}: {key} is missing, which the tools need for {device.name}")
     return Board(
         name=name,
         title=_text(values, "title", where),
@@ -183,9 +191,10 @@ def _pin(item: Any, where: str) -> Pin:
     attributes = item.get("attributes", {})
     if not isinstance(attributes, dict):
         raise HwquantError(f'{where}: attributes must be a table, such as {{IO_TYPE = "LVCMOS33"}}')
-    return Pin(
-        item["location"], {key: str(value) for key, value in attributes.items()}, bool(item.get("inverted"))
-    )
+    inverted = item.get("inverted", False)
+    if not isinstance(inverted, bool):
+        raise HwquantError(f"{where}: inverted must be true or false, not {inverted!r}")
+    return Pin(item["location"], {key: str(value) for key, value in attributes.items()}, inverted)
 
 
 def _from_amaranth(source: str, where: str) -> tuple[int, dict[str, Pin]]:
@@ -197,8 +206,18 @@ def _from_amaranth(source: str, where: str) -> tuple[int, dict[str, Pin]]:
         platform = getattr(import_module(f"amaranth_boards.{module}"), name)
     except (ImportError, AttributeError) as error:
         raise HwquantError(f"{where}: amaranth-boards has no platform {source!r}") from error
+    from amaranth.build import Platform
+
+    if not isinstance(platform, type) or not issubclass(platform, Platform) or isabstract(platform):
+        raise HwquantError(
+            f"{where}: amaranth-boards has no platform {source!r}, but something else of that name"
+        )
     items = {(item.name, item.number): item for item in platform.resources}
-    clock = items[platform.default_clk, 0]
+    clock = items.get((platform.default_clk, 0))
+    if clock is None or clock.clock is None or not hasattr(clock.ios[0], "names"):
+        raise HwquantError(
+            f"{where}: the platform {source!r} has no clock on a single pin; list the pins instead"
+        )
     pins = {"clock": _first(clock)}
     if ("uart", 0) in items:
         uart = items["uart", 0]
