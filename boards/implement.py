@@ -51,6 +51,7 @@ class Implementation:
     clock_mhz : the accelerator's clock, which the PLL makes; 0 where nothing was routed
     fmax_mhz : what nextpnr says the design bears
     used, available : LUTs, flip-flops, DSP multipliers and block RAMs, and large RAMs where there are such
+    baud : of the host link
     cycles, frames_per_second : of inferences back to back, without the time that the host link takes
     bitstream : its file name, or "" where there is no open tool for it
     notes : what to know about these figures
@@ -64,6 +65,7 @@ class Implementation:
     used: dict[str, int]
     available: dict[str, int]
     cells: dict[str, int]
+    baud: int
     cycles: int
     frames_per_second: float
     bitstream: str
@@ -163,6 +165,7 @@ def _implement(
         used=used,
         available=dict(board.device.resources) if family != "generic" else {},
         cells=cells,
+        baud=board.baud,
         cycles=cycles,
         frames_per_second=round(clock / cycles, 1),
         bitstream=bitstream,

@@ -47,4 +47,5 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     lines += [f"note: {note}" for note in result.notes]
     lines.append(f"wrote {place / (result.bitstream or 'top.v')}")
     lines.append(f"the report is {page}")
+    lines.append(f"with the board at PORT: hwquant run {folder} --port PORT --baud {result.baud} -d DATA.npz")
     emit(as_json, {**asdict(result), "folder": str(place), "page": str(page)}, table, *lines)

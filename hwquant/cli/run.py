@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -23,23 +24,50 @@ if TYPE_CHECKING:
 
 SIMULATED = "sim"
 SIMULATORS = ("cxxrtl", "verilator")
-BAUD = 115_200
 MISMATCH = 1
 
 
 @contextmanager
-def open_device(build: Build, port: str, baud: int, simulator: str) -> Iterator[Device]:
+def open_device(build: Build, port: str, baud: int | None, simulator: str) -> Iterator[Device]:
     """The board on a port, or one in a simulator, with a session open; it holds the build's program."""
     from hwquant.driver import connect
     from hwquant.link import SerialLink
+    from hwquant.link.transport import BAUD
 
+    rate = baud or (BAUD if port == SIMULATED else built_baud(build.folder))
     with ExitStack() as stack:
         if port == SIMULATED:
             from hwquant.sim.board import SimulatedBoard
 
             port = stack.enter_context(SimulatedBoard(build.program, simulator=simulator)).port
-        link = stack.enter_context(SerialLink(port, baud))
+        link = stack.enter_context(SerialLink(port, rate))
         yield connect(link, build.qgraph, build.program)
+
+
+def built_baud(folder: Path) -> int:
+    """The rate of the boards that were built in a build folder; BAUD if there are none.
+
+    Raises
+    ------
+    HwquantError : the boards have different rates, or a report does not say its rate
+    """
+    from hwquant.build import BOARDS
+    from hwquant.link.transport import BAUD
+
+    rates = {}
+    for path in sorted((folder / BOARDS).glob("*/report.json")):
+        try:
+            rates[path.parent.name] = int(json.loads(path.read_bytes())["baud"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise HwquantError(
+                f"{path} does not say the baud rate; build for this board again, or give --baud"
+            ) from error
+    if len(set(rates.values())) > 1:
+        found = ", ".join(f"{name} {rate}" for name, rate in rates.items())
+        raise HwquantError(
+            f"the boards in {folder} have different baud rates ({found}); say which with --baud"
+        )
+    return next(iter(rates.values()), BAUD)
 
 
 def run_samples(
@@ -102,10 +130,9 @@ def lines(result: dict[str, Any], port: str) -> list[str]:
 @count_option
 @click.option(
     "--baud",
-    default=BAUD,
-    show_default=True,
     type=click.IntRange(min=300),
-    help="Rate that the bitstream was built for.",
+    help="Rate that the bitstream was built for.  [default: that of the boards in BUILD/boards; "
+    "1000000, which the FPGA boards that come along have, if nothing was built there]",
 )
 @click.option(
     "--simulator",
@@ -123,7 +150,7 @@ def run(
     port: str,
     data: Path,
     count: int | None,
-    baud: int,
+    baud: int | None,
     simulator: str,
     no_check: bool,
     as_json: bool,

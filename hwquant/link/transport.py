@@ -8,7 +8,8 @@ from types import TracebackType
 
 from hwquant.errors import HwquantError, require
 
-BAUD = 115_200
+BAUD = 1_000_000
+"""The rate of every FPGA board that comes along (boards/)."""
 WRITE_TIMEOUT = 5.0
 """Seconds after which a port that takes no bytes has failed."""
 

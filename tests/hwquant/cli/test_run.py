@@ -1,6 +1,7 @@
 """``hwquant run``: a build on a simulated board, by the driver that real boards have."""
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -11,9 +12,12 @@ import numpy as np
 import pytest
 from hwquant_testing.small_networks import Net
 
+from hwquant.boards.board import board_names, load_board
 from hwquant.build import write_build
-from hwquant.cli.run import SIMULATORS
+from hwquant.cli.run import SIMULATORS, built_baud
+from hwquant.errors import HwquantError
 from hwquant.golden import predict
+from hwquant.link.transport import BAUD
 from hwquant.program.compiler import compile_network
 from hwquant.sim import board_bench
 
@@ -131,6 +135,28 @@ def test_a_file_is_no_port(hwquant, build, data):
 
 def test_a_rate_that_cannot_be(hwquant, build, data):
     hwquant("run", build.folder, "--port", "sim", "-d", data, "--baud", 0).fails("--baud")
+
+
+def test_the_rate_is_that_of_the_boards_that_were_built(tmp_path):
+    assert built_baud(tmp_path) == 1_000_000
+    for name, rate in (("one", 115_200), ("other", 115_200), ("third", 2_000_000)):
+        if name == "third":
+            assert built_baud(tmp_path) == 115_200
+        (tmp_path / "boards" / name).mkdir(parents=True)
+        (tmp_path / "boards" / name / "report.json").write_text(json.dumps({"baud": rate}))
+    with pytest.raises(
+        HwquantError, match=r"one 115200, other 115200, third 2000000\); say which with --baud"
+    ):
+        built_baud(tmp_path)
+    (tmp_path / "boards" / "one" / "report.json").write_text("{}")
+    with pytest.raises(HwquantError, match="does not say the baud rate; build for this board again"):
+        built_baud(tmp_path)
+
+
+def test_every_fpga_board_has_the_rate_that_run_takes():
+    pytest.importorskip("amaranth_boards")
+    rates = {load_board(name).baud for name in board_names() if name != "generic"}
+    assert rates == {BAUD}
 
 
 def test_nobody_at_the_port(hwquant, build, data, monkeypatch):

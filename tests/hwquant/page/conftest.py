@@ -36,6 +36,7 @@ def board_report():
         used={"lut": 12144, "ff": 3000, "dsp": 0, "ram": 56},
         available={"lut": 24288, "ff": 24288, "dsp": 28, "ram": 56},
         cells={},
+        baud=1_000_000,
         cycles=2000,
         frames_per_second=50000.0,
         bitstream="top.bit",
