@@ -15,11 +15,11 @@ from hwquant.boards.device import Device
 from hwquant.errors import HwquantError
 
 LIMITS = {
-    # oscillator of the PLL, and phase detector, in MHz: least, greatest
-    "ecp5": ((400, 800), (3.125, 400)),
-    "ice40": ((533, 1066), (10, 133)),
-    "gowin": ((500, 1200), (3, 400)),
-    "xilinx7": ((600, 1200), (10, 450)),
+    # oscillator of the PLL, phase detector, and output, in MHz: least, greatest
+    "ecp5": ((400, 800), (3.125, 400), (3.125, 400)),
+    "ice40": ((533, 1066), (10, 133), (16, 275)),
+    "gowin": ((500, 1200), (3, 400), (3.125, 600)),
+    "xilinx7": ((600, 1200), (10, 450), (4.69, 800)),
 }
 
 
@@ -52,8 +52,13 @@ def pll_settings(family: str, input_hz: int, wanted_hz: float) -> PllSettings:
     return best
 
 
+def clocks(family: str, input_hz: int) -> list[float]:
+    """Every clock in Hz that can be had of an oscillator, itself too, in ascending order."""
+    return sorted({float(input_hz)} | {settings.hertz for settings in _candidates(family, input_hz)})
+
+
 def _candidates(family: str, input_hz: int) -> Iterator[PllSettings]:
-    (low, high), (least, greatest) = LIMITS[family]
+    (low, high), (least, greatest), (slowest, fastest) = LIMITS[family]
     for divide in range(1, 65):
         if not least <= input_hz / divide / 1e6 <= greatest:
             continue
@@ -62,7 +67,7 @@ def _candidates(family: str, input_hz: int) -> Iterator[PllSettings]:
                 # iCE40 and MMCM multiply up to the oscillator, ECP5 and Gowin up to the output.
                 internal = family in ("ice40", "xilinx7")
                 output = input_hz * multiply / divide / (post if internal else 1)
-                if low <= output * post / 1e6 <= high:
+                if low <= output * post / 1e6 <= high and slowest <= output / 1e6 <= fastest:
                     yield PllSettings(divide, multiply, post, output)
                     if not internal:
                         break  # the output is the same with any other

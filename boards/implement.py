@@ -6,6 +6,7 @@ Everything appears in ``build/boards/<board>/``, whole or not at all.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,12 +15,14 @@ from time import monotonic
 
 from hwquant.boards import tools
 from hwquant.boards.board import Board
+from hwquant.boards.clocking import clocks, pll_settings
 from hwquant.boards.constraints import constraints
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, replacing
 from hwquant.errors import HwquantError
 from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.uart import MIN_DIVISOR, baud_divisor
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 
 REPORT = "report.json"
@@ -87,24 +90,84 @@ def implement(
 
     Parameters
     ----------
-    clock_mhz : of the accelerator; the board's own target if None. A clock that routing does not reach is
-        lowered to what it did, and routed again.
+    clock_mhz : of the accelerator; the board's own target if None, which a generic one has not. A clock that
+        routing does not reach is lowered to what it did, and routed again.
     seed : of the placement
     progress : called with what is being done, steps done and steps in all
 
     Raises
     ------
-    HwquantError : the device is too small (by how much), a tool is missing or stops
+    HwquantError : the device is too small (by how much), a tool is missing or stops, the clock cannot be made,
+        or not the board's baud rate of it (which clock is near)
     """
     begin = monotonic()
     report = progress or (lambda what, done, total: None)
-    wanted = (clock_mhz or board.target_mhz) * 1e6
+    wanted = _clock(board, board.target_mhz if clock_mhz is None else clock_mhz)
+    if board.device.family != "generic":
+        tools.check_tools(board.device.family)
     parent = build.folder / BOARDS
     parent.mkdir(exist_ok=True)
-    with replacing((parent / board.name).resolve()) as folder:
-        result = _implement(build, board, wanted, seed, report, folder, begin)
-        (folder / REPORT).write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    try:
+        with replacing((parent / board.name).resolve()) as folder:
+            result = _implement(build, board, wanted, seed, report, folder, begin)
+            (folder / REPORT).write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    finally:
+        if not any(parent.iterdir()):
+            parent.rmdir()
     return result
+
+
+def _clock(board: Board, megahertz: float) -> float:
+    """The clock that is asked for, in Hz, if the board can have it and the UART its rate."""
+    if not math.isfinite(megahertz):
+        raise HwquantError(f"a clock of {megahertz} MHz cannot be; ask for another with --clock")
+    if megahertz <= 0:
+        raise HwquantError(
+            f"{board.name} has no oscillator that is known: say with --clock how many MHz its pin gets"
+        )
+    wanted = made = megahertz * 1e6
+    generic = board.device.family == "generic"
+    if not generic and abs(wanted - board.clock_hz) > 1:
+        made = pll_settings(board.device.family, board.clock_hz, wanted).hertz
+    if _serves(made, board.baud):
+        return wanted
+    others = [float(max(MIN_DIVISOR, round(made / board.baud)) * board.baud)]
+    if not generic:
+        others = [
+            clock for clock in clocks(board.device.family, board.clock_hz) if _serves(clock, board.baud)
+        ]
+    way = "give the board another rate"
+    if others:
+        nearest = min(others, key=lambda clock: abs(clock - made))
+        way = f"the nearest that can is --clock {_option(nearest)}"
+    raise HwquantError(
+        f"a clock of {made / 1e6:g} MHz cannot give the {board.baud} baud that {board.name}'s file asks for; {way}"
+    )
+
+
+def _option(hertz: float) -> str:
+    """A clock as the command line takes it, rounded up: the PLL makes what is nearest below."""
+    return f"{math.ceil(hertz / 1e3 - 1e-6) / 1e3:g}"
+
+
+def _serves(hertz: float, baud: int) -> bool:
+    """Whether the UART can have its rate of a clock."""
+    try:
+        baud_divisor(hertz, baud)
+    except HwquantError:
+        return False
+    return True
+
+
+def _lowered(board: Board, limit: float) -> float:
+    """The highest clock in Hz up to a limit that the board can have, and the UART its rate with."""
+    found = [c for c in clocks(board.device.family, board.clock_hz) if c <= limit and _serves(c, board.baud)]
+    if not found:
+        raise HwquantError(
+            f"{board.name}: routing bears no clock above {limit / 1e6:.1f} MHz, and no lower one gives the "
+            f"{board.baud} baud that the board's file asks for; compile for a smaller array"
+        )
+    return found[-1]
 
 
 def _implement(
@@ -145,9 +208,9 @@ def _implement(
         if attempt == ATTEMPTS:
             raise HwquantError(
                 f"{board.name}: after {ATTEMPTS} attempts routing still reaches {fmax / 1e6:.1f} MHz, which is "
-                f"below {top.hertz / 1e6:.1f} MHz; ask for a lower clock, such as --clock {0.9 * fmax / 1e6:.0f}"
+                f"below {top.hertz / 1e6:.1f} MHz; ask for a lower clock, such as --clock {_option(_lowered(board, 0.9 * fmax))}"
             )
-        wanted = MARGIN * fmax
+        wanted = _lowered(board, MARGIN * fmax)
     cycles = build.report.frame_cycles
     clock = top.hertz if family != "generic" else 0.0
     notes = [UNTIMED[family]] if family in UNTIMED else []

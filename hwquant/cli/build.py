@@ -21,7 +21,7 @@ from hwquant.cli.common import emit, json_option, progress, write_report
     "--clock",
     type=click.FloatRange(min=1),
     metavar="MHZ",
-    help="Of the accelerator; the board's target otherwise.",
+    help="Of the accelerator; the board's target otherwise. The generic board has none: say what its pin gets.",
 )
 @click.option("--seed", default=1, show_default=True, help="Of the placement.")
 @json_option
@@ -30,9 +30,14 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     from hwquant.boards.board import load_board
     from hwquant.boards.implement import implement
     from hwquant.build import BOARDS, load_build
+    from hwquant.page import load_record
+    from hwquant.page.boards import board_results
 
     chosen = load_board(board)
     source = load_build(folder)
+    # What the report shows besides is read now: damage must not be found after minutes of routing.
+    load_record(folder)
+    board_results(folder, replaced=chosen.name)
     with progress() as track:
         result = implement(source, chosen, clock_mhz=clock, seed=seed, progress=track)
     page = write_report(source, f"build {chosen.name}")
@@ -42,8 +47,12 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     for name, used in result.used.items():
         table.add_row(name, str(used), str(result.available[name]))
     place = folder / BOARDS / chosen.name
-    lines = [f"clock {result.clock_mhz:g} MHz, reached {result.fmax_mhz:g} MHz in {result.seconds:.0f} s"]
-    lines.append(f"{result.cycles} cycles a frame, {result.frames_per_second:.1f} frames a second")
+    lines = []
+    if result.clock_mhz:
+        reached = f", reached {result.fmax_mhz:g} MHz in {result.seconds:.0f} s" if result.fmax_mhz else ""
+        lines.append(f"clock {result.clock_mhz:g} MHz{reached}")
+    rate = f", {result.frames_per_second:.1f} frames a second" if result.frames_per_second else ""
+    lines.append(f"{result.cycles} cycles a frame{rate}")
     lines += [f"note: {note}" for note in result.notes]
     lines.append(f"wrote {place / (result.bitstream or 'top.v')}")
     lines.append(f"the report is {page}")

