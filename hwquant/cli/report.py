@@ -41,11 +41,14 @@ def report(
     """
     from hwquant.build import load_build
     from hwquant.data import load_samples
-    from hwquant.page import Accuracy
+    from hwquant.page import Accuracy, load_record
+    from hwquant.page.boards import board_results
 
     if data is None and (model or count or output):
         raise HwquantError("the accuracy needs samples: give -d DATA.npz as well")
     source = load_build(build)
+    load_record(build)
+    board_results(build)
     accuracy = None
     if data is not None:
         networks = [source.qgraph, *([load_network(model)] if model else [])]

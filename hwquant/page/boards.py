@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hwquant.build import BOARDS
 from hwquant.errors import HwquantError
@@ -38,33 +39,69 @@ class BoardResult:
         return self.report["clock_mhz"] * 1e6
 
 
-def board_results(folder: Path) -> tuple[BoardResult, ...]:
+def board_results(folder: Path, replaced: str = "") -> tuple[BoardResult, ...]:
     """Every board that has been built in a build folder, the fastest first.
+
+    Parameters
+    ----------
+    replaced : a board whose report is not read, since it is about to be written
 
     Raises
     ------
-    HwquantError : a report cannot be read
+    HwquantError : a report cannot be read, or holds what no board reports
     """
-    results = []
-    for path in sorted((folder / BOARDS).glob("*/report.json")):
-        try:
-            report = json.loads(path.read_bytes())
-            uses = tuple(
-                Use(name, used, report["available"].get(name, 0))
-                for name, used in report["used"].items()
-                if used or report["available"].get(name)
-            )
-            results.append(BoardResult(report, uses))
-            missing = KEYS - set(report)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HwquantError(f"{path} is damaged ({error}); build for this board again") from error
-        if missing:
-            raise HwquantError(f"{path} has no {min(missing)!r}; build for this board again")
+    paths = sorted((folder / BOARDS).glob("*/report.json"))
+    results = [_load(path) for path in paths if path.parent.name != replaced]
     return tuple(sorted(results, key=lambda item: -item.report["frames_per_second"]))
 
 
-KEYS = {
-    *("board", "device", "clock_mhz", "fmax_mhz", "frames_per_second", "bitstream"),
-    *("notes", "attempts", "seconds", "versions"),
+def _load(path: Path) -> BoardResult:
+    try:
+        report = json.loads(path.read_bytes())
+        wrong = next((key for key, fits in KEYS.items() if not fits(report[key])), None)
+    except KeyError as error:
+        raise HwquantError(f"{path} has no {error}; {AGAIN}") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise HwquantError(f"{path} is damaged ({error}); {AGAIN}") from error
+    if wrong:
+        raise HwquantError(f"{path} is damaged ({wrong!r} cannot be {report[wrong]!r:.40}); {AGAIN}")
+    available = report["available"]
+    uses = tuple(
+        Use(name, used, available.get(name, 0))
+        for name, used in report["used"].items()
+        if used or available.get(name)
+    )
+    return BoardResult(report, uses)
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: object) -> bool:
+    # No page shows more than this; it also refuses NaN, infinity, and integers that no float holds.
+    return type(value) in (int, float) and 0 <= cast(float, value) <= LARGEST
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, dict) and all(type(item) is int and _number(item) for item in value.values())
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _named_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_text, value.values()))
+
+
+AGAIN = "build for this board again, or delete the file"
+LARGEST = 1e15
+KEYS: Mapping[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("board", "device", "bitstream"), _text),
+    **dict.fromkeys(("clock_mhz", "fmax_mhz", "frames_per_second", "attempts", "seconds"), _number),
+    **dict.fromkeys(("used", "available"), _counts),
+    "notes": _texts,
+    "versions": _named_texts,
 }
-"""What the page shows besides resources."""
+"""What the page shows of a report, and whether a value is of its kind."""

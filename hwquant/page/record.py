@@ -66,12 +66,32 @@ def load_record(folder: Path) -> Record:
     try:
         content = json.loads(path.read_bytes())
         commands = {key: Command(**item) for key, item in content["commands"].items()}
-        accuracy = content["accuracy"] and Accuracy(**content["accuracy"])
+        accuracy = None if content["accuracy"] is None else Accuracy(**content["accuracy"])
+        wrong = next((key for key, item in commands.items() if not _is_command(item)), None)
+        if accuracy is not None and not _is_accuracy(accuracy):
+            wrong = "accuracy"
     except FileNotFoundError:
         return Record()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HwquantError(f"{path} is damaged ({error}); delete it") from error
+    if wrong is not None:
+        raise HwquantError(f"{path} is damaged ({wrong!r} makes no sense); delete it")
     return Record(commands, accuracy)
+
+
+def _is_command(item: Command) -> bool:
+    return isinstance(item.line, str) and all(isinstance(value, str) for value in item.versions.values())
+
+
+def _is_accuracy(item: Accuracy) -> bool:
+    shares = [item.integer] if item.real is None else [item.integer, item.real]
+    return (
+        isinstance(item.data, str)
+        and isinstance(item.model, str)
+        and type(item.samples) is int
+        and item.samples > 0
+        and all(type(share) in (int, float) and 0 <= share <= 1 for share in shares)
+    )
 
 
 def save_record(folder: Path, record: Record) -> None:

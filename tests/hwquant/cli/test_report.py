@@ -91,3 +91,28 @@ def test_the_page_of_a_board_is_refreshed(hwquant, build):
     assert "<h3>generic</h3>" in (build / PAGE).read_text()
     line = "hwquant build build --board generic --clock 50"
     assert record(build)["commands"]["build generic"]["line"] == line
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("boards/other/report.json", '{"clock_mhz": null}'), (RECORD, '{"commands": 3}')]
+)
+def test_what_is_damaged_is_said_before_a_board_is_built_or_anything_measured(
+    hwquant, build, demo_folder, monkeypatch, name, content
+):
+    def work(*_arguments, **_options):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("hwquant.boards.implement.implement", work)
+    monkeypatch.setattr("hwquant.cli.report.predict", work)
+    (build / name).parent.mkdir(parents=True, exist_ok=True)
+    (build / name).write_text(content)
+    hwquant("build", build, "--board", "generic").fails(str(build / name))
+    hwquant("report", build, "-d", demo_folder / "digits.npz").fails(str(build / name))
+
+
+def test_a_board_whose_report_is_damaged_can_be_built_again(hwquant, build):
+    assert hwquant("build", build, "--board", "generic", "--clock", 50).status == 0
+    (build / "boards" / "generic" / "report.json").write_text('{"clock_mhz": null}')
+    hwquant("report", build).fails("build for this board again, or delete the file")
+    assert hwquant("build", build, "--board", "generic", "--clock", 50).status == 0
+    assert hwquant("report", build).status == 0

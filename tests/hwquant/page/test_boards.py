@@ -51,5 +51,31 @@ def test_a_damaged_report_says_what_to_do(put, tmp_path, content):
         board_results(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[
+            ("frames_per_second", value)
+            for value in ("x", None, True, float("nan"), float("inf"), -1, 10**400)
+        ],
+        *(("clock_mhz", None), ("fmax_mhz", "100"), ("seconds", "60"), ("attempts", "1")),
+        *(("versions", []), ("versions", {"pyosys": 3}), ("notes", 3), ("notes", "a note"), ("notes", [3])),
+        *(("used", "lut"), ("used", {"lut": "many"}), ("used", {"lut": 1.5}), ("available", [])),
+        *(("board", 3), ("device", None), ("bitstream", ["top.bit"])),
+    ],
+)
+def test_a_value_of_another_kind_is_named(put, tmp_path, key, value):
+    path = put()
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(HwquantError, match=rf"report\.json is damaged .*'{key}'.*delete the file"):
+        board_results(tmp_path)
+
+
+def test_a_report_that_is_about_to_be_written_need_not_be_whole(put, tmp_path):
+    put().write_text("{}")
+    put(board="other")
+    assert [item.report["board"] for item in board_results(tmp_path, replaced="ulx3s-25f")] == ["other"]
+
+
 def test_what_is_shown_is_what_boards_report():
-    assert {field.name for field in dataclasses.fields(Implementation)} >= KEYS
+    assert {field.name for field in dataclasses.fields(Implementation)} >= set(KEYS)

@@ -1,5 +1,7 @@
 """What a build remembers of how it was made."""
 
+import json
+
 import pytest
 
 from hwquant.build import RECORD
@@ -35,5 +37,31 @@ def test_the_same_commands_give_the_same_bytes(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"commands": {"a": 1}, "accuracy": null}', b"\xff"])
 def test_a_damaged_record_says_what_to_do(tmp_path, content):
     (tmp_path / RECORD).write_bytes(content)
+    with pytest.raises(HwquantError, match=r"record\.json is damaged .*; delete it"):
+        load_record(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("data", 3), ("model", None), ("samples", "many"), ("samples", 0), ("samples", True)),
+        *(("integer", "much"), ("integer", None), ("integer", 3), ("real", "much"), ("real", -1)),
+        *((None, "much"), (None, 3), (None, []), (None, {}), (None, 0)),
+    ],
+)
+def test_an_accuracy_that_is_none_is_damage(tmp_path, key, value):
+    accuracy = {"data": "x.npz", "samples": 10, "integer": 0.5, "real": 1, "model": "x.onnx"}
+    changed = value if key is None else {**accuracy, key: value}
+    (tmp_path / RECORD).write_text(json.dumps({"commands": {}, "accuracy": accuracy}))
+    assert load_record(tmp_path).accuracy == Accuracy(**accuracy)
+    (tmp_path / RECORD).write_text(json.dumps({"commands": {}, "accuracy": changed}))
+    with pytest.raises(HwquantError, match=r"record\.json is damaged .*; delete it"):
+        load_record(tmp_path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("line", 3), ("versions", 3), ("versions", {"python": 3})])
+def test_a_command_that_is_none_is_damage(tmp_path, key, value):
+    command = {"line": "hwquant", "versions": {"python": "3"}, key: value}
+    (tmp_path / RECORD).write_text(json.dumps({"commands": {"compile": command}, "accuracy": None}))
     with pytest.raises(HwquantError, match=r"record\.json is damaged .*; delete it"):
         load_record(tmp_path)
