@@ -206,9 +206,10 @@ def _implement(
             bitstream = tools.pack(board, folder).name
             break
         if attempt == ATTEMPTS:
+            lower = _option(_lowered(board, 0.9 * fmax))
             raise HwquantError(
                 f"{board.name}: after {ATTEMPTS} attempts routing still reaches {fmax / 1e6:.1f} MHz, which is "
-                f"below {top.hertz / 1e6:.1f} MHz; ask for a lower clock, such as --clock {_option(_lowered(board, 0.9 * fmax))}"
+                f"below {top.hertz / 1e6:.1f} MHz; ask for a lower clock, such as --clock {lower}"
             )
         wanted = _lowered(board, MARGIN * fmax)
     cycles = build.report.frame_cycles

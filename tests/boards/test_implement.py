@@ -152,6 +152,14 @@ def test_a_lowered_clock_is_one_that_gives_the_rate(build, monkeypatch):
     assert (result.attempts, result.clock_mhz, result.baud) == (2, 22.125, 1_000_000)
 
 
+def test_after_the_last_attempt_the_clock_that_is_named_can_be_had(build, monkeypatch):
+    speeds = iter([23.0, 20.0, 18.0])
+    monkeypatch.setattr(tools, "synthesize", lambda *_: {})
+    monkeypatch.setattr(tools, "place_and_route", lambda *_: tools.Routed(next(speeds), {}, 0.0))
+    with pytest.raises(HwquantError, match=r"still reaches 18\.0 MHz.*such as --clock 16\.125"):
+        implement(build, load_board("icebreaker"))
+
+
 def test_the_command_prints_no_figures_that_there_are_not(build):
     from click.testing import CliRunner
 
