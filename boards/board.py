@@ -203,12 +203,13 @@ def _from_amaranth(source: str, where: str) -> tuple[int, dict[str, Pin]]:
     if find_spec("amaranth_boards") is None:
         raise require("amaranth-boards", "boards", f"{where}")
     try:
-        platform = getattr(import_module(f"amaranth_boards.{module}"), name)
+        platform: Any = getattr(import_module(f"amaranth_boards.{module}"), name)
     except (ImportError, AttributeError) as error:
         raise HwquantError(f"{where}: amaranth-boards has no platform {source!r}") from error
     from amaranth.build import Platform
 
-    if not isinstance(platform, type) or not issubclass(platform, Platform) or isabstract(platform):
+    is_platform = isinstance(platform, type) and issubclass(platform, Platform)
+    if not is_platform or isabstract(platform):
         raise HwquantError(
             f"{where}: amaranth-boards has no platform {source!r}, but something else of that name"
         )
