@@ -203,16 +203,16 @@ def _from_amaranth(source: str, where: str) -> tuple[int, dict[str, Pin]]:
     if find_spec("amaranth_boards") is None:
         raise require("amaranth-boards", "boards", f"{where}")
     try:
-        platform: Any = getattr(import_module(f"amaranth_boards.{module}"), name)
+        found = getattr(import_module(f"amaranth_boards.{module}"), name)
     except (ImportError, AttributeError) as error:
         raise HwquantError(f"{where}: amaranth-boards has no platform {source!r}") from error
     from amaranth.build import Platform
 
-    is_platform = isinstance(platform, type) and issubclass(platform, Platform)
-    if not is_platform or isabstract(platform):
+    if not isinstance(found, type) or not issubclass(found, Platform) or isabstract(found):
         raise HwquantError(
             f"{where}: amaranth-boards has no platform {source!r}, but something else of that name"
         )
+    platform: Any = found
     items = {(item.name, item.number): item for item in platform.resources}
     clock = items.get((platform.default_clk, 0))
     if clock is None or clock.clock is None or not hasattr(clock.ios[0], "names"):

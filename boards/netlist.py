@@ -36,7 +36,8 @@ MODULE = re.compile(r"^(?:\(\*[^*]*\*\)\s*)?module\s+\\?([\w$]+).*?\bendmodule\b
 def netlist(program: Program, device: Device, component: Component | None = None) -> str:
     """Verilog of the synthesized accelerator with all cell models that it needs; it is elaborated as for boards.
 
-    Weights are in its memories, also where a board's host would load them. ``component`` is synthesized in the place of the program's accelerator; it has the same ports.
+    Weights are in its memories, also where a board's host would load them. ``component`` is synthesized in the place
+    of the program's accelerator; it has the same ports.
 
     Raises
     ------
