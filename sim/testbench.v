@@ -20,7 +20,7 @@ module testbench #(
   reg results__ready /* verilator public_flat_rw */ = 0;
   wire [WORD:0] results__payload /* verilator public_flat_rd */;
 
-  reg [2:0] bus__address /* verilator public_flat_rw */ = 0;
+  reg [3:0] bus__address /* verilator public_flat_rw */ = 0;
   reg bus__write /* verilator public_flat_rw */ = 0;
   reg [31:0] bus__write_data /* verilator public_flat_rw */ = 0;
   wire [31:0] bus__read_data /* verilator public_flat_rd */;
