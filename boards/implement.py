@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import monotonic
 
@@ -19,13 +18,12 @@ from hwquant.boards.clocking import clocks, pll_settings
 from hwquant.boards.constraints import constraints
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.top import BoardTop
-from hwquant.build import BOARDS, Build, replacing
+from hwquant.build import BOARDS, REPORT, Build, installed, replacing
 from hwquant.errors import HwquantError
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.uart import MIN_DIVISOR, baud_divisor
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 
-REPORT = "report.json"
 ATTEMPTS = 3
 MARGIN = 0.98
 """Of the clock that was reached, what the next attempt asks for."""
@@ -180,17 +178,17 @@ def _implement(
     used: dict[str, int] = {}
     fmax, attempt, bitstream = 0.0, 0, ""
     name = ""
+    if family != "generic":
+        name, text = constraints(board)
+        (folder / name).write_text(text, encoding="utf-8")
     while True:
         attempt += 1
         top = BoardTop(board, accelerator(build.program, loadable=loadable), wanted)
         if family == "generic":
             (folder / "top.v").write_text(to_verilog(top, "top"), encoding="utf-8")
             break
-        name, text = constraints(board)
-        (folder / name).write_text(text, encoding="utf-8")
         report("synthesis", attempt - 1, ATTEMPTS)
-        text = to_rtlil(top, "top", platform)
-        (folder / "top.il").write_text(text, encoding="utf-8")
+        (folder / "top.il").write_text(to_rtlil(top, "top", platform), encoding="utf-8")
         cells = tools.synthesize(folder / "top.il", family, board.device.series)
         used = tools.count(cells, family)
         _check_size(used, board)
@@ -236,7 +234,7 @@ def _implement(
         notes=tuple(notes),
         attempts=attempt,
         seconds=round(monotonic() - begin, 1),
-        versions=_versions(),
+        versions=installed("hwquant", *PACKAGES),
     )
 
 
@@ -269,13 +267,3 @@ def _vivado(board: Board, constraints_file: str) -> str:
             "",
         ]
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in ("hwquant", *PACKAGES):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -119,7 +119,6 @@ def mapped(memory: Memory, family: str) -> Mapped:
     if memory.width == 0:
         return Mapped()
     per_bit = LOGIC_COST[family][memory.rom]
-    best: tuple[float, Mapped] | None = None
     found: dict[bool, tuple[float, Mapped]] = {}
     for ram in RAMS[family]:
         if not (ram.rom if memory.rom else ram.writable):

@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,22 @@ def load_build(folder: str | os.PathLike[str]) -> Build:
     folder = Path(folder)
     check_build(folder)
     return Build(folder, hwq.load(folder / NETWORK), storage.load(folder / PROGRAM))
+
+
+def board_reports(folder: Path) -> list[Path]:
+    """The reports of the boards that were built in a build folder, by name."""
+    return sorted((folder / BOARDS).glob(f"*/{REPORT}"))
+
+
+def installed(*packages: str) -> dict[str, str]:
+    """Versions of those packages that have one: a checkout that is not installed has no metadata."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def is_build(folder: Path) -> bool:

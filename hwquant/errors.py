@@ -1,16 +1,137 @@
-"""The one exception that the user sees."""
+"""The exceptions that a user sees, and that a program can tell apart."""
+
+from __future__ import annotations
+
+from typing import ClassVar
 
 
 class HwquantError(Exception):
     """Bad input, or a request that cannot be met.
 
     The message is one sentence or two: the culprit first, then the way out. The command line prints it
-    without a traceback and exits with status 2.
+    without a traceback and exits with status 2. A caller that goes on after an error catches one of the
+    subclasses, never this class, which may say anything.
+
+    Attributes
+    ----------
+    kind : str
+        What went wrong, in a word for programs; ``--json`` prints it beside the message.
     """
 
+    kind: ClassVar[str] = "invalid"
 
-def require(package: str, extra: str, purpose: str) -> HwquantError:
+
+class Unsupported(HwquantError):
+    """A network, or a part of it, that is valid and that hwquant cannot do.
+
+    Parameters
+    ----------
+    message : str
+        Names the culprit, and says what to use in its place.
+    where : str
+        The node, layer or file; empty where there is none.
+    operator : str
+        The operator's name, as the file has it; empty where there is none.
+    """
+
+    kind = "unsupported"
+
+    def __init__(self, message: str, *, where: str = "", operator: str = "") -> None:
+        super().__init__(message)
+        self.where, self.operator = where, operator
+
+
+class DoesNotFit(HwquantError):
+    """A network that needs more of something than an array, a memory or a board has.
+
+    Parameters
+    ----------
+    message : str
+        Names what is short, and says what would help.
+    resource : str
+        What is short, such as ``"weight memory"`` or ``"accumulator bits"``.
+    needed, available : float or None
+        In the resource's unit (words, bits, cells); None where it cannot be counted.
+    remedy : str
+        What would help, as in the message; empty where nothing does.
+    """
+
+    kind = "does_not_fit"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        resource: str,
+        needed: float | None = None,
+        available: float | None = None,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.resource, self.needed, self.available, self.remedy = resource, needed, available, remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        fields = (str(self), self.resource, self.needed, self.available, self.remedy)
+        return _does_not_fit, fields
+
+
+def _does_not_fit(
+    message: str, resource: str, needed: float | None, available: float | None, remedy: str
+) -> DoesNotFit:
+    """Rebuild an error that came from another process."""
+    return DoesNotFit(message, resource=resource, needed=needed, available=available, remedy=remedy)
+
+
+class Damaged(HwquantError):
+    """A file or folder whose contents are not what was written, or not of the kind that it says.
+
+    Parameters
+    ----------
+    message : str
+        Names the file, and says how to get a good one.
+    path : str
+        The file or folder; empty where there is none.
+    """
+
+    kind = "damaged"
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class MissingPackage(HwquantError):
+    """An optional package, or a program, that is not installed.
+
+    Parameters
+    ----------
+    message : str
+        Names the package, and says how to install it.
+    package : str
+        Its name.
+    extra : str
+        The extra of hwquant that brings it; empty where none does.
+    """
+
+    kind = "missing_package"
+
+    def __init__(self, message: str, *, package: str, extra: str = "") -> None:
+        super().__init__(message)
+        self.package, self.extra = package, extra
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _missing_package, (str(self), self.package, self.extra)
+
+
+def _missing_package(message: str, package: str, extra: str) -> MissingPackage:
+    """Rebuild an error that came from another process."""
+    return MissingPackage(message, package=package, extra=extra)
+
+
+def require(package: str, extra: str, purpose: str) -> MissingPackage:
     """The error for an optional package that is absent: names the extra that brings it."""
-    return HwquantError(
-        f"{purpose} needs the package {package!r}; install it with: pip install 'hwquant[{extra}]'"
+    return MissingPackage(
+        f"{purpose} needs the package {package!r}; install it with: pip install 'hwquant[{extra}]'",
+        package=package,
+        extra=extra,
     )

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, signed
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.hdl import ClockSignal, Const, Instance, Module
+from amaranth.lib.wiring import Component
 
 from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
 from hwquant.program.sizing import OPERAND_BITS
+from hwquant.rtl_templates.pe import product_members
 from hwquant.rtl_templates.soft_product import SoftProduct
 
 MULTIPLIER_BITS = 18
@@ -30,14 +31,7 @@ class Ecp5Product(Component):
     """
 
     def __init__(self, x_bits: int, weight_bits: int):
-        super().__init__(
-            {
-                "x": In(signed(x_bits)),
-                "weight": In(signed(weight_bits)),
-                "swap": In(1),
-                "product": Out(signed(x_bits + weight_bits)),
-            }
-        )
+        super().__init__(product_members(x_bits, weight_bits))
 
     def elaborate(self, platform):
         m = Module()

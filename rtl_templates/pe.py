@@ -4,6 +4,16 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
 
+def product_members(x_bits: int, weight_bits: int) -> dict:
+    """Ports of a component that replaces the registered multiplication: what a platform offers."""
+    return {
+        "x": In(signed(x_bits)),
+        "weight": In(signed(weight_bits)),
+        "swap": In(1),
+        "product": Out(signed(x_bits + weight_bits)),
+    }
+
+
 class ProcessingElement(Component):
     """Weight-stationary multiply-accumulate cell.
 

@@ -1,9 +1,10 @@
 """A multiplier of look-up tables, for arrays that are larger than the DSP blocks of a device."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component
 
 from hwquant.program.config import bits_for
+from hwquant.rtl_templates.pe import product_members
 
 
 class SoftProduct(Component):
@@ -26,14 +27,7 @@ class SoftProduct(Component):
     """
 
     def __init__(self, x_bits: int, weight_bits: int):
-        super().__init__(
-            {
-                "x": In(signed(x_bits)),
-                "weight": In(signed(weight_bits)),
-                "swap": In(1),
-                "product": Out(signed(x_bits + weight_bits)),
-            }
-        )
+        super().__init__(product_members(x_bits, weight_bits))
 
     def elaborate(self, platform):
         m = Module()

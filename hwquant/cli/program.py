@@ -23,8 +23,7 @@ from hwquant.errors import HwquantError
 def program(folder: Path, board: str, flash: bool, as_json: bool) -> None:
     """Load the bitstream of `hwquant build` into a board with openFPGALoader."""
     from hwquant.boards.board import load_board
-    from hwquant.boards.implement import REPORT
-    from hwquant.build import BOARDS
+    from hwquant.build import BOARDS, REPORT
 
     chosen = load_board(board)
     place = folder / BOARDS / chosen.name

@@ -51,11 +51,11 @@ def built_baud(folder: Path) -> int:
     ------
     HwquantError : the boards have different rates, or a report does not say its rate
     """
-    from hwquant.build import BOARDS
+    from hwquant.build import board_reports
     from hwquant.link.transport import BAUD
 
     rates = {}
-    for path in sorted((folder / BOARDS).glob("*/report.json")):
+    for path in board_reports(folder):
         try:
             rates[path.parent.name] = int(json.loads(path.read_bytes())["baud"])
         except (OSError, ValueError, KeyError, TypeError) as error:

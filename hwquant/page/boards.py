@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from hwquant.build import BOARDS
+from hwquant.build import board_reports
 from hwquant.errors import HwquantError
 
 
@@ -50,8 +50,7 @@ def board_results(folder: Path, replaced: str = "") -> tuple[BoardResult, ...]:
     ------
     HwquantError : a report cannot be read, or holds what no board reports
     """
-    paths = sorted((folder / BOARDS).glob("*/report.json"))
-    results = [_load(path) for path in paths if path.parent.name != replaced]
+    results = [_load(path) for path in board_reports(folder) if path.parent.name != replaced]
     return tuple(sorted(results, key=lambda item: -item.report["frames_per_second"]))
 
 

@@ -11,10 +11,9 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hwquant.build import RECORD
+from hwquant.build import RECORD, installed
 from hwquant.container import write_bytes
 from hwquant.errors import HwquantError
 
@@ -52,7 +51,8 @@ class Record:
 
     def after(self, key: str, line: str) -> Record:
         """The record with a command that was run just now."""
-        return dataclasses.replace(self, commands={**self.commands, key: Command(line, _versions())})
+        versions = {"python": platform.python_version(), **installed(*PACKAGES)}
+        return dataclasses.replace(self, commands={**self.commands, key: Command(line, versions)})
 
 
 def load_record(folder: Path) -> Record:
@@ -98,13 +98,3 @@ def save_record(folder: Path, record: Record) -> None:
     """Write the record of a build folder, whole or not at all."""
     content = json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
     write_bytes(folder / RECORD, content.encode() + b"\n")
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # a checkout that is not installed has no metadata
-            continue
-    return found
