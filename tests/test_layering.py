@@ -19,6 +19,7 @@ INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data"}
 MAY_IMPORT = {
     "errors": set(),
+    "names": {"errors"},
     "container": {"errors"},
     "graph": {"errors"},
     "data": FLOAT,
