@@ -3,7 +3,7 @@
 A file is an ordinary zip (any unzip opens it), members stored uncompressed, sorted, with a fixed time stamp.
 ``manifest.json`` names the kind of file, its format version and the SHA-256 of every other member. The zip
 comment is the SHA-256 of all bytes before it, so that a change anywhere in the file is noticed, headers
-included. Nothing is pickled.
+included. Nothing is pickled, and nothing takes more memory than the file has bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import os
-import secrets
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,11 +21,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Damaged, HwquantError
+from hwquant.files import parse_json, read_bytes, recover, write_bytes
+from hwquant.files.npy import from_bytes, read_header
+
+__all__ = ["pack", "read", "unpack", "write", "write_bytes"]
 
 MANIFEST = "manifest.json"
 DIGEST_BYTES = 64  # a SHA-256 in hexadecimal
 ZIP_SIGNATURE = b"PK\x03\x04"
+PLAIN_FLAGS = 0x800
+"""Flags that a member may have: its name is UTF-8. No encryption, nothing that is left to a descriptor behind it."""
+LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time stamp that a zip can hold
 
 
@@ -85,30 +92,6 @@ def write(
     write_bytes(path, pack(kind, version, json_members, arrays))
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file of any kind, whole; what was there stays untouched until all of it is on the disk.
-
-    Raises
-    ------
-    HwquantError : the folder is absent or cannot be written to
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise HwquantError(
-            f"cannot write {path}: {error.strerror or error}; choose a folder that exists and is writable"
-        ) from error
-
-
 def read(
     path: str | os.PathLike[str], kind: str, newest: int = 1
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -126,49 +109,96 @@ def read(
 
     Raises
     ------
-    HwquantError : absent, truncated or changed in any byte, of another kind, or of a newer version
+    Damaged : truncated or changed in any byte, or of another kind
+    HwquantError : absent, or of a newer version
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise HwquantError(f"cannot read {path}: {error.strerror or error}") from error
-    body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
-    if hashlib.sha256(body).hexdigest().encode() != digest:
+    recover(path)
+    return unpack(read_bytes(path), kind, newest, path)
+
+
+def unpack(
+    data: bytes, kind: str, newest: int, path: str | os.PathLike[str]
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The contents of bytes that :func:`pack` made; ``path`` is for messages, the rest as in :func:`read`."""
+    body, checksum = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
+    if hashlib.sha256(body).hexdigest().encode() != checksum:
         if data.startswith(ZIP_SIGNATURE):
-            raise HwquantError(f"{path} is truncated or damaged (its checksum is wrong); write it again")
-        raise HwquantError(f"{path} is not a file that hwquant wrote, or it is damaged; give a {kind} file")
+            message = "is truncated or damaged (its checksum is wrong); write it again"
+        else:
+            message = f"is not a file that hwquant wrote, or it is damaged; give a {kind} file"
+        raise Damaged(f"{path} {message}", path=str(path))
     try:
-        return _unpack(data, kind, newest)
-    except HwquantError as error:
-        raise HwquantError(f"{path} {error}") from error
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
-        raise HwquantError(f"{path} is not a valid hwquant file ({error}); write it again") from error
+        members = _members(data)
+        manifest = parse_json(members.pop(MANIFEST))
+        format, version, digests = manifest["format"], manifest["version"], dict(manifest["sha256"])
+        if format == f"hwquant {kind}" and type(version) is int and version > newest:
+            raise HwquantError(
+                f"{path} has format version {version}, this hwquant reads up to {newest}; update hwquant"
+            )
+        fault = _fault(members, digests, kind, format)
+        if fault:
+            raise Damaged(f"{path} {fault}", path=str(path))
+        return _decode(members)
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise Damaged(
+            f"{path} is not a valid hwquant file ({error}); write it again", path=str(path)
+        ) from error
 
 
-def _unpack(data: bytes, kind: str, newest: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def _members(data: bytes) -> dict[str, bytes]:
+    """The members of a zip in which each is stored as it is, one behind the other, none twice."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+        end = archive.start_dir
+    members: dict[str, bytes] = {}
+    position = 0
+    for info in infos:
+        name = info.filename
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            raise ValueError(f"its member {name!r} is compressed")
+        if info.flag_bits & ~PLAIN_FLAGS or name in members:
+            raise ValueError(f"its member {name!r} is encrypted, or there twice")
+        if info.header_offset != position:
+            raise ValueError(f"its member {name!r} is not behind the one before it")
+        signature, *_, name_size, extra_size = LOCAL_HEADER.unpack_from(data, position)
+        begin = position + LOCAL_HEADER.size + name_size + extra_size
+        position = begin + info.file_size
+        if signature != ZIP_SIGNATURE or position > end:
+            raise ValueError(f"its member {name!r} is not where its directory says")
+        members[name] = data[begin:position]
+    if position != end:
+        raise ValueError("there is something between its members and its directory")
+    return members
+
+
+def _fault(members: Mapping[str, bytes], digests: Mapping[str, str], kind: str, format: object) -> str:
+    """What is wrong with a file, as the end of a sentence; empty where nothing is."""
+    if format != f"hwquant {kind}":
+        return f"is a {format!r:.40} file; a 'hwquant {kind}' file is needed here"
+    for name in sorted(members.keys() ^ digests.keys()):
+        return f"{'has the unknown' if name in members else 'lacks the'} member {name!r}; write it again"
+    for name, content in members.items():
+        if hashlib.sha256(content).hexdigest() != digests[name]:
+            return f"has a damaged member {name!r} (its checksum is wrong); write it again"
+    return ""
+
+
+def _decode(members: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     meta: dict[str, Any] = {}
     arrays: dict[str, NDArray[Any]] = {}
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        manifest = json.loads(archive.read(MANIFEST))
-        if manifest["format"] != f"hwquant {kind}":
-            raise HwquantError(f"is a {manifest['format']!r} file; a 'hwquant {kind}' file is needed here")
-        if manifest["version"] > newest:
-            raise HwquantError(
-                f"has format version {manifest['version']}, this hwquant reads up to {newest}; update hwquant"
-            )
-        names = set(archive.namelist()) - {MANIFEST}
-        for name in sorted(names ^ set(manifest["sha256"])):
-            raise HwquantError(
-                f"{'has the unknown' if name in names else 'lacks the'} member {name!r}; write it again"
-            )
-        for name, digest in manifest["sha256"].items():
-            content = archive.read(name)
-            if hashlib.sha256(content).hexdigest() != digest:
-                raise HwquantError(f"has a damaged member {name!r} (its checksum is wrong); write it again")
-            stem, _, ending = name.rpartition(".")
-            if ending == "npy":
-                arrays[stem] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-            else:
-                meta[stem] = json.loads(content)
+    for name, content in members.items():
+        stem, _, ending = name.rpartition(".")
+        if ending == "npy":
+            header = read_header(io.BytesIO(content), len(content))
+            arrays[stem] = from_bytes(header, content[header.offset :])
+        else:
+            meta[stem] = parse_json(content)
     return meta, arrays

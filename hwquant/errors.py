@@ -100,6 +100,12 @@ class Damaged(HwquantError):
         self.path = path
 
 
+class Busy(HwquantError):
+    """A file or folder that another process is writing at this moment; the same may work later."""
+
+    kind = "busy"
+
+
 class MissingPackage(HwquantError):
     """An optional package, or a program, that is not installed.
 

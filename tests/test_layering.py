@@ -14,13 +14,14 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "graph"}
+FLOAT = {"errors", "names", "files", "graph"}
 INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data"}
 MAY_IMPORT = {
     "errors": set(),
     "names": {"errors"},
-    "container": {"errors"},
+    "files": {"errors"},
+    "container": {"errors", "files"},
     "graph": {"errors"},
     "data": FLOAT,
     "floating": FLOAT,
@@ -38,7 +39,7 @@ MAY_IMPORT = {
     "search": MODELS | {"quantize", "program"},
     "export": INTEGER | {"container"},
     "link": {"errors"},
-    "rtl_templates": {"errors", "link", "program"},
+    "rtl_templates": {"errors", "names", "link", "program"},
     "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,

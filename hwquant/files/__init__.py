@@ -1,0 +1,41 @@
+"""The one place that writes: files and folders whole or not at all, one writer a place, nothing left behind.
+
+==============  ====================================================================
+``places``      files and folders are replaced: staged beside, locked, exchanged, recovered
+``folders``     folders of tools: temporary ones, and what stays for the user to look at
+``cache``       results that are kept, with digests and a limit
+``append``      files that only grow
+``reading``     what a file may be before its bytes are read; strict JSON; digests in JSON
+``npy``         headers of arrays, checked before memory is taken
+==============  ====================================================================
+
+No other module of the package calls what changes the disk; ``tests/test_layering.py`` sees to it.
+"""
+
+from hwquant.files.append import AppendedFile
+from hwquant.files.cache import cache_folder, cached
+from hwquant.files.folders import leave, make_folder, remove_empty, working_folder
+from hwquant.files.places import adding, recover, remove, replacing, update_bytes, write_bytes
+from hwquant.files.reading import digest, json_bytes, parse_json, read_bytes, sealed, unsealed
+
+__all__ = [
+    "AppendedFile",
+    "adding",
+    "cache_folder",
+    "cached",
+    "digest",
+    "json_bytes",
+    "leave",
+    "make_folder",
+    "parse_json",
+    "read_bytes",
+    "recover",
+    "remove",
+    "remove_empty",
+    "replacing",
+    "sealed",
+    "unsealed",
+    "update_bytes",
+    "working_folder",
+    "write_bytes",
+]

@@ -1,0 +1,100 @@
+"""Files that only grow, line by line, with one writer."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+
+from hwquant.errors import HwquantError
+from hwquant.files.locks import busy, try_lock
+
+_WAY = "choose a folder that exists and is writable"
+
+
+class AppendedFile:
+    """A file that is locked, and appended to, until it is closed; made where it is missing.
+
+    Parameters
+    ----------
+    path : Path
+        No symbolic link.
+
+    Raises
+    ------
+    Busy
+        if another process has it open
+    HwquantError
+        if it cannot be written, or is no ordinary file
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        if path.is_symlink():
+            raise HwquantError(f"cannot write {path}: it is a symbolic link; name another file")
+        try:
+            self._descriptor = os.open(path, flags, 0o666)
+        except OSError as error:
+            raise self._error(error) from error
+        try:
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                raise HwquantError(f"cannot write {path}: it is no ordinary file; name another")
+            if not try_lock(self._descriptor):
+                raise busy(path)
+        except HwquantError:
+            self.close()
+            raise
+
+    def __enter__(self) -> AppendedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            self.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return os.fstat(self._descriptor).st_size
+
+    def read(self) -> bytes:
+        """All of it."""
+        return os.pread(self._descriptor, self.size, 0)
+
+    def cut(self, size: int) -> None:
+        """Keep the first bytes only: an interrupted process left a part of a line."""
+        try:
+            os.ftruncate(self._descriptor, size)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def append(self, data: bytes) -> None:
+        """Add bytes; they are on the disk when this returns, or none of them is in the file."""
+        before = self.size
+        try:
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                os.fsync(self._descriptor)
+            except OSError:
+                os.ftruncate(self._descriptor, before)
+                raise
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _error(self, error: OSError) -> HwquantError:
+        return HwquantError(f"cannot write {self.path}: {error.strerror or error}; {_WAY}")

@@ -1,0 +1,78 @@
+"""Folders that are not results: temporary ones for programs that work in a folder, and what stays of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from hwquant.errors import Busy, HwquantError
+from hwquant.files.locks import locked
+
+WORK, KEPT = "hwquant-work-", "hwquant-log-"
+
+
+@contextmanager
+def working_folder() -> Iterator[Path]:
+    """A temporary folder, gone at the end; those of processes that died without an end go too."""
+    root = Path(tempfile.gettempdir())
+    for folder in list(root.glob(f"{WORK}*")):
+        _sweep(folder)
+    with ExitStack() as stack:
+        folder = _claim(root, stack)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _claim(root: Path, stack: ExitStack) -> Path:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=WORK, dir=root))
+        with suppress(Busy, FileNotFoundError):  # swept by another process before it was locked
+            stack.enter_context(locked(folder, folder, make=False))
+            return folder
+
+
+def _sweep(folder: Path) -> None:
+    with suppress(Busy, OSError):  # alive, somebody else's, or gone by now
+        if os.lstat(folder).st_uid == os.getuid():
+            with locked(folder, folder, make=False):
+                shutil.rmtree(folder)
+
+
+def leave(path: Path) -> Path:
+    """Copy a file to where the user can read it after this process has ended; its new path."""
+    kept = Path(tempfile.mkdtemp(prefix=KEPT), path.name)
+    shutil.copyfile(path, kept)
+    return kept
+
+
+def make_folder(folder: Path) -> bool:
+    """Make a folder if it is missing; its parent must exist. Whether it was.
+
+    Raises
+    ------
+    HwquantError
+        if it cannot be made, or a file has the name
+    """
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        if not folder.is_dir():
+            raise HwquantError(
+                f"cannot make the folder {folder}: {error.strerror}; choose another"
+            ) from error
+        return False
+    except OSError as error:
+        raise HwquantError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
+    return True
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder that hwquant made, if nothing is in it."""
+    with suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,89 @@
+"""Arrays in .npy files: their headers are checked against what is there before memory is taken."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUMBERS = "biuf"
+"""Kinds of dtypes that are read: nothing that has to be unpickled, and no text."""
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_MALFORMED = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+    EOFError,
+    KeyError,
+    UnicodeError,
+)
+"""What numpy raises for a header that is none."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an array says of itself; ``offset`` is where its numbers begin."""
+
+    shape: tuple[int, ...]
+    column_major: bool
+    dtype: np.dtype[Any]
+    offset: int
+
+    @property
+    def count(self) -> int:
+        """Of numbers."""
+        return math.prod(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the numbers."""
+        return self.count * self.dtype.itemsize
+
+
+def read_header(stream: IO[bytes], size: int) -> Header:
+    """The header of an array, the stream at its numbers afterwards.
+
+    Parameters
+    ----------
+    stream : IO[bytes]
+        At the beginning of the .npy file.
+    size : int
+        Of that file, in bytes.
+
+    Raises
+    ------
+    ValueError
+        if it is none, or of other things than numbers, or says more or less than ``size`` bytes hold
+    """
+    try:
+        read = _HEADERS.get(np.lib.format.read_magic(stream))
+        if read is None:
+            raise ValueError("it has an unknown version")
+        shape, column_major, dtype = read(stream)
+    except _MALFORMED as error:
+        raise ValueError(f"it is no array: {' '.join(str(error).split()) or type(error).__name__}") from error
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded, they would have to be unpickled")
+    header = Header(shape, column_major, dtype, stream.tell())
+    if any(type(item) is not int or item < 0 for item in shape):
+        raise ValueError(f"its shape is {shape!r:.60}")
+    if header.offset + header.size != size:
+        raise ValueError(f"its header says {header.offset + header.size} bytes, and there are {size}")
+    return header
+
+
+def from_bytes(header: Header, data: bytes) -> NDArray[Any]:
+    """The array whose numbers these bytes are."""
+    if header.dtype.kind not in NUMBERS:
+        raise ValueError(f"its dtype is {header.dtype}, and only numbers can be")
+    order = "F" if header.column_major else "C"
+    array = np.frombuffer(data, header.dtype, header.count).reshape(header.shape, order=order)
+    return array.astype(header.dtype.newbyteorder("="))  # a copy that can be written to

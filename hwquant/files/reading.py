@@ -1,0 +1,132 @@
+"""What is read, before it is believed: ordinary files of a sane size, strict JSON, and JSON with a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hwquant.errors import Damaged, HwquantError
+
+LARGEST = 1 << 30
+"""Bytes of a file that is read at once; no network that an array of this package serves has as many."""
+SELF = "self"
+"""The key of a JSON object under which its own digest is."""
+_INTEGERS = range(-(1 << 63), 1 << 63)
+
+
+def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
+    """All of an ordinary file.
+
+    Raises
+    ------
+    HwquantError
+        if it cannot be read
+    Damaged
+        if it is a device or a pipe, or has more than ``largest`` bytes
+    """
+    try:
+        return read_ordinary(path, largest)
+    except OSError as error:
+        raise HwquantError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_ordinary(path: Path, largest: int = LARGEST) -> bytes:
+    """As :func:`read_bytes`; what the system says against it is an OSError still."""
+    with open_ordinary(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise Damaged(f"{path} has {size:,} bytes; {largest:,} can be", path=str(path))
+        return file.read(largest + 1)
+
+
+def open_ordinary(path: Path) -> BinaryIO:
+    """Open a file to read; Damaged for a device or a pipe, which may have no end."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    mode = os.fstat(file.fileno()).st_mode
+    if stat.S_ISREG(mode):
+        return file
+    file.close()
+    raise Damaged(f"{path} is no ordinary file; give one", path=str(path))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def parse_json(data: bytes) -> Any:
+    """JSON without what its standard leaves open: no key twice, no NaN, only integers of 64 bits and finite floats.
+
+    Raises
+    ------
+    ValueError
+        for anything else, nesting without end included
+    """
+    try:
+        return json.loads(
+            data.decode(),
+            object_pairs_hook=_once,
+            parse_int=_integer,
+            parse_float=_finite,
+            parse_constant=_constant,
+        )
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("a key is there twice")
+    return result
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or (value := int(text)) not in _INTEGERS:
+        raise ValueError(f"{text:.30} is no integer of 64 bits")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.30} is larger than any float")
+    return value
+
+
+def _constant(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
+
+
+def json_bytes(value: object) -> bytes:
+    """JSON as it is written to files: finite, indented, with an end of line."""
+    return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """A JSON object with its own SHA-256 at the end: any other bytes are damaged."""
+    return json_bytes({**content, SELF: hashlib.sha256(json_bytes(content)).hexdigest()})
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """The object that :func:`sealed` was given.
+
+    Raises
+    ------
+    ValueError
+        if a byte is another
+    """
+    content = parse_json(data)
+    if (
+        not isinstance(content, dict)
+        or not isinstance(content.pop(SELF, None), str)
+        or data != sealed(content)
+    ):
+        raise ValueError("its checksum is wrong")
+    return content
