@@ -33,6 +33,11 @@ ZIP_SIGNATURE = b"PK\x03\x04"
 PLAIN_FLAGS = 0x800
 """Flags that a member may have: its name is UTF-8. No encryption, nothing that is left to a descriptor behind it."""
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_MALFORMED = (
+    *(zipfile.BadZipFile, NotImplementedError, LookupError, ValueError, TypeError, AttributeError),
+    *(struct.error, EOFError, OverflowError),
+)
+"""What zipfile and the readers of members raise for what is no file of ours."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time stamp that a zip can hold
 
 
@@ -132,7 +137,9 @@ def unpack(
         members = _members(data)
         manifest = parse_json(members.pop(MANIFEST))
         format, version, digests = manifest["format"], manifest["version"], dict(manifest["sha256"])
-        if format == f"hwquant {kind}" and type(version) is int and version > newest:
+        if type(version) is not int:
+            raise ValueError("its version is no integer")
+        if format == f"hwquant {kind}" and version > newest:
             raise HwquantError(
                 f"{path} has format version {version}, this hwquant reads up to {newest}; update hwquant"
             )
@@ -140,14 +147,7 @@ def unpack(
         if fault:
             raise Damaged(f"{path} {fault}", path=str(path))
         return _decode(members)
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except _MALFORMED as error:
         raise Damaged(
             f"{path} is not a valid hwquant file ({error}); write it again", path=str(path)
         ) from error

@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hwquant.errors import Busy
@@ -67,10 +67,8 @@ def locked(
     end = time.monotonic() + wait
     while True:
         if make:
-            try:
+            with suppress(FileExistsError):  # another process', alive or dead: the lock will tell
                 os.mkdir(folder)
-            except FileExistsError:
-                pass  # another process', alive or dead: the lock will tell
         try:
             descriptor = os.open(folder, _FOLDER)
         except FileNotFoundError:

@@ -176,7 +176,7 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path, folder):
         container.write(tmp_path / folder / "net.hwq", "network", 1, MEMBERS, ARRAYS)
 
 
-@pytest.mark.parametrize("function", ["replace", "fsync"])
+@pytest.mark.parametrize("function", ["mkdir", "write", "fsync"])
 def test_a_failed_write_leaves_what_was_there(file, monkeypatch, function):
     before = file.read_bytes()
 
