@@ -50,7 +50,7 @@ from hwquant.rtl_templates.board import Board
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import array_multipliers
-from hwquant.sim.cache import cache_folder
+from hwquant.files import cache_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from hwquant_testing.random_networks import Features, random_qgraph

@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -25,9 +23,11 @@ from amaranth.lib.wiring import Component
 from hwquant.boards import tools
 from hwquant.boards.macros import INPUT_PF, PARAMETERS, Macro, black_boxes, liberty, parse_macros
 from hwquant.errors import HwquantError, require
+from hwquant.files import cached, json_bytes, parse_json, read_bytes, write_bytes
 from hwquant.rtl_templates.verilog import to_rtlil
 
 TOP = "hwquant"
+RESULT = "asic.json"
 FOLDER = Path("/usr/share/qflow/tech")
 PERIOD_NS = 100.0
 """Of the clock that timing is analysed for; slack says what would do."""
@@ -160,35 +160,27 @@ def implement_asic(component: Component, library: Library, cache: Path) -> Asic:
     own = "".join(_own(name) for name in ("memory_macro.v", "memory_map.v"))
     commands = repr((_collect(), _map(library, ()), _analysis(library, ())))
     identity = "\0".join([design, cells, own, commands, liberty(()), json.dumps(versions)])
-    path = cache / "asic" / f"{hashlib.sha256(identity.encode()).hexdigest()}.json"
-    if path.exists():
-        return _from_json(path.read_text(encoding="utf-8"))
-    with tempfile.TemporaryDirectory() as work:
-        result = _implement(design, library, Path(work), versions)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    new.write_text(json.dumps(asdict(result)), encoding="utf-8")
-    new.replace(path)
-    return result
+    key = hashlib.sha256(identity.encode()).hexdigest()[:24]
+
+    def fill(work: Path) -> None:
+        write_bytes(work / RESULT, json_bytes(asdict(_implement(design, library, work, versions))))
+
+    return _from_json(read_bytes(cached(cache, f"asic-{key}", [RESULT], fill) / RESULT))
 
 
 def _implement(design: str, library: Library, folder: Path, versions: dict[str, str]) -> Asic:
-    (folder / "design.il").write_text(design, encoding="utf-8")
+    write_bytes(folder / "design.il", design.encode())
     for name in ("memory_macro.v", "memory_map.v"):
-        (folder / name).write_text(_own(name), encoding="utf-8")
+        write_bytes(folder / name, _own(name).encode())
     tools.yosys(_collect(), folder, "memories")
     macros = parse_macros((folder / "memories.txt").read_text(encoding="utf-8"))
-    (folder / "macros.v").write_text(black_boxes(macros), encoding="utf-8")
-    (folder / "macros.lib").write_text(liberty(macros), encoding="utf-8")
-    (folder / "constraints").write_text(
-        f"set_driving_cell {DRIVER}\nset_load {1000 * INPUT_PF}\n", encoding="utf-8"
-    )
+    write_bytes(folder / "macros.v", black_boxes(macros).encode())
+    write_bytes(folder / "macros.lib", liberty(macros).encode())
+    write_bytes(folder / "constraints", f"set_driving_cell {DRIVER}\nset_load {1000 * INPUT_PF}\n".encode())
     tools.yosys(_map(library, macros), folder, "mapping")
     netlist = folder / "netlist.v"
     # A leftover of split vectors, which OpenSTA does not read.
-    netlist.write_text(
-        netlist.read_text(encoding="utf-8").replace("  wire signed ", "  wire "), encoding="utf-8"
-    )
+    write_bytes(netlist, netlist.read_text(encoding="utf-8").replace("  wire signed ", "  wire ").encode())
     statistics = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))["design"]
     types = {macro.type for macro in macros}
     cells = {name: int(count) for name, count in statistics["num_cells_by_type"].items() if name not in types}
@@ -291,7 +283,7 @@ def _analysis(library: Library, macros: tuple[Macro, ...]) -> list[str]:
 
 def _sta(commands: list[str], folder: Path) -> list[TimingPath]:
     """The paths that OpenSTA reports."""
-    (folder / "timing.tcl").write_text("\n".join([*commands, ""]), encoding="utf-8")
+    write_bytes(folder / "timing.tcl", "\n".join([*commands, ""]).encode())
     tools.run(["sta", "-no_splash", "-exit", "timing.tcl"], folder, "timing.log", "OpenSTA")
     return parse_paths((folder / "timing.log").read_text(encoding="utf-8"))
 
@@ -322,8 +314,8 @@ def _signal(instance: str) -> str:
     return re.sub(r"\\+DFF\w+$", "", instance)
 
 
-def _from_json(text: str) -> Asic:
-    values = json.loads(text)
+def _from_json(data: bytes) -> Asic:
+    values = parse_json(data)
     paths = {key: values[key] and TimingPath(**values[key]) for key in ("slowest", "memory_answer")}
     memories = tuple(Macro(**item) for item in values["memories"])
     return Asic(**{**values, **paths, "memories": memories, "notes": tuple(values["notes"])})

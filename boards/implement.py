@@ -5,21 +5,23 @@ Everything appears in ``build/boards/<board>/``, whole or not at all.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 
+from hwquant.board_report import check_replaceable, write_board_report
 from hwquant.boards import tools
 from hwquant.boards.board import Board
 from hwquant.boards.clocking import clocks, pll_settings
 from hwquant.boards.constraints import constraints
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.top import BoardTop
-from hwquant.build import BOARDS, REPORT, Build, installed, replacing
+from hwquant.build import BOARDS, Build, holding, installed, tidy
 from hwquant.errors import HwquantError
+from hwquant.files import make_folder, replacing, write_bytes
+from hwquant.names import path_name
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.uart import MIN_DIVISOR, baud_divisor
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
@@ -103,16 +105,25 @@ def implement(
     wanted = _clock(board, board.target_mhz if clock_mhz is None else clock_mhz)
     if board.device.family != "generic":
         tools.check_tools(board.device.family)
-    parent = build.folder / BOARDS
-    parent.mkdir(exist_ok=True)
+    place = build.folder / BOARDS / path_name(board.name, "a board")
     try:
-        with replacing((parent / board.name).resolve()) as folder:
-            result = _implement(build, board, wanted, seed, report, folder, begin)
-            (folder / REPORT).write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+        with holding(build):
+            _check_place(place)
+            make_folder(place.parent)
+            with replacing(place) as folder:
+                result = _implement(build, board, wanted, seed, report, folder, begin)
+                write_board_report(folder, asdict(result))
+                _check_place(place)  # once more: this took minutes
     finally:
-        if not any(parent.iterdir()):
-            parent.rmdir()
+        tidy(build.folder)
     return result
+
+
+def _check_place(place: Path) -> None:
+    """Raise if a board's folder holds, or leads to, what hwquant did not write."""
+    if place.parent.is_symlink():
+        raise HwquantError(f"{place.parent} is no folder that hwquant made; move it away")
+    check_replaceable(place)
 
 
 def _clock(board: Board, megahertz: float) -> float:
@@ -180,21 +191,21 @@ def _implement(
     name = ""
     if family != "generic":
         name, text = constraints(board)
-        (folder / name).write_text(text, encoding="utf-8")
+        write_bytes(folder / name, text.encode())
     while True:
         attempt += 1
         top = BoardTop(board, accelerator(build.program, loadable=loadable), wanted)
         if family == "generic":
-            (folder / "top.v").write_text(to_verilog(top, "top"), encoding="utf-8")
+            write_bytes(folder / "top.v", to_verilog(top, "top").encode())
             break
         report("synthesis", attempt - 1, ATTEMPTS)
-        (folder / "top.il").write_text(to_rtlil(top, "top", platform), encoding="utf-8")
+        write_bytes(folder / "top.il", to_rtlil(top, "top", platform).encode())
         cells = tools.synthesize(folder / "top.il", family, board.device.series)
         used = tools.count(cells, family)
         _check_size(used, board)
         if family == "xilinx7":
-            (folder / "top.v").write_text(to_verilog(top, "top", platform), encoding="utf-8")
-            (folder / "vivado.tcl").write_text(_vivado(board, name), encoding="utf-8")
+            write_bytes(folder / "top.v", to_verilog(top, "top", platform).encode())
+            write_bytes(folder / "vivado.tcl", _vivado(board, name).encode())
             break
         report("place and route", attempt - 1, ATTEMPTS)
         routed = tools.place_and_route(board, folder, name, top.hertz, seed)

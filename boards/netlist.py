@@ -7,7 +7,6 @@ the Verilog that it was made from.
 from __future__ import annotations
 
 import re
-import tempfile
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from amaranth.lib.wiring import Component
 from hwquant.boards import tools
 from hwquant.boards.device import Device
 from hwquant.errors import HwquantError, require
+from hwquant.files import working_folder, write_bytes
 from hwquant.program.program import Program
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_rtlil
@@ -47,12 +47,12 @@ def netlist(program: Program, device: Device, component: Component | None = None
         raise HwquantError(
             f"there are no cell models for {device.name}; choose a device of the families {', '.join(MODELS)}"
         )
-    with tempfile.TemporaryDirectory() as work:
-        source = Path(work, "accelerator.il")
+    with working_folder() as work:
+        source = work / "accelerator.il"
         text = to_rtlil(component or accelerator(program), TOP, device.platform(program.config))
-        source.write_text(text, encoding="utf-8")
+        write_bytes(source, text.encode())
         tools.synthesize(source, device.family, device.series, TOP, verilog="netlist.v")
-        return with_models(Path(work, "netlist.v").read_text(encoding="utf-8"), device.family)
+        return with_models((work / "netlist.v").read_text(encoding="utf-8"), device.family)
 
 
 def with_models(text: str, family: str) -> str:

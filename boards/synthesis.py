@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
-import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,10 +15,12 @@ from amaranth.lib.wiring import Component
 from hwquant.boards import tools
 from hwquant.boards.device import Device
 from hwquant.errors import HwquantError, require
+from hwquant.files import cached, json_bytes, parse_json, read_bytes, write_bytes
 from hwquant.rtl_templates.dsp import Platform
 from hwquant.rtl_templates.verilog import to_rtlil
 
 TOP = "hwquant"
+RESULT = "synthesis.json"
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,16 @@ def synthesized(component: Component, device: Device, platform: Platform | None,
         raise require("pyosys", "boards", "synthesis")
     text = to_rtlil(component, TOP, platform)
     identity = [text, tools.SYNTHESIS[device.family], device.series, version("pyosys")]
-    path = cache / "synthesis" / f"{hashlib.sha256('/'.join(identity).encode()).hexdigest()}.json"
-    if path.exists():
-        return Synthesis(**json.loads(path.read_text(encoding="utf-8")))
-    with tempfile.TemporaryDirectory() as work:
-        source = Path(work, "top.il")
-        source.write_text(text, encoding="utf-8")
+    key = hashlib.sha256("/".join(identity).encode()).hexdigest()[:24]
+
+    def fill(work: Path) -> None:
+        source = work / "top.il"
+        write_bytes(source, text.encode())
         cells = tools.synthesize(source, device.family, device.series, TOP)
-        result = Synthesis(cells, _parts(Path(work, "netlist.json")))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    new.write_text(json.dumps(asdict(result)), encoding="utf-8")
-    new.replace(path)
-    return result
+        write_bytes(work / RESULT, json_bytes(asdict(Synthesis(cells, _parts(work / "netlist.json")))))
+
+    entry = cached(cache, f"synthesis-{key}", [RESULT], fill)
+    return Synthesis(**parse_json(read_bytes(entry / RESULT)))
 
 
 def _parts(netlist: Path) -> dict[str, dict[str, int]]:

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from hwquant.boards.board import Board
 from hwquant.errors import HwquantError, require
+from hwquant.files import leave, write_bytes
 from hwquant.rtl_templates.weights import LOADED
 
 SYNTHESIS = {
@@ -104,7 +104,7 @@ def yosys(commands: list[str], folder: Path, name: str) -> None:
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
     script = folder / f"{name}.ys"
-    script.write_text("\n".join([*commands, ""]), encoding="utf-8")
+    write_bytes(script, "\n".join([*commands, ""]).encode())
     run([sys.executable, "-c", _YOSYS, script.name], folder, f"{name}.log", "Yosys")
 
 
@@ -222,8 +222,7 @@ def run(arguments: list[str], folder: Path, log: str, what: str) -> None:
     if done.returncode:
         text = (folder / log).read_text(encoding="utf-8", errors="replace")
         errors = re.findall(r"^.*ERROR.*$", text, re.MULTILINE) or text.strip().splitlines()[-1:]
-        kept = Path(tempfile.mkdtemp(prefix="hwquant-"), log)
-        shutil.copyfile(folder / log, kept)
+        kept = leave(folder / log)
         raise HwquantError(
             f"{what} stopped: {errors[0].strip() if errors else done.returncode} (all that it said is in {kept})"
         )

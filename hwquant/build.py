@@ -11,27 +11,42 @@ report.html     all of this as a page for people
 record.json     for that page: the commands that were run, and the accuracy where it was measured
 ==============  ====================================================================
 
-The last three have no checksums; they go when another network is compiled into the folder.
+The last three go when another network is compiled into the folder. A report in ``boards/`` has the checksums of
+what is beside it, and it and the record have their own.
+
+A build folder may be a symbolic link that the user made: what it points to is the build. Links in it are neither
+followed nor replaced.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from hwquant import hwq
-from hwquant.errors import HwquantError
+from hwquant.board_report import REPORT, check_replaceable
+from hwquant.errors import Busy, Damaged, HwquantError
+from hwquant.files import (
+    alone,
+    digest,
+    json_bytes,
+    keeping,
+    parse_json,
+    read_bytes,
+    read_ordinary,
+    recover,
+    remove_empty,
+    replacing,
+    sealed,
+    unsealed,
+    write_bytes,
+)
+from hwquant.files.places import SUFFIX, WAIT
 from hwquant.program import storage
 from hwquant.program.program import Program
 from hwquant.qgraph import QGraph
@@ -39,28 +54,30 @@ from hwquant.report import Report, make_report
 
 FORMAT = "hwquant build"
 VERSION = 1
-NETWORK, PROGRAM, VERILOG, REPORT, MANIFEST = (
-    "net.hwq",
-    "program.hwp",
-    "hwquant.v",
-    "report.json",
-    "manifest.json",
-)
+NETWORK, PROGRAM, VERILOG, MANIFEST = "net.hwq", "program.hwp", "hwquant.v", "manifest.json"
 FILES = (NETWORK, PROGRAM, VERILOG, REPORT)
 BOARDS, PAGE, RECORD = "boards", "report.html", "record.json"
 ADDED = frozenset({BOARDS, PAGE, RECORD})
 """What may be in a build folder besides FILES and the manifest."""
+AGAIN = "compile the network again"
 TOP = "hwquant"
 """Name of the Verilog's top module."""
 
 
 @dataclass(frozen=True, eq=False)
 class Build:
-    """A build folder that has been read; every checksum was right."""
+    """A build folder that has been read; every checksum was right.
+
+    Attributes
+    ----------
+    manifest : bytes
+        What tells this build from another in the same folder.
+    """
 
     folder: Path
     qgraph: QGraph
     program: Program
+    manifest: bytes
 
     @cached_property
     def report(self) -> Report:
@@ -94,15 +111,17 @@ def write_build(qgraph: QGraph, program: Program, folder: str | os.PathLike[str]
     folder = Path(folder)
     check_target(folder)
     verilog = to_verilog(accelerator(program), TOP)
-    build = Build(folder, qgraph, program)
-    with replacing(Path(os.path.realpath(folder))) as new:
+    real = Path(os.path.realpath(folder))
+    with replacing(real, unchanged=lambda new: real.is_dir() and _same(new, real)) as new:
         hwq.save(qgraph, new / NETWORK)
         storage.save(program, new / PROGRAM)
-        (new / VERILOG).write_text(verilog, encoding="utf-8", newline="\n")
-        (new / REPORT).write_bytes(_json(build.report.to_json()))
-        digests = {name: _digest(new / name) for name in FILES}
-        (new / MANIFEST).write_bytes(_sealed({"format": FORMAT, "version": VERSION, "sha256": digests}))
-    return build
+        write_bytes(new / VERILOG, verilog.encode())
+        write_bytes(new / REPORT, json_bytes(make_report(program).to_json()))
+        digests = {name: digest(new / name) for name in FILES}
+        manifest = sealed({"format": FORMAT, "version": VERSION, "sha256": digests})
+        write_bytes(new / MANIFEST, manifest)
+        check_target(folder)  # once more, as nobody else writes now
+    return Build(folder, qgraph, program, manifest)
 
 
 def load_build(folder: str | os.PathLike[str]) -> Build:
@@ -113,12 +132,44 @@ def load_build(folder: str | os.PathLike[str]) -> Build:
     HwquantError : not a build folder; a file is changed, missing or added (which one); a newer version
     """
     folder = Path(folder)
-    check_build(folder)
-    return Build(folder, hwq.load(folder / NETWORK), storage.load(folder / PROGRAM))
+    tidy(folder)
+    _check_exists(folder)
+    with keeping(folder, wait=WAIT):
+        manifest = check_build(folder)
+        return Build(folder, hwq.load(folder / NETWORK), storage.load(folder / PROGRAM), manifest)
+
+
+@contextmanager
+def holding(build: Build) -> Iterator[None]:
+    """Hold a build folder against being replaced while something is added to it.
+
+    Raises
+    ------
+    Busy
+        if another command is replacing it
+    HwquantError
+        if it was replaced since it was read
+    """
+    with keeping(build.folder):
+        if _manifest(build.folder) != build.manifest:
+            raise Busy(f"another hwquant has replaced {build.folder} meanwhile; repeat this command")
+        yield
+
+
+def tidy(folder: Path) -> None:
+    """Undo what commands left in a build folder that died."""
+    recover(folder)
+    boards = folder / BOARDS
+    if boards.is_dir() and not boards.is_symlink():
+        recover(boards)
+        if not any(boards.iterdir()):
+            with suppress(Busy), alone(folder):
+                remove_empty(boards)
 
 
 def board_reports(folder: Path) -> list[Path]:
-    """The reports of the boards that were built in a build folder, by name."""
+    """The reports of the boards that were built in a build folder, by name; read them with
+    :func:`hwquant.board_report.read_board_report`."""
     return sorted((folder / BOARDS).glob(f"*/{REPORT}"))
 
 
@@ -136,8 +187,8 @@ def installed(*packages: str) -> dict[str, str]:
 def is_build(folder: Path) -> bool:
     """Whether a folder says that it is a build; its contents may still be damaged."""
     try:
-        return json.loads((folder / MANIFEST).read_bytes())["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
+        return bool(parse_json(read_ordinary(folder / MANIFEST))["format"] == FORMAT)
+    except (OSError, Damaged, ValueError, KeyError, TypeError):
         return False
 
 
@@ -157,96 +208,81 @@ def check_target(folder: Path) -> None:
         )
     if not folder.is_dir():
         raise HwquantError(f"cannot write {folder}: it is a file; choose another name")
-    others = {item.name for item in folder.iterdir()} - {*FILES, MANIFEST, *ADDED}
+    names = {item.name for item in folder.iterdir() if not item.name.endswith(SUFFIX)}
+    others = names - {*FILES, MANIFEST, *ADDED}
+    others |= {name for name in names - {BOARDS} if (folder / name).is_dir()}
     if others:
         raise HwquantError(
             f"{folder} holds {min(others)!r}, which hwquant did not write; choose another folder"
         )
-    if any(folder.iterdir()) and not is_build(folder):
+    if names and not is_build(folder):
         raise HwquantError(f"{folder} is not empty and not a build of hwquant; choose another folder")
+    if BOARDS in names:
+        check_boards(folder)
 
 
-def check_build(folder: Path) -> None:
-    """Raise unless a folder is a build in which no byte has changed; the message names the file."""
-    if not folder.is_dir():
-        raise HwquantError(
-            f"there is no build folder {folder}; make one with: hwquant compile net.hwq -o {folder}"
-        )
-    again = "compile the network again"
+def check_boards(folder: Path) -> None:
+    """Raise for anything in ``boards/`` that hwquant did not write, links among it."""
+    boards = folder / BOARDS
+    if boards.is_symlink() or not boards.is_dir():
+        raise HwquantError(f"{boards} is no folder that hwquant made; move it away")
+    for item in boards.iterdir():
+        if not item.name.endswith(SUFFIX):
+            check_replaceable(item)
+
+
+def check_build(folder: Path) -> bytes:
+    """Raise unless a folder is a build in which no byte has changed; the message names the file.
+
+    Returns
+    -------
+    bytes
+        its manifest
+    """
+    _check_exists(folder)
+    content = _manifest(folder)
+    path = folder / MANIFEST
     try:
-        content = (folder / MANIFEST).read_bytes()
-    except OSError as error:
-        raise HwquantError(
-            f"{folder} is no build folder: cannot read {MANIFEST} ({error.strerror}); {again}"
-        ) from error
-    try:
-        manifest = json.loads(content)
-        seal = manifest.pop("self")
-        intact = content == _sealed(manifest) and isinstance(seal, str)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        intact = False
-    if not intact or manifest["format"] != FORMAT:
-        raise HwquantError(f"{folder / MANIFEST} is damaged, or of no build; {again}")
-    if manifest["version"] > VERSION:
-        newer = f"{folder} has format version {manifest['version']}, this hwquant reads up to {VERSION}"
+        manifest = unsealed(content)
+        format, version, digests = manifest["format"], manifest["version"], dict(manifest["sha256"])
+        if format != FORMAT or type(version) is not int:
+            raise ValueError("it is of another kind")
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path} is damaged, or of no build; {AGAIN}", path=str(path)) from error
+    if version > VERSION:
+        newer = f"{folder} has format version {version}, this hwquant reads up to {VERSION}"
         raise HwquantError(f"{newer}; update hwquant")
-    digests = manifest["sha256"]
     # Hidden: a file that another command is writing at this moment.
     found = {item.name for item in folder.iterdir() if not item.name.startswith(".")} - {MANIFEST, *ADDED}
     for name in sorted(found - set(FILES)):
         raise HwquantError(f"{folder / name} does not belong to the build; move it away")
     for name in FILES:
         if name not in found:
-            raise HwquantError(f"{folder / name} is missing; {again}")
-        if _digest(folder / name) != digests[name]:
-            raise HwquantError(f"{folder / name} is damaged (its checksum is wrong); {again}")
+            raise Damaged(f"{folder / name} is missing; {AGAIN}", path=str(folder / name))
+        if digest(folder / name) != digests.get(name):
+            message = f"{folder / name} is damaged (its checksum is wrong); {AGAIN}"
+            raise Damaged(message, path=str(folder / name))
+    return content
 
 
-@contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside ``folder``, which takes its place at the end."""
-    new = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-    old = new.with_name(f"{new.name}.old")
+def _check_exists(folder: Path) -> None:
+    if not folder.is_dir():
+        raise HwquantError(
+            f"there is no build folder {folder}; make one with: hwquant compile net.hwq -o {folder}"
+        )
+
+
+def _manifest(folder: Path) -> bytes:
     try:
-        try:
-            new.mkdir()
-            yield new
-            if folder.is_dir() and _same(new, folder):
-                return
-            if folder.exists():
-                folder.rename(old)
-            try:
-                new.rename(folder)
-            except OSError:
-                if old.exists():
-                    old.rename(folder)
-                raise
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
+        return read_ordinary(folder / MANIFEST)
     except OSError as error:
-        way = "free some space" if error.errno == errno.ENOSPC else "choose a folder that can be written to"
-        raise HwquantError(f"cannot write {folder}: {error.strerror or error}; {way}") from error
+        raise HwquantError(
+            f"{folder} is no build folder: cannot read {MANIFEST} ({error.strerror}); {AGAIN}"
+        ) from error
 
 
 def _same(one: Path, other: Path) -> bool:
     names = {item.name for item in one.iterdir()}
     return names == {item.name for item in other.iterdir()} - ADDED and all(
-        (one / name).read_bytes() == (other / name).read_bytes() for name in names
+        read_bytes(one / name) == read_bytes(other / name) for name in names
     )
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise HwquantError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
-
-
-def _sealed(manifest: dict[str, Any]) -> bytes:
-    """The one way to write a manifest, with its own SHA-256 at the end: any other bytes are damaged."""
-    return _json({**manifest, "self": hashlib.sha256(_json(manifest)).hexdigest()})

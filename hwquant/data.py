@@ -6,9 +6,6 @@ For a network with several inputs there is an array for each, by its name, in pl
 from __future__ import annotations
 
 import os
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,24 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.data_file import Array, open_data
 from hwquant.errors import HwquantError
 from hwquant.graph import Input
 
-_DAMAGED = (
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""All that numpy and zipfile raise for bytes that are no .npz, or no longer one."""
-
 LABELS = "y"
+DTYPES = (np.float32, np.float64, np.uint8)
+"""Of samples; networks compute with the values that these have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +29,7 @@ class Samples:
 
     Attributes
     ----------
-    x : float32 or uint8 (N, *shape), finite; a mapping by input name where the network has several
+    x : float32, float64 or uint8 (N, *shape), finite; a mapping by input name where the network has several
     y : int64 (N,), the index of the right class, or None where it is not known
     """
 
@@ -104,75 +90,79 @@ def load_samples(path: str | os.PathLike[str], inputs: Sequence[Input], count: i
     ------
     HwquantError : unreadable, damaged, of the wrong shape or dtype, not finite, or with too few samples
     """
+    path = Path(path)
     keys = {item.name: item.name for item in inputs} if len(inputs) > 1 else {inputs[0].name: "x"}
-    arrays = _read(Path(path), list(keys.values()))
-    data = {item.name: _input(path, keys[item.name], arrays[keys[item.name]], item) for item in inputs}
-    counts = {keys[name]: len(array) for name, array in data.items()}
-    if len(set(counts.values())) > 1:
-        numbers = ", ".join(f"{number} of {key}" for key, number in counts.items())
-        raise HwquantError(f"{path} has {numbers}; every sample needs an array for each input")
-    total = next(iter(counts.values()))
-    labelled = LABELS in arrays and LABELS not in keys.values()
-    y = _labels(path, arrays[LABELS], total) if labelled else None
-    samples = Samples(data if len(inputs) > 1 else data[inputs[0].name], y)
-    if count is None:
-        return samples
-    if not 1 <= count <= total:
-        raise HwquantError(f"{path} has {total} samples; {count} cannot be taken, ask for 1 to {total}")
-    return samples[:count]
+    wanted = list(dict.fromkeys([*keys.values(), LABELS]))
+    with open_data(path) as file:
+        for key in keys.values():
+            if key not in file:
+                raise HwquantError(
+                    f"{path} holds {', '.join(file.names) or 'nothing'}, but no {key!r}; write it with "
+                    f"numpy.savez(path, {', '.join(f'{name}=...' for name in wanted)})"
+                )
+        arrays = {name: file.array(name) for name in wanted if name in file}
+        for item in inputs:
+            _check_input(path, keys[item.name], arrays[keys[item.name]], item)
+        counts = {key: arrays[key].rows for key in keys.values()}
+        if len(set(counts.values())) > 1:
+            numbers = ", ".join(f"{number} of {key}" for key, number in counts.items())
+            raise HwquantError(f"{path} has {numbers}; every sample needs an array for each input")
+        total = next(iter(counts.values()))
+        labelled = LABELS in arrays and LABELS not in keys.values()
+        if labelled:
+            _check_labels(path, arrays[LABELS], total)
+        if count is not None and not 1 <= count <= total:
+            raise HwquantError(f"{path} has {total} samples; {count} cannot be taken, ask for 1 to {total}")
+        taken = total if count is None else count
+        file.check_size([(array, taken) for array in arrays.values()])
+        read = {name: array.read(taken) for name, array in arrays.items()}
+    data = {item.name: read[keys[item.name]] for item in inputs}
+    for name, x in data.items():
+        _check_finite(path, keys[name], x)
+    y = _labels(path, read[LABELS]) if labelled else None
+    return Samples(data if len(inputs) > 1 else data[inputs[0].name], y)
 
 
-def load_array(path: str | os.PathLike[str], key: str = "x") -> NDArray[Any]:
-    """One array of an .npz file, unchecked."""
-    return _read(Path(path), [key])[key]
+def load_array(path: str | os.PathLike[str], key: str = "x", count: int | None = None) -> NDArray[Any]:
+    """The first rows of one array of an .npz file, all if ``count`` is None; its values are not checked."""
+    with open_data(Path(path)) as file:
+        if key not in file:
+            raise HwquantError(f"{path} holds {', '.join(file.names) or 'nothing'}, but no {key!r}")
+        array = file.array(key)
+        rows = array.rows if count is None else min(count, array.rows)
+        file.check_size([(array, rows)])
+        return array.read(rows)
 
 
-def _input(path: str | os.PathLike[str], key: str, x: NDArray[Any], item: Input) -> NDArray[Any]:
-    """One input's array, checked."""
-    if x.dtype not in (np.float32, np.uint8):
-        raise HwquantError(f"{path}: {key} has dtype {x.dtype}; give float32 or uint8")
-    if x.ndim == 0 or x.shape[1:] != item.shape or len(x) == 0:
+def _check_input(path: Path, key: str, array: Array, item: Input) -> None:
+    """Raise unless an array's header is that of samples for an input."""
+    dtype, shape = array.header.dtype, array.header.shape
+    if dtype not in DTYPES:
+        raise HwquantError(f"{path}: {key} has dtype {dtype}; give float32, float64 or uint8")
+    if not shape or shape[1:] != item.shape or shape[0] == 0:
         wanted = ", ".join(map(str, ("N", *item.shape)))
         raise HwquantError(
-            f"{path}: {key} has shape {x.shape}, the network's input {item.name!r} needs ({wanted}) with N >= 1"
+            f"{path}: {key} has shape {shape}, the network's input {item.name!r} needs ({wanted}) with N >= 1"
         )
+
+
+def _check_finite(path: Path, key: str, x: NDArray[Any]) -> None:
     finite = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
     if not finite.all():
         raise HwquantError(f"{path}: sample {int(finite.argmin())} of {key} holds NaN or infinity; remove it")
-    return x
 
 
-def _labels(path: str | os.PathLike[str], y: NDArray[Any], count: int) -> NDArray[np.int64]:
-    if y.dtype.kind not in "iu":
-        raise HwquantError(f"{path}: y has dtype {y.dtype}; labels must be integers")
-    if y.shape != (count,):
-        raise HwquantError(f"{path}: y has shape {y.shape}; {count} samples need labels of shape ({count},)")
+def _check_labels(path: Path, array: Array, count: int) -> None:
+    dtype, shape = array.header.dtype, array.header.shape
+    if dtype.kind not in "iu":
+        raise HwquantError(f"{path}: y has dtype {dtype}; labels must be integers")
+    if shape != (count,):
+        raise HwquantError(f"{path}: y has shape {shape}; {count} samples need labels of shape ({count},)")
+
+
+def _labels(path: Path, y: NDArray[Any]) -> NDArray[np.int64]:
     if y.min() < 0:
         raise HwquantError(f"{path}: y holds the label {y.min()}; labels count from 0")
+    if y.max() > np.iinfo(np.int64).max:
+        raise HwquantError(f"{path}: y holds the label {y.max()}; labels count from 0")
     return y.astype(np.int64)
-
-
-def _read(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The arrays ``keys`` and, where there are any, the labels; others are left alone."""
-    write = f"write it with numpy.savez(path, {', '.join(f'{key}=...' for key in dict.fromkeys([*keys, LABELS]))})"
-    try:
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise HwquantError(f"{path} is a single array; {write}")
-            for key in keys:
-                if key not in loaded.files:
-                    found = ", ".join(sorted(loaded.files)) or "nothing"
-                    raise HwquantError(f"{path} holds {found}, but no {key!r}; {write}")
-            arrays: dict[str, NDArray[Any]] = {
-                name: loaded[name] for name in (*keys, LABELS) if name in loaded.files
-            }
-    except OSError as error:
-        raise HwquantError(f"cannot read {path}: {error.strerror or error}") from error
-    except _DAMAGED as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise HwquantError(f"{path} is no .npz file, or it is truncated or damaged: {reason}") from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise HwquantError(f"{path}: {name} is no array; {write}")
-    return arrays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hwquant.errors import HwquantError
+from hwquant.files import working_folder, write_bytes
 from hwquant.program.cycles import timing
 from hwquant.program.program import Program
 from hwquant.qgraph import IntArray
@@ -42,9 +42,9 @@ def simulate(
     """Runs frames through the accelerator; see :func:`hwquant.sim.simulate`."""
     stimulus = make_stimulus(program, frames, watch=watch, stalls=stalls)
     built = build(tool, program, build_dir, waves=waves is not None, verilog=verilog)
-    with tempfile.TemporaryDirectory(prefix="hwquant-") as folder:
-        _run(tool, built, stimulus, "inferences", Path(folder), waves, progress)
-        return load_run(Path(folder, "results.npz"), watch, stimulus.bits)
+    with working_folder() as folder:
+        _run(tool, built, stimulus, "inferences", folder, waves, progress)
+        return load_run(folder / "results.npz", watch, stimulus.bits)
 
 
 def run_scenario(
@@ -65,8 +65,8 @@ def run_scenario(
     """
     stimulus = make_stimulus(program, frames, expected=expected, stalls=stalls)
     built = build(tool, program, build_dir)
-    with tempfile.TemporaryDirectory(prefix="hwquant-") as folder:
-        _run(tool, built, stimulus, name, Path(folder), None, None)
+    with working_folder() as folder:
+        _run(tool, built, stimulus, name, folder, None, None)
 
 
 def make_stimulus(
@@ -125,7 +125,7 @@ def _run(
         PROGRESS: folder / "progress",
     }
     stimulus.save(files[STIMULUS])
-    files[PROGRESS].write_text("0")
+    write_bytes(files[PROGRESS], b"0")
     log, xml = folder / "simulation.log", folder / "results.xml"
     options: dict[str, Any] = (
         {} if waves is None else {"waves": True, **tool.wave_arguments(waves.absolute())}

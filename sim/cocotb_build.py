@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,11 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from hwquant.errors import HwquantError, require
+from hwquant.files import cache_folder, cached, leave, write_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
-from hwquant.sim.cache import cache_folder
 
 WRAPPER = Path(__file__).with_name("testbench.v")
 TOP = "testbench"
@@ -83,7 +82,7 @@ def build(
 
     Raises
     ------
-    HwquantError : the tool refused; ``build.log`` in the folder says why
+    HwquantError : the tool refused; says where its log is
     """
     from cocotb_tools.runner import get_runner
 
@@ -99,15 +98,12 @@ def build(
         sys.prefix,
     ]
     key = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:24]
-    target = root / f"{tool.name}-{key}"
-    if (target / tool.product).exists():
-        return target
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target) as work, environment(tool.environment):
-            source, log = Path(work, "hwquant.v"), target / "build.log"
-            source.write_text(text)
-            try:
+
+    def fill(work: Path) -> None:
+        source, log = work / "hwquant.v", work / "build.log"
+        write_bytes(source, text.encode())
+        try:
+            with environment(tool.environment):
                 get_runner(tool.name).build(
                     sources=[WRAPPER, source],
                     hdl_toplevel=TOP,
@@ -119,17 +115,12 @@ def build(
                     log_file=log,
                     always=True,
                 )
-            except (RuntimeError, SystemExit) as error:
-                raise HwquantError(
-                    f"{tool.name} could not build the simulation ({error}); see {log}"
-                ) from error
-            # Whole or not at all, also when two processes build the same.
-            Path(work, tool.product).replace(target / tool.product)
-    except OSError as error:
-        raise HwquantError(
-            f"cannot write the simulator to {root}: {error.strerror}; choose another folder"
-        ) from error
-    return target
+        except (RuntimeError, SystemExit) as error:
+            raise HwquantError(
+                f"{tool.name} could not build the simulation ({error}); see {leave(log)}"
+            ) from error
+
+    return cached(root, f"{tool.name}-{key}", [tool.product], fill)
 
 
 @lru_cache(maxsize=16)

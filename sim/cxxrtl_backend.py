@@ -10,7 +10,6 @@ import ctypes
 import hashlib
 import shutil
 import subprocess
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from amaranth._toolchain.yosys import find_yosys
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
+from hwquant.files import cache_folder, cached, write_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.program.layout import integers_to_words, words_to_integers
@@ -26,12 +26,12 @@ from hwquant.program.program import Program
 from hwquant.qgraph import IntArray
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.verilog import to_rtlil
-from hwquant.sim.cache import cache_folder
 from hwquant.sim.trace import NO_STALLS, Run, Stalls, Write
 
 DRIVER = Path(__file__).with_name("cxxrtl_driver.cpp")
 MEMORY = DRIVER.with_name("cxxrtl_memory.cpp")
 COMPILE = ("g++", "-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC")
+LIBRARY = "design.so"
 # NDEBUG: an address beyond a memory reads zero there, as in Amaranth, instead of stopping the program.
 PATIENCE = 50_000_000
 """Cycles without a word moving after which a simulation counts as hung."""
@@ -60,21 +60,18 @@ def compile_design(design: str, driver: str) -> Path:
     yosys = find_yosys(lambda version: version >= (0, 40))
     driver += MEMORY.read_text()
     digest = hashlib.sha256("\0".join([design, driver, *COMPILE, str(yosys.version())]).encode()).hexdigest()
-    target = cache_folder() / f"cxxrtl-{digest[:24]}.so"
-    if not target.exists():
+
+    def fill(work: Path) -> None:
         script = f"read_rtlil <<rtlil\n{design}\nrtlil\nwrite_cxxrtl -g1\n"
         source = yosys.run(["-q", "-"], script, ignore_warnings=True) + driver
         include = Path(str(yosys.data_dir())) / "include" / "backends" / "cxxrtl" / "runtime"
-        with tempfile.TemporaryDirectory(dir=target.parent) as work:
-            code, result = Path(work, "design.cpp"), Path(work, "design.so")
-            code.write_text(source)
-            done = subprocess.run(
-                [*COMPILE, "-I", str(include), str(code), "-o", str(result)], capture_output=True, text=True
-            )
-            if done.returncode:
-                raise HwquantError(f"g++ failed on the generated simulator: {done.stderr.strip()[:2000]}")
-            result.replace(target)
-    return target
+        write_bytes(work / "design.cpp", source.encode())
+        command = [*COMPILE, "-I", str(include), "design.cpp", "-o", LIBRARY]
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+        if done.returncode:
+            raise HwquantError(f"g++ failed on the generated simulator: {done.stderr.strip()[:2000]}")
+
+    return cached(cache_folder(), f"cxxrtl-{digest[:24]}", [LIBRARY], fill) / LIBRARY
 
 
 @lru_cache(maxsize=64)

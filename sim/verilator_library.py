@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 from hwquant.errors import HwquantError
-from hwquant.sim.cache import cache_folder
+from hwquant.files import cache_folder, cached, write_bytes
 from hwquant.sim.verilator_backend import environment
 
+LIBRARY = "hwquant.so"
 BUILD = (
     *("--cc", "--exe", "--build", "-O3", "--top-module", "hwquant"),
     # The executable is linked as a library. Several of them share a process, but no names (-fno-gnu-unique).
@@ -32,16 +32,15 @@ def compile_design(verilog: str, driver: str) -> Path:
     variables = environment()
     identity = [verilog, driver, *BUILD, version("verilator")]
     digest = hashlib.sha256("\0".join(identity).encode()).hexdigest()
-    target = cache_folder() / f"verilator-{digest[:24]}.so"
-    if not target.exists():
-        with tempfile.TemporaryDirectory(dir=target.parent) as work:
-            Path(work, "hwquant.v").write_text(verilog)
-            Path(work, "driver.cpp").write_text(driver)
-            command = ["verilator", *BUILD, "--Mdir", ".", "-o", "hwquant.so", "hwquant.v", "driver.cpp"]
-            done = subprocess.run(
-                command, cwd=work, env={**os.environ, **variables}, capture_output=True, text=True
-            )
-            if done.returncode:
-                raise HwquantError(f"verilator failed on the design: {done.stderr.strip()[-2000:]}")
-            Path(work, "hwquant.so").replace(target)
-    return target
+
+    def fill(work: Path) -> None:
+        write_bytes(work / "hwquant.v", verilog.encode())
+        write_bytes(work / "driver.cpp", driver.encode())
+        command = ["verilator", *BUILD, "--Mdir", ".", "-o", LIBRARY, "hwquant.v", "driver.cpp"]
+        done = subprocess.run(
+            command, cwd=work, env={**os.environ, **variables}, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise HwquantError(f"verilator failed on the design: {done.stderr.strip()[-2000:]}")
+
+    return cached(cache_folder(), f"verilator-library-{digest[:24]}", [LIBRARY], fill) / LIBRARY

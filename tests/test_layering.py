@@ -16,14 +16,15 @@ FOLDERS = {
 
 FLOAT = {"errors", "names", "files", "graph"}
 INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
-MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data"}
+MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file"}
 MAY_IMPORT = {
     "errors": set(),
     "names": {"errors"},
     "files": {"errors"},
     "container": {"errors", "files"},
     "graph": {"errors"},
-    "data": FLOAT,
+    "data_file": {"errors", "files"},
+    "data": FLOAT | {"data_file"},
     "floating": FLOAT,
     "frontends": FLOAT,
     "qgraph": FLOAT,
@@ -44,10 +45,11 @@ MAY_IMPORT = {
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,
     "report": {"errors", "program"},
-    "build": INTEGER | {"hwq", "program", "report", "rtl_templates"},
-    "page": INTEGER | {"container", "describe", "program", "report", "build"},
+    "board_report": {"errors", "files", "names"},
+    "build": INTEGER | {"hwq", "program", "report", "rtl_templates", "board_report"},
+    "page": INTEGER | {"describe", "program", "report", "build", "board_report"},
     "demo": set(),
-    "boards": INTEGER | {"link", "program", "report", "rtl_templates", "build"},
+    "boards": INTEGER | {"link", "program", "report", "rtl_templates", "build", "board_report"},
     "cli": MODELS
     | {"training", "pruning", "truncation", "search", "export", "link", "driver", "boards"}
     | {
@@ -59,6 +61,7 @@ MAY_IMPORT = {
         "describe",
         "report",
         "build",
+        "board_report",
         "page",
         "demo",
         "__init__",

@@ -143,12 +143,14 @@ def write_report(build: Build, key: str | None, accuracy: Accuracy | None = None
     """
     from dataclasses import replace
 
-    from hwquant.page import load_record, save_record, write_page
+    from hwquant.build import holding
+    from hwquant.page import Record, update_record, write_page
 
-    record = load_record(build.folder)
-    if key:
-        record = record.after(key, command_line())
-    if accuracy:
-        record = replace(record, accuracy=accuracy)
-    save_record(build.folder, record)
-    return write_page(build)
+    def change(record: Record) -> Record:
+        if key:
+            record = record.after(key, command_line())
+        return replace(record, accuracy=accuracy) if accuracy else record
+
+    with holding(build):
+        update_record(build.folder, change)
+        return write_page(build)

@@ -88,8 +88,8 @@ def synthesized_core(program: Program, device: Device) -> dict[str, int]:
     """What Yosys counts for the accelerator; what was synthesized before comes from the cache folder."""
     from hwquant.boards.large_ram import weights_in_large_ram
     from hwquant.boards.synthesis import synthesized
+    from hwquant.files import cache_folder
     from hwquant.rtl_templates.build import accelerator
-    from hwquant.sim.cache import cache_folder
 
     component = accelerator(program, loadable=weights_in_large_ram(program.config, device))
     with progress() as track:
@@ -129,9 +129,9 @@ def device_lines(result: dict[str, Any]) -> list[RenderableType]:
 def in_library(program: Program, library: Library) -> dict[str, Any]:
     """The accelerator in the cells of an ASIC process: area, timing, and memories, which are in neither."""
     from hwquant.boards.asic import implement_asic
+    from hwquant.files import cache_folder
     from hwquant.program.cycles import timing
     from hwquant.rtl_templates.build import accelerator
-    from hwquant.sim.cache import cache_folder
 
     with progress() as track:
         track(f"synthesis for {library.name}", 0, 0)

@@ -37,4 +37,4 @@ def load_float(model: str, data: Path) -> Graph:
         raise HwquantError(f"cannot make the network {model!r}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove("")
-    return from_torch(made, load_array(data)[:2].astype("float32"))
+    return from_torch(made, load_array(data, count=2).astype("float32"))

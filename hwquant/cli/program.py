@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,18 +21,20 @@ from hwquant.errors import HwquantError
 @json_option
 def program(folder: Path, board: str, flash: bool, as_json: bool) -> None:
     """Load the bitstream of `hwquant build` into a board with openFPGALoader."""
+    from hwquant.board_report import REPORT, built_file, read_board_report
     from hwquant.boards.board import load_board
-    from hwquant.build import BOARDS, REPORT
+    from hwquant.build import BOARDS, tidy
 
     chosen = load_board(board)
     place = folder / BOARDS / chosen.name
     again = f"build it with: hwquant build {folder} --board {board}"
-    try:
-        name = json.loads((place / REPORT).read_text(encoding="utf-8"))["bitstream"]
-    except (OSError, ValueError, KeyError) as error:
-        raise HwquantError(f"there is no bitstream for {chosen.name} in {folder}; {again}") from error
-    if not name or not (place / name).is_file():
+    tidy(folder)
+    if not (place / REPORT).is_file():
+        raise HwquantError(f"there is no bitstream for {chosen.name} in {folder}; {again}")
+    name = read_board_report(place).get("bitstream")
+    if not isinstance(name, str) or not name or not (place / name).is_file():
         raise HwquantError(f"there is no bitstream in {place}; {again}")
+    bitstream = built_file(place, name)
     loader = shutil.which("openFPGALoader")
     if loader is None:
         raise HwquantError(
@@ -44,7 +45,7 @@ def program(folder: Path, board: str, flash: bool, as_json: bool) -> None:
         *(["--board", chosen.programmer] if chosen.programmer else []),
         *(["--write-flash"] if flash else []),
     ]
-    done = subprocess.run([*command, str(place / name)], check=False)
+    done = subprocess.run([*command, str(bitstream)], check=False)
     if done.returncode:
         raise HwquantError(f"openFPGALoader failed with status {done.returncode}; is the board connected?")
-    emit(as_json, {"board": chosen.name, "bitstream": str(place / name)}, f"loaded {place / name}")
+    emit(as_json, {"board": chosen.name, "bitstream": str(bitstream)}, f"loaded {bitstream}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import numpy as np
 from click.core import ParameterSource
 
 from hwquant.cli.common import Track, count_option, data_option, emit, json_option, progress
-from hwquant.errors import HwquantError
+from hwquant.errors import Damaged, HwquantError
 
 if TYPE_CHECKING:
     from hwquant.build import Build
@@ -51,17 +50,17 @@ def built_baud(folder: Path) -> int:
     ------
     HwquantError : the boards have different rates, or a report does not say its rate
     """
+    from hwquant.board_report import read_board_report
     from hwquant.build import board_reports
     from hwquant.link.transport import BAUD
 
     rates = {}
     for path in board_reports(folder):
-        try:
-            rates[path.parent.name] = int(json.loads(path.read_bytes())["baud"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise HwquantError(
-                f"{path} does not say the baud rate; build for this board again, or give --baud"
-            ) from error
+        rate = read_board_report(path.parent).get("baud")
+        if type(rate) is not int or rate < 1:
+            message = f"{path} does not say the baud rate; build for this board again, or give --baud"
+            raise Damaged(message, path=str(path))
+        rates[path.parent.name] = rate
     if len(set(rates.values())) > 1:
         found = ", ".join(f"{name} {rate}" for name, rate in rates.items())
         raise HwquantError(

@@ -15,20 +15,22 @@ No other module of the package calls what changes the disk; ``tests/test_layerin
 from hwquant.files.append import AppendedFile
 from hwquant.files.cache import cache_folder, cached
 from hwquant.files.folders import leave, make_folder, remove_empty, working_folder
-from hwquant.files.places import adding, recover, remove, replacing, update_bytes, write_bytes
-from hwquant.files.reading import digest, json_bytes, parse_json, read_bytes, sealed, unsealed
+from hwquant.files.places import alone, keeping, recover, remove, replacing, update_bytes, write_bytes
+from hwquant.files.reading import digest, json_bytes, parse_json, read_bytes, read_ordinary, sealed, unsealed
 
 __all__ = [
     "AppendedFile",
-    "adding",
+    "alone",
     "cache_folder",
     "cached",
     "digest",
     "json_bytes",
+    "keeping",
     "leave",
     "make_folder",
     "parse_json",
     "read_bytes",
+    "read_ordinary",
     "recover",
     "remove",
     "remove_empty",

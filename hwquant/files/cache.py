@@ -27,7 +27,10 @@ def cache_folder() -> Path:
     root = os.environ.get("HWQUANT_CACHE") or Path(
         os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "hwquant"
     )
-    folder = Path(root)
+    return _made(Path(root))
+
+
+def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,7 +60,7 @@ def cached(root: Path, name: str, keep: Sequence[str], fill: Callable[[Path], No
     HwquantError
         if the cache cannot be written; whatever ``fill`` raises
     """
-    entry = root / name
+    entry = _made(root) / name
     if not _intact(entry, keep):
         # Another process may be making the same; however long it takes, waiting is no slower than doing it again.
         with replacing(entry, wait=math.inf, unchanged=lambda new: not (new / ENTRY).exists()) as new:

@@ -80,10 +80,10 @@ def read_header(stream: IO[bytes], size: int) -> Header:
     return header
 
 
-def from_bytes(header: Header, data: bytes) -> NDArray[Any]:
+def from_bytes(header: Header, data: bytes | bytearray) -> NDArray[Any]:
     """The array whose numbers these bytes are."""
     if header.dtype.kind not in NUMBERS:
         raise ValueError(f"its dtype is {header.dtype}, and only numbers can be")
     order = "F" if header.column_major else "C"
     array = np.frombuffer(data, header.dtype, header.count).reshape(header.shape, order=order)
-    return array.astype(header.dtype.newbyteorder("="))  # a copy that can be written to
+    return array.astype(header.dtype.newbyteorder("="), copy=not array.flags.writeable)

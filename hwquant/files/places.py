@@ -23,6 +23,8 @@ from hwquant.files.locks import locked
 
 NEW, OLD = "new", "old"
 PREFIX, SUFFIX = ".", ".hwquant"
+READERS = 1.0
+"""Seconds to wait for those who read a folder; who adds to it takes longer."""
 WAIT = 10.0
 """Seconds to wait for another process that writes the same file: it takes milliseconds."""
 _RENAME_EXCHANGE = 2
@@ -88,7 +90,7 @@ def replacing(
         if folder.is_symlink():
             raise HwquantError(f"cannot write {folder}: it is a symbolic link; remove it")
         if folder.is_dir():
-            stack.enter_context(locked(folder, folder, make=False))
+            stack.enter_context(locked(folder, folder, wait=max(wait, READERS), make=False))
         new = staging / NEW
         os.mkdir(new)
         yield new
@@ -98,8 +100,8 @@ def replacing(
 
 
 @contextmanager
-def adding(folder: Path) -> Iterator[None]:
-    """Hold a folder against being replaced, while files are added to it; others may add to it too.
+def keeping(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold a folder against being replaced, while it is read or added to; others may do so too.
 
     Raises
     ------
@@ -108,8 +110,26 @@ def adding(folder: Path) -> Iterator[None]:
     HwquantError
         if it is gone
     """
+    with _locked_by_us(folder, wait=wait, shared=True):
+        yield
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder while nobody else has it; Busy if somebody has."""
+    with _locked_by_us(folder, wait=0.0, shared=False):
+        yield
+
+
+@contextmanager
+def _locked_by_us(folder: Path, *, wait: float, shared: bool) -> Iterator[None]:
+    """Lock a folder that is there; the user may have made a link to it."""
     real = Path(os.path.realpath(folder))
-    with _explained(folder, "write it again"), locked(real, folder, make=False, shared=True):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(real, folder, wait=wait, make=False, shared=shared))
+        except OSError as error:
+            raise HwquantError(f"cannot read {folder}: {error.strerror or error}") from error
         yield
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from hwquant.board_report import AGAIN, read_board_report
 from hwquant.build import board_reports
-from hwquant.errors import HwquantError
+from hwquant.errors import Damaged
 
 
 @dataclass(frozen=True)
@@ -48,22 +48,21 @@ def board_results(folder: Path, replaced: str = "") -> tuple[BoardResult, ...]:
 
     Raises
     ------
-    HwquantError : a report cannot be read, or holds what no board reports
+    Damaged : a report has changed, or holds what no board reports
     """
     results = [_load(path) for path in board_reports(folder) if path.parent.name != replaced]
     return tuple(sorted(results, key=lambda item: -item.report["frames_per_second"]))
 
 
 def _load(path: Path) -> BoardResult:
-    try:
-        report = json.loads(path.read_bytes())
-        wrong = next((key for key, fits in KEYS.items() if not fits(report[key])), None)
-    except KeyError as error:
-        raise HwquantError(f"{path} has no {error}; {AGAIN}") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise HwquantError(f"{path} is damaged ({error}); {AGAIN}") from error
-    if wrong:
-        raise HwquantError(f"{path} is damaged ({wrong!r} cannot be {report[wrong]!r:.40}); {AGAIN}")
+    report = read_board_report(path.parent)
+    for key, fits in KEYS.items():
+        if key not in report:
+            raise Damaged(f"{path} has no {key!r}; {AGAIN}", path=str(path))
+        if not fits(report[key]):
+            raise Damaged(
+                f"{path} is damaged ({key!r} cannot be {report[key]!r:.40}); {AGAIN}", path=str(path)
+            )
     available = report["available"]
     uses = tuple(
         Use(name, used, available.get(name, 0))
@@ -94,7 +93,6 @@ def _named_texts(value: object) -> bool:
     return isinstance(value, dict) and all(map(_text, value.values()))
 
 
-AGAIN = "build for this board again, or delete the file"
 LARGEST = 1e15
 KEYS: Mapping[str, Callable[[object], bool]] = {
     **dict.fromkeys(("board", "device", "bitstream"), _text),

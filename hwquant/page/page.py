@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwquant.build import PAGE, Build
-from hwquant.container import write_bytes
+from hwquant.files import update_bytes
 from hwquant.page.boards import board_results
 from hwquant.page.memory import memory_map, occupancy
 from hwquant.page.passes import passes
@@ -37,7 +37,8 @@ def write_page(build: Build) -> Path:
     HwquantError : the folder cannot be written, or its record or a board's report is damaged
     """
     path = build.folder / PAGE
-    write_bytes(path, render(build, load_record(build.folder)).encode())
+    # Made while nobody else writes it: of two commands, the second shows what the first has added.
+    update_bytes(path, lambda: render(build, load_record(build.folder)).encode())
     return path
 
 

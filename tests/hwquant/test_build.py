@@ -11,6 +11,7 @@ import pytest
 from hwquant import build as build_module
 from hwquant.build import FILES, MANIFEST, load_build, write_build
 from hwquant.errors import HwquantError
+from hwquant.files import places, sealed
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_what_is_no_build_says_so(folder, tmp_path):
 def test_a_newer_version_asks_for_an_update(folder):
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest.pop("self")
-    (folder / MANIFEST).write_bytes(build_module._sealed({**manifest, "version": 2}))
+    (folder / MANIFEST).write_bytes(sealed({**manifest, "version": 2}))
     with pytest.raises(
         HwquantError, match="has format version 2, this hwquant reads up to 1; update hwquant"
     ):
@@ -150,24 +151,28 @@ def test_a_failure_half_way_leaves_the_old_build(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build_module, "_digest", full)
+    monkeypatch.setattr(build_module, "digest", full)
     with pytest.raises(HwquantError, match="No space left on device; free some space"):
         write_build(digits_qgraph, compile_network(digits_qgraph, (4, 4)), folder)
     assert contents(folder) == before
     assert os.listdir(tmp_path) == ["build"]
 
 
-def test_a_failure_at_the_last_step_puts_the_old_build_back(folder, digits_qgraph, tmp_path, monkeypatch):
+@pytest.mark.parametrize("exchanging", [True, False])
+def test_a_failure_at_the_last_step_puts_the_old_build_back(
+    folder, digits_qgraph, tmp_path, monkeypatch, exchanging
+):
     from hwquant.program.compiler import compile_network
 
-    before, rename = contents(folder), build_module.Path.rename
+    before = contents(folder)
 
-    def failing(self, target):
-        if self.name.startswith(".") and not self.name.endswith(".old"):
+    def failing(path):
+        if path == tmp_path:
             raise OSError(13, "Permission denied")
-        return rename(self, target)
 
-    monkeypatch.setattr(build_module.Path, "rename", failing)
+    monkeypatch.setattr(places, "_sync", failing)
+    if not exchanging:
+        monkeypatch.setattr(places, "exchange", lambda *_: False)
     with pytest.raises(HwquantError, match="Permission denied"):
         write_build(digits_qgraph, compile_network(digits_qgraph, (4, 4)), folder)
     assert contents(folder) == before

@@ -35,6 +35,12 @@ def test_bytes_stay_bytes_and_labels_are_optional(tmp_path):
     assert samples.y is None
 
 
+def test_what_numpy_makes_by_default_is_taken_as_it_is(tmp_path, x):
+    samples = load_samples(write(tmp_path / "d.npz", x=x.astype(np.float64) / 3), ITEM)
+    assert samples.x.dtype == np.float64
+    np.testing.assert_array_equal(samples.x, x.astype(np.float64) / 3)
+
+
 def test_count_takes_the_first_samples(tmp_path, x):
     path = write(tmp_path / "d.npz", x=x, y=np.arange(6))
     samples = load_samples(path, ITEM, 2)
@@ -55,7 +61,7 @@ def test_count_takes_the_first_samples(tmp_path, x):
         ),
         ({"x": np.zeros((0, 1, 4, 4), np.float32)}, "with N >= 1"),
         ({"x": np.float32(3)}, r"x has shape \(\)"),
-        ({"x": np.zeros((1, 1, 4, 4))}, "x has dtype float64; give float32 or uint8"),
+        ({"x": np.zeros((1, 1, 4, 4), np.float16)}, "x has dtype float16; give float32, float64 or uint8"),
         ({"x": np.zeros((1, 1, 4, 4), np.int32)}, "x has dtype int32"),
         ({"x": np.zeros((1, 1, 4, 4), np.complex64)}, "x has dtype complex64"),
         ({"x": np.array(["a"])}, "x has dtype <U1"),

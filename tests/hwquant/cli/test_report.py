@@ -113,6 +113,8 @@ def test_what_is_damaged_is_said_before_a_board_is_built_or_anything_measured(
 def test_a_board_whose_report_is_damaged_can_be_built_again(hwquant, build):
     assert hwquant("build", build, "--board", "generic", "--clock", 50).status == 0
     (build / "boards" / "generic" / "report.json").write_text('{"clock_mhz": null}')
-    hwquant("report", build).fails("build for this board again, or delete the file")
+    hwquant("report", build).fails("delete its folder, and build for this board again")
+    hwquant("build", build, "--board", "generic", "--clock", 50).fails("delete its folder")
+    shutil.rmtree(build / "boards" / "generic")
     assert hwquant("build", build, "--board", "generic", "--clock", 50).status == 0
     assert hwquant("report", build).status == 0

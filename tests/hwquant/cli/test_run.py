@@ -1,7 +1,6 @@
 """``hwquant run``: a build on a simulated board, by the driver that real boards have."""
 
 import dataclasses
-import json
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from hwquant_testing.small_networks import Net
 
+from hwquant.board_report import write_board_report
 from hwquant.boards.board import board_names, load_board
 from hwquant.build import write_build
 from hwquant.cli.run import SIMULATORS, built_baud
@@ -143,12 +143,12 @@ def test_the_rate_is_that_of_the_boards_that_were_built(tmp_path):
         if name == "third":
             assert built_baud(tmp_path) == 115_200
         (tmp_path / "boards" / name).mkdir(parents=True)
-        (tmp_path / "boards" / name / "report.json").write_text(json.dumps({"baud": rate}))
+        write_board_report(tmp_path / "boards" / name, {"baud": rate})
     with pytest.raises(
         HwquantError, match=r"one 115200, other 115200, third 2000000\); say which with --baud"
     ):
         built_baud(tmp_path)
-    (tmp_path / "boards" / "one" / "report.json").write_text("{}")
+    write_board_report(tmp_path / "boards" / "one", {})
     with pytest.raises(HwquantError, match="does not say the baud rate; build for this board again"):
         built_baud(tmp_path)
 

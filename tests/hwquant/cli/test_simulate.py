@@ -12,6 +12,7 @@ from hwquant_testing.small_networks import Net
 
 from hwquant import build as build_module
 from hwquant.build import load_build, write_build
+from hwquant.files import digest, sealed
 from hwquant.program.compiler import compile_network
 from hwquant.qgraph import Layer
 
@@ -83,9 +84,9 @@ def test_the_verilog_of_the_build_is_what_runs(hwquant, digits_build, data, tmp_
     text = build.verilog.read_text()
     assert row in text
     build.verilog.write_text(text.replace(row, f"64'h{build.program.weight_image[0] ^ 0x40:016x}"))
-    digests = {name: build_module._digest(build.folder / name) for name in build_module.FILES}
+    digests = {name: digest(build.folder / name) for name in build_module.FILES}
     manifest = {"format": build_module.FORMAT, "version": build_module.VERSION, "sha256": digests}
-    (build.folder / build_module.MANIFEST).write_bytes(build_module._sealed(manifest))
+    (build.folder / build_module.MANIFEST).write_bytes(sealed(manifest))
     outcome = hwquant(*arguments)
     assert outcome.status == 1
     assert outcome.json["first_mismatch"]["layer"] == "relu1"

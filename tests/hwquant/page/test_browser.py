@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from hwquant.board_report import write_board_report
 from hwquant.build import load_build
 from hwquant.page import Accuracy, Record, save_record, write_page
 
@@ -91,7 +92,7 @@ def shown(request, tmp_path_factory, board_report):
     save_record(build.folder, record.after("compile", "hwquant compile net.hwq --array 8x8 -o build"))
     place = build.folder / "boards" / board_report.board
     place.mkdir(parents=True)
-    (place / "report.json").write_text(json.dumps(dataclasses.asdict(board_report)))
+    write_board_report(place, dataclasses.asdict(board_report))
     return build, *measure(write_page(build), folder)
 
 

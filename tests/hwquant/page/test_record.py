@@ -1,11 +1,10 @@
 """What a build remembers of how it was made."""
 
-import json
-
 import pytest
 
 from hwquant.build import RECORD
 from hwquant.errors import HwquantError
+from hwquant.files import sealed
 from hwquant.page.record import Accuracy, Record, load_record, save_record
 
 
@@ -52,9 +51,9 @@ def test_a_damaged_record_says_what_to_do(tmp_path, content):
 def test_an_accuracy_that_is_none_is_damage(tmp_path, key, value):
     accuracy = {"data": "x.npz", "samples": 10, "integer": 0.5, "real": 1, "model": "x.onnx"}
     changed = value if key is None else {**accuracy, key: value}
-    (tmp_path / RECORD).write_text(json.dumps({"commands": {}, "accuracy": accuracy}))
+    (tmp_path / RECORD).write_bytes(sealed({"commands": {}, "accuracy": accuracy}))
     assert load_record(tmp_path).accuracy == Accuracy(**accuracy)
-    (tmp_path / RECORD).write_text(json.dumps({"commands": {}, "accuracy": changed}))
+    (tmp_path / RECORD).write_bytes(sealed({"commands": {}, "accuracy": changed}))
     with pytest.raises(HwquantError, match=r"record\.json is damaged .*; delete it"):
         load_record(tmp_path)
 
@@ -62,6 +61,6 @@ def test_an_accuracy_that_is_none_is_damage(tmp_path, key, value):
 @pytest.mark.parametrize(("key", "value"), [("line", 3), ("versions", 3), ("versions", {"python": 3})])
 def test_a_command_that_is_none_is_damage(tmp_path, key, value):
     command = {"line": "hwquant", "versions": {"python": "3"}, key: value}
-    (tmp_path / RECORD).write_text(json.dumps({"commands": {"compile": command}, "accuracy": None}))
+    (tmp_path / RECORD).write_bytes(sealed({"commands": {"compile": command}, "accuracy": None}))
     with pytest.raises(HwquantError, match=r"record\.json is damaged .*; delete it"):
         load_record(tmp_path)
