@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "pruning": MODELS | {"quantize", "program", "training"},
     "truncation": MODELS | {"quantize", "training"},
     "search": MODELS | {"quantize", "program"},
-    "export": INTEGER | {"container"},
+    "export": INTEGER,
     "link": {"errors"},
     "rtl_templates": {"errors", "names", "link", "program"},
     "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},

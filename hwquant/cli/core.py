@@ -33,16 +33,13 @@ BUSES = ("axi", "wishbone", "stream")
 def core(build: Path, bus: str, output: Path, as_json: bool) -> None:
     """Write BUILD's accelerator as a core with a bus: Verilog, and a FuseSoC .core file beside it."""
     from hwquant.build import load_build
-    from hwquant.container import write_bytes
+    from hwquant.files import make_folder, write_bytes
     from hwquant.rtl_templates.ip_core import core_files
 
     program = load_build(build).program
     if output.resolve().is_relative_to(build.resolve()):
         raise HwquantError(f"{output} is in the build, which holds nothing else; choose another folder")
-    try:
-        output.mkdir(exist_ok=True)
-    except OSError as error:
-        raise HwquantError(f"cannot make the folder {output}: {error.strerror}; choose another") from error
+    make_folder(output)
     files = core_files(program, bus)
     paths = [output / name for name in files]
     for path, text in zip(paths, files.values()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from hwquant.cli.common import emit, json_option, progress, write_report
 from hwquant.cli.evaluate import predict
 from hwquant.cli.simulate import MISMATCH, lines, summary, verify_build
 from hwquant.errors import HwquantError
+from hwquant.files import make_folder, recover, write_bytes
 
 ARRAY = (8, 8)
 SIMULATED = 24
@@ -23,17 +24,19 @@ NETWORK, BUILD = "net.hwq", "build"
 def prepare(folder: Path) -> None:
     """The folder, with copies of the network and its data to go on with; raises if it holds anything else."""
     files = (shipped.MODEL, shipped.CALIBRATION, shipped.TEST_DATA)
+    make_folder(folder)
+    recover(folder)
     try:
-        folder.mkdir(exist_ok=True)
-        others = {item.name for item in folder.iterdir()} - {NETWORK, BUILD, *(file.name for file in files)}
-        if others:
-            raise HwquantError(f"{folder} holds {min(others)!r}; choose another folder with --output")
-        for file in files:
-            shutil.copyfile(file, folder / file.name)
+        names = set(os.listdir(folder))
     except OSError as error:
         raise HwquantError(
-            f"cannot write {folder}: {error.strerror or error}; choose another folder with --output"
+            f"cannot read {folder}: {error.strerror}; choose another folder with --output"
         ) from error
+    others = names - {NETWORK, BUILD, *(file.name for file in files)}
+    if others:
+        raise HwquantError(f"{folder} holds {min(others)!r}; choose another folder with --output")
+    for file in files:
+        write_bytes(folder / file.name, file.read_bytes())
 
 
 @click.command()

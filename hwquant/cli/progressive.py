@@ -93,6 +93,7 @@ def progressive(
     """
     from hwquant import floating, golden, hwq
     from hwquant.data import load_samples
+    from hwquant.files import remove
     from hwquant.quantize import QuantizeOptions
     from hwquant.training import TrainOptions
     from hwquant.training import accuracy as torch_accuracy
@@ -132,7 +133,7 @@ def progressive(
             raise
     hwq.save(qgraph, output)
     if checkpoint is None:
-        kept.unlink(missing_ok=True)
+        remove(kept)
     scores = {
         "float": test.accuracy(floating.predict(graph, test.x)[0]) if test else None,
         "integer": test.accuracy(golden.predict(qgraph, test.x)[0]) if test else None,

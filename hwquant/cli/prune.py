@@ -140,6 +140,7 @@ def prune(
     """
     from hwquant import hwq
     from hwquant.data import load_samples
+    from hwquant.files import remove
     from hwquant.program.compiler import compile_network
     from hwquant.program.config import parse_array
     from hwquant.pruning import PruneOptions
@@ -187,7 +188,7 @@ def prune(
     saved = savings(result.graph, qgraph, compile_network(qgraph, shape), dense)
     hwq.save(qgraph, output)
     if checkpoint is None:
-        file.unlink(missing_ok=True)
+        remove(file)
     drops = {item.layer: item.drop for item in result.sensitivities}
     content = {
         "network": str(output),

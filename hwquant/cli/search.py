@@ -119,8 +119,8 @@ def search(
     after an interruption, --resume goes on from there. The journal is removed when the pick is written.
     """
     from hwquant import hwq
-    from hwquant.container import write_bytes
     from hwquant.data import load_samples
+    from hwquant.files import remove, write_bytes
     from hwquant.frontends import load_model
     from hwquant.program.config import parse_array
     from hwquant.quantize import QuantizeOptions
@@ -179,7 +179,7 @@ def search(
             emit(False, {}, front_table(result), *(f"wrote {path}" for path in written))
         raise nothing or HwquantError("nothing was picked")
     hwq.save(result.network(picked), output)
-    journal.unlink(missing_ok=True)
+    remove(journal)
     emit(
         as_json,
         {**content, "network": str(output)},

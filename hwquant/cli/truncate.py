@@ -69,9 +69,9 @@ def truncate(
     a torch.nn.Module.
     """
     from hwquant import hwq
-    from hwquant.container import write_bytes
     from hwquant.data import load_samples
     from hwquant.export import save_float16
+    from hwquant.files import remove, write_bytes
     from hwquant.training.options import TrainOptions
     from hwquant.truncation import truncate as truncate_network
     from hwquant.truncation.report import layers_table, operators_table, parity_plot, plotting
@@ -129,7 +129,7 @@ def truncate(
     else:
         hwq.save(result.qgraph, output)
     if train is not None and checkpoint is None:
-        kept.unlink(missing_ok=True)
+        remove(kept)
     if report is not None:
         write_bytes(report, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     if plot is not None:

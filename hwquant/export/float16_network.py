@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant import container
 from hwquant.errors import HwquantError, require
 from hwquant.export.borders import BATCH, add_delivered, add_prepared
 from hwquant.export.builder import Builder
 from hwquant.export.network import IR_VERSION, OPSET
+from hwquant.files import write_bytes
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def float16_to_onnx(graph: Graph) -> onnx.ModelProto:
 
 def save_float16(graph: Graph, path: str | os.PathLike[str]) -> None:
     """Write :func:`float16_to_onnx`'s model to a file, whole or not at all."""
-    container.write_bytes(path, float16_to_onnx(graph).SerializeToString(deterministic=True))
+    write_bytes(path, float16_to_onnx(graph).SerializeToString(deterministic=True))
 
 
 def _round(builder: Builder, value: str, name: str, graph: Graph) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwquant import container
 from hwquant.errors import require
 from hwquant.export.borders import BATCH, add_input, add_output
 from hwquant.export.builder import Builder
 from hwquant.export.layers import MIDDLE, LayerWriter, carried
+from hwquant.files import write_bytes
 from hwquant.qgraph import QGraph
 from hwquant.validate import validate
 
@@ -79,4 +79,4 @@ def save_onnx(qgraph: QGraph, path: str | os.PathLike[str], *, layers: bool = Fa
     ------
     HwquantError : as :func:`to_onnx`; the file cannot be written
     """
-    container.write_bytes(path, to_onnx(qgraph, layers=layers).SerializeToString(deterministic=True))
+    write_bytes(path, to_onnx(qgraph, layers=layers).SerializeToString(deterministic=True))

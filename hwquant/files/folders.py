@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from hwquant.errors import Busy, HwquantError
+from hwquant.errors import Busy
 from hwquant.files.locks import locked
+from hwquant.files.places import explained
 
 WORK, KEPT = "hwquant-work-", "hwquant-log-"
 
@@ -59,17 +60,14 @@ def make_folder(folder: Path) -> bool:
     HwquantError
         if it cannot be made, or a file has the name
     """
-    try:
-        folder.mkdir()
-    except FileExistsError as error:
-        if not folder.is_dir():
-            raise HwquantError(
-                f"cannot make the folder {folder}: {error.strerror}; choose another"
-            ) from error
-        return False
-    except OSError as error:
-        raise HwquantError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
-    return True
+    with explained(folder, "choose another", "make the folder"):
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            if folder.is_dir():
+                return False
+            raise
+        return True
 
 
 def remove_empty(folder: Path) -> None:

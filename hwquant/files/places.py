@@ -56,7 +56,7 @@ def update_bytes(path: str | os.PathLike[str], make: Callable[[], bytes]) -> Non
     ``make`` may read the file: what it reads is what the new replaces.
     """
     path = Path(path)
-    with _explained(path, "choose a folder that exists and is writable"), _staging(path, WAIT) as staging:
+    with explained(path, "choose a folder that exists and is writable"), _staging(path, WAIT) as staging:
         _check_replaceable(path)
         _create(staging / NEW, make())
         _put(staging, path)
@@ -85,7 +85,7 @@ def replacing(
         if it cannot be written, or is a symbolic link
     """
     with ExitStack() as stack:
-        stack.enter_context(_explained(folder, "choose a folder that can be written to"))
+        stack.enter_context(explained(folder, "choose a folder that can be written to"))
         staging = stack.enter_context(_staging(folder, wait))
         if folder.is_symlink():
             raise HwquantError(f"cannot write {folder}: it is a symbolic link; remove it")
@@ -150,13 +150,13 @@ def recover(place: Path) -> None:
 
 def remove(path: Path) -> None:
     """Remove a file that hwquant made, if it is there."""
-    with _explained(path, "remove it by hand"):
+    with explained(path, "remove it by hand"):
         path.unlink(missing_ok=True)
 
 
 def discard(folder: Path) -> None:
     """Remove a folder that hwquant made: all of it disappears at once."""
-    with _explained(folder, "remove it by hand"), _staging(folder, 0.0) as staging:
+    with explained(folder, "remove it by hand"), _staging(folder, 0.0) as staging:
         if folder.is_dir() and not folder.is_symlink():
             os.rename(folder, staging / NEW)
 
@@ -291,12 +291,12 @@ def _sync_tree(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(place: Path, way: str) -> Iterator[None]:
+def explained(place: Path, way: str, what: str = "write") -> Iterator[None]:
     """What the system says against writing, as an error that says the way out."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise HwquantError(
-            f"cannot write {place}: {error.strerror or error}; {'free some space' if full else way}"
+            f"cannot {what} {place}: {error.strerror or error}; {'free some space' if full else way}"
         ) from error

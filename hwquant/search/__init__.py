@@ -111,8 +111,10 @@ def search(
     accuracy = test.accuracy(exact)
     if accuracy is None:
         raise HwquantError("the float network's accuracy is not known")
-    kept = Journal(journal, identity(graph, data, task), len(space.variables), resume)
-    with open_workers(task, jobs, scheduler) as workers:
+    with (
+        Journal(journal, identity(graph, data, task), len(space.variables), resume) as kept,
+        open_workers(task, jobs, scheduler) as workers,
+    ):
         run = _Search(options, space, accuracy, progress)
         ledger = Ledger(workers, kept, options.measured, run.watch)
         run.run(ledger)

@@ -8,12 +8,13 @@ a last line without its end: it is dropped.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Damaged, HwquantError
+from hwquant.files import AppendedFile, parse_json, remove
 from hwquant.graph import Graph
 from hwquant.quantize.calibration import Data
 from hwquant.search.evaluate import Outcome, Task
@@ -22,6 +23,8 @@ from hwquant.search.space import Configuration
 
 FORMAT = "hwquant search"
 VERSION = 1
+LEAST = 20
+"""Bytes of a first line that was cut off which must be those of a journal."""
 
 
 def identity(graph: Graph, calibration: Data, task: Task) -> dict[str, str]:
@@ -37,100 +40,132 @@ def identity(graph: Graph, calibration: Data, task: Task) -> dict[str, str]:
 
 
 class Journal:
-    """Outcomes by configuration, in memory and, with a ``path``, in a file.
+    """Outcomes by configuration, in memory and, with a ``path``, in a file that is nobody else's until it is closed.
 
     ``variables`` is the number of bits in a configuration.
 
     Raises
     ------
-    HwquantError : there is a file already and ``resume`` is not set; it belongs to something else; it is
-        damaged; it cannot be written to
+    Busy
+        if another search writes it
+    Damaged
+        if it was changed, or is of something else
+    HwquantError
+        if there is a file already and ``resume`` is not set; it belongs to another search; it cannot be written to
     """
 
     def __init__(self, path: Path | None, identity: Mapping[str, str], variables: int, resume: bool) -> None:
         self.outcomes: dict[Configuration, Outcome] = {}
-        self._path = path
+        self._file: AppendedFile | None = None
         if path is None:
             return
         header = {"format": FORMAT, "version": VERSION, "of": dict(identity)}
-        if path.exists() and path.stat().st_size:
-            if not resume:
+        self._file = file = AppendedFile(path)
+        try:
+            if file.size and not resume:
                 raise HwquantError(
                     f"{path} holds an earlier search; go on with it (--resume), or remove the file"
                 )
-            self._load(path, header, variables)
-        else:
-            _append(path, header)
+            if not self._load(file, header, variables):
+                file.append(_line(header))
+        except HwquantError:
+            if not file.size:
+                remove(path)
+            self.close()
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write the file."""
+        if self._file is not None:
+            self._file.close()
 
     def add(self, configuration: Configuration, outcome: Outcome) -> None:
         """Keep an outcome; it is on the disk when this returns."""
         self.outcomes[configuration] = outcome
-        if self._path is not None:
-            _append(
-                self._path,
-                {
-                    "bits": list(configuration),
-                    "measures": dict(outcome.measures),
-                    "noise": outcome.noise,
-                    "network": outcome.network,
-                    "error": outcome.error,
-                },
-            )
+        if self._file is not None:
+            content = {
+                "bits": list(configuration),
+                "measures": dict(outcome.measures),
+                "noise": outcome.noise,
+                "network": outcome.network,
+                "error": outcome.error,
+            }
+            self._file.append(_line(content))
 
-    def _load(self, path: Path, header: Mapping[str, Any], variables: int) -> None:
-        data = path.read_bytes()
+    def _load(self, file: AppendedFile, header: Mapping[str, Any], variables: int) -> bool:
+        """Read what is there; whether there was a first line."""
+        data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            with open(path, "r+b") as file:
-                file.truncate(len(whole))
+        # What has no end was cut off; if nothing has, it must at least begin as a journal does.
+        if not whole and not _line(header).startswith(data[:LEAST]):
+            raise Damaged(f"{file.path} is no journal of a search; remove the file", path=str(file.path))
         lines = whole.splitlines()
-        if not lines:
-            _append(path, header)
-            return
-        _same(path, _parse(path, 1, lines[0]), header)
+        if lines:
+            _same(file.path, _parse(file.path, 1, lines[0]), header)
         for number, line in enumerate(lines[1:], 2):
-            content = _parse(path, number, line)
-            bits = tuple(content["bits"])
-            if len(bits) != variables:
-                raise HwquantError(f"{path} is damaged at line {number}; remove the file")
-            self.outcomes[bits] = Outcome(
+            content = _parse(file.path, number, line)
+            if not _is_outcome(content, variables):
+                raise _damaged(file.path, number, "it is no outcome")
+            self.outcomes[tuple(content["bits"])] = Outcome(
                 content["measures"], content["noise"], content["network"], content["error"]
             )
+        if len(whole) < len(data):
+            file.cut(len(whole))
+        return bool(lines)
 
 
-def _append(path: Path, content: Mapping[str, Any]) -> None:
-    line = json.dumps({**content, "check": _check(content)}) + "\n"
-    try:
-        with open(path, "ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise HwquantError(
-            f"cannot write {path}: {error.strerror or error}; choose a folder that exists and is writable"
-        ) from error
+def _is_outcome(content: Mapping[str, Any], variables: int) -> bool:
+    bits, measures = content.get("bits"), content.get("measures")
+    return (
+        isinstance(bits, list)
+        and len(bits) == variables
+        and all(type(item) is int for item in bits)
+        and isinstance(measures, dict)
+        and all(type(item) in (int, float) for item in [*measures.values(), content.get("noise")])
+        and isinstance(content.get("network"), str)
+        and isinstance(content.get("error", 0), str | None)
+    )
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps({**content, "check": _check(content)}) + "\n").encode()
 
 
 def _check(content: Mapping[str, Any]) -> str:
     return fingerprint(json.dumps(content, sort_keys=True))[:16]
 
 
+def _damaged(path: Path, number: int, why: str) -> Damaged:
+    message = f"{path} is no journal of a search, or it is damaged at line {number} ({why}); remove the file"
+    return Damaged(message, path=str(path))
+
+
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(line)
+        content = parse_json(line)
         check = content.pop("check")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise HwquantError(
-            f"{path} is no journal of a search, or it is damaged at line {number}; remove the file"
-        ) from error
-    if check != _check(content):
-        raise HwquantError(f"{path} is damaged at line {number} (its checksum is wrong); remove the file")
+        raise _damaged(path, number, str(error)) from error
+    if check != _check(content) or line + b"\n" != _line(content):
+        raise _damaged(path, number, "its checksum is wrong")
     return content
 
 
 def _same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    if found.get("format") != FORMAT or found.get("version") != VERSION:
-        raise HwquantError(f"{path} is no journal of a search of this hwquant; remove the file")
+    if (
+        found.get("format") != FORMAT
+        or found.get("version") != VERSION
+        or not isinstance(found.get("of"), dict)
+    ):
+        raise Damaged(f"{path} is no journal of a search of this hwquant; remove the file", path=str(path))
     for name, checksum in wanted["of"].items():
         if found["of"].get(name) != checksum:
             raise HwquantError(

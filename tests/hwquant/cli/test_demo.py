@@ -42,8 +42,8 @@ def test_a_folder_with_something_else_is_left_alone(hwquant, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     hwquant("demo", "--output", tmp_path).fails("holds 'thesis.tex'; choose another folder with --output")
     assert os.listdir(tmp_path) == ["thesis.tex"]
-    hwquant("demo", "--output", tmp_path / "a" / "b").fails("choose another folder with --output")
-    hwquant("demo", "--output", tmp_path / "thesis.tex").fails("cannot write")
+    hwquant("demo", "--output", tmp_path / "a" / "b").fails("cannot make the folder")
+    hwquant("demo", "--output", tmp_path / "thesis.tex").fails("cannot make the folder")
 
 
 def test_without_a_compiler_it_says_what_is_missing(tmp_path):

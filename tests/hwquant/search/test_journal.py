@@ -1,12 +1,13 @@
 """Outcomes on disk."""
 
 import json
+import os
 
 import pytest
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Busy, Damaged, HwquantError
 from hwquant.search.evaluate import Outcome
-from hwquant.search.journal import Journal, identity
+from hwquant.search.journal import Journal, _line, identity
 
 IDENTITY = {"network": "a", "test data": "b"}
 OUTCOMES = {
@@ -19,14 +20,19 @@ OUTCOMES = {
 def path(tmp_path):
     """A journal with two outcomes."""
     path = tmp_path / "net.hwq.journal"
-    journal = Journal(path, IDENTITY, 2, resume=False)
-    for configuration, outcome in OUTCOMES.items():
-        journal.add(configuration, outcome)
+    with Journal(path, IDENTITY, 2, resume=False) as journal:
+        for configuration, outcome in OUTCOMES.items():
+            journal.add(configuration, outcome)
     return path
 
 
+def read(path):
+    with Journal(path, IDENTITY, 2, resume=True) as journal:
+        return journal.outcomes
+
+
 def test_every_outcome_is_read_back_as_it_was(path):
-    assert Journal(path, IDENTITY, 2, resume=True).outcomes == OUTCOMES
+    assert read(path) == OUTCOMES
 
 
 def test_without_resume_an_existing_journal_is_left_alone(path):
@@ -37,9 +43,9 @@ def test_without_resume_an_existing_journal_is_left_alone(path):
 
 
 def test_resume_begins_where_there_is_nothing(tmp_path):
-    journal = Journal(tmp_path / "new", IDENTITY, 2, resume=True)
-    journal.add((8, 8), OUTCOMES[8, 4])
-    assert Journal(tmp_path / "new", IDENTITY, 2, resume=True).outcomes == {(8, 8): OUTCOMES[8, 4]}
+    with Journal(tmp_path / "new", IDENTITY, 2, resume=True) as journal:
+        journal.add((8, 8), OUTCOMES[8, 4])
+    assert read(tmp_path / "new") == {(8, 8): OUTCOMES[8, 4]}
 
 
 @pytest.mark.parametrize("name", IDENTITY)
@@ -52,16 +58,16 @@ def test_a_line_that_was_not_finished_is_dropped_and_written_again(path):
     whole = path.read_bytes()
     for length in range(len(whole) - 1, whole.rfind(b"\n", 0, -1), -7):
         path.write_bytes(whole[:length])
-        journal = Journal(path, IDENTITY, 2, resume=True)
-        assert list(journal.outcomes) == [(8, 4)]
-        journal.add((2, 4), OUTCOMES[2, 4])
+        with Journal(path, IDENTITY, 2, resume=True) as journal:
+            assert list(journal.outcomes) == [(8, 4)]
+            journal.add((2, 4), OUTCOMES[2, 4])
         assert path.read_bytes() == whole
 
 
 def test_an_interrupted_first_line_is_no_journal_yet(path):
     path.write_bytes(path.read_bytes()[:20])
-    assert Journal(path, IDENTITY, 2, resume=True).outcomes == {}
-    assert Journal(path, IDENTITY, 2, resume=True).outcomes == {}
+    assert read(path) == {}
+    assert read(path) == {}
 
 
 @pytest.mark.parametrize("line", [0, 1, 2])
@@ -86,6 +92,61 @@ def test_other_files_are_no_journals(tmp_path, content):
 def test_a_folder_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(HwquantError, match=r"cannot write .*journal: No such file"):
         Journal(tmp_path / "no" / "journal", IDENTITY, 2, resume=False)
+
+
+def test_two_searches_do_not_write_one_journal(path):
+    with (
+        Journal(path, IDENTITY, 2, resume=True),
+        pytest.raises(Busy, match=r"another hwquant is writing to .*net\.hwq\.journal"),
+    ):
+        Journal(path, IDENTITY, 2, resume=True)
+    assert read(path) == OUTCOMES
+
+
+def test_a_link_is_not_followed(path, tmp_path):
+    (tmp_path / "link").symlink_to(path)
+    before = path.read_bytes()
+    with pytest.raises(HwquantError, match="it is a symbolic link"):
+        Journal(tmp_path / "link", IDENTITY, 2, resume=True)
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_the_user_without_an_end_of_line_is_no_line_that_was_cut_off(tmp_path):
+    (tmp_path / "file").write_text("my notes")
+    with pytest.raises(Damaged, match="is no journal of a search"):
+        Journal(tmp_path / "file", IDENTITY, 2, resume=True)
+    assert (tmp_path / "file").read_text() == "my notes"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"bits": [8]}, {"bits": "84"}, {"bits": [8, 4.0]}, {"measures": []}, {"noise": None}, {"network": 1}],
+    ids=repr,
+)
+def test_lines_with_a_right_checksum_that_are_no_outcomes_are_damage(path, changes):
+    lines = path.read_bytes().splitlines(keepends=True)
+    content = {**json.loads(lines[1]), **changes}
+    content.pop("check")
+    path.write_bytes(lines[0] + _line(content))
+    with pytest.raises(Damaged, match="damaged at line 2"):
+        read(path)
+
+
+def test_a_full_disk_leaves_whole_lines(path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with (
+        Journal(path, IDENTITY, 2, resume=True) as journal,
+        pytest.raises(HwquantError, match="No space left"),
+    ):
+        journal.add((8, 8), OUTCOMES[8, 4])
+    assert path.read_bytes() == before
+    with pytest.raises(HwquantError, match="No space left"):
+        Journal(path.with_name("new"), IDENTITY, 2, resume=False)
+    assert not path.with_name("new").exists()
 
 
 def test_without_a_path_outcomes_are_kept_in_memory():
