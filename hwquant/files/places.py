@@ -149,9 +149,10 @@ def recover(place: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file that hwquant made, if it is there."""
-    with explained(path, "remove it by hand"):
+    """Remove a file that hwquant made, if it is there, and what a process left that died while it wrote it."""
+    with explained(path, "remove it by hand", "remove"):
         path.unlink(missing_ok=True)
+        recover(path)
 
 
 def discard(folder: Path) -> None:

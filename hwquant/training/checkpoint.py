@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from hwquant.errors import HwquantError
+from hwquant.files import write_bytes
 
 _FORMAT = "hwquant training 1"
 
@@ -51,18 +51,9 @@ class Checkpoint:
     def save(self, **parts: Any) -> None:
         """Replace parts of the state (dictionaries, lists, numbers, strings, tensors) and write all of it."""
         self.state.update(parts)
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        try:
-            try:
-                with open(temporary, "xb") as file:
-                    torch.save({"format": _FORMAT, "owner": self._owner, "state": self.state}, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, self.path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise HwquantError(f"cannot write {self.path}: {error.strerror or error}") from error
+        buffer = io.BytesIO()
+        torch.save({"format": _FORMAT, "owner": self._owner, "state": self.state}, buffer)
+        write_bytes(self.path, buffer.getvalue())
 
     def _read(self) -> dict[str, Any]:
         try:
