@@ -71,8 +71,9 @@ def check_replaceable(folder: Path) -> None:
         raise HwquantError(f"{folder} is no folder that hwquant made; move it away")
     if not folder.exists():
         return
-    others = _names(folder) - {REPORT}
-    if others:
+    names = _names(folder)
+    others = names - {REPORT}
+    if REPORT in names:
         others -= read_board_report(folder)[_DIGESTS].keys()
     if others:
         raise HwquantError(f"{folder} holds {min(others)!r}, which hwquant did not write; move it away")
