@@ -115,7 +115,6 @@ WRITES = {
     "tempfile": None,
     "numpy": {"save", "savez", "savez_compressed", "savetxt"},
     "np": {"save", "savez", "savez_compressed", "savetxt"},
-    "torch": {"save"},
     "onnx": {"save", "save_model"},
 }
 """Functions of modules that change the disk; None: all."""

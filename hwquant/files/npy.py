@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import tokenize
+import warnings
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -67,7 +69,9 @@ def read_header(stream: IO[bytes], size: int) -> Header:
         read = _HEADERS.get(np.lib.format.read_magic(stream))
         if read is None:
             raise ValueError("it has an unknown version")
-        shape, column_major, dtype = read(stream)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a header that Python 2 wrote
+            shape, column_major, dtype = read(stream)
     except _MALFORMED as error:
         raise ValueError(f"it is no array: {' '.join(str(error).split()) or type(error).__name__}") from error
     if dtype.hasobject:
