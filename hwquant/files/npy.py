@@ -18,14 +18,8 @@ _HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 _MALFORMED = (
-    ValueError,
-    TypeError,
-    SyntaxError,
-    RecursionError,
-    MemoryError,
-    EOFError,
-    KeyError,
-    UnicodeError,
+    *(ValueError, TypeError, SyntaxError, RecursionError, MemoryError, EOFError, KeyError),
+    tokenize.TokenError,
 )
 """What numpy raises for a header that is none."""
 
