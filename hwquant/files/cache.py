@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hwquant.errors import Busy, Damaged, HwquantError
-from hwquant.files.places import PREFIX, SUFFIX, clear, discard, recover, replacing
+from hwquant.files.places import clear, discard, recover, replacing
 from hwquant.files.reading import digest, read_ordinary, sealed, unsealed
 
 LIMIT = 2 << 30
@@ -91,8 +91,7 @@ def _intact(entry: Path, keep: Sequence[str]) -> bool:
 
 def _trim(root: Path) -> None:
     """Remove what processes left that died here, and the oldest entries beyond the limit."""
-    for item in list(root.glob(f"{PREFIX}*{SUFFIX}")):
-        recover(root / item.name.removeprefix(PREFIX).removesuffix(SUFFIX))
+    recover(root)
     ages = sorted(_age(path.parent) for path in root.glob(f"*/{ENTRY}"))
     total = sum(size for _, _, size in ages)
     for used, entry, size in ages:

@@ -145,7 +145,8 @@ def recover(place: Path) -> None:
     _recover(real)
     if real.is_dir():
         for item in list(real.glob(f"{PREFIX}*{SUFFIX}")):
-            _recover(real / item.name.removeprefix(PREFIX).removesuffix(SUFFIX))
+            with suppress(Busy):  # nobody has asked for what is being written there
+                _recover(real / item.name.removeprefix(PREFIX).removesuffix(SUFFIX))
 
 
 def remove(path: Path) -> None:

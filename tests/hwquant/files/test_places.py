@@ -142,6 +142,15 @@ def test_a_reader_does_not_disturb_a_writer(tmp_path):
     assert read(tmp_path / "place") == "x"
 
 
+def test_only_who_wants_what_is_being_written_for_the_first_time_has_to_wait(tmp_path):
+    with replacing(tmp_path / "place") as new:
+        (new / "one").write_text("x")
+        recover(tmp_path)
+        with pytest.raises(Busy):
+            recover(tmp_path / "place")
+    assert os.listdir(tmp_path) == ["place"]
+
+
 def test_of_writers_of_one_file_each_sees_what_the_one_before_wrote(tmp_path):
     path = tmp_path / "count"
     write_bytes(path, b"0")
