@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hwquant import container
-from hwquant.errors import HwquantError
+from hwquant.errors import Damaged, HwquantError
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.validate import validate
@@ -58,7 +58,8 @@ def load(path: str | os.PathLike[str]) -> QGraph:
 
     Raises
     ------
-    HwquantError : not a ``.hwq`` file, damaged, of a newer version, or with numbers out of range
+    Damaged : not a ``.hwq`` file, damaged, or with numbers out of range
+    HwquantError : absent, or of a newer version
     """
     meta, arrays = container.read(path, KIND, VERSION)
     try:
@@ -74,7 +75,8 @@ def load(path: str | os.PathLike[str]) -> QGraph:
         )
         validate(qgraph)
     except HwquantError as error:
-        raise HwquantError(f"{path} holds no valid network: {error}; quantize it again") from error
+        message = f"{path} holds no valid network: {error}; quantize it again"
+        raise Damaged(message, path=str(path)) from error
     return qgraph
 
 

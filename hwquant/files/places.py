@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from hwquant.files.locks import locked
 
 NEW, OLD = "new", "old"
 PREFIX, SUFFIX = ".", ".hwquant"
+_STAGED = re.compile(rf"(^|/){re.escape(PREFIX)}([^/]+){re.escape(SUFFIX)}/{NEW}(?=/|$)")
 READERS = 1.0
 """Seconds to wait for those who read a folder; who adds to it takes longer."""
 WAIT = 10.0
@@ -300,5 +302,10 @@ def explained(place: Path, way: str, what: str = "write") -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise HwquantError(
-            f"cannot {what} {place}: {error.strerror or error}; {'free some space' if full else way}"
+            f"cannot {what} {_shown(place)}: {error.strerror or error}; {'free some space' if full else way}"
         ) from error
+
+
+def _shown(path: Path) -> str:
+    """A path as the user knows it: what is in a staging folder is on its way to the place."""
+    return _STAGED.sub(r"\1\2", str(path))

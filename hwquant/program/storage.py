@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import container
-from hwquant.errors import HwquantError
+from hwquant.errors import Damaged, HwquantError
 from hwquant.program.config import ArrayConfig
 from hwquant.program.layout import Packing, Placement
 from hwquant.program.program import LayerInfo, Program
@@ -56,7 +56,8 @@ def load(path: str | os.PathLike[str]) -> Program:
 
     Raises
     ------
-    HwquantError : not a ``.hwp`` file, damaged, of a newer version, or with contents that make no program
+    Damaged : not a ``.hwp`` file, damaged, or with contents that make no program
+    HwquantError : absent, or of a newer version
     """
     meta, arrays = container.read(path, KIND, VERSION)
     try:
@@ -65,9 +66,11 @@ def load(path: str | os.PathLike[str]) -> Program:
         if program.checksum != meta["program"]["checksum"] or not program.instructions:
             raise HwquantError("its images do not have the checksum that it names")
     except KeyError as error:
-        raise HwquantError(f"{path} holds no valid program: {error} is missing; compile it again") from error
+        message = f"{path} holds no valid program: {error} is missing; compile it again"
+        raise Damaged(message, path=str(path)) from error
     except (HwquantError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise HwquantError(f"{path} holds no valid program: {error}; compile it again") from error
+        message = f"{path} holds no valid program: {error}; compile it again"
+        raise Damaged(message, path=str(path)) from error
     return program
 
 

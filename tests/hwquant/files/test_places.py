@@ -92,6 +92,7 @@ def test_a_full_disk_leaves_the_old_and_nothing_else(tmp_path, exchanging, put, 
             message = complaint(put, place)
         if message:
             failures += 1
+            assert places.SUFFIX not in message
             assert "No space left on device; free some space" in message
         elif number >= len(names):
             break
