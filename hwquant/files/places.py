@@ -31,7 +31,7 @@ WAIT = 10.0
 """Seconds to wait for another process that writes the same file: it takes milliseconds."""
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
-_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
 
 
 def staging_of(place: Path) -> Path:
@@ -91,6 +91,8 @@ def replacing(
         staging = stack.enter_context(_staging(folder, wait))
         if folder.is_symlink():
             raise HwquantError(f"cannot write {folder}: it is a symbolic link; remove it")
+        if folder.exists() and not folder.is_dir():
+            raise HwquantError(f"cannot write {folder}: it is a file; choose another name")
         if folder.is_dir():
             stack.enter_context(locked(folder, folder, wait=max(wait, READERS), make=False))
         new = staging / NEW

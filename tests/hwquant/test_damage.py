@@ -24,7 +24,7 @@ from hwquant.errors import Damaged, HwquantError
 from hwquant.graph import Input
 from hwquant.program import storage
 
-FEW, MANY = 40, int(os.environ.get("HWQUANT_FUZZ_CASES", "2000"))
+FEW, MANY = 25, int(os.environ.get("HWQUANT_FUZZ_CASES", "2000"))
 SEED = int(os.environ.get("HWQUANT_FUZZ_SEED", "0"))
 INPUT = (Input("image", (2, 3), (2, 3, 1)),)
 

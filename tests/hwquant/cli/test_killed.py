@@ -15,7 +15,7 @@ from hwquant.build import BOARDS, FILES, MANIFEST, PAGE, RECORD, check_boards, c
 from hwquant.page.boards import board_results
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-FEW, MANY = 3, int(os.environ.get("HWQUANT_KILLS", "100"))
+FEW, MANY = 2, int(os.environ.get("HWQUANT_KILLS", "100"))
 SEED = int(os.environ.get("HWQUANT_FUZZ_SEED", "0"))
 WHOLE = 5
 """After so many kills a command may end."""
@@ -78,7 +78,6 @@ def attack(kills, commands, output, look, tmp_path):
             assert before == results[1 - which], message
             assert sorted(os.listdir(output.parent)) == [output.name], message
     assert killed >= kills // 2
-    return killed
 
 
 def kills(function):
@@ -138,8 +137,8 @@ def test_build_for_a_board(number, digits_build, place, tmp_path):
     attack(number, commands, output, look, tmp_path)
 
 
-@kills
-def test_progressive(number, demo_folder, training, place, tmp_path):
+@pytest.mark.nightly
+def test_progressive(demo_folder, training, place, tmp_path):
     output = place / "net.hwq"
     common = [
         "progressive",
@@ -157,11 +156,11 @@ def test_progressive(number, demo_folder, training, place, tmp_path):
         hwq.load(output)
         return output.read_bytes()
 
-    attack(number, [[*common, "--bits", bits] for bits in (8, 4)], output, look, tmp_path)
+    attack(MANY, [[*common, "--bits", bits] for bits in (8, 4)], output, look, tmp_path)
 
 
-@kills
-def test_prune(number, demo_folder, training, place, tmp_path):
+@pytest.mark.nightly
+def test_prune(demo_folder, training, place, tmp_path):
     output = place / "net.hwq"
     common = ["prune", demo_folder / "digits.onnx", *training, "--epochs", 1, "--passes", 1, "-o", output]
     common += ["--array", "4x4", "--max-drop", 50, "--max-sensitivity", 90, "--sensitivity-samples", 16]
@@ -170,4 +169,4 @@ def test_prune(number, demo_folder, training, place, tmp_path):
         hwq.load(output)
         return output.read_bytes()
 
-    attack(number, [[*common, "--step", step] for step in (0.2, 0.5)], output, look, tmp_path)
+    attack(MANY, [[*common, "--step", step] for step in (0.2, 0.5)], output, look, tmp_path)

@@ -200,11 +200,12 @@ def test_a_link_is_no_folder_to_replace(tmp_path):
     put_folder(tmp_path / "mine", "mine")
     (tmp_path / "link").symlink_to("mine")
     (tmp_path / "dangling").symlink_to("none")
-    for name in ("link", "dangling"):
-        with pytest.raises(HwquantError, match=f"{name}: it is a symbolic link"):
+    (tmp_path / "file").write_text("mine")
+    for name, what in (("link", "symbolic link"), ("dangling", "symbolic link"), ("file", "file")):
+        with pytest.raises(HwquantError, match=f"{name}: it is a {what}"):
             put_folder(tmp_path / name, "new")
     assert read(tmp_path / "mine") == "mine"
-    assert sorted(os.listdir(tmp_path)) == ["dangling", "link", "mine"]
+    assert sorted(os.listdir(tmp_path)) == ["dangling", "file", "link", "mine"]
 
 
 def test_links_in_a_folder_that_is_replaced_go_and_what_they_point_to_stays(tmp_path):
