@@ -6,7 +6,7 @@ import math
 import tokenize
 import warnings
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,6 @@ def from_bytes(header: Header, data: bytes | bytearray) -> NDArray[Any]:
     """The array whose numbers these bytes are."""
     if header.dtype.kind not in NUMBERS:
         raise ValueError(f"its dtype is {header.dtype}, and only numbers can be")
-    order = "F" if header.column_major else "C"
+    order: Literal["F", "C"] = "F" if header.column_major else "C"
     array = np.frombuffer(data, header.dtype, header.count).reshape(header.shape, order=order)
     return array.astype(header.dtype.newbyteorder("="), copy=not array.flags.writeable)
