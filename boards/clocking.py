@@ -12,6 +12,7 @@ from amaranth.hdl import ClockSignal, Const, Elaboratable, Instance, Module, Res
 from amaranth.lib.cdc import ResetSynchronizer
 
 from hwquant.boards.device import Device
+from hwquant.boards.languages import megahertz
 from hwquant.errors import HwquantError
 
 LIMITS = {
@@ -160,7 +161,7 @@ class ClockGenerator(Elaboratable):
     def _gowin(self, settings: PllSettings, output: Signal, locked: Signal) -> Instance:
         return Instance(
             "rPLL",
-            p_FCLKIN=f"{self.input_hz / 1e6:g}",
+            p_FCLKIN=megahertz(self.input_hz),
             p_DEVICE=self.device.series,
             p_IDIV_SEL=settings.divide - 1,
             p_FBDIV_SEL=settings.multiply - 1,

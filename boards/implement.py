@@ -15,7 +15,7 @@ from hwquant.board_report import check_replaceable, write_board_report
 from hwquant.boards import tools
 from hwquant.boards.board import Board
 from hwquant.boards.clocking import clocks, pll_settings
-from hwquant.boards.constraints import constraints
+from hwquant.boards.constraints import VIVADO_SCRIPT, constraints, vivado_script
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, holding, installed, tidy
@@ -205,7 +205,7 @@ def _implement(
         _check_size(used, board)
         if family == "xilinx7":
             write_bytes(folder / "top.v", to_verilog(top, "top", platform).encode())
-            write_bytes(folder / "vivado.tcl", _vivado(board, name).encode())
+            write_bytes(folder / VIVADO_SCRIPT, vivado_script(board, name).encode())
             break
         report("place and route", attempt - 1, ATTEMPTS)
         routed = tools.place_and_route(board, folder, name, top.hertz, seed)
@@ -259,22 +259,3 @@ def _check_size(used: dict[str, int], board: Board) -> None:
                 f"available, {used[resource] - available} too few; compile it for a smaller array, or {other}, "
                 "or take a larger board"
             )
-
-
-def _vivado(board: Board, constraints_file: str) -> str:
-    return "\n".join(
-        [
-            f"# vivado -mode batch -source vivado.tcl: the bitstream for {board.title}",
-            f"create_project -in_memory -part {board.part}",
-            "read_verilog top.v",
-            f"read_xdc {constraints_file}",
-            f"synth_design -top top -part {board.part}",
-            "opt_design",
-            "place_design",
-            "route_design",
-            "report_timing_summary -file timing.rpt",
-            "report_utilization -file utilization.rpt",
-            "write_bitstream -force top.bit",
-            "",
-        ]
-    )
