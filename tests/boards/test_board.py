@@ -94,8 +94,14 @@ def test_a_file_of_ones_own(tmp_path):
             ('speed = "7"', 'speed = "7"\namaranth = "ulx3s:LatticeECP5Platform"'),
             "no platform 'ulx3s:LatticeECP5Platform'",
         ),
-        (('speed = "7"', 'speed = "7"\namaranth = "ulx3s"'), "amaranth must be a platform of amaranth-boards, such as"),
-        (('speed = "7"', 'speed = "7"\namaranth = "upduino_v1:UpduinoV1Platform"'), "has no clock on a single pin"),
+        (
+            ('speed = "7"', 'speed = "7"\namaranth = "ulx3s"'),
+            "amaranth must be a platform of amaranth-boards, such as",
+        ),
+        (
+            ('speed = "7"', 'speed = "7"\namaranth = "upduino_v1:UpduinoV1Platform"'),
+            "has no clock on a single pin",
+        ),
     ],
 )
 def test_mistakes_are_named(change, message):
