@@ -138,7 +138,7 @@ def parse_board(name: str, content: str, where: str) -> Board:
     HwquantError
         Names the file, the field and its value, and says what it must be.
     """
-    path_name(name, f"{where}: a board")
+    path_name(name, "a board")
     values = check(_toml(content, where), FIELDS, where)
     device = DEVICES.get(values["device"])
     if device is None:
