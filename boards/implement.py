@@ -228,7 +228,8 @@ def _implement(
         notes.append("the weights are in large RAM: the host loads them at the beginning of every session")
     if family == "xilinx7":
         notes.append(
-            "no open place and route: counts are Yosys' estimate, the clock is what vivado.tcl asks for"
+            "no open place and route: counts are Yosys' estimate, the clock is what "
+            f"{VIVADO_SCRIPT} asks for; Vivado makes the bitstream: vivado -mode batch -source {VIVADO_SCRIPT}"
         )
     return Implementation(
         board=board.name,

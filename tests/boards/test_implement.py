@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hwquant_testing.small_networks import Net
 
-from hwquant.board_report import write_board_report
 from hwquant.boards import tools
 from hwquant.boards.board import load_board, parse_board
 from hwquant.boards.constraints import constraints
@@ -173,6 +172,30 @@ def test_the_command_prints_no_figures_that_there_are_not(build):
     assert f"hwquant run {build.folder} --port PORT --baud 115200" in " ".join(run.output.split())
 
 
+def test_where_there_is_nothing_to_count_there_is_no_table(build):
+    from click.testing import CliRunner
+
+    from hwquant.cli.build import build as command
+
+    run = CliRunner().invoke(command, [str(build.folder), "--board", "generic", "--clock", "50"])
+    assert not re.search("used|available", run.output)
+    assert run.output.startswith(f"{build.report.frame_cycles} cycles a frame")
+
+
+def test_for_vivado_it_is_said_what_to_run_and_where(build, monkeypatch):
+    from click.testing import CliRunner
+
+    from hwquant.cli.build import build as command
+
+    monkeypatch.setattr(tools, "synthesize", lambda *_: {})
+    run = CliRunner().invoke(command, [str(build.folder), "--board", "arty-a7-35"])
+    place = build.folder / "boards" / "arty-a7-35"
+    assert f"wrote {place / 'vivado.tcl'}\n" in run.output
+    assert f"with Vivado: cd {place} && vivado -mode batch -source vivado.tcl\n" in run.output
+    assert f"load it with: hwquant program {build.folder} --board arty-a7-35\n" in run.output
+    assert {"vivado.tcl", "top.v", "top.xdc"} <= {item.name for item in place.iterdir()}
+
+
 def test_a_tool_that_stops_is_quoted_and_its_log_outlives_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     work = tmp_path / "work"
@@ -225,20 +248,3 @@ def test_a_board_without_a_pin_in_a_bank_is_still_a_board():
     text += '[pins.clock]\nlocation = "35"\nhertz = 12_000_000\n'
     board = parse_board("x", text, "x.toml")
     assert constraints(board)[1].splitlines()[0] == "set_io clock 35"
-
-
-def test_loading_without_a_bitstream_or_a_loader_says_what_to_do(build, monkeypatch):
-    from click.testing import CliRunner
-
-    from hwquant.cli.program import program
-
-    def run():
-        return CliRunner().invoke(program, [str(build.folder), "--board", "ulx3s-25f"]).exception
-
-    assert "hwquant build" in str(run())
-    folder = build.folder / "boards" / "ulx3s-25f"
-    folder.mkdir(parents=True)
-    (folder / "top.bit").write_bytes(b"x")
-    write_board_report(folder, {"bitstream": "top.bit"})
-    monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert "openFPGALoader is not installed" in str(run())
