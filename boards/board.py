@@ -36,6 +36,7 @@ from hwquant.boards.pins import FIELDS as PIN_FIELDS
 from hwquant.boards.pins import PINS, Pin, check_distinct, read_pin
 from hwquant.boards.platforms import from_amaranth
 from hwquant.errors import Damaged, HwquantError, Unsupported
+from hwquant.files import read_ordinary
 from hwquant.names import path_name
 
 __all__ = ["LARGEST", "NEEDED", "PINS", "Board", "Pin", "board_names", "load_board", "parse_board"]
@@ -122,10 +123,7 @@ def load_board(name: str | Path) -> Board:
 
 def _read(path: Path) -> str:
     try:
-        if path.exists() and not path.is_file():
-            raise HwquantError(f"cannot read the board file {path}: it is no file")
-        with path.open("rb") as file:
-            return file.read(LARGEST + 1).decode("utf-8")
+        return read_ordinary(path, LARGEST).decode("utf-8")
     except (OSError, ValueError) as error:  # also bytes that are not UTF-8, and a null in the path
         raise HwquantError(f"cannot read the board file {path}: {error}") from error
 

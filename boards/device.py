@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig
 from hwquant.program.sizing import DSP_OPERAND_BITS, OPERAND_BITS
 from hwquant.rtl_templates.dsp import Platform, array_multipliers, blocks_of, platform_for
@@ -168,8 +168,8 @@ def find_device(name: str) -> Device:
 
     Raises
     ------
-    HwquantError : there is no such device; says which there are
+    Unsupported : there is no such device; says which there are
     """
     if name not in DEVICES:
-        raise HwquantError(f"there is no device {name!r}; there are {', '.join(sorted(DEVICES))}")
+        raise Unsupported(f"there is no device {name!r}; there are {', '.join(sorted(DEVICES))}")
     return DEVICES[name]

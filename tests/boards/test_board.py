@@ -5,7 +5,6 @@ import os
 import pkgutil
 from importlib import import_module
 from inspect import isabstract
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from hwquant.boards import platforms
 from hwquant.boards.board import PINS, Board, board_names, load_board, parse_board
 from hwquant.boards.device import DEVICES
 from hwquant.boards.pins import ATTRIBUTES, HERTZ
-from hwquant.errors import HwquantError, MissingPackage, Unsupported
+from hwquant.errors import Damaged, HwquantError, MissingPackage, Unsupported
 
 pytest.importorskip("amaranth_boards", reason="pins come from amaranth-boards: pip install 'hwquant[boards]'")
 
@@ -219,12 +218,17 @@ def test_a_name_that_no_folder_should_have_is_refused(name, tmp_path):
 
 
 def test_what_is_no_file_is_not_read(tmp_path):
-    for name, make in (("folder.toml", Path.mkdir), ("pipe.toml", os.mkfifo)):
-        make(tmp_path / name)
-        with pytest.raises(HwquantError, match=f"cannot read the board file .*{name}: it is no file"):
-            load_board(tmp_path / name)
+    (tmp_path / "folder.toml").mkdir()
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "huge.toml").write_bytes(b"#" * 16_385)
+    for name, message in (
+        ("pipe", "pipe.toml is no ordinary file"),
+        ("huge", "has 16,385 bytes; 16,384 can be"),
+    ):
+        with pytest.raises(Damaged, match=message):
+            load_board(tmp_path / f"{name}.toml")
     (tmp_path / "latin.toml").write_bytes('title = "ü"'.encode("latin-1"))
-    for name in ("latin.toml", "null\0.toml", "x" * 300 + ".toml"):
+    for name in ("folder.toml", "latin.toml", "null\0.toml", "x" * 300 + ".toml"):
         with pytest.raises(HwquantError, match="cannot read the board file"):
             load_board(tmp_path / name)
 

@@ -15,7 +15,7 @@ from hwquant.boards.constraints import constraints
 from hwquant.boards.implement import implement
 from hwquant.boards.top import BoardTop
 from hwquant.build import load_build, write_build
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, HwquantError, MissingPackage
 from hwquant.program.compiler import compile_network
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
@@ -92,8 +92,11 @@ def test_a_device_that_is_too_small_says_by_how_much(build, monkeypatch, resourc
     message = (
         f"does not fit ice40up5k: {resource} {used} needed, {available} available, {used - available} too few"
     )
-    with pytest.raises(HwquantError, match=f"{message}; .*{advice}"):
+    with pytest.raises(DoesNotFit, match=f"{message}; .*{advice}") as error:
         implement(build, board)
+    found = error.value
+    assert (found.resource, found.needed, found.available) == (resource, used, available)
+    assert advice in found.remedy
     assert not (build.folder / "boards").exists(), "nothing is half-written"
 
 
@@ -156,8 +159,9 @@ def test_after_the_last_attempt_the_clock_that_is_named_can_be_had(build, monkey
     speeds = iter([23.0, 20.0, 18.0])
     monkeypatch.setattr(tools, "synthesize", lambda *_: {})
     monkeypatch.setattr(tools, "place_and_route", lambda *_: tools.Routed(next(speeds), {}, 0.0))
-    with pytest.raises(HwquantError, match=r"still reaches 18\.0 MHz.*such as --clock 16\.125"):
+    with pytest.raises(DoesNotFit, match=r"still reaches 18\.0 MHz.*such as --clock 16\.125") as error:
         implement(build, load_board("icebreaker"))
+    assert (error.value.resource, error.value.available) == ("clock", 18e6)
 
 
 def test_the_command_prints_no_figures_that_there_are_not(build):
@@ -201,15 +205,26 @@ def test_a_tool_that_stops_is_quoted_and_its_log_outlives_the_folder(tmp_path, m
     work = tmp_path / "work"
     work.mkdir()
     (work / "top.il").write_text("this is not RTLIL\n")
-    with pytest.raises(HwquantError, match=r"Yosys stopped: .*ERROR") as caught:
+    with pytest.raises(tools.ToolStopped, match=r"Yosys stopped: .*ERROR") as caught:
         tools.synthesize(work / "top.il", "ecp5")
     shutil.rmtree(work)
     assert "ERROR" in Path(re.search(r"is in (\S+)\)", str(caught.value))[1]).read_text()
 
 
 def test_a_tool_that_is_not_there_names_the_extra():
-    with pytest.raises(HwquantError, match=r"needs the package 'nextpnr-none'; .*hwquant\[boards\]"):
+    with pytest.raises(
+        MissingPackage, match=r"needs the package 'nextpnr-none'; .*hwquant\[boards\]"
+    ) as error:
         tools.tool("nextpnr-none")
+    assert (error.value.package, error.value.extra) == ("nextpnr-none", "boards")
+
+
+@pytest.mark.parametrize(("program", "package"), tools.PACKAGE_OF.items())
+def test_a_program_names_the_package_that_has_it(program, package, monkeypatch):
+    monkeypatch.setattr(tools.shutil, "which", lambda _: None)
+    monkeypatch.setattr(tools.sys, "executable", "/none/python")
+    with pytest.raises(MissingPackage, match=rf"a bitstream \({program}\) needs the package '{package}'"):
+        tools.tool(program)
 
 
 def test_what_was_built_for_boards_stays_with_the_same_network_and_goes_with_another(build):
