@@ -73,7 +73,7 @@ class Device:
 
 
 _ECP5_SPEEDS, _ARTIX_SPEEDS = ("6", "7", "8"), ("1", "2", "3", "1L", "2L")
-_SMALL_ECP5 = {"packages": ("CABGA256", "CABGA381", "CSFBGA285", "TQFP144"), "speeds": _ECP5_SPEEDS}
+_SMALL_ECP5 = ("CABGA256", "CABGA381", "CSFBGA285", "TQFP144")
 
 # Lattice FPGA-DS-02012 (ECP5), FPGA-DS-02008 (iCE40 UltraPlus); Gowin DS117 (GW1N(R)), DS226 (GW2A(R));
 # AMD DS180 (7 series).
@@ -83,16 +83,18 @@ _DEVICES = (
         "ecp5",
         *(24288, 24288, 28, 56, 18432),
         arguments=("--12k",),
+        packages=_SMALL_ECP5,
+        speeds=_ECP5_SPEEDS,
         aliases=("ecp5-12k",),
-        **_SMALL_ECP5,
     ),
     Device(
         "lfe5u-25f",
         "ecp5",
         *(24288, 24288, 28, 56, 18432),
         arguments=("--25k",),
+        packages=_SMALL_ECP5,
+        speeds=_ECP5_SPEEDS,
         aliases=("ecp5-25k",),
-        **_SMALL_ECP5,
     ),
     Device(
         "lfe5u-45f",

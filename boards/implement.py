@@ -27,6 +27,8 @@ from hwquant.rtl_templates.uart import MIN_DIVISOR, has_rate
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 
 ATTEMPTS = 3
+MOST_MHZ = 10_000
+"""No clock is faster."""
 MARGIN = 0.98
 """Of the clock that was reached, what the next attempt asks for."""
 UNTIMED = {
@@ -128,7 +130,7 @@ def _check_place(place: Path) -> None:
 
 def _clock(board: Board, megahertz: float) -> float:
     """The clock that is asked for, in Hz, if the board can have it and the UART its rate."""
-    if not math.isfinite(megahertz):
+    if not megahertz <= MOST_MHZ:
         raise HwquantError(f"a clock of {megahertz} MHz cannot be; ask for another with --clock")
     if megahertz <= 0:
         raise HwquantError(

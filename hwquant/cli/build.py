@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     metavar="MHZ",
     help="Of the accelerator; the board's target otherwise. The generic board has none: say what its pin gets.",
 )
-@click.option("--seed", default=1, show_default=True, help="Of the placement.")
+@click.option(
+    "--seed", type=click.IntRange(0, (1 << 31) - 1), default=1, show_default=True, help="Of the placement."
+)
 @json_option
 def build(folder: Path, board: str, clock: float | None, seed: int, as_json: bool) -> None:
     """Synthesis, place and route, bitstream, report: in BUILD/boards/BOARD/."""
