@@ -188,14 +188,15 @@ def _check_package(values: Mapping[str, Any], device: Device, where: str) -> Non
     part = values.get("part")
     if not part:
         return
-    packages, speeds = (
-        values.get("package") or "|".join(device.packages),
-        values.get("speed") or "|".join(device.speeds),
-    )
-    if device.family != "xilinx7" or not re.fullmatch(f"{device.name}[il]?({packages})-({speeds})", part):
-        such = f"; such is {device.name}{device.packages[0]}-1" if device.family == "xilinx7" else ""
+    if device.family != "xilinx7":
+        raise Unsupported(f"{where}: part {shown(part)} is no {device.name}; leave it out", where=where)
+    packages = [values["package"]] if values.get("package") else device.packages
+    speeds = [values["speed"]] if values.get("speed") else device.speeds
+    if not re.fullmatch(f"{device.name}[il]?({'|'.join(packages)})-({'|'.join(speeds)})", part):
         raise Unsupported(
-            f"{where}: part {shown(part)} is no {device.name} of this package and speed{such}", where=where
+            f"{where}: part {shown(part)} is no {device.name} of this package and speed, such as "
+            f"{device.name}{packages[0]}-{speeds[0]}",
+            where=where,
         )
 
 

@@ -143,6 +143,20 @@ KEYS = [
 ]
 
 
+PLAUSIBLE = {
+    "title": ["[exec touch x]", "$env(HOME) {", "a\\", '";', "#", "é 漢字 😀", "x" * 100],
+    "programmer": ["", "ulx3s", "arty_a7_35t", "x" * 64],
+    "baud": [1200, 115_200, 12_000_000],
+    "target_mhz": [1, 1.5, 33.333333, 1000, 999.999],
+    "hertz": [1_000_000, 1_000_001, 12_345_678, 99_999_999, 1_000_000_000],
+    "location": ["A2", "T22", "AB12", "7", "131", "IOR6A"],
+    "inverted": [True, False],
+    "attributes": [{}, {"DRIVE": 8}, {"DRIVE": "4"}, {"PULLUP": "0"}],
+    "package": ["CABGA381", "csg324", "uwg30", ""],
+    "speed": ["6", "8", "1L", ""],
+}
+
+
 def toml(value):
     """TOML of a value; of one that is none in TOML, something near it."""
     match value:
@@ -174,12 +188,12 @@ def places(table):
 def changed(rng):
     """A board file with one to three values replaced, left out, renamed or added."""
     table = copy.deepcopy(BASES[rng.integers(len(BASES))])
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.choice([1, 1, 2, 3])):
         found = [place for place in places(table) if place]
         place = found[rng.integers(len(found))]
         key = list(place)[rng.integers(len(place))]
         value = copy.deepcopy(IMPLAUSIBLE[rng.integers(len(IMPLAUSIBLE))])
-        match rng.integers(8):
+        match rng.integers(12):
             case 0:
                 del place[key]
             case 1:
@@ -189,8 +203,10 @@ def changed(rng):
             case 3:
                 other = found[rng.integers(len(found))]
                 place[key] = copy.deepcopy(list(other.values())[rng.integers(len(other))])
-            case _:
+            case 4 | 5 | 6 | 7:
                 place[key] = value
+            case _ if key in PLAUSIBLE:
+                place[key] = PLAUSIBLE[key][rng.integers(len(PLAUSIBLE[key]))]
     return "".join(f"{json.dumps(key)} = {toml(value)}\n" for key, value in table.items()).encode(
         errors="replace"
     )
@@ -199,7 +215,7 @@ def changed(rng):
 def damaged(rng):
     """A board file with bytes flipped, left out, put in, doubled or cut off."""
     content = bytearray(document(BASES[rng.integers(len(BASES))]))
-    for _ in range(rng.integers(1, 5)):
+    for _ in range(rng.choice([1, 1, 2, 4])):
         begin, end = sorted(int(place) for place in rng.integers(0, len(content) + 1, 2))
         end = min(end, begin + 8)
         match rng.integers(5):
@@ -208,7 +224,7 @@ def damaged(rng):
             case 1:
                 del content[begin:end]
             case 2:
-                content[begin:begin] = rng.bytes(int(rng.integers(1, 5)))
+                content[begin:begin] = rng.bytes(1) if rng.random() < 0.2 else bytes([rng.integers(32, 127)])
             case 3:
                 content[end:end] = content[begin:end] * int(rng.choice([1, 2, 1000]))
             case 4 if rng.random() < 0.2:
@@ -232,6 +248,7 @@ def check(path, content):
         assert len(message) < 500, message
         return False
     assert isinstance(board, Board)
+    assert board.title.isprintable()
     family = board.device.family
     if family != "generic":
         file, text = attempt(constraints, board)
@@ -262,9 +279,9 @@ def test_what_is_changed_was_a_board(base, tmp_path):
     assert check(tmp_path / "mine.toml", document(base))
 
 
-@pytest.mark.parametrize("seed", [101, 102])
-def test_a_changed_file_is_a_board_or_refused(seed, tmp_path):
-    assert 0 < run(seed, tmp_path) < EACH
+def test_a_changed_file_is_a_board_or_refused(tmp_path):
+    accepted = [run(seed, tmp_path) for seed in range(101, 111)]
+    assert 50 < sum(accepted) < 400, "some of both"
 
 
 @pytest.mark.nightly
