@@ -6,6 +6,7 @@ import random
 import pytest
 from hwquant_testing.constraint_files import commands, expected, run_tcl
 
+from hwquant.boards import tools
 from hwquant.boards.board import board_names, load_board
 from hwquant.boards.constraints import constraints, vivado_script
 from hwquant.boards.languages import lpf, megahertz, tcl, tcl_comment, tcl_word, word
@@ -206,3 +207,31 @@ def test_without_escapes_such_a_board_is_refused(name, text):
         for attributes in ({text: "UP"}, {"PULLMODE": text}):
             with pytest.raises(HwquantError, match="cannot be written in"):
                 constraints(dataclasses.replace(board, pins={"clock": Pin("G2", attributes)}))
+
+
+COUNTER = """module top(input clock, input rx, output reg tx, output led);
+reg [3:0] count = 0;
+assign led = rx;
+always @(posedge clock) {tx, count} <= count + 1;
+endmodule
+"""
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["ulx3s-25f", "icebreaker", "tang-nano-9k"])
+@pytest.mark.parametrize("bare", [False, True], ids=["attributes", "no attributes"])
+def test_nextpnr_reads_the_constraints(name, bare, tmp_path):
+    """Every pin of a small design is where the board says; nextpnr stops for what it does not understand."""
+    pytest.importorskip("pyosys", reason="the tools for boards are not here: pip install 'hwquant[boards]'")
+    board = load_board(name)
+    if bare:
+        board = dataclasses.replace(board, pins={key: Pin(pin.location) for key, pin in board.pins.items()})
+    tools.check_tools(board.device.family)
+    (tmp_path / "top.v").write_text(COUNTER)
+    command = tools.SYNTHESIS[board.device.family].format(top="top", loaded="none", yosys_family="gw1n")
+    tools.yosys(["read_verilog top.v", command], tmp_path, "synthesis")
+    file, text = constraints(board)
+    (tmp_path / file).write_text(text)
+    assert tools.place_and_route(board, tmp_path, file, board.clock_hz).megahertz > board.clock_hz / 1e6
+    if board.device.family != "gowin":  # whose pins are placed without a word
+        assert "Placed 4 cells based on constraints" in (tmp_path / "routing.log").read_text()
