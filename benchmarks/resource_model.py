@@ -38,8 +38,9 @@ from hwquant.boards.features import features, part_named
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.resources import _model, estimate_resources
 from hwquant.boards.synthesis import synthesized
-from hwquant.boards.tools import count
-from hwquant.errors import HwquantError
+from hwquant.boards.tools import ToolStopped, count
+from hwquant.errors import DoesNotFit, Unsupported
+from hwquant.files import cache_folder
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import TAP_COLUMNS, ArrayConfig
 from hwquant.program.isa import Opcode, disassemble, program_bits
@@ -50,7 +51,6 @@ from hwquant.rtl_templates.board import Board
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import array_multipliers
-from hwquant.files import cache_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from hwquant_testing.random_networks import Features, random_qgraph
@@ -118,7 +118,7 @@ def case_of(family: str, index: int) -> Case:
                 name, program = compiled(rng, shape, real=kind == 4)
                 config = program.config
                 make = partial(accelerator, program, loadable=weights_in_large_ram(config, DEVICES[device]))
-        except HwquantError:  # this network is not for this array: draw another one
+        except (DoesNotFit, Unsupported):  # this network is not for this array: draw another one
             continue
         return Case(f"{family}/{index}: {name}", device, link, index >= FITTED, config, make)
 
@@ -299,7 +299,7 @@ def synthesize(number: int, families: tuple[str, ...]) -> None:
         for family in families:
             try:
                 row = measure(case_of(family, index), cache_folder())
-            except HwquantError as error:  # Yosys' abc9 stops on some designs with a sum column
+            except ToolStopped as error:  # Yosys' abc9 stops on some designs with a sum column
                 print(f"{family}/{index} is left out: {error}", flush=True)
                 continue
             rows.append(row)

@@ -22,7 +22,7 @@ from amaranth.lib.wiring import Component
 
 from hwquant.boards import tools
 from hwquant.boards.macros import INPUT_PF, PARAMETERS, Macro, black_boxes, liberty, parse_macros
-from hwquant.errors import HwquantError, require
+from hwquant.errors import HwquantError, MissingPackage, require
 from hwquant.files import cached, json_bytes, parse_json, read_bytes, write_bytes
 from hwquant.rtl_templates.verilog import to_rtlil
 
@@ -65,8 +65,9 @@ class Library:
     def _file(self, suffix: str) -> Path:
         path = FOLDER / self.name / f"{self.name}_stdcells.{suffix}"
         if not path.exists():
-            raise HwquantError(
-                f"the cells of {self.name} are not installed ({path} is missing); Debian: apt install {self.package}"
+            raise MissingPackage(
+                f"the cells of {self.name} are not installed ({path} is missing); Debian: apt install {self.package}",
+                package=self.package,
             )
         return path
 
@@ -153,7 +154,10 @@ def implement_asic(component: Component, library: Library, cache: Path) -> Asic:
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
     if shutil.which("sta") is None:
-        raise HwquantError("timing needs sta (OpenSTA), which is not installed; Debian: apt install opensta")
+        raise MissingPackage(
+            "timing needs sta (OpenSTA), which is not installed; Debian: apt install opensta",
+            package="opensta",
+        )
     sta = subprocess.run(["sta", "-version"], capture_output=True, text=True, check=True).stdout.strip()
     versions = {"pyosys": version("pyosys"), "OpenSTA": sta}
     cells = library.liberty.read_text(encoding="utf-8") + library.lef.read_text(encoding="utf-8")

@@ -15,36 +15,54 @@
     location = "G2"
     hertz = 25_000_000
     attributes = {IO_TYPE = "LVCMOS33"}
+
+Nothing of a file is code: every field is held against what the tools that it reaches take as a value (``FIELDS``, and
+those of :mod:`hwquant.boards.pins`), and quoted where it is written (:mod:`hwquant.boards.languages`).
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module, resources
-from importlib.util import find_spec
-from inspect import isabstract
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from hwquant.boards.device import DEVICES, Device
-from hwquant.errors import HwquantError, require
+from hwquant.boards.fields import Field, anything, check, integer, listed, number, printable, shown, text
+from hwquant.boards.pins import FIELDS as PIN_FIELDS
+from hwquant.boards.pins import PINS, Pin, check_distinct, read_pin
+from hwquant.boards.platforms import from_amaranth
+from hwquant.errors import Damaged, HwquantError, Unsupported
+from hwquant.files import read_ordinary
+from hwquant.names import path_name
 
-PINS = ("clock", "rx", "tx", "led")
-"""Functions of the board top's ports."""
+__all__ = ["LARGEST", "NEEDED", "PINS", "Board", "Pin", "board_names", "load_board", "parse_board"]
 
 NEEDED = {"ecp5": ("package", "speed"), "ice40": ("package",), "xilinx7": ("part",)}
 """What the tools of a family ask of a board besides its device; Gowin's devices say it themselves."""
 
+LARGEST = 16_384
+"""Bytes of a board file: those that come along have 700 at most."""
 
-@dataclass(frozen=True)
-class Pin:
-    """Where a port of the top is, with the attributes of its buffer; ``inverted`` where low means on."""
-
-    location: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    inverted: bool = False
+FIELDS: Mapping[str, Field] = {
+    "title": printable(100),
+    "device": anything(str, "a text", required=True),
+    "package": anything(str, "a text"),
+    "speed": anything(str, "a text"),
+    "part": anything(str, "a text"),
+    "programmer": text("([A-Za-z0-9][A-Za-z0-9_.+-]{0,63})?", "a name that openFPGALoader has for the board"),
+    "baud": integer(1200, 12_000_000),
+    "target_mhz": number(1, 1000),
+    "amaranth": text(
+        "[a-z][a-z0-9_]{0,63}:[A-Za-z][A-Za-z0-9_]{0,63}",
+        'a platform of amaranth-boards, such as "ulx3s:ULX3S_85F_Platform"',
+    ),
+    "pins": anything(dict, "a table, such as [pins.clock]"),
+}
+"""Of a board file; device, package, speed and part are looked up, and pins checked one by one."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,7 @@ class Board:
 
     Attributes
     ----------
-    name : how it is called on the command line
+    name : how it is called on the command line, and its folder in a build
     title : what it is
     device : the FPGA; package and speed grade as its open tools write them, part as the vendor's do
     clock_hz : frequency of the oscillator on the pin ``clock``
@@ -74,6 +92,9 @@ class Board:
     target_mhz: float = 0.0
     programmer: str = ""
 
+    def __post_init__(self) -> None:
+        path_name(self.name, "a board")
+
 
 def board_names() -> list[str]:
     """Names of the boards that come along."""
@@ -86,151 +107,114 @@ def load_board(name: str | Path) -> Board:
 
     Raises
     ------
-    HwquantError : there is no such board, or its file is wrong; the message says what
+    HwquantError
+        There is no such board, or its file is wrong; the message says what.
     """
     if Path(name).suffix == ".toml":
         path = Path(name)
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise HwquantError(f"cannot read the board file {path}: {error}") from error
-        return parse_board(path.stem, text, str(path))
+        return parse_board(path.stem, _read(path), str(path))
     if str(name) not in board_names():
         raise HwquantError(
-            f"there is no board {str(name)!r}; there are {', '.join(board_names())}, or a TOML file of your own"
+            f"there is no board {shown(str(name))}; there are {', '.join(board_names())}, or a TOML file of your own"
         )
-    text = resources.files("hwquant.boards").joinpath(f"{name}.toml").read_text()
-    return parse_board(str(name), text, f"boards/{name}.toml")
+    content = resources.files("hwquant.boards").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return parse_board(str(name), content, f"boards/{name}.toml")
 
 
-def parse_board(name: str, text: str, where: str) -> Board:
-    """A board from the text of its file; ``where`` is for messages."""
+def _read(path: Path) -> str:
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise HwquantError(f"{where} is not TOML: {error}") from error
-    known = {
-        "title",
-        "device",
-        "package",
-        "speed",
-        "part",
-        "programmer",
-        "baud",
-        "target_mhz",
-        "amaranth",
-        "pins",
-    }
-    _refuse(where, "key", set(values) - known, known)
-    device = DEVICES.get(_text(values, "device", where))
+        return read_ordinary(path, LARGEST).decode("utf-8")
+    except (OSError, ValueError) as error:  # also bytes that are not UTF-8, and a null in the path
+        raise HwquantError(f"cannot read the board file {path}: {error}") from error
+
+
+def parse_board(name: str, content: str, where: str) -> Board:
+    """A board from the text of its file; ``where`` is for messages.
+
+    Raises
+    ------
+    HwquantError
+        Names the file, the field and its value, and says what it must be.
+    """
+    path_name(name, "a board")
+    values = check(_toml(content, where), FIELDS, where)
+    device = DEVICES.get(values["device"])
     if device is None:
-        raise HwquantError(f"{where}: device {values['device']!r} is none of {', '.join(sorted(DEVICES))}")
-    clock_hz = 0
-    pins: dict[str, Pin] = {}
-    if "amaranth" in values:
-        clock_hz, pins = _from_amaranth(_text(values, "amaranth", where), where)
-    table = values.get("pins", {})
-    if not isinstance(table, dict):
-        raise HwquantError(f"{where}: pins must be a table, such as [pins.clock]")
-    _refuse(where, "pin", set(table) - set(PINS), set(PINS))
-    for function, item in table.items():
-        pins[function] = _pin(item, f"{where}: pin {function}")
-        clock_hz = item.get("hertz", clock_hz) if function == "clock" else clock_hz
-    if device.family != "generic":
-        missing = {"clock", "rx", "tx"} - set(pins)
-        if missing:
-            raise HwquantError(f"{where}: the pin {sorted(missing)[0]!r} is missing")
-        if not isinstance(clock_hz, int) or clock_hz < 1_000_000:
-            raise HwquantError(
-                f"{where}: pin clock: hertz must be an integer of at least 1_000_000, not {clock_hz!r}"
-            )
-    baud = values.get("baud", 115_200)
-    if not isinstance(baud, int) or not 1200 <= baud <= 12_000_000:
-        raise HwquantError(f"{where}: baud must be an integer from 1200 to 12_000_000, not {baud!r}")
-    target = values.get("target_mhz", clock_hz / 1e6)
-    real = device.family != "generic"
-    if type(target) not in (int, float) or not 0 <= target <= 1000 or (real and not target):
-        raise HwquantError(f"{where}: target_mhz must be a number above 0, up to 1000, not {target!r}")
-    for key in NEEDED.get(device.family, ()):
-        if not _text(values, key, where, "").strip():
-            raise HwquantError(f"{where}: {key} is missing, which the tools need for {device.name}")
+        raise Unsupported(
+            f"{where}: device {shown(values['device'])} is none of {listed(DEVICES)}", where=where
+        )
+    _check_package(values, device, where)
+    clock_hz, pins = _pins(values, device, where)
+    if device.family != "generic" and not clock_hz:
+        raise HwquantError(
+            f"{where}: pin clock: hertz must be {PIN_FIELDS['clock']['hertz'].must}, and is missing"
+        )
     return Board(
         name=name,
-        title=_text(values, "title", where),
+        title=values["title"],
         device=device,
-        package=_text(values, "package", where, ""),
-        speed=_text(values, "speed", where, ""),
-        part=_text(values, "part", where, ""),
+        package=values.get("package", ""),
+        speed=values.get("speed", ""),
+        part=values.get("part", ""),
         clock_hz=clock_hz,
         pins=pins,
-        baud=baud,
-        target_mhz=float(target),
-        programmer=_text(values, "programmer", where, ""),
+        baud=values.get("baud", 115_200),
+        target_mhz=float(values.get("target_mhz", clock_hz / 1e6)),
+        programmer=values.get("programmer", ""),
     )
 
 
-def _text(values: Mapping[str, Any], key: str, where: str, default: str | None = None) -> str:
-    value = values.get(key, default)
-    if not isinstance(value, str):
-        raise HwquantError(f"{where}: {key} must be a text" + ("" if key in values else ", and is missing"))
-    return value
-
-
-def _refuse(where: str, kind: str, unknown: set[str], known: set[str]) -> None:
-    if unknown:
-        raise HwquantError(
-            f"{where}: unknown {kind} {sorted(unknown)[0]!r}; there are {', '.join(sorted(known))}"
-        )
-
-
-def _pin(item: Any, where: str) -> Pin:
-    if not isinstance(item, dict) or not isinstance(item.get("location"), str):
-        raise HwquantError(f'{where} needs a location, such as location = "G2"')
-    keys = {"location", "hertz", "attributes", "inverted"}
-    _refuse(where, "key", set(item) - keys, keys)
-    attributes = item.get("attributes", {})
-    if not isinstance(attributes, dict):
-        raise HwquantError(f'{where}: attributes must be a table, such as {{IO_TYPE = "LVCMOS33"}}')
-    inverted = item.get("inverted", False)
-    if not isinstance(inverted, bool):
-        raise HwquantError(f"{where}: inverted must be true or false, not {inverted!r}")
-    return Pin(item["location"], {key: str(value) for key, value in attributes.items()}, inverted)
-
-
-def _from_amaranth(source: str, where: str) -> tuple[int, dict[str, Pin]]:
-    """Clock, UART and first LED of a platform of amaranth-boards, "module:class"."""
-    module, _, name = source.partition(":")
-    if find_spec("amaranth_boards") is None:
-        raise require("amaranth-boards", "boards", f"{where}")
+def _toml(content: str, where: str) -> dict[str, Any]:
+    if len(content) > LARGEST:
+        raise Damaged(f"{where} is no board file: it is larger than {LARGEST:,} bytes", path=where)
     try:
-        found = getattr(import_module(f"amaranth_boards.{module}"), name)
-    except (ImportError, AttributeError) as error:
-        raise HwquantError(f"{where}: amaranth-boards has no platform {source!r}") from error
-    from amaranth.build import Platform
+        return tomllib.loads(content)
+    except (ValueError, RecursionError) as error:  # syntax, integers of thousands of digits, deep nesting
+        raise Damaged(f"{where} is not TOML: {error}", path=where) from error
 
-    if not isinstance(found, type) or not issubclass(found, Platform) or isabstract(found):
-        raise HwquantError(
-            f"{where}: amaranth-boards has no platform {source!r}, but something else of that name"
+
+def _check_package(values: Mapping[str, Any], device: Device, where: str) -> None:
+    """Raise unless package, speed and part are those that the device comes in, where its tools ask for them."""
+    for key in NEEDED.get(device.family, ()):
+        if not values.get(key):
+            raise HwquantError(f"{where}: {key} is missing, which the tools need for {device.name}")
+    for key, known in (("package", device.packages), ("speed", device.speeds)):
+        value = values.get(key)
+        if value and value not in known:
+            raise Unsupported(
+                f"{where}: {key} {shown(value)} is none that {device.name} comes in: {listed(known)}",
+                where=where,
+            )
+    part = values.get("part")
+    if not part:
+        return
+    if device.family != "xilinx7":
+        raise Unsupported(f"{where}: part {shown(part)} is no {device.name}; leave it out", where=where)
+    packages = [values["package"]] if values.get("package") else device.packages
+    speeds = [values["speed"]] if values.get("speed") else device.speeds
+    if not re.fullmatch(f"{device.name}[il]?({'|'.join(packages)})-({'|'.join(speeds)})", part):
+        raise Unsupported(
+            f"{where}: part {shown(part)} is no {device.name} of this package and speed, such as "
+            f"{device.name}{packages[0]}-{speeds[0]}",
+            where=where,
         )
-    platform: Any = found
-    items = {(item.name, item.number): item for item in platform.resources}
-    clock = items.get((platform.default_clk, 0))
-    if clock is None or clock.clock is None or not hasattr(clock.ios[0], "names"):
-        raise HwquantError(
-            f"{where}: the platform {source!r} has no clock on a single pin; list the pins instead"
-        )
-    pins = {"clock": _first(clock)}
-    if ("uart", 0) in items:
-        uart = items["uart", 0]
-        signals = {part.name: part for part in uart.ios}
-        pins |= {name: _first(signals[name], uart.attrs) for name in ("rx", "tx")}
-    if ("led", 0) in items:
-        pins["led"] = _first(items["led", 0])
-    return round(clock.clock.frequency), pins
 
 
-def _first(item: Any, inherited: Mapping[str, Any] | None = None) -> Pin:
-    """The first pin of a resource."""
-    (pins, *_) = item.ios
-    attributes = {**(inherited or {}), **item.attrs}
-    return Pin(pins.names[0], {key: str(value) for key, value in attributes.items()}, bool(pins.invert))
+def _pins(values: Mapping[str, Any], device: Device, where: str) -> tuple[int, dict[str, Pin]]:
+    """The clock's frequency (0 where nobody says it) and the pins: amaranth-boards', then those of the file."""
+    table = values.get("pins", {})
+    for function in table:
+        if function not in PINS:
+            raise HwquantError(f"{where}: unknown pin {shown(function)}; there are {listed(PINS)}")
+    clock_hz, pins = 0, dict[str, Pin]()
+    if "amaranth" in values:
+        clock_hz, pins = from_amaranth(values["amaranth"], device.family, where, table)
+    for function, item in table.items():
+        pins[function] = read_pin(item, function, device.family, f"{where}: pin {function}")
+        if function == "clock":
+            clock_hz = item.get("hertz", clock_hz)
+    for function in ("clock", "rx", "tx") if device.family != "generic" else ():
+        if function not in pins:
+            raise HwquantError(f"{where}: the pin {function!r} is missing")
+    check_distinct(pins, where)
+    return clock_hz, pins

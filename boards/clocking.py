@@ -12,7 +12,8 @@ from amaranth.hdl import ClockSignal, Const, Elaboratable, Instance, Module, Res
 from amaranth.lib.cdc import ResetSynchronizer
 
 from hwquant.boards.device import Device
-from hwquant.errors import HwquantError
+from hwquant.boards.languages import megahertz
+from hwquant.errors import Unsupported
 
 LIMITS = {
     # oscillator of the PLL, phase detector, and output, in MHz: least, greatest
@@ -38,7 +39,7 @@ def pll_settings(family: str, input_hz: int, wanted_hz: float) -> PllSettings:
 
     Raises
     ------
-    HwquantError : the PLL reaches nothing within 30 % below what is wanted
+    Unsupported : the PLL reaches nothing within 30 % below what is wanted
     """
     best: PllSettings | None = None
     for settings in _candidates(family, input_hz):
@@ -46,7 +47,7 @@ def pll_settings(family: str, input_hz: int, wanted_hz: float) -> PllSettings:
         if not above and (best is None or settings.hertz > best.hertz):
             best = settings
     if best is None or best.hertz < 0.7 * wanted_hz:
-        raise HwquantError(
+        raise Unsupported(
             f"no PLL setting of {family} makes {wanted_hz / 1e6:g} MHz of {input_hz / 1e6:g} MHz; ask for another clock"
         )
     return best
@@ -160,7 +161,7 @@ class ClockGenerator(Elaboratable):
     def _gowin(self, settings: PllSettings, output: Signal, locked: Signal) -> Instance:
         return Instance(
             "rPLL",
-            p_FCLKIN=f"{self.input_hz / 1e6:g}",
+            p_FCLKIN=megahertz(self.input_hz),
             p_DEVICE=self.device.series,
             p_IDIV_SEL=settings.divide - 1,
             p_FBDIV_SEL=settings.multiply - 1,

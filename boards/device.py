@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig
 from hwquant.program.sizing import DSP_OPERAND_BITS, OPERAND_BITS
 from hwquant.rtl_templates.dsp import Platform, array_multipliers, blocks_of, platform_for
@@ -25,6 +25,7 @@ class Device:
     large_rams, large_ram_bits : single-port RAMs that are not initialized by the bitstream (UP5K's SPRAM)
     arguments : what tells the family's place and route about the device
     series : how the family's other tools call it
+    packages, speeds : what it comes in, as the tools write it; none where there is nothing to choose
     aliases : other names
     """
 
@@ -39,6 +40,8 @@ class Device:
     large_ram_bits: int = 0
     arguments: tuple[str, ...] = ()
     series: str = ""
+    packages: tuple[str, ...] = ()
+    speeds: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
     @property
@@ -69,13 +72,48 @@ class Device:
         return platform_for(self.family, array_multipliers(config, self.family, self.multipliers))
 
 
+_ECP5_SPEEDS, _ARTIX_SPEEDS = ("6", "7", "8"), ("1", "2", "3", "1L", "2L")
+_SMALL_ECP5 = ("CABGA256", "CABGA381", "CSFBGA285", "TQFP144")
+
 # Lattice FPGA-DS-02012 (ECP5), FPGA-DS-02008 (iCE40 UltraPlus); Gowin DS117 (GW1N(R)), DS226 (GW2A(R));
 # AMD DS180 (7 series).
 _DEVICES = (
-    Device("lfe5u-12f", "ecp5", 24288, 24288, 28, 56, 18432, arguments=("--12k",), aliases=("ecp5-12k",)),
-    Device("lfe5u-25f", "ecp5", 24288, 24288, 28, 56, 18432, arguments=("--25k",), aliases=("ecp5-25k",)),
-    Device("lfe5u-45f", "ecp5", 43848, 43848, 72, 108, 18432, arguments=("--45k",), aliases=("ecp5-45k",)),
-    Device("lfe5u-85f", "ecp5", 83640, 83640, 156, 208, 18432, arguments=("--85k",), aliases=("ecp5-85k",)),
+    Device(
+        "lfe5u-12f",
+        "ecp5",
+        *(24288, 24288, 28, 56, 18432),
+        arguments=("--12k",),
+        packages=_SMALL_ECP5,
+        speeds=_ECP5_SPEEDS,
+        aliases=("ecp5-12k",),
+    ),
+    Device(
+        "lfe5u-25f",
+        "ecp5",
+        *(24288, 24288, 28, 56, 18432),
+        arguments=("--25k",),
+        packages=_SMALL_ECP5,
+        speeds=_ECP5_SPEEDS,
+        aliases=("ecp5-25k",),
+    ),
+    Device(
+        "lfe5u-45f",
+        "ecp5",
+        *(43848, 43848, 72, 108, 18432),
+        arguments=("--45k",),
+        packages=("CABGA256", "CABGA381", "CABGA554", "CSFBGA285", "TQFP144"),
+        speeds=_ECP5_SPEEDS,
+        aliases=("ecp5-45k",),
+    ),
+    Device(
+        "lfe5u-85f",
+        "ecp5",
+        *(83640, 83640, 156, 208, 18432),
+        arguments=("--85k",),
+        packages=("CABGA381", "CABGA554", "CABGA756", "CSFBGA285"),
+        speeds=_ECP5_SPEEDS,
+        aliases=("ecp5-85k",),
+    ),
     Device(
         "ice40up5k",
         "ice40",
@@ -83,6 +121,7 @@ _DEVICES = (
         large_rams=4,
         large_ram_bits=262144,
         arguments=("--up5k",),
+        packages=("sg48", "uwg30"),
         aliases=("ice40-up5k",),
     ),
     Device(
@@ -91,6 +130,8 @@ _DEVICES = (
         *(8640, 6480, 20, 26, 18432),
         arguments=("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C"),
         series="GW1N-9C",
+        packages=("QN88P",),
+        speeds=("C6/I5",),
         aliases=("gw1n-9",),
     ),
     Device(
@@ -99,11 +140,25 @@ _DEVICES = (
         *(20736, 15552, 48, 46, 18432),
         arguments=("--device", "GW2AR-LV18QN88C8/I7", "--vopt", "family=GW2A-18C"),
         series="GW2A-18C",
+        packages=("QN88",),
+        speeds=("C8/I7",),
         aliases=("gw2a-18",),
     ),
     Device("generic", "generic", 0, 0, 0, 0, 0),
-    Device("xc7a35t", "xilinx7", 20800, 41600, 90, 50, 36864),
-    Device("xc7a100t", "xilinx7", 63400, 126800, 240, 135, 36864),
+    Device(
+        "xc7a35t",
+        "xilinx7",
+        *(20800, 41600, 90, 50, 36864),
+        packages=("cpg236", "csg324", "csg325", "fgg484", "ftg256"),
+        speeds=_ARTIX_SPEEDS,
+    ),
+    Device(
+        "xc7a100t",
+        "xilinx7",
+        *(63400, 126800, 240, 135, 36864),
+        packages=("csg324", "fgg484", "fgg676", "ftg256"),
+        speeds=_ARTIX_SPEEDS,
+    ),
 )
 
 DEVICES: Mapping[str, Device] = {name: item for item in _DEVICES for name in (item.name, *item.aliases)}
@@ -115,8 +170,8 @@ def find_device(name: str) -> Device:
 
     Raises
     ------
-    HwquantError : there is no such device; says which there are
+    Unsupported : there is no such device; says which there are
     """
     if name not in DEVICES:
-        raise HwquantError(f"there is no device {name!r}; there are {', '.join(sorted(DEVICES))}")
+        raise Unsupported(f"there is no device {name!r}; there are {', '.join(sorted(DEVICES))}")
     return DEVICES[name]

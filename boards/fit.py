@@ -18,7 +18,7 @@ from hwquant.boards.contents import Contents
 from hwquant.boards.device import Device
 from hwquant.boards.resources import estimate_resources
 from hwquant.boards.shapes import TYPICAL_ACCUMULATOR_BITS, Shape, Shapes, regular
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.config import ArrayConfig
 from hwquant.qgraph import QGraph
 
@@ -129,6 +129,17 @@ class Fit:
         """Of one inference at the target clock."""
         return self.chosen.cycles / (self.clock_mhz * 1e3)
 
+    def shortfall(self) -> DoesNotFit:
+        """The error for a caller that cannot go on, where it does not fit."""
+        worst = self.chosen.worst
+        return DoesNotFit(
+            self.reason,
+            resource=worst.resource,
+            needed=worst.needed,
+            available=worst.allowed,
+            remedy=_advice(self.chosen),
+        )
+
     @property
     def reason(self) -> str:
         """Why this array, or why none; one line."""
@@ -211,7 +222,10 @@ def fit(
     shapes = network if isinstance(network, Shapes) else Shapes(network)
     device = board.device
     if device.family == "generic":
-        raise HwquantError(f"the board {board.name!r} has no device that a network could fit; choose another")
+        raise Unsupported(
+            f"the board {board.name!r} has no device that a network could fit; choose another",
+            where=board.name,
+        )
     if array:
         return _answer(board, _candidate(shapes, array, device), None, [], 1)
     excess = {shape: _worst(needs(config, device)).excess for shape, config in shapes.rough(device).items()}
@@ -261,7 +275,7 @@ def _attempt(shapes: Shapes, shape: Shape, device: Device, refused: list[Hwquant
     """The candidate, or none where the compiler refuses, as limits of the user's are too narrow for this array."""
     try:
         return [_candidate(shapes, shape, device)]
-    except HwquantError as error:
+    except (DoesNotFit, Unsupported) as error:
         refused.append(error)
         return []
 

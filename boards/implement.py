@@ -15,18 +15,20 @@ from hwquant.board_report import check_replaceable, write_board_report
 from hwquant.boards import tools
 from hwquant.boards.board import Board
 from hwquant.boards.clocking import clocks, pll_settings
-from hwquant.boards.constraints import constraints
+from hwquant.boards.constraints import VIVADO_SCRIPT, constraints, vivado_script
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, holding, installed, tidy
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.files import make_folder, replacing, write_bytes
 from hwquant.names import path_name
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.uart import MIN_DIVISOR, baud_divisor
+from hwquant.rtl_templates.uart import MIN_DIVISOR, has_rate
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 
 ATTEMPTS = 3
+MOST_MHZ = 10_000
+"""No clock is faster."""
 MARGIN = 0.98
 """Of the clock that was reached, what the next attempt asks for."""
 UNTIMED = {
@@ -128,7 +130,7 @@ def _check_place(place: Path) -> None:
 
 def _clock(board: Board, megahertz: float) -> float:
     """The clock that is asked for, in Hz, if the board can have it and the UART its rate."""
-    if not math.isfinite(megahertz):
+    if not megahertz <= MOST_MHZ:
         raise HwquantError(f"a clock of {megahertz} MHz cannot be; ask for another with --clock")
     if megahertz <= 0:
         raise HwquantError(
@@ -138,18 +140,18 @@ def _clock(board: Board, megahertz: float) -> float:
     generic = board.device.family == "generic"
     if not generic and abs(wanted - board.clock_hz) > 1:
         made = pll_settings(board.device.family, board.clock_hz, wanted).hertz
-    if _serves(made, board.baud):
+    if has_rate(made, board.baud):
         return wanted
     others = [float(max(MIN_DIVISOR, round(made / board.baud)) * board.baud)]
     if not generic:
         others = [
-            clock for clock in clocks(board.device.family, board.clock_hz) if _serves(clock, board.baud)
+            clock for clock in clocks(board.device.family, board.clock_hz) if has_rate(clock, board.baud)
         ]
     way = "give the board another rate"
     if others:
         nearest = min(others, key=lambda clock: abs(clock - made))
         way = f"the nearest that can is --clock {_option(nearest)}"
-    raise HwquantError(
+    raise Unsupported(
         f"a clock of {made / 1e6:g} MHz cannot give the {board.baud} baud that {board.name}'s file asks for; {way}"
     )
 
@@ -159,22 +161,16 @@ def _option(hertz: float) -> str:
     return f"{math.ceil(hertz / 1e3 - 1e-6) / 1e3:g}"
 
 
-def _serves(hertz: float, baud: int) -> bool:
-    """Whether the UART can have its rate of a clock."""
-    try:
-        baud_divisor(hertz, baud)
-    except HwquantError:
-        return False
-    return True
-
-
 def _lowered(board: Board, limit: float) -> float:
     """The highest clock in Hz up to a limit that the board can have, and the UART its rate with."""
-    found = [c for c in clocks(board.device.family, board.clock_hz) if c <= limit and _serves(c, board.baud)]
+    found = [c for c in clocks(board.device.family, board.clock_hz) if c <= limit and has_rate(c, board.baud)]
     if not found:
-        raise HwquantError(
+        raise DoesNotFit(
             f"{board.name}: routing bears no clock above {limit / 1e6:.1f} MHz, and no lower one gives the "
-            f"{board.baud} baud that the board's file asks for; compile for a smaller array"
+            f"{board.baud} baud that the board's file asks for; compile for a smaller array",
+            resource="clock",
+            available=limit,
+            remedy="a smaller array",
         )
     return found[-1]
 
@@ -205,7 +201,7 @@ def _implement(
         _check_size(used, board)
         if family == "xilinx7":
             write_bytes(folder / "top.v", to_verilog(top, "top", platform).encode())
-            write_bytes(folder / "vivado.tcl", _vivado(board, name).encode())
+            write_bytes(folder / VIVADO_SCRIPT, vivado_script(board, name).encode())
             break
         report("place and route", attempt - 1, ATTEMPTS)
         routed = tools.place_and_route(board, folder, name, top.hertz, seed)
@@ -216,9 +212,13 @@ def _implement(
             break
         if attempt == ATTEMPTS:
             lower = _option(_lowered(board, 0.9 * fmax))
-            raise HwquantError(
+            raise DoesNotFit(
                 f"{board.name}: after {ATTEMPTS} attempts routing still reaches {fmax / 1e6:.1f} MHz, which is "
-                f"below {top.hertz / 1e6:.1f} MHz; ask for a lower clock, such as --clock {lower}"
+                f"below {top.hertz / 1e6:.1f} MHz; ask for a lower clock, such as --clock {lower}",
+                resource="clock",
+                needed=top.hertz,
+                available=fmax,
+                remedy=f"a lower clock, such as --clock {lower}",
             )
         wanted = _lowered(board, MARGIN * fmax)
     cycles = build.report.frame_cycles
@@ -228,7 +228,8 @@ def _implement(
         notes.append("the weights are in large RAM: the host loads them at the beginning of every session")
     if family == "xilinx7":
         notes.append(
-            "no open place and route: counts are Yosys' estimate, the clock is what vivado.tcl asks for"
+            "no open place and route: counts are Yosys' estimate, the clock is what "
+            f"{VIVADO_SCRIPT} asks for; Vivado makes the bitstream: vivado -mode batch -source {VIVADO_SCRIPT}"
         )
     return Implementation(
         board=board.name,
@@ -254,27 +255,12 @@ def _check_size(used: dict[str, int], board: Board) -> None:
     for resource, available in board.device.resources.items():
         if used[resource] > available:
             other = "requantize by shifts alone" if resource == "dsp" else "with smaller memories"
-            raise HwquantError(
+            remedy = f"compile it for a smaller array, or {other}, or take a larger board"
+            raise DoesNotFit(
                 f"the design does not fit {board.device.name}: {resource} {used[resource]} needed, {available} "
-                f"available, {used[resource] - available} too few; compile it for a smaller array, or {other}, "
-                "or take a larger board"
+                f"available, {used[resource] - available} too few; {remedy}",
+                resource=resource,
+                needed=used[resource],
+                available=available,
+                remedy=remedy,
             )
-
-
-def _vivado(board: Board, constraints_file: str) -> str:
-    return "\n".join(
-        [
-            f"# vivado -mode batch -source vivado.tcl: the bitstream for {board.title}",
-            f"create_project -in_memory -part {board.part}",
-            "read_verilog top.v",
-            f"read_xdc {constraints_file}",
-            f"synth_design -top top -part {board.part}",
-            "opt_design",
-            "place_design",
-            "route_design",
-            "report_timing_summary -file timing.rpt",
-            "report_utilization -file utilization.rpt",
-            "write_bitstream -force top.bit",
-            "",
-        ]
-    )

@@ -15,7 +15,7 @@ from amaranth.lib.wiring import Component
 
 from hwquant.boards import tools
 from hwquant.boards.device import Device
-from hwquant.errors import HwquantError, require
+from hwquant.errors import Unsupported, require
 from hwquant.files import working_folder, write_bytes
 from hwquant.program.program import Program
 from hwquant.rtl_templates.build import accelerator
@@ -41,10 +41,11 @@ def netlist(program: Program, device: Device, component: Component | None = None
 
     Raises
     ------
-    HwquantError : no models of the device's family, or synthesis fails
+    Unsupported : there are no models of the device's family
+    HwquantError : synthesis fails
     """
     if device.family not in MODELS:
-        raise HwquantError(
+        raise Unsupported(
             f"there are no cell models for {device.name}; choose a device of the families {', '.join(MODELS)}"
         )
     with working_folder() as work:

@@ -21,7 +21,7 @@ from hwquant.boards.device import Device
 from hwquant.boards.features import features
 from hwquant.boards.large_ram import large_rams, weight_memory, weights_in_large_ram
 from hwquant.boards.memories import mapped
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.dsp import array_multipliers, blocks_elsewhere, blocks_of
 
@@ -54,11 +54,11 @@ def estimate_resources(
 
     Raises
     ------
-    HwquantError : nothing is known of the device's family
+    Unsupported : nothing is known of the device's family
     """
     coefficients = _model()["coefficients"].get(device.family)
     if coefficients is None:
-        raise HwquantError(f"there is no resource model of {device.name}")
+        raise Unsupported(f"there is no resource model of {device.name}", where=device.name)
     contents = contents or Contents.of(config)
     loadable = weights_in_large_ram(config, device)
     multipliers = array_multipliers(config, device.family, device.multipliers)

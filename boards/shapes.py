@@ -12,7 +12,7 @@ import numpy as np
 
 from hwquant.boards.contents import Contents
 from hwquant.boards.device import Device
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import PACKINGS, ArrayConfig, bits_for
 from hwquant.program.lowering import StepTerm, lower
@@ -61,7 +61,7 @@ class Shapes:
         self.qgraph, self.offset, self.limits = qgraph, offset, dict(limits or {})
         self._steps = lower(qgraph)
         if not self._steps:
-            raise HwquantError(f"network {qgraph.name!r} has no layer to execute")
+            raise Unsupported(f"network {qgraph.name!r} has no layer to execute", where=qgraph.name)
         self._compiled: dict[tuple[Shape, int], Compiled] = {}
         self._rough: dict[int, dict[Shape, ArrayConfig]] = {}
 
@@ -94,7 +94,10 @@ class Shapes:
             for shape in SHAPES:
                 try:
                     found[shape] = self._guess(shape, operand_bits)
-                except HwquantError as error:  # such as channel offsets that this array has no place for
+                except (
+                    DoesNotFit,
+                    Unsupported,
+                ) as error:  # such as channel offsets that this array has no place for
                     refused.append(error)
             if not found:
                 raise refused[0]

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import Component
 
 from hwquant.boards import tools
 from hwquant.boards.device import Device
-from hwquant.errors import HwquantError, require
+from hwquant.errors import Unsupported, require
 from hwquant.files import cached, json_bytes, parse_json, read_bytes, write_bytes
 from hwquant.rtl_templates.dsp import Platform
 from hwquant.rtl_templates.verilog import to_rtlil
@@ -56,7 +56,7 @@ def synthesized(component: Component, device: Device, platform: Platform | None,
     HwquantError : pyosys is missing, Yosys stops, or the family has no synthesis
     """
     if device.family not in tools.SYNTHESIS:
-        raise HwquantError(f"there is no synthesis for {device.name}")
+        raise Unsupported(f"there is no synthesis for {device.name}", where=device.name)
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
     text = to_rtlil(component, TOP, platform)

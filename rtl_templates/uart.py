@@ -5,11 +5,17 @@ from amaranth.lib import stream
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 
 MIN_DIVISOR = 4
 MAX_BAUD_ERROR = 0.02
 """Largest deviation from the baud rate; the two ends together may be off by 5 % (half a bit in ten)."""
+
+
+def has_rate(frequency: float, baud: int) -> bool:
+    """Whether a clock in Hz can give a baud rate well enough."""
+    divisor = round(frequency / baud)
+    return divisor >= MIN_DIVISOR and abs(frequency / divisor - baud) <= MAX_BAUD_ERROR * baud
 
 
 def baud_divisor(frequency: float, baud: int) -> int:
@@ -22,15 +28,14 @@ def baud_divisor(frequency: float, baud: int) -> int:
 
     Raises
     ------
-    HwquantError : the clock cannot give that rate well enough
+    Unsupported : the clock cannot give that rate well enough
     """
-    divisor = round(frequency / baud)
-    if divisor < MIN_DIVISOR or abs(frequency / divisor - baud) > MAX_BAUD_ERROR * baud:
-        raise HwquantError(
+    if not has_rate(frequency, baud):
+        raise Unsupported(
             f"a clock of {frequency / 1e6:g} MHz cannot give {baud} baud; "
             f"choose a rate of at most {frequency / MIN_DIVISOR / 10:.0f}"
         )
-    return divisor
+    return round(frequency / baud)
 
 
 def _check(divisor: int) -> None:

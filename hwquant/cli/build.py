@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hwquant.cli.common import emit, json_option, progress, write_report
+
+if TYPE_CHECKING:
+    from hwquant.boards.implement import Implementation
 
 
 @click.command()
@@ -23,11 +28,14 @@ from hwquant.cli.common import emit, json_option, progress, write_report
     metavar="MHZ",
     help="Of the accelerator; the board's target otherwise. The generic board has none: say what its pin gets.",
 )
-@click.option("--seed", default=1, show_default=True, help="Of the placement.")
+@click.option(
+    "--seed", type=click.IntRange(0, (1 << 31) - 1), default=1, show_default=True, help="Of the placement."
+)
 @json_option
 def build(folder: Path, board: str, clock: float | None, seed: int, as_json: bool) -> None:
     """Synthesis, place and route, bitstream, report: in BUILD/boards/BOARD/."""
     from hwquant.boards.board import load_board
+    from hwquant.boards.constraints import VIVADO_SCRIPT
     from hwquant.boards.implement import implement
     from hwquant.build import BOARDS, load_build
     from hwquant.page import load_record
@@ -41,11 +49,6 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     with progress() as track:
         result = implement(source, chosen, clock_mhz=clock, seed=seed, progress=track)
     page = write_report(source, f"build {chosen.name}")
-    table = Table(box=SIMPLE_HEAD)
-    for title in ("", "used", "available"):
-        table.add_column(title, justify="right")
-    for name, used in result.used.items():
-        table.add_row(name, str(used), str(result.available[name]))
     place = folder / BOARDS / chosen.name
     lines = []
     if result.clock_mhz:
@@ -54,7 +57,23 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     rate = f", {result.frames_per_second:.1f} frames a second" if result.frames_per_second else ""
     lines.append(f"{result.cycles} cycles a frame{rate}")
     lines += [f"note: {note}" for note in result.notes]
-    lines.append(f"wrote {place / (result.bitstream or 'top.v')}")
+    vendor = chosen.device.family == "xilinx7"
+    lines.append(f"wrote {place / (result.bitstream or (VIVADO_SCRIPT if vendor else 'top.v'))}")
+    if vendor:
+        lines.append(f"with Vivado: cd {quote(str(place))} && vivado -mode batch -source {VIVADO_SCRIPT}")
+    if vendor or result.bitstream:
+        lines.append(f"load it with: hwquant program {quote(str(folder))} --board {quote(board)}")
     lines.append(f"the report is {page}")
     lines.append(f"with the board at PORT: hwquant run {folder} --port PORT --baud {result.baud} -d DATA.npz")
-    emit(as_json, {**asdict(result), "folder": str(place), "page": str(page)}, table, *lines)
+    values = {**asdict(result), "folder": str(place), "page": str(page)}
+    emit(as_json, values, *([_resources(result)] if result.used else []), *lines)
+
+
+def _resources(result: Implementation) -> Table:
+    """A row for each."""
+    table = Table(box=SIMPLE_HEAD)
+    for title in ("", "used", "available"):
+        table.add_column(title, justify="right")
+    for name, used in result.used.items():
+        table.add_row(name, str(used), str(result.available[name]))
+    return table

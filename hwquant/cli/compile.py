@@ -121,5 +121,5 @@ def _choose(
 
     found = fit(Shapes(qgraph, offset=offset, limits=limits), board, array, progress=track)
     if array is None and not found.fits:
-        raise HwquantError(found.reason)
+        raise found.shortfall()
     return (found.chosen.rows, found.chosen.columns), found.reason

@@ -5,11 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 
 from hwquant.cli.common import emit, json_option
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, MissingPackage
+
+if TYPE_CHECKING:
+    from hwquant.boards.board import Board
 
 
 @click.command()
@@ -21,31 +26,58 @@ from hwquant.errors import HwquantError
 @json_option
 def program(folder: Path, board: str, flash: bool, as_json: bool) -> None:
     """Load the bitstream of `hwquant build` into a board with openFPGALoader."""
-    from hwquant.board_report import REPORT, built_file, read_board_report
     from hwquant.boards.board import load_board
-    from hwquant.build import BOARDS, tidy
+    from hwquant.boards.languages import word
+    from hwquant.build import tidy
 
     chosen = load_board(board)
-    place = folder / BOARDS / chosen.name
-    again = f"build it with: hwquant build {folder} --board {board}"
     tidy(folder)
-    if not (place / REPORT).is_file():
-        raise HwquantError(f"there is no bitstream for {chosen.name} in {folder}; {again}")
-    name = read_board_report(place).get("bitstream")
-    if not isinstance(name, str) or not name or not (place / name).is_file():
-        raise HwquantError(f"there is no bitstream in {place}; {again}")
-    bitstream = built_file(place, name)
+    bitstream = _bitstream(folder, chosen, f"build it with: hwquant build {folder} --board {board}")
     loader = shutil.which("openFPGALoader")
     if loader is None:
-        raise HwquantError(
-            "openFPGALoader is not installed; get it with: apt install openfpgaloader, or from its project's page"
+        raise MissingPackage(
+            "openFPGALoader is not installed; get it with: apt install openfpgaloader, or from its project's page",
+            package="openFPGALoader",
         )
     command = [
         loader,
-        *(["--board", chosen.programmer] if chosen.programmer else []),
+        *(["--board", word(chosen.programmer, "a command line")] if chosen.programmer else []),
         *(["--write-flash"] if flash else []),
     ]
-    done = subprocess.run([*command, str(bitstream)], check=False)
+    # Absolute, as a path that begins with a hyphen would be an option. What it says is no part of the JSON.
+    done = subprocess.run([*command, str(bitstream.absolute())], stdout=2 if as_json else None, check=False)
     if done.returncode:
         raise HwquantError(f"openFPGALoader failed with status {done.returncode}; is the board connected?")
     emit(as_json, {"board": chosen.name, "bitstream": str(bitstream)}, f"loaded {bitstream}")
+
+
+def _bitstream(folder: Path, board: Board, again: str) -> Path:
+    """What was built for a board, or what Vivado made of that.
+
+    Raises
+    ------
+    HwquantError
+        There is none; how to make one.
+    Damaged
+        It is not what was built.
+    """
+    from hwquant.board_report import REPORT, built_file, read_board_report
+    from hwquant.boards.constraints import VIVADO_BITSTREAM, VIVADO_SCRIPT
+    from hwquant.build import BOARDS
+
+    place = folder / BOARDS / board.name
+    if not (place / REPORT).is_file():
+        raise HwquantError(f"there is no bitstream for {board.name} in {folder}; {again}")
+    report = read_board_report(place)
+    if report.get("device") != board.device.name:
+        raise HwquantError(f"{place} was built for another device than {board.device.name}; {again}")
+    name = report.get("bitstream")
+    if board.device.family == "xilinx7" and name == "":
+        found = place / VIVADO_BITSTREAM
+        if found.is_symlink() or not found.is_file():
+            run = f"cd {quote(str(place))} && vivado -mode batch -source {VIVADO_SCRIPT}"
+            raise HwquantError(f"there is no bitstream in {place} yet; Vivado makes it: {run}")
+        return found
+    if not isinstance(name, str) or not name or not (place / name).is_file():
+        raise HwquantError(f"there is no bitstream in {place}; {again}")
+    return built_file(place, name)

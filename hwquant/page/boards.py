@@ -10,6 +10,7 @@ from typing import Any, cast
 from hwquant.board_report import AGAIN, read_board_report
 from hwquant.build import board_reports
 from hwquant.errors import Damaged
+from hwquant.names import PATTERN
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ def _text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _file_name(value: object) -> bool:
+    return isinstance(value, str) and (not value or PATTERN.fullmatch(value) is not None)
+
+
 def _number(value: object) -> bool:
     # No page shows more than this; it also refuses NaN, infinity, and integers that no float holds.
     return type(value) in (int, float) and 0 <= cast(float, value) <= LARGEST
@@ -95,7 +100,8 @@ def _named_texts(value: object) -> bool:
 
 LARGEST = 1e15
 KEYS: Mapping[str, Callable[[object], bool]] = {
-    **dict.fromkeys(("board", "device", "bitstream"), _text),
+    **dict.fromkeys(("board", "device"), _text),
+    "bitstream": _file_name,
     **dict.fromkeys(("clock_mhz", "fmax_mhz", "frames_per_second", "attempts", "seconds"), _number),
     **dict.fromkeys(("used", "available"), _counts),
     "notes": _texts,

@@ -11,7 +11,7 @@ from hwquant.boards.device import DEVICES
 from hwquant.boards.fit import ROUTABLE, fit, largest_array, needs
 from hwquant.boards.resources import estimate_resources
 from hwquant.boards.shapes import SHAPES, Shapes, regular
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.config import ArrayConfig
 
 UNIQUE = sorted({device.name: device for device in DEVICES.values()}.values(), key=lambda device: device.name)
@@ -126,12 +126,13 @@ def test_limits_leave_out_the_arrays_that_cannot_keep_them(shapes):
     found = fit(Shapes(shapes.qgraph, limits={"activation_depth": depths[1]}), mine)
     assert found.fits
     assert found.chosen.rows > 8
-    with pytest.raises(HwquantError, match=r"activation_depth .* is needed, 2 is available"):
+    with pytest.raises(DoesNotFit, match=r"activation_depth .* is needed, 2 is available") as error:
         fit(Shapes(shapes.qgraph, limits={"activation_depth": 2}), mine)
+    assert (error.value.resource, error.value.available) == ("activation_depth", 2)
 
 
 def test_no_device_no_answer(shapes):
-    with pytest.raises(HwquantError, match="the board 'mine' has no device that a network could fit"):
+    with pytest.raises(Unsupported, match="the board 'mine' has no device that a network could fit"):
         fit(shapes, board("generic"))
 
 
@@ -156,3 +157,33 @@ def test_the_largest_array_is_the_largest_one_with_room(device):
     bigger = largest_array(more)
     assert bigger[0] * bigger[1] > largest[0] * largest[1]
     assert largest_array(dataclasses.replace(device, luts=100)) is None
+
+
+def test_what_does_not_fit_is_an_error_with_figures_for_who_cannot_go_on(shapes):
+    found = fit(shapes, board("lfe5u-25f", rams=2))
+    error = found.shortfall()
+    worst = found.chosen.worst
+    assert (error.kind, error.resource, error.needed, error.available) == (
+        "does_not_fit",
+        "ram",
+        worst.needed,
+        2,
+    )
+    assert error.remedy.endswith("or take a larger board")
+    assert str(error) == found.reason
+
+
+def test_an_error_that_is_none_of_the_array_ends_the_search(shapes, monkeypatch):
+    """Only what does not fit, or cannot be done on an array, leaves the array out."""
+
+    def broken(*_):
+        raise HwquantError("the file is gone")
+
+    mine = Shapes(shapes.qgraph)
+    monkeypatch.setattr(mine, "compiled", broken)
+    with pytest.raises(HwquantError, match="the file is gone"):
+        fit(mine, board("lfe5u-85f"))
+    other = Shapes(shapes.qgraph)
+    monkeypatch.setattr(other, "_guess", broken)
+    with pytest.raises(HwquantError, match="the file is gone"):
+        other.rough(DEVICES["lfe5u-85f"])

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from hwquant_testing.small_networks import Net
 
-from hwquant.board_report import write_board_report
 from hwquant.boards import tools
 from hwquant.boards.board import load_board, parse_board
 from hwquant.boards.constraints import constraints
 from hwquant.boards.implement import implement
 from hwquant.boards.top import BoardTop
 from hwquant.build import load_build, write_build
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, HwquantError, MissingPackage
 from hwquant.program.compiler import compile_network
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
@@ -93,8 +92,11 @@ def test_a_device_that_is_too_small_says_by_how_much(build, monkeypatch, resourc
     message = (
         f"does not fit ice40up5k: {resource} {used} needed, {available} available, {used - available} too few"
     )
-    with pytest.raises(HwquantError, match=f"{message}; .*{advice}"):
+    with pytest.raises(DoesNotFit, match=f"{message}; .*{advice}") as error:
         implement(build, board)
+    found = error.value
+    assert (found.resource, found.needed, found.available) == (resource, used, available)
+    assert advice in found.remedy
     assert not (build.folder / "boards").exists(), "nothing is half-written"
 
 
@@ -122,6 +124,8 @@ def _missing(name):
         ("generic", None, "generic has no oscillator that is known: say with --clock"),
         ("icebreaker", float("nan"), "a clock of nan MHz cannot be"),
         ("generic", float("inf"), "a clock of inf MHz cannot be"),
+        ("generic", 1e305, r"a clock of 1e\+305 MHz cannot be"),
+        ("generic", 10_001, "a clock of 10001 MHz cannot be"),
         (
             "icebreaker",
             22.5,
@@ -157,8 +161,9 @@ def test_after_the_last_attempt_the_clock_that_is_named_can_be_had(build, monkey
     speeds = iter([23.0, 20.0, 18.0])
     monkeypatch.setattr(tools, "synthesize", lambda *_: {})
     monkeypatch.setattr(tools, "place_and_route", lambda *_: tools.Routed(next(speeds), {}, 0.0))
-    with pytest.raises(HwquantError, match=r"still reaches 18\.0 MHz.*such as --clock 16\.125"):
+    with pytest.raises(DoesNotFit, match=r"still reaches 18\.0 MHz.*such as --clock 16\.125") as error:
         implement(build, load_board("icebreaker"))
+    assert (error.value.resource, error.value.available) == ("clock", 18e6)
 
 
 def test_the_command_prints_no_figures_that_there_are_not(build):
@@ -168,9 +173,23 @@ def test_the_command_prints_no_figures_that_there_are_not(build):
 
     run = CliRunner().invoke(command, [str(build.folder), "--board", "generic", "--clock", "50"])
     assert run.exit_code == 0
-    assert not re.search(r"MHz|frames a second", run.output)
-    assert f"{build.report.frame_cycles} cycles a frame" in run.output
+    assert not re.search(r"MHz|frames a second|used|available", run.output)
+    assert run.output.startswith(f"{build.report.frame_cycles} cycles a frame"), "no empty table"
     assert f"hwquant run {build.folder} --port PORT --baud 115200" in " ".join(run.output.split())
+
+
+def test_for_vivado_it_is_said_what_to_run_and_where(build, monkeypatch):
+    from click.testing import CliRunner
+
+    from hwquant.cli.build import build as command
+
+    monkeypatch.setattr(tools, "synthesize", lambda *_: {})
+    run = CliRunner().invoke(command, [str(build.folder), "--board", "arty-a7-35"])
+    place = build.folder / "boards" / "arty-a7-35"
+    assert f"wrote {place / 'vivado.tcl'}\n" in run.output
+    assert f"with Vivado: cd {place} && vivado -mode batch -source vivado.tcl\n" in run.output
+    assert f"load it with: hwquant program {build.folder} --board arty-a7-35\n" in run.output
+    assert {"vivado.tcl", "top.v", "top.xdc"} <= {item.name for item in place.iterdir()}
 
 
 def test_a_tool_that_stops_is_quoted_and_its_log_outlives_the_folder(tmp_path, monkeypatch):
@@ -178,15 +197,26 @@ def test_a_tool_that_stops_is_quoted_and_its_log_outlives_the_folder(tmp_path, m
     work = tmp_path / "work"
     work.mkdir()
     (work / "top.il").write_text("this is not RTLIL\n")
-    with pytest.raises(HwquantError, match=r"Yosys stopped: .*ERROR") as caught:
+    with pytest.raises(tools.ToolStopped, match=r"Yosys stopped: .*ERROR") as caught:
         tools.synthesize(work / "top.il", "ecp5")
     shutil.rmtree(work)
     assert "ERROR" in Path(re.search(r"is in (\S+)\)", str(caught.value))[1]).read_text()
 
 
 def test_a_tool_that_is_not_there_names_the_extra():
-    with pytest.raises(HwquantError, match=r"needs the package 'nextpnr-none'; .*hwquant\[boards\]"):
+    with pytest.raises(
+        MissingPackage, match=r"needs the package 'nextpnr-none'; .*hwquant\[boards\]"
+    ) as error:
         tools.tool("nextpnr-none")
+    assert (error.value.package, error.value.extra) == ("nextpnr-none", "boards")
+
+
+@pytest.mark.parametrize(("program", "package"), tools.PACKAGE_OF.items())
+def test_a_program_names_the_package_that_has_it(program, package, monkeypatch):
+    monkeypatch.setattr(tools.shutil, "which", lambda _: None)
+    monkeypatch.setattr(tools.sys, "executable", "/none/python")
+    with pytest.raises(MissingPackage, match=rf"a bitstream \({program}\) needs the package '{package}'"):
+        tools.tool(program)
 
 
 def test_what_was_built_for_boards_stays_with_the_same_network_and_goes_with_another(build):
@@ -225,20 +255,3 @@ def test_a_board_without_a_pin_in_a_bank_is_still_a_board():
     text += '[pins.clock]\nlocation = "35"\nhertz = 12_000_000\n'
     board = parse_board("x", text, "x.toml")
     assert constraints(board)[1].splitlines()[0] == "set_io clock 35"
-
-
-def test_loading_without_a_bitstream_or_a_loader_says_what_to_do(build, monkeypatch):
-    from click.testing import CliRunner
-
-    from hwquant.cli.program import program
-
-    def run():
-        return CliRunner().invoke(program, [str(build.folder), "--board", "ulx3s-25f"]).exception
-
-    assert "hwquant build" in str(run())
-    folder = build.folder / "boards" / "ulx3s-25f"
-    folder.mkdir(parents=True)
-    (folder / "top.bit").write_bytes(b"x")
-    write_board_report(folder, {"bitstream": "top.bit"})
-    monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert "openFPGALoader is not installed" in str(run())

@@ -6,7 +6,7 @@ from hwquant_testing.small_networks import Net
 
 from hwquant.boards.device import DEVICES
 from hwquant.boards.shapes import SHAPES, Shapes, regular
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.program.compiler import compile_network
 
 SOME = SHAPES[::7]
@@ -70,16 +70,16 @@ def test_devices_share_programs_as_long_as_all_multipliers_are_wide_enough():
 def test_limits_and_offset_are_those_of_the_compiler():
     narrow = Shapes(network(offset=3), offset="sum", limits={"weight_depth": 10})
     assert narrow.rough(DEVICE)[4, 4].offset == "sum"
-    with pytest.raises(HwquantError, match=r"weight_depth .* is needed, 10 is available"):
+    with pytest.raises(DoesNotFit, match=r"weight_depth .* is needed, 10 is available"):
         narrow.compiled((4, 4), DEVICE)
 
 
 def test_a_network_without_layers_is_refused():
     net = Net(x=(3, 4, 4))
-    with pytest.raises(HwquantError, match="has no layer to execute"):
+    with pytest.raises(Unsupported, match="has no layer to execute"):
         Shapes(net.build("x"))
 
 
 def test_a_network_that_no_array_can_express_says_why():
-    with pytest.raises(HwquantError, match="has integer offsets: choose offset edge or sum"):
+    with pytest.raises(Unsupported, match="has integer offsets: choose offset edge or sum"):
         Shapes(network(offset=3), offset="none").rough(DEVICE)

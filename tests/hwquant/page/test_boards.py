@@ -61,7 +61,13 @@ def test_a_damaged_report_says_what_to_do(put, tmp_path, content):
         *(("clock_mhz", None), ("fmax_mhz", "100"), ("seconds", "60"), ("attempts", "1")),
         *(("versions", []), ("versions", {"pyosys": 3}), ("notes", 3), ("notes", "a note"), ("notes", [3])),
         *(("used", "lut"), ("used", {"lut": "many"}), ("used", {"lut": 1.5}), ("available", [])),
-        *(("board", 3), ("device", None), ("bitstream", ["top.bit"])),
+        *(
+            ("board", 3),
+            ("device", None),
+            ("bitstream", ["top.bit"]),
+            ("bitstream", "/etc/passwd"),
+            ("bitstream", "../top.bit"),
+        ),
     ],
 )
 def test_a_value_of_another_kind_is_named(put, tmp_path, key, value):
