@@ -17,7 +17,7 @@ import numpy as np
 
 from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig, bits_for
-from hwquant.program.depthwise import TapPlan, choose, tap_levels, tap_tiles
+from hwquant.program.depthwise import TapPlan, choose, revisits_early, tap_levels, tap_tiles
 from hwquant.program.isa import Instruction, Opcode, encode, fields
 from hwquant.program.layout import Lifetime, Packing, Placement, allocate
 from hwquant.program.lowering import Step, StepTerm, lower
@@ -252,6 +252,7 @@ class _Builder:
         formats = {term: weight_format(term, config) for term in step.terms}
         dense = skipped = jobs = ideal = 0
         words = sum(len(rows) for rows in self.weights)
+        settle = step.summed and config.settles and revisits_early(step, config)
         for block in blocks:
             terms = [self._term_tiles(term, plan, block) for term in step.terms]
             dense += sum(item.dense for item in terms)
@@ -287,6 +288,7 @@ class _Builder:
                             "layer": layer_start,
                             "summed": step.summed,
                             "taps": plan is not None,
+                            "settle": settle,
                         },
                         done=done,
                         count=count,
@@ -395,6 +397,7 @@ class _Builder:
                 layer=int(flags["layer"] and head),
                 summed=int(flags["summed"]),
                 taps=int(flags["taps"]),
+                settle=int(flags["settle"] and done + length > 1),
             )
             done += length
         return done
