@@ -16,10 +16,11 @@ FOLDERS = {
 
 FLOAT = {"errors", "graph"}
 INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
-MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data"}
+MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "fingerprint"}
 MAY_IMPORT = {
     "errors": set(),
     "container": {"errors"},
+    "fingerprint": set(),
     "graph": {"errors"},
     "data": FLOAT,
     "floating": FLOAT,
@@ -95,6 +96,7 @@ INSIDE = {
     "hwquant/training/losses.py",
     "hwquant/training/network.py",
     "hwquant/training/operators.py",
+    "hwquant/training/plain.py",
     "hwquant/training/stages.py",
     "hwquant/training/quantized.py",
 }

@@ -17,7 +17,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.quantize.calibration import Data
 from hwquant.search.evaluate import Outcome, Task
-from hwquant.search.fingerprint import fingerprint
+from hwquant.fingerprint import fingerprint
 from hwquant.search.space import Configuration
 
 FORMAT = "hwquant search"

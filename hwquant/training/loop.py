@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hwquant.errors import HwquantError
-from hwquant.training.checkpoint import Checkpoint
+from hwquant.training.checkpoint import FIT, Checkpoint
 from hwquant.training.losses import Loss, named_loss
 from hwquant.training.options import TrainOptions
 
@@ -88,10 +88,10 @@ def fit(
     batches = _Batches(data, options)
     total = math.ceil(options.epochs)
     results: list[EpochResult] = []
-    saved = {} if checkpoint is None else checkpoint.state.get("fit", {})
-    if saved.get("stage") == stage:
-        network.load_state_dict(saved["network"])
-        chosen.load_state_dict(saved["optimizer"])
+    saved = {} if checkpoint is None else checkpoint.part("fit", FIT)
+    if checkpoint is not None and saved.get("stage") == stage:
+        checkpoint.restore(network, saved["network"])
+        checkpoint.restore_optimizer(chosen, saved["optimizer"])
         results = [EpochResult(**item) for item in saved["results"]]
     with torch.random.fork_rng(devices=[]):
         for epoch in range(len(results), total):

@@ -154,7 +154,11 @@ class QuantizedNetwork(nn.Module):
         self.straight_through, self._biases_frozen = state["straight_through"], state["biases_frozen"]
         self._grids, self._decided = {}, {}
         for name, weights in state["decided"].items():
-            self._decide(self._layers[name], weights)
+            layer = self._layers[name]
+            wanted = [term.weight.shape for term in layer.terms if trainable(term)]
+            if [tuple(weight.shape) for weight in weights] != wanted:
+                raise ValueError(f"the weights of {name!r} have other shapes")
+            self._decide(layer, weights)
 
     # --- what becomes an integer
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwquant.graph import Clip
-from hwquant.search.fingerprint import fingerprint
+from hwquant.fingerprint import fingerprint
 
 DIFFERENT = [
     None,
