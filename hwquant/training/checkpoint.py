@@ -77,11 +77,11 @@ class Checkpoint:
         content = {"owner": self._owner, "state": encode(self.state, arrays)}
         container.write(self.path, KIND, VERSION, {"training": content}, arrays)
 
-    def part(self, name: str, form: Mapping[str, Any]) -> dict[str, Any]:
+    def part(self, name: str, form: Mapping[str, Any], needed: bool = False) -> dict[str, Any]:
         """A part of the state, which is built like ``form`` (see :func:`~hwquant.training.plain.conforms`); empty
-        where it has not been saved."""
+        where it has not been saved, unless it is ``needed``."""
         value = self.state.get(name, {})
-        if value != {} and not conforms(value, form):
+        if (needed or value != {}) and not conforms(value, form):
             raise self._damaged(f"its part {name!r} is not built as it must be")
         return value
 
@@ -146,10 +146,13 @@ def _of_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) ->
     if len(saved["param_groups"]) != len(fresh):
         return False
     for group, mine in zip(saved["param_groups"], fresh):
-        added = group.keys() - mine.keys()  # the loop notes where the learning rate began
-        if group["params"] != mine["params"] or not mine.keys() <= group.keys() or added - {"initial_lr"}:
+        # The loop changes the rate, and notes where it began; the rest is what the options say.
+        rates = {"lr", "initial_lr"}
+        if group.keys() - rates != mine.keys() - rates or "lr" not in group:
             return False
-        if any(type(group[name]) is not type(value) for name, value in mine.items()):
+        if not all(isinstance(group[name], float) and group[name] >= 0 for name in rates & group.keys()):
+            return False
+        if any(group[name] != value for name, value in mine.items() if name not in rates):
             return False
     parameters = [(group, item) for group in optimizer.param_groups for item in group["params"]]
     return all(
@@ -177,6 +180,8 @@ def _of_parameter(
         isinstance(item, torch.Tensor)
         and item.shape == (() if name == "step" else parameter.shape)
         and item.dtype == (torch.float32 if name == "step" else parameter.dtype)
+        and bool(item.isfinite().all())
+        and bool((item >= (1 if name == "step" else 0)).all() or name not in ("step", "exp_avg_sq", "square_avg"))
         for name, item in items.items()
     )
 

@@ -158,6 +158,8 @@ class QuantizedNetwork(nn.Module):
             wanted = [term.weight.shape for term in layer.terms if trainable(term)]
             if [tuple(weight.shape) for weight in weights] != wanted:
                 raise ValueError(f"the weights of {name!r} have other shapes")
+            if not all(weight.isfinite().all() for weight in weights):
+                raise ValueError(f"the weights of {name!r} are not finite")
             self._decide(layer, weights)
 
     # --- what becomes an integer

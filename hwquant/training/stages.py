@@ -259,7 +259,7 @@ def _run(
     saved: Mapping[str, Any] = {}
     rows: list[dict[str, Any]] = []
     if checkpoint is not None and checkpoint.state:
-        saved = checkpoint.part("fit", FIT)
+        saved = checkpoint.part("fit", FIT, needed=True)
         rows = list(checkpoint.part("stages", {"rows": [ROW]}).get("rows", []))
         checkpoint.restore(network, saved["network"])
         checkpoint.restore_optimizer(optimizer, saved["optimizer"])
