@@ -21,13 +21,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _OFFSET_LIMITS = {"min": (-128, 127), "max": (-129, 126)}
 """Of single channels: they are stored in a row of 8-bit weights, ``o`` as it is, or ``o + 1`` for ``~q + (o + 1)``."""
+_SAME_SIZE = 1e-6
+"""Relative difference of two weights that are the same number, but for the rounding of 32-bit floats."""
+SIGNS_ARE_LOST = (
+    "its weights are +a and -a, and a single bit with an offset holds only a and 0, or -a and 0; give it 2 bits and "
+    "choose symmetric weights, which hold both"
+)
 _CLIPPED_OFFSETS = 9
 """Offsets tried where the scale is too small for the range."""
 
@@ -106,9 +112,16 @@ def quantize_weight(
     scale : ``S``, [1] or [out]; the ideal one if None
     importance : the weights' shares in the error, broadcastable to ``weight``; where ``scale`` is so small
         that weights are clipped, the offset is the one with the least error
+
+    Raises
+    ------
+    Unsupported
+        a single bit for weights of one size and both signs: see :func:`loses_signs`
     """
     if not np.isfinite(weight).all():
         raise HwquantError("weights must be finite numbers: there is a NaN or an infinity among them")
+    if loses_signs(weight, scheme):
+        raise Unsupported(SIGNS_ARE_LOST)
     rows = _rows(weight, scheme)
     ideal = ideal_scale(weight, scheme)
     scale = np.where(ideal > 0, ideal, 1.0) if scale is None else np.asarray(scale, np.float64)
@@ -128,6 +141,28 @@ def quantize_weight(
     return QuantizedWeight(
         codes.astype(np.int8).reshape(weight.shape), offset.astype(np.int64), scale, scheme.anchor
     )
+
+
+def loses_signs(weight: Array, scheme: WeightScheme) -> bool:
+    """Whether a single bit would throw away all that the weights say: they are ``a`` and ``-a`` (and perhaps 0, where
+    they are pruned), of which one bit with an integer offset holds one and 0.
+
+    ``a`` may be that of each output channel, as in networks that were trained with binary weights.
+    """
+    if scheme.bits > 1:
+        return False
+
+    def one_size(rows: Array) -> NDArray[np.bool_]:
+        sizes = np.abs(rows)
+        largest = sizes.max(axis=1, keepdims=True)
+        return ((sizes == 0) | (sizes >= largest * (1 - _SAME_SIZE))).all(axis=1)
+
+    def both_signs(rows: Array) -> NDArray[np.bool_]:
+        return (rows.min(axis=1) < 0) & (rows.max(axis=1) > 0)
+
+    rows, channels = _rows(weight, scheme), weight.reshape(len(weight), -1)
+    whole = (one_size(rows) & both_signs(rows)).any()
+    return bool(whole or (one_size(channels).all() and both_signs(channels).any()))
 
 
 def _rows(weight: Array, scheme: WeightScheme) -> Array:
