@@ -223,8 +223,8 @@ def _scales(where: str, layer: Layer, qgraph: QGraph) -> None:
         _require(_near(share, first, EXACT), where, problem)
         tolerance = EXACT if layer.multiplier is None else 1 / factor + EXACT
         problem = (
-            f"rescales by another factor than its scales say: S_x S_w 2^(s-k) / m is up to {share.max():.3g}, and down "
-            f"to {share.min():.3g}, times the output's scale"
+            f"rescales by another factor than its scales say: S_x S_w 2^(s-k) / m is up to {share.max():.7g}, and down "
+            f"to {share.min():.7g}, times the output's scale"
         )
         _require(_near(share, 1.0, tolerance), where, problem)
 

@@ -150,7 +150,8 @@ def _of_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) ->
         rates = {"lr", "initial_lr"}
         if group.keys() - rates != mine.keys() - rates or "lr" not in group:
             return False
-        if not all(isinstance(group[name], float) and group[name] >= 0 for name in rates & group.keys()):
+        largest = torch.finfo(torch.float32).max
+        if not all(isinstance(group[name], float) and 0 <= group[name] < largest for name in rates & group.keys()):
             return False
         if any(group[name] != value for name, value in mine.items() if name not in rates):
             return False
