@@ -94,7 +94,9 @@ def _tensor(name: str, tensor: Tensor) -> None:
     elements = math.prod(tensor.shape)
     _require(elements <= LARGEST_TENSOR, where, f"has {elements} elements, more than {LARGEST_TENSOR}")
     _require(2 <= tensor.bits <= 8, where, f"has {tensor.bits} bits; 2 to 8 are possible")
-    problem = f"has the scale {tensor.scale}; it must be positive, from {SMALLEST_SCALE:.2g} to {LARGEST_SCALE:.2g}"
+    problem = (
+        f"has the scale {tensor.scale}; it must be positive, from {SMALLEST_SCALE:.2g} to {LARGEST_SCALE:.2g}"
+    )
     _require(SMALLEST_SCALE <= tensor.scale <= LARGEST_SCALE, where, problem)
     low, high = tensor.limits
     problem = f"has the zero point {tensor.zero_point} outside its {tensor.bits} bits, {low}..{high}"

@@ -53,5 +53,10 @@ def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -
     paths = [output / name for name in files]
     for path, text in zip(paths, files.values()):
         write_bytes(path, text.encode())
-    result = {"bus": bus, "name": paths[0].stem, "files": [str(path) for path in paths], "checksum": program.checksum}
+    result = {
+        "bus": bus,
+        "name": paths[0].stem,
+        "files": [str(path) for path in paths],
+        "checksum": program.checksum,
+    }
     emit(as_json, result, *(f"wrote {path}" for path in paths))

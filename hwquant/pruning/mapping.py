@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.graph import Graph
-from hwquant.program.config import ArrayConfig
+from hwquant.graph import MaxPool as FloatMaxPool
 from hwquant.program.depthwise import choose
 from hwquant.program.input_packing import input_packings
 from hwquant.program.layout import Placement
@@ -111,7 +111,7 @@ def _stand_in(plan: Plan) -> QGraph:
             terms = tuple(_term(term) for term in node.terms)
             bias = np.zeros(len(node.bias), np.int64)
             nodes.append(Layer(node.name, terms, bias, np.zeros(1, np.int64), -128, 127))
-        elif hasattr(node, "kernel"):
+        elif isinstance(node, FloatMaxPool):
             window = (node.kernel, node.stride, node.padding, node.dilation)
             nodes.append(MaxPool(node.name, node.inputs[0], *window))
         else:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hwquant.errors import HwquantError
+from hwquant.fingerprint import fingerprint
 from hwquant.graph import Graph
 from hwquant.quantize.calibration import Data
 from hwquant.search.evaluate import Outcome, Task
-from hwquant.fingerprint import fingerprint
 from hwquant.search.space import Configuration
 
 FORMAT = "hwquant search"

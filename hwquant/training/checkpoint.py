@@ -87,9 +87,7 @@ class Checkpoint:
 
     def restore(self, network: nn.Module, saved: Mapping[str, Any]) -> None:
         """Give a network its saved state."""
-        if not all(
-            item.isfinite().all() for item in saved.values() if isinstance(item, torch.Tensor)
-        ):
+        if not all(item.isfinite().all() for item in saved.values() if isinstance(item, torch.Tensor)):
             raise self._damaged("it holds weights that are not finite")
         try:
             network.load_state_dict(dict(saved))
@@ -107,7 +105,7 @@ class Checkpoint:
 
     def _read(self) -> tuple[dict[str, str], dict[str, Any]]:
         meta, arrays = container.read(self.path, KIND, VERSION)
-        content = meta.get("training")
+        content: Any = meta.get("training")
         if not conforms(content, {"owner": dict, "state": dict}):
             raise self._damaged("it has no state")
         try:
@@ -151,7 +149,9 @@ def _of_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) ->
         if group.keys() - rates != mine.keys() - rates or "lr" not in group:
             return False
         largest = torch.finfo(torch.float32).max
-        if not all(isinstance(group[name], float) and 0 <= group[name] < largest for name in rates & group.keys()):
+        if not all(
+            isinstance(group[name], float) and 0 <= group[name] < largest for name in rates & group.keys()
+        ):
             return False
         if any(group[name] != value for name, value in mine.items() if name not in rates):
             return False
@@ -182,7 +182,9 @@ def _of_parameter(
         and item.shape == (() if name == "step" else parameter.shape)
         and item.dtype == (torch.float32 if name == "step" else parameter.dtype)
         and bool(item.isfinite().all())
-        and bool((item >= (1 if name == "step" else 0)).all() or name not in ("step", "exp_avg_sq", "square_avg"))
+        and bool(
+            (item >= (1 if name == "step" else 0)).all() or name not in ("step", "exp_avg_sq", "square_avg")
+        )
         for name, item in items.items()
     )
 
@@ -199,4 +201,6 @@ def _fingerprint(value: Any) -> str:
     try:
         return fingerprint(value)
     except TypeError:
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+        return (
+            f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+        )

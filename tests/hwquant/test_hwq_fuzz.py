@@ -37,7 +37,10 @@ def network(rng):
     item, output = qgraph.inputs[0], qgraph.outputs[0]
     count = int(np.prod(qgraph.tensors[output.tensor].shape))
     order = rng.permutation(int(np.prod(item.shape)))
-    inputs = (Input(item.name, item.shape, item.tensor_shape, item.scale, item.shift, order), *qgraph.inputs[1:])
+    inputs = (
+        Input(item.name, item.shape, item.tensor_shape, item.scale, item.shift, order),
+        *qgraph.inputs[1:],
+    )
     host = (("softmax", "argmax"), ("argmax",), ())[int(rng.integers(3))]
     ends = (Output(output.name, output.tensor, (count,), rng.permutation(count), host), *qgraph.outputs[1:])
     return QGraph(qgraph.name, inputs, qgraph.nodes, ends, qgraph.tensors, qgraph.options)
@@ -47,7 +50,8 @@ def use(path, rng, folder):
     """Everything that is done with a network."""
     qgraph = hwq.load(path)
     q = {
-        item.name: rng.integers(*qgraph.tensors[item.name].limits, (2, *item.tensor_shape)) for item in qgraph.inputs
+        item.name: rng.integers(*qgraph.tensors[item.name].limits, (2, *item.tensor_shape))
+        for item in qgraph.inputs
     }
     exact, fast = golden.run(qgraph, q, exact=True), golden.run(qgraph, q)
     for name in exact:

@@ -117,7 +117,9 @@ def test_preprocessing_fits_the_input():
 
 @pytest.mark.parametrize("scale", [0.0, -0.5, 5e-324, 1e-40, 1e40, 1e308, np.inf, np.nan])
 def test_a_scale_far_from_1_is_refused(scale):
-    refused(network(conv(), x={"scale": scale}, y={"scale": scale}), "tensor 'x' has the scale .*must be positive")
+    refused(
+        network(conv(), x={"scale": scale}, y={"scale": scale}), "tensor 'x' has the scale .*must be positive"
+    )
     refused(network(conv(scale=np.full(1, scale))), "layer 'y'")
 
 

@@ -69,7 +69,9 @@ def test_modules_of_two_cores_in_one_design_have_different_names(program, tmp_pa
         "left l(.aclk(aclk), .aresetn(aresetn));\nright r(.aclk(aclk), .aresetn(aresetn));\nendmodule\n"
     )
     sources = [str(tmp_path / name) for name in ("left.v", "right.v", "both.v")]
-    yosys(["read_verilog left.v right.v both.v", "hierarchy -check -top both", "proc", "stat"], tmp_path, "both")
+    yosys(
+        ["read_verilog left.v right.v both.v", "hierarchy -check -top both", "proc", "stat"], tmp_path, "both"
+    )
     if shutil.which("iverilog"):
         subprocess.run(["iverilog", "-g2005", "-s", "both", "-o", "/dev/null", *sources], check=True)
 
@@ -77,10 +79,14 @@ def test_modules_of_two_cores_in_one_design_have_different_names(program, tmp_pa
 def test_the_default_name_is_the_one_of_the_bus(program):
     plain, named = core_files(program, "axi"), core_files(program, "axi", "hwquant_axi")
     assert plain["hwquant_axi.v"] == named["hwquant_axi.v"]
-    assert core_files(program, "axi", "mine")["mine.v"] == plain["hwquant_axi.v"].replace("hwquant_axi", "mine")
+    assert core_files(program, "axi", "mine")["mine.v"] == plain["hwquant_axi.v"].replace(
+        "hwquant_axi", "mine"
+    )
 
 
-@pytest.mark.parametrize("name", ["", "1st", "a b", "a-b", "a;b", "a\n", "_a", "\u00e4", "x" * 64, "module", "logic"])
+@pytest.mark.parametrize(
+    "name", ["", "1st", "a b", "a-b", "a;b", "a\n", "_a", "\u00e4", "x" * 64, "module", "logic"]
+)
 def test_what_cannot_name_a_module_is_refused(program, name):
     with pytest.raises(HwquantError, match="cannot name a Verilog module"):
         core_files(program, "axi", name)

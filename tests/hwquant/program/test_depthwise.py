@@ -122,7 +122,9 @@ def test_tiles_that_do_not_wait_for_the_accumulators_would_be_wrong():
     program = compile_network(qgraph, (4, 8))
     formats = fields(program.config)
     words = [
-        encode(replace(item, values={**item.values, "settle": 0}) if "settle" in item.values else item, formats)
+        encode(
+            replace(item, values={**item.values, "settle": 0}) if "settle" in item.values else item, formats
+        )
         for item in program.instructions
     ]
     with pytest.raises(AssertionError, match="seed 5"):
@@ -147,9 +149,7 @@ def test_sums_over_windows_on_wide_arrays_equal_the_golden_model(seeds):
         size = tuple(rng.integers(1, 6, 2).tolist())
         kernel = size if rng.random() < 0.7 else tuple(int(rng.integers(1, n + 1)) for n in size)
         channels, wide = int(rng.integers(1, 20)), bool(rng.integers(2))
-        qgraph = network(
-            rng, channels, size, kernel, (1, 2), (0, 0, 0, 0), uniform=True, per_channel=wide
-        )
+        qgraph = network(rng, channels, size, kernel, (1, 2), (0, 0, 0, 0), uniform=True, per_channel=wide)
         limits = {"accumulator_depth": int(rng.choice([16, 64]))}
         assert_equal_to_golden(qgraph, compile_network(qgraph, array, limits=limits), seed)
 

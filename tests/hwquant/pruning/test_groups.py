@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hwquant_testing.seeds import seed_ranges
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hwquant_testing.seeds import seed_ranges
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Add, Clip, Conv, Graph, Input, MaxPool, Output
@@ -156,7 +156,11 @@ def test_bad_shapes_are_refused():
 
 def random_network(rng):
     """A convolution of any geometry, on the input or behind a clip, and perhaps a pool or an addition after it."""
-    channels, height, width = (int(rng.integers(1, 20)), int(rng.integers(1, 9)), int(rng.choice([3, 7, 20, 600])))
+    channels, height, width = (
+        int(rng.integers(1, 20)),
+        int(rng.integers(1, 9)),
+        int(rng.choice([3, 7, 20, 600])),
+    )
     item = Input("x", (channels, height, width), (channels, height, width))
     kernel = (int(rng.integers(1, min(5, height) + 1)), int(rng.integers(1, 4)))
     groups = channels if rng.random() < 0.6 else 1
@@ -169,7 +173,9 @@ def random_network(rng):
         "dilation": (1, 1) if rng.random() < 0.7 or 2 * kernel[0] > height else (2, 1),
     }
     nodes = [Clip("clip", ("x",))] if rng.random() < 0.5 else []
-    nodes += [Conv("conv", (nodes[-1].name if nodes else "x",), weight, np.zeros(out), **geometry, groups=groups)]
+    nodes += [
+        Conv("conv", (nodes[-1].name if nodes else "x",), weight, np.zeros(out), **geometry, groups=groups)
+    ]
     shape = Graph("net", (item,), tuple(nodes), ()).shapes["conv"]
     if rng.random() < 0.3 and min(shape[1:]) > 1:
         nodes.append(MaxPool("pool", ("conv",), (2, 2), (2, 2)))

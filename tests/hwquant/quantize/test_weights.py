@@ -164,7 +164,12 @@ SIGNS = np.array([1.0, -1.0, -1.0, 1.0, 1.0, -1.0]).reshape(2, 3, 1, 1)
 @pytest.mark.parametrize("options", [{}, {"per_channel": True}, {"literal_range": True}, {"anchor": "max"}])
 @pytest.mark.parametrize(
     "weight",
-    [np.array([-1.0, 1.0, -1.0, 1.0]), 0.3 * SIGNS, SIGNS * [[[[0.2]]], [[[0.7]]]], SIGNS * (SIGNS[:, ::-1] > 0)],
+    [
+        np.array([-1.0, 1.0, -1.0, 1.0]),
+        0.3 * SIGNS,
+        SIGNS * [[[[0.2]]], [[[0.7]]]],
+        SIGNS * (SIGNS[:, ::-1] > 0),
+    ],
     ids=["vector", "layer", "channels", "pruned"],
 )
 def test_one_bit_for_weights_of_both_signs_and_one_size_is_refused(weight, options):

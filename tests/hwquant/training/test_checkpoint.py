@@ -90,7 +90,11 @@ def test_tensors_keep_every_bit(path, dtype):
 
 
 def test_plain_values_come_back_as_they_were(path):
-    value = {0: (1, 2.5, [None, True, "x"]), "y": [math.inf, -math.inf, 1e-320], "tensor": {"tensor": "tensors/0"}}
+    value = {
+        0: (1, 2.5, [None, True, "x"]),
+        "y": [math.inf, -math.inf, 1e-320],
+        "tensor": {"tensor": "tensors/0"},
+    }
     Checkpoint(path, OWNER).save(x=value, nan=[math.nan])
     state = Checkpoint(path, OWNER, resume=True).state
     assert state["x"] == value

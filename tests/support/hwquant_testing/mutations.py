@@ -7,7 +7,28 @@ import numpy as np
 
 from hwquant import container
 
-ODD = [None, True, False, 0, 1, -1, 2, 1 << 40, 1 << 70, 0.0, -1.5, 1e308, 5e-324, "", "x", "nan", [], {}, [0], ["x"]]
+ODD = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    1 << 40,
+    1 << 70,
+    0.0,
+    -1.5,
+    1e308,
+    5e-324,
+    "",
+    "x",
+    "nan",
+    [],
+    {},
+    [0],
+    ["x"],
+]
 """What is put in the place of a JSON value."""
 
 
@@ -79,10 +100,16 @@ def _change_array(rng, arrays):
         case 3:
             arrays[name] = array.reshape([1, *array.shape])
         case 4 if array.size:
-            odd = [0, -1, 127, np.nan, np.inf, 1e308, 5e-324] if array.dtype.kind == "f" else [0, 1, -128, 1 << 62]
+            odd = (
+                [0, -1, 127, np.nan, np.inf, 1e308, 5e-324]
+                if array.dtype.kind == "f"
+                else [0, 1, -128, 1 << 62]
+            )
             flat = array.reshape(-1)
             with np.errstate(over="ignore", invalid="ignore"):
-                flat[int(rng.integers(flat.size))] = np.array(odd[int(rng.integers(len(odd)))]).astype(array.dtype)
+                flat[int(rng.integers(flat.size))] = np.array(odd[int(rng.integers(len(odd)))]).astype(
+                    array.dtype
+                )
             arrays[name] = flat.reshape(array.shape)
         case _:
             arrays[name] = np.array(arrays[str(rng.choice(sorted(arrays)))])
