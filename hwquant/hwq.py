@@ -71,7 +71,7 @@ def load(path: str | os.PathLike[str]) -> QGraph:
             nodes=tuple(_decode_node(item, arrays) for item in record.records("layers")),
             outputs=tuple(_decode_output(item, arrays) for item in record.records("outputs")),
             tensors={tensor.name: tensor for tensor in tensors},
-            options=record.mapping("options"),
+            options=_options(record.mapping("options")),
         )
         validate(qgraph)
     except HwquantError as error:
@@ -201,6 +201,18 @@ class _Record:
 
     def optional_array(self, arrays: Arrays, name: str) -> NDArray[Any] | None:
         return arrays.get(f"{self.place}/{name}")
+
+
+def _options(options: Mapping[str, object]) -> Mapping[str, object]:
+    """What the quantizer reports is for people, but for what :mod:`hwquant.describe` looks up."""
+    for name in ("layers", "tensors"):
+        entries = options.get(name, {})
+        if not isinstance(entries, dict) or not all(isinstance(item, dict) for item in entries.values()):
+            raise Damaged(f"its report has {name!r} that are no objects by name")
+        for owner, item in entries.items():
+            if type(item.get("sqnr_db")) not in (type(None), int, float):
+                raise Damaged(f"its report gives {owner!r} an 'sqnr_db' that is no number")
+    return options
 
 
 def _decode_tensor(record: _Record) -> Tensor:

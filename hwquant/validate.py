@@ -19,10 +19,24 @@ from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.ranges import accumulator_bound, tensor_ranges
 
 HOST_FUNCTIONS = ("softmax", "log_softmax", "argmax")
+LARGEST_SCALE, SMALLEST_SCALE = 2.0**100, 2.0**-100
+"""Of a tensor: far from where its real values, or products of two scales, overflow a 32-bit float."""
+LARGEST_TENSOR = 1 << 31
+"""Elements."""
+EXACT = 2.0**-40
+"""Relative error of scales whose ratio must be a power of two: that of a few roundings of a float."""
 
 
 def validate(qgraph: QGraph) -> None:
     """Raise :class:`~hwquant.errors.HwquantError`, naming the layer, unless every number is as promised."""
+    validate_integers(qgraph)
+    for node in qgraph.nodes:
+        if isinstance(node, Layer):
+            _scales(f"layer {node.name!r}", node, qgraph)
+
+
+def validate_integers(qgraph: QGraph) -> None:
+    """The same for all but the relation of the scales, on which no integer depends."""
     names = [item.name for item in (*qgraph.inputs, *qgraph.nodes)]
     _require(len(qgraph.inputs) > 0, "the network", "has no input")
     _require(len(qgraph.outputs) > 0, "the network", "has no output")
@@ -77,10 +91,13 @@ def _tensor(name: str, tensor: Tensor) -> None:
     where = f"tensor {name!r}"
     _require(tensor.name == name, where, f"calls itself {tensor.name!r}")
     _positive(where, "a dimension of", tensor.shape)
+    elements = math.prod(tensor.shape)
+    _require(elements <= LARGEST_TENSOR, where, f"has {elements} elements, more than {LARGEST_TENSOR}")
     _require(2 <= tensor.bits <= 8, where, f"has {tensor.bits} bits; 2 to 8 are possible")
-    _require(
-        math.isfinite(tensor.scale) and tensor.scale > 0, where, f"has the scale {tensor.scale}, not positive"
+    problem = (
+        f"has the scale {tensor.scale}; it must be positive, from {SMALLEST_SCALE:.2g} to {LARGEST_SCALE:.2g}"
     )
+    _require(SMALLEST_SCALE <= tensor.scale <= LARGEST_SCALE, where, problem)
     low, high = tensor.limits
     problem = f"has the zero point {tensor.zero_point} outside its {tensor.bits} bits, {low}..{high}"
     _require(low <= tensor.zero_point <= high, where, problem)
@@ -96,9 +113,12 @@ def _input(item: Input, qgraph: QGraph) -> None:
         math.prod(item.shape) == elements, where, f"of shape {item.shape} cannot become {item.tensor_shape}"
     )
     _order(where, item.order, elements, elements)
+    if item.order is not None:
+        _require(len(np.unique(item.order)) == elements, where, "has an order that takes an element twice")
     for name, array in (("scale", item.scale), ("shift", item.shift)):
         _require(array.dtype == np.float64, where, f"has {name} of dtype {array.dtype}, not float64")
-        _require(bool(np.isfinite(array).all()), where, f"has a {name} that is not finite")
+        inside = bool((np.abs(array) <= LARGEST_SCALE).all())
+        _require(inside, where, f"has a {name} that is not finite, or beyond {LARGEST_SCALE:.2g}")
         try:
             fits = np.broadcast_shapes(array.shape, item.shape) == item.shape
         except ValueError:
@@ -117,6 +137,9 @@ def _output(output: Output, qgraph: QGraph) -> None:
     for function in output.host:
         known = ", ".join(HOST_FUNCTIONS)
         _require(function in HOST_FUNCTIONS, where, f"has the host function {function!r}; there are {known}")
+    known = f"has the host functions {', '.join(output.host)}; one and then argmax are possible"
+    first, *others = output.host or ("argmax",)
+    _require(not others or (first != "argmax" and others == ["argmax"]), where, known)
     _require(len(output.shape) > 0 or not output.host, where, "is a scalar, on which no host function works")
 
 
@@ -167,9 +190,8 @@ def _term(where: str, term: Term, source: Tensor, target: Tensor) -> None:
     _array(where, "an offset", term.offset, np.int64, [(1,), (out,)])
     _require(bool((np.abs(term.offset) < 1 << 31).all()), where, "has an offset beyond 32 bits")
     _array(where, "a scale", term.scale, np.float64, [(1,), (out,)])
-    _require(
-        bool((np.isfinite(term.scale) & (term.scale > 0)).all()), where, "has a scale that is not positive"
-    )
+    inside = (term.scale >= SMALLEST_SCALE**2) & (term.scale <= LARGEST_SCALE**2)
+    _require(bool(inside.all()), where, "has a scale that is not positive, or far from 1")
     _window(where, term.stride, term.padding, term.dilation)
     _require(0 <= term.shift <= 31, where, f"has a left shift of {term.shift}; 0..31 is possible")
     _positive(where, "groups of", [term.groups])
@@ -184,6 +206,33 @@ def _term(where: str, term: Term, source: Tensor, target: Tensor) -> None:
     if term.mask is not None:
         _array(where, "a mask", term.mask, np.bool_, [term.codes.shape])
         _require(not term.weight[~term.mask].any(), where, "has pruned weights that are not zero")
+
+
+def _scales(where: str, layer: Layer, qgraph: QGraph) -> None:
+    """``S_x S_w 2^-k`` is the accumulator's unit, the same for every term, and ``S_y = unit 2^s / m``.
+
+    Shifts are exact; a multiplier is an integer, so that it may be off by one.
+    """
+    target = qgraph.tensors[layer.name].scale
+    factor = np.ones(1) if layer.multiplier is None else layer.multiplier.astype(np.float64)
+    unit = target * factor / 2.0**layer.shift
+    first = np.ones(1)
+    for index, term in enumerate(layer.terms):
+        source = qgraph.tensors[term.input].scale
+        share = source * term.scale * 2.0**-term.shift / unit  # 1 where all is exact
+        first = share if index == 0 else first
+        problem = f"and its term {index} count in different units: S_x S_w 2^-k differs from the first term's"
+        _require(_near(share, first, EXACT), where, problem)
+        tolerance = EXACT if layer.multiplier is None else 1 / factor + EXACT
+        problem = (
+            f"rescales by another factor than its scales say: S_x S_w 2^(s-k) / m is up to {share.max():.7g}, and down "
+            f"to {share.min():.7g}, times the output's scale"
+        )
+        _require(_near(share, 1.0, tolerance), where, problem)
+
+
+def _near(values: NDArray[Any], wanted: NDArray[Any] | float, tolerance: NDArray[Any] | float) -> bool:
+    return bool((np.abs(values / wanted - 1) <= tolerance).all())
 
 
 def _window(where: str, stride: tuple[int, int], padding: Padding, dilation: tuple[int, int]) -> None:

@@ -1,10 +1,10 @@
 """Lets loading run one tile ahead of streaming."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ACCUMULATE_HAZARD, ArrayConfig
 from hwquant.rtl_templates.jobs import job_layout
 
 
@@ -18,6 +18,7 @@ class Dispatcher(Component):
         t[k] >= t[k-1] + pixels[k-1]
         t[k] >= last address before + drain_latency - 1      where a layer begins
         t[k] >= t[last with parameters] + columns            where parameters are loaded
+        t[k] >= t[k-1] + pixels[k-1] + ACCUMULATE_HAZARD - 1 where it has to settle
 
     Members
     -------
@@ -58,16 +59,21 @@ class Dispatcher(Component):
         drained = Signal(init=1)
         spaced = Signal(init=1)
 
+        may_start = (
+            loaded_valid
+            & self.loader_ready
+            & self.streamer_ready
+            & (~loaded.layer | drained)
+            & (~loaded.parameters | spaced)
+        )
+        if self.config.settles:
+            recent = Signal(ACCUMULATE_HAZARD - 2)
+            m.d.sync += recent.eq(Cat(self.streaming, recent))
+            may_start &= ~loaded.settle | ~(self.streaming | recent.any())
         m.d.comb += [
             self.load_job.eq(waiting),
             self.start_job.eq(loaded),
-            self.start.eq(
-                loaded_valid
-                & self.loader_ready
-                & self.streamer_ready
-                & (~loaded.layer | drained)
-                & (~loaded.parameters | spaced)
-            ),
+            self.start.eq(may_start),
             self.load.eq(waiting_valid & (~loaded_valid | self.start)),
             self.jobs.ready.eq(~waiting_valid),
             self.idle.eq(~waiting_valid & ~loaded_valid & drained),

@@ -9,6 +9,7 @@ from hwquant.errors import HwquantError
 from hwquant.program.program import Program
 from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.build import accelerator
+from hwquant.rtl_templates.identifiers import module_name
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
 
@@ -43,32 +44,38 @@ targets:
 """
 
 
-def core_files(program: Program, bus: str) -> dict[str, str]:
+def core_files(program: Program, bus: str, name: str | None = None) -> dict[str, str]:
     """The files of a core, by name: Verilog-2005, with the program in its memories, and a FuseSoC ``.core``.
 
     Parameters
     ----------
-    program : what it executes
-    bus : a key of :data:`BUSES`
+    program : Program
+        What it executes.
+    bus : str
+        A key of :data:`BUSES`.
+    name : str or None
+        Of the module, the files and the FuseSoC core, and what the name of every module inside begins with, so that
+        cores of different names go into one design; ``hwquant_`` and the bus if None.
 
     Returns
     -------
-    contents by file name; the ``.core`` is last, and names the others
+    dict
+        Contents by file name; the ``.core`` is last, and names the others.
 
     Raises
     ------
-    HwquantError : there is no such bus
+    HwquantError
+        there is no such bus, or the name is no Verilog identifier
     """
     if bus not in BUSES:
         raise HwquantError(f"there is no bus {bus!r}; choose one of {', '.join(BUSES)}")
+    top = f"hwquant_{bus}" if name is None else module_name(name)
     wrapper, description = BUSES[bus]
     component: Component = accelerator(program)
     if wrapper is not None:
         component = wrapper(component)
-    top = f"hwquant_{bus}"
-    name = re.sub(r"[^a-z0-9_]+", "_", f"{program.name}_{bus}".lower()).strip("_")
     core = FUSESOC.format(
-        name=name,
+        name=name or re.sub(r"[^a-z0-9_]+", "_", f"{program.name}_{bus}".lower()).strip("_"),
         version=version("hwquant"),
         rows=program.config.rows,
         columns=program.config.columns,

@@ -18,12 +18,13 @@ FOLDERS = {
 
 FLOAT = {"errors", "names", "files", "graph"}
 INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
-MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file"}
+MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
     "errors": set(),
     "names": {"errors"},
     "files": {"errors"},
     "container": {"errors", "files"},
+    "fingerprint": set(),
     "graph": {"errors"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
@@ -102,6 +103,7 @@ INSIDE = {
     "hwquant/training/losses.py",
     "hwquant/training/network.py",
     "hwquant/training/operators.py",
+    "hwquant/training/plain.py",
     "hwquant/training/stages.py",
     "hwquant/training/quantized.py",
 }

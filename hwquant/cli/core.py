@@ -22,6 +22,12 @@ BUSES = ("axi", "wishbone", "stream")
     help="axi: AXI4-Lite and AXI4-Stream; wishbone: 32 bits, classic; stream: valid and ready.",
 )
 @click.option(
+    "--name",
+    metavar="NAME",
+    help="Of the module, its files, and what every module inside begins with: give cores that go into one design "
+    "different names. By default hwquant_BUS.",
+)
+@click.option(
     "-o",
     "--output",
     required=True,
@@ -30,7 +36,7 @@ BUSES = ("axi", "wishbone", "stream")
     help="Where the files go; it is made where it is missing.",
 )
 @json_option
-def core(build: Path, bus: str, output: Path, as_json: bool) -> None:
+def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -> None:
     """Write BUILD's accelerator as a core with a bus: Verilog, and a FuseSoC .core file beside it."""
     from hwquant.build import load_build
     from hwquant.files import make_folder, write_bytes
@@ -39,10 +45,15 @@ def core(build: Path, bus: str, output: Path, as_json: bool) -> None:
     program = load_build(build).program
     if output.resolve().is_relative_to(build.resolve()):
         raise HwquantError(f"{output} is in the build, which holds nothing else; choose another folder")
+    files = core_files(program, bus, name)
     make_folder(output)
-    files = core_files(program, bus)
     paths = [output / name for name in files]
     for path, text in zip(paths, files.values()):
         write_bytes(path, text.encode())
-    result = {"bus": bus, "files": [str(path) for path in paths], "checksum": program.checksum}
+    result = {
+        "bus": bus,
+        "name": paths[0].stem,
+        "files": [str(path) for path in paths],
+        "checksum": program.checksum,
+    }
     emit(as_json, result, *(f"wrote {path}" for path in paths))

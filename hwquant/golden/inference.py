@@ -13,7 +13,7 @@ from hwquant.floating import finish
 from hwquant.golden import fast, reference
 from hwquant.graph import Input
 from hwquant.qgraph import IntArray, QGraph, Tensor
-from hwquant.validate import validate
+from hwquant.validate import validate_integers
 
 AnyArray = NDArray[Any]
 
@@ -111,7 +111,7 @@ def _collect(
     qgraph: QGraph, count: int, source: fast.Source, names: Collection[str], exact: bool
 ) -> dict[str, IntArray]:
     """Stream all images through the network, and put the chunks of the named tensors together."""
-    validate(qgraph)  # the fast path is exact for valid networks
+    validate_integers(qgraph)  # the fast path is exact for valid networks
     result = {name: np.empty((count, *qgraph.tensors[name].shape), np.int64) for name in names}
 
     def sink(chunk: slice, values: Mapping[str, IntArray]) -> None:

@@ -17,9 +17,10 @@ import numpy as np
 
 from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig, bits_for
-from hwquant.program.depthwise import TapPlan, choose, tap_levels, tap_tiles
+from hwquant.program.depthwise import TapPlan, choose, revisits_early, tap_levels, tap_tiles
+from hwquant.program.input_packing import input_packings, packed_term
 from hwquant.program.isa import Instruction, Opcode, encode, fields
-from hwquant.program.layout import Lifetime, Packing, Placement, allocate
+from hwquant.program.layout import Lifetime, Placement, allocate
 from hwquant.program.lowering import Step, StepTerm, lower
 from hwquant.program.overflow import sum_range
 from hwquant.program.program import LayerInfo, Program
@@ -88,32 +89,6 @@ def compile_network(
         inputs=tuple(builder.placements[item.name] for item in qgraph.inputs),
         outputs=tuple(builder.placements[item.tensor] for item in qgraph.outputs),
         tensors={name: place for name, place in builder.placements.items() if not place.packing},
-    )
-
-
-def _pack(step: Step, term: StepTerm, tensor: Placement, rows: int) -> Packing | None:
-    """How to pack the network input that only this term reads, where that saves tiles."""
-    channels, _, width = tensor.shape
-    kernel = term.weight.shape[3]
-    unpacked = kernel * -(-channels // rows)
-    if kernel == 1 or -(-channels * kernel // rows) >= unpacked:
-        return None
-    left, right = term.padding[1], term.padding[3]
-    positions = (width + left + right - term.dilation[1] * (kernel - 1) - 1) // term.stride[1] + 1
-    return Packing(tensor.shape, kernel, term.stride[1], term.dilation[1], left, positions)
-
-
-def _packed_term(term: StepTerm) -> StepTerm:
-    """The term that reads the packed tensor: its kernel row has become channels."""
-    out, channels, kernel_rows, kernel = term.weight.shape
-    weight = term.weight.transpose(0, 3, 1, 2).reshape(out, kernel * channels, kernel_rows, 1)
-    return dataclasses.replace(
-        term,
-        weight=weight,
-        structure=np.tile(term.structure, (1, kernel)),
-        stride=(term.stride[0], 1),
-        padding=(term.padding[0], 0, term.padding[2], 0),
-        dilation=(term.dilation[0], 1),
     )
 
 
@@ -187,18 +162,10 @@ class _Builder:
         for name in [*inputs, *(step.name for step in self.steps)]:
             tensor = tensors[name]
             places[name] = Placement(name, tensor.shape, lanes, tensor.zero_point)
-        for index, step in enumerate(self.steps):
-            if len(step.terms) == 1 and step.terms[0].tensor in inputs:
-                (term,) = step.terms
-                if readers[term.tensor] != [index] or term.tensor in outputs:
-                    continue
-                chosen, plan = choose(step, places[term.tensor], self.config)
-                if plan or chosen.summed:
-                    continue
-                packing = _pack(step, term, places[term.tensor], self.config.rows)
-                if packing:
-                    places[term.tensor] = dataclasses.replace(places[term.tensor], packing=packing)
-                    self.steps[index] = dataclasses.replace(step, terms=(_packed_term(term),))
+        for index, packing in input_packings(self.qgraph, self.steps, places, self.config).items():
+            (term,) = self.steps[index].terms
+            places[term.tensor] = dataclasses.replace(places[term.tensor], packing=packing)
+            self.steps[index] = dataclasses.replace(self.steps[index], terms=(packed_term(term),))
         produced = {step.name: index for index, step in enumerate(self.steps)}
         end = len(self.steps)
         deaths = {
@@ -252,6 +219,7 @@ class _Builder:
         formats = {term: weight_format(term, config) for term in step.terms}
         dense = skipped = jobs = ideal = 0
         words = sum(len(rows) for rows in self.weights)
+        settle = step.summed and config.settles and revisits_early(step, config)
         for block in blocks:
             terms = [self._term_tiles(term, plan, block) for term in step.terms]
             dense += sum(item.dense for item in terms)
@@ -287,6 +255,7 @@ class _Builder:
                             "layer": layer_start,
                             "summed": step.summed,
                             "taps": plan is not None,
+                            "settle": settle,
                         },
                         done=done,
                         count=count,
@@ -395,6 +364,7 @@ class _Builder:
                 layer=int(flags["layer"] and head),
                 summed=int(flags["summed"]),
                 taps=int(flags["taps"]),
+                settle=int(flags["settle"] and done + length > 1),
             )
             done += length
         return done

@@ -189,6 +189,12 @@ class ArrayConfig:
         return max(self.reads_per_word, self.groups if self.tap_lines else 1)
 
     @property
+    def settles(self) -> bool:
+        """Whether a tile can wait for the accumulators: a sum over a window takes several tiles, one after the
+        other, where the columns are those of several reads."""
+        return self.window_sums and self.reads_per_word > 1
+
+    @property
     def load_cycles(self) -> int:
         """Cycles that loading a tile a row a cycle takes, its least cost (without an offset row)."""
         return max(self.rows, ACCUMULATE_HAZARD)

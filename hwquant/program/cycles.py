@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from hwquant.program.config import ACCUMULATE_HAZARD
 from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.program import Program
 from hwquant.program.weight_format import WeightFormat
@@ -62,6 +63,8 @@ class _Machine:
         start = load + self.format.load_cycles(config) + values["offsets"]
         if self.started >= 0:
             start = max(start, self.started + self.pixels)
+            if values.get("settle"):
+                start = max(start, self.started + self.pixels + ACCUMULATE_HAZARD - 1)
             if values["layer"]:
                 start = max(start, self.started + self.pixels + config.drain_latency - 1)
         if values["parameters"]:
@@ -80,7 +83,7 @@ def _jobs(instructions: tuple[Instruction, ...]) -> Iterator[Instruction]:
             repeat = instruction.values["count"]
         yield instruction
         if instruction.opcode is Opcode.TILE and repeat:
-            plain = dict.fromkeys(instruction.values, 0)
+            plain = dict.fromkeys(instruction.values, 0) | {"settle": instruction.values.get("settle", 0)}
             for _ in range(repeat):
                 yield Instruction(Opcode.TILE, plain)
             repeat = 0

@@ -165,7 +165,7 @@ def choose(step: Step, tensor: Placement, config: ArrayConfig) -> tuple[Step, Ta
     if plan and (plan.delay > config.tap_depth or not _stores_zero(step.terms[0], config)):
         plan = None
     summed = sum_over_window(step) if config.window_sums else None
-    if summed and not _revisits_late(summed, config):
+    if summed and revisits_early(summed, config) and not config.settles:
         summed = None
     if summed and (plan is None or _sum_cost(summed) <= _tap_cost(plan, step)):
         return summed, None
@@ -177,17 +177,17 @@ def _stores_zero(term: StepTerm, config: ArrayConfig) -> bool:
     return bits_for(int(-term.offset.max()), int(-term.offset.min())) <= config.weight_bits
 
 
-def _revisits_late(step: Step, config: ArrayConfig) -> bool:
-    """Whether an accumulator that a window has just left is not visited again too soon by the next tile.
+def revisits_early(step: Step, config: ArrayConfig) -> bool:
+    """Whether an accumulator that a window of a sum has just left is visited again too soon by the next tile.
 
     There is no next tile where a column block reads one word and its channels do not mix.
     """
-    if separate(step.terms[0]) and config.columns <= config.rows:
-        return True
+    if separate(step.terms[0]) and config.reads_per_word == 1:
+        return False
     area = step.window[0] * step.window[1]
     fewest = min(block.count for block in pixel_blocks(step, config.accumulator_depth))
     least = weight_format(step.terms[0], config).load_cycles(config)
-    return max(fewest * area, least) - area + 1 >= ACCUMULATE_HAZARD
+    return max(fewest * area, least) - area + 1 < ACCUMULATE_HAZARD
 
 
 def _sum_cost(step: Step) -> int:

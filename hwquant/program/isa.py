@@ -68,11 +68,11 @@ class Field(NamedTuple):
     wraps: bool = False
 
 
-FLAGS = ("first", "last", "parameters", "offsets", "source", "layer", "summed", "taps")
+FLAGS = ("first", "last", "parameters", "offsets", "source", "layer", "summed", "taps", "settle")
 """Of a TILE: first and last of a block; the block has new output channels; an offset row comes before the
 weight rows; a new geometry takes effect; a new layer begins (waits until the one before it is written); sums
-are taken over windows of pixels; pixels enter from above (depthwise). The last two exist where the hardware
-has them."""
+are taken over windows of pixels; pixels enter from above (depthwise); the accumulators are visited again so soon
+that the tile waits until the one before it has written them. The last three exist where the hardware has them."""
 
 TAIL_BITS = 4
 
@@ -82,7 +82,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     address = Field("address", config.activation_address_bits)
     count = Field("count", config.activation_address_bits + 1)
     coordinate, activation = config.coordinate_bits, config.activation_bits
-    absent = {"summed": not config.window_sums, "taps": not config.tap_lines}
+    absent = {"summed": not config.window_sums, "taps": not config.tap_lines, "settle": not config.settles}
     flags = [flag for flag in FLAGS if not absent.get(flag)]
     return {
         Opcode.END: (),

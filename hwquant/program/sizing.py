@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ class Requirements:
         shift = max(int(step.shift.max()) for step in steps)
         pixels = max(step.pixels[0] * step.pixels[1] * step.window[0] * step.window[1] for step in steps)
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
-        widths = {
+        widths: dict[str, Any] = {
             "weight_bits": weight_bits,
             "adjusted_bits": adjusted,
             "offset_bits": bits_for(int(offsets.min()), int(offsets.max())),

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, Clip, Conv, Graph, MaxPool
-from hwquant.program.config import TAP_COLUMNS, ArrayConfig
-from hwquant.program.depthwise import MAX_LINES
+from hwquant.graph import Conv, Graph
+from hwquant.program.config import ArrayConfig
+from hwquant.pruning.mapping import map_convolutions
 
 POLARITIES = ("below", "above")
 
@@ -120,13 +120,12 @@ class GroupShape:
         y = np.arange(kernel_rows)[None, None, :, None]
         x = np.arange(kernel_columns)[None, None, None, :]
         columns = filter_blocks(filters, config, self.filters)
-        if uses_taps(graph, node, config):
-            lines = min(MAX_LINES, config.rows // TAP_COLUMNS)
-            (sy, sx) = node.stride
-            coordinates = [columns, y % sy, y // sy // lines, x % sx, x // sx // TAP_COLUMNS]
+        mapped = map_convolutions(graph, self.array)[node.name]
+        if mapped.filters is not None:
+            coordinates = [columns, mapped.filters[y, x]]
         else:
             lane, position = channel, x
-            if is_packed(graph, node, config):
+            if mapped.packed:
                 lane, position = x * (per_group * node.groups) + channel, np.zeros_like(x)
             coordinates = [columns, blocks(lane, self.size or config.rows, config.rows), y, position]
         arrays = np.broadcast_arrays(*coordinates, np.empty(node.weight.shape))[:-1]
@@ -140,41 +139,10 @@ def convolutions(graph: Graph) -> list[Conv]:
     return [node for node in graph.nodes if isinstance(node, Conv)]
 
 
-def is_packed(graph: Graph, node: Conv, config: ArrayConfig) -> bool:
-    """Whether the compiler packs the kernel rows of this convolution into words of the network's input."""
-    (source,) = node.inputs
-    inputs, outputs = {item.name for item in graph.inputs}, {item.tensor for item in graph.outputs}
-    readers = graph.consumers(node.name)
-    if source not in inputs or source in outputs or len(graph.consumers(source)) != 1:
-        return False
-    if len(readers) == 1 and isinstance(readers[0], Add):
-        return False  # a term among others
-    channels, kernel = graph.shapes[source][0], node.weight.shape[3]
-    return kernel > 1 and -(-channels * kernel // config.rows) < kernel * -(-channels // config.rows)
-
-
-def uses_taps(graph: Graph, node: Conv, config: ArrayConfig) -> bool:
-    """Whether the compiler runs this convolution as depthwise tiles, several kernel positions each."""
-    out, per_group, *kernel = node.weight.shape
-    depthwise = per_group == 1 and out == node.groups > 1 and kernel != [1, 1] and node.dilation == (1, 1)
-    reader = _reader(graph, node.name)
-    while isinstance(reader, Clip):
-        reader = _reader(graph, reader.name)
-    pooled = isinstance(reader, MaxPool) and not any(reader.padding) and reader.stride >= reader.kernel
-    fits = config.columns <= config.rows and config.rows >= TAP_COLUMNS
-    return depthwise and fits and not pooled and not isinstance(_reader(graph, node.name), Add)
-
-
 def filter_blocks(index: IntArray, config: ArrayConfig, filters: int | None = None) -> IntArray:
     """Number of the group along the output channels; those of one column tile where ``filters`` is None."""
     # A write covers no more than a word.
     return blocks(index, filters or min(config.columns, config.lanes), config.lanes)
-
-
-def _reader(graph: Graph, tensor: str) -> object:
-    """The only node that reads a tensor, None where there are several or none."""
-    readers = graph.consumers(tensor)
-    return readers[0] if len(readers) == 1 else None
 
 
 def blocks(index: IntArray, size: int, word: int) -> IntArray:

@@ -9,9 +9,7 @@ most sensitive layer is left as it is from then on. It ends when nothing more ca
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,15 +105,26 @@ def prune(
     train_options = training.TrainOptions() if train_options is None else train_options
     if resume and checkpoint is None:
         raise HwquantError("resume needs the checkpoint to resume from")
-    owner = _owner(graph, train, validation, options, train_options)
-    file = None if checkpoint is None else training.Checkpoint(checkpoint, owner, resume)
+    file = None
+    if checkpoint is not None:
+        belongs_to = training.owner(
+            method="prune",
+            network=graph,
+            training_data=train,
+            validation_data=validation,
+            pruning_options=options,
+            training_options=train_options,
+            loss=loss,
+            optimizer=optimizer,
+        )
+        file = training.Checkpoint(checkpoint, belongs_to, resume)
     if options.reorder:
         graph = reorder(graph, options.array, LOOK_AHEAD, options.prune).graph
     run = _Run(graph, validation, options, progress)
     network = training.TrainableNetwork(graph, {node.name: node.weight != 0 for node in convolutions(graph)})
-    saved = {} if file is None else file.state.get("prune", {})
-    if saved:
-        network.load_state_dict(saved["network"])
+    saved = {} if file is None else file.part("prune", {"network": dict, "state": STATE})
+    if file is not None and saved:
+        file.restore(network, saved["network"])
         state = State(**saved["state"])
     else:
         state = run.begin(network)
@@ -165,6 +174,16 @@ class State:
     sensitivities: list[dict[str, Any]]
     active: list[str]
     passes: list[dict[str, Any]]
+
+
+STATE = {
+    "before": float,
+    "accuracy": float,
+    "sensitivities": [{"layer": str, "pruned": float, "drop": float}],
+    "active": [str],
+    "passes": [{"layers": [str], "pruned": float, "accuracy": float, "met": bool}],
+}
+"""The form of a :class:`State` in a checkpoint."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,30 +236,3 @@ def pruned_share(graph: Graph) -> float:
     """Share of the convolutions' weights that are exactly zero."""
     weights = [node.weight for node in convolutions(graph)]
     return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.size for weight in weights)
-
-
-def _owner(
-    graph: Graph,
-    train: Data,
-    validation: tuple[NDArray[Any], NDArray[Any]],
-    options: PruneOptions,
-    train_options: TrainOptions,
-) -> Mapping[str, str]:
-    """What tells one pruning from another: only with the same may it go on."""
-    weights = [array for node in convolutions(graph) for array in (node.weight, node.bias)]
-    return {
-        "method": "prune",
-        "network": _digest(weights),
-        "options": repr(options.as_json()),
-        "training": repr(train_options.as_json()),
-        "data": _digest(train) if isinstance(train, tuple) else "",
-        "validation": _digest(validation),
-    }
-
-
-def _digest(arrays: Sequence[NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

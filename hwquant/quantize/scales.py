@@ -23,7 +23,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.graph import Concat, MaxPool
 from hwquant.qgraph import Tensor
 from hwquant.quantize.activations import best_scale, value_range
@@ -32,7 +32,7 @@ from hwquant.quantize.elimination import Cost, minimize
 from hwquant.quantize.lattice import Scale, weight_exponents
 from hwquant.quantize.options import QuantizeOptions, resolve_bits
 from hwquant.quantize.structure import LayerPlan, Plan, TermPlan
-from hwquant.quantize.weights import Array, WeightScheme
+from hwquant.quantize.weights import SIGNS_ARE_LOST, Array, WeightScheme, loses_signs
 
 STEPS_PER_OCTAVE = 16
 _GRID_TOLERANCE = 1e-3
@@ -128,9 +128,15 @@ def weight_scheme(
     term: TermPlan, plan: Plan, bits: Mapping[str, int], options: QuantizeOptions
 ) -> WeightScheme:
     """How the weights of a convolution become integers. The constant weights of a pool need no channel
-    scales."""
+    scales.
+
+    Raises
+    ------
+    Unsupported
+        the weights are +a and -a, and are to have one bit
+    """
     per_channel = options.per_channel and not term.constant
-    return WeightScheme(
+    scheme = WeightScheme(
         bits[term.node],
         options.anchor,
         options.rounding,
@@ -138,6 +144,9 @@ def weight_scheme(
         per_channel,
         options.literal_range,
     )
+    if term.unit is None and loses_signs(term.weight, scheme):
+        raise Unsupported(f"layer {term.node!r}: {SIGNS_ARE_LOST}", where=term.node)
+    return scheme
 
 
 def importance(term: TermPlan, statistics: Mapping[str, TensorStatistics]) -> Array:

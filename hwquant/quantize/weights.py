@@ -10,7 +10,8 @@ From the extreme weights and the number of bits ``n``::
 the range is first stretched to contain 0 and its anchor moved to the nearest multiple of ``S``, which turns
 ``q`` into ``round(w / S) - o`` (or ``o - round(w / S)``): 0.0 is then exactly representable, and the adjusted
 weight fits in ``n + 1`` signed bits. A larger ``S`` than the ideal one leaves codes unused; a smaller one
-clips weights.
+clips weights. A literal range is not stretched, but a weight of exactly 0 is pruned, and its adjusted weight
+is 0 here too.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _OFFSET_LIMITS = {"min": (-128, 127), "max": (-129, 126)}
 """Of single channels: they are stored in a row of 8-bit weights, ``o`` as it is, or ``o + 1`` for ``~q + (o + 1)``."""
+_SAME_SIZE = 1e-6
+"""Relative difference of two weights that are the same number, but for the rounding of 32-bit floats."""
+SIGNS_ARE_LOST = (
+    "its weights are +a and -a, and a single bit with an offset holds only a and 0, or -a and 0; give it 2 bits and "
+    "choose symmetric weights, which hold both"
+)
 _CLIPPED_OFFSETS = 9
 """Offsets tried where the scale is too small for the range."""
 
@@ -105,9 +112,16 @@ def quantize_weight(
     scale : ``S``, [1] or [out]; the ideal one if None
     importance : the weights' shares in the error, broadcastable to ``weight``; where ``scale`` is so small
         that weights are clipped, the offset is the one with the least error
+
+    Raises
+    ------
+    Unsupported
+        a single bit for weights of one size and both signs: see :func:`loses_signs`
     """
     if not np.isfinite(weight).all():
         raise HwquantError("weights must be finite numbers: there is a NaN or an infinity among them")
+    if loses_signs(weight, scheme):
+        raise Unsupported(SIGNS_ARE_LOST)
     rows = _rows(weight, scheme)
     ideal = ideal_scale(weight, scheme)
     scale = np.where(ideal > 0, ideal, 1.0) if scale is None else np.asarray(scale, np.float64)
@@ -129,6 +143,28 @@ def quantize_weight(
     )
 
 
+def loses_signs(weight: Array, scheme: WeightScheme) -> bool:
+    """Whether a single bit would throw away all that the weights say: they are ``a`` and ``-a`` (and perhaps 0, where
+    they are pruned), of which one bit with an integer offset holds one and 0.
+
+    ``a`` may be that of each output channel, as in networks that were trained with binary weights.
+    """
+    if scheme.bits > 1:
+        return False
+
+    def one_size(rows: Array) -> NDArray[np.bool_]:
+        sizes = np.abs(rows)
+        largest = sizes.max(axis=1, keepdims=True)
+        return ((sizes == 0) | (sizes >= largest * (1 - _SAME_SIZE))).all(axis=1)
+
+    def both_signs(rows: Array) -> NDArray[np.bool_]:
+        return (rows.min(axis=1) < 0) & (rows.max(axis=1) > 0)
+
+    rows, channels = _rows(weight, scheme), weight.reshape(len(weight), -1)
+    whole = (one_size(rows) & both_signs(rows)).any()
+    return bool(whole or (one_size(channels).all() and both_signs(channels).any()))
+
+
 def _rows(weight: Array, scheme: WeightScheme) -> Array:
     return weight.reshape(len(weight) if scheme.per_channel else 1, -1)
 
@@ -137,22 +173,27 @@ def _to_int(x: Array, scheme: WeightScheme) -> Array:
     return np.trunc(x) if scheme.rounding == "truncate" else round_half_up(x)
 
 
-def _ranges(rows: Array, scheme: WeightScheme) -> tuple[Array, Array, NDArray[np.bool_]]:
+def _ranges(
+    rows: Array, scheme: WeightScheme, scale: Array | None = None
+) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Least and greatest weight of each row, and whether they are taken literally, without stretching.
 
-    Never literal are a row of equal weights, which has no range, and a channel whose offset would not fit its
-    8 bits.
+    Never literal, at this scale (the ideal one if None), are a row of equal weights, which has no range, a
+    channel whose offset would not fit its 8 bits, and a row with pruned weights whose 0 would have no code.
     """
     low, high = rows.min(axis=1), rows.max(axis=1)
     literal = (high > low) & scheme.literal_range
-    if scheme.per_channel and scheme.literal_range:
-        scale = np.where(literal, high - low, 1.0) / scheme.levels
-        if scheme.anchor == "max":
-            stored = _to_int(high / scale, scheme) - scheme.half
-        else:
-            stored = _to_int(low / scale, scheme) + scheme.half
-        least, greatest = _OFFSET_LIMITS[scheme.anchor]
-        literal &= (stored >= least) & (stored <= greatest)
+    if scheme.literal_range:
+        if scale is None:
+            scale = np.where(literal, high - low, 1.0) / scheme.levels
+        largest = scheme.anchor == "max"
+        offset = _to_int((high if largest else low) / scale, scheme)
+        if scheme.per_channel:
+            least, greatest = _OFFSET_LIMITS[scheme.anchor]
+            stored = offset - scheme.half if largest else offset + scheme.half
+            literal &= (stored >= least) & (stored <= greatest)
+        zero = offset if largest else -offset
+        literal &= ((zero >= 0) & (zero <= scheme.levels)) | rows.all(axis=1)
     return np.where(literal, low, np.minimum(low, 0)), np.where(literal, high, np.maximum(high, 0)), literal
 
 
@@ -167,7 +208,7 @@ def _offset_limits(scheme: WeightScheme) -> tuple[int, int]:
 
 def _anchored_offset(rows: Array, scale: Array, scheme: WeightScheme) -> Array:
     """``to_int(w_min / S)`` or ``to_int(w_max / S)`` of each row."""
-    low, high, literal = _ranges(rows, scheme)
+    low, high, literal = _ranges(rows, scheme, scale)
     offset = _to_int((high if scheme.anchor == "max" else low) / scale, scheme)
     return np.where(literal, offset, np.clip(offset, *_offset_limits(scheme)))
 
@@ -189,12 +230,13 @@ def _best_offset(rows: Array, scale: Array, anchored: Array, share: Array, schem
 
 def _unsigned(rows: Array, scale: Array, offset: Array, scheme: WeightScheme) -> Array:
     """The codes 0..2^n-1: counted from the anchor, which is a multiple of the scale unless the range is
-    literal."""
-    low, high, literal = _ranges(rows, scheme)
+    literal. Then the code of 0 is not always the nearest one."""
+    low, high, literal = _ranges(rows, scheme, scale)
     if scheme.anchor == "max":
         anchor = np.where(literal, high, offset * scale)
-        codes = round_half_up((anchor[:, None] - rows) / scale[:, None])
+        codes, zero = round_half_up((anchor[:, None] - rows) / scale[:, None]), offset
     else:
         anchor = np.where(literal, low, offset * scale)
-        codes = round_half_up((rows - anchor[:, None]) / scale[:, None])
+        codes, zero = round_half_up((rows - anchor[:, None]) / scale[:, None]), -offset
+    codes = np.where(literal[:, None] & (rows == 0), zero[:, None], codes)
     return np.clip(codes, 0, scheme.levels)

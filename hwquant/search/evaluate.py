@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hwquant.data import Samples
 from hwquant.errors import HwquantError, require
+from hwquant.fingerprint import fingerprint
 from hwquant.qgraph import QGraph
 from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
-from hwquant.search.fingerprint import fingerprint
 from hwquant.search.objectives import OBJECTIVES, Trial
 from hwquant.search.space import Configuration, Space
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from hwquant.errors import Damaged, HwquantError
 from hwquant.files import AppendedFile, parse_json, remove
+from hwquant.fingerprint import fingerprint
 from hwquant.graph import Graph
 from hwquant.quantize.calibration import Data
 from hwquant.search.evaluate import Outcome, Task
-from hwquant.search.fingerprint import fingerprint
 from hwquant.search.space import Configuration
 
 FORMAT = "hwquant search"

@@ -5,7 +5,7 @@ The names below are loaded when they are first used, PyTorch with them::
     TrainableNetwork                 a float Graph as a torch.nn.Module, and back
     TrainOptions, fit                how to train, and training
     accuracy                         of any module on labelled samples
-    Checkpoint                       a file from which a training that was cut off goes on
+    Checkpoint, owner                a file from which a training that was cut off goes on, and what it belongs to
     QuantizedNetwork                 a network whose weights and tensors become integers step by step
     progressive, finetune_all_at_once    from a Graph to a fine-tuned QGraph
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hwquant.errors import require
 
 if TYPE_CHECKING:
-    from hwquant.training.checkpoint import Checkpoint
+    from hwquant.training.checkpoint import Checkpoint, owner
     from hwquant.training.loop import EpochResult, accuracy, fit
     from hwquant.training.network import TrainableNetwork
     from hwquant.training.options import TrainOptions
@@ -34,6 +34,7 @@ _PUBLIC = {
     "accuracy": "loop",
     "finetune_all_at_once": "stages",
     "fit": "loop",
+    "owner": "checkpoint",
     "progressive": "stages",
 }
 """Public name to module."""
@@ -47,6 +48,7 @@ __all__ = [
     "accuracy",
     "finetune_all_at_once",
     "fit",
+    "owner",
     "progressive",
 ]
 

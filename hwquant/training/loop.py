@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hwquant.errors import HwquantError
-from hwquant.training.checkpoint import Checkpoint
+from hwquant.training.checkpoint import FIT, Checkpoint
 from hwquant.training.losses import Loss, named_loss
 from hwquant.training.options import TrainOptions
 
@@ -88,10 +88,10 @@ def fit(
     batches = _Batches(data, options)
     total = math.ceil(options.epochs)
     results: list[EpochResult] = []
-    saved = {} if checkpoint is None else checkpoint.state.get("fit", {})
-    if saved.get("stage") == stage:
-        network.load_state_dict(saved["network"])
-        chosen.load_state_dict(saved["optimizer"])
+    saved = {} if checkpoint is None else checkpoint.part("fit", FIT)
+    if checkpoint is not None and saved.get("stage") == stage:
+        checkpoint.restore(network, saved["network"])
+        checkpoint.restore_optimizer(chosen, saved["optimizer"])
         results = [EpochResult(**item) for item in saved["results"]]
     with torch.random.fork_rng(devices=[]):
         for epoch in range(len(results), total):
@@ -107,6 +107,8 @@ def fit(
                 weights.append(len(y))
             if not losses:
                 raise HwquantError("the training data are empty, or the loader can be read only once")
+            if not all(parameter.isfinite().all() for parameter in parameters):
+                raise _diverged("a weight became infinite or NaN", epoch)
             mean = float(np.average(losses, weights=weights))
             score = None if evaluate is None else float(evaluate(network))
             results.append(EpochResult(epoch + 1, mean, score))
@@ -144,13 +146,17 @@ def _step(
     value = loss(network(x), y)
     result = float(value.detach())
     if not math.isfinite(result):
-        raise HwquantError(
-            f"the loss became {result} in epoch {epoch + 1}; choose a lower learning rate (lr), or look for "
-            "unusual values in the training data"
-        )
+        raise _diverged(f"the loss became {result}", epoch)
     value.backward()
     optimizer.step()
     return result
+
+
+def _diverged(what: str, epoch: int) -> HwquantError:
+    return HwquantError(
+        f"{what} in epoch {epoch + 1}; choose a lower learning rate (lr), or look for unusual values in the training "
+        "data"
+    )
 
 
 def named_optimizer(options: TrainOptions) -> OptimizerFactory:

@@ -35,11 +35,14 @@ from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.training.compensation import round_compensated
 from hwquant.training.network import attribute_names
 from hwquant.training.operators import Border, clip, convolve, pool
+from hwquant.training.plain import conforms
 
 Array = NDArray[Any]
 
 _EXACT = {torch.float32: 1 << 23, torch.float64: 1 << 52}
 """Bounds of sums that leave room for a half."""
+EXTRA = {"quantized": [str], "decided": dict, "straight_through": bool, "biases_frozen": bool}
+"""The form of what a checkpoint holds of a network besides its tensors."""
 _SETTLED = 0.49
 """Distance from its integer, in steps, at which a weight still rounds to it."""
 
@@ -150,11 +153,19 @@ class QuantizedNetwork(nn.Module):
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
+        if not conforms(state, EXTRA) or not set(state["quantized"]) <= set(self.plan.tensors):
+            raise ValueError("the state is not one of this network")
         self._quantized = set(state["quantized"])
         self.straight_through, self._biases_frozen = state["straight_through"], state["biases_frozen"]
         self._grids, self._decided = {}, {}
         for name, weights in state["decided"].items():
-            self._decide(self._layers[name], weights)
+            layer = self._layers[name]
+            wanted = [term.weight.shape for term in layer.terms if trainable(term)]
+            if not conforms(weights, [Tensor]) or [tuple(weight.shape) for weight in weights] != wanted:
+                raise ValueError(f"the weights of {name!r} have other shapes")
+            if not all(weight.isfinite().all() for weight in weights):
+                raise ValueError(f"the weights of {name!r} are not finite")
+            self._decide(layer, weights)
 
     # --- what becomes an integer
 

@@ -13,8 +13,6 @@ freezing them in the next round changes nothing.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +26,7 @@ from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions, observe_network
 from hwquant.quantize.structure import LayerPlan, Plan
-from hwquant.training.checkpoint import Checkpoint
+from hwquant.training.checkpoint import FIT, Checkpoint, owner
 from hwquant.training.loop import Data, EpochResult, Evaluate, OptimizerFactory, Report, fit, named_optimizer
 from hwquant.training.losses import Loss
 from hwquant.training.options import TrainOptions
@@ -40,6 +38,8 @@ SubNetwork = tuple[LayerPlan, ...]
 
 SUBNETWORKS_SHARE, LAST_SHARE = 0.4, 0.05
 """Of all epochs: for the sub-networks, and for the biases when nothing else is left."""
+ROW = {"name": str, "frozen": float, "loss": (float, None), "score": (float, None)}
+"""The form of a stage's row in the report, which a checkpoint holds too."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ def progressive(
         raise HwquantError(f"fraction must be above 0 and at most 1, not {fraction!r}")
     if not isinstance(rounds, int) or rounds < 1:
         raise HwquantError(f"rounds must be an integer of at least 1, not {rounds!r}")
-    network = QuantizedNetwork(observe_network(graph, calibration), options or QuantizeOptions())
+    observed = observe_network(graph, calibration)
+    network = QuantizedNetwork(observed, options or QuantizeOptions())
     parts = cut(network.plan, subnetworks)
     stages = [
         Stage(
@@ -140,7 +141,7 @@ def progressive(
         "anticipate": anticipate,
     }
     arguments = Training(train, training or TrainOptions(), loss, optimizer, evaluate, progress)
-    return _run("progressive", network, stages, arguments, summary, checkpoint, resume)
+    return _run("progressive", network, calibration, stages, arguments, summary, checkpoint, resume)
 
 
 def finetune_all_at_once(
@@ -169,7 +170,7 @@ def finetune_all_at_once(
     network = QuantizedNetwork(observe_network(graph, calibration), options or QuantizeOptions())
     arguments = Training(train, training or TrainOptions(), loss, optimizer, evaluate, progress)
     stages = [Stage("all at once", convert, 1.0)]
-    return _run("finetuned", network, stages, arguments, {}, checkpoint, resume)
+    return _run("finetuned", network, calibration, stages, arguments, {}, checkpoint, resume)
 
 
 def cut(plan: Plan, count: int | None) -> list[SubNetwork]:
@@ -229,6 +230,7 @@ def _quantize_rest(anticipate: bool, fraction: float, compensate: bool) -> Conve
 def _run(
     method: str,
     network: QuantizedNetwork,
+    calibration: Calibration,
     stages: Sequence[Stage],
     training: Training,
     summary: Mapping[str, Any],
@@ -236,24 +238,31 @@ def _run(
     resume: bool,
 ) -> QGraph:
     """All stages, from the one that the checkpoint was written in; then everything to integers."""
-    owner = {
-        "method": method,
-        "network": _digest(*(array for layer in network.plan.layers for array in _parameters(layer))),
-        "quantization": json.dumps([network.options.as_json(), dict(summary)]),
-        "training": json.dumps(training.options.as_json()),
-        "data": _digest(*training.data) if isinstance(training.data, tuple) else "",
-    }
     if resume and path is None:
         raise HwquantError("resume needs the checkpoint to resume from")
-    checkpoint = None if path is None else Checkpoint(path, owner, resume)
-    state = {} if checkpoint is None else checkpoint.state
+    checkpoint = None
+    if path is not None:
+        belongs_to = owner(
+            method=method,
+            network=network.observed.graph,
+            calibration_data=calibration,
+            training_data=training.data,
+            quantizer_options=[network.options, summary],
+            training_options=training.options,
+            loss=training.loss,
+            optimizer=training.optimizer,
+        )
+        checkpoint = Checkpoint(path, belongs_to, resume)
     # One for all stages: new moments in each would shake weights that are settled.
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = (training.optimizer or named_optimizer(training.options))(parameters)
-    if "fit" in state:
-        network.load_state_dict(state["fit"]["network"])
-        optimizer.load_state_dict(state["fit"]["optimizer"])
-    rows: list[dict[str, Any]] = list(state.get("stages", []))
+    saved: Mapping[str, Any] = {}
+    rows: list[dict[str, Any]] = []
+    if checkpoint is not None and checkpoint.state:
+        saved = checkpoint.part("fit", FIT, needed=True)
+        rows = list(checkpoint.part("stages", {"rows": [ROW]}).get("rows", []))
+        checkpoint.restore(network, saved["network"])
+        checkpoint.restore_optimizer(optimizer, saved["optimizer"])
     total = sum(stage.share for stage in stages)
     begin = 0.0
     for index, stage in enumerate(stages):
@@ -261,7 +270,7 @@ def _run(
         begin, span = begin + share, (begin, begin + share)
         if index < len(rows):
             continue
-        if state.get("fit", {}).get("stage") != stage.name:
+        if saved.get("stage") != stage.name:
             stage.convert(network)
         results = fit(
             network,
@@ -277,15 +286,11 @@ def _run(
         )
         rows.append({"name": stage.name, "frozen": _frozen_share(network), **_outcome(results)})
         if checkpoint and results:
-            checkpoint.save(stages=rows)
+            checkpoint.save(stages={"rows": rows})
     network.freeze_all()
     qgraph = network.to_qgraph()
     report = {**summary, "training": training.options.as_json(), "stages": rows}
     return replace(qgraph, options={**qgraph.options, method: report})
-
-
-def _parameters(layer: LayerPlan) -> list[NDArray[Any]]:
-    return [layer.bias, *(term.weight for term in layer.terms)]
 
 
 def _outcome(results: Sequence[EpochResult]) -> dict[str, Any]:
@@ -296,12 +301,3 @@ def _outcome(results: Sequence[EpochResult]) -> dict[str, Any]:
 def _frozen_share(network: QuantizedNetwork) -> float:
     frozen = [network.frozen(node) for node in network.convolutions]
     return sum(int(mask.sum()) for mask in frozen) / sum(mask.numel() for mask in frozen)
-
-
-def _digest(*arrays: NDArray[Any]) -> str:
-    """What tells networks and data apart."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -7,8 +7,6 @@ so that its weights are either 0 or ``2^-f``, or either 0 or ``-2^-f``.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -64,7 +62,7 @@ def finetune(
     Before every step a weight is put back into the range of its codes (as in BinaryConnect, Courbariaux et
     al. 2015): outside of it no gradient gets through, and with one bit most weights begin outside.
     """
-    from hwquant.training import Checkpoint, QuantizedNetwork, accuracy, fit
+    from hwquant.training import Checkpoint, QuantizedNetwork, accuracy, fit, owner
 
     if resume and checkpoint is None:
         raise HwquantError("resume needs the checkpoint to resume from")
@@ -83,13 +81,15 @@ def finetune(
 
     saved = None
     if checkpoint is not None:
-        owner = {
-            "method": "truncation",
-            "network": _digest(observed.graph),
-            "quantization": json.dumps(chosen.as_json()),
-            "training": json.dumps(training.as_json()),
-        }
-        saved = Checkpoint(checkpoint, owner, resume)
+        belongs_to = owner(
+            method="truncation",
+            network=observed.graph,
+            calibration_data=[observed.statistics, observed.samples],
+            training_data=train,
+            quantizer_options=chosen,
+            training_options=training,
+        )
+        saved = Checkpoint(checkpoint, belongs_to, resume)
     results = fit(
         network, train, training, evaluate=evaluate, progress=report, checkpoint=saved, stage="fine-tune"
     )
@@ -107,13 +107,3 @@ def _start_from(network: QuantizedNetwork, qgraph: QGraph) -> None:
             step = qgraph.tensors[term.input].scale * term.scale / 2.0**term.shift
             bias = network.bias(layer.name)
             bias.data.copy_(bias.new_tensor((layer.bias * step).tolist()))
-
-
-def _digest(graph: Graph) -> str:
-    """What tells networks apart."""
-    digest = hashlib.sha256()
-    for node in graph.nodes:
-        digest.update(node.name.encode())
-        if isinstance(node, Conv):
-            digest.update(node.weight.tobytes() + node.bias.tobytes())
-    return digest.hexdigest()

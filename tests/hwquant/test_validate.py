@@ -30,7 +30,7 @@ def conv(name="y", source="x", **changes):
     layer = {"bias": np.zeros(3, np.int64), "shift": np.zeros(1, np.int64), "low": -128, "high": 127}
     for key, value in changes.items():
         (layer if key in {*layer, "multiplier"} else term)[key] = value
-    return Layer(name=name, terms=(Term(scale=np.ones(1), **term),), **layer)
+    return Layer(name=name, terms=(Term(**{"scale": np.ones(1)} | term),), **layer)
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -113,3 +113,61 @@ def test_preprocessing_fits_the_input():
     for scale in (np.ones(3), np.ones((1, 2, 4, 4))):
         item = replace(qgraph.inputs[0], scale=scale)
         refused(replace(qgraph, inputs=(item,)), "input 'x' has scale of shape .* which does not broadcast")
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5, 5e-324, 1e-40, 1e40, 1e308, np.inf, np.nan])
+def test_a_scale_far_from_1_is_refused(scale):
+    refused(
+        network(conv(), x={"scale": scale}, y={"scale": scale}), "tensor 'x' has the scale .*must be positive"
+    )
+    refused(network(conv(scale=np.full(1, scale))), "layer 'y'")
+
+
+def test_the_scales_of_a_layer_say_what_its_shift_does():
+    """S_y = S_x S_w 2^s, of every channel and, from one accumulator, of every term."""
+    validate(network(conv(scale=np.full(1, 0.125), shift=np.full(1, 3))))
+    refused(network(conv(scale=np.full(1, 0.125))), r"layer 'y' rescales by another factor .* down to 0\.125")
+    channels = {"scale": np.array([0.5, 0.25, 1.0]), "shift": np.array([1, 2, 0])}
+    validate(network(conv(**channels)))
+    refused(network(conv(**channels | {"shift": np.array([1, 2, 1])})), "rescales by another factor")
+    layer = conv(scale=np.full(1, 0.25), shift=np.full(1, 2))
+    (term,) = layer.terms
+    second = replace(term, shift=3, scale=np.full(1, 2.0))
+    validate(network(replace(layer, terms=(term, second))))
+    other = replace(second, scale=np.full(1, 2.0 + 1e-9))
+    refused(network(replace(layer, terms=(term, other))), "its term 1 count in different units")
+
+
+def test_a_multiplier_may_be_off_by_one():
+    for multiplier, valid in ((819, True), (820, True), (818, False), (821, False)):
+        layer = conv(scale=np.full(1, 0.1), shift=np.full(1, 13), multiplier=np.full(1, multiplier))
+        if valid:
+            validate(network(layer))
+        else:
+            refused(network(layer), "rescales by another factor")
+
+
+@pytest.mark.parametrize(
+    ("host", "valid"),
+    [
+        (("softmax",), True),
+        (("log_softmax", "argmax"), True),
+        (("argmax", "softmax"), False),
+        (("softmax", "softmax"), False),
+        (("argmax", "argmax"), False),
+    ],
+)
+def test_host_functions_come_in_an_order_that_means_something(host, valid):
+    qgraph = network(conv())
+    qgraph = replace(qgraph, outputs=(replace(qgraph.outputs[0], host=host),))
+    if valid:
+        validate(qgraph)
+    else:
+        refused(qgraph, "output 'o' has the host functions .*; one and then argmax are possible")
+
+
+def test_an_input_takes_every_element_once():
+    qgraph, order = network(conv()), np.arange(32)[::-1].copy()
+    validate(replace(qgraph, inputs=(replace(qgraph.inputs[0], order=order),)))
+    order[3] = order[4]
+    refused(replace(qgraph, inputs=(replace(qgraph.inputs[0], order=order),)), "takes an element twice")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import interact
 
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ACCUMULATE_HAZARD, ArrayConfig
 from hwquant.rtl_templates.dispatcher import Dispatcher
 
 CONFIGS = {
@@ -13,6 +13,7 @@ CONFIGS = {
     "3x9, channel offsets": ArrayConfig(3, 9, channel_offsets=True),
     "5x4, sum": ArrayConfig(5, 4, offset="sum"),
     "4x12, multiplier": ArrayConfig(4, 12, multiplier_bits=16),
+    "4x9, window sums": ArrayConfig(4, 9, window_sums=True),
 }
 
 
@@ -24,6 +25,7 @@ def random_jobs(rng, config, count):
             "layer": int(number == 0 or rng.random() < 0.15),
             "parameters": int(rng.random() < 0.4),
             "offsets": int(config.channel_offsets and rng.random() < 0.3),
+            **({"settle": int(rng.random() < 0.5)} if config.settles else {}),
         }
         for number in range(count)
     ]
@@ -86,6 +88,8 @@ def bounds(engines, k):
     if job["layer"] and k:
         last_address = t[k - 1] + jobs[k - 1]["count"]
         start["drained"] = last_address + config.drain_latency - 1
+    if job.get("settle") and k:
+        start["settled"] = t[k - 1] + jobs[k - 1]["count"] + ACCUMULATE_HAZARD - 1
     before = [n for n in range(k) if jobs[n]["parameters"]]
     if job["parameters"] and before:
         start["parameters"] = t[before[-1]] + config.columns
@@ -112,6 +116,8 @@ def test_loads_and_starts_as_soon_as_the_inequalities_allow(config, seed, chance
             decisive |= {name for name, value in limits.items() if value == max(limits.values())}
     # Otherwise the equalities above would hold without the bound.
     assert decisive >= {"accepted", "shadow weights", "loaded", "streamed", "drained"}
+    if config.settles:
+        assert "settled" in decisive
     if config.columns > config.load_cycles:
         assert "parameters" in decisive
     assert history[-1]["idle"]

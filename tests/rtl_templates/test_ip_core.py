@@ -1,15 +1,19 @@
 """Cores: their Verilog has the ports of the bus, and the FuseSoC file names what is there."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 from hwquant_testing.small_networks import Net
 
+from hwquant.boards.tools import yosys
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.rtl_templates.ip_core import BUSES, core_files
 
 yaml = pytest.importorskip("yaml")
+pytest.importorskip("pyosys")
 
 PORTS = {
     "axi": {"aclk", "aresetn", "s_axi_awaddr", "s_axi_rdata", "s_axis_tdata", "m_axis_tlast"},
@@ -45,6 +49,47 @@ def test_a_core_is_complete(program, bus):
 
 def test_the_same_program_gives_the_same_files(program):
     assert core_files(program, "axi") == core_files(program, "axi")
+
+
+def test_modules_of_two_cores_in_one_design_have_different_names(program, tmp_path):
+    """Each is another network; Yosys and Icarus elaborate both under one top."""
+    net = Net(seed=1, x=(3, 3, 3))
+    net.conv("x", 3, (2, 2), shift=5)
+    other = compile_network(net.build(), (3, 2))
+    for name, network in (("left", program), ("right", other)):
+        files = core_files(network, "axi", name)
+        assert list(files) == [f"{name}.v", f"{name}.core"]
+        modules = re.findall(r"^module (\S+?)\(", files[f"{name}.v"], re.MULTILINE)
+        assert len(modules) > 10
+        assert all(module == name or module.startswith(f"{name}_") for module in modules)
+        assert yaml.safe_load(files[f"{name}.core"].removeprefix("CAPI=2:\n"))["name"].split(":")[2] == name
+        (tmp_path / f"{name}.v").write_text(files[f"{name}.v"])
+    (tmp_path / "both.v").write_text(
+        "module both(input wire aclk, input wire aresetn);\n"
+        "left l(.aclk(aclk), .aresetn(aresetn));\nright r(.aclk(aclk), .aresetn(aresetn));\nendmodule\n"
+    )
+    sources = [str(tmp_path / name) for name in ("left.v", "right.v", "both.v")]
+    yosys(
+        ["read_verilog left.v right.v both.v", "hierarchy -check -top both", "proc", "stat"], tmp_path, "both"
+    )
+    if shutil.which("iverilog"):
+        subprocess.run(["iverilog", "-g2005", "-s", "both", "-o", "/dev/null", *sources], check=True)
+
+
+def test_the_default_name_is_the_one_of_the_bus(program):
+    plain, named = core_files(program, "axi"), core_files(program, "axi", "hwquant_axi")
+    assert plain["hwquant_axi.v"] == named["hwquant_axi.v"]
+    assert core_files(program, "axi", "mine")["mine.v"] == plain["hwquant_axi.v"].replace(
+        "hwquant_axi", "mine"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["", "1st", "a b", "a-b", "a;b", "a\n", "_a", "\u00e4", "x" * 64, "module", "logic"]
+)
+def test_what_cannot_name_a_module_is_refused(program, name):
+    with pytest.raises(HwquantError, match="cannot name a Verilog module"):
+        core_files(program, "axi", name)
 
 
 def test_an_unknown_bus_is_an_error(program):

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hwquant_testing.seeds import seed_ranges
 
 from hwquant.graph import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
 from hwquant.program.depthwise import plan_taps, separate, sum_over_window
+from hwquant.program.isa import encode, fields
 from hwquant.program.layout import Placement
 from hwquant.program.lowering import lower
 from hwquant.qgraph import Layer, QGraph, Tensor, Term
@@ -100,15 +102,56 @@ def test_depthwise_tiles_take_blocks_of_rows_and_channel_offsets():
     ("kernel", "stride", "padding"),
     [((4, 6), (4, 6), (0, 0, 0, 0)), ((2, 2), (2, 2), (0, 0, 0, 0)), ((3, 2), (1, 2), (1, 0, 1, 0))],
 )
-@pytest.mark.parametrize("array", [(4, 4), (4, 8), (8, 4), (3, 5)])
+@pytest.mark.parametrize("array", [(4, 4), (4, 8), (8, 4), (3, 5), (2, 9)])
 def test_window_sums_equal_the_golden_model(kernel, stride, padding, array):
     rng = np.random.default_rng(7)
     qgraph = network(rng, 6, (4, 6), kernel, stride, padding, uniform=True)
     program = compile_network(qgraph, array)
-    # One window and several tiles would visit an accumulator again at once: then there are dense tiles.
-    alone = qgraph.tensors["c1"].shape[1:] == (1, 1) and array[0] < array[1]
-    assert program.config.window_sums != (alone or (program.config.tap_lines > 0 and kernel != (4, 6)))
+    assert program.config.window_sums != (program.config.tap_lines > 0 and kernel != (4, 6))
+    # One window and several tiles visit an accumulator again at once: these wait for it.
+    alone = qgraph.tensors["c1"].shape[1:] == (1, 1) and program.config.reads_per_word > 1
+    settling = [item for item in program.instructions if item.values.get("settle")]
+    assert bool(settling) == alone
     assert_equal_to_golden(qgraph, program, 7)
+
+
+def test_tiles_that_do_not_wait_for_the_accumulators_would_be_wrong():
+    """What the mark is for: without it the second tile reads a sum that the first has not written yet."""
+    rng = np.random.default_rng(5)
+    qgraph = network(rng, 8, (4, 6), (4, 6), (1, 1), (0, 0, 0, 0), uniform=True)
+    program = compile_network(qgraph, (4, 8))
+    formats = fields(program.config)
+    words = [
+        encode(
+            replace(item, values={**item.values, "settle": 0}) if "settle" in item.values else item, formats
+        )
+        for item in program.instructions
+    ]
+    with pytest.raises(AssertionError, match="seed 5"):
+        assert_equal_to_golden(qgraph, replace(program, words=tuple(words)), 5)
+
+
+@pytest.mark.parametrize("columns", [2, 4, 8, 16])
+def test_a_sum_over_a_window_takes_no_weights_for_its_positions(columns):
+    """Global average pooling: one tile for each read of the rows, whatever the window is."""
+    qgraph = network(np.random.default_rng(5), 16, (4, 6), (4, 6), (1, 1), (0, 0, 0, 0), uniform=True)
+    program = compile_network(qgraph, (4, columns))
+    (layer,) = (layer for layer in program.layers if layer.name == "c1")
+    assert layer.jobs == 16 // min(4, columns)
+
+
+@pytest.mark.parametrize("seeds", seed_ranges(3, 200))
+def test_sums_over_windows_on_wide_arrays_equal_the_golden_model(seeds):
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        rows = int(rng.integers(2, 7))
+        array = rows, int(rng.integers(rows + 1, 3 * rows + 3))
+        size = tuple(rng.integers(1, 6, 2).tolist())
+        kernel = size if rng.random() < 0.7 else tuple(int(rng.integers(1, n + 1)) for n in size)
+        channels, wide = int(rng.integers(1, 20)), bool(rng.integers(2))
+        qgraph = network(rng, channels, size, kernel, (1, 2), (0, 0, 0, 0), uniform=True, per_channel=wide)
+        limits = {"accumulator_depth": int(rng.choice([16, 64]))}
+        assert_equal_to_golden(qgraph, compile_network(qgraph, array, limits=limits), seed)
 
 
 def test_hardware_without_either_executes_the_same_network_in_dense_tiles():

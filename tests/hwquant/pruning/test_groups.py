@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hwquant_testing.seeds import seed_ranges
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Clip, Conv, Graph, Input
+from hwquant.graph import Add, Clip, Conv, Graph, Input, MaxPool, Output
 from hwquant.program.compiler import compile_network
 from hwquant.pruning.groups import Groups, GroupShape, convolutions
 from hwquant.quantize import quantize
@@ -151,3 +152,64 @@ def test_bad_shapes_are_refused():
     groups, weight = groups_of(1)
     with pytest.raises(HwquantError, match="prune must be one of below, above, not 'middle'"):
         groups.keep(weight, 1.0, "middle")
+
+
+def random_network(rng):
+    """A convolution of any geometry, on the input or behind a clip, and perhaps a pool or an addition after it."""
+    channels, height, width = (
+        int(rng.integers(1, 20)),
+        int(rng.integers(1, 9)),
+        int(rng.choice([3, 7, 20, 600])),
+    )
+    item = Input("x", (channels, height, width), (channels, height, width))
+    kernel = (int(rng.integers(1, min(5, height) + 1)), int(rng.integers(1, 4)))
+    groups = channels if rng.random() < 0.6 else 1
+    out = channels if groups > 1 else int(rng.integers(1, 20))
+    weight = rng.normal(0, 1, (out, channels // groups, *kernel))
+    weight += np.where(weight >= 0, 0.3, -0.3)  # no code becomes zero by rounding
+    geometry = {
+        "stride": (int(rng.integers(1, 3)), int(rng.integers(1, 3))),
+        "padding": tuple(int(size) for size in rng.integers(0, 2, 4)) if min(kernel) > 1 else (0, 0, 0, 0),
+        "dilation": (1, 1) if rng.random() < 0.7 or 2 * kernel[0] > height else (2, 1),
+    }
+    nodes = [Clip("clip", ("x",))] if rng.random() < 0.5 else []
+    nodes += [
+        Conv("conv", (nodes[-1].name if nodes else "x",), weight, np.zeros(out), **geometry, groups=groups)
+    ]
+    shape = Graph("net", (item,), tuple(nodes), ()).shapes["conv"]
+    if rng.random() < 0.3 and min(shape[1:]) > 1:
+        nodes.append(MaxPool("pool", ("conv",), (2, 2), (2, 2)))
+    elif rng.random() < 0.3:
+        nodes += [Clip("relu", ("conv",), low=0.0), Add("add", ("conv", "relu"))]
+    last = nodes[-1].name
+    outputs = (Output("y", last, Graph("net", (item,), tuple(nodes), ()).shapes[last]),)
+    return Graph("net", (item,), tuple(nodes), outputs)
+
+
+@pytest.mark.parametrize("seeds", seed_ranges(25, 500))
+def test_groups_are_the_compilers_tiles_whatever_the_geometry(seeds):
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        graph = random_network(rng)
+        array = (int(rng.integers(2, 13)), int(rng.integers(2, 13)))
+        (node,) = convolutions(graph)
+        groups = GroupShape(array).cut(graph, node)
+        x = rng.normal(0, 1, (2, *graph.inputs[0].shape)).astype(np.float32)
+        qgraph = quantize(graph, x, bias_correction=False, calibration_method="minmax")
+        program = compile_network(qgraph, array)
+        layer = next(name for name, item in qgraph.options["layers"].items() if "conv" in item["fused"])
+        (info,) = (info for info in program.layers if layer in info.covers)
+        fused = sum(len(item.terms) for item in qgraph.nodes if getattr(item, "name", "") == layer)
+        if fused == 1:
+            assert info.tiles - info.tiles_skipped == groups.count, f"seed {seed}: {array}"
+
+
+def test_a_row_wider_than_the_accumulators_takes_no_depthwise_tiles():
+    """The case by which an imitation of the compiler's choice was found to be wrong."""
+    item = Input("x", (4, 4, 600), (4, 4, 600))
+    weight = np.random.default_rng(0).normal(size=(4, 1, 3, 3))
+    node = Conv("conv", ("x",), weight, np.zeros(4), padding=(1, 1, 1, 1), groups=4)
+    for width, count in ((60, 1), (600, 6)):
+        item = Input("x", (4, 4, width), (4, 4, width))
+        graph = Graph("net", (item,), (node,), (Output("y", "conv", (4, 4, width)),))
+        assert GroupShape((9, 4)).cut(graph, node).count == count

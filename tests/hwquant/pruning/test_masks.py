@@ -11,7 +11,9 @@ from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.graph import Conv
 from hwquant.program.compiler import compile_network
 from hwquant.pruning.groups import GroupShape, convolutions
-from hwquant.quantize import QuantizeOptions, quantize
+from hwquant.quantize import QuantizeOptions, observe_network, quantize
+from hwquant.training import TrainOptions, finetune_all_at_once, progressive
+from hwquant.truncation import fixed_point
 from hwquant.validate import validate
 
 
@@ -73,7 +75,7 @@ def check(graph, qgraph, array, context):
     return True
 
 
-@pytest.mark.parametrize("seeds", seed_ranges(12, 400))
+@pytest.mark.parametrize("seeds", seed_ranges(8, 400))
 def test_quantized_networks_keep_their_zeros(seeds):
     compiled = 0
     for seed in seeds:
@@ -84,3 +86,35 @@ def test_quantized_networks_keep_their_zeros(seeds):
         qgraph = quantize(graph, samples, options=options)
         compiled += check(graph, qgraph, array, f"seed {seed}: {array} {options}")
     assert compiled > len(seeds) // 2
+
+
+METHODS = {
+    "progressive": progressive,
+    "all at once": finetune_all_at_once,
+    "truncated": lambda graph, data, x, options, training: fixed_point.finetune(
+        observe_network(graph, x), options, data, training
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "all at once",
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("progressive", "truncated")),
+    ],
+)
+@pytest.mark.parametrize("seeds", seed_ranges(1, 20))
+def test_trained_networks_keep_their_zeros(seeds, method):
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        array = (int(rng.integers(2, 10)), int(rng.integers(2, 10)))
+        graph, options = pruned_network(rng, array), replace(random_options(rng), literal_range=False)
+        if method == "truncated":
+            names = [node.name for node in convolutions(graph)]
+            options = fixed_point.options(str(rng.choice(["int8", "binary"])), names[1:-1])
+        x = rng.normal(size=(8, *graph.inputs[0].shape)).astype(np.float32)
+        training = TrainOptions(epochs=2, batch_size=4, weight_decay=0.01, seed=seed)
+        data = (x, rng.integers(0, 10, 8))
+        qgraph = METHODS[method](graph, data, x, options, training)
+        check(graph, qgraph, array, f"seed {seed}: {array} {options}")

@@ -111,8 +111,10 @@ def test_after_an_interruption_it_goes_on_to_the_same_bits(digits_graph, data, r
 def test_a_checkpoint_of_another_pruning_is_refused(digits_graph, data, tmp_path):
     path, once = tmp_path / "checkpoint", replace(OPTIONS, passes=1)
     prune(digits_graph, *data, once, replace(TRAIN, epochs=0), checkpoint=path)
-    with pytest.raises(HwquantError, match="another options"):
+    with pytest.raises(HwquantError, match=r"what differs: pruning options\)"):
         prune(digits_graph, *data, OPTIONS, replace(TRAIN, epochs=0), checkpoint=path, resume=True)
+    with pytest.raises(HwquantError, match=r"what differs: training data, validation data\)"):
+        prune(digits_graph, *data[::-1], once, replace(TRAIN, epochs=0), checkpoint=path, resume=True)
     with pytest.raises(HwquantError, match="resume needs the checkpoint"):
         prune(digits_graph, *data, OPTIONS, TRAIN, resume=True)
 

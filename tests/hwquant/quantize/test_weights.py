@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwquant.errors import HwquantError
-from hwquant.quantize.weights import WeightScheme, ideal_scale, quantize_weight
+from hwquant.errors import HwquantError, Unsupported
+from hwquant.quantize.weights import WeightScheme, ideal_scale, loses_signs, quantize_weight
 
 SETTINGS = settings(deadline=None, derandomize=True, max_examples=150)
 
@@ -77,8 +79,9 @@ def test_scale_is_the_range_over_the_greatest_code(weight, scheme):
 
 
 @SETTINGS
-@given(weights, schemes, st.floats(0.2, 3))
-def test_storage_offset_and_adjusted_width_hold_at_every_scale(weight, scheme, factor):
+@given(weights, schemes, st.booleans(), st.floats(0.2, 3))
+def test_storage_offset_and_adjusted_width_hold_at_every_scale(weight, scheme, literal, factor):
+    scheme = replace(scheme, literal_range=literal)
     quantized = quantize_weight(weight, scheme, ideal_scale(weight, scheme) * factor)
     half = 1 << (scheme.bits - 1)
     assert quantized.codes.dtype == np.int8
@@ -87,16 +90,18 @@ def test_storage_offset_and_adjusted_width_hold_at_every_scale(weight, scheme, f
     # n + 1 signed bits, whatever the code
     codes = np.array([-half, half - 1])
     ends = quantized.offset[:, None] - codes if scheme.anchor == "max" else quantized.offset[:, None] + codes
-    assert ends.min() >= -(1 << scheme.bits)
-    assert ends.max() <= (1 << scheme.bits) - 1
+    if not literal:
+        assert ends.min() >= -(1 << scheme.bits)
+        assert ends.max() <= (1 << scheme.bits) - 1
     if scheme.per_channel:
         assert quantized.offset.min() >= -128
         assert quantized.offset.max() <= 127
 
 
 @SETTINGS
-@given(weights, schemes, st.floats(0.2, 3), st.integers(0, 1000))
-def test_pruned_weights_stay_exactly_zero(weight, scheme, factor, seed):
+@given(weights, schemes, st.booleans(), st.floats(0.2, 3), st.integers(0, 1000))
+def test_pruned_weights_stay_exactly_zero(weight, scheme, literal, factor, seed):
+    scheme = replace(scheme, literal_range=literal)
     weight = np.where(np.random.default_rng(seed).random(weight.shape) < 0.5, 0.0, weight)
     scale = ideal_scale(weight, scheme) * factor
     quantized = quantize_weight(weight, scheme, np.where(scale > 0, scale, 1.0))
@@ -151,3 +156,39 @@ def test_literal_channel_offsets_that_do_not_fit_take_the_stretched_range():
 def test_weights_that_are_not_finite_are_refused():
     with pytest.raises(HwquantError, match="NaN or an infinity"):
         quantize_weight(np.array([[np.nan]]), WeightScheme())
+
+
+SIGNS = np.array([1.0, -1.0, -1.0, 1.0, 1.0, -1.0]).reshape(2, 3, 1, 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"per_channel": True}, {"literal_range": True}, {"anchor": "max"}])
+@pytest.mark.parametrize(
+    "weight",
+    [
+        np.array([-1.0, 1.0, -1.0, 1.0]),
+        0.3 * SIGNS,
+        SIGNS * [[[[0.2]]], [[[0.7]]]],
+        SIGNS * (SIGNS[:, ::-1] > 0),
+    ],
+    ids=["vector", "layer", "channels", "pruned"],
+)
+def test_one_bit_for_weights_of_both_signs_and_one_size_is_refused(weight, options):
+    scheme = WeightScheme(1, **options)
+    if weight.ndim == 1 and options.get("per_channel"):  # a weight a channel: each has one sign
+        assert np.array_equal(quantize_weight(weight, scheme).dequantize(), weight)
+        return
+    with pytest.raises(Unsupported, match=r"weights are \+a and -a, and a single bit .* give it 2 bits"):
+        quantize_weight(weight, scheme)
+    exact = quantize_weight(weight, WeightScheme(2, symmetric=True, per_channel=True))
+    assert np.allclose(exact.dequantize(), weight)
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [np.abs(SIGNS), -np.abs(SIGNS), (SIGNS > 0) * 0.4, SIGNS * (1 + np.arange(6).reshape(SIGNS.shape) / 10)],
+    ids=["all positive", "all negative", "0 and a", "of many sizes"],
+)
+def test_one_bit_does_for_other_weights(weight):
+    assert not loses_signs(weight, WeightScheme(1))
+    quantize_weight(weight, WeightScheme(1))
+    assert not loses_signs(SIGNS, WeightScheme(2))

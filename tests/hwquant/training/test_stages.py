@@ -179,16 +179,25 @@ def test_the_checkpoint_of_another_call_is_refused(digits_graph, digits, tmp_pat
     four = QuantizeOptions(bits=4)
     progressive(digits_graph, train, calibration, four, short, checkpoint=path)
 
-    def resume(data=train, options=four, training=short, method=progressive):
-        method(digits_graph, data, calibration, options, training, checkpoint=path, resume=True)
+    def resume(data=train, options=four, training=short, method=progressive, **others):
+        graph, seen = others.pop("graph", digits_graph), others.pop("seen", calibration)
+        method(graph, data, seen, options, training, checkpoint=path, resume=True, **others)
 
-    with pytest.raises(HwquantError, match="another quantization"):
-        resume(options=QuantizeOptions(bits=3))
-    with pytest.raises(HwquantError, match="another training"):
-        resume(training=replace(short, lr=0.1))
-    with pytest.raises(HwquantError, match="another data"):
-        resume(data=(train[0][:100], train[1][:100]))
-    with pytest.raises(HwquantError, match="another method"):
+    # The same weights, but not the same network.
+    clamped = [replace(node, high=5.0) if node.name == "relu1" else node for node in digits_graph.nodes]
+    changed = {
+        "network": {"graph": replace(digits_graph, nodes=tuple(clamped))},
+        "calibration data": {"seen": calibration[:-1]},
+        "quantizer options": {"options": QuantizeOptions(bits=3)},
+        "training options": {"training": replace(short, lr=0.1)},
+        "training data": {"data": (train[0], train[1][::-1])},
+        "loss": {"loss": torch.nn.functional.cross_entropy},
+        "optimizer": {"optimizer": torch.optim.Adagrad},
+    }
+    for name, others in changed.items():
+        with pytest.raises(HwquantError, match=rf"what differs: {name}\)"):
+            resume(**others)
+    with pytest.raises(HwquantError, match="what differs: method, quantizer options"):
         resume(method=finetune_all_at_once)
     with pytest.raises(HwquantError, match="resume needs the checkpoint to resume from"):
         progressive(digits_graph, train, calibration, resume=True)

@@ -94,8 +94,10 @@ def test_a_checkpoint_of_another_network_or_training_is_refused(observed, digits
     path = tmp_path / "checkpoint"
     fixed_point.finetune(observed, options, digits[0], short, checkpoint=path)
     other = TrainOptions(epochs=1, batch_size=50)
-    with pytest.raises(HwquantError, match="another training"):
+    with pytest.raises(HwquantError, match=r"what differs: training options\)"):
         fixed_point.finetune(observed, options, digits[0], other, checkpoint=path, resume=True)
+    with pytest.raises(HwquantError, match=r"what differs: training data\)"):
+        fixed_point.finetune(observed, options, digits[1], short, checkpoint=path, resume=True)
     with pytest.raises(HwquantError, match="resume needs the checkpoint"):
         fixed_point.finetune(observed, options, digits[0], short, resume=True)
 

@@ -54,9 +54,10 @@ class Net:
         shift = 6 + int(np.log2(fan_in) / 2) if shift is None else shift
         bias = self.rng.integers(-500, 500, out) if bias is None else np.asarray(bias)
         multiplier = None if multiplier is None else np.atleast_1d(multiplier)
-        layer = Layer(
-            name or f"layer{len(self.nodes)}", terms, bias, np.atleast_1d(shift), low, high, multiplier
-        )
+        # All tensors have the scale 1, and every layer rescales to it.
+        shift, factor = np.atleast_1d(shift), 1 if multiplier is None else multiplier
+        terms = tuple(replace(term, scale=factor * 2.0 ** (term.shift - shift)) for term in terms)
+        layer = Layer(name or f"layer{len(self.nodes)}", terms, bias, shift, low, high, multiplier)
         shapes = [self.tensors[term.input].shape for term in terms]
         return self._node(layer, layer.output_shape(*shapes), **tensor)
 

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from hwquant.fingerprint import fingerprint
 from hwquant.graph import Clip
-from hwquant.search.fingerprint import fingerprint
 
 DIFFERENT = [
     None,

@@ -1,0 +1,128 @@
+"""How the compiler lays out the convolutions of a float network: asked of itself, on integers that stand for any."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.graph import Graph
+from hwquant.graph import MaxPool as FloatMaxPool
+from hwquant.program.depthwise import choose
+from hwquant.program.input_packing import input_packings
+from hwquant.program.layout import Placement
+from hwquant.program.lowering import lower
+from hwquant.program.sizing import Requirements
+from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.quantize.structure import LayerPlan, Plan, TermPlan, plan_layers
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """A convolution on the array.
+
+    Attributes
+    ----------
+    packed : bool
+        Its kernel rows are packed into words of the network's input.
+    filters : NDArray or None
+        Where it runs as depthwise tiles, int64 [kernel height, kernel width], which of a channel's tiles a kernel
+        position is in.
+    """
+
+    packed: bool = False
+    filters: NDArray[np.int64] | None = None
+
+
+def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, Mapped]:
+    """Every convolution by name, for an array of (rows, columns) that is made for the network.
+
+    Raises
+    ------
+    HwquantError
+        the network cannot be quantized or compiled
+    """
+    return _mapped(_Structure(graph), array)
+
+
+class _Structure:
+    """A graph; two are equal where they differ in nothing but numbers."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        nodes = [(type(node).__name__, *map(_shape, _values(node))) for node in graph.nodes]
+        ends = [(item.name, item.tensor_shape) for item in graph.inputs]
+        self._key = tuple(nodes), tuple(ends), tuple(item.tensor for item in graph.outputs)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Structure) and self._key == other._key
+
+
+def _values(node: object) -> list[object]:
+    return [getattr(node, field.name) for field in dataclasses.fields(node)]  # type: ignore[arg-type]
+
+
+def _shape(value: object) -> object:
+    return value.shape if isinstance(value, np.ndarray) else value
+
+
+@lru_cache(maxsize=16)
+def _mapped(structure: _Structure, array: tuple[int, int]) -> Mapping[str, Mapped]:
+    plan = plan_layers(structure.graph)
+    qgraph = _stand_in(plan)
+    steps = lower(qgraph)
+    config = Requirements(array, "auto", {}, None).shape(steps, qgraph)
+    places = {
+        name: Placement(name, tensor.shape, config.lanes, tensor.zero_point)
+        for name, tensor in qgraph.tensors.items()
+    }
+    packings = input_packings(qgraph, steps, places, config)
+    layers = {layer.name: layer for layer in plan.layers}
+    result = {}
+    for index, step in enumerate(steps):
+        layer = layers.get(step.covers[0])
+        if layer is None:
+            continue
+        _, taps = choose(step, places[step.terms[0].tensor], config)
+        for term in layer.terms:
+            filters = None
+            if taps:
+                filters = np.zeros(term.weight.shape[2:], np.int64)
+                for number, item in enumerate(taps.filters):
+                    filters[np.ix_(item.rows, item.columns)] = number
+            result[term.node] = Mapped(index in packings, filters)
+    return result
+
+
+def _stand_in(plan: Plan) -> QGraph:
+    """Integers with the network's geometry; no two neighbouring weights are alike, none is zero."""
+    shapes = plan.graph.shapes
+    tensors = {name: Tensor(name, shapes[name], 1.0, 0) for name in plan.tensors}
+    nodes: list[QNode] = []
+    for node in plan.nodes:
+        if isinstance(node, LayerPlan):
+            terms = tuple(_term(term) for term in node.terms)
+            bias = np.zeros(len(node.bias), np.int64)
+            nodes.append(Layer(node.name, terms, bias, np.zeros(1, np.int64), -128, 127))
+        elif isinstance(node, FloatMaxPool):
+            window = (node.kernel, node.stride, node.padding, node.dilation)
+            nodes.append(MaxPool(node.name, node.inputs[0], *window))
+        else:
+            nodes.append(Concat(node.name, node.inputs))
+    return QGraph(plan.graph.name, plan.graph.inputs, tuple(nodes), plan.graph.outputs, tensors)
+
+
+def _term(term: TermPlan) -> Term:
+    codes = np.ones(term.weight.shape, np.int8)
+    if term.unit is None and not term.constant:
+        codes = (1 + np.arange(codes.size) % 97).astype(np.int8).reshape(codes.shape)
+    zero, one = np.zeros(1, np.int64), np.ones(1)
+    geometry = (term.stride, term.padding, term.dilation, term.groups)
+    return Term(term.input, codes, zero, one, "min", 8, *geometry)
