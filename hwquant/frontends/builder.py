@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.fold import Affine, fold
 from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
@@ -22,6 +22,34 @@ LARGEST = 1 << 28
 """Elements of a tensor, batch included, beyond which a model is taken for damaged."""
 
 
+Layout = tuple[Shape, Index | None]
+"""(C, H, W) of an input's tensor, and where its elements are in the user's array (None: as they are)."""
+
+
+class LayoutWanted(Exception):  # noqa: N818 (no error: the importer starts again)
+    """A window reads an input in another order than an earlier reader, to which the order does not matter."""
+
+    def __init__(self, name: str, wanted: Layout) -> None:
+        super().__init__(name)
+        self.name, self.wanted = name, wanted
+
+
+def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
+    """The graph that an importer makes, once it knows the layouts in which windows want the inputs.
+
+    Parameters
+    ----------
+    translate : callable
+        Makes a `Builder` with the layouts that it is given, and returns its graph.
+    """
+    layouts: dict[str, Layout] = {}
+    while True:  # at most once an input more
+        try:
+            return translate(dict(layouts))
+        except LayoutWanted as found:
+            layouts[found.name] = found.wanted
+
+
 class Builder:
     """Collects the nodes of a network.
 
@@ -30,14 +58,18 @@ class Builder:
     Attributes
     ----------
     batch : batch size that every value carries as its first dimension
+    layouts : what windows are known to want (see `with_layouts`); None where the importer cannot start again
     where : the model's node at hand, for messages
+    operator : its operator
     shapes : (C, H, W) of every tensor that exists so far
     """
 
-    def __init__(self, name: str, batch: int) -> None:
+    def __init__(self, name: str, batch: int, layouts: Mapping[str, Layout] | None = None) -> None:
         self.name = name
         self.batch = batch
+        self.layouts = layouts
         self.where = ""
+        self.operator = ""
         self.shapes: dict[str, Shape] = {}
         self._inputs: dict[str, tuple[int, ...]] = {}
         self._placed: dict[str, Input] = {}
@@ -45,11 +77,12 @@ class Builder:
         self._outputs: list[tuple[str, Value]] = []
         self._names: set[str] = set()
 
-    def refuse(self, why: str) -> HwquantError:
+    def refuse(self, why: str) -> Unsupported:
         """The error for the node at hand."""
-        return HwquantError(f"{self.where}: {why}" if self.where else why)
+        message = f"{self.where}: {why}" if self.where else why
+        return Unsupported(message, where=self.where, operator=self.operator)
 
-    def refuse_operator(self, operator: str) -> HwquantError:
+    def refuse_operator(self, operator: str) -> Unsupported:
         """The error for an operator that has no translation, with what to use in its place."""
         return self.refuse(f"this operator is not supported; {alternative(operator)}")
 
@@ -67,7 +100,7 @@ class Builder:
 
         Raises
         ------
-        HwquantError
+        Unsupported
             if it holds NaN or infinity, or no real numbers
         """
         array = np.asarray(array)
@@ -130,7 +163,7 @@ class Builder:
 
         Raises
         ------
-        HwquantError
+        Unsupported
             if the batch is not the first dimension any more, or the value has a softmax or argmax behind it
         """
         if value.host:
@@ -154,7 +187,8 @@ class Builder:
     def place(self, value: Value, shape: Shape | None = None) -> Value:
         """The value in terms of a tensor that exists.
 
-        The first reader of a network input decides its layout: ``shape`` (C, H, W), else the value's own.
+        The first reader of a network input decides its layout: ``shape`` (C, H, W), else the value's own;
+        unless a window is known to want another.
         """
         if value.preprocess is None:
             return value
@@ -163,9 +197,9 @@ class Builder:
         sample = self.sample(value)
         if value.tensor not in self._placed:
             user = self._inputs[value.tensor]
-            tensor_shape = shape or layout(value.shape[1:])
+            own = shape or layout(value.shape[1:]), simplified(sample.ravel())
+            tensor_shape, order = (self.layouts or {}).get(value.tensor, own)
             scale, shift = (compressed(part.reshape(user)) for part in value.preprocess)
-            order = simplified(sample.ravel())
             self._placed[value.tensor] = Input(value.tensor, user, tensor_shape, scale, shift, order)
             self.shapes[value.tensor] = tensor_shape
         tensor, inverse = self._placed_tensor(value.tensor, *value.preprocess)
@@ -201,6 +235,9 @@ class Builder:
         shape = layout(value.shape[1:])
         placed = self.place(value, shape)
         if not self.is_image(placed, whole):
+            again = self.layouts is not None and value.tensor not in self.layouts
+            if value.preprocess is not None and again:
+                raise LayoutWanted(value.tensor, (shape, simplified(self.sample(value).ravel())))
             have = "transposed" if placed.index is not None else "reshaped"
             raise self.refuse(
                 f"it reads tensor {placed.tensor!r} of shape {self.shapes[placed.tensor]} {have} to "
@@ -220,7 +257,7 @@ class Builder:
 
         Raises
         ------
-        HwquantError
+        Unsupported
             if there is nothing in it
         """
         self.where = f"network {self.name!r}"

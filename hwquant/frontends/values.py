@@ -47,6 +47,12 @@ class Value:
     host: tuple[str, ...] = ()
     integer: bool = False
 
+    @property
+    def seen_shape(self) -> tuple[int, ...]:
+        """The shape that the model knows: behind an argmax without the axis of the classes."""
+        behind = self.host[-1:] == ("argmax",)
+        return (self.shape[0], *self.shape[2:]) if behind else self.shape
+
     def indices(self) -> Index:
         """``index``, spelled out where it is None."""
         if self.index is not None:
