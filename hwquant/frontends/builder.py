@@ -18,15 +18,18 @@ from hwquant.graph import Graph, Input, Node, Output, Shape
 ANY_BATCH = 2
 """The batch size that stands for any: not 1, so that a lost batch dimension is noticed."""
 
-LARGEST = 1 << 28
-"""Elements of a tensor, batch included, beyond which a model is taken for damaged."""
+LARGEST = 1 << 26
+"""Elements of a tensor, batch included, beyond which a model is taken for damaged: no chip holds them."""
+
+LARGEST_VIEW = 1 << 24
+"""The same for what is reordered element by element, such as every network input."""
 
 
 Layout = tuple[Shape, Index | None]
 """(C, H, W) of an input's tensor, and where its elements are in the user's array (None: as they are)."""
 
 
-class LayoutWanted(Exception):  # noqa: N818 (no error: the importer starts again)
+class LayoutWanted(Exception):
     """A window reads an input in another order than an earlier reader, to which the order does not matter."""
 
     def __init__(self, name: str, wanted: Layout) -> None:
@@ -118,10 +121,10 @@ class Builder:
         size = math.prod(shape)
         if size < 1:
             raise self.refuse(f"input {name!r} has the empty shape {tuple(shape)}")
-        if size * self.batch > LARGEST:
+        if size * max(self.batch, ANY_BATCH) > LARGEST_VIEW:
             raise self.refuse(
                 f"input {name!r} has {size} elements for each of {self.batch} samples, which is too large; "
-                "export the model with smaller shapes"
+                "export the model with smaller shapes, or a batch of 1"
             )
         self._names.add(name)
         self._inputs[name] = tuple(shape)
@@ -141,7 +144,7 @@ class Builder:
         if min(shape) < 1:
             inputs = ", ".join(str(self.shapes[name]) for name in node.inputs)
             raise self.refuse(f"its output would be empty, {shape} from {inputs}")
-        if math.prod(shape) * self.batch > LARGEST:
+        if math.prod(shape) * max(self.batch, ANY_BATCH) > LARGEST:
             raise self.refuse(
                 f"its output of shape {shape} is too large; export the model with smaller shapes"
             )

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from hwquant.errors import Unsupported
 from hwquant.graph import AveragePool, Clip, Concat, Conv, MaxPool, Node, Padding, Shape
 
-
 LEAST = float(np.finfo(np.float32).min)
 """At or below it a padding is taken for minus infinity."""
 

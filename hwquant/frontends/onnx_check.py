@@ -188,8 +188,16 @@ def _without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     Declared shapes of what is computed can be stale (the batch changed by hand): they are inferred anew.
     """
     copied = _copy(model)
-    for node in copied.graph.node:
+    nodes = list(copied.graph.node)
+    del copied.graph.node[:]
+    for node in nodes:
         node.name = node_name(node)
+        tensors = [item.t for item in node.attribute if item.name == "value" and item.HasField("t")]
+        if node.op_type == "Constant" and tensors:  # of any type in all runtimes, not so in the old schemas
+            copied.graph.initializer.add().CopyFrom(tensors[0])
+            copied.graph.initializer[-1].name = node.output[0]
+        else:
+            copied.graph.node.append(node)
     for item in (*copied.graph.output, *copied.graph.value_info):
         if item.type.HasField("tensor_type"):
             item.type.tensor_type.ClearField("shape")

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 _SLOW = frozenset({"Erf", "GatherElements", "GatherND", "ScatterElements", "ScatterND"})
 """Their reference implementations are loops in Python."""
 
-EVALUATED = _SLOW | frozenset(
-    """
+_QUICK = """
     Abs Add And ArgMax ArgMin Cast CastLike Ceil Clip Compress Concat Constant ConstantOfShape CumSum
     DequantizeLinear Div Equal Exp Expand EyeLike Flatten Floor Gather Gemm Greater GreaterOrEqual Identity
     IsInf IsNaN Less LessOrEqual Log MatMul Max Mean Min Mod Mul Neg NonZero Not OneHot Or Pad Pow Range
     Reciprocal ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu
     Reshape Round Shape Sigmoid Sign Size Slice Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze
     Where Xor
-    """.split()
-)
+    """
+
+EVALUATED = _SLOW | frozenset(_QUICK.split())
 """Operators on constants: what exporters leave of shapes, masks and weights."""
 
 _SMALL = 1024
@@ -65,7 +65,8 @@ class Constants:
                 "this operator is not evaluated on constants; simplify the model before (onnxsim, onnxruntime)"
             )
         model, feeds = self._model(node, inputs)
-        self._account(build, node, model, inputs)
+        if node.op_type != "Constant":
+            self._account(build, node, model, inputs)
         try:
             with np.errstate(all="ignore"):
                 results = ReferenceEvaluator(model).run(None, feeds)

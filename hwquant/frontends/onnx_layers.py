@@ -117,16 +117,30 @@ def prelu(call: Call) -> Value:
     return operators.leaky(call.build, call.name, call.value(), call.weights(1))
 
 
+def _pool_window(call: Call) -> Window:
+    """The window of a pool, whose padding must be smaller than its kernel (dilation does not count)."""
+    kernel, pads = call.attributes["kernel_shape"], call.attributes.get("pads") or ()
+    shape = _spatial(call, call.value())
+    found = _window(call, kernel, shape)
+    if any(pad >= size for pad, size in zip(pads, [*kernel, *kernel])):
+        raise call.build.refuse(f"padding {list(pads)} is not smaller than the window {list(kernel)}")
+    if call.attributes["auto_pad"].startswith("SAME"):
+        for size, extent, stride in zip(shape[1:], found.extent, found.stride):
+            if -(-size // stride) * stride - stride + extent < size:
+                raise call.build.refuse(
+                    f"auto_pad with strides {list(found.stride)} beyond the window {list(found.extent)} would need "
+                    "negative padding; give pads"
+                )
+    return found
+
+
 def max_pool(call: Call) -> Value:
-    value = call.value()
-    found = _window(call, call.attributes["kernel_shape"], _spatial(call, value))
+    value, found = call.value(), _pool_window(call)
     return operators.max_pool(call.build, call.name, value, found)
 
 
 def average_pool(call: Call) -> Value:
-    value = call.value()
-    shape = _spatial(call, value)
-    found = _window(call, call.attributes["kernel_shape"], shape)
+    value, found = call.value(), _pool_window(call)
     include = bool(call.attributes["count_include_pad"])
     asked = window(call.attributes["kernel_shape"], padding=call.attributes.get("pads"))
     if include and call.attributes.get("ceil_mode", 0) and found.padding != asked.padding:
@@ -162,7 +176,15 @@ def binary(kind: str) -> Callable[[Call], Result]:
     return lambda call: arithmetic.binary(call.build, call.name, kind, call.operand(0), call.operand(1))
 
 
+def _alike(call: Call) -> None:
+    """Before version 8 the operators of many inputs do not broadcast."""
+    shapes = {tuple(call.any(index).shape) for index in range(len(call.inputs))}
+    if call.opset < 8 and len(shapes) > 1:
+        raise call.build.refuse(f"its inputs have different shapes {sorted(shapes)}, which operator set 8 brought")
+
+
 def total(call: Call) -> Result:
+    _alike(call)
     result = call.operand(0)
     for index in range(1, len(call.inputs)):
         result = arithmetic.binary(call.build, call.name, "add", result, call.operand(index))
@@ -170,6 +192,9 @@ def total(call: Call) -> Result:
 
 
 def bounds(kind: str) -> Callable[[Call], Value]:
-    return lambda call: arithmetic.bounds(
-        call.build, call.name, kind, [call.any(index) for index in range(len(call.inputs))]
-    )
+    def translate(call: Call) -> Value:
+        _alike(call)
+        inputs = [call.any(index) for index in range(len(call.inputs))]
+        return arithmetic.bounds(call.build, call.name, kind, inputs)
+
+    return translate

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwquant.frontends.builder import Builder
+from hwquant.frontends.builder import ANY_BATCH, LARGEST_VIEW, Builder
 from hwquant.frontends.fold import LEAST, Affine, Pad
 from hwquant.frontends.values import Array, Float, Value, layout
 from hwquant.frontends.windows import Window
@@ -328,6 +328,8 @@ def view(build: Builder, value: Value, function: Callable[[Array], Array]) -> Va
         def behind(array: Array) -> Array:
             return np.stack([function(array[:, number]) for number in range(array.shape[1])], axis=1)
 
+    if math.prod(value.shape[1:]) * max(build.batch, ANY_BATCH) > LARGEST_VIEW:
+        raise build.refuse(f"a tensor of shape {value.seen_shape} is too large to be reordered")
     try:
         result = value.view(behind)
     except ValueError as error:  # numpy's AxisError is both a ValueError and an IndexError
