@@ -13,7 +13,7 @@ from hwquant.errors import Unsupported
 from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.fold import Affine, fold
 from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
-from hwquant.graph import Graph, Input, Node, Output, Shape
+from hwquant.graph import Conv, Graph, Input, Node, Output, Shape
 
 ANY_BATCH = 2
 """The batch size that stands for any: not 1, so that a lost batch dimension is noticed."""
@@ -24,6 +24,9 @@ LARGEST = 1 << 26
 LARGEST_VIEW = 1 << 24
 """The same for what is reordered element by element, such as every network input."""
 
+
+MOST_SHIFTED = 1e9
+"""Times the input itself: how large the shift of a shared input can be that another reader has to undo."""
 
 Layout = tuple[Shape, Index | None]
 """(C, H, W) of an input's tensor, and where its elements are in the user's array (None: as they are)."""
@@ -144,7 +147,11 @@ class Builder:
         if min(shape) < 1:
             inputs = ", ".join(str(self.shapes[name]) for name in node.inputs)
             raise self.refuse(f"its output would be empty, {shape} from {inputs}")
-        if math.prod(shape) * max(self.batch, ANY_BATCH) > LARGEST:
+        padded = 0
+        if padding := getattr(node, "padding", None):
+            channels, height, width = self.shapes[node.inputs[0]]
+            padded = channels * (height + padding[0] + padding[2]) * (width + padding[1] + padding[3])
+        if max(math.prod(shape), padded) * max(self.batch, ANY_BATCH) > LARGEST:
             raise self.refuse(
                 f"its output of shape {shape} is too large; export the model with smaller shapes"
             )
@@ -223,6 +230,11 @@ class Builder:
             raise self.refuse(
                 f"input {name!r} is multiplied by zero for its first reader, but not for this one"
             )
+        with np.errstate(over="ignore"):
+            if not np.abs(first_shift / first_scale).max() < MOST_SHIFTED:
+                raise self.refuse(
+                    f"input {name!r} is shifted so far for its first reader that nothing is left of it for this one"
+                )
         factor = scale / first_scale
         offset = shift - first_shift * factor
         if order is not None:
@@ -267,7 +279,9 @@ class Builder:
         if not self._outputs:
             raise self.refuse("it has no outputs")
         outputs = {str(number): value.tensor for number, (_, value) in enumerate(self._outputs)}
-        nodes, tensors = fold(self._nodes, outputs, self.shapes)
+        with np.errstate(all="ignore"):
+            nodes, tensors = fold(self._nodes, outputs, self.shapes)
+        self._check_finite(nodes)
         used = {name for node in nodes for name in node.inputs} | set(tensors.values())
         delivered = []
         for number, (name, value) in enumerate(self._outputs):
@@ -275,3 +289,13 @@ class Builder:
             delivered.append(Output(name, tensors[str(number)], value.shape[1:], index, value.host))
         inputs = tuple(self._placed[name] for name in self._inputs if name in used)
         return Graph(self.name, inputs, tuple(nodes), tuple(delivered))
+
+    def _check_finite(self, nodes: Sequence[Node]) -> None:
+        """Products of finite constants can exceed every number."""
+        parts = [(node.name, (node.weight, node.bias)) for node in nodes if isinstance(node, Conv)]
+        parts += [(name, (item.scale, item.shift)) for name, item in self._placed.items()]
+        for name, arrays in parts:
+            if not all(np.isfinite(array).all() for array in arrays):
+                raise self.refuse(
+                    f"the constants of {name!r} multiply to more than a number holds; train it again"
+                )

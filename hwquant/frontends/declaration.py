@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Used:
-    """The operator's translation reads it, or refuses the values that it cannot do."""
+    """The operator's translation reads it, or refuses the values that it cannot do.
+
+    Attributes
+    ----------
+    one_of : tuple
+        All values that there are; empty where that is for the translation to say.
+    """
+
+    one_of: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -22,9 +30,12 @@ class Irrelevant:
     ----------
     reason : str
         Why.
+    one_of : tuple
+        All values that there are; empty for any.
     """
 
     reason: str
+    one_of: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,15 @@ class Refused:
 
     def allows(self, value: object) -> bool:
         """True if the value is one of the harmless ones."""
-        return any(type(value) is type(other) and value == other for other in self.harmless)
+        return among(value, self.harmless)
+
+
+def among(value: object, values: tuple[object, ...]) -> bool:
+    """True if a value is one of several, of the same type."""
+    return any(type(value) is type(other) and value == other for other in values)
 
 
 Treatment = Used | Irrelevant | Refused
 
 USED = Used()
+FLAG = Used(one_of=(0, 1))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.frontends.builder import Builder
-from hwquant.frontends.declaration import Irrelevant, Refused, Treatment
+from hwquant.frontends.declaration import Irrelevant, Refused, Treatment, among
 from hwquant.frontends.onnx_types import REFUSED
 from hwquant.frontends.values import Array, Value
 
@@ -229,8 +229,11 @@ def _check_outputs(
 def _check(build: Builder, what: str, treatment: Treatment | None, value: object) -> None:
     if treatment is None:
         raise build.refuse(f"{what} is not supported")
-    if isinstance(treatment, Refused) and not treatment.allows(value):
-        raise build.refuse(f"{what} is not supported; {treatment.reason}")
+    if isinstance(treatment, Refused):
+        if not treatment.allows(value):
+            raise build.refuse(f"{what} is not supported; {treatment.reason}")
+    elif treatment.one_of and not among(value, treatment.one_of):
+        raise build.refuse(f"{what} is invalid; it must be one of {', '.join(map(repr, treatment.one_of))}")
 
 
 def _value(attribute: onnx.AttributeProto) -> Any:

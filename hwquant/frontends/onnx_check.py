@@ -161,11 +161,13 @@ def _check_structure(model: onnx.ModelProto) -> None:
         for item in items:
             if item.type.WhichOneof("value") not in (None, "tensor_type"):
                 raise Unsupported(f"{kind} {item.name!r} is not a tensor; give each tensor of it by itself")
+    for kind, items in (("input", inputs), ("output", graph.output), ("tensor", graph.value_info)):
+        for item in items:
+            code = item.type.tensor_type.elem_type
+            if item.type.HasField("tensor_type") and type_name(code) is None:
+                raise ValueError(f"{kind} {item.name!r} has the element type {code}, which there is not")
     for item in inputs:
-        code = item.type.tensor_type.elem_type
-        element = type_name(code)
-        if element is None:
-            raise ValueError(f"input {item.name!r} has the element type {code}, which there is not")
+        element = str(type_name(item.type.tensor_type.elem_type))
         if element not in ANY:
             raise Unsupported(
                 f"input {item.name!r} is not a tensor of real numbers but of {element}: {REFUSED[element]}"

@@ -23,8 +23,10 @@ def _window(call: Call, kernel: Sequence[int], shape: Shape) -> Window:
     auto, pads = attributes["auto_pad"], attributes.get("pads")
     if len(kernel) != len(call.value().shape) - 2:
         raise call.build.refuse(f"its kernel {list(kernel)} does not fit {call.value().shape}")
-    if auto not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
-        raise call.build.refuse(f"auto_pad {auto!r} is unknown")
+    for name, size in (("strides", 1), ("dilations", 1), ("pads", 2), ("kernel_shape", 1)):
+        given = attributes.get(name)
+        if given is not None and len(given) != size * len(kernel):
+            raise call.build.refuse(f"its {name} {list(given)} do not fit its kernel {list(kernel)}")
     if auto != "NOTSET" and pads and any(pads):
         raise call.build.refuse(f"it has pads {list(pads)} beside auto_pad {auto!r}; only one can be")
     try:
@@ -53,7 +55,7 @@ def conv(call: Call) -> Value:
     bias = call.weights(2) if call.given(2) else None
     if bias is not None and bias.shape != weight.shape[:1]:
         raise call.build.refuse(f"a bias of shape {bias.shape} does not fit weights {weight.shape}")
-    kernel = call.attributes.get("kernel_shape") or weight.shape[2:]
+    kernel = call.attributes.get("kernel_shape", weight.shape[2:])
     if tuple(kernel) != weight.shape[2:]:
         raise call.build.refuse(f"its kernel_shape {list(kernel)} does not fit its weights {weight.shape}")
     found = _window(call, kernel, _spatial(call, value))
@@ -152,7 +154,10 @@ def average_pool(call: Call) -> Value:
 
 def global_pool(kind: str) -> Callable[[Call], Value]:
     def translate(call: Call) -> Value:
-        axes = range(2, len(call.value().shape))
+        rank = len(call.value().shape)
+        if rank < 3:
+            raise call.build.refuse(f"a tensor of shape {call.value().shape} has no height and width to pool")
+        axes = range(2, rank)
         return operators.reduce(call.build, call.name, call.value(), axes, True, kind)
 
     return translate
@@ -180,7 +185,9 @@ def _alike(call: Call) -> None:
     """Before version 8 the operators of many inputs do not broadcast."""
     shapes = {tuple(call.any(index).shape) for index in range(len(call.inputs))}
     if call.opset < 8 and len(shapes) > 1:
-        raise call.build.refuse(f"its inputs have different shapes {sorted(shapes)}, which operator set 8 brought")
+        raise call.build.refuse(
+            f"its inputs have different shapes {sorted(shapes)}, which operator set 8 brought"
+        )
 
 
 def total(call: Call) -> Result:

@@ -10,15 +10,18 @@ from collections.abc import Callable, Mapping
 
 from hwquant.frontends import onnx_layers as layers
 from hwquant.frontends import onnx_views as views
-from hwquant.frontends.declaration import USED, Irrelevant, Refused, Treatment
+from hwquant.frontends.declaration import FLAG, USED, Irrelevant, Refused, Treatment, Used
 from hwquant.frontends.onnx_call import Call, Operator, Result
-from hwquant.frontends.onnx_types import ANY, FLAG, INDICES, REAL
+from hwquant.frontends.onnx_types import ANY, INDICES, REAL, TRUTH
 
 _EVALUATION = "export the model in evaluation mode"
-_WINDOW: dict[str, Treatment] = dict.fromkeys(("auto_pad", "kernel_shape", "pads", "strides"), USED)
-_REDUCTION: dict[str, Treatment] = dict.fromkeys(("axes", "keepdims", "noop_with_empty_axes"), USED)
+_WINDOW: dict[str, Treatment] = {
+    "auto_pad": Used(one_of=("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")),
+    **dict.fromkeys(("kernel_shape", "pads", "strides"), USED),
+}
+_REDUCTION: dict[str, Treatment] = {"axes": USED, "keepdims": FLAG, "noop_with_empty_axes": FLAG}
 _STATISTICS = Refused(f"it is updated in training mode; {_EVALUATION}")
-_ONLY_FLOAT8 = Irrelevant("it is about casts to float8, which are refused")
+_ONLY_FLOAT8 = "it is about casts to float8, which are refused"
 
 
 def _simple(translate: Callable[[Call], Result], *inputs: str) -> Operator:
@@ -41,14 +44,14 @@ OPERATORS: Mapping[str, Operator] = {
         {"data": REAL},
         {
             "axis": USED,
-            "keepdims": USED,
+            "keepdims": FLAG,
             "select_last_index": Refused("the first of equal maxima is found", harmless=(0,)),
         },
     ),
     "AveragePool": Operator(
         layers.average_pool,
         {"X": REAL},
-        {**_WINDOW, "ceil_mode": USED, "count_include_pad": USED, "dilations": USED},
+        {**_WINDOW, "ceil_mode": FLAG, "count_include_pad": FLAG, "dilations": USED},
     ),
     "BatchNormalization": Operator(
         layers.batch_normalization,
@@ -63,7 +66,13 @@ OPERATORS: Mapping[str, Operator] = {
         dict.fromkeys(("mean", "var", "saved_mean", "saved_var", "running_mean", "running_var"), _STATISTICS),
     ),
     "Cast": Operator(
-        views.cast, {"input": ANY}, {"to": USED, "saturate": _ONLY_FLOAT8, "round_mode": _ONLY_FLOAT8}
+        views.cast,
+        {"input": ANY},
+        {
+            "to": USED,
+            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(0, 1)),
+            "round_mode": Irrelevant(_ONLY_FLOAT8, one_of=("up", "down", "nearest")),
+        },
     ),
     "Clip": Operator(
         layers.clip, dict.fromkeys(("input", "min", "max"), REAL), dict.fromkeys(("min", "max"), USED)
@@ -77,13 +86,9 @@ OPERATORS: Mapping[str, Operator] = {
     "Div": _simple(layers.binary("div"), "A", "B"),
     "Dropout": Operator(
         views.dropout,
+        {"data": REAL, "ratio": REAL, "training_mode": TRUTH},
         {
-            "data": REAL,
-            "ratio": Irrelevant("nothing is dropped in evaluation mode"),
-            "training_mode": FLAG,
-        },
-        {
-            "ratio": Irrelevant("nothing is dropped in evaluation mode"),
+            "ratio": USED,
             "seed": Irrelevant("nothing is drawn in evaluation mode"),
         },
         {"mask": Irrelevant("nothing is dropped in evaluation mode; leave the mask away")},
@@ -96,7 +101,7 @@ OPERATORS: Mapping[str, Operator] = {
             "alpha": USED,
             "beta": USED,
             "transA": Refused("transpose the activation before it", harmless=(0,)),
-            "transB": USED,
+            "transB": FLAG,
         },
     ),
     "GlobalAveragePool": _simple(layers.global_pool("mean"), "X"),
@@ -111,9 +116,9 @@ OPERATORS: Mapping[str, Operator] = {
         {"X": REAL},
         {
             **_WINDOW,
-            "ceil_mode": USED,
+            "ceil_mode": FLAG,
             "dilations": USED,
-            "storage_order": Irrelevant("it is about the indices, which are refused"),
+            "storage_order": Irrelevant("it is about the indices, which are refused", (0, 1)),
         },
         {"Indices": Irrelevant("where a maximum was is not computed")},
     ),
@@ -133,7 +138,7 @@ OPERATORS: Mapping[str, Operator] = {
     "ReduceMax": Operator(layers.reduce("max"), {"data": REAL, "axes": INDICES}, _REDUCTION),
     "ReduceMean": Operator(layers.reduce("mean"), {"data": REAL, "axes": INDICES}, _REDUCTION),
     "Relu": _simple(layers.relu, "X"),
-    "Reshape": _view(views.reshape, ("data",), "shape", "allowzero"),
+    "Reshape": Operator(views.reshape, {"data": ANY, "shape": INDICES}, {"allowzero": FLAG}),
     "Shape": _view(views.shape, ("data",), None, "start", "end"),
     "Softmax": Operator(views.softmax("softmax"), {"input": REAL}, {"axis": USED}),
     "Squeeze": _view(views.squeeze, ("data",), "axes", "axes"),

@@ -87,7 +87,8 @@ def _importable(model: onnx.ModelProto, name: str, batch: int) -> bool:
 
 
 def _read(model: onnx.ModelProto, name: str, batch: int) -> Graph:
-    return with_layouts(lambda layouts: _Translation(model, name, batch, layouts).graph())
+    with np.errstate(all="ignore"):  # what is not finite is refused by name
+        return with_layouts(lambda layouts: _Translation(model, name, batch, layouts).graph())
 
 
 def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

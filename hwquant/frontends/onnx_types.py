@@ -22,7 +22,7 @@ ANY = REAL | INTEGERS
 """For operators that only move elements."""
 
 INDICES = frozenset({"int32", "int64"})
-FLAG = frozenset({"bool"})
+TRUTH = frozenset({"bool"})
 
 _FLOAT8 = "float8 and narrower numbers are not computed with; convert the model to float32"
 _INT4 = "numbers of less than 8 bits are not computed with; give hwquant the network from before quantization"

@@ -18,6 +18,9 @@ from hwquant.frontends.values import Array, Float, Value, layout
 from hwquant.frontends.windows import Window
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool, Node
 
+STEEPEST = 1e6
+"""Beyond it the sum that a leaky ReLU becomes cancels what is left of a number."""
+
 
 def conv(
     build: Builder,
@@ -173,6 +176,8 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
         return source
     if (full == 0).all():
         return clip(build, name, source, 0.0, math.inf)
+    if np.abs(full).max() > STEEPEST:
+        raise build.refuse(f"its slope {np.abs(full).max():g} is steeper than {STEEPEST:g}; train it again")
     slopes = np.empty(sample.size)
     slopes[sample.ravel()] = full.ravel()
     rows = slopes.reshape(build.shapes[source.tensor][0], -1)

@@ -12,9 +12,41 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 OPERATORS = sorted({item.name for item in onnx.defs.get_all_schemas() if item.domain == ""})
 ATTRIBUTES = sorted({name for item in onnx.defs.get_all_schemas_with_history() for name in item.attributes})
 KINDS = [*TensorProto.DataType.values(), 99, -1]
-NUMBERS = [-(2**63), -(2**31), -3, -2, -1, 0, 1, 2, 3, 4, 5, 7, 8, 100, 65536, 10**6, 2**31 - 1, 2**40, 2**63 - 1]
+NUMBERS = [
+    -(2**63),
+    -(2**31),
+    -3,
+    -2,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    8,
+    100,
+    65536,
+    10**6,
+    2**31 - 1,
+    2**40,
+    2**63 - 1,
+]
 REALS = [0.0, -0.0, 1.0, -1.0, 1e-30, 1e30, 3e38, float("inf"), float("-inf"), float("nan")]
-STRINGS = ["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", "constant", "edge", "reflect", "wrap", "", "\u202e", "x" * 99]
+STRINGS = [
+    "NOTSET",
+    "VALID",
+    "SAME_UPPER",
+    "SAME_LOWER",
+    "constant",
+    "edge",
+    "reflect",
+    "wrap",
+    "",
+    "\u202e",
+    "x" * 99,
+]
 
 Mutation = Callable[[np.random.Generator, onnx.ModelProto], None]
 
@@ -187,7 +219,9 @@ def change_model(rng: np.random.Generator, model: onnx.ModelProto) -> None:
     elif change == 4:
         pick(rng, model.graph.node).domain = pick(rng, ["ai.onnx", "ai.onnx.ml", "com.microsoft", "x"])
     else:
-        model.opset_import.append(helper.make_opsetid(pick(rng, ["", "ai.onnx", "x"]), int(rng.integers(1, 20))))
+        model.opset_import.append(
+            helper.make_opsetid(pick(rng, ["", "ai.onnx", "x"]), int(rng.integers(1, 20)))
+        )
 
 
 STRUCTURAL: list[Mutation] = [
@@ -205,8 +239,15 @@ def mutated(model: onnx.ModelProto, seed: int) -> bytes:
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     for _ in range(int(pick(rng, [1, 1, 1, 2, 3]))):
-        if changed.graph.node:
+        try:
             pick(rng, STRUCTURAL)(rng, changed)
+        except (
+            TypeError,
+            ValueError,
+            KeyError,
+            AttributeError,
+        ):  # after a change that left nothing to change
+            break
     return changed.SerializeToString()
 
 

@@ -117,7 +117,9 @@ def sizes(net: Network, shape: Shape, operator: str) -> tuple[dict[str, object],
         else:
             count = (padded - extent) // stride + 1
             if ceil and (padded - extent) % stride:
-                if count * stride >= size + pads[index]:  # not all programs drop a window outside of the image
+                if (
+                    count * stride >= size + pads[index]
+                ):  # not all programs drop a window outside of the image
                     return None
                 count += 1
             result.append(count)
@@ -242,8 +244,13 @@ def shapes_as_constants(net: Network) -> None:
     net.nodes.append(helper.make_node("Shape", [at], [f"s{len(net.nodes)}"], **attributes))
     axis = int(net.rng.integers(max(first, 1), len(shape_of) + 1))
     index = net.constant(axis - first, np.int64)
-    net.nodes.append(helper.make_node("Gather", [net.nodes[-1].output[0] if net.nodes[-1].op_type == "Shape"
-                                                 else net.nodes[-2].output[0], index], [f"d{len(net.nodes)}"]))
+    net.nodes.append(
+        helper.make_node(
+            "Gather",
+            [net.nodes[-1].output[0] if net.nodes[-1].op_type == "Shape" else net.nodes[-2].output[0], index],
+            [f"d{len(net.nodes)}"],
+        )
+    )
     target = helper.np_dtype_to_tensor_dtype(np.dtype(net.kind))
     net.nodes.append(helper.make_node("Cast", [net.nodes[-1].output[0]], [f"f{len(net.nodes)}"], to=target))
     net.node("Div", [at, net.nodes[-1].output[0]], shape_of)
