@@ -24,6 +24,9 @@ LARGEST = 1 << 26
 LARGEST_VIEW = 1 << 24
 """The same for what is reordered element by element, such as every network input."""
 
+MOST_SPENT = 1 << 28
+"""Elements, batch included, that all views and constant factors of a model have together."""
+
 
 MOST_SHIFTED = 1e9
 """Times the input itself: how large the shift of a shared input can be that another reader has to undo."""
@@ -82,6 +85,7 @@ class Builder:
         self._nodes: list[Node] = []
         self._outputs: list[tuple[str, Value]] = []
         self._names: set[str] = set()
+        self._spent = 0
 
     def refuse(self, why: str) -> Unsupported:
         """The error for the node at hand."""
@@ -118,6 +122,21 @@ class Builder:
             kind = "NaN" if np.isnan(real).any() else "infinity"
             raise self.refuse(f"tensor {label!r} contains {kind}; train or export the model again")
         return real
+
+    def spend(self, size: int) -> None:
+        """Account for ``size`` elements of a sample that are reordered or scaled one by one.
+
+        Raises
+        ------
+        Unsupported
+            if they are too many, here or in the whole model
+        """
+        elements = size * max(self.batch, ANY_BATCH)
+        self._spent += elements
+        if elements > LARGEST_VIEW or self._spent > MOST_SPENT:
+            raise self.refuse(
+                f"it reorders or scales {size} elements, which is too large; export smaller shapes"
+            )
 
     def input(self, name: str, shape: Sequence[int], integer: bool = False) -> Value:
         """A network input of ``shape``, without the batch dimension."""

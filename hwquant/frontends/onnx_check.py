@@ -54,9 +54,7 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         _check_names(model.graph)
         _check_structure(model)
         onnx.checker.check_model(_with_output_shapes(model))
-        onnx.shape_inference.infer_shapes(
-            _without_shapes(model), check_type=True, strict_mode=True, data_prop=True
-        )
+        onnx.shape_inference.infer_shapes(_without_shapes(model), check_type=True, strict_mode=True)
     except problems as error:
         raise Damaged(f"{name!r} is not a valid ONNX model: {_reason(error)}; export it again") from None
     return model

@@ -97,7 +97,7 @@ class Constants:
         import onnx
 
         try:
-            inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+            inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
         except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
             reason = next(iter(str(error).splitlines()), "no reason given")
             raise build.refuse(f"its constants cannot be evaluated: {reason}") from None

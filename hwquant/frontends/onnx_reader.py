@@ -144,8 +144,13 @@ class _Translation:
             shape = tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
             self.types[item.name] = kind
             self.values[item.name] = self.build.input(item.name, shape[1:], integer=kind in INTEGERS)
-        for node in self.model.graph.node:
+        last = {name: index for index, node in enumerate(self.model.graph.node) for name in _read_by(node)}
+        last |= {item.name: len(self.model.graph.node) for item in self.model.graph.output}
+        for index, node in enumerate(self.model.graph.node):
             self._translate(node)
+            for name in (*_read_by(node), *node.output):
+                if last.get(name, index) == index:  # of large models not all values can be kept
+                    self.values.pop(name, None)
         for item in self.model.graph.output:
             value = self.values.get(item.name)
             if not isinstance(value, Value):
@@ -214,13 +219,12 @@ class _Translation:
 
 def _tensors_read(graph: onnx.GraphProto) -> list[str]:
     """Every tensor that a node reads or that is an output, inside of branches too."""
-    found = [item.name for item in graph.output]
-    for node in graph.node:
-        found.extend(node.input)
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                found.extend(_tensors_read(attribute.g))
-    return found
+    return [item.name for item in graph.output] + [name for node in graph.node for name in _read_by(node)]
+
+
+def _read_by(node: onnx.NodeProto) -> list[str]:
+    inside = [_tensors_read(attribute.g) for attribute in node.attribute if attribute.HasField("g")]
+    return [*node.input, *(name for names in inside for name in names)]
 
 
 def _array(tensor: Any) -> Array:

@@ -12,14 +12,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwquant.frontends.builder import ANY_BATCH, LARGEST_VIEW, Builder
+from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import LEAST, Affine, Pad
 from hwquant.frontends.values import Array, Float, Value, layout
 from hwquant.frontends.windows import Window
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool, Node
-
-STEEPEST = 1e6
-"""Beyond it the sum that a leaky ReLU becomes cancels what is left of a number."""
 
 
 def conv(
@@ -99,6 +96,7 @@ def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: Arr
     """``x * scale + shift`` with constants that broadcast to the value; folded later (see `fold`)."""
     if value.integer:
         raise build.refuse(f"input {value.tensor!r} is an integer here; cast it to float before arithmetic")
+    build.spend(math.prod(value.shape[1:]))
     sample = build.sample(value)
     factors = []
     for constant in (scale, shift):
@@ -176,8 +174,8 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
         return source
     if (full == 0).all():
         return clip(build, name, source, 0.0, math.inf)
-    if np.abs(full).max() > STEEPEST:
-        raise build.refuse(f"its slope {np.abs(full).max():g} is steeper than {STEEPEST:g}; train it again")
+    if np.abs(full).max() > 1e6:  # the sum would cancel what is left of a number
+        raise build.refuse(f"its slope {np.abs(full).max():g} is too steep; train it again")
     slopes = np.empty(sample.size)
     slopes[sample.ravel()] = full.ravel()
     rows = slopes.reshape(build.shapes[source.tensor][0], -1)
@@ -331,16 +329,15 @@ def view(build: Builder, value: Value, function: Callable[[Array], Array]) -> Va
     if value.host[-1:] == ("argmax",):
 
         def behind(array: Array) -> Array:
-            return np.stack([function(array[:, number]) for number in range(array.shape[1])], axis=1)
+            places = np.moveaxis(array, 1, -1)
+            moved = function(np.arange(places[..., 0].size).reshape(places.shape[:-1]))
+            return np.moveaxis(places.reshape(-1, array.shape[1])[moved], -1, 1)
 
-    if math.prod(value.shape[1:]) * max(build.batch, ANY_BATCH) > LARGEST_VIEW:
-        raise build.refuse(f"a tensor of shape {value.seen_shape} is too large to be reordered")
+    build.spend(math.prod(value.shape[1:]))
     try:
         result = value.view(behind)
-    except ValueError as error:  # numpy's AxisError is both a ValueError and an IndexError
+    except (ValueError, IndexError, OverflowError) as error:
         raise build.refuse(f"a tensor of shape {value.seen_shape} cannot be reordered: {error}") from None
-    except (IndexError, OverflowError) as error:
-        raise build.refuse(f"a tensor of shape {value.seen_shape} has no such axis: {error}") from None
     if not value.host:
         return result
     if result.shape[0] != value.shape[0]:
@@ -400,6 +397,5 @@ def _windows(build: Builder, value: Value, node: Node) -> Value:
 
 
 def _reduction(build: Builder, name: str, source: Value, window: Window, kind: str) -> str:
-    if kind == "mean":
-        return build.emit(AveragePool(build.unique(name), (source.tensor,), window.kernel, window.stride))
-    return build.emit(MaxPool(build.unique(name), (source.tensor,), window.kernel, window.stride))
+    make = AveragePool if kind == "mean" else MaxPool
+    return build.emit(make(build.unique(name), (source.tensor,), window.kernel, window.stride))
