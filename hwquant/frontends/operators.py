@@ -146,8 +146,8 @@ def batch_norm(
 
 def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Value:
     """``min(max(x, low), high)``."""
-    if not low <= high:
-        raise build.refuse(f"it clips to the empty range from {low} to {high}")
+    if not low <= high or low == math.inf or high == -math.inf:
+        raise build.refuse(f"it clips to the range from {low} to {high}, in which is no number")
     if low == -math.inf and high == math.inf:
         return value
     source = build.place(value)
