@@ -82,11 +82,11 @@ def identity(call: Call) -> Value:
 
 def dropout(call: Call) -> Value:
     """Nothing, in evaluation mode."""
+    if call.given(2) and call.constant(2).any():
+        raise call.build.refuse("training_mode is not supported; export the model in evaluation mode")
     ratio = call.number(1) if call.given(1) else call.attributes.get("ratio", 0.5)
     if not 0 <= ratio < 1:
         raise call.build.refuse(f"its ratio {ratio:g} is not between 0 and 1")
-    if call.given(2) and call.constant(2).any():
-        raise call.build.refuse("training_mode is not supported; export the model in evaluation mode")
     return call.value()
 
 

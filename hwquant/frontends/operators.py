@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import LEAST, Affine, Pad
-from hwquant.frontends.values import Array, Float, Value, layout
+from hwquant.frontends.values import Array, Float, Value, layout, of_each_class
 from hwquant.frontends.windows import Window
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool, Node
 
@@ -147,7 +147,7 @@ def batch_norm(
 def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Value:
     """``min(max(x, low), high)``."""
     if not low <= high or low == math.inf or high == -math.inf:
-        raise build.refuse(f"it clips to the range from {low} to {high}, in which is no number")
+        raise build.refuse(f"it clips to the empty range from {low} to {high}")
     if low == -math.inf and high == math.inf:
         return value
     source = build.place(value)
@@ -325,17 +325,11 @@ def view(build: Builder, value: Value, function: Callable[[Array], Array]) -> Va
     Behind a softmax only what leaves the classes alone: a reshape that keeps the first axis of a sample.
     Behind an argmax the function moves what belongs to each class alike.
     """
-    behind = function
     if value.host[-1:] == ("argmax",):
-
-        def behind(array: Array) -> Array:
-            places = np.moveaxis(array, 1, -1)
-            moved = function(np.arange(places[..., 0].size).reshape(places.shape[:-1]))
-            return np.moveaxis(places.reshape(-1, array.shape[1])[moved], -1, 1)
-
+        function = of_each_class(function)
     build.spend(math.prod(value.shape[1:]))
     try:
-        result = value.view(behind)
+        result = value.view(function)
     except (ValueError, IndexError, OverflowError) as error:
         raise build.refuse(f"a tensor of shape {value.seen_shape} cannot be reordered: {error}") from None
     if not value.host:

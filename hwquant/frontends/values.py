@@ -94,3 +94,14 @@ def compressed(array: Float) -> Float:
     while shape and shape[0] == 1:
         del shape[0]
     return array.reshape(shape)
+
+
+def of_each_class(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A function that moves elements of (N, ...), on what belongs to each class of (N, classes, ...) alike."""
+
+    def moved(array: Array) -> Array:
+        places = np.moveaxis(array, 1, -1)
+        numbers = np.arange(math.prod(places.shape[:-1])).reshape(places.shape[:-1])
+        return np.moveaxis(places.reshape(numbers.size, -1)[function(numbers)], -1, 1)
+
+    return moved

@@ -151,7 +151,8 @@ def _of_float32(model: onnx.ModelProto, got: list[Result], data: Arrays) -> str 
                 tensors.append(attribute.t)
     for tensor in tensors:
         if tensor.data_type in _FLOATS:
-            array = numpy_helper.to_array(tensor).astype(np.float32)
+            with np.errstate(all="ignore"):
+                array = numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
     narrow = {
         name: array.astype(np.float32) if array.dtype.kind in "fV" else array for name, array in data.items()
