@@ -3,23 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.fold import Affine, fold
 from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
-from hwquant.graph import Graph, Input, Node, Output, Shape
+from hwquant.graph import Conv, Graph, Input, Node, Output, Shape
 
 ANY_BATCH = 2
 """The batch size that stands for any: not 1, so that a lost batch dimension is noticed."""
 
-LARGEST = 1 << 28
-"""Elements of a tensor, batch included, beyond which a model is taken for damaged."""
+LARGEST = 1 << 26
+"""Elements of a tensor, batch included, beyond which a model is taken for damaged: no chip holds them."""
+
+LARGEST_VIEW = 1 << 24
+"""The same for what is reordered element by element, such as every network input."""
+
+MOST_SPENT = 1 << 28
+"""Elements, batch included, that all views and constant factors of a model have together."""
+
+
+MOST_SHIFTED = 1e9
+"""Times the input itself: how large the shift of a shared input can be that another reader has to undo."""
+
+Layout = tuple[Shape, Index | None]
+"""(C, H, W) of an input's tensor, and where its elements are in the user's array (None: as they are)."""
+
+
+class LayoutWanted(Exception):
+    """A window reads an input in another order than an earlier reader, to which the order does not matter."""
+
+    def __init__(self, name: str, wanted: Layout) -> None:
+        super().__init__(name)
+        self.name, self.wanted = name, wanted
+
+
+def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
+    """The graph that an importer makes, once it knows the layouts in which windows want the inputs.
+
+    Parameters
+    ----------
+    translate : callable
+        Makes a `Builder` with the layouts that it is given, and returns its graph.
+    """
+    layouts: dict[str, Layout] = {}
+    while True:  # at most once an input more
+        try:
+            return translate(dict(layouts))
+        except LayoutWanted as found:
+            layouts[found.name] = found.wanted
 
 
 class Builder:
@@ -30,26 +67,32 @@ class Builder:
     Attributes
     ----------
     batch : batch size that every value carries as its first dimension
+    layouts : what windows are known to want (see `with_layouts`); None where the importer cannot start again
     where : the model's node at hand, for messages
+    operator : its operator
     shapes : (C, H, W) of every tensor that exists so far
     """
 
-    def __init__(self, name: str, batch: int) -> None:
+    def __init__(self, name: str, batch: int, layouts: Mapping[str, Layout] | None = None) -> None:
         self.name = name
         self.batch = batch
+        self.layouts = layouts
         self.where = ""
+        self.operator = ""
         self.shapes: dict[str, Shape] = {}
         self._inputs: dict[str, tuple[int, ...]] = {}
         self._placed: dict[str, Input] = {}
         self._nodes: list[Node] = []
         self._outputs: list[tuple[str, Value]] = []
         self._names: set[str] = set()
+        self._spent = 0
 
-    def refuse(self, why: str) -> HwquantError:
+    def refuse(self, why: str) -> Unsupported:
         """The error for the node at hand."""
-        return HwquantError(f"{self.where}: {why}" if self.where else why)
+        message = f"{self.where}: {why}" if self.where else why
+        return Unsupported(message, where=self.where, operator=self.operator)
 
-    def refuse_operator(self, operator: str) -> HwquantError:
+    def refuse_operator(self, operator: str) -> Unsupported:
         """The error for an operator that has no translation, with what to use in its place."""
         return self.refuse(f"this operator is not supported; {alternative(operator)}")
 
@@ -67,7 +110,7 @@ class Builder:
 
         Raises
         ------
-        HwquantError
+        Unsupported
             if it holds NaN or infinity, or no real numbers
         """
         array = np.asarray(array)
@@ -80,15 +123,30 @@ class Builder:
             raise self.refuse(f"tensor {label!r} contains {kind}; train or export the model again")
         return real
 
+    def spend(self, size: int) -> None:
+        """Account for ``size`` elements of a sample that are reordered or scaled one by one.
+
+        Raises
+        ------
+        Unsupported
+            if they are too many, here or in the whole model
+        """
+        elements = size * max(self.batch, ANY_BATCH)
+        self._spent += elements
+        if elements > LARGEST_VIEW or self._spent > MOST_SPENT:
+            raise self.refuse(
+                f"it reorders or scales {size} elements, which is too large; export smaller shapes"
+            )
+
     def input(self, name: str, shape: Sequence[int], integer: bool = False) -> Value:
         """A network input of ``shape``, without the batch dimension."""
         size = math.prod(shape)
         if size < 1:
             raise self.refuse(f"input {name!r} has the empty shape {tuple(shape)}")
-        if size * self.batch > LARGEST:
+        if size * max(self.batch, ANY_BATCH) > LARGEST_VIEW:
             raise self.refuse(
                 f"input {name!r} has {size} elements for each of {self.batch} samples, which is too large; "
-                "export the model with smaller shapes"
+                "export the model with smaller shapes, or a batch of 1"
             )
         self._names.add(name)
         self._inputs[name] = tuple(shape)
@@ -108,7 +166,11 @@ class Builder:
         if min(shape) < 1:
             inputs = ", ".join(str(self.shapes[name]) for name in node.inputs)
             raise self.refuse(f"its output would be empty, {shape} from {inputs}")
-        if math.prod(shape) * self.batch > LARGEST:
+        padded = 0
+        if padding := getattr(node, "padding", None):
+            channels, height, width = self.shapes[node.inputs[0]]
+            padded = channels * (height + padding[0] + padding[2]) * (width + padding[1] + padding[3])
+        if max(math.prod(shape), padded) * max(self.batch, ANY_BATCH) > LARGEST:
             raise self.refuse(
                 f"its output of shape {shape} is too large; export the model with smaller shapes"
             )
@@ -130,7 +192,7 @@ class Builder:
 
         Raises
         ------
-        HwquantError
+        Unsupported
             if the batch is not the first dimension any more, or the value has a softmax or argmax behind it
         """
         if value.host:
@@ -154,7 +216,8 @@ class Builder:
     def place(self, value: Value, shape: Shape | None = None) -> Value:
         """The value in terms of a tensor that exists.
 
-        The first reader of a network input decides its layout: ``shape`` (C, H, W), else the value's own.
+        The first reader of a network input decides its layout: ``shape`` (C, H, W), else the value's own;
+        unless a window is known to want another.
         """
         if value.preprocess is None:
             return value
@@ -163,9 +226,9 @@ class Builder:
         sample = self.sample(value)
         if value.tensor not in self._placed:
             user = self._inputs[value.tensor]
-            tensor_shape = shape or layout(value.shape[1:])
+            own = shape or layout(value.shape[1:]), simplified(sample.ravel())
+            tensor_shape, order = (self.layouts or {}).get(value.tensor, own)
             scale, shift = (compressed(part.reshape(user)) for part in value.preprocess)
-            order = simplified(sample.ravel())
             self._placed[value.tensor] = Input(value.tensor, user, tensor_shape, scale, shift, order)
             self.shapes[value.tensor] = tensor_shape
         tensor, inverse = self._placed_tensor(value.tensor, *value.preprocess)
@@ -186,6 +249,11 @@ class Builder:
             raise self.refuse(
                 f"input {name!r} is multiplied by zero for its first reader, but not for this one"
             )
+        with np.errstate(over="ignore"):
+            if not np.abs(first_shift / first_scale).max() < MOST_SHIFTED:
+                raise self.refuse(
+                    f"input {name!r} is shifted so far for its first reader that nothing is left of it for this one"
+                )
         factor = scale / first_scale
         offset = shift - first_shift * factor
         if order is not None:
@@ -201,6 +269,9 @@ class Builder:
         shape = layout(value.shape[1:])
         placed = self.place(value, shape)
         if not self.is_image(placed, whole):
+            again = self.layouts is not None and value.tensor not in self.layouts
+            if value.preprocess is not None and again:
+                raise LayoutWanted(value.tensor, (shape, simplified(self.sample(value).ravel())))
             have = "transposed" if placed.index is not None else "reshaped"
             raise self.refuse(
                 f"it reads tensor {placed.tensor!r} of shape {self.shapes[placed.tensor]} {have} to "
@@ -220,14 +291,16 @@ class Builder:
 
         Raises
         ------
-        HwquantError
+        Unsupported
             if there is nothing in it
         """
         self.where = f"network {self.name!r}"
         if not self._outputs:
             raise self.refuse("it has no outputs")
         outputs = {str(number): value.tensor for number, (_, value) in enumerate(self._outputs)}
-        nodes, tensors = fold(self._nodes, outputs, self.shapes)
+        with np.errstate(all="ignore"):
+            nodes, tensors = fold(self._nodes, outputs, self.shapes)
+        self._check_finite(nodes)
         used = {name for node in nodes for name in node.inputs} | set(tensors.values())
         delivered = []
         for number, (name, value) in enumerate(self._outputs):
@@ -235,3 +308,13 @@ class Builder:
             delivered.append(Output(name, tensors[str(number)], value.shape[1:], index, value.host))
         inputs = tuple(self._placed[name] for name in self._inputs if name in used)
         return Graph(self.name, inputs, tuple(nodes), tuple(delivered))
+
+    def _check_finite(self, nodes: Sequence[Node]) -> None:
+        """Products of finite constants can exceed every number."""
+        parts = [(node.name, (node.weight, node.bias)) for node in nodes if isinstance(node, Conv)]
+        parts += [(name, (item.scale, item.shift)) for name, item in self._placed.items()]
+        for name, arrays in parts:
+            if not all(np.isfinite(array).all() for array in arrays):
+                raise self.refuse(
+                    f"the constants of {name!r} multiply to more than a number holds; train it again"
+                )

@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.graph import AveragePool, Clip, Concat, Conv, MaxPool, Node, Padding, Shape
+
+LEAST = float(np.finfo(np.float32).min)
+"""At or below it a padding is taken for minus infinity."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +37,13 @@ class Affine(Node):
 
 @dataclass(frozen=True, eq=False)
 class Pad(Node):
-    """Zeros around every channel; ``padding`` is (top, left, bottom, right)."""
+    """Zeros around every channel; ``padding`` is (top, left, bottom, right).
+
+    With ``infinite`` it is minus infinity, which only a maximum can read.
+    """
 
     padding: Padding
+    infinite: bool = False
 
     def output_shape(self, *shapes: Shape) -> Shape:
         channels, height, width = shapes[0]
@@ -179,6 +186,8 @@ def _pad_forward(network: _Network, node: Pad) -> bool:
     if node.name in network.outputs.values() or not readers:
         return False
     merged: list[Node] = []
+    if node.infinite and not all(isinstance(reader, MaxPool) for reader in readers):
+        return False
     for reader in readers:
         if not isinstance(reader, Conv | MaxPool | AveragePool):
             return False
@@ -195,7 +204,7 @@ def _pad_forward(network: _Network, node: Pad) -> bool:
             return False
         elif isinstance(reader, AveragePool) and (reader.count_include_pad or not any(reader.padding)):
             merged.append(replace(reader, padding=padding, count_include_pad=True))
-        elif isinstance(reader, MaxPool) and _never_negative(network, node.inputs[0]):
+        elif isinstance(reader, MaxPool) and (node.infinite or _never_negative(network, node.inputs[0])):
             merged.append(replace(reader, padding=padding))
         else:
             return False
@@ -208,7 +217,7 @@ def _never_negative(network: _Network, tensor: str) -> bool:
     node = network.nodes.get(tensor)
     if isinstance(node, Clip):
         return node.low >= 0
-    if isinstance(node, MaxPool | AveragePool | Concat | Pad):
+    if isinstance(node, MaxPool | AveragePool | Concat | Pad) and not getattr(node, "infinite", False):
         return all(_never_negative(network, name) for name in node.inputs)
     return False
 
@@ -218,13 +227,20 @@ def _lowered(node: Node, shapes: Mapping[str, Shape]) -> Node:
     if isinstance(node, Affine):
         per_channel = node.per_channel()
         if per_channel is None:
-            raise HwquantError(
+            raise Unsupported(
                 f"node {node.name!r} multiplies or adds a constant that differs within a channel, which only "
-                "works on the network's input or before a fully connected layer; use one number a channel"
+                "works on the network's input or before a fully connected layer; use one number a channel",
+                where=node.name,
             )
         scale, shift = per_channel
         return Conv(node.name, node.inputs, scale.reshape(-1, 1, 1, 1), shift.copy(), groups=len(scale))
     if isinstance(node, Pad):
+        if node.infinite:
+            raise Unsupported(
+                f"node {node.name!r} pads with minus infinity, which only works before a max pool whose window "
+                "is larger than the padding",
+                where=node.name,
+            )
         channels = shapes[node.name][0]
         ones, zeros = np.ones((channels, 1, 1, 1)), np.zeros(channels)
         return Conv(node.name, node.inputs, ones, zeros, padding=node.padding, groups=channels)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import HwquantError, require
-from hwquant.frontends.builder import ANY_BATCH, Builder
-from hwquant.frontends.onnx_operators import OPERATORS, Call, Result
+from hwquant.errors import Damaged, Unsupported, require
+from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
+from hwquant.frontends.onnx_call import Call, Result, admitted
+from hwquant.frontends.onnx_check import checked, node_name, opset
+from hwquant.frontends.onnx_constants import Constants
+from hwquant.frontends.onnx_file import load
+from hwquant.frontends.onnx_operators import OPERATORS
+from hwquant.frontends.onnx_types import INTEGERS, array_type, result_type, type_name
+from hwquant.frontends.same import same_graph
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Graph
 
 if TYPE_CHECKING:
     import onnx
-
-OLDEST_OPSET = 7
-"""Before it, Add and Mul had their own broadcasting rules."""
 
 
 def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
@@ -25,7 +29,8 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
 
     Parameters
     ----------
-    source : a path, beside which external data is looked for; or a ModelProto with its data inside
+    source : path or onnx.ModelProto
+        A path, beside which external data is looked for; or a model with its data inside.
 
     Raises
     ------
@@ -34,173 +39,199 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
     """
     try:
         import onnx
-        import onnx.inliner
     except ImportError:
         raise require("onnx", "onnx", "reading ONNX models") from None
     if isinstance(source, onnx.ModelProto):
-        name = source.graph.name or "onnx model"
-        model = source
+        name, model = source.graph.name or "onnx model", source
     else:
-        name = Path(source).stem
-        model = _load(onnx, Path(source))
+        name, model = Path(source).stem, load(Path(source))
+    model = checked(model, name)
+    inputs = _inputs(model)
+    batch = _batch(inputs)
+    if batch is not None:
+        return _read(model, name, batch)
+    return _of_any_batch(model, name)
+
+
+def _of_any_batch(model: onnx.ModelProto, name: str) -> Graph:
+    """A network whose batch is open: `ANY_BATCH` stands for all of them.
+
+    A model that reads its own shapes can be another network for another batch.
+    """
     try:
-        onnx.checker.check_model(model)
-        if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
-    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines() or ["no reason given"]
-        raise HwquantError(f"{name!r} is not a valid ONNX model: {reason[0]}; export it again") from None
-    return _Translation(onnx, model, name).graph()
-
-
-def _load(onnx: Any, path: Path) -> onnx.ModelProto:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except OSError as error:
-        raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    except DecodeError:
-        raise HwquantError(
-            f"{str(path)!r} is not an ONNX model, or is truncated; export or copy it again"
+        graph = _read(model, name, ANY_BATCH)
+    except Unsupported as error:
+        if not _importable(model, name, 1):
+            raise
+        raise Unsupported(
+            f"{error}. The batch of its inputs is open and was taken to be {ANY_BATCH}, and the model only works "
+            "for 1; fix it at 1 with onnxruntime.tools.make_dynamic_shape_fixed or at export",
+            where=error.where,
+            operator=error.operator,
         ) from None
-    if not model.HasField("graph") or not model.opset_import:
-        raise HwquantError(f"{str(path)!r} is not an ONNX model, or is truncated; export or copy it again")
+    reads_shapes = any(node.op_type in ("Shape", "Size", "If") for node in model.graph.node)
+    if reads_shapes and not same_graph(graph, _read(model, name, ANY_BATCH + 1)):
+        raise Unsupported(
+            f"network {name!r} computes with the size of its batch, so that a sample's result depends on how many "
+            "others there are; fix the batch at export"
+        )
+    return graph
+
+
+def _importable(model: onnx.ModelProto, name: str, batch: int) -> bool:
     try:
-        onnx.load_external_data_for_model(model, str(path.resolve().parent))
-    except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
-        raise HwquantError(
-            f"the weights of {str(path)!r} are in a separate file that cannot be read: {error}; "
-            "keep the files together"
-        ) from None
-    return model
+        _read(model, name, batch)
+    except Unsupported:
+        return False
+    return True
+
+
+def _read(model: onnx.ModelProto, name: str, batch: int) -> Graph:
+    with np.errstate(all="ignore"):  # what is not finite is refused by name
+        return with_layouts(lambda layouts: _Translation(model, name, batch, layouts).graph())
+
+
+def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The inputs that are not weights (old models list their weights as inputs too)."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [item for item in model.graph.input if item.name not in weights]
+
+
+def _batch(inputs: list[onnx.ValueInfoProto]) -> int | None:
+    """The batch size that all inputs share; None where it is open."""
+    batches = set()
+    for item in inputs:
+        if not item.type.tensor_type.HasField("shape") or not item.type.tensor_type.shape.dim:
+            raise Unsupported(f"input {item.name!r} has no shape; export the model with fixed shapes")
+        first, *rest = item.type.tensor_type.shape.dim
+        for axis, dim in enumerate(rest, start=1):
+            if dim.dim_value < 1:
+                label = f" ({dim.dim_param!r})" if dim.dim_param else ""
+                raise Unsupported(
+                    f"dimension {axis}{label} of input {item.name!r} is not fixed, only the batch may "
+                    "be open; fix it with onnxruntime.tools.make_dynamic_shape_fixed or at export"
+                )
+        if first.HasField("dim_value") and first.dim_value < 1:
+            raise Unsupported(
+                f"the batch of input {item.name!r} is {first.dim_value}; it must be positive or open"
+            )
+        if first.dim_value > 0:
+            batches.add(first.dim_value)
+    if len(batches) > 1:
+        raise Unsupported(
+            f"the inputs have different batch sizes {sorted(batches)}; the first dimension is the batch"
+        )
+    return batches.pop() if batches else None
 
 
 class _Translation:
     """One pass over the nodes of a model."""
 
-    def __init__(self, onnx: Any, model: Any, name: str) -> None:
-        self.onnx = onnx
+    def __init__(self, model: onnx.ModelProto, name: str, batch: int, layouts: Mapping[str, Layout]) -> None:
         self.model = model
-        versions = {entry.domain: entry.version for entry in model.opset_import}
-        self.opset = versions.get("", versions.get("ai.onnx", 0))
-        if self.opset < OLDEST_OPSET:
-            raise HwquantError(
-                f"{name!r} uses ONNX operator set {self.opset}, the oldest supported is {OLDEST_OPSET}; "
-                "convert it with onnx.version_converter"
-            )
-        newest = onnx.defs.onnx_opset_version()
-        if self.opset > newest:
-            raise HwquantError(
-                f"{name!r} uses ONNX operator set {self.opset}, the installed onnx package knows {newest}; "
-                "update it with: pip install -U onnx"
-            )
+        self.opset = opset(model)
         self.values: dict[str, Result] = {}
-        for tensor in model.graph.initializer:
-            self.values[tensor.name] = self._array(tensor)
-        self.build = Builder(name, self._batch())
+        self.types: dict[str, str] = {}
+        self._load(model.graph)
+        self.constants = Constants(self.opset, sum(np.size(value) for value in self.values.values()))  # type: ignore[arg-type]
+        self.read = set(_tensors_read(model.graph))
+        self.build = Builder(name, batch, layouts)
 
     def graph(self) -> Graph:
         """The network."""
-        for item in self._inputs():
+        for item in _inputs(self.model):
+            kind = str(type_name(item.type.tensor_type.elem_type))
             shape = tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
-            kind = self.onnx.helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type).kind
-            if kind not in "fiuV":  # V: bfloat16 and its like
-                raise HwquantError(f"input {item.name!r} is not a tensor of real numbers")
-            self.values[item.name] = self.build.input(item.name, shape[1:], integer=kind in "iu")
-        for node in self.model.graph.node:
+            self.types[item.name] = kind
+            self.values[item.name] = self.build.input(item.name, shape[1:], integer=kind in INTEGERS)
+        last = {name: index for index, node in enumerate(self.model.graph.node) for name in _read_by(node)}
+        last |= {item.name: len(self.model.graph.node) for item in self.model.graph.output}
+        for index, node in enumerate(self.model.graph.node):
             self._translate(node)
+            for name in (*_read_by(node), *node.output):
+                if last.get(name, index) == index:  # of large models not all values can be kept
+                    self.values.pop(name, None)
         for item in self.model.graph.output:
             value = self.values.get(item.name)
             if not isinstance(value, Value):
-                raise HwquantError(f"output {item.name!r} does not depend on the network's input")
+                raise Unsupported(f"output {item.name!r} does not depend on the network's input")
             self.build.output(item.name, value)
         return self.build.graph()
 
-    def _inputs(self) -> list[Any]:
-        """The inputs that are not weights (old models list their weights as inputs too)."""
-        return [item for item in self.model.graph.input if item.name not in self.values]
+    def _load(self, graph: onnx.GraphProto) -> None:
+        """The constants of a graph."""
+        for tensor in graph.initializer:
+            self._set(tensor.name, _array(tensor))
 
-    def _batch(self) -> int:
-        """The batch size that all inputs share; ANY_BATCH where it is open."""
-        batches = set()
-        for item in self._inputs():
-            if not item.type.tensor_type.HasField("shape") or not item.type.tensor_type.shape.dim:
-                raise HwquantError(f"input {item.name!r} has no shape; export the model with fixed shapes")
-            first, *rest = item.type.tensor_type.shape.dim
-            for axis, dim in enumerate(rest, start=1):
-                if dim.dim_value < 1:
-                    label = f" ({dim.dim_param!r})" if dim.dim_param else ""
-                    raise HwquantError(
-                        f"dimension {axis}{label} of input {item.name!r} is not fixed, only the batch may "
-                        "be open; fix it with onnxruntime.tools.make_dynamic_shape_fixed or at export"
-                    )
-            if first.dim_value > 0:
-                batches.add(first.dim_value)
-        if len(batches) > 1:
-            raise HwquantError(
-                f"the inputs have different batch sizes {sorted(batches)}; the first dimension is the batch"
-            )
-        return batches.pop() if batches else ANY_BATCH
+    def _set(self, name: str, value: Result, kind: str | None = None) -> None:
+        self.values[name] = value
+        self.types[name] = array_type(value) if kind is None or not isinstance(value, Value) else kind  # type: ignore[arg-type]
 
-    def _translate(self, node: Any) -> None:
-        build = self.build
-        name = node.name or next(iter(node.output), node.op_type)
-        build.where = f"node {name!r} ({node.op_type})"
+    def _translate(self, node: onnx.NodeProto) -> None:
+        build, name = self.build, node_name(node)
+        build.where, build.operator = f"node {name!r} ({node.op_type})", node.op_type
         inputs: list[Result | None] = []
         for tensor in node.input:
             if tensor and tensor not in self.values:
                 raise build.refuse(f"it reads tensor {tensor!r}, which nothing before it produces")
             inputs.append(self.values[tensor] if tensor else None)
-        if node.domain not in ("", "ai.onnx"):
-            raise build.refuse(
-                f"operators of the domain {node.domain!r} are not supported; "
-                "export without a runtime's own optimizations"
-            )
         if not any(isinstance(value, Value) for value in inputs):
             self._evaluate(node)
             return
         if node.op_type not in OPERATORS:
             raise build.refuse_operator(node.op_type)
-        attributes = {attribute.name: self._attribute(attribute) for attribute in node.attribute}
-        call = Call(build, name, self.opset, inputs, list(node.input), attributes)
-        self.values[node.output[0]] = OPERATORS[node.op_type](call)
+        import onnx
 
-    def _evaluate(self, node: Any) -> None:
-        """A node whose inputs are all constant, by the reference implementation of the onnx package."""
-        from onnx.reference import ReferenceEvaluator
+        operator, schema = OPERATORS[node.op_type], onnx.defs.get_schema(node.op_type, self.opset, "")
+        types = [self.types[tensor] if tensor else None for tensor in node.input]
+        attributes = admitted(build, operator, schema, node, types, self.read)
+        call = Call(build, name, self.opset, inputs, list(node.input), types, attributes)
+        self._set(node.output[0], operator.translate(call), result_type(schema, types, attributes))
 
-        if node.op_type.startswith("Random") or node.op_type in ("Bernoulli", "Multinomial"):
-            raise self.build.refuse("random numbers are not supported; export the model in evaluation mode")
-        feeds = {name: np.asarray(self.values[name]) for name in node.input if name}
-        helper = self.onnx.helper
-        graph = helper.make_graph(
-            [node],
-            "constant",
-            [
-                helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-                for n, a in feeds.items()
-            ],
-            [helper.make_empty_tensor_value_info(name) for name in node.output if name],
-        )
-        model = helper.make_model(graph, opset_imports=self.model.opset_import)
-        try:
-            results = ReferenceEvaluator(model).run(None, feeds)
-        except Exception as error:  # whatever an operator's reference implementation raises on bad constants
-            raise self.build.refuse(f"its constants cannot be evaluated: {error}") from error
-        for name, result in zip((name for name in node.output if name), results):
-            self.values[name] = np.asarray(result)
+    def _evaluate(self, node: onnx.NodeProto) -> None:
+        """A node whose inputs are all constant."""
+        if node.op_type == "If":
+            self._branch(node)
+            return
+        inputs = {name: np.asarray(self.values[name]) for name in node.input if name}
+        for name, array in self.constants.evaluate(self.build, node, inputs).items():
+            self._set(name, array)
 
-    def _attribute(self, attribute: Any) -> Any:
-        """Strings as str, the rest as the onnx package reads it."""
-        value = self.onnx.helper.get_attribute_value(attribute)
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    def _branch(self, node: onnx.NodeProto) -> None:
+        """An If whose condition is known: the nodes of the one branch, which see what is around them."""
+        condition = np.asarray(self.values[node.input[0]])
+        if condition.size != 1:
+            raise self.build.refuse(f"its condition has shape {condition.shape}, not one truth value")
+        wanted = "then_branch" if condition.item() else "else_branch"
+        (branch,) = (attribute.g for attribute in node.attribute if attribute.name == wanted)
+        outside = dict(self.values), dict(self.types)
+        self._load(branch)
+        for inner in branch.node:
+            self._translate(inner)
+        results = [(self.values.get(item.name), self.types.get(item.name)) for item in branch.output]
+        self.values, self.types = outside
+        for name, (value, kind) in zip(node.output, results, strict=True):
+            if value is None:
+                raise self.build.refuse("its branch does not produce its result")
+            if name:
+                self._set(name, value, kind)
 
-    def _array(self, tensor: Any) -> Array:
-        try:
-            array: Array = self.onnx.numpy_helper.to_array(tensor)
-        except (ValueError, TypeError, KeyError, self.onnx.checker.ValidationError) as error:
-            raise HwquantError(
-                f"tensor {tensor.name!r} cannot be read: {error}; export the model again"
-            ) from None
-        return array
+
+def _tensors_read(graph: onnx.GraphProto) -> list[str]:
+    """Every tensor that a node reads or that is an output, inside of branches too."""
+    return [item.name for item in graph.output] + [name for node in graph.node for name in _read_by(node)]
+
+
+def _read_by(node: onnx.NodeProto) -> list[str]:
+    inside = [_tensors_read(attribute.g) for attribute in node.attribute if attribute.HasField("g")]
+    return [*node.input, *(name for names in inside for name in names)]
+
+
+def _array(tensor: Any) -> Array:
+    import onnx
+
+    try:
+        array: Array = onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError, onnx.checker.ValidationError) as error:
+        raise Damaged(f"tensor {tensor.name!r} cannot be read: {error}; export the model again") from None
+    return array

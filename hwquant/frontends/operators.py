@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwquant.frontends.builder import Builder
-from hwquant.frontends.fold import Affine, Pad
-from hwquant.frontends.values import Array, Float, Value, layout
+from hwquant.frontends.fold import LEAST, Affine, Pad
+from hwquant.frontends.values import Array, Float, Value, layout, of_each_class
 from hwquant.frontends.windows import Window
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool, Node
 
@@ -96,6 +96,7 @@ def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: Arr
     """``x * scale + shift`` with constants that broadcast to the value; folded later (see `fold`)."""
     if value.integer:
         raise build.refuse(f"input {value.tensor!r} is an integer here; cast it to float before arithmetic")
+    build.spend(math.prod(value.shape[1:]))
     sample = build.sample(value)
     factors = []
     for constant in (scale, shift):
@@ -145,7 +146,7 @@ def batch_norm(
 
 def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Value:
     """``min(max(x, low), high)``."""
-    if not low <= high:
+    if not low <= high or low == math.inf or high == -math.inf:
         raise build.refuse(f"it clips to the empty range from {low} to {high}")
     if low == -math.inf and high == math.inf:
         return value
@@ -173,6 +174,8 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
         return source
     if (full == 0).all():
         return clip(build, name, source, 0.0, math.inf)
+    if np.abs(full).max() > 1e6:  # the sum would cancel what is left of a number
+        raise build.refuse(f"its slope {np.abs(full).max():g} is too steep; train it again")
     slopes = np.empty(sample.size)
     slopes[sample.ravel()] = full.ravel()
     rows = slopes.reshape(build.shapes[source.tensor][0], -1)
@@ -282,8 +285,10 @@ def concat(build: Builder, name: str, values: Sequence[Value], axis: int) -> Val
     return build.value(tensor, index.shape, index)
 
 
-def pad(build: Builder, name: str, value: Value, before: Sequence[int], after: Sequence[int]) -> Value:
-    """Zeros around the spatial axes of (N, C, H, W), (N, C, L) or (N, H, W, C)."""
+def pad(
+    build: Builder, name: str, value: Value, before: Sequence[int], after: Sequence[int], fill: float = 0.0
+) -> Value:
+    """Zeros (or minus infinity) around the spatial axes of (N, C, H, W), (N, C, L) or (N, H, W, C)."""
     rank = len(value.shape)
     if len(before) != rank or len(after) != rank or min(*before, *after) < 0:
         raise build.refuse(
@@ -291,6 +296,10 @@ def pad(build: Builder, name: str, value: Value, before: Sequence[int], after: S
         )
     if not any(before) and not any(after):
         return value
+    if fill != 0 and not fill <= LEAST:
+        raise build.refuse(
+            f"padding with {fill} is not supported, only zeros, or minus infinity before a max pool"
+        )
     for channel in (1, rank - 1):
         if rank not in (3, 4) or before[0] or after[0] or before[channel] or after[channel]:
             continue
@@ -300,7 +309,7 @@ def pad(build: Builder, name: str, value: Value, before: Sequence[int], after: S
             continue
         sides = [(before[axis], after[axis]) for axis in range(1, rank) if axis != channel]
         (top, bottom), (left, right) = sides if rank == 4 else [(0, 0), *sides]
-        tensor = build.emit(Pad(build.unique(name), (moved.tensor,), (top, left, bottom, right)))
+        tensor = build.emit(Pad(build.unique(name), (moved.tensor,), (top, left, bottom, right), fill != 0))
         shape = build.shapes[tensor]
         result = build.value(tensor, shape if rank == 4 else (shape[0], shape[2]))
         return result.view(lambda array, axis=channel: np.moveaxis(array, 1, axis))  # type: ignore[misc]
@@ -313,27 +322,33 @@ def pad(build: Builder, name: str, value: Value, before: Sequence[int], after: S
 def view(build: Builder, value: Value, function: Callable[[Array], Array]) -> Value:
     """A numpy function that moves elements or changes the shape.
 
-    Behind a host function only what leaves the classes alone: a reshape that keeps the first axis of a
-    sample, or any reshape of the one number that argmax leaves.
+    Behind a softmax only what leaves the classes alone: a reshape that keeps the first axis of a sample.
+    Behind an argmax the function moves what belongs to each class alike.
     """
+    if value.host[-1:] == ("argmax",):
+        function = of_each_class(function)
+    build.spend(math.prod(value.shape[1:]))
     try:
         result = value.view(function)
-    except ValueError as error:
-        raise build.refuse(f"a tensor of shape {value.shape} cannot be reordered: {error}") from None
-    except (IndexError, OverflowError) as error:
-        raise build.refuse(f"a tensor of shape {value.shape} has no such axis: {error}") from None
+    except (ValueError, IndexError, OverflowError) as error:
+        raise build.refuse(f"a tensor of shape {value.seen_shape} cannot be reordered: {error}") from None
     if not value.host:
         return result
-    if value.host[-1] == "argmax" and math.prod(value.shape[2:]) == 1:
-        return value
+    if result.shape[0] != value.shape[0]:
+        raise build.refuse(
+            f"a tensor of shape {result.seen_shape} has lost its batch dimension; keep it the first one"
+        )
     same_order = np.array_equal(result.indices().ravel(), value.indices().ravel())
-    if value.host[-1] == "argmax" or not same_order or result.shape[:2] != value.shape[:2]:
+    if value.host[-1] != "argmax" and (not same_order or result.shape[:2] != value.shape[:2]):
         raise build.refuse(f"it reorders the result of {value.host[-1]}; reorder before it")
     return result
 
 
-def host(build: Builder, value: Value, function: str, axis: int) -> Value:
-    """Softmax, log-softmax or argmax over the first axis after the batch, at the network's end."""
+def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool = False) -> Value:
+    """Softmax, log-softmax or argmax over the first axis after the batch, at the network's end.
+
+    With ``keepdims`` an argmax leaves an axis of length 1 in place of the classes.
+    """
     rank = len(value.shape)
     if not -rank <= axis < rank or axis % rank != 1:
         raise build.refuse(
@@ -342,6 +357,8 @@ def host(build: Builder, value: Value, function: str, axis: int) -> Value:
     if value.host and (function != "argmax" or value.host[-1] == "argmax"):
         raise build.refuse(f"{function} after {value.host[-1]} is not supported")
     build.sample(replace(value, host=()))
+    if keepdims:
+        value = value.view(lambda array: np.expand_dims(array, 2))
     return replace(value, host=(*value.host, function))
 
 
@@ -374,6 +391,5 @@ def _windows(build: Builder, value: Value, node: Node) -> Value:
 
 
 def _reduction(build: Builder, name: str, source: Value, window: Window, kind: str) -> str:
-    if kind == "mean":
-        return build.emit(AveragePool(build.unique(name), (source.tensor,), window.kernel, window.stride))
-    return build.emit(MaxPool(build.unique(name), (source.tensor,), window.kernel, window.stride))
+    make = AveragePool if kind == "mean" else MaxPool
+    return build.emit(make(build.unique(name), (source.tensor,), window.kernel, window.stride))

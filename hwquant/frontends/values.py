@@ -47,6 +47,12 @@ class Value:
     host: tuple[str, ...] = ()
     integer: bool = False
 
+    @property
+    def seen_shape(self) -> tuple[int, ...]:
+        """The shape that the model knows: behind an argmax without the axis of the classes."""
+        behind = self.host[-1:] == ("argmax",)
+        return (self.shape[0], *self.shape[2:]) if behind else self.shape
+
     def indices(self) -> Index:
         """``index``, spelled out where it is None."""
         if self.index is not None:
@@ -88,3 +94,14 @@ def compressed(array: Float) -> Float:
     while shape and shape[0] == 1:
         del shape[0]
     return array.reshape(shape)
+
+
+def of_each_class(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A function that moves elements of (N, ...), on what belongs to each class of (N, classes, ...) alike."""
+
+    def moved(array: Array) -> Array:
+        places = np.moveaxis(array, 1, -1)
+        numbers = np.arange(math.prod(places.shape[:-1])).reshape(places.shape[:-1])
+        return np.moveaxis(places.reshape(numbers.size, -1)[function(numbers)], -1, 1)
+
+    return moved

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.graph import Padding, Shape
 
 Pair = tuple[int, int]
@@ -69,17 +69,17 @@ def window(
     """
     axes = len(kernel)
     if axes not in (1, 2):
-        raise HwquantError(f"a window over {axes} axes is not supported, only one or two")
+        raise Unsupported(f"a window over {axes} axes is not supported, only one or two")
     stride, dilation = stride or [1] * axes, dilation or [1] * axes
     padding = padding or [0] * axes
     if len(padding) == axes:
         padding = [*padding, *padding]
     if len(stride) != axes or len(dilation) != axes or len(padding) != 2 * axes:
-        raise HwquantError(
+        raise Unsupported(
             f"stride {stride}, dilation {dilation} or padding {padding} do not fit kernel {kernel}"
         )
     if min(*kernel, *stride, *dilation) < 1 or min(padding) < 0:
-        raise HwquantError(
+        raise Unsupported(
             f"kernel {list(kernel)}, stride {list(stride)} and dilation {list(dilation)} must be positive "
             f"and padding {list(padding)} must not be negative"
         )

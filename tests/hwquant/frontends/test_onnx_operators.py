@@ -351,21 +351,21 @@ def test_bytes_are_cast_and_scaled(build_onnx, check_onnx):
             r"'f2' is computed from the network's input; it must be a constant",
         ),
         ([make_node("MatMul", ["w2", "f"], ["y"])], r"'w2' is a constant where an activation is expected"),
-        ([make_node("Pad", ["a", "n"], ["y"], mode="edge")], r"padding in mode 'edge'"),
+        ([make_node("Pad", ["a", "n"], ["y"], mode="edge")], r"mode='edge' is not supported"),
         ([make_node("Pad", ["a", "n", "two"], ["y"])], r"padding with 2.0 is not supported"),
         ([make_node("ReduceMean", ["a"], ["y"])], r"the batch included; give its axes"),
         ([make_node("ReduceMean", ["a"], ["y"], axes=[1])], r"only spatial axes"),
-        ([make_node("ReduceMean", ["a"], ["y"], axes=[7])], r"reduces axes \[7\]"),
+        ([make_node("ReduceMean", ["a"], ["y"], axes=[7])], r"node 'y' \(ReduceMean\): axis must be in"),
         ([make_node("Concat", ["a", "a"], ["y"], axis=0)], r"along axis 0"),
         (
             [make_node("Add", ["a", "x"], ["y"])],
-            r"adds activations of shapes \(2, 4, 3, 3\) and \(2, 2, 5, 5\)",
+            r"not a valid ONNX model: node 'y' \(Add\): Incompatible dimensions; export it again",
         ),
         (
             [make_node("Add", ["a", "long"], ["y"])],
-            r"shape \(7,\) does not fit a sample of shape \(4, 3, 3\)",
+            r"node 'y' \(Add\): Incompatible dimensions",
         ),
-        ([make_node("Reshape", ["a", "n"], ["y"])], r"cannot be reordered: cannot reshape"),
+        ([make_node("Reshape", ["a", "n"], ["y"])], r"node 'y' \(Reshape\): Invalid position of 0"),
         (
             [
                 make_node("Transpose", ["a"], ["t"], perm=[0, 1, 3, 2]),
@@ -382,7 +382,7 @@ def test_bytes_are_cast_and_scaled(build_onnx, check_onnx):
                 make_node("MaxPool", ["a"], ["y", "i"], kernel_shape=[2, 2]),
                 make_node("Identity", ["i"], ["z"]),
             ],
-            r"reads tensor 'i', which nothing before it produces",
+            r"its output 'i' \(Indices\) is read; where a maximum was",
         ),
         ([make_node("MaxPool", ["a"], ["y"], kernel_shape=[4, 4])], r"its output would be empty"),
         (
@@ -395,17 +395,20 @@ def test_bytes_are_cast_and_scaled(build_onnx, check_onnx):
         ),
         ([make_node("ArgMax", ["a"], ["y"], axis=2)], r"argmax over axis 2"),
         ([make_node("Cast", ["a"], ["y"], to=TensorProto.INT32)], r"cast of activations to integers"),
-        ([make_node("Clip", ["a", "n"], ["y"])], r"'n' has shape \(8,\), not one number"),
+        (
+            [make_node("Clip", ["a", "n"], ["y"])],
+            r"node 'y' \(Clip\): min has inconsistent type tensor\(int64\)",
+        ),
         ([make_node("Dropout", ["a", "two", "yes"], ["y"])], r"training_mode is not supported"),
         ([make_node("Conv", ["a", "w"], ["y"])], r"4 channels do not fit weights \(4, 2, 3, 3\)"),
-        ([make_node("Gemm", ["f", "w"], ["y"])], r"weights of shape"),
+        ([make_node("Gemm", ["f", "w"], ["y"])], r"node 'y' \(Gemm\): Input 1 expected to have rank 2"),
         (
             [make_node("RandomNormal", [], ["r"], shape=[2]), make_node("Identity", ["a"], ["y"])],
             r"random numbers",
         ),
         (
             [make_node("Reshape", ["w", "n"], ["r"]), make_node("Identity", ["a"], ["y"])],
-            r"'r' \(Reshape\): its constants",
+            r"'r' \(Reshape\): Invalid position of 0",
         ),
     ],
 )

@@ -51,11 +51,11 @@ def test_the_real_mnist_model_whose_weights_are_inputs_gives_the_reference_outpu
 def test_names_are_the_nodes_made_unique(build_onnx):
     nodes = [
         make_node("Conv", ["x", "w"], ["x1"], name="x"),
-        make_node("Relu", ["x1"], ["x2"], name="x"),
+        make_node("Relu", ["x1"], ["x2"], name="x_2"),
         make_node("Relu", ["x2"], ["y"]),
     ]
     graph = from_onnx(build_onnx(nodes, {"x": (2, 5, 5)}, W))
-    assert [node.name for node in graph.nodes] == ["x_2", "x_3", "y"]
+    assert [node.name for node in graph.nodes] == ["x_2", "x_2_2", "y"]
     assert graph.outputs[0].name == "y"
 
 
@@ -94,8 +94,10 @@ def test_constant_subgraphs_are_evaluated(build_onnx, check_onnx):
 
 def test_weights_in_half_precision_and_bfloat16(build_onnx):
     for kind in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
-        model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+        model = build_onnx(RELU, {"x": (2, 5, 5)}, W, opset=22)
         tensor = helper.make_tensor("w", kind, (4, 2, 3, 3), W["w"].ravel())
+        for item in (*model.graph.output, *model.graph.value_info):
+            item.type.tensor_type.elem_type = kind
         model.graph.initializer[0].CopyFrom(tensor)
         model.graph.input[0].type.tensor_type.elem_type = kind
         graph = from_onnx(model)

@@ -1,0 +1,210 @@
+"""Is it a valid ONNX model, of the kind that can be imported at all? What a runtime refuses is refused here.
+
+The onnx package checks the structure, and infers every element type and shape strictly. What it lets through
+and onnxruntime does not is checked here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from hwquant.errors import Damaged, Unsupported
+from hwquant.frontends.alternatives import alternative
+from hwquant.frontends.onnx_operators import CONSTANT_RESULT, OPERATORS
+from hwquant.frontends.onnx_types import ANY, REFUSED, type_name
+
+if TYPE_CHECKING:
+    import onnx
+
+OLDEST_OPSET = 7
+"""Before it, Add and Mul had their own broadcasting rules."""
+
+STANDARD = ("", "ai.onnx")
+"""The names of the domain of ONNX's own operators."""
+
+_QUANTIZED = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+"""Domains of QONNX, the format of quantization-aware training with Brevitas and QKeras."""
+
+_INVALID = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
+"""What the onnx package raises beside its own errors, which are RuntimeError."""
+
+
+def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The model, its functions inlined, once it is known to be valid; the argument is left as it is.
+
+    Raises
+    ------
+    Damaged
+        for what is not a valid model
+    Unsupported
+        for operator sets, domains and operators that are not supported
+    """
+    import onnx
+    import onnx.inliner
+
+    problems = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, *_INVALID)
+    try:
+        _check_opset(model, name)
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        _check_operators(model.graph)
+        _check_names(model.graph)
+        _check_structure(model)
+        onnx.checker.check_model(_with_output_shapes(model))
+        onnx.shape_inference.infer_shapes(_without_shapes(model), check_type=True, strict_mode=True)
+    except problems as error:
+        raise Damaged(f"{name!r} is not a valid ONNX model: {_reason(error)}; export it again") from None
+    return model
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operator set."""
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    return int(versions.get("", versions.get("ai.onnx", 0)))
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, with the node that shape inference names in front."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+    text = lines[0].removesuffix(".")
+    node = re.search(r"\(op_type:(\w+), node name: (.*?)\): *(.*)", text)
+    text = f"node {node[2]!r} ({node[1]}): {node[3]}" if node else text
+    return re.sub(r"\[\w+InferenceError\] *|Inference error\(s\): *", "", text)
+
+
+def _check_opset(model: onnx.ModelProto, name: str) -> None:
+    import onnx
+
+    version, newest = opset(model), onnx.defs.onnx_opset_version()
+    domains = Counter("" if entry.domain in STANDARD else entry.domain for entry in model.opset_import)
+    if repeated := [domain for domain, count in domains.items() if count > 1]:
+        raise ValueError(f"it imports operator set {repeated[0]!r} twice")
+    if version < OLDEST_OPSET:
+        raise Unsupported(
+            f"{name!r} uses ONNX operator set {version}, the oldest supported is {OLDEST_OPSET}; "
+            "convert it with onnx.version_converter"
+        )
+    if version > newest:
+        raise Unsupported(
+            f"{name!r} uses ONNX operator set {version}, the installed onnx package knows {newest}; "
+            "update it with: pip install -U onnx"
+        )
+
+
+def _check_operators(graph: onnx.GraphProto) -> None:
+    """Name what is not supported before shapes are inferred, which fails behind it with another reason."""
+    activations = {item.name for item in graph.input} - {item.name for item in graph.initializer}
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _check_operators(attribute.g)
+        label = f"node {node_name(node)!r} ({node.op_type})"
+        if node.domain in _QUANTIZED:
+            raise _refused(
+                node,
+                f"{label}: it is of QONNX ({node.domain!r}), the format of networks trained with quantization, "
+                "which is not read; give hwquant the float network without its quantizers",
+            )
+        if node.domain not in STANDARD:
+            raise _refused(
+                node,
+                f"{label}: operators of the domain {node.domain!r} are not supported; "
+                "export without a runtime's own optimizations",
+            )
+        if activations.isdisjoint(node.input):
+            continue
+        if node.op_type not in OPERATORS:
+            raise _refused(node, f"{label}: this operator is not supported; {alternative(node.op_type)}")
+        if node.op_type not in CONSTANT_RESULT:
+            activations.update(node.output)
+
+
+def _refused(node: onnx.NodeProto, message: str) -> Unsupported:
+    return Unsupported(message, where=f"node {node_name(node)!r}", operator=node.op_type)
+
+
+def node_name(node: onnx.NodeProto) -> str:
+    """A node's name, or that of what it makes."""
+    return str(node.name or next(iter(node.output), node.op_type))
+
+
+def _check_names(graph: onnx.GraphProto) -> None:
+    """The checker of the onnx package sees to the names of tensors, but for these."""
+    names: tuple[tuple[str, Iterator[str]], ...] = (
+        ("nodes", (node.name for node in graph.node if node.name)),
+        ("inputs", (item.name for item in graph.input)),
+        ("outputs", (item.name for item in graph.output)),
+        ("initializers", (item.name for item in graph.initializer)),
+    )
+    for kind, all_names in names:
+        for found, count in Counter(all_names).items():
+            if count > 1:
+                raise ValueError(f"two {kind} have the name {found!r}")
+
+
+def _check_structure(model: onnx.ModelProto) -> None:
+    graph = model.graph
+    if graph.sparse_initializer:
+        name = graph.sparse_initializer[0].values.name
+        raise Unsupported(
+            f"tensor {name!r} is a sparse initializer, which is not read; export it as a dense one",
+            where=name,
+        )
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [item for item in graph.input if item.name not in weights]
+    for kind, items in (("input", inputs), ("output", graph.output)):
+        for item in items:
+            if item.type.WhichOneof("value") not in (None, "tensor_type"):
+                raise Unsupported(f"{kind} {item.name!r} is not a tensor; give each tensor of it by itself")
+    for kind, items in (("input", inputs), ("output", graph.output), ("tensor", graph.value_info)):
+        for item in items:
+            code = item.type.tensor_type.elem_type
+            if item.type.HasField("tensor_type") and type_name(code) is None:
+                raise ValueError(f"{kind} {item.name!r} has the element type {code}, which there is not")
+    for item in inputs:
+        element = str(type_name(item.type.tensor_type.elem_type))
+        if element not in ANY:
+            raise Unsupported(
+                f"input {item.name!r} is not a tensor of real numbers but of {element}: {REFUSED[element]}"
+            )
+
+
+def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """For the checker, which wants a shape of every output; inference finds the right one."""
+    if all(item.type.tensor_type.HasField("shape") for item in model.graph.output):
+        return model
+    copied = _copy(model)
+    for item in copied.graph.output:
+        item.type.tensor_type.shape.SetInParent()
+    return copied
+
+
+def _without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """For shape inference, whose errors name the nodes that have a name.
+
+    Declared shapes of what is computed can be stale (the batch changed by hand): they are inferred anew.
+    """
+    copied = _copy(model)
+    nodes = list(copied.graph.node)
+    del copied.graph.node[:]
+    for node in nodes:
+        node.name = node_name(node)
+        tensors = [item.t for item in node.attribute if item.name == "value" and item.HasField("t")]
+        if node.op_type == "Constant" and tensors:  # of any type in all runtimes, not so in the old schemas
+            copied.graph.initializer.add().CopyFrom(tensors[0])
+            copied.graph.initializer[-1].name = node.output[0]
+        else:
+            copied.graph.node.append(node)
+    for item in (*copied.graph.output, *copied.graph.value_info):
+        if item.type.HasField("tensor_type"):
+            item.type.tensor_type.ClearField("shape")
+    return copied
+
+
+def _copy(model: Any) -> Any:
+    copied = type(model)()
+    copied.CopyFrom(model)
+    return copied

@@ -1,0 +1,207 @@
+"""ONNX's operators that compute: products, windows, reductions, bounds and arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hwquant.errors import Unsupported
+from hwquant.frontends import arithmetic, operators
+from hwquant.frontends.onnx_call import Call, Result
+from hwquant.frontends.values import Value
+from hwquant.frontends.windows import Window, window
+from hwquant.graph import Shape
+
+_LARGEST = float(np.finfo(np.float32).max)
+"""Beyond it a limit is none: the defaults of Clip's attributes are this number."""
+
+
+def _window(call: Call, kernel: Sequence[int], shape: Shape) -> Window:
+    """The window of Conv and the pools, ``auto_pad`` and ``ceil_mode`` resolved for an input (C, H, W)."""
+    attributes = call.attributes
+    auto, pads = attributes["auto_pad"], attributes.get("pads")
+    if len(kernel) != len(call.value().shape) - 2:
+        raise call.build.refuse(f"its kernel {list(kernel)} does not fit {call.value().shape}")
+    for name, size in (("strides", 1), ("dilations", 1), ("pads", 2), ("kernel_shape", 1)):
+        given = attributes.get(name)
+        if given is not None and len(given) != size * len(kernel):
+            raise call.build.refuse(f"its {name} {list(given)} do not fit its kernel {list(kernel)}")
+    if auto != "NOTSET" and pads and any(pads):
+        raise call.build.refuse(f"it has pads {list(pads)} beside auto_pad {auto!r}; only one can be")
+    try:
+        found = window(kernel, attributes.get("strides"), pads, attributes.get("dilations"))
+    except Unsupported as error:
+        raise call.build.refuse(str(error)) from None
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        return found.same(shape, upper=auto == "SAME_UPPER")
+    return found.ceil(shape) if attributes.get("ceil_mode", 0) else found
+
+
+def _spatial(call: Call, value: Value) -> Shape:
+    """(C, H, W) of a value (N, C, H, W) or (N, C, L)."""
+    match value.shape:
+        case (_, channels, length):
+            return channels, 1, length
+        case (_, channels, height, width):
+            return channels, height, width
+    raise call.build.refuse(
+        f"a tensor of shape {value.shape} is not supported, only (N, C, H, W) and (N, C, L)"
+    )
+
+
+def conv(call: Call) -> Value:
+    value, weight = call.value(), call.weights(1)
+    bias = call.weights(2) if call.given(2) else None
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise call.build.refuse(f"a bias of shape {bias.shape} does not fit weights {weight.shape}")
+    kernel = call.attributes.get("kernel_shape", weight.shape[2:])
+    if tuple(kernel) != weight.shape[2:]:
+        raise call.build.refuse(f"its kernel_shape {list(kernel)} does not fit its weights {weight.shape}")
+    found = _window(call, kernel, _spatial(call, value))
+    return operators.conv(call.build, call.name, value, weight, bias, found, call.attributes["group"])
+
+
+def gemm(call: Call) -> Value:
+    value, weight = call.value(), call.weights(1)
+    if len(value.shape) != 2 or weight.ndim != 2:
+        raise call.build.refuse(
+            f"a tensor of shape {value.shape} and weights of shape {weight.shape}; both must be 2-D"
+        )
+    weight = call.attributes["alpha"] * (weight if call.attributes["transB"] else weight.T)
+    bias = None
+    if call.given(2):
+        bias = call.weights(2) * call.attributes["beta"]
+        if (
+            bias.ndim > 2
+            or bias.shape[:-1] not in ((), (1,))
+            or bias.shape[-1:] not in ((), (1,), weight.shape[:1])
+        ):
+            raise call.build.refuse(f"a bias of shape {bias.shape} does not fit {len(weight)} outputs")
+    return operators.linear(call.build, call.name, value, weight, bias)
+
+
+def matmul(call: Call) -> Value:
+    value, weight = call.value(0), call.weights(1)
+    if 2 < weight.ndim <= len(value.shape) and weight.shape[:-2] == (1,) * (weight.ndim - 2):
+        weight = weight.reshape(weight.shape[-2:])
+    return operators.linear(call.build, call.name, value, weight.T, None)
+
+
+def batch_normalization(call: Call) -> Value:
+    gamma, beta, mean, variance = (call.weights(index) for index in range(1, 5))
+    epsilon = call.attributes["epsilon"]
+    return operators.batch_norm(call.build, call.name, call.value(), gamma, beta, mean, variance, epsilon)
+
+
+def clip(call: Call) -> Value:
+    low = call.number(1) if call.given(1) else call.attributes.get("min", -np.inf)
+    high = call.number(2) if call.given(2) else call.attributes.get("max", np.inf)
+    if np.isnan(low) or np.isnan(high):
+        raise call.build.refuse("it clips to a limit that is NaN; train or export the model again")
+    low, high = (-np.inf if low <= -_LARGEST else low), (np.inf if high >= _LARGEST else high)
+    return operators.clip(call.build, call.name, call.value(), low, high)
+
+
+def relu(call: Call) -> Value:
+    return operators.clip(call.build, call.name, call.value(), 0.0, np.inf)
+
+
+def negative(call: Call) -> Value:
+    return operators.affine(call.build, call.name, call.value(), -1.0, 0.0)
+
+
+def leaky_relu(call: Call) -> Value:
+    return operators.leaky(call.build, call.name, call.value(), call.attributes["alpha"])
+
+
+def prelu(call: Call) -> Value:
+    return operators.leaky(call.build, call.name, call.value(), call.weights(1))
+
+
+def _pool_window(call: Call) -> Window:
+    """The window of a pool, whose padding must be smaller than its kernel (dilation does not count)."""
+    kernel, pads = call.attributes["kernel_shape"], call.attributes.get("pads") or ()
+    shape = _spatial(call, call.value())
+    found = _window(call, kernel, shape)
+    if any(pad >= size for pad, size in zip(pads, [*kernel, *kernel])):
+        raise call.build.refuse(f"padding {list(pads)} is not smaller than the window {list(kernel)}")
+    if call.attributes["auto_pad"].startswith("SAME"):
+        for size, extent, stride in zip(shape[1:], found.extent, found.stride):
+            if -(-size // stride) * stride - stride + extent < size:
+                raise call.build.refuse(
+                    f"auto_pad with strides {list(found.stride)} beyond the window {list(found.extent)} would need "
+                    "negative padding; give pads"
+                )
+    return found
+
+
+def max_pool(call: Call) -> Value:
+    value, found = call.value(), _pool_window(call)
+    return operators.max_pool(call.build, call.name, value, found)
+
+
+def average_pool(call: Call) -> Value:
+    value, found = call.value(), _pool_window(call)
+    include = bool(call.attributes["count_include_pad"])
+    asked = window(call.attributes["kernel_shape"], padding=call.attributes.get("pads"))
+    if include and call.attributes.get("ceil_mode", 0) and found.padding != asked.padding:
+        raise call.build.refuse(
+            "count_include_pad with ceil_mode and windows beyond the padding is not supported"
+        )
+    return operators.average_pool(call.build, call.name, value, found, include)
+
+
+def global_pool(kind: str) -> Callable[[Call], Value]:
+    def translate(call: Call) -> Value:
+        rank = len(call.value().shape)
+        if rank < 3:
+            raise call.build.refuse(f"a tensor of shape {call.value().shape} has no height and width to pool")
+        axes = range(2, rank)
+        return operators.reduce(call.build, call.name, call.value(), axes, True, kind)
+
+    return translate
+
+
+def reduce(kind: str) -> Callable[[Call], Value]:
+    def translate(call: Call) -> Value:
+        axes = call.integers(1, "axes")
+        if not axes and call.attributes.get("noop_with_empty_axes", 0):
+            return call.value()
+        if not axes:
+            raise call.build.refuse("it reduces over everything, the batch included; give its axes")
+        return operators.reduce(
+            call.build, call.name, call.value(), axes, bool(call.attributes["keepdims"]), kind
+        )
+
+    return translate
+
+
+def binary(kind: str) -> Callable[[Call], Result]:
+    return lambda call: arithmetic.binary(call.build, call.name, kind, call.operand(0), call.operand(1))
+
+
+def _alike(call: Call) -> None:
+    """Before version 8 the operators of many inputs do not broadcast."""
+    shapes = {tuple(call.any(index).shape) for index in range(len(call.inputs))}
+    if call.opset < 8 and len(shapes) > 1:
+        raise call.build.refuse(
+            f"its inputs have different shapes {sorted(shapes)}, which operator set 8 brought"
+        )
+
+
+def total(call: Call) -> Result:
+    _alike(call)
+    result = call.operand(0)
+    for index in range(1, len(call.inputs)):
+        result = arithmetic.binary(call.build, call.name, "add", result, call.operand(index))
+    return result
+
+
+def bounds(kind: str) -> Callable[[Call], Value]:
+    def translate(call: Call) -> Value:
+        _alike(call)
+        inputs = [call.any(index) for index in range(len(call.inputs))]
+        return arithmetic.bounds(call.build, call.name, kind, inputs)
+
+    return translate

@@ -1,0 +1,136 @@
+"""ONNX's operators that move elements, and those that end a network: nothing of them is left in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from hwquant.frontends import operators
+from hwquant.frontends.onnx_call import Call
+from hwquant.frontends.onnx_types import INTEGERS, REAL, holds, type_name
+from hwquant.frontends.values import Array, Value
+
+
+def concat(call: Call) -> Value:
+    values = [call.value(index) for index in range(len(call.inputs))]
+    return operators.concat(call.build, call.name, values, call.attributes["axis"])
+
+
+def pad(call: Call) -> Value:
+    value = call.value()
+    fill = call.number(2) if call.given(2) else call.attributes.get("value", 0.0)
+    pads, rank = call.integers(1, "pads") or [], len(value.shape)
+    axes = call.integers(3)
+    axes = list(range(rank)) if axes is None else axes
+    places = {axis % rank for axis in axes if -rank <= axis < rank}
+    if len(pads) != 2 * len(axes) or len(places) != len(axes):
+        raise call.build.refuse(f"{len(pads)} paddings do not fit the axes {axes} of {rank}")
+    before, after = [0] * rank, [0] * rank
+    for axis, first, last in zip(axes, pads, pads[len(axes) :]):
+        before[axis], after[axis] = first, last
+    return operators.pad(call.build, call.name, value, before, after, fill)
+
+
+def flatten(call: Call) -> Value:
+    axis = call.attributes["axis"]
+
+    def flattened(array: Array) -> Array:
+        rank = array.ndim
+        if not -rank <= axis <= rank:
+            raise IndexError(f"axis {axis} of {rank}")
+        split = axis + rank if axis < 0 else axis
+        return array.reshape(int(np.prod(array.shape[:split])), int(np.prod(array.shape[split:])))
+
+    return operators.view(call.build, call.value(), flattened)
+
+
+def reshape(call: Call) -> Value:
+    target, keep = call.integers(1) or [], not call.attributes.get("allowzero", 0)
+
+    def reshaped(array: Array) -> Array:
+        if min(target, default=0) < -1:
+            raise ValueError(f"shape {target}")
+        return array.reshape(
+            [array.shape[i] if keep and size == 0 else size for i, size in enumerate(target)]
+        )
+
+    return operators.view(call.build, call.value(), reshaped)
+
+
+def transpose(call: Call) -> Value:
+    order = call.attributes.get("perm")
+    return operators.view(call.build, call.value(), lambda array: array.transpose(order))
+
+
+def squeeze(call: Call) -> Value:
+    axes = call.integers(1, "axes")
+    return operators.view(
+        call.build, call.value(), lambda array: array.squeeze(None if axes is None else tuple(axes))
+    )
+
+
+def unsqueeze(call: Call) -> Value:
+    axes = tuple(call.integers(1, "axes") or ())
+    return operators.view(call.build, call.value(), lambda array: np.expand_dims(array, axes))
+
+
+def identity(call: Call) -> Value:
+    return call.value()
+
+
+def dropout(call: Call) -> Value:
+    """Nothing, in evaluation mode."""
+    if call.given(2) and call.constant(2).any():
+        raise call.build.refuse("training_mode is not supported; export the model in evaluation mode")
+    ratio = call.number(1) if call.given(1) else call.attributes.get("ratio", 0.5)
+    if not 0 <= ratio < 1:
+        raise call.build.refuse(f"its ratio {ratio:g} is not between 0 and 1")
+    return call.value()
+
+
+def shape(call: Call) -> Array:
+    start, end = call.attributes.get("start", 0), call.attributes.get("end")
+    return np.asarray(call.value().seen_shape[start:end], np.int64)
+
+
+def cast(call: Call) -> Value:
+    """To other real numbers nothing; of integers only what keeps every one of them."""
+    value, source, target = call.value(), str(call.types[0]), type_name(call.attributes["to"]) or "undefined"
+    if source in REAL and target in REAL:
+        return value
+    if source in REAL and target in INTEGERS:
+        raise call.build.refuse(
+            "a cast of activations to integers is not supported; quantization is what hwquant adds"
+        )
+    if value.host[-1:] == ("argmax",) and target in INTEGERS:
+        fits = value.shape[1] - 1 <= np.iinfo(target).max
+    else:
+        fits = source in INTEGERS and holds(target, source)
+    if value.host[-1:] == ("argmax",) and target in REAL:
+        fits = value.shape[1] <= 256  # exact in each of them
+        fits = fits or target in ("float", "double")
+    if not fits:
+        raise call.build.refuse(
+            f"a cast from {source} to {target} is not supported, which does not hold all of its numbers; "
+            "cast to float"
+        )
+    return replace(value, integer=target in INTEGERS and not value.host)
+
+
+def softmax(function: str) -> Callable[[Call], Value]:
+    def translate(call: Call) -> Value:
+        value = call.value()
+        axis, rank = call.attributes["axis"], len(value.shape)
+        # Before version 13 it runs over all the axes from `axis` on.
+        if call.opset < 13 and -rank <= axis < rank and np.prod(value.shape[axis % rank + 1 :]) != 1:
+            raise call.build.refuse(f"{function} over the axes from {axis} of {value.shape} is not supported")
+        return operators.host(call.build, value, function, axis)
+
+    return translate
+
+
+def argmax(call: Call) -> Value:
+    axis, keepdims = call.attributes["axis"], bool(call.attributes["keepdims"])
+    return operators.host(call.build, call.value(), "argmax", axis, keepdims)
