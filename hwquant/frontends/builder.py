@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.fold import Affine, fold
 from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
@@ -31,6 +31,7 @@ class Builder:
     ----------
     batch : batch size that every value carries as its first dimension
     where : the model's node at hand, for messages
+    operator : its operator
     shapes : (C, H, W) of every tensor that exists so far
     """
 
@@ -38,6 +39,7 @@ class Builder:
         self.name = name
         self.batch = batch
         self.where = ""
+        self.operator = ""
         self.shapes: dict[str, Shape] = {}
         self._inputs: dict[str, tuple[int, ...]] = {}
         self._placed: dict[str, Input] = {}
@@ -45,11 +47,12 @@ class Builder:
         self._outputs: list[tuple[str, Value]] = []
         self._names: set[str] = set()
 
-    def refuse(self, why: str) -> HwquantError:
+    def refuse(self, why: str) -> Unsupported:
         """The error for the node at hand."""
-        return HwquantError(f"{self.where}: {why}" if self.where else why)
+        message = f"{self.where}: {why}" if self.where else why
+        return Unsupported(message, where=self.where, operator=self.operator)
 
-    def refuse_operator(self, operator: str) -> HwquantError:
+    def refuse_operator(self, operator: str) -> Unsupported:
         """The error for an operator that has no translation, with what to use in its place."""
         return self.refuse(f"this operator is not supported; {alternative(operator)}")
 
@@ -67,7 +70,7 @@ class Builder:
 
         Raises
         ------
-        HwquantError
+        Unsupported
             if it holds NaN or infinity, or no real numbers
         """
         array = np.asarray(array)
@@ -116,6 +119,10 @@ class Builder:
         self._nodes.append(node)
         return node.name
 
+    def producer(self, tensor: str) -> Node | None:
+        """The node that makes a tensor; None for an input."""
+        return next((node for node in self._nodes if node.name == tensor), None)
+
     def value(self, tensor: str, sample_shape: Sequence[int], sample: Index | None = None) -> Value:
         """A value of a tensor from the view of one sample; None for the order as it is."""
         shape = (self.batch, *sample_shape)
@@ -130,7 +137,7 @@ class Builder:
 
         Raises
         ------
-        HwquantError
+        Unsupported
             if the batch is not the first dimension any more, or the value has a softmax or argmax behind it
         """
         if value.host:
@@ -220,7 +227,7 @@ class Builder:
 
         Raises
         ------
-        HwquantError
+        Unsupported
             if there is nothing in it
         """
         self.where = f"network {self.name!r}"

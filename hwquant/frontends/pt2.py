@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hwquant.errors import HwquantError
-from hwquant.frontends.aten import AtenInput, AtenNode, AtenProgram, Reference
+from hwquant.frontends.aten_program import AtenInput, AtenNode, AtenProgram, Reference
 from hwquant.frontends.torch_export import HOOK
 from hwquant.frontends.values import Array
 
@@ -225,9 +225,9 @@ def _node(node: Mapping[str, Any]) -> AtenNode:
             outputs.extend(_name(item) for item in value)
         else:
             outputs.append(_name(value, "as_name") if kind == "as_sym_int" and "as_name" in value else None)
-    operator = node["target"].removeprefix("torch.ops.").removeprefix("aten.")
+    operator, overload = node["target"].removeprefix("torch.ops.").removeprefix("aten."), ""
     if node["target"].startswith("torch.ops."):
-        operator = operator.rpartition(".")[0]  # the overload
+        operator, _, overload = operator.rpartition(".")
     path, part = "", ""
     for entry in filter(None, node["metadata"].get("nn_module_stack", "").split(";")):
         _, path, part = entry.split(",", 2)
@@ -235,7 +235,7 @@ def _node(node: Mapping[str, Any]) -> AtenNode:
             path, part = "", ""
     arguments = {_name(item): _argument(item["arg"]) for item in node["inputs"]}
     name = _name(node) if node.get("name") else next((output for output in outputs if output), operator)
-    return AtenNode(name, operator, arguments, tuple(outputs), path, part)
+    return AtenNode(name, operator, arguments, tuple(outputs), overload, path, part)
 
 
 def _argument(argument: Mapping[str, Any]) -> Any:

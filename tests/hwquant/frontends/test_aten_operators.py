@@ -424,7 +424,7 @@ def test_bytes_become_real_numbers_as_in_torch():
         (got,) = predict(from_torch(module, x), x.numpy())
         np.testing.assert_allclose(got, module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
     with pytest.raises(
-        HwquantError, match=r"'inputs_0' is an integer here; cast it to float before arithmetic"
+        HwquantError, match=r"'self' is uint8 here, an integer; cast it to float before arithmetic"
     ):
         from_torch(Lambda(lambda conv, x: conv((x - 128).float()), conv), x)
 
