@@ -84,6 +84,8 @@ class _Translation:
         schema = declared(node.operator, node.overload)
         if schema is None:
             raise self._refused(node)
+        if set(node.positional) != {item.name for item in schema.arguments[: len(node.positional)]}:
+            raise Unaccounted(f"its arguments by position {list(node.positional)} have a gap")
         operator = node.operator if node.operator in OPERATORS else node.operator[:-1]
         in_place = operator != node.operator
         operands = self._operands(schema, node, given)

@@ -51,8 +51,9 @@ REFUSED_OVERLOADS: Mapping[str, str] = {
     "gt.Tensor": alternative("gt"),
     "where.(ScalarOther|ScalarSelf|Scalar|default)": alternative("where"),
     "einsum.sublist": "give the equation as text",
-    "numpy_T.a|(squeeze|transpose|flatten|unflatten|_?softmax|log_softmax|_log_softmax|mean|argmax|cat|concat"
-    "|concatenate).*(Dimname|names?|using_names|dimname).*": "dimensions with names are not supported",
+    "numpy_T.a": "it is of TorchScript, which torch.export does not write",
+    "sym_size.default": "it gives all sizes at once; ask for one dimension",
+    r"to.prim_\w+": "it is of TorchScript, which torch.export does not write",
 }
 """Patterns of overloads of supported operators that take tensors and are refused, and why.
 
@@ -84,7 +85,7 @@ def declared(operator: str, overload: str) -> Schema | None:
     base = operator[:-1] if operator.endswith("_") and operator[:-1] in IN_PLACE.split() else operator
     if base not in DECLARED:
         return None
-    schema = DECLARED[base].get(overload)
+    schema = DECLARED[base].get("int" if (operator, overload) == ("transpose_", "default") else overload)
     if schema is None:
         name = f"{base}.{overload}"
         reason = next((why for pattern, why in REFUSED_OVERLOADS.items() if re.fullmatch(pattern, name)), "")

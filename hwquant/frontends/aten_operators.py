@@ -64,13 +64,16 @@ def _promoted(call: Call) -> list[Value | Array]:
     return [replace(side, integer=False) if isinstance(side, Value) else side for side in sides]
 
 
-def _bounds(kind: str) -> Callable[[Call], Value]:
-    def translate(call: Call) -> Value:
-        left, right = _promoted(call)
-        rank = max(len(side.shape) for side in (left, right) if isinstance(side, Value))
-        if max(np.ndim(side) for side in (left, right) if not isinstance(side, Value)) > rank:
+def _bounds(kind: str) -> Callable[[Call], Value | Array]:
+    def translate(call: Call) -> Value | Array:
+        sides = _promoted(call)
+        ranks = [len(side.shape) for side in sides if isinstance(side, Value)]
+        constants = [side for side in sides if not isinstance(side, Value)]
+        if not ranks:
+            return np.asarray((np.maximum if kind == "max" else np.minimum)(*constants))
+        if any(np.ndim(constant) > max(ranks) for constant in constants):
             raise call.build.refuse("a number of more dimensions than the activation is not supported")
-        return arithmetic.bounds(call.build, call.name, kind, [left, right])
+        return arithmetic.bounds(call.build, call.name, kind, sides)
 
     return translate
 

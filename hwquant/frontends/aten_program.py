@@ -41,6 +41,7 @@ class AtenNode:
     overload : "Tensor" of "add.Tensor"
     path : name of the module's part that it came from, such as "features.0"; "" for the module itself
     part : the class of that part, "torch.nn.modules.conv.Conv2d"
+    positional : the arguments that were passed by their position
     """
 
     name: str
@@ -50,6 +51,7 @@ class AtenNode:
     overload: str = "default"
     path: str = ""
     part: str = ""
+    positional: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

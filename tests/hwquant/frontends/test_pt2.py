@@ -230,8 +230,8 @@ def weight_change(**changes):
         (graph_change(schema_version={"major": 9, "minor": 1}), r"schema version 9, the supported one is 8"),
         (graph_change(schema_version=3), r"does not have the form that torch.export.save writes"),
         (graph_change(graph_module={}), r"does not have the form that torch.export.save writes \(KeyError"),
-        (weight_change(dtype=9), r"tensor '0.weight' .* has type 9"),
-        (weight_change(layout=2), r"tensor '0.weight' .* layout 2"),
+        (weight_change(dtype=9), r"tensor '0.weight' .* has type complex32"),
+        (weight_change(layout=2), r"tensor '0.weight' .* layout sparse CSR"),
         (weight_change(storage_offset={"as_int": 50}), r"tensor '0.weight' is larger than its storage"),
         (weight_change(storage_offset={"as_int": -1}), r"negative size or stride"),
         (
