@@ -28,12 +28,15 @@ LAYERS = (
 )
 """Chosen more often than the others."""
 UNCALLED = frozenset(
-    {"_assert_async", "_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range_for_size"}
+    {
+        *("_assert_async", "_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range_for_size"),
+        *("dot", "mv", "vdot", "where", "sym_size"),
+    }
 )
-"""Checks, which torch.export itself inserts."""
+"""Checks that torch.export itself inserts, and what only makes sense behind certain others."""
 WILD = """
-to _to_copy type_as full ones zeros where gt dot vdot mv argmax softmax _softmax log_softmax _log_softmax sqrt rsqrt
-reciprocal _weight_norm _weight_norm_interface sym_size numpy_T t bmm
+to _to_copy type_as full ones zeros gt argmax softmax _softmax log_softmax _log_softmax sqrt rsqrt
+reciprocal _weight_norm _weight_norm_interface numpy_T t bmm
 """
 """Left out where most of a network shall be such as hwquant computes."""
 TYPES = (
@@ -144,9 +147,15 @@ class Generator:
     ----------
     inputs : example inputs, the batch first
     network : what was made
+    magnitude : the largest number in it, by which float32's rounding is measured
+
+    Parameters
+    ----------
+    first : Schema or None
+        The overload of the first step, where torch takes it.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, first: Schema | None = None) -> None:
         self.rng = np.random.default_rng(seed)
         self.network = Network()
         batch, rank = int(self.rng.integers(1, 4)), int(self.rng.choice([2, 3, 4, 4, 4]))
@@ -156,10 +165,14 @@ class Generator:
         kind = self.rng.choice(["float32"] * 8 + kinds)
         self.inputs = (self._tensor(shape, getattr(torch, str(kind))),)
         with torch.no_grad():
+            if first is not None:
+                self._extend(first)
             for _ in range(int(self.rng.integers(1, 8))):
                 self._extend()
+            values = [item for item in self._values() if isinstance(item, torch.Tensor)]
+        self.magnitude = max(float(item.double().abs().max()) for item in values)
 
-    def _extend(self) -> None:
+    def _extend(self, wanted: Schema | None = None) -> None:
         """Add a step that torch computes, if there is one among some tries."""
         operators = [
             name for name in DECLARED if name not in UNCALLED and not (self._tame and name in WILD.split())
@@ -170,7 +183,7 @@ class Generator:
             operator = str(
                 self.rng.choice(LAYERS if self.rng.random() < (0.6 if self._tame else 0.3) else operators)
             )
-            schema = DECLARED[operator][str(self.rng.choice(list(DECLARED[operator])))]
+            schema = wanted or DECLARED[operator][str(self.rng.choice(list(DECLARED[operator])))]
             before = set(dict(self.network.named_buffers()))
             try:
                 step = self._step(schema, values[place], place, values)
@@ -221,12 +234,12 @@ class Generator:
             weight = (out * self._groups, channels // self._groups, *kernel)
             found["weight"] = self._constant(weight)
             found["bias"] = self._maybe((weight[0],))
-        elif operator in ("linear", "addmm", "mm", "matmul", "bmm", "mv"):
+        elif operator in ("linear", "addmm", "mm", "matmul", "bmm"):
             features = shape[-1]
-            name = {"linear": "weight", "matmul": "other", "mv": "vec"}.get(operator, "mat2")
+            name = {"linear": "weight", "matmul": "other"}.get(operator, "mat2")
             size: tuple[int, ...] = (out, features) if operator == "linear" else (features, out)
             size = (shape[0], *size) if operator == "bmm" else size
-            found[name] = self._constant((features,) if operator == "mv" else size)
+            found[name] = self._constant(size)
             if operator == "addmm":
                 found["mat1"], found["self"] = (
                     value,
@@ -252,9 +265,6 @@ class Generator:
                 found["tensors"] = [place, *([] if constant is None else [self._constant(constant)])]
         elif operator == "prelu":
             found["weight"] = self._constant(self._choice([(1,), (channels,)]))
-        elif operator == "where":
-            found["condition"], found["self"], found["other"] = value > 0, value, self._constant(())
-            raise ValueError("only behind gt")
         else:
             for argument in schema.arguments[1:]:
                 if argument.kind.startswith("Tensor"):
