@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hwquant.errors import HwquantError, Unsupported
+from hwquant.errors import Unsupported
 from hwquant.frontends.aten_call import Call
 from hwquant.frontends.aten_declared import account, declared
 from hwquant.frontends.aten_operators import ALIASING, IGNORED, NUMBERS, OPERATORS
@@ -56,10 +55,14 @@ class _Translation:
             sizes = [size for size in item.shape[1:] if size is not None]
             self.values[item.name] = self.build.input(item.name, sizes, integer=category(item.dtype) < 2)
             self.types[item.name] = item.dtype
+        if node := _product_of_activations(self.program):
+            self._at(node)
+            raise self.build.refuse(
+                "it multiplies activations with each other, as attention does, which the array cannot; use "
+                "convolutions"
+            )
         for position, node in enumerate(self.program.nodes):
-            where = f" in {node.path!r}" if node.path else ""
-            self.build.where = f"node {node.name!r} ({node.operator}{where})"
-            self.build.operator = node.operator
+            self._at(node)
             if node.operator in IGNORED:
                 continue
             try:
@@ -75,6 +78,12 @@ class _Translation:
             self._output(name)
         return self.build.graph()
 
+    def _at(self, node: AtenNode) -> None:
+        """Name the node at hand in messages."""
+        where = f" in {node.path!r}" if node.path else ""
+        self.build.where = f"node {node.name!r} ({node.operator}{where})"
+        self.build.operator = node.operator
+
     def _translate(self, position: int, node: AtenNode) -> None:
         given = {name: self._resolved(argument) for name, argument in node.arguments.items()}
         if node.operator in NUMBERS:
@@ -83,7 +92,7 @@ class _Translation:
             return
         schema = declared(node.operator, node.overload)
         if schema is None:
-            raise self._refused(node)
+            raise self.build.refuse_operator(node.operator)
         if set(node.positional) != {item.name for item in schema.arguments[: len(node.positional)]}:
             raise Unaccounted(f"its arguments by position {list(node.positional)} have a gap")
         operator = node.operator if node.operator in OPERATORS else node.operator[:-1]
@@ -160,18 +169,6 @@ class _Translation:
             raise self.build.refuse(f"it writes {dtype} into {target.dtype} in place, which torch refuses")
         return target.dtype
 
-    def _refused(self, node: AtenNode) -> HwquantError:
-        """The error for an operator that has no translation: what it belongs to, where that is to blame."""
-        product = _product_of_activations(self.program)
-        if product is None or re.fullmatch(
-            "(hard)?(sigmoid|swish|tanh)|[sg]elu|silu|layer_norm", node.operator
-        ):
-            return self.build.refuse_operator(node.operator)
-        return self.build.refuse(
-            f"this operator is not supported; the network multiplies activations with each other (node "
-            f"{product.name!r}, {product.operator}), as attention does, which the array cannot; use convolutions"
-        )
-
     def _output(self, name: str) -> None:
         value = self.values.get(name)
         if not isinstance(value, Value):
@@ -192,7 +189,7 @@ def _product_of_activations(program: AtenProgram) -> AtenNode | None:
             return node
         if node.operator in ("matmul", "bmm", "baddbmm", "einsum") and len(read) > 1:
             return node
-        if read:
+        if read and not node.operator.startswith("sym_size"):
             dependent.update(name for name in node.outputs if name is not None)
     return None
 

@@ -36,7 +36,11 @@ ARGUMENTS: Mapping[str, Irrelevant | Refused] = {
     "pin_memory": Irrelevant("where it is computed"),
     "rounding_mode": Refused("division with rounding is not supported", (None,)),
     "train": Refused("it drops values as in training; export the module after .eval()", (False,)),
-    "training": Refused("it normalizes in training mode; export the module after .eval()", (False,)),
+    "training": Refused(
+        "it normalizes by the batch at hand, in training mode or without running statistics; export the module "
+        "after .eval(), with track_running_stats=True",
+        (False,),
+    ),
     "transposed": Refused(
         f"transposed convolution is not supported; {alternative('convtranspose')}", (False,)
     ),
@@ -46,7 +50,7 @@ ARGUMENTS: Mapping[str, Irrelevant | Refused] = {
 
 REFUSED_OVERLOADS: Mapping[str, str] = {
     "(addmm|bmm|mm).dtype": "it computes in another type than that of its operands",
-    "mean.default": "it reduces over everything, the batch included; give its dimensions",
+    "pow.(Tensor_Tensor|Scalar)": "only powers with a fixed exponent are computed, and those of constants",
     "view.dtype": "it reads the bytes of a tensor as another type",
     "gt.Tensor": alternative("gt"),
     "where.(ScalarOther|ScalarSelf|Scalar|default)": alternative("where"),

@@ -216,14 +216,16 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[Call], Value]:
     return translate
 
 
-def reduce(kind: str) -> Callable[[Call], Value]:
+def reduce(kind: str, of_constants: Callable[[Call], Array]) -> Callable[[Call], Value | Array]:
     """mean and amax over given dimensions."""
 
-    def translate(call: Call) -> Value:
+    def translate(call: Call) -> Value | Array:
+        if not isinstance(call.get("self"), Value):
+            return of_constants(call)
         axes = call.integers("dim")
         if not axes:
             raise call.build.refuse("it reduces over everything, the batch included; give its dimensions")
-        return operators.reduce(call.build, call.name, call.value(), axes, call.get("keepdim"), kind)
+        return operators.reduce(call.build, call.name, call.value(), axes, bool(call.get("keepdim")), kind)
 
     return translate
 

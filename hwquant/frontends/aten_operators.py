@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwquant.frontends import arithmetic, operators
+from hwquant.frontends import aten_constants as constants
 from hwquant.frontends import aten_layers as layers
 from hwquant.frontends import aten_views as views
 from hwquant.frontends.aten_call import Call
@@ -78,22 +79,6 @@ def _bounds(kind: str) -> Callable[[Call], Value | Array]:
     return translate
 
 
-def _constant(name: str, function: Callable[[Array], Array]) -> Callable[[Call], Value | Array]:
-    """An elementwise function of constants only."""
-
-    def translate(call: Call) -> Array:
-        if isinstance(call.get("self"), Value):
-            raise call.build.refuse_operator(name)
-        return np.asarray(function(call.weights("self")))
-
-    return translate
-
-
-def _product(second: str) -> Callable[[Call], Array]:
-    """Products of vectors that are constants."""
-    return lambda call: np.asarray(call.weights("self") @ call.weights(second))
-
-
 def _filled(number: float | None) -> Callable[[Call], Array]:
     """A constant of one number, by default the argument ``fill_value``."""
 
@@ -147,16 +132,6 @@ def _sym_size(call: Call) -> int:
     shape = call.value().shape
     size = shape[views.axis_of(call.get("dim"), len(shape))]
     return BatchSize(size) if isinstance(call.build.batch, BatchSize) else size
-
-
-def _weight_norm(call: Call) -> Array:
-    """``v * g / |v|``, the norm over all axes but one, or with -1 over all."""
-    v, g, dim = call.weights("v"), call.weights("g"), call.get("dim")
-    axes = tuple(axis for axis in range(v.ndim) if dim == -1 or axis != views.axis_of(dim, v.ndim))
-    norm = np.sqrt((v * v).sum(axis=axes, keepdims=True))
-    if not norm.all():
-        raise call.build.refuse(f"it divides by the norm of {call.names.get('v', 'v')!r}, which is zero")
-    return np.asarray(v * g / norm)
 
 
 def _softmax(function: str) -> Callable[[Call], Value]:
@@ -213,14 +188,15 @@ OPERATORS: Mapping[str, Operator] = {
             "_log_softmax": _softmax("log_softmax"),
             "_native_batch_norm_legit_no_training": layers.batch_norm,
             "_softmax": _softmax("softmax"),
-            "_weight_norm": _weight_norm,
-            "_weight_norm_interface": _weight_norm,
+            "_weight_norm": constants.weight_norm,
+            "_weight_norm_interface": constants.weight_norm,
             "adaptive_avg_pool1d": layers.adaptive_pool(1, "mean"),
             "adaptive_avg_pool2d": layers.adaptive_pool(2, "mean"),
             "adaptive_max_pool1d": layers.adaptive_pool(1, "max"),
             "adaptive_max_pool2d": layers.adaptive_pool(2, "max"),
             "addmm": layers.addmm,
-            "amax": layers.reduce("max"),
+            "abs": constants.elementwise("abs", np.abs),
+            "amax": layers.reduce("max", constants.reduction("amax", np.max)),
             "avg_pool1d": layers.average_pool(1),
             "avg_pool2d": layers.average_pool(2),
             "batch_norm": layers.batch_norm,
@@ -229,26 +205,31 @@ OPERATORS: Mapping[str, Operator] = {
             "conv1d": layers.conv,
             "conv2d": layers.conv,
             "convolution": layers.conv,
-            "dot": _product("tensor"),
+            "dot": constants.product("tensor"),
             "einsum": einsum,
             "hardtanh": layers.hardtanh,
             "leaky_relu": layers.leaky_relu,
+            "linalg_vector_norm": constants.vector_norm,
             "linear": layers.linear,
             "log_softmax": _softmax("log_softmax"),
             "matmul": layers.matmul("other"),
             "max_pool1d": layers.max_pool(1),
             "max_pool2d": layers.max_pool(2),
             "max_pool2d_with_indices": layers.max_pool(2),
-            "mean": layers.reduce("mean"),
+            "mean": layers.reduce("mean", constants.reduction("mean", np.mean)),
             "mm": layers.matmul("mat2", 2),
-            "mv": _product("vec"),
+            "mv": constants.product("vec"),
             "neg": _negative,
             "pad": layers.pad,
+            "pow": constants.power,
             "prelu": layers.prelu,
             "relu": layers.relu(np.inf),
             "relu6": layers.relu(6.0),
             "softmax": _softmax("softmax"),
-            "vdot": _product("other"),
+            "std": constants.deviation("std", np.std),
+            "sum": constants.reduction("sum", np.sum),
+            "var": constants.deviation("var", np.var),
+            "vdot": constants.product("other"),
         },
     ),
     **_all(
@@ -257,6 +238,7 @@ OPERATORS: Mapping[str, Operator] = {
             "_assert_tensor_metadata": _checked,
             "_unsafe_view": views.view(views.shape("size")),
             "alias": _identity(),
+            "alpha_dropout": _identity("input"),
             "broadcast_to": views.expand("size"),
             "clone": _identity(),
             "contiguous": _identity(),
@@ -264,6 +246,7 @@ OPERATORS: Mapping[str, Operator] = {
             "dropout": _identity("input"),
             "expand": views.expand("size"),
             "expand_as": views.expand("other"),
+            "feature_alpha_dropout": _identity("input"),
             "feature_dropout": _identity("input"),
             "flatten": views.view(views.flatten),
             "lift_fresh_copy": _identity(),
@@ -303,9 +286,9 @@ OPERATORS: Mapping[str, Operator] = {
         divides,
         {
             "div": _binary("div"),
-            "reciprocal": _constant("reciprocal", np.reciprocal),
-            "rsqrt": _constant("rsqrt", lambda array: 1 / np.sqrt(array)),
-            "sqrt": _constant("sqrt", np.sqrt),
+            "reciprocal": constants.elementwise("reciprocal", np.reciprocal),
+            "rsqrt": constants.elementwise("rsqrt", lambda array: 1 / np.sqrt(array)),
+            "sqrt": constants.elementwise("sqrt", np.sqrt),
         },
     ),
     **_all(
@@ -344,7 +327,17 @@ OPERATORS: Mapping[str, Operator] = {
     ),
 }
 
-ALIASING = frozenset({"_unsafe_view", "dropout", "einsum", "feature_dropout", "type_as"})
+ALIASING = frozenset(
+    {
+        "_unsafe_view",
+        "alpha_dropout",
+        "dropout",
+        "einsum",
+        "feature_alpha_dropout",
+        "feature_dropout",
+        "type_as",
+    }
+)
 """Operators whose result may share memory with their first tensor, though torch's schema does not say so."""
 
 IGNORED = frozenset({"_assert_scalar", "_assert_async", "sym_constrain_range_for_size"})

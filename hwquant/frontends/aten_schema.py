@@ -46,6 +46,8 @@ class Argument:
     def fits(self, value: Any) -> bool:
         """True if torch would take the value."""
         kind = self.kind
+        if isinstance(value, BatchSize) and "[" not in kind:
+            return False
         if kind.endswith("?"):
             if value is None:
                 return True
@@ -55,7 +57,7 @@ class Argument:
         base, bracket, count = kind.removesuffix("]").partition("[")
         check = _KINDS[base]
         if not bracket:
-            return check(value) and not isinstance(value, BatchSize)
+            return check(value)
         # "int[2]" also takes one number for all
         return all(map(check, value)) if isinstance(value, list) else bool(count) and check(value)
 

@@ -21,7 +21,7 @@ class Storage:
         for position, node in enumerate(program.nodes):
             for name in references(node.arguments):
                 self.last_use[name] = max(position, self.last_use.get(name, 0))
-        self._constants = frozenset(program.constants)
+        self._constants = {name: program.labels.get(name, name) for name in program.constants}
         for name in (*(item.name for item in program.inputs), *program.constants):
             self.add(name, None, same=False)
 
@@ -33,13 +33,12 @@ class Storage:
 
     def written(self, build: Builder, position: int, source: str) -> list[str]:
         """The names whose value an in-place operator on ``source`` replaces."""
-        if constant := next(
-            (name for name in self._constants if self._storage[name] == self._storage[source]), ""
-        ):
-            raise build.refuse(
-                f"it changes the module's {constant!r} with every call, and hwquant computes every sample alike; "
-                "keep what a module remembers out of forward()"
-            )
+        for name, label in self._constants.items():
+            if self._storage[name] == self._storage[source]:
+                raise build.refuse(
+                    f"it changes the module's {label!r} with every call, and hwquant computes all samples alike; "
+                    "export the module after .eval(), and keep what it remembers out of forward()"
+                )
         views = [name for name, storage in self._storage.items() if storage == self._storage[source]]
         names = [name for name in views if self._tensor[name] == self._tensor[source]]
         for name in views:

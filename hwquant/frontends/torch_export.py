@@ -78,8 +78,8 @@ def read_exported(exported: torch.export.ExportedProgram) -> AtenProgram:
             nodes.append(_node(node))
         elif node.op not in ("placeholder", "output", "call_function"):
             raise Unsupported(
-                f"node {node.name!r} ({node.op} {node.target}) of the program is not supported; without "
-                "control flow and torch.no_grad() in forward() there is none"
+                f"node {node.name!r} ({node.op} {node.target}) of the program is not supported; give "
+                "program.run_decompositions(), and leave control flow out of forward()"
             )
     outputs = tuple(str(name) for name in signature.user_outputs)
     return AtenProgram(_title(exported), tuple(inputs), constants, tuple(nodes), outputs, targets, types)
