@@ -19,6 +19,9 @@ from hwquant.frontends.builder import ANY_BATCH, Builder
 from hwquant.frontends.values import Value
 from hwquant.graph import Graph
 
+PROMOTING = ("other", "min", "max", "exponent")
+"""Arguments that take part in the promotion of types when they are numbers too."""
+
 
 def translate(program: AtenProgram) -> Graph:
     """A float network from a program.
@@ -122,15 +125,15 @@ class _Translation:
         self, position: int, node: AtenNode, schema: Schema, operator: str, result: Any, dtype: str
     ) -> None:
         in_place = operator != node.operator
-        source = next(references(node.arguments), None)
+        source = next(references([node.arguments.get(item.name) for item in schema.arguments]), None)
         if in_place and source is not None:
             for name in self.storage.written(self.build, position, source):
                 self.values[name], self.types[name] = result, dtype
         first, *others = node.outputs or (None,)
-        for number, name in enumerate(others, start=1):
-            if name is not None and name in self.storage.last_use:
+        for number, other in enumerate(others, start=1):
+            if other is not None and other in self.storage.last_use:
                 raise self.build.refuse(
-                    f"its result number {number}, {name!r}, is read; only the first of its results is computed"
+                    f"its result number {number}, {other!r}, is read; only the first of its results is computed"
                 )
         if first is not None:
             self.values[first], self.types[first] = result, dtype
@@ -153,11 +156,13 @@ class _Translation:
         """The tensors that an operator reads, and the numbers that take part in promotion."""
         found = []
         for argument in schema.arguments:
-            if not argument.kind.startswith("Tensor") and argument.name not in ("other", "min", "max"):
+            if not argument.kind.startswith("Tensor") and argument.name not in PROMOTING:
                 continue
             value, reference = given.get(argument.name), node.arguments.get(argument.name)
-            parts = zip(value, reference) if isinstance(value, list) else [(value, reference)]
-            for part, name in parts:
+            pairs: list[tuple[Any, Any]] = [(value, reference)]
+            if isinstance(value, list) and isinstance(reference, list):
+                pairs = list(zip(value, reference, strict=True))
+            for part, name in pairs:
                 if part is not None:
                     dtype = self.types.get(name.name, "") if isinstance(name, Reference) else ""
                     found.append(Operand(argument.name, dtype, part))

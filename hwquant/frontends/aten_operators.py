@@ -30,6 +30,7 @@ from hwquant.frontends.aten_types import (
     lossless,
     moved,
     promotes,
+    sums,
 )
 from hwquant.frontends.values import Array, Value
 
@@ -221,13 +222,11 @@ OPERATORS: Mapping[str, Operator] = {
             "mv": constants.product("vec"),
             "neg": _negative,
             "pad": layers.pad,
-            "pow": constants.power,
             "prelu": layers.prelu,
             "relu": layers.relu(np.inf),
             "relu6": layers.relu(6.0),
             "softmax": _softmax("softmax"),
             "std": constants.deviation("std", np.std),
-            "sum": constants.reduction("sum", np.sum),
             "var": constants.deviation("var", np.var),
             "vdot": constants.product("other"),
         },
@@ -278,6 +277,7 @@ OPERATORS: Mapping[str, Operator] = {
             "maximum": _bounds("max"),
             "minimum": _bounds("min"),
             "mul": _binary("mul"),
+            "pow": constants.power,
             "rsub": _binary("sub", reverse=True),
             "sub": _binary("sub"),
         },
@@ -305,6 +305,12 @@ OPERATORS: Mapping[str, Operator] = {
             "full": _filled(None),
             "ones": _filled(1.0),
             "zeros": _filled(0.0),
+        },
+    ),
+    **_all(
+        sums,
+        {
+            "sum": constants.reduction("sum", np.sum),
         },
     ),
     **_all(

@@ -197,6 +197,12 @@ def counts(operands: Sequence[Operand], _: Mapping[str, Any]) -> str:
     return "int64"
 
 
+def sums(operands: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
+    """Of ``sum``, which counts integers and booleans in int64."""
+    first = operands[0].dtype
+    return arguments.get("dtype") or (first if category(first) == 2 else "int64")
+
+
 def casts(operands: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
     """Of casts, to a given type or that of the second tensor."""
     if len(operands) > 1:

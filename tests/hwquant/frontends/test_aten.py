@@ -13,7 +13,7 @@ X = np.random.default_rng(0).standard_normal((5, 2, 4, 4))
 W = np.random.default_rng(1).standard_normal((3, 2, 1, 1))
 
 
-OVERLOADS = {"add": "Tensor", "sub": "Tensor", "softmax": "int", "transpose": "int"}
+OVERLOADS = {"add": "Tensor", "sub": "Tensor", "mul": "Tensor", "softmax": "int", "transpose": "int"}
 
 
 def node(name, operator, *references, path="", part="", **arguments):
@@ -60,6 +60,24 @@ def test_an_operator_in_place_replaces_its_argument_under_all_its_names():
     )
     want = 2 * (np.maximum(np.einsum("oi,nihw->nohw", W[:, :, 0, 0], X), 0) + 1)
     np.testing.assert_allclose(got[0], want)
+
+
+def test_what_is_overwritten_is_the_first_argument_of_the_schema_not_of_the_file():
+    add = AtenNode("a", "add_", {"other": Reference("d"), "self": Reference("c")}, ("a",), "Tensor")
+    got = run(node("c", "conv2d", "x", "w"), node("d", "clone", "c"), add, node("y", "relu", "d"))
+    conv = np.einsum("oi,nihw->nohw", W[:, :, 0, 0], X)
+    np.testing.assert_allclose(got[0], np.maximum(conv, 0))
+
+
+def test_constants_are_computed_in_their_own_types():
+    constants = {"flags": np.array([True, True, False]), "one": np.array([[[1.0]]])}
+    sums = AtenNode("s", "sum", {"self": Reference("flags")}, ("s",), "default")
+    half = AtenNode("p", "pow", {"self": Reference("s"), "exponent": 0.5}, ("p",), "Tensor_Scalar")
+    graph = translate(
+        program(sums, half, node("c", "conv2d", "x", "w"), node("y", "mul", "c", "p"), constants=constants)
+    )
+    conv = np.einsum("oi,nihw->nohw", W[:, :, 0, 0], X)
+    np.testing.assert_allclose(predict(graph, X)[0], conv * np.float32(np.sqrt(2)))
 
 
 def test_a_copy_is_not_replaced():

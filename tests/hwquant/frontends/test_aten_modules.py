@@ -219,7 +219,7 @@ def in_training(module):
         (nn.Sequential(nn.Conv2d(2, 2, 1), nn.Dropout()), r"drops values as in training", r"random numbers"),
         (
             Counting(),
-            r"it changes the module's 'b_calls' with every call",
+            r"it changes the module's 'calls' with every call",
             r"changes a buffer with every call",
         ),
         (
