@@ -54,6 +54,19 @@ _ADVICE = (
         "give hwquant the float network from before quantization",
     ),
     (
+        "nativebatchnorm(legit)?(functional)?",
+        "it normalizes by the batch at hand; use batch norm with running statistics, and export the module after "
+        ".eval()",
+    ),
+    (
+        "nativedropout|bernoulli.*|rand.*|normal.*|poisson",
+        "it draws random numbers, as in training; export the module after .eval()",
+    ),
+    (
+        r"higherorder\..*",
+        "save program.run_decompositions(), and leave control flow out of forward()",
+    ),
+    (
         "embedding.*|onehot",
         "a table lookup is not computed; let the host look it up and give the network the result",
     ),

@@ -1,86 +1,26 @@
-"""Programs of ATen operators, what ``torch.export`` makes of a module, as plain data; and their translation.
-
-`torch_export` gets such a program from torch, `pt2` from a file without torch.
-"""
+"""Translation of programs of ATen operators, what ``torch.export`` makes of a module, to a `Graph`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.frontends.aten_call import Call
-from hwquant.frontends.aten_operators import ALIASING, IGNORED, OPERATORS
+from hwquant.frontends.aten_declared import account, declared
+from hwquant.frontends.aten_operators import ALIASING, IGNORED, NUMBERS, OPERATORS
+from hwquant.frontends.aten_program import AtenInput, AtenNode, AtenProgram, Reference, references
+from hwquant.frontends.aten_schema import BatchSize, Positive, Schema, Unaccounted
+from hwquant.frontends.aten_storage import Storage
+from hwquant.frontends.aten_types import NAMES, REAL, Operand, category, settled
 from hwquant.frontends.builder import ANY_BATCH, Builder
-from hwquant.frontends.values import Array, Value
+from hwquant.frontends.values import Value
 from hwquant.graph import Graph
 
-
-@dataclass(frozen=True)
-class Reference:
-    """An argument that is a tensor or a symbolic number of the program."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class AtenInput:
-    """An input: ``shape`` with None for an open dimension, and numpy's name of its type."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-
-
-@dataclass(frozen=True)
-class AtenNode:
-    """One operator call.
-
-    Attributes
-    ----------
-    name : the node's name in the program
-    operator : "conv2d", without namespace ("aten") and overload; with its namespace for any other
-    arguments : by the names of the operator's schema; numbers, strings, `Reference`, None, and lists of them
-    outputs : names of its results; None for one that nobody reads
-    path : name of the module's part that it came from, such as "features.0"; "" for the module itself
-    part : the class of that part, "torch.nn.modules.conv.Conv2d"
-    """
-
-    name: str
-    operator: str
-    arguments: Mapping[str, Any]
-    outputs: tuple[str | None, ...]
-    path: str = ""
-    part: str = ""
-
-    @property
-    def label(self) -> str:
-        """The name for the graph's node: a layer's own name, else the operator's with its place before it."""
-        if self.part.startswith("torch.nn.modules.") and self.path:
-            return self.path
-        return f"{self.path}.{self.name}" if self.path else self.name
-
-
-@dataclass(frozen=True, eq=False)
-class AtenProgram:
-    """A whole program.
-
-    Attributes
-    ----------
-    constants : every parameter, buffer and constant by its name in the program
-    labels : the names of those in the module, such as "features.0.weight"
-    outputs : names of the results
-    """
-
-    name: str
-    inputs: tuple[AtenInput, ...]
-    constants: Mapping[str, Array]
-    nodes: tuple[AtenNode, ...]
-    outputs: tuple[str, ...]
-    labels: Mapping[str, str] = field(default_factory=dict)
+PROMOTING = ("other", "min", "max", "exponent")
+"""Arguments that take part in the promotion of types when they are numbers too."""
 
 
 def translate(program: AtenProgram) -> Graph:
@@ -91,47 +31,172 @@ def translate(program: AtenProgram) -> Graph:
     HwquantError
         for what is not supported; the node, its place in the module and the operator are named
     """
-    build = Builder(program.name, _batch(program.inputs))
-    values: dict[str, Any] = dict(program.constants)
-    storage = _Storage(program)
-    for item in program.inputs:
-        sizes = [size for size in item.shape[1:] if size is not None]
-        values[item.name] = build.input(item.name, sizes, integer=np.dtype(item.dtype).kind in "iub")
-    for position, node in enumerate(program.nodes):
+    return _Translation(program).graph()
+
+
+class _Translation:
+    """A program on its way.
+
+    Attributes
+    ----------
+    values : activations, arrays and numbers so far, by name
+    types : the element types of those that are tensors
+    """
+
+    def __init__(self, program: AtenProgram) -> None:
+        self.program = program
+        self.build = Builder(program.name, _batch(program.inputs))
+        self.values: dict[str, Any] = dict(program.constants)
+        self.types = {name: array.dtype.name for name, array in program.constants.items()}
+        self.types |= program.types
+        self.storage = Storage(program)
+
+    def graph(self) -> Graph:
+        for item in self.program.inputs:
+            if item.dtype not in NAMES:
+                raise Unsupported(f"input {item.name!r} is {item.dtype}; only real numbers can be computed")
+            sizes = [size for size in item.shape[1:] if size is not None]
+            self.values[item.name] = self.build.input(item.name, sizes, integer=category(item.dtype) < 2)
+            self.types[item.name] = item.dtype
+        if node := _product_of_activations(self.program):
+            self._at(node)
+            raise self.build.refuse(
+                "it multiplies activations with each other, as attention does, which the array cannot; use "
+                "convolutions"
+            )
+        for position, node in enumerate(self.program.nodes):
+            self._at(node)
+            if node.operator in IGNORED:
+                continue
+            try:
+                self._translate(position, node)
+            except Unaccounted as error:
+                raise self.build.refuse(str(error)) from None
+            except (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError) as error:
+                # A program from a file may have anything as an argument; torch is not here to check it.
+                raise self.build.refuse(
+                    f"its arguments make no sense ({error}); export the module again"
+                ) from error
+        for name in self.program.outputs:
+            self._output(name)
+        return self.build.graph()
+
+    def _at(self, node: AtenNode) -> None:
+        """Name the node at hand in messages."""
         where = f" in {node.path!r}" if node.path else ""
-        build.where = f"node {node.name!r} ({node.operator}{where})"
-        operator, in_place = node.operator, False
-        if operator not in OPERATORS and operator.endswith("_"):
-            operator, in_place = operator[:-1], True
-        if operator in IGNORED:
-            continue
-        if operator not in OPERATORS:
-            raise build.refuse_operator(operator)
-        arguments = {name: _resolved(build, values, argument) for name, argument in node.arguments.items()}
+        self.build.where = f"node {node.name!r} ({node.operator}{where})"
+        self.build.operator = node.operator
+
+    def _translate(self, position: int, node: AtenNode) -> None:
+        given = {name: self._resolved(argument) for name, argument in node.arguments.items()}
+        if node.operator in NUMBERS:
+            results = NUMBERS[node.operator](given)
+            self.values |= {name: results for name in node.outputs if name is not None}
+            return
+        schema = declared(node.operator, node.overload)
+        if schema is None:
+            raise self.build.refuse_operator(node.operator)
+        if set(node.positional) != {item.name for item in schema.arguments[: len(node.positional)]}:
+            raise Unaccounted(f"its arguments by position {list(node.positional)} have a gap")
+        operator = node.operator if node.operator in OPERATORS else node.operator[:-1]
+        in_place = operator != node.operator
+        operands = self._operands(schema, node, given)
+        arguments = account(operator, schema, given)
+        dtype = OPERATORS[operator].rule(operands, arguments)
+        if dtype and dtype not in NAMES:
+            raise self.build.refuse(f"it computes in {dtype}, which is not supported")
+        if in_place:
+            dtype = self._kept(operands[0], dtype)
+        for operand in operands:
+            if isinstance(operand.value, Positive) and operator != "where":
+                raise self.build.refuse_operator("gt")
         names = {
-            name: program.labels.get(argument.name, argument.name)
+            name: self.program.labels.get(argument.name, argument.name)
             for name, argument in node.arguments.items()
             if isinstance(argument, Reference)
         }
-        try:
-            result = OPERATORS[operator](Call(build, node.label, arguments, names))
-        except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
-            # A program from a file may have anything as an argument; torch is not here to check it.
-            raise build.refuse(f"its arguments make no sense ({error}); export the module again") from error
-        source = next((item.name for item in node.arguments.values() if isinstance(item, Reference)), None)
+        call = Call(self.build, node.label, arguments, names, operands, dtype)
+        result = OPERATORS[operator].importer(call)
+        if isinstance(result, np.ndarray):
+            result = settled(result, dtype)
+        self._store(position, node, schema, operator, result, dtype)
+
+    def _store(
+        self, position: int, node: AtenNode, schema: Schema, operator: str, result: Any, dtype: str
+    ) -> None:
+        in_place = operator != node.operator
+        source = next(references([node.arguments.get(item.name) for item in schema.arguments]), None)
         if in_place and source is not None:
-            for name in storage.written(build, position, source):
-                values[name] = result
-        for output in node.outputs[:1]:
-            if output is not None:
-                values[output] = result
-                storage.add(output, source if in_place or operator in ALIASING else None, same=in_place)
-    for name in program.outputs:
-        value = values.get(name)
+            for name in self.storage.written(self.build, position, source):
+                self.values[name], self.types[name] = result, dtype
+        first, *others = node.outputs or (None,)
+        for number, other in enumerate(others, start=1):
+            if other is not None and other in self.storage.last_use:
+                raise self.build.refuse(
+                    f"its result number {number}, {other!r}, is read; only the first of its results is computed"
+                )
+        if first is not None:
+            self.values[first], self.types[first] = result, dtype
+            aliases = schema.aliases or operator in ALIASING
+            self.storage.add(first, source if in_place or aliases else None, same=in_place)
+
+    def _resolved(self, argument: Any) -> Any:
+        """An argument with what it refers to."""
+        if isinstance(argument, Reference):
+            if argument.name not in self.values:
+                raise self.build.refuse(
+                    f"it reads {argument.name!r}, which nothing supported before it produces"
+                )
+            return self.values[argument.name]
+        if isinstance(argument, list | tuple):
+            return [self._resolved(item) for item in argument]
+        return argument
+
+    def _operands(self, schema: Schema, node: AtenNode, given: Mapping[str, Any]) -> Sequence[Operand]:
+        """The tensors that an operator reads, and the numbers that take part in promotion."""
+        found = []
+        for argument in schema.arguments:
+            if not argument.kind.startswith("Tensor") and argument.name not in PROMOTING:
+                continue
+            value, reference = given.get(argument.name), node.arguments.get(argument.name)
+            pairs: list[tuple[Any, Any]] = [(value, reference)]
+            if isinstance(value, list) and isinstance(reference, list):
+                pairs = list(zip(value, reference, strict=True))
+            for part, name in pairs:
+                if part is not None:
+                    dtype = self.types.get(name.name, "") if isinstance(name, Reference) else ""
+                    found.append(Operand(argument.name, dtype, part))
+        return found
+
+    def _kept(self, target: Operand, dtype: str) -> str:
+        """The type of what is overwritten stays as it is, where torch can cast to it."""
+        if category(dtype) > category(target.dtype):
+            raise self.build.refuse(f"it writes {dtype} into {target.dtype} in place, which torch refuses")
+        return target.dtype
+
+    def _output(self, name: str) -> None:
+        value = self.values.get(name)
         if not isinstance(value, Value):
-            raise HwquantError(f"output {name!r} does not depend on the network's input")
-        build.output(name, value)
-    return build.graph()
+            raise Unsupported(f"output {name!r} does not depend on the network's input")
+        if self.types[name] not in REAL and value.host[-1:] != ("argmax",):
+            raise Unsupported(
+                f"output {name!r} is {self.types[name]}; only real numbers can be computed, and the result of argmax"
+            )
+        self.build.output(name, value)
+
+
+def _product_of_activations(program: AtenProgram) -> AtenNode | None:
+    """The first node that is attention, or a product of matrices that both depend on the input."""
+    dependent = {item.name for item in program.inputs}
+    for node in program.nodes:
+        read = [name for name in references(node.arguments) if name in dependent]
+        if "attention" in node.operator:
+            return node
+        if node.operator in ("matmul", "bmm", "baddbmm", "einsum") and len(read) > 1:
+            return node
+        if read and not node.operator.startswith("sym_size"):
+            dependent.update(name for name in node.outputs if name is not None)
+    return None
 
 
 def _batch(inputs: Sequence[AtenInput]) -> int:
@@ -139,63 +204,23 @@ def _batch(inputs: Sequence[AtenInput]) -> int:
     batches = set()
     for item in inputs:
         if not item.shape:
-            raise HwquantError(
+            raise Unsupported(
                 f"input {item.name!r} has no batch dimension; give every input one, as the first"
             )
         for axis, size in enumerate(item.shape[1:], start=1):
             if size is None:
-                raise HwquantError(
+                raise Unsupported(
                     f"dimension {axis} of input {item.name!r} is not fixed, only the batch may be open; "
                     "export the module with fixed shapes"
                 )
         if item.shape[0] is not None:
             batches.add(item.shape[0])
+        if item.shape[0] is not None and item.shape[0] < 1:
+            raise Unsupported(
+                f"input {item.name!r} is exported for no sample; export the module with one at least"
+            )
     if len(batches) > 1:
-        raise HwquantError(
+        raise Unsupported(
             f"the inputs have different batch sizes {sorted(batches)}; the first dimension is the batch"
         )
-    return batches.pop() if batches else ANY_BATCH
-
-
-def _resolved(build: Builder, values: Mapping[str, Any], argument: Any) -> Any:
-    if isinstance(argument, Reference):
-        if argument.name not in values:
-            raise build.refuse(f"it reads {argument.name!r}, which nothing supported before it produces")
-        return values[argument.name]
-    if isinstance(argument, list | tuple):
-        return [_resolved(build, values, item) for item in argument]
-    return argument
-
-
-class _Storage:
-    """Which names are one tensor, or views of one storage, for operators that write in place."""
-
-    def __init__(self, program: AtenProgram) -> None:
-        self._storage: dict[str, int] = {}
-        self._tensor: dict[str, int] = {}
-        self._last_use = {name: len(program.nodes) for name in program.outputs}
-        for position, node in enumerate(program.nodes):
-            for argument in node.arguments.values():
-                for item in argument if isinstance(argument, list | tuple) else [argument]:
-                    if isinstance(item, Reference):
-                        self._last_use[item.name] = max(position, self._last_use.get(item.name, 0))
-        for name in (*(item.name for item in program.inputs), *program.constants):
-            self.add(name, None, same=False)
-
-    def add(self, name: str, source: str | None, same: bool) -> None:
-        """A new tensor, or one that shares the storage of ``source``, or with ``same`` is that tensor."""
-        fresh = len(self._tensor)
-        self._tensor[name] = self._tensor[source] if same and source is not None else fresh
-        self._storage[name] = fresh if source is None else self._storage[source]
-
-    def written(self, build: Builder, position: int, source: str) -> list[str]:
-        """The names whose value an in-place operator on ``source`` replaces."""
-        views = [name for name, storage in self._storage.items() if storage == self._storage[source]]
-        names = [name for name in views if self._tensor[name] == self._tensor[source]]
-        for name in views:
-            if name not in names and self._last_use.get(name, -1) > position:
-                raise build.refuse(
-                    f"it overwrites {source!r} in place while {name!r}, which may share its memory, is read "
-                    "later; use the operator that is not in place, or save program.run_decompositions()"
-                )
-        return names
+    return batches.pop() if batches else BatchSize(ANY_BATCH)

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from hwquant.frontends.aten_types import Operand
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.values import Array, Float, Value
 
 
 @dataclass(frozen=True)
 class Call:
-    """One node of a program, its arguments resolved.
+    """One node of a program, its arguments resolved and accounted for.
 
     Attributes
     ----------
@@ -22,12 +23,16 @@ class Call:
     name : name for them
     arguments : values, arrays, numbers, strings, None, and lists of them, by the schema's names
     names : the module's names of those arguments that are tensors
+    operands : those arguments that are tensors, with their element types
+    dtype : the element type of the result
     """
 
     build: Builder
     name: str
     arguments: Mapping[str, Any]
     names: Mapping[str, str]
+    operands: Sequence[Operand]
+    dtype: str
 
     def get(self, name: str, default: Any = None) -> Any:
         """An argument, or its default."""
@@ -70,9 +75,12 @@ class Call:
             )
         return [int(item) for item in (found if isinstance(found, list) else [found])]
 
-    def number(self, name: str, default: float) -> float:
-        """One real number."""
+    def number(self, name: str, default: float = 0.0) -> float:
+        """One real number; a tensor of one may not have more dimensions than ``self``, which it would give them."""
         found = self.get(name, default)
         if isinstance(found, Value) or np.size(found) != 1:
             raise self.build.refuse(f"its argument {name!r} is not one fixed number")
+        rank = len(self.value().shape) if np.ndim(found) else 0
+        if np.ndim(found) > rank:
+            raise self.build.refuse(f"its argument {name!r} has more dimensions than what it applies to")
         return float(np.asarray(found).item())

@@ -7,16 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from hwquant.frontends import operators
-from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.aten_call import Call
-from hwquant.frontends.values import Array, Value
+from hwquant.frontends.values import Array, Float, Value
 from hwquant.frontends.windows import Window, window
 from hwquant.graph import Shape
 
 
-def _pairs(call: Call, axes: int, name: str, default: int) -> list[int]:
+def _pairs(call: Call, axes: int, name: str) -> list[int]:
     """A list of one number an axis, where torch allows one for all."""
-    found = call.integers(name, [default]) or [default]
+    found = call.integers(name)
     return found * axes if len(found) == 1 else found
 
 
@@ -27,88 +26,123 @@ def _spatial(value: Value) -> Shape:
 
 
 def conv(call: Call) -> Value:
-    """conv1d, conv2d, and convolution unless transposed."""
-    if call.get("transposed", False):
-        raise call.build.refuse(f"transposed convolution is not supported; {alternative('convtranspose')}")
+    """conv1d, conv2d, and convolution."""
     value, weight = call.value("input"), call.weights("weight")
-    axes, padding = weight.ndim - 2, call.get("padding", 0)
+    axes, padding = weight.ndim - 2, call.get("padding")
+    if isinstance(padding, str) and padding not in ("same", "valid"):
+        raise call.build.refuse(f"there is no padding {padding!r}, only 'same' and 'valid'")
     found = window(
         weight.shape[2:],
-        _pairs(call, axes, "stride", 1),
-        None if isinstance(padding, str) else _pairs(call, axes, "padding", 0),
-        _pairs(call, axes, "dilation", 1),
+        _pairs(call, axes, "stride"),
+        None if isinstance(padding, str) else _pairs(call, axes, "padding"),
+        _pairs(call, axes, "dilation"),
     )
+    if padding == "same" and found.stride != (1, 1):
+        raise call.build.refuse("padding 'same' with a stride is not defined")
     if padding == "same" and len(value.shape) in (3, 4):
         found = found.same(_spatial(value))
-    bias, groups = call.optional("bias"), int(call.get("groups", 1))
-    return operators.conv(call.build, call.name, value, weight, bias, found, groups)
+    bias = call.optional("bias")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise call.build.refuse(f"a bias of shape {bias.shape} does not fit {len(weight)} output channels")
+    return operators.conv(call.build, call.name, value, weight, bias, found, call.get("groups"))
 
 
 def linear(call: Call) -> Value:
     """linear: ``input @ weight.T + bias``."""
-    return operators.linear(
-        call.build, call.name, call.value("input"), call.weights("weight"), call.optional("bias")
-    )
+    bias = call.optional("bias")
+    return _linear(call, call.value("input"), call.weights("weight"), bias)
 
 
 def addmm(call: Call) -> Value:
     """addmm: ``beta * self + alpha * mat1 @ mat2``."""
-    weight = call.weights("mat2").T * call.number("alpha", 1)
-    bias = call.weights("self") * call.number("beta", 1)
-    return operators.linear(call.build, call.name, call.value("mat1"), weight, bias)
+    value, alpha = _rank(call, "mat1", 2), float(call.get("alpha"))
+    return _linear(
+        call, value, call.weights("mat2").T * alpha, call.weights("self") * float(call.get("beta"))
+    )
 
 
-def matmul(second: str) -> Callable[[Call], Value | Array]:
+def matmul(second: str, rank: int | None = None) -> Callable[[Call], Value | Array]:
     """A product with a constant matrix; ``second`` is the schema's name of the right operand."""
 
     def translate(call: Call) -> Value | Array:
         weight = call.weights(second)
         if not isinstance(call.get("self"), Value):
             return np.asarray(call.weights("self") @ weight)
-        return operators.linear(call.build, call.name, call.value(), weight.T, None)
+        return _linear(call, call.value() if rank is None else _rank(call, "self", rank), weight.T, None)
 
     return translate
+
+
+def bmm(call: Call) -> Value | Array:
+    """A product with the same constant matrix for every member of a batch, as ``expand`` makes of one."""
+    weight = call.weights("mat2")
+    if not isinstance(call.get("self"), Value):
+        return np.asarray(call.weights("self") @ weight)
+    value = _rank(call, "self", 3)
+    if weight.ndim != 3 or len(weight) != value.shape[0] or (weight != weight[:1]).any():
+        raise call.build.refuse("it multiplies each part of its input with another matrix; use groups")
+    return _linear(call, value, weight[0].T, None)
+
+
+def _rank(call: Call, name: str, rank: int) -> Value:
+    value = call.value(name)
+    if len(value.shape) != rank:
+        raise call.build.refuse(
+            f"a tensor of shape {value.shape} is not supported, only of {rank} dimensions"
+        )
+    return value
+
+
+def _linear(call: Call, value: Value, weight: Float, bias: Float | None) -> Value:
+    """``value @ weight.T + bias``, also where axes of a sample were joined with the batch, as torch does it."""
+    if bias is not None and (bias.size != (bias.shape or (1,))[-1] or bias.size not in (1, len(weight))):
+        raise call.build.refuse(f"a bias of shape {bias.shape} does not fit {len(weight)} output features")
+    batch, lead = call.build.batch, value.shape[:-1]
+    if not lead or lead[0] == batch or lead[0] % batch:
+        return operators.linear(call.build, call.name, value, weight, bias)
+    rows = operators.view(call.build, value, lambda array: array.reshape(batch, -1, array.shape[-1]))
+    result = operators.linear(call.build, call.name, rows, weight, bias)
+    return operators.view(call.build, result, lambda array: array.reshape(*lead, -1))
 
 
 def batch_norm(call: Call) -> Value:
     """The variants of batch normalization with running statistics."""
     value = call.value("input")
-    if call.get("training", False):
-        raise call.build.refuse("it normalizes in training mode; export the module after .eval()")
     if call.get("running_mean") is None or call.get("running_var") is None:
         raise call.build.refuse("it has no running statistics; train it with track_running_stats=True")
     mean, variance = call.weights("running_mean"), call.weights("running_var")
     gamma, beta = call.optional("weight"), call.optional("bias")
     gamma = np.ones_like(mean) if gamma is None else gamma
     beta = np.zeros_like(mean) if beta is None else beta
-    epsilon = call.number("eps", 1e-5)
+    epsilon = float(call.get("eps"))
     return operators.batch_norm(call.build, call.name, value, gamma, beta, mean, variance, epsilon)
 
 
-def clip(low: str | float, high: str | float) -> Callable[[Call], Value]:
-    """Limits by the names of arguments, or fixed."""
+def relu(high: float) -> Callable[[Call], Value]:
+    """relu and relu6."""
+    return lambda call: operators.clip(call.build, call.name, call.value(), 0.0, high)
+
+
+def clip(*names: str) -> Callable[[Call], Value]:
+    """Limits by the names of those arguments, "min" or "max", that an operator has."""
 
     def translate(call: Call) -> Value:
-        limits = [
-            call.number(limit, default) if isinstance(limit, str) else limit
-            for limit, default in ((low, -np.inf), (high, np.inf))
-        ]
-        return operators.clip(call.build, call.name, call.value(), limits[0], limits[1])
+        low, high = (call.number(name, default) for name, default in (("min", -np.inf), ("max", np.inf)))
+        if all(call.get(name) is None for name in names):
+            raise call.build.refuse("it clips to no limit at all")
+        return operators.clip(call.build, call.name, call.value(), low, high)
 
     return translate
 
 
 def hardtanh(call: Call) -> Value:
     """hardtanh, whose limits have defaults."""
-    return operators.clip(
-        call.build, call.name, call.value(), call.number("min_val", -1), call.number("max_val", 1)
-    )
+    return operators.clip(call.build, call.name, call.value(), call.get("min_val"), call.get("max_val"))
 
 
 def leaky_relu(call: Call) -> Value:
     """leaky_relu, one slope for all."""
-    slope = call.number("negative_slope", 0.01)
-    return operators.leaky(call.build, call.name, call.value(), slope)
+    return operators.leaky(call.build, call.name, call.value(), call.get("negative_slope"))
 
 
 def prelu(call: Call) -> Value:
@@ -126,15 +160,15 @@ def _pool_window(call: Call, axes: int) -> tuple[Value, Window, Window]:
         raise call.build.refuse(
             f"a tensor of shape {value.shape} is not supported, it needs a batch dimension"
         )
-    kernel = _pairs(call, axes, "kernel_size", 1)
+    kernel = _pairs(call, axes, "kernel_size")
     stride = call.integers("stride") or kernel
+    dilation = _pairs(call, axes, "dilation") if call.get("dilation") is not None else None
     asked = window(
-        kernel,
-        stride * axes if len(stride) == 1 else stride,
-        _pairs(call, axes, "padding", 0),
-        _pairs(call, axes, "dilation", 1),
+        kernel, stride * axes if len(stride) == 1 else stride, _pairs(call, axes, "padding"), dilation
     )
-    return value, asked, asked.ceil(_spatial(value)) if call.get("ceil_mode", False) else asked
+    if any(2 * pad > extent for pad, extent in zip(asked.padding, asked.extent * 2)):
+        raise call.build.refuse(f"padding {asked.padding} is more than half of the window {asked.kernel}")
+    return value, asked, asked.ceil(_spatial(value)) if call.get("ceil_mode") else asked
 
 
 def max_pool(axes: int) -> Callable[[Call], Value]:
@@ -152,9 +186,7 @@ def average_pool(axes: int) -> Callable[[Call], Value]:
 
     def translate(call: Call) -> Value:
         value, asked, found = _pool_window(call, axes)
-        if call.get("divisor_override") is not None:
-            raise call.build.refuse("divisor_override is not supported")
-        include = bool(call.get("count_include_pad", True)) and any(asked.padding)
+        include = call.get("count_include_pad") and any(asked.padding)
         if include and found != asked:
             raise call.build.refuse(
                 "count_include_pad with ceil_mode and windows beyond the padding is not supported"
@@ -168,12 +200,8 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[Call], Value]:
     """Adaptive pooling to sizes that divide the input's."""
 
     def translate(call: Call) -> Value:
-        value = call.value()
-        sizes = value.shape[-axes:]
-        asked = call.get("output_size")
-        wanted = [
-            size if item is None else int(item) for size, item in zip(sizes, asked if asked else [1] * axes)
-        ]
+        value = _rank(call, "self", axes + 2)
+        sizes, wanted = value.shape[-axes:], _pairs(call, axes, "output_size")
         if any(item < 1 or size % item for size, item in zip(sizes, wanted)):
             raise call.build.refuse(
                 f"adaptive pooling of {list(sizes)} to {wanted} has windows of different sizes; "
@@ -188,25 +216,23 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[Call], Value]:
     return translate
 
 
-def reduce(kind: str) -> Callable[[Call], Value]:
+def reduce(kind: str, of_constants: Callable[[Call], Array]) -> Callable[[Call], Value | Array]:
     """mean and amax over given dimensions."""
 
-    def translate(call: Call) -> Value:
+    def translate(call: Call) -> Value | Array:
+        if not isinstance(call.get("self"), Value):
+            return of_constants(call)
         axes = call.integers("dim")
         if not axes:
             raise call.build.refuse("it reduces over everything, the batch included; give its dimensions")
-        return operators.reduce(
-            call.build, call.name, call.value(), axes, bool(call.get("keepdim", False)), kind
-        )
+        return operators.reduce(call.build, call.name, call.value(), axes, bool(call.get("keepdim")), kind)
 
     return translate
 
 
 def pad(call: Call) -> Value:
-    """pad and constant_pad_nd with zeros."""
+    """pad and constant_pad_nd, with zeros."""
     value, pads = call.value(), call.integers("pad")
-    if call.get("mode", "constant") != "constant" or call.number("value", 0) != 0:
-        raise call.build.refuse("padding with anything but zeros is not supported")
     rank = len(value.shape)
     if len(pads) % 2 or len(pads) > 2 * rank:
         raise call.build.refuse(f"padding {pads} does not fit a tensor of {rank} dimensions")

@@ -1,27 +1,55 @@
-"""The ATen operators, each translated to a function on values."""
+"""The ATen operators, each translated to a function on values, and the rule for its element type."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from hwquant.frontends import arithmetic, operators
+from hwquant.frontends import aten_constants as constants
 from hwquant.frontends import aten_layers as layers
+from hwquant.frontends import aten_views as views
 from hwquant.frontends.aten_call import Call
+from hwquant.frontends.aten_choice import choose, positive
+from hwquant.frontends.aten_einsum import einsum
+from hwquant.frontends.aten_schema import BatchSize, Unaccounted
+from hwquant.frontends.aten_types import (
+    Rule,
+    casts,
+    category,
+    chooses,
+    compares,
+    computed,
+    counts,
+    creates,
+    divides,
+    lossless,
+    moved,
+    promotes,
+    sums,
+)
 from hwquant.frontends.values import Array, Value
+
+Importer = Callable[[Call], Any]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """How an operator is translated, and what its result's element type is."""
+
+    importer: Importer
+    rule: Rule
 
 
 def _binary(kind: str, reverse: bool = False) -> Callable[[Call], Value | Array]:
     """``self kind alpha * other``, or with ``reverse`` ``other kind alpha * self``."""
 
     def translate(call: Call) -> Value | Array:
-        left, right = _promoted(call, kind)
-        if call.get("rounding_mode") is not None:
-            raise call.build.refuse("division with rounding is not supported")
+        left, right = _promoted(call)
         if reverse:
             left, right = right, left
         alpha = np.asarray(call.number("alpha", 1))
@@ -32,39 +60,35 @@ def _binary(kind: str, reverse: bool = False) -> Callable[[Call], Value | Array]
     return translate
 
 
-def _promoted(call: Call, kind: str) -> list[Value | Array]:
-    """The operands; integer activations are float where torch makes them that: divided, or met by a float."""
-    operands = [call.get("self"), call.get("other")]
+def _promoted(call: Call) -> list[Value | Array]:
+    """The operands; activations of integers are real here, or the rule of their types had refused them."""
     sides = [call.operand("self"), call.operand("other")]
-    real = kind == "div" or any(
-        isinstance(item, float) or (isinstance(item, np.ndarray) and item.dtype.kind == "f")
-        for item in operands
-    )
-    return [replace(side, integer=False) if real and isinstance(side, Value) else side for side in sides]
+    return [replace(side, integer=False) if isinstance(side, Value) else side for side in sides]
 
 
-def _bounds(kind: str) -> Callable[[Call], Value]:
-    return lambda call: arithmetic.bounds(
-        call.build, call.name, kind, [call.operand("self"), call.operand("other")]
-    )
-
-
-def _constant(name: str, function: Callable[[Array], Array]) -> Callable[[Call], Value | Array]:
-    """An elementwise function of constants only."""
-
-    def translate(call: Call) -> Array:
-        if isinstance(call.get("self"), Value):
-            raise call.build.refuse_operator(name)
-        return np.asarray(function(call.weights("self")))
+def _bounds(kind: str) -> Callable[[Call], Value | Array]:
+    def translate(call: Call) -> Value | Array:
+        sides = _promoted(call)
+        ranks = [len(side.shape) for side in sides if isinstance(side, Value)]
+        constants = [side for side in sides if not isinstance(side, Value)]
+        if not ranks:
+            return np.asarray((np.maximum if kind == "max" else np.minimum)(*constants))
+        if any(np.ndim(constant) > max(ranks) for constant in constants):
+            raise call.build.refuse("a number of more dimensions than the activation is not supported")
+        return arithmetic.bounds(call.build, call.name, kind, sides)
 
     return translate
 
 
 def _filled(number: float | None) -> Callable[[Call], Array]:
     """A constant of one number, by default the argument ``fill_value``."""
-    return lambda call: np.full(
-        call.integers("size"), call.number("fill_value", 0) if number is None else number, np.float64
-    )
+
+    def translate(call: Call) -> Array:
+        size = call.integers("size")
+        fill = call.get("fill_value") if number is None else number
+        return views.spread(call, np.asarray(fill, np.float64), size)
+
+    return translate
 
 
 def _negative(call: Call) -> Value | Array:
@@ -78,72 +102,41 @@ def _concat(call: Call) -> Value:
     return operators.concat(call.build, call.name, values, int(call.get("dim", 0)))
 
 
-def _view(function: Callable[[Call], Callable[[Array], Array]]) -> Callable[[Call], Value | Array]:
-    """A numpy function, made from the arguments, that moves elements or changes the shape."""
-
-    def translate(call: Call) -> Value | Array:
-        source = call.get("self")
-        if isinstance(source, Value):
-            return operators.view(call.build, source, function(call))
-        return np.asarray(function(call)(np.asarray(source)))
-
-    return translate
-
-
-def _flatten(call: Call) -> Callable[[Array], Array]:
-    def apply(array: Array) -> Array:
-        rank = array.ndim
-        start, end = int(call.get("start_dim", 0)) % rank, int(call.get("end_dim", -1)) % rank
-        return array.reshape(*array.shape[:start], -1, *array.shape[end + 1 :])
-
-    return apply
-
-
-def _squeeze(call: Call) -> Callable[[Array], Array]:
-    asked = call.get("dim")
-
-    def apply(array: Array) -> Array:
-        axes = range(array.ndim) if asked is None else call.integers("dim")
-        ones = [axis % array.ndim for axis in axes if array.shape[axis] == 1]
-        return array.squeeze(tuple(ones))
-
-    return apply
-
-
-def _transpose(call: Call) -> Callable[[Array], Array]:
-    return lambda array: array.swapaxes(int(call.get("dim0")), int(call.get("dim1")))
-
-
-def _shape(name: str) -> Callable[[Call], Callable[[Array], Array]]:
-    return lambda call: lambda array: array.reshape(call.integers(name))
-
-
 def _identity(name: str = "self") -> Callable[[Call], Value | Array]:
-    def translate(call: Call) -> Value | Array:
-        if call.get("train", False):
-            raise call.build.refuse("it drops values as in training; export the module after .eval()")
-        return call.get(name)
-
-    return translate
+    return lambda call: call.get(name)
 
 
 def _cast(call: Call) -> Value | Array:
-    source, dtype = call.get("self"), call.get("dtype")
-    if dtype is None:
-        return source
+    source, dtype = call.get("self"), call.operands[0].dtype
     if not isinstance(source, Value):
-        return np.asarray(source).astype(np.float64 if dtype.startswith(("float", "bfloat")) else dtype)
-    if dtype.startswith(("float", "bfloat")):
-        return replace(source, integer=False)
-    if source.host[-1:] == ("argmax",) or source.integer:
-        return source
-    raise call.build.refuse(
-        "a cast of activations to integers is not supported; quantization is what hwquant adds"
-    )
+        return np.asarray(source)  # the translation gives it its type
+    classes = source.shape[1] - 1 if source.host[-1:] == ("argmax",) else None
+    if not lossless(dtype, call.dtype, classes):
+        reason = (
+            "rounds"
+            if call.dtype.endswith("float16")
+            else "is not supported; quantization is what hwquant adds"
+        )
+        verb = "a cast of activations to integers" if not call.dtype.endswith("float16") else "a cast"
+        raise call.build.refuse(f"{verb} ({dtype} to {call.dtype}) {reason}")
+    return replace(source, integer=category(call.dtype) < 2 and classes is None)
+
+
+def _checked(call: Call) -> None:
+    """A check of a tensor's type, which torch makes when the program runs."""
+    found, wanted = call.operands[0].dtype, call.get("dtype")
+    if wanted is not None and wanted != found:
+        raise call.build.refuse(f"it wants a tensor of {wanted}, and there is {found}")
+
+
+def _sym_size(call: Call) -> int:
+    shape = call.value().shape
+    size = shape[views.axis_of(call.get("dim"), len(shape))]
+    return BatchSize(size) if isinstance(call.build.batch, BatchSize) else size
 
 
 def _softmax(function: str) -> Callable[[Call], Value]:
-    return lambda call: operators.host(call.build, call.value(), function, int(call.get("dim")))
+    return lambda call: operators.host(call.build, call.value(), function, call.get("dim"))
 
 
 def _argmax(call: Call) -> Value:
@@ -151,118 +144,207 @@ def _argmax(call: Call) -> Value:
         raise call.build.refuse(
             "argmax over everything, the batch included, is not supported; give its dimension"
         )
-    return operators.host(call.build, call.value(), "argmax", int(call.get("dim")))
+    if call.get("keepdim"):
+        raise call.build.refuse("argmax with keepdim=True is not supported; leave it out")
+    return operators.host(call.build, call.value(), "argmax", call.get("dim"))
 
 
-def _integer(function: Callable[[int, int], int]) -> Callable[[Call], Any]:
+def _number(function: Callable[[int, int], int]) -> Callable[[Mapping[str, Any]], int]:
     """Arithmetic on sizes."""
-    return lambda call: function(int(call.get("a")), int(call.get("b")))
+
+    def compute(given: Mapping[str, Any]) -> int:
+        if set(given) != {"a", "b"} or not all(type(item) in (int, BatchSize) for item in given.values()):
+            raise Unaccounted("it computes with something else than two sizes")
+        result = function(given["a"], given["b"])
+        return BatchSize(result) if BatchSize in map(type, given.values()) else result
+
+    return compute
 
 
-OPERATORS: Mapping[str, Callable[[Call], Any]] = {
-    "_adaptive_avg_pool2d": layers.adaptive_pool(2, "mean"),
-    "_log_softmax": _softmax("log_softmax"),
-    "_native_batch_norm_legit_no_training": layers.batch_norm,
-    "_operator.add": _integer(operator.add),
-    "_operator.floordiv": _integer(operator.floordiv),
-    "_operator.mul": _integer(operator.mul),
-    "_operator.sub": _integer(operator.sub),
-    "_softmax": _softmax("softmax"),
-    "_to_copy": _cast,
-    "_unsafe_view": _view(_shape("size")),
-    "adaptive_avg_pool1d": layers.adaptive_pool(1, "mean"),
-    "adaptive_avg_pool2d": layers.adaptive_pool(2, "mean"),
-    "adaptive_max_pool1d": layers.adaptive_pool(1, "max"),
-    "adaptive_max_pool2d": layers.adaptive_pool(2, "max"),
-    "add": _binary("add"),
-    "addmm": layers.addmm,
-    "alias": _identity(),
-    "amax": layers.reduce("max"),
-    "argmax": _argmax,
-    "avg_pool1d": layers.average_pool(1),
-    "avg_pool2d": layers.average_pool(2),
-    "batch_norm": layers.batch_norm,
-    "cat": _concat,
-    "clamp": layers.clip("min", "max"),
-    "clamp_max": layers.clip(-np.inf, "max"),
-    "clamp_min": layers.clip("min", np.inf),
-    "clip": layers.clip("min", "max"),
-    "clone": _identity(),
-    "concat": _concat,
-    "concatenate": _concat,
-    "constant_pad_nd": layers.pad,
-    "contiguous": _identity(),
-    "conv1d": layers.conv,
-    "conv2d": layers.conv,
-    "convolution": layers.conv,
-    "detach": _identity(),
-    "div": _binary("div"),
-    "dropout": _identity("input"),
-    "feature_dropout": _identity("input"),
-    "full": _filled(None),
-    "flatten": _view(_flatten),
-    "hardtanh": layers.hardtanh,
-    "leaky_relu": layers.leaky_relu,
-    "lift_fresh_copy": _identity(),
-    "linear": layers.linear,
-    "log_softmax": _softmax("log_softmax"),
-    "matmul": layers.matmul("other"),
-    "max_pool1d": layers.max_pool(1),
-    "max_pool2d": layers.max_pool(2),
-    "max_pool2d_with_indices": layers.max_pool(2),
-    "maximum": _bounds("max"),
-    "mean": layers.reduce("mean"),
-    "minimum": _bounds("min"),
-    "mm": layers.matmul("mat2"),
-    "mul": _binary("mul"),
-    "neg": _negative,
-    "numpy_T": _view(lambda call: lambda array: array.T),
-    "ones": _filled(1.0),
-    "pad": layers.pad,
-    "permute": _view(lambda call: lambda array: array.transpose(call.integers("dims"))),
-    "prelu": layers.prelu,
-    "reciprocal": _constant("reciprocal", np.reciprocal),
-    "relu": layers.clip(0.0, np.inf),
-    "relu6": layers.clip(0.0, 6.0),
-    "reshape": _view(_shape("shape")),
-    "rsqrt": _constant("rsqrt", lambda array: 1 / np.sqrt(array)),
-    "rsub": _binary("sub", reverse=True),
-    "softmax": _softmax("softmax"),
-    "sqrt": _constant("sqrt", np.sqrt),
-    "squeeze": _view(_squeeze),
-    "sub": _binary("sub"),
-    "sym_size": lambda call: call.value().shape[int(call.get("dim"))],
-    "t": _view(lambda call: lambda array: array.T),
-    "to": _cast,
-    "transpose": _view(_transpose),
-    "unsqueeze": _view(lambda call: lambda array: np.expand_dims(array, int(call.get("dim")))),
-    "view": _view(_shape("size")),
-    "zeros": _filled(0.0),
+NUMBERS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {
+    "_operator.add": _number(operator.add),
+    "_operator.eq": _number(operator.eq),
+    "_operator.floordiv": _number(operator.floordiv),
+    "_operator.ge": _number(operator.ge),
+    "_operator.gt": _number(operator.gt),
+    "_operator.le": _number(operator.le),
+    "_operator.lt": _number(operator.lt),
+    "_operator.mod": _number(operator.mod),
+    "_operator.mul": _number(operator.mul),
+    "_operator.ne": _number(operator.ne),
+    "_operator.sub": _number(operator.sub),
+}
+"""Arithmetic of Python on sizes, which programs with an open batch contain."""
+
+
+def _all(rule: Rule, importers: Mapping[str, Importer]) -> dict[str, Operator]:
+    return {name: Operator(importer, rule) for name, importer in importers.items()}
+
+
+OPERATORS: Mapping[str, Operator] = {
+    **_all(
+        computed,
+        {
+            "_adaptive_avg_pool2d": layers.adaptive_pool(2, "mean"),
+            "_log_softmax": _softmax("log_softmax"),
+            "_native_batch_norm_legit_no_training": layers.batch_norm,
+            "_softmax": _softmax("softmax"),
+            "_weight_norm": constants.weight_norm,
+            "_weight_norm_interface": constants.weight_norm,
+            "adaptive_avg_pool1d": layers.adaptive_pool(1, "mean"),
+            "adaptive_avg_pool2d": layers.adaptive_pool(2, "mean"),
+            "adaptive_max_pool1d": layers.adaptive_pool(1, "max"),
+            "adaptive_max_pool2d": layers.adaptive_pool(2, "max"),
+            "addmm": layers.addmm,
+            "abs": constants.elementwise("abs", np.abs),
+            "amax": layers.reduce("max", constants.reduction("amax", np.max)),
+            "avg_pool1d": layers.average_pool(1),
+            "avg_pool2d": layers.average_pool(2),
+            "batch_norm": layers.batch_norm,
+            "bmm": layers.bmm,
+            "constant_pad_nd": layers.pad,
+            "conv1d": layers.conv,
+            "conv2d": layers.conv,
+            "convolution": layers.conv,
+            "dot": constants.product("tensor"),
+            "einsum": einsum,
+            "hardtanh": layers.hardtanh,
+            "leaky_relu": layers.leaky_relu,
+            "linalg_vector_norm": constants.vector_norm,
+            "linear": layers.linear,
+            "log_softmax": _softmax("log_softmax"),
+            "matmul": layers.matmul("other"),
+            "max_pool1d": layers.max_pool(1),
+            "max_pool2d": layers.max_pool(2),
+            "max_pool2d_with_indices": layers.max_pool(2),
+            "mean": layers.reduce("mean", constants.reduction("mean", np.mean)),
+            "mm": layers.matmul("mat2", 2),
+            "mv": constants.product("vec"),
+            "neg": _negative,
+            "pad": layers.pad,
+            "prelu": layers.prelu,
+            "relu": layers.relu(np.inf),
+            "relu6": layers.relu(6.0),
+            "softmax": _softmax("softmax"),
+            "std": constants.deviation("std", np.std),
+            "var": constants.deviation("var", np.var),
+            "vdot": constants.product("other"),
+        },
+    ),
+    **_all(
+        moved,
+        {
+            "_assert_tensor_metadata": _checked,
+            "_unsafe_view": views.view(views.shape("size")),
+            "alias": _identity(),
+            "alpha_dropout": _identity("input"),
+            "broadcast_to": views.expand("size"),
+            "clone": _identity(),
+            "contiguous": _identity(),
+            "detach": _identity(),
+            "dropout": _identity("input"),
+            "expand": views.expand("size"),
+            "expand_as": views.expand("other"),
+            "feature_alpha_dropout": _identity("input"),
+            "feature_dropout": _identity("input"),
+            "flatten": views.view(views.flatten),
+            "lift_fresh_copy": _identity(),
+            "numpy_T": views.view(lambda call: lambda array: array.T),
+            "permute": views.view(lambda call: lambda array: array.transpose(call.integers("dims"))),
+            "reshape": views.view(views.shape("shape")),
+            "reshape_as": views.view(views.shape("other")),
+            "squeeze": views.view(views.squeeze),
+            "sym_size": _sym_size,
+            "t": views.view(lambda call: views.matrix),
+            "transpose": views.view(views.transpose),
+            "unflatten": views.view(views.unflatten),
+            "unsqueeze": views.view(lambda call: lambda array: np.expand_dims(array, call.get("dim"))),
+            "view": views.view(views.shape("size")),
+            "view_as": views.view(views.shape("other")),
+        },
+    ),
+    **_all(
+        promotes,
+        {
+            "add": _binary("add"),
+            "cat": _concat,
+            "clamp": layers.clip("min", "max"),
+            "clamp_max": layers.clip("max"),
+            "clamp_min": layers.clip("min"),
+            "clip": layers.clip("min", "max"),
+            "concat": _concat,
+            "concatenate": _concat,
+            "maximum": _bounds("max"),
+            "minimum": _bounds("min"),
+            "mul": _binary("mul"),
+            "pow": constants.power,
+            "rsub": _binary("sub", reverse=True),
+            "sub": _binary("sub"),
+        },
+    ),
+    **_all(
+        divides,
+        {
+            "div": _binary("div"),
+            "reciprocal": constants.elementwise("reciprocal", np.reciprocal),
+            "rsqrt": constants.elementwise("rsqrt", lambda array: 1 / np.sqrt(array)),
+            "sqrt": constants.elementwise("sqrt", np.sqrt),
+        },
+    ),
+    **_all(
+        casts,
+        {
+            "_to_copy": _cast,
+            "to": _cast,
+            "type_as": _cast,
+        },
+    ),
+    **_all(
+        creates,
+        {
+            "full": _filled(None),
+            "ones": _filled(1.0),
+            "zeros": _filled(0.0),
+        },
+    ),
+    **_all(
+        sums,
+        {
+            "sum": constants.reduction("sum", np.sum),
+        },
+    ),
+    **_all(
+        counts,
+        {
+            "argmax": _argmax,
+        },
+    ),
+    **_all(
+        compares,
+        {
+            "gt": positive,
+        },
+    ),
+    **_all(
+        chooses,
+        {
+            "where": choose,
+        },
+    ),
 }
 
 ALIASING = frozenset(
     {
         "_unsafe_view",
-        "alias",
-        "contiguous",
-        "detach",
+        "alpha_dropout",
         "dropout",
+        "einsum",
+        "feature_alpha_dropout",
         "feature_dropout",
-        "flatten",
-        "numpy_T",
-        "permute",
-        "reshape",
-        "squeeze",
-        "t",
-        "to",
-        "transpose",
-        "unsqueeze",
-        "view",
+        "type_as",
     }
 )
-"""Operators whose result may share memory with their argument."""
+"""Operators whose result may share memory with their first tensor, though torch's schema does not say so."""
 
-IGNORED = frozenset(
-    {"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"}
-)
-"""Checks that compute nothing."""
+IGNORED = frozenset({"_assert_scalar", "_assert_async", "sym_constrain_range_for_size"})
+"""Checks of sizes that the open batch decides; they compute nothing."""

@@ -178,6 +178,10 @@ class Builder:
         self._nodes.append(node)
         return node.name
 
+    def producer(self, tensor: str) -> Node | None:
+        """The node that makes a tensor; None for an input."""
+        return next((node for node in self._nodes if node.name == tensor), None)
+
     def value(self, tensor: str, sample_shape: Sequence[int], sample: Index | None = None) -> Value:
         """A value of a tensor from the view of one sample; None for the order as it is."""
         shape = (self.batch, *sample_shape)

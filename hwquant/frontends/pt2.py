@@ -3,26 +3,33 @@
 ``torch.export.load`` unpickles a file's example inputs, and whatever weights the file says are pickled, with
 ``weights_only=False`` as its fallback; it evaluates the file's symbolic expressions as Python; and it loads
 native code that a file may carry. None of that is needed: the graph is JSON, and weights are raw bytes.
+
+Versions: torch 2.9 to 2.13 write what is read here (schema 8.14 to 8.20 in one archive). torch 2.8 writes the
+same archive with pickled weights, torch 2.6 and 2.7 an older one, pickled too; both are refused unopened.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hwquant.errors import HwquantError
-from hwquant.frontends.aten import AtenInput, AtenNode, AtenProgram, Reference
+from hwquant.errors import HwquantError, Unsupported
+from hwquant.frontends.aten_program import EFFECTS, AtenInput, AtenNode, AtenProgram, Reference
+from hwquant.frontends.aten_types import NAMES
+from hwquant.frontends.aten_views import LARGEST_CONSTANT
+from hwquant.frontends.pt2_archive import UNREADABLE, Archive
 from hwquant.frontends.torch_export import HOOK
 from hwquant.frontends.values import Array
 
 SCHEMA = 8
 """Major version of the format's schema; what changes within it are additions."""
+
+OPERATORS = 10
+"""Version of the ATen operators that torch 2.6 to 2.13 write."""
 
 _TYPES = {
     1: "uint8",
@@ -33,13 +40,35 @@ _TYPES = {
     6: "float16",
     7: "float32",
     8: "float64",
+    9: "complex32",
+    10: "complex64",
+    11: "complex128",
     12: "bool",
     13: "bfloat16",
+    28: "uint16",
+    29: "float8_e4m3fn",
+    30: "float8_e5m2",
+    31: "float8_e4m3fnuz",
+    32: "float8_e5m2fnuz",
+    33: "float8_e8m0fnu",
+    34: "uint32",
+    35: "uint64",
 }
 """ScalarType of the schema to the type's name."""
 
-_STRIDED = 7
-"""Layout of the schema: an ordinary, dense tensor."""
+_LAYOUTS = {
+    1: "sparse COO",
+    2: "sparse CSR",
+    3: "sparse CSC",
+    4: "sparse BSR",
+    5: "sparse BSC",
+    6: "mkldnn",
+    7: "strided",
+}
+"""Layout of the schema to its name; "strided" is an ordinary, dense tensor."""
+
+MODEL, WEIGHTS, CONSTANTS = "models/model.json", "data/weights", "data/constants"
+_OLD = "is of the format before torch 2.9, whose weights are pickled"
 
 
 def read_pt2(path: str | Path) -> AtenProgram:
@@ -50,162 +79,199 @@ def read_pt2(path: str | Path) -> AtenProgram:
     HwquantError
         if the file is damaged, of another kind, needs unpickling, or is from a torch before 2.9
     """
-    where = repr(str(path))
+    reader = _Reader(Archive(path))
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise HwquantError(f"cannot read {where}: {error.strerror or error}") from None
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-    except zipfile.BadZipFile:
-        raise HwquantError(
-            f"{where} is not a .pt2 file, or is truncated; write it with torch.export.save"
+        return reader.program(Path(path).stem)
+    except UNREADABLE as error:
+        raise reader.archive.damaged(
+            f"does not have the form that torch.export.save writes ({type(error).__name__}: {error}){reader.written}; "
+            "write it again"
         ) from None
-    with archive:
-        try:
-            return _Reader(archive, where).program(Path(path).stem)
-        except zipfile.BadZipFile as error:
-            raise HwquantError(f"{where} is damaged: {error}; copy or write it again") from None
-        except (
-            KeyError,
-            IndexError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            RuntimeError,  # an encrypted member
-        ) as error:
-            raise HwquantError(
-                f"{where} does not have the form that torch.export.save writes "
-                f"({type(error).__name__}: {error}); write it again with torch 2.9 or newer"
-            ) from None
 
 
 class _Reader:
-    """One archive. Its members lie under one folder, whose name does not matter."""
+    """One file.
 
-    def __init__(self, archive: zipfile.ZipFile, where: str) -> None:
-        self.archive, self.where = archive, where
-        self.members: dict[str, zipfile.ZipInfo] = {}
-        for info in archive.infolist():
-            if info.compress_type != zipfile.ZIP_STORED:
-                raise HwquantError(
-                    f"{where} is compressed, which torch.export.save does not do; write it again"
-                )
-            self.members[info.filename.partition("/")[2]] = info
-            self.members.setdefault(info.filename, info)
+    Attributes
+    ----------
+    written : by which torch, for messages; "" as long as that is unknown
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive, self.written = archive, ""
+        self._storages: dict[str, tuple[str, Array]] = {}
+        self._repeated = 0
 
     def program(self, name: str) -> AtenProgram:
-        if "models/model.json" not in self.members:
-            if "serialized_exported_program.json" in self.members:
-                raise self.pickled("is of the format before torch 2.9, whose weights are pickled")
-            raise HwquantError(f"{self.where} holds no exported program; write one with torch.export.save")
-        document = self.json("models/model.json")
-        major = document["schema_version"]["major"]
-        if major != SCHEMA:
-            raise HwquantError(
-                f"{self.where} has schema version {major}, the supported one is {SCHEMA}; "
-                f"it is written by torch {document.get('torch_version')}"
-            )
-        if self.read("byteorder").strip() != b"little":
-            raise HwquantError(
-                f"{self.where} is not in little-endian byte order; write it on another machine"
-            )
+        document = self._document()
         module = document["graph_module"]
         graph, signature = module["graph"], module["signature"]
-        labels, tensors = self._constants(signature["input_specs"])
+        labels, constants, types = self._constants(signature["input_specs"])
+        outputs = tuple(self._outputs(signature["output_specs"]))
+        _agree(graph["inputs"], signature["input_specs"], "inputs")
+        _agree(graph["outputs"], signature["output_specs"], "outputs")
         inputs = [
             _input(spec["user_input"]["arg"], graph["tensor_values"])
             for spec in signature["input_specs"]
             if "user_input" in spec
         ]
-        outputs = [
-            _name(spec["user_output"]["arg"]["as_tensor"])
-            for spec in signature["output_specs"]
-            if "user_output" in spec
-        ]
         nodes = tuple(_node(node) for node in graph["nodes"])
-        return AtenProgram(name, tuple(inputs), tensors, nodes, tuple(outputs), labels)
+        return AtenProgram(name, tuple(inputs), constants, nodes, outputs, labels, types)
 
-    def read(self, member: str) -> bytes:
-        """A member's bytes, their CRC checked."""
-        return self.archive.read(self.members[member])
-
-    def json(self, member: str) -> Any:
-        return json.loads(self.read(member))
+    def _document(self) -> Any:
+        """The model's JSON, its versions checked."""
+        if MODEL not in self.archive:
+            if "serialized_exported_program.json" in self.archive:
+                raise self.pickled(_OLD)
+            raise self.archive.damaged("holds no exported program; write one with torch.export.save")
+        document = self.archive.json(MODEL)
+        version, operators = document["schema_version"]["major"], document["opset_version"]
+        self.written = f"; it says that torch {str(document.get('torch_version'))[:40]} wrote it"
+        if version != SCHEMA:
+            raise Unsupported(
+                f"{self.archive.where} has schema version {version}, the supported one is {SCHEMA}{self.written}; "
+                "write it with torch 2.9 to 2.13"
+            )
+        if operators != {"aten": OPERATORS}:
+            raise Unsupported(
+                f"{self.archive.where} has operators of the versions {operators}, the supported one is "
+                f"{OPERATORS} of aten{self.written}; write it with torch 2.9 to 2.13"
+            )
+        if self.archive.read("byteorder").strip() != b"little":
+            raise Unsupported(
+                f"{self.archive.where} is not in little-endian byte order; write it on another machine"
+            )
+        return document
 
     def pickled(self, what: str) -> HwquantError:
-        return HwquantError(
-            f"{self.where} {what}; hwquant never unpickles files, "
-            "so load it where you trust it and write it with torch.export.save of torch 2.9 or newer"
+        return Unsupported(
+            f"{self.archive.where} {what}; hwquant never unpickles files, so load it with torch.export.load where "
+            "you trust it, and write it with torch.export.save of torch 2.9 to 2.13",
+            where=self.archive.where,
         )
 
-    def _constants(self, specs: list[Any]) -> tuple[dict[str, str], dict[str, Array]]:
-        """Names in the module and arrays of all weights, by their names in the program."""
-        labels = {}
+    def _outputs(self, specs: list[Any]) -> list[str]:
+        found = []
         for spec in specs:
-            for kind, field in (
-                ("parameter", "parameter_name"),
-                ("buffer", "buffer_name"),
-                ("tensor_constant", "tensor_constant_name"),
-            ):
-                if kind in spec:
-                    labels[spec[kind]["arg"]["name"]] = spec[kind][field]
-            if "custom_obj" in spec:
+            (kind,) = spec
+            if kind in EFFECTS:
+                raise Unsupported(f"{self.archive.where} cannot be imported: {EFFECTS[kind]}")
+            if kind == "user_output":
+                argument = spec[kind]["arg"]
+                if "as_tensor" not in argument:
+                    raise Unsupported(
+                        f"an output of {self.archive.where} is no tensor ({', '.join(argument)}); return tensors"
+                    )
+                found.append(_name(argument["as_tensor"]))
+            elif kind != "user_input_mutation":  # into the caller's array, which is no output
+                raise ValueError(f"an output of the unknown kind {kind!r}")
+        return found
+
+    def _constants(self, specs: list[Any]) -> tuple[dict[str, str], dict[str, Array], dict[str, str]]:
+        """Names in the module, arrays and types of all weights, by their names in the program."""
+        sources = {}
+        for spec in specs:
+            ((kind, content),) = spec.items()
+            if kind == "custom_obj":
                 raise self.pickled("has a custom object among its inputs")
-        found: dict[str, tuple[str, Mapping[str, Any]]] = {}
-        for folder, config in (("weights", "model_weights_config"), ("constants", "model_constants_config")):
-            if f"data/{folder}/model.pt" in self.members:
-                raise self.pickled("is of the format before torch 2.9, whose weights are pickled")
-            for label, payload in self.json(f"data/{folder}/{config}.json")["config"].items():
-                found[label] = folder, payload
-        arrays = {}
-        for name, label in labels.items():
-            folder, payload = found[label]
+            if kind in ("parameter", "buffer", "tensor_constant"):
+                lasting = kind == "parameter" or (kind == "buffer" and content["persistent"])
+                name = _name(content["arg"])
+                sources[name] = content[f"{kind}_name"], WEIGHTS if lasting else CONSTANTS
+            elif kind != "user_input":
+                raise Unsupported(
+                    f"{self.archive.where} has an input of the kind {kind!r}; only tensors can be"
+                )
+        configs = {
+            WEIGHTS: self._config(WEIGHTS, "model_weights_config.json"),
+            CONSTANTS: self._config(CONSTANTS, "model_constants_config.json"),
+        }
+        arrays, types = {}, {}
+        for name, (label, folder) in sources.items():
+            payload = configs[folder][label]
             if payload["use_pickle"]:
                 raise self.pickled(f"has the pickled tensor {label!r}")
-            arrays[name] = self._tensor(
-                f"data/{folder}/{payload['path_name']}", payload["tensor_meta"], label
-            )
-        return labels, arrays
+            member, meta = f"{folder}/{payload['path_name']}", payload["tensor_meta"]
+            dtype, layout = _TYPES.get(meta["dtype"]), _LAYOUTS.get(meta["layout"])
+            if dtype not in NAMES or layout != "strided":
+                raise Unsupported(
+                    f"tensor {label!r} of {self.archive.where} has type {dtype or meta['dtype']} and layout "
+                    f"{layout or meta['layout']}; only dense tensors of real numbers are supported"
+                )
+            arrays[name] = self._tensor(self._storage(member, str(dtype)), meta, label)
+            if dtype == "bfloat16":
+                types[name] = dtype
+        return {name: label for name, (label, _) in sources.items()}, arrays, types
 
-    def _tensor(self, member: str, meta: Mapping[str, Any], label: str) -> Array:
-        """A strided tensor from raw bytes, copied."""
-        dtype, layout = _TYPES.get(meta["dtype"]), meta["layout"]
-        if dtype is None or layout != _STRIDED:
-            raise HwquantError(
-                f"tensor {label!r} of {self.where} has type {meta['dtype']} and layout {layout} of the "
-                "schema; only dense real tensors are supported"
-            )
-        storage = _decoded(self.read(member), dtype)
-        sizes, strides = ([size["as_int"] for size in meta[key]] for key in ("sizes", "strides"))
-        start = meta["storage_offset"]["as_int"]
-        if min([start, *sizes, *strides]) < 0 or len(sizes) != len(strides):
-            raise ValueError(f"tensor {label!r} has a negative size or stride")
+    def _config(self, folder: str, name: str) -> Any:
+        if f"{folder}/model.pt" in self.archive:
+            raise self.pickled(_OLD)
+        return self.archive.json(f"{folder}/{name}")["config"]
+
+    def _storage(self, member: str, dtype: str) -> Array:
+        """The elements of a member; tensors that share one have one type."""
+        if member not in self._storages:
+            self._storages[member] = dtype, _decoded(self.archive.read(member), dtype)
+        known, storage = self._storages[member]
+        if known != dtype:
+            raise ValueError(f"{member!r} is read as {known} and as {dtype}")
+        return storage
+
+    def _tensor(self, storage: Array, meta: Mapping[str, Any], label: str) -> Array:
+        """A strided view of raw bytes."""
+        sizes, strides = ([_integer(size) for size in meta[key]] for key in ("sizes", "strides"))
+        start = _integer(meta["storage_offset"])
+        if min([start, *sizes, *strides]) < 0 or len(sizes) != len(strides) or len(sizes) > 8:
+            raise ValueError(f"tensor {label!r} has a negative size or stride, or too many of them")
         if 0 in sizes:
             return np.zeros(sizes, storage.dtype)
-        # The count of elements bounds the copy below: a stride of 0 could ask for any size.
         last = start + sum((size - 1) * stride for size, stride in zip(sizes, strides))
-        if last >= storage.size or int(np.prod(sizes, dtype=object)) > storage.size:
+        # A stride of 0 repeats elements, as an expanded parameter does: a few bytes could become any size.
+        self._repeated += max(math.prod(sizes) - storage.size, 0)
+        if last >= storage.size or self._repeated > LARGEST_CONSTANT:
             raise ValueError(f"tensor {label!r} is larger than its storage")
         bytes_each = [stride * storage.itemsize for stride in strides]
-        return np.lib.stride_tricks.as_strided(storage[start:], sizes, bytes_each).copy()
+        return np.lib.stride_tricks.as_strided(storage[start:], sizes, bytes_each, writeable=False)
+
+
+def _agree(listed: list[Any], specs: list[Any], what: str) -> None:
+    """The graph's own list and the signature's must be one: torch reads both."""
+    arguments = [_only(spec)["arg"] for spec in specs]
+    names = [_name(item if "name" in item else _only(item)) for item in arguments]
+    if names != [_name(_only(item)) for item in listed]:
+        raise ValueError(f"the graph's {what} are not those of its signature")
 
 
 def _decoded(raw: bytes, dtype: str) -> Array:
     if dtype == "bfloat16":  # the upper half of a float32
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
+    if dtype == "bool":
+        return np.frombuffer(raw, np.uint8) != 0
     return np.frombuffer(raw, np.dtype(dtype).newbyteorder("<"))
+
+
+def _integer(size: Any) -> int:
+    found = size["as_int"]
+    if type(found) is not int:
+        raise TypeError(f"{found!r} is no size")
+    return found
+
+
+def _only(union: Any) -> Any:
+    """The value of a union, which has one field."""
+    ((_, value),) = union.items()
+    return value
 
 
 def _input(argument: Mapping[str, Any], tensors: Mapping[str, Any]) -> AtenInput:
     if "as_tensor" not in argument:
-        raise HwquantError(f"an input of the program is no tensor but {', '.join(argument)}")
+        raise Unsupported(
+            f"an input of the program is no tensor but {', '.join(argument)}; only tensors can be"
+        )
     name = _name(argument["as_tensor"])
     meta = tensors[name]
-    shape = tuple(size.get("as_int") for size in meta["sizes"])
-    if not all(size is None or isinstance(size, int) for size in shape):
-        raise TypeError(f"input {name!r} has the shape {shape}")
-    return AtenInput(name, shape, _TYPES[meta["dtype"]])
+    shape = tuple(_integer(size) if "as_int" in size else None for size in meta["sizes"])
+    return AtenInput(name, shape, _TYPES.get(meta["dtype"], f"of type {meta['dtype']}"))
 
 
 def _name(argument: Mapping[str, Any], key: str = "name") -> str:
@@ -218,29 +284,39 @@ def _name(argument: Mapping[str, Any], key: str = "name") -> str:
 def _node(node: Mapping[str, Any]) -> AtenNode:
     outputs: list[str | None] = []
     for output in node["outputs"]:
-        kind, value = next(iter(output.items()))
+        ((kind, value),) = output.items()
         if kind == "as_tensor":
             outputs.append(_name(value))
         elif kind == "as_tensors":
             outputs.extend(_name(item) for item in value)
         else:
-            outputs.append(_name(value, "as_name") if kind == "as_sym_int" and "as_name" in value else None)
-    operator = node["target"].removeprefix("torch.ops.").removeprefix("aten.")
+            outputs.append(
+                _name(value, "as_name") if kind.startswith("as_sym") and "as_name" in value else None
+            )
+    operator, overload = node["target"].removeprefix("torch.ops.").removeprefix("aten."), ""
+    given = [(_name(item), item) for item in node["inputs"]]
     if node["target"].startswith("torch.ops."):
-        operator = operator.rpartition(".")[0]  # the overload
+        operator, _, overload = operator.rpartition(".")
+    else:  # Python's own operators go by position
+        given = [(name, item) for name, (_, item) in zip("ab", given, strict=False)]
+    arguments = {name: _argument(item["arg"]) for name, item in given}
+    positional = tuple(name for name, item in given if item.get("kind") == _POSITIONAL)
     path, part = "", ""
     for entry in filter(None, node["metadata"].get("nn_module_stack", "").split(";")):
         _, path, part = entry.split(",", 2)
         if path == HOOK:
             path, part = "", ""
-    arguments = {_name(item): _argument(item["arg"]) for item in node["inputs"]}
     name = _name(node) if node.get("name") else next((output for output in outputs if output), operator)
-    return AtenNode(name, operator, arguments, tuple(outputs), path, part)
+    return AtenNode(name, operator, arguments, tuple(outputs), overload, path, part, positional)
+
+
+_POSITIONAL = 1
+"""Kind of an argument that is passed by its position."""
 
 
 def _argument(argument: Mapping[str, Any]) -> Any:
     """One argument of the schema's union type."""
-    (kind, value), *_ = argument.items()
+    ((kind, value),) = argument.items()
     match kind:
         case "as_none":
             return None
@@ -248,12 +324,10 @@ def _argument(argument: Mapping[str, Any]) -> Any:
             return Reference(_name(value))
         case "as_tensors":
             return [Reference(_name(item)) for item in value]
-        case "as_optional_tensor":
+        case "as_optional_tensor" | "as_sym_int" | "as_sym_float" | "as_sym_bool":
             return _argument(value)
-        case "as_optional_tensors" | "as_sym_ints" | "as_sym_floats":
+        case "as_optional_tensors" | "as_sym_ints" | "as_sym_floats" | "as_sym_bools":
             return [_argument(item) for item in value]
-        case "as_sym_int" | "as_sym_float":
-            return _argument(value)
         case "as_name":
             return Reference(_name(argument, kind))
         case "as_float":
@@ -262,6 +336,8 @@ def _argument(argument: Mapping[str, Any]) -> Any:
             return [float(item) for item in value]
         case "as_scalar_type":
             return _TYPES.get(value, f"scalar type {value}")
+        case "as_layout":
+            return _LAYOUTS.get(value, f"layout {value}")
         case "as_int" | "as_ints" | "as_bool" | "as_bools" | "as_string" | "as_strings":
             return value
-    return str(value)  # devices, layouts and memory formats do not matter here
+    return str(value)  # devices and memory formats; what else there is no operator here takes

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import HwquantError, require
-from hwquant.frontends.aten import AtenInput, AtenNode, AtenProgram, Reference
+from hwquant.errors import HwquantError, Unsupported, require
+from hwquant.frontends.aten_program import EFFECTS, AtenInput, AtenNode, AtenProgram, Reference
+from hwquant.frontends.aten_types import NAMES
 from hwquant.frontends.values import Array
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def export(module: torch.nn.Module, example_input: Any) -> torch.export.Exported
 def read_exported(exported: torch.export.ExportedProgram) -> AtenProgram:
     """An exported program as plain data."""
     signature = exported.graph_signature
+    for spec in signature.output_specs:
+        if effect := EFFECTS.get(spec.kind.name.lower()):
+            raise Unsupported(f"{_title(exported)} cannot be imported: {effect}")
     tensors = {**exported.state_dict, **exported.constants}
     targets = {
         **signature.inputs_to_parameters,
@@ -56,24 +60,29 @@ def read_exported(exported: torch.export.ExportedProgram) -> AtenProgram:
     }
     inputs: list[AtenInput] = []
     constants: dict[str, Array] = {}
+    types: dict[str, str] = {}
     nodes: list[AtenNode] = []
     for node in exported.graph.nodes:
         if node.op == "placeholder" and node.name in targets:
-            constants[node.name] = _array(tensors[targets[node.name]])
+            label = targets[node.name]
+            constants[node.name], dtype = _array(tensors[label], label)
+            if dtype == "bfloat16":
+                types[node.name] = dtype
         elif node.op == "placeholder" and node.name in signature.user_inputs:
             value = node.meta.get("val")
             if not hasattr(value, "shape"):
-                raise HwquantError(f"input {node.name!r} is not a tensor; only tensors can be inputs")
+                raise Unsupported(f"input {node.name!r} is not a tensor; only tensors can be inputs")
             shape = tuple(size if isinstance(size, int) else None for size in value.shape)
             inputs.append(AtenInput(node.name, shape, str(value.dtype).removeprefix("torch.")))
         elif node.op == "call_function" and node.target is not operator.getitem:
             nodes.append(_node(node))
         elif node.op not in ("placeholder", "output", "call_function"):
-            raise HwquantError(
-                f"node {node.name!r} ({node.op} {node.target}) of the program is not supported"
+            raise Unsupported(
+                f"node {node.name!r} ({node.op} {node.target}) of the program is not supported; give "
+                "program.run_decompositions(), and leave control flow out of forward()"
             )
     outputs = tuple(str(name) for name in signature.user_outputs)
-    return AtenProgram(_title(exported), tuple(inputs), constants, tuple(nodes), outputs, targets)
+    return AtenProgram(_title(exported), tuple(inputs), constants, tuple(nodes), outputs, targets, types)
 
 
 def _title(exported: Any) -> str:
@@ -91,17 +100,21 @@ def _tensor(torch: Any, item: Any) -> torch.Tensor:
     return torch.as_tensor(array.astype(np.float32) if array.dtype.kind == "f" else array)
 
 
-def _array(tensor: Any) -> Array:
-    """A numpy copy, in float64 what is floating (numpy has no bfloat16)."""
+def _array(tensor: Any, label: str) -> tuple[Array, str]:
+    """A numpy copy, and torch's name of its type; of bfloat16, which numpy has not, in float32."""
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype not in NAMES or str(tensor.layout) != "torch.strided" or tensor.device.type == "meta":
+        raise Unsupported(
+            f"tensor {label!r} is {dtype}, {str(tensor.layout).removeprefix('torch.')}, on "
+            f"{tensor.device.type}; only dense tensors of real numbers are supported"
+        )
     tensor = tensor.detach().cpu()
-    if tensor.is_floating_point():
-        tensor = tensor.double()
-    array: Array = tensor.numpy().copy()
-    return array
+    array: Array = (tensor.float() if dtype == "bfloat16" else tensor).numpy().copy()
+    return array, dtype
 
 
 def _node(node: Any) -> AtenNode:
-    namespace, name = _operator(node.target)
+    namespace, name, overload = _operator(node.target)
     outputs: list[str | None] = [node.name]
     reads = [user for user in node.users if user.target is operator.getitem]
     if reads:
@@ -112,19 +125,19 @@ def _node(node: Any) -> AtenNode:
     path, part = stack[-1] if stack else ("", "")
     part = part if isinstance(part, str) else f"{part.__module__}.{part.__qualname__}"
     target = name if namespace == "aten" else f"{namespace}.{name}"
-    return AtenNode(node.name, target, _arguments(node), tuple(outputs), path, part)
+    return AtenNode(node.name, target, _arguments(node), tuple(outputs), overload, path, part)
 
 
 HOOK = "_empty_nn_module_stack_from_metadata_hook"
 """What torch.export notes as the place of nodes that come from no place in the module."""
 
 
-def _operator(target: Any) -> tuple[str, str]:
-    """("aten", "conv2d"), or ("_operator", "mul") for arithmetic on sizes."""
+def _operator(target: Any) -> tuple[str, str, str]:
+    """("aten", "add", "Tensor"), or ("_operator", "mul", "") for arithmetic on sizes."""
     if hasattr(target, "_schema"):
         namespace, _, name = target._schema.name.partition("::")
-        return namespace, name
-    return getattr(target, "__module__", "python"), getattr(target, "__name__", str(target))
+        return namespace, name, target._schema.overload_name or "default"
+    return getattr(target, "__module__", "python"), getattr(target, "__name__", str(target)), ""
 
 
 def _arguments(node: Any) -> Mapping[str, Any]:

@@ -4,14 +4,16 @@ import io
 import json
 import pickle
 import shutil
+import warnings
 import zipfile
 
 import numpy as np
 import pytest
 import torch
+from hwquant_testing.limits import limited
 from torch import nn
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.floating import predict
 from hwquant.frontends import load_model
 from hwquant.frontends.pt2 import read_pt2
@@ -230,8 +232,8 @@ def weight_change(**changes):
         (graph_change(schema_version={"major": 9, "minor": 1}), r"schema version 9, the supported one is 8"),
         (graph_change(schema_version=3), r"does not have the form that torch.export.save writes"),
         (graph_change(graph_module={}), r"does not have the form that torch.export.save writes \(KeyError"),
-        (weight_change(dtype=9), r"tensor '0.weight' .* has type 9"),
-        (weight_change(layout=2), r"tensor '0.weight' .* layout 2"),
+        (weight_change(dtype=9), r"tensor '0.weight' .* has type complex32"),
+        (weight_change(layout=2), r"tensor '0.weight' .* layout sparse CSR"),
         (weight_change(storage_offset={"as_int": 50}), r"tensor '0.weight' is larger than its storage"),
         (weight_change(storage_offset={"as_int": -1}), r"negative size or stride"),
         (
@@ -258,3 +260,176 @@ def test_other_byte_orders_and_compressed_archives_are_refused(saved, tmp_path):
             target.writestr(info.filename, source.read(info), zipfile.ZIP_DEFLATED)
     with pytest.raises(HwquantError, match=r"is compressed"):
         load_model(path)
+
+
+def central(data, name, offset, value):
+    """The archive with a field of a member's entry in the directory at its end changed."""
+    changed = bytearray(data)
+    at = changed.rindex(name) - 46
+    changed[at + offset : at + offset + len(value)] = value
+    return bytes(changed)
+
+
+def test_a_member_name_that_is_not_utf8_is_refused(saved):
+    path = saved[0]
+    data = path.read_bytes().replace(b"/byteorder", b"/byte\xff\xfe\xfder")
+    name = next(name for name in zipfile.ZipFile(path).namelist() if name.endswith("/byteorder")).encode()
+    flags = (1 << 11).to_bytes(2, "little")  # "the name is UTF-8"
+    path.write_bytes(central(data, name.replace(b"byteorder", b"byte\xff\xfe\xfder"), 8, flags))
+    with pytest.raises(Damaged, match=r"is not a .pt2 file, or is truncated"):
+        load_model(path)
+
+
+def test_two_members_of_one_name_are_refused(saved):
+    path = saved[0]
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr(f"{archive.namelist()[0].partition('/')[0]}/byteorder", b"little")
+    with pytest.raises(Damaged, match=r"has two members named 'byteorder'"):
+        load_model(path)
+
+
+def test_members_in_two_folders_are_refused(saved):
+    path = saved[0]
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("other/data/weights/weight_9", b"")
+    with pytest.raises(Damaged, match=r"has members in several folders, where torch has one"):
+        load_model(path)
+
+
+def test_sizes_that_are_lies_are_refused(saved):
+    path = saved[0]
+    data = path.read_bytes()
+    sizes = (1 << 30).to_bytes(4, "little") * 2
+    name = next(name for name in zipfile.ZipFile(path).namelist() if name.endswith("weight_0")).encode()
+    path.write_bytes(central(data, name, 20, sizes))  # compressed and uncompressed
+    with pytest.raises(Damaged, match=r"has members that are larger than the file"):
+        load_model(path)
+
+
+def test_bombs_are_refused_soon_and_in_little_memory(saved, tmp_path):
+    path = saved[0]
+    bomb = tmp_path / "bomb.pt2"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data/weights/weight_0", bytes(400 << 20))
+    with limited(seconds=2, memory=300 << 20), pytest.raises(Damaged, match=r"is compressed"):
+        load_model(bomb)
+
+    # One small member, which the file says to repeat with strides of zero in as many weights as it likes.
+    def expanded(name, document):
+        if name.endswith("weights_config.json"):
+            for payload in document["config"].values():
+                count = len(payload["tensor_meta"]["sizes"])
+                sizes = [{"as_int": 10**6}, *[{"as_int": 10}] * (count - 1)]
+                payload["tensor_meta"].update(sizes=sizes, strides=[{"as_int": 0}] * count)
+
+    rewritten(path, expanded)
+    with limited(seconds=2, memory=300 << 20), pytest.raises(Damaged, match=r"is larger than its storage"):
+        load_model(path)
+
+
+def test_deep_json_is_refused(saved):
+    rewritten(
+        saved[0], lambda *_: None, drop=["models/model.json"], add={"models/model.json": b"[" * 100_000}
+    )
+    with pytest.raises(Damaged, match=r"does not have the form .*RecursionError"):
+        load_model(saved[0])
+
+
+def test_an_error_in_a_file_says_which_torch_it_claims_to_be_from(saved):
+    version = torch.__version__
+
+    def change(name, document):
+        if name == "models/model.json":
+            del document["graph_module"]
+
+    rewritten(saved[0], change)
+    with pytest.raises(
+        Damaged, match=rf"KeyError: 'graph_module'\); it says that torch {version.replace('+', '.')} wrote"
+    ):
+        load_model(saved[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            graph_change(opset_version={"aten": 11}),
+            r"operators of the versions {'aten': 11}, the supported one is 10",
+        ),
+        (graph_change(schema_version={"major": 9, "minor": 0}), r"write it with torch 2.9 to 2.13"),
+    ],
+)
+def test_other_versions_say_what_to_do(saved, change, message):
+    rewritten(saved[0], change)
+    with pytest.raises(Unsupported, match=message):
+        load_model(saved[0])
+
+
+def graph(edit):
+    """A change of the graph in the model."""
+
+    def change(name, document):
+        if name == "models/model.json":
+            edit(document["graph_module"])
+
+    return change
+
+
+def swapped_outputs(module):
+    module["graph"]["outputs"] = [{"as_tensor": {"name": "relu"}}]
+
+
+def mutated_buffer(module):
+    spec = {"buffer_mutation": {"arg": {"name": "relu"}, "buffer_name": "1.running_mean"}}
+    module["signature"]["output_specs"].insert(0, spec)
+
+
+def gap(module):
+    node = next(
+        node
+        for node in module["graph"]["nodes"]
+        if "max_pool" in node["target"] or "flatten" in node["target"]
+    )
+    node["inputs"] = [node["inputs"][0], {"name": "end_dim", "arg": {"as_int": 1}, "kind": 1}]
+
+
+def unknown_argument(module):
+    module["graph"]["nodes"][0]["inputs"].append({"name": "magic", "arg": {"as_int": 1}, "kind": 2})
+
+
+def unknown_overload(module):
+    module["graph"]["nodes"][0]["target"] = "torch.ops.aten.conv2d.magic"
+
+
+def constant_input(module):
+    module["signature"]["input_specs"].append({"constant_input": {"name": "n", "value": {"as_int": 3}}})
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (swapped_outputs, r"the graph's outputs are not those of its signature"),
+        (mutated_buffer, r"it changes a buffer with every call"),
+        (gap, r"its arguments by position \['self', 'end_dim'\] have a gap"),
+        (unknown_argument, r"conv2d.default has no argument 'magic'"),
+        (unknown_overload, r"its overload 'magic' is not supported"),
+        (constant_input, r"input of the kind 'constant_input'"),
+    ],
+)
+def test_crafted_graphs_are_refused_by_name(saved, edit, message):
+    rewritten(saved[0], graph(edit))
+    with pytest.raises(HwquantError, match=message):
+        load_model(saved[0])
+
+
+def test_tensors_that_share_a_member_have_one_type(saved):
+    def change(name, document):
+        if name.endswith("weights_config.json"):
+            config = document["config"]
+            config["4.bias"].update(path_name=config["4.weight"]["path_name"])
+            config["4.bias"]["tensor_meta"].update(dtype=8)
+
+    rewritten(saved[0], change)
+    with pytest.raises(Damaged, match=r"is read as float32 and as float64"):
+        load_model(saved[0])

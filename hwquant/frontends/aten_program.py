@@ -1,0 +1,103 @@
+"""Programs of ATen operators, what ``torch.export`` makes of a module, as plain data.
+
+`torch_export` gets such a program from torch, `pt2` from a file without torch; `aten` translates it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hwquant.frontends.values import Array
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An argument that is a tensor or a symbolic number of the program."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class AtenInput:
+    """An input: ``shape`` with None for an open dimension, and numpy's name of its type."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class AtenNode:
+    """One operator call.
+
+    Attributes
+    ----------
+    name : the node's name in the program
+    operator : "conv2d", without namespace ("aten") and overload; with its namespace for any other
+    arguments : by the names of the operator's schema; numbers, strings, `Reference`, None, and lists of them
+    outputs : names of its results; None for one that nobody reads
+    overload : "Tensor" of "add.Tensor"
+    path : name of the module's part that it came from, such as "features.0"; "" for the module itself
+    part : the class of that part, "torch.nn.modules.conv.Conv2d"
+    positional : the arguments that were passed by their position
+    """
+
+    name: str
+    operator: str
+    arguments: Mapping[str, Any]
+    outputs: tuple[str | None, ...]
+    overload: str = "default"
+    path: str = ""
+    part: str = ""
+    positional: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name for the graph's node: a layer's own name, else the operator's with its place before it."""
+        if self.part.startswith("torch.nn.modules.") and self.path:
+            return self.path
+        return f"{self.path}.{self.name}" if self.path else self.name
+
+
+@dataclass(frozen=True, eq=False)
+class AtenProgram:
+    """A whole program.
+
+    Attributes
+    ----------
+    constants : every parameter, buffer and constant by its name in the program
+    outputs : names of the results
+    labels : the names of the constants in the module, such as "features.0.weight"
+    types : element types of the constants that numpy lacks ("bfloat16"); their arrays are float32
+    """
+
+    name: str
+    inputs: tuple[AtenInput, ...]
+    constants: Mapping[str, Array]
+    nodes: tuple[AtenNode, ...]
+    outputs: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
+
+
+EFFECTS: Mapping[str, str] = {
+    "buffer_mutation": "it changes a buffer with every call, and hwquant computes all samples alike; export the "
+    "module after .eval(), and keep what it remembers out of forward()",
+    "gradient_to_parameter": "it computes gradients; export the module for inference",
+    "gradient_to_user_input": "it computes gradients; export the module for inference",
+    "loss_output": "it computes a loss; export the module for inference",
+    "parameter_mutation": "it changes a parameter with every call; export the module for inference",
+    "token": "it has effects besides its results; leave prints and custom operators out of forward()",
+}
+"""Why a program is refused for what else it gives; what it writes into the caller's input does not matter here."""
+
+
+def references(argument: Any) -> Iterator[str]:
+    """The names that an argument, or a mapping or list of them, refers to."""
+    if isinstance(argument, Reference):
+        yield argument.name
+    elif isinstance(argument, Mapping | list | tuple):
+        for item in argument.values() if isinstance(argument, Mapping) else argument:
+            yield from references(item)

@@ -1,0 +1,167 @@
+"""Every overload of an ATen operator that has a translation, as `torch.ops.aten` declares it.
+
+An argument that is named here is used by the operator's importer, unless `aten_declared` says that it is
+irrelevant, or at which value it is harmless. A test holds all of it against torch's own schemas.
+"""
+
+from __future__ import annotations
+
+SCHEMAS = """
+abs(Tensor self) -> Tensor
+adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor
+_adaptive_avg_pool2d(Tensor self, int[2] output_size) -> Tensor
+adaptive_avg_pool2d(Tensor self, int[2] output_size) -> Tensor
+adaptive_max_pool1d(Tensor self, int[1] output_size) -> (Tensor, Tensor)
+adaptive_max_pool2d(Tensor self, int[2] output_size) -> (Tensor, Tensor)
+add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor
+add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor
+addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor
+alias(Tensor(a) self) -> Tensor(a)
+alpha_dropout(Tensor input, float p, bool train) -> Tensor
+amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor
+argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor
+_assert_async(Tensor self) -> ()
+_assert_async.msg(Tensor self, str assert_msg) -> ()
+_assert_scalar(Scalar self, str assert_msg) -> ()
+_assert_tensor_metadata(Tensor a, int[]? size=None, int[]? stride=None, ScalarType? dtype=None, *, Device?
+  device=None, Layout? layout=None) -> ()
+avg_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], bool ceil_mode=False,
+  bool count_include_pad=True) -> Tensor
+avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, bool ceil_mode=False, bool
+  count_include_pad=True, int? divisor_override=None) -> Tensor
+batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool
+  training, float momentum, float eps, bool cudnn_enabled) -> Tensor
+bmm(Tensor self, Tensor mat2) -> Tensor
+broadcast_to(Tensor(a) self, int[] size) -> Tensor(a)
+cat(Tensor[] tensors, int dim=0) -> Tensor
+clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor
+clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor
+clamp_max(Tensor self, Scalar max) -> Tensor
+clamp_max.Tensor(Tensor self, Tensor max) -> Tensor
+clamp_min(Tensor self, Scalar min) -> Tensor
+clamp_min.Tensor(Tensor self, Tensor min) -> Tensor
+clip(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor
+clip.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor
+clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor
+concat(Tensor[] tensors, int dim=0) -> Tensor
+concatenate(Tensor[] tensors, int dim=0) -> Tensor
+constant_pad_nd(Tensor self, int[] pad, Scalar value=0) -> Tensor
+contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)
+conv1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=[1], int[1] padding=[0], int[1]
+  dilation=[1], int groups=1) -> Tensor
+conv1d.padding(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=[1], str padding="valid",
+  int[1] dilation=[1], int groups=1) -> Tensor
+conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=[1, 1], int[2] padding=[0, 0], int[2]
+  dilation=[1, 1], int groups=1) -> Tensor
+conv2d.padding(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=[1, 1], str padding="valid",
+  int[2] dilation=[1, 1], int groups=1) -> Tensor
+convolution(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, int[] dilation, bool
+  transposed, int[] output_padding, int groups) -> Tensor
+detach(Tensor(a) self) -> Tensor(a)
+div.Scalar(Tensor self, Scalar other) -> Tensor
+div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor
+div.Tensor(Tensor self, Tensor other) -> Tensor
+div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor
+dot(Tensor self, Tensor tensor) -> Tensor
+dropout(Tensor input, float p, bool train) -> Tensor
+einsum(str equation, Tensor[] tensors, *, int[]? path=None) -> Tensor
+expand(Tensor(a) self, int[] size, *, bool implicit=False) -> Tensor(a)
+expand_as(Tensor(a) self, Tensor other) -> Tensor(a)
+feature_alpha_dropout(Tensor input, float p, bool train) -> Tensor
+feature_dropout(Tensor input, float p, bool train) -> Tensor
+flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)
+full(int[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None,
+  bool? pin_memory=None) -> Tensor
+gt.Scalar(Tensor self, Scalar other) -> Tensor
+hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor
+leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor
+lift_fresh_copy(Tensor self) -> Tensor
+linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType?
+  dtype=None) -> Tensor
+linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor
+_log_softmax(Tensor self, int dim, bool half_to_float) -> Tensor
+log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor
+matmul(Tensor self, Tensor other) -> Tensor
+max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1],
+  bool ceil_mode=False) -> Tensor
+max_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool
+  ceil_mode=False) -> Tensor
+max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2]
+  dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)
+maximum(Tensor self, Tensor other) -> Tensor
+mean(Tensor self, *, ScalarType? dtype=None) -> Tensor
+mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor
+minimum(Tensor self, Tensor other) -> Tensor
+mm(Tensor self, Tensor mat2) -> Tensor
+mul.Scalar(Tensor self, Scalar other) -> Tensor
+mul.Tensor(Tensor self, Tensor other) -> Tensor
+mv(Tensor self, Tensor vec) -> Tensor
+_native_batch_norm_legit_no_training(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean,
+  Tensor running_var, float momentum, float eps) -> (Tensor, Tensor, Tensor)
+neg(Tensor self) -> Tensor
+numpy_T(Tensor(a) self) -> Tensor(a)
+ones(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool?
+  pin_memory=None) -> Tensor
+pad(Tensor self, int[] pad, str mode="constant", float? value=None) -> Tensor
+permute(Tensor(a) self, int[] dims) -> Tensor(a)
+pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor
+prelu(Tensor self, Tensor weight) -> Tensor
+reciprocal(Tensor self) -> Tensor
+relu(Tensor self) -> Tensor
+relu6(Tensor self) -> Tensor
+reshape(Tensor(a) self, int[] shape) -> Tensor(a)
+reshape_as(Tensor(a) self, Tensor other) -> Tensor(a)
+rsqrt(Tensor self) -> Tensor
+rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor
+rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor
+_softmax(Tensor self, int dim, bool half_to_float) -> Tensor
+softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor
+sqrt(Tensor self) -> Tensor
+squeeze(Tensor(a) self) -> Tensor(a)
+squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)
+squeeze.dims(Tensor(a) self, int[] dim) -> Tensor(a)
+std(Tensor self, bool unbiased=True) -> Tensor
+std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor
+std.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor
+sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor
+sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor
+sum(Tensor self, *, ScalarType? dtype=None) -> Tensor
+sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor
+sym_constrain_range_for_size(Scalar size, *, int? min=None, int? max=None) -> ()
+sym_size.int(Tensor self, int dim) -> int
+t(Tensor(a) self) -> Tensor(a)
+to.device(Tensor(a) self, Device device, ScalarType dtype, bool non_blocking=False, bool copy=False,
+  MemoryFormat? memory_format=None) -> Tensor(a)
+to.dtype(Tensor(a) self, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat?
+  memory_format=None) -> Tensor(a)
+to.dtype_layout(Tensor(a) self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool?
+  pin_memory=None, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) ->
+  Tensor(a)
+to.other(Tensor(a) self, Tensor other, bool non_blocking=False, bool copy=False, MemoryFormat?
+  memory_format=None) -> Tensor(a)
+_to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool?
+  pin_memory=None, bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor
+transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)
+type_as(Tensor self, Tensor other) -> Tensor
+unflatten.int(Tensor(a) self, int dim, int[] sizes) -> Tensor(a)
+_unsafe_view(Tensor self, int[] size) -> Tensor
+unsqueeze(Tensor(a) self, int dim) -> Tensor(a)
+var(Tensor self, bool unbiased=True) -> Tensor
+var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor
+var.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor
+vdot(Tensor self, Tensor other) -> Tensor
+view(Tensor(a) self, int[] size) -> Tensor(a)
+view_as(Tensor(a) self, Tensor other) -> Tensor(a)
+_weight_norm(Tensor v, Tensor g, int dim=0) -> Tensor
+_weight_norm_interface(Tensor v, Tensor g, int dim=0) -> (Tensor, Tensor)
+where.self(Tensor condition, Tensor self, Tensor other) -> Tensor
+zeros(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool?
+  pin_memory=None) -> Tensor
+"""
+"""One a line, continued where the next is indented; symbolic integers are written as integers."""
+
+IN_PLACE = """
+abs add addmm alpha_dropout clamp clamp_max clamp_min clip detach div dropout feature_alpha_dropout feature_dropout
+hardtanh leaky_relu mul neg reciprocal relu relu6 rsqrt sqrt squeeze sub t transpose unsqueeze
+"""
+"""Operators with a variant that writes into its first argument, and is named with a "_" behind."""
