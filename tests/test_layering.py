@@ -19,6 +19,7 @@ INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data"}
 MAY_IMPORT = {
     "errors": set(),
+    "advice": {"errors"},
     "container": {"errors"},
     "graph": {"errors"},
     "data": FLOAT,
@@ -28,8 +29,9 @@ MAY_IMPORT = {
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
     "golden": INTEGER | {"floating"},
+    "clipping": INTEGER | {"golden", "advice"},
     "hwq": INTEGER | {"container"},
-    "quantize": INTEGER | {"floating", "golden"},
+    "quantize": INTEGER | {"floating", "golden", "advice", "clipping"},
     "program": INTEGER | {"container"},
     "training": MODELS | {"quantize"},
     "pruning": MODELS | {"quantize", "program", "training"},
@@ -47,6 +49,7 @@ MAY_IMPORT = {
     "demo": set(),
     "boards": INTEGER | {"link", "program", "report", "rtl_templates", "build"},
     "cli": MODELS
+    | {"advice", "clipping"}
     | {"training", "pruning", "truncation", "search", "export", "link", "driver", "boards"}
     | {
         "frontends",

@@ -1,0 +1,83 @@
+"""What a user should know about calibration data: too few, all the same, or with samples unlike all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from hwquant.advice import Advice
+from hwquant.quantize.calibration import TensorStatistics
+from hwquant.quantize.weights import Array
+
+FEW_SAMPLES = 8
+"""Below, ranges are those of single samples."""
+RARE = 0.01
+"""Share of the samples, at least one, that may be outliers."""
+OUTLIER = 8.0
+"""How far beyond all other samples an outlier reaches: it costs them 3 bits. Audio and normal noise stay below 2."""
+TYPICAL = 64.0
+"""How far the largest sample may exceed the middle one: that one then has 2 of 8 bits left."""
+
+
+def judge_data(inputs: Mapping[str, Array], statistics: Mapping[str, TensorStatistics]) -> tuple[Advice, ...]:
+    """What is wrong with calibration data.
+
+    Parameters
+    ----------
+    inputs : mapping of arrays
+        The largest magnitude of every sample, by input.
+    statistics : mapping of TensorStatistics
+        Of the inputs, at least.
+    """
+    advice: list[Advice] = []
+    count = len(next(iter(inputs.values())))
+    if count < FEW_SAMPLES:
+        advice.append(
+            Advice(
+                "few_samples",
+                next(iter(inputs)),
+                f"the network was calibrated on {count} sample{'s' if count > 1 else ''}: ranges may be those of "
+                "chance; give a few hundred typical ones",
+                "--calibration-data",
+                count,
+            )
+        )
+    for name, peaks in inputs.items():
+        if not statistics[name].variance.any():
+            advice.append(
+                Advice(
+                    "constant_input",
+                    name,
+                    f"the calibration data of input {name!r} are the same everywhere: ranges of layers say nothing "
+                    "about other data; give data in which it varies",
+                    "--calibration-data",
+                    count,
+                )
+            )
+        else:
+            advice += _outliers(name, peaks)
+    return tuple(advice)
+
+
+def _outliers(name: str, peaks: Array) -> Iterator[Advice]:
+    """A few samples that take the range from all others."""
+    order = np.argsort(-peaks, kind="stable")
+    rare = min(len(peaks) - 1, max(1, int(RARE * len(peaks))))
+    others = peaks[order[rare:]].max()
+    typical = float(np.median(peaks[peaks > 0]))
+    largest = float(peaks[order[0]])
+    if rare == 0 or others == 0 or (largest < OUTLIER * others and largest < TYPICAL * typical):
+        return
+    limit = OUTLIER * others if largest >= OUTLIER * others else TYPICAL * typical
+    found = [int(index) for index in order if peaks[index] >= limit]
+    yield Advice(
+        "outliers",
+        name,
+        f"sample {found[0]} of the calibration data reaches {largest:.3g} in input {name!r}"
+        + (f", and {len(found) - 1} more are like it" if len(found) > 1 else "")
+        + f", while a typical one reaches {typical:.3g}: the integers are spent on it; remove it, or try --calibration "
+        "percentile",
+        "--calibration percentile",
+        largest / typical,
+    )
