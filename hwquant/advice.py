@@ -16,6 +16,8 @@ from hwquant.errors import Damaged
 SHOWN = 3
 """Warnings of a kind that people are shown before the others are counted."""
 
+DATA_KINDS = ("few_samples", "constant_input", "outliers")
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -72,3 +74,8 @@ def of_options(options: Mapping[str, object]) -> tuple[Advice, ...]:
     ):
         raise Damaged("the network's warnings are not as the quantizer writes them; quantize it again")
     return tuple(Advice(**item) for item in found)
+
+
+def of_data(options: Mapping[str, object]) -> tuple[Advice, ...]:
+    """Of these what is about the calibration data: all that is left to say of weights that were trained or searched."""
+    return tuple(item for item in of_options(options) if item.kind in DATA_KINDS)

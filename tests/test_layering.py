@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "describe": INTEGER,
     "report": {"errors", "program"},
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates"},
-    "page": INTEGER | {"container", "describe", "program", "report", "build"},
+    "page": INTEGER | {"advice", "container", "describe", "program", "report", "build"},
     "demo": set(),
     "boards": INTEGER | {"link", "program", "report", "rtl_templates", "build"},
     "cli": MODELS

@@ -99,7 +99,9 @@ def test_json_reports_accuracies_and_stages(hwquant, arguments, files):
     qgraph = hwq.load(files / "net.hwq")
     exact = float((golden.predict(qgraph, test["x"])[0].argmax(axis=1) == test["y"]).mean())
     assert result["network"] == str(files / "net.hwq")
+    untrained = result["accuracy"].pop("untrained")
     assert result["accuracy"] == {"float": pytest.approx(0.99, abs=0.02), "integer": exact}
+    assert [item["kind"] for item in result["warnings"]] == ["training_hurts"] * (exact < untrained)
     assert [stage["name"] for stage in result["stages"]][-2:] == ["round 1/2", "round 2/2"]
     assert result["stages"][-1]["score"] == exact
     assert result["stages"][-1]["frozen"] == 1
