@@ -127,7 +127,7 @@ def quantize_terms(
                 dilation=plan.dilation,
                 groups=plan.groups,
                 shift=scales.alignment.left[index],
-                mask=_mask(plan, scheme),
+                mask=_mask(plan),
             )
         )
     return terms
@@ -141,10 +141,10 @@ def _unit_weight(term: TermPlan, scheme: WeightScheme, scale: Array, powers: Int
     return QuantizedWeight(codes.astype(np.int8), np.array([offset]), scale, scheme.anchor)
 
 
-def _mask(term: TermPlan, scheme: WeightScheme) -> NDArray[np.bool_] | None:
+def _mask(term: TermPlan) -> NDArray[np.bool_] | None:
     """False where the float weight is exactly zero, and its integer too; None where no weight is."""
     kept = term.weight != 0
-    return None if kept.all() or scheme.literal_range else kept
+    return None if kept.all() else kept
 
 
 def assemble_layer(

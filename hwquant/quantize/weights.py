@@ -10,7 +10,8 @@ From the extreme weights and the number of bits ``n``::
 the range is first stretched to contain 0 and its anchor moved to the nearest multiple of ``S``, which turns
 ``q`` into ``round(w / S) - o`` (or ``o - round(w / S)``): 0.0 is then exactly representable, and the adjusted
 weight fits in ``n + 1`` signed bits. A larger ``S`` than the ideal one leaves codes unused; a smaller one
-clips weights.
+clips weights. A literal range is not stretched, but a weight of exactly 0 is pruned, and its adjusted weight
+is 0 here too.
 """
 
 from __future__ import annotations
@@ -137,22 +138,27 @@ def _to_int(x: Array, scheme: WeightScheme) -> Array:
     return np.trunc(x) if scheme.rounding == "truncate" else round_half_up(x)
 
 
-def _ranges(rows: Array, scheme: WeightScheme) -> tuple[Array, Array, NDArray[np.bool_]]:
+def _ranges(
+    rows: Array, scheme: WeightScheme, scale: Array | None = None
+) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Least and greatest weight of each row, and whether they are taken literally, without stretching.
 
-    Never literal are a row of equal weights, which has no range, and a channel whose offset would not fit its
-    8 bits.
+    Never literal, at this scale (the ideal one if None), are a row of equal weights, which has no range, a
+    channel whose offset would not fit its 8 bits, and a row with pruned weights whose 0 would have no code.
     """
     low, high = rows.min(axis=1), rows.max(axis=1)
     literal = (high > low) & scheme.literal_range
-    if scheme.per_channel and scheme.literal_range:
-        scale = np.where(literal, high - low, 1.0) / scheme.levels
-        if scheme.anchor == "max":
-            stored = _to_int(high / scale, scheme) - scheme.half
-        else:
-            stored = _to_int(low / scale, scheme) + scheme.half
-        least, greatest = _OFFSET_LIMITS[scheme.anchor]
-        literal &= (stored >= least) & (stored <= greatest)
+    if scheme.literal_range:
+        if scale is None:
+            scale = np.where(literal, high - low, 1.0) / scheme.levels
+        largest = scheme.anchor == "max"
+        offset = _to_int((high if largest else low) / scale, scheme)
+        if scheme.per_channel:
+            least, greatest = _OFFSET_LIMITS[scheme.anchor]
+            stored = offset - scheme.half if largest else offset + scheme.half
+            literal &= (stored >= least) & (stored <= greatest)
+        zero = offset if largest else -offset
+        literal &= ((zero >= 0) & (zero <= scheme.levels)) | rows.all(axis=1)
     return np.where(literal, low, np.minimum(low, 0)), np.where(literal, high, np.maximum(high, 0)), literal
 
 
@@ -167,7 +173,7 @@ def _offset_limits(scheme: WeightScheme) -> tuple[int, int]:
 
 def _anchored_offset(rows: Array, scale: Array, scheme: WeightScheme) -> Array:
     """``to_int(w_min / S)`` or ``to_int(w_max / S)`` of each row."""
-    low, high, literal = _ranges(rows, scheme)
+    low, high, literal = _ranges(rows, scheme, scale)
     offset = _to_int((high if scheme.anchor == "max" else low) / scale, scheme)
     return np.where(literal, offset, np.clip(offset, *_offset_limits(scheme)))
 
@@ -189,12 +195,13 @@ def _best_offset(rows: Array, scale: Array, anchored: Array, share: Array, schem
 
 def _unsigned(rows: Array, scale: Array, offset: Array, scheme: WeightScheme) -> Array:
     """The codes 0..2^n-1: counted from the anchor, which is a multiple of the scale unless the range is
-    literal."""
-    low, high, literal = _ranges(rows, scheme)
+    literal. Then the code of 0 is not always the nearest one."""
+    low, high, literal = _ranges(rows, scheme, scale)
     if scheme.anchor == "max":
         anchor = np.where(literal, high, offset * scale)
-        codes = round_half_up((anchor[:, None] - rows) / scale[:, None])
+        codes, zero = round_half_up((anchor[:, None] - rows) / scale[:, None]), offset
     else:
         anchor = np.where(literal, low, offset * scale)
-        codes = round_half_up((rows - anchor[:, None]) / scale[:, None])
+        codes, zero = round_half_up((rows - anchor[:, None]) / scale[:, None]), -offset
+    codes = np.where(literal[:, None] & (rows == 0), zero[:, None], codes)
     return np.clip(codes, 0, scheme.levels)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -77,8 +79,9 @@ def test_scale_is_the_range_over_the_greatest_code(weight, scheme):
 
 
 @SETTINGS
-@given(weights, schemes, st.floats(0.2, 3))
-def test_storage_offset_and_adjusted_width_hold_at_every_scale(weight, scheme, factor):
+@given(weights, schemes, st.booleans(), st.floats(0.2, 3))
+def test_storage_offset_and_adjusted_width_hold_at_every_scale(weight, scheme, literal, factor):
+    scheme = replace(scheme, literal_range=literal)
     quantized = quantize_weight(weight, scheme, ideal_scale(weight, scheme) * factor)
     half = 1 << (scheme.bits - 1)
     assert quantized.codes.dtype == np.int8
@@ -87,16 +90,18 @@ def test_storage_offset_and_adjusted_width_hold_at_every_scale(weight, scheme, f
     # n + 1 signed bits, whatever the code
     codes = np.array([-half, half - 1])
     ends = quantized.offset[:, None] - codes if scheme.anchor == "max" else quantized.offset[:, None] + codes
-    assert ends.min() >= -(1 << scheme.bits)
-    assert ends.max() <= (1 << scheme.bits) - 1
+    if not literal:
+        assert ends.min() >= -(1 << scheme.bits)
+        assert ends.max() <= (1 << scheme.bits) - 1
     if scheme.per_channel:
         assert quantized.offset.min() >= -128
         assert quantized.offset.max() <= 127
 
 
 @SETTINGS
-@given(weights, schemes, st.floats(0.2, 3), st.integers(0, 1000))
-def test_pruned_weights_stay_exactly_zero(weight, scheme, factor, seed):
+@given(weights, schemes, st.booleans(), st.floats(0.2, 3), st.integers(0, 1000))
+def test_pruned_weights_stay_exactly_zero(weight, scheme, literal, factor, seed):
+    scheme = replace(scheme, literal_range=literal)
     weight = np.where(np.random.default_rng(seed).random(weight.shape) < 0.5, 0.0, weight)
     scale = ideal_scale(weight, scheme) * factor
     quantized = quantize_weight(weight, scheme, np.where(scale > 0, scale, 1.0))
