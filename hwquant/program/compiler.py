@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig, bits_for
 from hwquant.program.depthwise import TapPlan, choose, tap_levels, tap_tiles
 from hwquant.program.isa import Instruction, Opcode, encode, fields
@@ -64,7 +64,7 @@ def compile_network(
     """
     steps = lower(qgraph)
     if not steps:
-        raise HwquantError(f"network {qgraph.name!r} has no layer to execute")
+        raise Unsupported(f"network {qgraph.name!r} has no layer to execute", where=qgraph.name)
     requirements = Requirements(array, offset, dict(limits or {}), config, operand_bits)
     shape = requirements.shape(steps, qgraph)
     builder = _Builder(qgraph, list(steps), shape)
@@ -73,7 +73,7 @@ def compile_network(
     if packed != shape:
         builder = _Builder(qgraph, list(steps), packed)
         builder.build()
-    final = size(packed, builder.measured(), requirements, builder.worst)
+    final = size(packed, builder.measured(), requirements, builder.worst, qgraph.name)
     formats = fields(final)
     words = tuple(encode(instruction, formats) for instruction in builder.instructions)
     return Program(
@@ -238,10 +238,11 @@ class _Builder:
         output = self.placements[step.name]
         complete = self._needs_full_words(step.name)
         if complete and output.shape[0] % config.lanes and not step.low <= step.zero_point <= step.high:
-            raise HwquantError(
+            raise Unsupported(
                 f"layer {step.name!r} is clamped to values above or below zero, so that lanes without a channel "
                 "cannot hold zero, and a layer that reads it has no weight zero to leave them out; quantize it "
-                "without the literal range"
+                "without the literal range",
+                where=step.name,
             )
         blocks = column_blocks(output.shape[0], config, complete)
         pixels = pixel_blocks(step, config.accumulator_depth)

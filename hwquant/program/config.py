@@ -49,6 +49,27 @@ MIN_TAP_DELAY = 3
 """Least delay of a line memory: write, read, register."""
 
 
+LIMITS = {
+    "activation_bits": (2, 8),
+    "weight_bits": (1, 8),
+    "weight_slot_bits": (0, 16),
+    "adjusted_bits": (1, 18),
+    "offset_bits": (1, 18),
+    "accumulator_bits": (8, 48),
+    "accumulator_depth": (1, 1 << 16),
+    "multiplier_bits": (0, 18),
+    "shift_bits": (1, 6),
+    "coordinate_bits": (2, 16),
+    "block_steps": (1, 1 << 24),
+    "tap_depth": (MIN_TAP_DELAY, 1 << 16),
+    "activation_depth": (2, 1 << 24),
+    "weight_depth": (2, 1 << 24),
+    "parameter_depth": (2, 1 << 24),
+    "program_depth": (2, 1 << 24),
+}
+"""Least and greatest value of what :class:`ArrayConfig` holds beside the sides; no array has more."""
+
+
 @dataclass(frozen=True)
 class ArrayConfig:
     """Parameters of one accelerator. Every width that the RTL uses is a field or a property of this object.
@@ -109,26 +130,7 @@ class ArrayConfig:
                 raise HwquantError(
                     f"array {self.rows}x{self.columns}: {name} must be {MIN_SIDE}..{MAX_SIDE}, not {side}"
                 )
-        limits = {
-            "activation_bits": (2, 8),
-            "weight_bits": (1, 8),
-            "weight_slot_bits": (0, 16),
-            "adjusted_bits": (1, 18),
-            "offset_bits": (1, 18),
-            "accumulator_bits": (8, 48),
-            "accumulator_depth": (1, 1 << 16),
-            "multiplier_bits": (0, 18),
-            "shift_bits": (1, 6),
-            "coordinate_bits": (2, 16),
-            "block_steps": (1, 1 << 24),
-            "tap_lines": (0, self.rows // TAP_COLUMNS),
-            "tap_depth": (MIN_TAP_DELAY, 1 << 16),
-            "activation_depth": (2, 1 << 24),
-            "weight_depth": (2, 1 << 24),
-            "parameter_depth": (2, 1 << 24),
-            "program_depth": (2, 1 << 24),
-        }
-        for name, (low, high) in limits.items():
+        for name, (low, high) in (LIMITS | {"tap_lines": (0, self.rows // TAP_COLUMNS)}).items():
             if not low <= getattr(self, name) <= high:
                 raise HwquantError(f"{name} must be {low}..{high}, not {getattr(self, name)}")
         if self.tap_lines and self.offset == "sum":

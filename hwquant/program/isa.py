@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.program.config import ArrayConfig, index_bits
 
 
@@ -158,8 +158,9 @@ def encode(instruction: Instruction, formats: Mapping[Opcode, tuple[Field, ...]]
             (-(1 << (field.width - 1)), 1 << (field.width - 1)) if field.signed else (0, 1 << field.width)
         )
         if not low <= value < high:
-            raise HwquantError(
-                f"{instruction.opcode.name}: {field.name} = {value} does not fit its {field.width} bits"
+            raise DoesNotFit(
+                f"{instruction.opcode.name}: {field.name} = {value} does not fit its {field.width} bits",
+                resource=f"{instruction.opcode.name}.{field.name}",
             )
         word |= (value & ((1 << field.width) - 1)) << position
         position += field.width

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.graph import Padding
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
 
@@ -172,17 +172,19 @@ def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[Step
             shift -= 1
             copies *= 2
         if copies > MAX_COPIES:
-            raise HwquantError(
+            raise Unsupported(
                 f"layer {layer.name!r}: the term that reads {term.input!r} is shifted left by {term.shift}, more "
-                f"than the array can do in {MAX_COPIES} passes; quantize with scales that are closer together"
+                f"than the array can do in {MAX_COPIES} passes; quantize with scales that are closer together",
+                where=layer.name,
             )
         if shift:
             dense, low, high = dense << shift, low << shift, high << shift
             offset = np.array([high - 127 if high > 127 else min(0, low + 128)])
     if term.groups > 1 and not term.shift and not _fits(-offset, term.bits):
-        raise HwquantError(
+        raise Unsupported(
             f"layer {layer.name!r}: a grouped convolution needs a representable zero weight; "
-            "quantize it without the literal range"
+            "quantize it without the literal range",
+            where=layer.name,
         )
     if offset.tolist() == [128] and dense.min() >= -1 and dense.max() <= 254:
         # As large as an offset in a row of weights, beside channels with offsets of their own, can be.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwquant.errors import HwquantError
-from hwquant.program.config import OFFSET_MODES, ArrayConfig, bits_for, index_bits
+from hwquant.errors import DoesNotFit, HwquantError, Unsupported
+from hwquant.program.config import LIMITS, OFFSET_MODES, ArrayConfig, bits_for, index_bits
 from hwquant.program.depthwise import features
 from hwquant.program.lowering import Step
 from hwquant.program.tiling import column_blocks
@@ -97,9 +97,13 @@ class Requirements:
         if per_channel:
             weight_bits = max(weight_bits, bits_for(int(offsets.min()), int(offsets.max())))
         if weight_bits > MAX_WEIGHT_BITS:
-            raise HwquantError(
+            raise DoesNotFit(
                 f"the weights and channel offsets of {qgraph.name!r} need {weight_bits} stored bits, the array "
-                f"has {MAX_WEIGHT_BITS}; quantize with the default range"
+                f"has {MAX_WEIGHT_BITS}; quantize with the default range",
+                resource="weight_bits",
+                needed=weight_bits,
+                available=MAX_WEIGHT_BITS,
+                remedy="the default range of weights",
             )
         least, greatest = -(1 << (weight_bits - 1)), (1 << (weight_bits - 1)) - 1
         adjusted = bits_for(least + min(0, int(offsets.min())), greatest + max(0, int(offsets.max())))
@@ -109,26 +113,31 @@ class Requirements:
         elif offset == "auto":
             offset = "edge" if adjusted <= self.operand_bits else "sum"
         elif offset == "none":
-            raise HwquantError(
-                f"network {qgraph.name!r} has integer offsets: choose offset edge or sum, or quantize it symmetric"
+            raise Unsupported(
+                f"network {qgraph.name!r} has integer offsets: choose offset edge or sum, or quantize it symmetric",
+                where=qgraph.name,
             )
         multipliers = [step.multiplier for step in steps if step.multiplier is not None]
         largest = max((int(values.max()) for values in multipliers), default=0)
         shift = max(int(step.shift.max()) for step in steps)
         pixels = max(step.pixels[0] * step.pixels[1] * step.window[0] * step.window[1] for step in steps)
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
+        widths = {
+            "weight_bits": weight_bits,
+            "adjusted_bits": adjusted,
+            "offset_bits": bits_for(int(offsets.min()), int(offsets.max())),
+            "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
+            "shift_bits": index_bits(shift + 1),
+        }
+        _within_limits(widths, qgraph.name)
         config = ArrayConfig(
             rows=rows,
             columns=columns,
             activation_bits=max(tensor.bits for tensor in qgraph.tensors.values()),
-            weight_bits=weight_bits,
-            adjusted_bits=adjusted,
             offset=offset,
-            offset_bits=bits_for(int(offsets.min()), int(offsets.max())),
             channel_offsets=per_channel and offset != "none",
             accumulator_depth=min(pixels, depth),
-            multiplier_bits=bits_for(0, 2 * largest) if multipliers else 0,
-            shift_bits=index_bits(shift + 1),
+            **widths,
         )
         return features(steps, qgraph.tensors, config)
 
@@ -136,25 +145,46 @@ class Requirements:
 def _check(needed: ArrayConfig, config: ArrayConfig) -> None:
     """Whether given hardware can express what a network needs, apart from its size."""
     for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits"):
-        if getattr(needed, name) > getattr(config, name):
-            raise HwquantError(
-                f"the network needs {name} {getattr(needed, name)}, the hardware has {getattr(config, name)}"
-            )
+        _compare(name, needed, config)
     if needed.offset == "none":
         return
     if config.offset != needed.offset:
-        raise HwquantError(f"the network needs offset {needed.offset!r}, the hardware has {config.offset!r}")
+        raise Unsupported(f"the network needs offset {needed.offset!r}, the hardware has {config.offset!r}")
     if needed.channel_offsets and not config.channel_offsets:
-        raise HwquantError("the network has an offset for each channel, the hardware one for each layer")
+        raise Unsupported("the network has an offset for each channel, the hardware one for each layer")
     width = "adjusted_bits" if config.offset == "edge" else "offset_bits"
-    if getattr(needed, width) > getattr(config, width):
-        raise HwquantError(
-            f"the network needs {width} {getattr(needed, width)}, the hardware has {getattr(config, width)}"
+    _compare(width, needed, config)
+
+
+def _compare(name: str, needed: ArrayConfig, config: ArrayConfig) -> None:
+    need, there_are = getattr(needed, name), getattr(config, name)
+    if need > there_are:
+        raise DoesNotFit(
+            f"the network needs {name} {need}, the hardware has {there_are}",
+            resource=name,
+            needed=need,
+            available=there_are,
+            remedy="hardware made for this network",
         )
 
 
+def _within_limits(values: Mapping[str, int], name: str) -> None:
+    """What no array can have is the network's fault, not that of a parameter which nobody gave."""
+    for field, (_, most) in LIMITS.items():
+        need = values.get(field, 0)
+        if need > most:
+            remedy = REMEDY.get(field, "the default range of weights, or scales that are closer together")
+            raise DoesNotFit(
+                f"network {name!r} needs {field} {need}, no array has more than {most}; it would fit with {remedy}",
+                resource=field,
+                needed=need,
+                available=most,
+                remedy=remedy,
+            )
+
+
 def size(
-    shape: ArrayConfig, needed: Mapping[str, int], requirements: Requirements, widest: str
+    shape: ArrayConfig, needed: Mapping[str, int], requirements: Requirements, widest: str, network: str
 ) -> ArrayConfig:
     """The final configuration: each memory as large as needed, or an error that says what is missing."""
     for name in SIZED:
@@ -163,14 +193,19 @@ def size(
         )
         if available is not None and needed[name] > available:
             culprit = f" (layer {widest!r} in the worst case)" if name == "accumulator_bits" else ""
-            raise HwquantError(
+            raise DoesNotFit(
                 f"the network does not fit: {name} {needed[name]} is needed{culprit}, {available} is available, "
-                f"{needed[name] - available} too few; it would fit with {REMEDY[name]}"
+                f"{needed[name] - available} too few; it would fit with {REMEDY[name]}",
+                resource=name,
+                needed=needed[name],
+                available=available,
+                remedy=REMEDY[name],
             )
     if requirements.config:
         return requirements.config
     minimum = {name: max(2, needed[name]) for name in SIZED}
     minimum["accumulator_bits"] = max(8, needed["accumulator_bits"])
+    _within_limits(minimum, network)
     return ArrayConfig(**(dataclasses.asdict(shape) | minimum))
 
 

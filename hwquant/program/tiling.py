@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import REPEAT_BITS
 from hwquant.program.layout import Placement
@@ -145,9 +145,13 @@ def pixel_blocks(step: Step, depth: int) -> list[PixelBlock]:
     height, width = step.pixels
     area = 1 if step.summed else step.window[0] * step.window[1]
     if area > depth:
-        raise HwquantError(
+        raise DoesNotFit(
             f"layer {step.name!r}: a pooling window of {area} pixels needs accumulators at least as deep "
-            f"(accumulator_depth is {depth})"
+            f"(accumulator_depth is {depth})",
+            resource="accumulator_depth",
+            needed=area,
+            available=depth,
+            remedy="deeper accumulators",
         )
     row = width * area
     if row <= depth:

@@ -1,0 +1,29 @@
+"""Seeds of fuzz tests: a few in every run, many at night, more in a campaign."""
+
+import os
+
+import pytest
+
+CHUNK = 100
+"""Seeds of one nightly test."""
+
+
+def seed_ranges(few: int, many: int) -> list[object]:
+    """Ranges of seeds to parametrize a test with; the first is for every run, the others are nightly.
+
+    Parameters
+    ----------
+    few : int
+        Seeds in every run.
+    many : int
+        Seeds in all, unless the environment variable ``HWQUANT_FUZZ_CASES`` says otherwise. The first seed is that
+        of ``HWQUANT_FUZZ_SEED``, or 0.
+    """
+    first = int(os.environ.get("HWQUANT_FUZZ_SEED", "0"))
+    last = first + int(os.environ.get("HWQUANT_FUZZ_CASES", str(many)))
+    few = min(few, last - first)
+    chunks = [range(start, min(start + CHUNK, last)) for start in range(first + few, last, CHUNK)]
+    return [
+        pytest.param(part, id=f"{part.start}-{part.stop - 1}", marks=pytest.mark.nightly if number else ())
+        for number, part in enumerate([range(first, first + few), *chunks])
+    ]
