@@ -23,6 +23,8 @@ LEAST_RATIO = 100.0
 """Signal over noise, 20 dB, that a reader must keep of what it reads. Healthy networks keep 30 dB and more."""
 _STEPS = 255
 """Steps of a range in 8 bits. The bits that are chosen later do not count: a network's plan is one for all of them."""
+LEAST_EXCESS = 6
+"""Bits of the reader's weights that channels which are always zero must cost before they are touched."""
 _LARGEST_POWER = 24
 
 Factors = Mapping[str, Array]
@@ -48,22 +50,39 @@ def channel_factors(plan: Plan, statistics: Mapping[str, TensorStatistics]) -> F
         reads = _reads(graph, node.name)
         if not reads or not all(read.tensor in statistics for read in reads):
             continue
-        channels = len(node.weight)
-        powers = np.full(channels, np.inf)
-        needed = False
-        for read in reads:
-            item = statistics[read.tensor]
-            step = (item.high - item.low) / _STEPS
-            part = slice(read.start, read.start + channels)
-            needed = needed or _loses(read.reader, item, step, part)
-            peak, variance = item.peak[part], item.variance[part]
-            largest = float(item.peak.max()) or 1.0
-            wanted = np.log2(largest / np.where(peak > 0, peak, largest))
-            lost = (variance > 0) & (variance < LEAST_RATIO * step**2 / 12)
-            powers = np.minimum(powers, np.where(lost, np.floor(wanted), 0))
-        if needed and powers.any():
+        wanted = [_wanted(node, read, statistics[read.tensor]) for read in reads]
+        powers = np.min([powers for powers, _ in wanted], axis=0)
+        if any(needed for _, needed in wanted) and powers.any():
             result[node.name] = 2.0 ** np.minimum(powers, _LARGEST_POWER)
     return result
+
+
+def _wanted(node: Conv, read: _Read, item: TensorStatistics) -> tuple[Array, bool]:
+    """By which power of two each channel should grow for one reader, and whether that reader needs it."""
+    part = slice(read.start, read.start + len(node.weight))
+    step = (item.high - item.low) / _STEPS
+    largest = float(item.peak.max()) or 1.0
+    peak, variance, weights = item.peak[part], item.variance[part], _largest_weights(read.reader)
+    lost = (variance > 0) & (variance < LEAST_RATIO * step**2 / 12)
+    powers = np.where(lost, np.floor(np.log2(largest / np.where(peak > 0, peak, largest))), 0.0)
+    # A channel that is always zero does nothing, but its weights in the reader may take the scale from all others; it
+    # may grow for as long as it does not do the same where it is computed.
+    alive = float(weights[item.peak > 0].max(initial=0.0)) or np.inf
+    excess = np.floor(np.log2(np.maximum(weights[part] / alive, 1.0)))
+    own = np.abs(node.weight).reshape(len(node.weight), -1).max(axis=1)
+    room = np.floor(np.log2(own.max() / np.where(own > 0, own, own.max()))) if own.any() else 0.0 * own
+    powers = np.where((peak == 0) & (excess >= LEAST_EXCESS), np.minimum(excess, room), powers)
+    return powers, _loses(read.reader, item, step, part) or bool((powers[peak == 0] > 0).any())
+
+
+def _largest_weights(reader: Conv) -> Array:
+    """The largest magnitude of the weights of each input channel."""
+    return _grouped(np.abs(reader.weight), reader).max(axis=(1, 3)).reshape(-1)
+
+
+def _grouped(values: Array, reader: Conv) -> Array:
+    """Values of the weights as [groups, outputs of a group, inputs of a group, kernel positions]."""
+    return values.reshape(reader.groups, -1, values.shape[1], math.prod(values.shape[2:]))
 
 
 def _reads(graph: Graph, name: str) -> list[_Read]:
@@ -95,11 +114,7 @@ def _reads(graph: Graph, name: str) -> list[_Read]:
 
 def _loses(reader: Conv, item: TensorStatistics, step: float, part: slice) -> bool:
     """Whether rounding these channels to the tensor's step would cost the reader too much of its signal."""
-    per_group = reader.weight.shape[1]
-    grouped = np.square(reader.weight).reshape(
-        reader.groups, -1, per_group, math.prod(reader.weight.shape[2:])
-    )
-    gains = grouped.sum(axis=(1, 3)).reshape(-1)
+    gains = _grouped(np.square(reader.weight), reader).sum(axis=(1, 3)).reshape(-1)
     noise = float(gains[part] @ _noise(item.variance[part], step))
     return noise * LEAST_RATIO > float(gains @ item.variance)
 
