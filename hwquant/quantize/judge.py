@@ -47,10 +47,10 @@ def judge(
     branches = list(_branches(plan, statistics, measured))
     named = {item.where for item in branches}
     return (
-        *_outputs(plan, layers, statistics, measured),
+        *_outputs(plan, qgraph, statistics, measured),
         *branches,
         *(
-            _low(f"{kind} {name!r}", name, ratio, plan, layers, measured)
+            _low(f"{kind} {name!r}", name, name, ratio, plan, qgraph, measured)
             for name, kind in _sources(plan)
             if name not in named and (ratio := measured[name].sqnr_db) is not None and ratio < LEAST_DB
         ),
@@ -62,7 +62,7 @@ def judge(
 
 def _outputs(
     plan: Plan,
-    layers: Mapping[str, Layer],
+    qgraph: QGraph,
     statistics: Mapping[str, TensorStatistics],
     measured: Mapping[str, Fidelity],
 ) -> Iterator[Advice]:
@@ -72,7 +72,7 @@ def _outputs(
         if ratio is None:
             continue
         if ratio < LEAST_DB:
-            yield _low(f"output {output.name!r}", output.name, ratio, plan, layers, measured)
+            yield _low(f"output {output.name!r}", output.name, output.tensor, ratio, plan, qgraph, measured)
             continue
         lost = [
             index for index, value in enumerate(channels) if value is not None and value < LEAST_CHANNEL_DB
@@ -122,44 +122,46 @@ def _sources(plan: Plan) -> Iterator[tuple[str, str]]:
 def _low(
     what: str,
     where: str,
+    tensor: str,
     ratio: float,
     plan: Plan,
-    layers: Mapping[str, Layer],
+    qgraph: QGraph,
     measured: Mapping[str, Fidelity],
 ) -> Advice:
     """A tensor that is mostly noise, and what would help."""
-    tensor = next((output.tensor for output in plan.graph.outputs if output.name == where), where)
-    option, why = _remedy(
-        next((layer for layer in plan.layers if layer.name == tensor), None), layers, measured
-    )
+    option, why = _remedy(tensor, plan, qgraph, measured)
     return Advice(
         "low_sqnr", where, f"{what} has a signal to noise ratio of {ratio:.1f} dB: {why}", option, ratio
     )
 
 
-def _remedy(
-    layer: LayerPlan | None, layers: Mapping[str, Layer], measured: Mapping[str, Fidelity]
-) -> tuple[str, str]:
-    """The option that would help a layer most, and why; None is an input, a pool or a concatenation."""
-    if layer is not None:
-        for term, made in zip(layer.terms, layers[layer.name].terms):
-            before = measured[term.input].sqnr_db
-            if before is not None and before < LEAST_DB:
-                return "", f"what it reads, {term.input!r}, has {before:.1f} dB; help that one first"
-            if term.unit is None and not term.constant and made.scale.size == 1 and _spread(term) > SPREAD:
-                return "--per-channel", (
-                    f"the largest weights of its channels differ by a factor of {_spread(term):.3g}; try --per-channel"
-                )
-            if term.unit is None and made.bits < 8:
-                count = f"{made.bits} bit{'s' if made.bits > 1 else ''}"
-                return (
-                    "--bits",
-                    f"its weights have {count}; try --bits {made.bits + 1} or more, or --error-compensation",
-                )
-    return "--calibration", (
-        "its values do not suit their integers; look for unusual samples in the calibration data, and try "
-        "--calibration percentile, or more --activation-bits where there are fewer than 8"
-    )
+def _remedy(tensor: str, plan: Plan, qgraph: QGraph, measured: Mapping[str, Fidelity]) -> tuple[str, str]:
+    """The option that would help a tensor most, and why."""
+    node = next((node for node in plan.nodes if node.name == tensor), None)
+    for name in node.inputs if node is not None else ():
+        before = measured[name].sqnr_db
+        if before is not None and before < LEAST_DB:
+            return "", f"what it reads, {name!r}, has {before:.1f} dB; help that one first"
+    bits = qgraph.tensors[tensor].bits
+    terms = []
+    if isinstance(node, LayerPlan):
+        made = next(layer for layer in qgraph.nodes if isinstance(layer, Layer) and layer.name == tensor)
+        terms = [
+            (term, own)
+            for term, own in zip(node.terms, made.terms)
+            if term.unit is None and not term.constant
+        ]
+    for term, own in terms:
+        if own.scale.size == 1 and _spread(term) > SPREAD:
+            spread = f"the largest weights of its channels differ by a factor of {_spread(term):.3g}"
+            return "--per-channel", f"{spread}; try --per-channel"
+    least = min((own.bits for _, own in terms), default=8)
+    if least < min(8, bits + 1):
+        count = f"its weights have {least} bit{'s' if least > 1 else ''}"
+        return "--bits", f"{count}; try --bits {least + 1} or more, or --error-compensation"
+    if bits < 8:
+        return "--activation-bits", f"its values have {bits} bits; try --activation-bits {bits + 1} or more"
+    return "", "its values do not suit their integers; look for values of very different ranges in it"
 
 
 def _spread(term: TermPlan) -> float:

@@ -61,23 +61,29 @@ def judge_data(inputs: Mapping[str, Array], statistics: Mapping[str, TensorStati
 
 
 def _outliers(name: str, peaks: Array) -> Iterator[Advice]:
-    """A few samples that take the range from all others."""
+    found = unusual(peaks)
+    if found:
+        typical = float(np.median(peaks[peaks > 0]))
+        ratio = float(peaks[found[0]]) / typical
+        more = (
+            f", {len(found) - 1} more {'is' if len(found) == 2 else 'are'} like it" if len(found) > 1 else ""
+        )
+        yield Advice(
+            "outliers",
+            name,
+            f"sample {found[0]} of the calibration data of input {name!r} reaches {ratio:.3g} times as far as a typical "
+            f"one{more}: the integers are spent on that; remove what is no typical input",
+            "--calibration-data",
+            ratio,
+        )
+
+
+def unusual(peaks: Array) -> list[int]:
+    """Samples that take the range from all others, those that reach farthest first."""
     order = np.argsort(-peaks, kind="stable")
     rare = min(len(peaks) - 1, max(1, int(RARE * len(peaks))))
-    others = peaks[order[rare:]].max()
-    typical = float(np.median(peaks[peaks > 0]))
-    largest = float(peaks[order[0]])
-    if rare == 0 or others == 0 or (largest < OUTLIER * others and largest < TYPICAL * typical):
-        return
-    limit = OUTLIER * others if largest >= OUTLIER * others else TYPICAL * typical
-    found = [int(index) for index in order if peaks[index] >= limit]
-    yield Advice(
-        "outliers",
-        name,
-        f"sample {found[0]} of the calibration data reaches {largest:.3g} in input {name!r}"
-        + (f", and {len(found) - 1} more are like it" if len(found) > 1 else "")
-        + f", while a typical one reaches {typical:.3g}: the integers are spent on it; remove it, or try --calibration "
-        "percentile",
-        "--calibration percentile",
-        largest / typical,
-    )
+    others, largest = float(peaks[order[rare:]].max()), float(peaks[order[0]])
+    if rare == 0 or others == 0:
+        return []
+    limit = min(OUTLIER * others, TYPICAL * float(np.median(peaks[peaks > 0])))
+    return [int(index) for index in order if peaks[index] >= limit] if largest >= limit else []

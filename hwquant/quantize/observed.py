@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from hwquant.qgraph import QGraph
 from hwquant.quantize.calibration import Data, Progress, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
 from hwquant.quantize.equalize import Factors, channel_factors, rescale
-from hwquant.quantize.judge_data import judge_data
+from hwquant.quantize.judge_data import judge_data, unusual
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.polish import build_nodes, fitting_samples, mean_images
 from hwquant.quantize.report import describe
@@ -80,7 +80,8 @@ def observe_network(
         statistics = observe(plan.graph, data, plan.tensors, progress)
     samples = fitting_samples(plan, data)
     count = len(next(iter(data.values())))
-    judged, judged_by = _judges(data, samples, other)
+    peaks = _peaks(graph, data)
+    judged, judged_by = _judges(data, samples, other, [unusual(item) for item in peaks.values()])
     return Observed(
         graph,
         plan,
@@ -91,7 +92,7 @@ def observe_network(
         judged,
         judged_by,
         equalized,
-        judge_data(_peaks(graph, data), statistics),
+        judge_data(peaks, statistics),
     )
 
 
@@ -107,16 +108,25 @@ def _peaks(graph: Graph, data: Data) -> dict[str, Array]:
     return result
 
 
-def _judges(data: Data, fitted: Data, validation: Data | None) -> tuple[dict[str, NDArray[Any]], str]:
-    """The samples to measure the result on: at most as many as layers are fitted to, and others if there are."""
+def _judges(
+    data: Data, fitted: Data, validation: Data | None, outliers: Sequence[Sequence[int]]
+) -> tuple[dict[str, NDArray[Any]], str]:
+    """The samples to measure the result on: at most as many as layers are fitted to, and others if there are; without
+    outliers, of which a single one would be all of the signal."""
     first = next(iter(data))
     used = len(fitted[first])
     if validation is not None:
         return {name: array[:used] for name, array in validation.items()}, "validation data"
-    if len(data[first]) - used >= ENOUGH_TO_JUDGE:
-        rest = {name: array[used : 2 * used] for name, array in data.items()}
-        return rest, "calibration data that gave ranges only"
-    return dict(fitted), "calibration data"
+    usual = np.setdiff1d(np.arange(len(data[first])), np.concatenate([[], *outliers]))
+    fresh = usual[usual >= used]
+    words = "calibration data"
+    if len(fresh) >= ENOUGH_TO_JUDGE:
+        chosen, words = fresh[:used], f"{words} that gave ranges only"
+    else:
+        chosen = usual[usual < used]
+    if len(usual) < len(data[first]):
+        words += " without outliers"
+    return {name: array[chosen] for name, array in data.items()}, words
 
 
 def quantize_observed(

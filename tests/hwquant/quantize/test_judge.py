@@ -84,6 +84,12 @@ def test_channels_of_an_output_of_other_ranges_are_named(rng, x):
     assert "the worst (0)" in advice.message
 
 
+def test_a_layer_with_too_few_bits_of_activations_is_named(build, samples):
+    low = warnings(quantize(build("chain", 1), samples, activation_bits=2), "low_sqnr")
+    assert (low[1].where, low[1].option) == ("x", "--activation-bits")
+    assert "its values have 2 bits; try --activation-bits 3 or more" in low[1].message
+
+
 def test_a_layer_with_too_few_bits_is_named_with_the_option_that_helps(build, samples):
     qgraph = quantize(build("chain", 1), samples, bits=2)
     low = warnings(qgraph, "low_sqnr")
@@ -112,23 +118,20 @@ def test_weights_of_one_bit_that_collapse_are_named(build, samples):
     assert all("collapse in 1 bit:" in item.message for item in collapsed)
 
 
-def test_a_glitch_in_the_calibration_data_is_named(build, samples):
+def test_a_glitch_in_the_calibration_data_is_named_and_not_measured_on(build, samples):
     x = samples.copy()
     x[17, 0, 3, 3] = 1e6
-    (advice,) = warnings(quantize(build("chain", 1), x), "outliers")
+    qgraph = quantize(build("chain", 1), x)
+    (advice,) = warnings(qgraph, "outliers")
     assert advice.where == "x"
-    assert "sample 17 " in advice.message
-    assert "--calibration percentile" in advice.message
+    assert advice.message.startswith("sample 17 of the calibration data of input 'x' reaches ")
+    assert warnings(qgraph, "low_sqnr")[0].where == "y"  # which is what other samples get
+    measured = qgraph.options["sqnr"]
+    assert (measured["samples"], measured["data"]) == (63, "calibration data without outliers")
     x[40] *= 1e6
     (advice,) = warnings(quantize(build("chain", 1), x), "outliers")
-    assert "1 more are like it" in advice.message
-
-
-def test_two_glitches_of_one_size_are_named(build, samples):
-    x = samples.copy()
-    x[[3, 9], 0, 0, 0] = 1e6
-    (advice,) = warnings(quantize(build("chain", 1), x), "outliers")
-    assert "1 more are like it" in advice.message
+    assert "sample 40" in advice.message
+    assert ", 1 more is like it" in advice.message
 
 
 def test_one_sample_and_equal_samples_are_named(build, samples):
