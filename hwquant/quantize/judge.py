@@ -34,6 +34,8 @@ MOST_CLIPPED = 0.05
 """Share of a tensor's values that may be clipped on calibration data; healthy networks clip at most 1 %."""
 SPREAD = 8.0
 """Ratio of the largest weights of two channels, from which on a scale for each saves 3 bits of the smaller."""
+INPUT_SPREAD = 256.0
+"""Ratio of what two channels reach, from which on the smaller one has less than a step of 8 bits."""
 
 
 def judge(
@@ -50,7 +52,7 @@ def judge(
         *_outputs(plan, qgraph, statistics, measured),
         *branches,
         *(
-            _low(f"{kind} {name!r}", name, name, ratio, plan, qgraph, measured)
+            _low(f"{kind} {name!r}", name, name, ratio, plan, qgraph, statistics, measured)
             for name, kind in _sources(plan)
             if name not in named and (ratio := measured[name].sqnr_db) is not None and ratio < LEAST_DB
         ),
@@ -72,7 +74,16 @@ def _outputs(
         if ratio is None:
             continue
         if ratio < LEAST_DB:
-            yield _low(f"output {output.name!r}", output.name, output.tensor, ratio, plan, qgraph, measured)
+            yield _low(
+                f"output {output.name!r}",
+                output.name,
+                output.tensor,
+                ratio,
+                plan,
+                qgraph,
+                statistics,
+                measured,
+            )
             continue
         lost = [
             index for index, value in enumerate(channels) if value is not None and value < LEAST_CHANNEL_DB
@@ -126,16 +137,23 @@ def _low(
     ratio: float,
     plan: Plan,
     qgraph: QGraph,
+    statistics: Mapping[str, TensorStatistics],
     measured: Mapping[str, Fidelity],
 ) -> Advice:
     """A tensor that is mostly noise, and what would help."""
-    option, why = _remedy(tensor, plan, qgraph, measured)
+    option, why = _remedy(tensor, plan, qgraph, statistics, measured)
     return Advice(
         "low_sqnr", where, f"{what} has a signal to noise ratio of {ratio:.1f} dB: {why}", option, ratio
     )
 
 
-def _remedy(tensor: str, plan: Plan, qgraph: QGraph, measured: Mapping[str, Fidelity]) -> tuple[str, str]:
+def _remedy(
+    tensor: str,
+    plan: Plan,
+    qgraph: QGraph,
+    statistics: Mapping[str, TensorStatistics],
+    measured: Mapping[str, Fidelity],
+) -> tuple[str, str]:
     """The option that would help a tensor most, and why."""
     node = next((node for node in plan.nodes if node.name == tensor), None)
     for name in node.inputs if node is not None else ():
@@ -161,6 +179,14 @@ def _remedy(tensor: str, plan: Plan, qgraph: QGraph, measured: Mapping[str, Fide
         return "--bits", f"{count}; try --bits {least + 1} or more, or --error-compensation"
     if bits < 8:
         return "--activation-bits", f"its values have {bits} bits; try --activation-bits {bits + 1} or more"
+    for name in node.inputs if node is not None else ():
+        peak = statistics[name].peak
+        if peak.max() > INPUT_SPREAD * peak[peak > 0].min(initial=np.inf):
+            reach = f"channels of what it reads, {name!r}, reach from {peak[peak > 0].min():.3g} to {peak.max():.3g}"
+            return (
+                "",
+                f"{reach}, and one scale serves them; bring them to one range, such as by normalizing the data",
+            )
     return "", "its values do not suit their integers; look for values of very different ranges in it"
 
 
@@ -208,8 +234,8 @@ def _dead(plan: Plan, statistics: Mapping[str, TensorStatistics]) -> Iterator[Ad
             yield Advice(
                 "constant_layer",
                 layer.name,
-                f"layer {layer.name!r} gives the same values on all calibration data: what it computes is lost or its "
-                "inputs do not vary; give calibration data as the network will meet them",
+                f"layer {layer.name!r} gives nearly the same values on all calibration data: what it computes is lost or "
+                "its inputs do not vary; give calibration data as the network will meet them",
                 "--calibration-data",
                 1.0,
             )

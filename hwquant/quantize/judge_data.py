@@ -71,8 +71,8 @@ def _outliers(name: str, peaks: Array) -> Iterator[Advice]:
         yield Advice(
             "outliers",
             name,
-            f"sample {found[0]} of the calibration data of input {name!r} reaches {ratio:.3g} times as far as a typical "
-            f"one{more}: the integers are spent on that; remove what is no typical input",
+            f"sample {found[0]} of the calibration data of input {name!r} reaches {ratio:.3g} times as far as a "
+            f"typical one{more}: the integers are spent on that; remove what is no typical input",
             "--calibration-data",
             ratio,
         )

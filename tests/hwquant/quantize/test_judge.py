@@ -134,6 +134,14 @@ def test_a_glitch_in_the_calibration_data_is_named_and_not_measured_on(build, sa
     assert ", 1 more is like it" in advice.message
 
 
+def test_a_channel_of_the_input_in_other_units_is_named(rng, x):
+    units = np.reshape([1, 1, 1e5], (3, 1, 1))
+    weight = rng.normal(size=(4, 3, 6, 6)) / units
+    (advice,) = warnings(quantize(network([conv("c", "x", weight)], "c"), x * units), "low_sqnr")
+    assert advice.where == "to c"
+    assert "channels of what it reads, 'x', reach from 3" in advice.message
+
+
 def test_one_sample_and_equal_samples_are_named(build, samples):
     graph = build("chain", 1)
     (advice,) = warnings(quantize(graph, samples[:1]), "few_samples")
