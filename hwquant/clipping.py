@@ -30,8 +30,11 @@ LEAST_SPAN = 1 / 16
 """Data that use less of an input's range lose 4 of its 8 bits: they are scaled otherwise than those in calibration."""
 ENOUGH = 8
 """Samples, of which so little of the range is no chance."""
-MOST = 128
-"""Samples, spread over the data, that layers are judged by: the cost stays small beside that of an evaluation."""
+LEAST, MOST, PART = 32, 128, 32
+"""Layers are judged by so many samples, spread over the data: one of ``PART``, but no fewer than LEAST where there are,
+and no more than MOST. A sample costs as much as three or four do in an evaluation."""
+LEAST_VALUES = 10
+"""Clipped values of a tensor: fewer are chance."""
 _ELEMENTS = 1 << 22
 """Of all tensors of a batch (32 MiB)."""
 
@@ -48,19 +51,25 @@ class Clipping:
         0..1, of its values on the samples.
     calibrated : float
         The same when the network was quantized; 0 where that is not known.
-    samples : int
-        Number of samples that it was measured on.
+    chance : float
+        What other samples of the same kind may have beyond that, by chance: the extreme of N calibration samples is
+        exceeded, or fallen short of, by 2 of N others.
+    samples, values : int
+        What it was measured on.
     """
 
     tensor: str
     share: float
     calibrated: float
+    chance: float
     samples: int
+    values: int
 
     @property
     def bad(self) -> bool:
         """Whether it is clearly more than in calibration."""
-        return self.share >= LEAST_SHARE and self.share > GROWTH * self.calibrated
+        clearly = self.share >= LEAST_SHARE + self.chance and self.share > GROWTH * self.calibrated
+        return clearly and self.share * self.values >= LEAST_VALUES
 
 
 def check_inputs(qgraph: QGraph, x: NDArray[Any] | Arrays) -> tuple[Advice, ...]:
@@ -101,16 +110,16 @@ def input_clipping(qgraph: QGraph, x: Arrays) -> list[Clipping]:
             for start in range(0, len(array), size):
                 real = item.prepare(array[start : start + size])
                 clipped += int(np.count_nonzero((real < low) | (real >= high)))
-        share = clipped / max(1, array.size)
-        result.append(Clipping(item.name, share, calibrated(qgraph, item.name), len(array)))
+        result.append(_found(qgraph, item.name, clipped, len(array)))
     return result
 
 
 def layer_clipping(qgraph: QGraph, x: Arrays) -> list[Clipping]:
-    """Every layer on up to MOST samples, spread over all."""
+    """Every layer on some of the samples, spread over all."""
     ends = layer_ends(qgraph)
     total = len(next(iter(x.values())))
-    chosen = np.linspace(0, total - 1, min(total, MOST)).round().astype(int)
+    wanted = min(total, max(LEAST, min(total // PART, MOST)))
+    chosen = np.linspace(0, total - 1, wanted).round().astype(int)
     if not ends or not total:
         return []
     counts = dict.fromkeys(ends, 0)
@@ -120,15 +129,14 @@ def layer_clipping(qgraph: QGraph, x: Arrays) -> list[Clipping]:
         integers = golden.run(qgraph, golden.quantize_input(qgraph, part), keep=ends)
         for name, values in ends.items():
             counts[name] += count(integers[name], values)
-    return [
-        Clipping(
-            name,
-            counts[name] / (len(chosen) * math.prod(qgraph.tensors[name].shape)),
-            calibrated(qgraph, name),
-            len(chosen),
-        )
-        for name in ends
-    ]
+    return [_found(qgraph, name, counts[name], len(chosen)) for name in ends]
+
+
+def _found(qgraph: QGraph, name: str, clipped: int, samples: int) -> Clipping:
+    values = samples * math.prod(qgraph.tensors[name].shape)
+    count = qgraph.options.get("calibration_samples")
+    chance = 2 / count if isinstance(count, int) and count > 0 else 0.0
+    return Clipping(name, clipped / max(1, values), calibrated(qgraph, name), chance, samples, values)
 
 
 def layer_ends(qgraph: QGraph) -> dict[str, tuple[int, ...]]:

@@ -234,8 +234,8 @@ def _dead(plan: Plan, statistics: Mapping[str, TensorStatistics]) -> Iterator[Ad
             yield Advice(
                 "constant_layer",
                 layer.name,
-                f"layer {layer.name!r} gives nearly the same values on all calibration data: what it computes is lost or "
-                "its inputs do not vary; give calibration data as the network will meet them",
+                f"layer {layer.name!r} gives nearly the same values on all calibration data: what it computes is lost "
+                "or its inputs do not vary; give calibration data as the network will meet them",
                 "--calibration-data",
                 1.0,
             )

@@ -70,7 +70,8 @@ def test_layers_are_judged_by_their_own_ends(qgraph, pixels):
     """The shares are those of a plain count; ReLU's zero is no end."""
     x = pixels * 3
     found = {item.tensor: item for item in clipping.layer_clipping(qgraph, {"x": x})}
-    integers = golden.run(qgraph, golden.quantize_input(qgraph, x), keep=found)
+    chosen = np.linspace(0, 63, 32).round().astype(int)
+    integers = golden.run(qgraph, golden.quantize_input(qgraph, x[chosen]), keep=found)
     for node in qgraph.nodes:
         if node.name in found:
             q, tensor = integers[node.name], qgraph.tensors[node.name]
@@ -102,6 +103,14 @@ def test_without_facts_nothing_was_clipped(qgraph, pixels, tensors):
     assert check_inputs(bare, pixels * 255)[0].kind == "clipped_input"
 
 
-def test_only_some_samples_are_run_through_the_layers(qgraph, pixels):
-    many = np.concatenate([pixels] * 5)
-    assert {item.samples for item in clipping.layer_clipping(qgraph, {"x": many})} == {clipping.MOST}
+@pytest.mark.parametrize(("total", "judged"), [(20, 20), (64, 32), (64 * 20, 40), (64 * 80, 128)])
+def test_only_some_samples_are_run_through_the_layers(qgraph, pixels, total, judged):
+    many = np.concatenate([pixels] * -(-total // 64))[:total]
+    assert {item.samples for item in clipping.layer_clipping(qgraph, {"x": many})} == {judged}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_few_calibration_samples_are_exceeded_by_chance(seed):
+    rng = np.random.default_rng(seed)
+    calibration, other = rng.normal(0.2, 1, (10, 3, 8, 8)), rng.normal(0.2, 1, (200, 3, 8, 8))
+    assert check_inputs(quantize(build("chain", seed), calibration), other) == ()
