@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hwquant import golden, hwq
+from hwquant.cli.progressive import judge_training
 from hwquant.quantize import QuantizeOptions
 from hwquant.training import TrainOptions, progressive
 
@@ -157,3 +158,11 @@ def test_bad_input_is_refused_in_one_line(hwquant, arguments, files):
         "no labels y"
     )
     hwquant("progressive", *arguments[:5], "-o", files / "no" / "net.hwq").fails("does not exist")
+
+
+def test_training_that_did_harm_is_told_of():
+    (advice,) = judge_training("net", float=0.99, integer=0.90, untrained=0.95)
+    assert (advice.kind, advice.where, advice.option) == ("training_hurts", "net", "--lr")
+    assert "90.00%, 95.00%" in advice.message
+    assert judge_training("net", float=0.99, integer=0.95, untrained=0.95) == ()
+    assert judge_training("net", float=None, integer=None, untrained=None) == ()
