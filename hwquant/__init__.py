@@ -6,6 +6,7 @@ The functions that most users need are here, loaded when they are first used::
     quantize_network                         to integers (QGraph)
     save_network, load_network               .hwq files
     quantize_input, predict                  the user's arrays to integers; what the integers compute
+    check_inputs                             whether samples fit the ranges that the integers were chosen for (Advice)
     compile_network                          for an array of rows x columns (Program)
     write_build, load_build                  program, Verilog and report in a folder (Build)
     simulate, verify                         the hardware, against the integers
@@ -19,7 +20,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hwquant.advice import Advice
     from hwquant.build import load_build, write_build
+    from hwquant.clipping import check_inputs
     from hwquant.errors import HwquantError
     from hwquant.frontends import from_onnx, from_torch, load_model
     from hwquant.golden import predict, quantize_input
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Advice": ("hwquant.advice", "Advice"),
     "HwquantError": ("hwquant.errors", "HwquantError"),
     "load_model": ("hwquant.frontends", "load_model"),
     "from_onnx": ("hwquant.frontends", "from_onnx"),
@@ -42,6 +46,7 @@ _PUBLIC = {
     "load_network": ("hwquant.hwq", "load"),
     "quantize_input": ("hwquant.golden", "quantize_input"),
     "predict": ("hwquant.golden", "predict"),
+    "check_inputs": ("hwquant.clipping", "check_inputs"),
     "compile_network": ("hwquant.program.compiler", "compile_network"),
     "write_build": ("hwquant.build", "write_build"),
     "load_build": ("hwquant.build", "load_build"),
@@ -51,7 +56,9 @@ _PUBLIC = {
 """Public name to module and name there."""
 
 __all__ = [
+    "Advice",
     "HwquantError",
+    "check_inputs",
     "compile_network",
     "from_onnx",
     "from_torch",

@@ -21,6 +21,7 @@ INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
     "errors": set(),
+    "advice": {"errors"},
     "names": {"errors"},
     "files": {"errors"},
     "container": {"errors", "files"},
@@ -34,13 +35,14 @@ MAY_IMPORT = {
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
     "golden": INTEGER | {"floating"},
+    "clipping": INTEGER | {"golden", "advice"},
     "hwq": INTEGER | {"container"},
-    "quantize": INTEGER | {"floating", "golden"},
-    "program": INTEGER | {"container"},
+    "quantize": INTEGER | {"floating", "golden", "advice", "clipping"},
+    "program": INTEGER | {"container", "advice"},
     "training": MODELS | {"quantize"},
-    "pruning": MODELS | {"quantize", "program", "training"},
-    "truncation": MODELS | {"quantize", "training"},
-    "search": MODELS | {"quantize", "program"},
+    "pruning": MODELS | {"quantize", "program", "training", "advice"},
+    "truncation": MODELS | {"quantize", "training", "advice"},
+    "search": MODELS | {"quantize", "program", "advice"},
     "export": INTEGER,
     "link": {"errors"},
     "rtl_templates": {"errors", "names", "link", "program"},
@@ -50,10 +52,11 @@ MAY_IMPORT = {
     "report": {"errors", "program"},
     "board_report": {"errors", "files", "names"},
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates", "board_report"},
-    "page": INTEGER | {"describe", "program", "report", "build", "board_report"},
+    "page": INTEGER | {"advice", "describe", "program", "report", "build", "board_report"},
     "demo": set(),
     "boards": INTEGER | {"link", "program", "report", "rtl_templates", "build", "board_report"},
     "cli": MODELS
+    | {"advice", "clipping"}
     | {"training", "pruning", "truncation", "search", "export", "link", "driver", "boards"}
     | {
         "frontends",

@@ -21,6 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from hwquant.advice import SHOWN, Advice, to_json
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
@@ -64,8 +65,16 @@ def count_option(command: Command) -> Command:
     )(command)
 
 
-def emit(as_json: bool, result: Mapping[str, Any], *output: RenderableType) -> None:
-    """Print a command's result: one JSON object, or tables and lines for people."""
+def emit(
+    as_json: bool, result: Mapping[str, Any], *output: RenderableType, advice: Sequence[Advice] | None = None
+) -> None:
+    """Print a command's result: one JSON object, or tables and lines for people.
+
+    ``advice`` becomes lines on stderr, and ``warnings`` of the object; None is for commands that never have any.
+    """
+    if advice is not None:
+        result = {**result, "warnings": to_json(advice)}
+        warn(advice)
     if as_json:
         click.echo(json.dumps(result, allow_nan=False))
         return
@@ -75,6 +84,16 @@ def emit(as_json: bool, result: Mapping[str, Any], *output: RenderableType) -> N
     for item in output:
         # A path that is broken over two lines cannot be copied.
         console.print(item, soft_wrap=isinstance(item, str))
+
+
+def warn(advice: Sequence[Advice]) -> None:
+    """A line on stderr for each warning, but not for more than a few of a kind."""
+    for kind in dict.fromkeys(item.kind for item in advice):
+        alike = [item for item in advice if item.kind == kind]
+        for item in alike[:SHOWN]:
+            click.echo(f"warning: {item}", err=True)
+        if len(alike) > SHOWN:
+            click.echo(f"warning: {len(alike) - SHOWN} more like it; --json lists them", err=True)
 
 
 @contextmanager

@@ -73,6 +73,7 @@ def compile(
     from hwquant.build import check_target, write_build
     from hwquant.program.compiler import compile_network
     from hwquant.program.config import parse_array
+    from hwquant.program.idle import judge_array
     from hwquant.program.sizing import DSP_OPERAND_BITS
     from hwquant.report import hardware_table, layer_table
 
@@ -92,6 +93,8 @@ def compile(
         track("compile", 0, 0)
         operand_bits = target.device.operand_bits if target else DSP_OPERAND_BITS
         program = compile_network(qgraph, shape, offset=offset, limits=given, operand_bits=operand_bits)
+        # A board's array was chosen among all that fit it.
+        advice = judge_array(qgraph, program, given) if fixed is not None else ()
         track("write Verilog", 0, 0)
         build = write_build(qgraph, program, output)
     page = write_report(build, "compile")
@@ -104,6 +107,7 @@ def compile(
         *lines,
         f"wrote {output}; the Verilog is {build.verilog}",
         f"the report is {page}",
+        advice=advice,
     )
 
 

@@ -193,6 +193,7 @@ def library_lines(result: dict[str, Any]) -> list[RenderableType]:
 def estimate(build: Path, target: str | None, synthesize: bool, as_json: bool) -> None:
     """Cycles, utilization and memories of a build, layer by layer: exact, without simulating it."""
     from hwquant.build import load_build
+    from hwquant.program.idle import judge_array
     from hwquant.report import hardware_table, layer_table
 
     if synthesize and target is None:
@@ -205,4 +206,4 @@ def estimate(build: Path, target: str | None, synthesize: bool, as_json: bool) -
         found, more = on_target(loaded.program, target, synthesize)
         content["target"] = found
         lines += more
-    emit(as_json, content, *lines)
+    emit(as_json, content, *lines, advice=judge_array(loaded.qgraph, loaded.program))

@@ -65,6 +65,7 @@ def output_index(network: Graph | QGraph, name: str | None) -> int:
 @json_option
 def evaluate(model: Path, data: Path, count: int | None, output: str | None, as_json: bool) -> None:
     """Accuracy of MODEL on DATA.npz: the float network, or the integers that the hardware computes."""
+    from hwquant.clipping import check_inputs
     from hwquant.data import load_samples
 
     network = load_network(model)
@@ -73,6 +74,7 @@ def evaluate(model: Path, data: Path, count: int | None, output: str | None, as_
     with progress() as track:
         scores = predict(network, samples, track, index)
     accuracy = samples.accuracy(scores)
+    advice = check_inputs(network, samples.x) if isinstance(network, QGraph) else ()
     kind = "float" if isinstance(network, Graph) else "integer"
     chosen = network.outputs[index].name
     result = {
@@ -88,4 +90,4 @@ def evaluate(model: Path, data: Path, count: int | None, output: str | None, as_
     else:
         correct = round(accuracy * len(samples))
         line = f"{what}: {correct} of {len(samples)} correct, accuracy {accuracy:.2%}"
-    emit(as_json, result, line)
+    emit(as_json, result, line, advice=advice)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwquant.advice import Advice
 from hwquant.cli.common import check_output_file, emit, json_option, progress
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
@@ -92,9 +93,10 @@ def progressive(
     MODULE:FACTORY is a Python function, importable from the working folder, that returns a torch.nn.Module.
     """
     from hwquant import floating, golden, hwq
+    from hwquant.advice import of_data
     from hwquant.data import load_samples
     from hwquant.files import remove
-    from hwquant.quantize import QuantizeOptions
+    from hwquant.quantize import QuantizeOptions, quantize
     from hwquant.training import TrainOptions
     from hwquant.training import accuracy as torch_accuracy
     from hwquant.training import progressive as quantize_progressively
@@ -137,13 +139,30 @@ def progressive(
     scores = {
         "float": test.accuracy(floating.predict(graph, test.x)[0]) if test else None,
         "integer": test.accuracy(golden.predict(qgraph, test.x)[0]) if test else None,
+        "untrained": test.accuracy(golden.predict(quantize(graph, calibration.x, chosen), test.x)[0])
+        if test
+        else None,
     }
     report: Any = qgraph.options["progressive"]
     result = {"network": str(output), "name": qgraph.name, "accuracy": scores, **report}
     line = f"wrote {output}, fine-tuned on {len(train)} samples"
     if test:
         line += f"; accuracy {scores['integer']:.2%} of {len(test)}, float {scores['float']:.2%}"
-    emit(as_json, result, network_table(qgraph), line)
+    advice = (*judge_training(qgraph.name, **scores), *of_data(qgraph.options))
+    emit(as_json, result, network_table(qgraph), line, advice=advice)
+
+
+def judge_training(
+    name: str, *, float: float | None, integer: float | None, untrained: float | None
+) -> tuple[Advice, ...]:
+    """Where training made the network less accurate than quantization alone."""
+    if integer is None or untrained is None or integer >= untrained:
+        return ()
+    text = (
+        f"the network is less accurate than quantized without training ({integer:.2%}, {untrained:.2%}): use hwquant "
+        "quantize, or train with a smaller --lr or for more --epochs"
+    )
+    return (Advice("training_hurts", name, text, "--lr", untrained - integer),)
 
 
 def _labelled(path: Path, graph: Graph) -> Samples:

@@ -139,13 +139,14 @@ def prune(
     the cycles that this saves.
     """
     from hwquant import hwq
+    from hwquant.advice import of_options
     from hwquant.data import load_samples
     from hwquant.files import remove
     from hwquant.program.compiler import compile_network
     from hwquant.program.config import parse_array
     from hwquant.pruning import PruneOptions
     from hwquant.pruning import prune as prune_network
-    from hwquant.pruning.report import savings
+    from hwquant.pruning.report import judge_pruning, savings
     from hwquant.quantize import QuantizeOptions, quantize
     from hwquant.training import TrainOptions
 
@@ -207,6 +208,7 @@ def prune(
         f"{saved.dense_cycles:,} -> {saved.cycles:,}",
         f"accuracy on {len(deciding)} validation samples: {accuracies}",
         f"wrote {output}",
+        advice=(*judge_pruning(graph, result, chosen), *of_options(qgraph.options)),
     )
 
 

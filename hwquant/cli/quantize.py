@@ -9,7 +9,7 @@ import click
 
 from hwquant.cli.common import check_output_file, emit, json_option, progress
 from hwquant.cli.options import calibration_option, output_option, width_options
-from hwquant.cli.tables import network_table
+from hwquant.cli.tables import network_table, sqnr_line
 
 
 @click.command()
@@ -68,10 +68,25 @@ from hwquant.cli.tables import network_table
     is_flag=True,
     help="Round each weight to make up for the errors of those before it.",
 )
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path),
+    metavar="DATA.npz",
+    help="Inputs x that the signal to noise ratios are measured on; if not given, calibration samples beyond those "
+    "that layers are fitted to, or, where there are too few, these. They change no integer.",
+)
 @json_option
-def quantize(model: Path, calibration_data: Path, output: Path, as_json: bool, **options: Any) -> None:
+def quantize(
+    model: Path,
+    calibration_data: Path,
+    output: Path,
+    validation: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Quantize MODEL to integers with integer offsets, calibrated on CALIB.npz."""
     from hwquant import hwq
+    from hwquant.advice import of_options
     from hwquant.data import load_samples
     from hwquant.frontends import load_model
     from hwquant.quantize import QuantizeOptions
@@ -81,8 +96,16 @@ def quantize(model: Path, calibration_data: Path, output: Path, as_json: bool, *
     check_output_file(output)
     graph = load_model(model)
     samples = load_samples(calibration_data, graph.inputs)
+    judging = None if validation is None else load_samples(validation, graph.inputs).x
     with progress() as track:
-        qgraph = quantize_network(graph, samples.x, chosen, progress=track)
+        qgraph = quantize_network(graph, samples.x, chosen, progress=track, validation=judging)
     hwq.save(qgraph, output)
     result = {"network": str(output), "name": qgraph.name, "samples": len(samples), **qgraph.options}
-    emit(as_json, result, network_table(qgraph), f"wrote {output}, calibrated on {len(samples)} samples")
+    emit(
+        as_json,
+        result,
+        network_table(qgraph),
+        sqnr_line(qgraph.options["sqnr"]),
+        f"wrote {output}, calibrated on {len(samples)} samples",
+        advice=of_options(qgraph.options),
+    )

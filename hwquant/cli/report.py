@@ -10,6 +10,7 @@ from hwquant.cli.common import count_option, emit, json_option, load_network, pr
 from hwquant.cli.evaluate import output_index, predict
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.qgraph import QGraph
 
 
 @click.command()
@@ -39,7 +40,9 @@ def report(
 
     `hwquant compile` and `hwquant build` do so as well; with DATA.npz the accuracy is measured first, and kept.
     """
+    from hwquant.advice import of_options
     from hwquant.build import load_build
+    from hwquant.clipping import check_inputs
     from hwquant.data import load_samples
     from hwquant.page import Accuracy, load_record
     from hwquant.page.boards import board_results
@@ -49,7 +52,7 @@ def report(
     source = load_build(build)
     load_record(build)
     board_results(build)
-    accuracy = None
+    accuracy, advice = None, of_options(source.qgraph.options)
     if data is not None:
         networks = [source.qgraph, *([load_network(model)] if model else [])]
         if model and not isinstance(networks[1], Graph):
@@ -63,6 +66,8 @@ def report(
                 if share is None:
                     raise HwquantError(f"{data} has no labels y, and the accuracy needs them")
                 shares.append(share)
+                if isinstance(network, QGraph):
+                    advice = (*advice, *check_inputs(network, samples.x))
         accuracy = Accuracy(
             data=data.name,
             samples=len(samples),
@@ -79,4 +84,4 @@ def report(
     if accuracy:
         real = "" if accuracy.real is None else f"{accuracy.real:.2%} in float, "
         lines.insert(0, f"{accuracy.samples} samples: accuracy {real}{accuracy.integer:.2%} in integers")
-    emit(as_json, result, *lines)
+    emit(as_json, result, *lines, advice=advice)

@@ -156,6 +156,7 @@ def run(
 ) -> None:
     """Run BUILD on a board, on DATA.npz, and compare with the golden model; exit 1 if they differ."""
     from hwquant.build import load_build
+    from hwquant.clipping import check_inputs
     from hwquant.data import load_samples
 
     ignored = "baud" if port == SIMULATED else "simulator"
@@ -171,6 +172,7 @@ def run(
         track("open the board", 0, 0)
         with open_device(loaded, port, baud, simulator) as device:
             result = run_samples(device, loaded, samples, track, check=not no_check)
-    emit(as_json, {**result, "port": port}, *lines(result, port))
+    advice = check_inputs(loaded.qgraph, samples.x)
+    emit(as_json, {**result, "port": port}, *lines(result, port), advice=advice)
     if result["mismatches"]:
         context.exit(MISMATCH)

@@ -119,6 +119,7 @@ def search(
     after an interruption, --resume goes on from there. The journal is removed when the pick is written.
     """
     from hwquant import hwq
+    from hwquant.advice import of_data
     from hwquant.data import load_samples
     from hwquant.files import remove, write_bytes
     from hwquant.frontends import load_model
@@ -126,7 +127,7 @@ def search(
     from hwquant.quantize import QuantizeOptions
     from hwquant.search import Constraints, SearchOptions
     from hwquant.search import search as search_bits
-    from hwquant.search.report import front_plot, front_table
+    from hwquant.search.report import front_plot, front_table, judge_pick
     from hwquant.search.result import describe_measures
 
     limits = {"weight_bytes": max_weight_bytes, "cycles": max_cycles}
@@ -178,7 +179,8 @@ def search(
         if nothing is not None and not as_json:
             emit(False, {}, front_table(result), *(f"wrote {path}" for path in written))
         raise nothing or HwquantError("nothing was picked")
-    hwq.save(result.network(picked), output)
+    qgraph = result.network(picked)
+    hwq.save(qgraph, output)
     remove(journal)
     emit(
         as_json,
@@ -187,4 +189,5 @@ def search(
         f"{len(result.candidates)} candidates of {result.task.space.size:,}; picked: "
         f"{describe_measures(picked.measures)} (float {result.float_accuracy:.2%})",
         *(f"wrote {path}" for path in (*written, output)),
+        advice=(*judge_pick(result, picked), *of_data(qgraph.options)),
     )

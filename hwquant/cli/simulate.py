@@ -140,6 +140,7 @@ def simulate(
     """Simulate BUILD on DATA.npz and compare it with the golden model, bit for bit; exit 1 if they differ."""
     from hwquant.boards.device import find_device
     from hwquant.build import load_build
+    from hwquant.clipping import check_inputs
     from hwquant.data import load_samples
 
     device = None if netlist is None else find_device(netlist)
@@ -155,6 +156,6 @@ def simulate(
     if path is not None:
         content["waves"] = str(path)
         text.append(f"wrote {path}")
-    emit(as_json, content, *text)
+    emit(as_json, content, *text, advice=check_inputs(loaded.qgraph, samples.x))
     if result.mismatches:
         context.exit(MISMATCH)

@@ -48,6 +48,18 @@ def network_table(network: Graph | QGraph) -> Group:
     return Group(Text(f"{title}{content['macs']:,} MACs"), table)
 
 
+def sqnr_line(measured: Any) -> str:
+    """Signal to noise of every output and of the worst tensor, from ``QGraph.options``."""
+
+    def decibels(value: float | None) -> str:
+        return "exact" if value is None else f"{value:.1f} dB"
+
+    text = ", ".join(f"{name} {decibels(value)}" for name, value in measured["outputs"].items())
+    if measured["worst"] is not None:
+        text += f"; the worst is {measured['worst']['tensor']} with {decibels(measured['worst']['sqnr_db'])}"
+    return f"SQNR: {text}; measured on {measured['samples']} samples of the {measured['data']}"
+
+
 def _shown(value: object) -> bool:
     return value is not None and value != 0
 

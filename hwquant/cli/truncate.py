@@ -69,12 +69,13 @@ def truncate(
     a torch.nn.Module.
     """
     from hwquant import hwq
+    from hwquant.advice import of_data
     from hwquant.data import load_samples
     from hwquant.export import save_float16
     from hwquant.files import remove, write_bytes
     from hwquant.training.options import TrainOptions
     from hwquant.truncation import truncate as truncate_network
-    from hwquant.truncation.report import layers_table, operators_table, parity_plot, plotting
+    from hwquant.truncation.report import judge_parity, layers_table, operators_table, parity_plot, plotting
     from hwquant.truncation.truncate import BINARY_RATE
 
     if output.suffix != SUFFIXES[to]:
@@ -136,7 +137,9 @@ def truncate(
         write_bytes(plot, parity_plot(parity))
     written = [path for path in (output, report, plot) if path is not None]
     lines = [f"wrote {path}" for path in written]
-    emit(as_json, content, operators_table(parity), layers_table(parity), *lines)
+    of_calibration = () if result.qgraph is None else of_data(result.qgraph.options)
+    advice = (*judge_parity(parity, graph.name, trained=train is not None), *of_calibration)
+    emit(as_json, content, operators_table(parity), layers_table(parity), *lines, advice=advice)
 
 
 def _given(context: click.Context, name: str) -> bool:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwquant.advice import of_options
 from hwquant.build import PAGE, Build
 from hwquant.files import update_bytes
 from hwquant.page.boards import board_results
 from hwquant.page.memory import memory_map, occupancy
 from hwquant.page.passes import passes
 from hwquant.page.record import Record, load_record
+from hwquant.program.idle import judge_array
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -63,6 +65,7 @@ def render(build: Build, record: Record) -> str:
             boards=boards,
             best=next((item for item in boards if item.hertz), None),
             record=record,
+            advice=(*of_options(build.qgraph.options), *judge_array(build.qgraph, build.program)),
             inputs=[_tensor(build, item.name) for item in build.qgraph.inputs],
             options=_options(build),
             folder=build.folder.name,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hwquant.advice import Advice
 from hwquant.graph import Graph
 from hwquant.program.cycles import timing
 from hwquant.program.program import LayerInfo, Program
 from hwquant.pruning.groups import convolutions
-from hwquant.pruning.prune import pruned_share
+from hwquant.pruning.options import PruneOptions
+from hwquant.pruning.prune import PruneResult, pruned_share
 from hwquant.qgraph import QGraph
 
 
@@ -93,6 +95,60 @@ def savings(graph: Graph, qgraph: QGraph, program: Program, dense: Program) -> S
         dense_cycles=timing(dense).cycles,
         layers=tuple(layers),
     )
+
+
+def judge_pruning(graph: Graph, result: PruneResult, options: PruneOptions) -> tuple[Advice, ...]:
+    """Why nothing was pruned; empty where something was.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network before pruning.
+    result : PruneResult
+        What pruning made of it.
+    options : PruneOptions
+        Those that it was pruned with.
+
+    Returns
+    -------
+    tuple of Advice
+        One of the kind "nothing_pruned", or nothing.
+    """
+    if pruned_share(result.graph) > pruned_share(graph):
+        return ()
+    if result.passes:
+        lost = 100 * (result.before - max(item.accuracy for item in result.passes))
+        what = "the only pass" if len(result.passes) == 1 else f"each of {len(result.passes)} passes"
+        return _nothing(
+            graph,
+            f"{what} lost more than the {options.max_drop:g} points of --max-drop, even after retraining (the best "
+            f"{lost:.1f}): raise --max-drop or --epochs, or lower --step",
+            "--max-drop",
+            lost,
+        )
+    drops = {item.layer: item.drop for item in result.sensitivities}
+    chosen = [node for node in convolutions(graph) if 100 * drops[node.name] <= options.max_sensitivity]
+    largest = max(options.shape(node.name).cut(graph, node).count for node in chosen)
+    if largest == 1:
+        return _nothing(
+            graph,
+            "every layer that may be pruned is a single group, and no layer is pruned away altogether: make groups "
+            "smaller with --group-size, --filters or --array",
+            "--group-size",
+            1.0,
+        )
+    side = "below" if options.prune == "below" else "above"
+    return _nothing(
+        graph,
+        f"no group of the layers that may be pruned lies {side} its layer's threshold, {options.threshold_factor} "
+        "times the mean: change --threshold-factor, or make groups smaller with --group-size",
+        "--threshold-factor",
+        float(largest),
+    )
+
+
+def _nothing(graph: Graph, why: str, option: str, value: float) -> tuple[Advice, ...]:
+    return (Advice("nothing_pruned", graph.name, f"nothing was pruned: {why}", option, value),)
 
 
 def _layer(graph: Graph, qgraph: QGraph, info: LayerInfo, dense: LayerInfo) -> LayerSavings:

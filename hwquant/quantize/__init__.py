@@ -21,6 +21,7 @@ def quantize(
     options: QuantizeOptions | None = None,
     *,
     progress: Progress | None = None,
+    validation: NDArray[Any] | Data | None = None,
     **changes: Any,
 ) -> QGraph:
     """Quantize a network after training, to integers with integer offsets and pure shifts between layers.
@@ -36,13 +37,16 @@ def quantize(
     options : all options at once, or
     **changes : single options: the attributes of :class:`QuantizeOptions`
     progress : called with stage, steps done and steps in all
+    validation : inputs that the result is measured on; they change no integer. Without them it is measured on
+        calibration samples that layers were not fitted to, or, where there are too few, on those that they were
 
     Returns
     -------
     QGraph
         the same for the same arguments, bit for bit. Its ``options`` are plain JSON values: "quantizer" (the
         options), "calibration_samples", "layers" and "tensors" (scales, ranges, shifts, signal to noise
-        ratios).
+        ratios), "sqnr" (the outputs, the worst tensor, and the samples that it was measured on) and "warnings", which
+        :func:`hwquant.advice.of_options` reads.
 
     Raises
     ------
@@ -54,4 +58,4 @@ def quantize(
         options = QuantizeOptions(**changes)
     elif changes:
         raise TypeError("give options, or single options by name, not both")
-    return quantize_observed(observe_network(graph, calibration, progress), options, progress)
+    return quantize_observed(observe_network(graph, calibration, progress, validation), options, progress)

@@ -37,6 +37,7 @@ class TensorStatistics:
         centres of a histogram's bins; zeros are in neither
     zeros : share of the elements that are exactly 0
     variance : float64 [C], over samples and positions
+    peak : float64 [C], the largest magnitude
     """
 
     low: float
@@ -46,6 +47,7 @@ class TensorStatistics:
     exact: bool
     zeros: float
     variance: Array
+    peak: Array
 
     @property
     def power(self) -> float:
@@ -138,6 +140,7 @@ class _Moments:
         self.elements, self.zeros = 0, 0
         self.total: Array = np.zeros(())
         self.squares: Array = np.zeros(())
+        self.peak: Array = np.zeros(())
         self.counts: dict[float, int] = {}
         self.many = False
 
@@ -147,6 +150,7 @@ class _Moments:
         self.zeros += int(np.count_nonzero(x == 0))
         self.total = self.total + x.sum(axis=(0, 2, 3))
         self.squares = self.squares + np.square(x).sum(axis=(0, 2, 3))
+        self.peak = np.maximum(self.peak, np.maximum(x.max(axis=(0, 2, 3)), -x.min(axis=(0, 2, 3))))
         if not self.many:
             values, counts = np.unique(x[x != 0], return_counts=True)
             self.many = len(values) + len(self.counts) > 2 * _FEW_VALUES
@@ -173,4 +177,5 @@ class _Moments:
             exact=not self.many,
             zeros=self.zeros / self.elements,
             variance=variance,
+            peak=self.peak,
         )

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.advice import Advice
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 from hwquant.quantize.calibration import Data, Progress, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
+from hwquant.quantize.equalize import Factors, channel_factors, rescale
+from hwquant.quantize.judge_data import judge_data, unusual
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.polish import build_nodes, fitting_samples, mean_images
 from hwquant.quantize.report import describe
 from hwquant.quantize.scales import choose_scales, term_bits, weight_scheme
 from hwquant.quantize.structure import Plan, plan_layers
 from hwquant.quantize.weights import Array
+
+_BATCH = 64
+ENOUGH_TO_JUDGE = 64
+"""Samples beyond those that layers are fitted to, from which on these alone are what the result is measured on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +40,9 @@ class Observed:
     samples : those that layers are fitted to, by input name
     images : mean over ``samples`` of each float tensor that a layer reads, float64 (C, H, W)
     count : number of calibration samples
+    judged, judged_by : the samples that the result is measured on, by input name, and what they are in words
+    equalized : factors of the convolutions whose channels were made alike, see ``equalize``
+    advice : what is wrong with the calibration data
     tables : what earlier calls of :func:`quantize_observed` have found out about single weights; it changes no
         result
     """
@@ -42,20 +53,80 @@ class Observed:
     samples: Mapping[str, NDArray[Any]]
     images: Mapping[str, Array]
     count: int
+    judged: Mapping[str, NDArray[Any]]
+    judged_by: str
+    equalized: Factors
+    advice: tuple[Advice, ...]
     tables: dict[Hashable, Cost] = field(default_factory=dict)
 
 
 def observe_network(
-    graph: Graph, calibration: NDArray[Any] | Data, progress: Progress | None = None
+    graph: Graph,
+    calibration: NDArray[Any] | Data,
+    progress: Progress | None = None,
+    validation: NDArray[Any] | Data | None = None,
 ) -> Observed:
     """Runs the float network on the calibration data; arguments and errors are those of
     :func:`hwquant.quantize.quantize`."""
     data = check_data(graph, calibration)
+    other = None if validation is None else check_data(graph, validation)
     plan = plan_layers(graph)
     statistics = observe(plan.graph, data, plan.tensors, progress)
+    equalized: dict[str, Array] = {}
+    # What a depthwise layer hands on is only known to matter once the layer behind it is served.
+    while factors := channel_factors(plan, statistics):
+        equalized |= {name: equalized.get(name, 1.0) * factor for name, factor in factors.items()}
+        plan = plan_layers(rescale(graph, equalized))
+        statistics = observe(plan.graph, data, plan.tensors, progress)
     samples = fitting_samples(plan, data)
     count = len(next(iter(data.values())))
-    return Observed(graph, plan, statistics, samples, mean_images(plan, samples), count)
+    peaks = _peaks(graph, data)
+    judged, judged_by = _judges(data, samples, other, [unusual(item) for item in peaks.values()])
+    return Observed(
+        graph,
+        plan,
+        statistics,
+        samples,
+        mean_images(plan, samples),
+        count,
+        judged,
+        judged_by,
+        equalized,
+        judge_data(peaks, statistics),
+    )
+
+
+def _peaks(graph: Graph, data: Data) -> dict[str, Array]:
+    """The largest magnitude of every sample of each input, as the first layer reads it."""
+    result = {}
+    for item in graph.inputs:
+        array = data[item.name]
+        peaks = [
+            np.abs(item.prepare(array[start : start + _BATCH])) for start in range(0, len(array), _BATCH)
+        ]
+        result[item.name] = np.concatenate([part.reshape(len(part), -1).max(axis=1) for part in peaks])
+    return result
+
+
+def _judges(
+    data: Data, fitted: Data, validation: Data | None, outliers: Sequence[Sequence[int]]
+) -> tuple[dict[str, NDArray[Any]], str]:
+    """The samples to measure the result on: at most as many as layers are fitted to, and others if there are; without
+    outliers, of which a single one would be all of the signal."""
+    first = next(iter(data))
+    used = len(fitted[first])
+    if validation is not None:
+        return {name: array[:used] for name, array in validation.items()}, "validation data"
+    usual = np.setdiff1d(np.arange(len(data[first])), np.concatenate([[], *outliers]))
+    fresh = usual[usual >= used]
+    words = "calibration data"
+    if len(fresh) >= ENOUGH_TO_JUDGE:
+        chosen, words = fresh[:used], f"{words} that gave ranges only"
+    else:
+        chosen = usual[usual < used]
+    if len(usual) < len(data[first]):
+        words += " without outliers"
+    return {name: array[chosen] for name, array in data.items()}, words
 
 
 def quantize_observed(
@@ -66,8 +137,8 @@ def quantize_observed(
 ) -> QGraph:
     """The network that :func:`hwquant.quantize.quantize` gives for the same network, data and options.
 
-    Without ``described`` its ``options`` lack "layers" and "tensors", which take as long to measure as all
-    the rest.
+    Without ``described`` its ``options`` lack "layers", "tensors", "sqnr" and "warnings", which take as long to
+    measure as all the rest.
     """
     plan, samples = observed.plan, observed.samples
     activations = choose_scales(plan, observed.statistics, options, observed.tables)
@@ -87,5 +158,5 @@ def quantize_observed(
             layer.name: [weight_scheme(term, plan, bits, options) for term in layer.terms]
             for layer in plan.layers
         }
-        summary.update(describe(plan, qgraph, schemes, activations, samples))
+        summary.update(describe(observed, qgraph, schemes, activations))
     return qgraph

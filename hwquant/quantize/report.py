@@ -4,39 +4,78 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwquant import golden
+from hwquant import advice, clipping, golden
 from hwquant.qgraph import Layer, QGraph
 from hwquant.quantize.assemble import Schemes
 from hwquant.quantize.calibration import Data, batches
+from hwquant.quantize.judge import judge
 from hwquant.quantize.scales import ActivationScale
 from hwquant.quantize.structure import LayerPlan, Plan
-from hwquant.quantize.weights import ideal_scale
+from hwquant.quantize.weights import Array, ideal_scale
+
+if TYPE_CHECKING:
+    from hwquant.quantize.observed import Observed
 
 
-def signal_to_noise(plan: Plan, qgraph: QGraph, samples: Data) -> dict[str, float | None]:
-    """Signal to quantization noise of every integer tensor against the float network, in dB.
+@dataclass(frozen=True, eq=False)
+class Fidelity:
+    """How well an integer tensor stands for the float one.
 
-    None where there is no noise at all, or no signal.
+    ``signal`` and ``noise`` are float64 [C], sums of squares; ``clipped`` is the share of its values that does not fit
+    into its integers.
     """
+
+    signal: Array
+    noise: Array
+    clipped: float
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """Signal to quantization noise; None where there is no noise at all, or no signal."""
+        return _decibels(float(self.signal.sum()), float(self.noise.sum()))
+
+    @property
+    def channels_db(self) -> list[float | None]:
+        """The same for each channel."""
+        return [_decibels(*pair) for pair in zip(self.signal.tolist(), self.noise.tolist())]
+
+
+def _decibels(signal: float, noise: float) -> float | None:
+    return round(10 * math.log10(signal / noise), 2) if signal > 0 and noise > 0 else None
+
+
+def fidelity(plan: Plan, qgraph: QGraph, samples: Data) -> dict[str, Fidelity]:
+    """Every integer tensor against the float network's."""
     names = list(qgraph.tensors)
-    signal, noise = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    channels = {name: qgraph.tensors[name].shape[0] for name in names}
+    signal = {name: np.zeros(count) for name, count in channels.items()}
+    noise = {name: np.zeros(count) for name, count in channels.items()}
+    clipped, elements = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    ends = clipping.layer_ends(qgraph)
+    inputs = {item.name: clipping.bounds(qgraph.tensors[item.name]) for item in qgraph.inputs}
     start = 0
     for batch in batches(plan.graph, samples, names):
         count = len(batch[names[0]])
         part = {name: array[start : start + count] for name, array in samples.items()}
         integers = golden.run(qgraph, golden.quantize_input(qgraph, part), keep=names)
         for name, x in batch.items():
-            signal[name] += float(np.square(x).sum())
-            noise[name] += float(np.square(qgraph.tensors[name].dequantize(integers[name]) - x).sum())
+            signal[name] += np.square(x).sum(axis=(0, 2, 3))
+            error = qgraph.tensors[name].dequantize(integers[name]) - x
+            noise[name] += np.square(error).sum(axis=(0, 2, 3))
+            elements[name] += x.size
+            if name in inputs:
+                low, high = inputs[name]
+                clipped[name] += int(np.count_nonzero((x < low) | (x >= high)))
+            elif name in ends:
+                clipped[name] += clipping.count(integers[name], ends[name])
         start += count
     return {
-        name: round(10 * math.log10(signal[name] / noise[name]), 2)
-        if signal[name] > 0 and noise[name] > 0
-        else None
-        for name in names
+        name: Fidelity(signal[name], noise[name], round(clipped[name] / elements[name], 6)) for name in names
     }
 
 
@@ -64,31 +103,56 @@ def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str,
     return result
 
 
-def describe_tensor(activation: ActivationScale, noise: float | None) -> dict[str, object]:
-    """Format of a tensor, the range that was asked for, and its signal to noise ratio."""
+def describe_tensor(activation: ActivationScale, measured: Fidelity) -> dict[str, object]:
+    """Format of a tensor, the range that was asked for, its signal to noise ratio, and the share that is clipped."""
     return {
         "scale": activation.scale.value,
         "zero_point": activation.zero_point,
         "bits": activation.bits,
         "range": [activation.low, activation.high],
-        "sqnr_db": noise,
+        "sqnr_db": measured.sqnr_db,
+        "clipped": measured.clipped,
+    }
+
+
+def summary(qgraph: QGraph, measured: Mapping[str, Fidelity], observed: Observed) -> dict[str, object]:
+    """Signal to noise of the outputs and of the worst tensor, and the samples that all of it was measured on."""
+    known = {name: item.sqnr_db for name, item in measured.items() if item.sqnr_db is not None}
+    worst = min(known, key=lambda name: known[name]) if known else None
+    return {
+        "outputs": {output.name: measured[output.tensor].sqnr_db for output in qgraph.outputs},
+        "worst": None if worst is None else {"tensor": worst, "sqnr_db": known[worst]},
+        "samples": len(next(iter(observed.judged.values()))),
+        "data": observed.judged_by,
     }
 
 
 def describe(
-    plan: Plan,
+    observed: Observed,
     qgraph: QGraph,
     schemes: Mapping[str, Schemes],
     activations: Mapping[str, ActivationScale],
-    samples: Data,
+    trained: bool = False,
 ) -> dict[str, object]:
-    """The whole report: ``layers`` and ``tensors`` by name."""
+    """The whole report: ``layers`` and ``tensors`` by name, ``sqnr`` in short, ``warnings``, and the names of
+    convolutions whose channels were ``equalized`` where there are any.
+
+    Weights that were ``trained`` after quantization are not those of the float network: what they are is not judged.
+    """
+    plan = observed.plan
     layers = {node.name: node for node in qgraph.nodes if isinstance(node, Layer)}
-    noise = signal_to_noise(plan, qgraph, samples)
-    return {
+    measured = fidelity(plan, qgraph, observed.judged)
+    judged = () if trained else judge(plan, qgraph, observed.statistics, measured)
+    found = (*observed.advice, *judged)
+    result: dict[str, object] = {
         "layers": {
             layer.name: describe_layer(layer, layers[layer.name], schemes[layer.name])
             for layer in plan.layers
         },
-        "tensors": {name: describe_tensor(activations[name], noise[name]) for name in qgraph.tensors},
+        "tensors": {name: describe_tensor(activations[name], measured[name]) for name in qgraph.tensors},
+        "sqnr": summary(qgraph, measured, observed),
+        "warnings": advice.to_json(found),
     }
+    if observed.equalized:
+        result["equalized"] = sorted(observed.equalized)
+    return result

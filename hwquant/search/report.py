@@ -9,9 +9,34 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from hwquant.advice import Advice
 from hwquant.errors import require
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.result import Candidate, SearchResult
+
+WORTH_A_WORD = 0.5
+"""Points of accuracy below 8 bits, where nothing was said of how many may be lost."""
+
+
+def judge_pick(result: SearchResult, picked: Candidate) -> tuple[Advice, ...]:
+    """Where the pick is no better, or much less accurate, than the plain network with 8 bits everywhere."""
+    where = result.task.observed.graph.name
+    if picked.configuration == result.int8.configuration and len(result.candidates) > 1:
+        text = "the pick has 8 bits everywhere: no other candidate keeps to the constraints and costs less"
+        return (
+            Advice(
+                "nothing_found", where, f"{text}; raise --max-drop, --trials or --bits", "--max-drop", 0.0
+            ),
+        )
+    lost = result.drop(picked, "int8")
+    if result.options.constraints.max_drop is None and lost > WORTH_A_WORD:
+        text = f"the pick loses {lost:.1f} points of accuracy against 8 bits everywhere, as nothing limits its drop"
+        return (
+            Advice(
+                "search_costs", where, f"{text}; give --max-drop, or loosen the limits", "--max-drop", lost
+            ),
+        )
+    return ()
 
 
 def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:

@@ -424,7 +424,7 @@ class QuantizedNetwork(nn.Module):
             "calibration_samples": self.observed.count,
         }
         qgraph = QGraph(graph.name, graph.inputs, tuple(nodes), graph.outputs, tensors, summary)
-        summary.update(describe(self.plan, qgraph, self._schemes, self.formats, self.observed.samples))
+        summary.update(describe(self.observed, qgraph, self._schemes, self.formats, trained=True))
         return qgraph
 
     def _integer_term(self, plan: TermPlan, grid: Term) -> Term:

@@ -9,8 +9,39 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from hwquant.advice import Advice
 from hwquant.errors import require
 from hwquant.truncation.parity import Error, ParityReport
+
+MOST_LOST = 5.0
+"""Points of accuracy."""
+LEAST_DB = 20.0
+"""Of the outputs, where no labels say what noise means."""
+
+
+def judge_parity(report: ParityReport, name: str, trained: bool) -> tuple[Advice, ...]:
+    """Where truncation has cost a network its function, and which operator suffers most."""
+    weights = [item for item in report.operators if item.error.sqnr_db is not None]
+    worst = min(weights, key=lambda item: item.error.sqnr_db or 0.0, default=None)
+    hint = f"; {worst.name!r} alone has {worst.error.sqnr_db:.1f} dB" if worst is not None else ""
+    remedy, option = (
+        ("raise --epochs or change --lr", "--epochs") if trained else ("fine-tune with --train", "--train")
+    )
+    if report.to == "binary":
+        remedy += ", or keep the ends with --int8-ends"
+    if report.float_accuracy is not None and report.accuracy is not None:
+        lost = 100 * (report.float_accuracy - report.accuracy)
+        if lost > MOST_LOST:
+            text = f"truncation to {report.to} loses {lost:.1f} points of accuracy{hint}: {remedy}"
+            return (Advice("truncation_costs", name, text, option, lost),)
+        return ()
+    ratio = report.layers[-1].output.sqnr_db
+    if ratio is not None and ratio < LEAST_DB:
+        text = (
+            f"outputs truncated to {report.to} have a signal to noise ratio of {ratio:.1f} dB{hint}: {remedy}"
+        )
+        return (Advice("low_sqnr", name, text, option, ratio),)
+    return ()
 
 
 def operators_table(report: ParityReport) -> Table:

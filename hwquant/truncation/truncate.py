@@ -16,6 +16,7 @@ from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 from hwquant.quantize import observe_network, quantize_observed
 from hwquant.quantize.calibration import check_data
+from hwquant.quantize.equalize import rescale
 from hwquant.quantize.structure import plan_layers
 from hwquant.truncation import fixed_point, float16
 from hwquant.truncation.measure import (
@@ -138,8 +139,9 @@ def truncate(
                 checkpoint=checkpoint,
                 resume=resume,
             )
-        # Planning may move activations, and rounds nothing: these are the float tensors of integer layers.
-        plan = plan_layers(graph)
+        # Planning may move activations and rescale channels, and rounds nothing: these are the float tensors of
+        # integer layers.
+        plan = plan_layers(rescale(graph, observed.equalized))
         exact, members = plan.graph, {layer.name: layer.members for layer in plan.layers}
         steps = [Step(node.name, (node.name,), members.get(node.name, (node.name,))) for node in qgraph.nodes]
         run = integers(qgraph)

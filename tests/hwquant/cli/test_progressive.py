@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hwquant import golden, hwq
+from hwquant.cli.progressive import judge_training
 from hwquant.quantize import QuantizeOptions
 from hwquant.training import TrainOptions, progressive
 
@@ -99,7 +100,9 @@ def test_json_reports_accuracies_and_stages(hwquant, arguments, files):
     qgraph = hwq.load(files / "net.hwq")
     exact = float((golden.predict(qgraph, test["x"])[0].argmax(axis=1) == test["y"]).mean())
     assert result["network"] == str(files / "net.hwq")
+    untrained = result["accuracy"].pop("untrained")
     assert result["accuracy"] == {"float": pytest.approx(0.99, abs=0.02), "integer": exact}
+    assert [item["kind"] for item in result["warnings"]] == ["training_hurts"] * (exact < untrained)
     assert [stage["name"] for stage in result["stages"]][-2:] == ["round 1/2", "round 2/2"]
     assert result["stages"][-1]["score"] == exact
     assert result["stages"][-1]["frozen"] == 1
@@ -155,3 +158,11 @@ def test_bad_input_is_refused_in_one_line(hwquant, arguments, files):
         "no labels y"
     )
     hwquant("progressive", *arguments[:5], "-o", files / "no" / "net.hwq").fails("does not exist")
+
+
+def test_training_that_did_harm_is_told_of():
+    (advice,) = judge_training("net", float=0.99, integer=0.90, untrained=0.95)
+    assert (advice.kind, advice.where, advice.option) == ("training_hurts", "net", "--lr")
+    assert "90.00%, 95.00%" in advice.message
+    assert judge_training("net", float=0.99, integer=0.95, untrained=0.95) == ()
+    assert judge_training("net", float=None, integer=None, untrained=None) == ()

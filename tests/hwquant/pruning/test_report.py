@@ -8,9 +8,11 @@ import pytest
 from hwquant.graph import Conv
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
-from hwquant.pruning import pruned_share
-from hwquant.pruning.groups import GroupShape
-from hwquant.pruning.report import savings
+from hwquant.pruning import PruneOptions, pruned_share
+from hwquant.pruning.groups import GroupShape, convolutions
+from hwquant.pruning.prune import Pass, PruneResult
+from hwquant.pruning.report import judge_pruning, savings
+from hwquant.pruning.sensitivity import Sensitivity
 from hwquant.quantize import quantize
 
 ARRAY = (4, 4)
@@ -64,3 +66,46 @@ def test_a_dense_network_promises_nothing_and_keeps_it(graph, x):
     found = savings(*programs(graph, x, 0.0))
     assert (found.pruned, found.skipped, found.promised, found.kept_promise) == (0.0, 0.0, 0.0, 1.0)
     assert found.to_json()["cycles"] == {"dense": found.cycles, "pruned": found.cycles}
+
+
+def result(graph, *accuracies):
+    """Of a pruning whose passes all failed."""
+    passes = tuple(Pass([], 0.1, accuracy, False) for accuracy in accuracies)
+    sensitivities = tuple(Sensitivity(node.name, 0.1, 0.0) for node in convolutions(graph))
+    return PruneResult(graph, 0.9, 0.9, sensitivities, passes)
+
+
+def reason(graph, made, **options):
+    (advice,) = judge_pruning(graph, made, PruneOptions(ARRAY, **options))
+    assert advice.kind == "nothing_pruned"
+    assert advice.message.startswith("nothing was pruned: ")
+    return advice
+
+
+def test_passes_that_lost_too_much_are_a_reason(graph):
+    advice = reason(graph, result(graph, 0.80, 0.85), max_drop=2.0)
+    assert advice.option == "--max-drop"
+    assert advice.value == pytest.approx(5.0)
+    assert "each of 2 passes lost more than the 2 points of --max-drop" in advice.message
+    assert "(the best 5.0)" in advice.message
+    assert "the only pass lost more" in reason(graph, result(graph, 0.80)).message
+
+
+def test_groups_as_large_as_layers_are_a_reason(graph):
+    advice = reason(graph, result(graph), group_size=1 << 20, filters=1 << 20)
+    whole = all(
+        PruneOptions(ARRAY, group_size=1 << 20, filters=1 << 20).shape(node.name).cut(graph, node).count == 1
+        for node in convolutions(graph)
+    )
+    assert advice.option == ("--group-size" if whole else "--threshold-factor")
+
+
+def test_a_threshold_that_no_group_is_below_is_a_reason(graph):
+    advice = reason(graph, result(graph), threshold_factor=1e-9)
+    assert advice.option == "--threshold-factor"
+    assert "lies below its layer's threshold, 1e-09 times the mean" in advice.message
+
+
+def test_what_was_pruned_needs_no_reason(graph, x):
+    pruned, *_ = programs(graph, x, 0.6)
+    assert judge_pruning(graph, replace(result(graph), graph=pruned), PruneOptions(ARRAY)) == ()

@@ -20,7 +20,7 @@ def test_what_is_left_out_of_the_description_changes_no_integer(build, samples):
     observed = observe_network(build("chain", 3), samples)
     full = quantize_observed(observed, QuantizeOptions())
     lean = quantize_observed(observed, QuantizeOptions(), described=False)
-    assert set(full.options) - set(lean.options) == {"layers", "tensors"}
+    assert set(full.options) - set(lean.options) == {"layers", "tensors", "sqnr", "warnings"}
     for a, b in zip(full.nodes, lean.nodes, strict=True):
         assert a.name == b.name
         for left, right in zip(getattr(a, "terms", ()), getattr(b, "terms", ())):

@@ -11,6 +11,7 @@ from hwquant.qgraph import Layer
 from hwquant.quantize import quantize
 from hwquant.search import Constraints, SearchOptions
 from hwquant.search.evaluate import Outcome, evaluate
+from hwquant.search.report import judge_pick
 from hwquant.search.result import SearchResult
 
 
@@ -134,3 +135,19 @@ def test_progressive_quantization_takes_a_candidate_s_options(make_task, digits_
     training = TrainOptions(epochs=4, batch_size=32)
     qgraph = progressive(digits_graph, (few.x, few.y), calibration, options, training)
     assert [node.terms[0].bits for node in qgraph.nodes if isinstance(node, Layer)] == [2, 4, 8]
+
+
+def test_a_pick_that_a_limit_forced_is_told_of(make):
+    result = make(POINTS, constraints=Constraints(None, limits={"weight_bytes": 400}))
+    (advice,) = judge_pick(result, result.pick())
+    assert (advice.kind, advice.option) == ("search_costs", "--max-drop")
+    assert advice.value == pytest.approx(44.0)
+    assert judge_pick(make(POINTS), make(POINTS).pick()) == ()  # the drop was allowed
+    mild = make(POINTS, constraints=Constraints(None, limits={"weight_bytes": 800}))
+    assert judge_pick(mild, mild.pick()) == ()
+
+
+def test_a_search_that_found_nothing_better_says_so(make):
+    result = make({(8, 8, 8): (0.9, 1, 10), (2, 2, 2): (0.5, 1, 5)})
+    (advice,) = judge_pick(result, result.pick(Constraints(0.5, "int8")))
+    assert advice.kind == "nothing_found"

@@ -1,0 +1,97 @@
+"""Arrays of which a part is idle: a smaller one, that the cycle model says is as fast.
+
+A word of the activation memory has as many channels as the array has rows, and a pass over the columns never crosses
+words that it cannot fill: columns beyond a multiple of the rows wait, and so do rows and columns beyond the channels of
+all layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from hwquant.advice import Advice
+from hwquant.errors import DoesNotFit, Unsupported
+from hwquant.program.compiler import compile_network
+from hwquant.program.config import MAX_SIDE, MIN_SIDE
+from hwquant.program.cycles import timing
+from hwquant.program.program import Program
+from hwquant.qgraph import QGraph
+
+Shape = tuple[int, int]
+
+
+def judge_array(
+    qgraph: QGraph, program: Program, limits: Mapping[str, int] | None = None
+) -> tuple[Advice, ...]:
+    """Whether a smaller array would be as fast; both are compiled, and their cycles are exact.
+
+    Parameters
+    ----------
+    qgraph : QGraph
+        The network that ``program`` was compiled from.
+    program : Program
+        For the array to judge.
+    limits : mapping of int, optional
+        Those that the program was compiled with, as for :func:`hwquant.program.compiler.compile_network`.
+
+    Returns
+    -------
+    tuple of Advice
+        One of the kind "idle_array", or nothing.
+    """
+    given = (program.config.rows, program.config.columns)
+    known = {given: timing(program).cycles}
+
+    def cycles(shape: Shape) -> int | None:
+        if shape not in known:
+            offset = "auto" if program.config.offset == "none" else program.config.offset
+            try:
+                known[shape] = timing(compile_network(qgraph, shape, offset=offset, limits=limits)).cycles
+            except (DoesNotFit, Unsupported):
+                return None
+        return known[shape]
+
+    best = given
+    while better := next((new for new in _smaller(best, qgraph) if _within(cycles(new), known[given])), None):
+        best = better
+    if best == given:
+        return ()
+    rows, columns = given
+    text = (
+        f"a part of array {rows}x{columns} is idle: {best[0]}x{best[1]} takes {known[best]:,} cycles with "
+        f"{best[0] * best[1]} multipliers, {rows}x{columns} {known[given]:,} with {rows * columns}"
+    )
+    larger = (rows + -rows % min(given), columns + -columns % min(given))
+    if larger != given and max(larger) <= MAX_SIDE:
+        taken = cycles(larger)
+        if taken is not None and taken < known[best]:
+            text += f"; {larger[0]}x{larger[1]} takes {taken:,}"
+    return (
+        Advice("idle_array", f"{rows}x{columns}", text, f"--array {best[0]}x{best[1]}", float(known[best])),
+    )
+
+
+def _smaller(shape: Shape, qgraph: QGraph) -> Iterator[Shape]:
+    """Arrays that may be as fast, the least first: as many rows and columns as the layers fill in as many passes, a
+    multiple of the rows or columns, and half of either."""
+    rows, columns = shape
+    filled = _filled(rows, (qgraph.tensors[name].shape[0] for node in qgraph.nodes for name in node.inputs))
+    served = _filled(columns, (qgraph.tensors[node.name].shape[0] for node in qgraph.nodes))
+    least = min(shape)
+    for candidate in (
+        (filled, served),
+        (rows - rows % least, columns - columns % least),
+        (rows, columns // 2),
+        (rows // 2, columns),
+    ):
+        if candidate != shape and min(candidate) >= MIN_SIDE:
+            yield candidate
+
+
+def _filled(side: int, channels: Iterable[int]) -> int:
+    """The least side that takes all these channels in as many passes."""
+    return max(-(-count // -(-count // side)) for count in channels)
+
+
+def _within(taken: int | None, most: int) -> bool:
+    return taken is not None and taken <= most

@@ -1,0 +1,149 @@
+"""Channels whose ranges differ so much that one scale cannot serve them: made alike, exactly.
+
+A channel may be multiplied by a positive factor where it is computed and divided by it where it is read, as long as
+only ReLUs, pools and concatenations lie between (Nagel et al., Data-free quantization through weight equalization and
+bias correction, 2019). With powers of two the float network computes the same numbers. It is done only where a reader
+would otherwise lose its signal: elsewhere a network's channels stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, MaxPool
+from hwquant.quantize.calibration import TensorStatistics
+from hwquant.quantize.structure import Plan
+from hwquant.quantize.weights import Array
+
+LEAST_RATIO = 100.0
+"""Signal over noise, 20 dB, that a reader must keep of what it reads. Healthy networks keep 30 dB and more."""
+_STEPS = 255
+"""Steps of a range in 8 bits. The bits that are chosen later do not count: a network's plan is one for all of them."""
+LEAST_EXCESS = 6
+"""Bits of the reader's weights that channels which are always zero must cost before they are touched."""
+_LARGEST_POWER = 24
+
+Factors = Mapping[str, Array]
+"""Powers of two, float64 [out], by convolution."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """Channels ``start`` on of ``tensor``, which a convolution reads, are those of another convolution."""
+
+    reader: Conv
+    tensor: str
+    start: int
+
+
+def channel_factors(plan: Plan, statistics: Mapping[str, TensorStatistics]) -> Factors:
+    """By what to multiply the output channels of convolutions; only those of which a channel changes are named."""
+    graph = plan.graph
+    result = {}
+    for node in graph.nodes:
+        if not isinstance(node, Conv):
+            continue
+        reads = _reads(graph, node.name)
+        if not reads or not all(read.tensor in statistics for read in reads):
+            continue
+        wanted = [_wanted(node, read, statistics[read.tensor]) for read in reads]
+        powers = np.min([powers for powers, _ in wanted], axis=0)
+        if any(needed for _, needed in wanted) and powers.any():
+            result[node.name] = 2.0 ** np.minimum(powers, _LARGEST_POWER)
+    return result
+
+
+def _wanted(node: Conv, read: _Read, item: TensorStatistics) -> tuple[Array, bool]:
+    """By which power of two each channel should grow for one reader, and whether that reader needs it."""
+    part = slice(read.start, read.start + len(node.weight))
+    step = (item.high - item.low) / _STEPS
+    largest = float(item.peak.max()) or 1.0
+    peak, variance, weights = item.peak[part], item.variance[part], _largest_weights(read.reader)
+    lost = (variance > 0) & (variance < LEAST_RATIO * step**2 / 12)
+    powers = np.where(lost, np.floor(np.log2(largest / np.where(peak > 0, peak, largest))), 0.0)
+    # A channel that is always zero does nothing, but its weights in the reader may take the scale from all others; it
+    # may grow for as long as it does not do the same where it is computed.
+    alive = float(weights[item.peak > 0].max(initial=0.0)) or np.inf
+    excess = np.floor(np.log2(np.maximum(weights[part] / alive, 1.0)))
+    own = np.abs(node.weight).reshape(len(node.weight), -1).max(axis=1)
+    room = np.floor(np.log2(own.max() / np.where(own > 0, own, own.max()))) if own.any() else 0.0 * own
+    powers = np.where((peak == 0) & (excess >= LEAST_EXCESS), np.minimum(excess, room), powers)
+    return powers, _loses(read.reader, item, step, part) or bool((powers[peak == 0] > 0).any())
+
+
+def _largest_weights(reader: Conv) -> Array:
+    """The largest magnitude of the weights of each input channel."""
+    return _grouped(np.abs(reader.weight), reader).max(axis=(1, 3)).reshape(-1)
+
+
+def _grouped(values: Array, reader: Conv) -> Array:
+    """Values of the weights as [groups, outputs of a group, inputs of a group, kernel positions]."""
+    return values.reshape(reader.groups, -1, values.shape[1], math.prod(values.shape[2:]))
+
+
+def _reads(graph: Graph, name: str) -> list[_Read]:
+    """Where the channels of a tensor end up, if only in convolutions; else nothing."""
+    found: list[_Read] = []
+    pending = [(name, 0)]
+    while pending:
+        tensor, start = pending.pop()
+        if any(output.tensor == tensor for output in graph.outputs):
+            return []
+        for node in graph.nodes:
+            for position, source in enumerate(node.inputs):
+                if source != tensor:
+                    continue
+                match node:
+                    case Conv():
+                        found.append(_Read(node, tensor, start))
+                    case MaxPool() | AveragePool():
+                        pending.append((node.name, start))
+                    case Clip() if {abs(node.low), abs(node.high)} <= {0.0, math.inf}:
+                        pending.append((node.name, start))
+                    case Concat():
+                        before = sum(graph.shapes[item][0] for item in node.inputs[:position])
+                        pending.append((node.name, start + before))
+                    case _:
+                        return []
+    return found
+
+
+def _loses(reader: Conv, item: TensorStatistics, step: float, part: slice) -> bool:
+    """Whether rounding these channels to the tensor's step would cost the reader too much of its signal."""
+    gains = _grouped(np.square(reader.weight), reader).sum(axis=(1, 3)).reshape(-1)
+    noise = float(gains[part] @ _noise(item.variance[part], step))
+    return noise * LEAST_RATIO > float(gains @ item.variance)
+
+
+def _noise(variance: Array, step: float) -> Array:
+    """Of rounding to a step, in each channel; one that is rounded to a single value loses no more than it had."""
+    return np.minimum(step**2 / 12, variance)
+
+
+def rescale(graph: Graph, factors: Factors) -> Graph:
+    """The same network with channels multiplied by ``factors``, and divided by them where they are read."""
+    nodes = {node.name: node for node in graph.nodes}
+    for name, factor in factors.items():
+        node = nodes[name]
+        assert isinstance(node, Conv)
+        nodes[name] = replace(node, weight=node.weight * factor.reshape(-1, 1, 1, 1), bias=node.bias * factor)
+        for read in _reads(graph, name):
+            reader = nodes[read.reader.name]
+            assert isinstance(reader, Conv)
+            nodes[reader.name] = replace(reader, weight=_divided(reader, factor, read.start))
+    return replace(graph, nodes=tuple(nodes.values()))
+
+
+def _divided(reader: Conv, factor: Array, start: int) -> Array:
+    """The reader's weights for input channels ``start`` on, divided."""
+    weight = reader.weight.copy()
+    out, per_group = weight.shape[:2]
+    for channel, value in enumerate(factor.tolist(), start):
+        group, column = divmod(channel, per_group)
+        rows = out // reader.groups
+        weight[group * rows : (group + 1) * rows, column] /= value
+    return weight

@@ -1,0 +1,33 @@
+"""Trained networks that we did not make, on real data: nothing to warn of with default options."""
+
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+
+from hwquant.clipping import check_inputs
+from hwquant.frontends import from_onnx
+from hwquant.quantize import quantize
+
+ROOT = Path(__file__).parents[3]
+DATA = Path(os.environ.get("HWQUANT_DATA", ROOT.parent / "shared" / "data"))
+
+pytestmark = pytest.mark.skipif(
+    not (DATA / "mlperf_tiny").is_dir(), reason=f"no data in {DATA}; set HWQUANT_DATA"
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["ad", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("kws", "ic", "vww"))]
+)
+def test_mlperf_tiny_is_silent(monkeypatch, name):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    networks = importlib.import_module("mlperf_networks")
+    data = networks.data(name)
+    calibration = data.calibration[:100] if len(data.calibration) else data.x[1::2][:100]
+    qgraph = quantize(from_onnx(networks.model(name)), calibration)
+    assert qgraph.options["warnings"] == []
+    assert "equalized" not in qgraph.options
+    for samples in (data.reference, data.x[::2][:200]):
+        assert check_inputs(qgraph, samples) == ()
