@@ -19,6 +19,7 @@ INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data"}
 MAY_IMPORT = {
     "errors": set(),
+    "printable": set(),
     "container": {"errors"},
     "graph": {"errors"},
     "data": FLOAT,
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "describe": INTEGER,
     "report": {"errors", "program"},
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates"},
-    "page": INTEGER | {"container", "describe", "program", "report", "build"},
+    "page": INTEGER | {"container", "describe", "printable", "program", "report", "build"},
     "demo": set(),
     "boards": INTEGER | {"link", "program", "report", "rtl_templates", "build"},
     "cli": MODELS
@@ -55,6 +56,7 @@ MAY_IMPORT = {
         "rtl_templates",
         "sim",
         "describe",
+        "printable",
         "report",
         "build",
         "page",

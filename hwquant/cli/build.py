@@ -26,7 +26,10 @@ from hwquant.cli.common import emit, json_option, progress, write_report
 @click.option("--seed", default=1, show_default=True, help="Of the placement.")
 @json_option
 def build(folder: Path, board: str, clock: float | None, seed: int, as_json: bool) -> None:
-    """Synthesis, place and route, bitstream, report: in BUILD/boards/BOARD/."""
+    """Make the bitstream of BUILD for a board.
+
+    Synthesis, place and route, bitstream, report: in BUILD/boards/BOARD/.
+    """
     from hwquant.boards.board import load_board
     from hwquant.boards.implement import implement
     from hwquant.build import BOARDS, load_build

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,9 +20,12 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.segment import Segment
 
+from hwquant.cli import outcome
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.printable import printable
 from hwquant.qgraph import QGraph
 
 if TYPE_CHECKING:
@@ -40,8 +43,15 @@ FILE_WIDTH = 120
 
 
 def json_option(command: Command) -> Command:
-    """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(command)
+    """``--json`` and ``--debug``, which every command has."""
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+    debug = click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        help=f"Print the traceback of an error ({outcome.DEBUG}=1 does too).",
+    )
+    return as_json(debug(command))
 
 
 def data_option(command: Command) -> Command:
@@ -65,16 +75,33 @@ def count_option(command: Command) -> Command:
 
 
 def emit(as_json: bool, result: Mapping[str, Any], *output: RenderableType) -> None:
-    """Print a command's result: one JSON object, or tables and lines for people."""
+    """A command's result: one JSON object, or tables and lines for people. A string is one line."""
     if as_json:
-        click.echo(json.dumps(result, allow_nan=False))
+        outcome.result(json.dumps(result, allow_nan=False))
         return
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = FILE_WIDTH
-    for item in output:
-        # A path that is broken over two lines cannot be copied.
-        console.print(item, soft_wrap=isinstance(item, str))
+    with console.capture() as text:
+        for item in output:
+            # A path that is broken over two lines cannot be copied.
+            line = isinstance(item, str)
+            console.print(printable(item) if isinstance(item, str) else _Printable(item), soft_wrap=line)
+    outcome.say(text.get())
+
+
+class _Printable:
+    """Something to print, in which the names of others are made printable."""
+
+    def __init__(self, item: RenderableType) -> None:
+        self._item = item
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._item, options):
+            if segment.control or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
 
 
 @contextmanager
@@ -92,6 +119,7 @@ def progress() -> Iterator[Track]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
         def track(what: str, done: int, total: int, note: str = "") -> None:
+            what, note = printable(what), printable(note)
             if what not in tasks:
                 for task in tasks.values():
                     bars.update(task, visible=False)

@@ -48,7 +48,10 @@ def prepare(folder: Path) -> None:
 @json_option
 @click.pass_context
 def demo(context: click.Context, output: Path, as_json: bool) -> None:
-    """Quantize, compile, write and simulate a small network that recognizes 8x8 digits."""
+    """Quantize, compile and simulate a small network.
+
+    It ships with hwquant, and recognizes digits of 8x8 pixels.
+    """
     from hwquant import hwq
     from hwquant.build import write_build
     from hwquant.data import load_samples

@@ -15,7 +15,10 @@ from hwquant.cli.common import check_output_file, emit, json_option
 @click.option("--layers", is_flag=True, help="Also output every tensor's integers, int8, as TENSOR/q.")
 @json_option
 def export(network: Path, output: Path, layers: bool, as_json: bool) -> None:
-    """Write NET.hwq as an ONNX model of standard integer operators, bit-equal to the golden model."""
+    """Write NET.hwq as an ONNX model of standard operators.
+
+    Integer operators; what they compute is bit-equal to the golden model.
+    """
     from hwquant import hwq
     from hwquant.export import save_onnx
 

@@ -87,7 +87,9 @@ def progressive(
     as_json: bool,
     **training: Any,
 ) -> None:
-    """Quantize MODEL part by part, and fine-tune on TRAIN.npz what is still float after each.
+    """Quantize MODEL part by part, with fine-tuning in between.
+
+    What is still float after each part is trained on TRAIN.npz.
 
     MODULE:FACTORY is a Python function, importable from the working folder, that returns a torch.nn.Module.
     """

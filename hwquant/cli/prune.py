@@ -131,7 +131,9 @@ def prune(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Prune MODEL in groups, retrain it, and write it as integers to NET.hwq.
+    """Prune MODEL in groups, retrain it, and quantize it.
+
+    The integer network goes to NET.hwq.
 
     MODULE:FACTORY is a Python function, importable from the working folder, that returns a torch.nn.Module.
     --epochs are those of each pass. On the validation samples the accuracy, before quantization, stays within

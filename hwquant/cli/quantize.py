@@ -70,7 +70,7 @@ from hwquant.cli.tables import network_table
 )
 @json_option
 def quantize(model: Path, calibration_data: Path, output: Path, as_json: bool, **options: Any) -> None:
-    """Quantize MODEL to integers with integer offsets, calibrated on CALIB.npz."""
+    """Quantize MODEL to integers, calibrated on CALIB.npz."""
     from hwquant import hwq
     from hwquant.data import load_samples
     from hwquant.frontends import load_model

@@ -35,7 +35,7 @@ from hwquant.graph import Graph
 def report(
     build: Path, data: Path | None, model: Path | None, count: int | None, output: str | None, as_json: bool
 ) -> None:
-    """Write BUILD/report.html again, from all that the folder holds now.
+    """Write BUILD/report.html again, from what BUILD holds.
 
     `hwquant compile` and `hwquant build` do so as well; with DATA.npz the accuracy is measured first, and kept.
     """

@@ -155,7 +155,10 @@ def run(
     no_check: bool,
     as_json: bool,
 ) -> None:
-    """Run BUILD on a board, on DATA.npz, and compare with the golden model; exit 1 if they differ."""
+    """Run BUILD on a board and compare it with the golden model.
+
+    On the samples of DATA.npz; exit 1 if they differ.
+    """
     from hwquant.build import load_build
     from hwquant.data import load_samples
 

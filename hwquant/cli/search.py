@@ -113,7 +113,9 @@ def search(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Search the bits of each layer of MODEL, and write the pick to NET.hwq.
+    """Search the bits of each layer of MODEL: accuracy and costs.
+
+    The pick is written to NET.hwq.
 
     Every candidate is quantized, run on TEST.npz and compiled. Those evaluated so far are in NET.hwq.journal:
     after an interruption, --resume goes on from there. The journal is removed when the pick is written.

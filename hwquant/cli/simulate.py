@@ -137,7 +137,10 @@ def simulate(
     netlist: str | None,
     as_json: bool,
 ) -> None:
-    """Simulate BUILD on DATA.npz and compare it with the golden model, bit for bit; exit 1 if they differ."""
+    """Simulate BUILD and compare it with the golden model.
+
+    On the samples of DATA.npz, bit for bit; exit 1 if they differ.
+    """
     from hwquant.boards.device import find_device
     from hwquant.build import load_build
     from hwquant.data import load_samples

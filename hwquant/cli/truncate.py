@@ -62,7 +62,9 @@ def truncate(
     as_json: bool,
     **training: Any,
 ) -> None:
-    """Truncate MODEL's parameters, and report what it costs: operator by operator, and layer after layer.
+    """Truncate MODEL's parameters, and report what it costs.
+
+    Operator by operator, and layer after layer.
 
     With --train the truncated network is fine-tuned; the learning rate is then 0.005 for binary weights unless
     another one is given. MODULE:FACTORY is a Python function, importable from the working folder, that returns
