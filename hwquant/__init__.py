@@ -9,6 +9,8 @@ The functions that most users need are here, loaded when they are first used::
     compile_network                          for an array of rows x columns (Program)
     write_build, load_build                  program, Verilog and report in a folder (Build)
     simulate, verify                         the hardware, against the integers
+    HwquantError                             what all of them raise; Unsupported, DoesNotFit, Damaged and
+                                             MissingPackage are kinds of it
 
 Each is documented where it is defined; see ``_PUBLIC``.
 """
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hwquant.build import load_build, write_build
-    from hwquant.errors import HwquantError
+    from hwquant.errors import Damaged, DoesNotFit, HwquantError, MissingPackage, Unsupported
     from hwquant.frontends import from_onnx, from_torch, load_model
     from hwquant.golden import predict, quantize_input
     from hwquant.hwq import load as load_network
@@ -34,6 +36,10 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "HwquantError": ("hwquant.errors", "HwquantError"),
+    "Unsupported": ("hwquant.errors", "Unsupported"),
+    "DoesNotFit": ("hwquant.errors", "DoesNotFit"),
+    "Damaged": ("hwquant.errors", "Damaged"),
+    "MissingPackage": ("hwquant.errors", "MissingPackage"),
     "load_model": ("hwquant.frontends", "load_model"),
     "from_onnx": ("hwquant.frontends", "from_onnx"),
     "from_torch": ("hwquant.frontends", "from_torch"),
@@ -51,7 +57,11 @@ _PUBLIC = {
 """Public name to module and name there."""
 
 __all__ = [
+    "Damaged",
+    "DoesNotFit",
     "HwquantError",
+    "MissingPackage",
+    "Unsupported",
     "compile_network",
     "from_onnx",
     "from_torch",

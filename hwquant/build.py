@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from hwquant import hwq
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, check_type
 from hwquant.program import storage
 from hwquant.program.program import Program
 from hwquant.qgraph import QGraph
@@ -91,6 +91,8 @@ def write_build(qgraph: QGraph, program: Program, folder: str | os.PathLike[str]
     from hwquant.rtl_templates.build import accelerator
     from hwquant.rtl_templates.verilog import to_verilog
 
+    check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
+    check_type("program", program, Program, hint="hwquant.compile_network makes one")
     folder = Path(folder)
     check_target(folder)
     verilog = to_verilog(accelerator(program), TOP)

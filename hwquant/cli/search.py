@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hwquant.cli.common import check_output_file, emit, json_option, progress
 from hwquant.cli.options import calibration_option, output_option
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit
+
+if TYPE_CHECKING:
+    from hwquant.search import Candidate, SearchResult
 
 DEFAULT_DROP = 0.5
 
@@ -121,14 +124,13 @@ def search(
     after an interruption, --resume goes on from there. The journal is removed when the pick is written.
     """
     from hwquant import hwq
-    from hwquant.container import write_bytes
     from hwquant.data import load_samples
     from hwquant.frontends import load_model
     from hwquant.program.config import parse_array
     from hwquant.quantize import QuantizeOptions
     from hwquant.search import Constraints, SearchOptions
     from hwquant.search import search as search_bits
-    from hwquant.search.report import front_plot, front_table
+    from hwquant.search.report import front_table
     from hwquant.search.result import describe_measures
 
     limits = {"weight_bytes": max_weight_bytes, "cycles": max_cycles}
@@ -165,28 +167,39 @@ def search(
             click.echo(f"what was evaluated is in {journal}: go on with --resume", err=True)
         raise
     try:
-        picked, nothing = result.pick(), None
-    except HwquantError as error:
-        picked, nothing = None, error
-    content = {**result.to_json(), "picked": None if picked is None else picked.to_json()}
-    written = []
-    if front is not None:
-        write_bytes(front, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
-        written.append(front)
-    if plot is not None:
-        write_bytes(plot, front_plot(result, picked))
-        written.append(plot)
-    if picked is None:
-        if nothing is not None and not as_json:
+        picked = result.pick()
+    except DoesNotFit:
+        written = _write(result, None, front, plot)
+        if not as_json:
             emit(False, {}, front_table(result), *(f"wrote {path}" for path in written))
-        raise nothing or HwquantError("nothing was picked")
+        raise
+    written = _write(result, picked, front, plot)
     hwq.save(result.network(picked), output)
     journal.unlink(missing_ok=True)
     emit(
         as_json,
-        {**content, "network": str(output)},
+        {**_content(result, picked), "network": str(output)},
         front_table(result, picked),
         f"{len(result.candidates)} candidates of {result.task.space.size:,}; picked: "
         f"{describe_measures(picked.measures)} (float {result.float_accuracy:.2%})",
         *(f"wrote {path}" for path in (*written, output)),
     )
+
+
+def _content(result: SearchResult, picked: Candidate | None) -> dict[str, Any]:
+    return {**result.to_json(), "picked": None if picked is None else picked.to_json()}
+
+
+def _write(
+    result: SearchResult, picked: Candidate | None, front: Path | None, plot: Path | None
+) -> list[Path]:
+    """The files that were asked for besides the network; their paths."""
+    from hwquant.container import write_bytes
+    from hwquant.search.report import front_plot
+
+    if front is not None:
+        text = json.dumps(_content(result, picked), indent=1, allow_nan=False) + "\n"
+        write_bytes(front, text.encode())
+    if plot is not None:
+        write_bytes(plot, front_plot(result, picked))
+    return [path for path in (front, plot) if path is not None]

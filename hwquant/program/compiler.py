@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, check_type
 from hwquant.program.config import ArrayConfig, bits_for
 from hwquant.program.depthwise import TapPlan, choose, tap_levels, tap_tiles
 from hwquant.program.isa import Instruction, Opcode, encode, fields
@@ -62,6 +62,9 @@ def compile_network(
     HwquantError : the network does not fit (by how much, and what would make it fit), an accumulator could
         overflow, or an operator cannot be mapped
     """
+    check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
+    if not _is_shape(array):
+        raise TypeError(f"array must be (rows, columns), such as (8, 8), not {array!r}")
     steps = lower(qgraph)
     if not steps:
         raise HwquantError(f"network {qgraph.name!r} has no layer to execute")
@@ -115,6 +118,11 @@ def _packed_term(term: StepTerm) -> StepTerm:
         padding=(term.padding[0], 0, term.padding[2], 0),
         dilation=(term.dilation[0], 1),
     )
+
+
+def _is_shape(array: object) -> bool:
+    sides = array if isinstance(array, tuple | list) else ()
+    return len(sides) == 2 and all(isinstance(side, int | np.integer) for side in sides)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hwquant import floating
 from hwquant.data import Samples
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.graph import Graph
 from hwquant.quantize import observe_network
 from hwquant.quantize.calibration import Data, check_data
@@ -136,7 +136,7 @@ class _Search:
     def run(self, ledger: Ledger) -> None:
         (int8,) = ledger.evaluate([self._space.int8])
         if int8.error is not None:
-            raise HwquantError(int8.error)
+            raise Unsupported(int8.error)
         self._references["int8"] = int8.measures[ACCURACY]
         if self._everything:
             everything = list(self._space.everything())

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hwquant.data import Samples
-from hwquant.errors import HwquantError, require
+from hwquant.errors import DoesNotFit, Unsupported, require
 from hwquant.qgraph import QGraph
 from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
 from hwquant.search.fingerprint import fingerprint
@@ -82,12 +82,12 @@ def network_checksum(qgraph: QGraph) -> str:
 
 
 def evaluate(task: Task, configuration: Configuration) -> Outcome:
-    """Measure a candidate. One that cannot be quantized or compiled is an outcome too, not an error."""
+    """Measure a candidate. One that does not fit, or that integers cannot express, is an outcome too, no error."""
     try:
         qgraph = quantize_candidate(task, configuration)
         trial = Trial(qgraph, task.test, task.exact, task.array)
         with one_thread():
             measures = {name: OBJECTIVES[name].measure(trial) for name in task.measured}
         return Outcome(measures, trial.noise, network_checksum(qgraph))
-    except HwquantError as error:
+    except (DoesNotFit, Unsupported) as error:
         return Outcome(error=str(error))

@@ -175,7 +175,7 @@ def test_a_command_that_forgets_its_result_is_an_error(ends):
 
 
 def test_only_the_object_is_on_stdout(tmp_path):
-    code = f"""
+    code = """
 import os, subprocess, sys, warnings, click, hwquant.cli
 from hwquant.cli.common import emit, json_option
 @click.command("fit")
@@ -185,7 +185,7 @@ def command(as_json):
     warnings.warn("a warning")
     os.write(1, b"a compiled library\\n")
     subprocess.run(["echo", "a program"])
-    emit(as_json, {{"name": "\\x1b[31m"}})
+    emit(as_json, {"name": "\\x1b[31m"})
 hwquant.cli.Commands.get_command = lambda self, ctx, name: command
 hwquant.cli.main(["fit", "--json"])
 """
