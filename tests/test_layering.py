@@ -14,12 +14,13 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "graph"}
+FLOAT = {"errors", "packages", "graph"}
 INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data"}
 MAY_IMPORT = {
     "errors": set(),
     "printable": set(),
+    "packages": {"errors"},
     "container": {"errors"},
     "graph": {"errors"},
     "data": FLOAT,
@@ -35,9 +36,9 @@ MAY_IMPORT = {
     "training": MODELS | {"quantize"},
     "pruning": MODELS | {"quantize", "program", "training"},
     "truncation": MODELS | {"quantize", "training"},
-    "search": MODELS | {"quantize", "program"},
+    "search": MODELS | {"quantize", "program", "__init__"},
     "export": INTEGER | {"container"},
-    "link": {"errors"},
+    "link": {"errors", "packages"},
     "rtl_templates": {"errors", "link", "program"},
     "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},

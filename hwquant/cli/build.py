@@ -9,7 +9,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hwquant.cli.common import emit, json_option, progress, write_report
+from hwquant.cli.common import check_writable, emit, json_option, progress, write_report
 
 
 @click.command()
@@ -39,6 +39,7 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     chosen = load_board(board)
     source = load_build(folder)
     # What the report shows besides is read now: damage must not be found after minutes of routing.
+    check_writable(folder)
     load_record(folder)
     board_results(folder, replaced=chosen.name)
     with progress() as track:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -149,6 +150,15 @@ def check_output_file(path: Path) -> None:
         raise HwquantError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
     if path.is_dir():
         raise HwquantError(f"cannot write {path}: it is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise HwquantError(f"cannot write {path}: it is no file; name another")
+    check_writable(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise early where nothing can be written into a folder."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise HwquantError(f"cannot write into {folder}: it is not writable; choose another folder")
 
 
 def command_line() -> str:

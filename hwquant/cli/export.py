@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from hwquant.cli.common import check_output_file, emit, json_option
+from hwquant.cli.common import emit, json_option
+from hwquant.cli.outputs import ONNX, check_outputs
 
 
 @click.command()
@@ -22,7 +23,7 @@ def export(network: Path, output: Path, layers: bool, as_json: bool) -> None:
     from hwquant import hwq
     from hwquant.export import save_onnx
 
-    check_output_file(output)
+    check_outputs({"--output": (output, ONNX)}, [network])
     qgraph = hwq.load(network)
     save_onnx(qgraph, output, layers=layers)
     tensors = [f"{name}/q" for name in qgraph.tensors] if layers else []

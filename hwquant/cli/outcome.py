@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
@@ -152,7 +153,7 @@ def run(command: Callable[[], object], what: Asked) -> int:
 
 def _judged(command: Callable[[], object], what: Asked) -> tuple[int, Failure | None]:
     try:
-        with _termination():
+        with _termination(), _warnings():
             command()
     except click.exceptions.Exit as end:
         return end.exit_code, None
@@ -280,6 +281,18 @@ def _stdout_to_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 1)
         os.close(kept)
+
+
+@contextmanager
+def _warnings() -> Iterator[None]:
+    """Inside, a warning of Python's is a line on stderr, without the place in the code."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        _complain(f"warning: {printable(' '.join(str(message).split()))}\n")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
     calibration_option,
@@ -16,6 +16,7 @@ from hwquant.cli.options import (
     training_options,
     width_options,
 )
+from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.cli.tables import network_table
 from hwquant.errors import HwquantError
 
@@ -104,7 +105,8 @@ def progressive(
         bits=bits, activation_bits=activation_bits, per_channel=per_channel, symmetric=symmetric
     )
     options = TrainOptions(**training)
-    check_output_file(output)
+    inputs = [model, train_data, calibration_data, test_data]
+    check_outputs({"--output": (output, NETWORK), "--checkpoint": (checkpoint, ANY)}, inputs)
     graph = load_float(model, train_data)
     if len(graph.inputs) > 1:
         raise HwquantError(f"network {graph.name!r} has several inputs; the command trains one, use Python")

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
     calibration_option,
@@ -20,6 +20,7 @@ from hwquant.cli.options import (
     training_options,
     width_options,
 )
+from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ def prune(
     shape = parse_array(array)
     chosen = PruneOptions(shape, filters=_filters(filters), prune=polarity, **options)
     file = output.with_name(f"{output.name}.checkpoint") if checkpoint is None else checkpoint
-    check_output_file(output)
+    inputs = [model, train, validation, calibration_data]
+    check_outputs({"--output": (output, NETWORK), "--checkpoint": (checkpoint, ANY)}, inputs)
     graph = load_float(model, train)
     samples = _labelled(train, graph)
     if validation is None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.options import calibration_option, output_option, width_options
+from hwquant.cli.outputs import NETWORK, check_ignored, check_outputs
 from hwquant.cli.tables import network_table
 
 
@@ -69,7 +70,15 @@ from hwquant.cli.tables import network_table
     help="Round each weight to make up for the errors of those before it.",
 )
 @json_option
-def quantize(model: Path, calibration_data: Path, output: Path, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def quantize(
+    context: click.Context,
+    model: Path,
+    calibration_data: Path,
+    output: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Quantize MODEL to integers, calibrated on CALIB.npz."""
     from hwquant import hwq
     from hwquant.data import load_samples
@@ -78,7 +87,13 @@ def quantize(model: Path, calibration_data: Path, output: Path, as_json: bool, *
     from hwquant.quantize import quantize as quantize_network
 
     chosen = QuantizeOptions(**options)
-    check_output_file(output)
+    check_outputs({"--output": (output, NETWORK)}, [model, calibration_data])
+    if chosen.calibration_method != "percentile":
+        check_ignored(
+            context,
+            "percentile",
+            reason="is for --calibration percentile: give that as well, or leave it out",
+        )
     graph = load_model(model)
     samples = load_samples(calibration_data, graph.inputs)
     with progress() as track:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from hwquant.cli.common import count_option, emit, json_option, load_network, progress, write_report
+from hwquant.cli.common import (
+    check_writable,
+    count_option,
+    emit,
+    json_option,
+    load_network,
+    progress,
+    write_report,
+)
 from hwquant.cli.evaluate import output_index, predict
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
@@ -47,6 +55,7 @@ def report(
     if data is None and (model or count or output):
         raise HwquantError("the accuracy needs samples: give -d DATA.npz as well")
     source = load_build(build)
+    check_writable(build)
     load_record(build)
     board_results(build)
     accuracy = None

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-from click.core import ParameterSource
 
 from hwquant.cli.common import Track, count_option, data_option, emit, json_option, progress
+from hwquant.cli.outputs import check_ignored
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -162,9 +162,11 @@ def run(
     from hwquant.build import load_build
     from hwquant.data import load_samples
 
-    ignored = "baud" if port == SIMULATED else "simulator"
-    if context.get_parameter_source(ignored) is ParameterSource.COMMANDLINE:
-        raise HwquantError(f"--{ignored} means nothing with --port {port}; leave it out")
+    check_ignored(
+        context,
+        "baud" if port == SIMULATED else "simulator",
+        reason=f"means nothing with --port {port}; leave it out",
+    )
     loaded = load_build(build)
     samples = load_samples(data, loaded.qgraph.inputs, count)
     if port != SIMULATED and not Path(port).exists() and not re.fullmatch(r"COM[0-9]+", port, re.IGNORECASE):

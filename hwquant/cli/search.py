@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.options import calibration_option, output_option
+from hwquant.cli.outputs import JSON, NETWORK, PLOT, Outputs, check_ignored, check_outputs
 from hwquant.errors import DoesNotFit
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ def _names(context: click.Context, parameter: click.Parameter, text: str) -> tup
 @click.option("--error-compensation", is_flag=True, help="As in quantize; the better quantizer below 8 bits.")
 @click.option("--resume", is_flag=True, help="Go on with the journal that an interrupted search left.")
 @json_option
+@click.pass_context
 def search(
+    context: click.Context,
     model: Path,
     calibration_data: Path,
     data: Path,
@@ -130,7 +133,7 @@ def search(
     from hwquant.quantize import QuantizeOptions
     from hwquant.search import Constraints, SearchOptions
     from hwquant.search import search as search_bits
-    from hwquant.search.report import front_table
+    from hwquant.search.report import front_table, plotting
     from hwquant.search.result import describe_measures
 
     limits = {"weight_bytes": max_weight_bytes, "cycles": max_cycles}
@@ -142,9 +145,20 @@ def search(
         quantizer=QuantizeOptions(per_channel=per_channel, error_compensation=error_compensation),
         **options,
     )
-    for path in (output, front, plot):
-        if path is not None:
-            check_output_file(path)
+    outputs: Outputs = {"--output": (output, NETWORK), "--front": (front, JSON), "--plot": (plot, PLOT)}
+    check_outputs(outputs, [model, calibration_data, data])
+    if chosen.exhaustive:
+        check_ignored(
+            context, "trials", "generation", "seed", reason="means nothing with --exhaustive; leave it out"
+        )
+    if scheduler is not None:
+        check_ignored(
+            context, "jobs", reason="means nothing with --scheduler, whose workers evaluate; leave it out"
+        )
+    if drop is None:
+        check_ignored(context, "drop_from", reason="means nothing without --max-drop; give that as well")
+    if plot is not None:
+        plotting()
     graph = load_model(model)
     calibration = load_samples(calibration_data, graph.inputs)
     test = load_samples(data, graph.inputs)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwquant.cli.common import Track, count_option, data_option, emit, json_option, progress
+from hwquant.cli.common import (
+    Track,
+    check_output_file,
+    count_option,
+    data_option,
+    emit,
+    json_option,
+    progress,
+)
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -149,6 +157,8 @@ def simulate(
     loaded = load_build(build)
     samples = load_samples(data, loaded.qgraph.inputs, count)
     path = wave_path(build, simulator) if waves else None
+    if path is not None:
+        check_output_file(path)
     with progress() as track:
         result = verify_build(loaded, samples, simulator, track, layers=layers, waves=path, device=device)
     content, text = summary(result, simulator), lines(result, simulator)

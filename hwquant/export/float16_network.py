@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwquant import container
-from hwquant.errors import Unsupported, require
+from hwquant.errors import Unsupported
 from hwquant.export.borders import BATCH, add_delivered, add_prepared
 from hwquant.export.builder import Builder
 from hwquant.export.network import IR_VERSION, OPSET
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
+from hwquant.packages import load_package
 
 if TYPE_CHECKING:
     import onnx
@@ -35,10 +36,7 @@ def float16_to_onnx(graph: Graph) -> onnx.ModelProto:
     HwquantError : a parameter is beyond float16's 65,504; ONNX cannot express a layer; the package onnx is
         absent
     """
-    try:
-        import onnx  # noqa: F401
-    except ImportError:
-        raise require("onnx", "onnx", "writing ONNX models") from None
+    load_package("onnx", "onnx", "onnx", "writing ONNX models")
     builder = Builder()
     for item in graph.inputs:
         # By way of float32: what a float64 becomes in a single rounding can differ in the last bit.

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import HwquantError, require
+from hwquant.errors import HwquantError
 from hwquant.frontends.builder import ANY_BATCH, Builder
 from hwquant.frontends.onnx_operators import OPERATORS, Call, Result
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Graph
+from hwquant.packages import load_package
 
 if TYPE_CHECKING:
     import onnx
@@ -32,11 +33,10 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
     HwquantError
         if it is no valid ONNX model, or has something unsupported; the node and the operator are named
     """
-    try:
-        import onnx
-        import onnx.inliner
-    except ImportError:
-        raise require("onnx", "onnx", "reading ONNX models") from None
+    load_package("onnx", "onnx", "onnx", "reading ONNX models")
+    import onnx
+    import onnx.inliner
+
     if isinstance(source, onnx.ModelProto):
         name = source.graph.name or "onnx model"
         model = source

@@ -10,7 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hwquant.data import Samples
-from hwquant.errors import DoesNotFit, Unsupported, require
+from hwquant.errors import DoesNotFit, Unsupported
+from hwquant.packages import load_package
 from hwquant.qgraph import QGraph
 from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
 from hwquant.search.fingerprint import fingerprint
@@ -62,11 +63,8 @@ class Outcome:
 def one_thread() -> AbstractContextManager[object]:
     """Linear algebra on one thread: how its sums are split among threads shows in their last bits, and a
     candidate must be the same network in every process."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise require("threadpoolctl", "search", "the search for mixed precision") from error
-    return threadpool_limits(1)
+    limits: Any = load_package("threadpoolctl", "threadpoolctl", "search", "the search for mixed precision")
+    return limits.threadpool_limits(1)
 
 
 def quantize_candidate(task: Task, configuration: Configuration, described: bool = False) -> QGraph:

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from hwquant.errors import require
+from hwquant.packages import load_package
 from hwquant.truncation.parity import Error, ParityReport
 
 
@@ -51,11 +51,7 @@ def _cells(error: Error) -> list[str]:
 
 def plotting() -> Any:
     """The package that draws; raises where it is absent."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise require("matplotlib", "plot", "a parity plot") from None
-    return matplotlib
+    return load_package("matplotlib", "matplotlib", "plot", "a parity plot")
 
 
 def parity_plot(report: ParityReport) -> bytes:
