@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, MissingPackage
 from hwquant.packages import load_package
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
@@ -66,7 +66,9 @@ def find_program(name: str, tool: str, remedy: str) -> str:
     """Path of a program that a simulator needs."""
     path = shutil.which(name)
     if path is None:
-        raise HwquantError(f"simulation in {tool} needs {name}, which is not installed; {remedy}")
+        raise MissingPackage(
+            f"simulation in {tool} needs {name}, which is not installed; {remedy}", package=name
+        )
     return path
 
 

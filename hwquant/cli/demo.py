@@ -60,7 +60,11 @@ def demo(context: click.Context, output: Path, as_json: bool) -> None:
     from hwquant.program.compiler import compile_network
     from hwquant.quantize import quantize
     from hwquant.report import hardware_table, layer_table
+    from hwquant.sim.cocotb_build import check_python
+    from hwquant.sim.verilator_backend import environment
 
+    check_python("Verilator")  # before a folder is made
+    environment()
     prepare(output)
     graph = load_model(output / shipped.MODEL.name)
     calibration = load_samples(output / shipped.CALIBRATION.name, graph.inputs)

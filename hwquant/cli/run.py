@@ -16,6 +16,7 @@ import numpy as np
 from hwquant.cli.common import Track, count_option, data_option, emit, json_option, progress
 from hwquant.cli.outputs import check_ignored
 from hwquant.errors import HwquantError
+from hwquant.packages import load_package
 
 if TYPE_CHECKING:
     from hwquant.build import Build
@@ -34,6 +35,7 @@ def open_device(build: Build, port: str, baud: int | None, simulator: str) -> It
     from hwquant.link import SerialLink
     from hwquant.link.transport import BAUD
 
+    load_package("serial", "pyserial", "link", "a serial port")  # before a simulator is built
     rate = baud or (BAUD if port == SIMULATED else built_baud(build.folder))
     with ExitStack() as stack:
         if port == SIMULATED:

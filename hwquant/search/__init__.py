@@ -24,7 +24,7 @@ from hwquant.graph import Graph
 from hwquant.quantize import observe_network
 from hwquant.quantize.calibration import Data, check_data
 from hwquant.search.evaluate import Outcome, Task, one_thread
-from hwquant.search.guided import Evolution
+from hwquant.search.guided import Evolution, check_guide
 from hwquant.search.journal import Journal, identity
 from hwquant.search.ledger import Ledger
 from hwquant.search.objectives import ACCURACY, OBJECTIVES, Objective
@@ -111,8 +111,10 @@ def search(
     accuracy = test.accuracy(exact)
     if accuracy is None:
         raise HwquantError("the float network's accuracy is not known")
-    kept = Journal(journal, identity(graph, data, task), len(space.variables), resume)
+    if not options.exhaustive and space.size > options.trials:
+        check_guide()  # before anything is kept
     with open_workers(task, jobs, scheduler) as workers:
+        kept = Journal(journal, identity(graph, data, task), len(space.variables), resume)
         run = _Search(options, space, accuracy, progress)
         ledger = Ledger(workers, kept, options.measured, run.watch)
         run.run(ledger)

