@@ -110,7 +110,12 @@ class Commands(click.Group):
     cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True
 )
 @click.version_option(__version__, prog_name="hwquant")
-@click.option("--debug", is_flag=True, expose_value=False, help="Print the traceback of an error.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    help="Print the traceback of an error (HWQUANT_DEBUG=1 does too).",
+)
 @click.pass_context
 def main(context: click.Context) -> None:
     """A trained neural network goes in, verified Verilog comes out."""

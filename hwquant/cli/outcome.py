@@ -78,7 +78,7 @@ def asked(group: click.Group, arguments: Sequence[str]) -> Asked:
     options, rest = _options(group, context, arguments)
     name, command = "hwquant", None
     if rest:
-        with suppress(ImportError):  # running the command tells
+        with suppress(Exception):  # running the command tells
             command = group.get_command(context, rest[0])
     if command is not None:
         name = f"{name} {rest[0]}"
@@ -202,6 +202,12 @@ def explain(error: BaseException, what: Asked) -> Failure:
         detail = f" ({error})" if str(error) else ""
         hint = "give less data at a time (-n), a smaller network, or more memory"
         return Failure(ERROR, "invalid", f"{what.command} ran out of memory{detail}; {hint}")
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("hwquant"):
+        package = error.name.partition(".")[0]
+        message = (
+            f"{what.command} needs the package {package!r}, which is not installed; install hwquant again"
+        )
+        return Failure(ERROR, "missing_package", message, {"package": package, "extra": ""})
     kind = type(error).__name__
     detail = f"{kind}: {error}" if str(error) else kind
     message = f"{what.command} was stopped by a fault of its own ({detail}); please report it, with what --debug prints"
@@ -218,6 +224,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def note(line: str) -> None:
+    """Print a line beside the result: to stderr."""
+    _complain(f"{printable(line)}\n")
 
 
 def say(text: str) -> None:
@@ -288,7 +299,7 @@ def _warnings() -> Iterator[None]:
     """Inside, a warning of Python's is a line on stderr, without the place in the code."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        _complain(f"warning: {printable(' '.join(str(message).split()))}\n")
+        note(f"warning: {' '.join(str(message).split())}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

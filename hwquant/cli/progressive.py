@@ -16,6 +16,7 @@ from hwquant.cli.options import (
     training_options,
     width_options,
 )
+from hwquant.cli.outcome import note
 from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.cli.tables import network_table
 from hwquant.errors import HwquantError
@@ -105,7 +106,7 @@ def progressive(
         bits=bits, activation_bits=activation_bits, per_channel=per_channel, symmetric=symmetric
     )
     options = TrainOptions(**training)
-    inputs = [model, train_data, calibration_data, test_data]
+    inputs: list[Path | str | None] = [model, train_data, calibration_data, test_data]
     check_outputs({"--output": (output, NETWORK), "--checkpoint": (checkpoint, ANY)}, inputs)
     graph = load_float(model, train_data)
     if len(graph.inputs) > 1:
@@ -132,7 +133,7 @@ def progressive(
             )
         except KeyboardInterrupt:
             if kept.exists():
-                click.echo(f"{kept} has what was done; the same command with --resume goes on", err=True)
+                note(f"{kept} has what was done; the same command with --resume goes on")
             raise
     hwq.save(qgraph, output)
     if checkpoint is None:

@@ -20,6 +20,7 @@ from hwquant.cli.options import (
     training_options,
     width_options,
 )
+from hwquant.cli.outcome import note
 from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.errors import HwquantError
 
@@ -53,7 +54,7 @@ HELD_OUT = 10
 )
 @click.option(
     "--group-size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1 << 30),
     metavar="N",
     help="Consecutive input channels in a group; the array's rows if not given.",
 )
@@ -159,7 +160,7 @@ def prune(
     shape = parse_array(array)
     chosen = PruneOptions(shape, filters=_filters(filters), prune=polarity, **options)
     file = output.with_name(f"{output.name}.checkpoint") if checkpoint is None else checkpoint
-    inputs = [model, train, validation, calibration_data]
+    inputs: list[Path | str | None] = [model, train, validation, calibration_data]
     check_outputs({"--output": (output, NETWORK), "--checkpoint": (checkpoint, ANY)}, inputs)
     graph = load_float(model, train)
     samples = _labelled(train, graph)
@@ -183,7 +184,7 @@ def prune(
             )
         except KeyboardInterrupt:
             if file.exists():
-                click.echo(f"{file} has what was done; the same command with --resume goes on", err=True)
+                note(f"{file} has what was done; the same command with --resume goes on")
             raise
         qgraph = quantize(result.graph, calibration.x, quantizer, progress=track)
         dense = compile_network(quantize(graph, calibration.x, quantizer), shape)
@@ -217,7 +218,7 @@ def _filters(text: str) -> int | None:
     """``C`` is the array's columns."""
     if text.upper() == "C":
         return None
-    if not text.isdigit():
+    if not text.isdecimal() or len(text) > 9:
         raise click.BadParameter(f"{text!r} is neither a number nor C", param_hint="--filters")
     return int(text)
 

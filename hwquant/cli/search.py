@@ -10,6 +10,7 @@ import click
 
 from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.options import calibration_option, output_option
+from hwquant.cli.outcome import note
 from hwquant.cli.outputs import JSON, NETWORK, PLOT, Outputs, check_ignored, check_outputs
 from hwquant.errors import DoesNotFit
 
@@ -75,8 +76,8 @@ def _names(context: click.Context, parameter: click.Parameter, text: str) -> tup
     type=click.Choice(["float", "int8"]),
     help="What --max-drop counts from: the float network, or all layers in 8 bits.",
 )
-@click.option("--max-weight-bytes", type=click.IntRange(min=1), metavar="N", help="Limit of the pick.")
-@click.option("--max-cycles", type=click.IntRange(min=1), metavar="N", help="Limit of the pick.")
+@click.option("--max-weight-bytes", type=click.IntRange(1, 1 << 60), metavar="N", help="Limit of the pick.")
+@click.option("--max-cycles", type=click.IntRange(1, 1 << 60), metavar="N", help="Limit of the pick.")
 @click.option(
     "--trials", default=200, show_default=True, type=click.IntRange(min=1), help="Candidates at most."
 )
@@ -178,7 +179,7 @@ def search(
             )
     except KeyboardInterrupt:
         if journal.exists():
-            click.echo(f"what was evaluated is in {journal}: go on with --resume", err=True)
+            note(f"what was evaluated is in {journal}: go on with --resume")
         raise
     try:
         picked = result.pick()

@@ -11,6 +11,7 @@ import click
 from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import calibration_option, checkpoint_options, training_options
+from hwquant.cli.outcome import note
 from hwquant.cli.outputs import (
     ANY,
     JSON,
@@ -140,7 +141,7 @@ def truncate(
             )
     except KeyboardInterrupt:
         if train is not None and kept.exists():
-            click.echo(f"{kept} has what was trained; the same command with --resume goes on", err=True)
+            note(f"{kept} has what was trained; the same command with --resume goes on")
         raise
     parity = result.parity
     content = {"network": str(output), **parity.to_json()}

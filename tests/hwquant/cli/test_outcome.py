@@ -135,6 +135,26 @@ def test_debug_is_an_option_of_the_group_too(hwquant):
     assert result.status == 2
 
 
+def test_a_package_that_every_command_needs_is_named(ends):
+    result = ends(
+        raises(ModuleNotFoundError("No module named 'numpy.linalg'", name="numpy.linalg")), "--json"
+    )
+    content = json.loads(result.stdout)["error"]
+    assert (content["kind"], content["package"]) == ("missing_package", "numpy")
+
+
+def test_a_warning_is_one_line_on_stderr(ends, recwarn):
+    def action(as_json):
+        import warnings
+
+        warnings.simplefilter("always")
+        warnings.warn("take\ncare \x1b", stacklevel=1)
+        emit(as_json, {})
+
+    result = ends(action, "--json")
+    assert (result.stderr, result.stdout) == ("warning: take care \\x1b\n", "{}\n")
+
+
 def test_running_out_of_memory_says_so(ends):
     result = ends(raises(MemoryError("Unable to allocate 4 TiB")), "--json")
     content = json.loads(result.stdout)["error"]
