@@ -10,6 +10,8 @@ The functions that most users need are here, loaded when they are first used::
     compile_network                          for an array of rows x columns (Program)
     write_build, load_build                  program, Verilog and report in a folder (Build)
     simulate, verify                         the hardware, against the integers
+    HwquantError                             what all of them raise; Unsupported, DoesNotFit, Damaged and
+                                             MissingPackage are kinds of it
 
 Each is documented where it is defined; see ``_PUBLIC``.
 """
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from hwquant.advice import Advice
     from hwquant.build import load_build, write_build
     from hwquant.clipping import check_inputs
-    from hwquant.errors import HwquantError
+    from hwquant.errors import Damaged, DoesNotFit, HwquantError, MissingPackage, Unsupported
     from hwquant.frontends import from_onnx, from_torch, load_model
     from hwquant.golden import predict, quantize_input
     from hwquant.hwq import load as load_network
@@ -38,6 +40,10 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Advice": ("hwquant.advice", "Advice"),
     "HwquantError": ("hwquant.errors", "HwquantError"),
+    "Unsupported": ("hwquant.errors", "Unsupported"),
+    "DoesNotFit": ("hwquant.errors", "DoesNotFit"),
+    "Damaged": ("hwquant.errors", "Damaged"),
+    "MissingPackage": ("hwquant.errors", "MissingPackage"),
     "load_model": ("hwquant.frontends", "load_model"),
     "from_onnx": ("hwquant.frontends", "from_onnx"),
     "from_torch": ("hwquant.frontends", "from_torch"),
@@ -57,7 +63,11 @@ _PUBLIC = {
 
 __all__ = [
     "Advice",
+    "Damaged",
+    "DoesNotFit",
     "HwquantError",
+    "MissingPackage",
+    "Unsupported",
     "check_inputs",
     "compile_network",
     "from_onnx",

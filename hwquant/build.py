@@ -30,7 +30,7 @@ from pathlib import Path
 
 from hwquant import hwq
 from hwquant.board_report import REPORT, check_replaceable
-from hwquant.errors import Busy, Damaged, HwquantError
+from hwquant.errors import Busy, Damaged, HwquantError, check_type
 from hwquant.files import (
     alone,
     digest,
@@ -108,6 +108,8 @@ def write_build(qgraph: QGraph, program: Program, folder: str | os.PathLike[str]
     from hwquant.rtl_templates.build import accelerator
     from hwquant.rtl_templates.verilog import to_verilog
 
+    check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
+    check_type("program", program, Program, hint="hwquant.compile_network makes one")
     folder = Path(folder)
     check_target(folder)
     verilog = to_verilog(accelerator(program), TOP)

@@ -25,7 +25,7 @@ from hwquant.errors import Damaged, HwquantError
 from hwquant.files import parse_json, read_bytes, recover, write_bytes
 from hwquant.files.npy import from_bytes, read_header
 
-__all__ = ["pack", "read", "unpack", "write", "write_bytes"]
+__all__ = ["pack", "read", "unpack", "write"]
 
 MANIFEST = "manifest.json"
 DIGEST_BYTES = 64  # a SHA-256 in hexadecimal

@@ -134,6 +134,15 @@ def _missing_package(message: str, package: str, extra: str) -> MissingPackage:
     return MissingPackage(message, package=package, extra=extra)
 
 
+def check_type(argument: str, value: object, *wanted: type, hint: str = "") -> None:
+    """Raise `TypeError` unless an argument of a public function is of one of the wanted types."""
+    if not isinstance(value, wanted):
+        names = " or ".join(item.__name__ for item in wanted)
+        raise TypeError(
+            f"{argument} must be of type {names}, not {type(value).__name__}{hint and f'; {hint}'}"
+        )
+
+
 def require(package: str, extra: str, purpose: str) -> MissingPackage:
     """The error for an optional package that is absent: names the extra that brings it."""
     return MissingPackage(

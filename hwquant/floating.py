@@ -13,7 +13,19 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node, Output, Padding
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Graph,
+    MaxPool,
+    Node,
+    Output,
+    Padding,
+    as_array,
+)
 
 Array = NDArray[Any]
 
@@ -154,11 +166,13 @@ def _inputs(graph: Graph, x: Array | Mapping[str, Array]) -> dict[str, Array]:
     for item in graph.inputs:
         if item.name not in x:
             raise HwquantError(f"no data for input {item.name!r}; there is data for {', '.join(x) or 'none'}")
-        data[item.name] = np.asarray(x[item.name])
+        data[item.name] = as_array(item.name, x[item.name])
         if data[item.name].dtype.kind not in "fiub":
             raise HwquantError(f"input {item.name!r} wants real numbers, the data is {data[item.name].dtype}")
         if data[item.name].ndim == 0:
             raise HwquantError(f"input {item.name!r} wants a batch of arrays, the data is a single number")
+        if data[item.name].dtype.kind == "f" and not np.isfinite(data[item.name]).all():
+            raise HwquantError(f"input {item.name!r} holds NaN or infinity; remove those samples")
     lengths = {name: len(array) for name, array in data.items()}
     if len(set(lengths.values())) > 1:
         raise HwquantError(f"the inputs' batches differ in length: {lengths}")

@@ -123,6 +123,16 @@ class Concat(Node):
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
+def as_array(name: str, value: object) -> NDArray[Any]:
+    """An input's data as its user gives them: an array, numbers in lists, or a tensor of PyTorch's."""
+    detach = getattr(value, "detach", None)
+    try:
+        return np.asarray(value if detach is None else detach())
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise HwquantError(f"input {name!r} is no array of numbers: {reason}") from error
+
+
 @dataclass(frozen=True, eq=False)
 class Input:
     """A network input, and how the user's array becomes the tensor that the first layer reads.

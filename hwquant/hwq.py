@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hwquant import container
-from hwquant.errors import Damaged, HwquantError
+from hwquant.errors import Damaged, HwquantError, check_type
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.validate import validate
@@ -31,6 +31,7 @@ def save(qgraph: QGraph, path: str | os.PathLike[str]) -> None:
     ------
     HwquantError : the network is not valid, or the file cannot be written
     """
+    check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
     validate(qgraph)
     arrays: Arrays = {}
     network = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.errors import check_type
 from hwquant.golden import run as golden
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
@@ -69,6 +70,7 @@ def verify(
     (:func:`hwquant.golden.quantize_input` makes them from the user's arrays); all other arguments are those
     of :func:`hwquant.sim.simulate`.
     """
+    check_type("program", program, Program, hint="hwquant.compile_network makes one")
     inputs = dict(q) if isinstance(q, Mapping) else {program.inputs[0].name: q}
     run = simulate(
         program,

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
-from hwquant.errors import HwquantError, require
+from hwquant.errors import HwquantError, MissingPackage
 from hwquant.files import cache_folder, cached, leave, write_bytes
+from hwquant.packages import load_package
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
 from hwquant.rtl_templates.build import accelerator
@@ -51,8 +51,7 @@ class Tool:
 
 def check_python(tool: str) -> None:
     """Raises unless cocotb is there, and the shared Python library that it puts into the simulator."""
-    if find_spec("cocotb_tools") is None:
-        raise require("cocotb", "sim", f"simulation in {tool}")
+    load_package("cocotb_tools", "cocotb", "sim", f"simulation in {tool}")
     from find_libpython import find_libpython
 
     if find_libpython() is None:
@@ -66,7 +65,9 @@ def find_program(name: str, tool: str, remedy: str) -> str:
     """Path of a program that a simulator needs."""
     path = shutil.which(name)
     if path is None:
-        raise HwquantError(f"simulation in {tool} needs {name}, which is not installed; {remedy}")
+        raise MissingPackage(
+            f"simulation in {tool} needs {name}, which is not installed; {remedy}", package=name
+        )
     return path
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from amaranth._toolchain.yosys import find_yosys
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, MissingPackage
 from hwquant.files import cache_folder, cached, write_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
@@ -56,7 +56,9 @@ def compile_design(design: str, driver: str) -> Path:
     """A shared object of a design in RTLIL and the C++ that drives it, from the cache where it was built before."""
     compiler = shutil.which("g++")
     if compiler is None:
-        raise HwquantError("the cxxrtl simulator needs g++; install it (Debian: apt install g++)")
+        raise MissingPackage(
+            "the cxxrtl simulator needs g++; install it (Debian: apt install g++)", package="g++"
+        )
     yosys = find_yosys(lambda version: version >= (0, 40))
     driver += MEMORY.read_text()
     digest = hashlib.sha256("\0".join([design, driver, *COMPILE, str(yosys.version())]).encode()).hexdigest()

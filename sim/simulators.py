@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from hwquant.errors import HwquantError
+import numpy as np
+
+from hwquant.errors import HwquantError, check_type
 from hwquant.program.program import Program
 from hwquant.qgraph import IntArray
 from hwquant.sim.trace import NO_STALLS, Run, Stalls
@@ -67,6 +69,7 @@ def simulate(
     HwquantError : frames of the wrong shape or range, an unknown or missing simulator (how to get it), a
         failing build, or a breach of the streams' rules
     """
+    check_type("program", program, Program, hint="hwquant.compile_network makes one")
     backend = find_simulator(simulator)
     _check_frames(program, frames)
     path = None if waves is None else Path(waves)
@@ -101,6 +104,7 @@ def find_simulator(name: str) -> Simulator:
 
 
 def _check_frames(program: Program, frames: IntArray) -> None:
+    check_type("frames", frames, np.ndarray, hint="Program.frame makes them of quantized inputs")
     words, lanes = sum(item.words for item in program.inputs), program.config.lanes
     if frames.ndim != 3 or frames.shape[1:] != (words, lanes) or not len(frames):
         raise HwquantError(f"frames must have shape (N, {words}, {lanes}), N > 0, not {frames.shape}")

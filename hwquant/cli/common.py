@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,10 +21,13 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.segment import Segment
 
 from hwquant.advice import SHOWN, Advice, to_json
+from hwquant.cli import outcome
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.printable import printable
 from hwquant.qgraph import QGraph
 
 if TYPE_CHECKING:
@@ -41,8 +45,15 @@ FILE_WIDTH = 120
 
 
 def json_option(command: Command) -> Command:
-    """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(command)
+    """``--json`` and ``--debug``, which every command has."""
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+    debug = click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        help=f"Print the traceback of an error ({outcome.DEBUG}=1 does too).",
+    )
+    return as_json(debug(command))
 
 
 def data_option(command: Command) -> Command:
@@ -76,14 +87,31 @@ def emit(
         result = {**result, "warnings": to_json(advice)}
         warn(advice)
     if as_json:
-        click.echo(json.dumps(result, allow_nan=False))
+        outcome.result(json.dumps(result, allow_nan=False))
         return
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = FILE_WIDTH
-    for item in output:
-        # A path that is broken over two lines cannot be copied.
-        console.print(item, soft_wrap=isinstance(item, str))
+    with console.capture() as text:
+        for item in output:
+            # A path that is broken over two lines cannot be copied.
+            line = isinstance(item, str)
+            console.print(printable(item) if isinstance(item, str) else _Printable(item), soft_wrap=line)
+    outcome.say(text.get())
+
+
+class _Printable:
+    """Something to print, in which the names of others are made printable."""
+
+    def __init__(self, item: RenderableType) -> None:
+        self._item = item
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._item, options):
+            if segment.control or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
 
 
 def warn(advice: Sequence[Advice]) -> None:
@@ -91,9 +119,9 @@ def warn(advice: Sequence[Advice]) -> None:
     for kind in dict.fromkeys(item.kind for item in advice):
         alike = [item for item in advice if item.kind == kind]
         for item in alike[:SHOWN]:
-            click.echo(f"warning: {item}", err=True)
+            outcome.note(f"warning: {item}")
         if len(alike) > SHOWN:
-            click.echo(f"warning: {len(alike) - SHOWN} more like it; --json lists them", err=True)
+            outcome.note(f"warning: {len(alike) - SHOWN} more like it; --json lists them")
 
 
 @contextmanager
@@ -111,6 +139,7 @@ def progress() -> Iterator[Track]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
         def track(what: str, done: int, total: int, note: str = "") -> None:
+            what, note = printable(what), printable(note)
             if what not in tasks:
                 for task in tasks.values():
                     bars.update(task, visible=False)
@@ -140,6 +169,15 @@ def check_output_file(path: Path) -> None:
         raise HwquantError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
     if path.is_dir():
         raise HwquantError(f"cannot write {path}: it is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise HwquantError(f"cannot write {path}: it is no file; name another")
+    check_writable(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise early where nothing can be written into a folder."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise HwquantError(f"cannot write into {folder}: it is not writable; choose another folder")
 
 
 def command_line() -> str:

@@ -67,7 +67,10 @@ def compile(
     as_json: bool,
     **limits: int | None,
 ) -> None:
-    """Compile NET.hwq for an array of RxC, or for a board: program, Verilog and report in a folder."""
+    """Compile NET.hwq for an array of RxC, or for a board.
+
+    BUILD/ gets the program, the Verilog and a report.
+    """
     from hwquant import hwq
     from hwquant.boards.board import load_board
     from hwquant.build import check_target, write_build

@@ -37,7 +37,10 @@ BUSES = ("axi", "wishbone", "stream")
 )
 @json_option
 def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -> None:
-    """Write BUILD's accelerator as a core with a bus: Verilog, and a FuseSoC .core file beside it."""
+    """Write BUILD's accelerator as a core with a bus.
+
+    Verilog, and a FuseSoC .core file beside it.
+    """
     from hwquant.build import load_build
     from hwquant.files import make_folder, write_bytes
     from hwquant.rtl_templates.ip_core import core_files

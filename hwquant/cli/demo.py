@@ -51,7 +51,10 @@ def prepare(folder: Path) -> None:
 @json_option
 @click.pass_context
 def demo(context: click.Context, output: Path, as_json: bool) -> None:
-    """Quantize, compile, write and simulate a small network that recognizes 8x8 digits."""
+    """Quantize, compile and simulate a small network.
+
+    It ships with hwquant, and recognizes digits of 8x8 pixels.
+    """
     from hwquant import hwq
     from hwquant.build import write_build
     from hwquant.data import load_samples
@@ -60,7 +63,11 @@ def demo(context: click.Context, output: Path, as_json: bool) -> None:
     from hwquant.program.compiler import compile_network
     from hwquant.quantize import quantize
     from hwquant.report import hardware_table, layer_table
+    from hwquant.sim.cocotb_build import check_python
+    from hwquant.sim.verilator_backend import environment
 
+    check_python("Verilator")  # before a folder is made
+    environment()
     prepare(output)
     graph = load_model(output / shipped.MODEL.name)
     calibration = load_samples(output / shipped.CALIBRATION.name, graph.inputs)

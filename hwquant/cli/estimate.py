@@ -191,7 +191,10 @@ def library_lines(result: dict[str, Any]) -> list[RenderableType]:
 )
 @json_option
 def estimate(build: Path, target: str | None, synthesize: bool, as_json: bool) -> None:
-    """Cycles, utilization and memories of a build, layer by layer: exact, without simulating it."""
+    """Cycles, utilization and memories of BUILD, layer by layer.
+
+    Exact, without simulating it.
+    """
     from hwquant.build import load_build
     from hwquant.program.idle import judge_array
     from hwquant.report import hardware_table, layer_table

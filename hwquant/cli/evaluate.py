@@ -64,7 +64,10 @@ def output_index(network: Graph | QGraph, name: str | None) -> int:
 )
 @json_option
 def evaluate(model: Path, data: Path, count: int | None, output: str | None, as_json: bool) -> None:
-    """Accuracy of MODEL on DATA.npz: the float network, or the integers that the hardware computes."""
+    """Accuracy of MODEL on DATA.npz, in float or in integers.
+
+    For a .hwq file those are the integers that the hardware computes.
+    """
     from hwquant.clipping import check_inputs
     from hwquant.data import load_samples
 

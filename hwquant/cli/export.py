@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from hwquant.cli.common import check_output_file, emit, json_option
+from hwquant.cli.common import emit, json_option
+from hwquant.cli.outputs import ONNX, check_outputs
 
 
 @click.command()
@@ -15,11 +16,14 @@ from hwquant.cli.common import check_output_file, emit, json_option
 @click.option("--layers", is_flag=True, help="Also output every tensor's integers, int8, as TENSOR/q.")
 @json_option
 def export(network: Path, output: Path, layers: bool, as_json: bool) -> None:
-    """Write NET.hwq as an ONNX model of standard integer operators, bit-equal to the golden model."""
+    """Write NET.hwq as an ONNX model of standard operators.
+
+    Integer operators; what they compute is bit-equal to the golden model.
+    """
     from hwquant import hwq
     from hwquant.export import save_onnx
 
-    check_output_file(output)
+    check_outputs({"--output": (output, ONNX)}, [network])
     qgraph = hwq.load(network)
     save_onnx(qgraph, output, layers=layers)
     tensors = [f"{name}/q" for name in qgraph.tensors] if layers else []

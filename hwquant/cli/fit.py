@@ -33,7 +33,7 @@ DOES_NOT_FIT = 1
 @json_option
 @click.pass_context
 def fit(context: click.Context, network: Path, board: str | None, array: str | None, as_json: bool) -> None:
-    """Whether NET.hwq fits a board, by how much, on which array, and how fast it is.
+    """Whether NET.hwq fits a board, on which array, and how fast.
 
     Before any synthesis: cycles are exact, resources estimated, the clock is the one that the board aims at.
     """

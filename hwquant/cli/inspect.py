@@ -19,7 +19,10 @@ from hwquant.errors import HwquantError
 @click.option("--program", "listing", is_flag=True, help="Of a build: print its instructions.")
 @json_option
 def inspect(what: Path, listing: bool, as_json: bool) -> None:
-    """What is in a .onnx, .pt2 or .hwq file or in a build, layer by layer."""
+    """What is in a model, an integer network or a build.
+
+    Layer by layer, of a .onnx, .pt2 or .hwq file or of a folder that `hwquant compile` wrote.
+    """
     if what.is_dir():
         result, output = _inspect_build(what, listing)
     elif listing:
@@ -42,5 +45,5 @@ def _inspect_build(folder: Path, listing: bool) -> tuple[dict[str, Any], list[Re
     if listing:
         lines = [str(instruction) for instruction in build.program.instructions]
         result["program"] = lines
-        output.append("\n".join(f"{address:5}  {line}" for address, line in enumerate(lines)))
+        output += [f"{address:5}  {line}" for address, line in enumerate(lines)]
     return result, output

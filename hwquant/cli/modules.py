@@ -33,7 +33,7 @@ def load_float(model: str, data: Path) -> Graph:
         made = getattr(import_module(module), name)
         if isinstance(made, type) or not hasattr(made, "forward"):
             made = made()
-    except Exception as error:  # the user's code raises anything
+    except (Exception, SystemExit) as error:  # the user's code raises anything
         raise HwquantError(f"cannot make the network {model!r}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove("")

@@ -87,7 +87,12 @@ def training_options(command: Any) -> Any:
                 show_default=True,
                 help="cross_entropy, mse, l1, l2, or a weighted sum such as cross_entropy+0.1*mse.",
             ),
-            click.option("--batch-size", default=default.batch_size, show_default=True, type=int),
+            click.option(
+                "--batch-size",
+                default=default.batch_size,
+                show_default=True,
+                type=click.IntRange(1, 1 << 30),
+            ),
             click.option("--weight-decay", default=default.weight_decay, show_default=True, type=float),
             click.option("--momentum", default=default.momentum, show_default=True, type=float),
             click.option("--seed", default=default.seed, show_default=True, type=int),

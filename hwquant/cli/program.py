@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 @click.option("--flash", is_flag=True, help="Into the flash, so that it survives power off.")
 @json_option
 def program(folder: Path, board: str, flash: bool, as_json: bool) -> None:
-    """Load the bitstream of `hwquant build` into a board with openFPGALoader."""
+    """Load the bitstream of `hwquant build` into a board.
+
+    With openFPGALoader.
+    """
     from hwquant.boards.board import load_board
     from hwquant.boards.languages import word
     from hwquant.build import tidy

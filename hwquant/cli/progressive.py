@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hwquant.advice import Advice
-from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
     calibration_option,
@@ -17,6 +17,8 @@ from hwquant.cli.options import (
     training_options,
     width_options,
 )
+from hwquant.cli.outcome import note
+from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.cli.tables import network_table
 from hwquant.errors import HwquantError
 
@@ -88,7 +90,9 @@ def progressive(
     as_json: bool,
     **training: Any,
 ) -> None:
-    """Quantize MODEL part by part, and fine-tune on TRAIN.npz what is still float after each.
+    """Quantize MODEL part by part, with fine-tuning in between.
+
+    What is still float after each part is trained on TRAIN.npz.
 
     MODULE:FACTORY is a Python function, importable from the working folder, that returns a torch.nn.Module.
     """
@@ -105,7 +109,8 @@ def progressive(
         bits=bits, activation_bits=activation_bits, per_channel=per_channel, symmetric=symmetric
     )
     options = TrainOptions(**training)
-    check_output_file(output)
+    inputs: list[Path | str | None] = [model, train_data, calibration_data, test_data]
+    check_outputs({"--output": (output, NETWORK), "--checkpoint": (checkpoint, ANY)}, inputs)
     graph = load_float(model, train_data)
     if len(graph.inputs) > 1:
         raise HwquantError(f"network {graph.name!r} has several inputs; the command trains one, use Python")
@@ -131,7 +136,7 @@ def progressive(
             )
         except KeyboardInterrupt:
             if kept.exists():
-                click.echo(f"{kept} has what was done; the same command with --resume goes on", err=True)
+                note(f"{kept} has what was done; the same command with --resume goes on")
             raise
     hwq.save(qgraph, output)
     if checkpoint is None:

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
     calibration_option,
@@ -20,6 +20,8 @@ from hwquant.cli.options import (
     training_options,
     width_options,
 )
+from hwquant.cli.outcome import note
+from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ HELD_OUT = 10
 )
 @click.option(
     "--group-size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1 << 30),
     metavar="N",
     help="Consecutive input channels in a group; the array's rows if not given.",
 )
@@ -131,7 +133,9 @@ def prune(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Prune MODEL in groups, retrain it, and write it as integers to NET.hwq.
+    """Prune MODEL in groups, retrain it, and quantize it.
+
+    The integer network goes to NET.hwq.
 
     MODULE:FACTORY is a Python function, importable from the working folder, that returns a torch.nn.Module.
     --epochs are those of each pass. On the validation samples the accuracy, before quantization, stays within
@@ -158,7 +162,8 @@ def prune(
     shape = parse_array(array)
     chosen = PruneOptions(shape, filters=_filters(filters), prune=polarity, **options)
     file = output.with_name(f"{output.name}.checkpoint") if checkpoint is None else checkpoint
-    check_output_file(output)
+    inputs: list[Path | str | None] = [model, train, validation, calibration_data]
+    check_outputs({"--output": (output, NETWORK), "--checkpoint": (checkpoint, ANY)}, inputs)
     graph = load_float(model, train)
     samples = _labelled(train, graph)
     if validation is None:
@@ -181,7 +186,7 @@ def prune(
             )
         except KeyboardInterrupt:
             if file.exists():
-                click.echo(f"{file} has what was done; the same command with --resume goes on", err=True)
+                note(f"{file} has what was done; the same command with --resume goes on")
             raise
         qgraph = quantize(result.graph, calibration.x, quantizer, progress=track)
         dense = compile_network(quantize(graph, calibration.x, quantizer), shape)
@@ -216,7 +221,7 @@ def _filters(text: str) -> int | None:
     """``C`` is the array's columns."""
     if text.upper() == "C":
         return None
-    if not text.isdigit():
+    if not text.isdecimal() or len(text) > 9:
         raise click.BadParameter(f"{text!r} is neither a number nor C", param_hint="--filters")
     return int(text)
 

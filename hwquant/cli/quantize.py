@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.options import calibration_option, output_option, width_options
+from hwquant.cli.outputs import NETWORK, check_ignored, check_outputs
 from hwquant.cli.tables import network_table, sqnr_line
 
 
@@ -76,7 +77,9 @@ from hwquant.cli.tables import network_table, sqnr_line
     "that layers are fitted to, or, where there are too few, these. They change no integer.",
 )
 @json_option
+@click.pass_context
 def quantize(
+    context: click.Context,
     model: Path,
     calibration_data: Path,
     output: Path,
@@ -84,7 +87,7 @@ def quantize(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Quantize MODEL to integers with integer offsets, calibrated on CALIB.npz."""
+    """Quantize MODEL to integers, calibrated on CALIB.npz."""
     from hwquant import hwq
     from hwquant.advice import of_options
     from hwquant.data import load_samples
@@ -93,7 +96,13 @@ def quantize(
     from hwquant.quantize import quantize as quantize_network
 
     chosen = QuantizeOptions(**options)
-    check_output_file(output)
+    check_outputs({"--output": (output, NETWORK)}, [model, calibration_data])
+    if chosen.calibration_method != "percentile":
+        check_ignored(
+            context,
+            "percentile",
+            reason="is for --calibration percentile: give that as well, or leave it out",
+        )
     graph = load_model(model)
     samples = load_samples(calibration_data, graph.inputs)
     judging = None if validation is None else load_samples(validation, graph.inputs).x

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from hwquant.cli.common import count_option, emit, json_option, load_network, progress, write_report
+from hwquant.cli.common import (
+    check_writable,
+    count_option,
+    emit,
+    json_option,
+    load_network,
+    progress,
+    write_report,
+)
 from hwquant.cli.evaluate import output_index, predict
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
@@ -36,7 +44,7 @@ from hwquant.qgraph import QGraph
 def report(
     build: Path, data: Path | None, model: Path | None, count: int | None, output: str | None, as_json: bool
 ) -> None:
-    """Write BUILD/report.html again, from all that the folder holds now.
+    """Write BUILD/report.html again, from what BUILD holds.
 
     `hwquant compile` and `hwquant build` do so as well; with DATA.npz the accuracy is measured first, and kept.
     """
@@ -50,6 +58,7 @@ def report(
     if data is None and (model or count or output):
         raise HwquantError("the accuracy needs samples: give -d DATA.npz as well")
     source = load_build(build)
+    check_writable(build)
     load_record(build)
     board_results(build)
     accuracy, advice = None, of_options(source.qgraph.options)

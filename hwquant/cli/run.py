@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-from click.core import ParameterSource
 
 from hwquant.cli.common import Track, count_option, data_option, emit, json_option, progress
+from hwquant.cli.outputs import check_ignored
 from hwquant.errors import Damaged, HwquantError
+from hwquant.packages import load_package
 
 if TYPE_CHECKING:
     from hwquant.build import Build
@@ -33,6 +34,7 @@ def open_device(build: Build, port: str, baud: int | None, simulator: str) -> It
     from hwquant.link import SerialLink
     from hwquant.link.transport import BAUD
 
+    load_package("serial", "pyserial", "link", "a serial port")  # before a simulator is built
     rate = baud or (BAUD if port == SIMULATED else built_baud(build.folder))
     with ExitStack() as stack:
         if port == SIMULATED:
@@ -154,14 +156,19 @@ def run(
     no_check: bool,
     as_json: bool,
 ) -> None:
-    """Run BUILD on a board, on DATA.npz, and compare with the golden model; exit 1 if they differ."""
+    """Run BUILD on a board and compare it with the golden model.
+
+    On the samples of DATA.npz; exit 1 if they differ.
+    """
     from hwquant.build import load_build
     from hwquant.clipping import check_inputs
     from hwquant.data import load_samples
 
-    ignored = "baud" if port == SIMULATED else "simulator"
-    if context.get_parameter_source(ignored) is ParameterSource.COMMANDLINE:
-        raise HwquantError(f"--{ignored} means nothing with --port {port}; leave it out")
+    check_ignored(
+        context,
+        "baud" if port == SIMULATED else "simulator",
+        reason=f"means nothing with --port {port}; leave it out",
+    )
     loaded = load_build(build)
     samples = load_samples(data, loaded.qgraph.inputs, count)
     if port != SIMULATED and not Path(port).exists() and not re.fullmatch(r"COM[0-9]+", port, re.IGNORECASE):

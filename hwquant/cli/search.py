@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwquant.cli.common import check_output_file, emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.options import calibration_option, output_option
-from hwquant.errors import HwquantError
+from hwquant.cli.outcome import note
+from hwquant.cli.outputs import JSON, NETWORK, PLOT, Outputs, check_ignored, check_outputs
+from hwquant.errors import DoesNotFit
+
+if TYPE_CHECKING:
+    from hwquant.search import Candidate, SearchResult
 
 DEFAULT_DROP = 0.5
 
@@ -71,8 +76,8 @@ def _names(context: click.Context, parameter: click.Parameter, text: str) -> tup
     type=click.Choice(["float", "int8"]),
     help="What --max-drop counts from: the float network, or all layers in 8 bits.",
 )
-@click.option("--max-weight-bytes", type=click.IntRange(min=1), metavar="N", help="Limit of the pick.")
-@click.option("--max-cycles", type=click.IntRange(min=1), metavar="N", help="Limit of the pick.")
+@click.option("--max-weight-bytes", type=click.IntRange(1, 1 << 60), metavar="N", help="Limit of the pick.")
+@click.option("--max-cycles", type=click.IntRange(1, 1 << 60), metavar="N", help="Limit of the pick.")
 @click.option(
     "--trials", default=200, show_default=True, type=click.IntRange(min=1), help="Candidates at most."
 )
@@ -93,7 +98,9 @@ def _names(context: click.Context, parameter: click.Parameter, text: str) -> tup
 @click.option("--error-compensation", is_flag=True, help="As in quantize; the better quantizer below 8 bits.")
 @click.option("--resume", is_flag=True, help="Go on with the journal that an interrupted search left.")
 @json_option
+@click.pass_context
 def search(
+    context: click.Context,
     model: Path,
     calibration_data: Path,
     data: Path,
@@ -113,7 +120,9 @@ def search(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Search the bits of each layer of MODEL, and write the pick to NET.hwq.
+    """Search the bits of each layer of MODEL: accuracy and costs.
+
+    The pick is written to NET.hwq.
 
     Every candidate is quantized, run on TEST.npz and compiled. Those evaluated so far are in NET.hwq.journal:
     after an interruption, --resume goes on from there. The journal is removed when the pick is written.
@@ -121,13 +130,13 @@ def search(
     from hwquant import hwq
     from hwquant.advice import of_data
     from hwquant.data import load_samples
-    from hwquant.files import remove, write_bytes
+    from hwquant.files import remove
     from hwquant.frontends import load_model
     from hwquant.program.config import parse_array
     from hwquant.quantize import QuantizeOptions
     from hwquant.search import Constraints, SearchOptions
     from hwquant.search import search as search_bits
-    from hwquant.search.report import front_plot, front_table, judge_pick
+    from hwquant.search.report import front_table, judge_pick, plotting
     from hwquant.search.result import describe_measures
 
     limits = {"weight_bytes": max_weight_bytes, "cycles": max_cycles}
@@ -139,9 +148,20 @@ def search(
         quantizer=QuantizeOptions(per_channel=per_channel, error_compensation=error_compensation),
         **options,
     )
-    for path in (output, front, plot):
-        if path is not None:
-            check_output_file(path)
+    outputs: Outputs = {"--output": (output, NETWORK), "--front": (front, JSON), "--plot": (plot, PLOT)}
+    check_outputs(outputs, [model, calibration_data, data])
+    if chosen.exhaustive:
+        check_ignored(
+            context, "trials", "generation", "seed", reason="means nothing with --exhaustive; leave it out"
+        )
+    if scheduler is not None:
+        check_ignored(
+            context, "jobs", reason="means nothing with --scheduler, whose workers evaluate; leave it out"
+        )
+    if drop is None:
+        check_ignored(context, "drop_from", reason="means nothing without --max-drop; give that as well")
+    if plot is not None:
+        plotting()
     graph = load_model(model)
     calibration = load_samples(calibration_data, graph.inputs)
     test = load_samples(data, graph.inputs)
@@ -161,33 +181,44 @@ def search(
             )
     except KeyboardInterrupt:
         if journal.exists():
-            click.echo(f"what was evaluated is in {journal}: go on with --resume", err=True)
+            note(f"what was evaluated is in {journal}: go on with --resume")
         raise
     try:
-        picked, nothing = result.pick(), None
-    except HwquantError as error:
-        picked, nothing = None, error
-    content = {**result.to_json(), "picked": None if picked is None else picked.to_json()}
-    written = []
-    if front is not None:
-        write_bytes(front, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
-        written.append(front)
-    if plot is not None:
-        write_bytes(plot, front_plot(result, picked))
-        written.append(plot)
-    if picked is None:
-        if nothing is not None and not as_json:
+        picked = result.pick()
+    except DoesNotFit:
+        written = _write(result, None, front, plot)
+        if not as_json:
             emit(False, {}, front_table(result), *(f"wrote {path}" for path in written))
-        raise nothing or HwquantError("nothing was picked")
+        raise
+    written = _write(result, picked, front, plot)
     qgraph = result.network(picked)
     hwq.save(qgraph, output)
     remove(journal)
     emit(
         as_json,
-        {**content, "network": str(output)},
+        {**_content(result, picked), "network": str(output)},
         front_table(result, picked),
         f"{len(result.candidates)} candidates of {result.task.space.size:,}; picked: "
         f"{describe_measures(picked.measures)} (float {result.float_accuracy:.2%})",
         *(f"wrote {path}" for path in (*written, output)),
         advice=(*judge_pick(result, picked), *of_data(qgraph.options)),
     )
+
+
+def _content(result: SearchResult, picked: Candidate | None) -> dict[str, Any]:
+    return {**result.to_json(), "picked": None if picked is None else picked.to_json()}
+
+
+def _write(
+    result: SearchResult, picked: Candidate | None, front: Path | None, plot: Path | None
+) -> list[Path]:
+    """The files that were asked for besides the network; their paths."""
+    from hwquant.files import write_bytes
+    from hwquant.search.report import front_plot
+
+    if front is not None:
+        text = json.dumps(_content(result, picked), indent=1, allow_nan=False) + "\n"
+        write_bytes(front, text.encode())
+    if plot is not None:
+        write_bytes(plot, front_plot(result, picked))
+    return [path for path in (front, plot) if path is not None]

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwquant.cli.common import Track, count_option, data_option, emit, json_option, progress
+from hwquant.cli.common import (
+    Track,
+    check_output_file,
+    count_option,
+    data_option,
+    emit,
+    json_option,
+    progress,
+)
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -137,7 +145,10 @@ def simulate(
     netlist: str | None,
     as_json: bool,
 ) -> None:
-    """Simulate BUILD on DATA.npz and compare it with the golden model, bit for bit; exit 1 if they differ."""
+    """Simulate BUILD and compare it with the golden model.
+
+    On the samples of DATA.npz, bit for bit; exit 1 if they differ.
+    """
     from hwquant.boards.device import find_device
     from hwquant.build import load_build
     from hwquant.clipping import check_inputs
@@ -147,6 +158,8 @@ def simulate(
     loaded = load_build(build)
     samples = load_samples(data, loaded.qgraph.inputs, count)
     path = wave_path(build, simulator) if waves else None
+    if path is not None:
+        check_output_file(path)
     with progress() as track:
         result = verify_build(loaded, samples, simulator, track, layers=layers, waves=path, device=device)
     content, text = summary(result, simulator), lines(result, simulator)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from hwquant.describe import describe, times
 from hwquant.graph import Graph
+from hwquant.printable import printable
 from hwquant.qgraph import QGraph
 
 _COLUMNS = {
@@ -44,8 +45,8 @@ def network_table(network: Graph | QGraph) -> Group:
         left = key in ("name", "operation", "shape")
         table.add_column(_COLUMNS[key], justify="left" if left else "right", no_wrap=not left)
     for row in rows:
-        table.add_row(*(Text(_cell(key, row.get(key))) for key in used))
-    return Group(Text(f"{title}{content['macs']:,} MACs"), table)
+        table.add_row(*(Text(printable(_cell(key, row.get(key)))) for key in used))
+    return Group(Text(printable(f"{title}{content['macs']:,} MACs")), table)
 
 
 def sqnr_line(measured: Any) -> str:

@@ -7,14 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from hwquant.cli.common import NETWORK_SUFFIX, check_output_file, emit, json_option, progress
+from hwquant.cli.common import emit, json_option, progress
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import calibration_option, checkpoint_options, training_options
+from hwquant.cli.outcome import note
+from hwquant.cli.outputs import (
+    ANY,
+    JSON,
+    NETWORK,
+    ONNX,
+    PLOT,
+    Outputs,
+    check_ignored,
+    check_outputs,
+    was_given,
+)
 from hwquant.errors import HwquantError
 
-SUFFIXES = {"float16": ".onnx", "int8": NETWORK_SUFFIX, "binary": NETWORK_SUFFIX}
+SUFFIXES = {"float16": ONNX, "int8": NETWORK, "binary": NETWORK}
 _path = click.Path(path_type=Path)
 
 
@@ -62,7 +73,9 @@ def truncate(
     as_json: bool,
     **training: Any,
 ) -> None:
-    """Truncate MODEL's parameters, and report what it costs: operator by operator, and layer after layer.
+    """Truncate MODEL's parameters, and report what it costs.
+
+    Operator by operator, and layer after layer.
 
     With --train the truncated network is fine-tuned; the learning rate is then 0.005 for binary weights unless
     another one is given. MODULE:FACTORY is a Python function, importable from the working folder, that returns
@@ -78,15 +91,23 @@ def truncate(
     from hwquant.truncation.report import judge_parity, layers_table, operators_table, parity_plot, plotting
     from hwquant.truncation.truncate import BINARY_RATE
 
-    if output.suffix != SUFFIXES[to]:
-        raise HwquantError(f"{to} networks are {SUFFIXES[to]} files; name the output so, not {output.name}")
-    given = [name for name in (*training, "checkpoint", "resume") if _given(context, name)]
-    if train is None and given:
-        name = given[0].replace("_", "-")
-        raise HwquantError(f"--{name} is for fine-tuning: give --train as well, or leave it out")
-    for path in (output, report, plot):
-        if path is not None:
-            check_output_file(path)
+    outputs: Outputs = {
+        "--output": (output, SUFFIXES[to]),
+        "--report": (report, JSON),
+        "--plot": (plot, PLOT),
+        "--checkpoint": (checkpoint, ANY),
+    }
+    check_outputs(outputs, [model, calibration_data, data, train])
+    if train is None:
+        check_ignored(
+            context,
+            *training,
+            "checkpoint",
+            "resume",
+            reason="is for fine-tuning: give --train as well, or leave it out",
+        )
+    if to != "binary":
+        check_ignored(context, "int8_ends", reason="is for binary weights: give --to binary, or leave it out")
     if plot is not None:
         plotting()
     graph = load_float(model, calibration_data)
@@ -98,7 +119,7 @@ def truncate(
         samples = load_samples(train, graph.inputs)
         if samples.y is None:
             raise HwquantError(f"{train} has no labels y; training needs them")
-        if to == "binary" and "lr" not in given:
+        if to == "binary" and not was_given(context, "lr"):
             training["lr"] = BINARY_RATE
         options = TrainOptions(**training)
         arguments = {
@@ -121,7 +142,7 @@ def truncate(
             )
     except KeyboardInterrupt:
         if train is not None and kept.exists():
-            click.echo(f"{kept} has what was trained; the same command with --resume goes on", err=True)
+            note(f"{kept} has what was trained; the same command with --resume goes on")
         raise
     parity = result.parity
     content = {"network": str(output), **parity.to_json()}
@@ -140,8 +161,3 @@ def truncate(
     of_calibration = () if result.qgraph is None else of_data(result.qgraph.options)
     advice = (*judge_parity(parity, graph.name, trained=train is not None), *of_calibration)
     emit(as_json, content, operators_table(parity), layers_table(parity), *lines, advice=advice)
-
-
-def _given(context: click.Context, name: str) -> bool:
-    """Whether the user gave an option."""
-    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.export.builder import Builder
 from hwquant.export.layers import MIDDLE, carried
 from hwquant.graph import Input, Output, Shape
@@ -83,8 +83,10 @@ def add_delivered(builder: Builder, output: Output, value: str, tensor_shape: Sh
     for index, function in enumerate(output.host):
         if function == "argmax":
             if index + 1 < len(output.host):
-                raise HwquantError(
-                    f"output {name!r} asks for {output.host[index + 1]!r} after an argmax; leave it to the host"
+                raise Unsupported(
+                    f"output {name!r} asks for {output.host[index + 1]!r} after an argmax; leave it to the host",
+                    where=name,
+                    operator=output.host[index + 1],
                 )
             builder.node("ArgMax", [value], name, "the first of equals", axis=1, keepdims=0)
             builder.output(name, np.int64, [BATCH, *shape[1:]], "index of the largest value")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import HwquantError, require
+from hwquant.errors import Unsupported
 from hwquant.export.borders import BATCH, add_delivered, add_prepared
 from hwquant.export.builder import Builder
 from hwquant.export.network import IR_VERSION, OPSET
 from hwquant.files import write_bytes
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
+from hwquant.packages import load_package
 
 if TYPE_CHECKING:
     import onnx
@@ -35,10 +36,7 @@ def float16_to_onnx(graph: Graph) -> onnx.ModelProto:
     HwquantError : a parameter is beyond float16's 65,504; ONNX cannot express a layer; the package onnx is
         absent
     """
-    try:
-        import onnx  # noqa: F401
-    except ImportError:
-        raise require("onnx", "onnx", "writing ONNX models") from None
+    load_package("onnx", "onnx", "onnx", "writing ONNX models")
     builder = Builder()
     for item in graph.inputs:
         # By way of float32: what a float64 becomes in a single rounding can differ in the last bit.
@@ -89,8 +87,9 @@ def _operator(builder: Builder, node: Node) -> str:
             return builder.node("Clip", [*inputs, *limits], f"{name}/real")
         case MaxPool() | AveragePool():
             if any(pad >= size for pad, size in zip(node.padding, node.kernel * 2)):
-                raise HwquantError(
-                    f"pool {name!r} has as much padding as kernel, which ONNX cannot express; give it less padding"
+                raise Unsupported(
+                    f"pool {name!r} has as much padding as kernel, which ONNX cannot express; give it less padding",
+                    where=name,
                 )
             window: dict[str, Any] = {
                 "kernel_shape": node.kernel,
@@ -105,11 +104,16 @@ def _operator(builder: Builder, node: Node) -> str:
             return builder.node("Sum", inputs, f"{name}/real")
         case Concat():
             return builder.node("Concat", inputs, f"{name}/real", axis=1)
-    raise HwquantError(f"node {name!r} is a {type(node).__name__}, which has no ONNX operator here")
+    kind = type(node).__name__
+    raise Unsupported(
+        f"node {name!r} is a {kind}, which has no ONNX operator here", where=name, operator=kind
+    )
 
 
 def _parameter(builder: Builder, name: str, role: str, value: Any) -> str:
     if np.abs(value).max(initial=0) > np.finfo(np.float16).max:
-        raise HwquantError(f"the {role} of {name!r} exceeds 65504, the largest float16; keep it in float32")
+        raise Unsupported(
+            f"the {role} of {name!r} exceeds 65504, the largest float16; keep it in float32", where=name
+        )
     half = builder.constant(f"{name}/{role}", value, np.float16)
     return builder.cast(half, np.float32, f"{name}/{role}_float32")

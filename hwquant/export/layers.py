@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.export.builder import Builder
 from hwquant.export.weights import WeightOperand
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
@@ -93,17 +93,19 @@ class LayerWriter:
             zero, (low, high) = self.tensors[term.input].zero_point, self.ranges[term.input]
             largest = max(abs(low - zero), abs(high - zero))
             if operand.sum_bound(largest) >= 1 << 31:
-                raise HwquantError(
+                raise Unsupported(
                     f"layer {layer.name!r} sums {operand.window} products to as much as "
-                    f"{operand.sum_bound(largest):,}, beyond the 32 bits of ONNX's ConvInteger; split the layer"
+                    f"{operand.sum_bound(largest):,}, beyond the 32 bits of ONNX's ConvInteger; split the layer",
+                    where=layer.name,
                 )
             peaks += [operand.bound(largest) << term.shift, 1 << term.shift]
         if layer.multiplier is not None:
             peaks.append(int(layer.multiplier.max()))
         if max(peaks) >= 1 << 63:
-            raise HwquantError(
+            raise Unsupported(
                 f"layer {layer.name!r} reaches {max(peaks):.3g}, beyond ONNX's 64-bit integers; quantize it with "
-                "a smaller multiplier or smaller offsets"
+                "a smaller multiplier or smaller offsets",
+                where=layer.name,
             )
         return np.array(lift, np.int64), np.int32 if max(peaks) < 1 << 31 else np.int64
 

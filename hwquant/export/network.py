@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwquant.errors import require
 from hwquant.export.borders import BATCH, add_input, add_output
 from hwquant.export.builder import Builder
 from hwquant.export.layers import MIDDLE, LayerWriter, carried
 from hwquant.files import write_bytes
+from hwquant.packages import load_package
 from hwquant.qgraph import QGraph
 from hwquant.validate import validate
 
@@ -47,10 +47,7 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
     HwquantError : the network is not valid; a layer's sums do not fit into ONNX's integers; the package onnx
         is absent
     """
-    try:
-        import onnx  # noqa: F401
-    except ImportError:
-        raise require("onnx", "onnx", "writing ONNX models") from None
+    load_package("onnx", "onnx", "onnx", "writing ONNX models")
     validate(qgraph)
     builder = Builder()
     for item in qgraph.inputs:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import Damaged, Unsupported, require
+from hwquant.errors import Damaged, Unsupported
 from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
 from hwquant.frontends.onnx_call import Call, Result, admitted
 from hwquant.frontends.onnx_check import checked, node_name, opset
@@ -19,6 +19,7 @@ from hwquant.frontends.onnx_types import INTEGERS, array_type, result_type, type
 from hwquant.frontends.same import same_graph
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Graph
+from hwquant.packages import load_package
 
 if TYPE_CHECKING:
     import onnx
@@ -37,10 +38,9 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
     HwquantError
         if it is no valid ONNX model, or has something unsupported; the node and the operator are named
     """
-    try:
-        import onnx
-    except ImportError:
-        raise require("onnx", "onnx", "reading ONNX models") from None
+    load_package("onnx", "onnx", "onnx", "reading ONNX models")
+    import onnx
+
     if isinstance(source, onnx.ModelProto):
         name, model = source.graph.name or "onnx model", source
     else:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import HwquantError, Unsupported, require
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.frontends.aten_program import EFFECTS, AtenInput, AtenNode, AtenProgram, Reference
 from hwquant.frontends.aten_types import NAMES
 from hwquant.frontends.values import Array
+from hwquant.packages import load_package
 
 if TYPE_CHECKING:
     import torch
@@ -22,10 +23,9 @@ def export(module: torch.nn.Module, example_input: Any) -> torch.export.Exported
 
     ``example_input`` is a tensor, an array, or a tuple of them, batch dimension first.
     """
-    try:
-        import torch
-    except ImportError:
-        raise require("torch", "torch", "reading a torch.nn.Module") from None
+    load_package("torch", "torch", "torch", "reading a torch.nn.Module")
+    import torch
+
     if not isinstance(module, torch.nn.Module):
         raise HwquantError(f"a torch.nn.Module is wanted, this is a {type(module).__name__}")
     inputs = example_input if isinstance(example_input, tuple | list) else (example_input,)

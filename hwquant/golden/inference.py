@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError
+from hwquant import floating
+from hwquant.errors import HwquantError, check_type
 from hwquant.floating import finish
 from hwquant.golden import fast, reference
-from hwquant.graph import Input
+from hwquant.graph import Graph, Input, as_array
 from hwquant.qgraph import IntArray, QGraph, Tensor
 from hwquant.validate import validate_integers
 
@@ -78,12 +79,14 @@ def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict
     return _quantize(qgraph, _by_name(qgraph, x))
 
 
-def predict(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray, exact: bool = False) -> list[AnyArray]:
+def predict(
+    qgraph: QGraph | Graph, x: Mapping[str, AnyArray] | AnyArray, exact: bool = False
+) -> list[AnyArray]:
     """Run the network on the user's arrays: quantize, run, dequantize, reorder, apply the host functions.
 
     Parameters
     ----------
-    qgraph : the network
+    qgraph : the network; one that is still float is evaluated in float64, without the first three steps
     x : (N, *shape) of any real dtype; a mapping by input name where there are several
     exact : run the reference, else the fast path, which gives the same integers
 
@@ -95,6 +98,9 @@ def predict(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray, exact: bool = 
     ------
     HwquantError : as :func:`quantize_input`; the network is not valid
     """
+    if isinstance(qgraph, Graph):
+        return floating.predict(qgraph, x)
+    check_type("qgraph", qgraph, QGraph, Graph)
     inputs = _by_name(qgraph, x)
 
     def source(chunk: slice) -> dict[str, IntArray]:
@@ -142,6 +148,7 @@ def _within_bits(tensor: Tensor, q: AnyArray) -> AnyArray:
 
 
 def _by_name(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, AnyArray]:
+    check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
     names = [item.name for item in qgraph.inputs]
     if not isinstance(x, Mapping):
         if len(names) != 1:
@@ -149,7 +156,7 @@ def _by_name(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, 
         x = {names[0]: x}
     if not set(names) <= set(x):  # a model can declare inputs that nothing reads
         raise HwquantError(f"the data has the inputs {_list(x)}, the network {_list(names)}")
-    arrays = {name: np.asarray(x[name]) for name in names}
+    arrays = {name: as_array(name, x[name]) for name in names}
     for name, array in arrays.items():
         if array.ndim == 0:
             raise HwquantError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from importlib.util import find_spec
 from types import TracebackType
+from typing import Any
 
-from hwquant.errors import HwquantError, require
+from hwquant.errors import HwquantError
+from hwquant.packages import load_package
 
 BAUD = 1_000_000
 """The rate of every FPGA board that comes along (boards/)."""
@@ -68,10 +69,7 @@ class SerialLink(Link):
     """
 
     def __init__(self, port: str, baud: int = BAUD) -> None:
-        if find_spec("serial") is None:
-            raise require("pyserial", "link", "a serial port")
-        import serial
-
+        serial: Any = load_package("serial", "pyserial", "link", "a serial port")
         self.name = port
         # TypeError is pyserial's where a port closes meanwhile, ValueError where it does not know the rate.
         self._broken: tuple[type[Exception], ...] = (OSError, ValueError, TypeError, serial.SerialException)

@@ -14,6 +14,7 @@ from hwquant.page.boards import board_results
 from hwquant.page.memory import memory_map, occupancy
 from hwquant.page.passes import passes
 from hwquant.page.record import Record, load_record
+from hwquant.printable import printable
 from hwquant.program.idle import judge_array
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("hwquant.page"),
         autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -137,7 +139,7 @@ def _environment() -> Environment:
         "bytes": amount,
         "sizes": lambda text: re.sub(r"(?<=\d)x(?=\d)", "×", text),
         # Long names of layers may break behind their separators; Markup.join escapes what it joins.
-        "breakable": lambda text: Markup("<wbr>").join(re.split(r"(?<=[/_.,])(?=.)", text)),
+        "breakable": lambda text: Markup("<wbr>").join(re.split(r"(?<=[/_.,])(?=.)", printable(text))),
     }
     return environment
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hwquant.errors import Unsupported
+from hwquant.errors import Unsupported, check_type
 from hwquant.program.config import ArrayConfig, bits_for
 from hwquant.program.depthwise import TapPlan, choose, revisits_early, tap_levels, tap_tiles
 from hwquant.program.input_packing import input_packings, packed_term
@@ -63,6 +63,9 @@ def compile_network(
     HwquantError : the network does not fit (by how much, and what would make it fit), an accumulator could
         overflow, or an operator cannot be mapped
     """
+    check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
+    if not _is_shape(array):
+        raise TypeError(f"array must be (rows, columns), such as (8, 8), not {array!r}")
     steps = lower(qgraph)
     if not steps:
         raise Unsupported(f"network {qgraph.name!r} has no layer to execute", where=qgraph.name)
@@ -90,6 +93,11 @@ def compile_network(
         outputs=tuple(builder.placements[item.tensor] for item in qgraph.outputs),
         tensors={name: place for name, place in builder.placements.items() if not place.packing},
     )
+
+
+def _is_shape(array: object) -> bool:
+    sides = array if isinstance(array, tuple | list) else ()
+    return len(sides) == 2 and all(isinstance(side, int | np.integer) for side in sides)
 
 
 @dataclass

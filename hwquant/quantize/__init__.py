@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from hwquant.errors import check_type
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 from hwquant.quantize.calibration import Data, Progress
@@ -54,6 +55,7 @@ def quantize(
         for options out of range, calibration data that do not fit or are not finite, weights that are not
         finite, and networks that integers cannot express
     """
+    check_type("graph", graph, Graph, hint="hwquant.load_model reads one")
     if options is None:
         options = QuantizeOptions(**changes)
     elif changes:

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from hwquant import floating
 from hwquant.data import Samples
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.graph import Graph
 from hwquant.quantize import observe_network
 from hwquant.quantize.calibration import Data, check_data
 from hwquant.search.evaluate import Outcome, Task, one_thread
-from hwquant.search.guided import Evolution
+from hwquant.search.guided import Evolution, check_guide
 from hwquant.search.journal import Journal, identity
 from hwquant.search.ledger import Ledger
 from hwquant.search.objectives import ACCURACY, OBJECTIVES, Objective
@@ -111,6 +111,8 @@ def search(
     accuracy = test.accuracy(exact)
     if accuracy is None:
         raise HwquantError("the float network's accuracy is not known")
+    if not options.exhaustive and space.size > options.trials:
+        check_guide()  # before anything is kept
     with (
         Journal(journal, identity(graph, data, task), len(space.variables), resume) as kept,
         open_workers(task, jobs, scheduler) as workers,
@@ -138,7 +140,7 @@ class _Search:
     def run(self, ledger: Ledger) -> None:
         (int8,) = ledger.evaluate([self._space.int8])
         if int8.error is not None:
-            raise HwquantError(int8.error)
+            raise Unsupported(int8.error)
         self._references["int8"] = int8.measures[ACCURACY]
         if self._everything:
             everything = list(self._space.everything())

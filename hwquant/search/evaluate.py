@@ -10,8 +10,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hwquant.data import Samples
-from hwquant.errors import HwquantError, require
+from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.fingerprint import fingerprint
+from hwquant.packages import load_package
 from hwquant.qgraph import QGraph
 from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
 from hwquant.search.objectives import OBJECTIVES, Trial
@@ -62,11 +63,8 @@ class Outcome:
 def one_thread() -> AbstractContextManager[object]:
     """Linear algebra on one thread: how its sums are split among threads shows in their last bits, and a
     candidate must be the same network in every process."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise require("threadpoolctl", "search", "the search for mixed precision") from error
-    return threadpool_limits(1)
+    limits: Any = load_package("threadpoolctl", "threadpoolctl", "search", "the search for mixed precision")
+    return limits.threadpool_limits(1)
 
 
 def quantize_candidate(task: Task, configuration: Configuration, described: bool = False) -> QGraph:
@@ -82,12 +80,12 @@ def network_checksum(qgraph: QGraph) -> str:
 
 
 def evaluate(task: Task, configuration: Configuration) -> Outcome:
-    """Measure a candidate. One that cannot be quantized or compiled is an outcome too, not an error."""
+    """Measure a candidate. One that does not fit, or that integers cannot express, is an outcome too, no error."""
     try:
         qgraph = quantize_candidate(task, configuration)
         trial = Trial(qgraph, task.test, task.exact, task.array)
         with one_thread():
             measures = {name: OBJECTIVES[name].measure(trial) for name in task.measured}
         return Outcome(measures, trial.noise, network_checksum(qgraph))
-    except HwquantError as error:
+    except (DoesNotFit, Unsupported) as error:
         return Outcome(error=str(error))

@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hwquant.errors import require
+from hwquant.packages import load_package
 from hwquant.search.space import Configuration, Space
+
+
+def check_guide() -> Any:
+    """The package that guides; raises where it is absent."""
+    return load_package("optuna", "optuna", "search", "a guided search")
 
 
 class Evolution:
     """Asks optuna for configurations, and tells it what became of them."""
 
     def __init__(self, space: Space, objectives: int, population: int, seed: int) -> None:
-        try:
-            import optuna
-        except ImportError as error:
-            raise require("optuna", "search", "a guided search") from error
+        optuna = check_guide()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._population = space, population
         self._failed = optuna.trial.TrialState.FAIL

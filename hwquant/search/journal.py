@@ -1,18 +1,22 @@
 """What has been evaluated, on disk at once: a search that is interrupted goes on where it was.
 
 A text file of JSON lines. The first says what the outcomes belong to, by checksums of network, data and
-options; each other line is a candidate. Every line carries a checksum of its own. An interrupted write leaves
-a last line without its end: it is dropped.
+options; each other line is a candidate. Every line carries a checksum, of what it says and of the first line: so
+lines of another journal do not count. Each line stands for itself: where one is missing, the candidate is evaluated
+again. An interrupted write leaves a last line without its end: it is dropped, with a warning.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from hwquant import __version__
 from hwquant.errors import Damaged, HwquantError
 from hwquant.files import AppendedFile, parse_json, remove
 from hwquant.fingerprint import fingerprint
@@ -22,14 +26,13 @@ from hwquant.search.evaluate import Outcome, Task
 from hwquant.search.space import Configuration
 
 FORMAT = "hwquant search"
-VERSION = 1
-LEAST = 20
-"""Bytes of a first line that was cut off which must be those of a journal."""
+VERSION = 2
 
 
 def identity(graph: Graph, calibration: Data, task: Task) -> dict[str, str]:
     """Checksums of all that an outcome depends on besides its bits."""
     return {
+        "hwquant version": fingerprint(__version__),
         "network": fingerprint(graph),
         "calibration data": fingerprint(calibration),
         "test data": fingerprint(task.test),
@@ -49,25 +52,25 @@ class Journal:
     Busy
         if another search writes it
     Damaged
-        if it was changed, or is of something else
+        if a line is not as it was written, or the file is no journal
     HwquantError
         if there is a file already and ``resume`` is not set; it belongs to another search; it cannot be written to
     """
 
     def __init__(self, path: Path | None, identity: Mapping[str, str], variables: int, resume: bool) -> None:
         self.outcomes: dict[Configuration, Outcome] = {}
+        header = {"format": FORMAT, "version": VERSION, "of": dict(identity)}
+        self._seal = _check(header)
         self._file: AppendedFile | None = None
         if path is None:
             return
-        header = {"format": FORMAT, "version": VERSION, "of": dict(identity)}
         self._file = file = AppendedFile(path)
         try:
             if file.size and not resume:
                 raise HwquantError(
                     f"{path} holds an earlier search; go on with it (--resume), or remove the file"
                 )
-            if not self._load(file, header, variables):
-                file.append(_line(header))
+            self._load(file, header, variables)
         except HwquantError:
             if not file.size:
                 remove(path)
@@ -98,65 +101,79 @@ class Journal:
                 "network": outcome.network,
                 "error": outcome.error,
             }
-            self._file.append(_line(content))
+            self._file.append(_line(content, self._seal))
 
-    def _load(self, file: AppendedFile, header: Mapping[str, Any], variables: int) -> bool:
-        """Read what is there; whether there was a first line."""
-        data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        # What has no end was cut off; if nothing has, it must at least begin as a journal does.
-        if not whole and not _line(header).startswith(data[:LEAST]):
-            raise Damaged(f"{file.path} is no journal of a search; remove the file", path=str(file.path))
-        lines = whole.splitlines()
+    def _load(self, file: AppendedFile, header: Mapping[str, Any], variables: int) -> None:
+        """Read what is there; what has no end was cut off, and goes."""
+        data, path = file.read(), file.path
+        *lines, rest = data.split(b"\n")
+        if not lines and not _line(header).startswith(rest):
+            raise _no_journal(path, 1)
         if lines:
-            _same(file.path, _parse(file.path, 1, lines[0]), header)
+            _same(path, _parse(path, 1, lines[0]), header)
         for number, line in enumerate(lines[1:], 2):
-            content = _parse(file.path, number, line)
-            if not _is_outcome(content, variables):
-                raise _damaged(file.path, number, "it is no outcome")
-            self.outcomes[tuple(content["bits"])] = Outcome(
-                content["measures"], content["noise"], content["network"], content["error"]
-            )
-        if len(whole) < len(data):
-            file.cut(len(whole))
-        return bool(lines)
+            configuration, outcome = _entry(path, number, _parse(path, number, line, self._seal), variables)
+            self.outcomes[configuration] = outcome
+        if rest:  # only now is it known that the file is ours to change
+            text = f"the last line of {path} was not finished; what it held is evaluated again"
+            warnings.warn(text, stacklevel=3)
+            file.cut(len(data) - len(rest))
+        if not lines:
+            file.append(_line(header))
 
 
-def _is_outcome(content: Mapping[str, Any], variables: int) -> bool:
-    bits, measures = content.get("bits"), content.get("measures")
-    return (
-        isinstance(bits, list)
-        and len(bits) == variables
-        and all(type(item) is int for item in bits)
-        and isinstance(measures, dict)
-        and all(type(item) in (int, float) for item in [*measures.values(), content.get("noise")])
-        and isinstance(content.get("network"), str)
-        and isinstance(content.get("error", 0), str | None)
-    )
+def _line(content: Mapping[str, Any], seal: str = "") -> bytes:
+    return (json.dumps({**content, "check": _check(content, seal)}) + "\n").encode()
 
 
-def _line(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps({**content, "check": _check(content)}) + "\n").encode()
+def _check(content: Mapping[str, Any], seal: str = "") -> str:
+    return fingerprint(seal, json.dumps(content, sort_keys=True))[:16]
 
 
-def _check(content: Mapping[str, Any]) -> str:
-    return fingerprint(json.dumps(content, sort_keys=True))[:16]
-
-
-def _damaged(path: Path, number: int, why: str) -> Damaged:
-    message = f"{path} is no journal of a search, or it is damaged at line {number} ({why}); remove the file"
-    return Damaged(message, path=str(path))
-
-
-def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _parse(path: Path, number: int, line: bytes, seal: str = "") -> dict[str, Any]:
     try:
         content = parse_json(line)
         check = content.pop("check")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise _damaged(path, number, str(error)) from error
-    if check != _check(content) or line + b"\n" != _line(content):
-        raise _damaged(path, number, "its checksum is wrong")
+        raise _no_journal(path, number) from error
+    if check != _check(content, seal) or line + b"\n" != _line(content, seal):
+        raise Damaged(
+            f"{path} is damaged at line {number} (its checksum is wrong); remove the file", path=str(path)
+        )
     return content
+
+
+def _no_journal(path: Path, number: int) -> Damaged:
+    text = f"{path} is no journal of a search, or it is damaged at line {number}; remove the file"
+    return Damaged(text, path=str(path))
+
+
+def _entry(
+    path: Path, number: int, content: Mapping[str, Any], variables: int
+) -> tuple[Configuration, Outcome]:
+    """A candidate's line, checked: the checksum alone does not say that this hwquant wrote it."""
+    match content:
+        case {
+            "bits": list(bits),
+            "measures": dict(measures),
+            "noise": int() | float() as noise,
+            "network": str(network),
+            "error": None | str() as error,
+        } if (
+            len(content) == 5
+            and len(bits) == variables
+            and all(type(item) is int and 1 <= item <= 8 for item in bits)
+            and noise >= 0
+            and all(_is_number(item) for item in measures.values())
+            and (error is None) == bool(measures)
+        ):
+            return tuple(bits), Outcome(measures, noise, network, error)
+    raise Damaged(f"{path} is damaged at line {number}; remove the file", path=str(path))
+
+
+def _is_number(value: object) -> bool:
+    """Finite, and not negative: what is measured is a share, or a count."""
+    return type(value) in (int, float) and 0 <= value < math.inf  # type: ignore[operator]
 
 
 def _same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -172,3 +189,5 @@ def _same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> No
                 f"{path} belongs to a search with other {name}, which cannot go on here; name another output, or "
                 "remove the file"
             )
+    if found != wanted:
+        raise _no_journal(path, 1)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwquant.advice import Advice
-from hwquant.errors import require
+from hwquant.packages import load_package
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.result import Candidate, SearchResult
 
@@ -72,16 +72,18 @@ def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
     return table
 
 
+def plotting() -> Any:
+    """The package that draws; raises where it is absent."""
+    return load_package("matplotlib", "matplotlib", "plot", "a plot of the front")
+
+
 def front_plot(result: SearchResult, picked: Candidate | None = None) -> bytes:
     """A PNG: a panel for each cost, all candidates, the front, int8, the pick, the float accuracy.
 
     Panels show the accuracies that are worth choosing among: candidates that lose more than ten times the
     allowed drop, but at least 5 points (20 without a bound), are left out, and counted in the title.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise require("matplotlib", "plot", "a plot of the front") from error
+    software = f"matplotlib {plotting().__version__}"
     from matplotlib.figure import Figure
 
     names = [name for name in result.options.objectives if name != ACCURACY]
@@ -127,9 +129,7 @@ def front_plot(result: SearchResult, picked: Candidate | None = None) -> bytes:
     title = f"{result.task.observed.graph.name}: {len(result.candidates)} candidates"
     figure.suptitle(title + (f", {hidden} of them below" if hidden else ""), fontsize=10)
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="png", dpi=110, metadata={"Software": f"matplotlib {matplotlib.__version__}"}
-    )
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": software})
     return buffer.getvalue()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from hwquant.errors import HwquantError
+from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.evaluate import Outcome, Task, network_checksum, quantize_candidate
@@ -123,8 +123,8 @@ class SearchResult:
 
         Raises
         ------
-        HwquantError : none keeps to them; the message says which comes nearest. Or a limit is on something
-            that was not measured.
+        DoesNotFit : none keeps to them; the message says which comes nearest
+        HwquantError : a limit is on something that was not measured
         """
         constraints = self.options.constraints if constraints is None else constraints
         for name in constraints.limits:
@@ -138,11 +138,14 @@ class SearchResult:
         }
         kept = [item for item in self.candidates if missed[id(item)] == 0]
         if not kept:
+            remedy = "loosen the constraints, or search more trials or other bits"
             nearest = min(self.candidates, key=lambda item: missed[id(item)])
-            raise HwquantError(
+            raise DoesNotFit(
                 f"none of {len(self.candidates)} candidates keeps to {constraints}; the nearest has "
                 f"{describe_measures(nearest.measures)}, {self.drop(nearest, constraints.drop_from):.2f} points below "
-                f"{constraints.drop_from}; loosen the constraints, or search more trials or other bits"
+                f"{constraints.drop_from}; {remedy}",
+                resource="constraints",
+                remedy=remedy,
             )
         if constraints.max_drop is None:
             return min(kept, key=lambda item: (-item.measures[ACCURACY], self.relative_cost(item)))

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.quantize import QuantizeOptions
 from hwquant.quantize.scales import scale_groups
 from hwquant.quantize.structure import Plan
@@ -58,7 +58,7 @@ class Space:
             if term.unit is None and not term.constant
         ]
         if not found:
-            raise HwquantError(f"network {plan.graph.name!r} has no weights whose bits could be searched")
+            raise Unsupported(f"network {plan.graph.name!r} has no weights whose bits could be searched")
         if activations:
             found += [
                 Variable(ACTIVATIONS, name, sum(math.prod(plan.graph.shapes[item]) for item in members))

@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context
 from typing import Any, Protocol
 
-from hwquant.errors import HwquantError, require
+from hwquant.errors import HwquantError, MissingPackage
+from hwquant.packages import load_package
 from hwquant.search.evaluate import Outcome, Task, evaluate
 from hwquant.search.space import Configuration
 
@@ -101,12 +102,9 @@ def _processes(task: Task, jobs: int) -> Iterator[Workers]:
 
 @contextmanager
 def _cluster(task: Task, scheduler: str) -> Iterator[Workers]:
+    distributed: Any = load_package("distributed", "distributed", "search", "a search on a Dask cluster")
     try:
-        from distributed import Client
-    except ImportError as error:
-        raise require("distributed", "search", "a search on a Dask cluster") from error
-    try:
-        client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = distributed.Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise HwquantError(
             f"there is no Dask scheduler at {scheduler!r} ({error}); start one with: dask scheduler"
@@ -167,7 +165,9 @@ class _Cluster:
             except (CancelledError, DaskCancelledError, KilledWorker):
                 continue
             except ImportError as error:
-                raise HwquantError(
-                    f"a Dask worker lacks a package ({error}); install this hwquant on every worker"
+                raise MissingPackage(
+                    f"a Dask worker lacks a package ({error}); install this hwquant on every worker",
+                    package=error.name or "",
+                    extra="search",
                 ) from error
             yield futures[future], outcome

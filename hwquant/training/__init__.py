@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hwquant.errors import require
+from hwquant.packages import load_package
 
 if TYPE_CHECKING:
     from hwquant.training.checkpoint import Checkpoint, owner
@@ -58,9 +58,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'hwquant.training' has no attribute {name!r}")
     try:
         value = getattr(import_module(f"hwquant.training.{_PUBLIC[name]}"), name)
-    except ModuleNotFoundError as error:
-        if error.name == "torch":
-            raise require("torch", "torch", "training") from None
+    except (ImportError, OSError):
+        load_package("torch", "torch", "torch", "training")  # says what is wrong with it
         raise
     globals()[name] = value
     return value

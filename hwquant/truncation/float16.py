@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 from hwquant.floating import evaluate
 from hwquant.graph import Conv, Graph
 
@@ -21,7 +21,7 @@ def rounded(x: Array, what: str) -> Array:
     with np.errstate(over="ignore"):  # refused below
         half = x.astype(np.float32).astype(np.float16)
     if not np.isfinite(half).all():
-        raise HwquantError(
+        raise Unsupported(
             f"{what} exceeds 65504, the largest float16; truncate to int8, or scale the network"
         )
     return half.astype(np.float64)

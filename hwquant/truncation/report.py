@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwquant.advice import Advice
-from hwquant.errors import require
+from hwquant.packages import load_package
 from hwquant.truncation.parity import Error, ParityReport
 
 MOST_LOST = 5.0
@@ -82,11 +82,7 @@ def _cells(error: Error) -> list[str]:
 
 def plotting() -> Any:
     """The package that draws; raises where it is absent."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise require("matplotlib", "plot", "a parity plot") from None
-    return matplotlib
+    return load_package("matplotlib", "matplotlib", "plot", "a parity plot")
 
 
 def parity_plot(report: ParityReport) -> bytes:

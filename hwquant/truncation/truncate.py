@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwquant import golden
 from hwquant.data import Samples
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 from hwquant.quantize import observe_network, quantize_observed
@@ -106,12 +106,12 @@ def truncate(
     if train is not None and to == "float16":
         raise HwquantError("float16 networks are not fine-tuned: leave the training data out")
     if train is not None and len(graph.inputs) > 1:
-        raise HwquantError(f"network {graph.name!r} has several inputs; fine-tuning trains networks of one")
+        raise Unsupported(f"network {graph.name!r} has several inputs; fine-tuning trains networks of one")
     data = check_data(graph, calibration)
     names = fixed_point.weighted(graph)
     if not names or (int8_ends and len(names) < 3):
         where = " between its ends: leave int8_ends out" if int8_ends else ""
-        raise HwquantError(f"network {graph.name!r} has no weights to truncate{where}")
+        raise Unsupported(f"network {graph.name!r} has no weights to truncate{where}")
     binary = frozenset(names[1:-1] if int8_ends else names) if to == "binary" else frozenset()
     if test is None:
         test = Samples(data if len(data) > 1 else next(iter(data.values())), None)

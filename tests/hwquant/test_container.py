@@ -188,11 +188,3 @@ def test_a_failed_write_leaves_what_was_there(file, monkeypatch, function):
         container.write(file, "network", 1, {}, {})
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
-
-
-def test_any_bytes_are_written_whole_or_not_at_all(tmp_path):
-    container.write_bytes(tmp_path / "file", b"first")
-    container.write_bytes(tmp_path / "file", b"second")
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"second")]
-    with pytest.raises(HwquantError, match="choose a folder that exists"):
-        container.write_bytes(tmp_path / "none" / "file", b"")

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from hwquant.cli import main
+from hwquant.cli.outcome import KINDS
 
 
 class Outcome:
@@ -19,14 +20,20 @@ class Outcome:
     def json(self):
         return json.loads(self.stdout)
 
-    def fails(self, message):
-        """Asserts one error line with ``message``, status 2, and nothing on stdout but the JSON of it."""
+    def fails(self, message, kind=None):
+        """Asserts one error line with ``message``, status 2, and nothing on stdout but the JSON of it.
+
+        No fault of hwquant's own, unless it is the ``kind`` that is wanted.
+        """
         errors = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1, self.stderr
         assert message in errors[0]
+        assert kind == "internal" or "fault of its own" not in errors[0]
         assert self.status == 2
         if self.stdout:
-            assert self.json == {"error": errors[0].removeprefix("error: ")}
+            assert set(self.json) == {"error"}
+            assert self.json["error"]["message"] == errors[0].removeprefix("error: ")
+            assert self.json["error"]["kind"] in ([kind] if kind else set(KINDS) - {"internal"})
         return self
 
 

@@ -102,15 +102,15 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_network(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("-o", "net.onnx"), "int8 networks are .hwq files"),
-        (("--to", "float16", "-o", "net.hwq"), "float16 networks are .onnx files"),
+        (("-o", "net.onnx"), "--output writes a .hwq file"),
+        (("--to", "float16", "-o", "net.hwq"), "--output writes a .onnx file"),
         (("-o", "net.hwq", "--epochs", 3), "--epochs is for fine-tuning: give --train"),
         (("-o", "net.hwq", "--batch-size", 3), "--batch-size is for fine-tuning"),
         (("-o", "net.hwq", "--resume"), "--resume is for fine-tuning"),
         (("-o", "net.hwq", "--checkpoint", "file"), "--checkpoint is for fine-tuning"),
         (("-o", "none/net.hwq"), "does not exist"),
         (("-o", "net.hwq", "--plot", "none/parity.png"), "does not exist"),
-        (("-o", "net.hwq", "--int8-ends"), "int8_ends is for binary"),
+        (("-o", "net.hwq", "--int8-ends"), "--int8-ends is for binary"),
         (("-o", "net.hwq", "-d", "none.npz"), "none.npz"),
         (("--to", "int4", "-o", "net.hwq"), "int4"),
     ],

@@ -58,7 +58,9 @@ def test_a_line_that_was_not_finished_is_dropped_and_written_again(path):
     whole = path.read_bytes()
     for length in range(len(whole) - 1, whole.rfind(b"\n", 0, -1), -7):
         path.write_bytes(whole[:length])
-        with Journal(path, IDENTITY, 2, resume=True) as journal:
+        with pytest.warns(UserWarning, match=r"journal was not finished; what it held is evaluated again"):
+            journal = Journal(path, IDENTITY, 2, resume=True)
+        with journal:
             assert list(journal.outcomes) == [(8, 4)]
             journal.add((2, 4), OUTCOMES[2, 4])
         assert path.read_bytes() == whole
@@ -66,7 +68,8 @@ def test_a_line_that_was_not_finished_is_dropped_and_written_again(path):
 
 def test_an_interrupted_first_line_is_no_journal_yet(path):
     path.write_bytes(path.read_bytes()[:20])
-    assert read(path) == {}
+    with pytest.warns(UserWarning, match="was not finished"):
+        assert read(path) == {}
     assert read(path) == {}
 
 
@@ -77,16 +80,47 @@ def test_a_changed_byte_is_noticed_in_every_line(path, line):
         changed = bytearray(lines[line])
         changed[position] ^= 1
         path.write_bytes(b"".join([*lines[:line], bytes(changed), *lines[line + 1 :]]))
-        with pytest.raises(HwquantError, match="remove the file"):
+        with pytest.raises(Damaged, match="remove the file"):
             Journal(path, IDENTITY, 2, resume=True)
 
 
-@pytest.mark.parametrize("content", ["hello\n", "[1]\n", json.dumps({"format": "x", "check": "y"}) + "\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "hello\n",
+        "hello",
+        "a\nb",
+        "[1]\n",
+        "[" * 10_000 + "\n",
+        json.dumps({"format": "x", "check": "y"}) + "\n",
+    ],
+)
 def test_other_files_are_no_journals(tmp_path, content):
     (tmp_path / "file").write_text(content)
     with pytest.raises(HwquantError, match="remove the file"):
         Journal(tmp_path / "file", IDENTITY, 2, resume=True)
     assert (tmp_path / "file").read_text() == content
+
+
+def test_lines_of_another_journal_do_not_count(path, tmp_path):
+    other = Journal(tmp_path / "other", IDENTITY | {"network": "z"}, 2, resume=False)
+    other.add((8, 4), OUTCOMES[8, 4])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + (tmp_path / "other").read_bytes().splitlines(keepends=True)[1])
+    with pytest.raises(Damaged, match="damaged at line 2"):
+        Journal(path, IDENTITY, 2, resume=True)
+
+
+def test_a_missing_line_is_a_candidate_to_evaluate_again(path):
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[2])
+    assert Journal(path, IDENTITY, 2, resume=True).outcomes == {(2, 4): OUTCOMES[2, 4]}
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    (tmp_path / "journal").mkdir()
+    with pytest.raises(HwquantError, match=r"cannot (read|write) .*journal: Is a directory"):
+        Journal(tmp_path / "journal", IDENTITY, 2, resume=True)
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path):

@@ -1,0 +1,18 @@
+"""Names that others chose, as they may be shown."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    r"""Text in which what a terminal or a page would act on is written out, as ``\x1b`` or ``\u202e``.
+
+    That is: control characters, line breaks among them, marks that change the direction of writing, characters of no
+    width, and halves of surrogate pairs, which names of files can hold. All others stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(item if item.isprintable() else _escaped(item) for item in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

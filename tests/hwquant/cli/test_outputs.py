@@ -1,0 +1,79 @@
+"""Outputs are checked before any work is done."""
+
+import pytest
+
+
+@pytest.fixture
+def model(demo_folder):
+    return demo_folder / "digits.onnx"
+
+
+def test_each_output_has_the_suffix_of_what_is_written(hwquant, model, network, tmp_path):
+    x = tmp_path / "x"
+    cases = [
+        (["quantize", model, "-c", x, "-o", tmp_path / "net.onnx"], "--output writes a .hwq file"),
+        (["prune", model, "--train", x, "-c", x, "-o", tmp_path / "x.onnx"], "--output writes a .hwq file"),
+        (["progressive", model, "--train", x, "-c", x, "-o", tmp_path / "x"], "--output writes a .hwq file"),
+        (["search", model, "-c", x, "-d", x, "-o", tmp_path / "x.json"], "--output writes a .hwq file"),
+        (
+            ["search", model, "-c", x, "-d", x, "-o", tmp_path / "x.hwq", "--front", tmp_path / "f.csv"],
+            "--front writes a .json file",
+        ),
+        (
+            ["search", model, "-c", x, "-d", x, "-o", tmp_path / "x.hwq", "--plot", tmp_path / "f.svg"],
+            "--plot writes a .png file",
+        ),
+        (["export", network, "-o", tmp_path / "net.hwq"], "--output writes a .onnx file"),
+        (["truncate", model, "-c", x, "-o", tmp_path / "n.onnx"], "--output writes a .hwq file"),
+        (["truncate", model, "-c", x, "-o", tmp_path / "n.hwq", "--to", "float16"], "writes a .onnx file"),
+    ]
+    for arguments, message in cases:
+        hwquant(*arguments, "--json").fails(message, kind="invalid")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_output_is_an_input_or_another_output(hwquant, network, model, tmp_path):
+    before = network.read_bytes()
+    link = tmp_path / "link.onnx"
+    link.symlink_to(network)
+    hwquant("export", network, "-o", link).fails("would replace")
+    data = tmp_path / "x.npz"
+    given = ["prune", model, "--train", data, "-c", data, "-o", tmp_path / "n.hwq", "--checkpoint"]
+    hwquant(*given, data).fails("--checkpoint would replace")
+    hwquant(*given, tmp_path / "n.hwq").fails("--output and --checkpoint both write")
+    assert network.read_bytes() == before
+
+
+def test_what_cannot_be_written_is_refused_before_the_inputs_are_read(hwquant, tmp_path, monkeypatch):
+    given = ["quantize", "none.onnx", "-c", "none.npz", "-o"]
+    hwquant(*given, tmp_path / "no" / "n.hwq").fails("does not exist")
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(tmp_path))
+    hwquant(*given, tmp_path / "n.hwq").fails(f"cannot write into {tmp_path}: it is not writable")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["quantize", "m", "-c", "c", "-o", "n.hwq", "--percentile", "99"],
+            "--percentile is for --calibration",
+        ),
+        (
+            ["search", "m", "-c", "c", "-d", "d", "-o", "n.hwq", "--exhaustive", "--seed", "3"],
+            "--seed means nothing",
+        ),
+        (
+            ["search", "m", "-c", "c", "-d", "d", "-o", "n.hwq", "--jobs", "3", "--scheduler", "tcp://x"],
+            "--jobs means",
+        ),
+        (
+            ["search", "m", "-c", "c", "-d", "d", "-o", "n.hwq", "--max-cycles", "9", "--drop-from", "int8"],
+            "--drop-from means nothing without --max-drop",
+        ),
+        (["truncate", "m", "-c", "c", "-o", "n.hwq", "--int8-ends"], "--int8-ends is for binary weights"),
+        (["truncate", "m", "-c", "c", "-o", "n.hwq", "--epochs", "2"], "--epochs is for fine-tuning"),
+    ],
+)
+def test_options_that_would_do_nothing_are_named(hwquant, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    hwquant(*arguments).fails(message)
