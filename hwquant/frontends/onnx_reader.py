@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,7 +134,8 @@ class _Translation:
         self.values: dict[str, Result] = {}
         self.types: dict[str, str] = {}
         self._load(model.graph)
-        self.constants = Constants(self.opset, sum(np.size(value) for value in self.values.values()))  # type: ignore[arg-type]
+        stored = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
+        self.constants = Constants(self.opset, stored)
         self.read = set(_tensors_read(model.graph))
         self.build = Builder(name, batch, layouts)
 
@@ -164,8 +166,9 @@ class _Translation:
             self._set(tensor.name, _array(tensor))
 
     def _set(self, name: str, value: Result, kind: str | None = None) -> None:
+        """A tensor's value; ``kind`` is the element type of an activation, a constant has its own."""
         self.values[name] = value
-        self.types[name] = array_type(value) if kind is None or not isinstance(value, Value) else kind  # type: ignore[arg-type]
+        self.types[name] = str(kind) if isinstance(value, Value) else array_type(value)
 
     def _translate(self, node: onnx.NodeProto) -> None:
         build, name = self.build, node_name(node)

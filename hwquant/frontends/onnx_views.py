@@ -65,10 +65,8 @@ def transpose(call: Call) -> Value:
 
 
 def squeeze(call: Call) -> Value:
-    axes = call.integers(1, "axes")
-    return operators.view(
-        call.build, call.value(), lambda array: array.squeeze(None if axes is None else tuple(axes))
-    )
+    axes = tuple(call.integers(1, "axes") or ()) or None  # no axes are all of length 1
+    return operators.view(call.build, call.value(), lambda array: array.squeeze(axes))
 
 
 def unsqueeze(call: Call) -> Value:

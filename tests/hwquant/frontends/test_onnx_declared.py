@@ -124,6 +124,11 @@ def test_an_argmax_has_the_shape_that_the_model_gives_it(keepdims, after):
     np.testing.assert_array_equal(predict(from_onnx(model), feeds(model, 1)["x"])[0], want)
 
 
+def test_a_squeeze_of_no_axes_is_one_of_all():
+    nodes = [make_node("GlobalMaxPool", ["x"], ["g"]), make_node("Squeeze", ["g"], ["y"], axes=[])]
+    assert check(build(nodes, opset=11)).outputs[0].shape == (3,)
+
+
 @pytest.mark.parametrize("condition", [True, False])
 def test_an_if_whose_condition_is_constant_is_its_branch(condition):
     yes = [make_node("Squeeze", ["g", "axes"], ["inside"]), make_node("Relu", ["inside"], ["result"])]
