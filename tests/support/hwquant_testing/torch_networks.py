@@ -39,6 +39,10 @@ to _to_copy type_as full ones zeros gt argmax softmax _softmax log_softmax _log_
 reciprocal _weight_norm _weight_norm_interface numpy_T t bmm
 """
 """Left out where most of a network shall be such as hwquant computes."""
+OF_CONSTANTS = (
+    *("abs", "amax", "linalg_vector_norm", "mean", "pow", "reciprocal", "rsqrt", "sqrt", "std", "sum", "var"),
+)
+"""What is also, or only, computed of constants."""
 TYPES = (
     torch.float32,
     torch.float64,
@@ -247,6 +251,8 @@ class Generator:
                 )
             elif "bias" in found:
                 found["bias"] = self._maybe((out,))
+        elif operator in OF_CONSTANTS and rng.random() < 0.5:
+            found["self"] = self._constant(shape, positive=True)
         elif "running_mean" in found:
             found |= {name: self._maybe((channels,)) for name in ("weight", "bias")}
             found["running_mean"], found["running_var"] = (
