@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -137,9 +138,10 @@ def _output(output: Output, qgraph: QGraph) -> None:
     for function in output.host:
         known = ", ".join(HOST_FUNCTIONS)
         _require(function in HOST_FUNCTIONS, where, f"has the host function {function!r}; there are {known}")
-    known = f"has the host functions {', '.join(output.host)}; one and then argmax are possible"
-    first, *others = output.host or ("argmax",)
-    _require(not others or (first != "argmax" and others == ["argmax"]), where, known)
+    for before, function in pairwise(output.host):
+        after = "an argmax" if before == "argmax" else f"a {before}"
+        possible = function == "argmax" and before != "argmax"
+        _require(possible, where, f"asks for {function!r} after {after}; leave it to the host")
     _require(len(output.shape) > 0 or not output.host, where, "is a scalar, on which no host function works")
 
 

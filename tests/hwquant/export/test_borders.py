@@ -19,8 +19,12 @@ def network(inputs=(), outputs=()):
     qgraph = net.build()
     tensors = {**qgraph.tensors, "x": replace(qgraph.tensors["x"], scale=0.037)}
     tensors["y"] = replace(tensors["y"], scale=0.11)
+    (layer,) = qgraph.nodes
+    (term,) = layer.terms
+    layer = replace(layer, terms=(replace(term, scale=term.scale * 0.11 / 0.037),))
     return replace(
         qgraph,
+        nodes=(layer,),
         tensors=tensors,
         inputs=tuple(inputs) or qgraph.inputs,
         outputs=tuple(outputs) or qgraph.outputs,
