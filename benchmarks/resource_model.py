@@ -40,6 +40,7 @@ from hwquant.boards.resources import _model, estimate_resources
 from hwquant.boards.synthesis import synthesized
 from hwquant.boards.tools import count
 from hwquant.errors import HwquantError
+from hwquant.files import cache_folder
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import TAP_COLUMNS, ArrayConfig
 from hwquant.program.isa import Opcode, disassemble, program_bits
@@ -50,7 +51,6 @@ from hwquant.rtl_templates.board import Board
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import array_multipliers
-from hwquant.files import cache_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from hwquant_testing.random_networks import Features, random_qgraph
