@@ -112,13 +112,12 @@ def _cast(call: Call) -> Value | Array:
         return np.asarray(source)  # the translation gives it its type
     classes = source.shape[1] - 1 if source.host[-1:] == ("argmax",) else None
     if not lossless(dtype, call.dtype, classes):
-        reason = (
-            "rounds"
-            if call.dtype.endswith("float16")
-            else "is not supported; quantization is what hwquant adds"
-        )
-        verb = "a cast of activations to integers" if not call.dtype.endswith("float16") else "a cast"
-        raise call.build.refuse(f"{verb} ({dtype} to {call.dtype}) {reason}")
+        half = category(call.dtype) == 2
+        what = "a cast of activations" if half else "a cast of activations to integers"
+        wraps = "wraps values; cast to float in its place"
+        adds = "is not supported; quantization is what hwquant adds"
+        why = "rounds; leave it out" if half else wraps if category(dtype) < 2 else adds
+        raise call.build.refuse(f"{what} ({dtype} to {call.dtype}) {why}")
     return replace(source, integer=category(call.dtype) < 2 and classes is None)
 
 
