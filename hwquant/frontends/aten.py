@@ -15,7 +15,7 @@ from hwquant.frontends.aten_program import AtenInput, AtenNode, AtenProgram, Ref
 from hwquant.frontends.aten_schema import BatchSize, Positive, Schema, Unaccounted
 from hwquant.frontends.aten_storage import Storage
 from hwquant.frontends.aten_types import NAMES, REAL, Operand, category, settled
-from hwquant.frontends.builder import ANY_BATCH, Builder
+from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
 from hwquant.frontends.values import Value
 from hwquant.graph import Graph
 
@@ -31,7 +31,7 @@ def translate(program: AtenProgram) -> Graph:
     HwquantError
         for what is not supported; the node, its place in the module and the operator are named
     """
-    return _Translation(program).graph()
+    return with_layouts(lambda layouts: _Translation(program, layouts).graph())
 
 
 class _Translation:
@@ -43,9 +43,9 @@ class _Translation:
     types : the element types of those that are tensors
     """
 
-    def __init__(self, program: AtenProgram) -> None:
+    def __init__(self, program: AtenProgram, layouts: Mapping[str, Layout]) -> None:
         self.program = program
-        self.build = Builder(program.name, _batch(program.inputs))
+        self.build = Builder(program.name, _batch(program.inputs), layouts)
         self.values: dict[str, Any] = dict(program.constants)
         self.types = {name: array.dtype.name for name, array in program.constants.items()}
         self.types |= program.types

@@ -44,7 +44,6 @@ ARGUMENTS: Mapping[str, Irrelevant | Refused] = {
     "transposed": Refused(
         f"transposed convolution is not supported; {alternative('convtranspose')}", (False,)
     ),
-    "value": Refused("padding with anything but zeros is not supported", (None, 0, 0.0, False)),
 }
 """Arguments that no importer reads, by their names, which mean the same in every schema; all others are used."""
 

@@ -231,7 +231,7 @@ def reduce(kind: str, of_constants: Callable[[Call], Array]) -> Callable[[Call],
 
 
 def pad(call: Call) -> Value:
-    """pad and constant_pad_nd, with zeros."""
+    """pad and constant_pad_nd."""
     value, pads = call.value(), call.integers("pad")
     rank = len(value.shape)
     if len(pads) % 2 or len(pads) > 2 * rank:
@@ -240,4 +240,4 @@ def pad(call: Call) -> Value:
     before, after = [0] * rank, [0] * rank
     for axis, (first, last) in enumerate(zip(pads[::2], pads[1::2]), start=1):
         before[-axis], after[-axis] = first, last
-    return operators.pad(call.build, call.name, value, before, after)
+    return operators.pad(call.build, call.name, value, before, after, float(call.get("value") or 0.0))

@@ -143,9 +143,7 @@ def _argmax(call: Call) -> Value:
         raise call.build.refuse(
             "argmax over everything, the batch included, is not supported; give its dimension"
         )
-    if call.get("keepdim"):
-        raise call.build.refuse("argmax with keepdim=True is not supported; leave it out")
-    return operators.host(call.build, call.value(), "argmax", call.get("dim"))
+    return operators.host(call.build, call.value(), "argmax", call.get("dim"), bool(call.get("keepdim")))
 
 
 def _number(function: Callable[[int, int], int]) -> Callable[[Mapping[str, Any]], int]:

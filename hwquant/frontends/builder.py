@@ -67,7 +67,7 @@ class Builder:
     Attributes
     ----------
     batch : batch size that every value carries as its first dimension
-    layouts : what windows are known to want (see `with_layouts`); None where the importer cannot start again
+    layouts : what windows are known to want (see `with_layouts`)
     where : the model's node at hand, for messages
     operator : its operator
     shapes : (C, H, W) of every tensor that exists so far
@@ -76,7 +76,7 @@ class Builder:
     def __init__(self, name: str, batch: int, layouts: Mapping[str, Layout] | None = None) -> None:
         self.name = name
         self.batch = batch
-        self.layouts = layouts
+        self.layouts = layouts or {}
         self.where = ""
         self.operator = ""
         self.shapes: dict[str, Shape] = {}
@@ -231,7 +231,7 @@ class Builder:
         if value.tensor not in self._placed:
             user = self._inputs[value.tensor]
             own = shape or layout(value.shape[1:]), simplified(sample.ravel())
-            tensor_shape, order = (self.layouts or {}).get(value.tensor, own)
+            tensor_shape, order = self.layouts.get(value.tensor, own)
             scale, shift = (compressed(part.reshape(user)) for part in value.preprocess)
             self._placed[value.tensor] = Input(value.tensor, user, tensor_shape, scale, shift, order)
             self.shapes[value.tensor] = tensor_shape
@@ -273,7 +273,7 @@ class Builder:
         shape = layout(value.shape[1:])
         placed = self.place(value, shape)
         if not self.is_image(placed, whole):
-            again = self.layouts is not None and value.tensor not in self.layouts
+            again = value.tensor not in self.layouts
             if value.preprocess is not None and again:
                 raise LayoutWanted(value.tensor, (shape, simplified(self.sample(value).ravel())))
             have = "transposed" if placed.index is not None else "reshaped"
