@@ -11,6 +11,7 @@ from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.qgraph import Layer
 from hwquant.sim import Run, Write, simulate
 from hwquant.sim.check import check
+from hwquant.sim.simulators import attempt
 from hwquant.sim.differences import CycleMismatch, Mismatch, MissingResult, WriteMismatch
 
 WATCH = 2
@@ -214,7 +215,7 @@ def test_a_wrong_frame_period_is_named_unless_the_host_paused(it, run):
 
 def test_missing_results_are_named(it, run):
     short = replace(run, words=run.words[:2], cycles=run.cycles[:2], periods=run.periods[:2])
-    assert judge(it, short).differences == (MissingResult(2),)
+    assert judge(it, short).differences == (MissingResult(2, run.patience),)
 
 
 def test_a_wrong_golden_value_is_named(it, run):

@@ -48,7 +48,7 @@ def run(case, build_dir, body):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("withdrawn", "icarus, inferences, seed 5: the offered word 0x0 was withdrawn"),
+        ("withdrawn", "icarus, seed 5: frame 0: its result comes before all of it was taken"),
         ("changed", "icarus, inferences, seed 5: the offered word changed from 0x[0-9a-f]+ to 0x[0-9a-f]+"),
         ("undefined valid", "icarus, inferences, seed 5: Cannot convert Logic"),
         ("undefined payload", "icarus, inferences, seed 5: Can't convert LogicArray to int"),
