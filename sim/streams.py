@@ -2,7 +2,7 @@
 
 All coroutines begin and end at a falling edge of the clock: they drive there, and look once everything has
 settled, so that a word moves at the rising edge that follows if valid and ready are both high then. While
-nothing can move they wait for the other side's edge instead of counting clocks: that is what makes long
+nothing can move they wait for the other side's change instead of counting clocks: that is what makes long
 computations fast to simulate.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
+from cocotb.triggers import FallingEdge, ReadOnly, ValueChange
 
 from hwquant.sim.recorder import Recorder
 from hwquant.sim.trace import Pattern
@@ -76,7 +76,7 @@ class Source(Port):
             self.valid.value = 1
             await ReadOnly()
             while not defined(self.ready):
-                await RisingEdge(self.ready)
+                await ValueChange(self.ready)
                 await FallingEdge(self.clock)
                 await ReadOnly()
             self.sent.append((offered, self.cycle()))
@@ -112,7 +112,7 @@ class Sink(Port):
                     await FallingEdge(self.clock)
                     return word
             elif not self._pauses:
-                await RisingEdge(self.valid)
+                await ValueChange(self.valid)
             await FallingEdge(self.clock)
 
     def reset(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.triggers import FallingEdge, First, ReadOnly, RisingEdge, Timer
+from cocotb.triggers import FallingEdge, First, ReadOnly, Timer, ValueChange
 from cocotb.utils import get_sim_time
 
 from hwquant.sim.contract import misplaced, unstable
@@ -125,7 +125,7 @@ class Testbench:
                 entry = (dut.monitor__address, dut.monitor__enable, dut.monitor__data)
                 writes.append((self.cycle, *(defined(signal) for signal in entry)))
             else:
-                await RisingEdge(dut.monitor__valid)
+                await ValueChange(dut.monitor__valid)
             await FallingEdge(dut.clk)
 
     async def stopped(self) -> None:
