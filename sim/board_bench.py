@@ -52,9 +52,7 @@ class BoardBench:
             self._library = _cxxrtl(program.config, program.checksum, divisor, loads)
         self._handle = self._library.hwquant_create(divisor)
         if simulator == "cxxrtl":
-            write_program(
-                self._library, self._handle, program, place="accelerator ", weights=not loadable
-            )
+            write_program(self._library, self._handle, program, place="accelerator ", weights=not loadable)
         self._library.hwquant_reset(self._handle, 2)
         self._said = np.zeros(BUFFER, np.uint8)
 

@@ -138,7 +138,9 @@ def breaches(log: Log, task: Task) -> Iterator[Breach]:
             return
         rules = [
             unstable(offers, index, log.cycles, task.bits),
-            None if word or first > _received(log, task, frame) else "its result comes before all of it was taken",
+            None
+            if word or first > _received(log, task, frame)
+            else "its result comes before all of it was taken",
             misplaced(word, task.words_out, last) if taken else None,
         ]
         yield from (Breach(frame, rule) for rule in rules if rule)

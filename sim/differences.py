@@ -67,9 +67,7 @@ class MissingResult:
     patience: int
 
     def __str__(self) -> str:
-        return (
-            f"sample {self.sample}: no result: the hardware stopped (no word moved for {self.patience} cycles)"
-        )
+        return f"sample {self.sample}: no result: the hardware stopped (no word moved for {self.patience} cycles)"
 
 
 Difference = Mismatch | WriteMismatch | CycleMismatch | MissingResult | Breach

@@ -182,7 +182,11 @@ def words(program):
 def run(program, inferences, lateness):
     surroundings = Surroundings(inferences, lateness)
     history = interact(
-        Sequencer(CONFIG, words(program)), surroundings.step, OUTPUTS, after=surroundings.after
+        Sequencer(CONFIG, words(program)),
+        surroundings.step,
+        OUTPUTS,
+        after=surroundings.after,
+        cycles=5_000,
     )
     return surroundings, history
 

@@ -11,7 +11,6 @@ from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.qgraph import Layer
 from hwquant.sim import Run, Write, simulate
 from hwquant.sim.check import check
-from hwquant.sim.simulators import attempt
 from hwquant.sim.differences import CycleMismatch, Mismatch, MissingResult, WriteMismatch
 
 WATCH = 2

@@ -1,4 +1,4 @@
-"""Icarus knows that a bit is neither 0 nor 1, and the testbench says so; here the hardware is a few lines of Verilog."""
+"""Icarus knows that a bit is neither 0 nor 1, and the testbench says so; the hardware is a few lines of Verilog."""
 
 import re
 

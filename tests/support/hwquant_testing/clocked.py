@@ -11,7 +11,6 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
-
 PERIOD = 1e-6
 """Of the clock, in seconds."""
 LIMIT = 20_000
