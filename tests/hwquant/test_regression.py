@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hwquant_testing.random_networks import Features, random_inputs, random_qgraph
 
+from hwquant.errors import DoesNotFit
 from hwquant.golden import run
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
@@ -110,8 +111,12 @@ def pauses(seed):
 
 
 def verify(config, seed, channels=None):
+    """Whether the network of a seed fits the array's memories; if so, the hardware must equal the models."""
     qgraph, inputs = network(config, seed, channels)
-    program = compile_network(qgraph, (config.rows, config.columns), config=config)
+    try:
+        program = compile_network(qgraph, (config.rows, config.columns), config=config)
+    except DoesNotFit:
+        return False
     stalls = pauses(seed)
     done = simulate(program, program.frame(inputs), simulator="cxxrtl", watch=IMAGES, stalls=stalls)
     verdict = check(done, program, qgraph, inputs, stalled=stalls is not None)
@@ -121,13 +126,13 @@ def verify(config, seed, channels=None):
     # The comparison above is with the golden model's fast path; this one with its reference.
     for name, expected in run(qgraph, inputs, exact=True).items():
         np.testing.assert_array_equal(program.results(done.words)[name], expected, err_msg=f"seed {seed}")
+    return True
 
 
 @pytest.mark.parametrize("chunk", [range(first, first + CHUNK) for first in range(0, SEEDS, CHUNK)], ids=str)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_hardware_equals_the_golden_model_and_the_cycle_model(config, chunk):
-    for seed in chunk:
-        verify(config, seed)
+    assert all(verify(config, seed) for seed in chunk)
 
 
 # Longer campaigns: HWQUANT_FUZZ_CASES networks for each array, from seed HWQUANT_FUZZ_SEED on. A piece is a test of
@@ -146,16 +151,14 @@ def pieces(count):
 @pytest.mark.parametrize("seeds", pieces(CASES), ids=str)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_and_so_it_does_for_many_more_networks(config, seeds):
-    for seed in seeds:
-        verify(config, seed)
+    assert sum(verify(config, seed) for seed in seeds) >= 0.9 * len(seeds), "too few networks fit"
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("seeds", pieces(max(1, CASES // 6)), ids=str)
 @pytest.mark.parametrize("config", LARGE.values(), ids=LARGE)
 def test_and_so_does_a_large_array(config, seeds):
-    for seed in seeds:
-        verify(config, seed, channels=(1, 70))
+    assert sum(verify(config, seed, (1, 70)) for seed in seeds) >= 0.9 * len(seeds), "too few networks fit"
 
 
 @pytest.mark.parametrize(
