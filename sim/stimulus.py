@@ -90,7 +90,7 @@ class Recording:
     """What the testbench sees besides the streams, and how all of it comes back."""
 
     counters: list[int] = field(default_factory=list)
-    writes: list[tuple[int, int, int, int]] = field(default_factory=list)  # cycle, address, enable, data
+    writes: list[tuple[int, ...]] = field(default_factory=list)  # cycle, address, enable, data
     cycles: int = 0
     seconds: float = 0.0
 
