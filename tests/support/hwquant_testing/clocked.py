@@ -13,7 +13,7 @@ from amaranth.sim import Simulator
 
 PERIOD = 1e-6
 """Of the clock, in seconds."""
-LIMIT = 20_000
+LIMIT = 200_000
 """Clock cycles after which a simulation fails: more than any test of a single component needs."""
 
 
