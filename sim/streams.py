@@ -71,16 +71,17 @@ class Source(Port):
             while self.paused():
                 self.valid.value = 0
                 await FallingEdge(self.clock)
-            offered = self.cycle()
+            offered = taken = self.cycle()
             self.payload.value = word
             self.valid.value = 1
             await ReadOnly()
             while not defined(self.ready):
                 await ValueChange(self.ready)
                 await FallingEdge(self.clock)
+                taken = self.cycle()
                 await ReadOnly()
-            self.sent.append((offered, self.cycle()))
-            self.latest = self.cycle() + 1
+            self.sent.append((offered, taken))
+            self.latest = taken + 1
             await FallingEdge(self.clock)
         self.valid.value = 0
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import FallingEdge, First, ReadOnly, Timer, ValueChange
-from cocotb.utils import get_sim_time
+from cocotb.utils import get_sim_steps, get_sim_time
 
 from hwquant.sim.contract import misplaced, unstable
 from hwquant.sim.stimulus import PROGRESS, STIMULUS, Recording, Stimulus
@@ -44,6 +44,7 @@ class Testbench:
         self.frames = [self.with_last(stimulus.to_integers(frame)) for frame in stimulus.frames]
         self.recording = Recording()
         self._origin = 0
+        self._period = get_sim_steps(PERIOD, "ns")
 
     def with_last(self, words: list[int]) -> list[int]:
         """The words of a frame as payloads: the last one marked."""
@@ -52,7 +53,7 @@ class Testbench:
     @property
     def cycle(self) -> int:
         """Clock cycles since the end of the last reset."""
-        return round(get_sim_time("ns")) // PERIOD - self._origin
+        return get_sim_time() // self._period - self._origin
 
     async def cycles(self, count: int) -> None:
         """Waits for that many falling edges, without looking at those in between."""
