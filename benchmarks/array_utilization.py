@@ -17,7 +17,7 @@ from hwquant.graph import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.qgraph import Layer, QGraph, Tensor, Term
-from hwquant.sim.cxxrtl_backend import Bench
+from hwquant.sim import simulate
 
 SIDE, CHANNELS, SIZE, SEED = 8, 32, 16, 2026
 
@@ -48,8 +48,7 @@ def main() -> None:
         program = compile_network(qgraph, (SIDE, SIDE))
         tensor = qgraph.tensors["x"]
         q = np.random.default_rng(SEED).integers(*tensor.limits, (2, *tensor.shape))
-        with Bench(program) as bench:
-            run = bench.run(program.frame({"x": q}))
+        run = simulate(program, program.frame({"x": q}), simulator="cxxrtl")
         expected = golden.run(qgraph, q)["conv"]
         mismatches = int((program.results(run.words)["conv"] != expected).sum())
         (cycles,) = set(run.cycles)

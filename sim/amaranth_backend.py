@@ -3,131 +3,96 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from amaranth.lib.wiring import Component
 from amaranth.sim import Simulator
 
-from hwquant.errors import HwquantError
-from hwquant.program.cycles import timing
-from hwquant.program.layout import integers_to_words, words_to_integers
-from hwquant.program.program import Program
-from hwquant.qgraph import IntArray
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.registers import Register
-from hwquant.sim.trace import Run, Stalls, Write
+from hwquant.sim.contract import COUNTER, LINGER, Task
+from hwquant.sim.recorder import Recorder
+from hwquant.sim.trace import PATTERN, Log, Write
 
 
 class _Bench:
-    """Driver and monitors, as Amaranth testbenches, around one accelerator."""
+    """The host of one accelerator, as an Amaranth testbench."""
 
-    def __init__(self, program: Program, frames: IntArray, watch: int, stalls: Stalls):
-        self.dut = accelerator(program)
-        self.frames = [words_to_integers(frame, program.config.activation_bits) for frame in frames]
-        self.words_out = sum(item.words for item in program.outputs)
-        self.patience = 2 * timing(program).frame_cycles + 1000
-        self.stalls = stalls
-        self.moved = 0
-        self.words: list[list[int]] = []
-        self.cycles: list[int] = []
-        self.periods: list[int] = []
-        self.writes: list[list[Write]] = [[] for _ in range(watch)]
-        self.progress: Callable[[int], None] = lambda done: None
+    def __init__(self, task: Task, dut: Any, progress: Callable[[int], None] | None):
+        self.task, self.dut, self.progress = task, dut, progress
+        self.results = Recorder()
+        self.offered: list[int] = []
+        self.taken: list[int] = []
+        self.counters: list[int] = []
+        self.writes: list[tuple[int, Write]] = []
+        self.cycle = 0
 
-    def beats(self) -> Iterator[dict[str, int]]:
-        """Payloads of all frames."""
-        for frame in self.frames:
-            for left, word in zip(reversed(range(len(frame))), frame):
-                yield {"data": word, "last": left == 0}
-
-    async def send(self, ctx: Any) -> None:
-        """Offers the frames."""
-        stream, idle = self.dut.frames, self.stalls.idle_cycles()
-        for payload in self.beats():
-            while next(idle):
-                ctx.set(stream.valid, 0)
-                await ctx.tick()
-            ctx.set(stream.payload, payload)
-            ctx.set(stream.valid, 1)
-            ready = False
-            while not ready:
-                _, _, ready = await ctx.tick().sample(stream.ready)
-            self.moved += 1
-        ctx.set(stream.valid, 0)
-
-    async def receive(self, ctx: Any) -> None:
-        """Accepts results, until all frames have come or nothing has moved for too long."""
-        stream, busy = self.dut.results, self.stalls.busy_cycles()
-        ctx.set(self.dut.bus.address, Register.CYCLES)
-        words: list[int] = []
-        cycle = end = quiet = moved = 0
-        while len(self.words) < len(self.frames) and quiet < self.patience:
-            ready = not next(busy)
-            ctx.set(stream.ready, ready)
-            _, _, valid, payload = await ctx.tick().sample(stream.valid, stream.payload)
-            cycle += 1
-            if valid and ready:
-                words.append(payload.data)
-                if payload.last != (len(words) == self.words_out):
-                    raise HwquantError(
-                        f"amaranth: frame {len(self.words)}: word {len(words) - 1} comes "
-                        f"{'with' if payload.last else 'without'} the mark of the last one"
-                    )
-                self.moved += 1
-            if len(words) == self.words_out:
-                self.words.append(words)
-                self.cycles.append(ctx.get(self.dut.bus.read_data))
-                self.periods.append(cycle - end)
-                self.progress(len(self.words))
-                words, end = [], cycle
-            quiet = quiet + 1 if moved == self.moved else 0
-            moved = self.moved
-
-    async def watch(self, ctx: Any) -> None:
-        """Records writes until the watched frames have left."""
-        port = self.dut.monitor
-        signals = port.valid, port.address, port.enable, port.data
-        while len(self.words) < len(self.writes):
-            _, _, valid, *write = await ctx.tick().sample(*signals)
-            if valid and len(self.words) < len(self.writes):
-                self.writes[len(self.words)].append(Write(*write))
+    async def host(self, ctx: Any) -> None:
+        """Sends, receives and looks, a clock cycle in each turn."""
+        task, dut = self.task, self.dut
+        frames, results, monitor = dut.frames, dut.results, dut.monitor
+        payloads, idle, busy = task.payloads(), task.idle.tolist(), task.busy.tolist()
+        watched = task.watch * task.words_out
+        last = (1 << task.program.config.word_bits) - 1
+        offering, moved = False, 0
+        ctx.set(dut.bus.address, COUNTER)
+        while self.cycle - moved < (task.patience if self.results.moved < task.results else LINGER):
+            slot = self.cycle % PATTERN
+            if not offering and len(self.taken) < len(payloads) and not idle[slot]:
+                payload = payloads[len(self.taken)]
+                ctx.set(frames.payload, {"data": payload & last, "last": payload > last})
+                offering = True
+                self.offered.append(self.cycle)
+            ctx.set(frames.valid, offering)
+            ctx.set(results.ready, not busy[slot])
+            sampled = [frames.ready, results.valid, results.payload.as_value(), dut.bus.read_data]
+            if self.results.moved < watched:
+                sampled += [monitor.valid, monitor.address, monitor.enable, monitor.data]
+            _, _, ready, valid, word, counter, *write = await ctx.tick().sample(*sampled)
+            if write and write[0]:
+                self.writes.append((self.cycle, Write(*write[1:])))
+            if offering and ready:
+                self.taken.append(self.cycle)
+                offering, moved = False, self.cycle + 1
+            if valid:
+                if not busy[slot] and self.results.moved < task.results:
+                    moved = self.cycle + 1
+                self.results.see(self.cycle, word, not busy[slot])
+                if not busy[slot] and self.results.moved % task.words_out == 0:
+                    self.counters.append(counter)
+                    if self.progress:
+                        self.progress(len(self.counters))
+            self.cycle += 1
 
 
-def simulate(
-    program: Program,
-    frames: IntArray,
+def record(
+    task: Task,
     *,
-    watch: int,
     waves: Path | None,
     build_dir: Path | None,
     progress: Callable[[int], None] | None,
-    stalls: Stalls,
+    design: Component | None,
     verilog: None,
-) -> Run:
-    """See :func:`hwquant.sim.simulate`; nothing is built."""
-    bench = _Bench(program, frames, watch, stalls)
-    if progress:
-        bench.progress = progress
-    simulator = Simulator(bench.dut)
+) -> Log:
+    """See :func:`hwquant.sim.simulators.record`; nothing is built."""
+    dut = accelerator(task.program) if design is None else design
+    bench = _Bench(task, dut, progress)
+    simulator = Simulator(dut)
     simulator.add_clock(1e-8)
-    simulator.add_testbench(bench.send, background=True)
-    simulator.add_testbench(bench.receive)
-    if watch:
-        simulator.add_testbench(bench.watch, background=True)
+    simulator.add_testbench(bench.host)
     begin = time.perf_counter()
     with ExitStack() as stack:
         if waves is not None:
             stack.enter_context(simulator.write_vcd(str(waves)))
         simulator.run()
-    lanes, bits = program.config.lanes, program.config.activation_bits
-    words = [integers_to_words(frame, lanes, bits) for frame in bench.words]
-    return Run(
-        words=np.array(words, np.int64).reshape(len(words), bench.words_out, lanes),
-        cycles=tuple(bench.cycles),
-        writes=tuple(tuple(frame) for frame in bench.writes),
-        periods=tuple(bench.periods),
+    return Log(
+        sent=np.array(list(zip(bench.offered, bench.taken)), np.int64).reshape(-1, 2),
+        results=bench.results.offers(task.lanes, task.bits),
+        counters=tuple(bench.counters),
+        writes=tuple(bench.writes),
+        cycles=bench.cycle,
         seconds=time.perf_counter() - begin,
     )

@@ -29,7 +29,7 @@ class SimulatedBoard:
     ----------
     program : in the accelerator's memories
     divisor : clock cycles a bit of the serial line; few make the simulation fast
-    simulator : one of :data:`~hwquant.sim.board_bench.SIMULATORS`; CXXRTL builds fastest, with g++ alone
+    simulator : one of :data:`~hwquant.sim.registry.BOARD_SIMULATORS`; CXXRTL builds fastest, with g++ alone
     loadable : the weights are not there, the host loads them
 
     Attributes

@@ -10,19 +10,16 @@ import numpy as np
 
 from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import program_bits
 from hwquant.program.program import Program
 from hwquant.rtl_templates.board import Board
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 from hwquant.sim import cxxrtl_backend, verilator_library
-from hwquant.sim.cxxrtl_backend import memory_chunks, pointer
+from hwquant.sim.memories import pointer, write_program
+from hwquant.sim.registry import BOARD_SIMULATORS
 
 DRIVER = Path(__file__).with_name("board_driver.cpp")
-SIMULATORS = ("cxxrtl", "verilator")
-"""CXXRTL compiles a board once for every array and writes programs into its memories; Verilator executes the
-emitted Verilog, with the program in it. Each is the other's check."""
 BUFFER = 4096
 """Most bytes that a board says in one run."""
 HANDLE = ctypes.c_void_p
@@ -35,7 +32,7 @@ class BoardBench:
     ----------
     program : in the accelerator's memories
     divisor : clock cycles a bit of the serial line
-    simulator : one of :data:`SIMULATORS`
+    simulator : one of :data:`~hwquant.sim.registry.BOARD_SIMULATORS`
     loadable : the weights are not there, the host loads them
 
     Raises
@@ -44,9 +41,9 @@ class BoardBench:
     """
 
     def __init__(self, program: Program, divisor: int, simulator: str, *, loadable: bool) -> None:
-        if simulator not in SIMULATORS:
+        if simulator not in BOARD_SIMULATORS:
             raise HwquantError(
-                f"no board in the simulator {simulator!r}; choose one of {', '.join(SIMULATORS)}"
+                f"no board in the simulator {simulator!r}; choose one of {', '.join(BOARD_SIMULATORS)}"
             )
         if simulator == "verilator":
             self._library = _verilator(program, divisor, loadable)
@@ -55,7 +52,7 @@ class BoardBench:
             self._library = _cxxrtl(program.config, program.checksum, divisor, loads)
         self._handle = self._library.hwquant_create(divisor)
         if simulator == "cxxrtl":
-            self._write_memories(program, loadable)
+            write_program(self._library, self._handle, program, place="accelerator ", weights=not loadable)
         self._library.hwquant_reset(self._handle, 2)
         self._said = np.zeros(BUFFER, np.uint8)
 
@@ -71,31 +68,13 @@ class BoardBench:
         """Frees the board."""
         self._library.hwquant_destroy(self._handle)
 
-    def _write_memories(self, program: Program, loadable: bool) -> None:
-        config = program.config
-        images = {
-            "sequencer": (list(program.words), program_bits(config)),
-            "parameter_reader": (program.parameter_image, config.parameter_bits),
-        }
-        if not loadable:
-            images["weights"] = program.weight_image, config.columns * config.slot_bits
-        for name, (image, bits) in images.items():
-            words = memory_chunks(image, bits)
-            place = f"accelerator {name} memory"
-            if not self._library.hwquant_poke(self._handle, place.encode(), pointer(words), bits, len(image)):
-                raise HwquantError(
-                    f"the simulated board has no memory {place!r} of {len(image)} x {bits} bits"
-                )
-
 
 @lru_cache(maxsize=16)
 def _cxxrtl(config: ArrayConfig, checksum: int, divisor: int, loads: int) -> ctypes.CDLL:
     """The compiled board, its memories still empty; the host loads so many words of weights."""
     empty = Accelerator(config, weights=[0] * loads, checksum=checksum, loadable=bool(loads))
     rtlil = to_rtlil(Board(empty, divisor))
-    loaded = _load(cxxrtl_backend.compile_design(rtlil, _driver("cxxrtl")))
-    loaded.hwquant_poke.argtypes = [HANDLE, ctypes.c_char_p, ctypes.c_void_p, *[ctypes.c_size_t] * 2]
-    return loaded
+    return _load(cxxrtl_backend.compile_design(rtlil, _driver("cxxrtl")))
 
 
 @lru_cache(maxsize=16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,11 @@ from hwquant.program.layout import Placement, integers_to_words
 from hwquant.program.program import Program
 from hwquant.qgraph import IntArray, QGraph
 from hwquant.sim.differences import CycleMismatch, Difference, Mismatch, MissingResult, WriteMismatch
-from hwquant.sim.simulators import simulate
+from hwquant.sim.simulators import attempt
 from hwquant.sim.trace import Run, Stalls, Write
+
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ def verify(
     build_dir: str | os.PathLike[str] | None = None,
     progress: Callable[[int], None] | None = None,
     stalls: Stalls | None = None,
+    design: Component | None = None,
     verilog: str | None = None,
 ) -> Verification:
     """Simulates a compiled network and compares it with the golden model.
@@ -72,7 +77,7 @@ def verify(
     """
     check_type("program", program, Program, hint="hwquant.compile_network makes one")
     inputs = dict(q) if isinstance(q, Mapping) else {program.inputs[0].name: q}
-    run = simulate(
+    run = attempt(
         program,
         program.frame(inputs),
         simulator=simulator,
@@ -81,6 +86,7 @@ def verify(
         build_dir=build_dir,
         progress=progress,
         stalls=stalls,
+        design=design,
         verilog=verilog,
     )
     return check(run, program, qgraph, inputs, stalled=stalls is not None)
@@ -139,12 +145,15 @@ class _Checker:
         self.results = program.results(run.words) if len(run.words) else {}
 
     def differences(self, sample: int) -> Iterator[Difference]:
-        """All that differs."""
+        """All that differs; after a breach of the streams' rules nothing else is sure."""
+        if self.run.breach is not None and sample >= self.run.breach.sample:
+            yield self.run.breach
+            return
         # Of the sample in which the hardware stopped there may be some writes, of those after it none.
         if sample < len(self.run.writes) and sample <= len(self.run.words):
             yield from self._writes(sample)
         if sample >= len(self.run.words):
-            yield MissingResult(sample)
+            yield MissingResult(sample, self.run.patience)
             return
         for name, got in self.results.items():
             yield from _values(sample, name, self.expected[name][sample], got[sample])

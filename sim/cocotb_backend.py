@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from amaranth.lib.wiring import Component
 
 from hwquant.errors import HwquantError
 from hwquant.files import working_folder, write_bytes
@@ -17,9 +18,11 @@ from hwquant.program.cycles import timing
 from hwquant.program.program import Program
 from hwquant.qgraph import IntArray
 from hwquant.rtl_templates.registers import IDENTITY, VERSION, Register
+from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.cocotb_build import TOP, Tool, build, environment
-from hwquant.sim.stimulus import PROGRESS, RESULTS, STIMULUS, Stimulus, load_run
-from hwquant.sim.trace import NO_STALLS, Run, Stalls
+from hwquant.sim.contract import LINGER, Task
+from hwquant.sim.stimulus import PROGRESS, RESULTS, STIMULUS, Stimulus, load_log
+from hwquant.sim.trace import NO_STALLS, Log, Stalls
 
 SCENARIOS = ("reset_in_the_middle", "wrong_frame_lengths", "registers")
 """Names in :mod:`hwquant.sim.scenarios` for :func:`run_scenario`."""
@@ -27,24 +30,24 @@ SCENARIOS = ("reset_in_the_middle", "wrong_frame_lengths", "registers")
 Progress = Callable[[int], None]
 
 
-def simulate(
+def record(
     tool: Tool,
-    program: Program,
-    frames: IntArray,
+    task: Task,
     *,
-    watch: int,
     waves: Path | None,
     build_dir: Path | None,
     progress: Progress | None,
-    stalls: Stalls,
+    design: Component | None,
     verilog: str | None,
-) -> Run:
-    """Runs frames through the accelerator; see :func:`hwquant.sim.simulate`."""
-    stimulus = make_stimulus(program, frames, watch=watch, stalls=stalls)
-    built = build(tool, program, build_dir, waves=waves is not None, verilog=verilog)
+) -> Log:
+    """Runs frames through the accelerator; see :func:`hwquant.sim.simulators.record`."""
+    stimulus = make_stimulus(task)
+    if design is not None:
+        verilog = to_verilog(design)
+    built = build(tool, task.program, build_dir, waves=waves is not None, verilog=verilog)
     with working_folder() as folder:
         _run(tool, built, stimulus, "inferences", folder, waves, progress)
-        return load_run(folder / "results.npz", watch, stimulus.bits)
+        return load_log(folder / "results.npz", stimulus.bits)
 
 
 def run_scenario(
@@ -63,33 +66,28 @@ def run_scenario(
     ------
     HwquantError : the hardware did something else; names what and the seed
     """
-    stimulus = make_stimulus(program, frames, expected=expected, stalls=stalls)
+    stimulus = make_stimulus(Task(program, frames, stalls=stalls), expected)
     built = build(tool, program, build_dir)
     with working_folder() as folder:
         _run(tool, built, stimulus, name, folder, None, None)
 
 
-def make_stimulus(
-    program: Program,
-    frames: IntArray,
-    *,
-    expected: IntArray | None = None,
-    watch: int = 0,
-    stalls: Stalls = NO_STALLS,
-) -> Stimulus:
-    """What the testbench has to know."""
+def make_stimulus(task: Task, expected: IntArray | None = None) -> Stimulus:
+    """What the testbench has to know; ``expected`` are the output frames (N, words, lanes), for scenarios."""
+    program = task.program
     config, predicted = program.config, timing(program)
     shapes = [replace(item, zero_point=0) for item in program.outputs]
     compared = [item.to_words(np.ones((1, *item.shape), np.int64))[0] for item in shapes]
     compared = np.concatenate(compared) != 0
     return Stimulus(
-        frames=frames,
+        frames=task.frames,
         expected=np.zeros((0, *compared.shape), np.int64) if expected is None else expected,
         compared=compared,
         bits=config.activation_bits,
-        patience=2 * predicted.frame_cycles + 1000,
-        watch=watch,
-        stalls=stalls,
+        patience=task.patience,
+        linger=LINGER,
+        watch=task.watch,
+        stalls=task.stalls,
         cycles=predicted.cycles,
         frame_cycles=predicted.frame_cycles,
         addresses={register.name: int(register) for register in Register},

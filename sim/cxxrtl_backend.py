@@ -1,4 +1,4 @@
-"""Simulation as compiled C++: Yosys' CXXRTL, driven by whole frames through ctypes.
+"""Simulation as compiled C++: Yosys' CXXRTL, driven through ctypes.
 
 One shared object is built for each hardware configuration; programs and weights are written into its
 memories at run time, so a regression over many networks compiles once. It needs g++ and nothing else.
@@ -10,46 +10,33 @@ import ctypes
 import hashlib
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from amaranth._toolchain.yosys import find_yosys
+from amaranth.lib.wiring import Component
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError, MissingPackage
 from hwquant.files import cache_folder, cached, write_bytes
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import program_bits
-from hwquant.program.layout import integers_to_words, words_to_integers
-from hwquant.program.program import Program
-from hwquant.qgraph import IntArray
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.verilog import to_rtlil
-from hwquant.sim.trace import NO_STALLS, Run, Stalls, Write
+from hwquant.sim.contract import COUNTER, LINGER, Task
+from hwquant.sim.memories import chunks, pointer, write_program
+from hwquant.sim.recorder import offers
+from hwquant.sim.trace import PATTERN, Log, Write
 
 DRIVER = Path(__file__).with_name("cxxrtl_driver.cpp")
 MEMORY = DRIVER.with_name("cxxrtl_memory.cpp")
 COMPILE = ("g++", "-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC")
 LIBRARY = "design.so"
 # NDEBUG: an address beyond a memory reads zero there, as in Amaranth, instead of stopping the program.
-PATIENCE = 50_000_000
-"""Cycles without a word moving after which a simulation counts as hung."""
-
-
-def memory_chunks(values: list[int], bits: int) -> NDArray[np.uint32]:
-    """Unsigned integers of ``bits`` bits as rows of 32-bit chunks, least significant first."""
-    width = 4 * -(-bits // 32)
-    raw = b"".join(value.to_bytes(width, "little") for value in values)
-    return np.frombuffer(raw, "<u4").reshape(len(values), width // 4).copy()
-
-
-def _integers(chunks: NDArray[np.uint32]) -> list[int]:
-    return [int.from_bytes(row.astype("<u4").tobytes(), "little") for row in chunks]
-
-
-def pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
+SLICE = 100_000
+"""Clock cycles in one call of the compiled code, between two reports of progress."""
 
 
 def compile_design(design: str, driver: str) -> Path:
@@ -76,108 +63,124 @@ def compile_design(design: str, driver: str) -> Path:
     return cached(cache_folder(), f"cxxrtl-{digest[:24]}", [LIBRARY], fill) / LIBRARY
 
 
+class _Task(ctypes.Structure):
+    """``Task`` of cxxrtl_driver.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("payloads", "idle", "busy")),
+        *(
+            (name, ctypes.c_uint64)
+            for name in (
+                *("words_in", "frame_out", "words_out", "watched_out", "chunks"),
+                *("pattern", "patience", "linger", "counter"),
+            )
+        ),
+    )
+
+
 @lru_cache(maxsize=64)
-def library(config: ArrayConfig) -> ctypes.CDLL:
-    """The compiled hardware, from the cache where it was built before."""
-    target = compile_design(to_rtlil(Accelerator(config)), DRIVER.read_text())
-    loaded = ctypes.CDLL(str(target))
+def _library(config: ArrayConfig) -> ctypes.CDLL:
+    """The compiled hardware, its memories still empty."""
+    return _load(to_rtlil(Accelerator(config)))
+
+
+@lru_cache(maxsize=64)
+def _load(design: str) -> ctypes.CDLL:
+    """A compiled design, with what cxxrtl_driver.cpp has."""
+    loaded = ctypes.CDLL(str(compile_design(design, DRIVER.read_text())))
     loaded.hwquant_create.restype = ctypes.c_void_p
     loaded.hwquant_destroy.argtypes = [ctypes.c_void_p]
-    loaded.hwquant_poke.argtypes = [
-        ctypes.c_void_p,
-        ctypes.c_char_p,
-        ctypes.c_void_p,
-        *[ctypes.c_size_t] * 2,
-    ]
-    loaded.hwquant_reset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
-    loaded.hwquant_run.restype = ctypes.c_int64
-    loaded.hwquant_run.argtypes = [
-        *[ctypes.c_void_p] * 3,
-        *[ctypes.c_size_t] * 4,
-        *[ctypes.c_uint32] * 2,
-        *[ctypes.c_uint64] * 2,
-        *[ctypes.c_void_p] * 3,
-        ctypes.c_size_t,
-    ]
+    loaded.hwquant_begin.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Task)]
+    loaded.hwquant_run.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
+    loaded.hwquant_cycles.argtypes = [ctypes.c_void_p]
+    loaded.hwquant_cycles.restype = ctypes.c_uint64
+    loaded.hwquant_table.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+    loaded.hwquant_table.restype = ctypes.POINTER(ctypes.c_uint32)
     return loaded
 
 
-class Bench:
-    """One instance of the hardware, with a program in its memories; close it, or use it in a ``with`` block."""
+def record(
+    task: Task,
+    *,
+    waves: None,
+    build_dir: Path | None,
+    progress: Callable[[int], None] | None,
+    design: Component | None,
+    verilog: None,
+) -> Log:
+    """See :func:`hwquant.sim.simulators.record`; what is built is kept in the cache folder."""
+    library = _library(task.program.config) if design is None else _load(to_rtlil(design))
+    handle = library.hwquant_create()
+    try:
+        if design is None:
+            write_program(library, handle, task.program)
+        begin = time.perf_counter()
+        size = _run(library, handle, task, progress)
+        return _log(library, handle, task, size, time.perf_counter() - begin)
+    finally:
+        library.hwquant_destroy(handle)
 
-    def __init__(self, program: Program):
-        self.program = program
-        self._library = library(program.config)
-        self._handle = self._library.hwquant_create()
-        config = program.config
-        self._poke("sequencer memory", list(program.words), program_bits(config))
-        self._poke("weights memory", program.weight_image, config.columns * config.slot_bits)
-        self._poke("parameter_reader memory", program.parameter_image, config.parameter_bits)
-        self._library.hwquant_reset(self._handle, 2)
 
-    def __enter__(self) -> Bench:
-        return self
+def _run(library: ctypes.CDLL, handle: int, task: Task, progress: Callable[[int], None] | None) -> int:
+    """Runs the task to its end; 32-bit chunks of a word of the streams."""
+    # The stream's payload has the mark of the last word above the data.
+    size = -(-(task.program.config.word_bits + 1) // 32)
+    payloads = chunks(task.payloads(), 32 * size)
+    idle, busy = task.idle.astype(np.uint8), task.busy.astype(np.uint8)
+    settings = _Task(
+        *(pointer(array) for array in (payloads, idle, busy)),
+        *(len(payloads), task.words_out, task.results, task.watch * task.words_out, size),
+        *(PATTERN, task.patience, LINGER, COUNTER),
+    )
+    library.hwquant_begin(handle, ctypes.byref(settings))
+    done = 0
+    while library.hwquant_run(handle, SLICE):
+        if progress and (frames := len(_table(library, handle, 2, 1))) > done:
+            progress(done := frames)
+    if progress and (frames := len(_table(library, handle, 2, 1))) > done:
+        progress(frames)
+    return size
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
-    def close(self) -> None:
-        """Frees the instance."""
-        if self._handle:
-            self._library.hwquant_destroy(self._handle)
-            self._handle = None
+def _log(library: ctypes.CDLL, handle: int, task: Task, size: int, seconds: float) -> Log:
+    inputs = _cycles(_table(library, handle, 0, 2))
+    results = _table(library, handle, 1, 5 + size)
+    writes = _table(library, handle, 3, 4 + size)
+    rows = zip(
+        _integers(results[:, 5:]),
+        _cycles(results[:, 0:2]).tolist(),
+        _cycles(results[:, 2:4]).tolist(),
+        results[:, 4].tolist(),
+    )
+    mask = (1 << task.program.config.word_bits) - 1
+    return Log(
+        sent=inputs[: len(inputs) // 2 * 2].reshape(-1, 2),
+        results=offers([list(row) for row in rows], task.lanes, task.bits),
+        counters=tuple(_table(library, handle, 2, 1)[:, 0].tolist()),
+        writes=tuple(
+            (cycle, Write(address, enable, data & mask))
+            for cycle, address, enable, data in zip(
+                _cycles(writes[:, :2]).tolist(),
+                *(writes[:, 2].tolist(), writes[:, 3].tolist()),
+                _integers(writes[:, 4:]),
+            )
+        ),
+        cycles=library.hwquant_cycles(handle),
+        seconds=seconds,
+    )
 
-    def _poke(self, name: str, values: list[int], bits: int) -> None:
-        words = memory_chunks(values, bits)
-        if not self._library.hwquant_poke(self._handle, name.encode(), pointer(words), bits, len(values)):
-            raise HwquantError(f"the simulator has no memory {name!r} of {bits} bits and {len(values)} words")
 
-    def run(self, frames: IntArray, watch: int = 0, stalls: Stalls = NO_STALLS) -> Run:
-        """Frames (N, words, lanes) through the hardware; the writes of the first ``watch`` are recorded."""
-        config = self.program.config
-        count, words_in, lanes = frames.shape
-        words_out = sum(item.words for item in self.program.outputs)
-        bits = config.word_bits
-        # The stream's payload has the mark of the last word above the data.
-        chunks = -(-(bits + 1) // 32)
-        sent = words_to_integers(frames.reshape(-1, lanes), config.activation_bits)
-        data = memory_chunks(sent, 32 * chunks)
-        result = np.zeros((count * words_out, chunks), np.uint32)
-        counters = np.zeros(count, np.uint32)
-        periods = np.zeros(count, np.uint64)
-        # Every word of every tensor is written at most once in a frame.
-        limit = watch * sum(item.words for item in self.program.tensors.values()) * config.groups
-        log = np.zeros((max(limit, 1), 3 + chunks), np.uint32)
-        written = self._library.hwquant_run(
-            self._handle,
-            pointer(data),
-            pointer(result),
-            count,
-            words_in,
-            words_out,
-            chunks,
-            round(1000 * stalls.idle),
-            round(1000 * stalls.busy),
-            stalls.seed,
-            PATIENCE,
-            pointer(counters),
-            pointer(periods),
-            pointer(log) if limit else None,
-            limit,
-        )
-        if written < 0:
-            raise HwquantError(f"the simulated hardware stopped: no word moved for {PATIENCE} cycles")
-        mask = (1 << bits) - 1
-        received = [value & mask for value in _integers(result)]
-        words = integers_to_words(received, lanes, config.activation_bits).reshape(count, words_out, lanes)
-        writes: list[list[Write]] = [[] for _ in range(watch)]
-        for entry in log[: min(written, limit)]:
-            if entry[0] < watch:
-                data_word = int.from_bytes(entry[3:].astype("<u4").tobytes(), "little") & mask
-                writes[entry[0]].append(Write(int(entry[1]), int(entry[2]), data_word))
-        return Run(
-            words,
-            cycles=tuple(counters.tolist()),
-            writes=tuple(tuple(item) for item in writes),
-            periods=tuple(periods.tolist()),
-        )
+def _table(library: ctypes.CDLL, handle: int, index: int, width: int) -> NDArray[np.uint32]:
+    """A copy of a table of the driver's log, in rows."""
+    size = ctypes.c_uint64()
+    data = library.hwquant_table(handle, index, ctypes.byref(size))
+    array = np.ctypeslib.as_array(data, (size.value,)).copy() if size.value else np.zeros(0, np.uint32)
+    return array.reshape(-1, width)
+
+
+def _cycles(halves: NDArray[np.uint32]) -> NDArray[np.int64]:
+    return halves[:, 0].astype(np.int64) | halves[:, 1].astype(np.int64) << 32
+
+
+def _integers(rows: NDArray[np.uint32]) -> list[int]:
+    return [int.from_bytes(row.astype("<u4").tobytes(), "little") for row in rows]

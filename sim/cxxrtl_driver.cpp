@@ -1,31 +1,85 @@
-// Drives a compiled accelerator from Python: whole frames in, whole frames out, one call a run.
+// Plays the host of a compiled accelerator and writes down what it sees; hwquant.sim.contract has the rules.
 // It is appended to the design that Yosys' write_cxxrtl generates.
 #include <cstring>
+#include <vector>
 
 namespace {
 
-struct Random {  // xorshift64*: the same seed gives the same stalls everywhere
-    uint64_t state;
-    bool below(uint32_t per_mille) {
-        state ^= state >> 12, state ^= state << 25, state ^= state >> 27;
-        return (state * 2685821657736338717ull >> 33) % 1000 < per_mille;
-    }
+// What the host does, field by field as in cxxrtl_backend.py.
+struct Task {
+    const uint32_t *payloads;      // of `words_in` input words, `chunks` 32-bit chunks each
+    const uint8_t *idle, *busy;    // `pattern` cycles each
+    uint64_t words_in, frame_out, words_out, watched_out, chunks, pattern, patience, linger, counter;
 };
+
+using Table = std::vector<uint32_t>;  // rows; a cycle is two entries, the low half first
 
 struct Bench {
     cxxrtl_design::p_hwquant top;
     cxxrtl::debug_items items;
+    Task task{};
+    uint64_t cycle = 0, moved = 0, sent = 0, received = 0;  // moved: the cycle after that in which a word last moved
+    bool offering = false, held = false;
+    Table inputs, results, counters, writes;
+
     Bench() { top.debug_info(&items, nullptr, ""); }
 
-    void settle() { top.p_clk.set<uint32_t>(0); top.step(); }
-    void tick() { top.p_clk.set<uint32_t>(1); top.step(); }
-};
+    void settle() { top.p_clk.set<uint32_t>(0), top.step(); }
+    void tick() { top.p_clk.set<uint32_t>(1), top.step(); }
 
-template <size_t Bits>
-void load(cxxrtl::value<Bits> &value, const uint32_t *chunks, uint32_t last) {
-    for (size_t i = 0; i < value.chunks; i++) value.data[i] = chunks[i];
-    value.data[(Bits - 1) / 32] |= last << ((Bits - 1) % 32);
-}
+    void put(Table &table, uint64_t count) { table.push_back(count), table.push_back(count >> 32); }
+    template <size_t Bits>
+    void put(Table &table, const cxxrtl::value<Bits> &value) {
+        for (size_t i = 0; i < task.chunks; i++) table.push_back(i < value.chunks ? value.data[i] : 0);
+    }
+
+    // An entry of the results: first cycle, last cycle, whether it was taken, the word.
+    size_t width() const { return 5 + task.chunks; }
+
+    // Whether the word that was offered in the cycle before, and not taken, is still there.
+    bool same() const {
+        const auto &word = top.p_results____payload;
+        return held && !std::memcmp(results.data() + results.size() - task.chunks, word.data, sizeof word.data);
+    }
+
+    void send() {
+        uint64_t slot = cycle % task.pattern;
+        if (!offering && sent < task.words_in && !task.idle[slot]) {
+            auto &payload = top.p_frames____payload;
+            for (size_t i = 0; i < payload.chunks; i++) payload.data[i] = task.payloads[sent * task.chunks + i];
+            offering = true, put(inputs, cycle);
+        }
+        top.p_frames____valid.set<uint32_t>(offering);
+        top.p_results____ready.set<uint32_t>(!task.busy[slot]);
+    }
+
+    void see() {
+        if (received < task.watched_out && top.p_monitor____valid.get<uint32_t>()) {
+            put(writes, cycle);
+            writes.push_back(top.p_monitor____address.get<uint32_t>());
+            writes.push_back(top.p_monitor____enable.get<uint32_t>());
+            put(writes, top.p_monitor____data);
+        }
+        if (offering && top.p_frames____ready.get<uint32_t>()) {
+            sent++, offering = false, moved = cycle + 1, put(inputs, cycle);
+        }
+        if (!top.p_results____valid.get<uint32_t>()) {
+            held = false;
+            return;
+        }
+        if (!same()) put(results, cycle), put(results, cycle), results.push_back(0), put(results, top.p_results____payload);
+        bool taken = top.p_results____ready.get<uint32_t>();
+        uint32_t *entry = results.data() + results.size() - width();
+        entry[2] = cycle, entry[3] = cycle >> 32, entry[4] = taken;
+        held = !taken;
+        if (taken) {
+            if (received < task.words_out) moved = cycle + 1;
+            if (++received % task.frame_out == 0) counters.push_back(top.p_bus____read__data.get<uint32_t>());
+        }
+    }
+
+    bool running() const { return cycle - moved < (received < task.words_out ? task.patience : task.linger); }
+};
 
 }  // namespace
 
@@ -35,61 +89,31 @@ void *hwquant_create() { return new Bench; }
 
 void hwquant_destroy(void *bench) { delete static_cast<Bench *>(bench); }
 
-void hwquant_reset(void *handle, uint32_t cycles) {
-    auto *bench = static_cast<Bench *>(handle);
-    bench->top.p_rst.set<uint32_t>(1);
-    while (cycles--) bench->settle(), bench->tick();
-    bench->top.p_rst.set<uint32_t>(0);
+// Two cycles of reset, and a task, whose arrays the caller keeps.
+void hwquant_begin(void *handle, const Task *task) {
+    auto &bench = *static_cast<Bench *>(handle);
+    bench.task = *task;
+    bench.top.p_bus____address.set<uint32_t>(task->counter);
+    bench.top.p_rst.set<uint32_t>(1);
+    for (int i = 0; i < 2; i++) bench.settle(), bench.tick();
+    bench.top.p_rst.set<uint32_t>(0);
 }
 
-// Feeds `frames` frames of `words_in` words and collects as many of `words_out`. Each word is `chunks` 32-bit
-// chunks. `idle` and `busy` are the chances, per mille, that the host pauses before a word on either side.
-// `counters` receives the cycle counter after each frame, `periods` the clock cycles between the ends of
-// frames; the first `limit` monitored writes go to `log`, each as frame, address, enable, data chunks.
-// Returns the number of monitored writes, or -1 if `patience` cycles pass without a word being moved.
-int64_t hwquant_run(void *handle, const uint32_t *frame, uint32_t *result, size_t frames, size_t words_in,
-                    size_t words_out, size_t chunks, uint32_t idle, uint32_t busy, uint64_t seed,
-                    uint64_t patience, uint32_t *counters, uint64_t *periods, uint32_t *log, size_t limit) {
-    auto &top = static_cast<Bench *>(handle)->top;
-    Random random{seed * 2 + 1};
-    size_t sent = 0, received = 0, logged = 0, total_in = frames * words_in, total_out = frames * words_out;
-    uint64_t quiet = 0, elapsed = 0;
-    bool offering = false;
-    top.p_bus____address.set<uint32_t>(5);
-    while (received < total_out) {
-        if (!offering && sent < total_in && !(idle && random.below(idle))) {
-            load(top.p_frames____payload, frame + sent * chunks, (sent + 1) % words_in == 0);
-            offering = true;
-        }
-        top.p_frames____valid.set<uint32_t>(offering);
-        bool accepting = !(busy && random.below(busy));
-        top.p_results____ready.set<uint32_t>(accepting);
-        static_cast<Bench *>(handle)->settle();
-        quiet++, elapsed++;
-        if (log && top.p_monitor____valid.get<uint32_t>()) {
-            if (logged < limit) {
-                uint32_t *entry = log + logged * (3 + chunks);
-                entry[0] = received / words_out;
-                entry[1] = top.p_monitor____address.get<uint32_t>();
-                entry[2] = top.p_monitor____enable.get<uint32_t>();
-                for (size_t i = 0; i < chunks; i++) entry[3 + i] = top.p_monitor____data.data[i];
-            }
-            logged++;
-        }
-        if (offering && top.p_frames____ready.get<uint32_t>()) sent++, offering = false, quiet = 0;
-        if (accepting && top.p_results____valid.get<uint32_t>()) {
-            for (size_t i = 0; i < chunks; i++) result[received * chunks + i] = top.p_results____payload.data[i];
-            quiet = 0;
-            if (++received % words_out == 0) {
-                counters[received / words_out - 1] = top.p_bus____read__data.get<uint32_t>();
-                periods[received / words_out - 1] = elapsed;
-                elapsed = 0;
-            }
-        }
-        if (quiet > patience) return -1;
-        static_cast<Bench *>(handle)->tick();
-    }
-    return logged;
+// Runs at most so many clock cycles; returns whether there is more to do.
+int hwquant_run(void *handle, uint64_t cycles) {
+    auto &bench = *static_cast<Bench *>(handle);
+    while (cycles-- && bench.running()) bench.send(), bench.settle(), bench.see(), bench.tick(), bench.cycle++;
+    return bench.running();
+}
+
+uint64_t hwquant_cycles(void *handle) { return static_cast<Bench *>(handle)->cycle; }
+
+// A table of the log, and the number of its entries.
+const uint32_t *hwquant_table(void *handle, int index, uint64_t *size) {
+    auto &bench = *static_cast<Bench *>(handle);
+    Table *table[] = {&bench.inputs, &bench.results, &bench.counters, &bench.writes};
+    *size = table[index]->size();
+    return table[index]->data();
 }
 
 }  // extern "C"

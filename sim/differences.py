@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hwquant.sim.trace import Breach
+
 
 @dataclass(frozen=True)
 class Mismatch:
@@ -59,12 +61,13 @@ class CycleMismatch:
 
 @dataclass(frozen=True)
 class MissingResult:
-    """The hardware stopped before this sample's result."""
+    """The hardware stopped before this sample's result: for so many cycles no word moved."""
 
     sample: int
+    patience: int
 
     def __str__(self) -> str:
-        return f"sample {self.sample}: no result: the hardware stopped"
+        return f"sample {self.sample}: no result: the hardware stopped (no word moved for {self.patience} cycles)"
 
 
-Difference = Mismatch | WriteMismatch | CycleMismatch | MissingResult
+Difference = Mismatch | WriteMismatch | CycleMismatch | MissingResult | Breach

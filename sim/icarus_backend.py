@@ -5,11 +5,10 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
-from hwquant.program.program import Program
-from hwquant.qgraph import IntArray
 from hwquant.sim import cocotb_backend
 from hwquant.sim.cocotb_build import Tool, check_python, find_program
-from hwquant.sim.trace import Run
+from hwquant.sim.contract import Task
+from hwquant.sim.trace import Log
 
 
 def tool() -> Tool:
@@ -38,6 +37,6 @@ def tool() -> Tool:
     )
 
 
-def simulate(program: Program, frames: IntArray, **options: Any) -> Run:
-    """See :func:`hwquant.sim.simulate`."""
-    return cocotb_backend.simulate(tool(), program, frames, **options)
+def record(task: Task, **options: Any) -> Log:
+    """See :func:`hwquant.sim.simulators.record`."""
+    return cocotb_backend.record(tool(), task, **options)

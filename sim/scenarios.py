@@ -39,7 +39,8 @@ async def inferences(dut: Any) -> None:
     for task in (*tasks, receiver, watchdog):
         task.cancel()
     bench.recording.seconds = time.perf_counter() - begin
-    bench.recording.save(os.environ[RESULTS], bench.stimulus)
+    bench.recording.cycles = bench.cycle
+    bench.recording.save(os.environ[RESULTS], bench.stimulus, bench.source.sent, bench.sink.seen)
 
 
 @cocotb.test()
@@ -108,7 +109,7 @@ async def registers(dut: Any) -> None:
         frame = inferences % len(bench.frames)
         sender = cocotb.start_soon(bench.source.send(bench.frames[frame]))
         await bench.cycles(2 * bench.stimulus.frame_cycles)
-        moved, whole = bench.source.moved, inferences * len(bench.frames[0])
+        moved, whole = len(bench.source.sent), inferences * len(bench.frames[0])
         assert moved == whole, f"{moved - whole} words were taken before the inference was started"
         await bench.write("CONTROL", 1)
         await bench.check(frame)

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hwquant.errors import HwquantError, check_type
 from hwquant.program.program import Program
 from hwquant.qgraph import IntArray
-from hwquant.sim.trace import NO_STALLS, Run, Stalls
+from hwquant.sim.contract import Task, judge
+from hwquant.sim.registry import VERILOG_SIMULATORS, find_simulator
+from hwquant.sim.trace import NO_STALLS, Log, Run, Stalls
 
-
-@dataclass(frozen=True)
-class Simulator:
-    """A backend: its module has a function ``simulate`` with the arguments of :func:`simulate`.
-
-    ``waves`` is the suffix of the wave files that it writes, None where it writes none; ``verilog`` says
-    whether it executes the emitted Verilog rather than the components themselves.
-    """
-
-    module: str
-    waves: str | None
-    verilog: bool
-
-
-SIMULATORS = {
-    "verilator": Simulator("hwquant.sim.verilator_backend", waves=".vcd", verilog=True),
-    "icarus": Simulator("hwquant.sim.icarus_backend", waves=".fst", verilog=True),
-    "amaranth": Simulator("hwquant.sim.amaranth_backend", waves=".vcd", verilog=False),
-    "cxxrtl": Simulator("hwquant.sim.cxxrtl_simulate", waves=None, verilog=False),
-}
-"""By name. Verilator under cocotb is the testbench of record; CXXRTL is the fastest with many networks;
-Amaranth's own simulator needs nothing else."""
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
 
 
 def simulate(
@@ -49,29 +31,98 @@ def simulate(
     build_dir: str | os.PathLike[str] | None = None,
     progress: Callable[[int], None] | None = None,
     stalls: Stalls | None = None,
+    design: Component | None = None,
     verilog: str | None = None,
 ) -> Run:
     """Sends frames back to back through the simulated accelerator.
 
     Parameters
     ----------
-    frames : integers (N, words, lanes), from :meth:`~hwquant.program.program.Program.frame`
-    simulator : a key of :data:`SIMULATORS`
-    watch : number of frames, from the first on, whose writes to the activation memory are recorded
-    waves : wave file to write; its suffix is the simulator's
-    build_dir : where built simulators are kept; the user's cache folder where None
-    progress : called with the number of finished frames, now and then
-    stalls : pauses of the host; never where None
-    verilog : text of the accelerator's Verilog, for simulators that execute it; generated where None
+    program : Program
+        What the accelerator holds.
+    frames : int64 array
+        (N, words, lanes), from :meth:`~hwquant.program.program.Program.frame`.
+    simulator : str
+        A key of :data:`~hwquant.sim.registry.SIMULATORS`.
+    watch : int
+        Number of frames, from the first on, whose writes to the activation memory are recorded.
+    waves : path or None
+        Wave file to write; its suffix is the simulator's.
+    build_dir : path or None
+        Where built simulators are kept; the user's cache folder where None.
+    progress : callable or None
+        Called with the number of finished frames, now and then.
+    stalls : Stalls or None
+        Pauses of the host; never where None.
+    design : Component or None
+        What is simulated in place of the program's accelerator: anything with its ports.
+    verilog : str or None
+        The same as text, for simulators that execute Verilog.
 
     Raises
     ------
-    HwquantError : frames of the wrong shape or range, an unknown or missing simulator (how to get it), a
-        failing build, or a breach of the streams' rules
+    HwquantError
+        Frames of the wrong shape or range, an unknown or missing simulator (how to get it), a failing build, or
+        a breach of the rules of :mod:`hwquant.sim.contract`.
     """
+    run = attempt(
+        program,
+        frames,
+        simulator=simulator,
+        watch=watch,
+        waves=waves,
+        build_dir=build_dir,
+        progress=progress,
+        stalls=stalls,
+        design=design,
+        verilog=verilog,
+    )
+    if run.breach is not None:
+        raise HwquantError(f"{simulator}, seed {(stalls or NO_STALLS).seed}: {run.breach}")
+    return run
+
+
+def attempt(
+    program: Program,
+    frames: IntArray,
+    *,
+    simulator: str,
+    watch: int = 0,
+    waves: str | os.PathLike[str] | None = None,
+    build_dir: str | os.PathLike[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+    stalls: Stalls | None = None,
+    design: Component | None = None,
+    verilog: str | None = None,
+) -> Run:
+    """The same, but a breach of the rules is left in the run, for whoever compares it with the golden model."""
     check_type("program", program, Program, hint="hwquant.compile_network makes one")
-    backend = find_simulator(simulator)
     _check_frames(program, frames)
+    task = Task(program, frames, max(0, min(watch, len(frames))), stalls or NO_STALLS)
+    log = record(
+        task,
+        simulator=simulator,
+        waves=waves,
+        build_dir=build_dir,
+        progress=progress,
+        design=design,
+        verilog=verilog,
+    )
+    return judge(log, task)
+
+
+def record(
+    task: Task,
+    *,
+    simulator: str,
+    waves: str | os.PathLike[str] | None = None,
+    build_dir: str | os.PathLike[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+    design: Component | None = None,
+    verilog: str | None = None,
+) -> Log:
+    """What a simulator's testbench sees, not judged."""
+    backend = find_simulator(simulator)
     path = None if waves is None else Path(waves)
     if path is not None and backend.waves is None:
         raise HwquantError(f"the simulator {simulator} writes no waves; choose another one")
@@ -82,25 +133,20 @@ def simulate(
     if path is not None and not path.absolute().parent.is_dir():
         raise HwquantError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
     if verilog is not None and not backend.verilog:
-        raise HwquantError(f"the simulator {simulator} does not execute Verilog; choose verilator or icarus")
-    run: Run = import_module(backend.module).simulate(
-        program,
-        frames,
-        watch=max(0, min(watch, len(frames))),
+        raise HwquantError(
+            f"the simulator {simulator} does not execute Verilog; choose {' or '.join(VERILOG_SIMULATORS)}"
+        )
+    if design is not None and verilog is not None:
+        raise HwquantError("the simulated hardware is given twice; leave out either design or verilog")
+    log: Log = import_module(backend.module).record(
+        task,
         waves=path,
         build_dir=None if build_dir is None else Path(build_dir),
         progress=progress,
-        stalls=stalls or NO_STALLS,
+        design=design,
         verilog=verilog,
     )
-    return run
-
-
-def find_simulator(name: str) -> Simulator:
-    """The entry of :data:`SIMULATORS`, or an error that lists them."""
-    if name not in SIMULATORS:
-        raise HwquantError(f"unknown simulator {name!r}; choose one of {', '.join(SIMULATORS)}")
-    return SIMULATORS[name]
+    return log
 
 
 def _check_frames(program: Program, frames: IntArray) -> None:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.qgraph import IntArray
-from hwquant.sim.trace import NO_STALLS, Run, Stalls, Write
+from hwquant.sim.recorder import Recorder
+from hwquant.sim.trace import NO_STALLS, Log, Offers, Stalls, Write
 
 STIMULUS, RESULTS, PROGRESS = "HWQUANT_STIMULUS", "HWQUANT_RESULTS", "HWQUANT_PROGRESS"
 """Environment variables with the files' paths; the last file holds the number of finished frames."""
@@ -32,6 +33,7 @@ class Stimulus:
     compared : bool (words, lanes), the lanes of ``expected`` that hold channels
     bits : width of a lane
     patience : cycles without a word moving after which the hardware counts as stopped
+    linger : cycles to go on after the last word
     watch : number of frames whose writes are recorded
     stalls : pauses of the host; their seed is also that of the scenarios' random choices
     cycles, frame_cycles : of an inference, as predicted
@@ -44,6 +46,7 @@ class Stimulus:
     compared: NDArray[np.bool_]
     bits: int
     patience: int
+    linger: int
     watch: int = 0
     stalls: Stalls = NO_STALLS
     cycles: int = 0
@@ -84,40 +87,46 @@ class Stimulus:
 
 @dataclass
 class Recording:
-    """What the testbench sees, frame by frame."""
+    """What the testbench sees besides the streams, and how all of it comes back."""
 
-    words: list[list[int]] = field(default_factory=list)
-    cycles: list[int] = field(default_factory=list)
-    periods: list[int] = field(default_factory=list)
-    writes: list[tuple[int, int, int, int]] = field(default_factory=list)  # frame, address, enable, data
+    counters: list[int] = field(default_factory=list)
+    writes: list[tuple[int, ...]] = field(default_factory=list)  # cycle, address, enable, data
+    cycles: int = 0
     seconds: float = 0.0
 
-    def save(self, path: str | os.PathLike[str], stimulus: Stimulus) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        stimulus: Stimulus,
+        sent: Sequence[tuple[int, int]],
+        results: Recorder,
+    ) -> None:
         """Writes an .npz."""
         lanes, bits = stimulus.lanes, stimulus.bits
-        words = [integers_to_words(frame, lanes, bits) for frame in self.words]
         np.savez(
             path,
-            words=np.array(words, np.int64).reshape(len(words), *stimulus.expected.shape[1:]),
-            cycles=np.array(self.cycles, np.int64),
-            periods=np.array(self.periods, np.int64),
+            **vars(results.offers(lanes, bits)),
+            sent=np.array(sent, np.int64).reshape(-1, 2),
+            counters=np.array(self.counters, np.int64),
             writes=np.array([entry[:3] for entry in self.writes], np.int64).reshape(-1, 3),
             data=integers_to_words([entry[3] for entry in self.writes], lanes, bits),
+            cycles=np.array(self.cycles),
             seconds=np.array(self.seconds),
         )
 
 
-def load_run(path: Path, watch: int, bits: int) -> Run:
-    """Reads what :meth:`Recording.save` wrote."""
+def load_log(path: Path, bits: int) -> Log:
+    """Reads what :meth:`Recording.save` wrote; a lane has so many bits."""
     with np.load(path, allow_pickle=False) as file:
-        writes: list[list[Write]] = [[] for _ in range(watch)]
-        data: Sequence[int] = words_to_integers(file["data"], bits)
-        for (frame, address, enable), word in zip(file["writes"].tolist(), data, strict=True):
-            writes[frame].append(Write(address, enable, word))
-        return Run(
-            words=file["words"],
-            cycles=tuple(file["cycles"].tolist()),
-            writes=tuple(tuple(frame) for frame in writes),
-            periods=tuple(file["periods"].tolist()),
+        data = words_to_integers(file["data"], bits)
+        return Log(
+            sent=file["sent"],
+            results=Offers(**{item.name: file[item.name] for item in dataclasses.fields(Offers)}),
+            counters=tuple(file["counters"].tolist()),
+            writes=tuple(
+                (cycle, Write(address, enable, word))
+                for (cycle, address, enable), word in zip(file["writes"].tolist(), data, strict=True)
+            ),
+            cycles=int(file["cycles"]),
             seconds=float(file["seconds"]),
         )

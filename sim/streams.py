@@ -2,94 +2,122 @@
 
 All coroutines begin and end at a falling edge of the clock: they drive there, and look once everything has
 settled, so that a word moves at the rising edge that follows if valid and ready are both high then. While
-nothing can move they wait for the other side's edge instead of counting clocks: that is what makes long
+nothing can move they wait for the other side's change instead of counting clocks: that is what makes long
 computations fast to simulate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
-from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge
+from cocotb.triggers import FallingEdge, ReadOnly, ValueChange
+
+from hwquant.sim.recorder import Recorder
+from hwquant.sim.trace import Pattern
 
 
-class Source:
-    """Driver: offers words.
+def defined(signal: Any) -> int:
+    """A signal's value; some simulators know that a bit is neither 0 nor 1."""
+    value = signal.value
+    assert value.is_resolvable, f"{signal._name} is undefined: {value}"
+    return int(value)
+
+
+class Port:
+    """Signals of a stream, ``{name}__valid``, ``{name}__ready`` and ``{name}__payload``, and its pauses.
 
     Parameters
     ----------
-    dut, name : the stream's signals are ``{name}__valid``, ``{name}__ready`` and ``{name}__payload``
-    pauses : for each cycle in which a word could be offered, whether it is withheld; None: never
+    dut : cocotb handle
+        The testbench's module.
+    name : str
+        The stream's.
+    cycle : callable
+        The number of the clock cycle that has just begun.
+    pauses : bool array
+        Whether the host pauses in a cycle; see :class:`~hwquant.sim.trace.Stalls`.
+
+    Attributes
+    ----------
+    latest : int
+        The cycle after that in which a word last moved.
     """
 
-    def __init__(self, dut: Any, name: str, pauses: Iterator[bool] | None = None):
+    def __init__(self, dut: Any, name: str, cycle: Callable[[], int], pauses: Pattern):
         self.clock = dut.clk
         self.valid = getattr(dut, f"{name}__valid")
         self.ready = getattr(dut, f"{name}__ready")
         self.payload = getattr(dut, f"{name}__payload")
-        self.pauses = pauses
-        self.moved = 0
+        self.cycle = cycle
+        self.latest = 0
+        self._pauses = pauses.tolist() if pauses.any() else []
+
+    def paused(self) -> bool:
+        """Whether the host pauses in this cycle."""
+        return bool(self._pauses) and self._pauses[self.cycle() % len(self._pauses)]
+
+
+class Source(Port):
+    """Driver: offers words, and notes when each was offered first and taken."""
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.sent: list[tuple[int, int]] = []
 
     async def send(self, words: list[int]) -> None:
         """Offers the words one after the other until each is taken."""
         for word in words:
-            while self.pauses and next(self.pauses):
+            while self.paused():
                 self.valid.value = 0
                 await FallingEdge(self.clock)
+            offered = taken = self.cycle()
             self.payload.value = word
             self.valid.value = 1
             await ReadOnly()
-            while not self.ready.value:
-                await RisingEdge(self.ready)
+            while not defined(self.ready):
+                await ValueChange(self.ready)
                 await FallingEdge(self.clock)
+                taken = self.cycle()
                 await ReadOnly()
+            self.sent.append((offered, taken))
+            self.latest = taken + 1
             await FallingEdge(self.clock)
-            self.moved += 1
         self.valid.value = 0
 
-    def stop(self) -> None:
-        """Withdraws what is offered (around a reset only: a stream does not allow it)."""
+    def reset(self) -> None:
+        """Withdraws what is offered, and forgets what was."""
         self.valid.value = 0
+        self.latest = 0
+        self.sent.clear()
 
 
-class Sink:
-    """Monitor of the other end: accepts words, and checks that the source keeps the stream's rules.
+class Sink(Port):
+    """The other end: accepts words, and records everything that is offered."""
 
-    Parameters
-    ----------
-    pauses : for each cycle, whether words are refused; None: never
-    """
-
-    def __init__(self, dut: Any, name: str, pauses: Iterator[bool] | None = None):
-        self.clock = dut.clk
-        self.valid = getattr(dut, f"{name}__valid")
-        self.ready = getattr(dut, f"{name}__ready")
-        self.payload = getattr(dut, f"{name}__payload")
-        self.pauses = pauses
-        self.moved = 0
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.seen = Recorder()
 
     async def receive(self) -> int:
         """The next word. Ready stays as it is afterwards: the next word may follow in the next cycle."""
-        offered: int | None = None
         while True:
-            ready = not (self.pauses and next(self.pauses))
+            ready = not self.paused()
             self.ready.value = int(ready)
             await ReadOnly()
-            if self.valid.value:
-                word = int(self.payload.value)
-                assert offered in (None, word), f"the offered word changed from {offered:#x} to {word:#x}"
+            if defined(self.valid):
+                word = defined(self.payload)
+                self.seen.see(self.cycle(), word, ready)
                 if ready:
+                    self.latest = self.cycle() + 1
                     await FallingEdge(self.clock)
-                    self.moved += 1
                     return word
-                offered = word
-            else:
-                assert offered is None, f"the offered word {offered:#x} was withdrawn"
-                if self.pauses is None:
-                    await RisingEdge(self.valid)
+            elif not self._pauses:
+                await ValueChange(self.valid)
             await FallingEdge(self.clock)
 
-    def stop(self) -> None:
-        """Refuses words until the next :meth:`receive`."""
+    def reset(self) -> None:
+        """Refuses words until the next :meth:`receive`, and forgets those that came."""
         self.ready.value = 0
+        self.latest = 0
+        self.seen.clear()

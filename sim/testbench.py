@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.triggers import FallingEdge, First, ReadOnly, RisingEdge, Timer
-from cocotb.utils import get_sim_time
+from cocotb.triggers import FallingEdge, First, ReadOnly, Timer, ValueChange
+from cocotb.utils import get_sim_steps, get_sim_time
 
+from hwquant.sim.contract import misplaced, unstable
 from hwquant.sim.stimulus import PROGRESS, STIMULUS, Recording, Stimulus
-from hwquant.sim.streams import Sink, Source
+from hwquant.sim.streams import Sink, Source, defined
 
 PERIOD = 10
 """Of the clock in testbench.v, in nanoseconds."""
@@ -24,21 +25,26 @@ PERIOD = 10
 class Testbench:
     """Driver, monitors and in-order checker of one accelerator.
 
-    ``dut`` is the module of testbench.v. What is to be sent and what should come back are read from the
-    file that the environment names.
+    What is to be sent and what should come back are read from the file that the environment names.
+
+    Parameters
+    ----------
+    dut : cocotb handle
+        The module of testbench.v.
     """
 
     def __init__(self, dut: Any):
         self.dut = dut
         self.stimulus = stimulus = Stimulus.load(Path(os.environ[STIMULUS]))
         stalls = stimulus.stalls
-        self.source = Source(dut, "frames", stalls.idle_cycles() if stalls.idle else None)
-        self.sink = Sink(dut, "results", stalls.busy_cycles() if stalls.busy else None)
+        self.source = Source(dut, "frames", lambda: self.cycle, stalls.idle_cycles())
+        self.sink = Sink(dut, "results", lambda: self.cycle, stalls.busy_cycles())
         self.random = random.Random(stalls.seed)
         self.mark = 1 << (stimulus.bits * stimulus.lanes)
         self.frames = [self.with_last(stimulus.to_integers(frame)) for frame in stimulus.frames]
         self.recording = Recording()
         self._origin = 0
+        self._period = get_sim_steps(PERIOD, "ns")
 
     def with_last(self, words: list[int]) -> list[int]:
         """The words of a frame as payloads: the last one marked."""
@@ -47,7 +53,7 @@ class Testbench:
     @property
     def cycle(self) -> int:
         """Clock cycles since the end of the last reset."""
-        return round(get_sim_time("ns")) // PERIOD - self._origin
+        return get_sim_time() // self._period - self._origin
 
     async def cycles(self, count: int) -> None:
         """Waits for that many falling edges, without looking at those in between."""
@@ -57,8 +63,8 @@ class Testbench:
     async def reset(self) -> None:
         """Two clocks of reset, with both streams at rest."""
         await FallingEdge(self.dut.clk)
-        self.source.stop()
-        self.sink.stop()
+        self.source.reset()
+        self.sink.reset()
         self.dut.bus__write.value = 0
         self.dut.rst.value = 1
         await self.cycles(2)
@@ -93,50 +99,57 @@ class Testbench:
 
     # Frames ---------------------------------------------------------------------------------------------
 
-    async def receive(self) -> list[int]:
-        """One output frame; its last word, and no other, must be marked."""
-        words: list[int] = []
-        for left in reversed(range(self.stimulus.expected.shape[1])):
-            word = await self.sink.receive()
-            assert (word >= self.mark) == (left == 0), (
-                f"frame {len(self.recording.words)}: word {len(words)} comes "
-                f"{'without' if word < self.mark else 'with'} the mark of the last one"
-            )
-            words.append(word & (self.mark - 1))
-        return words
-
     async def record(self, count: int) -> None:
-        """Receives frames into the recording, with the cycle counter as it stands after each."""
-        end = self.cycle
+        """Receives frames, and notes the cycle counter as it stands after each; and whatever comes behind them."""
+        length = self.stimulus.expected.shape[1]
         for _ in range(count):
-            words = await self.receive()
-            recording = self.recording
-            recording.cycles.append(int(self.dut.bus__read_data.value))
-            recording.periods.append(self.cycle - end)
-            recording.words.append(words)
-            end = self.cycle
-            Path(os.environ[PROGRESS]).write_text(str(len(recording.words)))
+            for _ in range(length):
+                await self.sink.receive()
+            self.recording.counters.append(defined(self.dut.bus__read_data))
+            Path(os.environ[PROGRESS]).write_text(str(len(self.recording.counters)))
+        more = cocotb.start_soon(self.receive_for_ever())
+        await self.cycles(self.stimulus.linger)
+        more.cancel()
+
+    async def receive_for_ever(self) -> None:
+        """Receives words that nobody waits for."""
+        while True:
+            await self.sink.receive()
 
     async def watch(self) -> None:
         """Records the writes of the first frames."""
-        dut, recording = self.dut, self.recording
-        while len(recording.words) < self.stimulus.watch:
+        dut, writes = self.dut, self.recording.writes
+        words = self.stimulus.watch * self.stimulus.expected.shape[1]
+        while self.sink.seen.moved < words:
             await ReadOnly()
-            if dut.monitor__valid.value:
+            if defined(dut.monitor__valid):
                 entry = (dut.monitor__address, dut.monitor__enable, dut.monitor__data)
-                address, enable, data = (int(signal.value) for signal in entry)
-                recording.writes.append((len(recording.words), address, enable, data))
+                writes.append((self.cycle, *(defined(signal) for signal in entry)))
             else:
-                await RisingEdge(dut.monitor__valid)
+                await ValueChange(dut.monitor__valid)
             await FallingEdge(dut.clk)
 
     async def stopped(self) -> None:
         """Returns once no word has moved for ``patience`` cycles."""
-        moved = -1
-        while moved != (moved := self.source.moved + self.sink.moved):
-            await self.cycles(self.stimulus.patience)
+        while left := max(0, max(self.source.latest, self.sink.latest) + self.stimulus.patience - self.cycle):
+            await self.cycles(left)
 
     # Checks ---------------------------------------------------------------------------------------------
+
+    async def receive(self) -> list[int]:
+        """One output frame, by the rules of the stream."""
+        words: list[int] = []
+        length = self.stimulus.expected.shape[1]
+        for index in range(length):
+            payload = await self.sink.receive()
+            rule = misplaced(index, length, payload >= self.mark)
+            assert rule is None, rule
+            words.append(payload & (self.mark - 1))
+        offers = self.sink.seen.offers(self.stimulus.lanes, self.stimulus.bits)
+        for index in range(len(offers.words)):
+            rule = unstable(offers, index, self.cycle, self.stimulus.bits)
+            assert rule is None, rule
+        return words
 
     async def infer(self, frame: int) -> None:
         """Sends a frame, and checks its result."""
@@ -146,9 +159,9 @@ class Testbench:
 
     async def check(self, frame: int) -> None:
         """Receives the result of a frame, and checks its words and its cycles."""
-        got = await self.within_patience(self.receive())
-        cycles = int(self.dut.bus__read_data.value)
         stimulus = self.stimulus
+        got = await self.within_patience(self.receive())
+        cycles = defined(self.dut.bus__read_data)
         expected = stimulus.to_integers(stimulus.expected[frame])
         compared = stimulus.to_integers(-stimulus.compared.astype("int64"))
         for index, (want, word, mask) in enumerate(zip(expected, got, compared, strict=True)):

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.qgraph import IntArray
 
+Pattern = NDArray[np.bool_]
+
+PATTERN = 1021
+"""Cycles after which the host's pauses repeat: a prime, so that they never keep step with a frame."""
+
 
 @dataclass(frozen=True)
 class Stalls:
-    """Random pauses of the host.
+    """Random pauses of the host, the same in every simulator.
 
     Attributes
     ----------
-    idle : chance, in each cycle, that the host does not yet offer its next input word; 0 <= idle < 1
-    busy : chance, in each cycle, that the host does not accept an output word; 0 <= busy < 1
-    seed : the same seed gives the same pauses
+    idle : float
+        Chance, in each cycle, that the host does not begin to offer its next input word; 0 <= idle < 1.
+    busy : float
+        Chance, in each cycle, that the host does not accept an output word; 0 <= busy < 1.
+    seed : int
+        The same seed gives the same pauses.
     """
 
     idle: float = 0.0
@@ -34,23 +42,22 @@ class Stalls:
                     f"the chance {name} of a stall must be 0 or more and below 1, not {getattr(self, name)}"
                 )
 
-    def idle_cycles(self) -> Iterator[bool]:
-        """For each cycle in which a word could be offered: whether it is withheld."""
-        return _pattern(self.idle, self.seed, 0)
+    def idle_cycles(self) -> Pattern:
+        """Whether no new word is offered in cycle ``c`` after reset: entry ``c % PATTERN``."""
+        return self._pattern(self.idle, 0)
 
-    def busy_cycles(self) -> Iterator[bool]:
-        """For each cycle: whether output words are refused."""
-        return _pattern(self.busy, self.seed, 1)
+    def busy_cycles(self) -> Pattern:
+        """Whether output words are refused in cycle ``c`` after reset: entry ``c % PATTERN``."""
+        return self._pattern(self.busy, 1)
+
+    def _pattern(self, chance: float, stream: int) -> Pattern:
+        pattern = np.random.default_rng((self.seed, stream)).random(PATTERN) < chance
+        pattern[0] &= not pattern.all()  # a host that never moves proves nothing
+        return pattern
 
 
 NO_STALLS = Stalls()
 """A host that never waits."""
-
-
-def _pattern(chance: float, seed: int, stream: int) -> Iterator[bool]:
-    rng = np.random.default_rng((seed, stream))
-    while True:
-        yield from (rng.random(1024) < chance).tolist()
 
 
 class Write(NamedTuple):
@@ -62,16 +69,89 @@ class Write(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """Results of N frames; of fewer, if the hardware stopped (no word moved while two could be inferred).
+class Offers:
+    """A stream as its receiver sees it: an entry for each word that is offered, with the cycles that it stays.
+
+    A word that changes or is withdrawn before it is taken ends its entry, so nothing that the stream does is lost.
 
     Attributes
     ----------
-    words : int64 (N, words, lanes), the output frames
-    cycles : the hardware's cycle counter, after each frame
-    writes : every write of the first frames that were watched, in order
-    periods : clock cycles from the last word of the frame before (or from reset) to each frame's last word
-    seconds : how long it took, without building the simulator
+    words : int64 array
+        (offers, lanes).
+    last : bool array
+        The mark of a frame's last word.
+    first, end : int64 arrays
+        First and last cycle after reset in which the word was offered.
+    taken : bool array
+        Whether the word moved, in cycle ``end``.
+    """
+
+    words: IntArray
+    last: NDArray[np.bool_]
+    first: IntArray
+    end: IntArray
+    taken: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """All that a testbench has seen; :func:`hwquant.sim.contract.judge` says what it is worth.
+
+    Attributes
+    ----------
+    sent : int64 array
+        (words, 2), the cycles in which each input word was first offered and was taken.
+    results : Offers
+        The other stream.
+    counters : tuple of int
+        The hardware's cycle counter, as it stood when the last word of each frame was taken.
+    writes : tuple of (int, Write)
+        Every write until the watched frames had left, with its cycle.
+    cycles : int
+        Clock cycles from reset to the end of the simulation.
+    seconds : float
+        How long it took, without building the simulator.
+    """
+
+    sent: IntArray
+    results: Offers
+    counters: tuple[int, ...]
+    writes: tuple[tuple[int, Write], ...]
+    cycles: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A rule of the streams that the hardware broke while the result of a frame was due."""
+
+    sample: int
+    rule: str
+
+    def __str__(self) -> str:
+        return f"frame {self.sample}: {self.rule}"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Results of N frames; of fewer, if the hardware stopped or broke a rule of the streams.
+
+    Attributes
+    ----------
+    words : int64 array
+        (N, words, lanes), the output frames.
+    cycles : tuple of int
+        The hardware's cycle counter, after each frame.
+    writes : tuple of tuples of Write
+        Every write of the first frames that were watched, in order.
+    periods : tuple of int
+        Clock cycles from the last word of the frame before (or from reset) to each frame's last word.
+    seconds : float
+        How long it took, without building the simulator.
+    breach : Breach or None
+        The first rule that was broken; frames from there on are left out.
+    patience : int
+        Cycles without a word moving after which the hardware counts as stopped.
     """
 
     words: IntArray
@@ -79,3 +159,5 @@ class Run:
     writes: tuple[tuple[Write, ...], ...]
     periods: tuple[int, ...] = ()
     seconds: float = 0.0
+    breach: Breach | None = None
+    patience: int = 0

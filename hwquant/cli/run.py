@@ -16,6 +16,7 @@ from hwquant.cli.common import Track, count_option, data_option, emit, json_opti
 from hwquant.cli.outputs import check_ignored
 from hwquant.errors import Damaged, HwquantError
 from hwquant.packages import load_package
+from hwquant.sim import BOARD_SIMULATORS
 
 if TYPE_CHECKING:
     from hwquant.build import Build
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from hwquant.driver import Device
 
 SIMULATED = "sim"
-SIMULATORS = ("cxxrtl", "verilator")
 MISMATCH = 1
 
 
@@ -139,7 +139,7 @@ def lines(result: dict[str, Any], port: str) -> list[str]:
     "--simulator",
     default="cxxrtl",
     show_default=True,
-    type=click.Choice(SIMULATORS),
+    type=click.Choice(BOARD_SIMULATORS),
     help=f"What simulates the board with --port {SIMULATED}; cxxrtl builds fastest and needs only g++.",
 )
 @click.option("--no-check", is_flag=True, help="Do not compare with the golden model.")

@@ -18,6 +18,7 @@ from hwquant.cli.common import (
     progress,
 )
 from hwquant.errors import HwquantError
+from hwquant.sim import SIMULATORS, VERILOG_SIMULATORS
 
 if TYPE_CHECKING:
     from hwquant.boards.device import Device
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from hwquant.data import Samples
     from hwquant.sim.check import Verification
 
-SIMULATORS = ("verilator", "icarus", "amaranth", "cxxrtl")
 MISMATCH = 1
 
 
@@ -44,15 +44,16 @@ def verify_build(
     Simulators that read Verilog are given the build's own file, or what synthesis for ``device`` makes of it.
     """
     from hwquant.golden import quantize_input
-    from hwquant.sim import SIMULATORS as BACKENDS
     from hwquant.sim.check import verify
 
-    verilog = build.verilog.read_text() if BACKENDS[simulator].verilog else None
+    verilog = build.verilog.read_text() if SIMULATORS[simulator].verilog else None
     if device is not None:
         from hwquant.boards.netlist import netlist
 
         if verilog is None:
-            raise HwquantError(f"the simulator {simulator} reads no netlists; choose verilator or icarus")
+            raise HwquantError(
+                f"the simulator {simulator} reads no netlists; choose {' or '.join(VERILOG_SIMULATORS)}"
+            )
         track(f"synthesis for {device.name}", 0, 0)
         verilog = netlist(build.program, device)
     count = len(samples)
@@ -103,9 +104,7 @@ def lines(result: Verification, simulator: str) -> list[str]:
 
 def wave_path(folder: Path, simulator: str) -> Path:
     """Beside the build folder, which holds nothing but the build."""
-    from hwquant.sim import SIMULATORS as BACKENDS
-
-    suffix = BACKENDS[simulator].waves
+    suffix = SIMULATORS[simulator].waves
     if suffix is None:
         raise HwquantError(f"the simulator {simulator} writes no waves; choose another one")
     folder = folder.resolve()
@@ -120,7 +119,7 @@ def wave_path(folder: Path, simulator: str) -> Path:
     "--simulator",
     default="verilator",
     show_default=True,
-    type=click.Choice(SIMULATORS),
+    type=click.Choice(list(SIMULATORS)),
     help="verilator, icarus: the build's Verilog under cocotb; amaranth, cxxrtl: the RTL behind it.",
 )
 @click.option("--layers", is_flag=True, help="Compare every layer's tensor, not only the outputs.")

@@ -2,11 +2,14 @@
 
 import numpy as np
 from hwquant_testing.clocked import simulate
+from hwquant_testing.small_networks import Net, images
 
+from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Instruction, Opcode, encode, fields
 from hwquant.program.layout import words_to_integers
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.sim.check import verify
 
 CONFIG = ArrayConfig(2, 2, activation_depth=16, weight_depth=4, parameter_depth=2, program_depth=32)
 
@@ -88,3 +91,15 @@ def test_a_program_written_by_hand_gives_what_was_computed_by_hand():
 
 def test_the_table_is_right():
     assert [by_hand(pixels) for pixels, _ in FRAMES] == [results for _, results in FRAMES]
+
+
+def test_rows_that_share_a_word_are_loaded_as_each_layer_says():
+    """Narrow weights, several rows a word, and wide ones, a row a word, in one network."""
+    net = Net(x=(4, 2, 2))
+    net.conv(net.conv("x", 4, bits=2), 2)
+    network = net.build()
+    sizes = {"activation_depth": 32, "weight_depth": 16, "parameter_depth": 8, "program_depth": 64}
+    config = ArrayConfig(4, 2, weight_packing=4, load_rows=2, accumulator_depth=4, **sizes)
+    program = compile_network(network, (4, 2), config=config)
+    assert [layer.rows_per_word for layer in program.layers] == [4, 1]
+    assert verify(program, network, images(network, 2), simulator="amaranth", watch=2).first is None

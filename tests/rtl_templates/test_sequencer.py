@@ -182,7 +182,11 @@ def words(program):
 def run(program, inferences, lateness):
     surroundings = Surroundings(inferences, lateness)
     history = interact(
-        Sequencer(CONFIG, words(program)), surroundings.step, OUTPUTS, after=surroundings.after
+        Sequencer(CONFIG, words(program)),
+        surroundings.step,
+        OUTPUTS,
+        after=surroundings.after,
+        cycles=5_000,
     )
     return surroundings, history
 
@@ -225,6 +229,23 @@ def test_a_word_a_cycle_where_nothing_waits():
     for begin, end in zip(surroundings.begins, ends):
         assert end - begin == FETCH_CYCLES + len(program) - 1
     assert [begin - end for end, begin in zip(ends, surroundings.begins[1:])] == [1, 1]
+
+
+@pytest.mark.parametrize("waits", [0, 1, 2, 7])
+def test_an_output_starts_once_when_everything_is_written(waits):
+    """The pipeline becomes idle so many cycles after the instruction is there; then a transfer takes a while."""
+    program = [instruction(np.random.default_rng(4), Opcode.OUTPUT), Instruction(Opcode.END, {})]
+    idle = FETCH_CYCLES + waits
+    done = idle + 5
+
+    def step(cycle, seen):
+        if cycle > done + 3:
+            return None
+        return {"enable": 1, "idle": int(cycle >= idle), "transfer_done": int(cycle == done)}
+
+    history = interact(Sequencer(CONFIG, words(program)), step, OUTPUTS)
+    assert [cycle for cycle, row in enumerate(history) if row["output_start"]] == [idle]
+    assert [cycle for cycle, row in enumerate(history) if row["done"]] == [done + 1]
 
 
 def test_settings_wait_for_the_job_that_takes_the_ones_before():

@@ -16,8 +16,8 @@ from hwquant.link.protocol import FLAG, Opcode, Status, encode
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.rtl_templates.registers import Register
+from hwquant.sim import BOARD_SIMULATORS
 from hwquant.sim.board import SimulatedBoard
-from hwquant.sim.board_bench import SIMULATORS
 from hwquant.sim.faults import Faults, FaultyLink
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
@@ -51,7 +51,7 @@ def equal(result, expected):
     return all(np.array_equal(result[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("simulator", BOARD_SIMULATORS)
 def test_the_board_computes_what_the_golden_model_computes(network, program, simulator):
     q = images(network, 5)
     with SimulatedBoard(program, simulator=simulator) as board, SerialLink(board.port) as link:

@@ -12,7 +12,8 @@ from hwquant.golden import run as golden
 from hwquant.link import Link
 from hwquant.program.compiler import compile_network
 from hwquant.rtl_templates.uart import MIN_DIVISOR
-from hwquant.sim.board_bench import SIMULATORS, BoardBench
+from hwquant.sim import BOARD_SIMULATORS
+from hwquant.sim.board_bench import BoardBench
 from hwquant.sim.faults import Faults, FaultyLink
 
 SLICE = 29
@@ -40,7 +41,7 @@ class SideBySide(Link):
     name = "both simulators"
 
     def __init__(self, program, **options):
-        self.benches = [BoardBench(program, MIN_DIVISOR, name, **options) for name in SIMULATORS]
+        self.benches = [BoardBench(program, MIN_DIVISOR, name, **options) for name in BOARD_SIMULATORS]
         self.compared = 0
         self._heard = b""
 
@@ -50,7 +51,7 @@ class SideBySide(Link):
     def read(self, timeout):
         for _ in range(PATIENCE):
             (taken, said), *others = (bench.run(self._heard, SLICE) for bench in self.benches)
-            assert others == [(taken, said)] * (len(SIMULATORS) - 1)
+            assert others == [(taken, said)] * (len(BOARD_SIMULATORS) - 1)
             self._heard = self._heard[taken:]
             self.compared += len(said)
             if said:
@@ -79,6 +80,6 @@ def test_the_simulators_agree_in_every_byte_and_its_time(network, program, loada
 
 def test_a_simulator_that_has_no_board_is_refused(program):
     with pytest.raises(
-        HwquantError, match="no board in the simulator 'icarus'; choose one of cxxrtl, verilator"
+        HwquantError, match="no board in the simulator 'icarus'; choose one of verilator, cxxrtl"
     ):
         BoardBench(program, MIN_DIVISOR, "icarus", loadable=False)

@@ -214,7 +214,7 @@ def test_a_wrong_frame_period_is_named_unless_the_host_paused(it, run):
 
 def test_missing_results_are_named(it, run):
     short = replace(run, words=run.words[:2], cycles=run.cycles[:2], periods=run.periods[:2])
-    assert judge(it, short).differences == (MissingResult(2),)
+    assert judge(it, short).differences == (MissingResult(2, run.patience),)
 
 
 def test_a_wrong_golden_value_is_named(it, run):

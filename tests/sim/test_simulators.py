@@ -138,7 +138,7 @@ def test_given_verilog_is_what_is_simulated(case, build_dir):
     assert verification.mismatches
 
 
-@pytest.mark.parametrize("simulator", ["icarus", "amaranth"])
+@pytest.mark.parametrize("simulator", ["icarus", "amaranth", "cxxrtl"])
 def test_hardware_that_stops_leaves_a_run_of_fewer_frames(case, build_dir, simulator):
     it = case("4x4 edge")
     program = with_instruction(it.program, Opcode.INPUT, count=1)
@@ -150,16 +150,32 @@ def test_hardware_that_stops_leaves_a_run_of_fewer_frames(case, build_dir, simul
     assert verification.mismatches == 3
     assert isinstance(verification.first, WriteMismatch)
     assert [str(item) for item in verification.differences[1:]] == [
-        f"sample {sample}: no result: the hardware stopped" for sample in (1, 2)
+        f"sample {sample}: no result: the hardware stopped (no word moved for {run.patience} cycles)"
+        for sample in (1, 2)
     ]
 
 
-@pytest.mark.parametrize("simulator", ["icarus", "amaranth"])
-def test_a_mark_of_the_last_word_in_the_wrong_place_is_an_error(case, build_dir, simulator):
+def test_a_program_that_leaves_the_mark_of_the_last_word_out_is_an_error(case):
     it = case("4x4 edge")
-    program = with_instruction(it.program, Opcode.OUTPUT, count=1)
+    program = with_instruction(it.program, Opcode.OUTPUT, last=-1)
     with pytest.raises(HwquantError, match=f"frame 0: word {len(it.expected[0]) - 1} comes without the mark"):
-        simulate(program, it.frames, simulator=simulator, build_dir=build_dir)
+        simulate(program, it.frames, simulator="cxxrtl")
+
+
+def test_fewer_frames_may_be_watched_than_are_sent(case):
+    it = case("4x4 edge")
+    for watch in range(4):
+        verification = verify(it.program, it.qgraph, it.q, simulator="cxxrtl", watch=watch, stalls=STALLS)
+        assert (verification.watched, verification.first) == (watch, None)
+
+
+def test_a_host_that_hardly_ever_accepts_a_result_changes_nothing(case):
+    """It fills everything that waits behind the results, with the next frame at the door."""
+    it = case("8x4 edge per channel")
+    stalls = Stalls(idle=0.0, busy=0.99, seed=1)
+    verification = verify(it.program, it.qgraph, it.q, simulator="cxxrtl", watch=3, stalls=stalls)
+    assert verification.first is None
+    assert verification.simulated_cycles > 3 * it.expected.shape[1] * 20
 
 
 # Bad input -------------------------------------------------------------------------------------------------

@@ -14,12 +14,12 @@ from hwquant_testing.small_networks import Net
 from hwquant.board_report import write_board_report
 from hwquant.boards.board import board_names, load_board
 from hwquant.build import write_build
-from hwquant.cli.run import SIMULATORS, built_baud
+from hwquant.cli.run import built_baud
 from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.link.transport import BAUD
 from hwquant.program.compiler import compile_network
-from hwquant.sim import board_bench
+from hwquant.sim import BOARD_SIMULATORS
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
 
@@ -50,7 +50,7 @@ def data(network, tmp_path_factory):
 
 
 @needs_compiler
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("simulator", BOARD_SIMULATORS)
 def test_a_simulated_board_computes_what_the_golden_model_computes(hwquant, build, data, simulator):
     result = hwquant(
         "run", build.folder, "--port", "sim", "--simulator", simulator, "-d", data, "--json"
@@ -88,8 +88,8 @@ def test_a_difference_is_found_unless_nobody_asks(hwquant, network, build, data,
     assert (outcome.status, outcome.json["mismatches"]) == (0, None)
 
 
-def test_the_simulators_are_those_of_the_simulated_board(hwquant, build, data):
-    assert SIMULATORS == board_bench.SIMULATORS
+def test_a_simulator_that_has_no_board_is_refused(hwquant, build, data):
+    hwquant("run", build.folder, "--port", "sim", "--simulator", "icarus", "-d", data).fails("--simulator")
     hwquant("run", build.folder, "--port", "sim", "--simulator", "spice", "-d", data).fails("--simulator")
 
 

@@ -5,25 +5,40 @@ follows an input of cycle ``n`` is seen in cycle ``n + 1``, a combinational one 
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import count
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
+PERIOD = 1e-6
+"""Of the clock, in seconds."""
+LIMIT = 200_000
+"""Clock cycles after which a simulation fails: more than any test of a single component needs."""
 
-def simulate(component, *testbenches, background=()):
-    """Runs testbenches (coroutine functions of the simulator's context) until the foreground ones end."""
+
+def simulate(component, *testbenches, background=(), cycles=LIMIT):
+    """Runs testbenches (coroutine functions of the simulator's context) until the foreground ones end.
+
+    It fails after so many cycles: a component that hangs must not hang its test.
+    """
     # A register beside the component, because a clock needs something that listens to it.
     top = Module()
     top.submodules.component = component
     heartbeat = Signal()
     top.d.sync += heartbeat.eq(~heartbeat)
     simulator = Simulator(top)
-    simulator.add_clock(1e-6)
+    simulator.add_clock(PERIOD)
     for testbench in testbenches:
         simulator.add_testbench(testbench)
     for testbench in background:
         simulator.add_testbench(testbench, background=True)
+
+    async def watchdog(ctx):
+        await ctx.delay(cycles * PERIOD)
+        raise AssertionError(f"still at work after {cycles} cycles")
+
+    simulator.add_testbench(watchdog, background=True)
     simulator.run()
 
 
@@ -71,7 +86,7 @@ def trace(component, inputs: Iterable[Mapping[str, object]], outputs):
     return seen
 
 
-def interact(component, step, outputs, after=lambda cycle, seen: None, cycles=100_000):
+def interact(component, step, outputs, after=lambda cycle, seen: None, cycles=LIMIT):
     """A trace whose inputs depend on what was seen: ``step(cycle, seen)`` gives them, None to end.
 
     ``step`` is called before the cycle's inputs are set, with the outputs of that moment: what registers
@@ -80,7 +95,7 @@ def interact(component, step, outputs, after=lambda cycle, seen: None, cycles=10
     history = []
 
     async def testbench(ctx):
-        for cycle in range(cycles):
+        for cycle in count():
             values = step(cycle, observe(ctx, component, outputs))
             if values is None:
                 return
@@ -88,7 +103,6 @@ def interact(component, step, outputs, after=lambda cycle, seen: None, cycles=10
             history.append(observe(ctx, component, outputs))
             after(cycle, history[-1])
             await ctx.tick()
-        raise AssertionError(f"still at work after {cycles} cycles")
 
-    simulate(component, testbench)
+    simulate(component, testbench, cycles=cycles)
     return history

@@ -29,7 +29,9 @@ class Features:
     activation_bits, weight_bits : within 2..8 and 1..8
     kernels : kernel heights and widths to draw from
     strides, dilation, asymmetric_padding, groups, depthwise : what convolutions may have
+    offsets : whether weights are stored with one; without, their integers are what they are
     per_channel : offsets and shifts of an output channel's own
+    channel_shifts : the latter alone
     anchors : "min", "max"
     multiplier : requantization with a fixed-point multiplier, in half of the layers
     zero_blocks : share of the weight blocks (kernel position x input channels x output channels) to prune
@@ -53,7 +55,9 @@ class Features:
     asymmetric_padding: bool = True
     groups: bool = True
     depthwise: bool = True
+    offsets: bool = True
     per_channel: bool = True
+    channel_shifts: bool = False
     anchors: tuple[str, ...] = ("min", "max")
     multiplier: bool = False
     zero_blocks: float = 0.3
@@ -277,6 +281,8 @@ class _Builder:
         zero = rng.integers(low, high + 1, shape[0] if own else 1) // rng.choice(
             [1, 2, 4]
         )  # the code of weight 0
+        if not self.features.offsets:
+            anchor, zero = "min", np.zeros_like(zero)
         if anchor == "max":
             zero = np.minimum(zero, 126)  # the offset of a channel that 8 bits can store
         codes = rng.integers(low, high + 1, shape)
@@ -333,7 +339,7 @@ class _Builder:
         raw = Layer(name, tuple(terms), nothing, np.zeros(1, np.int64), *tensor.limits)
         acc = reference.accumulate(raw, self.values, self.tensors)
         spread = np.maximum(acc.std(axis=(0, 2, 3)), 1.0)
-        if not _chance(rng, features.per_channel):
+        if not _chance(rng, features.per_channel or features.channel_shifts):
             spread = spread.max(keepdims=True)
         bias = -acc.mean(axis=(0, 2, 3)) + spread * rng.normal(0, 0.5, shape[0])
 

@@ -1,0 +1,188 @@
+"""The rules of a testbench, once for all simulators.
+
+A simulator's testbench plays the host, writes down what it sees (:class:`~hwquant.sim.trace.Log`) and judges
+nothing; :func:`judge` judges, after the run. The host:
+
+- begins to offer a word in cycle ``c`` after reset unless its pattern of pauses says that it is idle then, one
+  frame behind the other, and keeps it until it is taken;
+- accepts a word in cycle ``c`` unless its pattern says that it is busy then;
+- stops :data:`LINGER` cycles after the last word that it waits for, or when no word has moved in either
+  direction for :attr:`Task.patience` cycles.
+
+The hardware must not change or withdraw a word that it offers, marks the last word of each frame and no other,
+begins a result only when its whole frame was taken, and offers nothing beyond the last frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hwquant.program.cycles import timing
+from hwquant.program.layout import words_to_integers
+from hwquant.program.program import Program
+from hwquant.qgraph import IntArray
+from hwquant.rtl_templates.registers import Register
+from hwquant.sim.trace import NO_STALLS, PATTERN, Breach, Log, Offers, Pattern, Run, Stalls, Write
+
+LINGER = 64
+"""Cycles after the last word that is waited for: a word too many comes within a few."""
+
+COUNTER = Register.CYCLES
+"""What the host reads all the time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a testbench does with a program's hardware.
+
+    Attributes
+    ----------
+    program : Program
+        In the hardware's memories.
+    frames : int64 array
+        (N, words, lanes), sent back to back.
+    watch : int
+        Number of frames, from the first on, whose writes are recorded.
+    stalls : Stalls
+        Pauses of the host.
+    """
+
+    program: Program
+    frames: IntArray
+    watch: int = 0
+    stalls: Stalls = NO_STALLS
+
+    @cached_property
+    def patience(self) -> int:
+        """Cycles without a word moving after which the hardware counts as stopped.
+
+        Two frames and two of the host's longest pauses.
+        """
+        return 2 * (timing(self.program).frame_cycles + PATTERN)
+
+    @property
+    def words_in(self) -> int:
+        """Words of an input frame."""
+        return self.frames.shape[1]
+
+    @cached_property
+    def words_out(self) -> int:
+        """Words of an output frame."""
+        return sum(item.words for item in self.program.outputs)
+
+    @property
+    def results(self) -> int:
+        """Words that should come back."""
+        return len(self.frames) * self.words_out
+
+    @property
+    def lanes(self) -> int:
+        """Values in a word."""
+        return self.program.config.lanes
+
+    @property
+    def bits(self) -> int:
+        """Bits of a value."""
+        return self.program.config.activation_bits
+
+    @cached_property
+    def idle(self) -> Pattern:
+        """Pauses of the sender; see :meth:`~hwquant.sim.trace.Stalls.idle_cycles`."""
+        return self.stalls.idle_cycles()
+
+    @cached_property
+    def busy(self) -> Pattern:
+        """Pauses of the receiver."""
+        return self.stalls.busy_cycles()
+
+    def payloads(self) -> list[int]:
+        """Words of all frames as they are on the stream: the mark of the last word above the data."""
+        mark = 1 << self.program.config.word_bits
+        words = words_to_integers(self.frames.reshape(-1, self.lanes), self.bits)
+        return [word | mark * (index % self.words_in == 0) for index, word in enumerate(words, 1)]
+
+
+def judge(log: Log, task: Task) -> Run:
+    """What a log is worth: the whole frames that came before a rule was broken, if one was."""
+    breach = next(breaches(log, task), None)
+    taken = np.flatnonzero(log.results.taken)
+    frames = min(len(taken), task.results) // task.words_out
+    if breach is not None:
+        frames = min(frames, breach.sample)
+    moved = taken[: frames * task.words_out]
+    ends = log.results.end[moved].reshape(frames, task.words_out)[:, -1]
+    return Run(
+        words=log.results.words[moved].reshape(frames, task.words_out, task.lanes),
+        cycles=log.counters[:frames],
+        writes=_writes_by_frame(log, task),
+        periods=tuple(np.diff(ends, prepend=-1).tolist()),
+        seconds=log.seconds,
+        breach=breach,
+        patience=task.patience,
+    )
+
+
+def breaches(log: Log, task: Task) -> Iterator[Breach]:
+    """The rules that were broken, in the order of the words that broke them."""
+    offers, moved = log.results, 0
+    for index, (last, first, taken) in enumerate(
+        zip(offers.last.tolist(), offers.first.tolist(), offers.taken.tolist())
+    ):
+        frame, word = divmod(moved, task.words_out)
+        if frame >= len(task.frames):
+            yield Breach(len(task.frames) - 1, "a word comes after its last one, where nothing is due")
+            return
+        rules = [
+            unstable(offers, index, log.cycles, task.bits),
+            None
+            if word or first > _received(log, task, frame)
+            else "its result comes before all of it was taken",
+            misplaced(word, task.words_out, last) if taken else None,
+        ]
+        yield from (Breach(frame, rule) for rule in rules if rule)
+        moved += taken
+
+
+def unstable(offers: Offers, index: int, cycles: int, bits: int) -> str | None:
+    """How an offered word of ``bits`` bits a lane did not wait until it was taken, in a log of so many cycles."""
+    end = int(offers.end[index])
+    if offers.taken[index] or end + 1 >= cycles:
+        return None
+    text = _hexadecimal(offers, index, bits)
+    if index + 1 < len(offers.end) and offers.first[index + 1] == end + 1:
+        return f"the offered word changed from {text} to {_hexadecimal(offers, index + 1, bits)}"
+    return f"the offered word {text} was withdrawn"
+
+
+def misplaced(word: int, words: int, last: bool) -> str | None:
+    """What is wrong with the mark of a word among so many of its frame."""
+    if last == (word == words - 1):
+        return None
+    return f"word {word} comes {'with' if last else 'without'} the mark of the last one"
+
+
+def _received(log: Log, task: Task, frame: int) -> float:
+    """The cycle in which the last word of a frame was taken; infinite if it was not."""
+    index = (frame + 1) * task.words_in - 1
+    return int(log.sent[index, 1]) if index < len(log.sent) else float("inf")
+
+
+def _hexadecimal(offers: Offers, index: int, bits: int) -> str:
+    """An offered word as it was on the stream."""
+    (word,) = words_to_integers(offers.words[index : index + 1], bits)
+    return hex(word | int(offers.last[index]) << bits * offers.words.shape[1])
+
+
+def _writes_by_frame(log: Log, task: Task) -> tuple[tuple[Write, ...], ...]:
+    """A write belongs to the first frame whose last word was not yet taken before its cycle."""
+    ends = log.results.end[log.results.taken][task.words_out - 1 :: task.words_out]
+    frames: list[list[Write]] = [[] for _ in range(task.watch)]
+    owners = np.searchsorted(ends, [cycle for cycle, _ in log.writes])
+    for owner, (_, write) in zip(owners.tolist(), log.writes):
+        if owner < task.watch:
+            frames[owner].append(write)
+    return tuple(tuple(frame) for frame in frames)

@@ -1,0 +1,64 @@
+"""The memories of a compiled accelerator, by the names that CXXRTL has for them, and what a program puts there."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.errors import HwquantError
+from hwquant.program.isa import program_bits
+from hwquant.program.program import Program
+
+SEQUENCER, WEIGHTS, PARAMETERS = "sequencer memory", "weights memory", "parameter_reader memory"
+"""Below the accelerator."""
+
+
+def chunks(values: list[int], bits: int) -> NDArray[np.uint32]:
+    """Unsigned integers of ``bits`` bits as rows of 32-bit chunks, least significant first."""
+    width = 4 * -(-bits // 32)
+    raw = b"".join(value.to_bytes(width, "little") for value in values)
+    return np.frombuffer(raw, "<u4").reshape(len(values), width // 4).copy()
+
+
+def pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
+    """An array as an argument of a compiled function; the caller keeps the array."""
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def write_program(
+    library: ctypes.CDLL, handle: int, program: Program, *, place: str = "", weights: bool = True
+) -> None:
+    """Fill the memories of a compiled design.
+
+    Parameters
+    ----------
+    library : ctypes.CDLL
+        Has ``hwquant_poke`` of cxxrtl_memory.cpp.
+    handle : int
+        The instance.
+    program : Program
+        What is written.
+    place : str
+        Hierarchical name of the accelerator, with a space behind it; empty where it is the top.
+    weights : bool
+        Whether the weights are written too.
+    """
+    config = program.config
+    images = {
+        SEQUENCER: (list(program.words), program_bits(config)),
+        PARAMETERS: (program.parameter_image, config.parameter_bits),
+    }
+    if weights:
+        images[WEIGHTS] = program.weight_image, config.columns * config.slot_bits
+    library.hwquant_poke.argtypes = [
+        *(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p),
+        *(ctypes.c_size_t, ctypes.c_size_t),
+    ]
+    for name, (image, bits) in images.items():
+        words = chunks(image, bits)
+        if not library.hwquant_poke(handle, f"{place}{name}".encode(), pointer(words), bits, len(image)):
+            raise HwquantError(
+                f"the simulated hardware has no memory {place + name!r} of {len(image)} x {bits} bits"
+            )
