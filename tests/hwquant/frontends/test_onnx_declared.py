@@ -125,7 +125,8 @@ def test_an_argmax_has_the_shape_that_the_model_gives_it(keepdims, after):
 
 
 def test_a_squeeze_of_no_axes_is_one_of_all():
-    nodes = [make_node("GlobalMaxPool", ["x"], ["g"]), make_node("Squeeze", ["g"], ["y"], axes=[])]
+    nodes = [make_node("GlobalMaxPool", ["x"], ["g"]), make_node("Squeeze", ["g"], ["y"])]
+    nodes[1].attribute.append(helper.make_attribute("axes", [], attr_type=onnx.AttributeProto.INTS))
     assert check(build(nodes, opset=11)).outputs[0].shape == (3,)
 
 
