@@ -205,7 +205,10 @@ def _pad_forward(network: _Network, node: Pad, shape: Shape) -> bool:
         elif isinstance(reader, AveragePool) and (reader.count_include_pad or not any(reader.padding)):
             merged.append(replace(reader, padding=padding, count_include_pad=True))
         elif isinstance(reader, MaxPool) and (node.infinite or _never_negative(network, node.inputs[0])):
-            merged.append(replace(reader, padding=padding))
+            pool = replace(reader, padding=padding)
+            if not _every_window_sees_a_pixel(pool, shape):
+                return False
+            merged.append(pool)
         else:
             return False
     for reader in merged:
