@@ -96,7 +96,7 @@ def fold(
     network = _Network(reachable(nodes, outputs.values()), outputs)
     for name in list(network.nodes):
         node = network.nodes.get(name)
-        if isinstance(node, Pad) and _pad_forward(network, node):
+        if isinstance(node, Pad) and _pad_forward(network, node, shapes[node.inputs[0]]):
             network.remove(node)
     for name in list(network.nodes):
         node = network.nodes.get(name)
@@ -179,7 +179,7 @@ def _conv_after(node: Affine, conv: Conv, shapes: Mapping[str, Shape]) -> Conv |
     return replace(conv, weight=conv.weight * scale, bias=bias)
 
 
-def _pad_forward(network: _Network, node: Pad) -> bool:
+def _pad_forward(network: _Network, node: Pad, shape: Shape) -> bool:
     """Zeros can be a window's own padding: of a convolution; of a mean that counts them; of a maximum over
     values that are not negative, where they never win against the pixels."""
     readers = network.consumers(node.name)
@@ -205,11 +205,25 @@ def _pad_forward(network: _Network, node: Pad) -> bool:
         elif isinstance(reader, AveragePool) and (reader.count_include_pad or not any(reader.padding)):
             merged.append(replace(reader, padding=padding, count_include_pad=True))
         elif isinstance(reader, MaxPool) and (node.infinite or _never_negative(network, node.inputs[0])):
-            merged.append(replace(reader, padding=padding))
+            pool = replace(reader, padding=padding)
+            if not _every_window_sees_a_pixel(pool, shape):
+                return False
+            merged.append(pool)
         else:
             return False
     for reader in merged:
         network.nodes[reader.name] = reader
+    return True
+
+
+def _every_window_sees_a_pixel(pool: MaxPool, shape: Shape) -> bool:
+    """False where a window has only padding, whose maximum would be none (small images, dilation)."""
+    _, *sizes = pool.output_shape(shape)
+    for axis, count in enumerate(sizes):
+        starts = np.arange(count) * pool.stride[axis] - pool.padding[axis]
+        taps = starts[:, None] + pool.dilation[axis] * np.arange(pool.kernel[axis])
+        if not ((taps >= 0) & (taps < shape[1 + axis])).any(axis=1).all():
+            return False
     return True
 
 

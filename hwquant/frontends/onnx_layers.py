@@ -34,6 +34,8 @@ def _window(call: Call, kernel: Sequence[int], shape: Shape) -> Window:
     except Unsupported as error:
         raise call.build.refuse(str(error)) from None
     if auto in ("SAME_UPPER", "SAME_LOWER"):
+        if found.dilation != (1, 1):
+            raise call.build.refuse(f"auto_pad {auto!r} with dilations is not supported; give pads")
         return found.same(shape, upper=auto == "SAME_UPPER")
     return found.ceil(shape) if attributes.get("ceil_mode", 0) else found
 

@@ -125,7 +125,8 @@ def test_an_argmax_has_the_shape_that_the_model_gives_it(keepdims, after):
 
 
 def test_a_squeeze_of_no_axes_is_one_of_all():
-    nodes = [make_node("GlobalMaxPool", ["x"], ["g"]), make_node("Squeeze", ["g"], ["y"], axes=[])]
+    nodes = [make_node("GlobalMaxPool", ["x"], ["g"]), make_node("Squeeze", ["g"], ["y"])]
+    nodes[1].attribute.append(helper.make_attribute("axes", [], attr_type=onnx.AttributeProto.INTS))
     assert check(build(nodes, opset=11)).outputs[0].shape == (3,)
 
 
@@ -172,6 +173,15 @@ def test_minus_infinity_before_a_max_pool_is_its_padding(fill):
     nodes[2] = make_node("AveragePool", ["q"], ["y"], kernel_shape=[2, 2])
     with pytest.raises(Unsupported, match=r"minus infinity, which only works before a max pool"):
         from_onnx(build(nodes, constants))
+
+
+def test_zeros_are_not_the_padding_of_a_max_pool_with_a_window_that_sees_nothing_else():
+    nodes = [
+        make_node("Relu", ["x"], ["r"]),
+        make_node("Pad", ["r", "p"], ["q"]),
+        make_node("MaxPool", ["q"], ["y"], kernel_shape=[3, 1], dilations=[2, 1], pads=[1, 0, 1, 0]),
+    ]
+    check(build(nodes, {"p": np.array([0, 0, 0, 0, 0, 0, 2, 0])}, (3, 1, 4)))
 
 
 def test_an_output_without_a_shape_and_an_input_that_nothing_reads_are_accepted():
