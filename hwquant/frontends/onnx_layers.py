@@ -27,7 +27,7 @@ def _window(call: Call, kernel: Sequence[int], shape: Shape) -> Window:
         given = attributes.get(name)
         if given is not None and len(given) != size * len(kernel):
             raise call.build.refuse(f"its {name} {list(given)} do not fit its kernel {list(kernel)}")
-    if auto != "NOTSET" and pads and any(pads):
+    if auto != "NOTSET" and pads and (any(pads) or call.build.operator == "Conv"):
         raise call.build.refuse(f"it has pads {list(pads)} beside auto_pad {auto!r}; only one can be")
     try:
         found = window(kernel, attributes.get("strides"), pads, attributes.get("dilations"))

@@ -70,7 +70,7 @@ OPERATORS: Mapping[str, Operator] = {
         {"input": ANY},
         {
             "to": USED,
-            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(0, 1)),
+            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(1,)),
             "round_mode": Irrelevant(_ONLY_FLOAT8, one_of=("up", "down", "nearest")),
         },
     ),
