@@ -9,6 +9,8 @@ from hwquant.errors import Unsupported
 from hwquant.graph import Padding, Shape
 
 Pair = tuple[int, int]
+LARGEST_STEP, LARGEST_PADDING = 1 << 24, 1 << 15
+"""Beyond any image: a stride or dilation overflows in runtimes, and padding is all that would be computed."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ def window(
         raise Unsupported(
             f"kernel {list(kernel)}, stride {list(stride)} and dilation {list(dilation)} must be positive "
             f"and padding {list(padding)} must not be negative"
+        )
+    if max(*stride, *dilation) > LARGEST_STEP or max(padding) > LARGEST_PADDING:
+        raise Unsupported(
+            f"stride {list(stride)}, dilation {list(dilation)} or padding {list(padding)} is beyond any image; up to "
+            f"{LARGEST_STEP}, and {LARGEST_PADDING} of padding, are supported"
         )
     if axes == 1:
         return Window((1, kernel[0]), (1, stride[0]), (0, padding[0], 0, padding[1]), (1, dilation[0]))

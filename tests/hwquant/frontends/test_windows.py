@@ -59,6 +59,8 @@ def test_padding_of_an_axis_counts_on_both_sides():
         (([3, 3], None, [1, 1, 1]), r"padding \[1, 1, 1\] do not fit kernel \[3, 3\]"),
         (([3, 0],), r"kernel \[3, 0\].* must be positive"),
         (([3, 3], [0, 1]), r"stride \[0, 1\].* must be positive"),
+        (([1, 2], [(1 << 63) - 1, 1]), r"stride \[9223372036854775807, 1\].* is beyond any image"),
+        (([3], None, [1_000_000, 0]), r"padding \[1000000, 0\] is beyond any image"),
         (([3, 3], None, [-1, 0]), r"padding \[-1, 0, -1, 0\] must not be negative"),
     ],
 )
