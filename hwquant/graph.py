@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,34 @@ Padding = tuple[int, int, int, int]
 def window_output(size: int, kernel: int, stride: int, before: int, after: int, dilation: int = 1) -> int:
     """Number of positions of a window along one axis (floor division, as in ONNX and torch)."""
     return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+
+
+class _Window(Protocol):
+    """A node with a window, of either kind of network."""
+
+    @property
+    def kernel(self) -> tuple[int, int]: ...
+    @property
+    def stride(self) -> tuple[int, int]: ...
+    @property
+    def padding(self) -> Padding: ...
+    @property
+    def dilation(self) -> tuple[int, int]: ...
+
+    def output_shape(self, *shapes: Shape) -> Shape: ...
+
+
+def every_window_sees_a_pixel(pool: _Window, shape: Shape) -> bool:
+    """False where a window has only padding, of which there is no maximum (small images, dilation)."""
+    _, *counts = pool.output_shape(shape)
+    for axis, count in enumerate(counts):
+        step = pool.dilation[axis]
+        starts = np.arange(count) * pool.stride[axis] - pool.padding[axis]
+        skipped = -(np.minimum(starts, 0) // step)  # elements in the padding before the first pixel
+        seen = (skipped < pool.kernel[axis]) & (starts + skipped * step < shape[1 + axis])
+        if not seen.all():
+            return False
+    return True
 
 
 @dataclass(frozen=True, eq=False)

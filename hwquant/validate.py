@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Input, Output, Padding
+from hwquant.graph import Input, Output, Padding, every_window_sees_a_pixel
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.ranges import accumulator_bound, tensor_ranges
 
@@ -246,13 +246,8 @@ def _window(where: str, stride: tuple[int, int], padding: Padding, dilation: tup
 def _pool(where: str, pool: MaxPool, qgraph: QGraph) -> None:
     _positive(where, "a kernel of", pool.kernel)
     _window(where, pool.stride, pool.padding, pool.dilation)
-    shape = pool.output_shape(qgraph.tensors[pool.input].shape)
-    for axis in range(2):
-        size, before = qgraph.tensors[pool.input].shape[axis + 1], pool.padding[axis]
-        seen = np.arange(shape[axis + 1])[:, None] * pool.stride[axis] - before
-        seen = seen + np.arange(pool.kernel[axis]) * pool.dilation[axis]
-        real = ((seen >= 0) & (seen < size)).any(axis=1)
-        _require(bool(real.all()), where, "has a window that covers only padding; give it less padding")
+    real = every_window_sees_a_pixel(pool, qgraph.tensors[pool.input].shape)
+    _require(real, where, "has a window that covers only padding; give it less padding")
     _passes_through(where, pool, qgraph)
 
 

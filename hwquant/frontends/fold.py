@@ -14,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import Unsupported
-from hwquant.graph import AveragePool, Clip, Concat, Conv, MaxPool, Node, Padding, Shape
+from hwquant.graph import (
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    MaxPool,
+    Node,
+    Padding,
+    Shape,
+    every_window_sees_a_pixel,
+)
 
 LEAST = float(np.finfo(np.float32).min)
 """At or below it a padding is taken for minus infinity."""
@@ -206,24 +216,13 @@ def _pad_forward(network: _Network, node: Pad, shape: Shape) -> bool:
             merged.append(replace(reader, padding=padding, count_include_pad=True))
         elif isinstance(reader, MaxPool) and (node.infinite or _never_negative(network, node.inputs[0])):
             pool = replace(reader, padding=padding)
-            if not _every_window_sees_a_pixel(pool, shape):
+            if not every_window_sees_a_pixel(pool, shape):
                 return False
             merged.append(pool)
         else:
             return False
     for reader in merged:
         network.nodes[reader.name] = reader
-    return True
-
-
-def _every_window_sees_a_pixel(pool: MaxPool, shape: Shape) -> bool:
-    """False where a window has only padding, whose maximum would be none (small images, dilation)."""
-    _, *sizes = pool.output_shape(shape)
-    for axis, count in enumerate(sizes):
-        starts = np.arange(count) * pool.stride[axis] - pool.padding[axis]
-        taps = starts[:, None] + pool.dilation[axis] * np.arange(pool.kernel[axis])
-        if not ((taps >= 0) & (taps < shape[1 + axis])).any(axis=1).all():
-            return False
     return True
 
 

@@ -16,7 +16,7 @@ from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import LEAST, Affine, Pad
 from hwquant.frontends.values import Array, Float, Value, layout, of_each_class
 from hwquant.frontends.windows import Window
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool, Node
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool, Node, every_window_sees_a_pixel
 
 
 def conv(
@@ -195,7 +195,10 @@ def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
     if window.pointwise:
         return value
     parts = (window.kernel, window.stride, window.padding, window.dilation)
-    return _windows(build, value, MaxPool(build.unique(name), (source.tensor,), *parts))
+    pool = MaxPool(build.unique(name), (source.tensor,), *parts)
+    if not every_window_sees_a_pixel(pool, build.shapes[source.tensor]):
+        raise build.refuse("one of its windows covers only padding; give it less padding, or less dilation")
+    return _windows(build, value, pool)
 
 
 def average_pool(build: Builder, name: str, value: Value, window: Window, count_include_pad: bool) -> Value:

@@ -3,7 +3,19 @@ import pytest
 import torch
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Output, window_output
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Graph,
+    Input,
+    MaxPool,
+    Output,
+    every_window_sees_a_pixel,
+    window_output,
+)
 
 
 def conv(name, source, out=3, channels=2, kernel=(3, 3), **options):
@@ -94,3 +106,22 @@ def test_an_output_is_reordered_to_the_users_shape():
         Output("y", "c", (1, 3, 2), order).deliver(tensor), tensor.transpose(0, 2, 3, 1)
     )
     np.testing.assert_array_equal(Output("y", "c", (6,)).deliver(tensor), tensor.reshape(2, 6))
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_windows_that_see_no_pixel_are_found(seed):
+    rng = np.random.default_rng(seed)
+    kernel, stride, dilation = ((int(n), int(m)) for n, m in rng.integers(1, 4, (3, 2)))
+    top, left, bottom, right = rng.integers(0, 5, 4).tolist()
+    shape = (1, *rng.integers(1, 6, 2).tolist())
+    pool = MaxPool("p", ("x",), kernel, stride, (top, left, bottom, right), dilation)
+    _, rows, columns = pool.output_shape(shape)
+    if min(rows, columns) < 1:
+        return
+    padded = np.pad(np.ones(shape[1:]), ((top, bottom), (left, right)))
+    seen = [
+        padded[y * stride[0] :: dilation[0], x * stride[1] :: dilation[1]][: kernel[0], : kernel[1]].any()
+        for y in range(rows)
+        for x in range(columns)
+    ]
+    assert every_window_sees_a_pixel(pool, shape) == all(seen), f"seed {seed}"
