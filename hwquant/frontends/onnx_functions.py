@@ -58,6 +58,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
         defaults = functions[_key(node)].attribute_proto
         node.attribute.extend(item for item in defaults if item.name not in given)
     result: onnx.ModelProto = onnx.inliner.inline_local_functions(copied)
+    result.ClearField("functions")  # those that nothing calls
     return result
 
 
@@ -112,7 +113,9 @@ def _check_size(model: onnx.ModelProto, functions: dict[_Key, onnx.FunctionProto
     """Refuse what would become too many nodes before it is made."""
     called = {key: Counter(map(_key, _nodes(item.node))) for key, item in functions.items()}
     try:
-        order = list(TopologicalSorter({key: set(keys) & set(called) for key, keys in called.items()}).static_order())
+        order = list(
+            TopologicalSorter({key: set(keys) & set(called) for key, keys in called.items()}).static_order()
+        )
     except CycleError as error:
         raise ValueError(f"function {error.args[1][0][1]!r} calls itself") from None
     sizes: dict[_Key, int] = {}

@@ -117,6 +117,59 @@ def test_model_functions_are_inlined(build_onnx):
     assert [type(node) for node in from_onnx(model).nodes] == [Conv, Clip]
 
 
+def test_an_output_that_is_given_twice(build_onnx, check_onnx):
+    """As torch exports a tensor that is returned twice."""
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    model.graph.output.append(model.graph.output[0])
+    assert [item.name for item in check_onnx(model).outputs] == ["y", "y"]
+
+
+def test_an_output_without_a_type(build_onnx, check_onnx):
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    model.graph.output[0].ClearField("type")
+    check_onnx(model)
+
+
+def test_constant_nodes_in_a_model_of_the_oldest_format(build_onnx, check_onnx):
+    """As torch exports ``1 - x`` for operator set 7: weights must be inputs there, but not constants."""
+    one = make_node("Constant", [], ["one"], value=onnx.numpy_helper.from_array(np.float32(1)))
+    model = build_onnx([one, make_node("Sub", ["one", "x"], ["y"])], {"x": (3,)}, opset=7)
+    model.ir_version = 3
+    check_onnx(model)
+
+
+def test_weights_behind_a_scale_in_every_operator_set_that_has_one(build_onnx, check_onnx):
+    nodes = [
+        make_node("DequantizeLinear", ["q", "s", "z"], ["negative"]),
+        make_node("Neg", ["negative"], ["w"]),  # else onnxruntime multiplies integers
+        make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    quantized = np.random.default_rng(0).integers(-128, 128, (5, 3)).astype(np.int8)
+    constants = {"q": quantized, "s": np.float32(0.25), "z": np.int8(7)}
+    for opset in (10, 13, 19, 21):
+        check_onnx(build_onnx(nodes, {"x": (5,)}, constants, opset=opset))
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        (TensorProto.FLOAT16, 1 << 16),
+        (TensorProto.FLOAT16, -1),
+        (TensorProto.BFLOAT16, 1 << 16),
+        (TensorProto.UINT8, 256),
+        (TensorProto.UINT8, -1),
+        (TensorProto.INT8, 128),
+        (TensorProto.INT16, -(1 << 15) - 1),
+        (TensorProto.BOOL, 2),
+    ],
+)
+def test_numbers_beyond_their_element_type_are_refused(build_onnx, kind, number):
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    model.graph.initializer.append(TensorProto(name="t", dims=[1], data_type=kind, int32_data=[number]))
+    with pytest.raises(HwquantError, match=r"tensor 't' holds numbers beyond its element type"):
+        from_onnx(model)
+
+
 def test_external_data_is_read_from_beside_the_model(build_onnx, tmp_path):
     model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
     path = tmp_path / "net.onnx"
