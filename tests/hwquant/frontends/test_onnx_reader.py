@@ -182,6 +182,49 @@ def test_external_data_is_read_from_beside_the_model(build_onnx, tmp_path):
         from_onnx(path)
 
 
+def with_weights_in_a_file(model, folder, entries, size=4 * 2 * 9 * 4):
+    tensor = model.graph.initializer[0]
+    data, path = tensor.raw_data, folder / "net.onnx"
+    with (folder / "net.data").open("wb") as file:
+        file.write(data)
+        file.truncate(size)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in entries:
+        tensor.external_data.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_of_external_data_without_a_length_only_the_tensors_own_size_is_read(build_onnx, tmp_path):
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    path = with_weights_in_a_file(model, tmp_path, [("location", "net.data")], size=1 << 31)
+    np.testing.assert_array_equal(from_onnx(path).nodes[0].weight, W["w"].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([("length", str(1 << 30))], r"'w' has \d+ bytes of data, more than its 288"),
+        ([("location", "net.data")], r"'w' says where its data is by \['location', 'location'\]"),
+        ([("place", "here")], r"'w' says where its data is by \['location', 'place'\]"),
+        ([("offset", "0.5")], r"'0.5'"),
+    ],
+)
+def test_external_data_that_is_described_wrongly_is_refused(build_onnx, tmp_path, entries, reason):
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    path = with_weights_in_a_file(model, tmp_path, [("location", "net.data"), *entries], size=1 << 31)
+    with pytest.raises(HwquantError, match=reason):
+        from_onnx(path)
+
+
+def test_external_data_of_an_unknown_type_is_refused(build_onnx, tmp_path):
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    model.graph.initializer[0].data_type = 99
+    with pytest.raises(HwquantError, match=r"net\.onnx' are in a separate file that cannot be read: 99"):
+        from_onnx(with_weights_in_a_file(model, tmp_path, [("location", "net.data")]))
+
+
 @pytest.mark.parametrize("location", ["../secret", "/etc/passwd"])
 def test_external_data_outside_the_models_folder_is_refused(build_onnx, tmp_path, location):
     model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
