@@ -157,9 +157,12 @@ def _check_structure(model: onnx.ModelProto) -> None:
         for item in items:
             if item.type.WhichOneof("value") not in (None, "tensor_type"):
                 raise Unsupported(f"{kind} {item.name!r} is not a tensor; give each tensor of it by itself")
+    codes: dict[str, int] = {}
     for kind, items in (("input", inputs), ("output", graph.output), ("tensor", graph.value_info)):
         for item in items:
             code = item.type.tensor_type.elem_type
+            if code and codes.setdefault(item.name, code) != code:
+                raise ValueError(f"{kind} {item.name!r} is declared with two element types")
             if item.type.HasField("tensor_type") and type_name(code) is None:
                 raise ValueError(f"{kind} {item.name!r} has the element type {code}, which there is not")
     for item in inputs:

@@ -124,6 +124,14 @@ def test_an_output_that_is_given_twice(build_onnx, check_onnx):
     assert [item.name for item in check_onnx(model).outputs] == ["y", "y"]
 
 
+def test_an_output_that_is_an_input_of_another_type_is_refused(build_onnx):
+    model = build_onnx([make_node("Relu", ["x"], ["y"])], {"x": (3,)})
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    model.graph.output.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3]))
+    with pytest.raises(HwquantError, match=r"output 'x' is declared with two element types"):
+        from_onnx(model)
+
+
 def test_an_output_without_a_type(build_onnx, check_onnx):
     model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
     model.graph.output[0].ClearField("type")
