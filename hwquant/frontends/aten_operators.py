@@ -69,8 +69,9 @@ def _promoted(call: Call) -> list[Value | Array]:
 def _bounds(kind: str) -> Callable[[Call], Value | Array]:
     def translate(call: Call) -> Value | Array:
         sides = _promoted(call)
-        if not any(isinstance(side, Value) for side in sides):
-            return np.asarray((np.maximum if kind == "max" else np.minimum)(*sides))
+        constants = [side for side in sides if not isinstance(side, Value)]
+        if len(constants) == len(sides):
+            return np.asarray((np.maximum if kind == "max" else np.minimum)(*constants))
         return arithmetic.bounds(call.build, call.name, kind, sides)
 
     return translate
