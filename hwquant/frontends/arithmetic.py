@@ -46,6 +46,10 @@ def bounds(build: Builder, name: str, kind: str, values: Sequence[Value | Array]
         raise build.refuse(f"elementwise {kind} is only supported of one activation and single numbers")
     if not numbers:
         return activations[0]
+    if any(np.ndim(number) > len(activations[0].shape) for number in numbers):
+        raise build.refuse("a number of more dimensions than the activation is not supported")
+    if any(np.isnan(number).any() for number in numbers):
+        raise build.refuse(f"its {kind} with NaN is NaN; train or export the model again")
     limits = [float(np.asarray(number).item()) for number in numbers]
     low, high = (max(limits), np.inf) if kind == "max" else (-np.inf, min(limits))
     return operators.clip(build, name, activations[0], low, high)

@@ -69,12 +69,9 @@ def _promoted(call: Call) -> list[Value | Array]:
 def _bounds(kind: str) -> Callable[[Call], Value | Array]:
     def translate(call: Call) -> Value | Array:
         sides = _promoted(call)
-        ranks = [len(side.shape) for side in sides if isinstance(side, Value)]
         constants = [side for side in sides if not isinstance(side, Value)]
-        if not ranks:
+        if len(constants) == len(sides):
             return np.asarray((np.maximum if kind == "max" else np.minimum)(*constants))
-        if any(np.ndim(constant) > max(ranks) for constant in constants):
-            raise call.build.refuse("a number of more dimensions than the activation is not supported")
         return arithmetic.bounds(call.build, call.name, kind, sides)
 
     return translate

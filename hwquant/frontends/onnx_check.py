@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwquant.errors import Damaged, Unsupported
 from hwquant.frontends.alternatives import alternative
+from hwquant.frontends.onnx_functions import STANDARD, inlined
 from hwquant.frontends.onnx_operators import CONSTANT_RESULT, OPERATORS
 from hwquant.frontends.onnx_types import ANY, REFUSED, type_name
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 OLDEST_OPSET = 7
 """Before it, Add and Mul had their own broadcasting rules."""
-
-STANDARD = ("", "ai.onnx")
-"""The names of the domain of ONNX's own operators."""
 
 _QUANTIZED = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 """Domains of QONNX, the format of quantization-aware training with Brevitas and QKeras."""
@@ -43,13 +41,11 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         for operator sets, domains and operators that are not supported
     """
     import onnx
-    import onnx.inliner
 
     problems = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, *_INVALID)
     try:
         _check_opset(model, name)
-        if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
+        model = inlined(model)
         _check_operators(model.graph)
         _check_names(model.graph)
         _check_structure(model)
@@ -132,11 +128,13 @@ def node_name(node: onnx.NodeProto) -> str:
 
 
 def _check_names(graph: onnx.GraphProto) -> None:
-    """The checker of the onnx package sees to the names of tensors, but for these."""
+    """The checker of the onnx package sees to the names of tensors, but for these.
+
+    Two outputs may have one name: torch exports a tensor so that is returned twice.
+    """
     names: tuple[tuple[str, Iterator[str]], ...] = (
         ("nodes", (node.name for node in graph.node if node.name)),
         ("inputs", (item.name for item in graph.input)),
-        ("outputs", (item.name for item in graph.output)),
         ("initializers", (item.name for item in graph.initializer)),
     )
     for kind, all_names in names:
@@ -159,9 +157,12 @@ def _check_structure(model: onnx.ModelProto) -> None:
         for item in items:
             if item.type.WhichOneof("value") not in (None, "tensor_type"):
                 raise Unsupported(f"{kind} {item.name!r} is not a tensor; give each tensor of it by itself")
+    codes: dict[str, int] = {}
     for kind, items in (("input", inputs), ("output", graph.output), ("tensor", graph.value_info)):
         for item in items:
             code = item.type.tensor_type.elem_type
+            if code and codes.setdefault(item.name, code) != code:
+                raise ValueError(f"{kind} {item.name!r} is declared with two element types")
             if item.type.HasField("tensor_type") and type_name(code) is None:
                 raise ValueError(f"{kind} {item.name!r} has the element type {code}, which there is not")
     for item in inputs:
@@ -173,12 +174,16 @@ def _check_structure(model: onnx.ModelProto) -> None:
 
 
 def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """For the checker, which wants a shape of every output; inference finds the right one."""
+    """For the checker, which wants a type and a shape of every output; inference finds the right ones."""
+    import onnx
+
     if all(item.type.tensor_type.HasField("shape") for item in model.graph.output):
         return model
     copied = _copy(model)
     for item in copied.graph.output:
-        item.type.tensor_type.shape.SetInParent()
+        kind = item.type.tensor_type
+        kind.shape.SetInParent()
+        kind.elem_type = kind.elem_type or onnx.TensorProto.FLOAT
     return copied
 
 
@@ -188,6 +193,7 @@ def _without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     Declared shapes of what is computed can be stale (the batch changed by hand): they are inferred anew.
     """
     copied = _copy(model)
+    copied.ir_version = max(copied.ir_version, 4)  # before it only inputs are initialized
     nodes = list(copied.graph.node)
     del copied.graph.node[:]
     for node in nodes:

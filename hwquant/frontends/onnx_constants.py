@@ -26,6 +26,9 @@ _QUICK = """
     Where Xor
     """
 
+_SINCE = {"DequantizeLinear": 19}
+"""The first reference implementation of operators that mean the same in older operator sets."""
+
 EVALUATED = _SLOW | frozenset(_QUICK.split())
 """Operators on constants: what exporters leave of shapes, masks and weights."""
 
@@ -88,7 +91,8 @@ class Constants:
         small = [numpy_helper.from_array(array, name) for name, array in inputs.items() if name not in feeds]
         outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
         graph = helper.make_graph([node], "constant", infos, outputs, small)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)]), feeds
+        version = max(self.opset, _SINCE.get(node.op_type, 0))
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)]), feeds
 
     def _account(
         self, build: Builder, node: onnx.NodeProto, model: onnx.ModelProto, inputs: Mapping[str, Array]

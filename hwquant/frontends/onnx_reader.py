@@ -237,4 +237,12 @@ def _array(tensor: Any) -> Array:
         array: Array = onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError, onnx.checker.ValidationError) as error:
         raise Damaged(f"tensor {tensor.name!r} cannot be read: {error}; export the model again") from None
+    if len(tensor.int32_data):  # where all types of 8 and 16 bits are written
+        bits, signed = 8 * array.itemsize, array.dtype.kind == "i"
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        high = 1 if array.dtype.kind == "b" else high
+        if not low <= min(tensor.int32_data) <= max(tensor.int32_data) <= high:
+            raise Damaged(
+                f"tensor {tensor.name!r} holds numbers beyond its element type; export the model again"
+            )
     return array

@@ -69,3 +69,15 @@ def test_limits_are_clips_and_one_value_alone_is_itself():
             HwquantError, match=r"elementwise max is only supported of one activation and single"
         ):
             bounds(build, "n", "max", values)
+
+
+@pytest.mark.parametrize("kind", ["max", "min"])
+def test_limits_that_a_clip_is_not_are_refused(kind):
+    build = Builder("net", ANY_BATCH)
+    x = build.input("x", (2, 4))
+    with pytest.raises(HwquantError, match=r"a number of more dimensions than the activation"):
+        bounds(build, "n", kind, [x, np.zeros((1, 1, 1, 1))])
+    for order in (1, -1):
+        numbers = [np.asarray(0.5), np.asarray(np.nan)][::order]
+        with pytest.raises(HwquantError, match=rf"its {kind} with NaN is NaN"):
+            bounds(build, "n", kind, [x, *numbers])

@@ -117,6 +117,67 @@ def test_model_functions_are_inlined(build_onnx):
     assert [type(node) for node in from_onnx(model).nodes] == [Conv, Clip]
 
 
+def test_an_output_that_is_given_twice(build_onnx, check_onnx):
+    """As torch exports a tensor that is returned twice."""
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    model.graph.output.append(model.graph.output[0])
+    assert [item.name for item in check_onnx(model).outputs] == ["y", "y"]
+
+
+def test_an_output_that_is_an_input_of_another_type_is_refused(build_onnx):
+    model = build_onnx([make_node("Relu", ["x"], ["y"])], {"x": (3,)})
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    model.graph.output.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3]))
+    with pytest.raises(HwquantError, match=r"output 'x' is declared with two element types"):
+        from_onnx(model)
+
+
+def test_an_output_without_a_type(build_onnx, check_onnx):
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    model.graph.output[0].ClearField("type")
+    check_onnx(model)
+
+
+def test_constant_nodes_in_a_model_of_the_oldest_format(build_onnx, check_onnx):
+    """As torch exports ``1 - x`` for operator set 7: weights must be inputs there, but not constants."""
+    one = make_node("Constant", [], ["one"], value=onnx.numpy_helper.from_array(np.float32(1)))
+    model = build_onnx([one, make_node("Sub", ["one", "x"], ["y"])], {"x": (3,)}, opset=7)
+    model.ir_version = 3
+    check_onnx(model)
+
+
+def test_weights_behind_a_scale_in_every_operator_set_that_has_one(build_onnx, check_onnx):
+    nodes = [
+        make_node("DequantizeLinear", ["q", "s", "z"], ["negative"]),
+        make_node("Neg", ["negative"], ["w"]),  # else onnxruntime multiplies integers
+        make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    quantized = np.random.default_rng(0).integers(-128, 128, (5, 3)).astype(np.int8)
+    constants = {"q": quantized, "s": np.float32(0.25), "z": np.int8(7)}
+    for opset in (10, 13, 19, 21):
+        check_onnx(build_onnx(nodes, {"x": (5,)}, constants, opset=opset))
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        (TensorProto.FLOAT16, 1 << 16),
+        (TensorProto.FLOAT16, -1),
+        (TensorProto.BFLOAT16, 1 << 16),
+        (TensorProto.UINT8, 256),
+        (TensorProto.UINT8, -1),
+        (TensorProto.INT8, 128),
+        (TensorProto.INT16, -(1 << 15) - 1),
+        (TensorProto.BOOL, 2),
+    ],
+)
+def test_numbers_beyond_their_element_type_are_refused(build_onnx, kind, number):
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    model.graph.initializer.append(TensorProto(name="t", dims=[1], data_type=kind, int32_data=[number]))
+    with pytest.raises(HwquantError, match=r"tensor 't' holds numbers beyond its element type"):
+        from_onnx(model)
+
+
 def test_external_data_is_read_from_beside_the_model(build_onnx, tmp_path):
     model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
     path = tmp_path / "net.onnx"
@@ -127,6 +188,49 @@ def test_external_data_is_read_from_beside_the_model(build_onnx, tmp_path):
         HwquantError, match=r"net\.onnx' are in a separate file that cannot be read: .*net\.data"
     ):
         from_onnx(path)
+
+
+def with_weights_in_a_file(model, folder, entries, size=4 * 2 * 9 * 4):
+    tensor = model.graph.initializer[0]
+    data, path = tensor.raw_data, folder / "net.onnx"
+    with (folder / "net.data").open("wb") as file:
+        file.write(data)
+        file.truncate(size)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in entries:
+        tensor.external_data.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_of_external_data_without_a_length_only_the_tensors_own_size_is_read(build_onnx, tmp_path):
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    path = with_weights_in_a_file(model, tmp_path, [("location", "net.data")], size=1 << 31)
+    np.testing.assert_array_equal(from_onnx(path).nodes[0].weight, W["w"].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([("length", str(1 << 30))], r"'w' has \d+ bytes of data, more than its 288"),
+        ([("location", "net.data")], r"'w' says where its data is by \['location', 'location'\]"),
+        ([("place", "here")], r"'w' says where its data is by \['location', 'place'\]"),
+        ([("offset", "0.5")], r"'0.5'"),
+    ],
+)
+def test_external_data_that_is_described_wrongly_is_refused(build_onnx, tmp_path, entries, reason):
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    path = with_weights_in_a_file(model, tmp_path, [("location", "net.data"), *entries], size=1 << 31)
+    with pytest.raises(HwquantError, match=reason):
+        from_onnx(path)
+
+
+def test_external_data_of_an_unknown_type_is_refused(build_onnx, tmp_path):
+    model = build_onnx(RELU, {"x": (2, 5, 5)}, W)
+    model.graph.initializer[0].data_type = 99
+    with pytest.raises(HwquantError, match=r"net\.onnx' are in a separate file that cannot be read: 99"):
+        from_onnx(with_weights_in_a_file(model, tmp_path, [("location", "net.data")]))
 
 
 @pytest.mark.parametrize("location", ["../secret", "/etc/passwd"])
