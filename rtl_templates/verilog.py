@@ -7,6 +7,7 @@ from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil
 from amaranth.lib.wiring import Component
 
+from hwquant.rtl_templates.identifiers import INSIDE
 from hwquant.rtl_templates.weights import LOADED
 
 SCRIPT = ("proc -nomux -norom", "opt_expr", "opt_clean", "memory_collect")
@@ -74,17 +75,25 @@ def _merge(modules: Iterator[tuple[str, str]], top: str) -> dict[str, str]:
 
 
 def _shorten(texts: dict[str, str], top: str) -> dict[str, str]:
-    """Names modules by their role: ``top.array.pe_3_0`` becomes ``top_pe_3``, or the full path where two collide."""
+    """Names modules by their role: ``top.array.pe_3_0`` becomes ``top__pe_3``, or the full path where two collide.
+
+    No name of a core holds two underscores in a row (see :mod:`hwquant.rtl_templates.identifiers`), so modules of two
+    cores in one design never have the same name.
+    """
     short: dict[str, str] = {}
     for name in texts:
         leaf = name.rsplit(".", 1)[-1]
         leaf = re.sub(r"_0$|0$", "", leaf) or leaf
-        short[name] = name if name == top else f"{top}_{leaf}"
+        short[name] = name if name == top else f"{top}{INSIDE}{leaf}"
     counts: dict[str, int] = {}
     for value in short.values():
         counts[value] = counts.get(value, 0) + 1
-    names = {name: value if counts[value] == 1 else name.replace(".", "_") for name, value in short.items()}
+    names = {name: value if counts[value] == 1 else _path(name) for name, value in short.items()}
     return {names[name]: _rename(text, names) for name, text in texts.items()}
+
+
+def _path(name: str) -> str:
+    return name.replace(".", INSIDE, 1).replace(".", "_")
 
 
 def _rename(text: str, names: Mapping[str, str]) -> str:
