@@ -59,6 +59,8 @@ FILES = (NETWORK, PROGRAM, VERILOG, REPORT)
 BOARDS, PAGE, RECORD = "boards", "report.html", "record.json"
 ADDED = frozenset({BOARDS, PAGE, RECORD})
 """What may be in a build folder besides FILES and the manifest."""
+LARGEST_MANIFEST = 1 << 16
+"""Bytes of a manifest; it has some 500."""
 AGAIN = "compile the network again"
 TOP = "hwquant"
 """Name of the Verilog's top module."""
@@ -189,15 +191,26 @@ def installed(*packages: str) -> dict[str, str]:
 def is_build(folder: Path) -> bool:
     """Whether a folder says that it is a build; its contents may still be damaged."""
     try:
-        return bool(parse_json(read_ordinary(folder / MANIFEST))["format"] == FORMAT)
+        return bool(parse_json(read_ordinary(folder / MANIFEST, LARGEST_MANIFEST))["format"] == FORMAT)
     except (OSError, Damaged, ValueError, KeyError, TypeError):
         return False
+
+
+def check_outside(folder: Path) -> None:
+    """Raise for a folder that is a build, or in one: whatever else is written there makes the build invalid."""
+    real = Path(os.path.realpath(folder))
+    for place in (real, *real.parents):
+        if is_build(place):
+            raise HwquantError(
+                f"{folder} is in the build {place}, which holds nothing else; choose another folder"
+            )
 
 
 def check_target(folder: Path) -> None:
     """Raise unless a build may be written to ``folder``: it is absent, empty, or a build and nothing else."""
     if not folder.parent.is_dir():
         raise HwquantError(f"cannot write {folder}: the folder {folder.parent} does not exist; make it first")
+    check_outside(folder.parent)
     if not os.access(folder.parent, os.W_OK | os.X_OK):
         raise HwquantError(
             f"cannot write {folder}: the folder {folder.parent} is not writable; choose another"
