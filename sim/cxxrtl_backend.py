@@ -20,11 +20,11 @@ from amaranth._toolchain.yosys import find_yosys
 from amaranth.lib.wiring import Component
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError, MissingPackage
+from hwquant.errors import MissingPackage, ToolStopped
 from hwquant.files import cache_folder, cached, write_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.verilog import to_rtlil
+from hwquant.rtl_templates.verilog import run_yosys, to_rtlil
 from hwquant.sim.contract import COUNTER, LINGER, Task
 from hwquant.sim.memories import chunks, pointer, write_program
 from hwquant.sim.recorder import offers
@@ -52,13 +52,13 @@ def compile_design(design: str, driver: str) -> Path:
 
     def fill(work: Path) -> None:
         script = f"read_rtlil <<rtlil\n{design}\nrtlil\nwrite_cxxrtl -g1\n"
-        source = yosys.run(["-q", "-"], script, ignore_warnings=True) + driver
+        source = run_yosys(script) + driver
         include = Path(str(yosys.data_dir())) / "include" / "backends" / "cxxrtl" / "runtime"
         write_bytes(work / "design.cpp", source.encode())
         command = [*COMPILE, "-I", str(include), "design.cpp", "-o", LIBRARY]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True)
         if done.returncode:
-            raise HwquantError(f"g++ failed on the generated simulator: {done.stderr.strip()[:2000]}")
+            raise ToolStopped(f"g++ failed on the generated simulator: {done.stderr.strip()[:2000]}")
 
     return cached(cache_folder(), f"cxxrtl-{digest[:24]}", [LIBRARY], fill) / LIBRARY
 
