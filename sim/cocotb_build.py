@@ -106,7 +106,8 @@ def build(
         source, log = work / "hwquant.v", work / "build.log"
         write_bytes(source, text.encode())
         try:
-            with environment(tool.environment):
+            # Temporary files of compilers stay in the folder: one that is killed leaves them behind.
+            with environment({**tool.environment, "TMPDIR": str(work.absolute())}):
                 get_runner(tool.name).build(
                     sources=[WRAPPER, source],
                     hdl_toplevel=TOP,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import shutil
 import subprocess
 import time
@@ -56,9 +57,13 @@ def compile_design(design: str, driver: str) -> Path:
         include = Path(str(yosys.data_dir())) / "include" / "backends" / "cxxrtl" / "runtime"
         write_bytes(work / "design.cpp", source.encode())
         command = [*COMPILE, "-I", str(include), "design.cpp", "-o", LIBRARY]
-        done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+        # Temporary files of a compiler that is killed stay, so they belong into the folder.
+        environment = {**os.environ, "TMPDIR": str(work.absolute())}
+        done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
         if done.returncode:
-            raise ToolStopped(f"g++ failed on the generated simulator: {done.stderr.strip()[:2000]}")
+            raise ToolStopped(
+                f"g++ failed on the generated simulator: {done.stderr.strip()[:2000] or f'status {done.returncode}'}"
+            )
 
     return cached(cache_folder(), f"cxxrtl-{digest[:24]}", [LIBRARY], fill) / LIBRARY
 

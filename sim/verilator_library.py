@@ -38,10 +38,12 @@ def compile_design(verilog: str, driver: str) -> Path:
         write_bytes(work / "hwquant.v", verilog.encode())
         write_bytes(work / "driver.cpp", driver.encode())
         command = ["verilator", *BUILD, "--Mdir", ".", "-o", LIBRARY, "hwquant.v", "driver.cpp"]
-        done = subprocess.run(
-            command, cwd=work, env={**os.environ, **variables}, capture_output=True, text=True
-        )
+        # Temporary files of a compiler that is killed stay, so they belong into the folder.
+        own = {**os.environ, **variables, "TMPDIR": str(work.absolute())}
+        done = subprocess.run(command, cwd=work, env=own, capture_output=True, text=True)
         if done.returncode:
-            raise ToolStopped(f"verilator failed on the design: {done.stderr.strip()[-2000:]}")
+            raise ToolStopped(
+                f"verilator failed on the design: {done.stderr.strip()[-2000:] or f'status {done.returncode}'}"
+            )
 
     return cached(cache_folder(), f"verilator-library-{digest[:24]}", [LIBRARY], fill) / LIBRARY
