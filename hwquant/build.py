@@ -140,7 +140,24 @@ def load_build(folder: str | os.PathLike[str]) -> Build:
     _check_exists(folder)
     with keeping(folder, wait=WAIT):
         manifest = check_build(folder)
-        return Build(folder, hwq.load(folder / NETWORK), storage.load(folder / PROGRAM), manifest)
+        qgraph, program = hwq.load(folder / NETWORK), storage.load(folder / PROGRAM)
+    if not _belong(qgraph, program):
+        raise Damaged(f"{folder / PROGRAM} is of another network than {NETWORK}; {AGAIN}", path=str(folder))
+    return Build(folder, qgraph, program, manifest)
+
+
+def _belong(qgraph: QGraph, program: Program) -> bool:
+    """Whether a program has the inputs, outputs and tensors of a network; its numbers are compared by simulation."""
+    placed = {**program.tensors, **{item.name: item for item in (*program.inputs, *program.outputs)}}
+    nodes = {node.name for node in qgraph.nodes}
+    return (
+        [item.name for item in program.inputs] == [item.name for item in qgraph.inputs]
+        and all(
+            name in qgraph.tensors and tuple(item.shape) == tuple(qgraph.tensors[name].shape)
+            for name, item in placed.items()
+        )
+        and all(name in nodes for layer in program.layers for name in layer.covers)
+    )
 
 
 @contextmanager
