@@ -38,8 +38,8 @@ from hwquant.boards.features import features, part_named
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.resources import _model, estimate_resources
 from hwquant.boards.synthesis import synthesized
-from hwquant.boards.tools import ToolStopped, count
-from hwquant.errors import DoesNotFit, Unsupported
+from hwquant.boards.tools import count
+from hwquant.errors import DoesNotFit, ToolStopped, Unsupported
 from hwquant.files import cache_folder
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import TAP_COLUMNS, ArrayConfig

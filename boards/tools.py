@@ -6,6 +6,7 @@ Each runs in the folder of its files with relative paths, since WebAssembly prog
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from hwquant.boards.board import Board
 from hwquant.boards.languages import word
-from hwquant.errors import HwquantError, Unsupported, require
+from hwquant.errors import ToolStopped, Unsupported, require
 from hwquant.files import leave, write_bytes
 from hwquant.rtl_templates.weights import LOADED
 
@@ -78,12 +79,6 @@ CELLS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 }
 """What each cell counts for. LUTs are four-input ones; a carry cell of ECP5 is two of them, a distributed RAM of
 ECP5 or Gowin four and two for its addresses."""
-
-
-class ToolStopped(HwquantError):
-    """A program that could not do what it was asked; its own first error, and where its log is."""
-
-    kind = "tool_stopped"
 
 
 @dataclass(frozen=True)
@@ -233,12 +228,19 @@ def run(arguments: list[str], folder: Path, log: str, what: str) -> None:
     ------
     ToolStopped : it failed; with its first error, and where its output is kept: the folder may be one that goes
     """
+    # Its temporary files stay in the folder: a program that is killed leaves them behind.
+    environment = {**os.environ, "TMPDIR": str(folder.absolute())}
     with (folder / log).open("w", encoding="utf-8") as output:
-        done = subprocess.run(arguments, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(
+            arguments, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
     if done.returncode:
         text = (folder / log).read_text(encoding="utf-8", errors="replace")
         errors = re.findall(r"^.*ERROR.*$", text, re.MULTILINE) or text.strip().splitlines()[-1:]
+        status = (
+            f"status {done.returncode}" if done.returncode > 0 else f"killed by signal {-done.returncode}"
+        )
         kept = leave(folder / log)
         raise ToolStopped(
-            f"{what} stopped: {errors[0].strip() if errors else done.returncode} (all that it said is in {kept})"
+            f"{what} stopped: {errors[0].strip() if errors else status} (all that it said is in {kept})"
         )

@@ -59,6 +59,8 @@ FILES = (NETWORK, PROGRAM, VERILOG, REPORT)
 BOARDS, PAGE, RECORD = "boards", "report.html", "record.json"
 ADDED = frozenset({BOARDS, PAGE, RECORD})
 """What may be in a build folder besides FILES and the manifest."""
+LARGEST_MANIFEST = 1 << 16
+"""Bytes of a manifest; it has some 500."""
 AGAIN = "compile the network again"
 TOP = "hwquant"
 """Name of the Verilog's top module."""
@@ -138,7 +140,24 @@ def load_build(folder: str | os.PathLike[str]) -> Build:
     _check_exists(folder)
     with keeping(folder, wait=WAIT):
         manifest = check_build(folder)
-        return Build(folder, hwq.load(folder / NETWORK), storage.load(folder / PROGRAM), manifest)
+        qgraph, program = hwq.load(folder / NETWORK), storage.load(folder / PROGRAM)
+    if not _belong(qgraph, program):
+        raise Damaged(f"{folder / PROGRAM} is of another network than {NETWORK}; {AGAIN}", path=str(folder))
+    return Build(folder, qgraph, program, manifest)
+
+
+def _belong(qgraph: QGraph, program: Program) -> bool:
+    """Whether a program has the inputs, outputs and tensors of a network; its numbers are compared by simulation."""
+    placed = {**program.tensors, **{item.name: item for item in (*program.inputs, *program.outputs)}}
+    nodes = {node.name for node in qgraph.nodes}
+    return (
+        [item.name for item in program.inputs] == [item.name for item in qgraph.inputs]
+        and all(
+            name in qgraph.tensors and tuple(item.shape) == tuple(qgraph.tensors[name].shape)
+            for name, item in placed.items()
+        )
+        and all(name in nodes for layer in program.layers for name in layer.covers)
+    )
 
 
 @contextmanager
@@ -189,15 +208,26 @@ def installed(*packages: str) -> dict[str, str]:
 def is_build(folder: Path) -> bool:
     """Whether a folder says that it is a build; its contents may still be damaged."""
     try:
-        return bool(parse_json(read_ordinary(folder / MANIFEST))["format"] == FORMAT)
+        return bool(parse_json(read_ordinary(folder / MANIFEST, LARGEST_MANIFEST))["format"] == FORMAT)
     except (OSError, Damaged, ValueError, KeyError, TypeError):
         return False
+
+
+def check_outside(folder: Path) -> None:
+    """Raise for a folder that is a build, or in one: whatever else is written there makes the build invalid."""
+    real = Path(os.path.realpath(folder))
+    for place in (real, *real.parents):
+        if is_build(place):
+            raise HwquantError(
+                f"{folder} is in the build {place}, which holds nothing else; choose another folder"
+            )
 
 
 def check_target(folder: Path) -> None:
     """Raise unless a build may be written to ``folder``: it is absent, empty, or a build and nothing else."""
     if not folder.parent.is_dir():
         raise HwquantError(f"cannot write {folder}: the folder {folder.parent} does not exist; make it first")
+    check_outside(folder.parent)
     if not os.access(folder.parent, os.W_OK | os.X_OK):
         raise HwquantError(
             f"cannot write {folder}: the folder {folder.parent} is not writable; choose another"

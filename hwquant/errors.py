@@ -106,6 +106,12 @@ class Busy(HwquantError):
     kind = "busy"
 
 
+class ToolStopped(HwquantError):
+    """A program that could not do what it was asked; its own first error, and where its log is, if it has one."""
+
+    kind = "tool_stopped"
+
+
 class MissingPackage(HwquantError):
     """An optional package, or a program, that is not installed.
 

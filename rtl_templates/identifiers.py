@@ -4,8 +4,11 @@ import re
 
 from hwquant.errors import HwquantError
 
-PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-"""A letter, then letters, digits and underscores; 63 characters at most, so that what is appended stays readable."""
+PATTERN = re.compile(r"(?=.{1,63}\Z)[A-Za-z](_?[A-Za-z0-9])*")
+"""A letter, then letters, digits and single underscores; 63 characters at most, so that what is appended stays
+readable."""
+INSIDE = "__"
+"""Between the name of a core and that of a module in it: the first one there, so the name can be told from the rest."""
 
 _KEYWORDS = """
     accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin
@@ -42,8 +45,8 @@ def module_name(name: str) -> str:
     """
     if not PATTERN.fullmatch(name):
         raise HwquantError(
-            f"{name!r} cannot name a Verilog module: it must be a letter, then letters, digits and underscores, 63 "
-            "characters at most"
+            f"{name!r} cannot name a Verilog module: it must be a letter, then letters, digits and single underscores "
+            "between them, 63 characters at most"
         )
     if name in KEYWORDS:
         raise HwquantError(f"{name!r} cannot name a Verilog module: it is a keyword of the language")

@@ -27,15 +27,15 @@ description: >-
   Neural network accelerator, {rows}x{columns} array, program {checksum:#010x}, with {bus}
 filesets:
   rtl:
-    files: [{verilog}]
+    files: ["{verilog}"]
     file_type: verilogSource-2005
 targets:
   default:
     filesets: [rtl]
-    toplevel: {top}
+    toplevel: "{top}"
   lint:
     filesets: [rtl]
-    toplevel: {top}
+    toplevel: "{top}"
     default_tool: verilator
     tools:
       verilator:

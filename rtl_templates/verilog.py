@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from amaranth._toolchain.yosys import find_yosys
+from amaranth._toolchain.yosys import YosysError, find_yosys
 from amaranth.back import rtlil
 from amaranth.lib.wiring import Component
 
+from hwquant.errors import ToolStopped
+from hwquant.rtl_templates.identifiers import INSIDE
 from hwquant.rtl_templates.weights import LOADED
 
 SCRIPT = ("proc -nomux -norom", "opt_expr", "opt_clean", "memory_collect")
@@ -26,13 +28,12 @@ def to_rtlil(component: Component, name: str = "hwquant", platform: object = Non
 
 def to_verilog(component: Component, name: str = "hwquant", platform: object = None) -> str:
     """Verilog-2005 of the component; the same component gives the same text."""
-    yosys = find_yosys(lambda version: version >= (0, 40))
     script = [
         f"read_rtlil <<rtlil\n{to_rtlil(component, name, platform)}\nrtlil",
         *SCRIPT,
         "write_verilog",
     ]
-    text = yosys.run(["-q", "-"], "\n".join(script), ignore_warnings=True)
+    text = run_yosys("\n".join(script))
     # Of the attributes only "keep" is for synthesis; see the processing element.
     text = re.sub(r"^ *\(\* (?!keep = ).*? \*\)\n", "", text, flags=re.MULTILINE)
     # Yosys' version and the numbers of its auxiliary names must not make two equal designs differ.
@@ -40,6 +41,24 @@ def to_verilog(component: Component, name: str = "hwquant", platform: object = N
     text = re.sub(r"\\\$auto\$verilog_backend\S* ", "_initially_", text)
     # Every `always @*` waits for this signal besides its inputs; an event at time 0 makes all of them run once.
     return re.sub(r"reg _initially_ +=\s*0;", "reg _initially_;\n  initial _initially_ <= 0;", text)
+
+
+def run_yosys(script: str) -> str:
+    """What the commands print, in the Yosys that comes with Amaranth.
+
+    Raises
+    ------
+    ToolStopped
+        it could not run them
+    """
+    try:
+        return find_yosys(lambda version: version >= (0, 40)).run(["-q", "-"], script, ignore_warnings=True)
+    except YosysError as error:
+        said = str(error).strip().splitlines() or ["it was killed"]
+        raise ToolStopped(
+            f"Yosys, which writes the design's files, stopped: {said[-1]}; see that there is memory, and space in the "
+            "user's cache folder"
+        ) from error
 
 
 def _without_contents(module: str) -> str:
@@ -74,17 +93,25 @@ def _merge(modules: Iterator[tuple[str, str]], top: str) -> dict[str, str]:
 
 
 def _shorten(texts: dict[str, str], top: str) -> dict[str, str]:
-    """Names modules by their role: ``top.array.pe_3_0`` becomes ``top_pe_3``, or the full path where two collide."""
+    """Names modules by their role: ``top.array.pe_3_0`` becomes ``top__pe_3``, or the full path where two collide.
+
+    No name of a core holds two underscores in a row (see :mod:`hwquant.rtl_templates.identifiers`), so modules of two
+    cores in one design never have the same name.
+    """
     short: dict[str, str] = {}
     for name in texts:
         leaf = name.rsplit(".", 1)[-1]
         leaf = re.sub(r"_0$|0$", "", leaf) or leaf
-        short[name] = name if name == top else f"{top}_{leaf}"
+        short[name] = name if name == top else f"{top}{INSIDE}{leaf}"
     counts: dict[str, int] = {}
     for value in short.values():
         counts[value] = counts.get(value, 0) + 1
-    names = {name: value if counts[value] == 1 else name.replace(".", "_") for name, value in short.items()}
+    names = {name: value if counts[value] == 1 else _path(name) for name, value in short.items()}
     return {names[name]: _rename(text, names) for name, text in texts.items()}
+
+
+def _path(name: str) -> str:
+    return name.replace(".", INSIDE, 1).replace(".", "_")
 
 
 def _rename(text: str, names: Mapping[str, str]) -> str:

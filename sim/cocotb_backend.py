@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 from amaranth.lib.wiring import Component
 
-from hwquant.errors import HwquantError
+from hwquant.errors import ToolStopped
 from hwquant.files import working_folder, write_bytes
 from hwquant.program.cycles import timing
 from hwquant.program.program import Program
@@ -64,7 +65,7 @@ def run_scenario(
 
     Raises
     ------
-    HwquantError : the hardware did something else; names what and the seed
+    ToolStopped : the hardware did something else; names what and the seed
     """
     stimulus = make_stimulus(Task(program, frames, stalls=stalls), expected)
     built = build(tool, program, build_dir)
@@ -129,34 +130,50 @@ def _run(
         {} if waves is None else {"waves": True, **tool.wave_arguments(waves.absolute())}
     )
 
-    def work() -> None:
-        get_runner(tool.name).test(
-            test_module="hwquant.sim.scenarios",
-            testcase=test,
-            hdl_toplevel=TOP,
-            hdl_toplevel_lang="verilog",
-            build_dir=built,
-            test_dir=folder,
-            results_xml=str(xml),
-            seed=stimulus.stalls.seed,
-            extra_env={name: str(path) for name, path in files.items()},
-            log_file=log,
-            **options,
-        )
-
-    # The runner blocks, so it has a thread of its own, and this one reports progress.
-    with environment(tool.environment), ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        done = 0
-        while progress and not future.done():
-            done = _report(files[PROGRESS], done, progress)
-            time.sleep(0.05)
-        failure = future.exception()
-    if progress:
-        _report(files[PROGRESS], done, progress)
+    failure: BaseException | None = None
+    with environment(tool.environment), _reporting(files[PROGRESS], progress):
+        try:
+            get_runner(tool.name).test(
+                test_module="hwquant.sim.scenarios",
+                testcase=test,
+                hdl_toplevel=TOP,
+                hdl_toplevel_lang="verilog",
+                build_dir=built,
+                test_dir=folder,
+                results_xml=str(xml),
+                seed=stimulus.stalls.seed,
+                extra_env={name: str(path) for name, path in files.items()},
+                log_file=log,
+                **options,
+            )
+        except (Exception, SystemExit) as error:
+            failure = error
     if failure is not None or not xml.exists() or get_results(xml) != (1, 0):
         text = log.read_text(errors="replace") if log.exists() else ""
-        raise HwquantError(f"{tool.name}, {test}, seed {stimulus.stalls.seed}: {_reason(text, failure)}")
+        raise ToolStopped(f"{tool.name}, {test}, seed {stimulus.stalls.seed}: {_reason(text, failure)}")
+
+
+@contextmanager
+def _reporting(path: Path, progress: Progress | None) -> Iterator[None]:
+    """Inside, another thread tells how far the simulation is: this one waits for it, so that Ctrl-C ends both."""
+    if progress is None:
+        yield
+        return
+    ended = Event()
+
+    def watch() -> None:
+        done = 0
+        while not ended.wait(0.05):
+            done = _report(path, done, progress)
+        _report(path, done, progress)
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(watch)
+        try:
+            yield
+        finally:
+            ended.set()
+    future.result()
 
 
 def _report(path: Path, done: int, progress: Progress) -> int:

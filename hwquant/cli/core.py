@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from hwquant.cli.common import emit, json_option
-from hwquant.errors import HwquantError
 
 BUSES = ("axi", "wishbone", "stream")
 
@@ -41,13 +40,12 @@ def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -
 
     Verilog, and a FuseSoC .core file beside it.
     """
-    from hwquant.build import load_build
+    from hwquant.build import check_outside, load_build
     from hwquant.files import make_folder, write_bytes
     from hwquant.rtl_templates.ip_core import core_files
 
     program = load_build(build).program
-    if output.resolve().is_relative_to(build.resolve()):
-        raise HwquantError(f"{output} is in the build, which holds nothing else; choose another folder")
+    check_outside(output)
     files = core_files(program, bus, name)
     make_folder(output)
     paths = [output / name for name in files]

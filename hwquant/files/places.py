@@ -282,7 +282,8 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    """Until it is on the disk; the folder of a place may be reached through a link of the user's."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwquant.errors import HwquantError
+from hwquant.files.reading import open_ordinary
 from hwquant.frontends.aten import translate
 from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.frontends.pt2 import read_pt2
@@ -38,7 +39,7 @@ def load_model(path: str | Path) -> Graph:
         )
     if suffix not in (".onnx", ".pt2"):
         try:
-            with path.open("rb") as file:
+            with open_ordinary(path) as file:
                 suffix = ".pt2" if file.read(4) == b"PK\x03\x04" else ".onnx"
         except OSError as error:
             raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwquant.errors import Damaged, HwquantError, Unsupported
+from hwquant.files import read_ordinary
 
 if TYPE_CHECKING:
     import onnx
+
+LARGEST = (1 << 31) - 1
+"""Bytes that a protocol buffer can have."""
 
 
 def load(path: Path) -> onnx.ModelProto:
@@ -25,7 +29,7 @@ def load(path: Path) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
-        content = path.read_bytes()
+        content = read_ordinary(path, LARGEST)
     except OSError as error:
         raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
     if content[4:8] == b"TFL3":

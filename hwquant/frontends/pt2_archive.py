@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hwquant.errors import Damaged, HwquantError
+from hwquant.files.reading import open_ordinary
 
 UNREADABLE = (
     ValueError,  # UnicodeDecodeError is one
@@ -40,7 +41,8 @@ class Archive:
     def __init__(self, path: str | Path) -> None:
         self.where, self._path = repr(str(path)), str(path)
         try:
-            data = Path(path).read_bytes()
+            with open_ordinary(Path(path)) as file:
+                data = file.read()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise HwquantError(f"cannot read {self.where}: {reason}") from None

@@ -12,6 +12,7 @@ from torch import nn
 
 from hwquant import container
 from hwquant.errors import Damaged, HwquantError, Unsupported
+from hwquant.files.reading import open_ordinary
 from hwquant.fingerprint import fingerprint
 from hwquant.training.plain import Arrays, conforms, decode, encode
 
@@ -119,7 +120,7 @@ class Checkpoint:
     def _check_kind(self) -> None:
         """Refuse by name what an older hwquant wrote."""
         try:
-            with open(self.path, "rb") as file:
+            with open_ordinary(self.path) as file:
                 beginning = file.read(200)
         except OSError as error:
             raise HwquantError(f"cannot resume from {self.path}: {error.strerror or error}") from error

@@ -15,7 +15,7 @@ from hwquant.boards.constraints import constraints
 from hwquant.boards.implement import implement
 from hwquant.boards.top import BoardTop
 from hwquant.build import load_build, write_build
-from hwquant.errors import DoesNotFit, HwquantError, MissingPackage
+from hwquant.errors import DoesNotFit, HwquantError, MissingPackage, ToolStopped
 from hwquant.program.compiler import compile_network
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
@@ -197,10 +197,16 @@ def test_a_tool_that_stops_is_quoted_and_its_log_outlives_the_folder(tmp_path, m
     work = tmp_path / "work"
     work.mkdir()
     (work / "top.il").write_text("this is not RTLIL\n")
-    with pytest.raises(tools.ToolStopped, match=r"Yosys stopped: .*ERROR") as caught:
+    with pytest.raises(ToolStopped, match=r"Yosys stopped: .*ERROR") as caught:
         tools.synthesize(work / "top.il", "ecp5")
     shutil.rmtree(work)
     assert "ERROR" in Path(re.search(r"is in (\S+)\)", str(caught.value))[1]).read_text()
+
+
+def test_temporary_files_of_a_tool_that_dies_stay_in_its_folder(tmp_path):
+    with pytest.raises(ToolStopped, match="tool stopped: killed by signal 9 "):
+        tools.run(["sh", "-c", "mktemp > name; kill -9 $$"], tmp_path, "log", "tool")
+    assert Path((tmp_path / "name").read_text().strip()).parent == tmp_path
 
 
 def test_a_tool_that_is_not_there_names_the_extra():

@@ -7,11 +7,14 @@ import subprocess
 import sys
 
 import pytest
+from hwquant_testing.small_networks import Net
 
 from hwquant import build as build_module
 from hwquant.build import FILES, MANIFEST, load_build, write_build
-from hwquant.errors import HwquantError
-from hwquant.files import places, sealed
+from hwquant.errors import Damaged, HwquantError
+from hwquant.files import digest, places, sealed
+from hwquant.program import storage
+from hwquant.program.compiler import compile_network
 
 
 @pytest.fixture
@@ -84,6 +87,17 @@ def test_a_missing_file_is_named(folder, name):
 def test_an_added_file_is_named(folder):
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(HwquantError, match=r"notes\.txt does not belong to the build"):
+        load_build(folder)
+
+
+def test_a_program_of_another_network_is_noticed(folder):
+    """Also where every checksum is right."""
+    net = Net(x=(2, 2, 2))
+    net.conv("x", 2)
+    storage.save(compile_network(net.build(), (2, 2)), folder / "program.hwp")
+    digests = {name: digest(folder / name) for name in FILES}
+    (folder / MANIFEST).write_bytes(sealed({"format": "hwquant build", "version": 1, "sha256": digests}))
+    with pytest.raises(Damaged, match=r"program\.hwp is of another network than net\.hwq; compile"):
         load_build(folder)
 
 

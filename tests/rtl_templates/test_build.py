@@ -28,7 +28,7 @@ def test_the_verilog_of_a_loadable_accelerator_has_no_weights(digits_program):
     loaded, whole = (to_verilog(accelerator(digits_program, loadable=flag)) for flag in (True, False))
 
     def contents(verilog):
-        text = verilog[verilog.index("module hwquant_weights(") :].partition("endmodule")[0]
+        text = verilog[verilog.index("module hwquant__weights(") :].partition("endmodule")[0]
         assert f"memory [{digits_program.config.weight_depth - 1}:0];" in text
         return "memory[1] = " in text
 

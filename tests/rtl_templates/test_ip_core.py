@@ -52,25 +52,32 @@ def test_the_same_program_gives_the_same_files(program):
 
 
 def test_modules_of_two_cores_in_one_design_have_different_names(program, tmp_path):
-    """Each is another network; Yosys and Icarus elaborate both under one top."""
+    """Also where one is named as a module of the other might be. Each is another network; Yosys and Icarus elaborate
+    both under one top.
+    """
     net = Net(seed=1, x=(3, 3, 3))
     net.conv("x", 3, (2, 2), shift=5)
     other = compile_network(net.build(), (3, 2))
-    for name, network in (("left", program), ("right", other)):
+    defined = set()
+    for name, network in (("left", program), ("left_pe", other)):
         files = core_files(network, "axi", name)
         assert list(files) == [f"{name}.v", f"{name}.core"]
         modules = re.findall(r"^module (\S+?)\(", files[f"{name}.v"], re.MULTILINE)
         assert len(modules) > 10
-        assert all(module == name or module.startswith(f"{name}_") for module in modules)
+        assert all(module == name or module.startswith(f"{name}__") for module in modules)
         assert yaml.safe_load(files[f"{name}.core"].removeprefix("CAPI=2:\n"))["name"].split(":")[2] == name
+        assert defined.isdisjoint(modules)
+        defined.update(modules)
         (tmp_path / f"{name}.v").write_text(files[f"{name}.v"])
     (tmp_path / "both.v").write_text(
         "module both(input wire aclk, input wire aresetn);\n"
-        "left l(.aclk(aclk), .aresetn(aresetn));\nright r(.aclk(aclk), .aresetn(aresetn));\nendmodule\n"
+        "left l(.aclk(aclk), .aresetn(aresetn));\nleft_pe r(.aclk(aclk), .aresetn(aresetn));\nendmodule\n"
     )
-    sources = [str(tmp_path / name) for name in ("left.v", "right.v", "both.v")]
+    sources = [str(tmp_path / name) for name in ("left.v", "left_pe.v", "both.v")]
     yosys(
-        ["read_verilog left.v right.v both.v", "hierarchy -check -top both", "proc", "stat"], tmp_path, "both"
+        ["read_verilog left.v left_pe.v both.v", "hierarchy -check -top both", "proc", "stat"],
+        tmp_path,
+        "both",
     )
     if shutil.which("iverilog"):
         subprocess.run(["iverilog", "-g2005", "-s", "both", "-o", "/dev/null", *sources], check=True)
@@ -84,8 +91,19 @@ def test_the_default_name_is_the_one_of_the_bus(program):
     )
 
 
+@pytest.mark.parametrize("name", ["on", "No", "yes", "y", "e1"])
+def test_a_name_that_is_a_value_of_yaml_stays_a_text(program, name):
+    text = core_files(program, "stream", name)[f"{name}.core"]
+    core = yaml.safe_load(text.removeprefix("CAPI=2:\n"))
+    assert core["targets"]["default"]["toplevel"] == core["targets"]["lint"]["toplevel"] == name
+
+
 @pytest.mark.parametrize(
-    "name", ["", "1st", "a b", "a-b", "a;b", "a\n", "_a", "\u00e4", "x" * 64, "module", "logic"]
+    "name",
+    [
+        *("", "1st", "a b", "a-b", "a;b", "a\n", "_a", "\u00e4", "x" * 64, "module", "logic"),
+        *("a__b", "a_", "a\n\n"),
+    ],
 )
 def test_what_cannot_name_a_module_is_refused(program, name):
     with pytest.raises(HwquantError, match="cannot name a Verilog module"):

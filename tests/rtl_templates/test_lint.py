@@ -85,7 +85,7 @@ def clean():
         ("wire [63:0] wide; assign wide = bus__write_data;", "WIDTHEXPAND"),
         ("assign monitor__valid = bus__write;", "MULTIDRIVEN"),
         ("always @(negedge clk) clamp <= 0;", "MULTIDRIVEN"),
-        ("hwquant_writer another (.clk(clk));", "PINMISSING"),
+        ("hwquant__writer another (.clk(clk));", "PINMISSING"),
         ("reg latch; always @* if (clk) latch = bus__write;", "LATCH"),
         ("reg late; always @(posedge clk) late = bus__write;", "BLKSEQ"),
     ],

@@ -11,9 +11,10 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.errors import ToolStopped
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
+from hwquant.rtl_templates.verilog import run_yosys, to_rtlil, to_verilog
 
 CONFIGS = {
     "3x5": ArrayConfig(3, 5),
@@ -120,7 +121,7 @@ def test_every_module_is_there_once_and_is_used(design):
     for body in bodies.values():
         uses.update(instances(body).values())
     assert set(uses) == set(bodies) - {top}
-    assert uses["hwquant_accumulator"] == uses["hwquant_requantize"] == config.columns
+    assert uses["hwquant__accumulator"] == uses["hwquant__requantize"] == config.columns
     repeated = [body for body, count in Counter(bodies.values()).items() if count > 1]
     assert not repeated
 
@@ -131,12 +132,12 @@ def test_names_keep_the_hierarchy(design):
     inside = instances(bodies["hwquant"])
     assert set(inside) == HIERARCHY
     # Where only one instance of a kind exists, its module is called after it.
-    assert all(module == f"hwquant_{name}" for name, module in inside.items())
+    assert all(module == f"hwquant__{name}" for name, module in inside.items())
     rows = config.rows + (config.offset == "sum" and config.channel_offsets)
     elements = {f"pe_{r}_{c}" for r in range(rows) for c in range(config.columns)}
-    assert {"skew_x", "skew_weight", *elements} == set(instances(bodies["hwquant_array"]))
+    assert {"skew_x", "skew_weight", *elements} == set(instances(bodies["hwquant__array"]))
     columns = {f"{name}{c}" for name in ("accumulator", "requantize") for c in range(config.columns)}
-    assert {"align", *columns} == set(instances(bodies["hwquant_collector"]))
+    assert {"align", *columns} == set(instances(bodies["hwquant__collector"]))
 
 
 def test_the_ports_are_those_of_the_component(design):
@@ -149,7 +150,7 @@ def test_memories_hold_their_images(design):
     """As initial values, in the module that has the memory."""
     config, text = design
     bodies = modules(text)
-    sequencer = re.findall(r"memory\[\d+\] = \d+'h([0-9a-f]+);", bodies["hwquant_sequencer"])
+    sequencer = re.findall(r"memory\[\d+\] = \d+'h([0-9a-f]+);", bodies["hwquant__sequencer"])
     assert [int(value, 16) for value in sequencer[:3]] == IMAGES["program"]
     assert len(sequencer) == config.program_depth
 
@@ -200,10 +201,22 @@ def test_only_equal_modules_are_merged(constants, count):
     text = to_rtlil(Pair(*constants), "pair")
     names = re.findall(r"^module \\(\S+)", text, re.MULTILINE)
     assert len(set(names)) == len(names)
-    assert sum(name.startswith("pair_add") for name in names) == count
+    assert sum(name.startswith("pair__add") for name in names) == count
     assert sum("register" in name for name in names) == 1
     bodies = modules(to_verilog(Pair(*constants), "pair"))
     used = instances(bodies["pair"])
     assert set(used) == {f"add{n}" for n in range(len(constants))}
     for a, b in combinations(range(len(constants)), 2):
         assert (used[f"add{a}"] == used[f"add{b}"]) == (constants[a] == constants[b])
+
+
+def test_what_yosys_says_against_it_is_the_error():
+    with pytest.raises(ToolStopped, match=r"Yosys.* stopped: ERROR: No such command: nothing .*; see that"):
+        run_yosys("nothing")
+
+
+def test_a_yosys_that_is_killed_is_no_fault_of_ours(monkeypatch):
+    """Nothing is said where it ran out of memory."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(ToolStopped, match="stopped: it was killed; see that there is memory"):
+        run_yosys("help")

@@ -1,6 +1,7 @@
 """What the host can do to the accelerator, in Verilator and in Icarus."""
 
 import re
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,9 @@ from hwquant.errors import HwquantError
 from hwquant.program.cycles import timing
 from hwquant.program.isa import Opcode, encode, fields
 from hwquant.sim import Stalls, icarus_backend, verilator_backend
-from hwquant.sim.cocotb_backend import SCENARIOS, run_scenario
+from hwquant.sim.cocotb_backend import SCENARIOS, record, run_scenario
+from hwquant.sim.cocotb_build import build
+from hwquant.sim.contract import Task
 
 TOOLS = {"verilator": verilator_backend.tool, "icarus": icarus_backend.tool}
 
@@ -25,6 +28,24 @@ def test_the_hardware_does_the_right_thing_when(case, build_dir, name, simulator
     run_scenario(
         TOOLS[simulator](), it.program, it.frames, it.expected, scenario, stalls=stalls, build_dir=build_dir
     )
+
+
+@pytest.mark.parametrize("progress", [None, lambda done: None], ids=["silent", "reported"])
+def test_what_ends_the_command_ends_the_simulator(case, build_dir, monkeypatch, progress):
+    """Signals come to the main thread, so it is the one that waits for the process, and kills it."""
+
+    class Runner:
+        def test(self, **options):
+            assert threading.current_thread() is threading.main_thread()
+            raise KeyboardInterrupt
+
+    it, tool = case("4x4 edge"), icarus_backend.tool()
+    build(tool, it.program, build_dir)
+    monkeypatch.setattr("cocotb_tools.runner.get_runner", lambda name: Runner())
+    options = {"waves": None, "build_dir": build_dir, "design": None, "verilog": None}
+    with pytest.raises(KeyboardInterrupt):
+        record(tool, Task(it.program, it.frames), progress=progress, **options)
+    assert threading.active_count() == 1
 
 
 @pytest.mark.nightly

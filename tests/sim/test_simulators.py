@@ -234,7 +234,7 @@ def test_verilog_that_cannot_be_built_is_answered_with_the_log(case, tmp_path):
 def test_a_build_folder_that_is_a_file_is_named(case, tmp_path):
     it, path = case("4x4 edge"), tmp_path / "file"
     path.write_text("")
-    with pytest.raises(HwquantError, match=f"cannot write the simulator to {path}: "):
+    with pytest.raises(HwquantError, match=f"cannot make the folder {path}: "):
         simulate(it.program, it.frames, simulator="icarus", build_dir=path)
 
 

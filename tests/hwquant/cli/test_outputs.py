@@ -1,5 +1,7 @@
 """Outputs are checked before any work is done."""
 
+import shutil
+
 import pytest
 
 
@@ -42,6 +44,25 @@ def test_no_output_is_an_input_or_another_output(hwquant, network, model, tmp_pa
     hwquant(*given, data).fails("--checkpoint would replace")
     hwquant(*given, tmp_path / "n.hwq").fails("--output and --checkpoint both write")
     assert network.read_bytes() == before
+
+
+@pytest.mark.parametrize("inside", [".", "boards", "boards/mine"])
+def test_nothing_else_is_written_into_a_build(hwquant, network, model, digits_build, tmp_path, inside):
+    """It would not be one afterwards: a file that does not belong to it, or is not what its checksum says."""
+    build = shutil.copytree(digits_build.folder, tmp_path / "build")
+    (build / "boards" / "mine").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(build)
+    place = tmp_path / "link" / inside
+    before = sorted(build.rglob("*"))
+    x = tmp_path / "x"
+    for arguments in (
+        ["quantize", model, "-c", x, "-o", place / "net.hwq"],
+        ["export", network, "-o", place / "net.onnx"],
+        ["compile", network, "--array", "2x2", "-o", place / "other"],
+        ["search", model, "-c", x, "-d", x, "-o", tmp_path / "x.hwq", "--front", place / "report.json"],
+    ):
+        hwquant(*arguments).fails("is in the build")
+    assert sorted(build.rglob("*")) == before
 
 
 def test_what_cannot_be_written_is_refused_before_the_inputs_are_read(hwquant, tmp_path, monkeypatch):

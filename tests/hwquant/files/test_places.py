@@ -196,6 +196,16 @@ def test_a_link_is_replaced_by_a_file_and_not_followed(tmp_path, target):
     assert sorted(os.listdir(tmp_path)) == ["file", "folder", "link"]
 
 
+def test_a_folder_may_be_reached_through_a_link_of_the_users(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for text in ("old", "new"):
+        write_bytes(tmp_path / "link" / "file", text.encode())
+        put_folder(tmp_path / "link" / "place", text)
+        assert (tmp_path / "real" / "file").read_text() == read(tmp_path / "real" / "place") == text
+    assert sorted(os.listdir(tmp_path / "real")) == ["file", "place"]
+
+
 def test_a_link_is_no_folder_to_replace(tmp_path):
     put_folder(tmp_path / "mine", "mine")
     (tmp_path / "link").symlink_to("mine")

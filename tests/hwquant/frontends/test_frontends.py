@@ -1,6 +1,7 @@
 """One network through every door."""
 
 import logging
+import os
 import sys
 import warnings
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Damaged, HwquantError
 from hwquant.floating import predict
 from hwquant.frontends import from_onnx, from_torch, load_model
 from hwquant.graph import Graph
@@ -111,6 +112,13 @@ def test_pickles_of_pytorch_are_refused_unopened(tmp_path, suffix):
         HwquantError, match=r"is a pickle of PyTorch, which hwquant does not load; write torch.export"
     ):
         load_model(tmp_path / f"net.{suffix}")
+
+
+@pytest.mark.parametrize("name", ["pipe.onnx", "pipe.pt2", "pipe"])
+def test_a_pipe_is_no_model_and_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(Damaged, match=f"{name} is no ordinary file"):
+        load_model(tmp_path / name)
 
 
 def test_a_missing_onnx_says_how_to_get_it(tmp_path, monkeypatch):
