@@ -15,6 +15,7 @@ from hwquant.qgraph import QGraph
 from hwquant.quantize.calibration import Data, Progress, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
 from hwquant.quantize.equalize import Factors, channel_factors, rescale, spoiled
+from hwquant.quantize.judge import VALIDATION
 from hwquant.quantize.judge_data import judge_data, unusual
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.polish import build_nodes, fitting_samples, mean_images
@@ -125,7 +126,7 @@ def _judges(
     first = next(iter(data))
     used = len(fitted[first])
     if validation is not None:
-        return {name: array[:used] for name, array in validation.items()}, "validation data"
+        return {name: array[:used] for name, array in validation.items()}, VALIDATION
     usual = np.setdiff1d(np.arange(len(data[first])), np.concatenate([[], *outliers]))
     fresh = usual[usual >= used]
     words = "calibration data"
