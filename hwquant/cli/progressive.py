@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     required=True,
     type=click.Path(path_type=Path),
     metavar="TRAIN.npz",
-    help="x (N, then the input's shape; float32 or uint8) and labels y to fine-tune with.",
+    help="x (N, then the input's shape; float32, float64 or uint8) and labels y to fine-tune with.",
 )
 @calibration_option
 @output_option

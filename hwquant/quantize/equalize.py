@@ -9,7 +9,7 @@ would otherwise lose its signal: elsewhere a network's channels stay as they are
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,12 +40,15 @@ class _Read:
     start: int
 
 
-def channel_factors(plan: Plan, statistics: Mapping[str, TensorStatistics]) -> Factors:
-    """By what to multiply the output channels of convolutions; only those of which a channel changes are named."""
+def channel_factors(
+    plan: Plan, statistics: Mapping[str, TensorStatistics], kept: Collection[str] = ()
+) -> Factors:
+    """By what to multiply the output channels of convolutions, but for the ``kept`` ones; only those of which a
+    channel changes are named."""
     graph = plan.graph
     result = {}
     for node in graph.nodes:
-        if not isinstance(node, Conv):
+        if not isinstance(node, Conv) or node.name in kept:
             continue
         reads = _reads(graph, node.name)
         if not reads or not all(read.tensor in statistics for read in reads):
@@ -119,8 +122,21 @@ def _loses(reader: Conv, item: TensorStatistics, step: float, part: slice) -> bo
     return noise * LEAST_RATIO > float(gains @ item.variance)
 
 
+def spoiled(plan: Plan, statistics: Mapping[str, TensorStatistics]) -> set[str]:
+    """Convolutions that would lose too much of what they compute by rounding their weights alone, to one scale."""
+    result = set()
+    for node in plan.graph.nodes:
+        if isinstance(node, Conv):
+            share = statistics[node.inputs[0]].variance.reshape(node.groups, 1, -1, 1)
+            squares = np.square(_grouped(node.weight, node))
+            step = (max(0.0, node.weight.max()) - min(0.0, node.weight.min())) / _STEPS
+            if (share * _noise(squares, step)).sum() * LEAST_RATIO > (share * squares).sum():
+                result.add(node.name)
+    return result
+
+
 def _noise(variance: Array, step: float) -> Array:
-    """Of rounding to a step, in each channel; one that is rounded to a single value loses no more than it had."""
+    """Of rounding to a step; what is rounded to a single value loses no more than it had."""
     return np.minimum(step**2 / 12, variance)
 
 

@@ -17,11 +17,12 @@ from hwquant.qgraph import Layer, QGraph, Term
 from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.scales import importance
 from hwquant.quantize.structure import LayerPlan, Plan, TermPlan
-from hwquant.quantize.weights import Array
+from hwquant.quantize.weights import Array, WeightScheme, loses_signs, quantize_weight
 
 if TYPE_CHECKING:
     from hwquant.quantize.report import Fidelity
 
+VALIDATION = "validation data"
 LEAST_DB = 20.0
 """Of a tensor. Noise is then a tenth of the signal; healthy networks have at least 21.6 dB."""
 LEAST_CHANNEL_DB = 10.0
@@ -32,6 +33,8 @@ LEAST_WEIGHT_DB = 3.0
 """Of a layer's weights, each counted with the variance of what it multiplies: half of what they do is lost."""
 MOST_CLIPPED = 0.05
 """Share of a tensor's values that may be clipped on calibration data; healthy networks clip at most 1 %."""
+HELPS_DB = 3.0
+"""By which an option must improve a layer's weights to be named: it halves their noise."""
 SPREAD = 8.0
 """Ratio of the largest weights of two channels, from which on a scale for each saves 3 bits of the smaller."""
 INPUT_SPREAD = 256.0
@@ -43,8 +46,9 @@ def judge(
     qgraph: QGraph,
     statistics: Mapping[str, TensorStatistics],
     measured: Mapping[str, Fidelity],
+    data: str,
 ) -> tuple[Advice, ...]:
-    """All that is wrong with a network, the outputs first."""
+    """All that is wrong with a network, measured on ``data`` (in words), the outputs first."""
     layers = {node.name: node for node in qgraph.nodes if isinstance(node, Layer)}
     branches = list(_branches(plan, statistics, measured))
     named = {item.where for item in branches}
@@ -58,7 +62,7 @@ def judge(
         ),
         *_collapsed(plan, layers, statistics),
         *_dead(plan, statistics),
-        *_clipped(measured),
+        *_clipped(measured, data),
     )
 
 
@@ -170,7 +174,7 @@ def _remedy(
             if term.unit is None and not term.constant
         ]
     for term, own in terms:
-        if own.scale.size == 1 and _spread(term) > SPREAD:
+        if own.scale.size == 1 and _spread(term) > SPREAD and _helps(term, own, statistics, per_channel=True):
             spread = f"the largest weights of its channels differ by a factor of {_spread(term):.3g}"
             return "--per-channel", f"{spread}; try --per-channel"
     least = min((own.bits for _, own in terms), default=8)
@@ -206,21 +210,52 @@ def _collapsed(
                 continue
             ratio = weight_ratio(term.weight, made, importance(term, statistics))
             if ratio < LEAST_WEIGHT_DB:
-                per_channel = made.scale.size == 1 and _spread(term) > SPREAD
-                remedy = "try --per-channel" if per_channel else f"try --bits {min(8, made.bits + 1)} or more"
+                option, remedy = _weight_remedy(term, made, statistics)
                 yield Advice(
                     "weights_collapse",
                     layer.name,
                     f"the weights of {term.node!r} collapse in {made.bits} bit{'s' if made.bits > 1 else ''}: what is "
                     f"left of them is {ratio:.1f} dB above its error; {remedy}",
-                    "--per-channel" if per_channel else "--bits",
+                    option,
                     round(ratio, 2),
                 )
 
 
+def _weight_remedy(term: TermPlan, made: Term, statistics: Mapping[str, TensorStatistics]) -> tuple[str, str]:
+    """The option that would help weights of which nothing is left, if one does, and how to say so."""
+    if made.scale.size == 1 and _spread(term) > SPREAD and _helps(term, made, statistics, per_channel=True):
+        return "--per-channel", "try --per-channel"
+    if made.bits < 8 and _helps(term, made, statistics, bits=8):
+        return "--bits", f"try --bits {made.bits + 1} or more"
+    return "", (
+        "those for some channels of what it reads are much larger than the others, and one scale serves them; bring "
+        f"the channels of {term.input!r} to one range"
+    )
+
+
+def _helps(
+    term: TermPlan,
+    made: Term,
+    statistics: Mapping[str, TensorStatistics],
+    bits: int | None = None,
+    per_channel: bool = False,
+) -> bool:
+    """Whether other integers would keep clearly more of the weights."""
+    scheme = WeightScheme(bits or made.bits, made.anchor, per_channel=per_channel or made.scale.size > 1)
+    if loses_signs(term.weight, scheme):
+        return False
+    share = importance(term, statistics)
+    other = quantize_weight(term.weight, scheme, importance=share).dequantize()
+    return _ratio(term.weight, other, share) >= weight_ratio(term.weight, made, share) + HELPS_DB
+
+
 def weight_ratio(weight: Array, term: Term, share: Array) -> float:
     """Signal to noise of a layer's weights, in dB, each counted by its ``share``; infinite where there is no noise."""
-    noise = float((share * np.square(term.weight * term.scale.reshape(-1, 1, 1, 1) - weight)).sum())
+    return _ratio(weight, term.weight * term.scale.reshape(-1, 1, 1, 1), share)
+
+
+def _ratio(weight: Array, rounded: Array, share: Array) -> float:
+    noise = float((share * np.square(rounded - weight)).sum())
     signal = float((share * np.square(weight)).sum())
     return float(10 * np.log10(signal / noise)) if noise > 0 and signal > 0 else np.inf
 
@@ -249,15 +284,20 @@ def _dead(plan: Plan, statistics: Mapping[str, TensorStatistics]) -> Iterator[Ad
             )
 
 
-def _clipped(measured: Mapping[str, Fidelity]) -> Iterator[Advice]:
-    """Tensors that do not hold their own calibration data."""
+def _clipped(measured: Mapping[str, Fidelity], data: str) -> Iterator[Advice]:
+    """Tensors that do not hold the data that they were measured on."""
     for name, item in measured.items():
-        if item.clipped > MOST_CLIPPED:
+        if item.outside > MOST_CLIPPED:
+            remedy = (
+                "give calibration data like these"
+                if data == VALIDATION
+                else "try --calibration minmax, or a higher --percentile"
+            )
             yield Advice(
                 "clipped_in_calibration",
                 name,
-                f"{item.clipped:.1%} of the values of {name!r} are clipped on the data that it was calibrated on; try "
-                "--calibration minmax, or a higher --percentile",
-                "--calibration",
-                item.clipped,
+                f"{item.outside:.1%} of the values of {name!r} are out of its range and are clipped on the {data}; "
+                f"{remedy}",
+                "--calibration-data" if data == VALIDATION else "--calibration",
+                item.outside,
             )

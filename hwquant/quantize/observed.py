@@ -14,7 +14,8 @@ from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 from hwquant.quantize.calibration import Data, Progress, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
-from hwquant.quantize.equalize import Factors, channel_factors, rescale
+from hwquant.quantize.equalize import Factors, channel_factors, rescale, spoiled
+from hwquant.quantize.judge import VALIDATION
 from hwquant.quantize.judge_data import judge_data, unusual
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.polish import build_nodes, fitting_samples, mean_images
@@ -73,9 +74,18 @@ def observe_network(
     plan = plan_layers(graph)
     statistics = observe(plan.graph, data, plan.tensors, progress)
     equalized: dict[str, Array] = {}
+    healthy = {item.name for item in graph.nodes} - spoiled(plan, statistics)
+    kept: set[str] = set()
     # What a depthwise layer hands on is only known to matter once the layer behind it is served.
-    while factors := channel_factors(plan, statistics):
-        equalized |= {name: equalized.get(name, 1.0) * factor for name, factor in factors.items()}
+    while True:
+        if factors := channel_factors(plan, statistics, kept):
+            equalized |= {name: equalized.get(name, 1.0) * factor for name, factor in factors.items()}
+        elif harmed := spoiled(plan, statistics) & healthy & equalized.keys():
+            # Where the small channels come from small inputs, their weights would take the scale from all others.
+            kept |= harmed
+            equalized = {name: factor for name, factor in equalized.items() if name not in harmed}
+        else:
+            break
         plan = plan_layers(rescale(graph, equalized))
         statistics = observe(plan.graph, data, plan.tensors, progress)
     samples = fitting_samples(plan, data)
@@ -116,7 +126,7 @@ def _judges(
     first = next(iter(data))
     used = len(fitted[first])
     if validation is not None:
-        return {name: array[:used] for name, array in validation.items()}, "validation data"
+        return {name: array[:used] for name, array in validation.items()}, VALIDATION
     usual = np.setdiff1d(np.arange(len(data[first])), np.concatenate([[], *outliers]))
     fresh = usual[usual >= used]
     words = "calibration data"

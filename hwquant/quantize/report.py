@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 class Fidelity:
     """How well an integer tensor stands for the float one.
 
-    ``signal`` and ``noise`` are float64 [C], sums of squares; ``clipped`` is the share of its values that does not fit
-    into its integers.
+    ``signal`` and ``noise`` are float64 [C], sums of squares. ``clipped`` is the share of its values that counts as
+    clipped where only integers are known, with those that are rounded to the last integer; ``outside`` is without them.
     """
 
     signal: Array
     noise: Array
     clipped: float
+    outside: float
 
     @property
     def sqnr_db(self) -> float | None:
@@ -55,9 +56,9 @@ def fidelity(plan: Plan, qgraph: QGraph, samples: Data) -> dict[str, Fidelity]:
     channels = {name: qgraph.tensors[name].shape[0] for name in names}
     signal = {name: np.zeros(count) for name, count in channels.items()}
     noise = {name: np.zeros(count) for name, count in channels.items()}
-    clipped, elements = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    clipped, outside, elements = (dict.fromkeys(names, 0) for _ in range(3))
     ends = clipping.layer_ends(qgraph)
-    inputs = {item.name: clipping.bounds(qgraph.tensors[item.name]) for item in qgraph.inputs}
+    inputs = {item.name for item in qgraph.inputs}
     start = 0
     for batch in batches(plan.graph, samples, names):
         count = len(batch[names[0]])
@@ -68,14 +69,23 @@ def fidelity(plan: Plan, qgraph: QGraph, samples: Data) -> dict[str, Fidelity]:
             error = qgraph.tensors[name].dequantize(integers[name]) - x
             noise[name] += np.square(error).sum(axis=(0, 2, 3))
             elements[name] += x.size
+            low, high = clipping.bounds(qgraph.tensors[name])
+            beyond = (x < low) | (x >= high)
             if name in inputs:
-                low, high = inputs[name]
-                clipped[name] += int(np.count_nonzero((x < low) | (x >= high)))
+                outside[name] += int(np.count_nonzero(beyond))
+                clipped[name] = outside[name]
             elif name in ends:
-                clipped[name] += clipping.count(integers[name], ends[name])
+                at_end = np.isin(integers[name], ends[name])
+                clipped[name] += int(np.count_nonzero(at_end))
+                outside[name] += int(np.count_nonzero(at_end & beyond))
         start += count
+
+    def share(counts: Mapping[str, int], name: str) -> float:
+        return round(counts[name] / elements[name], 6)
+
     return {
-        name: Fidelity(signal[name], noise[name], round(clipped[name] / elements[name], 6)) for name in names
+        name: Fidelity(signal[name], noise[name], share(clipped, name), share(outside, name))
+        for name in names
     }
 
 
@@ -142,7 +152,7 @@ def describe(
     plan = observed.plan
     layers = {node.name: node for node in qgraph.nodes if isinstance(node, Layer)}
     measured = fidelity(plan, qgraph, observed.judged)
-    judged = () if trained else judge(plan, qgraph, observed.statistics, measured)
+    judged = () if trained else judge(plan, qgraph, observed.statistics, measured, observed.judged_by)
     found = (*observed.advice, *judged)
     result: dict[str, object] = {
         "layers": {

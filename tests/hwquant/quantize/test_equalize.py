@@ -129,3 +129,15 @@ def test_large_weights_of_a_channel_that_is_always_zero_do_no_harm():
     qgraph = quantize(graph, x)
     assert qgraph.options["equalized"] == ["a"]
     assert qgraph.options["warnings"] == []
+
+
+def test_a_channel_that_is_small_because_its_input_is_takes_the_weights_of_no_other():
+    rng = np.random.default_rng(11)
+    small = np.array([1, 1e-3, 1, 1])
+    middle = conv(rng, "d", "x", 4, 4, 3, groups=4)
+    last = scaled(conv(rng, "b", "r", 4, 4), columns=1 / small)
+    nodes = [middle, relu("r", "d"), last]
+    made = Graph("net", (Input("x", (4, 6, 6), (4, 6, 6)),), tuple(nodes), ())
+    graph = Graph("net", made.inputs, made.nodes, (Output("b", "b", made.shapes["b"]),))
+    x = rng.normal(size=(64, 4, 6, 6)) * small[:, None, None]
+    assert observe_network(graph, x).equalized == {}

@@ -102,9 +102,9 @@ def test_a_layer_with_too_few_bits_is_named_with_the_option_that_helps(build, sa
 
 def test_a_layer_whose_channels_differ_is_named_with_per_channel(rng):
     x = rng.integers(0, 256, (64, *SHAPE))
-    x[:, 1] = x[:, 0]
+    x[:, 1] %= 2
     weight = rng.normal(size=(4, 3, 1, 1))
-    weight[3, :, 0, 0] = 1000, -1000, 0  # large weights whose products cancel
+    weight[3, :, 0, 0] = 0, 400, 0  # a large weight for small values
     graph = network([conv("a", "x", weight), conv("b", "a", rng.normal(size=(4, 4, 6, 6)))], "b")
     low = warnings(quantize(graph, x), "low_sqnr")
     assert [(item.where, item.option) for item in low] == [("to b", ""), ("a", "--per-channel")]
@@ -186,3 +186,30 @@ def test_samples_that_layers_are_not_fitted_to_are_measured_on_where_there_are_e
     monkeypatch.setattr(observed, "ENOUGH_TO_JUDGE", 45)
     measured = quantize(build("chain", 1), samples).options["sqnr"]
     assert (measured["samples"], measured["data"]) == (20, "calibration data")
+
+
+def test_values_that_are_rounded_to_the_last_integer_are_not_clipped(rng, x):
+    """Of four bits a sixteenth of the values, and of an output that hardly varies all."""
+    graph = network([Conv("c", ("x",), rng.normal(size=(4, 3, 6, 6)) * 1e-3, np.full(4, 5.0))], "c")
+    qgraph = quantize(graph, x, activation_bits={"x": 8, "c": 4})
+    assert qgraph.options["tensors"]["c"]["clipped"] > 0.5
+    assert not warnings(qgraph, "clipped_in_calibration")
+
+
+def test_validation_data_that_do_not_fit_are_not_said_to_be_calibration_data(build, samples):
+    qgraph = quantize(build("chain", 1), samples, validation=samples * 100)
+    advice = warnings(qgraph, "clipped_in_calibration")[0]
+    assert (advice.where, advice.option) == ("x", "--calibration-data")
+    assert "clipped on the validation data; give calibration data like these" in advice.message
+
+
+def test_no_option_is_named_that_does_not_help(rng, x):
+    """Weights for an input channel that hardly varies take the scale from all others."""
+    weight = rng.normal(size=(4, 3, 1, 1)) * np.reshape([1, 1, 1e4], (1, 3, 1, 1))
+    units = np.reshape([1, 1, 1e-6], (3, 1, 1))
+    for options in ({}, {"per_channel": True}, {"bits": 4}):
+        (advice,) = warnings(
+            quantize(network([conv("c", "x", weight)], "c"), x * units, **options), "weights_collapse"
+        )
+        assert advice.option == ""
+        assert "bring the channels of 'x' to one range" in advice.message
