@@ -114,8 +114,8 @@ def search(
     if not options.exhaustive and space.size > options.trials:
         check_guide()  # before anything is kept
     with (
-        Journal(journal, identity(graph, data, task), len(space.variables), resume) as kept,
         open_workers(task, jobs, scheduler) as workers,
+        Journal(journal, identity(graph, data, task), len(space.variables), resume) as kept,
     ):
         run = _Search(options, space, accuracy, progress)
         ledger = Ledger(workers, kept, options.measured, run.watch)

@@ -43,8 +43,8 @@ def test_nothing_is_asked_twice():
 
 
 def test_what_the_journal_holds_is_not_evaluated_and_changes_no_order(tmp_path):
-    journal = Journal(tmp_path / "journal", {}, 1, False)
-    make(journal)[1].evaluate([(2,), (8,)])
+    with Journal(tmp_path / "journal", {}, 1, False) as journal:
+        make(journal)[1].evaluate([(2,), (8,)])
     workers, ledger = make(Journal(tmp_path / "journal", {}, 1, True))
     ledger.evaluate([(4,), (8,), (2,)])
     assert workers.asked == [(4,)]

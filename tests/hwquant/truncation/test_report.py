@@ -1,7 +1,7 @@
 """Tables have a row for everything; a plot is a picture."""
 
-import builtins
 import io
+import sys
 
 import pytest
 from rich.console import Console
@@ -49,13 +49,6 @@ def test_a_plot_without_labels_or_noise_is_drawn_too(build, samples):
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
-    original = builtins.__import__
-
-    def refuse(name, *arguments, **more):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return original(name, *arguments, **more)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(HwquantError, match=r"a parity plot needs .*'hwquant\[plot\]'"):
         plotting()
