@@ -47,33 +47,31 @@ def training(demo_folder, tmp_path):
     return ["--train", tmp_path / "train.npz", "-c", tmp_path / "few.npz", "--batch-size", 16]
 
 
-def moments(kills, seconds):
-    """Seeded delays over the time that a command takes, and a bit more."""
-    return np.random.default_rng(SEED).uniform(0, 1.1 * seconds, kills)
-
-
 def attack(kills, commands, output, look, tmp_path):
     """Kill two commands in turn, which write different things to one place.
 
     ``look`` gives what is there, raises if it is not whole, and does not repair; ``output`` are the names in the
     place when a command has ended.
     """
-    log, seconds, results = tmp_path / "log", [], []
+    log, results, seconds = tmp_path / "log", [], 0.0
     for command in commands:
-        seconds.append(killing.run(command, log))
+        seconds = killing.run(command, log)
         results.append(look())
     assert results[0] != results[1]
     before = results[1]
     killed = 0
-    for count, delay in enumerate(moments(kills, max(seconds))):
-        which = count % 2
+    for count, share in enumerate(np.random.default_rng(SEED).uniform(0, 1.1, kills)):
+        which, delay = (
+            count % 2,
+            share * seconds,
+        )  # over the time that a command takes just now, and a bit more
         message = f"seed {SEED}, kill {count} after {delay:.3f} s"
         killed += killing.kill_after(delay, commands[which], log)
         found = look()
         assert found in (before, results[which]), message
         before = found
         if count % WHOLE == WHOLE - 1 or count == kills - 1:
-            killing.run(commands[1 - which], log)
+            seconds = killing.run(commands[1 - which], log)
             before = look()
             assert before == results[1 - which], message
             assert sorted(os.listdir(output.parent)) == [output.name], message
