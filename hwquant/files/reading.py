@@ -43,7 +43,7 @@ def read_ordinary(path: Path, largest: int = LARGEST) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > largest:
             raise Damaged(f"{path} has {size:,} bytes; {largest:,} can be", path=str(path))
-        return file.read(largest + 1)
+        return file.read(size)  # as many bytes are taken as it is asked for
 
 
 def open_ordinary(path: Path) -> BinaryIO:

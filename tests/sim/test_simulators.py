@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -268,7 +269,7 @@ def test_without_what_verilator_needs_it_says_how_to_get_it(case, monkeypatch, t
 
 def test_without_cocotb_it_says_how_to_get_it(case, monkeypatch):
     it = case("4x4 edge")
-    monkeypatch.setattr("hwquant.sim.cocotb_build.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "cocotb_tools", None)
     with pytest.raises(HwquantError, match=r"needs the package 'cocotb'; .*pip install 'hwquant\[sim\]'"):
         simulate(it.program, it.frames, simulator="icarus")
 
