@@ -46,7 +46,7 @@ def test_what_ends_the_command_ends_the_simulator(case, build_dir, monkeypatch, 
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         record(tool, Task(it.program, it.frames), progress=progress, **options)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # others may end meanwhile
 
 
 @pytest.mark.nightly
