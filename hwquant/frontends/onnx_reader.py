@@ -57,7 +57,7 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
 def _of_any_batch(model: onnx.ModelProto, name: str) -> Graph:
     """A network whose batch is open: `ANY_BATCH` stands for all of them.
 
-    A model that reads its own shapes can be another network for another batch.
+    A model that reads its own shapes, or fixes one, can be another network for another batch.
     """
     try:
         graph = _read(model, name, ANY_BATCH)
@@ -70,8 +70,9 @@ def _of_any_batch(model: onnx.ModelProto, name: str) -> Graph:
             where=error.where,
             operator=error.operator,
         ) from None
-    reads_shapes = any(node.op_type in ("Shape", "Size", "If") for node in model.graph.node)
-    if reads_shapes and not same_graph(graph, _read(model, name, ANY_BATCH + 1)):
+    # A shape that is read, or a number that happens to be the batch that was taken.
+    depends = any(node.op_type in ("Shape", "Size", "If", "Reshape") for node in model.graph.node)
+    if depends and not same_graph(graph, _read(model, name, ANY_BATCH + 1)):
         raise Unsupported(
             f"network {name!r} computes with the size of its batch, so that a sample's result depends on how many "
             "others there are; fix the batch at export"

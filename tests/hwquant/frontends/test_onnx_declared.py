@@ -361,3 +361,10 @@ def test_sparse_initializers_are_refused():
     model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [4]))
     with pytest.raises(Unsupported, match=r"'sparse' is a sparse initializer"):
         from_onnx(model)
+
+
+def test_an_open_batch_that_a_reshape_fixes_is_refused():
+    nodes = [make_node("Relu", ["x"], ["r"]), make_node("Reshape", ["r", "s"], ["y"])]
+    model = build(nodes, {"s": np.array([2, 3], np.int64)}, (3, 1, 1))
+    with pytest.raises(Unsupported, match=r"\(Reshape\)"):
+        from_onnx(model)
