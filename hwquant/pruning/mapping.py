@@ -18,7 +18,7 @@ from hwquant.program.layout import Placement
 from hwquant.program.lowering import lower
 from hwquant.program.sizing import Requirements
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
-from hwquant.quantize.structure import LayerPlan, Plan, TermPlan, plan_layers
+from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan, plan_layers
 
 
 @dataclass(frozen=True, eq=False)

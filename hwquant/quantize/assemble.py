@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from hwquant.errors import HwquantError
 from hwquant.qgraph import IntArray, Layer, Term
 from hwquant.quantize.activations import integer_limits
-from hwquant.quantize.lattice import (
+from hwquant.quantize.fuse import LayerPlan, TermPlan
+from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.scales import ActivationScale
+from hwquant.quantize.shifts import (
     Alignment,
     Scale,
     align,
@@ -21,9 +24,6 @@ from hwquant.quantize.lattice import (
     term_scale,
     weight_exponents,
 )
-from hwquant.quantize.options import QuantizeOptions
-from hwquant.quantize.scales import ActivationScale
-from hwquant.quantize.structure import LayerPlan, TermPlan
 from hwquant.quantize.weights import Array, QuantizedWeight, WeightScheme, ideal_scale, quantize_weight
 
 Schemes = Sequence[WeightScheme]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hwquant.floating import pad
 from hwquant.qgraph import IntArray
-from hwquant.quantize.structure import TermPlan
+from hwquant.quantize.fuse import TermPlan
 from hwquant.quantize.weights import Array
 
 _PATCHES = 1 << 14

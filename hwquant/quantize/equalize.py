@@ -16,7 +16,7 @@ import numpy as np
 
 from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, MaxPool
 from hwquant.quantize.calibration import TensorStatistics
-from hwquant.quantize.structure import Plan
+from hwquant.quantize.fuse import Plan
 from hwquant.quantize.weights import Array
 
 LEAST_RATIO = 100.0

@@ -15,8 +15,8 @@ from hwquant.advice import Advice
 from hwquant.graph import Concat
 from hwquant.qgraph import Layer, QGraph, Term
 from hwquant.quantize.calibration import TensorStatistics
+from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan
 from hwquant.quantize.scales import importance
-from hwquant.quantize.structure import LayerPlan, Plan, TermPlan
 from hwquant.quantize.weights import Array, WeightScheme, loses_signs, quantize_weight
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from hwquant import advice, clipping, golden
 from hwquant.qgraph import Layer, QGraph
 from hwquant.quantize.assemble import Schemes
 from hwquant.quantize.calibration import Data, batches
+from hwquant.quantize.fuse import LayerPlan, Plan
 from hwquant.quantize.judge import judge
 from hwquant.quantize.scales import ActivationScale
-from hwquant.quantize.structure import LayerPlan, Plan
 from hwquant.quantize.weights import Array, ideal_scale
 
 if TYPE_CHECKING:
-    from hwquant.quantize.observed import Observed
+    from hwquant.quantize.observe import Observed
 
 
 @dataclass(frozen=True, eq=False)

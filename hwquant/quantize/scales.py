@@ -29,9 +29,9 @@ from hwquant.qgraph import Tensor
 from hwquant.quantize.activations import best_scale, value_range
 from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.elimination import Cost, minimize
-from hwquant.quantize.lattice import Scale, weight_exponents
+from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan
 from hwquant.quantize.options import QuantizeOptions, resolve_bits
-from hwquant.quantize.structure import LayerPlan, Plan, TermPlan
+from hwquant.quantize.shifts import Scale, weight_exponents
 from hwquant.quantize.weights import SIGNS_ARE_LOST, Array, WeightScheme, loses_signs
 
 STEPS_PER_OCTAVE = 16

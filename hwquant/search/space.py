@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from hwquant.errors import Unsupported
 from hwquant.quantize import QuantizeOptions
+from hwquant.quantize.fuse import Plan
 from hwquant.quantize.scales import scale_groups
-from hwquant.quantize.structure import Plan
 
 Configuration = tuple[int, ...]
 """Bits of each variable, in the space's order."""

@@ -28,9 +28,9 @@ from hwquant.quantize import Observed, QuantizeOptions
 from hwquant.quantize.activations import integer_limits
 from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
 from hwquant.quantize.compensation import covariances
+from hwquant.quantize.fuse import LayerPlan, PlanNode, TermPlan
 from hwquant.quantize.report import describe
 from hwquant.quantize.scales import choose_scales, importance, scale_groups, term_bits, weight_scheme
-from hwquant.quantize.structure import LayerPlan, PlanNode, TermPlan
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.training.compensation import round_compensated
 from hwquant.training.network import attribute_names

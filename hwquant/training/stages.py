@@ -25,7 +25,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions, observe_network
-from hwquant.quantize.structure import LayerPlan, Plan
+from hwquant.quantize.fuse import LayerPlan, Plan
 from hwquant.training.checkpoint import FIT, Checkpoint, owner
 from hwquant.training.loop import Data, EpochResult, Evaluate, OptimizerFactory, Report, fit, named_optimizer
 from hwquant.training.losses import Loss

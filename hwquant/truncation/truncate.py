@@ -17,7 +17,7 @@ from hwquant.qgraph import QGraph
 from hwquant.quantize import observe_network, quantize_observed
 from hwquant.quantize.calibration import check_data
 from hwquant.quantize.equalize import rescale
-from hwquant.quantize.structure import plan_layers
+from hwquant.quantize.fuse import plan_layers
 from hwquant.truncation import fixed_point, float16
 from hwquant.truncation.measure import (
     Progress,

@@ -9,7 +9,7 @@ from hwquant.frontends import from_torch
 from hwquant.golden import predict, quantize_input
 from hwquant.program.compiler import compile_network
 from hwquant.quantize import quantize
-from hwquant.quantize.structure import plan_layers
+from hwquant.quantize.fuse import plan_layers
 from hwquant.sim.check import verify
 
 

@@ -5,10 +5,10 @@ import pytest
 
 from hwquant.errors import HwquantError
 from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
-from hwquant.quantize.lattice import Scale
+from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.scales import ActivationScale
-from hwquant.quantize.structure import LayerPlan, TermPlan
+from hwquant.quantize.shifts import Scale
 from hwquant.quantize.weights import WeightScheme
 
 ONE = np.ones(())

@@ -4,7 +4,7 @@ import pytest
 from hwquant import floating
 from hwquant.graph import Conv
 from hwquant.quantize.compensation import compensated_rounding, covariances
-from hwquant.quantize.structure import TermPlan
+from hwquant.quantize.fuse import TermPlan
 
 
 def term(shape, **options):

@@ -8,7 +8,7 @@ from hwquant_testing.float_networks import KINDS
 from hwquant import hwq
 from hwquant.advice import of_options
 from hwquant.graph import Concat, Conv, Graph, Input, Output
-from hwquant.quantize import observed, quantize
+from hwquant.quantize import observe, quantize
 
 SHAPE = (3, 6, 6)
 
@@ -177,13 +177,13 @@ def test_validation_data_are_measured_on_and_change_no_integer(build, samples, t
 def test_samples_that_layers_are_not_fitted_to_are_measured_on_where_there_are_enough(
     build, samples, monkeypatch
 ):
-    from hwquant.quantize import polish
+    from hwquant.quantize import layerwise
 
-    monkeypatch.setattr(polish, "_SAMPLES", 20)
-    monkeypatch.setattr(observed, "ENOUGH_TO_JUDGE", 40)
+    monkeypatch.setattr(layerwise, "_SAMPLES", 20)
+    monkeypatch.setattr(observe, "ENOUGH_TO_JUDGE", 40)
     measured = quantize(build("chain", 1), samples).options["sqnr"]
     assert (measured["samples"], measured["data"]) == (20, "calibration data that gave ranges only")
-    monkeypatch.setattr(observed, "ENOUGH_TO_JUDGE", 45)
+    monkeypatch.setattr(observe, "ENOUGH_TO_JUDGE", 45)
     measured = quantize(build("chain", 1), samples).options["sqnr"]
     assert (measured["samples"], measured["data"]) == (20, "calibration data")
 

@@ -11,7 +11,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import AveragePool, Clip, Conv, Graph, Input, Output
 from hwquant.qgraph import Layer
 from hwquant.quantize import QuantizeOptions, quantize
-from hwquant.quantize.structure import plan_layers
+from hwquant.quantize.fuse import plan_layers
 from hwquant.validate import validate
 
 VARIANTS = [

@@ -5,7 +5,7 @@ import pytest
 
 from hwquant import floating, golden
 from hwquant.quantize import calibration, quantize
-from hwquant.quantize.structure import plan_layers
+from hwquant.quantize.fuse import plan_layers
 
 
 def test_signal_to_noise_is_measured_tensor_by_tensor(graph, samples, monkeypatch):

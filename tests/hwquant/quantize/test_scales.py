@@ -8,9 +8,9 @@ from hwquant.graph import Clip, Concat, Conv, Graph, Input, MaxPool, Output
 from hwquant.quantize import scales
 from hwquant.quantize.calibration import observe
 from hwquant.quantize.elimination import minimize
+from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.scales import choose_scales, scale_classes, scale_groups, tensor_bits, term_bits
-from hwquant.quantize.structure import plan_layers
 
 
 def chosen(graph, x, **options):

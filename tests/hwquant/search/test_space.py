@@ -6,7 +6,7 @@ import pytest
 from hwquant.errors import HwquantError
 from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Output
 from hwquant.quantize import QuantizeOptions
-from hwquant.quantize.structure import plan_layers
+from hwquant.quantize.fuse import plan_layers
 from hwquant.search.space import ACTIVATIONS, WEIGHTS, Space
 
 

@@ -11,7 +11,7 @@ from hwquant import golden
 from hwquant.errors import HwquantError
 from hwquant.graph import Add, AveragePool, Conv, Graph, Input, Output
 from hwquant.quantize import QuantizeOptions, quantize
-from hwquant.quantize.structure import plan_layers
+from hwquant.quantize.fuse import plan_layers
 from hwquant.training import TrainOptions, finetune_all_at_once, progressive
 from hwquant.training.stages import cut
 

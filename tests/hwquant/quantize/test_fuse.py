@@ -6,7 +6,7 @@ import pytest
 from hwquant import floating
 from hwquant.errors import HwquantError
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Output
-from hwquant.quantize.structure import hoist_clips, plan_layers
+from hwquant.quantize.fuse import hoist_clips, plan_layers
 
 INPUT = Input("x", (2, 6, 6), (2, 6, 6))
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwquant.errors import HwquantError
-from hwquant.quantize.lattice import Scale, align, fixed_point, net_shifts, term_scale, weight_exponents
+from hwquant.quantize.shifts import Scale, align, fixed_point, net_shifts, term_scale, weight_exponents
 from hwquant.quantize.weights import WeightScheme, ideal_scale
 
 SETTINGS = settings(deadline=None, derandomize=True)

@@ -24,9 +24,9 @@ from hwquant.qgraph import Concat, IntArray, MaxPool, QGraph, QNode, Tensor, Ter
 from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
 from hwquant.quantize.calibration import Data, Progress, TensorStatistics, batches
 from hwquant.quantize.compensation import compensated_rounding, covariances
+from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.scales import ActivationScale, importance, term_bits, weight_scheme
-from hwquant.quantize.structure import LayerPlan, Plan, TermPlan
 from hwquant.quantize.weights import Array
 
 _ELEMENTS = 1 << 24

@@ -15,13 +15,13 @@ from hwquant.qgraph import QGraph
 from hwquant.quantize.calibration import Data, Progress, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
 from hwquant.quantize.equalize import Factors, channel_factors, rescale, spoiled
+from hwquant.quantize.fuse import Plan, plan_layers
 from hwquant.quantize.judge import VALIDATION
 from hwquant.quantize.judge_data import judge_data, unusual
+from hwquant.quantize.layerwise import build_nodes, fitting_samples, mean_images
 from hwquant.quantize.options import QuantizeOptions
-from hwquant.quantize.polish import build_nodes, fitting_samples, mean_images
 from hwquant.quantize.report import describe
 from hwquant.quantize.scales import choose_scales, term_bits, weight_scheme
-from hwquant.quantize.structure import Plan, plan_layers
 from hwquant.quantize.weights import Array
 
 _BATCH = 64

@@ -4,9 +4,9 @@ import pytest
 from hwquant import floating, golden
 from hwquant.golden import reference
 from hwquant.qgraph import Layer
-from hwquant.quantize import polish, quantize
-from hwquant.quantize.polish import IntegerRun, fitting_samples, mean_images
-from hwquant.quantize.structure import plan_layers
+from hwquant.quantize import layerwise, quantize
+from hwquant.quantize.fuse import plan_layers
+from hwquant.quantize.layerwise import IntegerRun, fitting_samples, mean_images
 
 
 def test_integer_run_gives_the_network_s_tensors_and_forgets_them(graph, samples):
@@ -45,5 +45,5 @@ def test_mean_images_are_those_of_the_float_network(build, samples):
 
 @pytest.mark.parametrize(("elements", "count"), [(1 << 24, 64), (8 * 8 * 8 * 10, 10), (1, 1)])
 def test_samples_are_as_many_as_memory_allows(build, samples, monkeypatch, elements, count):
-    monkeypatch.setattr(polish, "_ELEMENTS", elements)
+    monkeypatch.setattr(layerwise, "_ELEMENTS", elements)
     assert len(fitting_samples(plan_layers(build("chain", 0)), {"x": samples})["x"]) == count
