@@ -9,8 +9,8 @@ report, of the Verilog, and of the netlist. The last does not see names: it is t
 cell from its type, its parameters and its neighbours' colours, again and again; so a change that groups wires into
 signatures, which renames the ports between components, changes the Verilog and not the netlist.
 
-``--only random`` (or ``float``, ``boards``) makes a part, ``--every N`` each Nth case, ``--without-verilog`` leaves out
-what takes long. The files of a network of HWQUANT_DATA are used where the variable is set.
+``--only random`` (or ``float``, ``trained``) makes a part, ``--every N`` each Nth case, ``--without-verilog`` leaves
+out what takes long. The files of a network of HWQUANT_DATA are used where the variable is set.
 """
 
 from __future__ import annotations
@@ -227,6 +227,88 @@ def float_cases(verilog: bool) -> Iterator[Case]:
             yield f"float {name} {json.dumps(options)}", make
 
 
+def trained_cases(verilog: bool) -> Iterator[Case]:
+    """Seeded training on one thread: progressive, all at once, binary and pruned networks, and one half frozen."""
+    import torch
+    from hwquant_testing.float_networks import build
+
+    import hwquant.demo
+    from hwquant.pruning import PruneOptions, prune
+    from hwquant.quantize import QuantizeOptions, observe_network, quantize
+    from hwquant.training import QuantizedNetwork, TrainOptions, finetune_all_at_once, progressive
+    from hwquant.truncation import truncate
+
+    torch.set_num_threads(1)
+    folder = Path(hwquant.demo.__file__).parent
+    calibration = np.load(folder / "calibration.npz")["x"]
+    images, labels = np.load(folder / "digits.npz").values()
+    x, y = images[:200], labels[:200].astype(np.int64)
+    short = TrainOptions(epochs=2, lr=0.005, batch_size=16)
+
+    def digits() -> Any:
+        return hwquant.load_model(folder / "digits.onnx")
+
+    def made(qgraph: Any) -> dict[str, str]:
+        return {
+            "hwq": written(hwquant.save_network, qgraph, ".hwq"),
+            "settings": digest(json.dumps(qgraph.options, sort_keys=True)),
+        }
+
+    for options in (*QUANTIZERS[:5], {"bits": 3, "scales": "multiplier", "anchor": "max"}):
+
+        def gradual(options: Any = options) -> dict[str, str]:
+            chosen = QuantizeOptions(**options)
+            return made(progressive(digits(), (x, y), calibration, chosen, short, rounds=3, subnetworks=2))
+
+        def at_once(options: Any = options) -> dict[str, str]:
+            return made(
+                finetune_all_at_once(digits(), (x, y), calibration, QuantizeOptions(**options), short)
+            )
+
+        yield f"progressive {json.dumps(options)}", gradual
+        yield f"all at once {json.dumps(options)}", at_once
+    noise = np.random.default_rng(2).normal(0.2, 1, (64, 3, 8, 8)).astype(np.float32)
+    for number, kind in enumerate(("chain", "residual", "projection", "concat", "depthwise", "clips")):
+
+        def half(kind: str = kind, number: int = number) -> dict[str, str]:
+            chosen = QuantizeOptions(**QUANTIZERS[number if number < 5 else 6])
+            network = QuantizedNetwork(observe_network(build(kind, 1), noise), chosen)
+            network.quantize_tensors(network.plan.tensors[:2])
+            network.decide_grids(layer.name for layer in network.plan.layers)
+            for compensate, node in zip((True, False) * 9, network.convolutions):
+                network.freeze(node, 0.5, compensate)
+            network.settle(network.convolutions[-1])
+            network.clamp_weights()
+            state = network.state_dict()
+            extra = {name: value for name, value in state.items() if not isinstance(value, torch.Tensor)}
+            tensors = [(name, value.numpy()) for name, value in state.items() if name not in extra]
+            return {
+                "state": digest(b"".join(name.encode() + value.tobytes() for name, value in tensors)),
+                "extra": digest(repr(extra)),
+                "outputs": digest(network(torch.from_numpy(noise[:4])).detach().numpy().tobytes()),
+            }
+
+        def trained(kind: str = kind, number: int = number) -> dict[str, str]:
+            chosen = QuantizeOptions(**QUANTIZERS[number if number < 5 else 6])
+            classes = np.random.default_rng(3).integers(0, 5, 64)
+            return made(progressive(build(kind, 1), (noise, classes), noise, chosen, short))
+
+        yield f"half frozen {kind}", half
+        yield f"trained {kind}", trained
+
+    def pruned() -> dict[str, str]:
+        chosen = PruneOptions(array=(4, 4), max_drop=10, max_sensitivity=60, step=0.3, passes=1)
+        held = images[200:], labels[200:].astype(np.int64)
+        return made(quantize(prune(digits(), (x, y), held, chosen, short).graph, calibration))
+
+    def binary() -> dict[str, str]:
+        result = truncate(digits(), calibration, "binary", train=(x, y), training=short)
+        return made(result.qgraph)
+
+    yield "pruned", pruned
+    yield "binary", binary
+
+
 def name_is_small(qgraph: Any) -> bool:
     return (
         sum(term.weight.size for node in qgraph.nodes if hasattr(node, "terms") for term in node.terms)
@@ -234,7 +316,11 @@ def name_is_small(qgraph: Any) -> bool:
     )
 
 
-GROUPS: dict[str, Callable[[bool], Iterator[Case]]] = {"random": random_cases, "float": float_cases}
+GROUPS: dict[str, Callable[[bool], Iterator[Case]]] = {
+    "random": random_cases,
+    "float": float_cases,
+    "trained": trained_cases,
+}
 
 
 @click.group()
