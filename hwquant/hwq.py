@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from numpy.typing import NDArray
 
 from hwquant import container
+from hwquant.coding import Anchor
 from hwquant.errors import Damaged, HwquantError, check_type
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
@@ -292,7 +293,7 @@ def _decode_term(record: _Record, arrays: Arrays) -> Term:
         codes=codes,
         offset=record.array(arrays, "offset"),
         scale=record.array(arrays, "scale"),
-        anchor=record.text("anchor"),
+        anchor=cast(Anchor, record.text("anchor")),  # another text is refused by validate
         bits=record.integer("bits"),
         groups=record.integer("groups"),
         shift=record.integer("shift"),

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import Anchor, Coding, integer_limits
 from hwquant.errors import HwquantError
 from hwquant.graph import Input, Output, Padding, Shape, window_output
 
@@ -43,7 +44,7 @@ class Tensor:
     @property
     def limits(self) -> tuple[int, int]:
         """Least and greatest representable integer."""
-        return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+        return integer_limits(self.bits)
 
     def quantize(self, x: NDArray[np.float64]) -> IntArray:
         """Real values to integers: round half up, then saturate."""
@@ -75,7 +76,7 @@ class Term:
     codes: NDArray[np.int8]
     offset: IntArray
     scale: NDArray[np.float64]
-    anchor: str = "min"
+    anchor: Anchor = "min"
     bits: int = 8
     stride: tuple[int, int] = (1, 1)
     padding: Padding = (0, 0, 0, 0)
@@ -85,11 +86,14 @@ class Term:
     mask: NDArray[np.bool_] | None = None
 
     @property
+    def coding(self) -> Coding:
+        """What the codes stand for."""
+        return Coding(self.bits, self.anchor, self.offset)
+
+    @property
     def weight(self) -> IntArray:
         """The adjusted weight that multiplies the input, int64, the shape of ``codes``."""
-        offset = self.offset.reshape(-1, 1, 1, 1)
-        codes = self.codes.astype(np.int64)
-        return offset - codes if self.anchor == "max" else codes + offset
+        return self.coding.adjusted(self.codes)
 
     def output_shape(self, shape: Shape) -> Shape:
         (top, left, bottom, right), (kh, kw) = self.padding, self.codes.shape[2:]

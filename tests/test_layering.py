@@ -17,7 +17,7 @@ FOLDERS = {
 }
 
 FLOAT = {"errors", "names", "files", "packages", "graph"}
-INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
+INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
     "errors": set(),
@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "data": FLOAT | {"data_file"},
     "floating": FLOAT,
     "frontends": FLOAT,
-    "qgraph": FLOAT,
+    "coding": set(),
+    "qgraph": FLOAT | {"coding"},
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
     "golden": INTEGER | {"floating"},

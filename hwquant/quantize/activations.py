@@ -7,17 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hwquant.coding import integer_limits
 from hwquant.quantize.calibration import TensorStatistics
 
 _ZERO_POINTS = 9
 """Zero points tried where the scale is too small for the range."""
 _CLIP_OCTAVES = 3
 """How far below the scale of the whole range the least mean squared error is looked for."""
-
-
-def integer_limits(bits: int) -> tuple[int, int]:
-    """Least and greatest signed integer."""
-    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
 def value_range(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import Coding, integer_limits
 from hwquant.errors import HwquantError
 from hwquant.qgraph import IntArray, Layer, Term
-from hwquant.quantize.activations import integer_limits
 from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.scales import ActivationScale
@@ -118,7 +118,7 @@ def quantize_terms(
             Term(
                 input=plan.input,
                 codes=quantized.codes,
-                offset=quantized.offset,
+                offset=quantized.coding.offset,
                 scale=quantized.scale,
                 anchor=scheme.anchor,
                 bits=scheme.bits,
@@ -137,8 +137,8 @@ def _unit_weight(term: TermPlan, scheme: WeightScheme, scale: Array, powers: Int
     """Integer weights ``2^powers``. A single bit, -1 or 0, needs an offset for the weight 1."""
     adjusted = np.broadcast_to((1 << powers).reshape(-1, 1, 1, 1), term.weight.shape)
     offset = 1 if scheme.bits == 1 and scheme.anchor == "min" else 0
-    codes = offset - adjusted if scheme.anchor == "max" else adjusted - offset
-    return QuantizedWeight(codes.astype(np.int8), np.array([offset]), scale, scheme.anchor)
+    coding = Coding(scheme.bits, scheme.anchor, np.array([offset]))
+    return QuantizedWeight(coding.codes(adjusted), scale, coding)
 
 
 def _mask(term: TermPlan) -> NDArray[np.bool_] | None:

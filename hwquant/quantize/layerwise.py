@@ -161,17 +161,11 @@ def compensate(term: Term, float_term: TermPlan, x: IntArray) -> Term:
     integers). Those of a pool stay one number: hardware sums its window with a single weight."""
     if float_term.unit is not None or float_term.constant:
         return term
-    codes = np.array([-(1 << (term.bits - 1)), (1 << (term.bits - 1)) - 1])
-    ends = term.offset[:, None] - codes[::-1] if term.anchor == "max" else term.offset[:, None] + codes
     kept = np.ones(term.codes.shape, np.bool_) if term.mask is None else term.mask
     adjusted = compensated_rounding(
         float_term.weight / term.scale.reshape(-1, 1, 1, 1),
         covariances(float_term, x),
-        ends[:, 0],
-        ends[:, 1],
+        *term.coding.limits,
         kept,
     )
-    offset = term.offset.reshape(-1, 1, 1, 1)
-    return replace(
-        term, codes=(offset - adjusted if term.anchor == "max" else adjusted - offset).astype(np.int8)
-    )
+    return replace(term, codes=term.coding.codes(adjusted))

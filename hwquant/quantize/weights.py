@@ -16,17 +16,21 @@ is 0 here too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import SIGN, Anchor, Coding, IntArray
 from hwquant.errors import HwquantError, Unsupported
 
 Array = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+Rounding = Literal["round", "truncate"]
+"""How ``w_min / S`` or ``w_max / S`` becomes the integer offset."""
 
-_OFFSET_LIMITS = {"min": (-128, 127), "max": (-129, 126)}
+_OFFSET_LIMITS: Mapping[Anchor, tuple[int, int]] = {"min": (-128, 127), "max": (-129, 126)}
 """Of single channels: they are stored in a row of 8-bit weights, ``o`` as it is, or ``o + 1`` for ``~q + (o + 1)``."""
 _SAME_SIZE = 1e-6
 """Relative difference of two weights that are the same number, but for the rounding of 32-bit floats."""
@@ -43,8 +47,8 @@ class WeightScheme:
     """How a weight tensor becomes integers; the attributes are those of ``QuantizeOptions``."""
 
     bits: int = 8
-    anchor: str = "min"
-    rounding: str = "round"
+    anchor: Anchor = "min"
+    rounding: Rounding = "round"
     symmetric: bool = False
     per_channel: bool = False
     literal_range: bool = False
@@ -59,22 +63,38 @@ class WeightScheme:
         """What an unsigned code loses when it is stored as a signed one."""
         return 1 << (self.bits - 1)
 
+    @property
+    def sign(self) -> int:
+        """What a step of a code adds to the adjusted weight: 1 from the least weight up, -1 from the greatest down."""
+        return SIGN[self.anchor]
+
+    def ends(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """The end of a range that codes are counted from, and the other one."""
+        return (low, high) if self.anchor == "min" else (high, low)
+
 
 @dataclass(frozen=True, eq=False)
 class QuantizedWeight:
-    """``codes`` int8 [out, ...]; ``offset`` int64 and ``scale`` float64, both [1] or [out]."""
+    """Integers for a weight tensor, ``scale`` times which are the real weights.
+
+    Attributes
+    ----------
+    codes : NDArray[np.int8]
+        [out, ...], as they are stored.
+    scale : Array
+        ``S``, float64 [1] or [out].
+    coding : Coding
+        What the codes stand for; its offset is [1] or [out], too.
+    """
 
     codes: NDArray[np.int8]
-    offset: IntArray
     scale: Array
-    anchor: str
+    coding: Coding
 
     @property
     def adjusted(self) -> IntArray:
         """``q + o`` or ``o - q``, the shape of ``codes``."""
-        offset = self.offset.reshape(-1, *[1] * (self.codes.ndim - 1))
-        codes = self.codes.astype(np.int64)
-        return offset - codes if self.anchor == "max" else codes + offset
+        return self.coding.adjusted(self.codes)
 
     def dequantize(self) -> Array:
         """The real weights that the integers stand for."""
@@ -94,9 +114,11 @@ def ideal_scale(weight: Array, scheme: WeightScheme) -> Array:
     low, high, literal = _ranges(rows, scheme)
     scale = (high - low) / scheme.levels
     # An offset kept below its limit costs the range its uppermost step.
-    anchor, above = (low, scheme.levels) if scheme.anchor == "min" else (high, 0)
+    above = scheme.levels if scheme.anchor == "min" else 0
     _, greatest = _offset_limits(scheme)
-    limited = ~literal & (_to_int(anchor / np.where(scale > 0, scale, 1.0), scheme) > greatest)
+    limited = ~literal & (
+        _to_int(scheme.ends(low, high)[0] / np.where(scale > 0, scale, 1.0), scheme) > greatest
+    )
     return np.where(limited, np.maximum(scale, high / (above + greatest)), scale)
 
 
@@ -128,7 +150,7 @@ def quantize_weight(
     if scheme.symmetric:
         limit = scheme.half - 1
         nearest = np.clip(round_half_up(rows / scale[:, None]), -limit, limit)
-        codes, offset = -nearest if scheme.anchor == "max" else nearest, np.zeros(len(rows))
+        codes, offset = scheme.sign * nearest, np.zeros(len(rows))
     else:
         offset = _anchored_offset(rows, scale, scheme)
         clipping = scale < ideal
@@ -137,10 +159,9 @@ def quantize_weight(
             best = _best_offset(rows, scale, offset, _rows(share, scheme), scheme)
             offset = np.where(clipping, best, offset)
         codes = _unsigned(rows, scale, offset, scheme) - scheme.half
-        offset = offset - scheme.half if scheme.anchor == "max" else offset + scheme.half
-    return QuantizedWeight(
-        codes.astype(np.int8).reshape(weight.shape), offset.astype(np.int64), scale, scheme.anchor
-    )
+        offset = offset + scheme.sign * scheme.half
+    coding = Coding(scheme.bits, scheme.anchor, offset.astype(np.int64))
+    return QuantizedWeight(codes.astype(np.int8).reshape(weight.shape), scale, coding)
 
 
 def loses_signs(weight: Array, scheme: WeightScheme) -> bool:
@@ -186,13 +207,12 @@ def _ranges(
     if scheme.literal_range:
         if scale is None:
             scale = np.where(literal, high - low, 1.0) / scheme.levels
-        largest = scheme.anchor == "max"
-        offset = _to_int((high if largest else low) / scale, scheme)
+        offset = _to_int(scheme.ends(low, high)[0] / scale, scheme)
         if scheme.per_channel:
             least, greatest = _OFFSET_LIMITS[scheme.anchor]
-            stored = offset - scheme.half if largest else offset + scheme.half
+            stored = offset + scheme.sign * scheme.half
             literal &= (stored >= least) & (stored <= greatest)
-        zero = offset if largest else -offset
+        zero = -scheme.sign * offset
         literal &= ((zero >= 0) & (zero <= scheme.levels)) | rows.all(axis=1)
     return np.where(literal, low, np.minimum(low, 0)), np.where(literal, high, np.maximum(high, 0)), literal
 
@@ -209,7 +229,7 @@ def _offset_limits(scheme: WeightScheme) -> tuple[int, int]:
 def _anchored_offset(rows: Array, scale: Array, scheme: WeightScheme) -> Array:
     """``to_int(w_min / S)`` or ``to_int(w_max / S)`` of each row."""
     low, high, literal = _ranges(rows, scheme, scale)
-    offset = _to_int((high if scheme.anchor == "max" else low) / scale, scheme)
+    offset = _to_int(scheme.ends(low, high)[0] / scale, scheme)
     return np.where(literal, offset, np.clip(offset, *_offset_limits(scheme)))
 
 
@@ -217,12 +237,12 @@ def _best_offset(rows: Array, scale: Array, anchored: Array, share: Array, schem
     """The offset with the least error, from the one that keeps one end of the range to the one that keeps the
     other."""
     low, high, _ = _ranges(rows, scheme)
-    opposite = low / scale + scheme.levels if scheme.anchor == "max" else high / scale - scheme.levels
+    opposite = scheme.ends(low, high)[1] / scale - scheme.sign * scheme.levels
     best, least = anchored, np.full(len(rows), np.inf)
     for part in np.linspace(0, 1, _CLIPPED_OFFSETS):
         trial = np.clip(round_half_up((1 - part) * anchored + part * opposite), *_offset_limits(scheme))
         codes = _unsigned(rows, scale, trial, scheme)
-        adjusted = trial[:, None] - codes if scheme.anchor == "max" else codes + trial[:, None]
+        adjusted = trial[:, None] + scheme.sign * codes
         error = np.sum(share * (adjusted * scale[:, None] - rows) ** 2, axis=1)
         best, least = np.where(error < least, trial, best), np.minimum(error, least)
     return best
@@ -232,11 +252,7 @@ def _unsigned(rows: Array, scale: Array, offset: Array, scheme: WeightScheme) ->
     """The codes 0..2^n-1: counted from the anchor, which is a multiple of the scale unless the range is
     literal. Then the code of 0 is not always the nearest one."""
     low, high, literal = _ranges(rows, scheme, scale)
-    if scheme.anchor == "max":
-        anchor = np.where(literal, high, offset * scale)
-        codes, zero = round_half_up((anchor[:, None] - rows) / scale[:, None]), offset
-    else:
-        anchor = np.where(literal, low, offset * scale)
-        codes, zero = round_half_up((rows - anchor[:, None]) / scale[:, None]), -offset
-    codes = np.where(literal[:, None] & (rows == 0), zero[:, None], codes)
+    start = np.where(literal, scheme.ends(low, high)[0], offset * scale)
+    codes = round_half_up(scheme.sign * (rows - start[:, None]) / scale[:, None])
+    codes = np.where(literal[:, None] & (rows == 0), -scheme.sign * offset[:, None], codes)
     return np.clip(codes, 0, scheme.levels)

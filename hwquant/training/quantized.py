@@ -25,7 +25,6 @@ from hwquant.graph import Concat as FloatConcat
 from hwquant.graph import MaxPool as FloatMaxPool
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Term
 from hwquant.quantize import Observed, QuantizeOptions
-from hwquant.quantize.activations import integer_limits
 from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
 from hwquant.quantize.compensation import covariances
 from hwquant.quantize.fuse import LayerPlan, PlanNode, TermPlan
@@ -243,7 +242,7 @@ class QuantizedNetwork(nn.Module):
                 frozen.numpy(),
                 chosen.numpy(),
                 covariances(plan, x.numpy()),
-                *adjusted_limits(term),
+                *term.coding.limits,
             )
             after = torch.from_numpy(made)
             change = torch.where(frozen, 0.0, before - after)
@@ -270,7 +269,7 @@ class QuantizedNetwork(nn.Module):
                 for index, term in enumerate(layer.terms):
                     if trainable(term) and layer.name in self._grids:
                         grid, weight = self._grids[layer.name].terms[index], self.weight(term.node)
-                        low, high = (_channels(limit * grid.scale, weight) for limit in adjusted_limits(grid))
+                        low, high = (_channels(limit * grid.scale, weight) for limit in grid.coding.limits)
                         weight.clamp_(low, high)
 
     def freeze_biases(self) -> None:
@@ -306,7 +305,7 @@ class QuantizedNetwork(nn.Module):
 
     def _steps(self, weight: Tensor, term: Term, rounded: bool = True) -> Tensor:
         """Weights in steps of their scale, within their grid."""
-        low, high = (_channels(limit, weight) for limit in adjusted_limits(term))
+        low, high = (_channels(limit, weight) for limit in term.coding.limits)
         steps = weight / _channels(term.scale, weight)
         return torch.clamp(round_half_up(steps) if rounded else steps, low, high)
 
@@ -430,10 +429,9 @@ class QuantizedNetwork(nn.Module):
     def _integer_term(self, plan: TermPlan, grid: Term) -> Term:
         if not trainable(plan):
             return grid
-        adjusted, offset = _integers(self.integers(plan.node)), grid.offset.reshape(-1, 1, 1, 1)
-        codes = offset - adjusted if grid.anchor == "max" else adjusted - offset
         kept = plan.weight != 0
-        return replace(grid, codes=codes.astype(np.int8), mask=None if kept.all() else kept)
+        codes = grid.coding.codes(_integers(self.integers(plan.node)))
+        return replace(grid, codes=codes, mask=None if kept.all() else kept)
 
     def exact(self) -> QuantizedNetwork:
         """Changes the module to the dtype in which all sums are exact: float32 while they stay below 2^23."""
@@ -452,14 +450,6 @@ class QuantizedNetwork(nn.Module):
 def trainable(term: TermPlan) -> bool:
     """Whether a term has weights of its own: it is neither an identity nor a pool."""
     return term.unit is None and not term.constant
-
-
-def adjusted_limits(term: Term) -> tuple[Array, Array]:
-    """Least and greatest adjusted weight that codes can express, [1] or [out]."""
-    least, greatest = integer_limits(term.bits)
-    if term.anchor == "max":
-        return term.offset - greatest, term.offset - least
-    return term.offset + least, term.offset + greatest
 
 
 def _channels(values: Array, like: Tensor) -> Tensor:

@@ -46,10 +46,10 @@ def test_literal_range_is_the_published_equation(weight, bits, anchor, rounding)
     unsigned = quantized.codes.astype(int) + half
     assert quantized.scale[0] == scale
     if anchor == "min":
-        assert quantized.offset[0] - half == to_int(low / scale)
+        assert quantized.coding.offset[0] - half == to_int(low / scale)
         assert np.array_equal(unsigned, np.clip(np.floor((weight - low) / scale + 0.5), 0, 2**bits - 1))
     else:
-        assert quantized.offset[0] + half == to_int(high / scale)
+        assert quantized.coding.offset[0] + half == to_int(high / scale)
         assert np.array_equal(unsigned, np.clip(np.floor((high - weight) / scale + 0.5), 0, 2**bits - 1))
     off = 0.5 if rounding == "round" else 1.0
     assert np.abs(quantized.dequantize() - weight).max() <= (0.5 + off) * scale * (1 + 1e-9)
@@ -89,13 +89,15 @@ def test_storage_offset_and_adjusted_width_hold_at_every_scale(weight, scheme, l
     assert quantized.codes.max() <= half - 1
     # n + 1 signed bits, whatever the code
     codes = np.array([-half, half - 1])
-    ends = quantized.offset[:, None] - codes if scheme.anchor == "max" else quantized.offset[:, None] + codes
+    offset = quantized.coding.offset
+    ends = offset[:, None] - codes if scheme.anchor == "max" else offset[:, None] + codes
+    assert (quantized.coding.limits == np.array([ends.min(axis=1), ends.max(axis=1)])).all()
     if not literal:
         assert ends.min() >= -(1 << scheme.bits)
         assert ends.max() <= (1 << scheme.bits) - 1
     if scheme.per_channel:
-        assert quantized.offset.min() >= -128
-        assert quantized.offset.max() <= 127
+        assert offset.min() >= -128
+        assert offset.max() <= 127
 
 
 @SETTINGS
@@ -114,7 +116,7 @@ def test_symmetric_has_no_offset(weight, bits, anchor, per_channel):
     scheme = WeightScheme(bits, anchor, symmetric=True, per_channel=per_channel)
     quantized = quantize_weight(weight, scheme)
     limit = 2 ** (bits - 1) - 1
-    assert not quantized.offset.any()
+    assert not quantized.coding.offset.any()
     assert np.abs(quantized.codes.astype(int)).max() == limit
     error = rows(np.abs(quantized.dequantize() - weight), scheme) / quantized.scale[:, None]
     assert error.max() <= 0.5 + 1e-6
@@ -149,7 +151,7 @@ def test_one_bit_keeps_zero_and_one_other_value():
 def test_literal_channel_offsets_that_do_not_fit_take_the_stretched_range():
     weight = np.array([[0.99, 1.0], [0.1, 1.0]]).reshape(2, 2, 1, 1)
     quantized = quantize_weight(weight, WeightScheme(per_channel=True, literal_range=True))
-    assert quantized.offset.max() <= 127
+    assert quantized.coding.offset.max() <= 127
     assert quantized.scale[0] == pytest.approx(1 / 254)
 
 
