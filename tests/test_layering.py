@@ -113,6 +113,9 @@ INSIDE = {
     "hwquant/training/plain.py",
     "hwquant/training/stages.py",
     "hwquant/training/quantized.py",
+    "hwquant/training/forward.py",
+    "hwquant/training/state.py",
+    "hwquant/training/rounding.py",
 }
 
 WRITES = {

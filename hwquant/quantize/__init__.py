@@ -10,8 +10,9 @@ from hwquant.errors import check_type
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 from hwquant.quantize.calibration import Data, Progress
-from hwquant.quantize.observe import Observed, observe_network, quantize_observed
+from hwquant.quantize.observe import Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.pipeline import quantize_observed
 
 __all__ = ["Observed", "QuantizeOptions", "observe_network", "quantize", "quantize_observed"]
 

@@ -1,110 +1,38 @@
-"""From plans, float weights and chosen scales to the integer layers of a :class:`~hwquant.qgraph.QGraph`."""
+"""A layer in integers: its weights rounded to their codes, its bias and clamp in steps of the accumulator."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import Coding, integer_limits
+from hwquant.coding import Coding, IntArray, integer_limits
 from hwquant.errors import HwquantError
-from hwquant.qgraph import IntArray, Layer, Term
+from hwquant.qgraph import Layer, Term
+from hwquant.quantize.calibration import TensorStatistics, importance
+from hwquant.quantize.formats import Formats, TensorFormat
 from hwquant.quantize.fuse import LayerPlan, TermPlan
-from hwquant.quantize.options import QuantizeOptions
-from hwquant.quantize.scales import ActivationScale
-from hwquant.quantize.shifts import (
-    Alignment,
-    Scale,
-    align,
-    fixed_point,
-    net_shifts,
-    term_scale,
-    weight_exponents,
-)
-from hwquant.quantize.weights import Array, QuantizedWeight, WeightScheme, ideal_scale, quantize_weight
-
-Schemes = Sequence[WeightScheme]
+from hwquant.quantize.layer_scales import LayerScales, layer_scales
+from hwquant.quantize.precision import Precision
+from hwquant.quantize.weights import Array, QuantizedWeight, WeightScheme, quantize_weight
 
 
-@dataclass(frozen=True, eq=False)
-class LayerScales:
-    """All real scales and all shifts of one layer.
+def round_layer(
+    layer: LayerPlan, precision: Precision, formats: Formats, statistics: Mapping[str, TensorStatistics]
+) -> tuple[LayerScales, list[Term]]:
+    """Scales and shifts of a layer, and its weights, each rounded to its nearest code.
 
-    ``weight_scales`` float64 [1] or [out] of each term; ``accumulator`` float64 [1] or [out], the real value
-    of one step of the sum.
+    ``layer`` is one of the precision's plan, perhaps with other weights.
     """
-
-    alignment: Alignment
-    weight_scales: tuple[Array, ...]
-    accumulator: Array
-    shift: IntArray
-    multiplier: IntArray | None
-
-
-def layer_scales(
-    layer: LayerPlan,
-    schemes: Schemes,
-    importances: Sequence[Array],
-    activations: Mapping[str, ActivationScale],
-    options: QuantizeOptions,
-) -> LayerScales:
-    """Scales and shifts of a layer; those of its tensors are given.
-
-    In shift-only networks the terms lead to the output's scale. Otherwise they lead to the one of an
-    identity's input, or, without such, to the ideal scale of the first term.
-    """
-    target = activations[layer.name].scale
-    sources = [activations[term.input].scale for term in layer.terms]
-    ideals = [ideal_scale(term.weight, scheme) for term, scheme in zip(layer.terms, schemes)]
-    if options.scales == "multiplier" and len(layer.terms) == 1 and layer.terms[0].unit is None:
-        return _free_scale(ideals[0], sources[0], target)
-    reference = target if options.scales != "multiplier" else _reference(layer, sources, ideals, target)
-    shifts: list[IntArray | int] = []
-    for term, scheme, source, share in zip(layer.terms, schemes, sources, importances):
-        if term.unit is not None:
-            shifts.append(reference.exponent - source.exponent - round(math.log2(term.unit)))
-        else:
-            ratio = reference.mantissa / source.mantissa
-            _, exponents, free = weight_exponents(term.weight, scheme, ratio, share)
-            shifts.append(net_shifts(exponents, free, reference, source))
-    largest_power = max(0, min(scheme.bits for scheme in schemes) - 2)
-    alignment = align(layer.name, shifts, largest_power)
-    scales = tuple(
-        np.array(term.unit / 2.0**powers)
-        if term.unit is not None and powers is not None
-        else term_scale(alignment.shift, left, reference, source)
-        for term, left, powers, source in zip(layer.terms, alignment.left, alignment.unit_powers, sources)
-    )
-    accumulator = np.ldexp(reference.mantissa, reference.exponent - alignment.shift)
-    if options.scales != "multiplier":
-        return LayerScales(alignment, scales, accumulator, alignment.shift, None)
-    multiplier, shift = fixed_point(accumulator / target.value)
-    return LayerScales(alignment, scales, accumulator, shift, multiplier)
-
-
-def _free_scale(ideal: Array, source: Scale, target: Scale) -> LayerScales:
-    """A single term with a multiplier: its weights have their ideal scale."""
-    scale = np.where(ideal > 0, ideal, target.value / source.value)
-    accumulator = source.value * scale
-    multiplier, shift = fixed_point(accumulator / target.value)
-    return LayerScales(
-        Alignment(np.zeros(1, np.int64), (0,), (None,)), (scale,), accumulator, shift, multiplier
-    )
-
-
-def _reference(layer: LayerPlan, sources: Sequence[Scale], ideals: Sequence[Array], target: Scale) -> Scale:
-    for term, source in zip(layer.terms, sources):
-        if term.unit is not None:
-            return source
-    ideal = ideals[0].max()
-    return Scale.of(sources[0].value * ideal) if ideal > 0 else target
+    schemes = precision.schemes[layer.name]
+    shares = [importance(term, statistics) for term in layer.terms]
+    scales = layer_scales(layer, schemes, shares, formats, precision.options)
+    return scales, quantize_terms(layer, schemes, scales, shares)
 
 
 def quantize_terms(
-    layer: LayerPlan, schemes: Schemes, scales: LayerScales, importances: Sequence[Array]
+    layer: LayerPlan, schemes: Sequence[WeightScheme], scales: LayerScales, importances: Sequence[Array]
 ) -> list[Term]:
     """The integer weights of a layer, each rounded to its nearest code."""
     terms = []
@@ -127,7 +55,7 @@ def quantize_terms(
                 dilation=plan.dilation,
                 groups=plan.groups,
                 shift=scales.alignment.left[index],
-                mask=_mask(plan),
+                mask=kept_weights(plan),
             )
         )
     return terms
@@ -141,7 +69,7 @@ def _unit_weight(term: TermPlan, scheme: WeightScheme, scale: Array, powers: Int
     return QuantizedWeight(coding.codes(adjusted), scale, coding)
 
 
-def _mask(term: TermPlan) -> NDArray[np.bool_] | None:
+def kept_weights(term: TermPlan) -> NDArray[np.bool_] | None:
     """False where the float weight is exactly zero, and its integer too; None where no weight is."""
     kept = term.weight != 0
     return None if kept.all() else kept
@@ -152,7 +80,7 @@ def assemble_layer(
     terms: Sequence[Term],
     scales: LayerScales,
     correction: Array,
-    activation: ActivationScale,
+    activation: TensorFormat,
 ) -> Layer:
     """The integer layer; ``correction`` (real, float64 [out]) is added to the bias."""
     bias = np.floor((layer.bias + correction) / scales.accumulator + 0.5)

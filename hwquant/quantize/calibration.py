@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hwquant import floating
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.quantize.fuse import TermPlan
 
 Array = NDArray[np.float64]
 Data = Mapping[str, NDArray[Any]]
@@ -179,3 +180,11 @@ class _Moments:
             variance=variance,
             peak=self.peak,
         )
+
+
+def importance(term: TermPlan, statistics: Mapping[str, TensorStatistics]) -> Array:
+    """Variance of what each weight multiplies, broadcastable to [out, in / groups, kernel height, kernel
+    width]."""
+    per_group = term.weight.shape[1]
+    variance = statistics[term.input].variance.reshape(term.groups, per_group)
+    return np.repeat(variance, len(term.weight) // term.groups, axis=0)[:, :, None, None]

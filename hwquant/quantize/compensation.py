@@ -8,11 +8,14 @@ covariance.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import IntArray
 from hwquant.floating import pad
-from hwquant.qgraph import IntArray
+from hwquant.qgraph import Term
 from hwquant.quantize.fuse import TermPlan
 from hwquant.quantize.weights import Array
 
@@ -21,6 +24,21 @@ _PATCHES = 1 << 14
 _DAMPING = 0.01
 """Share of the mean variance that is added to each: keeps inputs that never vary, and noise, from
 dominating."""
+
+
+def compensate(term: Term, float_term: TermPlan, x: IntArray) -> Term:
+    """The term with its weights rounded for the least error of the output on the inputs ``x`` (centred
+    integers). Those of a pool stay one number: hardware sums its window with a single weight."""
+    if not float_term.has_weights:
+        return term
+    kept = np.ones(term.codes.shape, np.bool_) if term.mask is None else term.mask
+    adjusted = compensated_rounding(
+        float_term.weight / term.scale.reshape(-1, 1, 1, 1),
+        covariances(float_term, x),
+        *term.coding.limits,
+        kept,
+    )
+    return replace(term, codes=term.coding.codes(adjusted))
 
 
 def covariances(term: TermPlan, x: IntArray) -> Array:
@@ -60,12 +78,10 @@ def compensated_rounding(
     mask = kept.reshape(rows.shape)
     bounds = [np.broadcast_to(bound, out).reshape(groups, -1) for bound in (low, high)]
     result = np.zeros(rows.shape, np.int64)
-    size = rows.shape[2]
     for group in range(groups):
-        variance = covariance[group] + np.eye(size) * _damping(covariance[group])
+        variance = damped(covariance[group])
         order = np.argsort(-np.diag(variance), kind="stable")
-        inverse = np.linalg.inv(variance[np.ix_(order, order)])
-        factor = np.linalg.cholesky((inverse + inverse.T) / 2).T
+        factor = inverse_factor(variance[np.ix_(order, order)])
         left = rows[group][:, order]
         for index, column in enumerate(order):
             rounded = np.clip(np.floor(left[:, index] + 0.5), bounds[0][group], bounds[1][group])
@@ -76,6 +92,16 @@ def compensated_rounding(
     return result.reshape(weight.shape)
 
 
-def _damping(covariance: Array) -> float:
+def damped(covariance: Array) -> Array:
+    """A covariance [K, K] that can be inverted, also where inputs never vary."""
     mean = float(np.trace(covariance)) / len(covariance)
-    return _DAMPING * mean if mean > 0 else 1.0
+    return covariance + np.eye(len(covariance)) * (_DAMPING * mean if mean > 0 else 1.0)
+
+
+def inverse_factor(covariance: Array) -> Array:
+    """The upper triangular ``U`` with ``U^T U`` the inverse of a covariance [K, K].
+
+    When weight ``i`` is off by ``e``, weight ``j > i`` makes up for it by moving by ``-e * U[i, j] / U[i, i]``.
+    """
+    inverse = np.linalg.inv(covariance)
+    return np.linalg.cholesky((inverse + inverse.T) / 2).T

@@ -45,6 +45,11 @@ class TermPlan:
     unit: float | None = None
     constant: bool = False
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether the term is a convolution with weights of its own, neither an identity nor a pool."""
+        return self.unit is None and not self.constant
+
 
 @dataclass(frozen=True, eq=False)
 class LayerPlan:

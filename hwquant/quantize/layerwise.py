@@ -1,60 +1,33 @@
-"""Building the layers in order, each fitted to what the integer layers before it really produce.
+"""The layers of a network in order, each fitted to what the integer layers before it really produce.
 
-The layers so far run on the calibration data as integers. From their output follow, per output channel, the
-mean error that quantization leaves in front of the clamp (it goes into the bias: Nagel et al., Data-free
-quantization through weight equalization and bias correction, 2019), and the covariances for error-compensated
-rounding.
+The layers so far run on the calibration data as integers. From their output follow, per output channel, the mean error
+that goes into the bias (``bias_correction``), and the covariances for error-compensated rounding (``compensation``).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from hwquant import floating, golden
 from hwquant.graph import Concat as FloatConcat
-from hwquant.graph import Conv, Input, Output
 from hwquant.graph import MaxPool as FloatMaxPool
-from hwquant.qgraph import Concat, IntArray, MaxPool, QGraph, QNode, Tensor, Term
-from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
-from hwquant.quantize.calibration import Data, Progress, TensorStatistics, batches
-from hwquant.quantize.compensation import compensated_rounding, covariances
-from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan
-from hwquant.quantize.options import QuantizeOptions
-from hwquant.quantize.scales import ActivationScale, importance, term_bits, weight_scheme
-from hwquant.quantize.weights import Array
-
-_ELEMENTS = 1 << 24
-"""Elements of one tensor that are kept as integers at once (128 MiB)."""
-_SAMPLES = 512
+from hwquant.qgraph import Concat, Layer, MaxPool, QNode
+from hwquant.quantize.assemble import assemble_layer, round_layer
+from hwquant.quantize.bias_correction import mean_error
+from hwquant.quantize.calibration import Progress
+from hwquant.quantize.compensation import compensate
+from hwquant.quantize.formats import Formats, integer_tensors
+from hwquant.quantize.fuse import LayerPlan
+from hwquant.quantize.integer_run import IntegerRun
+from hwquant.quantize.observe import Observed
+from hwquant.quantize.precision import Precision
 
 
-def fitting_samples(plan: Plan, data: Data) -> dict[str, NDArray[Any]]:
-    """The first samples, as many as layers are fitted to."""
-    largest = max(math.prod(plan.graph.shapes[name]) for name in plan.tensors)
-    count = min(_SAMPLES, max(1, _ELEMENTS // largest))
-    return {name: array[:count] for name, array in data.items()}
-
-
-def build_nodes(
-    plan: Plan,
-    activations: Mapping[str, ActivationScale],
-    tensors: Mapping[str, Tensor],
-    statistics: Mapping[str, TensorStatistics],
-    samples: Data,
-    images: Mapping[str, Array],
-    options: QuantizeOptions,
-    progress: Progress | None = None,
+def fit_layers(
+    precision: Precision, formats: Formats, observed: Observed, progress: Progress | None = None
 ) -> list[QNode]:
-    """The integer nodes of a plan whose activation scales are chosen; ``images`` come from
-    :func:`mean_images`."""
-    bits = term_bits(plan, options)
-    run = IntegerRun(plan, tensors, samples)
+    """The integer nodes of a plan whose tensors' formats are chosen."""
+    plan = precision.plan
+    run = IntegerRun(plan, integer_tensors(plan, formats), observed.samples)
     nodes: list[QNode] = []
     for index, node in enumerate(plan.nodes):
         match node:
@@ -65,17 +38,7 @@ def build_nodes(
             case FloatConcat():
                 made = Concat(node.name, node.inputs)
             case LayerPlan():
-                schemes = [weight_scheme(term, plan, bits, options) for term in node.terms]
-                shares = [importance(term, statistics) for term in node.terms]
-                scales = layer_scales(node, schemes, shares, activations, options)
-                terms = quantize_terms(node, schemes, scales, shares)
-                if options.error_compensation:
-                    terms = [
-                        compensate(term, float_term, run.centred(term.input))
-                        for term, float_term in zip(terms, node.terms)
-                    ]
-                correction = mean_error(node, terms, images, run) if options.bias_correction else np.zeros(())
-                made = assemble_layer(node, terms, scales, correction, activations[node.name])
+                made = _fit_layer(node, precision, formats, observed, run)
         nodes.append(made)
         run.step(made)
         if progress:
@@ -83,89 +46,13 @@ def build_nodes(
     return nodes
 
 
-class IntegerRun:
-    """The integer network on the calibration data, node after node. Tensors are kept for as long as they are
-    read."""
-
-    def __init__(self, plan: Plan, tensors: Mapping[str, Tensor], samples: Data) -> None:
-        self._tensors = tensors
-        self._pending = {name: sum(name in node.inputs for node in plan.nodes) for name in plan.tensors}
-        self._values: dict[str, NDArray[np.int8]] = {}
-        for item in plan.graph.inputs:
-            q = tensors[item.name].quantize(item.prepare(samples[item.name]))
-            self._values[item.name] = q.astype(np.int8)
-
-    def tensor(self, name: str) -> Tensor:
-        """Its integer format."""
-        return self._tensors[name]
-
-    def centred(self, name: str) -> IntArray:
-        """The integers (N, C, H, W) of a tensor less its zero point."""
-        return self._values[name].astype(np.int64) - self._tensors[name].zero_point
-
-    def step(self, node: QNode) -> None:
-        """Run one node, and forget what no later node reads."""
-        names = dict.fromkeys(node.inputs)
-        inputs = tuple(Input(name, self._tensors[name].shape, self._tensors[name].shape) for name in names)
-        outputs = (Output(node.name, node.name, self._tensors[node.name].shape),)
-        single = QGraph(
-            node.name, inputs, (node,), outputs, {name: self._tensors[name] for name in (*names, node.name)}
-        )
-        result = golden.run(
-            single, {name: self._values[name].astype(np.int64) for name in names}, keep=[node.name]
-        )
-        self._values[node.name] = result[node.name].astype(np.int8)
-        for name in names:
-            self._pending[name] -= 1
-            if not self._pending[name]:
-                del self._values[name]
-
-
-def mean_images(plan: Plan, samples: Data) -> dict[str, Array]:
-    """Mean over the samples of each float tensor that a layer reads, float64 (C, H, W)."""
-    names = list(dict.fromkeys(name for layer in plan.layers for name in layer.inputs))
-    count = len(next(iter(samples.values())))
-    total: dict[str, Array] = {name: np.zeros(plan.graph.shapes[name]) for name in names}
-    for batch in batches(plan.graph, samples, names):
-        for name, x in batch.items():
-            total[name] += x.sum(axis=0)
-    return {name: image / count for name, image in total.items()}
-
-
-def mean_error(
-    layer: LayerPlan, terms: Sequence[Term], images: Mapping[str, Array], run: IntegerRun
-) -> Array:
-    """By how much the float sums of a layer exceed the integer ones on average, float64 [out].
-
-    Terms are linear: it is enough to run them on mean images.
-    """
-    difference = np.zeros(len(layer.bias))
-    for term, float_term in zip(terms, layer.terms):
-        tensor = run.tensor(term.input)
-        image = tensor.scale * run.centred(term.input).mean(axis=0)
-        weight = term.weight * term.scale.reshape(-1, 1, 1, 1)
-        difference += _mean_output(float_term, float_term.weight, images[term.input])
-        difference -= _mean_output(float_term, weight, image)
-    return difference
-
-
-def _mean_output(term: TermPlan, weight: Array, image: Array) -> Array:
-    """Mean over the pixels of a convolution of one image, float64 [out]."""
-    bias = np.zeros(len(weight))
-    node = Conv("", ("",), weight, bias, term.stride, term.padding, term.dilation, term.groups)
-    return floating.evaluate(node, image[:, None]).mean(axis=(1, 2, 3))
-
-
-def compensate(term: Term, float_term: TermPlan, x: IntArray) -> Term:
-    """The term with its weights rounded for the least error of the output on the inputs ``x`` (centred
-    integers). Those of a pool stay one number: hardware sums its window with a single weight."""
-    if float_term.unit is not None or float_term.constant:
-        return term
-    kept = np.ones(term.codes.shape, np.bool_) if term.mask is None else term.mask
-    adjusted = compensated_rounding(
-        float_term.weight / term.scale.reshape(-1, 1, 1, 1),
-        covariances(float_term, x),
-        *term.coding.limits,
-        kept,
-    )
-    return replace(term, codes=term.coding.codes(adjusted))
+def _fit_layer(
+    layer: LayerPlan, precision: Precision, formats: Formats, observed: Observed, run: IntegerRun
+) -> Layer:
+    """A layer rounded, with the errors of its weights compensated and its mean error in the bias, as asked for."""
+    options = precision.options
+    scales, terms = round_layer(layer, precision, formats, observed.statistics)
+    if options.error_compensation:
+        terms = [compensate(term, plan, run.centred(term.input)) for term, plan in zip(terms, layer.terms)]
+    correction = mean_error(layer, terms, observed.images, run) if options.bias_correction else np.zeros(())
+    return assemble_layer(layer, terms, scales, correction, formats[layer.name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,20 +12,20 @@ from numpy.typing import NDArray
 
 from hwquant.advice import Advice
 from hwquant.graph import Graph
-from hwquant.qgraph import QGraph
+from hwquant.quantize.bias_correction import mean_images
 from hwquant.quantize.calibration import Data, Progress, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
 from hwquant.quantize.equalize import Factors, channel_factors, rescale, spoiled
 from hwquant.quantize.fuse import Plan, plan_layers
 from hwquant.quantize.judge import VALIDATION
 from hwquant.quantize.judge_data import judge_data, unusual
-from hwquant.quantize.layerwise import build_nodes, fitting_samples, mean_images
-from hwquant.quantize.options import QuantizeOptions
-from hwquant.quantize.report import describe
-from hwquant.quantize.scales import choose_scales, term_bits, weight_scheme
 from hwquant.quantize.weights import Array
 
 _BATCH = 64
+_ELEMENTS = 1 << 24
+"""Elements of one tensor that are kept as integers at once (128 MiB)."""
+_SAMPLES = 512
+"""That layers are fitted to, at most."""
 ENOUGH_TO_JUDGE = 64
 """Samples beyond those that layers are fitted to, from which on these alone are what the result is measured on."""
 
@@ -44,8 +45,8 @@ class Observed:
     judged, judged_by : the samples that the result is measured on, by input name, and what they are in words
     equalized : factors of the convolutions whose channels were made alike, see ``equalize``
     advice : what is wrong with the calibration data
-    tables : what earlier calls of :func:`quantize_observed` have found out about single weights; it changes no
-        result
+    tables : what earlier calls of :func:`~hwquant.quantize.quantize_observed` have found out about single weights;
+        it changes no result
     """
 
     graph: Graph
@@ -106,6 +107,13 @@ def observe_network(
     )
 
 
+def fitting_samples(plan: Plan, data: Data) -> dict[str, NDArray[Any]]:
+    """The first samples, as many as layers are fitted to."""
+    largest = max(math.prod(plan.graph.shapes[name]) for name in plan.tensors)
+    count = min(_SAMPLES, max(1, _ELEMENTS // largest))
+    return {name: array[:count] for name, array in data.items()}
+
+
 def _peaks(graph: Graph, data: Data) -> dict[str, Array]:
     """The largest magnitude of every sample of each input, as the first layer reads it."""
     result = {}
@@ -137,36 +145,3 @@ def _judges(
     if len(usual) < len(data[first]):
         words += " without outliers"
     return {name: array[chosen] for name, array in data.items()}, words
-
-
-def quantize_observed(
-    observed: Observed,
-    options: QuantizeOptions,
-    progress: Progress | None = None,
-    described: bool = True,
-) -> QGraph:
-    """The network that :func:`hwquant.quantize.quantize` gives for the same network, data and options.
-
-    Without ``described`` its ``options`` lack "layers", "tensors", "sqnr" and "warnings", which take as long to
-    measure as all the rest.
-    """
-    plan, samples = observed.plan, observed.samples
-    activations = choose_scales(plan, observed.statistics, options, observed.tables)
-    tensors = {name: activations[name].tensor(name, plan.graph.shapes[name]) for name in plan.tensors}
-    nodes = build_nodes(
-        plan, activations, tensors, observed.statistics, samples, observed.images, options, progress
-    )
-    summary: dict[str, object] = {
-        "quantizer": options.as_json(),
-        "calibration_samples": observed.count,
-    }
-    graph = observed.graph
-    qgraph = QGraph(graph.name, graph.inputs, tuple(nodes), graph.outputs, tensors, summary)
-    if described:
-        bits = term_bits(plan, options)
-        schemes = {
-            layer.name: [weight_scheme(term, plan, bits, options) for term in layer.terms]
-            for layer in plan.layers
-        }
-        summary.update(describe(observed, qgraph, schemes, activations))
-    return qgraph

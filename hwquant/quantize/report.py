@@ -2,91 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from hwquant import advice, clipping, golden
+from hwquant import advice
 from hwquant.qgraph import Layer, QGraph
-from hwquant.quantize.assemble import Schemes
-from hwquant.quantize.calibration import Data, batches
-from hwquant.quantize.fuse import LayerPlan, Plan
+from hwquant.quantize.fidelity import Evidence, Fidelity, fidelity
+from hwquant.quantize.formats import Formats, TensorFormat
+from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.judge import judge
-from hwquant.quantize.scales import ActivationScale
-from hwquant.quantize.weights import Array, ideal_scale
-
-if TYPE_CHECKING:
-    from hwquant.quantize.observe import Observed
-
-
-@dataclass(frozen=True, eq=False)
-class Fidelity:
-    """How well an integer tensor stands for the float one.
-
-    ``signal`` and ``noise`` are float64 [C], sums of squares. ``clipped`` is the share of its values that counts as
-    clipped where only integers are known, with those that are rounded to the last integer; ``outside`` is without them.
-    """
-
-    signal: Array
-    noise: Array
-    clipped: float
-    outside: float
-
-    @property
-    def sqnr_db(self) -> float | None:
-        """Signal to quantization noise; None where there is no noise at all, or no signal."""
-        return _decibels(float(self.signal.sum()), float(self.noise.sum()))
-
-    @property
-    def channels_db(self) -> list[float | None]:
-        """The same for each channel."""
-        return [_decibels(*pair) for pair in zip(self.signal.tolist(), self.noise.tolist())]
-
-
-def _decibels(signal: float, noise: float) -> float | None:
-    return round(10 * math.log10(signal / noise), 2) if signal > 0 and noise > 0 else None
-
-
-def fidelity(plan: Plan, qgraph: QGraph, samples: Data) -> dict[str, Fidelity]:
-    """Every integer tensor against the float network's."""
-    names = list(qgraph.tensors)
-    channels = {name: qgraph.tensors[name].shape[0] for name in names}
-    signal = {name: np.zeros(count) for name, count in channels.items()}
-    noise = {name: np.zeros(count) for name, count in channels.items()}
-    clipped, outside, elements = (dict.fromkeys(names, 0) for _ in range(3))
-    ends = clipping.layer_ends(qgraph)
-    inputs = {item.name for item in qgraph.inputs}
-    start = 0
-    for batch in batches(plan.graph, samples, names):
-        count = len(batch[names[0]])
-        part = {name: array[start : start + count] for name, array in samples.items()}
-        integers = golden.run(qgraph, golden.quantize_input(qgraph, part), keep=names)
-        for name, x in batch.items():
-            signal[name] += np.square(x).sum(axis=(0, 2, 3))
-            error = qgraph.tensors[name].dequantize(integers[name]) - x
-            noise[name] += np.square(error).sum(axis=(0, 2, 3))
-            elements[name] += x.size
-            low, high = clipping.bounds(qgraph.tensors[name])
-            beyond = (x < low) | (x >= high)
-            if name in inputs:
-                outside[name] += int(np.count_nonzero(beyond))
-                clipped[name] = outside[name]
-            elif name in ends:
-                at_end = np.isin(integers[name], ends[name])
-                clipped[name] += int(np.count_nonzero(at_end))
-                outside[name] += int(np.count_nonzero(at_end & beyond))
-        start += count
-
-    def share(counts: Mapping[str, int], name: str) -> float:
-        return round(counts[name] / elements[name], 6)
-
-    return {
-        name: Fidelity(signal[name], noise[name], share(clipped, name), share(outside, name))
-        for name in names
-    }
+from hwquant.quantize.observe import Observed
+from hwquant.quantize.precision import Precision, Schemes
+from hwquant.quantize.weights import ideal_scale
 
 
 def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str, object]:
@@ -113,13 +39,13 @@ def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str,
     return result
 
 
-def describe_tensor(activation: ActivationScale, measured: Fidelity) -> dict[str, object]:
+def describe_tensor(item: TensorFormat, measured: Fidelity) -> dict[str, object]:
     """Format of a tensor, the range that was asked for, its signal to noise ratio, and the share that is clipped."""
     return {
-        "scale": activation.scale.value,
-        "zero_point": activation.zero_point,
-        "bits": activation.bits,
-        "range": [activation.low, activation.high],
+        "scale": item.scale.value,
+        "zero_point": item.zero_point,
+        "bits": item.bits,
+        "range": [item.low, item.high],
         "sqnr_db": measured.sqnr_db,
         "clipped": measured.clipped,
     }
@@ -140,8 +66,8 @@ def summary(qgraph: QGraph, measured: Mapping[str, Fidelity], observed: Observed
 def describe(
     observed: Observed,
     qgraph: QGraph,
-    schemes: Mapping[str, Schemes],
-    activations: Mapping[str, ActivationScale],
+    precision: Precision,
+    formats: Formats,
     trained: bool = False,
 ) -> dict[str, object]:
     """The whole report: ``layers`` and ``tensors`` by name, ``sqnr`` in short, ``warnings``, and the names of
@@ -152,14 +78,15 @@ def describe(
     plan = observed.plan
     layers = {node.name: node for node in qgraph.nodes if isinstance(node, Layer)}
     measured = fidelity(plan, qgraph, observed.judged)
-    judged = () if trained else judge(plan, qgraph, observed.statistics, measured, observed.judged_by)
+    evidence = Evidence(plan, qgraph, observed.statistics, measured)
+    judged = () if trained else judge(evidence, observed.judged_by)
     found = (*observed.advice, *judged)
     result: dict[str, object] = {
         "layers": {
-            layer.name: describe_layer(layer, layers[layer.name], schemes[layer.name])
+            layer.name: describe_layer(layer, layers[layer.name], precision.schemes[layer.name])
             for layer in plan.layers
         },
-        "tensors": {name: describe_tensor(activations[name], measured[name]) for name in qgraph.tensors},
+        "tensors": {name: describe_tensor(formats[name], measured[name]) for name in qgraph.tensors},
         "sqnr": summary(qgraph, measured, observed),
         "warnings": advice.to_json(found),
     }

@@ -12,15 +12,16 @@ is put into its integer weight, a power of two.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import IntArray
 from hwquant.errors import HwquantError
-from hwquant.quantize.weights import Array, IntArray, WeightScheme, ideal_scale, quantize_weight
+from hwquant.quantize.formats import Scale
+from hwquant.quantize.weights import Array, WeightScheme, ideal_scale, quantize_weight
 
 FINEST_SHIFT = 20
 """Beyond this a term's full range is a fraction of one output step: finer weights would only widen the
@@ -28,23 +29,6 @@ accumulator."""
 LARGEST_SHIFT = 30
 _SHIFT_OF_ZEROS = 8
 """Net shift of a term whose weights are all zero; any would do."""
-
-
-@dataclass(frozen=True, eq=False)
-class Scale:
-    """A real scale ``mantissa * 2^exponent``, mantissa in [1, 2): ratios of powers of two stay exact."""
-
-    mantissa: float
-    exponent: int
-
-    @classmethod
-    def of(cls, value: float) -> Scale:
-        mantissa, exponent = math.frexp(value)
-        return cls(2 * mantissa, exponent - 1)
-
-    @property
-    def value(self) -> float:
-        return math.ldexp(self.mantissa, self.exponent)
 
 
 @dataclass(frozen=True, eq=False)

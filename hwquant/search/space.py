@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from hwquant.errors import Unsupported
 from hwquant.quantize import QuantizeOptions
 from hwquant.quantize.fuse import Plan
-from hwquant.quantize.scales import scale_groups
+from hwquant.quantize.groups import scale_groups
 
 Configuration = tuple[int, ...]
 """Bits of each variable, in the space's order."""
@@ -55,7 +55,7 @@ class Space:
             Variable(WEIGHTS, term.node, term.weight.size)
             for layer in plan.layers
             for term in layer.terms
-            if term.unit is None and not term.constant
+            if term.has_weights
         ]
         if not found:
             raise Unsupported(f"network {plan.graph.name!r} has no weights whose bits could be searched")

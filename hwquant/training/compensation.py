@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from hwquant.quantize.compensation import damped, inverse_factor
 
-_DAMPING = 0.01
-"""Share of the mean variance that is added to each: keeps inputs that never vary, and noise, from
-dominating."""
+Array = NDArray[np.float64]
 
 
 def round_compensated(
@@ -59,9 +57,7 @@ def round_compensated(
 
 def _round_row(row: Array, count: int, covariance: Array, low: float, high: float) -> Array:
     """The first ``count`` weights rounded, one after the other."""
-    mean = float(np.trace(covariance)) / len(covariance)
-    inverse = np.linalg.inv(covariance + np.eye(len(row)) * (_DAMPING * mean if mean > 0 else 1.0))
-    factor = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    factor = inverse_factor(damped(covariance))
     for index in range(count):
         rounded = np.clip(np.floor(row[index] + 0.5), low, high)
         row[index + 1 :] -= (row[index] - rounded) / factor[index, index] * factor[index, index + 1 :]

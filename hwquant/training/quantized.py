@@ -1,203 +1,58 @@
 """A network whose weights and tensors become integers one after the other, while the rest is trained.
 
-Every tensor is carried in units of its scale, less its zero point: ``x / S_x``, which is ``x_q - z_x`` once the
-tensor is quantized. A layer whose grid is decided multiplies with ``w / S_w``, which is ``w_q + o`` for frozen
-weights, and shifts: ``y = floor((acc + 2^(s-1)) * 2^-s)``. So when everything is frozen, the floats of the
-forward pass are the integers of the :class:`~hwquant.qgraph.QGraph`. Rounding lets gradients through
-unchanged (straight-through estimator), clamps only inside their bounds.
-
-Above 400 lines, since freezing, the forward pass and the conversion have to agree on one state, bit for bit.
+What is an integer, decided or float is held by :mod:`~hwquant.training.state`, and computed with by
+:mod:`~hwquant.training.forward`. So when everything is frozen, the floats of the forward pass are the integers of the
+:class:`~hwquant.qgraph.QGraph`. Rounding lets gradients through unchanged (straight-through estimator), clamps only
+inside their bounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Concat as FloatConcat
 from hwquant.graph import MaxPool as FloatMaxPool
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Term
-from hwquant.quantize import Observed, QuantizeOptions
-from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
+from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Term
+from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.compensation import covariances
-from hwquant.quantize.fuse import LayerPlan, PlanNode, TermPlan
-from hwquant.quantize.report import describe
-from hwquant.quantize.scales import choose_scales, importance, scale_groups, term_bits, weight_scheme
+from hwquant.quantize.fuse import LayerPlan, TermPlan
+from hwquant.quantize.pipeline import integer_network, with_report
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.training.compensation import round_compensated
-from hwquant.training.network import attribute_names
-from hwquant.training.operators import Border, clip, convolve, pool
-from hwquant.training.plain import conforms
-
-Array = NDArray[Any]
+from hwquant.training.forward import QuantizedForward
+from hwquant.training.operators import convolve
+from hwquant.training.rounding import per_channel, to_integers, weight_steps
 
 _EXACT = {torch.float32: 1 << 23, torch.float64: 1 << 52}
 """Bounds of sums that leave room for a half."""
-EXTRA = {"quantized": [str], "decided": dict, "straight_through": bool, "biases_frozen": bool}
-"""The form of what a checkpoint holds of a network besides its tensors."""
 _SETTLED = 0.49
 """Distance from its integer, in steps, at which a weight still rounds to it."""
 
 
-class _RoundHalfUp(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return torch.floor(x + 0.5)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
-
-
-def round_half_up(x: Tensor) -> Tensor:
-    """``floor(x + 1/2)``, with the gradient of ``x``."""
-    return _RoundHalfUp.apply(x)
-
-
-class QuantizedNetwork(nn.Module):
+class QuantizedNetwork(QuantizedForward):
     """The layers of a network, at first all float, with the formats that the quantizer chose for its tensors.
+
+    Weights that are exactly zero are pruned: they stay zero from the beginning to the end.
 
     Parameters
     ----------
-    observed : the float network and what its calibration data say
-    options : bits, scales and so on. ``bias_correction`` and ``error_compensation`` are for quantization
+    observed : Observed
+        The float network and what its calibration data say.
+    options : QuantizeOptions
+        Bits, scales and so on. ``bias_correction`` and ``error_compensation`` are for quantization
         without training and have no effect here: biases are trained, and so is what is still float.
 
     Attributes
     ----------
-    straight_through : weights and biases that are not frozen are rounded in the forward pass
-
-    Weights that are exactly zero are pruned: they stay zero from the beginning to the end.
+    straight_through : bool
+        Weights and biases that are not frozen are rounded in the forward pass.
     """
 
-    def __init__(self, observed: Observed, options: QuantizeOptions) -> None:
-        super().__init__()
-        if options.literal_range:
-            raise HwquantError("training needs ranges that contain 0: leave literal_range out")
-        self.observed, self.options, self.plan = observed, options, observed.plan
-        self.formats = choose_scales(self.plan, observed.statistics, options)
-        self.straight_through = False
-        self.border = Border(observed.graph)
-        self._groups = scale_groups(self.plan)
-        bits = term_bits(self.plan, options)
-        self._schemes = {
-            layer.name: [weight_scheme(term, self.plan, bits, options) for term in layer.terms]
-            for layer in self.plan.layers
-        }
-        self._layers = {layer.name: layer for layer in self.plan.layers}
-        trained = [term.node for layer in self.plan.layers for term in layer.terms if trainable(term)]
-        self._attributes = attribute_names([*trained, *(f"{name} bias" for name in self._layers)])
-        self._grids: dict[str, Layer] = {}
-        self._decided: dict[str, list[Tensor]] = {}
-        self._quantized: set[str] = set()
-        self._biases_frozen = False
-        for layer in self.plan.layers:
-            for term in filter(trainable, layer.terms):
-                weight = torch.tensor(term.weight, dtype=torch.float32)
-                self._register("weight", term.node, nn.Parameter(weight))
-                self._register("frozen", term.node, weight == 0)
-                self._register("integers", term.node, torch.zeros_like(weight))
-            learned = any(map(trainable, layer.terms))
-            bias = nn.Parameter(torch.tensor(layer.bias, dtype=torch.float32), requires_grad=learned)
-            self._register("value", f"{layer.name} bias", bias)
-            self._register("steps", f"{layer.name} bias", torch.zeros_like(bias, requires_grad=False))
-
-    # --- state
-
-    def weight(self, node: str) -> nn.Parameter:
-        """The float weight of a convolution; what is frozen of it has no effect any more."""
-        return self._get("weight", node)
-
-    def frozen(self, node: str) -> Tensor:
-        """Bool, the shape of the weight: what is an integer for good, or pruned."""
-        return self._get("frozen", node)
-
-    def integers(self, node: str) -> Tensor:
-        """Adjusted integer weights where ``frozen``, else 0."""
-        return self._get("integers", node)
-
-    def bias(self, layer: str) -> nn.Parameter:
-        """The bias of a layer, real."""
-        return self._get("value", f"{layer} bias")
-
-    @property
-    def convolutions(self) -> list[str]:
-        """Names of the convolutions with weights to train."""
-        return [term.node for layer in self.plan.layers for term in layer.terms if trainable(term)]
-
-    def _register(self, kind: str, name: str, value: Tensor) -> None:
-        attribute = f"{kind}_{self._attributes[name]}"
-        if isinstance(value, nn.Parameter):
-            self.register_parameter(attribute, value)
-        else:
-            self.register_buffer(attribute, value)
-
-    def _get(self, kind: str, name: str) -> Any:
-        return getattr(self, f"{kind}_{self._attributes[name]}")
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """What the state of a checkpoint holds besides parameters and buffers."""
-        return {
-            "quantized": sorted(self._quantized),
-            "decided": self._decided,
-            "straight_through": self.straight_through,
-            "biases_frozen": self._biases_frozen,
-        }
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        if not conforms(state, EXTRA) or not set(state["quantized"]) <= set(self.plan.tensors):
-            raise ValueError("the state is not one of this network")
-        self._quantized = set(state["quantized"])
-        self.straight_through, self._biases_frozen = state["straight_through"], state["biases_frozen"]
-        self._grids, self._decided = {}, {}
-        for name, weights in state["decided"].items():
-            layer = self._layers[name]
-            wanted = [term.weight.shape for term in layer.terms if trainable(term)]
-            if not conforms(weights, [Tensor]) or [tuple(weight.shape) for weight in weights] != wanted:
-                raise ValueError(f"the weights of {name!r} have other shapes")
-            if not all(weight.isfinite().all() for weight in weights):
-                raise ValueError(f"the weights of {name!r} are not finite")
-            self._decide(layer, weights)
-
     # --- what becomes an integer
-
-    def quantize_tensors(self, names: Iterable[str]) -> None:
-        """Round these tensors from now on, and those that share their scale (through pools and concats)."""
-        chosen = {self._groups.find(name) for name in names}
-        self._quantized |= {name for name in self.plan.tensors if self._groups.find(name) in chosen}
-
-    def decide_grids(self, layers: Iterable[str]) -> None:
-        """Choose scales, offsets and shifts of layers for their weights as they are now; a layer whose grid
-        is decided keeps it."""
-        for name in layers:
-            if name not in self._grids:
-                layer = self._layers[name]
-                nodes = [term.node for term in layer.terms if trainable(term)]
-                # What is frozen so far is pruned.
-                self._decide(layer, [self.weight(node).detach() * ~self.frozen(node) for node in nodes])
-
-    def _decide(self, layer: LayerPlan, weights: list[Tensor]) -> None:
-        current = iter(weights)
-        terms = tuple(
-            replace(term, weight=next(current).cpu().double().numpy()) if trainable(term) else term
-            for term in layer.terms
-        )
-        changed = replace(layer, terms=terms)
-        schemes = self._schemes[layer.name]
-        shares = [importance(term, self.observed.statistics) for term in terms]
-        scales = layer_scales(changed, schemes, shares, self.formats, self.options)
-        made = quantize_terms(changed, schemes, scales, shares)
-        self._grids[layer.name] = assemble_layer(
-            changed, made, scales, np.zeros(()), self.formats[layer.name]
-        )
-        self._decided[layer.name] = weights
 
     def freeze(self, node: str, fraction: float = 1.0, compensate: bool = False) -> None:
         """Freeze the largest ``fraction`` (in absolute value) of a convolution's weights that are still float.
@@ -206,7 +61,7 @@ class QuantizedNetwork(nn.Module):
         same time, so that its output on the calibration data changes least: see
         :mod:`hwquant.training.compensation`.
         """
-        self._grid(self._place(node)[0].name)  # refuses what cannot be frozen
+        self.grid(self.place(node)[0].name)  # refuses what cannot be frozen
         weight, frozen, integers = self.weight(node).detach(), self.frozen(node), self.integers(node)
         size = torch.where(frozen, -1.0, weight.abs()).ravel()
         largest = torch.argsort(size, descending=True, stable=True)[: round(fraction * int((~frozen).sum()))]
@@ -219,64 +74,30 @@ class QuantizedNetwork(nn.Module):
         """Choose integers for all weights of a convolution that are still float, such that they make up for each
         other's errors as in :meth:`freeze`. The weights stay float, and as they are where they round to these
         integers anyway; others move to where they just do."""
-        layer, index = self._place(node)
+        layer, index = self.place(node)
         weight, frozen = self.weight(node).detach(), self.frozen(node)
-        unit = _channels(self._grid(layer.name).terms[index].scale, weight.double())
+        unit = per_channel(self.grid(layer.name).terms[index].scale, weight.double())
         before = weight.double() / unit
         steps = self._rounded(node, ~frozen, True)
         settled = torch.clamp(before, steps - _SETTLED, steps + _SETTLED) * unit
         weight.copy_(torch.where(frozen, weight, settled))
 
-    def _rounded(self, node: str, chosen: Tensor, compensate: bool) -> Tensor:
-        """Steps of the weights with the chosen ones rounded; what is not frozen is set to them."""
-        layer, index = self._place(node)
-        plan, term = layer.terms[index], self._grid(layer.name).terms[index]
-        weight, frozen = self.weight(node).detach(), self.frozen(node)
-        before = self._steps(weight.double(), term, rounded=False)
-        if not compensate or not chosen.any():
-            after = torch.where(chosen, self._steps(weight.double(), term), before)
-        else:
-            x = self._calibration_input(plan.input)
-            made = round_compensated(
-                before.numpy(),
-                frozen.numpy(),
-                chosen.numpy(),
-                covariances(plan, x.numpy()),
-                *term.coding.limits,
-            )
-            after = torch.from_numpy(made)
-            change = torch.where(frozen, 0.0, before - after)
-            unit = self.formats[plan.input].scale.value * term.scale
-            moved = convolve(
-                x, change * _channels(unit, change), plan.stride, plan.padding, plan.dilation, plan.groups
-            )
-            self.bias(layer.name).data += moved.mean((0, 2, 3)).to(weight)
-        weight.copy_(torch.where(frozen, weight, after * _channels(term.scale, after)))
-        return after
-
-    def _calibration_input(self, tensor: str) -> Tensor:
-        """A tensor on the calibration samples, in steps, float64."""
-        samples = self.observed.samples
-        xs = [torch.tensor(samples[item.name]) for item in self.observed.graph.inputs]
-        with torch.no_grad():
-            return self.steps(*xs, keep=[tensor])[tensor].double()
-
     def clamp_weights(self) -> None:
         """Put the float weights of layers whose grid is decided back into the range of their codes. Outside
         of it the clamp of :meth:`forward` lets no gradient through."""
         with torch.no_grad():
-            for layer in self.plan.layers:
-                for index, term in enumerate(layer.terms):
-                    if trainable(term) and layer.name in self._grids:
-                        grid, weight = self._grids[layer.name].terms[index], self.weight(term.node)
-                        low, high = (_channels(limit * grid.scale, weight) for limit in grid.coding.limits)
-                        weight.clamp_(low, high)
+            for name, grid in self._grids.items():
+                for plan, term in zip(self._layers[name].terms, grid.terms):
+                    if plan.has_weights:
+                        weight = self.weight(plan.node)
+                        weight.clamp_(*(per_channel(end * term.scale, weight) for end in term.coding.limits))
 
     def freeze_biases(self) -> None:
         """Round all biases to steps of their accumulators, for good."""
-        for name, bias, integers in self._biases():
-            unit = _channels(self._unit(name), bias)
-            integers.copy_(torch.floor(bias.detach().double() / unit + 0.5))
+        for name in self._layers:
+            bias = self.bias(name)
+            unit = per_channel(self.accumulator_step(name), bias)
+            self.bias_steps(name).copy_(torch.floor(bias.detach().double() / unit + 0.5))
         self._biases_frozen = True
 
     def freeze_all(self) -> None:
@@ -287,108 +108,47 @@ class QuantizedNetwork(nn.Module):
             self.freeze(node)
         self.freeze_biases()
 
-    def _biases(self) -> list[tuple[str, nn.Parameter, Tensor]]:
-        return [(name, self.bias(name), self._get("steps", f"{name} bias")) for name in self._layers]
+    def _rounded(self, node: str, chosen: Tensor, compensate: bool) -> Tensor:
+        """Steps of the weights with the chosen ones rounded; what is not frozen is set to them."""
+        layer, index = self.place(node)
+        term = self.grid(layer.name).terms[index]
+        weight, frozen = self.weight(node).detach(), self.frozen(node)
+        before = weight_steps(weight.double(), term, rounded=False)
+        if compensate and chosen.any():
+            after = self._compensated(layer, index, before, chosen)
+        else:
+            after = torch.where(chosen, weight_steps(weight.double(), term), before)
+        weight.copy_(torch.where(frozen, weight, after * per_channel(term.scale, after)))
+        return after
 
-    def _place(self, node: str) -> tuple[LayerPlan, int]:
-        """The layer of a convolution, and which of its terms it is."""
-        for layer in self.plan.layers:
-            for index, term in enumerate(layer.terms):
-                if term.node == node and trainable(term):
-                    return layer, index
-        raise HwquantError(f"{node!r} is no convolution of {self.plan.graph.name!r}")
-
-    def _grid(self, layer: str) -> Layer:
-        if layer not in self._grids:
-            raise HwquantError(f"the grid of layer {layer!r} is not decided yet: call decide_grids first")
-        return self._grids[layer]
-
-    def _steps(self, weight: Tensor, term: Term, rounded: bool = True) -> Tensor:
-        """Weights in steps of their scale, within their grid."""
-        low, high = (_channels(limit, weight) for limit in term.coding.limits)
-        steps = weight / _channels(term.scale, weight)
-        return torch.clamp(round_half_up(steps) if rounded else steps, low, high)
-
-    def _unit(self, layer: str) -> Array:
-        """The real value of one step of a layer's accumulator, [1] or [out]."""
-        term = self._grid(layer).terms[0]
-        return self.formats[term.input].scale.value * term.scale / 2.0**term.shift
-
-    # --- forward
-
-    def forward(self, *xs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Real outputs in the user's layout, one tensor or a tuple, for inputs (N, *shape)."""
-        values = self.steps(*xs, keep=[output.tensor for output in self.plan.graph.outputs])
-        return self.border.deliver({name: x * self.formats[name].scale.value for name, x in values.items()})
-
-    def steps(self, *xs: Tensor, keep: Collection[str]) -> dict[str, Tensor]:
-        """The named tensors (N, C, H, W) in units of their scales, less their zero points."""
-        dtype = next(self.parameters()).dtype
-        values = {}
-        for name, x in self.border.prepare(xs).items():
-            values[name] = self._round(name, x / self.formats[name].scale.value).to(dtype)
-        last = {name: index for index, node in enumerate(self.plan.nodes) for name in node.inputs}
-        for index, node in enumerate(self.plan.nodes):
-            values[node.name] = self._evaluate(node, [values[name] for name in node.inputs])
-            for name in set(node.inputs) - set(keep):
-                if last[name] == index:
-                    del values[name]
-        return {name: values[name] for name in keep}
-
-    def _round(self, name: str, x: Tensor) -> Tensor:
-        if name not in self._quantized:
-            return x
-        item = self.formats[name].tensor(name, self.plan.graph.shapes[name])
-        low, high = item.limits
-        return torch.clamp(round_half_up(x), low - item.zero_point, high - item.zero_point)
-
-    def _evaluate(self, node: PlanNode, inputs: list[Tensor]) -> Tensor:
-        match node:
-            case FloatMaxPool():
-                return pool(inputs[0], node)
-            case FloatConcat():
-                return torch.cat(inputs, dim=1)
-        return self._layer(node, inputs)
-
-    def _layer(self, layer: LayerPlan, inputs: list[Tensor]) -> Tensor:
-        grid, output = self._grids.get(layer.name), self.formats[layer.name]
-        total = self._bias(layer).view(-1, 1, 1)
-        for index, (term, x) in enumerate(zip(layer.terms, inputs)):
-            weight = self._weight(layer, index)
-            total = total + convolve(x, weight, term.stride, term.padding, term.dilation, term.groups)
-        if grid is not None:
-            factor = np.ones(1) if grid.multiplier is None else grid.multiplier
-            total = total * _channels(factor * 2.0**-grid.shift, total[0])
-            if layer.name in self._quantized:
-                zero = output.zero_point
-                return torch.clamp(round_half_up(total), grid.low - zero, grid.high - zero)
-        step = output.scale.value
-        return self._round(layer.name, clip(total, layer.low / step, layer.high / step))
-
-    def _bias(self, layer: LayerPlan) -> Tensor:
-        """In steps of the accumulator, or of the output where the layer has no grid yet."""
+    def _compensated(self, layer: LayerPlan, index: int, before: Tensor, chosen: Tensor) -> Tensor:
+        """Steps of a term's weights with the chosen ones rounded, for which the others and the bias make up."""
+        plan, term = layer.terms[index], self.grid(layer.name).terms[index]
+        frozen = self.frozen(plan.node)
+        x = self._calibration_input(plan.input)
+        made = round_compensated(
+            before.numpy(),
+            frozen.numpy(),
+            chosen.numpy(),
+            covariances(plan, x.numpy()),
+            *term.coding.limits,
+        )
+        after = torch.from_numpy(made)
+        change = torch.where(frozen, 0.0, before - after)
+        unit = self.formats[plan.input].scale.value * term.scale
+        moved = convolve(
+            x, change * per_channel(unit, change), plan.stride, plan.padding, plan.dilation, plan.groups
+        )
         bias = self.bias(layer.name)
-        if self._biases_frozen:
-            return self._get("steps", f"{layer.name} bias")
-        if layer.name not in self._grids:
-            return bias / self.formats[layer.name].scale.value
-        steps = bias / _channels(self._unit(layer.name), bias)
-        return round_half_up(steps) if self.straight_through else steps
+        bias.data += moved.mean((0, 2, 3)).to(bias)
+        return after
 
-    def _weight(self, layer: LayerPlan, index: int) -> Tensor:
-        """In the steps that :meth:`_bias` has, less the input's."""
-        term, bias = layer.terms[index], self.bias(layer.name)
-        grid = self._grids.get(layer.name)
-        if grid is None:
-            ratio = self.formats[term.input].scale.value / self.formats[layer.name].scale.value
-            if not trainable(term):
-                return torch.tensor(term.weight * ratio).to(bias)
-            return torch.where(self.frozen(term.node), 0.0, self.weight(term.node) * ratio)
-        made = grid.terms[index]
-        if not trainable(term):
-            return torch.tensor(made.weight << made.shift).to(bias)
-        steps = self._steps(self.weight(term.node), made, self.straight_through)
-        return torch.where(self.frozen(term.node), self.integers(term.node), steps) * 2.0**made.shift
+    def _calibration_input(self, tensor: str) -> Tensor:
+        """A tensor on the calibration samples, in steps, float64."""
+        samples = self.observed.samples
+        xs = [torch.tensor(samples[item.name]) for item in self.observed.graph.inputs]
+        with torch.no_grad():
+            return self.steps(*xs, keep=[tensor])[tensor].double()
 
     # --- to integers
 
@@ -412,26 +172,20 @@ class QuantizedNetwork(nn.Module):
                 case FloatConcat():
                     nodes.append(Concat(node.name, node.inputs))
                 case LayerPlan():
-                    grid = self._grids[node.name]
-                    terms = tuple(self._integer_term(*pair) for pair in zip(node.terms, grid.terms))
-                    bias = _integers(self._get("steps", f"{node.name} bias"))
-                    nodes.append(replace(grid, terms=terms, bias=bias))
-        graph, shapes = self.observed.graph, self.plan.graph.shapes
-        tensors = {name: self.formats[name].tensor(name, shapes[name]) for name in self.plan.tensors}
-        summary: dict[str, object] = {
-            "quantizer": self.options.as_json(),
-            "calibration_samples": self.observed.count,
-        }
-        qgraph = QGraph(graph.name, graph.inputs, tuple(nodes), graph.outputs, tensors, summary)
-        summary.update(describe(self.observed, qgraph, self._schemes, self.formats, trained=True))
-        return qgraph
+                    nodes.append(self._integer_layer(node))
+        qgraph = integer_network(self.observed, self.precision, self.formats, nodes)
+        return with_report(qgraph, self.observed, self.precision, self.formats, trained=True)
+
+    def _integer_layer(self, layer: LayerPlan) -> Layer:
+        grid = self.grid(layer.name)
+        terms = tuple(self._integer_term(*pair) for pair in zip(layer.terms, grid.terms))
+        return replace(grid, terms=terms, bias=to_integers(self.bias_steps(layer.name)))
 
     def _integer_term(self, plan: TermPlan, grid: Term) -> Term:
-        if not trainable(plan):
+        if not plan.has_weights:
             return grid
-        kept = plan.weight != 0
-        codes = grid.coding.codes(_integers(self.integers(plan.node)))
-        return replace(grid, codes=codes, mask=None if kept.all() else kept)
+        codes = grid.coding.codes(to_integers(self.integers(plan.node)))
+        return replace(grid, codes=codes, mask=kept_weights(plan))
 
     def exact(self) -> QuantizedNetwork:
         """Changes the module to the dtype in which all sums are exact: float32 while they stay below 2^23."""
@@ -445,17 +199,3 @@ class QuantizedNetwork(nn.Module):
         raise HwquantError(
             f"the sums of {self.plan.graph.name!r} reach {bound}, more than floats hold exactly"
         )
-
-
-def trainable(term: TermPlan) -> bool:
-    """Whether a term has weights of its own: it is neither an identity nor a pool."""
-    return term.unit is None and not term.constant
-
-
-def _channels(values: Array, like: Tensor) -> Tensor:
-    """[1] or [out] as a tensor that multiplies [out, ...]."""
-    return torch.tensor(values).to(like).view(-1, *[1] * (like.dim() - 1))
-
-
-def _integers(values: Tensor) -> IntArray:
-    return values.detach().cpu().double().numpy().astype(np.int64)

@@ -30,7 +30,7 @@ from hwquant.training.checkpoint import FIT, Checkpoint, owner
 from hwquant.training.loop import Data, EpochResult, Evaluate, OptimizerFactory, Report, fit, named_optimizer
 from hwquant.training.losses import Loss
 from hwquant.training.options import TrainOptions
-from hwquant.training.quantized import QuantizedNetwork, trainable
+from hwquant.training.quantized import QuantizedNetwork
 
 Calibration = NDArray[Any] | Mapping[str, NDArray[Any]]
 Convert = Callable[[QuantizedNetwork], None]
@@ -182,7 +182,7 @@ def cut(plan: Plan, count: int | None) -> list[SubNetwork]:
     waiting: list[LayerPlan] = []
     for layer in plan.layers:
         waiting.append(layer)
-        if any(map(trainable, layer.terms)):
+        if any(term.has_weights for term in layer.terms):
             parts.append(waiting)
             waiting = []
     if not parts:
@@ -203,8 +203,9 @@ def _quantize_part(part: SubNetwork, last: bool, fraction: float, compensate: bo
         network.quantize_tensors(name for layer in part for name in layer.inputs)
         network.decide_grids(layer.name for layer in part)
         for layer in part:
-            for term in filter(trainable, layer.terms):
-                network.freeze(term.node, fraction, compensate)
+            for term in layer.terms:
+                if term.has_weights:
+                    network.freeze(term.node, fraction, compensate)
         if last:
             network.quantize_tensors(network.plan.tensors)
 

@@ -177,9 +177,7 @@ def test_validation_data_are_measured_on_and_change_no_integer(build, samples, t
 def test_samples_that_layers_are_not_fitted_to_are_measured_on_where_there_are_enough(
     build, samples, monkeypatch
 ):
-    from hwquant.quantize import layerwise
-
-    monkeypatch.setattr(layerwise, "_SAMPLES", 20)
+    monkeypatch.setattr(observe, "_SAMPLES", 20)
     monkeypatch.setattr(observe, "ENOUGH_TO_JUDGE", 40)
     measured = quantize(build("chain", 1), samples).options["sqnr"]
     assert (measured["samples"], measured["data"]) == (20, "calibration data that gave ranges only")

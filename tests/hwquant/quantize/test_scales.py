@@ -10,32 +10,14 @@ from hwquant.quantize.calibration import observe
 from hwquant.quantize.elimination import minimize
 from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.options import QuantizeOptions
-from hwquant.quantize.scales import choose_scales, scale_classes, scale_groups, tensor_bits, term_bits
+from hwquant.quantize.precision import resolve_precision
+from hwquant.quantize.scales import choose_scales
 
 
 def chosen(graph, x, **options):
     plan = plan_layers(graph)
-    return choose_scales(plan, observe(plan.graph, {"x": x}, plan.tensors), QuantizeOptions(**options))
-
-
-def sets(partition):
-    return {frozenset(members) for members in partition.sets().values()}
-
-
-def test_pool_and_concat_share_a_scale(build):
-    assert {"r1", "p1"} in sets(scale_groups(plan_layers(build("chain", 0))))
-    assert {"c2", "r3", "k1"} in sets(scale_groups(plan_layers(build("concat", 0))))
-
-
-def test_identity_terms_tie_scales_to_powers_of_two(build):
-    plan = plan_layers(build("residual", 0))
-    # avg is over 8 x 8 elements, a power of two, and so tied to what it averages.
-    assert {"r1", "last", "avg"} in sets(scale_classes(plan, shift_only=True))
-    assert {"r1"} in sets(scale_classes(plan, shift_only=False))
-    plan = plan_layers(build("clips", 0))
-    assert {"r1", "half", "last", "avg"} in sets(scale_classes(plan, shift_only=True))
-    assert {"x", "low"} in sets(scale_classes(plan, shift_only=True))
-    assert {"r1", "half"} in sets(scale_classes(plan, shift_only=False))
+    precision = resolve_precision(plan, QuantizeOptions(**options))
+    return choose_scales(precision, observe(plan.graph, {"x": x}, plan.tensors))
 
 
 @pytest.mark.parametrize("method", ["minmax", "percentile", "mse"])
@@ -48,9 +30,8 @@ def test_tied_scales_differ_by_exact_powers_of_two(build, samples, method):
 def test_minmax_represents_every_value(graph, samples):
     plan = plan_layers(graph)
     statistics = observe(plan.graph, {"x": samples}, plan.tensors)
-    for name, activation in choose_scales(
-        plan, statistics, QuantizeOptions(calibration_method="minmax")
-    ).items():
+    precision = resolve_precision(plan, QuantizeOptions(calibration_method="minmax"))
+    for name, activation in choose_scales(precision, statistics).items():
         tensor = activation.tensor(name, plan.graph.shapes[name])
         ends = np.array([min(0, statistics[name].low), max(0, statistics[name].high)])
         if any(isinstance(node, MaxPool) and name in node.inputs for node in plan.nodes):
@@ -122,38 +103,13 @@ def test_always_zero_tensors_borrow_a_range(samples):
         chosen(graph, samples * 0)
 
 
-def test_bits_may_name_any_fused_node(build):
-    plan = plan_layers(build("residual", 0))
-    for name in ("c3", "a1", "last"):
-        bits = term_bits(plan, QuantizeOptions(bits={name: 4}))
-        assert (bits["c3"], bits["a1"], bits["c1"]) == (4, 4, 8)  # a1 is the identity term
-    plan = plan_layers(build("projection", 0))
-    assert {name: term_bits(plan, QuantizeOptions(bits={"last": 3}))[name] for name in ("c2", "c3")} == {
-        "c2": 3,
-        "c3": 3,
-    }
-    bits = term_bits(plan, QuantizeOptions(bits={"c2": 3}))
-    assert (bits["c2"], bits["c3"]) == (3, 8)
-
-
-def test_tensors_that_share_a_scale_share_bits(build):
-    plan = plan_layers(build("concat", 0))
-    groups = scale_groups(plan)
-    bits = tensor_bits(plan, groups, QuantizeOptions(activation_bits={"c3": 5, "x": 6}))
-    assert bits[groups.find("k1")] == bits[groups.find("c2")] == 5
-    assert bits[groups.find("x")] == 6
-    with pytest.raises(HwquantError, match="asks for 5 bits at 'c2' and, through 'k1', for 6"):
-        tensor_bits(plan, groups, QuantizeOptions(activation_bits={"c3": 5, "k1": 6}))
-
-
 def test_inputs_that_are_joined_share_a_scale(samples):
     inputs = tuple(Input(name, (3, 8, 8), (3, 8, 8)) for name in ("a", "b"))
     nodes = (Concat("k", ("a", "b")), MaxPool("p", ("k",), (2, 2), (2, 2)))
     graph = Graph("join", inputs, nodes, (Output("y", "p", (6, 4, 4)),))
     plan = plan_layers(graph)
-    result = choose_scales(
-        plan, observe(graph, {"a": samples, "b": 10 * samples}, plan.tensors), QuantizeOptions()
-    )
+    statistics = observe(graph, {"a": samples, "b": 10 * samples}, plan.tensors)
+    result = choose_scales(resolve_precision(plan, QuantizeOptions()), statistics)
     for one, other in itertools.pairwise(result.values()):
         assert (one.scale.value, one.zero_point, one.bits) == (
             other.scale.value,

@@ -1,0 +1,54 @@
+"""The mean error that quantization leaves in front of a layer's clamp, which its bias takes back.
+
+Nagel et al., Data-free quantization through weight equalization and bias correction, 2019. Here the error is measured:
+what the integer layers before really produce, against the float network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hwquant import floating
+from hwquant.graph import Conv
+from hwquant.qgraph import Term
+from hwquant.quantize.calibration import Data, batches
+from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan
+from hwquant.quantize.integer_run import IntegerRun
+from hwquant.quantize.weights import Array
+
+
+def mean_images(plan: Plan, samples: Data) -> dict[str, Array]:
+    """Mean over the samples of each float tensor that a layer reads, float64 (C, H, W)."""
+    names = list(dict.fromkeys(name for layer in plan.layers for name in layer.inputs))
+    count = len(next(iter(samples.values())))
+    total: dict[str, Array] = {name: np.zeros(plan.graph.shapes[name]) for name in names}
+    for batch in batches(plan.graph, samples, names):
+        for name, x in batch.items():
+            total[name] += x.sum(axis=0)
+    return {name: image / count for name, image in total.items()}
+
+
+def mean_error(
+    layer: LayerPlan, terms: Sequence[Term], images: Mapping[str, Array], run: IntegerRun
+) -> Array:
+    """By how much the float sums of a layer exceed the integer ones on average, float64 [out].
+
+    Terms are linear: it is enough to run them on mean images.
+    """
+    difference = np.zeros(len(layer.bias))
+    for term, float_term in zip(terms, layer.terms):
+        tensor = run.tensor(term.input)
+        image = tensor.scale * run.centred(term.input).mean(axis=0)
+        weight = term.weight * term.scale.reshape(-1, 1, 1, 1)
+        difference += _mean_output(float_term, float_term.weight, images[term.input])
+        difference -= _mean_output(float_term, weight, image)
+    return difference
+
+
+def _mean_output(term: TermPlan, weight: Array, image: Array) -> Array:
+    """Mean over the pixels of a convolution of one image, float64 [out]."""
+    bias = np.zeros(len(weight))
+    node = Conv("", ("",), weight, bias, term.stride, term.padding, term.dilation, term.groups)
+    return floating.evaluate(node, image[:, None]).mean(axis=(1, 2, 3))

@@ -1,0 +1,63 @@
+"""How tensors are held as integers: scales whose powers of two stay exact, and what goes with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hwquant.qgraph import Tensor
+from hwquant.quantize.fuse import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """A real scale ``mantissa * 2^exponent``, mantissa in [1, 2): ratios of powers of two stay exact."""
+
+    mantissa: float
+    exponent: int
+
+    @classmethod
+    def of(cls, value: float) -> Scale:
+        mantissa, exponent = math.frexp(value)
+        return cls(2 * mantissa, exponent - 1)
+
+    @property
+    def value(self) -> float:
+        return math.ldexp(self.mantissa, self.exponent)
+
+
+@dataclass(frozen=True, eq=False)
+class TensorFormat:
+    """Integer format of the tensors of a group, and the range that it was chosen for.
+
+    Attributes
+    ----------
+    scale : Scale
+        The real value of one step.
+    zero_point : int
+        The integer that stands for 0.0.
+    bits : int
+        Of the signed integers.
+    low, high : float
+        The real values that were to be represented; with clipping not all of them are.
+    """
+
+    scale: Scale
+    zero_point: int
+    bits: int
+    low: float
+    high: float
+
+    def tensor(self, name: str, shape: tuple[int, int, int]) -> Tensor:
+        """A tensor of this format in an integer network."""
+        return Tensor(name, shape, self.scale.value, self.zero_point, self.bits)
+
+
+Formats = Mapping[str, TensorFormat]
+"""Of all tensors, by name."""
+
+
+def integer_tensors(plan: Plan, formats: Formats) -> dict[str, Tensor]:
+    """The tensors of a plan as those of an integer network."""
+    return {name: formats[name].tensor(name, plan.graph.shapes[name]) for name in plan.tensors}

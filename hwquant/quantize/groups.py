@@ -1,0 +1,62 @@
+"""Tensors that share a scale, and tensors whose scales differ by powers of two.
+
+A *group* shares scale, zero point and bits: MaxPool and Concat move integers as they are. A *class* is one or more
+groups whose scales must differ by a power of two: an identity term, or an average over 2^n elements, has nothing but a
+shift between its input and its output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hwquant.graph import Concat, MaxPool
+from hwquant.quantize.fuse import Plan
+
+
+class Partition:
+    """Disjoint sets of names; a set is known by its first name."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._parent = {name: name for name in names}
+        self._order = {name: index for index, name in enumerate(names)}
+
+    def find(self, name: str) -> str:
+        """The name that the set of ``name`` is known by."""
+        while self._parent[name] != name:
+            name = self._parent[name]
+        return name
+
+    def unite(self, a: str, b: str) -> None:
+        """Make one set of the sets of two names."""
+        first, second = sorted((self.find(a), self.find(b)), key=self._order.__getitem__)
+        self._parent[second] = first
+
+    def sets(self) -> dict[str, list[str]]:
+        """The members of every set, by the name that it is known by."""
+        result: dict[str, list[str]] = {}
+        for name in self._parent:
+            result.setdefault(self.find(name), []).append(name)
+        return result
+
+
+def scale_groups(plan: Plan) -> Partition:
+    """Tensors that must share scale, zero point and bits."""
+    groups = Partition(plan.tensors)
+    for node in plan.nodes:
+        if isinstance(node, MaxPool | Concat):
+            for name in node.inputs:
+                groups.unite(name, node.name)
+    return groups
+
+
+def scale_classes(plan: Plan, shift_only: bool) -> Partition:
+    """Tensors whose scales must differ by powers of two."""
+    classes = scale_groups(plan)
+    for layer in plan.layers:
+        tied = [term.input for term in layer.terms if term.unit is not None]
+        if shift_only and tied:
+            tied.append(layer.name)
+        for a, b in pairwise(tied):
+            classes.unite(a, b)
+    return classes

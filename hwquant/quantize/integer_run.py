@@ -1,0 +1,53 @@
+"""The integer layers so far on the calibration data, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant import golden
+from hwquant.coding import IntArray
+from hwquant.graph import Input, Output
+from hwquant.qgraph import QGraph, QNode, Tensor
+from hwquant.quantize.calibration import Data
+from hwquant.quantize.fuse import Plan
+
+
+class IntegerRun:
+    """The integer network on the calibration data, node after node. Tensors are kept for as long as they are
+    read."""
+
+    def __init__(self, plan: Plan, tensors: Mapping[str, Tensor], samples: Data) -> None:
+        self._tensors = tensors
+        self._pending = {name: sum(name in node.inputs for node in plan.nodes) for name in plan.tensors}
+        self._values: dict[str, NDArray[np.int8]] = {}
+        for item in plan.graph.inputs:
+            q = tensors[item.name].quantize(item.prepare(samples[item.name]))
+            self._values[item.name] = q.astype(np.int8)
+
+    def tensor(self, name: str) -> Tensor:
+        """Its integer format."""
+        return self._tensors[name]
+
+    def centred(self, name: str) -> IntArray:
+        """The integers (N, C, H, W) of a tensor less its zero point."""
+        return self._values[name].astype(np.int64) - self._tensors[name].zero_point
+
+    def step(self, node: QNode) -> None:
+        """Run one node, and forget what no later node reads."""
+        names = dict.fromkeys(node.inputs)
+        inputs = tuple(Input(name, self._tensors[name].shape, self._tensors[name].shape) for name in names)
+        outputs = (Output(node.name, node.name, self._tensors[node.name].shape),)
+        single = QGraph(
+            node.name, inputs, (node,), outputs, {name: self._tensors[name] for name in (*names, node.name)}
+        )
+        result = golden.run(
+            single, {name: self._values[name].astype(np.int64) for name in names}, keep=[node.name]
+        )
+        self._values[node.name] = result[node.name].astype(np.int8)
+        for name in names:
+            self._pending[name] -= 1
+            if not self._pending[name]:
+                del self._values[name]

@@ -1,0 +1,90 @@
+"""All scales and shifts of one layer, when those of its tensors are chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwquant.coding import IntArray
+from hwquant.quantize.formats import Formats, Scale
+from hwquant.quantize.fuse import LayerPlan
+from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.shifts import Alignment, align, fixed_point, net_shifts, term_scale, weight_exponents
+from hwquant.quantize.weights import Array, WeightScheme, ideal_scale
+
+
+@dataclass(frozen=True, eq=False)
+class LayerScales:
+    """All real scales and all shifts of one layer.
+
+    ``weight_scales`` float64 [1] or [out] of each term; ``accumulator`` float64 [1] or [out], the real value
+    of one step of the sum.
+    """
+
+    alignment: Alignment
+    weight_scales: tuple[Array, ...]
+    accumulator: Array
+    shift: IntArray
+    multiplier: IntArray | None
+
+
+def layer_scales(
+    layer: LayerPlan,
+    schemes: Sequence[WeightScheme],
+    importances: Sequence[Array],
+    activations: Formats,
+    options: QuantizeOptions,
+) -> LayerScales:
+    """Scales and shifts of a layer; those of its tensors are given.
+
+    In shift-only networks the terms lead to the output's scale. Otherwise they lead to the one of an
+    identity's input, or, without such, to the ideal scale of the first term.
+    """
+    target = activations[layer.name].scale
+    sources = [activations[term.input].scale for term in layer.terms]
+    ideals = [ideal_scale(term.weight, scheme) for term, scheme in zip(layer.terms, schemes)]
+    if options.scales == "multiplier" and len(layer.terms) == 1 and layer.terms[0].unit is None:
+        return _free_scale(ideals[0], sources[0], target)
+    reference = target if options.scales != "multiplier" else _reference(layer, sources, ideals, target)
+    shifts: list[IntArray | int] = []
+    for term, scheme, source, share in zip(layer.terms, schemes, sources, importances):
+        if term.unit is not None:
+            shifts.append(reference.exponent - source.exponent - round(math.log2(term.unit)))
+        else:
+            ratio = reference.mantissa / source.mantissa
+            _, exponents, free = weight_exponents(term.weight, scheme, ratio, share)
+            shifts.append(net_shifts(exponents, free, reference, source))
+    largest_power = max(0, min(scheme.bits for scheme in schemes) - 2)
+    alignment = align(layer.name, shifts, largest_power)
+    scales = tuple(
+        np.array(term.unit / 2.0**powers)
+        if term.unit is not None and powers is not None
+        else term_scale(alignment.shift, left, reference, source)
+        for term, left, powers, source in zip(layer.terms, alignment.left, alignment.unit_powers, sources)
+    )
+    accumulator = np.ldexp(reference.mantissa, reference.exponent - alignment.shift)
+    if options.scales != "multiplier":
+        return LayerScales(alignment, scales, accumulator, alignment.shift, None)
+    multiplier, shift = fixed_point(accumulator / target.value)
+    return LayerScales(alignment, scales, accumulator, shift, multiplier)
+
+
+def _free_scale(ideal: Array, source: Scale, target: Scale) -> LayerScales:
+    """A single term with a multiplier: its weights have their ideal scale."""
+    scale = np.where(ideal > 0, ideal, target.value / source.value)
+    accumulator = source.value * scale
+    multiplier, shift = fixed_point(accumulator / target.value)
+    return LayerScales(
+        Alignment(np.zeros(1, np.int64), (0,), (None,)), (scale,), accumulator, shift, multiplier
+    )
+
+
+def _reference(layer: LayerPlan, sources: Sequence[Scale], ideals: Sequence[Array], target: Scale) -> Scale:
+    for term, source in zip(layer.terms, sources):
+        if term.unit is not None:
+            return source
+    ideal = ideals[0].max()
+    return Scale.of(sources[0].value * ideal) if ideal > 0 else target

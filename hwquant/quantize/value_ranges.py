@@ -1,0 +1,98 @@
+"""What the scale of each group of tensors has to represent: a range of real values, in how many bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwquant.errors import HwquantError
+from hwquant.quantize.activations import best_scale, value_range
+from hwquant.quantize.calibration import TensorStatistics
+from hwquant.quantize.precision import Precision
+
+_GRID_TOLERANCE = 1e-3
+"""In steps; float32 data are off by some 1e-5 of a step."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroupRange:
+    """What the one scale of a group of tensors has to represent.
+
+    Attributes
+    ----------
+    statistics : tuple of TensorStatistics
+        Of the tensors of the group that matter.
+    low, high : float
+        The range.
+    bits : int
+        Of the integers.
+    may_clip : bool
+        Whether a smaller scale may be chosen, where that costs less than it saves.
+    """
+
+    statistics: tuple[TensorStatistics, ...]
+    low: float
+    high: float
+    bits: int
+    may_clip: bool
+
+    def best(self, mantissa: float) -> tuple[float, int, int]:
+        """Noise, exponent and zero point of the best scale with this mantissa."""
+        return best_scale(self.statistics, (self.low, self.high), mantissa, self.bits, self.may_clip)
+
+    def grid(self) -> float | None:
+        """The largest whole fraction of the distance between neighbouring values that holds the range; None if
+        the values are not equally spaced. Pixels are: 0..255, or these divided by 255, or normalized.
+        """
+        if not all(item.exact for item in self.statistics):
+            return None
+        values = np.unique(np.concatenate([item.values for item in self.statistics]))
+        if len(values) < 2:
+            return None
+        multiples = (values - values[0]) / np.diff(values).min()
+        if np.abs(multiples - np.round(multiples)).max() > _GRID_TOLERANCE:
+            return None
+        step = (values[-1] - values[0]) / np.round(multiples[-1])
+        fraction = math.floor(((1 << self.bits) - 0.5) * step / (self.high - self.low))
+        return float(step / fraction) if fraction > 0 else None
+
+
+def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics]) -> dict[str, GroupRange]:
+    """By group, as ``calibration_method`` says; the network's outputs keep their whole range in any case."""
+    plan, groups, options = precision.plan, precision.groups, precision.options
+    outputs = {output.tensor for output in plan.graph.outputs}
+    read = outputs | {name for layer in plan.layers for name in layer.inputs}
+    result: dict[str, GroupRange] = {}
+    for group, members in groups.sets().items():
+        # Clipping and rounding commute with the maximum: what matters of a pooled tensor is what the pool
+        # leaves of it.
+        used = tuple(statistics[name] for name in members if name in read) or tuple(
+            statistics[name] for name in members
+        )
+        extreme = options.calibration_method == "minmax" or not outputs.isdisjoint(members)
+        percentile = (
+            options.percentile if options.calibration_method == "percentile" and not extreme else None
+        )
+        low, high = value_range(used, percentile)
+        if low == high == 0:
+            low, high = _borrowed_range(group, precision, result)
+        may_clip = options.calibration_method == "mse" and not extreme
+        result[group] = GroupRange(used, low, high, precision.bits[group], may_clip)
+    return result
+
+
+def _borrowed_range(group: str, precision: Precision, known: Mapping[str, GroupRange]) -> tuple[float, float]:
+    """A range for tensors that are always zero: the one of the tensor that they are computed from."""
+    groups = precision.groups
+    for layer in precision.plan.layers:
+        if groups.find(layer.name) == group:
+            source = groups.find(layer.inputs[0])
+            if source in known:
+                return known[source].low, known[source].high
+    raise HwquantError(
+        f"the calibration data of {group!r} are zero everywhere, so that its range is unknown; give data in "
+        "which it varies"
+    )

@@ -1,0 +1,104 @@
+"""The forward pass of a network that is float in part: when all of it is frozen, its floats are the integers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hwquant.graph import Concat as FloatConcat
+from hwquant.graph import MaxPool as FloatMaxPool
+from hwquant.quantize import Observed, QuantizeOptions
+from hwquant.quantize.fuse import LayerPlan, PlanNode
+from hwquant.training.operators import Border, clip, convolve, pool
+from hwquant.training.rounding import per_channel, round_half_up, weight_steps
+from hwquant.training.state import QuantizedState
+
+
+class QuantizedForward(QuantizedState):
+    """Computes what the state says; it changes nothing of it.
+
+    Every tensor is carried in units of its scale, less its zero point: ``x / S_x``, which is ``x_q - z_x`` once the
+    tensor is quantized. A layer whose grid is decided multiplies with ``w / S_w``, which is ``w_q + o`` for frozen
+    weights, and shifts: ``y = floor((acc + 2^(s-1)) * 2^-s)``.
+    """
+
+    def __init__(self, observed: Observed, options: QuantizeOptions) -> None:
+        super().__init__(observed, options)
+        self.border = Border(observed.graph)
+
+    def forward(self, *xs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Real outputs in the user's layout, one tensor or a tuple, for inputs (N, *shape)."""
+        values = self.steps(*xs, keep=[output.tensor for output in self.plan.graph.outputs])
+        return self.border.deliver({name: x * self.formats[name].scale.value for name, x in values.items()})
+
+    def steps(self, *xs: Tensor, keep: Collection[str]) -> dict[str, Tensor]:
+        """The named tensors (N, C, H, W) in units of their scales, less their zero points."""
+        dtype = next(self.parameters()).dtype
+        values = {}
+        for name, x in self.border.prepare(xs).items():
+            values[name] = self._round(name, x / self.formats[name].scale.value).to(dtype)
+        last = {name: index for index, node in enumerate(self.plan.nodes) for name in node.inputs}
+        for index, node in enumerate(self.plan.nodes):
+            values[node.name] = self._evaluate(node, [values[name] for name in node.inputs])
+            for name in set(node.inputs) - set(keep):
+                if last[name] == index:
+                    del values[name]
+        return {name: values[name] for name in keep}
+
+    def _round(self, name: str, x: Tensor) -> Tensor:
+        if name not in self._quantized:
+            return x
+        item = self.formats[name].tensor(name, self.plan.graph.shapes[name])
+        low, high = item.limits
+        return torch.clamp(round_half_up(x), low - item.zero_point, high - item.zero_point)
+
+    def _evaluate(self, node: PlanNode, inputs: list[Tensor]) -> Tensor:
+        match node:
+            case FloatMaxPool():
+                return pool(inputs[0], node)
+            case FloatConcat():
+                return torch.cat(inputs, dim=1)
+        return self._layer(node, inputs)
+
+    def _layer(self, layer: LayerPlan, inputs: list[Tensor]) -> Tensor:
+        grid, output = self._grids.get(layer.name), self.formats[layer.name]
+        total = self._bias(layer).view(-1, 1, 1)
+        for index, (term, x) in enumerate(zip(layer.terms, inputs)):
+            weight = self._weight(layer, index)
+            total = total + convolve(x, weight, term.stride, term.padding, term.dilation, term.groups)
+        if grid is not None:
+            factor = np.ones(1) if grid.multiplier is None else grid.multiplier
+            total = total * per_channel(factor * 2.0**-grid.shift, total[0])
+            if layer.name in self._quantized:
+                zero = output.zero_point
+                return torch.clamp(round_half_up(total), grid.low - zero, grid.high - zero)
+        step = output.scale.value
+        return self._round(layer.name, clip(total, layer.low / step, layer.high / step))
+
+    def _bias(self, layer: LayerPlan) -> Tensor:
+        """In steps of the accumulator, or of the output where the layer has no grid yet."""
+        bias = self.bias(layer.name)
+        if self._biases_frozen:
+            return self.bias_steps(layer.name)
+        if layer.name not in self._grids:
+            return bias / self.formats[layer.name].scale.value
+        steps = bias / per_channel(self.accumulator_step(layer.name), bias)
+        return round_half_up(steps) if self.straight_through else steps
+
+    def _weight(self, layer: LayerPlan, index: int) -> Tensor:
+        """In the steps that :meth:`_bias` has, less the input's."""
+        term, bias = layer.terms[index], self.bias(layer.name)
+        grid = self._grids.get(layer.name)
+        if grid is None:
+            ratio = self.formats[term.input].scale.value / self.formats[layer.name].scale.value
+            if not term.has_weights:
+                return torch.tensor(term.weight * ratio).to(bias)
+            return torch.where(self.frozen(term.node), 0.0, self.weight(term.node) * ratio)
+        made = grid.terms[index]
+        if not term.has_weights:
+            return torch.tensor(made.weight << made.shift).to(bias)
+        steps = weight_steps(self.weight(term.node), made, self.straight_through)
+        return torch.where(self.frozen(term.node), self.integers(term.node), steps) * 2.0**made.shift
