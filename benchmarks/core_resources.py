@@ -43,6 +43,7 @@ from hwquant.frontends import from_onnx, load_model
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig, parse_array
 from hwquant.program.isa import program_bits
+from hwquant.program.memories import memory_bits
 from hwquant.program.program import Program
 from hwquant.qgraph import QGraph
 from hwquant.quantize import quantize
@@ -230,7 +231,7 @@ def parts(shape: str, programs: dict[str, QGraph]) -> Iterator[tuple[dict[str, A
     """What is measured for an array shape: a label, the component and its configuration."""
     for name, qgraph in programs.items():
         program: Program = compile_network(qgraph, parse_array(shape))
-        kib = {memory: round(bits / 8192, 1) for memory, bits in program.config.memory_bits.items()}
+        kib = {memory: round(bits / 8192, 1) for memory, bits in memory_bits(program.config).items()}
         yield {"network": name, "what": "core", "KiB": kib}, Pinned(accelerator(program)), program.config
     for offset in ("edge", "sum") if not programs else ():
         config = configuration(*parse_array(shape), offset)

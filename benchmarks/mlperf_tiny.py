@@ -27,6 +27,7 @@ from hwquant.frontends import from_onnx
 from hwquant.graph import Graph
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
+from hwquant.program.memories import memory_bits
 from hwquant.program.program import Program
 from hwquant.qgraph import Layer, QGraph
 from hwquant.quantize import quantize
@@ -191,7 +192,7 @@ def main() -> None:
                 "macs": program.macs,
                 "utilization": round(program.useful_macs / (array[0] * array[1] * times.cycles), 4),
                 "block_ram_kib": {
-                    key: round(bits / 8192, 1) for key, bits in program.config.memory_bits.items()
+                    key: round(bits / 8192, 1) for key, bits in memory_bits(program.config).items()
                 },
                 "layers": [
                     {"name": layer.name, "cycles": cycles, "ideal": layer.ideal_cycles}

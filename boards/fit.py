@@ -20,6 +20,7 @@ from hwquant.boards.resources import estimate_resources
 from hwquant.boards.shapes import TYPICAL_ACCUMULATOR_BITS, Shape, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.config import ArrayConfig
+from hwquant.program.memories import memory_bits
 from hwquant.qgraph import QGraph
 
 ROUTABLE = {"lut": 0.85}
@@ -283,6 +284,7 @@ def _attempt(shapes: Shapes, shape: Shape, device: Device, refused: list[Hwquant
 def _candidate(shapes: Shapes, shape: Shape, device: Device) -> Candidate:
     item = shapes.compiled(shape, device)
     config, report = item.program.config, item.report
+    memory = memory_bits(config)
     return Candidate(
         rows=config.rows,
         columns=config.columns,
@@ -290,7 +292,7 @@ def _candidate(shapes: Shapes, shape: Shape, device: Device) -> Candidate:
         cycles=report.cycles,
         frame_cycles=report.frame_cycles,
         utilization=report.utilization,
-        largest_memory=max(config.memory_bits, key=lambda name: config.memory_bits[name]),
+        largest_memory=max(memory, key=lambda name: memory[name]),
         needs=needs(config, device, item.contents),
     )
 

@@ -15,7 +15,7 @@ from hwquant.boards.device import Device
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import PACKINGS, ArrayConfig, bits_for
-from hwquant.program.lowering import StepTerm, lower
+from hwquant.program.lowering import ArrayTerm, lower
 from hwquant.program.program import Program
 from hwquant.program.sizing import DSP_OPERAND_BITS, Requirements
 from hwquant.qgraph import QGraph
@@ -154,7 +154,7 @@ def regular(ratio: int) -> Sequence[Shape]:
     return sorted(chosen, key=lambda shape: (-math.prod(shape), max(shape)))
 
 
-def _packing(term: StepTerm, config: ArrayConfig) -> int:
+def _packing(term: ArrayTerm, config: ArrayConfig) -> int:
     """Rows of a tile that may share a word of the weight memory."""
     bits = bits_for(*term.stored_limits)
     return max(item for item in PACKINGS if item == 1 or item * bits <= config.weight_bits)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
+from hwquant.program.memories import memory_bits
 from hwquant.program.program import Program
 from hwquant.program.sizing import OPERAND_BITS
 
@@ -140,7 +141,7 @@ def make_report(program: Program) -> Report:
         weight_bytes=weight_bytes(len(program.weights)),
         rows_per_word=config.weight_packing,
         rows_per_cycle=config.load_rows,
-        memory_bits=config.memory_bits,
+        memory_bits=memory_bits(config),
         program_words=len(program.words),
         words_in=sum(item.words for item in program.inputs),
         words_out=sum(item.words for item in program.outputs),

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig, index_bits
-from hwquant.program.isa import OPCODE_BITS, Opcode, program_bits
+from hwquant.program.isa import BUFFERED, OPCODE_BITS, Opcode, program_bits
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout
 
 
@@ -133,7 +133,7 @@ class Sequencer(Component):
                 m.d.comb += [self.output_start.eq(fresh & self.idle), wait.eq(~self.transfer_done)]
                 with m.If(~self.idle):
                     m.d.sync += fresh.eq(1)
-            with m.Case(Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS, Opcode.WRITE, Opcode.CLAMP):
+            with m.Case(*BUFFERED):
                 m.d.comb += wait.eq(pending)
                 with m.If(~pending):
                     self._set(m, opcode, view, geometry, write, clamp)

@@ -16,6 +16,7 @@ from hwquant.page.passes import passes
 from hwquant.page.record import Record, load_record
 from hwquant.printable import printable
 from hwquant.program.idle import judge_array
+from hwquant.program.memories import memory_bits
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -86,7 +87,7 @@ def _memories(build: Build) -> list[dict[str, Any]]:
     config = build.program.config
     depths = {name: getattr(config, f"{name}_depth") for name in MEMORIES if name != "line"}
     depths["line"] = max(0, config.tap_lines - 1) * config.tap_depth
-    bits = {name: count for name, count in config.memory_bits.items() if count}
+    bits = {name: count for name, count in memory_bits(config).items() if count}
     return [
         {
             "name": name,

@@ -21,7 +21,7 @@ from hwquant.program.depthwise import TapPlan, choose, revisits_early, tap_level
 from hwquant.program.input_packing import input_packings, packed_term
 from hwquant.program.isa import Instruction, Opcode, encode, fields
 from hwquant.program.layout import Lifetime, Placement, allocate
-from hwquant.program.lowering import Step, StepTerm, lower
+from hwquant.program.lowering import ArrayLayer, ArrayTerm, lower
 from hwquant.program.overflow import sum_range
 from hwquant.program.program import LayerInfo, Program
 from hwquant.program.sizing import DSP_OPERAND_BITS, Requirements, size
@@ -105,7 +105,7 @@ class _Builder:
     """Accumulates instructions and images; ``config`` fixes the shape of the array, not yet its depths."""
 
     qgraph: QGraph
-    steps: list[Step]
+    steps: list[ArrayLayer]
     config: ArrayConfig
     instructions: list[Instruction] = field(default_factory=list)
     weights: list[IntArray] = field(default_factory=list)
@@ -113,7 +113,7 @@ class _Builder:
     shift: list[IntArray] = field(default_factory=list)
     multiplier: list[IntArray] = field(default_factory=list)
     layers: list[LayerInfo] = field(default_factory=list)
-    loads: dict[StepTerm, TermLoad] = field(default_factory=dict)
+    loads: dict[ArrayTerm, TermLoad] = field(default_factory=dict)
     placements: dict[str, Placement] = field(default_factory=dict)
     peak: int = 0
     sums: tuple[int, int] = (0, 0)
@@ -208,7 +208,7 @@ class _Builder:
             self._set[key] = instruction
             self.instructions.append(instruction)
 
-    def _step(self, step: Step, plan: TapPlan | None, first: bool) -> None:
+    def _step(self, step: ArrayLayer, plan: TapPlan | None, first: bool) -> None:
         config = self.config
         output = self.placements[step.name]
         complete = self._needs_full_words(step.name)
@@ -285,19 +285,19 @@ class _Builder:
             )
         )
 
-    def _term_tiles(self, term: StepTerm, plan: TapPlan | None, block: ColumnBlock) -> TermTiles:
+    def _term_tiles(self, term: ArrayTerm, plan: TapPlan | None, block: ColumnBlock) -> TermTiles:
         tensor = self.placements[term.tensor]
         if plan:
             return tap_tiles(term, plan, block, tensor, self.config)
         return term_tiles(term, block, tensor, self.config)
 
-    def _steps(self, step: Step, plan: TapPlan | None, block: PixelBlock) -> int:
+    def _steps(self, step: ArrayLayer, plan: TapPlan | None, block: PixelBlock) -> int:
         """Steps that a tile streams to make a block's outputs."""
         if plan:
             return plan.steps(block.count // step.pixels[1], step.pixels[1])
         return block.count * (step.window[0] * step.window[1] if step.summed else 1)
 
-    def _source(self, step: Step, plan: TapPlan | None, term: StepTerm) -> bool:
+    def _source(self, step: ArrayLayer, plan: TapPlan | None, term: ArrayTerm) -> bool:
         """The geometry of a term: how its input's pixels are visited, and where padding begins.
 
         Whether it differs from the one before.
@@ -347,7 +347,13 @@ class _Builder:
         return changed
 
     def _tiles(
-        self, step: Step, item: TermTiles, block: PixelBlock, flags: dict[str, bool], done: int, count: int
+        self,
+        step: ArrayLayer,
+        item: TermTiles,
+        block: PixelBlock,
+        flags: dict[str, bool],
+        done: int,
+        count: int,
     ) -> int:
         term, tensor = item.term, self.placements[item.term.tensor]
         width = tensor.stored_shape[2]
@@ -379,14 +385,14 @@ class _Builder:
 
     # Images ---------------------------------------------------------------------------------------------
 
-    def _empty(self, step: Step, plan: TapPlan | None, block: ColumnBlock) -> TermTiles:
+    def _empty(self, step: ArrayLayer, plan: TapPlan | None, block: ColumnBlock) -> TermTiles:
         """One zero tile, for a column block whose weights are all zero: its outputs still have to appear."""
         term = step.terms[0]
         ones = dataclasses.replace(term, weight=np.ones_like(term.weight))
         tile = self._term_tiles(ones, plan, block).tiles[0]
         return TermTiles(term, (dataclasses.replace(tile, weight=np.zeros_like(tile.weight)),), dense=0)
 
-    def _images(self, step: Step, block: ColumnBlock, terms: list[TermTiles]) -> None:
+    def _images(self, step: ArrayLayer, block: ColumnBlock, terms: list[TermTiles]) -> None:
         """Weight rows and parameters of one column block."""
         config, count = self.config, len(block.channels)
         least, greatest = -(1 << (config.weight_bits - 1)), (1 << (config.weight_bits - 1)) - 1

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 from hwquant.errors import HwquantError
 
-OFFSET_MODES = ("none", "edge", "sum")
+OffsetMode = Literal["none", "edge", "sum"]
+"""Where a weight's integer offset is added: nowhere, where weights enter the array, or in a column that sums."""
+
+OFFSET_MODES: tuple[OffsetMode, ...] = get_args(OffsetMode)
 MIN_SIDE, MAX_SIDE = 2, 32
 
 MEMORY_LATENCY = 2
@@ -71,31 +75,46 @@ LIMITS = {
 
 
 @dataclass(frozen=True)
-class ArrayConfig:
-    """Parameters of one accelerator. Every width that the RTL uses is a field or a property of this object.
+class ArrayShape:
+    """The array without its memories: what decides how a network's layers are mapped and scheduled on it.
 
     Attributes
     ----------
-    rows, columns : the systolic array, 2..32 each
-    activation_bits : width of a lane, 2..8
-    weight_bits : width of the widest stored weight, 1..8
-    weight_slot_bits : width of a column's slot in a word of the weight memory, 0: that of a weight
-    weight_packing : rows of a tile that may share a word where their weights are narrow: 1, 2, 4 or 8
-    load_rows : rows of a tile that may enter the array in one cycle, at most weight_packing: 1, 2, 4 or 8
-    adjusted_bits : width of the adjusted weight ``w_q + o``
-    offset : where the integer offset is added: "edge" (adders where weights enter), "sum" (a column that sums
-        the inputs, and a multiplier), or "none" (every offset is zero)
-    offset_bits : width of the signed offset
-    channel_offsets : each output channel has its own offset (stored as a weight row)
-    accumulator_bits, accumulator_depth : width, and pixels that one block of tiles may cover
-    multiplier_bits : width of the signed requantization multiplier, 0 for shift-only
-    shift_bits : width of the requantization shift
-    coordinate_bits : width of a signed pixel coordinate
-    block_steps : most pixels that a tile streams for one block
-    window_sums : the accumulators can sum over a window of pixels (average pooling as one tile)
-    tap_lines : kernel rows that a depthwise tile covers (0: the array has no depthwise mode)
-    tap_depth : longest delay from one kernel row to the next, in pixels
-    activation_depth, weight_depth, parameter_depth, program_depth : memory depths in words
+    rows : int
+        Of the systolic array, 2..32.
+    columns : int
+        Of the systolic array, 2..32.
+    activation_bits : int
+        Width of a lane, 2..8.
+    weight_bits : int
+        Width of the widest stored weight, 1..8.
+    weight_slot_bits : int
+        Width of a column's slot in a word of the weight memory, 0: that of a weight.
+    weight_packing : int
+        Rows of a tile that may share a word where their weights are narrow: 1, 2, 4 or 8.
+    load_rows : int
+        Rows of a tile that may enter the array in one cycle, at most weight_packing: 1, 2, 4 or 8.
+    adjusted_bits : int
+        Width of the adjusted weight ``w_q + o``.
+    offset : {"none", "edge", "sum"}
+        Where the integer offset is added: "edge" (adders where weights enter), "sum" (a column that sums the inputs,
+        and a multiplier), or "none" (every offset is zero).
+    offset_bits : int
+        Width of the signed offset.
+    channel_offsets : bool
+        Each output channel has its own offset (stored as a weight row).
+    accumulator_depth : int
+        Pixels that one block of tiles may cover.
+    multiplier_bits : int
+        Width of the signed requantization multiplier, 0 for shift-only.
+    shift_bits : int
+        Width of the requantization shift.
+    window_sums : bool
+        The accumulators can sum over a window of pixels (average pooling as one tile).
+    tap_lines : int
+        Kernel rows that a depthwise tile covers (0: the array has no depthwise mode).
+    tap_depth : int
+        Longest delay from one kernel row to the next, in pixels.
     """
 
     rows: int
@@ -106,22 +125,15 @@ class ArrayConfig:
     weight_packing: int = 1
     load_rows: int = 1
     adjusted_bits: int = 9
-    offset: str = "edge"
+    offset: OffsetMode = "edge"
     offset_bits: int = 9
     channel_offsets: bool = False
-    accumulator_bits: int = 32
     accumulator_depth: int = 512
     multiplier_bits: int = 0
     shift_bits: int = 5
-    coordinate_bits: int = 10
-    block_steps: int = 4096
     window_sums: bool = False
     tap_lines: int = 0
     tap_depth: int = 16
-    activation_depth: int = 2048
-    weight_depth: int = 2048
-    parameter_depth: int = 512
-    program_depth: int = 512
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -130,8 +142,9 @@ class ArrayConfig:
                 raise HwquantError(
                     f"array {self.rows}x{self.columns}: {name} must be {MIN_SIDE}..{MAX_SIDE}, not {side}"
                 )
+        known = {field.name for field in dataclasses.fields(self)}
         for name, (low, high) in (LIMITS | {"tap_lines": (0, self.rows // TAP_COLUMNS)}).items():
-            if not low <= getattr(self, name) <= high:
+            if name in known and not low <= getattr(self, name) <= high:
                 raise HwquantError(f"{name} must be {low}..{high}, not {getattr(self, name)}")
         if self.tap_lines and self.offset == "sum":
             raise HwquantError(
@@ -269,20 +282,6 @@ class ArrayConfig:
         offsets = largest << (self.offset_bits - 1)
         return bits_for(-products - offsets, products + offsets)
 
-    @property
-    def count_bits(self) -> int:
-        """Width of the number of steps of a block."""
-        return index_bits(self.block_steps + 1)
-
-    @property
-    def activation_address_bits(self) -> int:
-        return index_bits(self.activation_depth)
-
-    @property
-    def parameter_bits(self) -> int:
-        """Bias, shift, multiplier: one word for one output channel."""
-        return self.accumulator_bits + self.shift_bits + self.multiplier_bits
-
     # Latencies, in cycles -------------------------------------------------------------------------------
 
     @property
@@ -308,29 +307,92 @@ class ArrayConfig:
         """From the last pixel of a layer to the first that may read what it wrote."""
         return self.write_latency + 1
 
-    # Storage --------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class ArrayConfig(ArrayShape):
+    """Parameters of one accelerator. Every width that the RTL uses is a field or a property of this object.
+
+    Attributes
+    ----------
+    accumulator_bits : int
+        Width of an accumulator.
+    coordinate_bits : int
+        Width of a signed pixel coordinate.
+    block_steps : int
+        Most pixels that a tile streams for one block.
+    activation_depth : int
+        Words of the activation memory.
+    weight_depth : int
+        Words of the weight memory.
+    parameter_depth : int
+        Words of the parameter memory.
+    program_depth : int
+        Words of the program memory.
+    """
+
+    accumulator_bits: int = 32
+    coordinate_bits: int = 10
+    block_steps: int = 4096
+    activation_depth: int = 2048
+    weight_depth: int = 2048
+    parameter_depth: int = 512
+    program_depth: int = 512
+
+    @classmethod
+    def of(cls, shape: ArrayShape, sizes: Mapping[str, int]) -> ArrayConfig:
+        """The array of that shape with a value for every field that it lacks."""
+        return cls(
+            **{name: getattr(shape, name) for name in SHAPE_FIELDS}, **{name: sizes[name] for name in SIZES}
+        )
 
     @property
-    def memory_bits(self) -> dict[str, int]:
-        """Bits of each memory."""
-        from hwquant.program.isa import program_bits
+    def count_bits(self) -> int:
+        """Width of the number of steps of a block."""
+        return index_bits(self.block_steps + 1)
 
-        return {
-            "activation": self.activation_depth * self.word_bits,
-            "weight": self.weight_depth * self.columns * self.slot_bits,
-            "accumulator": self.accumulator_depth * self.columns * self.accumulator_bits,
-            "line": max(0, self.tap_lines - 1) * self.tap_depth * self.columns * self.activation_bits,
-            "parameter": self.parameter_depth * self.parameter_bits,
-            "program": self.program_depth * program_bits(self),
-        }
+    @property
+    def activation_address_bits(self) -> int:
+        return index_bits(self.activation_depth)
+
+    @property
+    def parameter_bits(self) -> int:
+        """Bias, shift, multiplier: one word for one output channel."""
+        return self.accumulator_bits + self.shift_bits + self.multiplier_bits
 
     def to_json(self) -> dict[str, Any]:
+        """The fields by name, as a ``.hwp`` file holds them."""
         return dataclasses.asdict(self)
 
     @cached_property
     def key(self) -> tuple[Any, ...]:
-        """Hashable identity, for caches of built simulators."""
-        return dataclasses.astuple(self)
+        """Hashable identity, for caches of built simulators and for the checksum of a program.
+
+        In the order in which these fields have always been, so that a program keeps its checksum.
+        """
+        return tuple(getattr(self, name) for name in KEY)
+
+
+SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ArrayShape))
+"""Of :class:`ArrayShape`."""
+
+SIZES = tuple(field.name for field in dataclasses.fields(ArrayConfig) if field.name not in SHAPE_FIELDS)
+"""What :class:`ArrayConfig` adds: measured on the compiled network."""
+
+KEY = (
+    *("rows", "columns", "activation_bits", "weight_bits", "weight_slot_bits", "weight_packing", "load_rows"),
+    *("adjusted_bits", "offset", "offset_bits", "channel_offsets", "accumulator_bits", "accumulator_depth"),
+    *(
+        "multiplier_bits",
+        "shift_bits",
+        "coordinate_bits",
+        "block_steps",
+        "window_sums",
+        "tap_lines",
+        "tap_depth",
+    ),
+    *("activation_depth", "weight_depth", "parameter_depth", "program_depth"),
+)
+"""The fields in the order that :attr:`ArrayConfig.key` gives them."""
 
 
 def parse_array(text: str) -> tuple[int, int]:

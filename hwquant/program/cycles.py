@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from hwquant.program.config import ACCUMULATE_HAZARD
-from hwquant.program.isa import Instruction, Opcode
+from hwquant.program.isa import BUFFERED, Instruction, Opcode
 from hwquant.program.program import Program
 from hwquant.program.weight_format import WeightFormat
 
@@ -109,7 +109,7 @@ def timing(program: Program) -> Timing:
             machine.tile(dict(values))
             if values["layer"]:
                 starts.append(machine.started)
-        elif opcode in (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS, Opcode.WRITE, Opcode.CLAMP):
+        elif opcode in BUFFERED:
             machine.executed = max(machine.executed + 1, machine.pending + 1)
         else:
             machine.executed += 1

@@ -19,7 +19,7 @@ import numpy as np
 
 from hwquant.program.config import ACCUMULATE_HAZARD, MIN_TAP_DELAY, TAP_COLUMNS, ArrayConfig, bits_for
 from hwquant.program.layout import Placement
-from hwquant.program.lowering import Step, StepTerm
+from hwquant.program.lowering import ArrayLayer, ArrayTerm
 from hwquant.program.tiling import ColumnBlock, TermTiles, Tile, pixel_blocks
 from hwquant.program.weight_format import weight_format
 from hwquant.qgraph import Tensor
@@ -63,14 +63,14 @@ class TapPlan:
         return self.lead + (rows - 1) * self.pitch + width + self.tail
 
 
-def separate(term: StepTerm) -> bool:
+def separate(term: ArrayTerm) -> bool:
     """Whether each output channel reads the input channel of its own number, and no other."""
     return term.structure.shape[0] == term.structure.shape[1] and bool(
         np.array_equal(term.structure, np.eye(len(term.structure), dtype=bool))
     )
 
 
-def sum_over_window(step: Step) -> Step | None:
+def sum_over_window(step: ArrayLayer) -> ArrayLayer | None:
     """The step with its kernel as a window to sum over, where all kernel positions weigh the same."""
     if len(step.terms) != 1 or step.pooled:
         return None
@@ -89,7 +89,7 @@ def sum_over_window(step: Step) -> Step | None:
     )
 
 
-def plan_taps(step: Step, tensor: Placement, lines: int, depth: int) -> TapPlan | None:
+def plan_taps(step: ArrayLayer, tensor: Placement, lines: int, depth: int) -> TapPlan | None:
     """How the step runs as depthwise tiles on an array with that many lines; None where it cannot.
 
     ``depth`` is that of the accumulators, which must hold a row of outputs.
@@ -135,7 +135,7 @@ def _pitch(first: int, taps: int, width: int, stride: int, size: int) -> int:
 
 
 def tap_tiles(
-    term: StepTerm, plan: TapPlan, block: ColumnBlock, tensor: Placement, config: ArrayConfig
+    term: ArrayTerm, plan: TapPlan, block: ColumnBlock, tensor: Placement, config: ArrayConfig
 ) -> TermTiles:
     """The tiles of one column block that are not zero."""
     _, height, width = tensor.stored_shape
@@ -159,7 +159,7 @@ def tap_levels(plan: TapPlan, stride: tuple[int, int]) -> list[tuple[int, int, i
     return [(0, 0, 0), (0, 0, 0), (plan.pitch - 1, 0, sx), (0, sy, -(plan.pitch - 1) * sx)]
 
 
-def choose(step: Step, tensor: Placement, config: ArrayConfig) -> tuple[Step, TapPlan | None]:
+def choose(step: ArrayLayer, tensor: Placement, config: ArrayConfig) -> tuple[ArrayLayer, TapPlan | None]:
     """The cheapest way to execute a step that the hardware has: dense tiles, window sums, or depthwise tiles."""
     plan = plan_taps(step, tensor, config.tap_lines, config.accumulator_depth)
     if plan and (plan.delay > config.tap_depth or not _stores_zero(step.terms[0], config)):
@@ -172,12 +172,12 @@ def choose(step: Step, tensor: Placement, config: ArrayConfig) -> tuple[Step, Ta
     return step, plan
 
 
-def _stores_zero(term: StepTerm, config: ArrayConfig) -> bool:
+def _stores_zero(term: ArrayTerm, config: ArrayConfig) -> bool:
     """Whether the rows of the array that a filter does not use can hold weight zero."""
     return bits_for(int(-term.offset.max()), int(-term.offset.min())) <= config.weight_bits
 
 
-def revisits_early(step: Step, config: ArrayConfig) -> bool:
+def revisits_early(step: ArrayLayer, config: ArrayConfig) -> bool:
     """Whether an accumulator that a window of a sum has just left is visited again too soon by the next tile.
 
     There is no next tile where a column block reads one word and its channels do not mix.
@@ -190,15 +190,15 @@ def revisits_early(step: Step, config: ArrayConfig) -> bool:
     return max(fewest * area, least) - area + 1 < ACCUMULATE_HAZARD
 
 
-def _sum_cost(step: Step) -> int:
+def _sum_cost(step: ArrayLayer) -> int:
     return step.pixels[0] * step.pixels[1] * step.window[0] * step.window[1]
 
 
-def _tap_cost(plan: TapPlan, step: Step) -> int:
+def _tap_cost(plan: TapPlan, step: ArrayLayer) -> int:
     return len(plan.filters) * plan.steps(*step.pixels)
 
 
-def features(steps: Sequence[Step], tensors: Mapping[str, Tensor], config: ArrayConfig) -> ArrayConfig:
+def features(steps: Sequence[ArrayLayer], tensors: Mapping[str, Tensor], config: ArrayConfig) -> ArrayConfig:
     """The configuration with the window sums and depthwise lines that the steps have use for."""
     lines = min(MAX_LINES, config.rows // TAP_COLUMNS)
     if config.columns > config.rows or config.offset == "sum":

@@ -10,12 +10,12 @@ import numpy as np
 from hwquant.program.config import ArrayConfig
 from hwquant.program.depthwise import choose
 from hwquant.program.layout import Packing, Placement
-from hwquant.program.lowering import Step, StepTerm
+from hwquant.program.lowering import ArrayLayer, ArrayTerm
 from hwquant.qgraph import QGraph
 
 
 def input_packings(
-    qgraph: QGraph, steps: Sequence[Step], places: Mapping[str, Placement], config: ArrayConfig
+    qgraph: QGraph, steps: Sequence[ArrayLayer], places: Mapping[str, Placement], config: ArrayConfig
 ) -> dict[int, Packing]:
     """How to pack the inputs that only the single term of a step reads, by the number of the step."""
     inputs = {item.name for item in qgraph.inputs}
@@ -36,7 +36,7 @@ def input_packings(
     return packings
 
 
-def _packing(term: StepTerm, tensor: Placement, rows: int) -> Packing | None:
+def _packing(term: ArrayTerm, tensor: Placement, rows: int) -> Packing | None:
     channels, _, width = tensor.shape
     kernel = term.weight.shape[3]
     unpacked = kernel * -(-channels // rows)
@@ -47,7 +47,7 @@ def _packing(term: StepTerm, tensor: Placement, rows: int) -> Packing | None:
     return Packing(tensor.shape, kernel, term.stride[1], term.dilation[1], left, positions)
 
 
-def packed_term(term: StepTerm) -> StepTerm:
+def packed_term(term: ArrayTerm) -> ArrayTerm:
     """The term that reads the packed tensor: its kernel row has become channels."""
     out, channels, kernel_rows, kernel = term.weight.shape
     weight = term.weight.transpose(0, 3, 1, 2).reshape(out, kernel * channels, kernel_rows, 1)

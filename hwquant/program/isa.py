@@ -21,8 +21,7 @@ TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of 
           output, and steps after the last
 ========  =====================================================================================================
 
-LEVEL, PLANE, TAPS, WRITE and CLAMP are double-buffered: they take effect with the next TILE that has ``source`` or
-``layer`` set.
+Those of :data:`BUFFERED` are double-buffered: they take effect with the next TILE that has ``source`` or ``layer`` set.
 """
 
 from __future__ import annotations
@@ -53,6 +52,12 @@ class Opcode(IntEnum):
     TAPS = 11
     FORMAT = 12
 
+
+SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)
+"""What says how a term's input is read: it takes effect with a TILE's ``source``."""
+
+BUFFERED = (*SOURCE, Opcode.WRITE, Opcode.CLAMP)
+"""Double-buffered: they wait until what they set before has taken effect."""
 
 OPCODE_BITS = 4
 REPEAT_BITS = 12

@@ -1,6 +1,6 @@
 """From the integer network to what the array executes: dense terms, a window order, one output each.
 
-Every layer becomes a :class:`Step`: grouped weights become dense ones with zero blocks (whose tiles cost
+Every layer becomes a :class:`ArrayLayer`: grouped weights become dense ones with zero blocks (whose tiles cost
 nothing), a pooling that cannot be fused and a concatenation become identity weights, a max pool behind a
 layer with windows that do not overlap becomes that layer's pixel order.
 """
@@ -22,7 +22,7 @@ MAX_COPIES = 64
 
 
 @dataclass(frozen=True, eq=False)
-class StepTerm:
+class ArrayTerm:
     """A dense convolution into the accumulators.
 
     Attributes
@@ -55,7 +55,7 @@ class StepTerm:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class ArrayLayer:
     """One pass of the array over all its tiles; it produces the tensor ``name``.
 
     ``bias`` is still relative to ``x - z``; ``pixels`` is the output's (height, width); ``window...`` describe the
@@ -66,7 +66,7 @@ class Step:
 
     name: str
     covers: tuple[str, ...]
-    terms: tuple[StepTerm, ...]
+    terms: tuple[ArrayTerm, ...]
     bias: IntArray
     shift: IntArray
     multiplier: IntArray | None
@@ -87,7 +87,7 @@ class Step:
         return self.window != (1, 1) or self.window_stride != (1, 1)
 
 
-def lower(qgraph: QGraph) -> list[Step]:
+def lower(qgraph: QGraph) -> list[ArrayLayer]:
     """All steps in execution order."""
     readers: dict[str, list[str]] = {}
     for node in qgraph.nodes:
@@ -98,7 +98,7 @@ def lower(qgraph: QGraph) -> list[Step]:
     offsets = any(
         term.offset.any() for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms
     )
-    steps: list[Step] = []
+    steps: list[ArrayLayer] = []
     for node in qgraph.nodes:
         if isinstance(node, Layer):
             steps.append(_layer(node, qgraph, offsets))
@@ -137,13 +137,13 @@ def _fusable(node: MaxPool) -> bool:
     )
 
 
-def _layer(layer: Layer, qgraph: QGraph, offsets: bool) -> Step:
-    terms: list[StepTerm] = []
+def _layer(layer: Layer, qgraph: QGraph, offsets: bool) -> ArrayLayer:
+    terms: list[ArrayTerm] = []
     for term in layer.terms:
         terms.extend(_terms(layer, term, qgraph.tensors[term.input], offsets))
     tensor = qgraph.tensors[layer.name]
     macs = layer.macs(*(qgraph.tensors[name].shape for name in layer.inputs))
-    return Step(
+    return ArrayLayer(
         name=layer.name,
         covers=(layer.name,),
         terms=tuple(terms),
@@ -159,7 +159,7 @@ def _layer(layer: Layer, qgraph: QGraph, offsets: bool) -> Step:
     )
 
 
-def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[StepTerm]:
+def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[ArrayTerm]:
     """A term as the array computes it; ``offsets`` tells whether the network has integer offsets at all."""
     dense, structure = _dense(term)
     offset = term.offset if term.anchor == "min" else _negated_offset(term)
@@ -189,7 +189,7 @@ def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[Step
     if offset.tolist() == [128] and dense.min() >= -1 and dense.max() <= 254:
         # As large as an offset in a row of weights, beside channels with offsets of their own, can be.
         offset = np.array([127])
-    lowered = StepTerm(
+    lowered = ArrayTerm(
         tensor=term.input,
         weight=dense,
         offset=offset,
@@ -233,7 +233,7 @@ def _dense(term: Term) -> tuple[IntArray, NDArray[np.bool_]]:
     return dense, structure
 
 
-def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[StepTerm]:
+def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[ArrayTerm]:
     """Terms that copy tensors one after the other into the output's channels."""
     total = sum(tensor.shape[0] for tensor in tensors)
     terms, start = [], 0
@@ -250,15 +250,15 @@ def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[StepTerm]:
             "dilation": (1, 1),
             "pad": tensor.zero_point,
         }
-        terms.append(StepTerm(**(values | geometry)))  # type: ignore[arg-type]
+        terms.append(ArrayTerm(**(values | geometry)))  # type: ignore[arg-type]
         start += channels
     return terms
 
 
-def _copy(node: MaxPool | Concat, terms: list[StepTerm], qgraph: QGraph) -> Step:
+def _copy(node: MaxPool | Concat, terms: list[ArrayTerm], qgraph: QGraph) -> ArrayLayer:
     tensor = qgraph.tensors[node.name]
     low, high = tensor.limits
-    return Step(
+    return ArrayLayer(
         name=node.name,
         covers=(node.name,),
         terms=tuple(terms),
@@ -274,11 +274,11 @@ def _copy(node: MaxPool | Concat, terms: list[StepTerm], qgraph: QGraph) -> Step
     )
 
 
-def _concat(node: Concat, qgraph: QGraph) -> Step:
+def _concat(node: Concat, qgraph: QGraph) -> ArrayLayer:
     return _copy(node, _identity([qgraph.tensors[name] for name in node.inputs]), qgraph)
 
 
-def _pool(node: MaxPool, qgraph: QGraph) -> Step:
+def _pool(node: MaxPool, qgraph: QGraph) -> ArrayLayer:
     """A max pool of its own: the identity, visited in the order of overlapping or padded windows.
 
     Padding inserts the least value, which never wins.

@@ -12,7 +12,7 @@ import numpy as np
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.config import LIMITS, OFFSET_MODES, ArrayConfig, bits_for, index_bits
 from hwquant.program.depthwise import features
-from hwquant.program.lowering import Step
+from hwquant.program.lowering import ArrayLayer
 from hwquant.program.tiling import column_blocks
 from hwquant.qgraph import QGraph
 
@@ -70,7 +70,7 @@ class Requirements:
                 f"the hardware is {self.config.rows}x{self.config.columns}, not {self.array[0]}x{self.array[1]}"
             )
 
-    def shape(self, steps: Sequence[Step], qgraph: QGraph) -> ArrayConfig:
+    def shape(self, steps: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayConfig:
         """Everything but the memory depths: they are measured on the result."""
         needed = self._needed(steps, qgraph)
         if self.config:
@@ -78,7 +78,7 @@ class Requirements:
             return self.config
         return needed
 
-    def _needed(self, steps: Sequence[Step], qgraph: QGraph) -> ArrayConfig:
+    def _needed(self, steps: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayConfig:
         terms = [term for step in steps for term in step.terms]
         offsets = np.concatenate([term.offset for term in terms])
         per_channel = any(term.offset.size > 1 for term in terms) or bool(

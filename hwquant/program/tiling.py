@@ -12,7 +12,7 @@ from hwquant.errors import DoesNotFit
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import REPEAT_BITS
 from hwquant.program.layout import Placement
-from hwquant.program.lowering import Step, StepTerm
+from hwquant.program.lowering import ArrayLayer, ArrayTerm
 from hwquant.qgraph import IntArray
 
 
@@ -59,12 +59,12 @@ class Tile:
 class TermTiles:
     """A term's executed tiles for one column block, and how many there would be without zeros."""
 
-    term: StepTerm
+    term: ArrayTerm
     tiles: tuple[Tile, ...]
     dense: int
 
 
-def term_tiles(term: StepTerm, block: ColumnBlock, tensor: Placement, config: ArrayConfig) -> TermTiles:
+def term_tiles(term: ArrayTerm, block: ColumnBlock, tensor: Placement, config: ArrayConfig) -> TermTiles:
     """The tiles of one term that are not zero, ordered so that runs of equal address steps are long."""
     rows, columns = config.rows, config.columns
     _, height, width = tensor.stored_shape
@@ -140,7 +140,7 @@ class PixelBlock:
     count: int
 
 
-def pixel_blocks(step: Step, depth: int) -> list[PixelBlock]:
+def pixel_blocks(step: ArrayLayer, depth: int) -> list[PixelBlock]:
     """Blocks of at most ``depth`` visited pixels, as equal as whole rows allow."""
     height, width = step.pixels
     area = 1 if step.summed else step.window[0] * step.window[1]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hwquant.program.config import ACCUMULATE_HAZARD, PACKINGS, ArrayConfig, bits_for
-from hwquant.program.lowering import StepTerm
+from hwquant.program.lowering import ArrayTerm
 from hwquant.qgraph import IntArray
 
 MAX_SLOT_BITS = 8
@@ -63,7 +63,7 @@ class WeightFormat:
         return (slots ^ sign) - sign
 
 
-def weight_format(term: StepTerm, config: ArrayConfig) -> WeightFormat:
+def weight_format(term: ArrayTerm, config: ArrayConfig) -> WeightFormat:
     """The densest format that a term's weights have on the hardware.
 
     The stored weights include that of weight zero, which idle lanes need; so no adjusted weight is more than one
@@ -81,7 +81,7 @@ class TermLoad:
     ``tiles`` and ``offset_rows`` in the memory; ``streams``: number of executed tiles by their pixels.
     """
 
-    term: StepTerm
+    term: ArrayTerm
     tiles: int = 0
     offset_rows: int = 0
     streams: dict[int, int] = field(default_factory=dict)

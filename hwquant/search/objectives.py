@@ -19,6 +19,7 @@ from hwquant.data import Samples
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
+from hwquant.program.memories import memory_bits
 from hwquant.program.program import Program
 from hwquant.qgraph import Layer, QGraph
 
@@ -93,10 +94,10 @@ OBJECTIVES = {
     ACCURACY: Objective("accuracy", _accuracy, maximize=True),
     "cycles": Objective("cycles", lambda trial: timing(trial.program).cycles),
     "weight_bytes": Objective(
-        "weight bytes", lambda trial: _bytes(trial.program.config.memory_bits["weight"])
+        "weight bytes", lambda trial: _bytes(memory_bits(trial.program.config)["weight"])
     ),
     "memory_bytes": Objective(
-        "memory bytes", lambda trial: _bytes(sum(trial.program.config.memory_bits.values()))
+        "memory bytes", lambda trial: _bytes(sum(memory_bits(trial.program.config).values()))
     ),
     "weight_bits": Objective("weight bits", _weight_bits),
 }

@@ -9,6 +9,7 @@ from rich.console import Console
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
+from hwquant.program.memories import memory_bits
 from hwquant.report import hardware_table, layer_table, make_report
 
 
@@ -28,7 +29,7 @@ def test_transfers_and_memories_are_those_of_the_program(digits_program):
     report = make_report(digits_program)
     # The first layer's kernel rows are packed: 8x8 words of 3 pixels; ten scores are two words of 8 lanes.
     assert (report.words_in, report.words_out, report.word_bits) == (64, 2, 64)
-    assert report.memory_bits == digits_program.config.memory_bits
+    assert report.memory_bits == memory_bits(digits_program.config)
     assert report.weight_bytes * 8 == report.memory_bits["weight"]
     assert sum(layer.weight_bytes for layer in report.layers) == report.weight_bytes
     assert report.program_words == len(digits_program.words)

@@ -14,6 +14,7 @@ from hwquant.program.config import (
     index_bits,
     parse_array,
 )
+from hwquant.program.memories import memory_bits
 
 
 def holds(bits, value):
@@ -107,7 +108,7 @@ def test_words_hold_whole_reads_and_are_covered_by_the_write_groups(rows, column
 
 def test_memory_bits_are_those_of_the_memories():
     config = ArrayConfig(4, 6, multiplier_bits=10, activation_depth=100, weight_depth=50, parameter_depth=20)
-    bits = config.memory_bits
+    bits = memory_bits(config)
     assert bits["activation"] == 100 * 4 * 8
     assert bits["weight"] == 50 * 6 * 8
     assert bits["accumulator"] == 512 * 6 * 32

@@ -10,6 +10,7 @@ from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
 from hwquant.program.isa import Opcode
+from hwquant.program.memories import memory_bits
 from hwquant.program.weight_format import WeightFormat
 from hwquant.report import make_report
 
@@ -160,5 +161,5 @@ def test_layers_weights_add_up_to_what_the_memory_holds():
         assert sum(layer.weight_words for layer in program.layers) == len(program.weights)
         assert program.config.weight_depth == len(program.weights) == len(program.weight_image)
         bits = len(program.weights) * array[1] * program.config.slot_bits
-        assert program.config.memory_bits["weight"] == bits
+        assert memory_bits(program.config)["weight"] == bits
         assert make_report(program).weight_bytes == -(-bits // 8)

@@ -1,0 +1,18 @@
+"""How many bits each memory of an accelerator has."""
+
+from __future__ import annotations
+
+from hwquant.program.config import ArrayConfig
+from hwquant.program.isa import program_bits
+
+
+def memory_bits(config: ArrayConfig) -> dict[str, int]:
+    """Bits by memory: activation, weight, accumulator, line (of the depthwise mode), parameter and program."""
+    return {
+        "activation": config.activation_depth * config.word_bits,
+        "weight": config.weight_depth * config.columns * config.slot_bits,
+        "accumulator": config.accumulator_depth * config.columns * config.accumulator_bits,
+        "line": max(0, config.tap_lines - 1) * config.tap_depth * config.columns * config.activation_bits,
+        "parameter": config.parameter_depth * config.parameter_bits,
+        "program": config.program_depth * program_bits(config),
+    }
