@@ -59,9 +59,7 @@ def build_nodes(
     for index, node in enumerate(plan.nodes):
         match node:
             case FloatMaxPool():
-                made: QNode = MaxPool(
-                    node.name, node.inputs[0], node.kernel, node.stride, node.padding, node.dilation
-                )
+                made: QNode = MaxPool(node.name, node.inputs[0], node.window)
             case FloatConcat():
                 made = Concat(node.name, node.inputs)
             case LayerPlan():
@@ -152,7 +150,7 @@ def mean_error(
 def _mean_output(term: TermPlan, weight: Array, image: Array) -> Array:
     """Mean over the pixels of a convolution of one image, float64 [out]."""
     bias = np.zeros(len(weight))
-    node = Conv("", ("",), weight, bias, term.stride, term.padding, term.dilation, term.groups)
+    node = Conv("", ("",), weight, bias, term.window, term.groups)
     return floating.evaluate(node, image[:, None]).mean(axis=(1, 2, 3))
 
 

@@ -34,7 +34,7 @@ from hwquant.quantize.structure import LayerPlan, PlanNode, TermPlan
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.training.compensation import round_compensated
 from hwquant.training.network import attribute_names
-from hwquant.training.operators import Border, clip, convolve, pool
+from hwquant.training.operators import Border, clip, convolve, max_pool
 from hwquant.training.plain import conforms
 
 Array = NDArray[Any]
@@ -248,9 +248,7 @@ class QuantizedNetwork(nn.Module):
             after = torch.from_numpy(made)
             change = torch.where(frozen, 0.0, before - after)
             unit = self.formats[plan.input].scale.value * term.scale
-            moved = convolve(
-                x, change * _channels(unit, change), plan.stride, plan.padding, plan.dilation, plan.groups
-            )
+            moved = convolve(x, change * _channels(unit, change), plan.window, plan.groups)
             self.bias(layer.name).data += moved.mean((0, 2, 3)).to(weight)
         weight.copy_(torch.where(frozen, weight, after * _channels(term.scale, after)))
         return after
@@ -346,7 +344,7 @@ class QuantizedNetwork(nn.Module):
     def _evaluate(self, node: PlanNode, inputs: list[Tensor]) -> Tensor:
         match node:
             case FloatMaxPool():
-                return pool(inputs[0], node)
+                return max_pool(inputs[0], node.window)
             case FloatConcat():
                 return torch.cat(inputs, dim=1)
         return self._layer(node, inputs)
@@ -356,7 +354,7 @@ class QuantizedNetwork(nn.Module):
         total = self._bias(layer).view(-1, 1, 1)
         for index, (term, x) in enumerate(zip(layer.terms, inputs)):
             weight = self._weight(layer, index)
-            total = total + convolve(x, weight, term.stride, term.padding, term.dilation, term.groups)
+            total = total + convolve(x, weight, term.window, term.groups)
         if grid is not None:
             factor = np.ones(1) if grid.multiplier is None else grid.multiplier
             total = total * _channels(factor * 2.0**-grid.shift, total[0])
@@ -405,11 +403,7 @@ class QuantizedNetwork(nn.Module):
         for node in self.plan.nodes:
             match node:
                 case FloatMaxPool():
-                    nodes.append(
-                        MaxPool(
-                            node.name, node.inputs[0], node.kernel, node.stride, node.padding, node.dilation
-                        )
-                    )
+                    nodes.append(MaxPool(node.name, node.inputs[0], node.window))
                 case FloatConcat():
                     nodes.append(Concat(node.name, node.inputs))
                 case LayerPlan():

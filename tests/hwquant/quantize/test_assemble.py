@@ -10,6 +10,7 @@ from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.scales import ActivationScale
 from hwquant.quantize.structure import LayerPlan, TermPlan
 from hwquant.quantize.weights import WeightScheme
+from hwquant.window import Window
 
 ONE = np.ones(())
 
@@ -43,7 +44,7 @@ def test_identity_weights_are_one_in_any_format(anchor, bits):
 
 def test_channels_with_their_own_shift_scale_their_identity_weights():
     weight = np.array([1.0, 0.06]).reshape(2, 1, 1, 1)
-    plan = layer(TermPlan("c", "a", weight, groups=2), identity("a"))
+    plan = layer(TermPlan("c", "a", weight, Window(weight.shape[2:]), groups=2), identity("a"))
     schemes = [WeightScheme(8, per_channel=True)] * 2
     scales = {"a": activation(1.0), "sum": activation(1.0)}
     chosen = layer_scales(plan, schemes, [ONE] * 2, scales, QuantizeOptions(per_channel=True))
@@ -75,7 +76,7 @@ def test_clip_bounds_become_the_clamp(low, high, clamp):
 
 def test_bias_counts_in_steps_of_the_accumulator():
     weight = np.full((2, 1, 1, 1), 0.5)
-    plan = layer(TermPlan("c", "a", weight, groups=2), bias=3.0)
+    plan = layer(TermPlan("c", "a", weight, Window(weight.shape[2:]), groups=2), bias=3.0)
     scales = {"a": activation(0.5), "sum": activation(0.25)}
     chosen = layer_scales(plan, [WeightScheme()], [ONE], scales, QuantizeOptions())
     terms = quantize_terms(plan, [WeightScheme()], chosen, [ONE])
@@ -93,7 +94,7 @@ def test_a_bias_that_no_integer_holds_is_refused():
 
 def test_multiplier_of_a_single_term_uses_the_ideal_scale():
     weight = np.array([0.9, -0.1]).reshape(2, 1, 1, 1)
-    plan = layer(TermPlan("c", "a", weight, groups=2))
+    plan = layer(TermPlan("c", "a", weight, Window(weight.shape[2:]), groups=2))
     scales = {"a": activation(0.3), "sum": activation(0.7)}
     options = QuantizeOptions(scales="multiplier")
     chosen = layer_scales(plan, [WeightScheme()], [ONE], scales, options)

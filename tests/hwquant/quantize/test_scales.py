@@ -11,6 +11,7 @@ from hwquant.quantize.elimination import minimize
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.scales import choose_scales, scale_classes, scale_groups, tensor_bits, term_bits
 from hwquant.quantize.structure import plan_layers
+from hwquant.window import Window
 
 
 def chosen(graph, x, **options):
@@ -148,7 +149,7 @@ def test_tensors_that_share_a_scale_share_bits(build):
 
 def test_inputs_that_are_joined_share_a_scale(samples):
     inputs = tuple(Input(name, (3, 8, 8), (3, 8, 8)) for name in ("a", "b"))
-    nodes = (Concat("k", ("a", "b")), MaxPool("p", ("k",), (2, 2), (2, 2)))
+    nodes = (Concat("k", ("a", "b")), MaxPool("p", ("k",), Window((2, 2), (2, 2))))
     graph = Graph("join", inputs, nodes, (Output("y", "p", (6, 4, 4)),))
     plan = plan_layers(graph)
     result = choose_scales(
