@@ -18,6 +18,7 @@ from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.qgraph import Layer, QGraph, Tensor, Term
 from hwquant.sim import simulate
+from hwquant.window import Window
 
 SIDE, CHANNELS, SIZE, SEED = 8, 32, 16, 2026
 
@@ -34,7 +35,14 @@ def network(pruned: float) -> tuple[QGraph, int]:
     offset = 11
     codes[~mask] = -offset
     shape = (CHANNELS, SIZE, SIZE)
-    term = Term("x", codes, np.array([offset]), np.array([0.01]), padding=(1, 1, 1, 1), mask=mask)
+    term = Term(
+        "x",
+        codes,
+        np.array([offset]),
+        np.array([0.01]),
+        window=Window(codes.shape[2:], padding=(1, 1, 1, 1)),
+        mask=mask,
+    )
     layer = Layer("conv", (term,), rng.integers(-999, 999, CHANNELS), np.array([13]), -128, 127)
     tensors = {"x": Tensor("x", shape, 0.1, 3), "conv": Tensor("conv", shape, 0.1, -7)}
     graph = QGraph("conv", (Input("x", shape, shape),), (layer,), (Output("y", "conv", shape),), tensors)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Node, Padding, Shape
+from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Node, Shape
 from hwquant.qgraph import Concat, Layer, QGraph, QNode, Tensor, Term
 from hwquant.qgraph import MaxPool as IntegerMaxPool
+from hwquant.window import Window
 
 
 def describe(network: Graph | QGraph) -> dict[str, Any]:
@@ -45,13 +46,11 @@ def _float_layer(node: Node, graph: Graph) -> dict[str, Any]:
     layer: dict[str, Any] = {"name": node.name, "inputs": list(node.inputs)}
     match node:
         case Conv():
-            operation = convolution(
-                node.weight.shape, shapes[0], node.stride, node.padding, node.dilation, node.groups
-            )
+            operation = convolution(node.window, node.groups, shapes[0])
             layer |= {"parameters": node.weight.size + node.bias.size, "macs": node.macs(*shapes)}
         case MaxPool() | AveragePool():
             kind = "max pool" if isinstance(node, MaxPool) else "average pool"
-            operation = f"{kind} {_window(node.kernel, node.stride, node.padding, node.dilation)}"
+            operation = f"{kind} {_window(node.window)}"
         case Clip():
             operation = (
                 "ReLU" if (node.low, node.high) == (0, np.inf) else f"clip {node.low:g}..{node.high:g}"
@@ -83,7 +82,7 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
             if node.multiplier is not None:
                 layer["multiplier"] = node.multiplier.tolist()
         case IntegerMaxPool():
-            layer["operation"] = f"max pool {_window(node.kernel, node.stride, node.padding, node.dilation)}"
+            layer["operation"] = f"max pool {_window(node.window)}"
         case Concat():
             layer["operation"] = "concat"
     return layer
@@ -104,35 +103,26 @@ def _format(tensor: Tensor, qgraph: QGraph) -> dict[str, Any]:
 
 def _term(term: Term, qgraph: QGraph) -> str:
     shape = qgraph.tensors[term.input].shape
-    return convolution(term.codes.shape, shape, term.stride, term.padding, term.dilation, term.groups)
+    return convolution(term.window, term.groups, shape)
 
 
-def convolution(
-    weight: Sequence[int],
-    shape: Shape,
-    stride: tuple[int, int],
-    padding: Padding,
-    dilation: tuple[int, int],
-    groups: int,
-) -> str:
-    """A convolution in a few words; ``weight`` is its weight's shape, ``shape`` its input's."""
-    kernel = (weight[2], weight[3])
-    if kernel == shape[1:] and not any(padding) and groups == 1:
+def convolution(window: Window, groups: int, shape: Shape) -> str:
+    """A convolution in a few words; ``shape`` is its input's."""
+    if window.kernel == shape[1:] and not window.padded and groups == 1:
         return "fully connected"
     grouped = f" groups {groups}" if groups > 1 else ""
-    return f"conv {_window(kernel, stride, padding, dilation)}{grouped}"
+    return f"conv {_window(window)}{grouped}"
 
 
-def _window(
-    kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, dilation: tuple[int, int]
-) -> str:
-    text = times(kernel)
+def _window(window: Window) -> str:
+    stride, padding = window.stride, window.padding
+    text = times(window.kernel)
     if stride != (1, 1):
         text += f" /{stride[0] if stride[0] == stride[1] else times(stride)}"
-    if any(padding):
+    if window.padded:
         text += f" pad {padding[0] if len(set(padding)) == 1 else ','.join(map(str, padding))}"
-    if dilation != (1, 1):
-        text += f" dilation {times(dilation)}"
+    if window.dilation != (1, 1):
+        text += f" dilation {times(window.dilation)}"
     return text
 
 

@@ -6,6 +6,7 @@ Tensors are carried as (C, N, H, W), channels first: a convolution is then one m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -23,9 +24,9 @@ from hwquant.graph import (
     MaxPool,
     Node,
     Output,
-    Padding,
     as_array,
 )
+from hwquant.window import Padding, Window
 
 Array = NDArray[Any]
 
@@ -114,9 +115,7 @@ def evaluate(node: Node, *inputs: Array) -> Array:
         case Clip():
             return np.clip(inputs[0], node.low, node.high)
         case MaxPool():
-            padded = pad(inputs[0], node.padding, -np.inf)
-            windows = _windows(padded, node.kernel, node.stride, node.dilation)
-            return _fold(np.maximum, windows)
+            return _fold(np.maximum, windows(inputs[0], node.window, -np.inf))
         case AveragePool():
             return _average_pool(node, inputs[0])
         case Add():
@@ -189,37 +188,36 @@ def _peak(graph: Graph) -> int:
     return peak
 
 
-def _windows(x: Array, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Array:
-    """All windows of a padded (C, N, H, W), a view: two axes of positions, then two of the kernel."""
-    extent = tuple(step * (size - 1) + 1 for size, step in zip(kernel, dilation))
-    view = np.lib.stride_tricks.sliding_window_view(x, extent, axis=(2, 3))
-    return view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+def windows(x: Array, window: Window, value: float = 0.0) -> Array:
+    """All positions of a window on (C, N, H, W), padded with ``value``: two axes of them, then two of the kernel."""
+    (sh, sw), (dh, dw) = window.stride, window.dilation
+    view = np.lib.stride_tricks.sliding_window_view(pad(x, window.padding, value), window.extent, axis=(2, 3))
+    return view[:, :, ::sh, ::sw, ::dh, ::dw]
 
 
-def _fold(operation: Callable[[Array, Array], Array], windows: Array) -> Array:
-    """Reduce the windows over their kernel positions, one strided slice at a time."""
-    total = windows[..., 0, 0].copy()
-    for row in range(windows.shape[4]):
-        for column in range(windows.shape[5]):
+def _fold(operation: Callable[[Array, Array], Array], seen: Array) -> Array:
+    """Reduce windows over their kernel positions, one strided slice at a time."""
+    total = seen[..., 0, 0].copy()
+    for row in range(seen.shape[4]):
+        for column in range(seen.shape[5]):
             if row or column:
-                total = operation(total, windows[..., row, column])
+                total = operation(total, seen[..., row, column])
     return total
 
 
 def _conv(node: Conv, x: Array) -> Array:
     weight, bias = node.weight.astype(x.dtype, copy=False), node.bias.astype(x.dtype, copy=False)
     out, per_group, kh, kw = weight.shape
-    windows = _windows(pad(x, node.padding, 0.0), (kh, kw), node.stride, node.dilation)
-    _, count, height, width = windows.shape[:4]
+    seen = windows(x, node.window)
+    _, count, height, width = seen.shape[:4]
     # (C, kh, kw, N, pixels), which splits into (groups, K, N * pixels) for one product a group.
-    columns = windows.transpose(0, 4, 5, 1, 2, 3).reshape(node.groups, per_group * kh * kw, -1)
+    columns = seen.transpose(0, 4, 5, 1, 2, 3).reshape(node.groups, per_group * kh * kw, -1)
     product = weight.reshape(node.groups, out // node.groups, -1) @ columns
     return product.reshape(out, count, height, width) + bias[:, None, None, None]
 
 
 def _average_pool(node: AveragePool, x: Array) -> Array:
-    total = _fold(np.add, _windows(pad(x, node.padding, 0.0), node.kernel, node.stride, node.dilation))
-    if node.count_include_pad or not any(node.padding):
-        return total / (node.kernel[0] * node.kernel[1])
-    real = pad(np.ones((1, 1, *x.shape[2:]), x.dtype), node.padding, 0.0)
-    return total / _fold(np.add, _windows(real, node.kernel, node.stride, node.dilation))
+    total = _fold(np.add, windows(x, node.window))
+    if node.count_include_pad or not node.window.padded:
+        return total / math.prod(node.window.kernel)
+    return total / _fold(np.add, windows(np.ones((1, 1, *x.shape[2:]), x.dtype), node.window))

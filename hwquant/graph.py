@@ -10,54 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
+from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 Shape = tuple[int, int, int]
-Padding = tuple[int, int, int, int]
-"""top, left, bottom, right"""
-
-
-def window_output(size: int, kernel: int, stride: int, before: int, after: int, dilation: int = 1) -> int:
-    """Number of positions of a window along one axis (floor division, as in ONNX and torch)."""
-    return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
-
-
-class _Window(Protocol):
-    """A node with a window, of either kind of network."""
-
-    @property
-    def kernel(self) -> tuple[int, int]: ...
-    @property
-    def stride(self) -> tuple[int, int]: ...
-    @property
-    def padding(self) -> Padding: ...
-    @property
-    def dilation(self) -> tuple[int, int]: ...
-
-    def output_shape(self, *shapes: Shape) -> Shape: ...
-
-
-def every_window_sees_a_pixel(pool: _Window, shape: Shape) -> bool:
-    """False where a window has only padding, of which there is no maximum (small images, dilation)."""
-    _, *counts = pool.output_shape(shape)
-    for axis, count in enumerate(counts):
-        step = pool.dilation[axis]
-        starts = np.arange(count) * pool.stride[axis] - pool.padding[axis]
-        skipped = -(np.minimum(starts, 0) // step)  # elements in the padding before the first pixel
-        seen = (skipped < pool.kernel[axis]) & (starts + skipped * step < shape[1 + axis])
-        if not seen.all():
-            return False
-    return True
+"""channels, height, width"""
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
-    """An operator. Its output tensor carries the node's name; it has exactly one."""
+class BaseNode:
+    """What all nodes have. The output tensor carries the node's name; there is exactly one."""
 
     name: str
     inputs: tuple[str, ...]
@@ -68,27 +35,31 @@ class Node:
 
 
 @dataclass(frozen=True, eq=False)
-class Conv(Node):
+class Conv(BaseNode):
     """Two-dimensional cross-correlation, grouped or not; also every fully connected layer.
 
-    ``weight`` is float64 [out, in / groups, kernel height, kernel width]; ``bias`` float64 [out].
+    Attributes
+    ----------
+    weight : NDArray
+        float64 [out, in / groups, kernel height, kernel width].
+    bias : NDArray
+        float64 [out].
+    window : Window
+        Its kernel is that of ``weight``; padding is zeros.
+    groups : int
+        Parts that the channels are divided into; each is a convolution of its own.
     """
 
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
-    stride: tuple[int, int] = (1, 1)
-    padding: Padding = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    window: Window = EACH_PIXEL
     groups: int = 1
 
+    def __post_init__(self) -> None:
+        check_kernel(f"node {self.name!r}", self.window, self.weight)
+
     def output_shape(self, *shapes: Shape) -> Shape:
-        _, height, width = shapes[0]
-        (top, left, bottom, right), (kh, kw) = self.padding, self.weight.shape[2:]
-        return (
-            self.weight.shape[0],
-            window_output(height, kh, self.stride[0], top, bottom, self.dilation[0]),
-            window_output(width, kw, self.stride[1], left, right, self.dilation[1]),
-        )
+        return (len(self.weight), *self.window.output_size(shapes[0][1:]))
 
     def macs(self, *shapes: Shape) -> int:
         """Multiply-accumulates of one inference, padding positions included."""
@@ -96,7 +67,7 @@ class Conv(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Clip(Node):
+class Clip(BaseNode):
     """``min(max(x, low), high)``: ReLU is (0, inf), ReLU6 is (0, 6)."""
 
     low: float = -math.inf
@@ -104,51 +75,48 @@ class Clip(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPool(Node):
+class MaxPool(BaseNode):
     """Maximum over a window; padding never wins."""
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: Padding = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    window: Window
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        channels, height, width = shapes[0]
-        top, left, bottom, right = self.padding
-        return (
-            channels,
-            window_output(height, self.kernel[0], self.stride[0], top, bottom, self.dilation[0]),
-            window_output(width, self.kernel[1], self.stride[1], left, right, self.dilation[1]),
-        )
+        return (shapes[0][0], *self.window.output_size(shapes[0][1:]))
 
 
 @dataclass(frozen=True, eq=False)
-class AveragePool(Node):
-    """Mean over a window. Global average pooling is a kernel of the whole input.
+class AveragePool(BaseNode):
+    """Mean over a window, which is not dilated. Global average pooling is a kernel of the whole input.
 
     With ``count_include_pad`` the divisor is always the kernel's area, else the number of real pixels.
     """
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: Padding = (0, 0, 0, 0)
+    window: Window
     count_include_pad: bool = False
 
-    output_shape = MaxPool.output_shape
-    dilation = (1, 1)
+    def __post_init__(self) -> None:
+        if self.window.dilation != (1, 1):
+            raise HwquantError(f"average pool {self.name!r} has a dilated window, which is not supported")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return (shapes[0][0], *self.window.output_size(shapes[0][1:]))
 
 
 @dataclass(frozen=True, eq=False)
-class Add(Node):
+class Add(BaseNode):
     """Elementwise sum of two or more tensors of one shape."""
 
 
 @dataclass(frozen=True, eq=False)
-class Concat(Node):
+class Concat(BaseNode):
     """Concatenation along the channels."""
 
     def output_shape(self, *shapes: Shape) -> Shape:
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+
+Node = Conv | Clip | MaxPool | AveragePool | Add | Concat
+"""All kinds. Whatever differs by kind is a ``match`` that ends in ``assert_never``, so that mypy finds it."""
 
 
 def as_array(name: str, value: object) -> NDArray[Any]:

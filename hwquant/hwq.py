@@ -18,6 +18,7 @@ from hwquant.errors import Damaged, HwquantError, check_type
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.validate import validate
+from hwquant.window import Pair, Window
 
 KIND = "network"
 VERSION = 1
@@ -100,8 +101,13 @@ def _encode_output(item: Output, place: str, arrays: Arrays) -> dict[str, object
     return {"name": item.name, "tensor": item.tensor, "shape": _ints(item.shape), "host": list(item.host)}
 
 
-def _encode_window(item: Term | MaxPool) -> dict[str, object]:
-    return {"stride": _ints(item.stride), "padding": _ints(item.padding), "dilation": _ints(item.dilation)}
+def _encode_window(window: Window) -> dict[str, object]:
+    """All but the kernel, which a convolution's weights tell."""
+    return {
+        "stride": _ints(window.stride),
+        "padding": _ints(window.padding),
+        "dilation": _ints(window.dilation),
+    }
 
 
 def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
@@ -117,13 +123,12 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
                 "terms": terms,
             }
         case MaxPool():
-            window = _encode_window(node)
             return {
                 "type": "max_pool",
                 "name": node.name,
                 "input": node.input,
-                "kernel": _ints(node.kernel),
-                **window,
+                "kernel": _ints(node.window.kernel),
+                **_encode_window(node.window),
             }
         case Concat():
             return {"type": "concat", "name": node.name, "inputs": list(node.inputs)}
@@ -137,7 +142,7 @@ def _encode_term(term: Term, place: str, arrays: Arrays) -> dict[str, object]:
         "bits": int(term.bits),
         "groups": int(term.groups),
         "shift": int(term.shift),
-        **_encode_window(term),
+        **_encode_window(term.window),
     }
 
 
@@ -248,12 +253,13 @@ def _decode_output(record: _Record, arrays: Arrays) -> Output:
     )
 
 
-def _decode_window(record: _Record) -> dict[str, Any]:
-    return {
-        "stride": record.integers("stride", 2, 1),
-        "padding": record.integers("padding", 4, 0),
-        "dilation": record.integers("dilation", 2, 1),
-    }
+def _decode_window(record: _Record, kernel: Pair) -> Window:
+    return Window(
+        kernel,
+        stride=record.integers("stride", 2, 1),
+        padding=record.integers("padding", 4, 0),
+        dilation=record.integers("dilation", 2, 1),
+    )
 
 
 def _decode_node(record: _Record, arrays: Arrays) -> QNode:
@@ -273,8 +279,8 @@ def _decode_node(record: _Record, arrays: Arrays) -> QNode:
                 multiplier=record.optional_array(arrays, "multiplier"),
             )
         case "max_pool":
-            kernel = record.integers("kernel", 2, 1)
-            return MaxPool(name=name, input=record.text("input"), kernel=kernel, **_decode_window(record))
+            window = _decode_window(record, record.integers("kernel", 2, 1))
+            return MaxPool(name=name, input=record.text("input"), window=window)
         case "concat":
             inputs = record.texts("inputs")
             if not inputs:
@@ -298,5 +304,5 @@ def _decode_term(record: _Record, arrays: Arrays) -> Term:
         groups=record.integer("groups"),
         shift=record.integer("shift"),
         mask=record.optional_array(arrays, "mask"),
-        **_decode_window(record),
+        window=_decode_window(record, codes.shape[2:]),
     )

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from hwquant.coding import Anchor, Coding, integer_limits
 from hwquant.errors import HwquantError
-from hwquant.graph import Input, Output, Padding, Shape, window_output
+from hwquant.graph import Input, Output, Shape
+from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 IntArray = NDArray[np.int64]
 
@@ -68,6 +69,8 @@ class Term:
     scale : float64 [1] or [out], ``S_w``
     anchor : "min" (``w_q + o``) or "max" (``o - w_q``)
     bits : storage bits of a weight, 1..8
+    window : its kernel is that of ``codes``
+    groups : parts that the channels are divided into; each is a convolution of its own
     shift : left shift of the whole term
     mask : bool, the shape of ``codes``, False where a weight is pruned; None where nothing is
     """
@@ -78,12 +81,13 @@ class Term:
     scale: NDArray[np.float64]
     anchor: Anchor = "min"
     bits: int = 8
-    stride: tuple[int, int] = (1, 1)
-    padding: Padding = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    window: Window = EACH_PIXEL
     groups: int = 1
     shift: int = 0
     mask: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        check_kernel(f"the term that reads {self.input!r}", self.window, self.codes)
 
     @property
     def coding(self) -> Coding:
@@ -96,12 +100,8 @@ class Term:
         return self.coding.adjusted(self.codes)
 
     def output_shape(self, shape: Shape) -> Shape:
-        (top, left, bottom, right), (kh, kw) = self.padding, self.codes.shape[2:]
-        return (
-            self.codes.shape[0],
-            window_output(shape[1], kh, self.stride[0], top, bottom, self.dilation[0]),
-            window_output(shape[2], kw, self.stride[1], left, right, self.dilation[1]),
-        )
+        """Shape of what it adds to the accumulators, for the shape of its input."""
+        return (len(self.codes), *self.window.output_size(shape[1:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,22 +145,14 @@ class MaxPool:
 
     name: str
     input: str
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: Padding = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    window: Window
 
     @property
     def inputs(self) -> tuple[str, ...]:
         return (self.input,)
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        (channels, height, width), (top, left, bottom, right) = shapes[0], self.padding
-        return (
-            channels,
-            window_output(height, self.kernel[0], self.stride[0], top, bottom, self.dilation[0]),
-            window_output(width, self.kernel[1], self.stride[1], left, right, self.dilation[1]),
-        )
+        return (shapes[0][0], *self.window.output_size(shapes[0][1:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +167,7 @@ class Concat:
 
 
 QNode = Layer | MaxPool | Concat
+"""All kinds. Whatever differs by kind is a ``match`` that ends in ``assert_never``, so that mypy finds it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Input, Output, Padding, every_window_sees_a_pixel
+from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.ranges import accumulator_bound, tensor_ranges
+from hwquant.window import Window
 
 HOST_FUNCTIONS = ("softmax", "log_softmax", "argmax")
 LARGEST_SCALE, SMALLEST_SCALE = 2.0**100, 2.0**-100
@@ -194,7 +195,7 @@ def _term(where: str, term: Term, source: Tensor, target: Tensor) -> None:
     _array(where, "a scale", term.scale, np.float64, [(1,), (out,)])
     inside = (term.scale >= SMALLEST_SCALE**2) & (term.scale <= LARGEST_SCALE**2)
     _require(bool(inside.all()), where, "has a scale that is not positive, or far from 1")
-    _window(where, term.stride, term.padding, term.dilation)
+    _window(where, term.window)
     _require(0 <= term.shift <= 31, where, f"has a left shift of {term.shift}; 0..31 is possible")
     _positive(where, "groups of", [term.groups])
     reads = depth * term.groups
@@ -237,16 +238,16 @@ def _near(values: NDArray[Any], wanted: NDArray[Any] | float, tolerance: NDArray
     return bool((np.abs(values / wanted - 1) <= tolerance).all())
 
 
-def _window(where: str, stride: tuple[int, int], padding: Padding, dilation: tuple[int, int]) -> None:
-    _positive(where, "a stride of", stride)
-    _positive(where, "a padding of", padding, 0)
-    _positive(where, "a dilation of", dilation)
+def _window(where: str, window: Window) -> None:
+    _positive(where, "a kernel of", window.kernel)
+    _positive(where, "a stride of", window.stride)
+    _positive(where, "a padding of", window.padding, 0)
+    _positive(where, "a dilation of", window.dilation)
 
 
 def _pool(where: str, pool: MaxPool, qgraph: QGraph) -> None:
-    _positive(where, "a kernel of", pool.kernel)
-    _window(where, pool.stride, pool.padding, pool.dilation)
-    real = every_window_sees_a_pixel(pool, qgraph.tensors[pool.input].shape)
+    _window(where, pool.window)
+    real = pool.window.sees_a_pixel_everywhere(qgraph.tensors[pool.input].shape[1:])
     _require(real, where, "has a window that covers only padding; give it less padding")
     _passes_through(where, pool, qgraph)
 

@@ -73,10 +73,10 @@ def _operator(builder: Builder, node: Node) -> str:
                 "Conv",
                 operands,
                 f"{name}/real",
-                kernel_shape=node.weight.shape[2:],
-                strides=node.stride,
-                pads=node.padding,
-                dilations=node.dilation,
+                kernel_shape=node.window.kernel,
+                strides=node.window.stride,
+                pads=node.window.padding,
+                dilations=node.window.dilation,
                 group=node.groups,
             )
         case Clip():
@@ -86,18 +86,20 @@ def _operator(builder: Builder, node: Node) -> str:
             ]
             return builder.node("Clip", [*inputs, *limits], f"{name}/real")
         case MaxPool() | AveragePool():
-            if any(pad >= size for pad, size in zip(node.padding, node.kernel * 2)):
+            if any(pad >= size for pad, size in zip(node.window.padding, node.window.kernel * 2)):
                 raise Unsupported(
                     f"pool {name!r} has as much padding as kernel, which ONNX cannot express; give it less padding",
                     where=name,
                 )
             window: dict[str, Any] = {
-                "kernel_shape": node.kernel,
-                "strides": node.stride,
-                "pads": node.padding,
+                "kernel_shape": node.window.kernel,
+                "strides": node.window.stride,
+                "pads": node.window.padding,
             }
             if isinstance(node, MaxPool):
-                return builder.node("MaxPool", inputs, f"{name}/real", dilations=node.dilation, **window)
+                return builder.node(
+                    "MaxPool", inputs, f"{name}/real", dilations=node.window.dilation, **window
+                )
             counted = int(node.count_include_pad)
             return builder.node("AveragePool", inputs, f"{name}/real", count_include_pad=counted, **window)
         case Add():

@@ -166,10 +166,10 @@ class LayerWriter:
             operands,
             f"{name}_convolution",
             doc,
-            kernel_shape=term.codes.shape[2:],
-            strides=term.stride,
-            pads=term.padding,
-            dilations=term.dilation,
+            kernel_shape=term.window.kernel,
+            strides=term.window.stride,
+            pads=term.window.padding,
+            dilations=term.window.dilation,
             group=term.groups,
         )
         return total if dtype is np.int32 else builder.cast(total, dtype, f"{name}_wide")
@@ -178,21 +178,21 @@ class LayerWriter:
         builder, source = self.builder, carried(pool.input)
         sizes = self.tensors[pool.input].shape[1:]
         positions = self.tensors[pool.name].shape[1:]
-        before = pool.padding[:2]
+        before = pool.window.padding[:2]
         # Padding that no window reaches is left away: MaxPool wants less padding than kernel.
         after = tuple(
             max(0, (count - 1) * stride + (kernel - 1) * dilation + 1 - size - first)
             for count, stride, kernel, dilation, size, first in zip(
-                positions, pool.stride, pool.kernel, pool.dilation, sizes, before
+                positions, pool.window.stride, pool.window.kernel, pool.window.dilation, sizes, before
             )
         )
         window: dict[str, Any] = {
-            "kernel_shape": pool.kernel,
-            "strides": pool.stride,
-            "dilations": pool.dilation,
+            "kernel_shape": pool.window.kernel,
+            "strides": pool.window.stride,
+            "dilations": pool.window.dilation,
         }
         padding = (*before, *after)
-        if all(pad < kernel for pad, kernel in zip(padding, pool.kernel * 2)):
+        if all(pad < kernel for pad, kernel in zip(padding, pool.window.kernel * 2)):
             builder.node("MaxPool", [source], carried(pool.name), pads=padding, **window)
             return
         # A dilated window can want more padding. In float32 there is a number below all others to pad with.

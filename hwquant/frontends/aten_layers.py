@@ -9,8 +9,8 @@ import numpy as np
 from hwquant.frontends import operators
 from hwquant.frontends.aten_call import Call
 from hwquant.frontends.values import Array, Float, Value
-from hwquant.frontends.windows import Window, window
-from hwquant.graph import Shape
+from hwquant.frontends.windows import ceil_padding, same_padding, window
+from hwquant.window import Pair, Window
 
 
 def _pairs(call: Call, axes: int, name: str) -> list[int]:
@@ -19,10 +19,9 @@ def _pairs(call: Call, axes: int, name: str) -> list[int]:
     return found * axes if len(found) == 1 else found
 
 
-def _spatial(value: Value) -> Shape:
-    """(C, H, W) of a value (N, C, H, W) or (N, C, L)."""
-    height = value.shape[2] if len(value.shape) == 4 else 1
-    return value.shape[1], height, value.shape[-1]
+def _spatial(value: Value) -> Pair:
+    """(H, W) of a value (N, C, H, W) or (N, C, L)."""
+    return value.shape[2] if len(value.shape) == 4 else 1, value.shape[-1]
 
 
 def conv(call: Call) -> Value:
@@ -40,7 +39,7 @@ def conv(call: Call) -> Value:
     if padding == "same" and found.stride != (1, 1):
         raise call.build.refuse("padding 'same' with a stride is not defined")
     if padding == "same" and len(value.shape) in (3, 4):
-        found = found.same(_spatial(value))
+        found = same_padding(found, _spatial(value))
     bias = call.optional("bias")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise call.build.refuse(f"a bias of shape {bias.shape} does not fit {len(weight)} output channels")
@@ -168,7 +167,7 @@ def _pool_window(call: Call, axes: int) -> tuple[Value, Window, Window]:
     )
     if any(2 * pad > extent for pad, extent in zip(asked.padding, asked.extent * 2)):
         raise call.build.refuse(f"padding {asked.padding} is more than half of the window {asked.kernel}")
-    return value, asked, asked.ceil(_spatial(value)) if call.get("ceil_mode") else asked
+    return value, asked, ceil_padding(asked, _spatial(value)) if call.get("ceil_mode") else asked
 
 
 def max_pool(axes: int) -> Callable[[Call], Value]:

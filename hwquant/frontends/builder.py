@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 
 from hwquant.errors import Unsupported
 from hwquant.frontends.alternatives import alternative
-from hwquant.frontends.fold import Affine, fold
+from hwquant.frontends.fold import Affine, Unfolded, fold
 from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
 from hwquant.graph import Conv, Graph, Input, Node, Output, Shape
+from hwquant.window import Window
 
 ANY_BATCH = 2
 """The batch size that stands for any: not 1, so that a lost batch dimension is noticed."""
@@ -82,7 +83,7 @@ class Builder:
         self.shapes: dict[str, Shape] = {}
         self._inputs: dict[str, tuple[int, ...]] = {}
         self._placed: dict[str, Input] = {}
-        self._nodes: list[Node] = []
+        self._nodes: list[Unfolded] = []
         self._outputs: list[tuple[str, Value]] = []
         self._names: set[str] = set()
         self._spent = 0
@@ -160,16 +161,18 @@ class Builder:
         self.sample(final)
         self._outputs.append((name, replace(final, host=value.host)))
 
-    def emit(self, node: Node) -> str:
+    def emit(self, node: Unfolded) -> str:
         """Append a node; the name of its tensor."""
         shape = node.output_shape(*(self.shapes[name] for name in node.inputs))
         if min(shape) < 1:
             inputs = ", ".join(str(self.shapes[name]) for name in node.inputs)
             raise self.refuse(f"its output would be empty, {shape} from {inputs}")
         padded = 0
-        if padding := getattr(node, "padding", None):
+        window: Window | None = getattr(node, "window", None)
+        if window is not None:
             channels, height, width = self.shapes[node.inputs[0]]
-            padded = channels * (height + padding[0] + padding[2]) * (width + padding[1] + padding[3])
+            top, left, bottom, right = window.padding
+            padded = channels * (height + top + bottom) * (width + left + right)
         if max(math.prod(shape), padded) * max(self.batch, ANY_BATCH) > LARGEST:
             raise self.refuse(
                 f"its output of shape {shape} is too large; export the model with smaller shapes"
@@ -178,7 +181,7 @@ class Builder:
         self._nodes.append(node)
         return node.name
 
-    def producer(self, tensor: str) -> Node | None:
+    def producer(self, tensor: str) -> Unfolded | None:
         """The node that makes a tensor; None for an input."""
         return next((node for node in self._nodes if node.name == tensor), None)
 

@@ -9,29 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import Unsupported
 from hwquant.graph import (
+    Add,
     AveragePool,
+    BaseNode,
     Clip,
     Concat,
     Conv,
     MaxPool,
     Node,
-    Padding,
     Shape,
-    every_window_sees_a_pixel,
 )
+from hwquant.window import Window
 
 LEAST = float(np.finfo(np.float32).min)
 """At or below it a padding is taken for minus infinity."""
 
 
 @dataclass(frozen=True, eq=False)
-class Affine(Node):
+class Affine(BaseNode):
     """``x * scale + shift`` with float64 [C, H, W] each."""
 
     scale: NDArray[np.float64]
@@ -46,36 +48,38 @@ class Affine(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Pad(Node):
-    """Zeros around every channel; ``padding`` is (top, left, bottom, right).
+class Pad(BaseNode):
+    """Zeros around every channel: the padding of a window of single pixels.
 
     With ``infinite`` it is minus infinity, which only a maximum can read.
     """
 
-    padding: Padding
+    window: Window
     infinite: bool = False
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        channels, height, width = shapes[0]
-        top, left, bottom, right = self.padding
-        return channels, height + top + bottom, width + left + right
+        return (shapes[0][0], *self.window.output_size(shapes[0][1:]))
+
+
+Unfolded = Node | Affine | Pad
+"""What frontends make of a model's operators: the network's kinds, and the two that :func:`fold` rids it of."""
 
 
 class _Network:
     """Nodes in topological order, with the edits that folding needs."""
 
-    def __init__(self, nodes: Iterable[Node], outputs: Mapping[str, str]) -> None:
+    def __init__(self, nodes: Iterable[Unfolded], outputs: Mapping[str, str]) -> None:
         self.nodes = {node.name: node for node in nodes}
         self.outputs = dict(outputs)
 
-    def consumers(self, tensor: str) -> list[Node]:
+    def consumers(self, tensor: str) -> list[Unfolded]:
         return [node for node in self.nodes.values() if tensor in node.inputs]
 
     def private(self, tensor: str) -> bool:
         """True if one node reads the tensor and it is no output."""
         return tensor not in self.outputs.values() and len(self.consumers(tensor)) == 1
 
-    def remove(self, node: Node) -> None:
+    def remove(self, node: Unfolded) -> None:
         """Drop a node; its readers read its input instead."""
         (source,) = node.inputs
         del self.nodes[node.name]
@@ -88,7 +92,7 @@ class _Network:
 
 
 def fold(
-    nodes: Iterable[Node], outputs: Mapping[str, str], shapes: Mapping[str, Shape]
+    nodes: Iterable[Unfolded], outputs: Mapping[str, str], shapes: Mapping[str, Shape]
 ) -> tuple[list[Node], dict[str, str]]:
     """Rid the nodes of :class:`Affine` and :class:`Pad`, and of what no output needs.
 
@@ -119,7 +123,7 @@ def fold(
     return [_lowered(node, shapes) for node in network.nodes.values()], network.outputs
 
 
-def reachable(nodes: Iterable[Node], tensors: Collection[str]) -> list[Node]:
+def reachable(nodes: Iterable[Unfolded], tensors: Collection[str]) -> list[Unfolded]:
     """The nodes that the given tensors depend on, in order."""
     needed, kept = set(tensors), []
     for node in reversed(list(nodes)):
@@ -165,12 +169,15 @@ def _affine_forward(network: _Network, node: Affine, shapes: Mapping[str, Shape]
 
 
 def _conv_after(node: Affine, conv: Conv, shapes: Mapping[str, Shape]) -> Conv | None:
-    if any(conv.padding) and node.shift.any():
+    if conv.window.padded and node.shift.any():
         return None
     out, per_group, kh, kw = conv.weight.shape
     _, height, width = shapes[node.name]
     whole = (
-        (kh, kw) == (height, width) and conv.groups == 1 and not any(conv.padding) and conv.dilation == (1, 1)
+        (kh, kw) == (height, width)
+        and conv.groups == 1
+        and not conv.window.padded
+        and conv.window.dilation == (1, 1)
     )
     per_channel = node.per_channel()
     if whole:
@@ -195,66 +202,87 @@ def _pad_forward(network: _Network, node: Pad, shape: Shape) -> bool:
     readers = network.consumers(node.name)
     if node.name in network.outputs.values() or not readers:
         return False
-    merged: list[Node] = []
-    if node.infinite and not all(isinstance(reader, MaxPool) for reader in readers):
-        return False
-    for reader in readers:
-        if not isinstance(reader, Conv | MaxPool | AveragePool):
+    merged = [_padded(network, node, reader, shape) for reader in readers]
+    for item in merged:
+        if item is None:
             return False
-        top, left, bottom, right = (a + b for a, b in zip(node.padding, reader.padding))
-        padding = (top, left, bottom, right)
-        if isinstance(reader, Conv):
-            merged.append(replace(reader, padding=padding))
-        elif any(
-            before >= extent
-            for before, extent in zip(
-                padding, [d * (k - 1) + 1 for k, d in zip(reader.kernel, reader.dilation)] * 2
-            )
-        ):
-            return False
-        elif isinstance(reader, AveragePool) and (reader.count_include_pad or not any(reader.padding)):
-            merged.append(replace(reader, padding=padding, count_include_pad=True))
-        elif isinstance(reader, MaxPool) and (node.infinite or _never_negative(network, node.inputs[0])):
-            pool = replace(reader, padding=padding)
-            if not every_window_sees_a_pixel(pool, shape):
-                return False
-            merged.append(pool)
-        else:
-            return False
-    for reader in merged:
-        network.nodes[reader.name] = reader
+    for item in merged:
+        if item is not None:
+            network.nodes[item.name] = item
     return True
+
+
+def _padded(network: _Network, node: Pad, reader: Unfolded, shape: Shape) -> Unfolded | None:
+    """A reader of a padded tensor that pads as much itself, where that is exact."""
+    if node.infinite and not isinstance(reader, MaxPool):
+        return None
+    match reader:
+        case Conv():
+            return replace(reader, window=_wider(reader.window, node))
+        case AveragePool():
+            window = _wider(reader.window, node)
+            if _within(window) and (reader.count_include_pad or not reader.window.padded):
+                return replace(reader, window=window, count_include_pad=True)
+        case MaxPool():
+            window = _wider(reader.window, node)
+            never_wins = node.infinite or _never_negative(network, node.inputs[0])
+            if _within(window) and never_wins and window.sees_a_pixel_everywhere(shape[1:]):
+                return replace(reader, window=window)
+        case Clip() | Add() | Concat() | Affine() | Pad():
+            pass
+        case _:
+            assert_never(reader)
+    return None
+
+
+def _wider(window: Window, node: Pad) -> Window:
+    """With the padding of both."""
+    top, left, bottom, right = (a + b for a, b in zip(window.padding, node.window.padding))
+    return replace(window, padding=(top, left, bottom, right))
+
+
+def _within(window: Window) -> bool:
+    """Whether there is less padding on every side than the window extends over."""
+    return all(pad < extent for pad, extent in zip(window.padding, window.extent * 2))
 
 
 def _never_negative(network: _Network, tensor: str) -> bool:
     node = network.nodes.get(tensor)
-    if isinstance(node, Clip):
-        return node.low >= 0
-    if isinstance(node, MaxPool | AveragePool | Concat | Pad) and not getattr(node, "infinite", False):
-        return all(_never_negative(network, name) for name in node.inputs)
-    return False
+    match node:
+        case Clip():
+            return node.low >= 0
+        case MaxPool() | AveragePool() | Concat():
+            return all(_never_negative(network, name) for name in node.inputs)
+        case Pad():
+            return not node.infinite and _never_negative(network, node.inputs[0])
+        case Conv() | Add() | Affine() | None:
+            return False
+        case _:
+            assert_never(node)
 
 
-def _lowered(node: Node, shapes: Mapping[str, Shape]) -> Node:
+def _lowered(node: Unfolded, shapes: Mapping[str, Shape]) -> Node:
     """An Affine or Pad that nothing took, as a depthwise 1x1 convolution."""
-    if isinstance(node, Affine):
-        per_channel = node.per_channel()
-        if per_channel is None:
-            raise Unsupported(
-                f"node {node.name!r} multiplies or adds a constant that differs within a channel, which only "
-                "works on the network's input or before a fully connected layer; use one number a channel",
-                where=node.name,
-            )
-        scale, shift = per_channel
-        return Conv(node.name, node.inputs, scale.reshape(-1, 1, 1, 1), shift.copy(), groups=len(scale))
-    if isinstance(node, Pad):
-        if node.infinite:
-            raise Unsupported(
-                f"node {node.name!r} pads with minus infinity, which only works before a max pool whose window "
-                "is larger than the padding",
-                where=node.name,
-            )
-        channels = shapes[node.name][0]
-        ones, zeros = np.ones((channels, 1, 1, 1)), np.zeros(channels)
-        return Conv(node.name, node.inputs, ones, zeros, padding=node.padding, groups=channels)
-    return node
+    match node:
+        case Affine():
+            per_channel = node.per_channel()
+            if per_channel is None:
+                raise Unsupported(
+                    f"node {node.name!r} multiplies or adds a constant that differs within a channel, which only "
+                    "works on the network's input or before a fully connected layer; use one number a channel",
+                    where=node.name,
+                )
+            scale, shift = per_channel
+            return Conv(node.name, node.inputs, scale.reshape(-1, 1, 1, 1), shift.copy(), groups=len(scale))
+        case Pad():
+            if node.infinite:
+                raise Unsupported(
+                    f"node {node.name!r} pads with minus infinity, which only works before a max pool whose window "
+                    "is larger than the padding",
+                    where=node.name,
+                )
+            channels = shapes[node.name][0]
+            ones, zeros = np.ones((channels, 1, 1, 1)), np.zeros(channels)
+            return Conv(node.name, node.inputs, ones, zeros, node.window, groups=channels)
+        case _:
+            return node

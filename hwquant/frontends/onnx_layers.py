@@ -10,8 +10,9 @@ from hwquant.errors import Unsupported
 from hwquant.frontends import arithmetic, operators
 from hwquant.frontends.onnx_call import Call, Result
 from hwquant.frontends.values import Value
-from hwquant.frontends.windows import Window, window
+from hwquant.frontends.windows import ceil_padding, same_padding, window
 from hwquant.graph import Shape
+from hwquant.window import Window
 
 _LARGEST = float(np.finfo(np.float32).max)
 """Beyond it a limit is none: the defaults of Clip's attributes are this number."""
@@ -36,8 +37,8 @@ def _window(call: Call, kernel: Sequence[int], shape: Shape) -> Window:
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         if found.dilation != (1, 1):
             raise call.build.refuse(f"auto_pad {auto!r} with dilations is not supported; give pads")
-        return found.same(shape, upper=auto == "SAME_UPPER")
-    return found.ceil(shape) if attributes.get("ceil_mode", 0) else found
+        return same_padding(found, shape[1:], upper=auto == "SAME_UPPER")
+    return ceil_padding(found, shape[1:]) if attributes.get("ceil_mode", 0) else found
 
 
 def _spatial(call: Call, value: Value) -> Shape:

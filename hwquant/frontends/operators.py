@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import LEAST, Affine, Pad
 from hwquant.frontends.values import Array, Float, Value, layout, of_each_class
-from hwquant.frontends.windows import Window
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool, Node, every_window_sees_a_pixel
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool, Node
+from hwquant.window import Window
 
 
 def conv(
@@ -46,9 +46,7 @@ def conv(
         (source.tensor,),
         weight,
         _bias(build, bias, out),
-        window.stride,
-        window.padding,
-        window.dilation,
+        window,
         groups,
     )
     tensor = build.emit(node)
@@ -77,7 +75,8 @@ def linear(build: Builder, name: str, value: Value, weight: Float, bias: Float |
         columns = np.empty((out, features))
         columns[:, build.sample(source).ravel()] = weight
         kernel = columns.reshape(out, *build.shapes[source.tensor])
-        node = Conv(build.unique(name), (source.tensor,), kernel, _bias(build, bias, out))
+        window = Window(kernel.shape[2:])
+        node = Conv(build.unique(name), (source.tensor,), kernel, _bias(build, bias, out), window)
         return build.value(build.emit(node), (*lead, out))
     channels_first = value.view(lambda array: np.moveaxis(array, -1, 1))
     result = conv_1x1(build, name, channels_first, weight, bias)
@@ -194,11 +193,9 @@ def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
     source = _pooled(build, value, window)
     if window.pointwise:
         return value
-    parts = (window.kernel, window.stride, window.padding, window.dilation)
-    pool = MaxPool(build.unique(name), (source.tensor,), *parts)
-    if not every_window_sees_a_pixel(pool, build.shapes[source.tensor]):
+    if not window.sees_a_pixel_everywhere(build.shapes[source.tensor][1:]):
         raise build.refuse("one of its windows covers only padding; give it less padding, or less dilation")
-    return _windows(build, value, pool)
+    return _windows(build, value, MaxPool(build.unique(name), (source.tensor,), window))
 
 
 def average_pool(build: Builder, name: str, value: Value, window: Window, count_include_pad: bool) -> Value:
@@ -208,8 +205,8 @@ def average_pool(build: Builder, name: str, value: Value, window: Window, count_
     source = _pooled(build, value, window)
     if window.pointwise:
         return value
-    parts = (window.kernel, window.stride, window.padding, count_include_pad and any(window.padding))
-    return _windows(build, value, AveragePool(build.unique(name), (source.tensor,), *parts))
+    pool = AveragePool(build.unique(name), (source.tensor,), window, count_include_pad and window.padded)
+    return _windows(build, value, pool)
 
 
 def reduce(build: Builder, name: str, value: Value, axes: Sequence[int], keepdims: bool, kind: str) -> Value:
@@ -312,7 +309,8 @@ def pad(
             continue
         sides = [(before[axis], after[axis]) for axis in range(1, rank) if axis != channel]
         (top, bottom), (left, right) = sides if rank == 4 else [(0, 0), *sides]
-        tensor = build.emit(Pad(build.unique(name), (moved.tensor,), (top, left, bottom, right), fill != 0))
+        border = Window(padding=(top, left, bottom, right))
+        tensor = build.emit(Pad(build.unique(name), (moved.tensor,), border, fill != 0))
         shape = build.shapes[tensor]
         result = build.value(tensor, shape if rank == 4 else (shape[0], shape[2]))
         return result.view(lambda array, axis=channel: np.moveaxis(array, 1, axis))  # type: ignore[misc]
@@ -395,4 +393,4 @@ def _windows(build: Builder, value: Value, node: Node) -> Value:
 
 def _reduction(build: Builder, name: str, source: Value, window: Window, kind: str) -> str:
     make = AveragePool if kind == "mean" else MaxPool
-    return build.emit(make(build.unique(name), (source.tensor,), window.kernel, window.stride))
+    return build.emit(make(build.unique(name), (source.tensor,), window))

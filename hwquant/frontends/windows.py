@@ -3,60 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hwquant.errors import Unsupported
-from hwquant.graph import Padding, Shape
+from hwquant.window import Pair, Window
 
-Pair = tuple[int, int]
 LARGEST_STEP, LARGEST_PADDING = 1 << 24, 1 << 15
 """Beyond any image: a stride or dilation overflows in runtimes, and padding is all that would be computed."""
 
 
-@dataclass(frozen=True)
-class Window:
-    """A two-dimensional window; ``padding`` is (top, left, bottom, right)."""
+def same_padding(window: Window, size: Pair, upper: bool = True) -> Window:
+    """Padded for ``ceil(size / stride)`` positions; an odd pixel goes below and right if ``upper``."""
+    sides = []
+    for length, extent, stride in zip(size, window.extent, window.stride):
+        total = max((-(-length // stride) - 1) * stride + extent - length, 0)
+        sides.append((total // 2, total - total // 2) if upper else (total - total // 2, total // 2))
+    (top, bottom), (left, right) = sides
+    return replace(window, padding=(top, left, bottom, right))
 
-    kernel: Pair
-    stride: Pair = (1, 1)
-    padding: Padding = (0, 0, 0, 0)
-    dilation: Pair = (1, 1)
 
-    @property
-    def extent(self) -> Pair:
-        """Rows and columns from a window's first to its last element."""
-        (kh, kw), (dh, dw) = self.kernel, self.dilation
-        return dh * (kh - 1) + 1, dw * (kw - 1) + 1
+def ceil_padding(window: Window, size: Pair) -> Window:
+    """Padded below and right for the windows that only start inside (``ceil_mode`` of ONNX and torch).
 
-    @property
-    def pointwise(self) -> bool:
-        """True if every pixel is a window of its own."""
-        return self.kernel == (1, 1) and self.stride == (1, 1) and not any(self.padding)
-
-    def same(self, shape: Shape, upper: bool = True) -> Window:
-        """Padded for ``ceil(size / stride)`` positions; an odd pixel goes below and right if ``upper``."""
-        sides = []
-        for size, extent, stride in zip(shape[1:], self.extent, self.stride):
-            total = max((-(-size // stride) - 1) * stride + extent - size, 0)
-            sides.append((total // 2, total - total // 2) if upper else (total - total // 2, total // 2))
-        (top, bottom), (left, right) = sides
-        return replace(self, padding=(top, left, bottom, right))
-
-    def ceil(self, shape: Shape) -> Window:
-        """Padded below and right for the windows that only start inside (``ceil_mode`` of ONNX and torch).
-
-        A window that would start in the padding below or right is dropped, as both define.
-        """
-        top, left, bottom, right = self.padding
-        after = []
-        for size, extent, stride, before, behind in zip(
-            shape[1:], self.extent, self.stride, (top, left), (bottom, right)
-        ):
-            positions = -(-(size + before + behind - extent) // stride) + 1
-            dropped = (positions - 1) * stride >= size + before
-            last = (positions - 1 - dropped) * stride + extent
-            after.append(max(last - size - before, 0 if dropped else behind))
-        return replace(self, padding=(top, left, after[0], after[1]))
+    A window that would start in the padding below or right is dropped, as both define.
+    """
+    top, left, bottom, right = window.padding
+    after = []
+    for length, extent, stride, before, behind in zip(
+        size, window.extent, window.stride, (top, left), (bottom, right)
+    ):
+        positions = -(-(length + before + behind - extent) // stride) + 1
+        dropped = (positions - 1) * stride >= length + before
+        last = (positions - 1 - dropped) * stride + extent
+        after.append(max(last - length - before, 0 if dropped else behind))
+    return replace(window, padding=(top, left, after[0], after[1]))
 
 
 def window(

@@ -44,7 +44,8 @@ class Convolution:
     def __init__(
         self, term: Term, weight: Block, source: Block, rows: int, columns: int, arena: Arena
     ) -> None:
-        self.stride, self.padding, self.dilation = term.stride, term.padding, term.dilation
+        window = term.window
+        self.stride, self.padding, self.dilation = window.stride, window.padding, window.dilation
         self.height, source_width, _, images = source.shape
         out, depth, self.kernel_height, kernel_width = weight.shape
         span = (kernel_width - 1) * self.dilation[1] + 1  # columns that a dilated kernel skips are weighted 0

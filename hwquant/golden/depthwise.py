@@ -26,14 +26,14 @@ class Scaling:
     def __init__(
         self, term: Term, weight: Block, source: Block, rows: int, columns: int, arena: Arena
     ) -> None:
-        lines, steps = term.stride
+        lines, steps = term.window.stride
         self.pixels = source[::lines, : (columns - 1) * steps + 1 : steps]
         self.weight = np.repeat(weight.reshape(-1, 1), source.shape[-1], axis=1)
 
     @staticmethod
     def suits(term: Term) -> bool:
         """Whether it computes a term."""
-        return len(term.codes) == term.groups and term.codes[0].size == 1 and not any(term.padding)
+        return len(term.codes) == term.groups and term.codes[0].size == 1 and not term.window.padded
 
     def __call__(self, first: int, sums: Block) -> None:
         """Write the output rows ``first .. first + len(sums)`` into ``sums`` [rows, columns, out, images]."""
@@ -56,17 +56,18 @@ class Banded:
         if source.dtype != weight.dtype or weight.shape[1] > 1 or not len(weight) == term.groups > 1:
             return False
         kernel_height, kernel_width = weight.shape[2:]
-        extent = (kernel_height - 1) * term.dilation[0] + 1 + (_rows(columns) - 1) * term.stride[0]
+        extent = term.window.extent[0] + (_rows(columns) - 1) * term.window.stride[0]
         pixels = min(extent, len(source)) * source.shape[1]
         return pixels <= WASTE * kernel_height * kernel_width
 
     def __call__(self, first: int, sums: Block) -> None:
         """Write the output rows ``first .. first + len(sums)`` into ``sums`` [rows, columns, out, images]."""
         height, _, channels, images = self.source.shape
-        stride, span = self.term.stride[0], (self.weight.shape[2] - 1) * self.term.dilation[0] + 1
+        window = self.term.window
+        stride, span = window.stride[0], window.extent[0]
         for start in range(0, len(sums), self.rows):
             part = sums[start : start + self.rows]
-            begin = (first + start) * stride - self.term.padding[0]
+            begin = (first + start) * stride - window.padding[0]
             end = min(height, begin + (len(part) - 1) * stride + span)
             seen = self.source[max(0, begin) : max(0, end)]
             matrix = self._matrix(min(0, begin), len(part), len(seen))
@@ -85,11 +86,12 @@ class Banded:
 
         The first of these begins to look at row ``begin`` of those, before them where that is negative.
         """
-        term, weight, width = self.term, self.weight[:, 0], self.source.shape[1]
+        window, weight, width = self.term.window, self.weight[:, 0], self.source.shape[1]
+        (sy, sx), (dy, dx), left = window.stride, window.dilation, window.padding[1]
         matrix = np.zeros((len(weight), rows, self.columns, height, width), weight.dtype)
         for row, column in np.ndindex(weight.shape[1:]):
-            y = begin + np.arange(rows) * term.stride[0] + row * term.dilation[0]
-            x = np.arange(self.columns) * term.stride[1] - term.padding[1] + column * term.dilation[1]
+            y = begin + np.arange(rows) * sy + row * dy
+            x = np.arange(self.columns) * sx - left + column * dx
             (i,), (j,) = np.nonzero((y >= 0) & (y < height)), np.nonzero((x >= 0) & (x < width))
             places = np.ix_(i, j)
             matrix[:, *places, y[i][:, None], x[j]] = weight[:, row, column, None, None]

@@ -165,7 +165,7 @@ class Engine:
 
     def _pool_step(self, pool: MaxPool) -> Step:
         source, out = self.blocks[pool.input], self._allocate(pool.name)
-        pooling = Pooling(pool, source.shape[1:], len(out), source.dtype)
+        pooling = Pooling(pool.window, source.shape[1:], len(out), source.dtype)
         return lambda: pooling(source, 0, 0, out)
 
     def _concat_step(self, node: Concat) -> Step:

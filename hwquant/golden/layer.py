@@ -48,10 +48,10 @@ class LayerStep:
         self.low, self.high = layer.low - tensor.zero_point, layer.high - tensor.zero_point
         self.stride, self.before, self.extent = 1, 0, 1  # rows of a pool window
         if pool is not None:
-            self.stride, self.before = pool.stride[0], pool.padding[0]
-            self.extent = (pool.kernel[0] - 1) * pool.dilation[0] + 1
-            seen = (out.shape[1] - 1) * pool.stride[1] + (pool.kernel[1] - 1) * pool.dilation[1] + 1
-            columns = min(columns, seen - pool.padding[1])
+            self.stride, self.before = pool.window.stride[0], pool.window.padding[0]
+            self.extent = pool.window.extent[0]
+            seen = (out.shape[1] - 1) * pool.window.stride[1] + pool.window.extent[1]
+            columns = min(columns, seen - pool.window.padding[1])
 
         shifts = np.broadcast_to(layer.shift, channels)
         factors = (
@@ -74,7 +74,7 @@ class LayerStep:
         )  # of a row of sums, and of the input rows that are read or gathered for it
         for term, source, kind in zip(layer.terms, sources, kinds):
             lines = term.codes.shape[2] if kind is Convolution else 1
-            elements += columns * term.stride[1] * lines * source.shape[2]
+            elements += columns * term.window.stride[1] * lines * source.shape[2]
         affordable = BLOCK_BYTES // (elements * images * dtype.itemsize)
         self.rows = max(1, min(len(out), (affordable - self.extent) // self.stride + 1))
         sum_rows = min(self.height, (self.rows - 1) * self.stride + self.extent)
@@ -88,7 +88,7 @@ class LayerStep:
             self.addend = arena.shared("addend", BLOCK_BYTES, sums, dtype)
         self.pooling = None
         if pool is not None:
-            self.pooling = Pooling(pool, (columns, channels, images), self.rows, dtype)
+            self.pooling = Pooling(pool.window, (columns, channels, images), self.rows, dtype)
             self.pooled = np.empty((self.rows, *out.shape[1:]), dtype)
 
     def __call__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hwquant.golden.convolution import Block, covered
-from hwquant.qgraph import MaxPool
+from hwquant.window import Window
 
 
 class Pooling:
@@ -15,22 +15,22 @@ class Pooling:
 
     Parameters
     ----------
-    pool : geometry
+    window : what the maxima are of
     line : extent of a row of the input: columns, channels, images
     rows : the most output rows of one call
     dtype : of both blocks
     """
 
-    def __init__(self, pool: MaxPool, line: tuple[int, ...], rows: int, dtype: np.dtype[Any]) -> None:
-        self.pool = pool
+    def __init__(self, window: Window, line: tuple[int, ...], rows: int, dtype: np.dtype[Any]) -> None:
+        self.window = window
         self.row_maxima = np.empty((rows, *line), dtype)
 
     def __call__(self, source: Block, source_first: int, first: int, out: Block) -> None:
         """Write the output rows from ``first`` on; ``source`` begins at the input's row ``source_first``."""
-        pool, maxima = self.pool, self.row_maxima[: len(out)]
-        origin = first * pool.stride[0] - pool.padding[0] - source_first
-        _maximum(source, maxima, 0, pool.kernel[0], pool.stride[0], pool.dilation[0], origin)
-        _maximum(maxima, out, 1, pool.kernel[1], pool.stride[1], pool.dilation[1], -pool.padding[1])
+        maxima, (kh, kw), (sy, sx) = self.row_maxima[: len(out)], self.window.kernel, self.window.stride
+        (dy, dx), (top, left, _, _) = self.window.dilation, self.window.padding
+        _maximum(source, maxima, 0, kh, sy, dy, first * sy - top - source_first)
+        _maximum(maxima, out, 1, kw, sx, dx, -left)
 
 
 def _maximum(x: Block, out: Block, axis: int, kernel: int, stride: int, dilation: int, origin: int) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hwquant.graph import Padding
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.window import Padding
 
 
 def pad(x: IntArray, padding: Padding, value: int) -> IntArray:
@@ -30,7 +30,7 @@ def window(x: IntArray, row: int, column: int, stride: tuple[int, int], size: tu
 def convolve(term: Term, x: IntArray, zero_point: int) -> IntArray:
     """``Sum (adjusted weight) * (x_q - z_x)`` over kernel and input channels; padding inserts ``z_x``."""
     _, height, width = term.output_shape(x.shape[1:])
-    centred = pad(x, term.padding, zero_point) - zero_point
+    centred = pad(x, term.window.padding, zero_point) - zero_point
     groups = zip(
         np.split(term.weight, term.groups),  # each [out / groups, in / groups, kernel height, kernel width]
         np.split(centred, term.groups, axis=1),
@@ -44,9 +44,10 @@ def _correlate(weight: IntArray, x: IntArray, term: Term, size: tuple[int, int])
     """One group's cross-correlation, of pixels that are padded and centred already."""
     out, _, kernel_height, kernel_width = weight.shape
     acc = np.zeros((len(x), out, *size), np.int64)
+    stride, (down, right) = term.window.stride, term.window.dilation
     for row in range(kernel_height):
         for column in range(kernel_width):
-            pixels = window(x, row * term.dilation[0], column * term.dilation[1], term.stride, size)
+            pixels = window(x, row * down, column * right, stride, size)
             acc += np.einsum("oc,nchw->nohw", weight[:, :, row, column], pixels)
     return acc
 
@@ -70,11 +71,12 @@ def requantize(acc: IntArray, layer: Layer, zero_point: int) -> IntArray:
 def max_pool(pool: MaxPool, x: IntArray, lowest: int) -> IntArray:
     """Maximum over a window. Padding holds ``lowest``, the least integer of the tensor: it never wins."""
     _, height, width = pool.output_shape(x.shape[1:])
-    padded = pad(x, pool.padding, lowest)
+    padded = pad(x, pool.window.padding, lowest)
+    stride, (down, right) = pool.window.stride, pool.window.dilation
     pixels = [
-        window(padded, row * pool.dilation[0], column * pool.dilation[1], pool.stride, (height, width))
-        for row in range(pool.kernel[0])
-        for column in range(pool.kernel[1])
+        window(padded, row * down, column * right, stride, (height, width))
+        for row in range(pool.window.kernel[0])
+        for column in range(pool.window.kernel[1])
     ]
     return np.max(pixels, axis=0)
 

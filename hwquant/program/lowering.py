@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import Unsupported
-from hwquant.graph import Padding
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.window import Padding
 
 MAX_COPIES = 64
 
@@ -114,15 +114,15 @@ def lower(qgraph: QGraph) -> list[ArrayLayer]:
             height, width = qgraph.tensors[node.input].shape[1:]
             pixels = qgraph.tensors[node.name].shape[1:]
             # Windows side by side may leave pixels at the edge unread: those are not computed at all.
-            read = pixels[0] * node.kernel[0] * pixels[1] * node.kernel[1]
+            read = pixels[0] * node.window.kernel[0] * pixels[1] * node.window.kernel[1]
             steps[-1] = replace(
                 steps[-1],
                 useful_macs=steps[-1].macs * read // (height * width),
                 name=node.name,
                 covers=(*steps[-1].covers, node.name),
                 pixels=pixels,
-                window=node.kernel,
-                window_stride=node.stride,
+                window=node.window.kernel,
+                window_stride=node.window.stride,
             )
         else:
             steps.append(_pool(node, qgraph))
@@ -131,9 +131,9 @@ def lower(qgraph: QGraph) -> list[ArrayLayer]:
 
 def _fusable(node: MaxPool) -> bool:
     return (
-        not any(node.padding)
-        and all(size == 1 or d == 1 for size, d in zip(node.kernel, node.dilation))
-        and all(stride >= size for stride, size in zip(node.stride, node.kernel))
+        not node.window.padded
+        and all(size == 1 or d == 1 for size, d in zip(node.window.kernel, node.window.dilation))
+        and all(stride >= size for stride, size in zip(node.window.stride, node.window.kernel))
     )
 
 
@@ -194,9 +194,9 @@ def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[Arra
         weight=dense,
         offset=offset,
         structure=structure,
-        stride=term.stride,
-        padding=term.padding,
-        dilation=term.dilation,
+        stride=term.window.stride,
+        padding=term.window.padding,
+        dilation=term.window.dilation,
         pad=tensor.zero_point,
     )
     return [lowered] * copies
@@ -284,10 +284,10 @@ def _pool(node: MaxPool, qgraph: QGraph) -> ArrayLayer:
     Padding inserts the least value, which never wins.
     """
     tensor = qgraph.tensors[node.input]
-    terms = _identity([tensor], padding=node.padding, pad=tensor.limits[0])
+    terms = _identity([tensor], padding=node.window.padding, pad=tensor.limits[0])
     return replace(
         _copy(node, terms, qgraph),
-        window=node.kernel,
-        window_stride=node.stride,
-        window_dilation=node.dilation,
+        window=node.window.kernel,
+        window_stride=node.window.stride,
+        window_dilation=node.window.dilation,
     )

@@ -112,8 +112,7 @@ def _stand_in(plan: Plan) -> QGraph:
             bias = np.zeros(len(node.bias), np.int64)
             nodes.append(Layer(node.name, terms, bias, np.zeros(1, np.int64), -128, 127))
         elif isinstance(node, FloatMaxPool):
-            window = (node.kernel, node.stride, node.padding, node.dilation)
-            nodes.append(MaxPool(node.name, node.inputs[0], *window))
+            nodes.append(MaxPool(node.name, node.inputs[0], node.window))
         else:
             nodes.append(Concat(node.name, node.inputs))
     return QGraph(plan.graph.name, plan.graph.inputs, tuple(nodes), plan.graph.outputs, tensors)
@@ -124,5 +123,4 @@ def _term(term: TermPlan) -> Term:
     if term.unit is None and not term.constant:
         codes = (1 + np.arange(codes.size) % 97).astype(np.int8).reshape(codes.shape)
     zero, one = np.zeros(1, np.int64), np.ones(1)
-    geometry = (term.stride, term.padding, term.dilation, term.groups)
-    return Term(term.input, codes, zero, one, "min", 8, *geometry)
+    return Term(term.input, codes, zero, one, "min", 8, term.window, term.groups)

@@ -50,5 +50,5 @@ def mean_error(
 def _mean_output(term: TermPlan, weight: Array, image: Array) -> Array:
     """Mean over the pixels of a convolution of one image, float64 [out]."""
     bias = np.zeros(len(weight))
-    node = Conv("", ("",), weight, bias, term.stride, term.padding, term.dilation, term.groups)
+    node = Conv("", ("",), weight, bias, term.window, term.groups)
     return floating.evaluate(node, image[:, None]).mean(axis=(1, 2, 3))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.coding import IntArray
-from hwquant.floating import pad
+from hwquant.floating import windows
 from hwquant.qgraph import Term
 from hwquant.quantize.fuse import TermPlan
 from hwquant.quantize.weights import Array
@@ -48,10 +48,7 @@ def covariances(term: TermPlan, x: IntArray) -> Array:
     ``x`` is int (N, C, H, W), the integers less their zero point. Patches are taken evenly over samples and
     positions.
     """
-    kernel = term.weight.shape[2:]
-    extent = tuple(step * (size - 1) + 1 for size, step in zip(kernel, term.dilation))
-    view = np.lib.stride_tricks.sliding_window_view(pad(x, term.padding, 0), extent, axis=(2, 3))
-    view = view[:, :, :: term.stride[0], :: term.stride[1], :: term.dilation[0], :: term.dilation[1]]
+    view = windows(x, term.window)
     count, _, height, width = view.shape[:4]
     total = count * height * width
     chosen = np.unique(np.linspace(0, total - 1, min(total, _PATCHES)).astype(np.int64))

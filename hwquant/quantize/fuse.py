@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node, Padding
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
+from hwquant.window import EACH_PIXEL, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +39,7 @@ class TermPlan:
     node: str
     input: str
     weight: NDArray[np.float64]
-    stride: tuple[int, int] = (1, 1)
-    padding: Padding = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    window: Window = EACH_PIXEL
     groups: int = 1
     unit: float | None = None
     constant: bool = False
@@ -163,32 +162,21 @@ def _convolution(node: Conv) -> LayerPlan:
         raise HwquantError(
             f"the weights of {node.name!r} hold a NaN or an infinity; train or export it again"
         )
-    term = TermPlan(
-        node.name, node.inputs[0], node.weight, node.stride, node.padding, node.dilation, node.groups
-    )
+    term = TermPlan(node.name, node.inputs[0], node.weight, node.window, node.groups)
     return LayerPlan(node.name, (term,), node.bias, (node.name,))
 
 
 def _average(node: AveragePool, graph: Graph) -> LayerPlan:
-    if any(node.padding) and not node.count_include_pad:
+    if node.window.padded and not node.count_include_pad:
         raise HwquantError(
             f"average pooling {node.name!r} leaves its padding out of the mean, so that its divisor changes "
             "from pixel to pixel; use count_include_pad, or no padding"
         )
     channels = graph.shapes[node.name][0]
-    area = math.prod(node.kernel)
+    area = math.prod(node.window.kernel)
     unit = 1 / area if area & (area - 1) == 0 else None
-    weight = np.full((channels, 1, *node.kernel), 1 / area)
-    term = TermPlan(
-        node.name,
-        node.inputs[0],
-        weight,
-        node.stride,
-        node.padding,
-        groups=channels,
-        unit=unit,
-        constant=True,
-    )
+    weight = np.full((channels, 1, *node.window.kernel), 1 / area)
+    term = TermPlan(node.name, node.inputs[0], weight, node.window, groups=channels, unit=unit, constant=True)
     return LayerPlan(node.name, (term,), np.zeros(channels), (node.name,))
 
 

@@ -32,9 +32,7 @@ def fit_layers(
     for index, node in enumerate(plan.nodes):
         match node:
             case FloatMaxPool():
-                made: QNode = MaxPool(
-                    node.name, node.inputs[0], node.kernel, node.stride, node.padding, node.dilation
-                )
+                made: QNode = MaxPool(node.name, node.inputs[0], node.window)
             case FloatConcat():
                 made = Concat(node.name, node.inputs)
             case LayerPlan():

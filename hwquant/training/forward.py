@@ -12,7 +12,7 @@ from hwquant.graph import Concat as FloatConcat
 from hwquant.graph import MaxPool as FloatMaxPool
 from hwquant.quantize import Observed, QuantizeOptions
 from hwquant.quantize.fuse import LayerPlan, PlanNode
-from hwquant.training.operators import Border, clip, convolve, pool
+from hwquant.training.operators import Border, clip, convolve, max_pool
 from hwquant.training.rounding import per_channel, round_half_up, weight_steps
 from hwquant.training.state import QuantizedState
 
@@ -58,7 +58,7 @@ class QuantizedForward(QuantizedState):
     def _evaluate(self, node: PlanNode, inputs: list[Tensor]) -> Tensor:
         match node:
             case FloatMaxPool():
-                return pool(inputs[0], node)
+                return max_pool(inputs[0], node.window)
             case FloatConcat():
                 return torch.cat(inputs, dim=1)
         return self._layer(node, inputs)
@@ -68,7 +68,7 @@ class QuantizedForward(QuantizedState):
         total = self._bias(layer).view(-1, 1, 1)
         for index, (term, x) in enumerate(zip(layer.terms, inputs)):
             weight = self._weight(layer, index)
-            total = total + convolve(x, weight, term.stride, term.padding, term.dilation, term.groups)
+            total = total + convolve(x, weight, term.window, term.groups)
         if grid is not None:
             factor = np.ones(1) if grid.multiplier is None else grid.multiplier
             total = total * per_channel(factor * 2.0**-grid.shift, total[0])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
-from hwquant.training.operators import Border, average_pool, clip, convolution, pool
+from hwquant.training.operators import Border, average_pool, clip, convolution, max_pool
 
 
 def attribute_names(names: Iterable[str]) -> dict[str, str]:
@@ -147,7 +147,7 @@ class TrainableNetwork(nn.Module):
             case Clip():
                 return clip(inputs[0], node.low, node.high)
             case MaxPool():
-                return pool(inputs[0], node)
+                return max_pool(inputs[0], node.window)
             case AveragePool():
                 return average_pool(inputs[0], node)
             case Add():

@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from hwquant.errors import HwquantError
-from hwquant.graph import AveragePool, Conv, Graph, Input, MaxPool, Output, Padding
-
-Pair = tuple[int, int]
+from hwquant.graph import AveragePool, Conv, Graph, Input, Output
+from hwquant.window import Padding, Window
 
 
 def pad(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
@@ -21,30 +20,28 @@ def pad(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
     return functional.pad(x, (left, right, top, bottom), value=value) if any(padding) else x
 
 
-def convolve(
-    x: Tensor, weight: Tensor, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, window: Window, groups: int) -> Tensor:
     """Cross-correlation with zero padding, without bias."""
-    top, left, bottom, right = padding
+    top, left, bottom, right = window.padding
     if (top, left) != (bottom, right):
-        x, top, left = pad(x, padding), 0, 0
-    return functional.conv2d(x, weight, None, stride, (top, left), dilation, groups)
+        x, top, left = pad(x, window.padding), 0, 0
+    return functional.conv2d(x, weight, None, window.stride, (top, left), window.dilation, groups)
 
 
-def max_pool(
-    x: Tensor, kernel: Pair, stride: Pair, padding: Padding = (0, 0, 0, 0), dilation: Pair = (1, 1)
-) -> Tensor:
+def max_pool(x: Tensor, window: Window) -> Tensor:
     """Maximum over a window; padding never wins."""
-    return functional.max_pool2d(pad(x, padding, -math.inf), kernel, stride, 0, dilation)
+    x = pad(x, window.padding, -math.inf)
+    return functional.max_pool2d(x, window.kernel, window.stride, 0, window.dilation)
 
 
 def average_pool(x: Tensor, node: AveragePool) -> Tensor:
     """Mean over a window."""
-    mean = functional.avg_pool2d(pad(x, node.padding), node.kernel, node.stride)
-    if node.count_include_pad or not any(node.padding):
+    window = node.window
+    mean = functional.avg_pool2d(pad(x, window.padding), window.kernel, window.stride)
+    if node.count_include_pad or not window.padded:
         return mean
-    real = pad(x.new_ones((1, 1, *x.shape[2:])), node.padding)
-    return mean / functional.avg_pool2d(real, node.kernel, node.stride)
+    real = pad(x.new_ones((1, 1, *x.shape[2:])), window.padding)
+    return mean / functional.avg_pool2d(real, window.kernel, window.stride)
 
 
 def clip(x: Tensor, low: float, high: float) -> Tensor:
@@ -56,13 +53,8 @@ def clip(x: Tensor, low: float, high: float) -> Tensor:
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor, node: Conv) -> Tensor:
     """A Conv with other weights than its own."""
-    y = convolve(x, weight, node.stride, node.padding, node.dilation, node.groups)
+    y = convolve(x, weight, node.window, node.groups)
     return y + bias.view(-1, 1, 1)
-
-
-def pool(x: Tensor, node: MaxPool) -> Tensor:
-    """A MaxPool node."""
-    return max_pool(x, node.kernel, node.stride, node.padding, node.dilation)
 
 
 class Border:

@@ -136,9 +136,7 @@ class QuantizedNetwork(QuantizedForward):
         after = torch.from_numpy(made)
         change = torch.where(frozen, 0.0, before - after)
         unit = self.formats[plan.input].scale.value * term.scale
-        moved = convolve(
-            x, change * per_channel(unit, change), plan.stride, plan.padding, plan.dilation, plan.groups
-        )
+        moved = convolve(x, change * per_channel(unit, change), plan.window, plan.groups)
         bias = self.bias(layer.name)
         bias.data += moved.mean((0, 2, 3)).to(bias)
         return after
@@ -164,11 +162,7 @@ class QuantizedNetwork(QuantizedForward):
         for node in self.plan.nodes:
             match node:
                 case FloatMaxPool():
-                    nodes.append(
-                        MaxPool(
-                            node.name, node.inputs[0], node.kernel, node.stride, node.padding, node.dilation
-                        )
-                    )
+                    nodes.append(MaxPool(node.name, node.inputs[0], node.window))
                 case FloatConcat():
                     nodes.append(Concat(node.name, node.inputs))
                 case LayerPlan():

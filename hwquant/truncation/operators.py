@@ -16,7 +16,7 @@ _KINDS = {
 def kind(node: Node, graph: Graph) -> str:
     """What people call an operator. A convolution whose kernel is its whole input is a matrix product."""
     if isinstance(node, Conv):
-        whole = node.weight.shape[2:] == graph.shapes[node.inputs[0]][1:] and not any(node.padding)
+        whole = node.window.kernel == graph.shapes[node.inputs[0]][1:] and not node.window.padded
         return "matrix product" if whole and node.groups == 1 else "convolution"
     return _KINDS.get(type(node), type(node).__name__)
 

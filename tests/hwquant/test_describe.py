@@ -8,32 +8,33 @@ import pytest
 
 from hwquant.describe import convolution, describe
 from hwquant.graph import Add, Clip, Concat, Conv, Graph, Input, Output
+from hwquant.window import Window
 
 
 @pytest.mark.parametrize(
     ("geometry", "text"),
     [
-        ((1, 1), "conv 1x1"),
-        ((3, 3, (2, 2)), "conv 3x3 /2"),
-        ((3, 1, (2, 1)), "conv 3x1 /2x1"),
-        ((3, 3, (1, 1), (1, 1, 1, 1)), "conv 3x3 pad 1"),
-        ((3, 3, (1, 1), (0, 0, 1, 1)), "conv 3x3 pad 0,0,1,1"),
-        ((3, 3, (1, 1), (0, 0, 0, 0), (2, 2)), "conv 3x3 dilation 2x2"),
-        ((3, 3, (1, 1), (0, 0, 0, 0), (1, 1), 4), "conv 3x3 groups 4"),
-        ((8, 8), "fully connected"),
+        ((Window((1, 1)), 1), "conv 1x1"),
+        ((Window((3, 3), (2, 2)), 1), "conv 3x3 /2"),
+        ((Window((3, 1), (2, 1)), 1), "conv 3x1 /2x1"),
+        ((Window((3, 3), padding=(1, 1, 1, 1)), 1), "conv 3x3 pad 1"),
+        ((Window((3, 3), padding=(0, 0, 1, 1)), 1), "conv 3x3 pad 0,0,1,1"),
+        ((Window((3, 3), dilation=(2, 2)), 1), "conv 3x3 dilation 2x2"),
+        ((Window((3, 3)), 4), "conv 3x3 groups 4"),
+        ((Window((8, 8)), 1), "fully connected"),
     ],
 )
 def test_convolutions_by_their_geometry(geometry, text):
-    kernel, rest = geometry[:2], geometry[2:]
-    default = ((1, 1), (0, 0, 0, 0), (1, 1), 1)
-    assert convolution((4, 4, *kernel), (4, 8, 8), *rest, *default[len(rest) :]) == text
+    assert convolution(*geometry, (4, 8, 8)) == text
 
 
 def test_every_kind_of_float_node_has_a_name():
     shape = (2, 4, 4)
     weight = np.ones((2, 1, 3, 3))
     nodes = (
-        Conv("depthwise", ("x",), weight, np.zeros(2), padding=(1, 1, 1, 1), groups=2),
+        Conv(
+            "depthwise", ("x",), weight, np.zeros(2), Window(weight.shape[2:], padding=(1, 1, 1, 1)), groups=2
+        ),
         Clip("relu6", ("depthwise",), 0.0, 6.0),
         Add("sum", ("relu6", "x")),
         Concat("both", ("sum", "x")),

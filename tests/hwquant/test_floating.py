@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from hwquant_testing.windows import take_window
 
 from hwquant.errors import HwquantError
 from hwquant.floating import finish, predict, run
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from hwquant.graph import Add, AveragePool, BaseNode, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from hwquant.window import Window
 
 
 def network(*nodes: Node, shape=(4, 9, 8), output=None, host=()) -> Graph:
@@ -15,9 +17,8 @@ def network(*nodes: Node, shape=(4, 9, 8), output=None, host=()) -> Graph:
 
 
 def conv(name, source, rng, out, per_group, kernel=(3, 3), **options) -> Conv:
-    return Conv(
-        name, (source,), rng.standard_normal((out, per_group, *kernel)), rng.standard_normal(out), **options
-    )
+    weight = rng.standard_normal((out, per_group, *kernel))
+    return Conv(name, (source,), weight, rng.standard_normal(out), take_window(weight, options), **options)
 
 
 def images(rng, shape=(4, 9, 8), count=3):
@@ -61,7 +62,7 @@ def test_fully_connected_is_a_convolution_with_the_whole_input_as_kernel():
 def test_max_pool_equals_torch_and_padding_never_wins(padding):
     rng = np.random.default_rng(3)
     x = images(rng) - 10
-    node = MaxPool("p", ("x",), (3, 2), (2, 1), (padding,) * 4, (1, 2))
+    node = MaxPool("p", ("x",), Window((3, 2), (2, 1), (padding,) * 4, (1, 2)))
     want = torch.nn.functional.max_pool2d(torch.from_numpy(x), (3, 2), (2, 1), padding, (1, 2))
     np.testing.assert_array_equal(run(network(node), x)["p"], want.numpy())
 
@@ -71,7 +72,7 @@ def test_max_pool_equals_torch_and_padding_never_wins(padding):
 def test_average_pool_equals_torch(padding, count_include_pad):
     rng = np.random.default_rng(4)
     x = images(rng)
-    node = AveragePool("p", ("x",), (3, 2), (2, 1), (padding,) * 4, count_include_pad)
+    node = AveragePool("p", ("x",), Window((3, 2), (2, 1), (padding,) * 4), count_include_pad)
     want = torch.nn.functional.avg_pool2d(
         torch.from_numpy(x), (3, 2), (2, 1), padding, count_include_pad=count_include_pad
     )
@@ -92,7 +93,9 @@ def test_clip_add_and_concat():
 
 def test_every_tensor_can_be_kept_and_the_chunk_size_does_not_matter(monkeypatch):
     rng = np.random.default_rng(6)
-    graph = network(conv("c", "x", rng, 6, 4), Clip("r", ("c",), 0.0), MaxPool("p", ("r",), (2, 2), (2, 2)))
+    graph = network(
+        conv("c", "x", rng, 6, 4), Clip("r", ("c",), 0.0), MaxPool("p", ("r",), Window((2, 2), (2, 2)))
+    )
     x = images(rng, count=7)
     whole = run(graph, x, keep=graph.shapes)
     monkeypatch.setattr("hwquant.floating._CHUNK_ELEMENTS", 1)
@@ -168,5 +171,5 @@ def test_bad_data_and_names_are_refused_by_name():
 
 
 def test_an_unknown_node_is_refused():
-    with pytest.raises(HwquantError, match=r"node 'n' is a Node, which the float executor does not know"):
-        run(network(Node("n", ("x",))), np.zeros((1, 4, 9, 8)))
+    with pytest.raises(HwquantError, match=r"node 'n' is a BaseNode, which the float executor does not know"):
+        run(network(BaseNode("n", ("x",))), np.zeros((1, 4, 9, 8)))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import torch
+from hwquant_testing.windows import take_window
 
 from hwquant.errors import HwquantError
 from hwquant.graph import (
@@ -13,13 +13,13 @@ from hwquant.graph import (
     Input,
     MaxPool,
     Output,
-    every_window_sees_a_pixel,
-    window_output,
 )
+from hwquant.window import Window
 
 
 def conv(name, source, out=3, channels=2, kernel=(3, 3), **options):
-    return Conv(name, (source,), np.zeros((out, channels, *kernel)), np.zeros(out), **options)
+    weight = np.zeros((out, channels, *kernel))
+    return Conv(name, (source,), weight, np.zeros(out), take_window(weight, options), **options)
 
 
 X = Input("x", (2, 8, 9), (2, 8, 9))
@@ -29,24 +29,12 @@ def graph(*nodes, outputs=()):
     return Graph("net", (X,), nodes, outputs)
 
 
-@pytest.mark.parametrize("size", [5, 8, 11])
-@pytest.mark.parametrize("kernel", [1, 2, 3])
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("dilation", [1, 2])
-def test_window_positions_are_those_of_torch(size, kernel, stride, dilation):
-    for padding in range(kernel // 2 + 1):
-        want = torch.nn.functional.max_pool1d(
-            torch.zeros(1, 1, size), kernel, stride, padding, dilation
-        ).shape[2]
-        assert window_output(size, kernel, stride, padding, padding, dilation) == want
-
-
 def test_shapes_are_inferred_through_every_node():
     net = graph(
         conv("c", "x", padding=(1, 0, 1, 0), stride=(1, 2)),
         Clip("r", ("c",), 0.0),
-        MaxPool("m", ("r",), (2, 2), (2, 2), (0, 1, 0, 1)),
-        AveragePool("a", ("r",), (2, 2), (2, 2), (0, 1, 0, 1)),
+        MaxPool("m", ("r",), Window((2, 2), (2, 2), (0, 1, 0, 1))),
+        AveragePool("a", ("r",), Window((2, 2), (2, 2), (0, 1, 0, 1))),
         Add("s", ("m", "a")),
         Concat("k", ("s", "m", "a")),
     )
@@ -108,20 +96,11 @@ def test_an_output_is_reordered_to_the_users_shape():
     np.testing.assert_array_equal(Output("y", "c", (6,)).deliver(tensor), tensor.reshape(2, 6))
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_windows_that_see_no_pixel_are_found(seed):
-    rng = np.random.default_rng(seed)
-    kernel, stride, dilation = ((int(n), int(m)) for n, m in rng.integers(1, 4, (3, 2)))
-    top, left, bottom, right = rng.integers(0, 5, 4).tolist()
-    shape = (1, *rng.integers(1, 6, 2).tolist())
-    pool = MaxPool("p", ("x",), kernel, stride, (top, left, bottom, right), dilation)
-    _, rows, columns = pool.output_shape(shape)
-    if min(rows, columns) < 1:
-        return
-    padded = np.pad(np.ones(shape[1:]), ((top, bottom), (left, right)))
-    seen = [
-        padded[y * stride[0] :: dilation[0], x * stride[1] :: dilation[1]][: kernel[0], : kernel[1]].any()
-        for y in range(rows)
-        for x in range(columns)
-    ]
-    assert every_window_sees_a_pixel(pool, shape) == all(seen), f"seed {seed}"
+def test_weights_and_window_have_one_kernel():
+    with pytest.raises(HwquantError, match=r"node 'c' has a window of \(1, 1\) and weights of \(3, 3\)"):
+        Conv("c", ("x",), np.zeros((3, 2, 3, 3)), np.zeros(3))
+
+
+def test_averages_over_dilated_windows_are_refused():
+    with pytest.raises(HwquantError, match=r"average pool 'a' has a dilated window"):
+        AveragePool("a", ("x",), Window((2, 2), dilation=(1, 2)))

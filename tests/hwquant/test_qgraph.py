@@ -1,16 +1,19 @@
 import numpy as np
 import pytest
+from hwquant_testing.windows import take_window
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.window import Window
 
 
 def term(shape=(2, 3, 3, 3), offset=0, **options):
     codes = np.arange(np.prod(shape)).reshape(shape) % 200 - 100
-    return Term("x", codes.astype(np.int8), np.atleast_1d(offset).astype(np.int64), np.ones(1), **options)
+    offset, window = np.atleast_1d(offset).astype(np.int64), take_window(codes, options)
+    return Term("x", codes.astype(np.int8), offset, np.ones(1), window=window, **options)
 
 
 def layer(*terms, name="y"):
@@ -61,17 +64,24 @@ def test_shapes_follow_stride_padding_and_dilation():
     assert term(padding=(1, 1, 1, 1)).output_shape((3, 8, 8)) == (2, 8, 8)
     assert term(padding=(0, 1, 1, 2), stride=(2, 3)).output_shape((3, 8, 8)) == (2, 4, 3)
     assert term(dilation=(3, 2)).output_shape((3, 8, 8)) == (2, 2, 4)
-    assert MaxPool("p", "x", (3, 2), (2, 2), (1, 0, 0, 1)).output_shape((3, 8, 8)) == (3, 4, 4)
-    assert MaxPool("p", "x", (3, 3), (1, 1), dilation=(2, 3)).output_shape((3, 8, 8)) == (3, 4, 2)
+    assert MaxPool("p", "x", Window((3, 2), (2, 2), (1, 0, 0, 1))).output_shape((3, 8, 8)) == (3, 4, 4)
+    assert MaxPool("p", "x", Window((3, 3), (1, 1), dilation=(2, 3))).output_shape((3, 8, 8)) == (3, 4, 2)
     assert Concat("c", ("x", "y")).output_shape((3, 8, 8), (2, 8, 8)) == (5, 8, 8)
 
 
 def test_every_terms_products_are_counted():
     pointwise = term((2, 3, 1, 1))
-    grouped = Term("x", np.ones((3, 1, 3, 3), np.int8), np.zeros(1, np.int64), np.ones(1), groups=3)
+    grouped = Term(
+        "x",
+        np.ones((3, 1, 3, 3), np.int8),
+        np.zeros(1, np.int64),
+        np.ones(1),
+        window=Window((3, 3)),
+        groups=3,
+    )
     assert layer(term(padding=(1, 1, 1, 1)), pointwise).macs((3, 8, 8), (3, 8, 8)) == 2 * 3 * 64 * (9 + 1)
     assert layer(grouped).macs((3, 8, 8)) == 3 * 9 * 36
-    qgraph = network(layer(pointwise), MaxPool("p", "y", (2, 2), (2, 2)), y=(2, 8, 8), p=(2, 4, 4))
+    qgraph = network(layer(pointwise), MaxPool("p", "y", Window((2, 2), (2, 2))), y=(2, 8, 8), p=(2, 4, 4))
     assert qgraph.macs() == 2 * 3 * 64
 
 

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hwquant_testing.random_networks import Features, random_qgraph
+from hwquant_testing.windows import take_window
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.validate import validate
+from hwquant.window import Window
 
 
 def network(*nodes, **tensors):
@@ -30,7 +32,8 @@ def conv(name="y", source="x", **changes):
     layer = {"bias": np.zeros(3, np.int64), "shift": np.zeros(1, np.int64), "low": -128, "high": 127}
     for key, value in changes.items():
         (layer if key in {*layer, "multiplier"} else term)[key] = value
-    return Layer(name=name, terms=(Term(**{"scale": np.ones(1)} | term),), **layer)
+    window = take_window(term["codes"], term)
+    return Layer(name=name, terms=(Term(**{"scale": np.ones(1), "window": window} | term),), **layer)
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -51,7 +54,7 @@ def test_a_sum_beyond_64_bits_is_refused():
 
 
 def test_pools_and_concatenations_keep_the_numbers():
-    pool = MaxPool("y", "x", (2, 2), (2, 2))
+    pool = MaxPool("y", "x", Window((2, 2), (2, 2)))
     validate(network(pool))
     refused(
         network(pool, y={"scale": 0.25}), "layer 'y' and its input 'x' differ in scale, zero point or bits"
@@ -61,14 +64,15 @@ def test_pools_and_concatenations_keep_the_numbers():
 
 
 def test_joined_tensors_have_one_size():
-    pool = MaxPool("a", "x", (2, 2), (2, 2))
+    pool = MaxPool("a", "x", Window((2, 2), (2, 2)))
     refused(network(pool, Concat("y", ("x", "a"))), r"layer 'y' joins tensors of different sizes")
 
 
 def test_a_window_of_nothing_but_padding_is_refused():
-    validate(network(MaxPool("y", "x", (2, 2), (1, 1), (1, 1, 1, 1))))
+    validate(network(MaxPool("y", "x", Window((2, 2), (1, 1), (1, 1, 1, 1)))))
     refused(
-        network(MaxPool("y", "x", (2, 2), (1, 1), (0, 2, 0, 0))), "layer 'y' has a window that covers only"
+        network(MaxPool("y", "x", Window((2, 2), (1, 1), (0, 2, 0, 0)))),
+        "layer 'y' has a window that covers only",
     )
 
 
@@ -102,7 +106,7 @@ def test_outputs_have_the_size_of_their_tensor():
 
 def test_terms_agree_in_shape():
     layer = conv()
-    other = replace(layer.terms[0], codes=np.ones((3, 2, 2, 2), np.int8))
+    other = replace(layer.terms[0], codes=np.ones((3, 2, 2, 2), np.int8), window=Window((2, 2)))
     refused(
         network(replace(layer, terms=(layer.terms[0], other))), r"layer 'y', term 1, produces \(3, 3, 3\)"
     )

@@ -24,9 +24,9 @@ def parts(features):
                 case Concat():
                     found.add("concat")
                 case MaxPool():
-                    overlapping = any(s < k for s, k in zip(node.stride, node.kernel))
+                    overlapping = any(s < k for s, k in zip(node.window.stride, node.window.kernel))
                     found.add(
-                        "padded pool" if any(node.padding) else "overlapping pool" if overlapping else "pool"
+                        "padded pool" if node.window.padded else "overlapping pool" if overlapping else "pool"
                     )
                 case Layer():
                     found |= layer_parts(node, qgraph)
@@ -41,15 +41,15 @@ def layer_parts(layer, qgraph):
     if channels > 1 and len(layer.shift) == channels:
         found.add("per channel")
     for term in layer.terms:
-        top, left, bottom, right = term.padding
+        top, left, bottom, right = term.window.padding
         found |= {f"anchor {term.anchor}", f"{term.bits} bit weights"}
         found.add(f"{qgraph.tensors[layer.name].bits} bit activations")
         found |= {f"{size}-tap" for size in term.codes.shape[2:]}
         for name, present in {
             "groups": term.groups > 1,
-            "stride": term.stride != (1, 1),
-            "dilation": term.dilation != (1, 1),
-            "padding": any(term.padding),
+            "stride": term.window.stride != (1, 1),
+            "dilation": term.window.dilation != (1, 1),
+            "padding": term.window.padded,
             "asymmetric": (top, left) != (bottom, right),
             "mask": term.mask is not None,
             "identity": term.codes.shape[2:] == (1, 1)

@@ -7,6 +7,7 @@ from hwquant.cli.evaluate import predict
 from hwquant.data import Samples
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph, Input, Output
+from hwquant.window import Window
 
 
 @pytest.fixture
@@ -75,7 +76,10 @@ def test_damaged_data_are_refused(hwquant, model, data, tmp_path):
 def test_scores_that_are_not_finite_are_no_accuracy():
     shape = (1, 1, 1)
     weight, bias = np.full((1, 1, 1, 1), 1e300), np.zeros(1)
-    nodes = (Conv("a", ("x",), weight, bias), Conv("b", ("a",), weight, bias))
+    nodes = (
+        Conv("a", ("x",), weight, bias, Window(weight.shape[2:])),
+        Conv("b", ("a",), weight, bias, Window(weight.shape[2:])),
+    )
     graph = Graph("huge", (Input("x", shape, shape),), nodes, (Output("y", "b", (1,)),))
     with pytest.raises(HwquantError, match="network 'huge' gives NaN or infinity on these data"):
         predict(graph, Samples(np.ones((1, *shape), np.float32), None), lambda *_: None)

@@ -12,6 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.export import float16_to_onnx, save_float16
 from hwquant.graph import AveragePool, Clip, Conv, Graph, Input, MaxPool, Output
 from hwquant.truncation import float16
+from hwquant.window import Window
 
 
 def images(shape=(3, 8, 8), count=8):
@@ -35,9 +36,9 @@ def test_onnxruntime_gives_the_truncated_network_to_a_last_bit(run_onnx, kind):
 def test_pools_of_every_kind_are_written_as_they_are(run_onnx):
     shape = (2, 7, 6)
     pools = [
-        MaxPool("a", ("x",), (3, 2), (2, 1), (1, 0, 2, 1), (1, 2)),
-        AveragePool("b", ("x",), (3, 3), (2, 2), (1, 1, 1, 1), True),
-        AveragePool("c", ("x",), (3, 3), (2, 2), (1, 1, 1, 1), False),
+        MaxPool("a", ("x",), Window((3, 2), (2, 1), (1, 0, 2, 1), (1, 2))),
+        AveragePool("b", ("x",), Window((3, 3), (2, 2), (1, 1, 1, 1)), True),
+        AveragePool("c", ("x",), Window((3, 3), (2, 2), (1, 1, 1, 1)), False),
         Clip("d", ("x",), -0.5, 0.25),
     ]
     plain = Graph("net", (Input("x", shape, shape),), tuple(pools), (Output("x0", "x", shape),))
@@ -80,7 +81,7 @@ def test_parameters_beyond_float16_are_refused_by_name():
 
 def test_pools_that_onnx_cannot_express_are_refused_by_name():
     shape = (1, 8, 8)
-    pool = MaxPool("wide", ("x",), (2, 2), (1, 1), (2, 0, 2, 0), (3, 3))
+    pool = MaxPool("wide", ("x",), Window((2, 2), (1, 1), (2, 0, 2, 0), (3, 3)))
     graph = Graph("net", (Input("x", shape, shape),), (pool,), (Output("y", "wide", (1, 9, 5)),))
     with pytest.raises(HwquantError, match="pool 'wide' has as much padding as kernel"):
         float16_to_onnx(graph)

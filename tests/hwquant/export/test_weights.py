@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from hwquant.export.weights import WeightOperand
 from hwquant.qgraph import Term
+from hwquant.window import Window
 
 
 def term(codes, offset, anchor):
-    return Term("x", codes, np.asarray(offset, np.int64), np.ones(1), anchor)
+    return Term("x", codes, np.asarray(offset, np.int64), np.ones(1), anchor, window=Window(codes.shape[2:]))
 
 
 @given(

@@ -191,7 +191,7 @@ def test_global_pooling_in_its_many_forms(check_torch):
     ):
         graph = check_torch(Lambda(lambda conv, x, f=function: f(conv(x)), nn.Conv2d(2, 3, 1)), (2, 4, 5))
         assert kinds(graph) == [Conv, AveragePool]
-        assert graph.nodes[1].kernel == (4, 5)
+        assert graph.nodes[1].window.kernel == (4, 5)
 
 
 def test_global_maximum_and_means_of_one_axis(check_torch):
@@ -199,14 +199,14 @@ def test_global_maximum_and_means_of_one_axis(check_torch):
     assert kinds(graph) == [Conv, MaxPool]
     for axis in (2, 3):
         graph = check_torch(Lambda(lambda conv, x, a=axis: conv(x).mean(a), nn.Conv2d(2, 3, 1)), (2, 4, 5))
-        assert graph.nodes[1].kernel == ((4, 1) if axis == 2 else (1, 5))
+        assert graph.nodes[1].window.kernel == ((4, 1) if axis == 2 else (1, 5))
 
 
 def test_adaptive_pooling_that_divides_evenly(check_torch):
     graph = check_torch(
         nn.Sequential(nn.AdaptiveAvgPool2d((2, None)), nn.AdaptiveMaxPool2d(2)), (2, 6, 4), decomposed=False
     )
-    assert [node.kernel for node in graph.nodes] == [(3, 1), (1, 2)]
+    assert [node.window.kernel for node in graph.nodes] == [(3, 1), (1, 2)]
     with pytest.raises(HwquantError, match=r"adaptive pooling of \[7, 7\] to \[3, 3\]"):
         from_torch(nn.AdaptiveAvgPool2d(3), torch.zeros(1, 1, 7, 7))
 
@@ -353,7 +353,7 @@ def test_padding_goes_into_the_convolution_and_the_pool_that_read_it(check_torch
     )
     graph = check_torch(module, (2, 6, 6))
     assert kinds(graph) == [Conv, Clip, MaxPool]
-    assert graph.nodes[0].padding == (1, 2, 4, 3)
+    assert graph.nodes[0].window.padding == (1, 2, 4, 3)
 
 
 def test_padding_before_an_average_counts_its_zeros(check_torch):

@@ -5,7 +5,7 @@ from hwquant.errors import HwquantError
 from hwquant.floating import predict
 from hwquant.frontends import operators
 from hwquant.frontends.builder import ANY_BATCH, Builder
-from hwquant.frontends.windows import Window
+from hwquant.window import Window
 
 RNG = np.random.default_rng(0)
 

@@ -7,6 +7,7 @@ from hwquant.errors import HwquantError
 from hwquant.floating import evaluate, pad
 from hwquant.frontends.fold import Affine, Pad, fold, reachable
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool, Node
+from hwquant.window import Window
 
 SHAPE = (4, 6, 6)
 RNG = np.random.default_rng(0)
@@ -14,7 +15,7 @@ RNG = np.random.default_rng(0)
 
 def conv(name, source, out=4, kernel=(3, 3), groups=1, channels=4, **options):
     weight = RNG.standard_normal((out, channels // groups, *kernel))
-    return Conv(name, (source,), weight, RNG.standard_normal(out), groups=groups, **options)
+    return Conv(name, (source,), weight, RNG.standard_normal(out), Window(kernel, **options), groups)
 
 
 def affine(name, source, shape=SHAPE, per_channel=True, shift=True):
@@ -32,7 +33,7 @@ def values(nodes, x):
             case Affine():
                 found[node.name] = inputs[0] * node.scale[:, None] + node.shift[:, None]
             case Pad():
-                found[node.name] = pad(inputs[0], node.padding, 0.0)
+                found[node.name] = pad(inputs[0], node.window.padding, 0.0)
             case _:
                 found[node.name] = evaluate(node, *inputs)
     return found
@@ -91,7 +92,7 @@ def test_a_scale_goes_forward_even_where_padding_comes_between():
             affine("a", "x"),
             conv("c", "a"),
             Clip("d", ("a",)),
-            MaxPool("e", ("d",), (3, 3), (1, 1)),
+            MaxPool("e", ("d",), Window((3, 3), (1, 1))),
             Add("f", ("c", "e")),
         ],
     ],
@@ -121,10 +122,10 @@ def test_a_constant_that_differs_within_a_channel_needs_a_fully_connected_layer(
 def test_padding_goes_into_all_that_read_it():
     nodes = [
         Clip("r", ("x",), 0.0, 1.0),
-        Pad("p", ("r",), (1, 2, 0, 1)),
+        Pad("p", ("r",), Window(padding=(1, 2, 0, 1))),
         conv("c", "p", padding=(0, 0, 1, 1)),
-        MaxPool("m", ("p",), (3, 3), (1, 1), (0, 0, 1, 1)),
-        AveragePool("v", ("p",), (3, 3), (1, 1), (0, 0, 1, 1), count_include_pad=True),
+        MaxPool("m", ("p",), Window((3, 3), (1, 1), (0, 0, 1, 1))),
+        AveragePool("v", ("p",), Window((3, 3), (1, 1), (0, 0, 1, 1)), count_include_pad=True),
         Add("s", ("c", "m", "v")),
     ]
     assert check(*nodes) == ["r", "c", "m", "v", "s"]
@@ -133,18 +134,21 @@ def test_padding_goes_into_all_that_read_it():
 @pytest.mark.parametrize(
     "nodes",
     [
-        [Pad("p", ("x",), (1, 1, 1, 1)), MaxPool("m", ("p",), (3, 3), (1, 1))],  # zeros may win
+        [
+            Pad("p", ("x",), Window(padding=(1, 1, 1, 1))),
+            MaxPool("m", ("p",), Window((3, 3), (1, 1))),
+        ],  # zeros may win
         [
             Clip("r", ("x",), 0.0),
-            Pad("p", ("r",), (3, 3, 3, 3)),
-            MaxPool("m", ("p",), (3, 3), (1, 1)),
+            Pad("p", ("r",), Window(padding=(3, 3, 3, 3))),
+            MaxPool("m", ("p",), Window((3, 3), (1, 1))),
         ],  # zeros alone
         [
-            Pad("p", ("x",), (1, 1, 1, 1)),
-            AveragePool("m", ("p",), (3, 3), (1, 1), (1, 1, 1, 1)),
+            Pad("p", ("x",), Window(padding=(1, 1, 1, 1))),
+            AveragePool("m", ("p",), Window((3, 3), (1, 1), (1, 1, 1, 1))),
         ],  # zeros not counted
-        [Pad("p", ("x",), (1, 1, 1, 1)), Clip("m", ("p",), 0.5)],
-        [Pad("p", ("x",), (1, 0, 0, 1))],
+        [Pad("p", ("x",), Window(padding=(1, 1, 1, 1))), Clip("m", ("p",), 0.5)],
+        [Pad("p", ("x",), Window(padding=(1, 0, 0, 1)))],
     ],
 )
 def test_padding_that_cannot_be_the_windows_own_is_a_node(nodes):
@@ -154,17 +158,20 @@ def test_padding_that_cannot_be_the_windows_own_is_a_node(nodes):
 def test_padding_behind_pools_of_what_is_not_negative_may_go_into_a_maximum():
     nodes = [
         Clip("r", ("x",), 0.0),
-        AveragePool("v", ("r",), (2, 2), (1, 1)),
-        MaxPool("m", ("v",), (2, 2), (1, 1)),
+        AveragePool("v", ("r",), Window((2, 2), (1, 1))),
+        MaxPool("m", ("v",), Window((2, 2), (1, 1))),
         Concat("c", ("m", "m")),
-        Pad("p", ("c",), (1, 1, 1, 1)),
-        MaxPool("y", ("p",), (2, 2), (2, 2)),
+        Pad("p", ("c",), Window(padding=(1, 1, 1, 1))),
+        MaxPool("y", ("p",), Window((2, 2), (2, 2))),
     ]
     assert "p" not in check(*nodes)
 
 
 def test_an_affine_map_behind_padding_that_went_forward_sees_the_padding():
-    assert check(affine("a", "x"), Pad("p", ("a",), (1, 1, 1, 1)), conv("c", "p")) == ["a", "c"]
+    assert check(affine("a", "x"), Pad("p", ("a",), Window(padding=(1, 1, 1, 1))), conv("c", "p")) == [
+        "a",
+        "c",
+    ]
 
 
 def test_what_no_output_depends_on_is_dropped():

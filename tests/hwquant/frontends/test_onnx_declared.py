@@ -169,7 +169,7 @@ def test_minus_infinity_before_a_max_pool_is_its_padding(fill):
     constants = {"p": np.array([0, 0, 0, 1, 0, 0, 1, 1]), "v": np.float32(fill)}
     graph = check(build(nodes, constants))
     assert [type(node) for node in graph.nodes][1:] == [MaxPool]
-    assert graph.nodes[1].padding == (0, 1, 1, 1)
+    assert graph.nodes[1].window.padding == (0, 1, 1, 1)
     nodes[2] = make_node("AveragePool", ["q"], ["y"], kernel_shape=[2, 2])
     with pytest.raises(Unsupported, match=r"minus infinity, which only works before a max pool"):
         from_onnx(build(nodes, constants))

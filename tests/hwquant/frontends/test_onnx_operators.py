@@ -194,7 +194,7 @@ def test_pooling_with_overlap_padding_and_rounding_up(build_onnx, check_onnx, ce
 @pytest.mark.parametrize("operator", ["GlobalAveragePool", "GlobalMaxPool"])
 def test_global_pooling(build_onnx, check_onnx, operator):
     graph = check_onnx(build_onnx([make_node(operator, ["x"], ["y"])], {"x": (3, 4, 5)}))
-    assert graph.nodes[0].kernel == (4, 5)
+    assert graph.nodes[0].window.kernel == (4, 5)
 
 
 @pytest.mark.parametrize("keepdims", [0, 1])
@@ -229,7 +229,7 @@ def test_padding_before_a_convolution(build_onnx, check_onnx, opset):
         constants = {"n": np.array([1, 2, 3, 0]), "axes": np.array([2, -1])}
     nodes = [node, make_node("Conv", ["p", "w"], ["y"])]
     graph = check_onnx(build_onnx(nodes, {"x": (2, 5, 5)}, W | constants, opset=opset))
-    assert graph.nodes[0].padding == (1, 2, 3, 0)
+    assert graph.nodes[0].window.padding == (1, 2, 3, 0)
 
 
 def test_a_model_with_channels_last_all_through(build_onnx, check_onnx):
@@ -261,7 +261,7 @@ def test_a_model_with_channels_last_all_through(build_onnx, check_onnx):
     data = {"x": RNG.integers(0, 256, (5, 6, 7, 2)).astype(np.float32)}
     graph = check_onnx(build_onnx(nodes, {"x": (6, 7, 2)}, constants), data)
     assert kinds(graph) == [Conv, Clip, MaxPool, Conv]
-    assert graph.nodes[0].padding == (1, 1, 1, 0)
+    assert graph.nodes[0].window.padding == (1, 1, 1, 0)
     assert graph.inputs[0].tensor_shape == (2, 6, 7)
     assert graph.inputs[0].scale.shape == ()
 

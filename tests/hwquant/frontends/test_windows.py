@@ -4,13 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwquant.errors import HwquantError
-from hwquant.frontends.windows import Window, window
-from hwquant.graph import window_output
+from hwquant.frontends.windows import ceil_padding, same_padding, window
+from hwquant.window import Window
 
 
 def positions(found: Window, size: int) -> int:
-    top, _, bottom, _ = found.padding
-    return window_output(size, found.kernel[0], found.stride[0], top, bottom, found.dilation[0])
+    return found.output_size((size, 1))[0]
 
 
 @settings(max_examples=200, deadline=None)
@@ -23,7 +22,8 @@ def positions(found: Window, size: int) -> int:
 )
 def test_rounding_up_has_the_windows_that_torch_has(size, kernel, stride, dilation, data):
     padding = data.draw(st.integers(0, kernel // 2))
-    found = window([kernel, 1], [stride, 1], [padding, 0], [dilation, 1]).ceil((1, size, 1))
+    found = window([kernel, 1], [stride, 1], [padding, 0], [dilation, 1])
+    found = ceil_padding(found, (size, 1))
     x = torch.zeros(1, 1, size, 1)
     want = torch.nn.functional.max_pool2d(
         x, (kernel, 1), (stride, 1), (padding, 0), (dilation, 1), ceil_mode=True
@@ -34,7 +34,7 @@ def test_rounding_up_has_the_windows_that_torch_has(size, kernel, stride, dilati
 
 @given(size=st.integers(1, 20), kernel=st.integers(1, 5), stride=st.integers(1, 4), upper=st.booleans())
 def test_same_padding_has_a_position_for_every_stride_and_is_as_even_as_can_be(size, kernel, stride, upper):
-    found = window([kernel, 1], [stride, 1]).same((1, size, 1), upper)
+    found = same_padding(window([kernel, 1], [stride, 1]), (size, 1), upper)
     top, _, bottom, _ = found.padding
     assert positions(found, size) == -(-size // stride)
     assert 0 <= (bottom - top if upper else top - bottom) <= 1

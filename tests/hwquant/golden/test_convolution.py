@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from hwquant_testing.windows import take_window
 
 from hwquant.golden import convolution
 from hwquant.golden.convolution import Convolution, covered
@@ -35,15 +36,16 @@ def test_any_rows_are_those_of_torch(geometry, depth, dtype, monkeypatch):
     channels = depth * groups
     shape = (4, depth, *geometry["kernel"])
     weight = rng.integers(-9, 10, shape).astype(dtype)
-    term = Term("x", np.zeros(shape, np.int8), np.zeros(1, np.int64), np.ones(1), **options)
+    codes = np.zeros(shape, np.int8)
+    term = Term("x", codes, np.zeros(1, np.int64), np.ones(1), window=take_window(codes, options), **options)
     x = rng.integers(-9, 10, (5, channels, 7, 6))
     source = np.ascontiguousarray(x.transpose(2, 3, 1, 0)).astype(np.float32)
-    top, left, bottom, right = term.padding
+    top, left, bottom, right = term.window.padding
     expected = torch.nn.functional.conv2d(
         torch.nn.functional.pad(torch.from_numpy(x.astype(np.float64)), (left, right, top, bottom)),
         torch.from_numpy(weight.astype(np.float64)),
-        stride=term.stride,
-        dilation=term.dilation,
+        stride=term.window.stride,
+        dilation=term.window.dilation,
         groups=groups,
     ).numpy()
     _, height, width = term.output_shape((channels, 7, 6))

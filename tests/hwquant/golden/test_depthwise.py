@@ -10,6 +10,7 @@ from hwquant.golden.convolution import Convolution
 from hwquant.golden.depthwise import Banded, Scaling
 from hwquant.golden.memory import Arena
 from hwquant.qgraph import Term
+from hwquant.window import Window
 
 CHANNELS, IMAGES = 3, 5
 
@@ -19,14 +20,21 @@ def example(kernel, size, dtype, **options):
     rng = np.random.default_rng(0)
     weight = rng.integers(-9, 10, (CHANNELS, 1, *kernel)).astype(dtype)
     codes = np.zeros(weight.shape, np.int8)
-    term = Term("x", codes, np.zeros(1, np.int64), np.ones(1), groups=CHANNELS, **options)
+    term = Term(
+        "x",
+        codes,
+        np.zeros(1, np.int64),
+        np.ones(1),
+        window=Window(kernel, **options),
+        groups=CHANNELS,
+    )
     x = rng.integers(-9, 10, (IMAGES, CHANNELS, *size)).astype(np.float64)
-    top, left, bottom, right = term.padding
+    top, left, bottom, right = term.window.padding
     result = torch.nn.functional.conv2d(
         torch.nn.functional.pad(torch.from_numpy(x), (left, right, top, bottom)),
         torch.from_numpy(weight.astype(np.float64)),
-        stride=term.stride,
-        dilation=term.dilation,
+        stride=term.window.stride,
+        dilation=term.window.dilation,
         groups=CHANNELS,
     ).numpy()
     source = np.ascontiguousarray(x.transpose(2, 3, 1, 0)).astype(np.float32)

@@ -13,6 +13,7 @@ from hwquant.golden.memory import Arena
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.ranges import accumulator_bound, tensor_ranges
+from hwquant.window import Window
 
 
 def equal(actual, expected):
@@ -98,7 +99,9 @@ def extreme(bound, shift=0, multiplier=None, balanced=False):
     offsets = (weight + 1, -weight) if balanced else (weight, weight)
     bias = total - 255 * 4 * sum(map(abs, offsets))
     codes = np.zeros((1, 4, 1, 1), np.int8)
-    terms = tuple(Term("x", codes, np.array([offset]), np.ones(1)) for offset in offsets)
+    terms = tuple(
+        Term("x", codes, np.array([offset]), np.ones(1), window=Window(codes.shape[2:])) for offset in offsets
+    )
     shifts = np.array([shift])
     multipliers = None if multiplier is None else np.array([multiplier])
     target = Layer("y", terms, np.array([-bias if balanced else bias]), shifts, -128, 127, multipliers)
@@ -163,7 +166,7 @@ def pooled(pool, kernel=3):
     """A layer whose only reader is ``pool``."""
     rng = np.random.default_rng(7)
     codes = rng.integers(-128, 128, (3, 2, kernel, kernel)).astype(np.int8)
-    term = Term("x", codes, np.array([3]), np.ones(1), padding=(1, 1, 1, 1))
+    term = Term("x", codes, np.array([3]), np.ones(1), window=Window(codes.shape[2:], padding=(1, 1, 1, 1)))
     tensors = {"x": Tensor("x", (2, 9, 8), 1.0, 5)}
     conv = Layer("c", (term,), rng.integers(-99, 99, 3), np.array([5, 9, 12]), -40, 127)
     tensors["c"] = Tensor("c", conv.output_shape((2, 9, 8)), 1.0, -40)
@@ -174,14 +177,14 @@ def pooled(pool, kernel=3):
 @pytest.mark.parametrize(
     "pool",
     [
-        MaxPool("p", "c", (2, 2), (2, 2)),
-        MaxPool("p", "c", (3, 3), (3, 3)),  # leaves columns that no window sees
-        MaxPool("p", "c", (3, 2), (1, 1)),
-        MaxPool("p", "c", (3, 3), (2, 2), (1, 1, 1, 1)),
-        MaxPool("p", "c", (2, 3), (2, 1), (0, 2, 1, 0)),
-        MaxPool("p", "c", (2, 2), (1, 2), (0, 0, 0, 0), (3, 2)),
-        MaxPool("p", "c", (1, 1), (2, 3)),
-        MaxPool("p", "c", (9, 8), (1, 1)),
+        MaxPool("p", "c", Window((2, 2), (2, 2))),
+        MaxPool("p", "c", Window((3, 3), (3, 3))),  # leaves columns that no window sees
+        MaxPool("p", "c", Window((3, 2), (1, 1))),
+        MaxPool("p", "c", Window((3, 3), (2, 2), (1, 1, 1, 1))),
+        MaxPool("p", "c", Window((2, 3), (2, 1), (0, 2, 1, 0))),
+        MaxPool("p", "c", Window((2, 2), (1, 2), (0, 0, 0, 0), (3, 2))),
+        MaxPool("p", "c", Window((1, 1), (2, 3))),
+        MaxPool("p", "c", Window((9, 8), (1, 1))),
     ],
     ids=str,
 )
@@ -198,8 +201,8 @@ def test_a_merged_pool_gives_the_same_integers(pool, block, monkeypatch):
 
 
 def test_a_layer_with_another_reader_is_not_merged_into_its_pool():
-    qgraph = pooled(MaxPool("p", "c", (2, 2), (2, 2)))
-    other = MaxPool("p2", "c", (3, 3), (2, 2))
+    qgraph = pooled(MaxPool("p", "c", Window((2, 2), (2, 2))))
+    other = MaxPool("p2", "c", Window((3, 3), (2, 2)))
     tensors = {**qgraph.tensors, "p2": Tensor("p2", other.output_shape(qgraph.tensors["c"].shape), 1.0, -40)}
     qgraph = replace(qgraph, nodes=(*qgraph.nodes, other), tensors=tensors)
     q = random_images(np.random.default_rng(9), qgraph, 5)

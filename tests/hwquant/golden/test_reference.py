@@ -11,13 +11,14 @@ from hwquant_testing.random_networks import Features, random_images, random_qgra
 from hwquant.golden import reference
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.window import Window
 
 torch = pytest.importorskip("torch", reason="torch is the oracle: pip install 'hwquant[torch]'")
 
 
 def torch_convolution(term, x, zero_point):
     """In float64, exact for these sizes; pads with the zero point, then subtracts it."""
-    top, left, bottom, right = term.padding
+    top, left, bottom, right = term.window.padding
     padded = torch.nn.functional.pad(
         torch.from_numpy(x.astype(np.float64)), (left, right, top, bottom), value=zero_point
     )
@@ -26,19 +27,19 @@ def torch_convolution(term, x, zero_point):
     return torch.nn.functional.conv2d(
         padded - zero_point,
         offset - codes if term.anchor == "max" else codes + offset,
-        stride=term.stride,
-        dilation=term.dilation,
+        stride=term.window.stride,
+        dilation=term.window.dilation,
         groups=term.groups,
     ).numpy()
 
 
 def torch_max_pool(pool, x):
-    top, left, bottom, right = pool.padding
+    top, left, bottom, right = pool.window.padding
     padded = torch.nn.functional.pad(
         torch.from_numpy(x.astype(np.float64)), (left, right, top, bottom), value=-math.inf
     )
     return torch.nn.functional.max_pool2d(
-        padded, pool.kernel, stride=pool.stride, dilation=pool.dilation
+        padded, pool.window.kernel, stride=pool.window.stride, dilation=pool.window.dilation
     ).numpy()
 
 
@@ -124,13 +125,19 @@ def test_the_clamp_comes_after_the_zero_point():
 def test_padding_contributes_nothing(zero_point):
     x = np.full((1, 1, 2, 2), zero_point)
     x[0, 0, 0, 0] += 1
-    term = Term("x", np.ones((1, 1, 3, 3), np.int8), np.zeros(1, np.int64), np.ones(1), padding=(1, 1, 1, 1))
+    term = Term(
+        "x",
+        np.ones((1, 1, 3, 3), np.int8),
+        np.zeros(1, np.int64),
+        np.ones(1),
+        window=Window((3, 3), padding=(1, 1, 1, 1)),
+    )
     assert reference.convolve(term, x, zero_point).tolist() == [[[[1, 1], [1, 1]]]]
 
 
 def test_padding_never_wins_a_maximum():
     x = np.full((1, 1, 2, 2), -128)
-    pool = MaxPool("y", "x", (2, 2), (1, 1), (1, 1, 1, 1))
+    pool = MaxPool("y", "x", Window((2, 2), (1, 1), (1, 1, 1, 1)))
     assert (reference.max_pool(pool, x, -128) == -128).all()
 
 

@@ -18,6 +18,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
 from hwquant.quantize import quantize
 from hwquant.sim.check import verify
+from hwquant.window import Window
 
 
 def assert_right(qgraph, array=(4, 4), count=2, **options):
@@ -83,7 +84,7 @@ def test_channels_whose_weights_have_one_sign(anchor, literal, sign):
     graph = Graph(
         "positive",
         (Input("x", (3, 4, 4), (3, 4, 4)),),
-        (Conv("conv", ("x",), weight, np.zeros(5)),),
+        (Conv("conv", ("x",), weight, np.zeros(5), Window(weight.shape[2:])),),
         (Output("y", "conv", (5, 3, 3)),),
     )
     x = rng.uniform(-1, 1, (8, 3, 4, 4)).astype(np.float32)

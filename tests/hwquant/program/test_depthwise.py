@@ -18,6 +18,7 @@ from hwquant.program.lowering import lower
 from hwquant.qgraph import Layer, QGraph, Tensor, Term
 from hwquant.sim import simulate
 from hwquant.sim.check import check
+from hwquant.window import Window
 
 
 def network(rng, channels, size, kernel, stride, padding, *, uniform=False, per_channel=False):
@@ -29,14 +30,13 @@ def network(rng, channels, size, kernel, stride, padding, *, uniform=False, per_
     offsets = rng.integers(-9, 10, channels if per_channel else 1)
     x = Tensor("x", (3, *size), 0.1, -5)
     terms = [
-        Term("x", first, offsets, np.full(offsets.shape, 0.1)),
+        Term("x", first, offsets, np.full(offsets.shape, 0.1), window=Window(first.shape[2:])),
         Term(
             "c0",
             weight,
             offsets,
             np.full(offsets.shape, 0.1),
-            stride=stride,
-            padding=padding,
+            window=Window(weight.shape[2:], stride=stride, padding=padding),
             groups=channels,
         ),
     ]
@@ -45,7 +45,13 @@ def network(rng, channels, size, kernel, stride, padding, *, uniform=False, per_
     tensors["c1"] = Tensor("c1", shape, 0.1, 3)
     last = rng.integers(-90, 91, (3, *shape)).astype(np.int8)
     terms.append(
-        Term("c1", last, offsets[:1].repeat(3 if per_channel else 1), np.full(offsets[:1].shape, 0.1))
+        Term(
+            "c1",
+            last,
+            offsets[:1].repeat(3 if per_channel else 1),
+            np.full(offsets[:1].shape, 0.1),
+            window=Window(last.shape[2:]),
+        )
     )
     tensors["c2"] = Tensor("c2", (3, 1, 1), 0.1, 0)
     shifts = [8, 6 + math.ceil(math.log2(math.prod(kernel)) / 2), 8 + math.ceil(math.log2(last[0].size) / 2)]

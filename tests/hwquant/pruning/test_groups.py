@@ -13,6 +13,7 @@ from hwquant.graph import Add, Clip, Conv, Graph, Input, MaxPool, Output
 from hwquant.program.compiler import compile_network
 from hwquant.pruning.groups import Groups, GroupShape, convolutions
 from hwquant.quantize import quantize
+from hwquant.window import Window
 
 ARRAYS = [(8, 8), (4, 8), (8, 4), (16, 16), (6, 4), (4, 6), (5, 3)]
 
@@ -27,7 +28,7 @@ def single(shape, channels):
     """One convolution behind a clip: the compiler packs no input, and does nothing else special."""
     rng = np.random.default_rng(0)
     item = Input("x", (channels, 6, 6), (channels, 6, 6))
-    node = Conv("conv", ("clip",), rng.normal(size=shape), np.zeros(shape[0]))
+    node = Conv("conv", ("clip",), rng.normal(size=shape), np.zeros(shape[0]), Window(shape[2:]))
     return Graph("net", (item,), (Clip("clip", ("x",)), node), ()), node
 
 
@@ -174,11 +175,18 @@ def random_network(rng):
     }
     nodes = [Clip("clip", ("x",))] if rng.random() < 0.5 else []
     nodes += [
-        Conv("conv", (nodes[-1].name if nodes else "x",), weight, np.zeros(out), **geometry, groups=groups)
+        Conv(
+            "conv",
+            (nodes[-1].name if nodes else "x",),
+            weight,
+            np.zeros(out),
+            Window(kernel, **geometry),
+            groups=groups,
+        )
     ]
     shape = Graph("net", (item,), tuple(nodes), ()).shapes["conv"]
     if rng.random() < 0.3 and min(shape[1:]) > 1:
-        nodes.append(MaxPool("pool", ("conv",), (2, 2), (2, 2)))
+        nodes.append(MaxPool("pool", ("conv",), Window((2, 2), (2, 2))))
     elif rng.random() < 0.3:
         nodes += [Clip("relu", ("conv",), low=0.0), Add("add", ("conv", "relu"))]
     last = nodes[-1].name
@@ -208,7 +216,7 @@ def test_a_row_wider_than_the_accumulators_takes_no_depthwise_tiles():
     """The case by which an imitation of the compiler's choice was found to be wrong."""
     item = Input("x", (4, 4, 600), (4, 4, 600))
     weight = np.random.default_rng(0).normal(size=(4, 1, 3, 3))
-    node = Conv("conv", ("x",), weight, np.zeros(4), padding=(1, 1, 1, 1), groups=4)
+    node = Conv("conv", ("x",), weight, np.zeros(4), Window(weight.shape[2:], padding=(1, 1, 1, 1)), groups=4)
     for width, count in ((60, 1), (600, 6)):
         item = Input("x", (4, 4, width), (4, 4, width))
         graph = Graph("net", (item,), (node,), (Output("y", "conv", (4, 4, width)),))

@@ -15,6 +15,7 @@ from hwquant.pruning.groups import GroupShape, convolutions
 from hwquant.pruning.permute import permute
 from hwquant.pruning.reorder import Pattern, best_order, reorder, skipped_cycles
 from hwquant.quantize import quantize
+from hwquant.window import Window
 
 
 def pruned(graph, rng, share, shape, alike=0):
@@ -108,7 +109,7 @@ def test_looking_ahead_gathers_the_filters_that_are_weak_in_the_same_places():
     end = Conv("end", ("relu",), rng.normal(0, 1, (4, 16, 1, 1)), np.zeros(4))
     nodes = (
         Clip("relu0", ("x",), 0.0),
-        Conv("conv", ("relu0",), weight, np.zeros(16)),
+        Conv("conv", ("relu0",), weight, np.zeros(16), Window(weight.shape[2:])),
         Clip("relu", ("conv",), 0.0),
     )
     graph = Graph("net", (item,), (*nodes, end), (Output("y", "end", (4, 4, 4)),))

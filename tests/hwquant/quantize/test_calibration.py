@@ -6,6 +6,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph, Input, Output
 from hwquant.quantize import calibration
 from hwquant.quantize.calibration import check_data, observe
+from hwquant.window import Window
 
 
 def test_statistics_are_those_of_all_data_at_once(build, samples, monkeypatch):
@@ -79,6 +80,11 @@ def test_several_inputs_want_a_mapping_of_one_length():
 def test_a_network_that_overflows_is_refused():
     weight = np.full((1, 1, 1, 1), 1e308)
     item = Input("x", (1, 1, 1), (1, 1, 1))
-    graph = Graph("big", (item,), (Conv("c", ("x",), weight, np.zeros(1)),), (Output("y", "c", (1,)),))
+    graph = Graph(
+        "big",
+        (item,),
+        (Conv("c", ("x",), weight, np.zeros(1), Window(weight.shape[2:])),),
+        (Output("y", "c", (1,)),),
+    )
     with np.errstate(over="ignore"), pytest.raises(HwquantError, match="'c' becomes infinite or NaN"):
         observe(graph, {"x": np.full((1, 1, 1, 1), 1e9)}, ["x", "c"])

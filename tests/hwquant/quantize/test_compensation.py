@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from hwquant_testing.windows import take_window
 
 from hwquant import floating
 from hwquant.graph import Conv
@@ -9,13 +10,11 @@ from hwquant.quantize.fuse import TermPlan
 
 def term(shape, **options):
     weight = np.random.default_rng(0).normal(0, 3, shape)
-    return TermPlan("c", "x", weight, **options)
+    return TermPlan("c", "x", weight, take_window(weight, options), **options)
 
 
 def output(plan, weight, x):
-    node = Conv(
-        "c", ("x",), weight, np.zeros(len(weight)), plan.stride, plan.padding, plan.dilation, plan.groups
-    )
+    node = Conv("c", ("x",), weight, np.zeros(len(weight)), plan.window, plan.groups)
     return floating.evaluate(node, x.swapaxes(0, 1).astype(float))
 
 

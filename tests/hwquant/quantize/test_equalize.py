@@ -7,6 +7,7 @@ from hwquant_testing.float_networks import KINDS
 from hwquant import floating, golden
 from hwquant.graph import Add, Clip, Concat, Conv, Graph, Input, MaxPool, Output
 from hwquant.quantize import observe_network, quantize
+from hwquant.window import Window
 
 SHAPE = (3, 6, 6)
 
@@ -14,13 +15,25 @@ SHAPE = (3, 6, 6)
 def conv(rng, name, source, out, channels, kernel=1, groups=1):
     weight = rng.normal(size=(out, channels // groups, kernel, kernel))
     padding = (kernel // 2,) * 4
-    return Conv(name, (source,), weight, rng.normal(0, 0.1, out), padding=padding, groups=groups)
+    return Conv(
+        name,
+        (source,),
+        weight,
+        rng.normal(0, 0.1, out),
+        Window(weight.shape[2:], padding=padding),
+        groups=groups,
+    )
 
 
 def scaled(node, rows=1.0, columns=1.0):
     weight = node.weight * np.reshape(rows, (-1, 1, 1, 1)) * np.reshape(columns, (1, -1, 1, 1))
     return Conv(
-        node.name, node.inputs, weight, node.bias * np.ravel(rows), padding=node.padding, groups=node.groups
+        node.name,
+        node.inputs,
+        weight,
+        node.bias * np.ravel(rows),
+        node.window,
+        groups=node.groups,
     )
 
 
@@ -42,7 +55,7 @@ def chain(rng):
     """Channels from 1e-3 to 1e3, undone by the next layer."""
     first = scaled(conv(rng, "a", "x", 8, 3, 3), SPREAD)
     last = scaled(conv(rng, "b", "pool", 4, 8, 3), columns=1 / SPREAD)
-    return network([first, relu("r", "a"), MaxPool("pool", ("r",), (2, 2), (2, 2)), last], "b")
+    return network([first, relu("r", "a"), MaxPool("pool", ("r",), Window((2, 2), (2, 2))), last], "b")
 
 
 def depthwise(rng):
@@ -114,7 +127,7 @@ def test_pruned_weights_stay_zero():
     graph = chain(rng)
     weight = graph.nodes[0].weight.copy()
     weight[:, 0] = 0
-    first = Conv("a", ("x",), weight, graph.nodes[0].bias, padding=graph.nodes[0].padding)
+    first = Conv("a", ("x",), weight, graph.nodes[0].bias, graph.nodes[0].window)
     qgraph = quantize(network([first, *graph.nodes[1:]], "b"), rng.normal(size=(32, *SHAPE)))
     assert not qgraph.nodes[0].terms[0].weight[:, 0].any()
 
@@ -123,7 +136,10 @@ def test_large_weights_of_a_channel_that_is_always_zero_do_no_harm():
     rng = np.random.default_rng(9)
     first = conv(rng, "a", "x", 8, 3)
     dead = np.arange(8) == 2
-    first = scaled(Conv("a", ("x",), first.weight, first.bias - 10.0 * dead), np.where(dead, 1e-5, 1))
+    first = scaled(
+        Conv("a", ("x",), first.weight, first.bias - 10.0 * dead, Window(first.weight.shape[2:])),
+        np.where(dead, 1e-5, 1),
+    )
     last = scaled(conv(rng, "b", "r", 4, 8), columns=np.where(dead, 1e5, 1))
     graph, x = network([first, relu("r", "a"), last], "b"), rng.normal(size=(32, *SHAPE))
     qgraph = quantize(graph, x)

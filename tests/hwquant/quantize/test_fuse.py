@@ -7,13 +7,14 @@ from hwquant import floating
 from hwquant.errors import HwquantError
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Output
 from hwquant.quantize.fuse import hoist_clips, plan_layers
+from hwquant.window import Window
 
 INPUT = Input("x", (2, 6, 6), (2, 6, 6))
 
 
 def conv(name, source, bias=0.0):
     weight = np.random.default_rng(len(name)).normal(0, 1, (2, 2, 3, 3))
-    return Conv(name, (source,), weight, np.full(2, bias), padding=(1, 1, 1, 1))
+    return Conv(name, (source,), weight, np.full(2, bias), Window(weight.shape[2:], padding=(1, 1, 1, 1)))
 
 
 def network(*nodes, outputs=()):
@@ -76,7 +77,7 @@ def test_add_reads_what_others_read_too():
 
 @pytest.mark.parametrize(("kernel", "unit"), [((2, 4), 1 / 8), ((3, 3), None), ((1, 1), 1.0)])
 def test_average_pool_is_a_depthwise_term(kernel, unit):
-    layer = plan_layers(network(AveragePool("p", ("x",), kernel, (1, 1)))).layers[0]
+    layer = plan_layers(network(AveragePool("p", ("x",), Window(kernel, (1, 1))))).layers[0]
     assert layer.terms[0].groups == 2
     assert layer.terms[0].unit == unit
     assert np.all(layer.terms[0].weight == 1 / math.prod(kernel))
@@ -85,8 +86,8 @@ def test_average_pool_is_a_depthwise_term(kernel, unit):
 def test_clip_moves_before_the_pool_and_computes_the_same():
     graph = network(
         conv("c", "x"),
-        MaxPool("p", ("c",), (2, 2), (2, 2)),
-        MaxPool("q", ("p",), (2, 2), (1, 1)),
+        MaxPool("p", ("c",), Window((2, 2), (2, 2))),
+        MaxPool("q", ("p",), Window((2, 2), (1, 1))),
         Clip("r", ("q",), 0.0),
     )
     hoisted = hoist_clips(graph)
@@ -100,7 +101,7 @@ def test_clip_moves_before_the_pool_and_computes_the_same():
 
 def test_clip_stays_behind_a_pool_whose_source_others_read():
     graph = network(
-        conv("c", "x"), MaxPool("p", ("c",), (2, 2), (2, 2)), Clip("r", ("p",), 0.0), outputs=("c",)
+        conv("c", "x"), MaxPool("p", ("c",), Window((2, 2), (2, 2))), Clip("r", ("p",), 0.0), outputs=("c",)
     )
     assert shape_of(plan_layers(graph)) == [("c", [("c", "x")]), "p", ("r", [("r", "p")])]
 
@@ -112,7 +113,7 @@ def test_concat_stays():
 @pytest.mark.parametrize(
     ("node", "message"),
     [
-        (AveragePool("p", ("x",), (3, 3), (1, 1), (1, 1, 1, 1)), "'p' leaves its padding out"),
+        (AveragePool("p", ("x",), Window((3, 3), (1, 1), (1, 1, 1, 1))), "'p' leaves its padding out"),
         (Clip("r", ("x",), 2.0, 1.0), "'r' has the lower bound 2.0 above"),
         (Clip("r", ("x",), math.inf), "'r' has an infinite lower"),
         (Conv("c", ("x",), np.full((1, 2, 1, 1), np.nan), np.zeros(1)), "weights of 'c' hold a NaN"),

@@ -9,6 +9,7 @@ from hwquant import hwq
 from hwquant.advice import of_options
 from hwquant.graph import Concat, Conv, Graph, Input, Output
 from hwquant.quantize import observe, quantize
+from hwquant.window import Window
 
 SHAPE = (3, 6, 6)
 
@@ -24,7 +25,7 @@ def network(nodes, *outputs):
 
 
 def conv(name, source, weight):
-    return Conv(name, (source,), weight, np.zeros(len(weight)))
+    return Conv(name, (source,), weight, np.zeros(len(weight)), Window(weight.shape[2:]))
 
 
 def warnings(qgraph, kind):
@@ -188,7 +189,9 @@ def test_samples_that_layers_are_not_fitted_to_are_measured_on_where_there_are_e
 
 def test_values_that_are_rounded_to_the_last_integer_are_not_clipped(rng, x):
     """Of four bits a sixteenth of the values, and of an output that hardly varies all."""
-    graph = network([Conv("c", ("x",), rng.normal(size=(4, 3, 6, 6)) * 1e-3, np.full(4, 5.0))], "c")
+    graph = network(
+        [Conv("c", ("x",), rng.normal(size=(4, 3, 6, 6)) * 1e-3, np.full(4, 5.0), Window((6, 6)))], "c"
+    )
     qgraph = quantize(graph, x, activation_bits={"x": 8, "c": 4})
     assert qgraph.options["tensors"]["c"]["clipped"] > 0.5
     assert not warnings(qgraph, "clipped_in_calibration")

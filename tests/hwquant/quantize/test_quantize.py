@@ -13,6 +13,7 @@ from hwquant.qgraph import Layer
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers
 from hwquant.validate import validate
+from hwquant.window import Window
 
 VARIANTS = [
     {},
@@ -125,9 +126,7 @@ def test_a_fused_sum_is_rounded_once(build, samples, kind, options):
     total = np.zeros(())
     for term in layer.terms:
         weight = term.weight * term.scale.reshape(-1, 1, 1, 1)
-        node = Conv(
-            "c", ("x",), weight, np.zeros(len(weight)), term.stride, term.padding, term.dilation, term.groups
-        )
+        node = Conv("c", ("x",), weight, np.zeros(len(weight)), term.window, term.groups)
         real = qgraph.tensors[term.input].dequantize(tensors[term.input])
         total = total + floating.evaluate(node, real.swapaxes(0, 1)).swapaxes(0, 1)
     step = target.scale * 2.0**-layer.shift
@@ -143,7 +142,7 @@ def test_pruned_weights_stay_zero_and_are_marked(build, samples):
     graph = build("residual", 5)
     rng = np.random.default_rng(0)
     nodes = tuple(
-        Conv(n.name, n.inputs, n.weight * (rng.random(n.weight.shape) < 0.4), n.bias, n.stride, n.padding)
+        Conv(n.name, n.inputs, n.weight * (rng.random(n.weight.shape) < 0.4), n.bias, n.window)
         if isinstance(n, Conv)
         else n
         for n in graph.nodes
@@ -274,7 +273,7 @@ def test_error_compensation_leaves_the_weights_of_an_average_equal():
         (Input("x", shape, shape),),
         (
             Conv("conv", ("x",), rng.normal(size=(6, 4, 1, 1)), rng.normal(size=6)),
-            AveragePool("mean", ("conv",), (5, 3), (1, 1)),
+            AveragePool("mean", ("conv",), Window((5, 3), (1, 1))),
         ),
         (Output("y", "mean", (6,)),),
     )

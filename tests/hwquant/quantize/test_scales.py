@@ -12,6 +12,7 @@ from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.precision import resolve_precision
 from hwquant.quantize.scales import choose_scales
+from hwquant.window import Window
 
 
 def chosen(graph, x, **options):
@@ -105,7 +106,7 @@ def test_always_zero_tensors_borrow_a_range(samples):
 
 def test_inputs_that_are_joined_share_a_scale(samples):
     inputs = tuple(Input(name, (3, 8, 8), (3, 8, 8)) for name in ("a", "b"))
-    nodes = (Concat("k", ("a", "b")), MaxPool("p", ("k",), (2, 2), (2, 2)))
+    nodes = (Concat("k", ("a", "b")), MaxPool("p", ("k",), Window((2, 2), (2, 2))))
     graph = Graph("join", inputs, nodes, (Output("y", "p", (6, 4, 4)),))
     plan = plan_layers(graph)
     statistics = observe(graph, {"a": samples, "b": 10 * samples}, plan.tensors)

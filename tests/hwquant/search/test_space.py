@@ -8,6 +8,7 @@ from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool
 from hwquant.quantize import QuantizeOptions
 from hwquant.quantize.fuse import plan_layers
 from hwquant.search.space import ACTIVATIONS, WEIGHTS, Space
+from hwquant.window import Window
 
 
 def conv(name, source, channels, out):
@@ -22,8 +23,8 @@ def graph():
         conv("b", "x", 2, 6),
         Clip("r", ("b",), 0.0),
         Concat("joined", ("a", "r")),
-        MaxPool("pooled", ("joined",), (2, 2), (2, 2)),
-        AveragePool("mean", ("pooled",), (3, 3), (3, 3)),
+        MaxPool("pooled", ("joined",), Window((2, 2), (2, 2))),
+        AveragePool("mean", ("pooled",), Window((3, 3), (3, 3))),
         conv("scores", "mean", 10, 5),
     )
     return Graph("branches", (Input("x", (2, 6, 6), (2, 6, 6)),), nodes, (Output("y", "scores", (5,)),))

@@ -12,6 +12,7 @@ from hwquant.quantize import QuantizeOptions
 from hwquant.training import TrainOptions, progressive
 from hwquant.training.checkpoint import KIND, VERSION
 from hwquant.validate import validate
+from hwquant.window import Window
 
 
 @pytest.fixture(scope="module", params=["adam", "sgd"])
@@ -19,10 +20,16 @@ def training(request, tmp_path_factory):
     """A function that resumes a tiny training from a file, and the file of one that was cut off."""
     rng = np.random.default_rng(0)
     nodes = (
-        Conv("a", ("x",), rng.normal(size=(3, 2, 3, 3)), np.zeros(3), padding=(1, 1, 1, 1)),
+        Conv("a", ("x",), rng.normal(size=(3, 2, 3, 3)), np.zeros(3), Window((3, 3), padding=(1, 1, 1, 1))),
         Clip("relu", ("a",), low=0.0),
-        MaxPool("pool", ("relu",), (2, 2), (2, 2)),
-        Conv("b", ("pool",), rng.normal(size=(2, 3, 2, 2)) * (rng.random((2, 3, 2, 2)) < 0.7), np.zeros(2)),
+        MaxPool("pool", ("relu",), Window((2, 2), (2, 2))),
+        Conv(
+            "b",
+            ("pool",),
+            rng.normal(size=(2, 3, 2, 2)) * (rng.random((2, 3, 2, 2)) < 0.7),
+            np.zeros(2),
+            Window((2, 2)),
+        ),
     )
     graph = Graph("tiny", (Input("x", (2, 4, 4), (2, 4, 4)),), nodes, (Output("y", "b", (2,)),))
     x = rng.normal(size=(8, 2, 4, 4)).astype(np.float32)

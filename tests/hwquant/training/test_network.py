@@ -16,6 +16,7 @@ from hwquant.frontends import from_torch
 from hwquant.graph import AveragePool, Conv, Graph, Input, MaxPool, Output
 from hwquant.training import TrainableNetwork
 from hwquant.training.network import attribute_names, zero_masks
+from hwquant.window import Window
 
 
 class Everything(nn.Module):
@@ -96,8 +97,8 @@ def test_outputs_are_those_of_onnxruntime(demo_folder, digits_graph, digits):
 @pytest.mark.parametrize("include", [True, False])
 def test_pools_with_asymmetric_padding_and_dilation(include):
     nodes = (
-        MaxPool("m", ("x",), (2, 3), (2, 1), (1, 0, 0, 2), (1, 2)),
-        AveragePool("a", ("m",), (2, 2), (1, 2), (0, 1, 1, 0), include),
+        MaxPool("m", ("x",), Window((2, 3), (2, 1), (1, 0, 0, 2), (1, 2))),
+        AveragePool("a", ("m",), Window((2, 2), (1, 2), (0, 1, 1, 0)), include),
     )
     graph = Graph("pools", (Input("x", (2, 7, 9), (2, 7, 9)),), nodes, (Output("y", "a", ()),))
     graph = replace(graph, outputs=(Output("y", "a", graph.shapes["a"]),))

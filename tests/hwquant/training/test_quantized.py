@@ -14,6 +14,7 @@ from hwquant.graph import Conv, Graph, Input, Output
 from hwquant.quantize import QuantizeOptions, observe_network, quantize
 from hwquant.training import QuantizedNetwork, TrainOptions, fit
 from hwquant.validate import validate
+from hwquant.window import Window
 
 VARIANTS = [
     {},
@@ -219,8 +220,10 @@ def test_pruned_weights_stay_zero(build, samples, labels, anchor):
 def test_sums_beyond_float32_are_computed_in_float64(samples):
     rng = np.random.default_rng(0)
     nodes = (
-        Conv("c1", ("x",), rng.normal(size=(2, 512, 3, 3)), np.zeros(2), padding=(1, 1, 1, 1)),
-        Conv("fc", ("c1",), rng.normal(size=(5, 2, 4, 4)), np.zeros(5)),
+        Conv(
+            "c1", ("x",), rng.normal(size=(2, 512, 3, 3)), np.zeros(2), Window((3, 3), padding=(1, 1, 1, 1))
+        ),
+        Conv("fc", ("c1",), rng.normal(size=(5, 2, 4, 4)), np.zeros(5), Window((4, 4))),
     )
     graph = Graph("wide", (Input("x", (512, 4, 4), (512, 4, 4)),), nodes, (Output("y", "fc", (5,)),))
     x = rng.normal(size=(8, 512, 4, 4))

@@ -14,6 +14,7 @@ from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers
 from hwquant.training import TrainOptions, finetune_all_at_once, progressive
 from hwquant.training.stages import cut
+from hwquant.window import Window
 
 QUICK = TrainOptions(epochs=4, batch_size=16, lr=2e-3)
 
@@ -213,12 +214,12 @@ def test_without_epochs_it_is_quantization_with_compensation(digits_graph, digit
 def test_sub_networks_are_consecutive_layers_and_pools_go_with_the_next():
     rng = np.random.default_rng(0)
     nodes = (
-        Conv("c1", ("x",), rng.normal(size=(4, 3, 3, 3)), np.zeros(4)),
-        AveragePool("p1", ("c1",), (2, 2), (2, 2)),
+        Conv("c1", ("x",), rng.normal(size=(4, 3, 3, 3)), np.zeros(4), Window((3, 3))),
+        AveragePool("p1", ("c1",), Window((2, 2), (2, 2))),
         Conv("c2", ("p1",), rng.normal(size=(4, 4, 1, 1)), np.zeros(4)),
         Add("a", ("c2", "p1")),
         Conv("c3", ("a",), rng.normal(size=(4, 4, 1, 1)), np.zeros(4)),
-        AveragePool("p3", ("c3",), (3, 3), (1, 1)),
+        AveragePool("p3", ("c3",), Window((3, 3), (1, 1))),
     )
     graph = Graph("g", (Input("x", (3, 8, 8), (3, 8, 8)),), nodes, (Output("y", "p3", (4,)),))
     plan = plan_layers(graph)

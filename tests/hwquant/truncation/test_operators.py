@@ -7,6 +7,7 @@ from hwquant_testing.float_networks import KINDS
 from hwquant import floating
 from hwquant.graph import AveragePool, Conv, Graph, Input, Output
 from hwquant.truncation.operators import alone, kind, rest
+from hwquant.window import Window
 
 
 @pytest.mark.parametrize("structure", KINDS)
@@ -33,14 +34,14 @@ def test_the_rest_behind_any_number_of_known_nodes_gives_the_outputs(build, samp
 
 
 def test_a_kernel_as_large_as_its_input_is_a_matrix_product():
-    whole = Conv("whole", ("x",), np.zeros((5, 2, 4, 4)), np.zeros(5))
+    whole = Conv("whole", ("x",), np.zeros((5, 2, 4, 4)), np.zeros(5), Window((4, 4)))
     point = Conv("point", ("whole",), np.zeros((3, 5, 1, 1)), np.zeros(3))
-    inner = Conv("inner", ("x",), np.zeros((5, 2, 3, 3)), np.zeros(5))
-    padded = Conv("padded", ("x",), np.zeros((5, 2, 4, 4)), np.zeros(5), padding=(1, 1, 1, 1))
+    inner = Conv("inner", ("x",), np.zeros((5, 2, 3, 3)), np.zeros(5), Window((3, 3)))
+    padded = Conv("padded", ("x",), np.zeros((5, 2, 4, 4)), np.zeros(5), Window((4, 4), padding=(1, 1, 1, 1)))
     graph = Graph(
         "net",
         (Input("x", (2, 4, 4), (2, 4, 4)),),
-        (whole, point, inner, padded, AveragePool("average", ("x",), (4, 4), (1, 1))),
+        (whole, point, inner, padded, AveragePool("average", ("x",), Window((4, 4), (1, 1)))),
         (Output("y", "point", (3,)),),
     )
     assert [kind(node, graph) for node in graph.nodes] == [

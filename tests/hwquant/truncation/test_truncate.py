@@ -13,6 +13,7 @@ from hwquant.graph import Clip, Conv, Graph, Input, Output
 from hwquant.qgraph import Layer
 from hwquant.training import TrainOptions
 from hwquant.truncation import truncate
+from hwquant.window import Window
 
 
 @pytest.mark.parametrize("to", ["float16", "int8", "binary"])
@@ -96,7 +97,7 @@ def test_networks_with_several_inputs_are_truncated():
     rng = np.random.default_rng(0)
     shape = (2, 4, 4)
     nodes = [
-        Conv(name, (source,), rng.normal(size=(3, 2, 3, 3)), rng.normal(size=3))
+        Conv(name, (source,), rng.normal(size=(3, 2, 3, 3)), rng.normal(size=3), Window((3, 3)))
         for name, source in (("c", "a"), ("d", "b"))
     ]
     nodes.append(Clip("low", ("c",), 0.0))

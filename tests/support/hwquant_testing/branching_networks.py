@@ -1,8 +1,10 @@
 """Small float networks with everything that a tile can be made of."""
 
 import numpy as np
+from hwquant_testing.windows import take_window
 
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Output
+from hwquant.window import Window
 
 
 class Builder:
@@ -23,16 +25,26 @@ class Builder:
         weight = self.rng.normal(0, 1 / np.sqrt(per_group * np.prod(kernel)), (out, per_group, *kernel))
         weight += np.where(weight >= 0, 0.1, -0.1) * np.abs(weight).max()  # no code becomes zero by rounding
         name = f"conv{len(self.nodes)}"
-        return self.add(Conv(name, (source,), weight, self.rng.normal(0, 0.1, out), groups=groups, **options))
+        return self.add(
+            Conv(
+                name,
+                (source,),
+                weight,
+                self.rng.normal(0, 0.1, out),
+                take_window(weight, options),
+                groups=groups,
+                **options,
+            )
+        )
 
     def relu(self, source):
         return self.add(Clip(f"relu{len(self.nodes)}", (source,), low=0.0))
 
     def max_pool(self, source, kernel=(2, 2)):
-        return self.add(MaxPool(f"pool{len(self.nodes)}", (source,), kernel, kernel))
+        return self.add(MaxPool(f"pool{len(self.nodes)}", (source,), Window(kernel, kernel)))
 
     def average_pool(self, source, kernel):
-        return self.add(AveragePool(f"mean{len(self.nodes)}", (source,), kernel, kernel))
+        return self.add(AveragePool(f"mean{len(self.nodes)}", (source,), Window(kernel, kernel)))
 
     def sum(self, *sources):
         return self.add(Add(f"add{len(self.nodes)}", sources))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from hwquant_testing.windows import take_window
 
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from hwquant.window import Window
 
 
 def conv(
@@ -21,7 +23,8 @@ def conv(
     weight = rng.normal(0.05, 1, shape) / np.sqrt(np.prod(shape[1:]) / 2)
     pad = (kernel - 1) // 2
     options = {"padding": (pad, pad, pad, pad)} | more
-    return Conv(name, (source,), weight, rng.normal(0, 0.2, channels[1]), **options)  # type: ignore[arg-type]
+    window = take_window(weight, options)
+    return Conv(name, (source,), weight, rng.normal(0, 0.2, channels[1]), window, **options)  # type: ignore[arg-type]
 
 
 def build(kind: str, seed: int) -> Graph:
@@ -31,7 +34,7 @@ def build(kind: str, seed: int) -> Graph:
     body: list[Node]
     if kind == "chain":
         body = [
-            MaxPool("p1", ("r1",), (2, 2), (2, 2)),
+            MaxPool("p1", ("r1",), Window((2, 2), (2, 2))),
             conv(rng, "c2", "p1", (8, 6), stride=(2, 2)),
             Clip("last", ("c2",), 0.0, 6.0),
         ]
@@ -62,7 +65,7 @@ def build(kind: str, seed: int) -> Graph:
             conv(rng, "c2", "r1", (8, 8), groups=8),
             Clip("r2", ("c2",), 0.0),
             conv(rng, "c3", "r2", (8, 12), groups=2),
-            MaxPool("p3", ("c3",), (3, 3), (2, 2), (1, 1, 1, 1)),
+            MaxPool("p3", ("c3",), Window((3, 3), (2, 2), (1, 1, 1, 1))),
             Clip("last", ("p3",), 0.0),
         ]
     else:
@@ -77,7 +80,7 @@ def build(kind: str, seed: int) -> Graph:
     nodes = [*stem, *body]
     inputs = (Input("x", (3, 8, 8), (3, 8, 8)),)
     channels, height, width = Graph(kind, inputs, tuple(nodes), (Output("y", "last", ()),)).shapes["last"]
-    nodes.append(AveragePool("avg", ("last",), (height, width), (1, 1)))
+    nodes.append(AveragePool("avg", ("last",), Window((height, width), (1, 1))))
     nodes.append(conv(rng, "fc", "avg", (channels, 5), 1))
     return Graph(kind, inputs, tuple(nodes), (Output("y", "fc", (5,)),))
 

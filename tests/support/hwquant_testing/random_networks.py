@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.golden import reference
-from hwquant.graph import Input, Output, Padding, Shape
+from hwquant.graph import Input, Output, Shape
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.window import Window
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,10 @@ class _Builder:
         axes = [self._axis(length, strided, dilated, keep_shape) for length in size]
         kernel, stride, dilation, before, after = zip(*axes)
         return self._term(
-            source, (out, channels // groups, *kernel), stride, (*before, *after), dilation, groups
+            source,
+            (out, channels // groups, *kernel),
+            Window(kernel, stride, (*before, *after), dilation),
+            groups,
         )
 
     def _axis(
@@ -244,7 +248,7 @@ class _Builder:
         _, height, width = self.tensors[self.last].shape
         axes = [self._pool_axis(height, kind), self._pool_axis(width, kind)]
         kernel, stride, dilation, before, after = zip(*axes)
-        pool = MaxPool(self._name("pool"), self.last, kernel, stride, (*before, *after), dilation)
+        pool = MaxPool(self._name("pool"), self.last, Window(kernel, stride, (*before, *after), dilation))
         self._move(pool)
 
     def _pool_axis(self, size: int, kind: str) -> tuple[int, int, int, int, int]:
@@ -267,9 +271,7 @@ class _Builder:
         self,
         source: str,
         shape: tuple[int, int, int, int],
-        stride: tuple[int, int] = (1, 1),
-        padding: Padding = (0, 0, 0, 0),
-        dilation: tuple[int, int] = (1, 1),
+        window: Window | None = None,
         groups: int = 1,
     ) -> Term:
         """Random codes, offsets by which 0 is representable, and pruned blocks. Its scale is still open."""
@@ -296,9 +298,7 @@ class _Builder:
             scale=np.ones(1),
             anchor=anchor,
             bits=bits,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
+            window=window or Window(shape[2:]),
             groups=groups,
             mask=mask,
         )
@@ -317,7 +317,7 @@ class _Builder:
         """Another term of the same input and geometry."""
         depth = term.codes.shape[1] * term.groups
         shape = (out or len(term.codes), depth, *term.codes.shape[2:])
-        return self._term(term.input, shape, term.stride, term.padding, term.dilation)
+        return self._term(term.input, shape, term.window)
 
     def _identity(self, term: Term) -> Term:
         """The input itself, times a power of two that makes it about as large as the other term."""

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+from hwquant_testing.windows import take_window
 
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.window import Window
 
 
 class Net:
@@ -43,6 +45,7 @@ class Net:
             offset=np.atleast_1d(offset).astype(np.int64),
             scale=np.ones(1),
             bits=bits,
+            window=take_window(codes, options),
             groups=groups,
             **options,
         )
@@ -71,7 +74,7 @@ class Net:
 
     def pool(self, source, kernel, stride=None, **options):
         """A max pool; windows side by side where no stride is given."""
-        pool = MaxPool(f"pool{len(self.nodes)}", source, kernel, stride or kernel, **options)
+        pool = MaxPool(f"pool{len(self.nodes)}", source, Window(kernel, stride or kernel, **options))
         tensor = self.tensors[source]
         return self._node(pool, pool.output_shape(tensor.shape), zero_point=tensor.zero_point)
 
