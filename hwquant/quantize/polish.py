@@ -11,16 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import floating, golden
-from hwquant.graph import Concat as FloatConcat
-from hwquant.graph import Conv, Input, Output
-from hwquant.graph import MaxPool as FloatMaxPool
-from hwquant.qgraph import Concat, IntArray, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.graph import Concat, Conv, Input, MaxPool, Output
+from hwquant.qgraph import IntArray, QGraph, QNode, Tensor, Term
 from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
 from hwquant.quantize.calibration import Data, Progress, TensorStatistics, batches
 from hwquant.quantize.compensation import compensated_rounding, covariances
@@ -58,10 +56,8 @@ def build_nodes(
     nodes: list[QNode] = []
     for index, node in enumerate(plan.nodes):
         match node:
-            case FloatMaxPool():
-                made: QNode = MaxPool(node.name, node.inputs[0], node.window)
-            case FloatConcat():
-                made = Concat(node.name, node.inputs)
+            case MaxPool() | Concat():
+                made: QNode = node
             case LayerPlan():
                 schemes = [weight_scheme(term, plan, bits, options) for term in node.terms]
                 shares = [importance(term, statistics) for term in node.terms]
@@ -74,6 +70,8 @@ def build_nodes(
                     ]
                 correction = mean_error(node, terms, images, run) if options.bias_correction else np.zeros(())
                 made = assemble_layer(node, terms, scales, correction, activations[node.name])
+            case _:
+                assert_never(node)
         nodes.append(made)
         run.step(made)
         if progress:

@@ -20,6 +20,7 @@ import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import assert_never
 
 import numpy as np
 
@@ -82,9 +83,14 @@ def scale_groups(plan: Plan) -> Partition:
     """Tensors that must share scale, zero point and bits."""
     groups = Partition(plan.tensors)
     for node in plan.nodes:
-        if isinstance(node, MaxPool | Concat):
-            for name in node.inputs:
-                groups.unite(name, node.name)
+        match node:
+            case MaxPool() | Concat():
+                for name in node.inputs:
+                    groups.unite(name, node.name)
+            case LayerPlan():
+                pass
+            case _:
+                assert_never(node)
     return groups
 
 

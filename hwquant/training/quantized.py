@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat as FloatConcat
-from hwquant.graph import MaxPool as FloatMaxPool
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Term
+from hwquant.graph import Concat, MaxPool
+from hwquant.qgraph import IntArray, Layer, QGraph, QNode, Term
 from hwquant.quantize import Observed, QuantizeOptions
 from hwquant.quantize.activations import integer_limits
 from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
@@ -343,11 +342,14 @@ class QuantizedNetwork(nn.Module):
 
     def _evaluate(self, node: PlanNode, inputs: list[Tensor]) -> Tensor:
         match node:
-            case FloatMaxPool():
+            case MaxPool():
                 return max_pool(inputs[0], node.window)
-            case FloatConcat():
+            case Concat():
                 return torch.cat(inputs, dim=1)
-        return self._layer(node, inputs)
+            case LayerPlan():
+                return self._layer(node, inputs)
+            case _:
+                assert_never(node)
 
     def _layer(self, layer: LayerPlan, inputs: list[Tensor]) -> Tensor:
         grid, output = self._grids.get(layer.name), self.formats[layer.name]
@@ -402,15 +404,15 @@ class QuantizedNetwork(nn.Module):
         nodes: list[QNode] = []
         for node in self.plan.nodes:
             match node:
-                case FloatMaxPool():
-                    nodes.append(MaxPool(node.name, node.inputs[0], node.window))
-                case FloatConcat():
-                    nodes.append(Concat(node.name, node.inputs))
+                case MaxPool() | Concat():
+                    nodes.append(node)
                 case LayerPlan():
                     grid = self._grids[node.name]
                     terms = tuple(self._integer_term(*pair) for pair in zip(node.terms, grid.terms))
                     bias = _integers(self._get("steps", f"{node.name} bias"))
                     nodes.append(replace(grid, terms=terms, bias=bias))
+                case _:
+                    assert_never(node)
         graph, shapes = self.observed.graph, self.plan.graph.shapes
         tensors = {name: self.formats[name].tensor(name, shapes[name]) for name in self.plan.tensors}
         summary: dict[str, object] = {
