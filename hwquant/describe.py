@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
-from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Node, Shape
-from hwquant.qgraph import Concat, Layer, QGraph, QNode, Tensor, Term
-from hwquant.qgraph import MaxPool as IntegerMaxPool
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node, Shape
+from hwquant.qgraph import Layer, QGraph, QNode, Tensor, Term
 from hwquant.window import Window
 
 
@@ -55,8 +54,12 @@ def _float_layer(node: Node, graph: Graph) -> dict[str, Any]:
             operation = (
                 "ReLU" if (node.low, node.high) == (0, np.inf) else f"clip {node.low:g}..{node.high:g}"
             )
+        case Add():
+            operation = "add"
+        case Concat():
+            operation = "concat"
         case _:
-            operation = type(node).__name__.lower()
+            assert_never(node)
     return {**layer, "operation": operation}
 
 
@@ -81,10 +84,12 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
             }
             if node.multiplier is not None:
                 layer["multiplier"] = node.multiplier.tolist()
-        case IntegerMaxPool():
+        case MaxPool():
             layer["operation"] = f"max pool {_window(node.window)}"
         case Concat():
             layer["operation"] = "concat"
+        case _:
+            assert_never(node)
     return layer
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -122,9 +122,8 @@ def evaluate(node: Node, *inputs: Array) -> Array:
             return sum(inputs[1:], start=inputs[0])
         case Concat():
             return np.concatenate(inputs, axis=0)
-    raise HwquantError(
-        f"node {node.name!r} is a {type(node).__name__}, which the float executor does not know"
-    )
+        case _:
+            assert_never(node)
 
 
 def pad(x: Array, padding: Padding, value: float) -> Array:

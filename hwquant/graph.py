@@ -33,6 +33,15 @@ class BaseNode:
         """Shape of the output tensor for the given input shapes."""
         return shapes[0]
 
+    @property
+    def parameters(self) -> Mapping[str, NDArray[np.float64]]:
+        """The arrays that training makes, by the name of their attribute; most kinds have none."""
+        return {}
+
+    def macs(self, *shapes: Shape) -> int:
+        """Multiply-accumulates of one inference, padding positions included, for the given input shapes."""
+        return 0
+
 
 @dataclass(frozen=True, eq=False)
 class Conv(BaseNode):
@@ -61,8 +70,11 @@ class Conv(BaseNode):
     def output_shape(self, *shapes: Shape) -> Shape:
         return (len(self.weight), *self.window.output_size(shapes[0][1:]))
 
+    @property
+    def parameters(self) -> Mapping[str, NDArray[np.float64]]:
+        return {"weight": self.weight, "bias": self.bias}
+
     def macs(self, *shapes: Shape) -> int:
-        """Multiply-accumulates of one inference, padding positions included."""
         return math.prod(self.weight.shape) * math.prod(self.output_shape(*shapes)[1:])
 
 
@@ -221,8 +233,4 @@ class Graph:
 
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
-        return sum(
-            node.macs(*(self.shapes[name] for name in node.inputs))
-            for node in self.nodes
-            if isinstance(node, Conv)
-        )
+        return sum(node.macs(*(self.shapes[name] for name in node.inputs)) for node in self.nodes)

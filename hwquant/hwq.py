@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, assert_never, cast
 
 from numpy.typing import NDArray
 
@@ -126,12 +126,14 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
             return {
                 "type": "max_pool",
                 "name": node.name,
-                "input": node.input,
+                "input": node.inputs[0],
                 "kernel": _ints(node.window.kernel),
                 **_encode_window(node.window),
             }
         case Concat():
             return {"type": "concat", "name": node.name, "inputs": list(node.inputs)}
+        case _:
+            assert_never(node)
 
 
 def _encode_term(term: Term, place: str, arrays: Arrays) -> dict[str, object]:
@@ -280,7 +282,7 @@ def _decode_node(record: _Record, arrays: Arrays) -> QNode:
             )
         case "max_pool":
             window = _decode_window(record, record.integers("kernel", 2, 1))
-            return MaxPool(name=name, input=record.text("input"), window=window)
+            return MaxPool(name=name, inputs=(record.text("input"),), window=window)
         case "concat":
             inputs = record.texts("inputs")
             if not inputs:

@@ -1,8 +1,9 @@
 """The integer network: the one meaning that the golden model, the compiler and the RTL share.
 
 There are three layer kinds. A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one
-term, a residual addition two, an average pooling one with constant weights. :class:`MaxPool` and
-:class:`Concat` move values without arithmetic. Tensors are (channels, height, width) of signed integers.
+term, a residual addition two, an average pooling one with constant weights. The float network's
+:class:`~hwquant.graph.MaxPool` and :class:`~hwquant.graph.Concat` move integers as they do reals, without
+arithmetic: scale, zero point and bits pass through. Tensors are (channels, height, width) of signed integers.
 
 Numbers (all exact)::
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from hwquant.coding import Anchor, Coding, integer_limits
 from hwquant.errors import HwquantError
-from hwquant.graph import Input, Output, Shape
+from hwquant.graph import Concat, Input, MaxPool, Output, Shape
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 IntArray = NDArray[np.int64]
@@ -139,33 +140,6 @@ class Layer:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class MaxPool:
-    """Maximum over a window. Scale and zero point pass through; padding never wins."""
-
-    name: str
-    input: str
-    window: Window
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.input,)
-
-    def output_shape(self, *shapes: Shape) -> Shape:
-        return (shapes[0][0], *self.window.output_size(shapes[0][1:]))
-
-
-@dataclass(frozen=True, eq=False)
-class Concat:
-    """Concatenation along the channels of tensors that share scale, zero point and bits."""
-
-    name: str
-    inputs: tuple[str, ...]
-
-    def output_shape(self, *shapes: Shape) -> Shape:
-        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
-
-
 QNode = Layer | MaxPool | Concat
 """All kinds. Whatever differs by kind is a ``match`` that ends in ``assert_never``, so that mypy finds it."""
 
@@ -214,8 +188,4 @@ class QGraph:
 
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
-        return sum(
-            node.macs(*(self.tensors[name].shape for name in node.inputs))
-            for node in self.nodes
-            if isinstance(node, Layer)
-        )
+        return sum(node.macs(*(self.tensors[name].shape for name in node.inputs)) for node in self.nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import assert_never
 
 import numpy as np
 
@@ -19,10 +20,12 @@ def tensor_ranges(qgraph: QGraph) -> dict[str, Range]:
             case Layer():
                 ranges[node.name] = (node.low, node.high)
             case MaxPool():
-                ranges[node.name] = ranges[node.input]
+                ranges[node.name] = ranges[node.inputs[0]]
             case Concat():
                 lows, highs = zip(*(ranges[name] for name in node.inputs))
                 ranges[node.name] = (min(lows), max(highs))
+            case _:
+                assert_never(node)
     return ranges
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,8 @@ def validate_integers(qgraph: QGraph) -> None:
                 _passes_through(where, node, qgraph)
                 sizes = {qgraph.tensors[name].shape[1:] for name in node.inputs}
                 _require(len(sizes) == 1, where, f"joins tensors of different sizes: {sorted(sizes)}")
+            case _:
+                assert_never(node)
 
 
 def _require(condition: bool, where: str, problem: str) -> None:
@@ -247,7 +249,7 @@ def _window(where: str, window: Window) -> None:
 
 def _pool(where: str, pool: MaxPool, qgraph: QGraph) -> None:
     _window(where, pool.window)
-    real = pool.window.sees_a_pixel_everywhere(qgraph.tensors[pool.input].shape[1:])
+    real = pool.window.sees_a_pixel_everywhere(qgraph.tensors[pool.inputs[0]].shape[1:])
     _require(real, where, "has a window that covers only padding; give it less padding")
     _passes_through(where, pool, qgraph)
 

@@ -14,7 +14,7 @@ in int32 or else in int64, follows from the weights (:mod:`hwquant.ranges`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,8 @@ class LayerWriter:
                 self.builder.node(
                     "Concat", [carried(name) for name in node.inputs], carried(node.name), axis=1
                 )
+            case _:
+                assert_never(node)
 
     def _layer(self, layer: Layer) -> None:
         builder, name = self.builder, layer.name
@@ -175,8 +177,8 @@ class LayerWriter:
         return total if dtype is np.int32 else builder.cast(total, dtype, f"{name}_wide")
 
     def _pool(self, pool: MaxPool) -> None:
-        builder, source = self.builder, carried(pool.input)
-        sizes = self.tensors[pool.input].shape[1:]
+        builder, source = self.builder, carried(pool.inputs[0])
+        sizes = self.tensors[pool.inputs[0]].shape[1:]
         positions = self.tensors[pool.name].shape[1:]
         before = pool.window.padding[:2]
         # Padding that no window reaches is left away: MaxPool wants less padding than kernel.

@@ -13,7 +13,7 @@ from hwquant.errors import Unsupported
 from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.fold import Affine, Unfolded, fold
 from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
-from hwquant.graph import Conv, Graph, Input, Node, Output, Shape
+from hwquant.graph import Graph, Input, Node, Output, Shape
 from hwquant.window import Window
 
 ANY_BATCH = 2
@@ -318,7 +318,7 @@ class Builder:
 
     def _check_finite(self, nodes: Sequence[Node]) -> None:
         """Products of finite constants can exceed every number."""
-        parts = [(node.name, (node.weight, node.bias)) for node in nodes if isinstance(node, Conv)]
+        parts = [(node.name, tuple(node.parameters.values())) for node in nodes]
         parts += [(name, (item.scale, item.shift)) for name, item in self._placed.items()]
         for name, arrays in parts:
             if not all(np.isfinite(array).all() for array in arrays):

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwquant.frontends.builder import Builder
-from hwquant.frontends.fold import LEAST, Affine, Pad
+from hwquant.frontends.fold import LEAST, Affine, Pad, Unfolded
 from hwquant.frontends.values import Array, Float, Value, layout, of_each_class
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool, Node
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, MaxPool
 from hwquant.window import Window
 
 
@@ -371,7 +371,7 @@ def _bias(build: Builder, bias: Float | None, out: int) -> Float:
     return np.broadcast_to(bias.ravel(), (out,)).copy()
 
 
-def _like(build: Builder, value: Value, node: Node) -> Value:
+def _like(build: Builder, value: Value, node: Unfolded) -> Value:
     """The result of an elementwise node, seen as its input was."""
     return replace(value, tensor=build.emit(node))
 
@@ -386,7 +386,7 @@ def _pooled(build: Builder, value: Value, window: Window) -> Value:
     return build.image(value)
 
 
-def _windows(build: Builder, value: Value, node: Node) -> Value:
+def _windows(build: Builder, value: Value, node: MaxPool | AveragePool) -> Value:
     channels, height, width = build.shapes[build.emit(node)]
     return build.value(node.name, (channels, height, width) if len(value.shape) == 4 else (channels, width))
 

@@ -17,6 +17,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import assert_never
 
 import numpy as np
 
@@ -98,13 +99,16 @@ class Engine:
         for node in qgraph.nodes:
             if node.name in self.blocks:  # a pool that was merged into its layer
                 continue
-            if isinstance(node, Layer):
-                bound = max(accumulator_bound(node, qgraph, ranges))
-                self.steps.append(self._layer_step(node, bound))
-            elif isinstance(node, MaxPool):
-                self.steps.append(self._pool_step(node))
-            else:
-                self.steps.append(self._concat_step(node))
+            match node:
+                case Layer():
+                    bound = max(accumulator_bound(node, qgraph, ranges))
+                    self.steps.append(self._layer_step(node, bound))
+                case MaxPool():
+                    self.steps.append(self._pool_step(node))
+                case Concat():
+                    self.steps.append(self._concat_step(node))
+                case _:
+                    assert_never(node)
             for name in dict.fromkeys(node.inputs):
                 if readers[name] == node.name and name not in keep:
                     self.free.append(self.blocks[name].reshape(-1))
@@ -164,7 +168,7 @@ class Engine:
         self._load(layer.name, reference.requantize(acc, layer, zero))
 
     def _pool_step(self, pool: MaxPool) -> Step:
-        source, out = self.blocks[pool.input], self._allocate(pool.name)
+        source, out = self.blocks[pool.inputs[0]], self._allocate(pool.name)
         pooling = Pooling(pool.window, source.shape[1:], len(out), source.dtype)
         return lambda: pooling(source, 0, 0, out)
 

@@ -8,6 +8,7 @@ no sum leaves int64.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import assert_never
 
 import numpy as np
 
@@ -91,7 +92,9 @@ def run(qgraph: QGraph, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
                 acc = accumulate(node, values, qgraph.tensors)
                 values[node.name] = requantize(acc, node, tensor.zero_point)
             case MaxPool():
-                values[node.name] = max_pool(node, values[node.input], tensor.limits[0])
+                values[node.name] = max_pool(node, values[node.inputs[0]], tensor.limits[0])
             case Concat():
                 values[node.name] = np.concatenate([values[name] for name in node.inputs], axis=1)
+            case _:
+                assert_never(node)
     return values

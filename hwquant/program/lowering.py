@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,38 +101,44 @@ def lower(qgraph: QGraph) -> list[ArrayLayer]:
     )
     steps: list[ArrayLayer] = []
     for node in qgraph.nodes:
-        if isinstance(node, Layer):
-            steps.append(_layer(node, qgraph, offsets))
-        elif isinstance(node, Concat):
-            steps.append(_concat(node, qgraph))
-        elif (
-            _fusable(node)
-            and steps
-            and steps[-1].name == node.input
-            and not steps[-1].pooled
-            and readers[node.input] == [node.name]
-        ):
-            height, width = qgraph.tensors[node.input].shape[1:]
-            pixels = qgraph.tensors[node.name].shape[1:]
-            # Windows side by side may leave pixels at the edge unread: those are not computed at all.
-            read = pixels[0] * node.window.kernel[0] * pixels[1] * node.window.kernel[1]
-            steps[-1] = replace(
-                steps[-1],
-                useful_macs=steps[-1].macs * read // (height * width),
-                name=node.name,
-                covers=(*steps[-1].covers, node.name),
-                pixels=pixels,
-                window=node.window.kernel,
-                window_stride=node.window.stride,
-            )
-        else:
-            steps.append(_pool(node, qgraph))
+        match node:
+            case Layer():
+                steps.append(_layer(node, qgraph, offsets))
+            case Concat():
+                steps.append(_concat(node, qgraph))
+            case MaxPool():
+                alone = readers[node.inputs[0]] == [node.name]
+                if steps and steps[-1].name == node.inputs[0] and alone and _fusable(node, steps[-1]):
+                    steps[-1] = _pooled(steps[-1], node, qgraph)
+                else:
+                    steps.append(_pool(node, qgraph))
+            case _:
+                assert_never(node)
     return steps
 
 
-def _fusable(node: MaxPool) -> bool:
+def _pooled(step: Step, node: MaxPool, qgraph: QGraph) -> Step:
+    """The step with a max pool on its way out."""
+    height, width = qgraph.tensors[node.inputs[0]].shape[1:]
+    pixels = qgraph.tensors[node.name].shape[1:]
+    # Windows side by side may leave pixels at the edge unread: those are not computed at all.
+    read = pixels[0] * node.window.kernel[0] * pixels[1] * node.window.kernel[1]
+    return replace(
+        step,
+        useful_macs=step.macs * read // (height * width),
+        name=node.name,
+        covers=(*step.covers, node.name),
+        pixels=pixels,
+        window=node.window.kernel,
+        window_stride=node.window.stride,
+    )
+
+
+def _fusable(node: MaxPool, step: Step) -> bool:
+    """Whether a max pool can be on a step's way out: one alone, of windows that neither overlap nor leave the image."""
     return (
-        not node.window.padded
+        not step.pooled
+        and not node.window.padded
         and all(size == 1 or d == 1 for size, d in zip(node.window.kernel, node.window.dilation))
         and all(stride >= size for stride, size in zip(node.window.stride, node.window.kernel))
     )
@@ -283,7 +290,7 @@ def _pool(node: MaxPool, qgraph: QGraph) -> ArrayLayer:
 
     Padding inserts the least value, which never wins.
     """
-    tensor = qgraph.tensors[node.input]
+    tensor = qgraph.tensors[node.inputs[0]]
     terms = _identity([tensor], padding=node.window.padding, pad=tensor.limits[0])
     return replace(
         _copy(node, terms, qgraph),

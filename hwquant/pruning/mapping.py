@@ -6,18 +6,18 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.graph import Graph
-from hwquant.graph import MaxPool as FloatMaxPool
+from hwquant.graph import Concat, Graph, MaxPool
 from hwquant.program.depthwise import choose
 from hwquant.program.input_packing import input_packings
 from hwquant.program.layout import Placement
 from hwquant.program.lowering import lower
 from hwquant.program.sizing import Requirements
-from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Layer, QGraph, QNode, Tensor, Term
 from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan, plan_layers
 
 
@@ -107,14 +107,15 @@ def _stand_in(plan: Plan) -> QGraph:
     tensors = {name: Tensor(name, shapes[name], 1.0, 0) for name in plan.tensors}
     nodes: list[QNode] = []
     for node in plan.nodes:
-        if isinstance(node, LayerPlan):
-            terms = tuple(_term(term) for term in node.terms)
-            bias = np.zeros(len(node.bias), np.int64)
-            nodes.append(Layer(node.name, terms, bias, np.zeros(1, np.int64), -128, 127))
-        elif isinstance(node, FloatMaxPool):
-            nodes.append(MaxPool(node.name, node.inputs[0], node.window))
-        else:
-            nodes.append(Concat(node.name, node.inputs))
+        match node:
+            case LayerPlan():
+                terms = tuple(_term(term) for term in node.terms)
+                bias = np.zeros(len(node.bias), np.int64)
+                nodes.append(Layer(node.name, terms, bias, np.zeros(1, np.int64), -128, 127))
+            case MaxPool() | Concat():
+                nodes.append(node)
+            case _:
+                assert_never(node)
     return QGraph(plan.graph.name, plan.graph.inputs, tuple(nodes), plan.graph.outputs, tensors)
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from typing import Any, assert_never, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant import qgraph as integer
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, Conv, Graph, Node
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
 from hwquant.qgraph import Layer, QGraph, QNode, Term
 
 IntArray = NDArray[np.int64]
@@ -70,11 +69,18 @@ class ChannelSpaces:
         )
 
     def _node(self, node: Node | QNode, layouts: Mapping[str, list[int]], channels: int) -> list[int]:
-        if isinstance(node, (Concat, integer.Concat)):
-            return [index for name in node.inputs for index in layouts[name]]
-        maps = _linear_maps(node)
-        if not maps:  # an elementwise node, or a pool
-            return self._tie([layouts[name] for name in node.inputs])
+        maps: list[tuple[str, NDArray[Any], int]]
+        match node:
+            case Concat():
+                return [index for name in node.inputs for index in layouts[name]]
+            case Clip() | MaxPool() | AveragePool() | Add():
+                return self._tie([layouts[name] for name in node.inputs])
+            case Conv():
+                maps = [(node.inputs[0], node.weight, node.groups)]
+            case Layer():
+                maps = [(term.input, term.codes, term.groups) for term in node.terms]
+            case _:
+                assert_never(node)
         results = []
         for source, weight, groups in maps:
             if groups == 1:
@@ -207,12 +213,3 @@ def _shapes(network: Graph | QGraph) -> dict[str, int]:
     if isinstance(network, Graph):
         return {name: shape[0] for name, shape in network.shapes.items()}
     return {name: tensor.shape[0] for name, tensor in network.tensors.items()}
-
-
-def _linear_maps(node: Node | QNode) -> list[tuple[str, NDArray[Any], int]]:
-    """(input, weight, groups) of everything that a node sums up; empty where it has no weights."""
-    if isinstance(node, Conv):
-        return [(node.inputs[0], node.weight, node.groups)]
-    if isinstance(node, Layer):
-        return [(term.input, term.codes, term.groups) for term in node.terms]
-    return []

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 import numpy as np
 
-from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, MaxPool
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool
 from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.fuse import Plan
 from hwquant.quantize.weights import Array
@@ -110,8 +111,10 @@ def _reads(graph: Graph, name: str) -> list[_Read]:
                     case Concat():
                         before = sum(graph.shapes[item][0] for item in node.inputs[:position])
                         pending.append((node.name, start + before))
-                    case _:
+                    case Clip() | Add():
                         return []
+                    case _:
+                        assert_never(node)
     return found
 
 

@@ -18,6 +18,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,9 +110,7 @@ def plan_layers(graph: Graph) -> Plan:
             case MaxPool() | Concat():
                 planned[node.name] = node
             case _:
-                raise HwquantError(
-                    f"node {node.name!r} is a {type(node).__name__}, which the quantizer does not know"
-                )
+                assert_never(node)
     return Plan(graph, tuple(planned.values()))
 
 

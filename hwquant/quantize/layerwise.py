@@ -6,11 +6,12 @@ that goes into the bias (``bias_correction``), and the covariances for error-com
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 
-from hwquant.graph import Concat as FloatConcat
-from hwquant.graph import MaxPool as FloatMaxPool
-from hwquant.qgraph import Concat, Layer, MaxPool, QNode
+from hwquant.graph import Concat, MaxPool
+from hwquant.qgraph import Layer, QNode
 from hwquant.quantize.assemble import assemble_layer, round_layer
 from hwquant.quantize.bias_correction import mean_error
 from hwquant.quantize.calibration import Progress
@@ -31,12 +32,12 @@ def fit_layers(
     nodes: list[QNode] = []
     for index, node in enumerate(plan.nodes):
         match node:
-            case FloatMaxPool():
-                made: QNode = MaxPool(node.name, node.inputs[0], node.window)
-            case FloatConcat():
-                made = Concat(node.name, node.inputs)
+            case MaxPool() | Concat():
+                made: QNode = node
             case LayerPlan():
                 made = _fit_layer(node, precision, formats, observed, run)
+            case _:
+                assert_never(node)
         nodes.append(made)
         run.step(made)
         if progress:

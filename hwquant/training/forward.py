@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import assert_never
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hwquant.graph import Concat as FloatConcat
-from hwquant.graph import MaxPool as FloatMaxPool
+from hwquant.graph import Concat, MaxPool
 from hwquant.quantize import Observed, QuantizeOptions
 from hwquant.quantize.fuse import LayerPlan, PlanNode
 from hwquant.training.operators import Border, clip, convolve, max_pool
@@ -57,11 +57,14 @@ class QuantizedForward(QuantizedState):
 
     def _evaluate(self, node: PlanNode, inputs: list[Tensor]) -> Tensor:
         match node:
-            case FloatMaxPool():
+            case MaxPool():
                 return max_pool(inputs[0], node.window)
-            case FloatConcat():
+            case Concat():
                 return torch.cat(inputs, dim=1)
-        return self._layer(node, inputs)
+            case LayerPlan():
+                return self._layer(node, inputs)
+            case _:
+                assert_never(node)
 
     def _layer(self, layer: LayerPlan, inputs: list[Tensor]) -> Tensor:
         grid, output = self._grids.get(layer.name), self.formats[layer.name]

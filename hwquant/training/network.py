@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -154,6 +154,5 @@ class TrainableNetwork(nn.Module):
                 return sum(inputs[1:], start=inputs[0])
             case Concat():
                 return torch.cat(inputs, dim=1)
-        raise HwquantError(
-            f"node {node.name!r} is a {type(node).__name__}, which cannot be trained; see hwquant.graph"
-        )
+            case _:
+                assert_never(node)

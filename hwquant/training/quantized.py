@@ -9,14 +9,14 @@ inside their bounds.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat as FloatConcat
-from hwquant.graph import MaxPool as FloatMaxPool
-from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Term
+from hwquant.graph import Concat, MaxPool
+from hwquant.qgraph import Layer, QGraph, QNode, Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.compensation import covariances
 from hwquant.quantize.fuse import LayerPlan, TermPlan
@@ -161,12 +161,12 @@ class QuantizedNetwork(QuantizedForward):
         nodes: list[QNode] = []
         for node in self.plan.nodes:
             match node:
-                case FloatMaxPool():
-                    nodes.append(MaxPool(node.name, node.inputs[0], node.window))
-                case FloatConcat():
-                    nodes.append(Concat(node.name, node.inputs))
+                case MaxPool() | Concat():
+                    nodes.append(node)
                 case LayerPlan():
                     nodes.append(self._integer_layer(node))
+                case _:
+                    assert_never(node)
         qgraph = integer_network(self.observed, self.precision, self.formats, nodes)
         return with_report(qgraph, self.observed, self.precision, self.formats, trained=True)
 

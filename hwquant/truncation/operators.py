@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from typing import assert_never
 
-_KINDS = {
-    Clip: "activation",
-    MaxPool: "max pooling",
-    AveragePool: "average pooling",
-    Add: "addition",
-    Concat: "concatenation",
-}
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
 
 
 def kind(node: Node, graph: Graph) -> str:
     """What people call an operator. A convolution whose kernel is its whole input is a matrix product."""
-    if isinstance(node, Conv):
-        whole = node.window.kernel == graph.shapes[node.inputs[0]][1:] and not node.window.padded
-        return "matrix product" if whole and node.groups == 1 else "convolution"
-    return _KINDS.get(type(node), type(node).__name__)
+    match node:
+        case Conv():
+            whole = node.window.kernel == graph.shapes[node.inputs[0]][1:] and not node.window.padded
+            return "matrix product" if whole and node.groups == 1 else "convolution"
+        case Clip():
+            return "activation"
+        case MaxPool():
+            return "max pooling"
+        case AveragePool():
+            return "average pooling"
+        case Add():
+            return "addition"
+        case Concat():
+            return "concatenation"
+        case _:
+            assert_never(node)
 
 
 def alone(node: Node, graph: Graph) -> Graph:

@@ -64,8 +64,8 @@ def test_shapes_follow_stride_padding_and_dilation():
     assert term(padding=(1, 1, 1, 1)).output_shape((3, 8, 8)) == (2, 8, 8)
     assert term(padding=(0, 1, 1, 2), stride=(2, 3)).output_shape((3, 8, 8)) == (2, 4, 3)
     assert term(dilation=(3, 2)).output_shape((3, 8, 8)) == (2, 2, 4)
-    assert MaxPool("p", "x", Window((3, 2), (2, 2), (1, 0, 0, 1))).output_shape((3, 8, 8)) == (3, 4, 4)
-    assert MaxPool("p", "x", Window((3, 3), (1, 1), dilation=(2, 3))).output_shape((3, 8, 8)) == (3, 4, 2)
+    assert MaxPool("p", ("x",), Window((3, 2), (2, 2), (1, 0, 0, 1))).output_shape((3, 8, 8)) == (3, 4, 4)
+    assert MaxPool("p", ("x",), Window((3, 3), (1, 1), dilation=(2, 3))).output_shape((3, 8, 8)) == (3, 4, 2)
     assert Concat("c", ("x", "y")).output_shape((3, 8, 8), (2, 8, 8)) == (5, 8, 8)
 
 
@@ -81,7 +81,7 @@ def test_every_terms_products_are_counted():
     )
     assert layer(term(padding=(1, 1, 1, 1)), pointwise).macs((3, 8, 8), (3, 8, 8)) == 2 * 3 * 64 * (9 + 1)
     assert layer(grouped).macs((3, 8, 8)) == 3 * 9 * 36
-    qgraph = network(layer(pointwise), MaxPool("p", "y", Window((2, 2), (2, 2))), y=(2, 8, 8), p=(2, 4, 4))
+    qgraph = network(layer(pointwise), MaxPool("p", ("y",), Window((2, 2), (2, 2))), y=(2, 8, 8), p=(2, 4, 4))
     assert qgraph.macs() == 2 * 3 * 64
 
 

@@ -54,7 +54,7 @@ def test_a_sum_beyond_64_bits_is_refused():
 
 
 def test_pools_and_concatenations_keep_the_numbers():
-    pool = MaxPool("y", "x", Window((2, 2), (2, 2)))
+    pool = MaxPool("y", ("x",), Window((2, 2), (2, 2)))
     validate(network(pool))
     refused(
         network(pool, y={"scale": 0.25}), "layer 'y' and its input 'x' differ in scale, zero point or bits"
@@ -64,14 +64,14 @@ def test_pools_and_concatenations_keep_the_numbers():
 
 
 def test_joined_tensors_have_one_size():
-    pool = MaxPool("a", "x", Window((2, 2), (2, 2)))
+    pool = MaxPool("a", ("x",), Window((2, 2), (2, 2)))
     refused(network(pool, Concat("y", ("x", "a"))), r"layer 'y' joins tensors of different sizes")
 
 
 def test_a_window_of_nothing_but_padding_is_refused():
-    validate(network(MaxPool("y", "x", Window((2, 2), (1, 1), (1, 1, 1, 1)))))
+    validate(network(MaxPool("y", ("x",), Window((2, 2), (1, 1), (1, 1, 1, 1)))))
     refused(
-        network(MaxPool("y", "x", Window((2, 2), (1, 1), (0, 2, 0, 0)))),
+        network(MaxPool("y", ("x",), Window((2, 2), (1, 1), (0, 2, 0, 0)))),
         "layer 'y' has a window that covers only",
     )
 

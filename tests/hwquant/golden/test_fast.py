@@ -177,14 +177,14 @@ def pooled(pool, kernel=3):
 @pytest.mark.parametrize(
     "pool",
     [
-        MaxPool("p", "c", Window((2, 2), (2, 2))),
-        MaxPool("p", "c", Window((3, 3), (3, 3))),  # leaves columns that no window sees
-        MaxPool("p", "c", Window((3, 2), (1, 1))),
-        MaxPool("p", "c", Window((3, 3), (2, 2), (1, 1, 1, 1))),
-        MaxPool("p", "c", Window((2, 3), (2, 1), (0, 2, 1, 0))),
-        MaxPool("p", "c", Window((2, 2), (1, 2), (0, 0, 0, 0), (3, 2))),
-        MaxPool("p", "c", Window((1, 1), (2, 3))),
-        MaxPool("p", "c", Window((9, 8), (1, 1))),
+        MaxPool("p", ("c",), Window((2, 2), (2, 2))),
+        MaxPool("p", ("c",), Window((3, 3), (3, 3))),  # leaves columns that no window sees
+        MaxPool("p", ("c",), Window((3, 2), (1, 1))),
+        MaxPool("p", ("c",), Window((3, 3), (2, 2), (1, 1, 1, 1))),
+        MaxPool("p", ("c",), Window((2, 3), (2, 1), (0, 2, 1, 0))),
+        MaxPool("p", ("c",), Window((2, 2), (1, 2), (0, 0, 0, 0), (3, 2))),
+        MaxPool("p", ("c",), Window((1, 1), (2, 3))),
+        MaxPool("p", ("c",), Window((9, 8), (1, 1))),
     ],
     ids=str,
 )
@@ -201,8 +201,8 @@ def test_a_merged_pool_gives_the_same_integers(pool, block, monkeypatch):
 
 
 def test_a_layer_with_another_reader_is_not_merged_into_its_pool():
-    qgraph = pooled(MaxPool("p", "c", Window((2, 2), (2, 2))))
-    other = MaxPool("p2", "c", Window((3, 3), (2, 2)))
+    qgraph = pooled(MaxPool("p", ("c",), Window((2, 2), (2, 2))))
+    other = MaxPool("p2", ("c",), Window((3, 3), (2, 2)))
     tensors = {**qgraph.tensors, "p2": Tensor("p2", other.output_shape(qgraph.tensors["c"].shape), 1.0, -40)}
     qgraph = replace(qgraph, nodes=(*qgraph.nodes, other), tensors=tensors)
     q = random_images(np.random.default_rng(9), qgraph, 5)

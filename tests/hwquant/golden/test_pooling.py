@@ -10,13 +10,13 @@ from hwquant.window import Window
 torch = pytest.importorskip("torch", reason="torch is the oracle: pip install 'hwquant[torch]'")
 
 POOLS = [
-    MaxPool("p", "x", Window((2, 2), (2, 2))),
-    MaxPool("p", "x", Window((1, 1), (1, 1))),
-    MaxPool("p", "x", Window((1, 3), (3, 2))),
-    MaxPool("p", "x", Window((3, 3), (1, 2), (1, 2, 2, 1))),
-    MaxPool("p", "x", Window((2, 3), (2, 1), (0, 0, 1, 2))),
-    MaxPool("p", "x", Window((2, 2), (1, 1), (0, 0, 0, 0), (4, 3))),
-    MaxPool("p", "x", Window((7, 6), (1, 1))),
+    MaxPool("p", ("x",), Window((2, 2), (2, 2))),
+    MaxPool("p", ("x",), Window((1, 1), (1, 1))),
+    MaxPool("p", ("x",), Window((1, 3), (3, 2))),
+    MaxPool("p", ("x",), Window((3, 3), (1, 2), (1, 2, 2, 1))),
+    MaxPool("p", ("x",), Window((2, 3), (2, 1), (0, 0, 1, 2))),
+    MaxPool("p", ("x",), Window((2, 2), (1, 1), (0, 0, 0, 0), (4, 3))),
+    MaxPool("p", ("x",), Window((7, 6), (1, 1))),
 ]
 
 

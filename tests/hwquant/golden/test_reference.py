@@ -74,7 +74,7 @@ def test_every_tensor_of_a_random_network_is_what_torch_and_fractions_give(seed)
                 acc += node.bias.reshape(1, -1, 1, 1)
                 expected = by_fractions(acc, node, tensor.zero_point)
             case MaxPool():
-                expected = torch_max_pool(node, values[node.input])
+                expected = torch_max_pool(node, values[node.inputs[0]])
             case Concat():
                 expected = np.concatenate([values[name] for name in node.inputs], axis=1)
         np.testing.assert_array_equal(values[node.name], expected, node.name)
@@ -137,7 +137,7 @@ def test_padding_contributes_nothing(zero_point):
 
 def test_padding_never_wins_a_maximum():
     x = np.full((1, 1, 2, 2), -128)
-    pool = MaxPool("y", "x", Window((2, 2), (1, 1), (1, 1, 1, 1)))
+    pool = MaxPool("y", ("x",), Window((2, 2), (1, 1), (1, 1, 1, 1)))
     assert (reference.max_pool(pool, x, -128) == -128).all()
 
 

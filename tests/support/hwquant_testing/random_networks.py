@@ -248,7 +248,7 @@ class _Builder:
         _, height, width = self.tensors[self.last].shape
         axes = [self._pool_axis(height, kind), self._pool_axis(width, kind)]
         kernel, stride, dilation, before, after = zip(*axes)
-        pool = MaxPool(self._name("pool"), self.last, Window(kernel, stride, (*before, *after), dilation))
+        pool = MaxPool(self._name("pool"), (self.last,), Window(kernel, stride, (*before, *after), dilation))
         self._move(pool)
 
     def _pool_axis(self, size: int, kind: str) -> tuple[int, int, int, int, int]:
@@ -371,7 +371,7 @@ class _Builder:
         shape = node.output_shape(*(self.tensors[name].shape for name in node.inputs))
         self.tensors[node.name] = replace(first, name=node.name, shape=shape)
         if isinstance(node, MaxPool):
-            self.values[node.name] = reference.max_pool(node, self.values[node.input], first.limits[0])
+            self.values[node.name] = reference.max_pool(node, self.values[node.inputs[0]], first.limits[0])
         else:
             self.values[node.name] = np.concatenate([self.values[name] for name in node.inputs], axis=1)
         self._append(node)

@@ -74,7 +74,7 @@ class Net:
 
     def pool(self, source, kernel, stride=None, **options):
         """A max pool; windows side by side where no stride is given."""
-        pool = MaxPool(f"pool{len(self.nodes)}", source, Window(kernel, stride or kernel, **options))
+        pool = MaxPool(f"pool{len(self.nodes)}", (source,), Window(kernel, stride or kernel, **options))
         tensor = self.tensors[source]
         return self._node(pool, pool.output_shape(tensor.shape), zero_point=tensor.zero_point)
 
