@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hwquant.errors import HwquantError
-from hwquant.frontends import operators
+from hwquant.frontends import elementwise
 from hwquant.frontends.aten_call import Call
 from hwquant.frontends.aten_schema import Positive
 from hwquant.frontends.fold import Affine
@@ -30,7 +30,7 @@ def choose(call: Call) -> Value:
         slope = np.zeros(())
     else:
         raise _refused(call)
-    return operators.leaky(call.build, call.name, kept, slope)
+    return elementwise.leaky(call.build, call.name, kept, slope)
 
 
 def _slope(call: Call, value: Value, scaled: Value) -> Float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.frontends import arithmetic, operators
+from hwquant.frontends import arithmetic, operators, rearrange
 from hwquant.frontends.aten_call import Call
 from hwquant.frontends.values import Array, Float, Value
 
@@ -79,16 +79,16 @@ def _product(
         return _permuted(call, scaled, term, result)
     lead = [sizes[label] for label in kept]
     rows = _permuted(call, value, term, "".join([*kept, *summed]))
-    rows = operators.view(call.build, rows, lambda array: array.reshape(*lead, -1))
+    rows = rearrange.view(call.build, rows, lambda array: array.reshape(*lead, -1))
     matrix = np.transpose(weight, [other.index(label) for label in [*new, *summed]])
     matrix = matrix.reshape(int(np.prod([sizes[label] for label in new], dtype=int)), -1)
     found = operators.linear(call.build, call.name, rows, matrix, None)
     shape = [*lead, *(sizes[label] for label in new)]
-    found = operators.view(call.build, found, lambda array: array.reshape(shape))
+    found = rearrange.view(call.build, found, lambda array: array.reshape(shape))
     return _permuted(call, found, "".join([*kept, *new]), result)
 
 
 def _permuted(call: Call, value: Value, have: str, want: str) -> Value:
-    return operators.view(
+    return rearrange.view(
         call.build, value, lambda array: array.transpose([have.index(label) for label in want])
     )

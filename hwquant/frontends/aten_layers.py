@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwquant.frontends import operators
+from hwquant.frontends import elementwise, operators, rearrange
 from hwquant.frontends.aten_call import Call
 from hwquant.frontends.values import Array, Float, Value
 from hwquant.frontends.windows import Window, window
@@ -100,9 +100,9 @@ def _linear(call: Call, value: Value, weight: Float, bias: Float | None) -> Valu
     batch, lead = call.build.batch, value.shape[:-1]
     if not lead or lead[0] == batch or lead[0] % batch:
         return operators.linear(call.build, call.name, value, weight, bias)
-    rows = operators.view(call.build, value, lambda array: array.reshape(batch, -1, array.shape[-1]))
+    rows = rearrange.view(call.build, value, lambda array: array.reshape(batch, -1, array.shape[-1]))
     result = operators.linear(call.build, call.name, rows, weight, bias)
-    return operators.view(call.build, result, lambda array: array.reshape(*lead, -1))
+    return rearrange.view(call.build, result, lambda array: array.reshape(*lead, -1))
 
 
 def batch_norm(call: Call) -> Value:
@@ -115,12 +115,12 @@ def batch_norm(call: Call) -> Value:
     gamma = np.ones_like(mean) if gamma is None else gamma
     beta = np.zeros_like(mean) if beta is None else beta
     epsilon = float(call.get("eps"))
-    return operators.batch_norm(call.build, call.name, value, gamma, beta, mean, variance, epsilon)
+    return elementwise.batch_norm(call.build, call.name, value, gamma, beta, mean, variance, epsilon)
 
 
 def relu(high: float) -> Callable[[Call], Value]:
     """relu and relu6."""
-    return lambda call: operators.clip(call.build, call.name, call.value(), 0.0, high)
+    return lambda call: elementwise.clip(call.build, call.name, call.value(), 0.0, high)
 
 
 def clip(*names: str) -> Callable[[Call], Value]:
@@ -130,19 +130,19 @@ def clip(*names: str) -> Callable[[Call], Value]:
         low, high = (call.number(name, default) for name, default in (("min", -np.inf), ("max", np.inf)))
         if all(call.get(name) is None for name in names):
             raise call.build.refuse("it clips to no limit at all")
-        return operators.clip(call.build, call.name, call.value(), low, high)
+        return elementwise.clip(call.build, call.name, call.value(), low, high)
 
     return translate
 
 
 def hardtanh(call: Call) -> Value:
     """hardtanh, whose limits have defaults."""
-    return operators.clip(call.build, call.name, call.value(), call.get("min_val"), call.get("max_val"))
+    return elementwise.clip(call.build, call.name, call.value(), call.get("min_val"), call.get("max_val"))
 
 
 def leaky_relu(call: Call) -> Value:
     """leaky_relu, one slope for all."""
-    return operators.leaky(call.build, call.name, call.value(), call.get("negative_slope"))
+    return elementwise.leaky(call.build, call.name, call.value(), call.get("negative_slope"))
 
 
 def prelu(call: Call) -> Value:
@@ -150,7 +150,7 @@ def prelu(call: Call) -> Value:
     value, slope = call.value(), call.weights("weight")
     if slope.size > 1:
         slope = slope.reshape(-1, *[1] * (len(value.shape) - 2))
-    return operators.leaky(call.build, call.name, value, slope)
+    return elementwise.leaky(call.build, call.name, value, slope)
 
 
 def _pool_window(call: Call, axes: int) -> tuple[Value, Window, Window]:
@@ -240,4 +240,4 @@ def pad(call: Call) -> Value:
     before, after = [0] * rank, [0] * rank
     for axis, (first, last) in enumerate(zip(pads[::2], pads[1::2]), start=1):
         before[-axis], after[-axis] = first, last
-    return operators.pad(call.build, call.name, value, before, after, float(call.get("value") or 0.0))
+    return rearrange.pad(call.build, call.name, value, before, after, float(call.get("value") or 0.0))

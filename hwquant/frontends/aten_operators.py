@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.frontends import arithmetic, operators
+from hwquant.frontends import arithmetic, operators, rearrange
 from hwquant.frontends import aten_constants as constants
 from hwquant.frontends import aten_layers as layers
 from hwquant.frontends import aten_views as views
@@ -96,7 +96,7 @@ def _concat(call: Call) -> Value:
     values = call.get("tensors")
     if not all(isinstance(value, Value) for value in values):
         raise call.build.refuse("it concatenates a constant; only activations can be")
-    return operators.concat(call.build, call.name, values, int(call.get("dim", 0)))
+    return rearrange.concat(call.build, call.name, values, int(call.get("dim", 0)))
 
 
 def _identity(name: str = "self") -> Callable[[Call], Value | Array]:

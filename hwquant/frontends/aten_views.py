@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwquant.frontends import operators
+from hwquant.frontends import rearrange
 from hwquant.frontends.aten_call import Call
 from hwquant.frontends.values import Array, Value
 
@@ -21,7 +21,7 @@ def view(function: Callable[[Call], Callable[[Array], Array]]) -> Callable[[Call
     def translate(call: Call) -> Value | Array:
         source = call.get("self")
         if isinstance(source, Value):
-            return operators.view(call.build, source, function(call))
+            return rearrange.view(call.build, source, function(call))
         return np.asarray(function(call)(np.asarray(source)))
 
     return translate

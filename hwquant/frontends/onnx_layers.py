@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hwquant.errors import Unsupported
-from hwquant.frontends import arithmetic, operators
+from hwquant.frontends import arithmetic, elementwise, operators
 from hwquant.frontends.onnx_call import Call, Result
 from hwquant.frontends.values import Value
 from hwquant.frontends.windows import Window, window
@@ -93,7 +93,7 @@ def matmul(call: Call) -> Value:
 def batch_normalization(call: Call) -> Value:
     gamma, beta, mean, variance = (call.weights(index) for index in range(1, 5))
     epsilon = call.attributes["epsilon"]
-    return operators.batch_norm(call.build, call.name, call.value(), gamma, beta, mean, variance, epsilon)
+    return elementwise.batch_norm(call.build, call.name, call.value(), gamma, beta, mean, variance, epsilon)
 
 
 def clip(call: Call) -> Value:
@@ -102,23 +102,23 @@ def clip(call: Call) -> Value:
     if np.isnan(low) or np.isnan(high):
         raise call.build.refuse("it clips to a limit that is NaN; train or export the model again")
     low, high = (-np.inf if low <= -_LARGEST else low), (np.inf if high >= _LARGEST else high)
-    return operators.clip(call.build, call.name, call.value(), low, high)
+    return elementwise.clip(call.build, call.name, call.value(), low, high)
 
 
 def relu(call: Call) -> Value:
-    return operators.clip(call.build, call.name, call.value(), 0.0, np.inf)
+    return elementwise.clip(call.build, call.name, call.value(), 0.0, np.inf)
 
 
 def negative(call: Call) -> Value:
-    return operators.affine(call.build, call.name, call.value(), -1.0, 0.0)
+    return elementwise.affine(call.build, call.name, call.value(), -1.0, 0.0)
 
 
 def leaky_relu(call: Call) -> Value:
-    return operators.leaky(call.build, call.name, call.value(), call.attributes["alpha"])
+    return elementwise.leaky(call.build, call.name, call.value(), call.attributes["alpha"])
 
 
 def prelu(call: Call) -> Value:
-    return operators.leaky(call.build, call.name, call.value(), call.weights(1))
+    return elementwise.leaky(call.build, call.name, call.value(), call.weights(1))
 
 
 def _pool_window(call: Call) -> Window:

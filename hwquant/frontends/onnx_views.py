@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwquant.frontends import operators
+from hwquant.frontends import operators, rearrange
 from hwquant.frontends.onnx_call import Call
 from hwquant.frontends.onnx_types import INTEGERS, REAL, holds, type_name
 from hwquant.frontends.values import Array, Value
@@ -15,7 +15,7 @@ from hwquant.frontends.values import Array, Value
 
 def concat(call: Call) -> Value:
     values = [call.value(index) for index in range(len(call.inputs))]
-    return operators.concat(call.build, call.name, values, call.attributes["axis"])
+    return rearrange.concat(call.build, call.name, values, call.attributes["axis"])
 
 
 def pad(call: Call) -> Value:
@@ -30,7 +30,7 @@ def pad(call: Call) -> Value:
     before, after = [0] * rank, [0] * rank
     for axis, first, last in zip(axes, pads, pads[len(axes) :]):
         before[axis], after[axis] = first, last
-    return operators.pad(call.build, call.name, value, before, after, fill)
+    return rearrange.pad(call.build, call.name, value, before, after, fill)
 
 
 def flatten(call: Call) -> Value:
@@ -43,7 +43,7 @@ def flatten(call: Call) -> Value:
         split = axis + rank if axis < 0 else axis
         return array.reshape(int(np.prod(array.shape[:split])), int(np.prod(array.shape[split:])))
 
-    return operators.view(call.build, call.value(), flattened)
+    return rearrange.view(call.build, call.value(), flattened)
 
 
 def reshape(call: Call) -> Value:
@@ -56,22 +56,22 @@ def reshape(call: Call) -> Value:
             [array.shape[i] if keep and size == 0 else size for i, size in enumerate(target)]
         )
 
-    return operators.view(call.build, call.value(), reshaped)
+    return rearrange.view(call.build, call.value(), reshaped)
 
 
 def transpose(call: Call) -> Value:
     order = call.attributes.get("perm")
-    return operators.view(call.build, call.value(), lambda array: array.transpose(order))
+    return rearrange.view(call.build, call.value(), lambda array: array.transpose(order))
 
 
 def squeeze(call: Call) -> Value:
     axes = tuple(call.integers(1, "axes") or ()) or None  # no axes are all of length 1
-    return operators.view(call.build, call.value(), lambda array: array.squeeze(axes))
+    return rearrange.view(call.build, call.value(), lambda array: array.squeeze(axes))
 
 
 def unsqueeze(call: Call) -> Value:
     axes = tuple(call.integers(1, "axes") or ())
-    return operators.view(call.build, call.value(), lambda array: np.expand_dims(array, axes))
+    return rearrange.view(call.build, call.value(), lambda array: np.expand_dims(array, axes))
 
 
 def identity(call: Call) -> Value:
