@@ -73,13 +73,7 @@ class Shapes:
             program = compile_network(
                 self.qgraph, shape, offset=self.offset, limits=self.limits, operand_bits=operand_bits
             )
-            images = {
-                "program": program.words,
-                "weights": program.weight_image,
-                "parameters": program.parameter_image,
-            }
-            contents = Contents.of_images(program.config, images)
-            self._compiled[key] = Compiled(program, make_report(program), contents)
+            self._compiled[key] = Compiled(program, make_report(program), Contents.of_program(program))
         return self._compiled[key]
 
     def rough(self, device: Device) -> Mapping[Shape, ArrayConfig]:

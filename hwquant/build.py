@@ -14,6 +14,9 @@ record.json     for that page: the commands that were run, and the accuracy wher
 The last three go when another network is compiled into the folder. A report in ``boards/`` has the checksums of
 what is beside it, and it and the record have their own.
 
+A folder of any version up to `VERSION` is read; its Verilog stays as it was written. A newer one is refused, and so
+is one whose network or program is of a newer version.
+
 A build folder may be a symbolic link that the user made: what it points to is the build. Links in it are neither
 followed nor replaced.
 """
@@ -277,7 +280,7 @@ def check_build(folder: Path) -> bytes:
     try:
         manifest = unsealed(content)
         format, version, digests = manifest["format"], manifest["version"], dict(manifest["sha256"])
-        if format != FORMAT or type(version) is not int:
+        if format != FORMAT or type(version) is not int or version < 1:
             raise ValueError("it is of another kind")
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} is damaged, or of no build; {AGAIN}", path=str(path)) from error

@@ -4,6 +4,10 @@ A file is an ordinary zip (any unzip opens it), members stored uncompressed, sor
 ``manifest.json`` names the kind of file, its format version and the SHA-256 of every other member. The zip
 comment is the SHA-256 of all bytes before it, so that a change anywhere in the file is noticed, headers
 included. Nothing is pickled, and nothing takes more memory than the file has bytes.
+
+Every kind has a version of its own, which is raised with any change of what its files hold or mean. A reader takes
+all versions up to its own (a member or a key that older files lack has a default), and refuses a newer one by name.
+``tests/data`` has files of every version.
 """
 
 from __future__ import annotations
@@ -137,8 +141,8 @@ def unpack(
         members = _members(data)
         manifest = parse_json(members.pop(MANIFEST))
         format, version, digests = manifest["format"], manifest["version"], dict(manifest["sha256"])
-        if type(version) is not int:
-            raise ValueError("its version is no integer")
+        if type(version) is not int or version < 1:
+            raise ValueError("its version is no positive integer")
         if format == f"hwquant {kind}" and version > newest:
             raise HwquantError(
                 f"{path} has format version {version}, this hwquant reads up to {newest}; update hwquant"

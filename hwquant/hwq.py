@@ -2,6 +2,8 @@
 
 ``network.json`` holds names, geometry and single numbers; every array is its own member, named after its
 place, such as ``layers/2/terms/0/codes.npy``.
+
+A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The accelerator as a core for a system of one's own: Verilog, and the file by which FuseSoC finds it."""
 
 import re
-from importlib.metadata import version
 
 from amaranth.lib.wiring import Component
 
+from hwquant import __version__
 from hwquant.errors import HwquantError
 from hwquant.program.program import Program
 from hwquant.rtl_templates.axi import AxiAccelerator
@@ -76,7 +76,7 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
         component = wrapper(component)
     core = FUSESOC.format(
         name=name or re.sub(r"[^a-z0-9_]+", "_", f"{program.name}_{bus}".lower()).strip("_"),
-        version=version("hwquant"),
+        version=__version__,
         rows=program.config.rows,
         columns=program.config.columns,
         checksum=program.checksum,

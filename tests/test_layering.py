@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "search": MODELS | {"quantize", "program", "advice", "__init__"},
     "export": INTEGER,
     "link": {"errors", "packages"},
-    "rtl_templates": {"errors", "names", "link", "program"},
+    "rtl_templates": {"errors", "names", "link", "program", "__init__"},
     "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hwquant import __version__
+
 ROOT = Path(__file__).parent.parent
 IGNORED = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "demo-*", "sim_build")
 
@@ -53,6 +55,17 @@ def test_the_wheel_has_every_file_of_the_packages(wheel):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert f"{place}/{path.relative_to(ROOT / folder).as_posix()}" in names
     assert not [name for name in names if name.split("/")[0] not in ("hwquant", wheel_metadata(wheel))]
+
+
+def test_the_wheel_has_the_version_of_the_code(wheel, python):
+    assert wheel.name.split("-")[1] == __version__
+    code = "import hwquant; from importlib.metadata import version; print(hwquant.__version__, version('hwquant'))"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [python, "-c", code]
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=wheel.parent, env=environment
+    )
+    assert run.stdout.split() == [__version__, __version__]
 
 
 def wheel_metadata(wheel):

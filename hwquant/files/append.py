@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
 
 from hwquant.errors import HwquantError
 from hwquant.files.locks import busy, try_lock
@@ -46,14 +45,6 @@ class AppendedFile:
         except HwquantError:
             self.close()
             raise
-
-    def __enter__(self) -> AppendedFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let others write."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hwquant.frontends import operators
+from hwquant.frontends import elementwise
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.values import Array, Value
 
@@ -18,10 +18,10 @@ def binary(build: Builder, name: str, kind: str, left: Value | Array, right: Val
     """
     if isinstance(left, Value) and isinstance(right, Value):
         if kind == "add":
-            return operators.add(build, name, [left, right])
+            return elementwise.add(build, name, [left, right])
         if kind == "sub":
-            negative = operators.affine(build, f"{name}_negative", right, -1.0, 0.0)
-            return operators.add(build, name, [left, negative])
+            negative = elementwise.affine(build, f"{name}_negative", right, -1.0, 0.0)
+            return elementwise.add(build, name, [left, negative])
         verb = {"mul": "multiplies", "div": "divides"}[kind]
         raise build.refuse(
             f"it {verb} two activations, which the hardware cannot; only constants can be factors"
@@ -32,7 +32,7 @@ def binary(build: Builder, name: str, kind: str, left: Value | Array, right: Val
         if kind == "div":
             raise build.refuse("it divides a constant by an activation, which the hardware cannot")
         if kind == "sub":
-            return operators.affine(build, name, right, -1.0, left)
+            return elementwise.affine(build, name, right, -1.0, left)
         return _with_constant(build, name, kind, right, left)
     function = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}[kind]
     return np.asarray(function(np.asarray(left), np.asarray(right)))
@@ -52,14 +52,14 @@ def bounds(build: Builder, name: str, kind: str, values: Sequence[Value | Array]
         raise build.refuse(f"its {kind} with NaN is NaN; train or export the model again")
     limits = [float(np.asarray(number).item()) for number in numbers]
     low, high = (max(limits), np.inf) if kind == "max" else (-np.inf, min(limits))
-    return operators.clip(build, name, activations[0], low, high)
+    return elementwise.clip(build, name, activations[0], low, high)
 
 
 def _with_constant(build: Builder, name: str, kind: str, value: Value, constant: Array) -> Value:
     if kind == "div":
         if not constant.all():
             raise build.refuse("it divides by zero")
-        return operators.affine(build, name, value, 1.0 / constant, 0.0)
+        return elementwise.affine(build, name, value, 1.0 / constant, 0.0)
     if kind == "mul":
-        return operators.affine(build, name, value, constant, 0.0)
-    return operators.affine(build, name, value, 1.0, -constant if kind == "sub" else constant)
+        return elementwise.affine(build, name, value, constant, 0.0)
+    return elementwise.affine(build, name, value, 1.0, -constant if kind == "sub" else constant)

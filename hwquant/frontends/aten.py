@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from hwquant.errors import Unsupported
-from hwquant.frontends.aten_call import Call
+from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_declared import account, declared
 from hwquant.frontends.aten_operators import ALIASING, IGNORED, NUMBERS, OPERATORS
 from hwquant.frontends.aten_program import AtenInput, AtenNode, AtenProgram, Reference, references
 from hwquant.frontends.aten_schema import BatchSize, Positive, Schema, Unaccounted
 from hwquant.frontends.aten_storage import Storage
 from hwquant.frontends.aten_types import NAMES, REAL, Operand, category, settled
+from hwquant.frontends.batch import not_fixed, shared_batch
 from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
 from hwquant.frontends.values import Value
 from hwquant.graph import Graph
@@ -115,7 +116,7 @@ class _Translation:
             for name, argument in node.arguments.items()
             if isinstance(argument, Reference)
         }
-        call = Call(self.build, node.label, arguments, names, operands, dtype)
+        call = AtenCall(self.build, node.label, arguments, names, operands, dtype)
         result = OPERATORS[operator].importer(call)
         if isinstance(result, np.ndarray):
             result = settled(result, dtype)
@@ -201,7 +202,6 @@ def _product_of_activations(program: AtenProgram) -> AtenNode | None:
 
 def _batch(inputs: Sequence[AtenInput]) -> int:
     """The batch size that all inputs share; ANY_BATCH where it is open."""
-    batches = set()
     for item in inputs:
         if not item.shape:
             raise Unsupported(
@@ -209,18 +209,10 @@ def _batch(inputs: Sequence[AtenInput]) -> int:
             )
         for axis, size in enumerate(item.shape[1:], start=1):
             if size is None:
-                raise Unsupported(
-                    f"dimension {axis} of input {item.name!r} is not fixed, only the batch may be open; "
-                    "export the module with fixed shapes"
-                )
-        if item.shape[0] is not None:
-            batches.add(item.shape[0])
+                raise not_fixed(item.name, str(axis), "export the module with fixed shapes")
         if item.shape[0] is not None and item.shape[0] < 1:
             raise Unsupported(
                 f"input {item.name!r} is exported for no sample; export the module with one at least"
             )
-    if len(batches) > 1:
-        raise Unsupported(
-            f"the inputs have different batch sizes {sorted(batches)}; the first dimension is the batch"
-        )
-    return batches.pop() if batches else BatchSize(ANY_BATCH)
+    batch = shared_batch(item.shape[0] for item in inputs)
+    return BatchSize(ANY_BATCH) if batch is None else batch

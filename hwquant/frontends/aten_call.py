@@ -4,65 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hwquant.frontends.aten_types import Operand
-from hwquant.frontends.builder import Builder
-from hwquant.frontends.values import Array, Float, Value
+from hwquant.frontends.call import Call
+from hwquant.frontends.values import Float, Value
 
 
 @dataclass(frozen=True)
-class Call:
-    """One node of a program, its arguments resolved and accounted for.
+class AtenCall(Call[str]):
+    """One node of a program; its arguments are asked for by the schema's names.
 
     Attributes
     ----------
-    build : where its nodes go
-    name : name for them
-    arguments : values, arrays, numbers, strings, None, and lists of them, by the schema's names
-    names : the module's names of those arguments that are tensors
-    operands : those arguments that are tensors, with their element types
-    dtype : the element type of the result
+    arguments : mapping
+        Values, arrays, numbers, strings, None, and lists of them.
+    names : mapping
+        The module's names of those arguments that are tensors.
+    operands : sequence of Operand
+        Those arguments that are tensors, with their element types.
+    dtype : str
+        The element type of the result.
     """
 
-    build: Builder
-    name: str
     arguments: Mapping[str, Any]
     names: Mapping[str, str]
     operands: Sequence[Operand]
     dtype: str
+
+    FIRST: ClassVar[str] = "self"
 
     def get(self, name: str, default: Any = None) -> Any:
         """An argument, or its default."""
         found = self.arguments.get(name)
         return default if found is None else found
 
-    def value(self, name: str = "self") -> Value:
-        """An activation."""
-        found = self.get(name)
-        if not isinstance(found, Value):
-            raise self.build.refuse(f"its argument {name!r} is a constant where an activation is expected")
-        return found
+    def any(self, key: str) -> Any:
+        return self.get(key)
 
-    def weights(self, name: str) -> Float:
-        """A constant in float64, all of it finite."""
-        found = self.get(name)
-        if isinstance(found, Value):
-            raise self.build.refuse(
-                f"its argument {name!r} is computed from the network's input; it must be a constant"
-            )
-        return self.build.weights(found, self.names.get(name, name))
+    def label(self, key: str) -> str:
+        return f"argument {key!r}"
+
+    def tensor(self, key: str) -> str:
+        return self.names.get(key, key)
 
     def optional(self, name: str) -> Float | None:
         """A constant in float64, or None where it is left out."""
         return None if self.get(name) is None else self.weights(name)
-
-    def operand(self, name: str) -> Value | Array:
-        """An activation as it is, a constant in float64."""
-        found = self.get(name)
-        return found if isinstance(found, Value) else self.weights(name)
 
     def integers(self, name: str, default: Sequence[int] = ()) -> list[int]:
         """Integers; one number is a list of one."""
@@ -71,7 +61,7 @@ class Call:
             return list(default)
         if any(isinstance(item, Value) for item in np.atleast_1d(np.asarray(found, object))):
             raise self.build.refuse(
-                f"its argument {name!r} is computed from the network's input; it must be fixed"
+                f"its {self.label(name)} is computed from the network's input; it must be fixed"
             )
         return [int(item) for item in (found if isinstance(found, list) else [found])]
 
@@ -79,8 +69,8 @@ class Call:
         """One real number; a tensor of one may not have more dimensions than ``self``, which it would give them."""
         found = self.get(name, default)
         if isinstance(found, Value) or np.size(found) != 1:
-            raise self.build.refuse(f"its argument {name!r} is not one fixed number")
+            raise self.build.refuse(f"its {self.label(name)} is not one fixed number")
         rank = len(self.value().shape) if np.ndim(found) else 0
         if np.ndim(found) > rank:
-            raise self.build.refuse(f"its argument {name!r} has more dimensions than what it applies to")
+            raise self.build.refuse(f"its {self.label(name)} has more dimensions than what it applies to")
         return float(np.asarray(found).item())

@@ -5,21 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from hwquant.errors import HwquantError
-from hwquant.frontends import operators
-from hwquant.frontends.aten_call import Call
+from hwquant.frontends import elementwise
+from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_schema import Positive
 from hwquant.frontends.fold import Affine
 from hwquant.frontends.values import Float, Value
 
 
-def positive(call: Call) -> Positive:
+def positive(call: AtenCall) -> Positive:
     """``x > 0``."""
     if call.get("other") != 0:
         raise call.build.refuse_operator("gt")
     return Positive(call.value())
 
 
-def choose(call: Call) -> Value:
+def choose(call: AtenCall) -> Value:
     """``where`` by the sign of the very activation that it keeps where that is positive."""
     condition, kept, other = (call.get(name) for name in ("condition", "self", "other"))
     if not isinstance(condition, Positive) or not isinstance(kept, Value) or not _same(kept, condition.value):
@@ -30,10 +30,10 @@ def choose(call: Call) -> Value:
         slope = np.zeros(())
     else:
         raise _refused(call)
-    return operators.leaky(call.build, call.name, kept, slope)
+    return elementwise.leaky(call.build, call.name, kept, slope)
 
 
-def _slope(call: Call, value: Value, scaled: Value) -> Float:
+def _slope(call: AtenCall, value: Value, scaled: Value) -> Float:
     """What ``value`` was multiplied with, element by element.
 
     Raises
@@ -62,5 +62,5 @@ def _same(one: Value, other: Value) -> bool:
     return np.array_equal(one.indices(), other.indices())
 
 
-def _refused(call: Call) -> HwquantError:
+def _refused(call: AtenCall) -> HwquantError:
     return call.build.refuse_operator("where")

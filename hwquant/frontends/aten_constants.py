@@ -6,32 +6,32 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwquant.frontends.aten_call import Call
+from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_views import axis_of
 from hwquant.frontends.values import Array, Float, Value
 
 
-def elementwise(name: str, function: Callable[[Float], Array]) -> Callable[[Call], Array]:
+def elementwise(name: str, function: Callable[[Float], Array]) -> Callable[[AtenCall], Array]:
     """A function of every element."""
     return lambda call: np.asarray(function(constant(call, name)))
 
 
-def constant(call: Call, name: str, argument: str = "self") -> Float:
+def constant(call: AtenCall, name: str, argument: str = "self") -> Float:
     """A constant argument of the operator ``name``, in float64."""
     if isinstance(call.get(argument), Value):
         raise call.build.refuse_operator(name)
     return call.weights(argument)
 
 
-def product(second: str) -> Callable[[Call], Array]:
+def product(second: str) -> Callable[[AtenCall], Array]:
     """Products of vectors."""
     return lambda call: np.asarray(call.weights("self") @ call.weights(second))
 
 
-def reduction(name: str, function: Callable[..., Array]) -> Callable[[Call], Array]:
+def reduction(name: str, function: Callable[..., Array]) -> Callable[[AtenCall], Array]:
     """A function over some axes, or over all; ``function(array, axis=, keepdims=)`` is numpy's."""
 
-    def translate(call: Call) -> Array:
+    def translate(call: AtenCall) -> Array:
         array = constant(call, name)
         asked = call.integers("dim")
         axes = tuple(axis_of(axis, array.ndim) for axis in asked) if asked else None
@@ -40,10 +40,10 @@ def reduction(name: str, function: Callable[..., Array]) -> Callable[[Call], Arr
     return translate
 
 
-def deviation(name: str, function: Callable[..., Array]) -> Callable[[Call], Array]:
+def deviation(name: str, function: Callable[..., Array]) -> Callable[[AtenCall], Array]:
     """Variance or standard deviation, by default of a sample."""
 
-    def translate(call: Call) -> Array:
+    def translate(call: AtenCall) -> Array:
         correction = call.get("correction", 1)
         if call.get("unbiased") is not None:
             correction = int(call.get("unbiased"))
@@ -52,23 +52,23 @@ def deviation(name: str, function: Callable[..., Array]) -> Callable[[Call], Arr
     return translate
 
 
-def vector_norm(call: Call) -> Array:
+def vector_norm(call: AtenCall) -> Array:
     """linalg_vector_norm, Euclidean."""
     if call.get("ord") != 2:
         raise call.build.refuse(f"a norm of the order {call.get('ord')} is not supported, only 2")
     return reduction("norm", lambda array, **named: np.sqrt((array * array).sum(**named)))(call)
 
 
-def power(call: Call) -> Array:
+def power(call: AtenCall) -> Array:
     """pow with a fixed exponent."""
     return np.asarray(constant(call, "pow") ** float(call.get("exponent")))
 
 
-def weight_norm(call: Call) -> Array:
+def weight_norm(call: AtenCall) -> Array:
     """``v * g / |v|``, the norm over all axes but one, or with -1 over all."""
     v, g, dim = call.weights("v"), call.weights("g"), call.get("dim")
     axes = tuple(axis for axis in range(v.ndim) if dim == -1 or axis != axis_of(dim, v.ndim))
     norm = np.sqrt((v * v).sum(axis=axes, keepdims=True))
     if not norm.all():
-        raise call.build.refuse(f"it divides by the norm of {call.names.get('v', 'v')!r}, which is zero")
+        raise call.build.refuse(f"it divides by the norm of {call.tensor('v')!r}, which is zero")
     return np.asarray(v * g / norm)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.frontends import arithmetic, operators
-from hwquant.frontends.aten_call import Call
+from hwquant.frontends import arithmetic, operators, rearrange
+from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.values import Array, Float, Value
 
 
-def einsum(call: Call) -> Value | Array:
+def einsum(call: AtenCall) -> Value | Array:
     """``einsum``: views of one activation, a product with a constant, or constants alone."""
     parts: list[Any] = call.get("tensors")
     shapes = [part.shape if isinstance(part, Value) else np.shape(part) for part in parts]
@@ -34,7 +34,7 @@ def einsum(call: Call) -> Value | Array:
     return _product(call, parts[first], terms[first], weight, terms[1 - first], result, sizes)
 
 
-def _terms(call: Call, equation: str, ranks: list[int]) -> tuple[list[str], str]:
+def _terms(call: AtenCall, equation: str, ranks: list[int]) -> tuple[list[str], str]:
     """The labels of every tensor and of the result, "..." and an absent result spelled out."""
     left, arrow, result = equation.replace(" ", "").partition("->")
     terms = left.split(",")
@@ -60,7 +60,7 @@ def _terms(call: Call, equation: str, ranks: list[int]) -> tuple[list[str], str]
 
 
 def _product(
-    call: Call, value: Value, term: str, weight: Float, other: str, result: str, sizes: dict[str, int]
+    call: AtenCall, value: Value, term: str, weight: Float, other: str, result: str, sizes: dict[str, int]
 ) -> Value:
     summed = [label for label in term if label in other and label not in result]
     shared = [label for label in term if label in other and label in result]
@@ -79,16 +79,16 @@ def _product(
         return _permuted(call, scaled, term, result)
     lead = [sizes[label] for label in kept]
     rows = _permuted(call, value, term, "".join([*kept, *summed]))
-    rows = operators.view(call.build, rows, lambda array: array.reshape(*lead, -1))
+    rows = rearrange.view(call.build, rows, lambda array: array.reshape(*lead, -1))
     matrix = np.transpose(weight, [other.index(label) for label in [*new, *summed]])
     matrix = matrix.reshape(int(np.prod([sizes[label] for label in new], dtype=int)), -1)
     found = operators.linear(call.build, call.name, rows, matrix, None)
     shape = [*lead, *(sizes[label] for label in new)]
-    found = operators.view(call.build, found, lambda array: array.reshape(shape))
+    found = rearrange.view(call.build, found, lambda array: array.reshape(shape))
     return _permuted(call, found, "".join([*kept, *new]), result)
 
 
-def _permuted(call: Call, value: Value, have: str, want: str) -> Value:
-    return operators.view(
+def _permuted(call: AtenCall, value: Value, have: str, want: str) -> Value:
+    return rearrange.view(
         call.build, value, lambda array: array.transpose([have.index(label) for label in want])
     )

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwquant.frontends import operators
-from hwquant.frontends.aten_call import Call
+from hwquant.frontends import elementwise, operators, rearrange
+from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.values import Array, Float, Value
 from hwquant.frontends.windows import ceil_padding, same_padding, window
 from hwquant.window import Pair, Window
 
 
-def _pairs(call: Call, axes: int, name: str) -> list[int]:
+def _pairs(call: AtenCall, axes: int, name: str) -> list[int]:
     """A list of one number an axis, where torch allows one for all."""
     found = call.integers(name)
     return found * axes if len(found) == 1 else found
@@ -24,7 +24,7 @@ def _spatial(value: Value) -> Pair:
     return value.shape[2] if len(value.shape) == 4 else 1, value.shape[-1]
 
 
-def conv(call: Call) -> Value:
+def conv(call: AtenCall) -> Value:
     """conv1d, conv2d, and convolution."""
     value, weight = call.value("input"), call.weights("weight")
     axes, padding = weight.ndim - 2, call.get("padding")
@@ -46,13 +46,13 @@ def conv(call: Call) -> Value:
     return operators.conv(call.build, call.name, value, weight, bias, found, call.get("groups"))
 
 
-def linear(call: Call) -> Value:
+def linear(call: AtenCall) -> Value:
     """linear: ``input @ weight.T + bias``."""
     bias = call.optional("bias")
     return _linear(call, call.value("input"), call.weights("weight"), bias)
 
 
-def addmm(call: Call) -> Value:
+def addmm(call: AtenCall) -> Value:
     """addmm: ``beta * self + alpha * mat1 @ mat2``."""
     value, alpha = _rank(call, "mat1", 2), float(call.get("alpha"))
     return _linear(
@@ -60,10 +60,10 @@ def addmm(call: Call) -> Value:
     )
 
 
-def matmul(second: str, rank: int | None = None) -> Callable[[Call], Value | Array]:
+def matmul(second: str, rank: int | None = None) -> Callable[[AtenCall], Value | Array]:
     """A product with a constant matrix; ``second`` is the schema's name of the right operand."""
 
-    def translate(call: Call) -> Value | Array:
+    def translate(call: AtenCall) -> Value | Array:
         weight = call.weights(second)
         if not isinstance(call.get("self"), Value):
             return np.asarray(call.weights("self") @ weight)
@@ -72,7 +72,7 @@ def matmul(second: str, rank: int | None = None) -> Callable[[Call], Value | Arr
     return translate
 
 
-def bmm(call: Call) -> Value | Array:
+def bmm(call: AtenCall) -> Value | Array:
     """A product with the same constant matrix for every member of a batch, as ``expand`` makes of one."""
     weight = call.weights("mat2")
     if not isinstance(call.get("self"), Value):
@@ -83,7 +83,7 @@ def bmm(call: Call) -> Value | Array:
     return _linear(call, value, weight[0].T, None)
 
 
-def _rank(call: Call, name: str, rank: int) -> Value:
+def _rank(call: AtenCall, name: str, rank: int) -> Value:
     value = call.value(name)
     if len(value.shape) != rank:
         raise call.build.refuse(
@@ -92,19 +92,19 @@ def _rank(call: Call, name: str, rank: int) -> Value:
     return value
 
 
-def _linear(call: Call, value: Value, weight: Float, bias: Float | None) -> Value:
+def _linear(call: AtenCall, value: Value, weight: Float, bias: Float | None) -> Value:
     """``value @ weight.T + bias``, also where axes of a sample were joined with the batch, as torch does it."""
     if bias is not None and (bias.size != (bias.shape or (1,))[-1] or bias.size not in (1, len(weight))):
         raise call.build.refuse(f"a bias of shape {bias.shape} does not fit {len(weight)} output features")
     batch, lead = call.build.batch, value.shape[:-1]
     if not lead or lead[0] == batch or lead[0] % batch:
         return operators.linear(call.build, call.name, value, weight, bias)
-    rows = operators.view(call.build, value, lambda array: array.reshape(batch, -1, array.shape[-1]))
+    rows = rearrange.view(call.build, value, lambda array: array.reshape(batch, -1, array.shape[-1]))
     result = operators.linear(call.build, call.name, rows, weight, bias)
-    return operators.view(call.build, result, lambda array: array.reshape(*lead, -1))
+    return rearrange.view(call.build, result, lambda array: array.reshape(*lead, -1))
 
 
-def batch_norm(call: Call) -> Value:
+def batch_norm(call: AtenCall) -> Value:
     """The variants of batch normalization with running statistics."""
     value = call.value("input")
     if call.get("running_mean") is None or call.get("running_var") is None:
@@ -114,45 +114,45 @@ def batch_norm(call: Call) -> Value:
     gamma = np.ones_like(mean) if gamma is None else gamma
     beta = np.zeros_like(mean) if beta is None else beta
     epsilon = float(call.get("eps"))
-    return operators.batch_norm(call.build, call.name, value, gamma, beta, mean, variance, epsilon)
+    return elementwise.batch_norm(call.build, call.name, value, gamma, beta, mean, variance, epsilon)
 
 
-def relu(high: float) -> Callable[[Call], Value]:
+def relu(high: float) -> Callable[[AtenCall], Value]:
     """relu and relu6."""
-    return lambda call: operators.clip(call.build, call.name, call.value(), 0.0, high)
+    return lambda call: elementwise.clip(call.build, call.name, call.value(), 0.0, high)
 
 
-def clip(*names: str) -> Callable[[Call], Value]:
+def clip(*names: str) -> Callable[[AtenCall], Value]:
     """Limits by the names of those arguments, "min" or "max", that an operator has."""
 
-    def translate(call: Call) -> Value:
+    def translate(call: AtenCall) -> Value:
         low, high = (call.number(name, default) for name, default in (("min", -np.inf), ("max", np.inf)))
         if all(call.get(name) is None for name in names):
             raise call.build.refuse("it clips to no limit at all")
-        return operators.clip(call.build, call.name, call.value(), low, high)
+        return elementwise.clip(call.build, call.name, call.value(), low, high)
 
     return translate
 
 
-def hardtanh(call: Call) -> Value:
+def hardtanh(call: AtenCall) -> Value:
     """hardtanh, whose limits have defaults."""
-    return operators.clip(call.build, call.name, call.value(), call.get("min_val"), call.get("max_val"))
+    return elementwise.clip(call.build, call.name, call.value(), call.get("min_val"), call.get("max_val"))
 
 
-def leaky_relu(call: Call) -> Value:
+def leaky_relu(call: AtenCall) -> Value:
     """leaky_relu, one slope for all."""
-    return operators.leaky(call.build, call.name, call.value(), call.get("negative_slope"))
+    return elementwise.leaky(call.build, call.name, call.value(), call.get("negative_slope"))
 
 
-def prelu(call: Call) -> Value:
+def prelu(call: AtenCall) -> Value:
     """prelu: ``weight`` is one slope, or one for each element of axis 1."""
     value, slope = call.value(), call.weights("weight")
     if slope.size > 1:
         slope = slope.reshape(-1, *[1] * (len(value.shape) - 2))
-    return operators.leaky(call.build, call.name, value, slope)
+    return elementwise.leaky(call.build, call.name, value, slope)
 
 
-def _pool_window(call: Call, axes: int) -> tuple[Value, Window, Window]:
+def _pool_window(call: AtenCall, axes: int) -> tuple[Value, Window, Window]:
     """The value, the window as asked for, and with the padding that ``ceil_mode`` adds."""
     value = call.value()
     if len(value.shape) != axes + 2:
@@ -170,20 +170,20 @@ def _pool_window(call: Call, axes: int) -> tuple[Value, Window, Window]:
     return value, asked, ceil_padding(asked, _spatial(value)) if call.get("ceil_mode") else asked
 
 
-def max_pool(axes: int) -> Callable[[Call], Value]:
+def max_pool(axes: int) -> Callable[[AtenCall], Value]:
     """max_pool1d, max_pool2d, with or without indices that nobody reads."""
 
-    def translate(call: Call) -> Value:
+    def translate(call: AtenCall) -> Value:
         value, _, found = _pool_window(call, axes)
         return operators.max_pool(call.build, call.name, value, found)
 
     return translate
 
 
-def average_pool(axes: int) -> Callable[[Call], Value]:
+def average_pool(axes: int) -> Callable[[AtenCall], Value]:
     """avg_pool1d, avg_pool2d."""
 
-    def translate(call: Call) -> Value:
+    def translate(call: AtenCall) -> Value:
         value, asked, found = _pool_window(call, axes)
         include = call.get("count_include_pad") and any(asked.padding)
         if include and found != asked:
@@ -195,10 +195,10 @@ def average_pool(axes: int) -> Callable[[Call], Value]:
     return translate
 
 
-def adaptive_pool(axes: int, kind: str) -> Callable[[Call], Value]:
+def adaptive_pool(axes: int, kind: str) -> Callable[[AtenCall], Value]:
     """Adaptive pooling to sizes that divide the input's."""
 
-    def translate(call: Call) -> Value:
+    def translate(call: AtenCall) -> Value:
         value = _rank(call, "self", axes + 2)
         sizes, wanted = value.shape[-axes:], _pairs(call, axes, "output_size")
         if any(item < 1 or size % item for size, item in zip(sizes, wanted)):
@@ -215,10 +215,10 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[Call], Value]:
     return translate
 
 
-def reduce(kind: str, of_constants: Callable[[Call], Array]) -> Callable[[Call], Value | Array]:
+def reduce(kind: str, of_constants: Callable[[AtenCall], Array]) -> Callable[[AtenCall], Value | Array]:
     """mean and amax over given dimensions."""
 
-    def translate(call: Call) -> Value | Array:
+    def translate(call: AtenCall) -> Value | Array:
         if not isinstance(call.get("self"), Value):
             return of_constants(call)
         axes = call.integers("dim")
@@ -229,7 +229,7 @@ def reduce(kind: str, of_constants: Callable[[Call], Array]) -> Callable[[Call],
     return translate
 
 
-def pad(call: Call) -> Value:
+def pad(call: AtenCall) -> Value:
     """pad and constant_pad_nd."""
     value, pads = call.value(), call.integers("pad")
     rank = len(value.shape)
@@ -239,4 +239,4 @@ def pad(call: Call) -> Value:
     before, after = [0] * rank, [0] * rank
     for axis, (first, last) in enumerate(zip(pads[::2], pads[1::2]), start=1):
         before[-axis], after[-axis] = first, last
-    return operators.pad(call.build, call.name, value, before, after, float(call.get("value") or 0.0))
+    return rearrange.pad(call.build, call.name, value, before, after, float(call.get("value") or 0.0))

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.frontends import arithmetic, operators
+from hwquant.frontends import arithmetic, operators, rearrange
 from hwquant.frontends import aten_constants as constants
 from hwquant.frontends import aten_layers as layers
 from hwquant.frontends import aten_views as views
-from hwquant.frontends.aten_call import Call
+from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_choice import choose, positive
 from hwquant.frontends.aten_einsum import einsum
 from hwquant.frontends.aten_schema import BatchSize, Unaccounted
@@ -34,7 +34,7 @@ from hwquant.frontends.aten_types import (
 )
 from hwquant.frontends.values import Array, Value
 
-Importer = Callable[[Call], Any]
+Importer = Callable[[AtenCall], Any]
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Operator:
     rule: Rule
 
 
-def _binary(kind: str, reverse: bool = False) -> Callable[[Call], Value | Array]:
+def _binary(kind: str, reverse: bool = False) -> Callable[[AtenCall], Value | Array]:
     """``self kind alpha * other``, or with ``reverse`` ``other kind alpha * self``."""
 
-    def translate(call: Call) -> Value | Array:
+    def translate(call: AtenCall) -> Value | Array:
         left, right = _promoted(call)
         if reverse:
             left, right = right, left
@@ -60,14 +60,14 @@ def _binary(kind: str, reverse: bool = False) -> Callable[[Call], Value | Array]
     return translate
 
 
-def _promoted(call: Call) -> list[Value | Array]:
+def _promoted(call: AtenCall) -> list[Value | Array]:
     """The operands; activations of integers are real here, or the rule of their types had refused them."""
     sides = [call.operand("self"), call.operand("other")]
     return [replace(side, integer=False) if isinstance(side, Value) else side for side in sides]
 
 
-def _bounds(kind: str) -> Callable[[Call], Value | Array]:
-    def translate(call: Call) -> Value | Array:
+def _bounds(kind: str) -> Callable[[AtenCall], Value | Array]:
+    def translate(call: AtenCall) -> Value | Array:
         sides = _promoted(call)
         constants = [side for side in sides if not isinstance(side, Value)]
         if len(constants) == len(sides):
@@ -77,10 +77,10 @@ def _bounds(kind: str) -> Callable[[Call], Value | Array]:
     return translate
 
 
-def _filled(number: float | None) -> Callable[[Call], Array]:
+def _filled(number: float | None) -> Callable[[AtenCall], Array]:
     """A constant of one number, by default the argument ``fill_value``."""
 
-    def translate(call: Call) -> Array:
+    def translate(call: AtenCall) -> Array:
         size = call.integers("size")
         fill = call.get("fill_value") if number is None else number
         return views.spread(call, np.asarray(fill, np.float64), size)
@@ -88,22 +88,22 @@ def _filled(number: float | None) -> Callable[[Call], Array]:
     return translate
 
 
-def _negative(call: Call) -> Value | Array:
+def _negative(call: AtenCall) -> Value | Array:
     return arithmetic.binary(call.build, call.name, "mul", call.operand("self"), np.asarray(-1.0))
 
 
-def _concat(call: Call) -> Value:
+def _concat(call: AtenCall) -> Value:
     values = call.get("tensors")
     if not all(isinstance(value, Value) for value in values):
         raise call.build.refuse("it concatenates a constant; only activations can be")
-    return operators.concat(call.build, call.name, values, int(call.get("dim", 0)))
+    return rearrange.concat(call.build, call.name, values, int(call.get("dim", 0)))
 
 
-def _identity(name: str = "self") -> Callable[[Call], Value | Array]:
+def _identity(name: str = "self") -> Callable[[AtenCall], Value | Array]:
     return lambda call: call.get(name)
 
 
-def _cast(call: Call) -> Value | Array:
+def _cast(call: AtenCall) -> Value | Array:
     source, dtype = call.get("self"), call.operands[0].dtype
     if not isinstance(source, Value):
         return np.asarray(source)  # the translation gives it its type
@@ -118,24 +118,24 @@ def _cast(call: Call) -> Value | Array:
     return replace(source, integer=category(call.dtype) < 2 and classes is None)
 
 
-def _checked(call: Call) -> None:
+def _checked(call: AtenCall) -> None:
     """A check of a tensor's type, which torch makes when the program runs."""
     found, wanted = call.operands[0].dtype, call.get("dtype")
     if wanted is not None and wanted != found:
         raise call.build.refuse(f"it wants a tensor of {wanted}, and there is {found}")
 
 
-def _sym_size(call: Call) -> int:
+def _sym_size(call: AtenCall) -> int:
     shape = call.value().shape
     size = shape[views.axis_of(call.get("dim"), len(shape))]
     return BatchSize(size) if isinstance(call.build.batch, BatchSize) else size
 
 
-def _softmax(function: str) -> Callable[[Call], Value]:
+def _softmax(function: str) -> Callable[[AtenCall], Value]:
     return lambda call: operators.host(call.build, call.value(), function, call.get("dim"))
 
 
-def _argmax(call: Call) -> Value:
+def _argmax(call: AtenCall) -> Value:
     if call.get("dim") is None:
         raise call.build.refuse(
             "argmax over everything, the batch included, is not supported; give its dimension"

@@ -7,21 +7,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwquant.frontends import operators
-from hwquant.frontends.aten_call import Call
+from hwquant.frontends import rearrange
+from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.values import Array, Value
 
 LARGEST_CONSTANT = 1 << 24
 """Elements of a constant that a program makes of nothing, or of fewer."""
 
 
-def view(function: Callable[[Call], Callable[[Array], Array]]) -> Callable[[Call], Value | Array]:
+def view(function: Callable[[AtenCall], Callable[[Array], Array]]) -> Callable[[AtenCall], Value | Array]:
     """A numpy function, made from the arguments, that moves elements or changes the shape."""
 
-    def translate(call: Call) -> Value | Array:
+    def translate(call: AtenCall) -> Value | Array:
         source = call.get("self")
         if isinstance(source, Value):
-            return operators.view(call.build, source, function(call))
+            return rearrange.view(call.build, source, function(call))
         return np.asarray(function(call)(np.asarray(source)))
 
     return translate
@@ -33,7 +33,7 @@ def axis_of(axis: int, rank: int) -> int:
     return axis % max(rank, 1)
 
 
-def flatten(call: Call) -> Callable[[Array], Array]:
+def flatten(call: AtenCall) -> Callable[[Array], Array]:
     def apply(array: Array) -> Array:
         rank = array.ndim
         start, end = axis_of(call.get("start_dim"), rank), axis_of(call.get("end_dim"), rank)
@@ -44,7 +44,7 @@ def flatten(call: Call) -> Callable[[Array], Array]:
     return apply
 
 
-def unflatten(call: Call) -> Callable[[Array], Array]:
+def unflatten(call: AtenCall) -> Callable[[Array], Array]:
     def apply(array: Array) -> Array:
         axis = axis_of(call.get("dim"), array.ndim)
         return array.reshape(*array.shape[:axis], *call.integers("sizes"), *array.shape[axis + 1 :])
@@ -52,7 +52,7 @@ def unflatten(call: Call) -> Callable[[Array], Array]:
     return apply
 
 
-def squeeze(call: Call) -> Callable[[Array], Array]:
+def squeeze(call: AtenCall) -> Callable[[Array], Array]:
     asked = call.get("dim")
 
     def apply(array: Array) -> Array:
@@ -65,7 +65,7 @@ def squeeze(call: Call) -> Callable[[Array], Array]:
     return apply
 
 
-def transpose(call: Call) -> Callable[[Array], Array]:
+def transpose(call: AtenCall) -> Callable[[Array], Array]:
     return lambda array: array.swapaxes(int(call.get("dim0")), int(call.get("dim1")))
 
 
@@ -75,8 +75,8 @@ def matrix(array: Array) -> Array:
     return array.T
 
 
-def shape(name: str) -> Callable[[Call], Callable[[Array], Array]]:
-    def translate(call: Call) -> Callable[[Array], Array]:
+def shape(name: str) -> Callable[[AtenCall], Callable[[Array], Array]]:
+    def translate(call: AtenCall) -> Callable[[Array], Array]:
         target = call.get(name)
         shape = target.shape if isinstance(target, Value | np.ndarray) else call.integers(name)
         if any(size < -1 for size in shape):
@@ -86,10 +86,10 @@ def shape(name: str) -> Callable[[Call], Callable[[Array], Array]]:
     return translate
 
 
-def expand(name: str) -> Callable[[Call], Value | Array]:
+def expand(name: str) -> Callable[[AtenCall], Value | Array]:
     """A constant broadcast to a size; an activation only where nothing changes."""
 
-    def translate(call: Call) -> Value | Array:
+    def translate(call: AtenCall) -> Value | Array:
         source, target = call.get("self"), call.get(name)
         size = list(target) if isinstance(target, list) else list(np.shape(target))
         size = list(target.shape) if isinstance(target, Value) else size
@@ -110,7 +110,7 @@ def expand(name: str) -> Callable[[Call], Value | Array]:
     return translate
 
 
-def spread(call: Call, array: Array, size: list[int]) -> Array:
+def spread(call: AtenCall, array: Array, size: list[int]) -> Array:
     """A constant, broadcast."""
     if any(item < 0 for item in size) or math.prod(size) > LARGEST_CONSTANT:
         raise call.build.refuse(f"a constant of shape {size} is too large, or has no size")

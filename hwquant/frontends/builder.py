@@ -63,7 +63,7 @@ def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
 class Builder:
     """Collects the nodes of a network.
 
-    Operators are functions on values, in `hwquant.frontends.operators`.
+    Operators are functions on values, in `operators`, `elementwise` and `rearrange`.
 
     Attributes
     ----------

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwquant.frontends.builder import Builder
+from hwquant.frontends.call import Call
 from hwquant.frontends.declaration import Irrelevant, Refused, Treatment, among
 from hwquant.frontends.onnx_types import REFUSED
 from hwquant.frontends.values import Array, Value
@@ -21,15 +19,11 @@ Result = Value | Array
 
 
 @dataclass(frozen=True)
-class Call:
-    """One node of an ONNX model, its inputs resolved.
+class OnnxCall(Call[int]):
+    """One node of an ONNX model; its inputs are asked for by their positions.
 
     Attributes
     ----------
-    build : Builder
-        Where its nodes go.
-    name : str
-        Name for them.
     opset : int
         Version of the default operator set.
     inputs : sequence of Value, array or None
@@ -42,57 +36,34 @@ class Call:
         As the model gives them, and the defaults of this operator set.
     """
 
-    build: Builder
-    name: str
     opset: int
     inputs: Sequence[Result | None]
     names: Sequence[str]
     types: Sequence[str | None]
     attributes: Mapping[str, Any]
 
+    FIRST: ClassVar[int] = 0
+
     def given(self, index: int) -> bool:
         return index < len(self.inputs) and self.inputs[index] is not None
 
-    def any(self, index: int) -> Result:
-        """Input ``index``, of either kind."""
-        found = self.inputs[index] if index < len(self.inputs) else None
+    def any(self, key: int) -> Result:
+        found = self.inputs[key] if key < len(self.inputs) else None
         if found is None:
-            raise self.build.refuse(f"its input {index} is missing")
+            raise self.build.refuse(f"its input {key} is missing")
         return found
 
-    def value(self, index: int = 0) -> Value:
-        """An activation."""
-        found = self.any(index)
-        if not isinstance(found, Value):
-            raise self.build.refuse(
-                f"its input {self.names[index]!r} is a constant where an activation is expected"
-            )
-        return found
+    def label(self, key: int) -> str:
+        return f"input {self.names[key]!r}"
 
-    def constant(self, index: int) -> Array:
-        """A constant as it is in the model."""
-        found = self.any(index)
-        if isinstance(found, Value):
-            raise self.build.refuse(
-                f"its input {self.names[index]!r} is computed from the network's input; it must be a constant"
-            )
-        return found
-
-    def weights(self, index: int) -> NDArray[np.float64]:
-        """A constant in float64, all of it finite."""
-        return self.build.weights(self.constant(index), self.names[index])
-
-    def operand(self, index: int) -> Result:
-        """An activation as it is, a constant in float64."""
-        return self.any(index) if isinstance(self.any(index), Value) else self.weights(index)
+    def tensor(self, key: int) -> str:
+        return self.names[key]
 
     def number(self, index: int) -> float:
         """A constant that is one number, without dimensions."""
         constant = self.constant(index)
         if constant.ndim != 0:
-            raise self.build.refuse(
-                f"its input {self.names[index]!r} has shape {constant.shape}, not one number"
-            )
+            raise self.build.refuse(f"its {self.label(index)} has shape {constant.shape}, not one number")
         return float(constant.item())
 
     def integers(self, index: int, attribute: str | None = None) -> list[int] | None:
@@ -101,7 +72,7 @@ class Call:
             constant = self.constant(index)
             if constant.ndim != 1:
                 raise self.build.refuse(
-                    f"its input {self.names[index]!r} has shape {constant.shape}, not one dimension"
+                    f"its {self.label(index)} has shape {constant.shape}, not one dimension"
                 )
             return [int(number) for number in constant]
         found = self.attributes.get(attribute) if attribute else None
@@ -124,7 +95,7 @@ class Operator:
         The same for the outputs after the first.
     """
 
-    translate: Callable[[Call], Result]
+    translate: Callable[[OnnxCall], Result]
     inputs: Mapping[str, frozenset[str] | Irrelevant]
     attributes: Mapping[str, Treatment] = field(default_factory=dict)
     outputs: Mapping[str, Treatment] = field(default_factory=dict)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hwquant.errors import Unsupported
-from hwquant.frontends import arithmetic, operators
-from hwquant.frontends.onnx_call import Call, Result
+from hwquant.frontends import arithmetic, elementwise, operators
+from hwquant.frontends.onnx_call import OnnxCall, Result
 from hwquant.frontends.values import Value
 from hwquant.frontends.windows import ceil_padding, same_padding, window
 from hwquant.graph import Shape
@@ -18,7 +18,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 """Beyond it a limit is none: the defaults of Clip's attributes are this number."""
 
 
-def _window(call: Call, kernel: Sequence[int], shape: Shape) -> Window:
+def _window(call: OnnxCall, kernel: Sequence[int], shape: Shape) -> Window:
     """The window of Conv and the pools, ``auto_pad`` and ``ceil_mode`` resolved for an input (C, H, W)."""
     attributes = call.attributes
     auto, pads = attributes["auto_pad"], attributes.get("pads")
@@ -41,7 +41,7 @@ def _window(call: Call, kernel: Sequence[int], shape: Shape) -> Window:
     return ceil_padding(found, shape[1:]) if attributes.get("ceil_mode", 0) else found
 
 
-def _spatial(call: Call, value: Value) -> Shape:
+def _spatial(call: OnnxCall, value: Value) -> Shape:
     """(C, H, W) of a value (N, C, H, W) or (N, C, L)."""
     match value.shape:
         case (_, channels, length):
@@ -53,7 +53,7 @@ def _spatial(call: Call, value: Value) -> Shape:
     )
 
 
-def conv(call: Call) -> Value:
+def conv(call: OnnxCall) -> Value:
     value, weight = call.value(), call.weights(1)
     bias = call.weights(2) if call.given(2) else None
     if bias is not None and bias.shape != weight.shape[:1]:
@@ -65,7 +65,7 @@ def conv(call: Call) -> Value:
     return operators.conv(call.build, call.name, value, weight, bias, found, call.attributes["group"])
 
 
-def gemm(call: Call) -> Value:
+def gemm(call: OnnxCall) -> Value:
     value, weight = call.value(), call.weights(1)
     if len(value.shape) != 2 or weight.ndim != 2:
         raise call.build.refuse(
@@ -84,45 +84,45 @@ def gemm(call: Call) -> Value:
     return operators.linear(call.build, call.name, value, weight, bias)
 
 
-def matmul(call: Call) -> Value:
+def matmul(call: OnnxCall) -> Value:
     value, weight = call.value(0), call.weights(1)
     if 2 < weight.ndim <= len(value.shape) and weight.shape[:-2] == (1,) * (weight.ndim - 2):
         weight = weight.reshape(weight.shape[-2:])
     return operators.linear(call.build, call.name, value, weight.T, None)
 
 
-def batch_normalization(call: Call) -> Value:
+def batch_normalization(call: OnnxCall) -> Value:
     gamma, beta, mean, variance = (call.weights(index) for index in range(1, 5))
     epsilon = call.attributes["epsilon"]
-    return operators.batch_norm(call.build, call.name, call.value(), gamma, beta, mean, variance, epsilon)
+    return elementwise.batch_norm(call.build, call.name, call.value(), gamma, beta, mean, variance, epsilon)
 
 
-def clip(call: Call) -> Value:
+def clip(call: OnnxCall) -> Value:
     low = call.number(1) if call.given(1) else call.attributes.get("min", -np.inf)
     high = call.number(2) if call.given(2) else call.attributes.get("max", np.inf)
     if np.isnan(low) or np.isnan(high):
         raise call.build.refuse("it clips to a limit that is NaN; train or export the model again")
     low, high = (-np.inf if low <= -_LARGEST else low), (np.inf if high >= _LARGEST else high)
-    return operators.clip(call.build, call.name, call.value(), low, high)
+    return elementwise.clip(call.build, call.name, call.value(), low, high)
 
 
-def relu(call: Call) -> Value:
-    return operators.clip(call.build, call.name, call.value(), 0.0, np.inf)
+def relu(call: OnnxCall) -> Value:
+    return elementwise.clip(call.build, call.name, call.value(), 0.0, np.inf)
 
 
-def negative(call: Call) -> Value:
-    return operators.affine(call.build, call.name, call.value(), -1.0, 0.0)
+def negative(call: OnnxCall) -> Value:
+    return elementwise.affine(call.build, call.name, call.value(), -1.0, 0.0)
 
 
-def leaky_relu(call: Call) -> Value:
-    return operators.leaky(call.build, call.name, call.value(), call.attributes["alpha"])
+def leaky_relu(call: OnnxCall) -> Value:
+    return elementwise.leaky(call.build, call.name, call.value(), call.attributes["alpha"])
 
 
-def prelu(call: Call) -> Value:
-    return operators.leaky(call.build, call.name, call.value(), call.weights(1))
+def prelu(call: OnnxCall) -> Value:
+    return elementwise.leaky(call.build, call.name, call.value(), call.weights(1))
 
 
-def _pool_window(call: Call) -> Window:
+def _pool_window(call: OnnxCall) -> Window:
     """The window of a pool, whose padding must be smaller than its kernel (dilation does not count)."""
     kernel, pads = call.attributes["kernel_shape"], call.attributes.get("pads") or ()
     shape = _spatial(call, call.value())
@@ -139,12 +139,12 @@ def _pool_window(call: Call) -> Window:
     return found
 
 
-def max_pool(call: Call) -> Value:
+def max_pool(call: OnnxCall) -> Value:
     value, found = call.value(), _pool_window(call)
     return operators.max_pool(call.build, call.name, value, found)
 
 
-def average_pool(call: Call) -> Value:
+def average_pool(call: OnnxCall) -> Value:
     value, found = call.value(), _pool_window(call)
     include = bool(call.attributes["count_include_pad"])
     asked = window(call.attributes["kernel_shape"], padding=call.attributes.get("pads"))
@@ -155,8 +155,8 @@ def average_pool(call: Call) -> Value:
     return operators.average_pool(call.build, call.name, value, found, include)
 
 
-def global_pool(kind: str) -> Callable[[Call], Value]:
-    def translate(call: Call) -> Value:
+def global_pool(kind: str) -> Callable[[OnnxCall], Value]:
+    def translate(call: OnnxCall) -> Value:
         rank = len(call.value().shape)
         if rank < 3:
             raise call.build.refuse(f"a tensor of shape {call.value().shape} has no height and width to pool")
@@ -166,8 +166,8 @@ def global_pool(kind: str) -> Callable[[Call], Value]:
     return translate
 
 
-def reduce(kind: str) -> Callable[[Call], Value]:
-    def translate(call: Call) -> Value:
+def reduce(kind: str) -> Callable[[OnnxCall], Value]:
+    def translate(call: OnnxCall) -> Value:
         axes = call.integers(1, "axes")
         if not axes and call.attributes.get("noop_with_empty_axes", 0):
             return call.value()
@@ -180,11 +180,11 @@ def reduce(kind: str) -> Callable[[Call], Value]:
     return translate
 
 
-def binary(kind: str) -> Callable[[Call], Result]:
+def binary(kind: str) -> Callable[[OnnxCall], Result]:
     return lambda call: arithmetic.binary(call.build, call.name, kind, call.operand(0), call.operand(1))
 
 
-def _alike(call: Call) -> None:
+def _alike(call: OnnxCall) -> None:
     """Before version 8 the operators of many inputs do not broadcast."""
     shapes = {tuple(call.any(index).shape) for index in range(len(call.inputs))}
     if call.opset < 8 and len(shapes) > 1:
@@ -193,7 +193,7 @@ def _alike(call: Call) -> None:
         )
 
 
-def total(call: Call) -> Result:
+def total(call: OnnxCall) -> Result:
     _alike(call)
     result = call.operand(0)
     for index in range(1, len(call.inputs)):
@@ -201,8 +201,8 @@ def total(call: Call) -> Result:
     return result
 
 
-def bounds(kind: str) -> Callable[[Call], Value]:
-    def translate(call: Call) -> Value:
+def bounds(kind: str) -> Callable[[OnnxCall], Value]:
+    def translate(call: OnnxCall) -> Value:
         _alike(call)
         inputs = [call.any(index) for index in range(len(call.inputs))]
         return arithmetic.bounds(call.build, call.name, kind, inputs)

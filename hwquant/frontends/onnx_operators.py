@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from hwquant.frontends import onnx_layers as layers
 from hwquant.frontends import onnx_views as views
 from hwquant.frontends.declaration import FLAG, USED, Irrelevant, Refused, Treatment, Used
-from hwquant.frontends.onnx_call import Call, Operator, Result
+from hwquant.frontends.onnx_call import OnnxCall, Operator, Result
 from hwquant.frontends.onnx_types import ANY, INDICES, REAL, TRUTH
 
 _EVALUATION = "export the model in evaluation mode"
@@ -24,13 +24,16 @@ _STATISTICS = Refused(f"it is updated in training mode; {_EVALUATION}")
 _ONLY_FLOAT8 = "it is about casts to float8, which are refused"
 
 
-def _simple(translate: Callable[[Call], Result], *inputs: str) -> Operator:
+def _simple(translate: Callable[[OnnxCall], Result], *inputs: str) -> Operator:
     """An operator on real numbers without attributes."""
     return Operator(translate, dict.fromkeys(inputs, REAL))
 
 
 def _view(
-    translate: Callable[[Call], Result], data: tuple[str, ...], indices: str | None = None, *attributes: str
+    translate: Callable[[OnnxCall], Result],
+    data: tuple[str, ...],
+    indices: str | None = None,
+    *attributes: str,
 ) -> Operator:
     """An operator that moves elements of any type."""
     inputs = dict.fromkeys(data, ANY) | ({indices: INDICES} if indices else {})

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwquant.errors import Damaged, Unsupported
+from hwquant.frontends.batch import not_fixed, shared_batch
 from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
-from hwquant.frontends.onnx_call import Call, Result, admitted
+from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
 from hwquant.frontends.onnx_check import checked, node_name, opset
 from hwquant.frontends.onnx_constants import Constants
 from hwquant.frontends.onnx_file import load
@@ -101,7 +102,7 @@ def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 def _batch(inputs: list[onnx.ValueInfoProto]) -> int | None:
     """The batch size that all inputs share; None where it is open."""
-    batches = set()
+    sizes: list[int | None] = []
     for item in inputs:
         if not item.type.tensor_type.HasField("shape") or not item.type.tensor_type.shape.dim:
             raise Unsupported(f"input {item.name!r} has no shape; export the model with fixed shapes")
@@ -109,21 +110,14 @@ def _batch(inputs: list[onnx.ValueInfoProto]) -> int | None:
         for axis, dim in enumerate(rest, start=1):
             if dim.dim_value < 1:
                 label = f" ({dim.dim_param!r})" if dim.dim_param else ""
-                raise Unsupported(
-                    f"dimension {axis}{label} of input {item.name!r} is not fixed, only the batch may "
-                    "be open; fix it with onnxruntime.tools.make_dynamic_shape_fixed or at export"
-                )
+                remedy = "fix it with onnxruntime.tools.make_dynamic_shape_fixed or at export"
+                raise not_fixed(item.name, f"{axis}{label}", remedy)
         if first.HasField("dim_value") and first.dim_value < 1:
             raise Unsupported(
                 f"the batch of input {item.name!r} is {first.dim_value}; it must be positive or open"
             )
-        if first.dim_value > 0:
-            batches.add(first.dim_value)
-    if len(batches) > 1:
-        raise Unsupported(
-            f"the inputs have different batch sizes {sorted(batches)}; the first dimension is the batch"
-        )
-    return batches.pop() if batches else None
+        sizes.append(first.dim_value or None)
+    return shared_batch(sizes)
 
 
 class _Translation:
@@ -189,7 +183,7 @@ class _Translation:
         operator, schema = OPERATORS[node.op_type], onnx.defs.get_schema(node.op_type, self.opset, "")
         types = [self.types[tensor] if tensor else None for tensor in node.input]
         attributes = admitted(build, operator, schema, node, types, self.read)
-        call = Call(build, name, self.opset, inputs, list(node.input), types, attributes)
+        call = OnnxCall(build, name, self.opset, inputs, list(node.input), types, attributes)
         self._set(node.output[0], operator.translate(call), result_type(schema, types, attributes))
 
     def _evaluate(self, node: onnx.NodeProto) -> None:

@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwquant.frontends import operators
-from hwquant.frontends.onnx_call import Call
+from hwquant.frontends import operators, rearrange
+from hwquant.frontends.onnx_call import OnnxCall
 from hwquant.frontends.onnx_types import INTEGERS, REAL, holds, type_name
 from hwquant.frontends.values import Array, Value
 
 
-def concat(call: Call) -> Value:
+def concat(call: OnnxCall) -> Value:
     values = [call.value(index) for index in range(len(call.inputs))]
-    return operators.concat(call.build, call.name, values, call.attributes["axis"])
+    return rearrange.concat(call.build, call.name, values, call.attributes["axis"])
 
 
-def pad(call: Call) -> Value:
+def pad(call: OnnxCall) -> Value:
     value = call.value()
     fill = call.number(2) if call.given(2) else call.attributes.get("value", 0.0)
     pads, rank = call.integers(1, "pads") or [], len(value.shape)
@@ -30,10 +30,10 @@ def pad(call: Call) -> Value:
     before, after = [0] * rank, [0] * rank
     for axis, first, last in zip(axes, pads, pads[len(axes) :]):
         before[axis], after[axis] = first, last
-    return operators.pad(call.build, call.name, value, before, after, fill)
+    return rearrange.pad(call.build, call.name, value, before, after, fill)
 
 
-def flatten(call: Call) -> Value:
+def flatten(call: OnnxCall) -> Value:
     axis = call.attributes["axis"]
 
     def flattened(array: Array) -> Array:
@@ -43,10 +43,10 @@ def flatten(call: Call) -> Value:
         split = axis + rank if axis < 0 else axis
         return array.reshape(int(np.prod(array.shape[:split])), int(np.prod(array.shape[split:])))
 
-    return operators.view(call.build, call.value(), flattened)
+    return rearrange.view(call.build, call.value(), flattened)
 
 
-def reshape(call: Call) -> Value:
+def reshape(call: OnnxCall) -> Value:
     target, keep = call.integers(1) or [], not call.attributes.get("allowzero", 0)
 
     def reshaped(array: Array) -> Array:
@@ -56,29 +56,29 @@ def reshape(call: Call) -> Value:
             [array.shape[i] if keep and size == 0 else size for i, size in enumerate(target)]
         )
 
-    return operators.view(call.build, call.value(), reshaped)
+    return rearrange.view(call.build, call.value(), reshaped)
 
 
-def transpose(call: Call) -> Value:
+def transpose(call: OnnxCall) -> Value:
     order = call.attributes.get("perm")
-    return operators.view(call.build, call.value(), lambda array: array.transpose(order))
+    return rearrange.view(call.build, call.value(), lambda array: array.transpose(order))
 
 
-def squeeze(call: Call) -> Value:
+def squeeze(call: OnnxCall) -> Value:
     axes = tuple(call.integers(1, "axes") or ()) or None  # no axes are all of length 1
-    return operators.view(call.build, call.value(), lambda array: array.squeeze(axes))
+    return rearrange.view(call.build, call.value(), lambda array: array.squeeze(axes))
 
 
-def unsqueeze(call: Call) -> Value:
+def unsqueeze(call: OnnxCall) -> Value:
     axes = tuple(call.integers(1, "axes") or ())
-    return operators.view(call.build, call.value(), lambda array: np.expand_dims(array, axes))
+    return rearrange.view(call.build, call.value(), lambda array: np.expand_dims(array, axes))
 
 
-def identity(call: Call) -> Value:
+def identity(call: OnnxCall) -> Value:
     return call.value()
 
 
-def dropout(call: Call) -> Value:
+def dropout(call: OnnxCall) -> Value:
     """Nothing, in evaluation mode."""
     if call.given(2) and call.constant(2).any():
         raise call.build.refuse("training_mode is not supported; export the model in evaluation mode")
@@ -88,12 +88,12 @@ def dropout(call: Call) -> Value:
     return call.value()
 
 
-def shape(call: Call) -> Array:
+def shape(call: OnnxCall) -> Array:
     start, end = call.attributes.get("start", 0), call.attributes.get("end")
     return np.asarray(call.value().seen_shape[start:end], np.int64)
 
 
-def cast(call: Call) -> Value:
+def cast(call: OnnxCall) -> Value:
     """To other real numbers nothing; of integers only what keeps every one of them."""
     value, source, target = call.value(), str(call.types[0]), type_name(call.attributes["to"]) or "undefined"
     if source in REAL and target in REAL:
@@ -117,8 +117,8 @@ def cast(call: Call) -> Value:
     return replace(value, integer=target in INTEGERS and not value.host)
 
 
-def softmax(function: str) -> Callable[[Call], Value]:
-    def translate(call: Call) -> Value:
+def softmax(function: str) -> Callable[[OnnxCall], Value]:
+    def translate(call: OnnxCall) -> Value:
         value = call.value()
         axis, rank = call.attributes["axis"], len(value.shape)
         # Before version 13 it runs over all the axes from `axis` on.
@@ -129,6 +129,6 @@ def softmax(function: str) -> Callable[[Call], Value]:
     return translate
 
 
-def argmax(call: Call) -> Value:
+def argmax(call: OnnxCall) -> Value:
     axis, keepdims = call.attributes["axis"], bool(call.attributes["keepdims"])
     return operators.host(call.build, call.value(), "argmax", axis, keepdims)

@@ -117,8 +117,8 @@ def lower(qgraph: QGraph) -> list[ArrayLayer]:
     return steps
 
 
-def _pooled(step: Step, node: MaxPool, qgraph: QGraph) -> Step:
-    """The step with a max pool on its way out."""
+def _pooled(step: ArrayLayer, node: MaxPool, qgraph: QGraph) -> ArrayLayer:
+    """The layer with a max pool on its way out."""
     height, width = qgraph.tensors[node.inputs[0]].shape[1:]
     pixels = qgraph.tensors[node.name].shape[1:]
     # Windows side by side may leave pixels at the edge unread: those are not computed at all.
@@ -134,7 +134,7 @@ def _pooled(step: Step, node: MaxPool, qgraph: QGraph) -> Step:
     )
 
 
-def _fusable(node: MaxPool, step: Step) -> bool:
+def _fusable(node: MaxPool, step: ArrayLayer) -> bool:
     """Whether a max pool can be on a step's way out: one alone, of windows that neither overlap nor leave the image."""
     return (
         not step.pooled

@@ -1,6 +1,9 @@
 """Compiled programs in files: ``.hwp``, a :mod:`~hwquant.container` of kind "program".
 
 ``program.json`` holds the configuration, the layers and where tensors live; the memory images are arrays.
+
+A program of any version up to `VERSION` is read, and runs on the hardware that is generated now, in the cycles that
+it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ A text file of JSON lines. The first says what the outcomes belong to, by checks
 options; each other line is a candidate. Every line carries a checksum, of what it says and of the first line: so
 lines of another journal do not count. Each line stands for itself: where one is missing, the candidate is evaluated
 again. An interrupted write leaves a last line without its end: it is dropped, with a warning.
+
+A journal is for the version of hwquant that began it, which is one of the checksums; a file of another `VERSION` is
+refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""A training that was cut off goes on from a file, to the same weights bit for bit."""
+"""A training that was cut off goes on from a file, to the same weights bit for bit.
+
+A checkpoint is for the hwquant that wrote it. Files of version 2, the first with digests, are read, and newer ones are
+refused. So is one of another network, other data or other options; a later hwquant may describe the same ones
+otherwise, and then refuses it.
+"""
 
 from __future__ import annotations
 

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hwquant.errors import HwquantError
@@ -26,16 +24,6 @@ def attribute_names(names: Iterable[str]) -> dict[str, str]:
             plain += "_"
         result[name] = plain
     return result
-
-
-def zero_masks(graph: Graph) -> dict[str, NDArray[np.bool_]]:
-    """False where a convolution's weight is exactly zero, by node name; nodes without such weights are left
-    out."""
-    return {
-        node.name: node.weight != 0
-        for node in graph.nodes
-        if isinstance(node, Conv) and not node.weight.all()
-    }
 
 
 class TrainableNetwork(nn.Module):

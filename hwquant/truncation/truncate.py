@@ -99,20 +99,9 @@ def truncate(
         for a target that does not exist or does not suit the other arguments, parameters or tensors beyond
         float16, data that do not fit, and what the quantizer refuses
     """
-    if to not in TARGETS:
-        raise HwquantError(f"to must be one of {', '.join(TARGETS)}, not {to!r}")
-    if int8_ends and to != "binary":
-        raise HwquantError(f"int8_ends is for binary weights; leave it out with {to!r}")
-    if train is not None and to == "float16":
-        raise HwquantError("float16 networks are not fine-tuned: leave the training data out")
-    if train is not None and len(graph.inputs) > 1:
-        raise Unsupported(f"network {graph.name!r} has several inputs; fine-tuning trains networks of one")
+    _check_target(graph, to, int8_ends, train)
     data = check_data(graph, calibration)
-    names = fixed_point.weighted(graph)
-    if not names or (int8_ends and len(names) < 3):
-        where = " between its ends: leave int8_ends out" if int8_ends else ""
-        raise Unsupported(f"network {graph.name!r} has no weights to truncate{where}")
-    binary = frozenset(names[1:-1] if int8_ends else names) if to == "binary" else frozenset()
+    binary = _binary_layers(graph, to, int8_ends)
     if test is None:
         test = Samples(data if len(data) > 1 else next(iter(data.values())), None)
     operators = operator_parity(graph, data, named(graph, test.x), _operator(to, binary), progress)
@@ -149,6 +138,29 @@ def truncate(
     steps.insert(0, Step(", ".join(inputs), inputs, ()))
     layers, accuracy = layer_parity(exact, steps, run, test, progress)
     return Truncation(to, parameters, qgraph, ParityReport(to, len(test), operators, layers, accuracy))
+
+
+def _check_target(graph: Graph, to: str, int8_ends: bool, train: Data | None) -> None:
+    """Raise for a target that does not exist or does not suit the other arguments."""
+    if to not in TARGETS:
+        raise HwquantError(f"to must be one of {', '.join(TARGETS)}, not {to!r}")
+    if int8_ends and to != "binary":
+        raise HwquantError(f"int8_ends is for binary weights; leave it out with {to!r}")
+    if train is not None and to == "float16":
+        raise HwquantError("float16 networks are not fine-tuned: leave the training data out")
+    if train is not None and len(graph.inputs) > 1:
+        raise Unsupported(f"network {graph.name!r} has several inputs; fine-tuning trains networks of one")
+
+
+def _binary_layers(graph: Graph, to: str, int8_ends: bool) -> frozenset[str]:
+    """Names of the layers whose weights have one bit."""
+    names = fixed_point.weighted(graph)
+    if not names or (int8_ends and len(names) < 3):
+        where = " between its ends: leave int8_ends out" if int8_ends else ""
+        raise Unsupported(f"network {graph.name!r} has no weights to truncate{where}")
+    if to != "binary":
+        return frozenset()
+    return frozenset(names[1:-1] if int8_ends else names)
 
 
 def integers(qgraph: QGraph) -> Truncated:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -9,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from hwquant.floating import predict
 from hwquant.frontends import from_exported, from_onnx, from_torch, load_model
@@ -117,3 +119,16 @@ def check_torch(tmp_path) -> Callable[..., Graph]:
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def saved(tmp_path) -> tuple[Path, torch.nn.Module, torch.Tensor]:
+    """A program on disk, the module it came from, and an input."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 5)
+    ).eval()
+    x = torch.randn(3, 2, 6, 6)
+    path = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(module, (x,)), path)
+    return path, module, x

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from hwquant_testing.limits import attempt
-from hwquant_testing.torch_networks import UNCALLED, Generator, program
+from hwquant_testing.torch_network import program
+from hwquant_testing.torch_networks import UNCALLED, Generator
 
 from hwquant.errors import HwquantError
 from hwquant.floating import predict

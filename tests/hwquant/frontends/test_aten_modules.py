@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from hwquant_testing.torch_modules import Lambda
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,18 +16,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec.*deprecated:FutureWarning"),  # torch copies its own
     pytest.mark.filterwarnings("ignore:No complete tensor found:UserWarning"),  # of an expanded parameter
 ]
-
-
-class Lambda(nn.Module):
-    """A function with layers, as a module."""
-
-    def __init__(self, function, *layers):
-        super().__init__()
-        self.layers = nn.ModuleList(layers)
-        self.function = function
-
-    def forward(self, *inputs):
-        return self.function(*self.layers, *inputs)
 
 
 class Inverted(nn.Module):

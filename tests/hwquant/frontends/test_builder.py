@@ -3,7 +3,7 @@ import pytest
 
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
-from hwquant.frontends import operators
+from hwquant.frontends import elementwise, operators
 from hwquant.frontends.builder import ANY_BATCH, Builder
 from hwquant.window import Window
 
@@ -35,8 +35,11 @@ def test_a_second_preprocessing_is_computed_from_the_first():
     build = Builder("net", ANY_BATCH)
     x = build.input("x", (2, 3, 3))
     scale = np.array([2.0, 4.0]).reshape(2, 1, 1)
-    first, second = operators.affine(build, "a", x, scale, 1.0), operators.affine(build, "b", x, 3.0, scale)
-    build.output("first", operators.clip(build, "r", first, -np.inf, 5.0))
+    first, second = (
+        elementwise.affine(build, "a", x, scale, 1.0),
+        elementwise.affine(build, "b", x, 3.0, scale),
+    )
+    build.output("first", elementwise.clip(build, "r", first, -np.inf, 5.0))
     build.output("second", second)
     graph = build.graph()
     data = np.random.default_rng(2).standard_normal((4, 2, 3, 3))
@@ -48,7 +51,7 @@ def test_a_second_preprocessing_is_computed_from_the_first():
 def test_a_second_preprocessing_of_an_input_that_was_multiplied_by_zero_is_refused():
     build = Builder("net", ANY_BATCH)
     x = build.input("x", (2, 3, 3))
-    build.output("zero", operators.affine(build, "a", x, 0.0, 1.0))
+    build.output("zero", elementwise.affine(build, "a", x, 0.0, 1.0))
     with pytest.raises(
         HwquantError, match=r"output 'x': input 'x' is multiplied by zero for its first reader"
     ):

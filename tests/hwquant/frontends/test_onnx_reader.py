@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hwquant_testing.onnx_models import W, weights
 from onnx import TensorProto, helper
 from onnx.helper import make_node
 
@@ -17,11 +18,6 @@ DATA = Path(os.environ.get("HWQUANT_DATA", Path(__file__).parents[4] / "shared" 
 MNIST_CONV = DATA / "mnist_conv"
 
 
-def weights(*shape, seed=0):
-    return np.random.default_rng((seed, *shape)).standard_normal(shape)
-
-
-W = {"w": weights(4, 2, 3, 3)}
 RELU = [make_node("Conv", ["x", "w"], ["a"], name="conv"), make_node("Relu", ["a"], ["y"], name="relu")]
 
 

@@ -86,3 +86,8 @@ def build(kind: str, seed: int) -> Graph:
 
 
 KINDS = ("chain", "residual", "projection", "concat", "depthwise", "clips")
+
+
+def kinds(graph: Graph) -> list[type[Node]]:
+    """The kinds of a network's nodes, in their order."""
+    return [type(node) for node in graph.nodes]

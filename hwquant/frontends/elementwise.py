@@ -1,0 +1,138 @@
+"""Affine maps, clips and sums, element by element.
+
+Every function takes the builder, a name for the node, and values, as those of `operators` do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hwquant.frontends.builder import Builder
+from hwquant.frontends.fold import Affine, Unfolded
+from hwquant.frontends.values import Float, Value
+from hwquant.graph import Add, Clip
+
+
+def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: ArrayLike) -> Value:
+    """``x * scale + shift`` with constants that broadcast to the value; folded later (see `fold`)."""
+    if value.integer:
+        raise build.refuse(f"input {value.tensor!r} is an integer here; cast it to float before arithmetic")
+    build.spend(math.prod(value.shape[1:]))
+    sample = build.sample(value)
+    factors = []
+    for constant in (scale, shift):
+        constant = np.asarray(constant, np.float64)
+        try:
+            full = np.broadcast_to(constant, (1, *value.shape[1:]))
+        except ValueError:
+            raise build.refuse(
+                f"a constant of shape {constant.shape} does not fit a sample of shape {value.shape[1:]}"
+            ) from None
+        if not np.isfinite(full).all():
+            raise build.refuse("it multiplies or adds a constant that is not finite")
+        base = np.empty(sample.size)
+        base[sample.ravel()] = full.ravel()
+        factors.append(base)
+    factor, offset = factors
+    if (factor == 1).all() and (offset == 0).all():
+        return value
+    if value.preprocess is not None:
+        before, already = value.preprocess
+        return replace(value, preprocess=(before * factor, already * factor + offset))
+    shape = build.shapes[value.tensor]
+    node = Affine(build.unique(name), (value.tensor,), factor.reshape(shape), offset.reshape(shape))
+    return _like(build, value, node)
+
+
+def batch_norm(
+    build: Builder,
+    name: str,
+    value: Value,
+    gamma: Float,
+    beta: Float,
+    mean: Float,
+    variance: Float,
+    epsilon: float,
+) -> Value:
+    """Batch normalization over axis 1 with fixed statistics, each float64 [C]: an affine map."""
+    if len({array.shape for array in (gamma, beta, mean, variance)} | {value.shape[1:2]}) > 1:
+        raise build.refuse(f"its statistics do not fit {value.shape[1:2]} channels")
+    if (variance + epsilon <= 0).any():
+        raise build.refuse(f"its variance plus {epsilon} is not positive")
+    scale = gamma / np.sqrt(variance + epsilon)
+    shift = beta - mean * scale
+    shape = (1, -1, *[1] * (len(value.shape) - 2))
+    return affine(build, name, value, scale.reshape(shape), shift.reshape(shape))
+
+
+def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Value:
+    """``min(max(x, low), high)``."""
+    if not low <= high or low == math.inf or high == -math.inf:
+        raise build.refuse(f"it clips to the empty range from {low} to {high}")
+    if low == -math.inf and high == math.inf:
+        return value
+    source = build.place(value)
+    build.sample(source)
+    return _like(build, source, Clip(build.unique(name), (source.tensor,), float(low), float(high)))
+
+
+def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
+    """``x`` where it is positive, else ``slope * x``; one slope, or one a channel (broadcast to the value).
+
+    It is ``(1 - slope) * max(x, 0) + slope * x``: a clip, and one layer of two terms. Slope 0 is a clip
+    alone, slope 1 nothing.
+    """
+    constant = np.asarray(slope, np.float64)
+    source = build.place(value)
+    sample = build.sample(source)
+    try:
+        full = np.broadcast_to(constant, (1, *source.shape[1:]))
+    except ValueError:
+        raise build.refuse(
+            f"slopes of shape {constant.shape} do not fit a sample of shape {source.shape[1:]}"
+        ) from None
+    if (full == 1).all():
+        return source
+    if (full == 0).all():
+        return clip(build, name, source, 0.0, math.inf)
+    if np.abs(full).max() > 1e6:  # the sum would cancel what is left of a number
+        raise build.refuse(f"its slope {np.abs(full).max():g} is too steep; train it again")
+    slopes = np.empty(sample.size)
+    slopes[sample.ravel()] = full.ravel()
+    rows = slopes.reshape(build.shapes[source.tensor][0], -1)
+    if (rows != rows[:, :1]).any():
+        raise build.refuse(
+            f"its slopes differ within a channel of tensor {source.tensor!r}; use one slope, or one a channel"
+        )
+    positive = clip(build, f"{name}_positive", source, 0.0, math.inf)
+    above = affine(build, f"{name}_above", positive, 1.0 - full, 0.0)
+    below = affine(build, f"{name}_slope", source, full, 0.0)
+    return add(build, name, [above, below])
+
+
+def add(build: Builder, name: str, values: Sequence[Value]) -> Value:
+    """Elementwise sum of values that see their tensors alike."""
+    placed = [build.place(value) for value in values]
+    first = placed[0]
+    for other in placed[1:]:
+        if other.shape != first.shape:
+            raise build.refuse(
+                f"it adds activations of shapes {first.shape} and {other.shape}; they must be equal"
+            )
+        same = np.array_equal(build.sample(first), build.sample(other))
+        if not same or build.shapes[first.tensor] != build.shapes[other.tensor]:
+            raise build.refuse(
+                f"it adds {first.tensor!r} and {other.tensor!r}, whose elements are in different orders; "
+                "transpose or reshape both alike"
+            )
+    return _like(build, first, Add(build.unique(name), tuple(value.tensor for value in placed)))
+
+
+def _like(build: Builder, value: Value, node: Unfolded) -> Value:
+    """The result of an elementwise node, seen as its input was."""
+    return replace(value, tensor=build.emit(node))

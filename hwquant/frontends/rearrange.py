@@ -1,0 +1,101 @@
+"""Elements moved, joined and surrounded with padding.
+
+Every function takes the builder, and values, as those of `operators` do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hwquant.frontends.builder import Builder
+from hwquant.frontends.fold import LEAST, Pad
+from hwquant.frontends.values import Array, Value, layout, of_each_class
+from hwquant.graph import Concat
+from hwquant.window import Window
+
+
+def concat(build: Builder, name: str, values: Sequence[Value], axis: int) -> Value:
+    """Concatenation of views of tensors that agree in height and width.
+
+    The result is a view, concatenated along any axis, of one tensor with their channels one after another.
+    """
+    placed = [build.place(value) for value in values]
+    rank = len(placed[0].shape)
+    shapes = [build.shapes[value.tensor] for value in placed]
+    if not -rank <= axis < rank or axis % rank == 0 or any(len(value.shape) != rank for value in placed):
+        raise build.refuse(f"it concatenates along axis {axis} of tensors of {rank} dimensions")
+    if len({shape[1:] for shape in shapes}) > 1:
+        raise build.refuse(f"it concatenates tensors {shapes} (C, H, W) that differ in height or width")
+    starts = np.cumsum([0, *(math.prod(shape) for shape in shapes)])
+    parts = [build.sample(value) + start for value, start in zip(placed, starts)]
+    try:
+        index = np.concatenate(parts, axis=axis % rank - 1)
+    except ValueError:
+        raise build.refuse(f"it concatenates tensors of shapes {[value.shape for value in placed]}") from None
+    if len(placed) == 1:
+        return placed[0]
+    tensor = build.emit(Concat(build.unique(name), tuple(value.tensor for value in placed)))
+    return build.value(tensor, index.shape, index)
+
+
+def pad(
+    build: Builder, name: str, value: Value, before: Sequence[int], after: Sequence[int], fill: float = 0.0
+) -> Value:
+    """Zeros (or minus infinity) around the spatial axes of (N, C, H, W), (N, C, L) or (N, H, W, C)."""
+    rank = len(value.shape)
+    if len(before) != rank or len(after) != rank or min(*before, *after) < 0:
+        raise build.refuse(
+            f"padding {list(before)}, {list(after)} of a tensor of {rank} dimensions is not supported"
+        )
+    if not any(before) and not any(after):
+        return value
+    if fill != 0 and not fill <= LEAST:
+        raise build.refuse(
+            f"padding with {fill} is not supported, only zeros, or minus infinity before a max pool"
+        )
+    for channel in (1, rank - 1):
+        if rank not in (3, 4) or before[0] or after[0] or before[channel] or after[channel]:
+            continue
+        moved = value.view(lambda array, axis=channel: np.moveaxis(array, axis, 1))  # type: ignore[misc]
+        moved = build.place(moved, layout(moved.shape[1:]))
+        if not build.is_image(moved):
+            continue
+        sides = [(before[axis], after[axis]) for axis in range(1, rank) if axis != channel]
+        (top, bottom), (left, right) = sides if rank == 4 else [(0, 0), *sides]
+        border = Window(padding=(top, left, bottom, right))
+        tensor = build.emit(Pad(build.unique(name), (moved.tensor,), border, fill != 0))
+        shape = build.shapes[tensor]
+        result = build.value(tensor, shape if rank == 4 else (shape[0], shape[2]))
+        return result.view(lambda array, axis=channel: np.moveaxis(array, 1, axis))  # type: ignore[misc]
+    raise build.refuse(
+        f"padding {list(before)}, {list(after)} of a tensor of shape {value.shape} is not supported; "
+        "only height and width can be padded"
+    )
+
+
+def view(build: Builder, value: Value, function: Callable[[Array], Array]) -> Value:
+    """A numpy function that moves elements or changes the shape.
+
+    Behind a softmax only what leaves the classes alone: a reshape that keeps the first axis of a sample.
+    Behind an argmax the function moves what belongs to each class alike.
+    """
+    if value.host[-1:] == ("argmax",):
+        function = of_each_class(function)
+    build.spend(math.prod(value.shape[1:]))
+    try:
+        result = value.view(function)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise build.refuse(f"a tensor of shape {value.seen_shape} cannot be reordered: {error}") from None
+    if not value.host:
+        return result
+    if result.shape[0] != value.shape[0]:
+        raise build.refuse(
+            f"a tensor of shape {result.seen_shape} has lost its batch dimension; keep it the first one"
+        )
+    same_order = np.array_equal(result.indices().ravel(), value.indices().ravel())
+    if value.host[-1] != "argmax" and (not same_order or result.shape[:2] != value.shape[:2]):
+        raise build.refuse(f"it reorders the result of {value.host[-1]}; reorder before it")
+    return result
