@@ -49,7 +49,9 @@ MADE_UP = Family(
     dsp=DspBlocks(12, 12, part=12, operand_bits=12),
     rams=(Ram(9, (8, 16), 8, 64, blocks=1),),
     logic_cost=LogicCost(register=1.0, table=1 / 16),
-    pll=Pll((100, 200), (5, 50), (5, 200), divide=4, multiply=16, posts=(1, 2, 4), internal=True, instance=_pll),
+    pll=Pll(
+        (100, 200), (5, 50), (5, 200), divide=4, multiply=16, posts=(1, 2, 4), internal=True, instance=_pll
+    ),
     constraints=Constraints(
         "pins.txt",
         lambda pins, hertz: "".join(f"{port}@{pin.location}\n" for port, pin in pins.items()) + f"{hertz}\n",
