@@ -155,7 +155,7 @@ def network(name: str) -> QGraph:
 def synthesize(component: Component, config: ArrayConfig, work: Path) -> dict[str, int]:
     """Cells of the flattened netlist; leaves ``netlist.json`` in the work folder."""
     source, report = work / "core.v", work / "stat.json"
-    source.write_text(to_verilog(component, platform=DEVICES["lfe5u-85f"].platform(config)))
+    source.write_text(to_verilog(component, platform=DEVICES["lfe5u-85f"].budget(config)))
     design = libyosys.Design()
     for command in (
         f"read_verilog {source}",

@@ -33,12 +33,12 @@ from rich.console import Console
 from rich.table import Table
 
 from hwquant.boards.contents import Contents
-from hwquant.boards.device import DEVICES, Device
+from hwquant.boards.device import DEVICES
+from hwquant.boards.families.family import Device
 from hwquant.boards.features import features, part_named
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.resources import _model, estimate_resources
 from hwquant.boards.synthesis import synthesized
-from hwquant.boards.tools import count
 from hwquant.errors import DoesNotFit, ToolStopped, Unsupported
 from hwquant.files import cache_folder
 from hwquant.program.compiler import compile_network
@@ -267,8 +267,8 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
     made = case.make()
     contents = asdict(Contents.of_images(case.config, made.images))
     device = DEVICES[case.device]
-    platform = device.platform(case.config)
-    found = synthesized(Board(made, DIVISOR) if case.link else made, device, platform, cache)
+    budget = device.budget(case.config)
+    found = synthesized(Board(made, DIVISOR) if case.link else made, device, budget, cache)
     return {
         "name": case.name,
         "device": case.device,
@@ -278,7 +278,7 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
         "contents": contents,
         "used": found.used(device.family),
         "parts": {
-            part: {kind: number for kind, number in count(cells, device.family).items() if number}
+            part: {kind: number for kind, number in device.family.count(cells).items() if number}
             for part, cells in sorted(found.parts.items())
         },
     }
@@ -367,13 +367,13 @@ def observations(
     found = []
     for row in rows:
         device = DEVICES[row["device"]]
-        if device.family != family or row["held_out"]:
+        if device.family.name != family or row["held_out"]:
             continue
         config = ArrayConfig(**row["config"])
         parts = features(
             config,
-            family,
-            array_multipliers(config, family, device.multipliers),
+            device.family,
+            array_multipliers(config, device.family.dsp, device.multipliers),
             link=row["link"],
             contents=Contents(**row["contents"]),
             loadable=weights_in_large_ram(config, device),
@@ -440,7 +440,7 @@ def errors(rows: list[dict[str, Any]], held_out: bool = True) -> dict[str, dict[
             found = sorted(
                 (abs(estimated(row)[kind] - row["used"][kind]) / max(1, row["used"][kind]), row["name"])
                 for row in rows
-                if DEVICES[row["device"]].family == family and row["held_out"] == held_out
+                if DEVICES[row["device"]].family.name == family and row["held_out"] == held_out
             )
             if found:
                 result.setdefault(family, {})[kind] = {

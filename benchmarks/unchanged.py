@@ -28,6 +28,7 @@ from typing import Any
 
 import click
 import numpy as np
+from unchanged_boards import board_cases
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests/support"))
 
@@ -320,6 +321,7 @@ GROUPS: dict[str, Callable[[bool], Iterator[Case]]] = {
     "random": random_cases,
     "float": float_cases,
     "trained": trained_cases,
+    "boards": board_cases,
 }
 
 

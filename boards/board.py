@@ -3,7 +3,7 @@
 ::
 
     title = "Radiona ULX3S with an LFE5U-85F"
-    device = "lfe5u-85f"                            # boards/device.py has them
+    device = "lfe5u-85f"                            # those of boards/families
     package = "CABGA381"
     speed = "6"
     programmer = "ulx3s"                            # openFPGALoader --board
@@ -17,7 +17,7 @@
     attributes = {IO_TYPE = "LVCMOS33"}
 
 Nothing of a file is code: every field is held against what the tools that it reaches take as a value (``FIELDS``, and
-those of :mod:`hwquant.boards.pins`), and quoted where it is written (:mod:`hwquant.boards.languages`).
+those of :mod:`hwquant.boards.pins`), and quoted where it is written (:mod:`hwquant.boards.families.languages`).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hwquant.boards.device import DEVICES, Device
+from hwquant.boards.device import DEVICES, NO_DEVICE
+from hwquant.boards.families.constraints import Pin
+from hwquant.boards.families.family import Device
+from hwquant.boards.families.flow import VendorFlow
 from hwquant.boards.fields import Field, anything, check, integer, listed, number, printable, shown, text
 from hwquant.boards.pins import FIELDS as PIN_FIELDS
-from hwquant.boards.pins import PINS, Pin, check_distinct, read_pin
+from hwquant.boards.pins import PINS, check_distinct, read_pin
 from hwquant.boards.platforms import from_amaranth
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.files import read_ordinary
 from hwquant.names import path_name
 
-__all__ = ["LARGEST", "NEEDED", "PINS", "Board", "Pin", "board_names", "load_board", "parse_board"]
-
-NEEDED = {"ecp5": ("package", "speed"), "ice40": ("package",), "xilinx7": ("part",)}
-"""What the tools of a family ask of a board besides its device; Gowin's devices say it themselves."""
+__all__ = ["LARGEST", "PINS", "Board", "board_names", "load_board", "parse_board"]
 
 LARGEST = 16_384
 """Bytes of a board file: those that come along have 700 at most."""
@@ -71,18 +71,33 @@ class Board:
 
     Attributes
     ----------
-    name : how it is called on the command line, and its folder in a build
-    title : what it is
-    device : the FPGA; package and speed grade as its open tools write them, part as the vendor's do
-    clock_hz : frequency of the oscillator on the pin ``clock``
-    pins : by function: "clock", "rx", "tx" (the host link), and perhaps "led"; empty for ports only
-    baud : of the UART; target_mhz : the accelerator's clock that is tried first
-    programmer : openFPGALoader's name of the board, or ""
+    name : str
+        How it is called on the command line, and its folder in a build.
+    title : str
+        What it is.
+    device : Device | None
+        The FPGA; None for the ports of a design of one's own.
+    package : str
+        What the FPGA comes in, as its open tools write it.
+    speed : str
+        Its speed grade, likewise.
+    part : str
+        How the vendor's tools call device, package and speed together.
+    clock_hz : int
+        Frequency of the oscillator on the pin ``clock``; 0 where nobody says it.
+    pins : Mapping[str, Pin]
+        By function: "clock", "rx", "tx" (the host link), and perhaps "led"; empty for ports only.
+    baud : int
+        Of the UART.
+    target_mhz : float
+        The accelerator's clock that is tried first.
+    programmer : str
+        openFPGALoader's name of the board, or "".
     """
 
     name: str
     title: str
-    device: Device
+    device: Device | None
     package: str = ""
     speed: str = ""
     part: str = ""
@@ -94,6 +109,17 @@ class Board:
 
     def __post_init__(self) -> None:
         path_name(self.name, "a board")
+
+    @property
+    def device_name(self) -> str:
+        """The device's, or what stands in its place where there is none."""
+        return self.device.name if self.device else NO_DEVICE
+
+    @property
+    def vendor(self) -> VendorFlow | None:
+        """How the vendor's tool makes the bitstream, where no open one does."""
+        flow = self.device.family.flow if self.device else None
+        return flow if isinstance(flow, VendorFlow) else None
 
 
 def board_names() -> list[str]:
@@ -139,13 +165,12 @@ def parse_board(name: str, content: str, where: str) -> Board:
     path_name(name, "a board")
     values = check(_toml(content, where), FIELDS, where)
     device = DEVICES.get(values["device"])
-    if device is None:
-        raise Unsupported(
-            f"{where}: device {shown(values['device'])} is none of {listed(DEVICES)}", where=where
-        )
+    if device is None and values["device"] != NO_DEVICE:
+        known = listed([*DEVICES, NO_DEVICE])
+        raise Unsupported(f"{where}: device {shown(values['device'])} is none of {known}", where=where)
     _check_package(values, device, where)
     clock_hz, pins = _pins(values, device, where)
-    if device.family != "generic" and not clock_hz:
+    if device is not None and not clock_hz:
         raise HwquantError(
             f"{where}: pin clock: hertz must be {PIN_FIELDS['clock']['hertz'].must}, and is missing"
         )
@@ -173,47 +198,49 @@ def _toml(content: str, where: str) -> dict[str, Any]:
         raise Damaged(f"{where} is not TOML: {error}", path=where) from error
 
 
-def _check_package(values: Mapping[str, Any], device: Device, where: str) -> None:
+def _check_package(values: Mapping[str, Any], device: Device | None, where: str) -> None:
     """Raise unless package, speed and part are those that the device comes in, where its tools ask for them."""
-    for key in NEEDED.get(device.family, ()):
+    needed = device.family.board if device else ()
+    name, packages, speeds = (device.name, device.packages, device.speeds) if device else (NO_DEVICE, (), ())
+    for key in needed:
         if not values.get(key):
-            raise HwquantError(f"{where}: {key} is missing, which the tools need for {device.name}")
-    for key, known in (("package", device.packages), ("speed", device.speeds)):
+            raise HwquantError(f"{where}: {key} is missing, which the tools need for {name}")
+    for key, known in (("package", packages), ("speed", speeds)):
         value = values.get(key)
         if value and value not in known:
             raise Unsupported(
-                f"{where}: {key} {shown(value)} is none that {device.name} comes in: {listed(known)}",
-                where=where,
+                f"{where}: {key} {shown(value)} is none that {name} comes in: {listed(known)}", where=where
             )
     part = values.get("part")
     if not part:
         return
-    if device.family != "xilinx7":
-        raise Unsupported(f"{where}: part {shown(part)} is no {device.name}; leave it out", where=where)
-    packages = [values["package"]] if values.get("package") else device.packages
-    speeds = [values["speed"]] if values.get("speed") else device.speeds
-    if not re.fullmatch(f"{device.name}[il]?({'|'.join(packages)})-({'|'.join(speeds)})", part):
+    if "part" not in needed:
+        raise Unsupported(f"{where}: part {shown(part)} is no {name}; leave it out", where=where)
+    packages = (values["package"],) if values.get("package") else packages
+    speeds = (values["speed"],) if values.get("speed") else speeds
+    if not re.fullmatch(f"{name}[il]?({'|'.join(packages)})-({'|'.join(speeds)})", part):
         raise Unsupported(
-            f"{where}: part {shown(part)} is no {device.name} of this package and speed, such as "
-            f"{device.name}{packages[0]}-{speeds[0]}",
+            f"{where}: part {shown(part)} is no {name} of this package and speed, such as "
+            f"{name}{packages[0]}-{speeds[0]}",
             where=where,
         )
 
 
-def _pins(values: Mapping[str, Any], device: Device, where: str) -> tuple[int, dict[str, Pin]]:
+def _pins(values: Mapping[str, Any], device: Device | None, where: str) -> tuple[int, dict[str, Pin]]:
     """The clock's frequency (0 where nobody says it) and the pins: amaranth-boards', then those of the file."""
     table = values.get("pins", {})
     for function in table:
         if function not in PINS:
             raise HwquantError(f"{where}: unknown pin {shown(function)}; there are {listed(PINS)}")
+    family = device.family if device else None
     clock_hz, pins = 0, dict[str, Pin]()
     if "amaranth" in values:
-        clock_hz, pins = from_amaranth(values["amaranth"], device.family, where, table)
+        clock_hz, pins = from_amaranth(values["amaranth"], family, where, table)
     for function, item in table.items():
-        pins[function] = read_pin(item, function, device.family, f"{where}: pin {function}")
+        pins[function] = read_pin(item, function, family, f"{where}: pin {function}")
         if function == "clock":
             clock_hz = item.get("hertz", clock_hz)
-    for function in ("clock", "rx", "tx") if device.family != "generic" else ():
+    for function in ("clock", "rx", "tx") if device is not None else ():
         if function not in pins:
             raise HwquantError(f"{where}: the pin {function!r} is missing")
     check_distinct(pins, where)

@@ -23,6 +23,7 @@ from hwquant.boards.contents import (
     used_columns,
     weight_memory,
 )
+from hwquant.boards.families.family import Family
 from hwquant.boards.memories import Memory, mapped
 from hwquant.link.protocol import word_bytes
 from hwquant.program.config import PACKINGS, TAP_COLUMNS, ArrayConfig, index_bits
@@ -31,16 +32,16 @@ from hwquant.rtl_templates.activations import BANK
 from hwquant.rtl_templates.dsp import blocks_of
 
 
-def soft_products(config: ArrayConfig, family: str, multipliers: int) -> list[tuple[int, int, int]]:
+def soft_products(config: ArrayConfig, family: Family, multipliers: int) -> list[tuple[int, int, int]]:
     """Products that are made of LUTs: (how many, bits of x, bits of the weight)."""
     elements = config.rows * config.columns
     found = []
-    blocks = multipliers if blocks_of(family, config.activation_bits, config.operand_bits) else 0
+    blocks = multipliers if blocks_of(family.dsp, config.activation_bits, config.operand_bits) else 0
     if blocks < elements:
         found.append((elements - blocks, config.activation_bits, config.operand_bits))
     if config.offset == "sum" and config.channel_offsets:
         rest = max(0, multipliers - elements)
-        if not blocks_of(family, config.input_sum_bits, config.operand_bits):
+        if not blocks_of(family.dsp, config.input_sum_bits, config.operand_bits):
             rest = 0
         if rest < config.columns:
             found.append((config.columns - rest, config.input_sum_bits, config.operand_bits))
@@ -72,7 +73,7 @@ def part_named(path: str) -> str:
 
 
 def features(
-    config: ArrayConfig, family: str, multipliers: int, *, link: bool, contents: Contents, loadable: bool
+    config: ArrayConfig, family: Family, multipliers: int, *, link: bool, contents: Contents, loadable: bool
 ) -> dict[str, Part]:
     """By part of the hierarchy.
 
@@ -125,7 +126,7 @@ class Sizes:
     """
 
     config: ArrayConfig
-    family: str
+    family: Family
     rows: int
     columns: int
     used: int
@@ -141,7 +142,7 @@ class Sizes:
 
     @classmethod
     def of(
-        cls, config: ArrayConfig, family: str, multipliers: int, contents: Contents, loadable: bool
+        cls, config: ArrayConfig, family: Family, multipliers: int, contents: Contents, loadable: bool
     ) -> Sizes:
         return cls(
             config=config,
@@ -197,16 +198,16 @@ class Sizes:
         return [self.config.part_bits(part) for part in range(self.config.load_rows)]
 
     def shift_registers(self, width: int, lengths: Sequence[int]) -> dict[str, float]:
-        """Registers of delays that nothing else reads; Xilinx' LUTs take those of three and more cycles."""
-        if self.family != "xilinx7":
-            return {"delays": width * sum(lengths)}
-        return {"delays": width * sum(length for length in lengths if length < 3)}
+        """Registers of delays that nothing else reads, without those that become LUTs."""
+        luts = self.family.shift_registers
+        return {"delays": width * sum(length for length in lengths if not luts or length < luts.least)}
 
     def shift_luts(self, width: int, lengths: Sequence[int]) -> dict[str, float]:
-        """And these LUTs."""
-        if self.family != "xilinx7":
+        """LUTs of delays that become shift registers."""
+        luts = self.family.shift_registers
+        if luts is None:
             return {}
-        return {"delays": width * sum(-(-length // 16) for length in lengths if length >= 3)}
+        return {"delays": width * sum(-(-length // luts.bits) for length in lengths if length >= luts.least)}
 
     def memory(self, memories: Sequence[Memory]) -> tuple[dict[str, float], dict[str, float]]:
         """LUT and FF features of memories."""
@@ -312,7 +313,7 @@ def _accumulators(size: Sizes) -> Part:
 def _requantizers(size: Sizes) -> Part:
     config, columns, bits = size.config, size.outputs, size.bits
     scaled = config.multiplier_bits > 0
-    blocks = blocks_of(size.family, config.accumulator_bits, config.multiplier_bits) if scaled else 0.0
+    blocks = blocks_of(size.family.dsp, config.accumulator_bits, config.multiplier_bits) if scaled else 0.0
     wide = bits + 2 * scaled
     return Part(
         {

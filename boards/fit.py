@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from hwquant.boards.board import Board
 from hwquant.boards.contents import Contents
-from hwquant.boards.device import Device
+from hwquant.boards.families.family import Device
 from hwquant.boards.resources import estimate_resources
 from hwquant.boards.shapes import TYPICAL_ACCUMULATOR_BITS, Shape, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
@@ -222,7 +222,7 @@ def fit(
     """
     shapes = network if isinstance(network, Shapes) else Shapes(network)
     device = board.device
-    if device.family == "generic":
+    if device is None:
         raise Unsupported(
             f"the board {board.name!r} has no device that a network could fit; choose another",
             where=board.name,
@@ -262,12 +262,10 @@ def fit(
 
 
 def largest_array(device: Device) -> Shape | None:
-    """The largest array, its sides at most 2:1, that a device has room for; None where there is no device.
+    """The largest array, its sides at most 2:1, that a device has room for; None where not even the smallest.
 
     With 8-bit activations and weights and memories of MODEST bits; what a network really needs, :func:`fit` says.
     """
-    if device.family == "generic":
-        return None
     fitting = (shape for shape in regular(2) if _worst(needs(_modest(shape), device)).excess <= 1)
     return next(fitting, None)
 
@@ -307,7 +305,7 @@ def _answer(
 ) -> Fit:
     return Fit(
         board=board.name,
-        device=board.device.name,
+        device=board.device_name,
         clock_mhz=board.target_mhz,
         chosen=chosen,
         runner_up=runner_up,

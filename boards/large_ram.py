@@ -7,7 +7,7 @@ be there: inference only reads them, in one order, and the host can send them at
 from __future__ import annotations
 
 from hwquant.boards import contents
-from hwquant.boards.device import Device
+from hwquant.boards.families.family import Device
 from hwquant.boards.memories import Memory, mapped
 from hwquant.program.config import ArrayConfig
 

@@ -1,76 +1,22 @@
 """Which RAM a memory of the accelerator becomes, by the rules of Yosys' ``memory_libmap``.
 
-That pass knows the RAMs of a family by the files of its share folder (``brams*.txt``, ``lutrams*.txt``), gives each
-way to build a memory a cost, and takes the cheapest. The tables here are those files, the costs those of the pass;
-so the counts are exact. All memories here have one read port, registered, and at most one write port, of whole words.
+That pass knows the RAMs of a family by the files of its share folder, gives each way to build a memory a cost, and
+takes the cheapest. The families' tables (:class:`~hwquant.boards.families.ram.Ram`) are those files, the costs here
+those of the pass; so the counts are exact. All memories here have one read port, registered, and at most one write
+port, of whole words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+
+from hwquant.boards.families.family import Family
+from hwquant.boards.families.ram import Ram
 
 MULTIPLEXER_COST = 0.5
 EMULATION_COST = 2.0
 READ_FIRST_SCORE = 6
 """Of logic that gives a read the word as it was before a write in the same cycle."""
-
-
-@dataclass(frozen=True)
-class Ram:
-    """One mode of a family's RAM.
-
-    Attributes
-    ----------
-    address_bits : at ``widths[0]``, one fewer for each width after it
-    widths : of a port
-    byte : bits that share a write enable
-    cost : of one; of which ``scaled`` is in proportion to the bits in use
-    blocks : block RAMs that it takes; luts : LUTs
-    writable : it has a write port beside the read port; rom : memories that are only read may use it
-    least_write : index of the least width of the write port
-    read_first : a read in the cycle of a write gives the old word
-    """
-
-    address_bits: int
-    widths: tuple[int, ...]
-    byte: int
-    cost: int
-    scaled: int = 0
-    blocks: float = 0.0
-    luts: int = 0
-    writable: bool = True
-    rom: bool = True
-    least_write: int = 0
-    read_first: bool = False
-
-
-NARROW, WIDE, WIDEST = (1, 2, 4, 9, 18), (1, 2, 4, 9, 18, 36), (1, 2, 4, 9, 18, 36, 72)
-RAMS: Mapping[str, tuple[Ram, ...]] = {
-    "ecp5": (
-        Ram(4, (4,), 4, 4, luts=6, rom=False, read_first=True),  # TRELLIS_DPR16X4
-        Ram(14, NARROW, 9, 128, blocks=1),  # DP16KD
-        Ram(14, WIDE, 9, 128, blocks=1, least_write=5),  # PDPW16KD
-    ),
-    "ice40": (Ram(11, (2, 4, 8, 16), 1, 64, blocks=1),),  # SB_RAM40_4K
-    "gowin": (
-        Ram(4, (4,), 4, 4, scaled=4, luts=6, rom=False, read_first=True),  # RAM16SDP4
-        Ram(14, WIDE, 9, 128, blocks=1, writable=False),  # SP
-        Ram(14, NARROW, 9, 128, blocks=1),  # DP
-        Ram(14, WIDE, 9, 128, blocks=1),  # SDP
-    ),
-    "xilinx7": (
-        Ram(5, (6,), 6, 8, scaled=7, luts=4, rom=False, read_first=True),  # RAM32M
-        Ram(6, (3,), 3, 8, scaled=7, luts=4, rom=False, read_first=True),  # RAM64M
-        Ram(14, NARROW, 9, 129, blocks=0.5, read_first=True),  # RAMB18E1
-        Ram(15, WIDE, 9, 257, blocks=1, read_first=True),  # RAMB36E1
-        Ram(16, (1,), 1, 513, blocks=2, read_first=True),  # two of them, cascaded
-        Ram(14, WIDE, 9, 129, blocks=0.5, read_first=True),  # RAMB18E1, simple dual port
-        Ram(15, WIDEST, 9, 257, blocks=1, read_first=True),
-    ),
-}
-LOGIC_COST = {"ecp5": (1.0, 1 / 16), "ice40": (1.0, 1 / 16), "gowin": (1.0, 1 / 16), "xilinx7": (1.0, 1 / 64)}
-"""Of a bit of a memory made of flip-flops, of a bit of a table made of LUTs."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +60,13 @@ class Mapped:
     emulated_bits: int = 0
 
 
-def mapped(memory: Memory, family: str) -> Mapped:
+def mapped(memory: Memory, family: Family) -> Mapped:
     """What Yosys makes of a memory on a family."""
     if memory.width == 0:
         return Mapped()
-    per_bit = LOGIC_COST[family][memory.rom]
+    per_bit = family.logic_cost.table if memory.rom else family.logic_cost.register
     found: dict[bool, tuple[float, Mapped]] = {}
-    for ram in RAMS[family]:
+    for ram in family.rams:
         if not (ram.rom if memory.rom else ram.writable):
             continue
         candidate = _geometry(memory, ram)

@@ -14,7 +14,8 @@ from pathlib import Path
 from amaranth.lib.wiring import Component
 
 from hwquant.boards import tools
-from hwquant.boards.device import Device
+from hwquant.boards.families import FAMILIES
+from hwquant.boards.families.family import CellModels, Device
 from hwquant.errors import Unsupported, require
 from hwquant.files import working_folder, write_bytes
 from hwquant.program.program import Program
@@ -22,14 +23,6 @@ from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_rtlil
 
 TOP = "hwquant"
-MODELS = {
-    "ecp5": ("ecp5/cells_sim.v", ("block_ram.v", "ecp5.v")),
-    "ice40": ("ice40/cells_sim.v", ()),
-    "gowin": ("gowin/cells_sim.v", ("block_ram.v", "gowin.v")),
-}
-"""By family: a file of Yosys' share folder, and files of ``boards/cells`` with what Yosys has no models of."""
-
-
 MODULE = re.compile(r"^(?:\(\*[^*]*\*\)\s*)?module\s+\\?([\w$]+).*?\bendmodule\b", re.MULTILINE | re.DOTALL)
 
 
@@ -41,22 +34,26 @@ def netlist(program: Program, device: Device, component: Component | None = None
 
     Raises
     ------
-    Unsupported : there are no models of the device's family
-    HwquantError : synthesis fails
+    Unsupported
+        There are no models of the cells of the device's family.
+    HwquantError
+        Synthesis fails.
     """
-    if device.family not in MODELS:
+    models = device.family.models
+    if models is None:
+        known = ", ".join(family.name for family in FAMILIES.values() if family.models)
         raise Unsupported(
-            f"there are no cell models for {device.name}; choose a device of the families {', '.join(MODELS)}"
+            f"there are no cell models for {device.name}; choose a device of the families {known}"
         )
     with working_folder() as work:
         source = work / "accelerator.il"
-        text = to_rtlil(component or accelerator(program), TOP, device.platform(program.config))
+        text = to_rtlil(component or accelerator(program), TOP, device.budget(program.config))
         write_bytes(source, text.encode())
-        tools.synthesize(source, device.family, device.series, TOP, verilog="netlist.v")
-        return with_models((work / "netlist.v").read_text(encoding="utf-8"), device.family)
+        tools.synthesize(source, device, TOP, verilog="netlist.v")
+        return with_models((work / "netlist.v").read_text(encoding="utf-8"), models)
 
 
-def with_models(text: str, family: str) -> str:
+def with_models(text: str, models: CellModels) -> str:
     """Verilog of a family's cells, and the models of those that it names.
 
     Yosys' files are not taken whole: some of their modules are there twice, or empty, or in SystemVerilog.
@@ -65,10 +62,9 @@ def with_models(text: str, family: str) -> str:
         raise require("pyosys", "boards", "cell models")
     from pyosys import libyosys
 
-    yosys, own = MODELS[family]
     folder = resources.files("hwquant.boards") / "cells"
-    ours = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in own)
-    theirs = _with_includes(Path(libyosys.__file__).parent / "share" / yosys)
+    ours = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in models.own)
+    theirs = _with_includes(Path(libyosys.__file__).parent / "share" / models.yosys)
     modules = {match[1]: match[0] for match in MODULE.finditer(theirs) if "blackbox" not in match[0][:40]}
     wanted, new = set(), _names(text) & set(modules)
     while new:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from hwquant.boards.device import NO_DEVICE
+from hwquant.boards.families.constraints import Pin
+from hwquant.boards.families.family import Family
 from hwquant.boards.fields import Field, anything, check, integer, listed, shown, text
 from hwquant.errors import HwquantError
 
@@ -28,52 +30,8 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
 }
 """What can be said of a pin, by its function."""
 
-_STANDARD, _SPEED, _SWITCH, _YES = "[A-Z][A-Z0-9_]{0,31}", "FAST|SLOW", "ON|OFF", "TRUE|true"
-ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
-    "ecp5": {
-        "IO_TYPE": _STANDARD,
-        "PULLMODE": "UP|DOWN|NONE|KEEPER",
-        "DRIVE": "4|8|12|16",
-        "SLEWRATE": _SPEED,
-        "OPENDRAIN": _SWITCH,
-        "HYSTERESIS": _SWITCH,
-        "CLAMP": _SWITCH,
-        "TERMINATION": "OFF|50|75|150",
-    },
-    # PCF can say the first only; the others are in amaranth-boards, and iCE40 UltraPlus does without them.
-    "ice40": {"PULLUP": "0|1", "IO_STANDARD": _STANDARD, "GLOBAL": "True"},
-    "gowin": {
-        "IO_TYPE": _STANDARD,
-        "PULL_MODE": "UP|DOWN|NONE|KEEPER",
-        "DRIVE": "4|8|12|16|24",
-        "SLEW_RATE": _SPEED,
-        "OPEN_DRAIN": _SWITCH,
-        "HYSTERESIS": "NONE|H2L|L2H|HIGH",
-        "BANK_VCCIO": r"[1-3]\.[0-9]",
-    },
-    "xilinx7": {
-        "IOSTANDARD": _STANDARD,
-        "DRIVE": "4|8|12|16|24",
-        "SLEW": _SPEED,
-        "PULLTYPE": "PULLUP|PULLDOWN|KEEPER|NONE",
-        "PULLUP": _YES,
-        "PULLDOWN": _YES,
-    },
-    "generic": {},
-}
-"""Attributes of a buffer that a family's constraints know, each with the pattern of its values."""
 
-
-@dataclass(frozen=True)
-class Pin:
-    """Where a port of the top is, with the attributes of its buffer; ``inverted`` where low means on."""
-
-    location: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    inverted: bool = False
-
-
-def read_pin(item: object, function: str, family: str, where: str) -> Pin:
+def read_pin(item: object, function: str, family: Family | None, where: str) -> Pin:
     """A pin of a board file."""
     table = check(item, FIELDS[function], where)
     attributes = table.get("attributes", {})
@@ -81,7 +39,12 @@ def read_pin(item: object, function: str, family: str, where: str) -> Pin:
 
 
 def check_pin(
-    location: str, attributes: Mapping[str, Any], inverted: bool, function: str, family: str, where: str
+    location: str,
+    attributes: Mapping[str, Any],
+    inverted: bool,
+    function: str,
+    family: Family | None,
+    where: str,
 ) -> Pin:
     """A pin, if the constraints of a family can say it.
 
@@ -94,10 +57,11 @@ def check_pin(
         raise HwquantError(f"{where}: location must be {_LOCATION.must}, not {shown(location)}")
     if inverted and function != "led":
         raise HwquantError(f"{where} is inverted, which only a led can be")
-    known, found = ATTRIBUTES[family], dict[str, str]()
+    known, found = family.constraints.attributes if family else {}, dict[str, str]()
     for key, value in attributes.items():
         if key not in known:
-            raise HwquantError(f"{where}: unknown attribute {shown(key)}; {family} has {listed(known)}")
+            name = family.name if family else NO_DEVICE
+            raise HwquantError(f"{where}: unknown attribute {shown(key)}; {name} has {listed(known)}")
         # A file's are what TOML has, amaranth-boards' are Python objects, some of them functions.
         found[key] = value if isinstance(value, str) else shown(value)
         if not re.fullmatch(known[key], found[key], re.ASCII):

@@ -8,12 +8,14 @@ from importlib.util import find_spec
 from inspect import isabstract
 from typing import Any
 
-from hwquant.boards.pins import HERTZ, Pin, check_pin
+from hwquant.boards.families.constraints import Pin
+from hwquant.boards.families.family import Family
+from hwquant.boards.pins import HERTZ, check_pin
 from hwquant.errors import HwquantError, require
 
 
 def from_amaranth(
-    source: str, family: str, where: str, listed: Collection[str] = ()
+    source: str, family: Family | None, where: str, listed: Collection[str] = ()
 ) -> tuple[int, dict[str, Pin]]:
     """Clock in Hz, and pins of clock, UART and first LED, of a platform.
 
@@ -21,7 +23,7 @@ def from_amaranth(
     ----------
     source : str
         ``module:class`` in the package; names alone, so that nothing else is ever imported.
-    family : str
+    family : Family | None
         Of the board's device.
     where : str
         For messages.
@@ -71,7 +73,7 @@ def _platform(source: str, where: str) -> Any:
     return found
 
 
-def _first(item: Any, attributes: Mapping[str, Any], function: str, family: str, where: str) -> Pin:
+def _first(item: Any, attributes: Mapping[str, Any], function: str, family: Family | None, where: str) -> Pin:
     """The first pin of a resource."""
     (pins, *_) = item.ios
     if not hasattr(pins, "names"):

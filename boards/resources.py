@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any
 
 from hwquant.boards.contents import Contents, core_memories, link_memories
-from hwquant.boards.device import Device
+from hwquant.boards.families.family import Device, Family
 from hwquant.boards.features import features
 from hwquant.boards.large_ram import large_rams, weight_memory, weights_in_large_ram
 from hwquant.boards.memories import mapped
@@ -30,8 +30,10 @@ NAMES = ("lut", "ff", "dsp", "ram", "large_ram")
 
 @dataclass(frozen=True)
 class Resources:
-    """Counts, as :class:`~hwquant.boards.device.Device` has them: LUTs, flip-flops, DSP multipliers, block RAMs, and
-    large RAMs that the bitstream does not fill."""
+    """Counts, as :class:`~hwquant.boards.families.family.Device` has them.
+
+    LUTs, flip-flops, DSP multipliers, block RAMs, and large RAMs that the bitstream does not fill.
+    """
 
     lut: int
     ff: int
@@ -56,12 +58,12 @@ def estimate_resources(
     ------
     Unsupported : nothing is known of the device's family
     """
-    coefficients = _model()["coefficients"].get(device.family)
+    coefficients = _model()["coefficients"].get(device.family.name)
     if coefficients is None:
         raise Unsupported(f"there is no resource model of {device.name}", where=device.name)
     contents = contents or Contents.of(config)
     loadable = weights_in_large_ram(config, device)
-    multipliers = array_multipliers(config, device.family, device.multipliers)
+    multipliers = array_multipliers(config, device.family.dsp, device.multipliers)
     parts = features(config, device.family, multipliers, link=link, contents=contents, loadable=loadable)
     sums = dict.fromkeys(coefficients, 0.0)
     for part, found in parts.items():
@@ -80,12 +82,12 @@ def estimate_resources(
 
 def dsp_blocks(config: ArrayConfig, device: Device) -> int:
     """DSP multipliers: exact."""
-    family = device.family
-    found = array_multipliers(config, family, device.multipliers)
+    dsp = device.family.dsp
+    found = array_multipliers(config, dsp, device.multipliers)
     elements = config.rows * config.columns
-    total = blocks_elsewhere(config, family)
-    total += min(found, elements) * blocks_of(family, config.activation_bits, config.operand_bits)
-    total += max(0, found - elements) * blocks_of(family, config.input_sum_bits, config.operand_bits)
+    total = blocks_elsewhere(config, dsp)
+    total += min(found, elements) * blocks_of(dsp, config.activation_bits, config.operand_bits)
+    total += max(0, found - elements) * blocks_of(dsp, config.input_sum_bits, config.operand_bits)
     return math.ceil(total)
 
 
@@ -96,9 +98,9 @@ def block_rams(config: ArrayConfig, device: Device, *, link: bool, contents: Con
     return math.ceil(sum(mapped(memory, device.family).blocks for memory in memories + link_memories(link)))
 
 
-def model_errors(family: str) -> Mapping[str, Mapping[str, float]]:
+def model_errors(family: Family) -> Mapping[str, Mapping[str, float]]:
     """The model's relative errors on configurations that it was not fitted to: "median" and "worst", by resource."""
-    return dict(_model()["errors"].get(family, {}))
+    return dict(_model()["errors"].get(family.name, {}))
 
 
 @cache

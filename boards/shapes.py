@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from hwquant.boards.contents import Contents
-from hwquant.boards.device import Device
+from hwquant.boards.families.family import Device
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import PACKINGS, ArrayConfig, bits_for

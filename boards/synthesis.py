@@ -13,10 +13,10 @@ from pathlib import Path
 from amaranth.lib.wiring import Component
 
 from hwquant.boards import tools
-from hwquant.boards.device import Device
-from hwquant.errors import Unsupported, require
+from hwquant.boards.families.family import Device, Family
+from hwquant.errors import require
 from hwquant.files import cached, json_bytes, parse_json, read_bytes, write_bytes
-from hwquant.rtl_templates.dsp import Platform
+from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.verilog import to_rtlil
 
 TOP = "hwquant"
@@ -37,36 +37,41 @@ class Synthesis:
     cells: dict[str, int]
     parts: dict[str, dict[str, int]]
 
-    def used(self, family: str) -> dict[str, int]:
-        """Counts of resources; see :func:`hwquant.boards.tools.count`."""
-        return tools.count(self.cells, family)
+    def used(self, family: Family) -> dict[str, int]:
+        """Counts of resources; see :meth:`hwquant.boards.families.family.Family.count`."""
+        return family.count(self.cells)
 
 
-def synthesized(component: Component, device: Device, platform: Platform | None, cache: Path) -> Synthesis:
+def synthesized(component: Component, device: Device, budget: DspBudget | None, cache: Path) -> Synthesis:
     """The netlist of a component alone, its ports at pins.
 
     Parameters
     ----------
-    platform : what the component is told about the device; see :meth:`hwquant.boards.device.Device.platform`
-    cache : folder of earlier results; they are told apart by the checksum of the RTLIL, the command and the version
-        of Yosys
+    component : Component
+        What is synthesized.
+    device : Device
+        What for.
+    budget : DspBudget | None
+        What the component is told about the device (:meth:`hwquant.boards.families.family.Device.budget`).
+    cache : Path
+        Folder of earlier results; they are told apart by the checksum of the RTLIL, the command and the version of
+        Yosys.
 
     Raises
     ------
-    HwquantError : pyosys is missing, Yosys stops, or the family has no synthesis
+    HwquantError
+        pyosys is missing, or Yosys stops.
     """
-    if device.family not in tools.SYNTHESIS:
-        raise Unsupported(f"there is no synthesis for {device.name}", where=device.name)
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
-    text = to_rtlil(component, TOP, platform)
-    identity = [text, tools.SYNTHESIS[device.family], device.series, version("pyosys")]
+    text = to_rtlil(component, TOP, budget)
+    identity = [text, device.family.synthesis(device, TOP), device.series, version("pyosys")]
     key = hashlib.sha256("/".join(identity).encode()).hexdigest()[:24]
 
     def fill(work: Path) -> None:
         source = work / "top.il"
         write_bytes(source, text.encode())
-        cells = tools.synthesize(source, device.family, device.series, TOP)
+        cells = tools.synthesize(source, device, TOP)
         write_bytes(work / RESULT, json_bytes(asdict(Synthesis(cells, _parts(work / "netlist.json")))))
 
     entry = cached(cache, f"synthesis-{key}", [RESULT], fill)

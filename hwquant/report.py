@@ -15,7 +15,6 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
 from hwquant.program.memories import memory_bits
 from hwquant.program.program import Program
-from hwquant.program.sizing import OPERAND_BITS
 
 
 @dataclass(frozen=True)
@@ -154,10 +153,13 @@ def _offset_reason(config: ArrayConfig) -> str:
     if config.offset == "none":
         return "every offset of the network is zero"
     if config.offset == "edge":
-        families = [family for family, bits in OPERAND_BITS.items() if bits >= config.operand_bits]
+        # Here, since it loads Amaranth.
+        from hwquant.boards.families import FAMILIES
+
+        wide = {name for name, family in FAMILIES.items() if family.dsp.operand_bits >= config.operand_bits}
         return (
             f"{config.columns} adders where weights enter; multipliers take {config.operand_bits}-bit weights, "
-            f"as DSP blocks of {', '.join(families)} do"
+            f"as DSP blocks of {', '.join(sorted(wide))} do"
         )
     adders = "a multiplier a column" if config.channel_offsets else "one multiplier"
     return (

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ACCUMULATE_HAZARD, TAP_COLUMNS, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import Skew, delayed
-from hwquant.rtl_templates.dsp import Platform
+from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.pe import ProcessingElement
 from hwquant.rtl_templates.segments import entry_members
 from hwquant.rtl_templates.taps import TapLines
@@ -92,7 +92,7 @@ class SystolicArray(Component):
                 sum_bits = 1 if r == 0 else len(sums[c])
                 next_bits = config.sum_bits(r + 1) if r < rows else config.column_bits
                 product = None
-                if isinstance(platform, Platform):
+                if isinstance(platform, DspBudget):
                     product = platform.product(r * columns + c, len(left[r]), config.operand_bits)
                 pe = ProcessingElement(
                     activation_bits=len(left[r]),

@@ -37,7 +37,7 @@ class ProcessingElement(Component):
     sum_next : Out, signed(next_bits), the partial sum for below
 
     ``product`` replaces the registered multiplication by a component that does the same with what a device has;
-    see :class:`hwquant.rtl_templates.dsp.Platform`.
+    see :class:`hwquant.rtl_templates.dsp.DspBudget`.
     """
 
     def __init__(

@@ -52,15 +52,17 @@ MAY_IMPORT = {
     "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,
-    "report": {"errors", "program"},
+    "boards.families": {"errors", "program", "rtl_templates"},
+    "report": {"errors", "program", "boards.families"},
     "board_report": {"errors", "files", "names"},
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates", "board_report"},
     "page": INTEGER | {"advice", "describe", "printable", "program", "report", "build", "board_report"},
     "demo": set(),
-    "boards": INTEGER | {"link", "program", "report", "rtl_templates", "build", "board_report"},
+    "boards": INTEGER
+    | {"link", "program", "report", "rtl_templates", "build", "board_report", "boards.families"},
     "cli": MODELS
     | {"advice", "clipping"}
-    | {"training", "pruning", "truncation", "search", "export", "link", "driver", "boards"}
+    | {"training", "pruning", "truncation", "search", "export", "link", "driver", "boards", "boards.families"}
     | {
         "frontends",
         "quantize",
@@ -163,8 +165,14 @@ def sources() -> Iterator[tuple[str, Path]]:
 
 
 def part(module: str) -> str:
-    """The second component: ``hwquant.golden.fast`` is part of ``golden``."""
-    return module.split(".")[1] if "." in module else "__init__"
+    """The second component: ``hwquant.golden.fast`` is part of ``golden``.
+
+    Families of FPGAs are a part of their own: they know nothing of the boards around them.
+    """
+    names = module.split(".")[1:]
+    if names[:2] == ["boards", "families"]:
+        return "boards.families"
+    return names[0] if names else "__init__"
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

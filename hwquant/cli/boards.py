@@ -29,22 +29,21 @@ def boards(as_json: bool) -> None:
     result = []
     for item in items:
         device = item.device
-        kilobits = (device.rams * device.ram_bits + device.large_rams * device.large_ram_bits) // 1024
-        numbers = [device.luts, device.flip_flops, device.multipliers, kilobits]
-        if device.family == "generic":
-            numbers = []
-        cells = [str(number) for number in numbers] or ["", "", "", ""]
+        kilobits, cells, array = 0, [""] * 4, None
+        if device is not None:
+            kilobits = (device.rams * device.ram_bits + device.large_rams * device.large_ram_bits) // 1024
+            cells = [str(n) for n in (device.luts, device.flip_flops, device.multipliers, kilobits)]
+            array = largest_array(device)
         clock = f"{item.clock_hz / 1e6:g}" if item.clock_hz else ""
-        array = largest_array(device)
         largest = f"{array[0]}x{array[1]}" if array else ""
-        table.add_row(item.name, item.title, device.name, *cells, clock, str(item.baud), largest)
+        table.add_row(item.name, item.title, item.device_name, *cells, clock, str(item.baud), largest)
         result.append(
             {
                 "name": item.name,
                 "title": item.title,
-                "device": device.name,
-                "family": device.family,
-                **device.resources,
+                "device": item.device_name,
+                "family": device.family.name if device else item.device_name,
+                **(device.resources if device else dict.fromkeys(("lut", "ff", "dsp", "ram"), 0)),
                 "ram_bits": kilobits * 1024,
                 "clock_hz": item.clock_hz,
                 "baud": item.baud,

@@ -38,7 +38,6 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     Synthesis, place and route, bitstream, report: in BUILD/boards/BOARD/.
     """
     from hwquant.boards.board import load_board
-    from hwquant.boards.constraints import VIVADO_SCRIPT
     from hwquant.boards.implement import implement
     from hwquant.build import BOARDS, load_build
     from hwquant.page import load_record
@@ -61,10 +60,10 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     rate = f", {result.frames_per_second:.1f} frames a second" if result.frames_per_second else ""
     lines.append(f"{result.cycles} cycles a frame{rate}")
     lines += [f"note: {note}" for note in result.notes]
-    vendor = chosen.device.family == "xilinx7"
-    lines.append(f"wrote {place / (result.bitstream or (VIVADO_SCRIPT if vendor else 'top.v'))}")
+    vendor = chosen.vendor
+    lines.append(f"wrote {place / (result.bitstream or (vendor.script if vendor else 'top.v'))}")
     if vendor:
-        lines.append(f"with Vivado: cd {quote(str(place))} && vivado -mode batch -source {VIVADO_SCRIPT}")
+        lines.append(f"with {vendor.tool}: cd {quote(str(place))} && {vendor.command}")
     if vendor or result.bitstream:
         lines.append(f"load it with: hwquant program {quote(str(folder))} --board {quote(board)}")
     lines.append(f"the report is {page}")

@@ -88,13 +88,14 @@ def compile(
     lines = []
     with progress() as track:
         shape = fixed
-        if target is not None and (fixed is None or target.device.family != "generic"):
+        if target is not None and (fixed is None or target.device is not None):
             shape, reason = _choose(qgraph, target, fixed, offset, given, track)
             lines.append(reason)
         if shape is None:
             raise HwquantError("give --array RxC, or --board BOARD for the fastest array that fits it")
         track("compile", 0, 0)
-        operand_bits = target.device.operand_bits if target else DSP_OPERAND_BITS
+        device = target.device if target else None
+        operand_bits = device.operand_bits if device else DSP_OPERAND_BITS
         program = compile_network(qgraph, shape, offset=offset, limits=given, operand_bits=operand_bits)
         # A board's array was chosen among all that fit it.
         advice = judge_array(qgraph, program, given) if fixed is not None else ()

@@ -15,7 +15,7 @@ from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
     from hwquant.boards.asic import Library
-    from hwquant.boards.device import Device
+    from hwquant.boards.families.family import Device
     from hwquant.program.program import Program
 
 LABELS = {"lut": "LUT", "ff": "flip-flop", "dsp": "DSP block", "ram": "block RAM", "large_ram": "large RAM"}
@@ -26,7 +26,7 @@ def targets() -> list[str]:
     from hwquant.boards.asic import LIBRARIES
     from hwquant.boards.device import DEVICES
 
-    return sorted([*LIBRARIES, *(name for name, device in DEVICES.items() if device.family != "generic")])
+    return sorted([*LIBRARIES, *DEVICES])
 
 
 def on_target(
@@ -66,7 +66,7 @@ def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, A
     available = dict(device.resources)
     result: dict[str, Any] = {
         "device": device.name,
-        "family": device.family,
+        "family": device.family.name,
         "core": {kind: core[kind] for kind in available},
         "board": {kind: board[kind] for kind in available},
         "available": available,
@@ -94,7 +94,7 @@ def synthesized_core(program: Program, device: Device) -> dict[str, int]:
     component = accelerator(program, loadable=weights_in_large_ram(program.config, device))
     with progress() as track:
         track(f"synthesis for {device.name}", 0, 0)
-        found = synthesized(component, device, device.platform(program.config), cache_folder())
+        found = synthesized(component, device, device.budget(program.config), cache_folder())
     return found.used(device.family)
 
 

@@ -49,7 +49,7 @@ def fit(context: click.Context, network: Path, board: str | None, array: str | N
         results = [
             fitting.fit(shapes, item, shape, progress=track)
             for item in boards
-            if board or item.device.family != "generic"
+            if board or item.device is not None
         ]
     if board:
         (result,) = results

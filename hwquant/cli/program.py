@@ -30,7 +30,7 @@ def program(folder: Path, board: str, flash: bool, as_json: bool) -> None:
     With openFPGALoader.
     """
     from hwquant.boards.board import load_board
-    from hwquant.boards.languages import word
+    from hwquant.boards.families.languages import word
     from hwquant.build import tidy
 
     chosen = load_board(board)
@@ -65,21 +65,21 @@ def _bitstream(folder: Path, board: Board, again: str) -> Path:
         It is not what was built.
     """
     from hwquant.board_report import REPORT, built_file, read_board_report
-    from hwquant.boards.constraints import VIVADO_BITSTREAM, VIVADO_SCRIPT
     from hwquant.build import BOARDS
 
     place = folder / BOARDS / board.name
     if not (place / REPORT).is_file():
         raise HwquantError(f"there is no bitstream for {board.name} in {folder}; {again}")
     report = read_board_report(place)
-    if report.get("device") != board.device.name:
-        raise HwquantError(f"{place} was built for another device than {board.device.name}; {again}")
+    if report.get("device") != board.device_name:
+        raise HwquantError(f"{place} was built for another device than {board.device_name}; {again}")
     name = report.get("bitstream")
-    if board.device.family == "xilinx7" and name == "":
-        found = place / VIVADO_BITSTREAM
+    vendor = board.vendor
+    if vendor is not None and name == "":
+        found = place / vendor.bitstream
         if found.is_symlink() or not found.is_file():
-            run = f"cd {quote(str(place))} && vivado -mode batch -source {VIVADO_SCRIPT}"
-            raise HwquantError(f"there is no bitstream in {place} yet; Vivado makes it: {run}")
+            run = f"cd {quote(str(place))} && {vendor.command}"
+            raise HwquantError(f"there is no bitstream in {place} yet; {vendor.tool} makes it: {run}")
         return found
     if not isinstance(name, str) or not name or not (place / name).is_file():
         raise HwquantError(f"there is no bitstream in {place}; {again}")

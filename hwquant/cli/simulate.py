@@ -21,7 +21,7 @@ from hwquant.errors import HwquantError
 from hwquant.sim import SIMULATORS, VERILOG_SIMULATORS
 
 if TYPE_CHECKING:
-    from hwquant.boards.device import Device
+    from hwquant.boards.families.family import Device
     from hwquant.build import Build
     from hwquant.data import Samples
     from hwquant.sim.check import Verification

@@ -56,7 +56,7 @@ def compile_network(
     limits : greatest allowed values of ArrayConfig's depths and accumulator_bits; what is not named is chosen
         as small as the network allows
     config : existing hardware to compile for, instead of choosing one; ``array`` must be its shape
-    operand_bits : widest weight that a multiplier takes; of a family: ``sizing.OPERAND_BITS``
+    operand_bits : widest weight that a multiplier takes; of a device: its ``operand_bits``
 
     Raises
     ------

@@ -19,11 +19,9 @@ from hwquant.qgraph import QGraph
 DEFAULT_ACCUMULATOR_DEPTH = 512
 MAX_WEIGHT_BITS = 8
 MAX_OPERAND_BITS = 18
-OPERAND_BITS = {"ecp5": 18, "gowin": 9, "ice40": 16, "xilinx7": 18}
-"""Widest weight that one multiplier of a family's DSP blocks takes (Gowin's 18x18 ones are two of 9x9): a wider
-adjusted weight is kept out of the array."""
-DSP_OPERAND_BITS = min(OPERAND_BITS.values())
-"""What every family takes."""
+DSP_OPERAND_BITS = 9
+"""Widest weight that one multiplier takes of any device that is known; a wider adjusted weight is kept out of an array
+that is compiled for none in particular."""
 SIZED = (
     "activation_depth",
     "weight_depth",

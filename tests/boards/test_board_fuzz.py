@@ -15,7 +15,7 @@ from hwquant_testing.limits import attempt
 
 from hwquant.boards.board import Board, load_board
 from hwquant.boards.clocking import pll_settings
-from hwquant.boards.constraints import constraints, vivado_script
+from hwquant.boards.constraints import constraints
 from hwquant.boards.pins import PINS
 from hwquant.errors import HwquantError
 
@@ -249,14 +249,14 @@ def check(path, content):
         return False
     assert isinstance(board, Board)
     assert board.title.isprintable()
-    family = board.device.family
-    if family != "generic":
-        file, text = attempt(constraints, board)
+    family = board.device.family if board.device else None
+    if family is not None:
+        file, text = attempt(constraints, board, family)
         assert commands(file, text) == expected(board)
         assert len(commands(file, text)) <= 1 + sum(1 + len(pin.attributes) for pin in board.pins.values())
         _pll(family, board.clock_hz, board.target_mhz * 1e6)
-    if family == "xilinx7":
-        assert len(attempt(vivado_script, board, "top.xdc").splitlines()) == 12
+    if board.vendor is not None:
+        assert len(attempt(board.vendor.text, board.title, board.part, "top.xdc").splitlines()) == 12
     return True
 
 

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from hwquant.boards import tools
+from hwquant.boards.device import DEVICES
+from hwquant.boards.families import FAMILIES
 from hwquant.boards.netlist import with_models
 
 pytest.importorskip("pyosys", reason="synthesis is not here: pip install 'hwquant[boards]'")
 pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
 
-SERIES = {"ecp5": "", "gowin": "GW2A-18C"}
+DEVICE = {"ecp5": DEVICES["lfe5u-25f"], "gowin": DEVICES["gw2ar-18"]}
 CYCLES = 3000
 INPUTS = {
     "write": 1,
@@ -175,8 +177,10 @@ def test_block_rams_are_the_memories_that_they_were_made_of(family, tmp_path):
     (tmp_path / "plain.v").write_text(memories("netlist"))
     (tmp_path / "testbench.v").write_text(comparison())
     yosys(tmp_path, "read_verilog plain.v", "proc", "write_rtlil plain.il")
-    cells = tools.synthesize(tmp_path / "plain.il", family, SERIES[family], "netlist", verilog="netlist.v")
-    (tmp_path / "models.v").write_text(with_models((tmp_path / "netlist.v").read_text(), family))
+    cells = tools.synthesize(tmp_path / "plain.il", DEVICE[family], "netlist", verilog="netlist.v")
+    (tmp_path / "models.v").write_text(
+        with_models((tmp_path / "netlist.v").read_text(), FAMILIES[family].models)
+    )
     if family == "ecp5":
         assert cells["DP16KD"] >= len(MEMORIES)
     else:
@@ -212,9 +216,11 @@ def test_multipliers_are_the_products_that_they_were_made_of(family, cells, tmp_
     (tmp_path / "plain.v").write_text(f"module netlist{body}")
     (tmp_path / "expected.v").write_text(f"module expected{body}")
     yosys(tmp_path, "read_verilog plain.v", "proc", "write_rtlil plain.il")
-    found = tools.synthesize(tmp_path / "plain.il", family, SERIES[family], "netlist", verilog="netlist.v")
+    found = tools.synthesize(tmp_path / "plain.il", DEVICE[family], "netlist", verilog="netlist.v")
     assert cells <= set(found)
-    (tmp_path / "models.v").write_text(with_models((tmp_path / "netlist.v").read_text(), family))
+    (tmp_path / "models.v").write_text(
+        with_models((tmp_path / "netlist.v").read_text(), FAMILIES[family].models)
+    )
     bits = sum(2 * (a + b) for a, b in PRODUCTS.values())
     names = [f"{name}{suffix}" for name in PRODUCTS for suffix in ("", "_signed")]
     widths = [sum(PRODUCTS[name.removesuffix("_signed")]) for name in names]
@@ -267,7 +273,7 @@ module testbench;
     $display("%0d compared, %0d wrong", i, wrong);
   end
 endmodule"""
-    (tmp_path / "testbench.v").write_text(with_models(testbench, "ecp5"))
+    (tmp_path / "testbench.v").write_text(with_models(testbench, FAMILIES["ecp5"].models))
     printed, status = icarus(tmp_path, "testbench.v")
     assert (printed.splitlines()[-1], status) == ("500 compared, 0 wrong", 0)
 
@@ -295,7 +301,7 @@ endmodule"""
 )
 def test_what_a_model_does_not_have_stops_the_simulation(family, cell, parameters, message, tmp_path):
     text = f'module testbench;\n  {cell} #({parameters}) cell_(); initial #1 $display("went on");\nendmodule'
-    (tmp_path / "testbench.v").write_text(with_models(text, family))
+    (tmp_path / "testbench.v").write_text(with_models(text, FAMILIES[family].models))
     printed, status = icarus(tmp_path, "testbench.v")
     assert message in printed
     assert status == 1

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from hwquant.boards import tools
-from hwquant.boards.device import DEVICES
+from hwquant.boards.device import DEVICES, NO_DEVICE, find_device
+from hwquant.boards.families import FAMILIES
+from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.dsp import blocks_of
@@ -24,8 +26,8 @@ CELL = {
 
 def cells_of(component, device, config, folder):
     source = folder / "top.il"
-    source.write_text(to_rtlil(component, "top", device.platform(config)))
-    return tools.synthesize(source, device.family, device.series)
+    source.write_text(to_rtlil(component, "top", device.budget(config)))
+    return tools.synthesize(source, device)
 
 
 @pytest.mark.parametrize("name", CELL)
@@ -34,11 +36,11 @@ def test_as_many_elements_as_there_are_blocks_get_one(name, tmp_path):
     device = DEVICES[name]
     assert cells_of(SystolicArray(config), device, config, tmp_path)[CELL[name]] == 4
     scarce = replace(device, multipliers=1)
-    expected = 2 if device.family == "gowin" else 1
+    expected = 2 if device.family.dsp.half else 1
     assert scarce.products(8, 9) == expected
     cells = cells_of(SystolicArray(config), scarce, config, tmp_path)
     assert cells[CELL[name]] == expected
-    assert tools.count(cells, device.family)["dsp"] == 1
+    assert device.family.count(cells)["dsp"] == 1
 
 
 @pytest.mark.parametrize("name", ["ice40up5k", "gw1nr-9"])
@@ -47,9 +49,9 @@ def test_the_offset_of_a_sum_column_is_counted(name, channels, tmp_path):
     config = ArrayConfig(2, 2, offset="sum", channel_offsets=channels)
     for available in (2, 4):
         device = replace(DEVICES[name], multipliers=available)
-        used = tools.count(cells_of(SystolicArray(config), device, config, tmp_path), device.family)
-        offset = blocks_of(device.family, config.input_sum_bits, config.offset_bits - channels)
-        needed = 4 * blocks_of(device.family, 8, 8) + (2 if channels else 1) * offset
+        used = device.family.count(cells_of(SystolicArray(config), device, config, tmp_path))
+        offset = blocks_of(device.family.dsp, config.input_sum_bits, config.offset_bits - channels)
+        needed = 4 * blocks_of(device.family.dsp, 8, 8) + (2 if channels else 1) * offset
         assert used["dsp"] == min(available, int(needed + 0.5))
 
 
@@ -57,8 +59,8 @@ def test_the_offset_of_a_sum_column_is_counted(name, channels, tmp_path):
 def test_requantization_is_counted(name, tmp_path):
     config = ArrayConfig(2, 2, accumulator_bits=24, multiplier_bits=17)
     device = DEVICES[name]
-    used = tools.count(cells_of(Requantizer(config), device, config, tmp_path), device.family)
-    assert used["dsp"] == int(blocks_of(device.family, 24, 17) + 0.5)
+    used = device.family.count(cells_of(Requantizer(config), device, config, tmp_path))
+    assert used["dsp"] == int(blocks_of(device.family.dsp, 24, 17) + 0.5)
 
 
 def test_products_of_a_device():
@@ -67,5 +69,7 @@ def test_products_of_a_device():
     assert DEVICES["lfe5u-25f"].products(8, 1) is None
 
 
-def test_a_generic_device_has_no_platform():
-    assert DEVICES["generic"].platform(ArrayConfig(2, 2)) is None
+def test_what_stands_for_no_device_is_none():
+    with pytest.raises(Unsupported, match="there is no device 'generic'; there are ecp5-12k, "):
+        find_device(NO_DEVICE)
+    assert NO_DEVICE not in {*DEVICES, *FAMILIES}

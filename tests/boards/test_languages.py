@@ -8,9 +8,11 @@ from hwquant_testing.constraint_files import commands, expected, run_tcl
 
 from hwquant.boards import tools
 from hwquant.boards.board import board_names, load_board
-from hwquant.boards.constraints import constraints, vivado_script
-from hwquant.boards.languages import lpf, megahertz, tcl, tcl_comment, tcl_word, word
-from hwquant.boards.pins import Pin
+from hwquant.boards.constraints import constraints
+from hwquant.boards.families.constraints import Pin
+from hwquant.boards.families.flow import RoutingJob
+from hwquant.boards.families.languages import lpf, megahertz, tcl, tcl_comment, tcl_word, word
+from hwquant.boards.families.xilinx7 import vivado_script
 from hwquant.errors import HwquantError
 
 pytest.importorskip("amaranth_boards", reason="pins come from amaranth-boards: pip install 'hwquant[boards]'")
@@ -62,8 +64,8 @@ VIVADO_STEPS = [
     *(("report_timing_summary", "-file", "timing.rpt"), ("report_utilization", "-file", "utilization.rpt")),
     ("write_bitstream", "-force", "top.bit"),
 ]
-REAL = [name for name in board_names() if name != "generic"]
-VENDOR = [name for name in REAL if load_board(name).device.family == "xilinx7"]
+REAL = [name for name in board_names() if load_board(name).device]
+VENDOR = [name for name in REAL if load_board(name).vendor]
 
 
 def hostile_words(seed, number):
@@ -145,7 +147,7 @@ def test_frequencies_are_exact(hertz, text):
 @pytest.mark.parametrize("name", REAL)
 def test_constraints_say_the_board_and_nothing_else(name):
     board = load_board(name)
-    file, text = constraints(board)
+    file, text = constraints(board, board.device.family)
     assert commands(file, text) == expected(board)
 
 
@@ -172,8 +174,8 @@ def placed(board):
 @pytest.mark.parametrize("name", VENDOR)
 def test_vivado_is_told_the_board(name, tmp_path):
     board = load_board(name)
-    assert run_tcl(vivado_script(board, "top.xdc"), tmp_path) == project(board)
-    assert run_tcl(constraints(board)[1], tmp_path) == placed(board)
+    assert run_tcl(vivado_script(board.title, board.part, "top.xdc"), tmp_path) == project(board)
+    assert run_tcl(constraints(board, board.device.family)[1], tmp_path) == placed(board)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_a_title_that_may_be_is_no_command(title, tmp_path):
     path.write_text(f"title = '{title}'\n{content}", encoding="utf-8")
     board = load_board(path)
     assert board.title == title
-    assert run_tcl(vivado_script(board, "top.xdc"), tmp_path) == project(board)
+    assert run_tcl(vivado_script(board.title, board.part, "top.xdc"), tmp_path) == project(board)
 
 
 def test_a_board_that_nobody_has_checked_is_quoted_all_the_same(tmp_path):
@@ -193,8 +195,8 @@ def test_a_board_that_nobody_has_checked_is_quoted_all_the_same(tmp_path):
     for text in HOSTILE:
         pins = {port: Pin(text, {text or "A": text}) for port in ("clock", "rx", "tx", "led")}
         board = dataclasses.replace(load_board("arty-a7-35"), title=text, part=text, pins=pins)
-        assert run_tcl(vivado_script(board, "top.xdc"), tmp_path) == project(board)
-        assert run_tcl(constraints(board)[1], tmp_path) == placed(board)
+        assert run_tcl(vivado_script(board.title, board.part, "top.xdc"), tmp_path) == project(board)
+        assert run_tcl(constraints(board, board.device.family)[1], tmp_path) == placed(board)
 
 
 @pytest.mark.parametrize("name", ["ulx3s-25f", "icebreaker", "tang-nano-9k"])
@@ -202,11 +204,12 @@ def test_a_board_that_nobody_has_checked_is_quoted_all_the_same(tmp_path):
 def test_without_escapes_such_a_board_is_refused(name, text):
     board = load_board(name)
     with pytest.raises(HwquantError, match="cannot be written in"):
-        constraints(dataclasses.replace(board, pins={"clock": Pin(text)}))
-    if board.device.family != "ice40":  # whose constraints have no attributes but one
+        constraints(dataclasses.replace(board, pins={"clock": Pin(text)}), board.device.family)
+    if board.device.family.name != "ice40":  # whose constraints have no attributes but one
         for attributes in ({text: "UP"}, {"PULLMODE": text}):
+            changed = dataclasses.replace(board, pins={"clock": Pin("G2", attributes)})
             with pytest.raises(HwquantError, match="cannot be written in"):
-                constraints(dataclasses.replace(board, pins={"clock": Pin("G2", attributes)}))
+                constraints(changed, board.device.family)
 
 
 COUNTER = """module top(input clock, input rx, output reg tx, output led);
@@ -228,10 +231,11 @@ def test_nextpnr_reads_the_constraints(name, bare, tmp_path):
         board = dataclasses.replace(board, pins={key: Pin(pin.location) for key, pin in board.pins.items()})
     tools.check_tools(board.device.family)
     (tmp_path / "top.v").write_text(COUNTER)
-    command = tools.SYNTHESIS[board.device.family].format(top="top", loaded="none", yosys_family="gw1n")
-    tools.yosys(["read_verilog top.v", command], tmp_path, "synthesis")
-    file, text = constraints(board)
+    device, flow = board.device, board.device.family.flow
+    tools.yosys(["read_verilog top.v", device.family.synthesis(device, "top")], tmp_path, "synthesis")
+    file, text = constraints(board, board.device.family)
     (tmp_path / file).write_text(text)
-    assert tools.place_and_route(board, tmp_path, file, board.clock_hz).megahertz > board.clock_hz / 1e6
-    if board.device.family != "gowin":  # whose pins are placed without a word
+    job = RoutingJob(device, board.package, board.speed, file, board.clock_hz, seed=1)
+    assert tools.place_and_route(flow, job, tmp_path).megahertz > board.clock_hz / 1e6
+    if board.device.family.name != "gowin":  # whose pins are placed without a word
         assert "Placed 4 cells based on constraints" in (tmp_path / "routing.log").read_text()

@@ -7,6 +7,7 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, Out, connect, flipped
 
 from hwquant.boards import tools
+from hwquant.boards.device import DEVICES
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.rtl_templates.accumulator import Accumulator
@@ -19,7 +20,8 @@ from hwquant.rtl_templates.weights import WeightLoader
 
 pytest.importorskip("pyosys", reason="synthesis is not here: pip install 'hwquant[boards]'")
 
-SERIES = {"ecp5": "", "ice40": "", "gowin": "GW2A-18C", "xilinx7": ""}
+NAMES = {"ecp5": "lfe5u-25f", "ice40": "ice40up5k", "gowin": "gw2ar-18", "xilinx7": "xc7a35t"}
+"""A device of each family."""
 BLOCK = {"ecp5": "DP16KD", "ice40": "ICE40_RAM4K", "gowin": "GOWIN_(SP|DP|SDP)", "xilinx7": "XILINX_BLOCKRAM"}
 DISTRIBUTED = {
     "ecp5": "TRELLIS_DPR16X4",
@@ -30,7 +32,7 @@ DISTRIBUTED = {
 """In Yosys' names; iCE40 has none."""
 TABLES = {"weight", "parameter", "program"}
 """Memories that nothing writes."""
-NIGHTLY = [pytest.param(family, marks=[] if family == "ice40" else pytest.mark.nightly) for family in SERIES]
+NIGHTLY = [pytest.param(family, marks=[] if family == "ice40" else pytest.mark.nightly) for family in NAMES]
 
 
 def noise(bits, depth):
@@ -74,14 +76,15 @@ def synthesize(depth, family, folder):
     parts = components(depth)
     source = folder / "top.il"
     source.write_text(to_rtlil(Beside(parts), "top"))
-    cells = tools.synthesize(source, family, SERIES[family])
+    device = DEVICES[NAMES[family]]
+    cells = tools.synthesize(source, device)
     log = (folder / "synthesis.log").read_text()
     rams = re.findall(r"^mapping memory top\.([a-z]+)\S*\.memory via \$__(\w+)_$", log, re.MULTILINE)
     rams += re.findall(r"^mapping memory top\.(activation)\S*\.lanes0 via \$__(\w+)_$", log, re.MULTILINE)
     logic = re.findall(r"^using FF mapping for memory top\.([a-z]+)\S*\.", log, re.MULTILINE)
     found = dict(rams) | dict.fromkeys(logic, "FF")
     assert set(found) == set(parts)
-    return found, tools.count(cells, family)
+    return found, device.family.count(cells)
 
 
 @pytest.mark.parametrize("family", NIGHTLY)
@@ -97,7 +100,7 @@ def test_deep_memories_are_block_rams(family, tmp_path):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("family", SERIES)
+@pytest.mark.parametrize("family", NAMES)
 def test_shallow_memories_are_distributed_and_shallow_tables_logic(family, tmp_path):
     mapped, used = synthesize(16, family, tmp_path)
     if family == "ice40":

@@ -68,9 +68,9 @@ def test_a_netlist_equals_the_golden_model(network, ecp5_netlist, name, offset, 
     program = compiled(network, offset)
     plain = (name, offset, multipliers) == ("lfe5u-25f", "edge", None)
     verilog = ecp5_netlist if plain else netlist(program, device)
-    assert instances(verilog, RAM[device.family]) > 1
-    available = 8 if multipliers is None else multipliers * (2 if device.family == "gowin" else 1)
-    assert instances(verilog, MULTIPLIER[device.family]) == min(8 + (offset == "sum"), available)
+    assert instances(verilog, RAM[device.family.name]) > 1
+    available = 8 if multipliers is None else multipliers * (2 if device.family.dsp.half else 1)
+    assert instances(verilog, MULTIPLIER[device.family.name]) == min(8 + (offset == "sum"), available)
     result = verify(program, network, images(network, 2), simulator="icarus", watch=2, verilog=verilog)
     assert result.first is None, str(result.first)
     assert (result.samples, result.mismatches) == (2, 0)

@@ -6,11 +6,12 @@ from importlib import resources
 import pytest
 from hwquant_testing.small_networks import Net, images
 
-from hwquant.errors import HwquantError
+from hwquant.boards.families import FAMILIES
+from hwquant.boards.families.ecp5 import Ecp5Product
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.dsp import Ecp5Product, array_multipliers, blocks_of, platform_for
+from hwquant.rtl_templates.dsp import LEAST_PRODUCT_BITS, DspBudget, array_multipliers, blocks_of
 from hwquant.rtl_templates.soft_product import SoftProduct
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.check import verify
@@ -27,6 +28,14 @@ CASES = [
 ]
 
 
+def budget(family, multipliers=None):
+    return DspBudget(FAMILIES[family].dsp, multipliers)
+
+
+def multipliers(config, family, available):
+    return array_multipliers(config, FAMILIES[family].dsp, available)
+
+
 def network(offset):
     net = Net(x=(5, 5, 4))
     net.conv("x", 6, (2, 2), offset=0 if offset == "none" else 3)
@@ -40,7 +49,7 @@ def network(offset):
 def test_results_are_exact_whatever_multiplies(family, multipliers, array, offset):
     qgraph = network(offset)
     program = compile_network(qgraph, array, offset=offset)
-    verilog = to_verilog(accelerator(program), platform=platform_for(family, multipliers))
+    verilog = to_verilog(accelerator(program), platform=budget(family, multipliers))
     # One for each processing element; the sum column's single one is left to synthesis.
     assert ("MULT18X18D #(" in verilog) == (family == "ecp5")
     assert ("digit" in verilog) == (multipliers is not None)
@@ -51,24 +60,28 @@ def test_results_are_exact_whatever_multiplies(family, multipliers, array, offse
 
 
 def test_blocks_go_to_the_first_rows():
-    def kinds(platform):
-        return [platform.product(index, 8, 9) for index in range(4)]
+    def kinds(budget):
+        return [budget.product(index, 8, 9) for index in range(4)]
 
-    assert kinds(platform_for("ecp5", 2)) == [Ecp5Product] * 2 + [SoftProduct] * 2
-    assert kinds(platform_for("ice40", 3)) == [None] * 3 + [SoftProduct]
-    assert kinds(platform_for("ecp5")) == [Ecp5Product] * 4
+    assert kinds(budget("ecp5", 2)) == [Ecp5Product] * 2 + [SoftProduct] * 2
+    assert kinds(budget("ice40", 3)) == [None] * 3 + [SoftProduct]
+    assert kinds(budget("ecp5")) == [Ecp5Product] * 4
 
 
 def test_products_of_very_narrow_weights_need_no_block():
-    assert platform_for("ecp5").product(0, 8, 2) is SoftProduct
-    assert platform_for("ecp5").product(0, 8, 3) is Ecp5Product
-    assert platform_for("gowin").product(0, 8, 3) is SoftProduct
+    assert budget("ecp5").product(0, 8, 2) is SoftProduct
+    assert budget("ecp5").product(0, 8, 3) is Ecp5Product
+    assert budget("gowin").product(0, 8, 3) is SoftProduct
 
 
-def test_nothing_is_known_of_a_generic_device():
-    assert platform_for("generic", 4) is None
-    with pytest.raises(HwquantError, match="family 'max10' is none of ecp5, ice40, gowin, xilinx7, generic"):
-        platform_for("max10")
+def test_products_without_blocks_are_those_that_no_family_gives_one():
+    assert max(family.dsp.least_product for family in FAMILIES.values()) == LEAST_PRODUCT_BITS
+
+
+def test_without_a_budget_all_products_are_left_to_synthesis():
+    verilog = to_verilog(accelerator(compile_network(network("edge"), (2, 2))))
+    assert "MULT18X18D" not in verilog
+    assert "digit" not in verilog
 
 
 @pytest.mark.parametrize(
@@ -86,23 +99,24 @@ def test_nothing_is_known_of_a_generic_device():
     ],
 )
 def test_blocks_of_a_product(family, a, b, blocks):
-    assert blocks_of(family, a, b) == blocks_of(family, b, a) == blocks
+    dsp = FAMILIES[family].dsp
+    assert blocks_of(dsp, a, b) == blocks_of(dsp, b, a) == blocks
 
 
 def test_the_array_gets_what_others_leave():
     plain = ArrayConfig(4, 4, accumulator_bits=24)
-    assert array_multipliers(plain, "ecp5", 28) == 16
-    assert array_multipliers(plain, "ice40", 8) == 8
-    assert array_multipliers(plain, "gowin", 5) == 10, "two products of 9 bits share a block"
+    assert multipliers(plain, "ecp5", 28) == 16
+    assert multipliers(plain, "ice40", 8) == 8
+    assert multipliers(plain, "gowin", 5) == 10, "two products of 9 bits share a block"
     requantized = ArrayConfig(4, 4, accumulator_bits=24, multiplier_bits=16)
-    assert array_multipliers(requantized, "ecp5", 18) == 18 - 4 * 2
-    assert array_multipliers(requantized, "ice40", 8) == 0
-    assert array_multipliers(requantized, "ice40", 2) == 0
-    assert array_multipliers(ArrayConfig(4, 4, offset="sum"), "ecp5", 9) == 8
+    assert multipliers(requantized, "ecp5", 18) == 18 - 4 * 2
+    assert multipliers(requantized, "ice40", 8) == 0
+    assert multipliers(requantized, "ice40", 2) == 0
+    assert multipliers(ArrayConfig(4, 4, offset="sum"), "ecp5", 9) == 8
 
 
 def test_the_offset_row_comes_last():
     config = ArrayConfig(4, 4, offset="sum", channel_offsets=True)
-    assert array_multipliers(config, "gowin", 7) == 14
-    assert array_multipliers(config, "gowin", 10) == 16 + 2, "its products are wider than 9 bits"
-    assert array_multipliers(config, "gowin", 99) == 20
+    assert multipliers(config, "gowin", 7) == 14
+    assert multipliers(config, "gowin", 10) == 16 + 2, "its products are wider than 9 bits"
+    assert multipliers(config, "gowin", 99) == 20

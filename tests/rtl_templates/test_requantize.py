@@ -5,6 +5,7 @@ import pytest
 from hwquant_testing.clocked import trace
 
 from hwquant.boards import tools
+from hwquant.boards.device import DEVICES
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.requantize import Requantizer
 from hwquant.rtl_templates.verilog import to_rtlil
@@ -169,6 +170,6 @@ def test_a_dsp_block_of_ice40_does_not_swallow_the_product(tmp_path):
     config = ArrayConfig(rows=2, columns=2, accumulator_bits=15, multiplier_bits=16)
     source = tmp_path / "top.il"
     source.write_text(to_rtlil(Requantizer(config), "top"))
-    cells = tools.synthesize(source, "ice40")
+    cells = tools.synthesize(source, DEVICES["ice40up5k"])
     assert cells["SB_MAC16"] == 1
     assert "Driver-driver conflict" not in (tmp_path / "synthesis.log").read_text()

@@ -66,8 +66,8 @@ def test_synthesis_is_compared_with_the_estimate_and_kept(hwquant, build, monkey
     monkeypatch.setattr("hwquant.boards.synthesis.version", lambda name: "1")
     runs = []
 
-    def synthesize(source, family, series, top):
-        runs.append(family)
+    def synthesize(source, device, top):
+        runs.append(device.family.name)
         (source.parent / "netlist.json").write_text(
             '{"modules": {"hwquant": {"cells": {"array.pe_0_0.sum": {"type": "LUT4"}}}}}'
         )

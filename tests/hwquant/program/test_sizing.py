@@ -3,9 +3,10 @@
 import pytest
 from hwquant_testing.small_networks import Net
 
+from hwquant.boards.families import FAMILIES
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
-from hwquant.program.sizing import DSP_OPERAND_BITS, OPERAND_BITS
+from hwquant.program.sizing import DSP_OPERAND_BITS
 from hwquant.report import make_report
 
 
@@ -21,14 +22,14 @@ def wide():
     ("family", "offset"), [("gowin", "sum"), ("ice40", "edge"), ("ecp5", "edge"), ("xilinx7", "edge")]
 )
 def test_offsets_are_added_where_weights_enter_if_multipliers_are_wide_enough(wide, family, offset):
-    program = compile_network(wide, (2, 2), operand_bits=OPERAND_BITS[family])
+    program = compile_network(wide, (2, 2), operand_bits=FAMILIES[family].dsp.operand_bits)
     assert (program.config.adjusted_bits, program.config.offset) == (10, offset)
     assert "10" in make_report(program).offset_reason
     assert (family in make_report(program).offset_reason) == (offset == "edge")
 
 
 def test_without_a_target_every_familys_multipliers_must_do(wide):
-    assert DSP_OPERAND_BITS == 9
+    assert DSP_OPERAND_BITS == min(family.dsp.operand_bits for family in FAMILIES.values()) == 9
     assert compile_network(wide, (2, 2)).config.offset == "sum"
 
 

