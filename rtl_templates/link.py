@@ -7,11 +7,12 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Opcode, Status, word_bytes
 from hwquant.program.config import ArrayConfig
+from hwquant.program.registers import REGISTER_BITS
 from hwquant.rtl_templates.core import word_layout
 from hwquant.rtl_templates.framing import BEAT
 from hwquant.rtl_templates.registers import RegisterFile
 
-REGISTER_BYTES = 4
+REGISTER_BYTES = word_bytes(REGISTER_BITS)
 
 
 class LinkExecutor(Component):

@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "export": INTEGER,
     "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "link", "program"},
-    "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},
+    "driver": INTEGER | {"floating", "golden", "link", "program"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,
     "report": {"errors", "program"},
