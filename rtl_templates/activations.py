@@ -5,7 +5,7 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import delayed
 
 BANK = 2048
@@ -16,15 +16,39 @@ class ActivationMemory(Component):
     """One read and one write port; words of ``lanes`` channels of one pixel.
 
     More than BANK words are several memories, each with its own register behind it: block RAM answers so late
-    in a cycle that there is no time left to choose between several.
+    in a cycle that there is no time left to choose between several. A read and a write in every cycle; what is read
+    while it is written is not defined.
 
-    Read data follows the address after :data:`~hwquant.program.config.MEMORY_LATENCY` advancing cycles.
+    Parameters
+    ----------
+    config : ArrayConfig
+        Depth and widths.
+
+    Attributes
+    ----------
+    latency : int
+        Advancing cycles from a read's address to its data: the memory, then a register.
+    write_latency : int
+        Cycles from a write to the first read that may have its address.
 
     Members
     -------
-    read_address, advance : In; read_data : Out (both pipeline stages stand still while ``advance`` is low)
-    write_address, write_data : In; write_enable : In, one bit a write group
+    read_address : In(config.activation_address_bits)
+        What is read.
+    advance : In(1)
+        Both stages of the read stand still while it is low.
+    read_data : Out(config.word_bits)
+        The word.
+    write_address : In(config.activation_address_bits)
+        What is written.
+    write_data : In(config.word_bits)
+        The word.
+    write_enable : In(config.groups)
+        A bit for each write group.
     """
+
+    latency = 2
+    write_latency = 1
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -50,7 +74,7 @@ class ActivationMemory(Component):
             depth = min(BANK, self.config.activation_depth - start)
             banks.append(self._bank(m, number, depth, low, write_bank == number))
         chosen = read_bank
-        for stage in range(MEMORY_LATENCY if len(banks) > 1 else 0):
+        for stage in range(self.latency if len(banks) > 1 else 0):
             register = Signal(len(chosen), name=f"chosen_{stage + 1}", reset_less=True)
             with m.If(self.advance):
                 m.d.sync += register.eq(chosen)
@@ -84,17 +108,36 @@ class ActivationMemory(Component):
 
 
 class ActivationFeed(Component):
-    """Selects the ``rows`` lanes of a read, and inserts padding.
+    """Selects the ``rows`` lanes of a read, and inserts padding: ``x[r] = outside ? pad : data[part, r]``.
 
     A word of several parts is read a part at a time. For depthwise tiles, ``part`` is instead the write group
-    whose lanes become the first ones.
+    whose lanes become the first ones. One word a cycle.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Shape and widths.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``data`` to ``x``.
 
     Members
     -------
-    part, outside, pad : In, of the pixel whose address is presented in this cycle
-    data : In, the word that was read, MEMORY_LATENCY cycles later
-    x : Out, ``rows`` activations, one cycle after ``data``
+    part : In(unsigned)
+        Of the pixel whose address is presented in this cycle, as the next two: the part of its word.
+    outside : In(1)
+        It is padding.
+    pad : In(signed(config.activation_bits))
+        The value of padding.
+    data : In(config.word_bits)
+        The word that was read, ``ActivationMemory.latency`` cycles later.
+    x : Out(ArrayLayout)
+        ``rows`` signed activations.
     """
+
+    latency = 1
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -112,9 +155,9 @@ class ActivationFeed(Component):
         m = Module()
         rows, bits = self.config.rows, self.config.activation_bits
         pitch = rows if self.config.reads_per_word > 1 else self.config.columns
-        part = delayed(m, self.part, MEMORY_LATENCY, name="part")
-        outside = delayed(m, self.outside, MEMORY_LATENCY, name="outside")
-        pad = delayed(m, self.pad, MEMORY_LATENCY, name="pad")
+        part = delayed(m, self.part, ActivationMemory.latency, name="part")
+        outside = delayed(m, self.outside, ActivationMemory.latency, name="outside")
+        pad = delayed(m, self.pad, ActivationMemory.latency, name="pad")
         x = Signal(self.x.shape(), reset_less=True)
         for r in range(rows):
             lanes = [start + r for start in range(0, self.config.selections * pitch, pitch)]

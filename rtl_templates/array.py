@@ -15,9 +15,7 @@ from hwquant.rtl_templates.taps import TapLines
 class SystolicArray(Component):
     """``rows`` x ``columns`` processing elements.
 
-    ``sums[c] = Sum_r weight[r, c] * x[r] (+ offset[c] * Sum_r x[r])``, one vector a cycle. Column 0's sum
-    leaves ``rows - 1 + PE_LATENCY`` cycles after its ``x`` (one more with the offset in the sum column),
-    column ``c``'s ``c`` cycles later.
+    ``sums[c] = Sum_r weight[r, c] * x[r] (+ offset[c] * Sum_r x[r])``, one vector a cycle.
 
     Weights shift down the shadow registers, the bottom row first. Row ``r`` is told to shift only once its
     word can have come that far (``load`` is a thermometer), and the swap to the new weights travels with the
@@ -31,20 +29,45 @@ class SystolicArray(Component):
     column ``c``, and row ``TAP_COLUMNS * line + k`` multiplies the stream of kernel row ``line`` while the sum
     of one output moves down at one row a cycle. So a column is a filter over a whole kernel.
 
+    Parameters
+    ----------
+    config : ArrayConfig
+        Shape, widths and modes.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``x`` to the first of ``sums``: a register a row, the rest of a processing element, and one more
+        with the offset in the sum column. Column ``c``'s sum is ``c`` cycles later.
+
     Members
     -------
-    x : In, ``rows`` signed activations; swap : In, with the first ones of a tile
-    weight : In, ``columns`` signed weights; load : In, which rows shift
-    weight{row}, enter : In, weights that enter at inner rows; see :class:`~hwquant.rtl_templates.segments.Segments`
-    offset : In, signed, the layer's offset, sampled with ``swap`` (sum column without channel offsets only)
-    taps, delay : In, with ``x``: the tile is depthwise; see :class:`~hwquant.rtl_templates.taps.TapLines`
-    sums : Out, ``columns`` signed sums, skewed
+    x : In(ArrayLayout)
+        ``rows`` signed activations.
+    swap : In(1)
+        With the first ones of a tile.
+    weight : In(ArrayLayout)
+        ``columns`` signed weights.
+    load : In(unsigned)
+        Which rows shift, a bit each.
+    weight{row}, enter : In
+        Weights that enter at inner rows; see :class:`~hwquant.rtl_templates.segments.Segments`.
+    offset : In(signed(config.offset_bits))
+        The layer's offset, sampled with ``swap``; used with a sum column without channel offsets only.
+    taps : In(1)
+        With ``x``: the tile is depthwise.
+    delay : In(unsigned)
+        With ``x``; see :class:`~hwquant.rtl_templates.taps.TapLines`.
+    sums : Out(ArrayLayout)
+        ``columns`` signed sums, skewed.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
         self.offset_row = config.offset == "sum" and config.channel_offsets
         self.chain = config.rows + (1 if self.offset_row else 0)
+        below = ProcessingElement.step if config.offset == "sum" else 0
+        self.latency = (config.rows - 1) * ProcessingElement.step + ProcessingElement.latency + below
         super().__init__(
             {
                 "x": In(ArrayLayout(signed(config.activation_bits), config.rows)),

@@ -7,12 +7,13 @@ from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
-from hwquant.program.config import FEED_LATENCY, ArrayConfig
+from hwquant.program.config import ACCUMULATE_HAZARD, FEED_LATENCY, MEMORY_LATENCY, ArrayConfig
 from hwquant.program.isa import Opcode
+from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory
 from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.collector import Collector
-from hwquant.rtl_templates.delay import delayed
+from hwquant.rtl_templates.delay import check_latency, delayed
 from hwquant.rtl_templates.dispatcher import Dispatcher
 from hwquant.rtl_templates.host import HostPort
 from hwquant.rtl_templates.jobs import instruction_layout
@@ -110,6 +111,23 @@ class Accelerator(Component):
         m.submodules.collector = collector = Collector(config)
         m.submodules.writer = writer = Writer(config)
 
+        # What the cycle model, the dispatcher and the parts count on.
+        at_edge = memory.latency + feed.latency
+        at_bottom = at_edge + array.latency
+        written = at_bottom + collector.latency
+        for what, found, expected in (
+            ("reading the activation memory", memory.latency, MEMORY_LATENCY),
+            ("reading it as the host does", memory.latency, host.read_latency),
+            ("the way of a pixel to the array", at_edge, FEED_LATENCY),
+            ("the way of a weight to the array", weights.latency, FEED_LATENCY),
+            ("the way of a pixel through the array", at_bottom, config.array_latency),
+            ("requantization", collector.requantizers[0].latency, config.requantize_latency),
+            ("the way of a pixel back to the memory", written, config.write_latency),
+            ("a layer, until the next may begin,", written + memory.write_latency, config.drain_latency),
+            ("an accumulator, until it may be visited again,", Accumulator.latency + 1, ACCUMULATE_HAZARD),
+        ):
+            check_latency(what, found, expected)
+
         connect(m, flipped(self.bus), registers.bus)
         connect(m, flipped(self.frames), host.frames)
         connect(m, flipped(self.results), host.results)
@@ -158,7 +176,7 @@ class Accelerator(Component):
             m.d.comb += registers.missing.eq(weights.missing)
 
         # From the memory through the array and back to the memory.
-        swap = delayed(m, streamer.swap, FEED_LATENCY, name="swap", reset_less=False)
+        swap = delayed(m, streamer.swap, at_edge, name="swap", reset_less=False)
         m.d.comb += [
             memory.read_address.eq(streamer.address),
             memory.advance.eq(1),
@@ -171,7 +189,7 @@ class Accelerator(Component):
             array.weight.eq(weights.weight),
             array.load.eq(weights.load),
             array.offset.eq(streamer.offset),
-            array.taps.eq(delayed(m, streamer.taps, FEED_LATENCY, name="taps")),
+            array.taps.eq(delayed(m, streamer.taps, at_edge, name="taps")),
             array.delay.eq(streamer.delay),
             collector.pixel.eq(streamer.pixel),
             collector.sums.eq(array.sums),

@@ -25,6 +25,8 @@ class HostPort(Component):
     writing, write_enable, write_data : Out; reading, advance : Out; read_data : In; address : Out, the memory
     """
 
+    read_latency = 2
+
     def __init__(self, config: ArrayConfig):
         self.config = config
         word = StructLayout({"data": config.word_bits, "last": 1})

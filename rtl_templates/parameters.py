@@ -5,7 +5,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig, index_bits
 
 
 def parameter_layout(config: ArrayConfig) -> StructLayout:
@@ -20,14 +20,30 @@ class ParameterReader(Component):
     """Sends the next ``columns`` words of the memory over a bus, one a cycle.
 
     Column ``c`` needs its word ``c`` cycles after column 0, so the columns can listen to one bus in turn.
-    The first word is on the bus MEMORY_LATENCY cycles after ``start``.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Depth and widths.
+    init : Sequence of int
+        The memory's contents.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``start`` to the first word: the memory, then a register.
 
     Members
     -------
-    rewind : In, go back to the first word (a new inference)
-    start : In, begin to send (again no sooner than ``columns`` cycles later)
-    bus : Out, the word
+    rewind : In(1)
+        Go back to the first word: a new inference.
+    start : In(1)
+        Begin to send; again no sooner than ``columns`` cycles later.
+    bus : Out(parameter_layout(config))
+        The word.
     """
+
+    latency = 2
 
     def __init__(self, config: ArrayConfig, init):
         self.config = config
@@ -51,5 +67,4 @@ class ParameterReader(Component):
         bus = Signal(config.parameter_bits, reset_less=True)
         m.d.sync += bus.eq(port.data)
         m.d.comb += self.bus.as_value().eq(bus)
-        assert MEMORY_LATENCY == 2
         return m

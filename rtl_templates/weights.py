@@ -20,8 +20,7 @@ LOADED = "host_loaded"
 class WeightLoader(Component):
     """Reads a tile's weight rows in sequence, adds the integer offset, and shifts them into the array.
 
-    The row for the bottom of the array comes first; an offset row, if the job has one, before it. A read
-    reaches the array's edge FEED_LATENCY cycles after its address: memory, register, offset adder.
+    The row for the bottom of the array comes first; an offset row, if the job has one, before it.
 
     Rows of narrow weights may share words, and several of them may leave in one cycle, for segments of the array
     (:mod:`~hwquant.program.weight_format`, :mod:`~hwquant.rtl_templates.segments`).
@@ -48,6 +47,7 @@ class WeightLoader(Component):
         self.config = config
         self.init = init
         self.loadable = loadable
+        self.latency = 3
         self.word_bits = config.columns * config.slot_bits
         self.offset_row = config.offset == "sum" and config.channel_offsets
         packed = (
