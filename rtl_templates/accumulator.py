@@ -66,7 +66,7 @@ class Accumulator(Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = self.config.accumulator_bits
         m.submodules.memory = memory = Memory(

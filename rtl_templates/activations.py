@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import delayed
+from hwquant.rtl_templates.ports import LaneSelection, ReadPort, WritePort
 
 BANK = 2048
 """Words that a block RAM of the supported families holds at a useful width."""
@@ -33,18 +34,12 @@ class ActivationMemory(Component):
 
     Members
     -------
-    read_address : In(config.activation_address_bits)
+    read : In(ReadPort)
         What is read.
-    advance : In(1)
-        Both stages of the read stand still while it is low.
-    read_data : Out(config.word_bits)
+    data : Out(config.word_bits)
         The word.
-    write_address : In(config.activation_address_bits)
+    write : In(WritePort)
         What is written.
-    write_data : In(config.word_bits)
-        The word.
-    write_enable : In(config.groups)
-        A bit for each write group.
     """
 
     latency = 2
@@ -54,21 +49,18 @@ class ActivationMemory(Component):
         self.config = config
         super().__init__(
             {
-                "read_address": In(config.activation_address_bits),
-                "advance": In(1),
-                "read_data": Out(config.word_bits),
-                "write_address": In(config.activation_address_bits),
-                "write_data": In(config.word_bits),
-                "write_enable": In(config.groups),
+                "read": In(ReadPort(config)),
+                "data": Out(config.word_bits),
+                "write": In(WritePort(config)),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         low = (
             self.config.activation_address_bits if self.config.activation_depth <= BANK else index_bits(BANK)
         )
-        read_bank, write_bank = self.read_address[low:], self.write_address[low:]
+        read_bank, write_bank = self.read.address[low:], self.write.address[low:]
         banks = []
         for number, start in enumerate(range(0, self.config.activation_depth, BANK)):
             depth = min(BANK, self.config.activation_depth - start)
@@ -76,10 +68,10 @@ class ActivationMemory(Component):
         chosen = read_bank
         for stage in range(self.latency if len(banks) > 1 else 0):
             register = Signal(len(chosen), name=f"chosen_{stage + 1}", reset_less=True)
-            with m.If(self.advance):
+            with m.If(self.read.advance):
                 m.d.sync += register.eq(chosen)
             chosen = register
-        m.d.comb += self.read_data.eq(Array(banks)[chosen] if len(banks) > 1 else banks[0])
+        m.d.comb += self.data.eq(Array(banks)[chosen] if len(banks) > 1 else banks[0])
         return m
 
     def _bank(self, m: Module, number: int, depth: int, low: int, writes):
@@ -94,15 +86,15 @@ class ActivationMemory(Component):
             write = memory.write_port()
             port = memory.read_port()
             m.d.comb += [
-                write.addr.eq(self.write_address[:low]),
-                write.data.eq(self.write_data[lanes.start * bits : lanes.stop * bits]),
-                write.en.eq(self.write_enable[group] & writes),
-                port.addr.eq(self.read_address[:low]),
-                port.en.eq(self.advance),
+                write.addr.eq(self.write.address[:low]),
+                write.data.eq(self.write.data[lanes.start * bits : lanes.stop * bits]),
+                write.en.eq(self.write.enable[group] & writes),
+                port.addr.eq(self.read.address[:low]),
+                port.en.eq(self.read.advance),
             ]
             read.append(port.data)
         data = Signal(config.word_bits, name=f"data{number}" if number else "data", reset_less=True)
-        with m.If(self.advance):
+        with m.If(self.read.advance):
             m.d.sync += data.eq(Cat(*read))
         return data
 
@@ -125,12 +117,8 @@ class ActivationFeed(Component):
 
     Members
     -------
-    part : In(unsigned)
-        Of the pixel whose address is presented in this cycle, as the next two: the part of its word.
-    outside : In(1)
-        It is padding.
-    pad : In(signed(config.activation_bits))
-        The value of padding.
+    selection : In(LaneSelection)
+        Of the pixel whose address is presented in this cycle.
     data : In(config.word_bits)
         The word that was read, ``ActivationMemory.latency`` cycles later.
     x : Out(ArrayLayout)
@@ -143,21 +131,19 @@ class ActivationFeed(Component):
         self.config = config
         super().__init__(
             {
-                "part": In(index_bits(config.selections)),
-                "outside": In(1),
-                "pad": In(signed(config.activation_bits)),
+                "selection": In(LaneSelection(config)),
                 "data": In(config.word_bits),
                 "x": Out(ArrayLayout(signed(config.activation_bits), config.rows)),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         rows, bits = self.config.rows, self.config.activation_bits
         pitch = rows if self.config.reads_per_word > 1 else self.config.columns
-        part = delayed(m, self.part, ActivationMemory.latency, name="part")
-        outside = delayed(m, self.outside, ActivationMemory.latency, name="outside")
-        pad = delayed(m, self.pad, ActivationMemory.latency, name="pad")
+        part = delayed(m, self.selection.part, ActivationMemory.latency, name="part")
+        outside = delayed(m, self.selection.outside, ActivationMemory.latency, name="outside")
+        pad = delayed(m, self.selection.pad, ActivationMemory.latency, name="pad")
         x = Signal(self.x.shape(), reset_less=True)
         for r in range(rows):
             lanes = [start + r for start in range(0, self.config.selections * pitch, pitch)]

@@ -9,8 +9,10 @@ from hwquant.program.isa import Opcode
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
-from hwquant.rtl_templates.parameters import ParameterReader, parameter_layout
+from hwquant.rtl_templates.parameters import ParameterReader
+from hwquant.rtl_templates.ports import ParameterPort, ResultPort
 from hwquant.rtl_templates.requantize import Requantizer, above
+
 
 class Collector(Component):
     """``columns`` accumulators, requantizers and running maxima.
@@ -27,7 +29,7 @@ class Collector(Component):
     Attributes
     ----------
     latency : int
-        Cycles from the first column's sum to ``outputs``: its addition, requantization, the pooling maximum, and
+        Cycles from the first column's sum to ``results``: its addition, requantization, the pooling maximum, and
         until the last column has caught up.
 
     Members
@@ -36,16 +38,12 @@ class Collector(Component):
         The marks of the pixel whose address leaves in this cycle.
     sums : In(ArrayLayout)
         The array's sums, ``columns`` signed ones, skewed.
-    bus : In(parameter_layout(config))
-        The parameter bus.
-    parameters : Out(1)
-        Its reader is to start.
+    parameters : Out(ParameterPort)
+        Asks for the parameters of new output channels.
     clamp : In(StructLayout)
         ``low``, ``high`` and ``zero``, constant during a layer.
-    outputs : Out(ArrayLayout)
-        ``columns`` finished output channels of one pixel.
-    valid : Out(1)
-        They are there.
+    results : Out(ResultPort)
+        Finished output channels.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -64,15 +62,13 @@ class Collector(Component):
             {
                 "pixel": In(pixel_layout()),
                 "sums": In(ArrayLayout(signed(config.column_bits), config.columns)),
-                "bus": In(parameter_layout(config)),
-                "parameters": Out(1),
+                "parameters": Out(ParameterPort(config)),
                 "clamp": In(instruction_layout(config, Opcode.CLAMP)),
-                "outputs": Out(ArrayLayout(activation, config.columns)),
-                "valid": Out(1),
+                "results": Out(ResultPort(config)),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config, columns = self.config, self.config.columns
         sum_stage, total_stage = self.sum_stage, self.total_stage
@@ -80,7 +76,7 @@ class Collector(Component):
 
         # The marks wait until their pixel's sum approaches; the accumulator's address is counted there.
         early = delayed(m, self.pixel, stage_zero - ParameterReader.latency, name="early", reset_less=False)
-        m.d.comb += self.parameters.eq(early.valid & early.parameters)
+        m.d.comb += self.parameters.start.eq(early.valid & early.parameters)
         marks = delayed(m, early, ParameterReader.latency - 1, name="marks", reset_less=False)
         tags = [delayed(m, marks, 1, name="tag0", reset_less=False)]
         address = Signal(index_bits(config.accumulator_depth), name="address0", reset_less=True)
@@ -92,7 +88,7 @@ class Collector(Component):
         for n in range(1, columns + self.output_stage):
             tags.append(delayed(m, tags[-1], 1, name=f"tag{n}", reset_less=False))
         # Each parameter is taken just before the stage that uses it, for the block before may still be there.
-        bias_bus = delayed(m, self.bus, sum_stage - 1, name="bias_bus")
+        bias_bus = delayed(m, self.parameters.bus, sum_stage - 1, name="bias_bus")
         shift_bus = delayed(m, bias_bus, total_stage - sum_stage, name="shift_bus")
 
         m.submodules.align = align = self.align
@@ -134,7 +130,7 @@ class Collector(Component):
             with m.If(tag.valid & tag.last & (tag.pool_first | above(requantizer.value, maximum))):
                 m.d.sync += maximum.eq(requantizer.value)
             m.d.comb += getattr(align, f"i{c}").eq(maximum)
-            m.d.comb += self.outputs[c].eq(getattr(align, f"o{c}"))
+            m.d.comb += self.results.channels[c].eq(getattr(align, f"o{c}"))
         final = tags[columns - 1 + self.output_stage]
-        m.d.comb += self.valid.eq(final.valid & final.last & final.pool_last)
+        m.d.comb += self.results.valid.eq(final.valid & final.last & final.pool_last)
         return m

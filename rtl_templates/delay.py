@@ -72,7 +72,7 @@ class Skew(Component):
             {f"i{n}": In(shape) for n in range(width)} | {f"o{n}": Out(shape) for n in range(width)}
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         for n in range(self.width):
             cycles = self.width - 1 - n if self.reverse else n

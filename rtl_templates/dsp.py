@@ -52,7 +52,7 @@ class Ecp5Product(Component):
     def __init__(self, x_bits: int, weight_bits: int):
         super().__init__(product_members(x_bits, weight_bits))
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         registers = {"INPUTA": "CE0", "INPUTB": "CE1", "OUTPUT": "CE0"}
         ports: dict[str, object] = {}

@@ -97,7 +97,7 @@ class ProcessingElement(Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         x_reg = Signal(self.x.shape(), reset_less=True)
         swap_reg = Signal()

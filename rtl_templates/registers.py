@@ -10,22 +10,32 @@ from amaranth.lib.wiring import Component, In, Out, Signature
 
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.registers import IDENTITY, REGISTER_BITS, VERSION, Register
+from hwquant.rtl_templates.ports import FrameEvents, RunPort
 
 
 class RegisterFile(Component):
     """The registers of :class:`~hwquant.program.registers.Register`. Reads are combinational, writes take effect at
     the clock.
 
-    ``loads`` : words that the host must send while ``missing``.
+    Parameters
+    ----------
+    config : ArrayConfig
+        The array's shape.
+    checksum : int
+        Of the program, 32 bits.
+    loads : int
+        Words that the host must send while ``missing``.
 
     Members
     -------
-    bus : In, the host's access
-    begin, done : In, an inference begins or ends
-    input_done, output_start : In, begin and end of the cycles that are counted
-    illegal, framing : In, errors
-    missing : In, the host has not sent all weights
-    enable : Out, an inference may begin
+    bus : In(Signature)
+        The host's access.
+    run : In(RunPort)
+        What the sequencer does, and whether it may.
+    frames : In(FrameEvents)
+        What the host has sent and receives: begin and end of the cycles that are counted, and dropped frames.
+    missing : In(1)
+        The host has not sent all weights.
     """
 
     @staticmethod
@@ -47,18 +57,13 @@ class RegisterFile(Component):
         super().__init__(
             {
                 "bus": In(self.bus_signature()),
-                "begin": In(1),
-                "done": In(1),
-                "input_done": In(1),
-                "output_start": In(1),
-                "illegal": In(1),
-                "framing": In(1),
+                "run": In(RunPort()),
+                "frames": In(FrameEvents()),
                 "missing": In(1),
-                "enable": Out(1),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         start = Signal()
         repeat = Signal(init=1)
@@ -67,18 +72,18 @@ class RegisterFile(Component):
         cycles = Signal(REGISTER_BITS)
         inferences = Signal(REGISTER_BITS)
         dropped = Signal(Register.STATUS.field("dropped").width)
-        m.d.comb += self.enable.eq((start | repeat) & ~self.missing)
+        m.d.comb += self.run.enable.eq((start | repeat) & ~self.missing)
         with m.If(counting):
             m.d.sync += cycles.eq(cycles + 1)
-        with m.If(self.input_done):
+        with m.If(self.frames.received):
             m.d.sync += [cycles.eq(0), counting.eq(1)]
-        with m.If(self.output_start):
+        with m.If(self.frames.sending):
             m.d.sync += counting.eq(0)
-        with m.If(self.done):
+        with m.If(self.run.done):
             m.d.sync += [busy.eq(0), inferences.eq(inferences + 1)]
-        with m.If(self.begin):
+        with m.If(self.run.begin):
             m.d.sync += [busy.eq(1), start.eq(0)]
-        with m.If(self.framing):
+        with m.If(self.frames.dropped):
             m.d.sync += dropped.eq(dropped + 1)
         written = {"start": start, "repeat": repeat}
         with m.If(self.bus.write & (self.bus.address == Register.CONTROL)):
@@ -92,7 +97,7 @@ class RegisterFile(Component):
             Register.VERSION: {"version": VERSION},
             Register.CHECKSUM: {"checksum": self.checksum},
             Register.CONTROL: written,
-            Register.STATUS: {"busy": busy, "illegal": self.illegal, "dropped": dropped},
+            Register.STATUS: {"busy": busy, "illegal": self.run.illegal, "dropped": dropped},
             Register.CYCLES: {"cycles": cycles},
             Register.INFERENCES: {"inferences": inferences},
             Register.SHAPE: {"rows": config.rows, "columns": config.columns, "lanes": config.lanes},

@@ -78,7 +78,7 @@ class Requantizer(Component):
             ports["multiplier"] = In(signed(config.multiplier_bits))
         super().__init__(ports)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = self.config.activation_bits
         total, shift = self.total, self.shift

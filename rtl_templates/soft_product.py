@@ -48,7 +48,7 @@ class SoftProduct(Component):
     def __init__(self, x_bits: int, weight_bits: int):
         super().__init__(product_members(x_bits, weight_bits))
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         x = Signal(self.x.shape(), reset_less=True)
         m.d.sync += x.eq(self.x)

@@ -6,7 +6,6 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import MIN_TAP_DELAY, ArrayConfig, index_bits
-
 from hwquant.rtl_templates.delay import check_latency
 
 
@@ -43,7 +42,7 @@ class LineDelay(Component):
         vector = ArrayLayout(signed(config.activation_bits), config.columns)
         super().__init__({"i": In(vector), "o": Out(vector), "delay": In(index_bits(config.tap_depth + 1))})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         check_latency("a line delay", self.latency, MIN_TAP_DELAY)
         bits = index_bits(self.config.tap_depth)
@@ -54,10 +53,10 @@ class LineDelay(Component):
         pointer = Signal(bits)
         behind = Signal(bits)
         o = Signal(self.o.shape(), reset_less=True)
-        # The word written now is addressed again `delay` cycles later, less the two of memory and register.
+        # The word written now is addressed again `delay` cycles later, less those of memory and register.
         m.d.sync += [
             pointer.eq(pointer + 1),
-            behind.eq(pointer + self.latency - self.delay),
+            behind.eq(pointer + 1 + (self.latency - 1) - self.delay),
             o.eq(read.data),
         ]
         m.d.comb += [
@@ -103,7 +102,7 @@ class TapLines(Component):
             | {f"line{k}": Out(vector) for k in range(config.tap_lines)}
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         stream = self.i
         for k in reversed(range(self.config.tap_lines)):

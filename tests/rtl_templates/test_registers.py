@@ -14,7 +14,7 @@ from hwquant.program.registers import IDENTITY, VERSION, Register
 from hwquant.rtl_templates.registers import RegisterFile
 
 CONFIG = ArrayConfig(5, 12)
-EVENTS = ("begin", "done", "input_done", "output_start", "illegal", "framing")
+EVENTS = ("run.begin", "run.done", "run.illegal", "frames.received", "frames.sending", "frames.dropped")
 QUIET = dict.fromkeys((*EVENTS, "bus.write", "bus.address", "bus.write_data"), 0)
 
 
@@ -24,9 +24,9 @@ def play(steps):
     columns = {}
     for register in Register:
         rows = [step if step["bus.write"] else step | {"bus.address": int(register)} for step in steps]
-        seen = trace(RegisterFile(CONFIG, 0xCAFEBABE), rows, ["bus.read_data", "enable"])
+        seen = trace(RegisterFile(CONFIG, 0xCAFEBABE), rows, ["bus.read_data", "run.enable"])
         columns[register.name] = [row["bus.read_data"] for row in seen]
-        columns["enable"] = [row["enable"] for row in seen]
+        columns["enable"] = [row["run.enable"] for row in seen]
     return columns
 
 
@@ -63,9 +63,9 @@ def test_a_start_is_for_one_inference():
         {},
         write(Register.CONTROL, 1),
         {},
-        {"begin": 1},
+        {"run.begin": 1},
         {},
-        {"done": 1},
+        {"run.done": 1},
         {},
     ]
     seen = play(steps)
@@ -75,7 +75,14 @@ def test_a_start_is_for_one_inference():
 
 
 def test_a_start_that_comes_with_the_beginning_of_an_inference_is_not_lost():
-    steps = [write(Register.CONTROL, 1), {}, write(Register.CONTROL, 1) | {"begin": 1}, {}, {"begin": 1}, {}]
+    steps = [
+        write(Register.CONTROL, 1),
+        {},
+        write(Register.CONTROL, 1) | {"run.begin": 1},
+        {},
+        {"run.begin": 1},
+        {},
+    ]
     assert play(steps)["enable"] == [1, 1, 1, 1, 1, 0]
 
 
@@ -87,20 +94,22 @@ def test_cycles_are_counted_from_the_last_input_word_to_the_output(seed):
         steps += [{}] * int(rng.integers(0, 4))
         for _ in range(rng.integers(1, 3)):  # of two inputs, the later one counts
             wait = int(rng.integers(1, 9))
-            steps += [{"input_done": 1}, *[{}] * wait]
-        steps += [{"output_start": 1}, *[{}] * int(rng.integers(1, 5))]
+            steps += [{"frames.received": 1}, *[{}] * wait]
+        steps += [{"frames.sending": 1}, *[{}] * int(rng.integers(1, 5))]
         assert play(steps)["CYCLES"][-1] == wait + 1
-    assert play([{"input_done": 1}, {"output_start": 1}, {}, {}])["CYCLES"] == [0, 0, 1, 1]
+    assert play([{"frames.received": 1}, {"frames.sending": 1}, {}, {}])["CYCLES"] == [0, 0, 1, 1]
 
 
 def test_status_counts_dropped_frames_and_shows_an_illegal_instruction():
-    seen = play([{"framing": 1}, {}, {"framing": 1}, {"framing": 1}, {"illegal": 1}, {}])["STATUS"]
+    seen = play(
+        [{"frames.dropped": 1}, {}, {"frames.dropped": 1}, {"frames.dropped": 1}, {"run.illegal": 1}, {}]
+    )["STATUS"]
     assert [value >> 8 for value in seen] == [0, 1, 1, 2, 3, 3]
     assert [value >> 1 & 1 for value in seen] == [0, 0, 0, 0, 1, 0]
 
 
 def test_dropped_frames_are_counted_beyond_a_byte():
-    rows = [QUIET | {"framing": 1, "bus.address": int(Register.STATUS)}] * 600
+    rows = [QUIET | {"frames.dropped": 1, "bus.address": int(Register.STATUS)}] * 600
     seen = trace(RegisterFile(CONFIG, 0), rows, ["bus.read_data"])
     assert [row["bus.read_data"] >> 8 for row in seen] == list(range(600))
 
@@ -115,11 +124,11 @@ def test_every_field_shows_what_has_happened(seed):
     rows = [QUIET | {"missing": 0} | step for step in (control, *steps)]
     busy = start = cycles = counting = 0
     for step in steps:
-        start = start and not step["begin"]
-        busy = int(step["begin"] or (busy and not step["done"]))
-        cycles = 0 if step["input_done"] else cycles + counting
-        counting = int((counting or step["input_done"]) and not step["output_start"])
-    now = steps[-1] | {"illegal": 1, "missing": 1}
+        start = start and not step["run.begin"]
+        busy = int(step["run.begin"] or (busy and not step["run.done"]))
+        cycles = 0 if step["frames.received"] else cycles + counting
+        counting = int((counting or step["frames.received"]) and not step["frames.sending"])
+    now = steps[-1] | {"run.illegal": 1, "missing": 1}
     expected = {
         Register.IDENTITY: {"identity": IDENTITY},
         Register.VERSION: {"version": VERSION},
@@ -128,10 +137,10 @@ def test_every_field_shows_what_has_happened(seed):
         Register.STATUS: {
             "busy": busy,
             "illegal": 1,
-            "dropped": sum(step["framing"] for step in steps),
+            "dropped": sum(step["frames.dropped"] for step in steps),
         },
         Register.CYCLES: {"cycles": cycles},
-        Register.INFERENCES: {"inferences": sum(step["done"] for step in steps)},
+        Register.INFERENCES: {"inferences": sum(step["run.done"] for step in steps)},
         Register.SHAPE: {"rows": CONFIG.rows, "columns": CONFIG.columns, "lanes": CONFIG.lanes},
         Register.LOAD: {"words": loads},
     }
