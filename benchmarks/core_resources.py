@@ -49,7 +49,8 @@ from hwquant.qgraph import QGraph
 from hwquant.quantize import quantize
 from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.core import Accelerator, word_layout
+from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.ports import word_layout
 from hwquant.rtl_templates.registers import RegisterFile
 from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.verilog import to_verilog

@@ -12,15 +12,43 @@ class Accumulator(Component):
 
     With ``hold``, ``total`` itself is added to instead: the pixel is one more of the same window.
 
-    Stages, counted from ``read_address``: 0 address, 1 memory, 2 register and ``sum``, 3 ``total``, written
-    at its end. One pixel may be visited again ACCUMULATE_HAZARD cycles later. Block RAM is slow to answer,
-    so nothing stands between it and its register.
+    One pixel a cycle; the same one again :data:`~hwquant.program.config.ACCUMULATE_HAZARD` cycles later, when it is
+    written. Block RAM is slow to answer, so nothing stands between it and its register.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Widths and depth.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``read_address`` to ``total``: memory, register, sum.
+    sum_latency : int
+        Cycles from ``sum`` to ``total``.
 
     Members
     -------
-    read_address : In, stage 0; first, hold, bias, sum : In, stage 2
-    write_address, write_enable : In, stage 3; total : Out, stage 3
+    read_address : In(unsigned)
+        The pixel's place in the memory.
+    first : In(1)
+        ``latency - sum_latency`` cycles after its address, as the next three: the sum begins.
+    hold : In(1)
+        The pixel adds to the total of the one before.
+    bias : In(signed(config.accumulator_bits))
+        Where the sum begins.
+    sum : In(signed(config.column_bits))
+        The column's sum.
+    write_address : In(unsigned)
+        ``latency`` cycles after ``read_address``, the same.
+    write_enable : In(1)
+        Likewise: the total counts.
+    total : Out(signed(config.accumulator_bits))
+        The sum up to here.
     """
+
+    latency = 3
+    sum_latency = 1
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -38,7 +66,7 @@ class Accumulator(Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = self.config.accumulator_bits
         m.submodules.memory = memory = Memory(

@@ -5,8 +5,9 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import delayed
+from hwquant.rtl_templates.ports import LaneSelection, ReadPort, WritePort
 
 BANK = 2048
 """Words that a block RAM of the supported families holds at a useful width."""
@@ -16,46 +17,61 @@ class ActivationMemory(Component):
     """One read and one write port; words of ``lanes`` channels of one pixel.
 
     More than BANK words are several memories, each with its own register behind it: block RAM answers so late
-    in a cycle that there is no time left to choose between several.
+    in a cycle that there is no time left to choose between several. A read and a write in every cycle; what is read
+    while it is written is not defined.
 
-    Read data follows the address after :data:`~hwquant.program.config.MEMORY_LATENCY` advancing cycles.
+    Parameters
+    ----------
+    config : ArrayConfig
+        Depth and widths.
+
+    Attributes
+    ----------
+    latency : int
+        Advancing cycles from a read's address to its data: the memory, then a register.
+    write_latency : int
+        Cycles from a write to the first read that may have its address.
 
     Members
     -------
-    read_address, advance : In; read_data : Out (both pipeline stages stand still while ``advance`` is low)
-    write_address, write_data : In; write_enable : In, one bit a write group
+    read : In(ReadPort)
+        What is read.
+    data : Out(config.word_bits)
+        The word.
+    write : In(WritePort)
+        What is written.
     """
+
+    latency = 2
+    write_latency = 1
 
     def __init__(self, config: ArrayConfig):
         self.config = config
         super().__init__(
             {
-                "read_address": In(config.activation_address_bits),
-                "advance": In(1),
-                "read_data": Out(config.word_bits),
-                "write_address": In(config.activation_address_bits),
-                "write_data": In(config.word_bits),
-                "write_enable": In(config.groups),
+                "read": In(ReadPort(config)),
+                "data": Out(config.word_bits),
+                "write": In(WritePort(config)),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         low = (
             self.config.activation_address_bits if self.config.activation_depth <= BANK else index_bits(BANK)
         )
-        read_bank, write_bank = self.read_address[low:], self.write_address[low:]
+        read_bank, write_bank = self.read.address[low:], self.write.address[low:]
         banks = []
         for number, start in enumerate(range(0, self.config.activation_depth, BANK)):
             depth = min(BANK, self.config.activation_depth - start)
             banks.append(self._bank(m, number, depth, low, write_bank == number))
         chosen = read_bank
-        for stage in range(MEMORY_LATENCY if len(banks) > 1 else 0):
+        for stage in range(self.latency if len(banks) > 1 else 0):
             register = Signal(len(chosen), name=f"chosen_{stage + 1}", reset_less=True)
-            with m.If(self.advance):
+            with m.If(self.read.advance):
                 m.d.sync += register.eq(chosen)
             chosen = register
-        m.d.comb += self.read_data.eq(Array(banks)[chosen] if len(banks) > 1 else banks[0])
+        m.d.comb += self.data.eq(Array(banks)[chosen] if len(banks) > 1 else banks[0])
         return m
 
     def _bank(self, m: Module, number: int, depth: int, low: int, writes):
@@ -70,51 +86,64 @@ class ActivationMemory(Component):
             write = memory.write_port()
             port = memory.read_port()
             m.d.comb += [
-                write.addr.eq(self.write_address[:low]),
-                write.data.eq(self.write_data[lanes.start * bits : lanes.stop * bits]),
-                write.en.eq(self.write_enable[group] & writes),
-                port.addr.eq(self.read_address[:low]),
-                port.en.eq(self.advance),
+                write.addr.eq(self.write.address[:low]),
+                write.data.eq(self.write.data[lanes.start * bits : lanes.stop * bits]),
+                write.en.eq(self.write.enable[group] & writes),
+                port.addr.eq(self.read.address[:low]),
+                port.en.eq(self.read.advance),
             ]
             read.append(port.data)
         data = Signal(config.word_bits, name=f"data{number}" if number else "data", reset_less=True)
-        with m.If(self.advance):
+        with m.If(self.read.advance):
             m.d.sync += data.eq(Cat(*read))
         return data
 
 
 class ActivationFeed(Component):
-    """Selects the ``rows`` lanes of a read, and inserts padding.
+    """Selects the ``rows`` lanes of a read, and inserts padding: ``x[r] = outside ? pad : data[part, r]``.
 
     A word of several parts is read a part at a time. For depthwise tiles, ``part`` is instead the write group
-    whose lanes become the first ones.
+    whose lanes become the first ones. One word a cycle.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Shape and widths.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``data`` to ``x``.
 
     Members
     -------
-    part, outside, pad : In, of the pixel whose address is presented in this cycle
-    data : In, the word that was read, MEMORY_LATENCY cycles later
-    x : Out, ``rows`` activations, one cycle after ``data``
+    selection : In(LaneSelection)
+        Of the pixel whose address is presented in this cycle.
+    data : In(config.word_bits)
+        The word that was read, ``ActivationMemory.latency`` cycles later.
+    x : Out(ArrayLayout)
+        ``rows`` signed activations.
     """
+
+    latency = 1
 
     def __init__(self, config: ArrayConfig):
         self.config = config
         super().__init__(
             {
-                "part": In(index_bits(config.selections)),
-                "outside": In(1),
-                "pad": In(signed(config.activation_bits)),
+                "selection": In(LaneSelection(config)),
                 "data": In(config.word_bits),
                 "x": Out(ArrayLayout(signed(config.activation_bits), config.rows)),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         rows, bits = self.config.rows, self.config.activation_bits
         pitch = rows if self.config.reads_per_word > 1 else self.config.columns
-        part = delayed(m, self.part, MEMORY_LATENCY, name="part")
-        outside = delayed(m, self.outside, MEMORY_LATENCY, name="outside")
-        pad = delayed(m, self.pad, MEMORY_LATENCY, name="pad")
+        part = delayed(m, self.selection.part, ActivationMemory.latency, name="part")
+        outside = delayed(m, self.selection.outside, ActivationMemory.latency, name="outside")
+        pad = delayed(m, self.selection.pad, ActivationMemory.latency, name="pad")
         x = Signal(self.x.shape(), reset_less=True)
         for r in range(rows):
             lanes = [start + r for start in range(0, self.config.selections * pitch, pitch)]

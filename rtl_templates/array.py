@@ -8,16 +8,14 @@ from hwquant.program.config import ACCUMULATE_HAZARD, TAP_COLUMNS, ArrayConfig, 
 from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.pe import ProcessingElement
-from hwquant.rtl_templates.segments import entry_members
+from hwquant.rtl_templates.ports import WeightPort, array_rows
 from hwquant.rtl_templates.taps import TapLines
 
 
 class SystolicArray(Component):
     """``rows`` x ``columns`` processing elements.
 
-    ``sums[c] = Sum_r weight[r, c] * x[r] (+ offset[c] * Sum_r x[r])``, one vector a cycle. Column 0's sum
-    leaves ``rows - 1 + PE_LATENCY`` cycles after its ``x`` (one more with the offset in the sum column),
-    column ``c``'s ``c`` cycles later.
+    ``sums[c] = Sum_r weight[r, c] * x[r] (+ offset[c] * Sum_r x[r])``, one vector a cycle.
 
     Weights shift down the shadow registers, the bottom row first. Row ``r`` is told to shift only once its
     word can have come that far (``load`` is a thermometer), and the swap to the new weights travels with the
@@ -31,35 +29,54 @@ class SystolicArray(Component):
     column ``c``, and row ``TAP_COLUMNS * line + k`` multiplies the stream of kernel row ``line`` while the sum
     of one output moves down at one row a cycle. So a column is a filter over a whole kernel.
 
+    Parameters
+    ----------
+    config : ArrayConfig
+        Shape, widths and modes.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``x`` to the first of ``sums``: a register a row, the rest of a processing element, and one more
+        with the offset in the sum column. Column ``c``'s sum is ``c`` cycles later.
+
     Members
     -------
-    x : In, ``rows`` signed activations; swap : In, with the first ones of a tile
-    weight : In, ``columns`` signed weights; load : In, which rows shift
-    weight{row}, enter : In, weights that enter at inner rows; see :class:`~hwquant.rtl_templates.segments.Segments`
-    offset : In, signed, the layer's offset, sampled with ``swap`` (sum column without channel offsets only)
-    taps, delay : In, with ``x``: the tile is depthwise; see :class:`~hwquant.rtl_templates.taps.TapLines`
-    sums : Out, ``columns`` signed sums, skewed
+    x : In(ArrayLayout)
+        ``rows`` signed activations.
+    swap : In(1)
+        With the first ones of a tile.
+    weights : In(WeightPort)
+        Weights, and which rows shift; see also :class:`~hwquant.rtl_templates.segments.Segments`.
+    offset : In(signed(config.offset_bits))
+        The layer's offset, sampled with ``swap``; used with a sum column without channel offsets only.
+    taps : In(1)
+        With ``x``: the tile is depthwise.
+    delay : In(unsigned)
+        With ``x``; see :class:`~hwquant.rtl_templates.taps.TapLines`.
+    sums : Out(ArrayLayout)
+        ``columns`` signed sums, skewed.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        self.offset_row = config.offset == "sum" and config.channel_offsets
-        self.chain = config.rows + (1 if self.offset_row else 0)
+        self.chain = array_rows(config)
+        self.offset_row = self.chain > config.rows
+        below = ProcessingElement.step if config.offset == "sum" else 0
+        self.latency = (config.rows - 1) * ProcessingElement.step + ProcessingElement.latency + below
         super().__init__(
             {
                 "x": In(ArrayLayout(signed(config.activation_bits), config.rows)),
                 "swap": In(1),
-                "weight": In(ArrayLayout(signed(config.operand_bits), config.columns)),
-                "load": In(self.chain),
+                "weights": In(WeightPort(config)),
                 "offset": In(signed(config.offset_bits)),
                 "taps": In(1),
                 "delay": In(index_bits(config.tap_depth + 1)),
                 "sums": Out(ArrayLayout(signed(config.column_bits), config.columns)),
             }
-            | entry_members(config, In)
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config, rows, columns = self.config, self.config.rows, self.config.columns
 
@@ -68,7 +85,7 @@ class SystolicArray(Component):
         for r in range(rows):
             m.d.comb += getattr(skew_x, f"i{r}").eq(self.x[r])
         for c in range(columns):
-            m.d.comb += getattr(skew_weight, f"i{c}").eq(self.weight[c])
+            m.d.comb += getattr(skew_weight, f"i{c}").eq(self.weights.weight[c])
         swaps = [self.swap]
         for r in range(1, self.chain + 1):
             swaps.append(delayed(m, swaps[-1], 1, name=f"swap_row{r}", reset_less=False))
@@ -82,7 +99,7 @@ class SystolicArray(Component):
 
         modes, lines = self._tap_lines(m, [getattr(skew_x, f"o{c}") for c in range(min(rows, columns))])
         entries, enters = self._entries(m)
-        loads = self.load
+        loads = self.weights.load
         above = [getattr(skew_weight, f"o{c}") for c in range(columns)]
         sums = [None] * columns
         for c in range(columns):
@@ -126,11 +143,11 @@ class SystolicArray(Component):
         for index, row in enumerate(self.config.entries):
             shape = signed(self.config.entry_bits(row))
             m.submodules[f"skew_weight{row}"] = skew = Skew(shape, self.config.columns)
-            enter, entries[row], enters[row] = self.enter[index], [], []
+            enter, entries[row], enters[row] = self.weights.entries.enter[index], [], []
             for c in range(self.config.columns):
                 if c:
                     enter = delayed(m, enter, 1, name=f"enter{row}_column{c}")
-                m.d.comb += getattr(skew, f"i{c}").eq(getattr(self, f"weight{row}")[c])
+                m.d.comb += getattr(skew, f"i{c}").eq(getattr(self.weights.entries, f"weight{row}")[c])
                 entries[row].append(getattr(skew, f"o{c}"))
                 enters[row].append(enter)
         return entries, enters

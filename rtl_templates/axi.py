@@ -5,8 +5,8 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import word_bytes
 from hwquant.program.config import index_bits
+from hwquant.program.registers import Register
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.registers import Register
 
 ADDRESS_BITS = index_bits(4 * len(Register))
 """Of an address in bytes within the register file."""
@@ -17,7 +17,7 @@ OKAY, SLVERR = 0, 2
 class AxiAccelerator(Component):
     """An accelerator behind AXI4-Lite and AXI4-Stream, all in the clock domain of ``aclk``.
 
-    A register is at four times its number (see :class:`~hwquant.rtl_templates.registers.Register`). Writes of less
+    A register is at four times its number (see :class:`~hwquant.program.registers.Register`). Writes of less
     than a whole register are answered with SLVERR and change nothing. A read or a write takes two cycles.
     A beat of a stream is one word in the low bits of TDATA; TLAST ends a frame.
 
@@ -68,7 +68,7 @@ class AxiAccelerator(Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         m.domains.sync = ClockDomain()
         m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]

@@ -29,7 +29,7 @@ class Board(Component):
         self.divisor = divisor
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "opened": Out(1), "active": Out(1)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         accelerator = self.accelerator
         m.submodules.receiver = receiver = UartReceiver(self.divisor)

@@ -4,93 +4,113 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import Opcode
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
-from hwquant.rtl_templates.parameters import parameter_layout
+from hwquant.rtl_templates.parameters import ParameterReader
+from hwquant.rtl_templates.ports import ParameterPort, ResultPort
 from hwquant.rtl_templates.requantize import Requantizer, above
-
-SUM_STAGE, TOTAL_STAGE = 2, 3
-"""Stages in which a column's sum enters its accumulator, and in which the total appears; stage 0 presents the
-accumulator's address."""
 
 
 class Collector(Component):
     """``columns`` accumulators, requantizers and running maxima.
 
     Column ``c`` does everything ``c`` cycles after column 0. So the marks of a pixel travel through one
-    chain of registers, and column ``c`` in stage ``s`` looks at position ``c + s`` of it.
+    chain of registers, and column ``c`` in stage ``s`` looks at position ``c + s`` of it. Stage 0 presents the
+    accumulator's address. One pixel a cycle.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Widths and depths; ``config.array_latency`` cycles lie between a pixel's marks and its first sum.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from the first column's sum to ``results``: its addition, requantization, the pooling maximum, and
+        until the last column has caught up.
 
     Members
     -------
-    pixel : In, the marks of the pixel whose address leaves in this cycle
-    sums : In, the array's sums
-    bus : In, the parameter bus; parameters : Out, make its reader start
-    clamp : In, low, high and zero point, constant during a layer
-    outputs, valid : Out, ``columns`` finished output channels of one pixel
+    pixel : In(pixel_layout())
+        The marks of the pixel whose address leaves in this cycle.
+    sums : In(ArrayLayout)
+        The array's sums, ``columns`` signed ones, skewed.
+    parameters : Out(ParameterPort)
+        Asks for the parameters of new output channels.
+    clamp : In(StructLayout)
+        ``low``, ``high`` and ``zero``, constant during a layer.
+    results : Out(ResultPort)
+        Finished output channels.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
         activation = signed(config.activation_bits)
+        self.requantizers = [Requantizer(config) for _ in range(config.columns)]
+        self.align = Skew(activation, config.columns, reverse=True)
+        maximum = 1
+        # The stages in which a column's sum enters its accumulator, its total appears, and its output is there.
+        self.total_stage = Accumulator.latency
+        self.sum_stage = self.total_stage - Accumulator.sum_latency
+        self.value_stage = self.total_stage + self.requantizers[0].latency
+        self.output_stage = self.value_stage + maximum
+        self.latency = self.output_stage - self.sum_stage + self.align.latency
         super().__init__(
             {
                 "pixel": In(pixel_layout()),
                 "sums": In(ArrayLayout(signed(config.column_bits), config.columns)),
-                "bus": In(parameter_layout(config)),
-                "parameters": Out(1),
+                "parameters": Out(ParameterPort(config)),
                 "clamp": In(instruction_layout(config, Opcode.CLAMP)),
-                "outputs": Out(ArrayLayout(activation, config.columns)),
-                "valid": Out(1),
+                "results": Out(ResultPort(config)),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config, columns = self.config, self.config.columns
-        value_stage = TOTAL_STAGE + config.requantize_latency
-        output_stage = value_stage + 1
-        stage_zero = config.array_latency - 2
+        sum_stage, total_stage = self.sum_stage, self.total_stage
+        stage_zero = config.array_latency - sum_stage
 
         # The marks wait until their pixel's sum approaches; the accumulator's address is counted there.
-        early = delayed(m, self.pixel, stage_zero - MEMORY_LATENCY, name="early", reset_less=False)
-        m.d.comb += self.parameters.eq(early.valid & early.parameters)
-        marks = delayed(m, early, MEMORY_LATENCY - 1, name="marks", reset_less=False)
+        early = delayed(m, self.pixel, stage_zero - ParameterReader.latency, name="early", reset_less=False)
+        m.d.comb += self.parameters.start.eq(early.valid & early.parameters)
+        marks = delayed(m, early, ParameterReader.latency - 1, name="marks", reset_less=False)
         tags = [delayed(m, marks, 1, name="tag0", reset_less=False)]
         address = Signal(index_bits(config.accumulator_depth), name="address0", reset_less=True)
         with m.If(marks.valid):
             m.d.sync += address.eq(Mux(marks.start, 0, address + ~marks.hold))
         addresses = [address]
-        for n in range(1, columns + TOTAL_STAGE):
+        for n in range(1, columns + total_stage):
             addresses.append(delayed(m, addresses[-1], 1, name=f"address{n}"))
-        for n in range(1, columns + output_stage):
+        for n in range(1, columns + self.output_stage):
             tags.append(delayed(m, tags[-1], 1, name=f"tag{n}", reset_less=False))
         # Each parameter is taken just before the stage that uses it, for the block before may still be there.
-        bias_bus = delayed(m, self.bus, SUM_STAGE - 1, name="bias_bus")
-        shift_bus = delayed(m, bias_bus, TOTAL_STAGE - SUM_STAGE, name="shift_bus")
+        bias_bus = delayed(m, self.parameters.bus, sum_stage - 1, name="bias_bus")
+        shift_bus = delayed(m, bias_bus, total_stage - sum_stage, name="shift_bus")
 
-        m.submodules.align = align = Skew(signed(config.activation_bits), columns, reverse=True)
+        m.submodules.align = align = self.align
         for c in range(columns):
             bias = Signal(signed(config.accumulator_bits), name=f"bias{c}", reset_less=True)
             shift = Signal(config.shift_bits, name=f"shift{c}", reset_less=True)
-            with m.If(tags[c + SUM_STAGE - 1].parameters):
+            with m.If(tags[c + sum_stage - 1].parameters):
                 m.d.sync += bias.eq(bias_bus.bias)
-            with m.If(tags[c + TOTAL_STAGE - 1].parameters):
+            with m.If(tags[c + total_stage - 1].parameters):
                 m.d.sync += shift.eq(shift_bus.shift)
 
             m.submodules[f"accumulator{c}"] = accumulator = Accumulator(config)
             m.d.comb += [
                 accumulator.read_address.eq(addresses[c]),
-                accumulator.first.eq(tags[c + SUM_STAGE].first),
-                accumulator.hold.eq(tags[c + SUM_STAGE].hold),
+                accumulator.first.eq(tags[c + sum_stage].first),
+                accumulator.hold.eq(tags[c + sum_stage].hold),
                 accumulator.bias.eq(bias),
                 accumulator.sum.eq(self.sums[c]),
-                accumulator.write_address.eq(addresses[c + TOTAL_STAGE]),
-                accumulator.write_enable.eq(tags[c + TOTAL_STAGE].valid),
+                accumulator.write_address.eq(addresses[c + total_stage]),
+                accumulator.write_enable.eq(tags[c + total_stage].valid),
             ]
-            m.submodules[f"requantize{c}"] = requantizer = Requantizer(config)
+            m.submodules[f"requantize{c}"] = requantizer = self.requantizers[c]
             m.d.comb += [
                 requantizer.total.eq(accumulator.total),
                 requantizer.shift.eq(shift),
@@ -100,17 +120,17 @@ class Collector(Component):
             ]
             if config.multiplier_bits:
                 multiplier = Signal(signed(config.multiplier_bits), name=f"multiplier{c}", reset_less=True)
-                with m.If(tags[c + TOTAL_STAGE - 1].parameters):
+                with m.If(tags[c + total_stage - 1].parameters):
                     m.d.sync += multiplier.eq(shift_bus.multiplier)
                 m.d.comb += requantizer.multiplier.eq(multiplier)
 
             # Pixels come in pooling-window order, so a maximum needs one register.
-            tag = tags[c + value_stage]
+            tag = tags[c + self.value_stage]
             maximum = Signal(signed(config.activation_bits), name=f"maximum{c}", reset_less=True)
             with m.If(tag.valid & tag.last & (tag.pool_first | above(requantizer.value, maximum))):
                 m.d.sync += maximum.eq(requantizer.value)
             m.d.comb += getattr(align, f"i{c}").eq(maximum)
-            m.d.comb += self.outputs[c].eq(getattr(align, f"o{c}"))
-        final = tags[columns - 1 + output_stage]
-        m.d.comb += self.valid.eq(final.valid & final.last & final.pool_last)
+            m.d.comb += self.results.channels[c].eq(getattr(align, f"o{c}"))
+        final = tags[columns - 1 + self.output_stage]
+        m.d.comb += self.results.valid.eq(final.valid & final.last & final.pool_last)
         return m

@@ -4,67 +4,57 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream
-from amaranth.lib.data import StructLayout
-from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from hwquant.program.config import FEED_LATENCY, ArrayConfig
+from hwquant.program.config import ACCUMULATE_HAZARD, FEED_LATENCY, MEMORY_LATENCY, ArrayConfig
 from hwquant.program.isa import Opcode
+from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory
 from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.collector import Collector
-from hwquant.rtl_templates.delay import delayed
+from hwquant.rtl_templates.delay import check_latency, delayed
 from hwquant.rtl_templates.dispatcher import Dispatcher
 from hwquant.rtl_templates.host import HostPort
 from hwquant.rtl_templates.jobs import instruction_layout
 from hwquant.rtl_templates.parameters import ParameterReader
+from hwquant.rtl_templates.ports import WriteMonitor, word_layout
 from hwquant.rtl_templates.registers import RegisterFile
-from hwquant.rtl_templates.segments import entry_members
 from hwquant.rtl_templates.sequencer import Sequencer
 from hwquant.rtl_templates.streamer import Streamer
 from hwquant.rtl_templates.weights import WeightLoader
 from hwquant.rtl_templates.writer import Writer
 
 
-def word_layout(config: ArrayConfig) -> StructLayout:
-    """A beat of the host's streams: one word of the activation memory, and whether it ends the frame."""
-    return StructLayout({"data": config.word_bits, "last": 1})
-
-
-class WriteMonitor(Signature):
-    """What is written to the activation memory, for testbenches: unconnected, it costs nothing.
-
-    ``valid``; ``address``; ``data`` and ``enable``, one bit a write group.
-    """
-
-    def __init__(self, config: ArrayConfig):
-        super().__init__(
-            {
-                "valid": Out(1),
-                "address": Out(config.activation_address_bits),
-                "data": Out(config.word_bits),
-                "enable": Out(config.groups),
-            }
-        )
-
-
 class Accelerator(Component):
     """A weight-stationary systolic array, time-shared by all layers; a whole network runs without the host.
 
+    Frame in, frame out: ``results`` are those of the program's network for ``frames``, in as many cycles as
+    :func:`hwquant.program.cycles.timing` says.
+
     Parameters
     ----------
-    config : widths, depths and options
-    program, weights, parameters : initial contents of the memories, lists of unsigned words
-    checksum : 32 bits that identify the program, readable by the host
-    loadable : the weight memory has no initial contents; the host sends ``weights`` after each reset, and no
-        inference begins before it has
+    config : ArrayConfig
+        Widths, depths and options.
+    program, weights, parameters : Sequence of int
+        Initial contents of the memories, unsigned words.
+    checksum : int
+        32 bits that identify the program, readable by the host.
+    loadable : bool
+        The weight memory has no initial contents; the host sends ``weights`` after each reset, and no inference
+        begins before it has.
 
     Members
     -------
-    frames : In, stream of input words, ``last`` on the last word of an inference
-    results : Out, stream of output words, likewise
-    bus : In, the register file; see :class:`~hwquant.rtl_templates.registers.RegisterFile`
-    load : In, stream of the weight memory's words, which never waits (only where it is loadable)
-    monitor : Out, writes of layer outputs
+    frames : In(stream)
+        Input words (:func:`~hwquant.rtl_templates.ports.word_layout`), ``last`` on the last one of an inference.
+    results : Out(stream)
+        Output words, likewise.
+    bus : In(Signature)
+        The register file; see :class:`~hwquant.rtl_templates.registers.RegisterFile`.
+    load : In(stream)
+        The weight memory's words, which never waits; only where it is loadable.
+    monitor : Out(WriteMonitor)
+        Writes of layer outputs.
     """
 
     def __init__(
@@ -92,12 +82,11 @@ class Accelerator(Component):
             | load
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        m.submodules.registers = registers = RegisterFile(
-            config, self.checksum, len(self.images["weights"]) if self.loadable else 0
-        )
+        loads = len(self.images["weights"]) if self.loadable else 0
+        m.submodules.registers = registers = RegisterFile(config, self.checksum, loads)
         m.submodules.sequencer = sequencer = Sequencer(config, self.images["program"])
         m.submodules.host = host = HostPort(config)
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
@@ -109,96 +98,97 @@ class Accelerator(Component):
         m.submodules.parameter_reader = parameters = ParameterReader(config, self.images["parameters"])
         m.submodules.collector = collector = Collector(config)
         m.submodules.writer = writer = Writer(config)
+        _check_latencies(config, memory, host, feed, weights, array, collector)
 
+        # The host: registers, frames and results.
         connect(m, flipped(self.bus), registers.bus)
         connect(m, flipped(self.frames), host.frames)
         connect(m, flipped(self.results), host.results)
-        connect(m, sequencer.jobs, dispatcher.jobs)
+        connect(m, host.events, registers.frames)
 
-        # A job that changes the layer takes the double-buffered registers as it starts.
-        clamp = Signal(instruction_layout(config, Opcode.CLAMP), reset_less=True)
-        new_layer = dispatcher.start & dispatcher.start_job.layer
-        with m.If(new_layer):
-            m.d.sync += clamp.eq(sequencer.clamp)
+        # The program: words to move, and tiles to load and to stream.
+        connect(m, sequencer.run, registers.run)
+        connect(m, sequencer.transfer, host.transfer)
+        connect(m, sequencer.jobs, dispatcher.jobs)
+        connect(m, dispatcher.load, weights.tile)
+        connect(m, dispatcher.stream, streamer.tile)
         m.d.comb += [
-            sequencer.enable.eq(registers.enable),
-            sequencer.taken.eq(dispatcher.start & (dispatcher.start_job.layer | dispatcher.start_job.source)),
-            sequencer.idle.eq(dispatcher.idle),
-            host.input_start.eq(sequencer.input_start),
-            host.output_start.eq(sequencer.output_start),
-            host.transfer.eq(sequencer.transfer),
-            sequencer.transfer_done.eq(host.done),
-            registers.begin.eq(sequencer.begin),
-            registers.done.eq(sequencer.done),
-            registers.illegal.eq(sequencer.illegal),
-            registers.framing.eq(host.framing),
-            registers.input_done.eq(host.input_done),
-            registers.output_start.eq(sequencer.output_start),
-            weights.rewind.eq(sequencer.begin),
-            weights.take.eq(dispatcher.load),
-            weights.offsets.eq(dispatcher.load_job.offsets),
-            weights.first.eq(dispatcher.load_job.first),
-            weights.mark.eq(dispatcher.load_job.parameters),
-            weights.offset.eq(dispatcher.start_job.offset),
-            dispatcher.loader_ready.eq(weights.ready),
-            dispatcher.streamer_ready.eq(streamer.ready),
             dispatcher.streaming.eq(streamer.streaming),
-            streamer.start.eq(dispatcher.start),
-            streamer.job.eq(dispatcher.start_job),
-            streamer.geometry.eq(sequencer.geometry),
+            sequencer.idle.eq(dispatcher.idle),
+            weights.rewind.eq(sequencer.run.begin),
+            parameters.rewind.eq(sequencer.run.begin),
         ]
 
-        if config.weight_packing > 1:
-            m.d.comb += weights.format.eq(dispatcher.load_job["format"])
-        for name in entry_members(config, In):
-            m.d.comb += getattr(array, name).eq(getattr(weights, name))
+        # A job that changes the layer takes the double-buffered registers as it starts.
+        starts, job = dispatcher.stream.start, dispatcher.stream.job
+        clamp = Signal(instruction_layout(config, Opcode.CLAMP), reset_less=True)
+        with m.If(starts & job.layer):
+            m.d.sync += clamp.eq(sequencer.clamp)
+        m.d.comb += [
+            sequencer.taken.eq(starts & (job.layer | job.source)),
+            streamer.geometry.eq(sequencer.geometry),
+            collector.clamp.eq(clamp),
+            writer.start.eq(starts & job.layer),
+            writer.layer.eq(sequencer.write),
+        ]
 
+        # Weights, from their memory into the array.
+        connect(m, weights.weights, array.weights)
+        m.d.comb += weights.offset.eq(job.offset)
         if self.loadable:
             connect(m, flipped(self.load), weights.words)
             m.d.comb += registers.missing.eq(weights.missing)
 
-        # From the memory through the array and back to the memory.
-        swap = delayed(m, streamer.swap, FEED_LATENCY, name="swap", reset_less=False)
+        # Pixels, from their memory through the array and back.
+        connect(m, streamer.read, memory.read)
+        connect(m, streamer.selection, feed.selection)
+        connect(m, collector.parameters, parameters.port)
+        connect(m, collector.results, writer.results)
+        connect(m, writer.write, memory.write)
+        connect(m, writer.monitor, flipped(self.monitor))
+        to_array = memory.latency + feed.latency
         m.d.comb += [
-            memory.read_address.eq(streamer.address),
-            memory.advance.eq(1),
-            feed.part.eq(streamer.part),
-            feed.outside.eq(streamer.outside),
-            feed.pad.eq(streamer.pad),
-            feed.data.eq(memory.read_data),
+            feed.data.eq(memory.data),
             array.x.eq(feed.x),
-            array.swap.eq(swap),
-            array.weight.eq(weights.weight),
-            array.load.eq(weights.load),
-            array.offset.eq(streamer.offset),
-            array.taps.eq(delayed(m, streamer.taps, FEED_LATENCY, name="taps")),
+            array.swap.eq(delayed(m, streamer.swap, to_array, name="swap", reset_less=False)),
+            array.taps.eq(delayed(m, streamer.taps, to_array, name="taps")),
             array.delay.eq(streamer.delay),
+            array.offset.eq(streamer.offset),
             collector.pixel.eq(streamer.pixel),
             collector.sums.eq(array.sums),
-            collector.bus.eq(parameters.bus),
-            collector.clamp.eq(clamp),
-            parameters.rewind.eq(sequencer.begin),
-            parameters.start.eq(collector.parameters),
-            writer.start.eq(new_layer),
-            writer.write.eq(sequencer.write),
-            writer.outputs.eq(collector.outputs),
-            writer.valid.eq(collector.valid),
-            memory.write_address.eq(writer.address),
-            memory.write_data.eq(writer.data),
-            memory.write_enable.eq(writer.enable),
-            self.monitor.valid.eq(collector.valid),
-            self.monitor.address.eq(writer.address),
-            self.monitor.data.eq(writer.data),
-            self.monitor.enable.eq(writer.enable),
         ]
+
         # The host has the memory while no layer runs.
-        with m.If(host.writing):
-            m.d.comb += [
-                memory.write_address.eq(host.address),
-                memory.write_data.eq(host.write_data),
-                memory.write_enable.eq(host.write_enable.replicate(config.groups)),
-            ]
         with m.If(host.reading):
-            m.d.comb += [memory.read_address.eq(host.address), memory.advance.eq(host.advance)]
-        m.d.comb += host.read_data.eq(memory.read_data)
+            connect(m, host.read, memory.read)
+        with m.If(host.writing):
+            connect(m, host.write, memory.write)
+        m.d.comb += host.data.eq(memory.data)
         return m
+
+
+def _check_latencies(
+    config: ArrayConfig,
+    memory: ActivationMemory,
+    host: HostPort,
+    feed: ActivationFeed,
+    weights: WeightLoader,
+    array: SystolicArray,
+    collector: Collector,
+) -> None:
+    """That the parts are as late as the cycle model, the dispatcher and each other count on."""
+    at_edge = memory.latency + feed.latency
+    at_bottom = at_edge + array.latency
+    written = at_bottom + collector.latency
+    for what, found, expected in (
+        ("reading the activation memory", memory.latency, MEMORY_LATENCY),
+        ("reading it as the host does", memory.latency, host.read_latency),
+        ("the way of a pixel to the array", at_edge, FEED_LATENCY),
+        ("the way of a weight to the array", weights.latency, FEED_LATENCY),
+        ("the way of a pixel through the array", at_bottom, config.array_latency),
+        ("requantization", collector.requantizers[0].latency, config.requantize_latency),
+        ("the way of a pixel back to the memory", written, config.write_latency),
+        ("a layer, until the next may begin,", written + memory.write_latency, config.drain_latency),
+        ("an accumulator, until it may be visited again,", Accumulator.latency + 1, ACCUMULATE_HAZARD),
+    ):
+        check_latency(what, found, expected)

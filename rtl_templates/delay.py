@@ -3,6 +3,32 @@
 from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.errors import HwquantError
+
+
+def check_latency(what: str, found: int, expected: int) -> None:
+    """That a part takes as many cycles as others count on.
+
+    Parameters
+    ----------
+    what : str
+        The part, for the message.
+    found : int
+        Its latency in cycles, as it says of itself or as its parts sum up to.
+    expected : int
+        What the cycle model, or the component around it, counts.
+
+    Raises
+    ------
+    HwquantError
+        the two differ
+    """
+    if found != expected:
+        raise HwquantError(
+            f"{what} takes {found} cycles, and {expected} are counted on; change the component, or what counts on it "
+            "(hwquant/program/config.py for the cycle model)"
+        )
+
 
 def delayed(m: Module, value, cycles: int, *, name: str, reset_less: bool = True):
     """``value`` after ``cycles`` registers (the signal itself for 0)."""
@@ -14,22 +40,39 @@ def delayed(m: Module, value, cycles: int, *, name: str, reset_less: bool = True
 
 
 class Skew(Component):
-    """Delays lane ``i`` of a vector by ``i`` cycles (``width - 1 - i`` when ``reverse``).
+    """Delays lane ``n`` of a vector by ``n`` cycles (``width - 1 - n`` when ``reverse``).
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Of a lane.
+    width : int
+        Number of lanes.
+    reverse : bool
+        The first lane is the latest.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles of the latest lane.
 
     Members
     -------
-    i{n} : In, ``shape``, lane n
-    o{n} : Out, ``shape``, lane n, later
+    i{n} : In(shape)
+        Lane n.
+    o{n} : Out(shape)
+        The same, later.
     """
 
     def __init__(self, shape, width: int, *, reverse: bool = False):
         self.width = width
         self.reverse = reverse
+        self.latency = width - 1
         super().__init__(
             {f"i{n}": In(shape) for n in range(width)} | {f"o{n}": Out(shape) for n in range(width)}
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         for n in range(self.width):
             cycles = self.width - 1 - n if self.reverse else n

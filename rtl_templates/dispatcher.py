@@ -6,6 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ACCUMULATE_HAZARD, ArrayConfig
 from hwquant.rtl_templates.jobs import job_layout
+from hwquant.rtl_templates.ports import TilePort
 
 
 class Dispatcher(Component):
@@ -20,33 +21,38 @@ class Dispatcher(Component):
         t[k] >= t[last with parameters] + columns            where parameters are loaded
         t[k] >= t[k-1] + pixels[k-1] + ACCUMULATE_HAZARD - 1 where it has to settle
 
+    Parameters
+    ----------
+    config : ArrayConfig
+        Shape and latencies.
+
     Members
     -------
-    jobs : In, stream of jobs
-    load, load_job : Out, begin to load; loader_ready : In
-    start, start_job : Out, begin to stream; streamer_ready : In
-    streaming : In, an address leaves in this cycle
-    idle : Out, no job is held and nothing is on its way to the activation memory
+    jobs : In(stream)
+        Jobs, in order.
+    load : Out(TilePort)
+        Begin to load a tile's weights.
+    stream : Out(TilePort)
+        Begin to stream its pixels.
+    streaming : In(1)
+        An address leaves in this cycle.
+    idle : Out(1)
+        No job is held, and nothing is on its way to the activation memory.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        job = job_layout(config)
         super().__init__(
             {
-                "jobs": In(stream.Signature(job)),
-                "load": Out(1),
-                "load_job": Out(job),
-                "loader_ready": In(1),
-                "start": Out(1),
-                "start_job": Out(job),
-                "streamer_ready": In(1),
+                "jobs": In(stream.Signature(job_layout(config))),
+                "load": Out(TilePort(config)),
+                "stream": Out(TilePort(config)),
                 "streaming": In(1),
                 "idle": Out(1),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         job = job_layout(self.config)
         waiting = Signal(job, reset_less=True)
@@ -61,8 +67,8 @@ class Dispatcher(Component):
 
         may_start = (
             loaded_valid
-            & self.loader_ready
-            & self.streamer_ready
+            & self.load.ready
+            & self.stream.ready
             & (~loaded.layer | drained)
             & (~loaded.parameters | spaced)
         )
@@ -71,28 +77,28 @@ class Dispatcher(Component):
             m.d.sync += recent.eq(Cat(self.streaming, recent))
             may_start &= ~loaded.settle | ~(self.streaming | recent.any())
         m.d.comb += [
-            self.load_job.eq(waiting),
-            self.start_job.eq(loaded),
-            self.start.eq(may_start),
-            self.load.eq(waiting_valid & (~loaded_valid | self.start)),
+            self.load.job.eq(waiting),
+            self.stream.job.eq(loaded),
+            self.stream.start.eq(may_start),
+            self.load.start.eq(waiting_valid & (~loaded_valid | self.stream.start)),
             self.jobs.ready.eq(~waiting_valid),
             self.idle.eq(~waiting_valid & ~loaded_valid & drained),
         ]
-        with m.If(self.start):
+        with m.If(self.stream.start):
             m.d.sync += loaded_valid.eq(0)
-        with m.If(self.load):
+        with m.If(self.load.start):
             m.d.sync += [waiting_valid.eq(0), loaded_valid.eq(1), loaded.eq(waiting)]
         with m.If(self.jobs.valid & self.jobs.ready):
             m.d.sync += [waiting_valid.eq(1), waiting.eq(self.jobs.payload)]
 
         latency = self.config.drain_latency
-        with m.If(self.start):
+        with m.If(self.stream.start):
             m.d.sync += [drain.eq(latency - 1), drained.eq(0)]
         with m.Elif(self.streaming):
             m.d.sync += [drain.eq(latency - 2), drained.eq(0)]
         with m.Elif(~drained):
             m.d.sync += [drain.eq(drain - 1), drained.eq(drain == 1)]
-        with m.If(self.start & loaded.parameters):
+        with m.If(self.stream.start & loaded.parameters):
             m.d.sync += [spacing.eq(self.config.columns - 1), spaced.eq(0)]
         with m.Elif(~spaced):
             m.d.sync += [spacing.eq(spacing - 1), spaced.eq(spacing == 1)]

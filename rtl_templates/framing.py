@@ -33,7 +33,7 @@ class Deframer(Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.check = crc = CRC.create()
         m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[])
@@ -98,7 +98,7 @@ class Framer(Component):
     def __init__(self):
         super().__init__({"packets": In(stream.Signature(BEAT)), "bytes": Out(stream.Signature(8))})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.check = crc = CRC.create()
         escaped = Signal()

@@ -2,96 +2,118 @@
 
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream
-from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import Opcode
-from hwquant.rtl_templates.jobs import instruction_layout
+from hwquant.rtl_templates.ports import FrameEvents, ReadPort, TransferPort, WritePort, word_layout
 
 
 class HostPort(Component):
     """Executes INPUT and OUTPUT, a word a cycle while the host keeps up.
 
-    An input frame whose ``last`` comes early or late is dropped: the engine reports ``framing``, waits for
+    An input frame whose ``last`` comes early or late is dropped: the engine reports it, waits for
     the end of the frame, and receives the next one in its place.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Widths.
+
+    Attributes
+    ----------
+    read_latency : int
+        Advancing cycles that the memory must take from an address to its ``data``.
 
     Members
     -------
-    input_start, output_start : In, with transfer (address, count, and whether an output ends the frame)
-    done : Out, the last word has moved in the cycle before; input_done : Out, and it was an input
-    framing : Out, a frame was dropped
-    frames, results : the host's streams
-    writing, write_enable, write_data : Out; reading, advance : Out; read_data : In; address : Out, the memory
+    transfer : In(TransferPort)
+        What to receive or to send.
+    events : Out(FrameEvents)
+        What has happened, for the register file.
+    frames : In(stream)
+        Words from the host.
+    results : Out(stream)
+        Words to it.
+    reading : Out(1)
+        An output is being sent: the read port of the memory is the host's.
+    read : Out(ReadPort)
+        What is read.
+    data : In(config.word_bits)
+        The word that was read.
+    writing : Out(1)
+        An input is being received: the write port of the memory is the host's.
+    write : Out(WritePort)
+        What is written.
     """
+
+    read_latency = 2
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        word = StructLayout({"data": config.word_bits, "last": 1})
+        word = stream.Signature(word_layout(config))
         super().__init__(
             {
-                "input_start": In(1),
-                "output_start": In(1),
-                "transfer": In(instruction_layout(config, Opcode.OUTPUT)),
-                "done": Out(1),
-                "input_done": Out(1),
-                "framing": Out(1),
-                "frames": In(stream.Signature(word)),
-                "results": Out(stream.Signature(word)),
-                "writing": Out(1),
-                "write_enable": Out(1),
-                "write_data": Out(config.word_bits),
+                "transfer": In(TransferPort(config)),
+                "events": Out(FrameEvents()),
+                "frames": In(word),
+                "results": Out(word),
                 "reading": Out(1),
-                "advance": Out(1),
-                "read_data": In(config.word_bits),
-                "address": Out(config.activation_address_bits),
+                "read": Out(ReadPort(config)),
+                "data": In(config.word_bits),
+                "writing": Out(1),
+                "write": Out(WritePort(config)),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         address = Signal(self.config.activation_address_bits, reset_less=True)
         # Below zero where none is left: the sign tells, no comparison is in the way.
-        left = Signal(signed(len(self.transfer["count"]) + 1))
+        wanted = self.transfer.words
+        left = Signal(signed(len(wanted["count"]) + 1))
         ended = left[-1]
         word = self.frames.payload
         fetched = Signal()
         valid = Signal()
         final = Signal()
         last = Signal(reset_less=True)
+        taking = Signal()
         done = Signal()
         input_done = Signal()
         # Registered, so that nothing depends on the host's signals in the same cycle.
-        m.d.sync += [self.done.eq(done), self.input_done.eq(input_done)]
+        m.d.sync += [self.transfer.done.eq(done), self.events.received.eq(input_done)]
         m.d.comb += [
-            self.address.eq(address),
-            self.write_data.eq(word.data),
-            self.results.payload.data.eq(self.read_data),
+            self.events.sending.eq(self.transfer.send),
+            self.read.address.eq(address),
+            self.write.address.eq(address),
+            self.write.data.eq(word.data),
+            self.write.enable.eq(taking.replicate(self.config.groups)),
+            self.results.payload.data.eq(self.data),
             self.results.payload.last.eq(final & ~fetched & last),
         ]
         # An input ends with its last word, an output when that word has been fetched and moved on.
-        restart = [address.eq(self.transfer.address), left.eq(self.transfer["count"] - 2)]
+        restart = [address.eq(wanted.address), left.eq(wanted["count"] - 2)]
         with m.FSM():
             with m.State("idle"):
-                with m.If(self.input_start):
+                with m.If(self.transfer.receive):
                     m.d.sync += restart
                     m.next = "input"
-                with m.Elif(self.output_start):
-                    m.d.sync += [*restart, left.eq(self.transfer["count"] - 1), last.eq(self.transfer.last)]
+                with m.Elif(self.transfer.send):
+                    m.d.sync += [*restart, left.eq(wanted["count"] - 1), last.eq(wanted.last)]
                     m.next = "output"
             with m.State("input"):
                 m.d.comb += [self.writing.eq(1), self.frames.ready.eq(1)]
                 with m.If(self.frames.valid):
-                    m.d.comb += self.write_enable.eq(1)
+                    m.d.comb += taking.eq(1)
                     m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
                     with m.If(ended & word.last):
                         m.d.comb += [done.eq(1), input_done.eq(1)]
                         m.next = "idle"
                     with m.Elif(word.last):
-                        m.d.comb += self.framing.eq(1)
+                        m.d.comb += self.events.dropped.eq(1)
                         m.d.sync += restart
                     with m.Elif(ended):
-                        m.d.comb += self.framing.eq(1)
+                        m.d.comb += self.events.dropped.eq(1)
                         m.next = "drop"
             with m.State("drop"):
                 m.d.comb += self.frames.ready.eq(1)
@@ -103,10 +125,10 @@ class HostPort(Component):
                 m.d.comb += [
                     self.reading.eq(1),
                     self.results.valid.eq(valid),
-                    self.advance.eq(~valid | self.results.ready),
+                    self.read.advance.eq(~valid | self.results.ready),
                     final.eq(ended),
                 ]
-                with m.If(self.advance):
+                with m.If(self.read.advance):
                     m.d.sync += [fetched.eq(~ended), valid.eq(fetched), address.eq(address + 1)]
                     with m.If(~ended):
                         m.d.sync += left.eq(left - 1)

@@ -1,17 +1,50 @@
 """The board's end of the link's protocol: requests executed once, their responses kept for repetition."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, ShapeLike, Signal, ValueLike
 from amaranth.lib import stream
-from amaranth.lib.memory import Memory
+from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Opcode, Status, word_bytes
 from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.core import word_layout
+from hwquant.program.registers import REGISTER_BITS
 from hwquant.rtl_templates.framing import BEAT
+from hwquant.rtl_templates.ports import word_layout
 from hwquant.rtl_templates.registers import RegisterFile
 
-REGISTER_BYTES = 4
+REGISTER_BYTES = word_bytes(REGISTER_BITS)
+
+
+class _Memory:
+    """What the executor remembers from state to state.
+
+    Parameters
+    ----------
+    widest : int
+        Bytes of the longest word.
+    address : ShapeLike
+        Of a register's address.
+    """
+
+    def __init__(self, widest: int, address: ShapeLike):
+        self.opcode = Signal(8, reset_less=True)
+        # What the response is made of. A notice is one that leaves the kept response as it is.
+        self.sequence = Signal(8)
+        self.opened = Signal()
+        self.status = Signal(Status, reset_less=True)
+        self.length = Signal(range(MAX_PACKET))
+        self.notice = Signal()
+        self.reason = Signal(Status, reset_less=True)
+        self.damaged = Signal()
+        # Words.
+        self.digit = Signal(range(max(widest, REGISTER_BYTES)))  # byte of a word or register
+        self.left = Signal(8, reset_less=True)  # words to read
+        self.low = Signal(8 * max(1, widest - 1), reset_less=True)  # all bytes of a word but the last
+        self.register = Signal(address, reset_less=True)
+        # The kept response. Block RAM answers late in a cycle: a byte takes two, one of them in a register of its own.
+        self.index = Signal(range(MAX_PACKET))
+        self.kept = Signal(8, reset_less=True)
+        self.fetched, self.moved = Signal(), Signal()
 
 
 class LinkExecutor(Component):
@@ -22,22 +55,39 @@ class LinkExecutor(Component):
 
     Parameters
     ----------
-    config : of the accelerator
-    loadable : the accelerator's weights come from the host; LOAD is unknown otherwise
+    config : ArrayConfig
+        Of the accelerator.
+    loadable : bool
+        The accelerator's weights come from the host; LOAD is unknown otherwise.
 
     Members
     -------
-    packets : In, stream of intact requests; damaged : In, another one was not
-    responses : Out, stream of responses
-    frames : Out, results : In, the accelerator's streams; load : Out, where it is loadable
-    bus : Out, its registers
-    reset : Out, a session is opened: the accelerator is to be reset
-    opened : Out, there is a session; active : Out, a request is being executed or answered
+    packets : In(stream)
+        Intact requests.
+    damaged : In(1)
+        Another one was not.
+    responses : Out(stream)
+        Packets.
+    frames : Out(stream)
+        To the accelerator.
+    results : In(stream)
+        From it.
+    load : Out(stream)
+        To its weight memory; only where it is loadable.
+    bus : Out(Signature)
+        Its registers.
+    reset : Out(1)
+        A session is opened: the accelerator is to be reset.
+    opened : Out(1)
+        There is a session.
+    active : Out(1)
+        A request is being executed or answered.
     """
 
     def __init__(self, config: ArrayConfig, *, loadable: bool = False):
         self.config = config
         self.loadable = loadable
+        self.word_bytes = word_bytes(config.word_bits)
         weights = config.columns * config.slot_bits
         self.load_bytes = word_bytes(weights) if loadable else 0
         load = {"load": Out(stream.Signature(weights))} if loadable else {}
@@ -57,198 +107,216 @@ class LinkExecutor(Component):
             | load
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
-        size = word_bytes(self.config.word_bits)
-        request = self.packets.payload
-        arrives = self.packets.valid
+        widest = max(self.word_bytes, self.load_bytes)
+        state = _Memory(widest, self.bus.address.shape())
         m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[])
         write, read = memory.write_port(), memory.read_port()
-
-        opcode = Signal(8, reset_less=True)
-        # What the response is made of. A notice is one that leaves the kept response as it is.
-        sequence = Signal(8)
-        opened = Signal()
-        status = Signal(Status, reset_less=True)
-        length = Signal(range(MAX_PACKET))
-        notice = Signal()
-        reason = Signal(Status, reset_less=True)
-        damaged = Signal()
-
-        widest = max(size, self.load_bytes)
-        digit = Signal(range(max(widest, REGISTER_BYTES)))  # byte of a word or register
-        left = Signal(8, reset_less=True)  # words to read
-        low = Signal(8 * max(1, widest - 1), reset_less=True)  # all bytes of a word but the last
-        data = self.results.payload.data
-        result = Array(data[8 * n : 8 * n + 8] for n in range(size))
-        index = Signal(range(MAX_PACKET))
-        # Block RAM answers late in a cycle: a kept byte takes two, one of them in a register of its own.
-        kept = Signal(8, reset_less=True)
-        fetched, moved = Signal(), Signal()
-        register = Signal(self.bus.address.shape(), reset_less=True)
-
         with m.If(self.damaged):
-            m.d.sync += damaged.eq(1)
+            m.d.sync += state.damaged.eq(1)
+        request = self.packets.payload
         m.d.comb += [
-            self.opened.eq(opened),
-            self.bus.address.eq(register),
-            write.addr.eq(length),
-            self.frames.payload.data.eq(Cat(low, request.data)[-8 * size :]),
-            self.frames.payload.last.eq(request.last & (opcode == self._code(Opcode.LAST))),
+            self.opened.eq(state.opened),
+            self.bus.address.eq(state.register),
+            write.addr.eq(state.length),
+            self.frames.payload.data.eq(Cat(state.low, request.data)[-8 * self.word_bytes :]),
+            self.frames.payload.last.eq(request.last & (state.opcode == _code(Opcode.LAST))),
         ]
-
-        def keep(byte):
-            """Appends a byte to the response."""
-            return [write.en.eq(1), write.data.eq(byte)], [length.eq(length + 1)]
-
         with m.FSM() as fsm:
             m.d.comb += self.active.eq(~fsm.ongoing("idle"))
-            with m.State("idle"):
-                m.d.sync += [notice.eq(0), digit.eq(0), opcode.eq(request.data)]
-                with m.If(arrives):
-                    m.d.comb += self.packets.ready.eq(1)
-                    m.d.sync += damaged.eq(0)
-                    m.next = "sequence"
-                with m.Elif(damaged):
-                    m.d.sync += [damaged.eq(0), notice.eq(1), reason.eq(Status.DAMAGED)]
-                    m.next = "status"
-            with m.State("sequence"):
-                m.d.comb += self.packets.ready.eq(1)
-                with m.If(arrives):
-                    m.next = "skip"
-                    with m.If(opcode == self._code(Opcode.OPEN)):
-                        m.d.comb += self.reset.eq(1)
-                        m.d.sync += [
-                            opened.eq(1),
-                            sequence.eq(request.data),
-                            status.eq(Status.OK),
-                            length.eq(0),
-                        ]
-                        m.next = "open"
-                    with m.Elif(~opened):
-                        m.d.sync += [notice.eq(1), reason.eq(Status.CLOSED)]
-                    with m.Elif(request.data == (sequence + 1)[:8]):
-                        m.d.sync += [sequence.eq(request.data), status.eq(Status.OK), length.eq(0)]
-                        with m.Switch(opcode):
-                            with m.Case(self._code(Opcode.WRITE), self._code(Opcode.LAST)):
-                                with m.If(self.frames.ready):
-                                    m.next = "write"
-                                with m.Else():
-                                    m.d.sync += status.eq(Status.BUSY)
-                            if self.loadable:
-                                with m.Case(self._code(Opcode.LOAD)):
-                                    m.next = "load"
-                            with m.Case(self._code(Opcode.READ)):
-                                m.next = "count"
-                            with m.Case(self._code(Opcode.PEEK)):
-                                m.next = "register"
-                            with m.Default():
-                                m.d.sync += status.eq(Status.UNKNOWN)
-                    with m.Elif(request.data != sequence):
-                        m.d.sync += [notice.eq(1), reason.eq(Status.SEQUENCE)]
-                    with m.If(request.last):
-                        m.next = "status"
-            with m.State("skip"):
-                m.d.comb += self.packets.ready.eq(1)
-                with m.If(arrives & request.last):
-                    m.next = "status"
-
-            with m.State("open"):
-                m.d.comb += self.packets.ready.eq(1)
-                with m.If(arrives):
-                    self._apply(m, keep(request.data))
-                    with m.If(request.last):
-                        m.next = "status"
-            with m.State("write"):
-                final = digit == size - 1
-                m.d.comb += [
-                    self.frames.valid.eq(arrives & final),
-                    self.packets.ready.eq(~final | self.frames.ready),
-                ]
-                with m.If(arrives & self.packets.ready):
-                    m.d.sync += [digit.eq(Mux(final, 0, digit + 1)), low.eq(Cat(low, request.data)[8:])]
-                    with m.If(request.last):
-                        m.next = "status"
-            if self.loadable:
-                with m.State("load"):
-                    final = digit == self.load_bytes - 1
-                    m.d.comb += [
-                        self.load.payload.eq(Cat(low, request.data)[-8 * self.load_bytes :]),
-                        self.load.valid.eq(arrives & final),
-                        self.packets.ready.eq(1),
-                    ]
-                    with m.If(arrives):
-                        m.d.sync += [digit.eq(Mux(final, 0, digit + 1)), low.eq(Cat(low, request.data)[8:])]
-                        with m.If(request.last):
-                            m.next = "status"
-            with m.State("count"):
-                m.d.comb += self.packets.ready.eq(1)
-                m.d.sync += left.eq(request.data)
-                with m.If(arrives):
-                    m.next = "read"
-                    with m.If(~request.last):
-                        m.next = "skip"
-            with m.State("read"):
-                final = digit == size - 1
-                room = (digit != 0) | (length <= MAX_PAYLOAD - size)
-                with m.If(self.results.valid & (left != 0) & room):
-                    self._apply(m, keep(result[digit]))
-                    m.d.comb += self.results.ready.eq(final)
-                    m.d.sync += [digit.eq(Mux(final, 0, digit + 1)), left.eq(left - final)]
-                with m.Else():
-                    m.next = "status"
-            with m.State("register"):
-                m.d.comb += self.packets.ready.eq(1)
-                m.d.sync += register.eq(request.data)
-                with m.If(arrives):
-                    m.next = "peek"
-                    with m.If(~request.last):
-                        m.next = "skip"
-            with m.State("peek"):
-                self._apply(m, keep(self.bus.read_data.word_select(digit, 8)))
-                m.d.sync += digit.eq(digit + 1)
-                with m.If(digit == REGISTER_BYTES - 1):
-                    m.next = "status"
-
-            with m.State("status"):
-                m.d.comb += [
-                    self.responses.valid.eq(1),
-                    self.responses.payload.data.eq(Mux(notice, reason, status) | VERSION << 4),
-                ]
-                m.d.sync += index.eq(0)
-                with m.If(self.responses.ready):
-                    m.next = "echo"
-            with m.State("echo"):
-                m.d.comb += [
-                    self.responses.valid.eq(1),
-                    self.responses.payload.data.eq(sequence),
-                    self.responses.payload.last.eq(notice | (length == 0)),
-                ]
-                with m.If(self.responses.ready):
-                    m.next = "payload"
-                    with m.If(self.responses.payload.last):
-                        m.next = "idle"
-            with m.State("payload"):
-                m.d.comb += [
-                    self.responses.valid.eq(fetched),
-                    self.responses.payload.data.eq(kept),
-                    self.responses.payload.last.eq(index == (length - 1)[: len(index)]),
-                ]
-                m.d.sync += fetched.eq(~moved)
-                with m.If(moved):
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(self.responses.payload.last):
-                        m.next = "idle"
-        m.d.comb += [moved.eq(fetched & self.responses.ready), read.addr.eq(index + moved)]
-        m.d.sync += kept.eq(read.data)
+            self._header(m, state)
+            self._open(m, state, write)
+            self._write(m, state)
+            self._read(m, state, write)
+            self._peek(m, state, write)
+            self._answer(m, state)
+        m.d.comb += [
+            state.moved.eq(state.fetched & self.responses.ready),
+            read.addr.eq(state.index + state.moved),
+        ]
+        m.d.sync += state.kept.eq(read.data)
         return m
 
-    @staticmethod
-    def _code(opcode: Opcode) -> int:
-        return VERSION << 4 | opcode
+    def _header(self, m: Module, state: _Memory) -> None:
+        """The first two bytes of a request: what it asks for, and whether it is the next one."""
+        arrives, request = self.packets.valid, self.packets.payload
+        with m.State("idle"):
+            m.d.sync += [state.notice.eq(0), state.digit.eq(0), state.opcode.eq(request.data)]
+            with m.If(arrives):
+                m.d.comb += self.packets.ready.eq(1)
+                m.d.sync += state.damaged.eq(0)
+                m.next = "sequence"
+            with m.Elif(state.damaged):
+                m.d.sync += [state.damaged.eq(0), state.notice.eq(1), state.reason.eq(Status.DAMAGED)]
+                m.next = "status"
+        with m.State("sequence"):
+            m.d.comb += self.packets.ready.eq(1)
+            with m.If(arrives):
+                m.next = "skip"
+                with m.If(state.opcode == _code(Opcode.OPEN)):
+                    m.d.comb += self.reset.eq(1)
+                    m.d.sync += [
+                        state.opened.eq(1),
+                        state.sequence.eq(request.data),
+                        state.status.eq(Status.OK),
+                        state.length.eq(0),
+                    ]
+                    m.next = "open"
+                with m.Elif(~state.opened):
+                    m.d.sync += [state.notice.eq(1), state.reason.eq(Status.CLOSED)]
+                with m.Elif(request.data == (state.sequence + 1)[:8]):
+                    m.d.sync += [
+                        state.sequence.eq(request.data),
+                        state.status.eq(Status.OK),
+                        state.length.eq(0),
+                    ]
+                    self._begin(m, state)
+                with m.Elif(request.data != state.sequence):
+                    m.d.sync += [state.notice.eq(1), state.reason.eq(Status.SEQUENCE)]
+                with m.If(request.last):
+                    m.next = "status"
+        with m.State("skip"):
+            m.d.comb += self.packets.ready.eq(1)
+            with m.If(arrives & request.last):
+                m.next = "status"
 
-    @staticmethod
-    def _apply(m, statements):
-        combinational, synchronous = statements
-        m.d.comb += combinational
-        m.d.sync += synchronous
+    def _begin(self, m: Module, state: _Memory) -> None:
+        """A request of the expected number: the state that executes it."""
+        with m.Switch(state.opcode):
+            with m.Case(_code(Opcode.WRITE), _code(Opcode.LAST)):
+                with m.If(self.frames.ready):
+                    m.next = "write"
+                with m.Else():
+                    m.d.sync += state.status.eq(Status.BUSY)
+            if self.loadable:
+                with m.Case(_code(Opcode.LOAD)):
+                    m.next = "load"
+            with m.Case(_code(Opcode.READ)):
+                m.next = "count"
+            with m.Case(_code(Opcode.PEEK)):
+                m.next = "register"
+            with m.Default():
+                m.d.sync += state.status.eq(Status.UNKNOWN)
+
+    def _open(self, m: Module, state: _Memory, write: WritePort) -> None:
+        """OPEN: the response returns the bytes."""
+        with m.State("open"):
+            m.d.comb += self.packets.ready.eq(1)
+            with m.If(self.packets.valid):
+                _keep(m, state, write, self.packets.payload.data)
+                with m.If(self.packets.payload.last):
+                    m.next = "status"
+
+    def _write(self, m: Module, state: _Memory) -> None:
+        """WRITE, LAST and LOAD: bytes into words, and these into a stream."""
+        arrives, request = self.packets.valid, self.packets.payload
+        with m.State("write"):
+            final = state.digit == self.word_bytes - 1
+            m.d.comb += [
+                self.frames.valid.eq(arrives & final),
+                self.packets.ready.eq(~final | self.frames.ready),
+            ]
+            with m.If(arrives & self.packets.ready):
+                self._byte_in(m, state, final)
+        if self.loadable:
+            with m.State("load"):
+                final = state.digit == self.load_bytes - 1
+                m.d.comb += [
+                    self.load.payload.eq(Cat(state.low, request.data)[-8 * self.load_bytes :]),
+                    self.load.valid.eq(arrives & final),
+                    self.packets.ready.eq(1),
+                ]
+                with m.If(arrives):
+                    self._byte_in(m, state, final)
+
+    def _byte_in(self, m: Module, state: _Memory, final: ValueLike) -> None:
+        """A byte of a word was taken, the ``final`` one or another."""
+        request = self.packets.payload
+        m.d.sync += [
+            state.digit.eq(Mux(final, 0, state.digit + 1)),
+            state.low.eq(Cat(state.low, request.data)[8:]),
+        ]
+        with m.If(request.last):
+            m.next = "status"
+
+    def _read(self, m: Module, state: _Memory, write: WritePort) -> None:
+        """READ: words of the results, as many as are asked for, as fit, and as are there."""
+        size, data = self.word_bytes, self.results.payload.data
+        result = Array(data[8 * n : 8 * n + 8] for n in range(size))
+        self._argument(m, "count", state.left, "read")
+        with m.State("read"):
+            final = state.digit == size - 1
+            room = (state.digit != 0) | (state.length <= MAX_PAYLOAD - size)
+            with m.If(self.results.valid & (state.left != 0) & room):
+                _keep(m, state, write, result[state.digit])
+                m.d.comb += self.results.ready.eq(final)
+                m.d.sync += [
+                    state.digit.eq(Mux(final, 0, state.digit + 1)),
+                    state.left.eq(state.left - final),
+                ]
+            with m.Else():
+                m.next = "status"
+
+    def _peek(self, m: Module, state: _Memory, write: WritePort) -> None:
+        """PEEK: the bytes of a register."""
+        self._argument(m, "register", state.register, "peek")
+        with m.State("peek"):
+            _keep(m, state, write, self.bus.read_data.word_select(state.digit, 8))
+            m.d.sync += state.digit.eq(state.digit + 1)
+            with m.If(state.digit == REGISTER_BYTES - 1):
+                m.next = "status"
+
+    def _argument(self, m: Module, name: str, register: Signal, following: str) -> None:
+        """A state that takes the byte of a request with one, and another that skips what comes behind it."""
+        with m.State(name):
+            m.d.comb += self.packets.ready.eq(1)
+            m.d.sync += register.eq(self.packets.payload.data)
+            with m.If(self.packets.valid):
+                m.next = following
+                with m.If(~self.packets.payload.last):
+                    m.next = "skip"
+
+    def _answer(self, m: Module, state: _Memory) -> None:
+        """The response: its two bytes, then those that were kept."""
+        responses = self.responses
+        with m.State("status"):
+            m.d.comb += [
+                responses.valid.eq(1),
+                responses.payload.data.eq(Mux(state.notice, state.reason, state.status) | VERSION << 4),
+            ]
+            m.d.sync += state.index.eq(0)
+            with m.If(responses.ready):
+                m.next = "echo"
+        with m.State("echo"):
+            m.d.comb += [
+                responses.valid.eq(1),
+                responses.payload.data.eq(state.sequence),
+                responses.payload.last.eq(state.notice | (state.length == 0)),
+            ]
+            with m.If(responses.ready):
+                m.next = "payload"
+                with m.If(responses.payload.last):
+                    m.next = "idle"
+        with m.State("payload"):
+            m.d.comb += [
+                responses.valid.eq(state.fetched),
+                responses.payload.data.eq(state.kept),
+                responses.payload.last.eq(state.index == (state.length - 1)[: len(state.index)]),
+            ]
+            m.d.sync += state.fetched.eq(~state.moved)
+            with m.If(state.moved):
+                m.d.sync += state.index.eq(state.index + 1)
+                with m.If(responses.payload.last):
+                    m.next = "idle"
+
+
+def _code(opcode: Opcode) -> int:
+    """The first byte of a request."""
+    return VERSION << 4 | opcode
+
+
+def _keep(m: Module, state: _Memory, write: WritePort, byte: ValueLike) -> None:
+    """Appends a byte to the response."""
+    m.d.comb += [write.en.eq(1), write.data.eq(byte)]
+    m.d.sync += state.length.eq(state.length + 1)

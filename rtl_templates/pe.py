@@ -3,6 +3,8 @@
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.rtl_templates.delay import check_latency
+
 
 def product_members(x_bits: int, weight_bits: int) -> dict:
     """Ports of a component that replaces the registered multiplication: what a platform offers."""
@@ -24,21 +26,52 @@ class ProcessingElement(Component):
         sum_next <= sum + active * x
 
     Activations (with the swap mark) travel right, weights and sums travel down, each through a register, so
-    that no path is longer than one multiplication or one addition. ``sum_next`` follows ``x`` after
-    :data:`~hwquant.program.config.PE_LATENCY` cycles, and follows ``sum`` after one. One product a cycle.
+    that no path is longer than one multiplication or one addition. One product a cycle.
+
+    Parameters
+    ----------
+    activation_bits, operand_bits : int
+        Width of the activation, and of the weight.
+    sum_bits, next_bits : int
+        Width of the partial sum from above, and of that for below.
+    product : type of Component or None
+        Replaces the registered multiplication by a component that does the same with what a device has, such as
+        :class:`~hwquant.rtl_templates.soft_product.SoftProduct`; None: ``*``.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``x`` to ``sum_next``: registered operands, product and sum.
+    product_latency : int
+        Cycles of the first two.
+    step : int
+        Cycles from an input to the same of the neighbour: a register.
 
     Members
     -------
-    x, swap : In, the activation and, with the first one of a tile, the mark that activates the shadow weight
-    x_next, swap_next : Out, the same for the neighbour on the right
-    weight, load : In, the weight that comes down the column, and whether to take it
-    weight_next : Out, the shadow weight, also what the neighbour below loads
-    sum : In, signed(sum_bits), the partial sum from above
-    sum_next : Out, signed(next_bits), the partial sum for below
-
-    ``product`` replaces the registered multiplication by a component that does the same with what a device has;
-    see :class:`hwquant.rtl_templates.dsp.DspBudget`.
+    x : In(signed(activation_bits))
+        The activation.
+    swap : In(1)
+        With the first one of a tile: the shadow weight becomes active.
+    x_next : Out(signed(activation_bits))
+        The activation for the neighbour on the right.
+    swap_next : Out(1)
+        Its mark.
+    weight : In(signed(operand_bits))
+        The weight that comes down the column.
+    load : In(1)
+        Take it.
+    weight_next : Out(signed(operand_bits))
+        The shadow weight, also what the neighbour below loads.
+    sum : In(signed(sum_bits))
+        The partial sum from above.
+    sum_next : Out(signed(next_bits))
+        The partial sum for below.
     """
+
+    product_latency = 2
+    latency = product_latency + 1
+    step = 1
 
     def __init__(
         self,
@@ -64,7 +97,7 @@ class ProcessingElement(Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         x_reg = Signal(self.x.shape(), reset_less=True)
         swap_reg = Signal()
@@ -83,6 +116,7 @@ class ProcessingElement(Component):
             m.d.sync += shadow.eq(self.weight)
         if self.product:
             m.submodules.product = made = self.product(len(self.x), len(self.weight))
+            check_latency(f"the product {self.product.__name__}", made.latency, self.product_latency)
             m.d.comb += [made.x.eq(self.x), made.weight.eq(shadow), made.swap.eq(self.swap)]
             m.d.comb += product.eq(made.product)
         else:

@@ -1,54 +1,41 @@
 """The register file through which a host recognises, starts and watches the accelerator."""
 
-from enum import IntEnum
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature
 
 from hwquant.program.config import ArrayConfig, index_bits
-
-IDENTITY = 0x48575131
-"""ASCII "HWQ1"."""
-
-VERSION = 1
-
-
-class Register(IntEnum):
-    """Word addresses.
-
-    IDENTITY, VERSION and CHECKSUM (of the program in the memories) let a driver refuse the wrong bitstream.
-    CONTROL: bit 0 written starts one inference; bit 1, set after reset, starts one whenever none runs.
-    STATUS: bit 0 busy; bit 1 an illegal instruction was met; bits 8.. count dropped input frames.
-    CYCLES: from the last input word of an inference to its first output word may leave, of the latest one.
-    INFERENCES: finished ones. SHAPE: rows in bits 0..7, columns in bits 8..15, lanes in bits 16..23.
-    LOAD: words of the weight memory that the host must send before anything runs; 0 once it has, and always
-    where the bitstream has the weights.
-    """
-
-    IDENTITY = 0
-    VERSION = 1
-    CHECKSUM = 2
-    CONTROL = 3
-    STATUS = 4
-    CYCLES = 5
-    INFERENCES = 6
-    SHAPE = 7
-    LOAD = 8
+from hwquant.program.registers import IDENTITY, REGISTER_BITS, VERSION, Register
+from hwquant.rtl_templates.ports import FrameEvents, RunPort
 
 
 class RegisterFile(Component):
-    """32-bit registers; see :class:`Register`. Reads are combinational, writes take effect at the clock.
+    """The registers of :class:`~hwquant.program.registers.Register`. Reads are combinational, writes take effect at
+    the clock.
 
-    ``loads`` : words that the host must send while ``missing``.
+    Parameters
+    ----------
+    config : ArrayConfig
+        The array's shape.
+    checksum : int
+        Of the program, 32 bits.
+    loads : int
+        Words that the host must send while ``missing``.
 
     Members
     -------
-    bus : In, the host's access
-    begin, done : In, an inference begins or ends
-    input_done, output_start : In, begin and end of the cycles that are counted
-    illegal, framing : In, errors
-    missing : In, the host has not sent all weights
-    enable : Out, an inference may begin
+    bus : In(Signature)
+        The host's access.
+    run : In(RunPort)
+        What the sequencer does, and whether it may.
+    frames : In(FrameEvents)
+        What the host has sent and receives: begin and end of the cycles that are counted, and dropped frames.
+    missing : In(1)
+        The host has not sent all weights.
     """
 
     @staticmethod
@@ -58,8 +45,8 @@ class RegisterFile(Component):
             {
                 "address": Out(index_bits(len(Register))),
                 "write": Out(1),
-                "write_data": Out(32),
-                "read_data": In(32),
+                "write_data": Out(REGISTER_BITS),
+                "read_data": In(REGISTER_BITS),
             }
         )
 
@@ -70,55 +57,62 @@ class RegisterFile(Component):
         super().__init__(
             {
                 "bus": In(self.bus_signature()),
-                "begin": In(1),
-                "done": In(1),
-                "input_done": In(1),
-                "output_start": In(1),
-                "illegal": In(1),
-                "framing": In(1),
+                "run": In(RunPort()),
+                "frames": In(FrameEvents()),
                 "missing": In(1),
-                "enable": Out(1),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         start = Signal()
         repeat = Signal(init=1)
         busy = Signal()
         counting = Signal()
-        cycles = Signal(32)
-        inferences = Signal(32)
-        dropped = Signal(16)
-        m.d.comb += self.enable.eq((start | repeat) & ~self.missing)
+        cycles = Signal(REGISTER_BITS)
+        inferences = Signal(REGISTER_BITS)
+        dropped = Signal(Register.STATUS.field("dropped").width)
+        m.d.comb += self.run.enable.eq((start | repeat) & ~self.missing)
         with m.If(counting):
             m.d.sync += cycles.eq(cycles + 1)
-        with m.If(self.input_done):
+        with m.If(self.frames.received):
             m.d.sync += [cycles.eq(0), counting.eq(1)]
-        with m.If(self.output_start):
+        with m.If(self.frames.sending):
             m.d.sync += counting.eq(0)
-        with m.If(self.done):
+        with m.If(self.run.done):
             m.d.sync += [busy.eq(0), inferences.eq(inferences + 1)]
-        with m.If(self.begin):
+        with m.If(self.run.begin):
             m.d.sync += [busy.eq(1), start.eq(0)]
-        with m.If(self.framing):
+        with m.If(self.frames.dropped):
             m.d.sync += dropped.eq(dropped + 1)
+        written = {"start": start, "repeat": repeat}
         with m.If(self.bus.write & (self.bus.address == Register.CONTROL)):
-            m.d.sync += [start.eq(self.bus.write_data[0]), repeat.eq(self.bus.write_data[1])]
+            for name, register in written.items():
+                field = Register.CONTROL.field(name)
+                m.d.sync += register.eq(self.bus.write_data[field.low : field.high + 1])
 
-        shape = self.config.rows | self.config.columns << 8 | self.config.lanes << 16
+        config = self.config
+        shown: dict[Register, Mapping[str, Any]] = {
+            Register.IDENTITY: {"identity": IDENTITY},
+            Register.VERSION: {"version": VERSION},
+            Register.CHECKSUM: {"checksum": self.checksum},
+            Register.CONTROL: written,
+            Register.STATUS: {"busy": busy, "illegal": self.run.illegal, "dropped": dropped},
+            Register.CYCLES: {"cycles": cycles},
+            Register.INFERENCES: {"inferences": inferences},
+            Register.SHAPE: {"rows": config.rows, "columns": config.columns, "lanes": config.lanes},
+            Register.LOAD: {"words": Mux(self.missing, self.loads, 0)},
+        }
         with m.Switch(self.bus.address):
-            for register, value in {
-                Register.IDENTITY: IDENTITY,
-                Register.VERSION: VERSION,
-                Register.CHECKSUM: self.checksum,
-                Register.CONTROL: start | repeat << 1,
-                Register.STATUS: busy | self.illegal << 1 | dropped << 8,
-                Register.CYCLES: cycles,
-                Register.INFERENCES: inferences,
-                Register.SHAPE: shape,
-                Register.LOAD: Mux(self.missing, self.loads, 0),
-            }.items():
+            for register in Register:
                 with m.Case(register):
-                    m.d.comb += self.bus.read_data.eq(value)
+                    m.d.comb += self.bus.read_data.eq(_word(register, shown[register]))
         return m
+
+
+def _word(register: Register, values: Mapping[str, Any]) -> Any:
+    """What a register shows: the fields' signals and numbers at their places."""
+    return reduce(
+        or_,
+        (values[field.name] << field.low if field.low else values[field.name] for field in register.fields),
+    )

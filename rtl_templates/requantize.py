@@ -33,17 +33,38 @@ class Requantizer(Component):
     Shift-only: the compiler has folded the rounding term and the zero point into the bias, so that a plain
     arithmetic shift is exact. With a multiplier, ``shift`` is one less than the shift that is meant: the
     result is rounded by ``(v + 1) >> 1``, which is the same as adding half beforehand.
-    Latency ``config.requantize_latency``, one value a cycle.
+    One value a cycle.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Widths; whether there is a multiplier.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``total`` to ``value``: two shifters and the clamp; with a multiplier also two for the product and
+        one to round.
 
     Members
     -------
-    total, shift (, multiplier) : In, of the same cycle
-    low, high, zero : In, constant during a layer
-    value : Out
+    total : In(signed(config.accumulator_bits))
+        A finished sum.
+    shift : In(config.shift_bits)
+        In the same cycle, how far it is shifted.
+    multiplier : In(signed(config.multiplier_bits))
+        In the same cycle; only where the configuration has one.
+    low, high : In(signed(config.activation_bits))
+        The least and the greatest output; constant during a layer, as the zero point is.
+    zero : In(signed(config.activation_bits))
+        The zero point, used with a multiplier only.
+    value : Out(signed(config.activation_bits))
+        The output.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
+        self.latency = 3 + (3 if config.multiplier_bits else 0)
         activation = signed(config.activation_bits)
         ports = {
             "total": In(signed(config.accumulator_bits)),
@@ -57,7 +78,7 @@ class Requantizer(Component):
             ports["multiplier"] = In(signed(config.multiplier_bits))
         super().__init__(ports)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = self.config.activation_bits
         total, shift = self.total, self.shift

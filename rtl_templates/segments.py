@@ -10,17 +10,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import PACKINGS, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import delayed
-
-
-def entry_members(config: ArrayConfig, direction):
-    """The ports that lead weights to the rows of ``config.entries``: ``weight{row}``, and a bit of ``enter`` each."""
-    if not config.entries:
-        return {}
-    weights = {
-        f"weight{row}": direction(ArrayLayout(signed(config.entry_bits(row)), config.columns))
-        for row in config.entries
-    }
-    return weights | {"enter": direction(len(config.entries))}
+from hwquant.rtl_templates.ports import EntryPort
 
 
 class Segments(Component):
@@ -31,14 +21,25 @@ class Segments(Component):
     tile before, whatever the segments are. In a segment, rows are told to shift from top to bottom one cycle
     after the other, and to stop together.
 
+    Parameters
+    ----------
+    config : ArrayConfig
+        Shape, widths, and how many rows may enter at once.
+
     Members
     -------
-    row : In, a row of each segment leaves; first : In, the first one of a tile
-    packing : In, the binary logarithm of the rows in a word, as many of which leave at once as the array can take
-    part{n} : In, a cycle after ``row``, the row of segment n (segment 0's goes straight to the array)
-    load : Out, which rows of the array shift
-    weight{r}, enter : Out, for each row r of ``config.entries``: weights, and (a bit each) whether that row loads
-        these instead of its upper neighbour's
+    row : In(1)
+        A row of each segment leaves.
+    first : In(1)
+        The first one of a tile.
+    packing : In(unsigned)
+        The binary logarithm of the rows in a word, as many of which leave at once as the array can take.
+    part{n} : In(ArrayLayout)
+        A cycle after ``row``, the row of segment n (segment 0's goes straight to the array).
+    load : Out(config.rows)
+        Which rows of the array shift.
+    entries : Out(EntryPort)
+        Weights for the rows of ``config.entries``.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -53,11 +54,11 @@ class Segments(Component):
                 "packing": In(index_bits(config.weight_packing.bit_length())),
                 **{f"part{part}": In(shape) for part, shape in enumerate(shapes) if part},
                 "load": Out(config.rows),
+                "entries": Out(EntryPort(config)),
             }
-            | entry_members(config, Out)
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
         shifts = [0] * config.rows
@@ -105,8 +106,10 @@ class Segments(Component):
                 )
             enter = Signal(name=f"enter{row}", reset_less=True)
             m.d.sync += enter.eq(reduce(or_, marks.values()))
-            m.d.comb += self.enter[index].eq(enter)
-            m.d.comb += [getattr(self, f"weight{row}")[c].eq(weight[c]) for c in range(config.columns)]
+            m.d.comb += self.entries.enter[index].eq(enter)
+            m.d.comb += [
+                getattr(self.entries, f"weight{row}")[c].eq(weight[c]) for c in range(config.columns)
+            ]
 
     def _line(self, m: Module, lines, part: int, cycles: int):
         """A part after that many cycles; the delay lines of one part share their registers."""

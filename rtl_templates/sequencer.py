@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import BUFFERED, OPCODE_BITS, Opcode, program_bits
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout
+from hwquant.rtl_templates.ports import RunPort, TransferPort
 
 
 class Sequencer(Component):
@@ -17,42 +18,50 @@ class Sequencer(Component):
     engines; END begins again at word 0. The double-buffered registers may only be written after the job that
     will take them has started, so their instructions, and the next job of that kind, wait while one is ``pending``.
 
+    Parameters
+    ----------
+    config : ArrayConfig
+        Depth and widths.
+    init : Sequence of int
+        The program.
+
     Members
     -------
-    enable : In, an inference may begin
-    jobs : Out, stream of jobs
-    geometry, write, clamp : Out, the registers that the next ``source`` or ``layer`` job takes
-    taken : In, such a job starts in this cycle
-    idle : In, all jobs are finished and written
-    input_start, output_start : Out, with ``transfer`` (address, count, last); transfer_done : In
-    begin : Out, the first word of an inference is executed; done : Out, END is executed
-    illegal : Out, sticky, an unknown opcode was met: execution has stopped
+    run : Out(RunPort)
+        Whether an inference may begin; what is executed.
+    jobs : Out(stream)
+        Tiles to load and stream.
+    geometry : Out(geometry_layout(config))
+        A register that the next ``source`` or ``layer`` job takes, as the next two.
+    write : Out(StructLayout)
+        WRITE's fields.
+    clamp : Out(StructLayout)
+        CLAMP's fields.
+    taken : In(1)
+        Such a job starts in this cycle.
+    idle : In(1)
+        All jobs are finished and written.
+    transfer : Out(TransferPort)
+        Words to receive, or to send.
     """
 
     def __init__(self, config: ArrayConfig, init):
         self.config = config
         self.init = init
-        transfer = instruction_layout(config, Opcode.OUTPUT)
         super().__init__(
             {
-                "enable": In(1),
+                "run": Out(RunPort()),
                 "jobs": Out(stream.Signature(job_layout(config))),
                 "geometry": Out(geometry_layout(config)),
                 "write": Out(instruction_layout(config, Opcode.WRITE)),
                 "clamp": Out(instruction_layout(config, Opcode.CLAMP)),
                 "taken": In(1),
                 "idle": In(1),
-                "input_start": Out(1),
-                "output_start": Out(1),
-                "transfer": Out(transfer),
-                "transfer_done": In(1),
-                "begin": Out(1),
-                "done": Out(1),
-                "illegal": Out(1),
+                "transfer": Out(TransferPort(config)),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
         width = program_bits(config)
@@ -102,7 +111,7 @@ class Sequencer(Component):
             *(self.jobs.payload[name].eq(tile[name]) for name, _ in tile.shape()),
             self.jobs.payload["count"].eq(count),
             self.jobs.payload.offset.eq(offset),
-            self.transfer.eq(view(Opcode.OUTPUT)),  # of which INPUT has the first fields
+            self.transfer.words.eq(view(Opcode.OUTPUT)),  # of which INPUT has the first fields
         ]
         form = Signal(instruction_layout(config, Opcode.FORMAT))
         if config.weight_packing > 1:
@@ -124,13 +133,13 @@ class Sequencer(Component):
             m.d.sync += pending.eq(0)
         with m.If(valid & running), m.Switch(opcode):
             with m.Case(Opcode.END):
-                m.d.comb += [self.done.eq(1), wait.eq(1)]
+                m.d.comb += [self.run.done.eq(1), wait.eq(1)]
                 m.d.sync += [running.eq(0), valid.eq(0), fetched.eq(0), pc.eq(0)]
             with m.Case(Opcode.INPUT):
-                m.d.comb += [self.input_start.eq(fresh), wait.eq(~self.transfer_done)]
+                m.d.comb += [self.transfer.receive.eq(fresh), wait.eq(~self.transfer.done)]
             with m.Case(Opcode.OUTPUT):
                 # `fresh` is stretched until the pipeline is empty: the engine starts exactly once.
-                m.d.comb += [self.output_start.eq(fresh & self.idle), wait.eq(~self.transfer_done)]
+                m.d.comb += [self.transfer.send.eq(fresh & self.idle), wait.eq(~self.transfer.done)]
                 with m.If(~self.idle):
                     m.d.sync += fresh.eq(1)
             with m.Case(*BUFFERED):
@@ -168,9 +177,9 @@ class Sequencer(Component):
                         m.d.sync += pending.eq(1)
             with m.Default():
                 m.d.comb += wait.eq(1)
-                m.d.sync += [running.eq(0), self.illegal.eq(1)]
-        with m.If(~running & self.enable & ~self.illegal):
-            m.d.comb += self.begin.eq(1)
+                m.d.sync += [running.eq(0), self.run.illegal.eq(1)]
+        with m.If(~running & self.run.enable & ~self.run.illegal):
+            m.d.comb += self.run.begin.eq(1)
             m.d.sync += running.eq(1)
         return m
 

@@ -21,15 +21,34 @@ class SoftProduct(Component):
     partial products as the weight has bits. ``-x`` is ``~x + 1``: these ones enter at bits of the tree that are
     free. (A. D. Booth, "A signed binary multiplication technique", 1951; its digits -2..2 need three bits.)
 
+    Parameters
+    ----------
+    x_bits, weight_bits : int
+        Widths of the operands.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``x`` to ``product``.
+
     Members
     -------
-    x : In, weight, swap : In, as of the processing element; product : Out
+    x : In(signed(x_bits))
+        As of the processing element.
+    weight : In(signed(weight_bits))
+        Likewise.
+    swap : In(1)
+        Likewise.
+    product : Out(signed(x_bits + weight_bits))
+        The product.
     """
+
+    latency = 2
 
     def __init__(self, x_bits: int, weight_bits: int):
         super().__init__(product_members(x_bits, weight_bits))
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         x = Signal(self.x.shape(), reset_less=True)
         m.d.sync += x.eq(self.x)

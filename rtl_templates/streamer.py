@@ -6,6 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import LEVELS
 from hwquant.rtl_templates.jobs import geometry_layout, job_layout, pixel_layout
+from hwquant.rtl_templates.ports import LaneSelection, ReadPort, TilePort
 
 
 class Streamer(Component):
@@ -15,42 +16,60 @@ class Streamer(Component):
     its level's increments to the address and to the input coordinates; a pixel whose coordinates leave the
     plane is padding. The first address leaves the cycle after ``start``, then one a cycle.
 
+    Parameters
+    ----------
+    config : ArrayConfig
+        Widths and modes.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``tile.start`` to the first address.
+
     Members
     -------
-    start : In, take ``job`` (only while ``ready``)
-    geometry : In, takes effect with a job whose ``source`` or ``layer`` is set
-    ready : Out, the last pixel leaves in this cycle, or none does
-    address, part : Out, registered, of the pixel that leaves in this cycle
-    streaming : Out, one does; swap : Out, it is the first of a tile
-    pixel : Out, the marks of the output that begins with it
-    taps, delay : Out, the tile is a depthwise one, and the delay from kernel row to kernel row
-    outside : Out, it is padding; pad : Out, the value to insert
-    offset : Out, the streaming job's integer offset
+    tile : In(TilePort)
+        Streams a tile's pixels.
+    geometry : In(geometry_layout(config))
+        Takes effect with a job whose ``source`` or ``layer`` is set.
+    read : Out(ReadPort)
+        The address of the pixel that leaves in this cycle, registered.
+    selection : Out(LaneSelection)
+        What of its word goes to the array.
+    streaming : Out(1)
+        A pixel leaves.
+    swap : Out(1)
+        It is the first of a tile.
+    pixel : Out(pixel_layout())
+        The marks of the output that begins with it.
+    offset : Out(signed(config.offset_bits))
+        The streaming job's integer offset.
+    taps : Out(1)
+        The tile is a depthwise one.
+    delay : Out(unsigned)
+        Cycles from kernel row to kernel row.
     """
+
+    latency = 1
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        job, geometry = job_layout(config), geometry_layout(config)
         super().__init__(
             {
-                "start": In(1),
-                "job": In(job),
-                "geometry": In(geometry),
-                "ready": Out(1),
-                "address": Out(config.activation_address_bits),
-                "part": Out(job["part"].shape),
+                "tile": In(TilePort(config)),
+                "geometry": In(geometry_layout(config)),
+                "read": Out(ReadPort(config)),
+                "selection": Out(LaneSelection(config)),
                 "streaming": Out(1),
                 "swap": Out(1),
                 "pixel": Out(pixel_layout()),
-                "outside": Out(1),
-                "pad": Out(signed(config.activation_bits)),
                 "offset": Out(signed(config.offset_bits)),
                 "taps": Out(1),
                 "delay": Out(index_bits(config.tap_depth + 1)),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         job = Signal(job_layout(self.config), reset_less=True)
         geometry = Signal(geometry_layout(self.config), reset_less=True)
@@ -77,7 +96,7 @@ class Streamer(Component):
         busy = left != 0
         ready = Signal(init=1)
         m.d.sync += ready.eq(left <= 2)
-        m.d.comb += self.ready.eq(ready)
+        m.d.comb += self.tile.ready.eq(ready)
         with m.If(busy):
             m.d.sync += [
                 left.eq(left - 1),
@@ -96,16 +115,16 @@ class Streamer(Component):
                 inner = inner & done[k]
         first_output = Signal()
         pixel = self._outputs(m, job, geometry, busy, left, first_output)
-        takes = self.job.source | self.job.layer
-        with m.If(self.start):
+        takes = self.tile.job.source | self.tile.job.layer
+        with m.If(self.tile.start):
             m.d.sync += [
-                job.eq(self.job),
-                left.eq(self.job.count),
+                job.eq(self.tile.job),
+                left.eq(self.tile.job.count),
                 fresh.eq(1),
-                address.eq(self.job.address),
-                y.eq(self.job.y),
-                x.eq(self.job.x),
-                ready.eq(self.job["count"] <= 1),
+                address.eq(self.tile.job.address),
+                y.eq(self.tile.job.y),
+                x.eq(self.tile.job.x),
+                ready.eq(self.tile.job["count"] <= 1),
                 first_output.eq(1),
                 *(counter.eq(0) for counter in index),
             ]
@@ -119,10 +138,11 @@ class Streamer(Component):
             return Cat(coordinate) >= size
 
         m.d.comb += [
-            self.address.eq(address),
-            self.part.eq(job.part),
-            self.outside.eq(beyond(y, geometry.plane.height) | beyond(x, geometry.plane.width)),
-            self.pad.eq(geometry.plane.pad),
+            self.read.address.eq(address),
+            self.read.advance.eq(1),
+            self.selection.part.eq(job.part),
+            self.selection.outside.eq(beyond(y, geometry.plane.height) | beyond(x, geometry.plane.width)),
+            self.selection.pad.eq(geometry.plane.pad),
             self.offset.eq(job.offset),
             self.streaming.eq(busy),
             self.swap.eq(busy & fresh),
@@ -167,7 +187,7 @@ class Streamer(Component):
                 m.d.sync += lead.eq(lead - 1)
             with m.Else():
                 m.d.sync += column.eq(Mux(column == geometry.levels[2].limit, 0, column + 1))
-        with m.If(self.start):
-            takes = self.job.source | self.job.layer
+        with m.If(self.tile.start):
+            takes = self.tile.job.source | self.tile.job.layer
             m.d.sync += [lead.eq(Mux(takes, self.geometry.taps.lead, taps.lead)), column.eq(0)]
         return output

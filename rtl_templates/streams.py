@@ -18,7 +18,7 @@ class StreamRegister(Component):
     def __init__(self, shape):
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         full = Signal()
         item = Signal(self.i.payload.shape(), reset_less=True)

@@ -5,28 +5,46 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
+from hwquant.program.config import MIN_TAP_DELAY, ArrayConfig, index_bits
+from hwquant.rtl_templates.delay import check_latency
 
 
 class LineDelay(Component):
     """A vector of activations, ``delay`` cycles later.
 
-    A memory that is written and read in every cycle. ``delay`` is at least MIN_TAP_DELAY and at most
-    ``config.tap_depth``; after a change of it the output is undefined for as many cycles.
+    A memory that is written and read in every cycle. After a change of ``delay`` the output is undefined for as many
+    cycles.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Columns, widths, and the greatest delay.
+
+    Attributes
+    ----------
+    latency : int
+        The least ``delay``: a cycle to write, one to read, and a register.
 
     Members
     -------
-    i : In, ``columns`` activations; o : Out, the same later
-    delay : In
+    i : In(ArrayLayout)
+        ``columns`` signed activations.
+    delay : In(unsigned)
+        Cycles from ``i`` to ``o``, at least ``latency`` and at most ``config.tap_depth``.
+    o : Out(ArrayLayout)
+        The same, later.
     """
+
+    latency = 3
 
     def __init__(self, config: ArrayConfig):
         self.config = config
         vector = ArrayLayout(signed(config.activation_bits), config.columns)
         super().__init__({"i": In(vector), "o": Out(vector), "delay": In(index_bits(config.tap_depth + 1))})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
+        check_latency("a line delay", self.latency, MIN_TAP_DELAY)
         bits = index_bits(self.config.tap_depth)
         m.submodules.memory = memory = Memory(
             shape=len(self.i.as_value()), depth=1 << bits, init=[], attrs={"no_rw_check": 1}
@@ -35,10 +53,10 @@ class LineDelay(Component):
         pointer = Signal(bits)
         behind = Signal(bits)
         o = Signal(self.o.shape(), reset_less=True)
-        # The word written now is addressed again delay - 2 cycles later: memory and register take two.
+        # The word written now is addressed again `delay` cycles later, less those of memory and register.
         m.d.sync += [
             pointer.eq(pointer + 1),
-            behind.eq(pointer + 1 + MEMORY_LATENCY - self.delay),
+            behind.eq(pointer + 1 + (self.latency - 1) - self.delay),
             o.eq(read.data),
         ]
         m.d.comb += [
@@ -54,11 +72,27 @@ class LineDelay(Component):
 class TapLines(Component):
     """The kernel rows' streams: the last as it comes, each one before it ``delay`` cycles later.
 
+    Parameters
+    ----------
+    config : ArrayConfig
+        Lines, columns and widths.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``i`` to the last line, which the columns' skew counts on.
+
     Members
     -------
-    i : In, ``columns`` activations, skewed as the columns are; delay : In
-    line{k} : Out, the stream of kernel row k, 0 is the most delayed
+    i : In(ArrayLayout)
+        ``columns`` signed activations, skewed as the columns are.
+    delay : In(unsigned)
+        Cycles from kernel row to kernel row; see :class:`LineDelay`.
+    line{k} : Out(ArrayLayout)
+        The stream of kernel row k; 0 is the most delayed.
     """
+
+    latency = 0
 
     def __init__(self, config: ArrayConfig):
         self.config = config
@@ -68,7 +102,7 @@ class TapLines(Component):
             | {f"line{k}": Out(vector) for k in range(config.tap_lines)}
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         stream = self.i
         for k in reversed(range(self.config.tap_lines)):

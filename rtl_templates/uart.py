@@ -61,7 +61,7 @@ class UartReceiver(Component):
         self.divisor = divisor
         super().__init__({"rx": In(1, init=1), "bytes": Out(stream.Signature(8, always_ready=True))})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         rx = Signal(init=1)
         before = Signal(init=1)
@@ -106,7 +106,7 @@ class UartTransmitter(Component):
         self.divisor = divisor
         super().__init__({"bytes": In(stream.Signature(8)), "tx": Out(1, init=1)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         timer = Signal(range(self.divisor))
         # The line is the lowest bit; a lone 1 is the stop bit, and afterwards the idle line.

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from amaranth._toolchain.yosys import YosysError, find_yosys
 from amaranth.back import rtlil
 from amaranth.lib.wiring import Component
 
-from hwquant.errors import ToolStopped
 from hwquant.rtl_templates.identifiers import INSIDE
 from hwquant.rtl_templates.weights import LOADED
+from hwquant.rtl_templates.yosys import run_yosys
 
 SCRIPT = ("proc -nomux -norom", "opt_expr", "opt_clean", "memory_collect")
 """Yosys passes: processes to registers, unused wires away; hierarchy, names and memories stay."""
@@ -41,24 +40,6 @@ def to_verilog(component: Component, name: str = "hwquant", platform: object = N
     text = re.sub(r"\\\$auto\$verilog_backend\S* ", "_initially_", text)
     # Every `always @*` waits for this signal besides its inputs; an event at time 0 makes all of them run once.
     return re.sub(r"reg _initially_ +=\s*0;", "reg _initially_;\n  initial _initially_ <= 0;", text)
-
-
-def run_yosys(script: str) -> str:
-    """What the commands print, in the Yosys that comes with Amaranth.
-
-    Raises
-    ------
-    ToolStopped
-        it could not run them
-    """
-    try:
-        return find_yosys(lambda version: version >= (0, 40)).run(["-q", "-"], script, ignore_warnings=True)
-    except YosysError as error:
-        said = str(error).strip().splitlines() or ["it was killed"]
-        raise ToolStopped(
-            f"Yosys, which writes the design's files, stopped: {said[-1]}; see that there is memory, and space in the "
-            "user's cache folder"
-        ) from error
 
 
 def _without_contents(module: str) -> str:

@@ -4,14 +4,15 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from hwquant.program.config import PACKINGS, ArrayConfig, index_bits
 from hwquant.program.isa import Opcode
 from hwquant.program.weight_format import WeightFormat
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.jobs import instruction_layout
-from hwquant.rtl_templates.segments import Segments, entry_members
+from hwquant.rtl_templates.ports import TilePort, WeightPort, array_rows
+from hwquant.rtl_templates.segments import Segments
 
 LOADED = "host_loaded"
 """Attribute of a memory that has no initial contents: :mod:`~hwquant.rtl_templates.verilog` leaves them out."""
@@ -20,8 +21,7 @@ LOADED = "host_loaded"
 class WeightLoader(Component):
     """Reads a tile's weight rows in sequence, adds the integer offset, and shifts them into the array.
 
-    The row for the bottom of the array comes first; an offset row, if the job has one, before it. A read
-    reaches the array's edge FEED_LATENCY cycles after its address: memory, register, offset adder.
+    The row for the bottom of the array comes first; an offset row, if the job has one, before it.
 
     Rows of narrow weights may share words, and several of them may leave in one cycle, for segments of the array
     (:mod:`~hwquant.program.weight_format`, :mod:`~hwquant.rtl_templates.segments`).
@@ -29,30 +29,47 @@ class WeightLoader(Component):
     A ``loadable`` memory has as many words as ``init``, but not its contents: after each reset the host sends them.
     It has one address, for reading or writing, as large RAMs that bitstreams do not fill have one port.
 
+    Parameters
+    ----------
+    config : ArrayConfig
+        Shape, depth, widths, and how weights are packed.
+    init : Sequence of int
+        The memory's contents; of a loadable one, only their number counts.
+    loadable : bool
+        The host sends them.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from a row's address to ``weights``: memory, register, offset adder. The first address is there in the
+        cycle after ``tile.start``, then a row leaves in each.
+
     Members
     -------
-    rewind : In, go back to the first row of the memory (a new inference)
-    take : In, load the tile of ``offsets``, ``mark``, ``first``, ``offset`` and ``format`` (only while ``ready``)
-    offsets : In, the tile begins with an offset row
-    first, mark : In, the first tile of a block starts where the last ``mark``ed one did, or marks
-    offset : In, the layer's offset
-    format : In, that of the tile's weights (FORMAT's fields; with ``config.weight_packing`` only)
-    ready : Out, the last row is read in this cycle, or none is
-    weight : Out, adjusted weights; load : Out, which rows of the array shift
-    weight{row}, enter : Out, those of the segments; see :class:`~hwquant.rtl_templates.segments.Segments`
-    words : In, stream of the memory's words, in order; it never waits, and what comes after the last is ignored.
-        missing : Out, not all have come: nothing may be taken (both only where it is loadable)
+    rewind : In(1)
+        Go back to the first row of the memory: a new inference.
+    tile : In(TilePort)
+        Loads a tile's weights: an ``offsets`` row before them; the ``first`` tile of a block starts where the last
+        one with ``parameters`` did, or is one; ``format`` says how they are packed.
+    offset : In(signed(config.offset_bits))
+        The layer's offset.
+    weights : Out(WeightPort)
+        Adjusted weights, into the array.
+    words : In(stream)
+        The memory's words, in order; it never waits, and what comes after the last is ignored. Only where it is
+        loadable, as the next.
+    missing : Out(1)
+        Not all have come: nothing may be taken.
     """
+
+    latency = 3
 
     def __init__(self, config: ArrayConfig, init, *, loadable: bool = False):
         self.config = config
         self.init = init
         self.loadable = loadable
         self.word_bits = config.columns * config.slot_bits
-        self.offset_row = config.offset == "sum" and config.channel_offsets
-        packed = (
-            {"format": In(instruction_layout(config, Opcode.FORMAT))} if config.weight_packing > 1 else {}
-        )
+        self.offset_row = array_rows(config) > config.rows
         loading = (
             {"words": In(stream.Signature(self.word_bits)), "missing": Out(1, init=bool(init))}
             if loadable
@@ -61,23 +78,16 @@ class WeightLoader(Component):
         super().__init__(
             {
                 "rewind": In(1),
-                "take": In(1),
-                "offsets": In(1),
-                "first": In(1),
-                "mark": In(1),
+                "tile": In(TilePort(config)),
                 "offset": In(signed(config.offset_bits)),
-                "ready": Out(1),
-                "weight": Out(ArrayLayout(signed(config.operand_bits), config.columns)),
-                "load": Out(config.rows + (1 if self.offset_row else 0)),
+                "weights": Out(WeightPort(config)),
             }
-            | packed
             | loading
-            | entry_members(config, Out)
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self.config
+        config, job, ready = self.config, self.tile.job, self.tile.ready
         m.submodules.memory = memory = Memory(
             shape=self.word_bits,
             depth=config.weight_depth,
@@ -98,7 +108,7 @@ class WeightLoader(Component):
             form, lambda item: item.load_cycles(config) - config.segment_rows(item.parallel)
         )
         m.d.comb += [reading.eq(left > idle), port.addr.eq(pointer)]
-        m.d.sync += self.ready.eq(left <= 2)
+        m.d.sync += ready.eq(left <= 2)
         with m.If(left != 0):
             m.d.sync += [left.eq(left - 1), fresh.eq(0)]
         advance, inside = reading, None
@@ -106,21 +116,21 @@ class WeightLoader(Component):
             advance, inside = self._words(m, form, reading, (left == idle + 1) | (fresh & offsets))
         with m.If(advance):
             m.d.sync += pointer.eq(pointer + 1)
-        taken = self.format if config.weight_packing > 1 else form
+        taken = job["format"] if config.weight_packing > 1 else form
         cycles = self._by_format(taken, lambda item: item.load_cycles(config))
-        with m.If(self.take):
+        with m.If(self.tile.start):
             m.d.sync += [
-                left.eq(cycles + self.offsets),
+                left.eq(cycles + job.offsets),
                 fresh.eq(1),
-                offsets.eq(self.offsets),
-                self.ready.eq(0),
+                offsets.eq(job.offsets),
+                ready.eq(0),
             ]
             if config.weight_packing > 1:
-                m.d.sync += form.eq(self.format)
-            with m.If(self.first):
+                m.d.sync += form.eq(job["format"])
+            with m.If(job.first):
                 # The pointer may still be advancing over the last row of the tile before.
                 following = Mux(reading, pointer + 1, pointer)[: len(pointer)]
-                with m.If(self.mark):
+                with m.If(job.parameters):
                     m.d.sync += marked.eq(following)
                 with m.Else():
                     m.d.sync += pointer.eq(marked)
@@ -161,11 +171,11 @@ class WeightLoader(Component):
         else:
             for part, weight in enumerate(weights):
                 m.d.sync += [weight[c].eq(fields[part][c]) for c in range(config.columns)]
-        m.d.comb += self.weight.eq(weights[0])
+        m.d.comb += self.weights.weight.eq(weights[0])
         if not config.entries:
-            load = Signal(len(self.load))
+            load = Signal(len(self.weights.load))
             m.d.sync += load.eq(Mux(chained, Mux(shift_first, 1, load << 1 | 1), 0))
-            m.d.comb += self.load.eq(load)
+            m.d.comb += self.weights.load.eq(load)
             return m
         m.submodules.segments = segments = Segments(config)
         m.d.comb += [
@@ -173,9 +183,9 @@ class WeightLoader(Component):
             segments.first.eq(shift_first),
             segments.packing.eq(form.packing),
             *(getattr(segments, f"part{n}").eq(weights[n]) for n in range(1, config.load_rows)),
-            self.load.eq(segments.load),
-            *(getattr(self, name).eq(getattr(segments, name)) for name in entry_members(config, Out)),
+            self.weights.load.eq(segments.load),
         ]
+        connect(m, segments.entries, flipped(self.weights.entries))
         return m
 
     def _load(self, m: Module, write, read, pointer):

@@ -6,14 +6,14 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import index_bits
+from hwquant.program.registers import Register
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.registers import Register
 
 BUS_BITS = 32
 
 
 class Port(IntEnum):
-    """Addresses behind those of :class:`~hwquant.rtl_templates.registers.Register`, in words of 32 bits.
+    """Addresses behind those of :class:`~hwquant.program.registers.Register`, in words of 32 bits.
 
     FRAME: written, the next 32 bits of a word of an input frame, low ones first. LAST: likewise, of the frame's
     last word. RESULT: read, the next 32 bits of a word of the results. STREAMS: bit 0, the accelerator takes input;
@@ -57,7 +57,7 @@ class WishboneAccelerator(Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.accelerator = accelerator = self.accelerator
         frames, results, bus = accelerator.frames, accelerator.results, accelerator.bus

@@ -1,12 +1,12 @@
 """Where finished outputs go in the activation memory."""
 
-from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib.data import ArrayLayout
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
 from hwquant.rtl_templates.jobs import instruction_layout
+from hwquant.rtl_templates.ports import ResultPort, WriteMonitor, WritePort
 
 
 class Writer(Component):
@@ -15,11 +15,23 @@ class Writer(Component):
     A plane (the pixels of one word of channels) is written once for each write group, then the next plane
     follows. Everything is combinational but the counters.
 
+    Parameters
+    ----------
+    config : ArrayConfig
+        Shape and widths.
+
     Members
     -------
-    start : In, a layer begins; write : In, its first address and the words of a plane
-    outputs, valid : In, ``columns`` output channels of the next pixel
-    address, data, enable : Out, to the activation memory; ``enable`` has one bit a write group
+    start : In(1)
+        A layer begins.
+    layer : In(StructLayout)
+        WRITE's fields: its first ``address``, and the words of a ``plane``.
+    results : In(ResultPort)
+        Output channels of the next pixel.
+    write : Out(WritePort)
+        To the activation memory, in the same cycle.
+    monitor : Out(WriteMonitor)
+        The same, for testbenches.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -27,32 +39,38 @@ class Writer(Component):
         super().__init__(
             {
                 "start": In(1),
-                "write": In(instruction_layout(config, Opcode.WRITE)),
-                "outputs": In(ArrayLayout(signed(config.activation_bits), config.columns)),
-                "valid": In(1),
-                "address": Out(config.activation_address_bits),
-                "data": Out(config.word_bits),
-                "enable": Out(config.groups),
+                "layer": In(instruction_layout(config, Opcode.WRITE)),
+                "results": In(ResultPort(config)),
+                "write": Out(WritePort(config)),
+                "monitor": Out(WriteMonitor(config)),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
         address = Signal(config.activation_address_bits, reset_less=True)
-        lanes = [self.outputs[lane % config.columns] for lane in range(config.lanes)]
-        m.d.comb += [self.address.eq(address), self.data.eq(Cat(*lanes))]
+        lanes = [self.results.channels[lane % config.columns] for lane in range(config.lanes)]
+        m.d.comb += [
+            self.write.address.eq(address),
+            self.write.data.eq(Cat(*lanes)),
+            self.monitor.valid.eq(self.results.valid),
+            *(
+                getattr(self.monitor, name).eq(getattr(self.write, name))
+                for name in WritePort(config).members
+            ),
+        ]
         if config.groups == 1:
-            m.d.comb += self.enable.eq(self.valid)
-            with m.If(self.valid):
+            m.d.comb += self.write.enable.eq(self.results.valid)
+            with m.If(self.results.valid):
                 m.d.sync += address.eq(address + 1)
         else:
             plane = Signal(config.activation_address_bits, reset_less=True)
             left = Signal.like(plane)
             begin = Signal.like(plane)
             enable = Signal(config.groups)
-            m.d.comb += self.enable.eq(enable & self.valid.replicate(config.groups))
-            with m.If(self.valid):
+            m.d.comb += self.write.enable.eq(enable & self.results.valid.replicate(config.groups))
+            with m.If(self.results.valid):
                 m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
                 with m.If(left == 1):
                     m.d.sync += [enable.eq(enable.rotate_left(1)), left.eq(plane)]
@@ -63,10 +81,10 @@ class Writer(Component):
             with m.If(self.start):
                 m.d.sync += [
                     enable.eq(1),
-                    plane.eq(self.write.plane),
-                    left.eq(self.write.plane),
-                    begin.eq(self.write.address),
+                    plane.eq(self.layer.plane),
+                    left.eq(self.layer.plane),
+                    begin.eq(self.layer.address),
                 ]
         with m.If(self.start):
-            m.d.sync += address.eq(self.write.address)
+            m.d.sync += address.eq(self.layer.address)
         return m

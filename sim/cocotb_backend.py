@@ -17,8 +17,8 @@ from hwquant.errors import ToolStopped
 from hwquant.files import working_folder, write_bytes
 from hwquant.program.cycles import timing
 from hwquant.program.program import Program
+from hwquant.program.registers import IDENTITY, VERSION, Register
 from hwquant.qgraph import IntArray
-from hwquant.rtl_templates.registers import IDENTITY, VERSION, Register
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.cocotb_build import TOP, Tool, build, environment
 from hwquant.sim.contract import LINGER, Task
@@ -91,16 +91,15 @@ def make_stimulus(task: Task, expected: IntArray | None = None) -> Stimulus:
         stalls=task.stalls,
         cycles=predicted.cycles,
         frame_cycles=predicted.frame_cycles,
-        addresses={register.name: int(register) for register in Register},
         values={
             "IDENTITY": IDENTITY,
             "VERSION": VERSION,
             "CHECKSUM": program.checksum,
-            "CONTROL": 2,
-            "STATUS": 1,  # it waits for a frame
+            "CONTROL": Register.CONTROL.pack(repeat=1),
+            "STATUS": Register.STATUS.pack(busy=1),  # it waits for a frame
             "CYCLES": 0,
             "INFERENCES": 0,
-            "SHAPE": config.rows | config.columns << 8 | config.lanes << 16,
+            "SHAPE": Register.SHAPE.pack(rows=config.rows, columns=config.columns, lanes=config.lanes),
         },
     )
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from hwquant.errors import HwquantError, MissingPackage, ToolStopped
 from hwquant.files import cache_folder, cached, leave, make_folder, write_bytes
 from hwquant.packages import load_package
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.program import Program
+from hwquant.program.registers import REGISTER_BITS, Register
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
 
@@ -137,6 +138,8 @@ def _parameters(config: ArrayConfig) -> dict[str, object]:
         "WORD": config.word_bits,
         "ADDRESS": config.activation_address_bits,
         "GROUPS": config.groups,
+        "REGISTER": index_bits(len(Register)),
+        "VALUE": REGISTER_BITS,
     }
 
 

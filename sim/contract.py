@@ -24,8 +24,8 @@ import numpy as np
 from hwquant.program.cycles import timing
 from hwquant.program.layout import words_to_integers
 from hwquant.program.program import Program
+from hwquant.program.registers import Register
 from hwquant.qgraph import IntArray
-from hwquant.rtl_templates.registers import Register
 from hwquant.sim.trace import NO_STALLS, PATTERN, Breach, Log, Offers, Pattern, Run, Stalls, Write
 
 LINGER = 64

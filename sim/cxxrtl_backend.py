@@ -17,7 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from amaranth._toolchain.yosys import find_yosys
 from amaranth.lib.wiring import Component
 from numpy.typing import NDArray
 
@@ -25,7 +24,8 @@ from hwquant.errors import MissingPackage, ToolStopped
 from hwquant.files import cache_folder, cached, write_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.verilog import run_yosys, to_rtlil
+from hwquant.rtl_templates.verilog import to_rtlil
+from hwquant.rtl_templates.yosys import cxxrtl_headers, run_yosys, yosys_version
 from hwquant.sim.contract import COUNTER, LINGER, Task
 from hwquant.sim.memories import chunks, pointer, write_program
 from hwquant.sim.recorder import offers
@@ -47,16 +47,14 @@ def compile_design(design: str, driver: str) -> Path:
         raise MissingPackage(
             "the cxxrtl simulator needs g++; install it (Debian: apt install g++)", package="g++"
         )
-    yosys = find_yosys(lambda version: version >= (0, 40))
     driver += MEMORY.read_text()
-    digest = hashlib.sha256("\0".join([design, driver, *COMPILE, str(yosys.version())]).encode()).hexdigest()
+    digest = hashlib.sha256("\0".join([design, driver, *COMPILE, yosys_version()]).encode()).hexdigest()
 
     def fill(work: Path) -> None:
         script = f"read_rtlil <<rtlil\n{design}\nrtlil\nwrite_cxxrtl -g1\n"
         source = run_yosys(script) + driver
-        include = Path(str(yosys.data_dir())) / "include" / "backends" / "cxxrtl" / "runtime"
         write_bytes(work / "design.cpp", source.encode())
-        command = [*COMPILE, "-I", str(include), "design.cpp", "-o", LIBRARY]
+        command = [*COMPILE, "-I", str(cxxrtl_headers()), "design.cpp", "-o", LIBRARY]
         # Temporary files of a compiler that is killed stay, so they belong into the folder.
         environment = {**os.environ, "TMPDIR": str(work.absolute())}
         done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)

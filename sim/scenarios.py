@@ -12,11 +12,9 @@ from typing import Any
 import cocotb
 from cocotb.triggers import First
 
+from hwquant.program.registers import REGISTER_BITS, Register
 from hwquant.sim.stimulus import RESULTS
 from hwquant.sim.testbench import Testbench
-
-BUSY, DROPPED = 1, 256
-"""Units of the STATUS register."""
 
 END = 10
 """Cycles after its last output word within which an inference ends, and the next one waits for its frame."""
@@ -79,7 +77,8 @@ async def wrong_frame_lengths(dut: Any) -> None:
         dropped += 1
         await bench.infer(number % len(bench.frames))
         await bench.cycles(END)
-        await bench.expect("STATUS", BUSY + dropped * DROPPED, f"after a frame of {length} words")
+        status = Register.STATUS.pack(busy=1, dropped=dropped)
+        await bench.expect("STATUS", status, f"after a frame of {length} words")
     await bench.expect("INFERENCES", dropped, "in the end")
 
 
@@ -90,16 +89,16 @@ async def registers(dut: Any) -> None:
     await bench.reset()
     for name, value in bench.stimulus.values.items():
         await bench.expect(name, value, "after reset")
-    for name in bench.stimulus.addresses:
-        if name != "CONTROL":
-            await bench.write(name, bench.random.getrandbits(32))
+    for register in Register:
+        if not register.writable:
+            await bench.write(register.name, bench.random.getrandbits(REGISTER_BITS))
     for name, value in bench.stimulus.values.items():
         await bench.expect(name, value, "after it was written")
 
     # Starting by itself is on after reset, so one inference waits for its frame; then it is over.
-    await bench.write("CONTROL", 0)
+    await bench.write("CONTROL", Register.CONTROL.pack(repeat=0))
     await bench.expect("CONTROL", 0, "after it was written")
-    await bench.expect("STATUS", BUSY, "while the first inference waits")
+    await bench.expect("STATUS", Register.STATUS.pack(busy=1), "while the first inference waits")
     await bench.infer(0)
     for inferences in range(1, 4):
         await bench.cycles(END)
@@ -111,6 +110,6 @@ async def registers(dut: Any) -> None:
         await bench.cycles(2 * bench.stimulus.frame_cycles)
         moved, whole = len(bench.source.sent), inferences * len(bench.frames[0])
         assert moved == whole, f"{moved - whole} words were taken before the inference was started"
-        await bench.write("CONTROL", 1)
+        await bench.write("CONTROL", Register.CONTROL.pack(start=1))
         await bench.check(frame)
         assert sender.done(), "a result came before the frame was sent"

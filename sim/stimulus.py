@@ -37,7 +37,6 @@ class Stimulus:
     watch : number of frames whose writes are recorded
     stalls : pauses of the host; their seed is also that of the scenarios' random choices
     cycles, frame_cycles : of an inference, as predicted
-    addresses : of the registers, by name
     values : what some of the registers hold from reset on, by name
     """
 
@@ -51,7 +50,6 @@ class Stimulus:
     stalls: Stalls = NO_STALLS
     cycles: int = 0
     frame_cycles: int = 0
-    addresses: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[str, int] = field(default_factory=dict)
 
     ARRAYS: ClassVar = ("frames", "expected", "compared")

@@ -14,7 +14,8 @@ import cocotb
 from cocotb.triggers import FallingEdge, First, ReadOnly, Timer, ValueChange
 from cocotb.utils import get_sim_steps, get_sim_time
 
-from hwquant.sim.contract import misplaced, unstable
+from hwquant.program.registers import Register
+from hwquant.sim.contract import COUNTER, misplaced, unstable
 from hwquant.sim.stimulus import PROGRESS, STIMULUS, Recording, Stimulus
 from hwquant.sim.streams import Sink, Source, defined
 
@@ -69,28 +70,28 @@ class Testbench:
         self.dut.rst.value = 1
         await self.cycles(2)
         self.dut.rst.value = 0
-        self.dut.bus__address.value = self.stimulus.addresses["CYCLES"]
+        self.dut.bus__address.value = int(COUNTER)
         self._origin += self.cycle
 
     # Registers ------------------------------------------------------------------------------------------
 
     async def read(self, register: str) -> int:
         """A register's value; takes a cycle. The address returns to that of the cycle counter."""
-        self.dut.bus__address.value = self.stimulus.addresses[register]
+        self.dut.bus__address.value = int(Register[register])
         await ReadOnly()
         value = int(self.dut.bus__read_data.value)
         await FallingEdge(self.dut.clk)
-        self.dut.bus__address.value = self.stimulus.addresses["CYCLES"]
+        self.dut.bus__address.value = int(COUNTER)
         return value
 
     async def write(self, register: str, value: int) -> None:
         """Writes a register; takes a cycle."""
-        self.dut.bus__address.value = self.stimulus.addresses[register]
+        self.dut.bus__address.value = int(Register[register])
         self.dut.bus__write_data.value = value
         self.dut.bus__write.value = 1
         await FallingEdge(self.dut.clk)
         self.dut.bus__write.value = 0
-        self.dut.bus__address.value = self.stimulus.addresses["CYCLES"]
+        self.dut.bus__address.value = int(COUNTER)
 
     async def expect(self, register: str, value: int, when: str) -> None:
         """Reads a register and fails if it holds something else."""

@@ -7,7 +7,9 @@
 module testbench #(
     parameter WORD = 8,  // bits of an activation word
     parameter ADDRESS = 1,
-    parameter GROUPS = 1
+    parameter GROUPS = 1,
+    parameter REGISTER = 1,  // bits of the address of a register
+    parameter VALUE = 1  // bits of a register
 );
   reg clk /* verilator public_flat_rw */ = 0;
   reg rst /* verilator public_flat_rw */ = 1;
@@ -20,10 +22,10 @@ module testbench #(
   reg results__ready /* verilator public_flat_rw */ = 0;
   wire [WORD:0] results__payload /* verilator public_flat_rd */;
 
-  reg [3:0] bus__address /* verilator public_flat_rw */ = 0;
+  reg [REGISTER-1:0] bus__address /* verilator public_flat_rw */ = 0;
   reg bus__write /* verilator public_flat_rw */ = 0;
-  reg [31:0] bus__write_data /* verilator public_flat_rw */ = 0;
-  wire [31:0] bus__read_data /* verilator public_flat_rd */;
+  reg [VALUE-1:0] bus__write_data /* verilator public_flat_rw */ = 0;
+  wire [VALUE-1:0] bus__read_data /* verilator public_flat_rd */;
 
   wire monitor__valid /* verilator public_flat_rd */;
   wire [ADDRESS-1:0] monitor__address /* verilator public_flat_rd */;

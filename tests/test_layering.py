@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "export": INTEGER,
     "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "link", "program", "__init__"},
-    "driver": INTEGER | {"floating", "golden", "link", "program", "rtl_templates"},
+    "driver": INTEGER | {"floating", "golden", "link", "program"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,
     "boards.families": {"errors", "program", "rtl_templates"},

@@ -33,17 +33,29 @@ class Ecp5Product(Component):
     Yosys infers the multiplier alone, so that signals leave registers, cross the device, pass the multiplier and
     cross it again within a cycle.
 
+    Parameters
+    ----------
+    x_bits, weight_bits : int
+        Widths of the operands.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``x`` to ``product``.
+
     Members
     -------
-    x : In
+    x : In(signed(x_bits))
         As of the processing element.
-    weight : In
-        As of the processing element.
-    swap : In
-        As of the processing element.
-    product : Out
-        A cycle after ``x``.
+    weight : In(signed(weight_bits))
+        Likewise.
+    swap : In(1)
+        Likewise.
+    product : Out(signed(x_bits + weight_bits))
+        The product.
     """
+
+    latency = 2
 
     def __init__(self, x_bits: int, weight_bits: int):
         super().__init__(product_members(x_bits, weight_bits))

@@ -18,8 +18,8 @@ from hwquant.link import Link, Session, Statistics
 from hwquant.link.protocol import MAX_PAYLOAD, Opcode, Status, word_bytes
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.program import Program
+from hwquant.program.registers import IDENTITY, VERSION, Register
 from hwquant.qgraph import IntArray, QGraph
-from hwquant.rtl_templates.registers import IDENTITY, VERSION, Register
 
 AnyArray = NDArray[Any]
 Progress = Callable[[int], None]
@@ -27,7 +27,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Identity:
-    """What an accelerator says of itself: its registers of the same names."""
+    """What an accelerator says of itself: the fields of the same names of its registers."""
 
     identity: int
     version: int
@@ -112,15 +112,11 @@ class Device:
 
     def identity(self) -> Identity:
         """What the accelerator says of itself."""
-        shape = self.register(Register.SHAPE)
-        return Identity(
-            identity=self.register(Register.IDENTITY),
-            version=self.register(Register.VERSION),
-            checksum=self.register(Register.CHECKSUM),
-            rows=shape & 255,
-            columns=shape >> 8 & 255,
-            lanes=shape >> 16 & 255,
-        )
+        registers = (Register.IDENTITY, Register.VERSION, Register.CHECKSUM, Register.SHAPE)
+        fields: dict[str, int] = {}
+        for register in registers:
+            fields |= register.unpack(self.register(register))
+        return Identity(**fields)
 
     def cycles(self) -> int:
         """Clock cycles of the latest inference."""

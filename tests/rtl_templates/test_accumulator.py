@@ -7,8 +7,12 @@ from hwquant_testing.clocked import trace
 from hwquant.program.config import ACCUMULATE_HAZARD, ArrayConfig
 from hwquant.rtl_templates.accumulator import Accumulator
 
-STAGES = {"read_address": 0, "first": 2, "bias": 2, "sum": 2, "write_address": 3, "write_enable": 3}
-TOTAL = 3
+SUM, TOTAL = Accumulator.latency - Accumulator.sum_latency, Accumulator.latency
+STAGES = {
+    "read_address": 0,
+    **dict.fromkeys(("first", "bias", "sum"), SUM),
+    **dict.fromkeys(("write_address", "write_enable"), TOTAL),
+}
 
 
 def wrap(value, bits):

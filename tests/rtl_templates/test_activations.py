@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import trace
 
-from hwquant.program.config import MEMORY_LATENCY, ArrayConfig
+from hwquant.program.config import ArrayConfig
 from hwquant.program.layout import words_to_integers
 from hwquant.rtl_templates import activations
 from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory
@@ -31,11 +31,11 @@ def test_memory_remembers_each_group_of_lanes(rows, columns, depth, bank, monkey
         advance = rng.random() < 0.7
         stimulus.append(
             {
-                "read_address": read,
-                "advance": advance,
-                "write_address": write,
-                "write_data": words_to_integers(lanes, 3)[0],
-                "write_enable": enable,
+                "read.address": read,
+                "read.advance": advance,
+                "write.address": write,
+                "write.data": words_to_integers(lanes, 3)[0],
+                "write.enable": enable,
             }
         )
         expected.append(second)
@@ -45,7 +45,7 @@ def test_memory_remembers_each_group_of_lanes(rows, columns, depth, bank, monkey
             if enable >> group & 1:
                 own = config.group_lanes(group)
                 stored[write, own.start : own.stop] = lanes[0, own.start : own.stop]
-    seen = [row["read_data"] for row in trace(ActivationMemory(config), stimulus, ["read_data"])]
+    seen = [row["data"] for row in trace(ActivationMemory(config), stimulus, ["data"])]
     for cycle, (got, wanted) in enumerate(zip(seen, expected)):
         assert wanted is None or got == wanted, f"cycle {cycle}"
     assert sum(wanted is not None for wanted in expected) > 500
@@ -53,10 +53,10 @@ def test_memory_remembers_each_group_of_lanes(rows, columns, depth, bank, monkey
 
 def test_read_data_is_as_late_as_the_configuration_says():
     config = ArrayConfig(2, 2, activation_depth=4)
-    write = {"write_address": 3, "write_data": 0x1234, "write_enable": 1, "advance": 1}
-    stimulus = [write, {"write_enable": 0, "read_address": 3}, {"read_address": 0}, {}, {}, {}]
-    seen = [row["read_data"] for row in trace(ActivationMemory(config), stimulus, ["read_data"])]
-    assert [cycle for cycle, value in enumerate(seen) if value == 0x1234] == [1 + MEMORY_LATENCY]
+    write = {"write.address": 3, "write.data": 0x1234, "write.enable": 1, "read.advance": 1}
+    stimulus = [write, {"write.enable": 0, "read.address": 3}, {"read.address": 0}, {}, {}, {}]
+    seen = [row["data"] for row in trace(ActivationMemory(config), stimulus, ["data"])]
+    assert [cycle for cycle, value in enumerate(seen) if value == 0x1234] == [1 + ActivationMemory.latency]
 
 
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
@@ -70,18 +70,20 @@ def test_feed_selects_the_part_or_inserts_the_padding_value(rows, columns):
     pad = rng.integers(-8, 8, count)
     stimulus = [
         {
-            # The word of an address comes MEMORY_LATENCY cycles after what belongs to it.
-            "data": words_to_integers(words[n - MEMORY_LATENCY : n - MEMORY_LATENCY + 1], 4)[0]
-            if n >= MEMORY_LATENCY
+            # The word of an address comes ActivationMemory.latency cycles after what belongs to it.
+            "data": words_to_integers(
+                words[n - ActivationMemory.latency : n - ActivationMemory.latency + 1], 4
+            )[0]
+            if n >= ActivationMemory.latency
             else 0,
-            "part": int(part[n]),
-            "outside": int(outside[n]),
-            "pad": int(pad[n]),
+            "selection.part": int(part[n]),
+            "selection.outside": int(outside[n]),
+            "selection.pad": int(pad[n]),
         }
         for n in range(count)
     ]
     seen = [row["x"] for row in trace(ActivationFeed(config), stimulus, ["x"])]
-    for n in range(count - MEMORY_LATENCY - 1):
+    for n in range(count - ActivationMemory.latency - 1):
         lanes = words[n, part[n] * rows : (part[n] + 1) * rows]
         expected = [int(pad[n])] * rows if outside[n] else lanes.tolist()
-        assert seen[n + MEMORY_LATENCY + 1] == expected, f"word {n}"
+        assert seen[n + ActivationMemory.latency + 1] == expected, f"word {n}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from amaranth.hdl import Fragment
 from hwquant_testing.clocked import trace
 
 from hwquant.program.config import ACCUMULATE_HAZARD, PE_LATENCY, ArrayConfig
@@ -76,15 +77,15 @@ def stimulus(rng, config, array, tiles):
     cycles = [
         {
             "x": integers(rng, config.activation_bits, config.rows).tolist(),
-            "weight": integers(rng, config.operand_bits, config.columns).tolist(),
+            "weights.weight": integers(rng, config.operand_bits, config.columns).tolist(),
             "offset": int(integers(rng, config.offset_bits, 1)[0]),
             "swap": 0,
-            "load": 0,
+            "weights.load": 0,
             **{
-                f"weight{row}": integers(rng, config.entry_bits(row), config.columns).tolist()
+                f"weights.entries.weight{row}": integers(rng, config.entry_bits(row), config.columns).tolist()
                 for row in config.entries
             },
-            **({"enter": 0} if config.entries else {}),
+            **({"weights.entries.enter": 0} if config.entries else {}),
         }
         for _ in range(end)
     ]
@@ -98,12 +99,12 @@ def stimulus(rng, config, array, tiles):
             length = min(segment, len(words) - top)
             for n in range(segment):
                 cycle = cycles[tile.load + top + n]
-                cycle["load"] |= ((1 << min(n + 1, length)) - 1) << top
+                cycle["weights.load"] |= ((1 << min(n + 1, length)) - 1) << top
                 if n >= segment - length:
                     word = words[len(words) - top - segment + n]
-                    cycle[f"weight{top}" if top else "weight"] = word.tolist()
+                    cycle[f"weights.entries.weight{top}" if top else "weights.weight"] = word.tolist()
                 if top:
-                    cycle["enter"] |= 1 << entries.index(top)
+                    cycle["weights.entries.enter"] |= 1 << entries.index(top)
         for n, x in enumerate(tile.x):
             cycles[tile.start + n]["x"] = x.tolist()
         cycles[tile.start]["swap"] = 1
@@ -115,11 +116,10 @@ def stimulus(rng, config, array, tiles):
 def check(config, tiles, rng):
     array = SystolicArray(config)
     seen = [row["sums"] for row in trace(array, stimulus(rng, config, array, tiles), ["sums"])]
-    latency = config.rows - 1 + PE_LATENCY + (config.offset == "sum")
     for number, tile in enumerate(tiles):
         expected = tile.x @ tile.weight + np.outer(tile.x.sum(axis=1), tile.offset)
         for n, row in enumerate(expected.tolist()):
-            got = [seen[tile.start + n + latency + c][c] for c in range(config.columns)]
+            got = [seen[tile.start + n + array.latency + c][c] for c in range(config.columns)]
             assert got == row, f"tile {number}, pixel {n}"
 
 
@@ -186,3 +186,6 @@ def test_the_configuration_knows_the_arrays_latency():
         config = ArrayConfig(5, 3, **mode)
         below = config.rows - 1 + PE_LATENCY + (config.offset == "sum")
         assert config.array_latency - below == 3  # memory, register, padding
+        array = SystolicArray(config)
+        assert array.latency == below
+        Fragment.get(array, None)  # a component that is made must be used

@@ -11,9 +11,9 @@ from hwquant.golden import run as golden
 from hwquant.link.protocol import word_bytes
 from hwquant.program.compiler import compile_network
 from hwquant.program.layout import words_to_integers
+from hwquant.program.registers import IDENTITY, VERSION, Register
 from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.registers import IDENTITY, VERSION, Register
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.cocotb_build import environment
 

@@ -5,9 +5,9 @@ from hwquant_testing.small_networks import Net
 
 from hwquant.link.protocol import VERSION, Decoder, Opcode, Status, encode
 from hwquant.program.compiler import compile_network
+from hwquant.program.registers import Register
 from hwquant.rtl_templates.board import Board
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.registers import Register
 
 DIVISOR = 4
 

@@ -4,9 +4,9 @@ import pytest
 from hwquant_testing.clocked import trace
 
 from hwquant.program.config import ArrayConfig
+from hwquant.program.registers import Register
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.registers import Register
 from hwquant.rtl_templates.verilog import to_verilog
 
 

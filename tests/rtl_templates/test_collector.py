@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import trace
 
-from hwquant.program.config import MEMORY_LATENCY, ArrayConfig
+from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.collector import Collector
+from hwquant.rtl_templates.parameters import ParameterReader
 
 WIDTHS = {"accumulator_bits": 24, "accumulator_depth": 32, "shift_bits": 5}
 CONFIGS = {
@@ -122,7 +123,7 @@ def stimulus(rng, tiles, config):
         # Only a valid pixel starts a tile or brings parameters; its other marks may be anything.
         pixel = {name: int(rng.integers(0, 2)) for name in marks} | {"valid": 0, "start": 0, "parameters": 0}
         bus = {"bias": row[0], "shift": int(rng.integers(0, shift))}
-        cycles.append({"pixel": pixel, "sums": row, "bus": bus, "clamp": tiles[0].clamp})
+        cycles.append({"pixel": pixel, "sums": row, "parameters.bus": bus, "clamp": tiles[0].clamp})
     for tile in tiles:
         for n, sums in enumerate(tile.sums.tolist()):
             cycles[tile.start + n]["pixel"] = {
@@ -147,17 +148,19 @@ def test_finished_words_come_when_they_must_and_are_right(config, seed):
     rng = np.random.default_rng(seed)
     tiles = random_tiles(rng, config)
     cycles = stimulus(rng, tiles, config)
-    # A parameter reader answers from MEMORY_LATENCY cycles after it was told to start.
+    # A parameter reader answers so many cycles after it was told to start.
     collector = Collector(config)
     requests = [
-        cycle for cycle, row in enumerate(trace(collector, cycles, ["parameters"])) if row["parameters"]
+        cycle
+        for cycle, row in enumerate(trace(collector, cycles, ["parameters.start"]))
+        if row["parameters.start"]
     ]
     wanted = [tile.parameters for tile in tiles if tile.parameters]
     assert len(requests) == len(wanted)
     for request, rows in zip(requests, wanted):
         for c, row in enumerate(rows):
-            cycles[request + MEMORY_LATENCY + c]["bus"] = row
-    history = trace(Collector(config), cycles, ["valid", "outputs"])
-    words = {cycle: row["outputs"] for cycle, row in enumerate(history) if row["valid"]}
+            cycles[request + ParameterReader.latency + c]["parameters.bus"] = row
+    history = trace(Collector(config), cycles, ["results.valid", "results.channels"])
+    words = {cycle: row["results.channels"] for cycle, row in enumerate(history) if row["results.valid"]}
     assert words == expected(tiles, config)
     assert len({value for word in words.values() for value in word}) > 5

@@ -52,20 +52,20 @@ class Engines:
         return {
             "jobs.valid": int(offering),
             "jobs.payload": self.jobs[number] if offering else {},
-            "loader_ready": int(cycle >= self.loaded[-1]),
-            "streamer_ready": int(cycle >= self.streamed[-1]),
+            "load.ready": int(cycle >= self.loaded[-1]),
+            "stream.ready": int(cycle >= self.streamed[-1]),
             "streaming": int(bool(self.starts) and self.starts[-1] < cycle <= end),
         }
 
     def after(self, cycle, seen):
-        if seen["start"]:
+        if seen["stream.start"]:
             job = self.jobs[len(self.starts)]
-            assert {name: seen["start_job"][name] for name in job} == job, "jobs start in order"
+            assert {name: seen["stream.job"][name] for name in job} == job, "jobs start in order"
             self.starts.append(cycle)
             self.streamed.append(cycle + job["count"] + self.delay())
-        if seen["load"]:
+        if seen["load.start"]:
             job = self.jobs[len(self.loads)]
-            assert {name: seen["load_job"][name] for name in job} == job, "jobs are loaded in order"
+            assert {name: seen["load.job"][name] for name in job} == job, "jobs are loaded in order"
             self.loads.append(cycle)
             self.loaded.append(cycle + self.config.load_cycles + job["offsets"] + self.delay())
         if seen["jobs.valid"] and seen["jobs.ready"]:
@@ -75,7 +75,7 @@ class Engines:
 
 def run(config, jobs, delay):
     engines = Engines(config, jobs, delay)
-    outputs = ("jobs.valid", "jobs.ready", "load", "load_job", "start", "start_job", "idle")
+    outputs = ("jobs.valid", "jobs.ready", "load.start", "load.job", "stream.start", "stream.job", "idle")
     return engines, interact(Dispatcher(config), engines.step, outputs, engines.after)
 
 

@@ -6,26 +6,27 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import interact
 
-from hwquant.program.config import MEMORY_LATENCY, ArrayConfig
+from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.host import HostPort
 
 CONFIG = ArrayConfig(2, 2, activation_bits=8, activation_depth=200)
 WORDS = 1 << CONFIG.word_bits
 OUTPUTS = (
-    "done",
-    "input_done",
-    "framing",
+    "transfer.done",
+    "events.received",
+    "events.dropped",
     "frames.valid",
     "frames.ready",
     "results.valid",
     "results.ready",
     "results.payload",
     "writing",
-    "write_enable",
-    "write_data",
+    "write.address",
+    "write.data",
+    "write.enable",
     "reading",
-    "advance",
-    "address",
+    "read.address",
+    "read.advance",
 )
 
 
@@ -36,17 +37,17 @@ class Surroundings:
         self.transfers, self.sent = list(transfers), list(sent)
         self.idle, self.busy = idle, busy
         self.memory = np.arange(256, dtype=np.int64) * 251 % WORDS
-        self.stages = [0] * MEMORY_LATENCY  # what the memory holds on its way to read_data
+        self.stages = [0] * HostPort.read_latency  # what the memory holds on its way to read_data
         self.received, self.ended, self.moved = [], [], []
         self.begun, self.framing = [], 0
         self.offering, self.current, self.tail = False, None, 5
 
     def step(self, cycle, seen):
-        values = {"input_start": 0, "output_start": 0, "read_data": int(self.stages[-1])}
-        if self.current and seen["done"]:
-            self.ended.append((cycle, self.current[0], seen["input_done"]))
+        values = {"transfer.receive": 0, "transfer.send": 0, "data": int(self.stages[-1])}
+        if self.current and seen["transfer.done"]:
+            self.ended.append((cycle, self.current[0], seen["events.received"]))
             self.current = None
-        elif seen["done"] or seen["input_done"]:
+        elif seen["transfer.done"] or seen["events.received"]:
             raise AssertionError(f"cycle {cycle}: the end of nothing")
         if not self.current:
             if not self.transfers:
@@ -59,7 +60,8 @@ class Surroundings:
                 kind, address, count, last = self.current
                 self.begun.append(cycle)
                 transfer = {"address": address, "count": count, "last": last}
-                values |= {f"{kind}_start": 1, "transfer": transfer}
+                start = "transfer.receive" if kind == "input" else "transfer.send"
+                values |= {start: 1, "transfer.words": transfer}
         self.offering = bool(self.sent) and (self.offering or not self.idle())
         word = self.sent[0] if self.offering else {"data": 0, "last": 0}
         return values | {
@@ -70,17 +72,17 @@ class Surroundings:
 
     def after(self, cycle, seen):
         assert not (seen["writing"] and seen["reading"])
-        if seen["advance"] and seen["reading"]:
-            self.stages = [self.memory[seen["address"]], *self.stages[:-1]]
-        if seen["write_enable"]:
+        if seen["read.advance"] and seen["reading"]:
+            self.stages = [self.memory[seen["read.address"]], *self.stages[:-1]]
+        if seen["write.enable"]:
             assert seen["writing"]
-            self.memory[seen["address"]] = seen["write_data"]
+            self.memory[seen["write.address"]] = seen["write.data"]
         if seen["frames.valid"] and seen["frames.ready"]:
             assert self.current[0] == "input", "a word is taken only during an input"
             self.sent.pop(0)
             self.offering = False
             self.moved.append(cycle)
-        self.framing += seen["framing"]
+        self.framing += seen["events.dropped"]
         if seen["results.valid"]:
             assert self.current[0] == "output"
             if seen["results.ready"]:
@@ -174,7 +176,9 @@ def test_a_word_a_cycle_where_the_host_keeps_up(count):
     surroundings, _ = run(transfers, frame(rng, count))
     (begin, back), moved = surroundings.begun, surroundings.moved
     assert moved[:count] == list(range(begin + 1, begin + 1 + count))
-    assert moved[count:] == list(range(back + 1 + MEMORY_LATENCY, back + 1 + MEMORY_LATENCY + count))
+    assert moved[count:] == list(
+        range(back + 1 + HostPort.read_latency, back + 1 + HostPort.read_latency + count)
+    )
     # Done is reported in the cycle after the last word has moved.
     assert [cycle for cycle, *_ in surroundings.ended] == [moved[count - 1] + 1, moved[-1] + 1]
 

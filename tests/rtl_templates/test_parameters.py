@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import trace
 
-from hwquant.program.config import MEMORY_LATENCY, ArrayConfig
-from hwquant.rtl_templates.parameters import ParameterReader, parameter_layout
+from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.parameters import ParameterReader
+from hwquant.rtl_templates.ports import parameter_layout
 
 
 def image(rng, config, count):
@@ -31,20 +32,20 @@ def test_sends_the_next_words_one_a_cycle(columns, depth, multiplier_bits):
     )
     rng = np.random.default_rng((columns, depth))
     rows, words = image(rng, config, depth)
-    stimulus, expected, pointer = [{"start": 0, "rewind": 0}], {}, 0
+    stimulus, expected, pointer = [{"port.start": 0, "rewind": 0}], {}, 0
     for _ in range(60):
         if pointer + columns > depth:
-            stimulus.append({"start": 0, "rewind": 1})
+            stimulus.append({"port.start": 0, "rewind": 1})
             pointer = 0
         start = len(stimulus)
         # The next start may come in the cycle after the last word's address; often it does.
         pause = columns - 1 + int(rng.choice([0, 0, 1, 5]))
-        stimulus += [{"start": 1, "rewind": 0}, *[{"start": 0, "rewind": 0}] * pause]
+        stimulus += [{"port.start": 1, "rewind": 0}, *[{"port.start": 0, "rewind": 0}] * pause]
         for column in range(columns):
-            expected[start + MEMORY_LATENCY + column] = rows[pointer + column]
+            expected[start + ParameterReader.latency + column] = rows[pointer + column]
         pointer += columns
-    stimulus += [{"start": 0, "rewind": 0}] * (MEMORY_LATENCY + 1)
-    seen = [row["bus"] for row in trace(ParameterReader(config, words), stimulus, ["bus"])]
+    stimulus += [{"port.start": 0, "rewind": 0}] * (ParameterReader.latency + 1)
+    seen = [row["port.bus"] for row in trace(ParameterReader(config, words), stimulus, ["port.bus"])]
     assert {cycle: seen[cycle] for cycle in expected} == expected
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import trace
 
-from hwquant.program.config import PE_LATENCY, ArrayConfig
+from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.pe import ProcessingElement
 
 OUTPUTS = ("x_next", "swap_next", "weight_next", "sum_next")
@@ -20,7 +20,7 @@ def signed(rng, bits, size=None):
 def expected(stimulus):
     """Registers of every cycle, from the docstring's equations."""
     shadow = active = 0
-    products, rows = [0] * PE_LATENCY, []
+    products, rows = [0] * ProcessingElement.latency, []
     x = swap = total = 0
     for step in stimulus:
         rows.append({"x_next": x, "swap_next": swap, "weight_next": shadow, "sum_next": total})
@@ -29,9 +29,9 @@ def expected(stimulus):
         if step["load"]:
             shadow = step["weight"]
         x, swap = step["x"], step["swap"]
-        # The product of this cycle's x reaches sum_next PE_LATENCY cycles later.
+        # The product of this cycle's x reaches sum_next ProcessingElement.latency cycles later.
         products.append(active * step["x"])
-        total = step["sum"] + products[-PE_LATENCY]
+        total = step["sum"] + products[-ProcessingElement.latency]
     return rows
 
 
@@ -62,10 +62,10 @@ def test_the_mark_takes_the_weight_that_was_there_before_a_load_in_the_same_cycl
         nothing | {"x": 10, "swap": 1, "weight": -7, "load": 1},
         nothing | {"x": 11},
         nothing | {"x": 12, "swap": 1},
-        *[nothing] * PE_LATENCY,
+        *[nothing] * ProcessingElement.latency,
     ]
     seen = [row["sum_next"] for row in trace(pe, stimulus, OUTPUTS)]
-    assert seen[1 + PE_LATENCY :] == [5 * 10, 5 * 11, -7 * 12]
+    assert seen[1 + ProcessingElement.latency :] == [5 * 10, 5 * 11, -7 * 12]
 
 
 @pytest.mark.parametrize("sign", [-1, 1])

@@ -1,14 +1,20 @@
 """The register file as a host reads it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hwquant_testing.clocked import trace
 
+from hwquant.driver.device import Device
+from hwquant.link.protocol import Opcode, Status
+from hwquant.link.session import Response
 from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.registers import IDENTITY, VERSION, Register, RegisterFile
+from hwquant.program.registers import IDENTITY, VERSION, Register
+from hwquant.rtl_templates.registers import RegisterFile
 
 CONFIG = ArrayConfig(5, 12)
-EVENTS = ("begin", "done", "input_done", "output_start", "illegal", "framing")
+EVENTS = ("run.begin", "run.done", "run.illegal", "frames.received", "frames.sending", "frames.dropped")
 QUIET = dict.fromkeys((*EVENTS, "bus.write", "bus.address", "bus.write_data"), 0)
 
 
@@ -18,9 +24,9 @@ def play(steps):
     columns = {}
     for register in Register:
         rows = [step if step["bus.write"] else step | {"bus.address": int(register)} for step in steps]
-        seen = trace(RegisterFile(CONFIG, 0xCAFEBABE), rows, ["bus.read_data", "enable"])
+        seen = trace(RegisterFile(CONFIG, 0xCAFEBABE), rows, ["bus.read_data", "run.enable"])
         columns[register.name] = [row["bus.read_data"] for row in seen]
-        columns["enable"] = [row["enable"] for row in seen]
+        columns["enable"] = [row["run.enable"] for row in seen]
     return columns
 
 
@@ -35,10 +41,11 @@ def test_identity_names_design_version_program_and_shape():
     assert seen["VERSION"] == [VERSION]
     assert seen["CHECKSUM"] == [0xCAFEBABE]
     shape = seen["SHAPE"][0]
-    assert (shape & 255, shape >> 8 & 255, shape >> 16 & 255) == (5, 12, CONFIG.lanes) == (5, 12, 10)
+    assert Register.SHAPE.unpack(shape) == {"rows": 5, "columns": 12, "lanes": 10}
+    assert (shape & 255, shape >> 8 & 255, shape >> 16 & 255) == (5, 12, CONFIG.lanes)
 
 
-@pytest.mark.parametrize("register", [r for r in Register if r is not Register.CONTROL])
+@pytest.mark.parametrize("register", [r for r in Register if not r.writable])
 def test_only_control_can_be_written(register):
     before, *_, after = zip(*play([{}, write(register, 0xFFFFFFFF), {}]).values())
     assert before == after
@@ -56,9 +63,9 @@ def test_a_start_is_for_one_inference():
         {},
         write(Register.CONTROL, 1),
         {},
-        {"begin": 1},
+        {"run.begin": 1},
         {},
-        {"done": 1},
+        {"run.done": 1},
         {},
     ]
     seen = play(steps)
@@ -68,7 +75,14 @@ def test_a_start_is_for_one_inference():
 
 
 def test_a_start_that_comes_with_the_beginning_of_an_inference_is_not_lost():
-    steps = [write(Register.CONTROL, 1), {}, write(Register.CONTROL, 1) | {"begin": 1}, {}, {"begin": 1}, {}]
+    steps = [
+        write(Register.CONTROL, 1),
+        {},
+        write(Register.CONTROL, 1) | {"run.begin": 1},
+        {},
+        {"run.begin": 1},
+        {},
+    ]
     assert play(steps)["enable"] == [1, 1, 1, 1, 1, 0]
 
 
@@ -80,19 +94,76 @@ def test_cycles_are_counted_from_the_last_input_word_to_the_output(seed):
         steps += [{}] * int(rng.integers(0, 4))
         for _ in range(rng.integers(1, 3)):  # of two inputs, the later one counts
             wait = int(rng.integers(1, 9))
-            steps += [{"input_done": 1}, *[{}] * wait]
-        steps += [{"output_start": 1}, *[{}] * int(rng.integers(1, 5))]
+            steps += [{"frames.received": 1}, *[{}] * wait]
+        steps += [{"frames.sending": 1}, *[{}] * int(rng.integers(1, 5))]
         assert play(steps)["CYCLES"][-1] == wait + 1
-    assert play([{"input_done": 1}, {"output_start": 1}, {}, {}])["CYCLES"] == [0, 0, 1, 1]
+    assert play([{"frames.received": 1}, {"frames.sending": 1}, {}, {}])["CYCLES"] == [0, 0, 1, 1]
 
 
 def test_status_counts_dropped_frames_and_shows_an_illegal_instruction():
-    seen = play([{"framing": 1}, {}, {"framing": 1}, {"framing": 1}, {"illegal": 1}, {}])["STATUS"]
+    seen = play(
+        [{"frames.dropped": 1}, {}, {"frames.dropped": 1}, {"frames.dropped": 1}, {"run.illegal": 1}, {}]
+    )["STATUS"]
     assert [value >> 8 for value in seen] == [0, 1, 1, 2, 3, 3]
     assert [value >> 1 & 1 for value in seen] == [0, 0, 0, 0, 1, 0]
 
 
 def test_dropped_frames_are_counted_beyond_a_byte():
-    rows = [QUIET | {"framing": 1, "bus.address": int(Register.STATUS)}] * 600
+    rows = [QUIET | {"frames.dropped": 1, "bus.address": int(Register.STATUS)}] * 600
     seen = trace(RegisterFile(CONFIG, 0), rows, ["bus.read_data"])
     assert [row["bus.read_data"] >> 8 for row in seen] == list(range(600))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_field_shows_what_has_happened(seed):
+    """The gateware against a count of the events, through the table that the driver reads with."""
+    rng = np.random.default_rng(seed)
+    steps = [{name: int(rng.random() < 0.3) for name in (*EVENTS, "missing")} for _ in range(60)]
+    repeat, loads = int(rng.integers(2)), int(rng.integers(1, 1 << 20))
+    control = write(Register.CONTROL, Register.CONTROL.pack(start=0, repeat=repeat))
+    rows = [QUIET | {"missing": 0} | step for step in (control, *steps)]
+    busy = start = cycles = counting = 0
+    for step in steps:
+        start = start and not step["run.begin"]
+        busy = int(step["run.begin"] or (busy and not step["run.done"]))
+        cycles = 0 if step["frames.received"] else cycles + counting
+        counting = int((counting or step["frames.received"]) and not step["frames.sending"])
+    now = steps[-1] | {"run.illegal": 1, "missing": 1}
+    expected = {
+        Register.IDENTITY: {"identity": IDENTITY},
+        Register.VERSION: {"version": VERSION},
+        Register.CHECKSUM: {"checksum": 0xCAFEBABE},
+        Register.CONTROL: {"start": 0, "repeat": repeat},
+        Register.STATUS: {
+            "busy": busy,
+            "illegal": 1,
+            "dropped": sum(step["frames.dropped"] for step in steps),
+        },
+        Register.CYCLES: {"cycles": cycles},
+        Register.INFERENCES: {"inferences": sum(step["run.done"] for step in steps)},
+        Register.SHAPE: {"rows": CONFIG.rows, "columns": CONFIG.columns, "lanes": CONFIG.lanes},
+        Register.LOAD: {"words": loads},
+    }
+    assert set(expected) == set(Register)
+    for register, fields in expected.items():
+        last = QUIET | now | {"bus.address": int(register)}
+        seen = trace(RegisterFile(CONFIG, 0xCAFEBABE, loads), [*rows, last], ["bus.read_data"])
+        assert register.unpack(seen[-1]["bus.read_data"]) == fields, register.name
+        assert register.pack(**fields) == seen[-1]["bus.read_data"], "and nothing between the fields"
+
+
+def test_the_driver_reads_of_the_gateware_what_it_was_made_for():
+    """The driver's own requests, answered by the register file."""
+    program = SimpleNamespace(config=CONFIG, checksum=0xCAFEBABE)
+
+    def request(opcode, payload):
+        assert opcode is Opcode.PEEK
+        rows = [QUIET | {"bus.address": payload[0]}]
+        (seen,) = trace(RegisterFile(CONFIG, program.checksum), rows, ["bus.read_data"])
+        return Response(Status.OK, 0, seen["bus.read_data"].to_bytes(4, "little"))
+
+    device = Device(SimpleNamespace(request=request), None, program)
+    identity = device.identity()
+    identity.check(program, "a link")
+    assert (identity.rows, identity.columns, identity.lanes) == (5, 12, CONFIG.lanes)
+    assert device.cycles() == 0

@@ -19,9 +19,10 @@ def formula(acc, shift, zero, low, high, multiplier=1):
 
 def values(config, stimulus):
     """What leaves for each step of the stimulus."""
-    stimulus = [*stimulus, *[stimulus[-1]] * config.requantize_latency]
-    seen = [row["value"] for row in trace(Requantizer(config), stimulus, ["value"])]
-    return seen[config.requantize_latency :]
+    requantizer = Requantizer(config)
+    stimulus = [*stimulus, *[stimulus[-1]] * requantizer.latency]
+    seen = [row["value"] for row in trace(requantizer, stimulus, ["value"])]
+    return seen[requantizer.latency :]
 
 
 def clamps(bits):

@@ -6,7 +6,8 @@ from hwquant_testing.clocked import trace
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.weight_format import WeightFormat
-from hwquant.rtl_templates.segments import Segments, entry_members
+from hwquant.rtl_templates.ports import EntryPort
+from hwquant.rtl_templates.segments import Segments
 
 
 def tiles(rng, config, count):
@@ -49,11 +50,11 @@ def test_every_row_enters_as_late_as_it_is_far_down_and_shifts_with_its_segment(
                 cycle = start + 1 + top + n
                 load[cycle] |= 1 << row
                 enters[cycle, row] = parts[part][start + 1 + n].tolist() if part and not below else None
-    names = ["load", *entry_members(config, lambda shape: shape)]
+    names = ["load", *(f"entries.{name}" for name in EntryPort(config).members)]
     for cycle, seen in enumerate(trace(Segments(config), cycles, names)):
         assert seen["load"] == load[cycle], cycle
         for index, row in enumerate(config.entries):
             if load[cycle] >> row & 1:
                 value = enters[cycle, row]
-                assert seen["enter"] >> index & 1 == (value is not None), (cycle, row)
-                assert value is None or seen[f"weight{row}"] == value, (cycle, row)
+                assert seen["entries.enter"] >> index & 1 == (value is not None), (cycle, row)
+                assert value is None or seen[f"entries.weight{row}"] == value, (cycle, row)

@@ -22,12 +22,12 @@ OUTPUTS = (
     "geometry",
     "write",
     "clamp",
-    "input_start",
-    "output_start",
-    "transfer",
-    "begin",
-    "done",
-    "illegal",
+    "transfer.receive",
+    "transfer.send",
+    "transfer.words",
+    "run.begin",
+    "run.done",
+    "run.illegal",
 )
 
 
@@ -142,11 +142,11 @@ class Surroundings:
             return None
         start = self.held and self.held[0][0] <= cycle
         return {
-            "enable": 1,
+            "run.enable": 1,
             "jobs.ready": int(cycle >= self.ready and len(self.held) < 2),
             "taken": int(bool(start and self.held[0][1])),
             "idle": int(not self.held and cycle >= self.quiet),
-            "transfer_done": int(self.transfer == cycle),
+            "transfer.done": int(self.transfer == cycle),
         }
 
     def after(self, cycle, seen):
@@ -162,16 +162,16 @@ class Surroundings:
             self.events.append(("job", job))
             self.held.append((cycle + 1 + self.late(), job["source"] or job["layer"]))
             self.ready = cycle + 1 + self.late()
-        for name in ("input", "output"):
-            if seen[f"{name}_start"]:
-                self.events.append((name.upper(), seen["transfer"]))
-                if name == "output":
+        for name, start in (("INPUT", "transfer.receive"), ("OUTPUT", "transfer.send")):
+            if seen[start]:
+                self.events.append((name, seen["transfer.words"]))
+                if name == "OUTPUT":
                     assert not self.held
                     assert cycle >= self.quiet, "an output leaves only when everything is written"
                 self.transfer = cycle + 1 + self.late()
-        if seen["begin"]:
+        if seen["run.begin"]:
             self.begins.append(cycle)
-        if seen["done"]:
+        if seen["run.done"]:
             self.events.append(("END", None))
 
 
@@ -225,7 +225,7 @@ def test_a_word_a_cycle_where_nothing_waits():
     opcodes = [Opcode.LEVEL, Opcode.COUNT, Opcode.PLANE, Opcode.OFFSET, Opcode.WRITE, Opcode.CLAMP] * 5
     program = [*(instruction(rng, opcode) for opcode in opcodes), Instruction(Opcode.END, {})]
     surroundings, history = run(program, 3, lambda: 0)
-    ends = [cycle for cycle, row in enumerate(history) if row["done"]]
+    ends = [cycle for cycle, row in enumerate(history) if row["run.done"]]
     for begin, end in zip(surroundings.begins, ends):
         assert end - begin == FETCH_CYCLES + len(program) - 1
     assert [begin - end for end, begin in zip(ends, surroundings.begins[1:])] == [1, 1]
@@ -241,11 +241,11 @@ def test_an_output_starts_once_when_everything_is_written(waits):
     def step(cycle, seen):
         if cycle > done + 3:
             return None
-        return {"enable": 1, "idle": int(cycle >= idle), "transfer_done": int(cycle == done)}
+        return {"run.enable": 1, "idle": int(cycle >= idle), "transfer.done": int(cycle == done)}
 
     history = interact(Sequencer(CONFIG, words(program)), step, OUTPUTS)
-    assert [cycle for cycle, row in enumerate(history) if row["output_start"]] == [idle]
-    assert [cycle for cycle, row in enumerate(history) if row["done"]] == [done + 1]
+    assert [cycle for cycle, row in enumerate(history) if row["transfer.send"]] == [idle]
+    assert [cycle for cycle, row in enumerate(history) if row["run.done"]] == [done + 1]
 
 
 def test_settings_wait_for_the_job_that_takes_the_ones_before():
@@ -316,13 +316,13 @@ def test_the_longest_repetition_is_executed_to_its_end(count):
     jobs = []
 
     def step(cycle, seen):
-        return None if seen["done"] else {"enable": 1, "jobs.ready": 1, "taken": 1}
+        return None if seen["run.done"] else {"run.enable": 1, "jobs.ready": 1, "taken": 1}
 
     def after(cycle, seen):
         if seen["jobs.valid"]:
             jobs.append(seen["jobs.payload"])
 
-    interact(sequencer, step, ("done", "jobs.valid", "jobs.payload"), after)
+    interact(sequencer, step, ("run.done", "jobs.valid", "jobs.payload"), after)
     assert [job["address"] for job in jobs] == [(3 + 5 * n) % 512 for n in range(count + 1)] + [9]
     assert [job["first"] for job in jobs[: count + 1]] == [1] + [0] * count
     assert [job["last"] for job in jobs[: count + 1]] == [0] * count + [1]
@@ -334,11 +334,11 @@ def test_begins_only_when_enabled():
     history = []
 
     def step(cycle, seen):
-        return {"enable": enable[cycle]} if cycle < len(enable) else None
+        return {"run.enable": enable[cycle]} if cycle < len(enable) else None
 
-    interact(sequencer, step, ("begin", "done"), lambda cycle, seen: history.append(seen))
-    begins = [cycle for cycle, row in enumerate(history) if row["begin"]]
-    ends = [cycle for cycle, row in enumerate(history) if row["done"]]
+    interact(sequencer, step, ("run.begin", "run.done"), lambda cycle, seen: history.append(seen))
+    begins = [cycle for cycle, row in enumerate(history) if row["run.begin"]]
+    ends = [cycle for cycle, row in enumerate(history) if row["run.done"]]
     assert begins == [5, 16, 16 + FETCH_CYCLES + 1, 16 + 2 * (FETCH_CYCLES + 1)]
     assert ends == [begin + FETCH_CYCLES for begin in begins]
 
@@ -354,10 +354,10 @@ def test_an_unknown_opcode_stops_execution_for_good(opcode):
     sequencer = Sequencer(CONFIG, program)
 
     def step(cycle, seen):
-        return {"enable": 1, "jobs.ready": 1, "taken": 1} if cycle < 40 else None
+        return {"run.enable": 1, "jobs.ready": 1, "taken": 1} if cycle < 40 else None
 
-    history = interact(sequencer, step, ("begin", "done", "illegal", "jobs.valid"))
+    history = interact(sequencer, step, ("run.begin", "run.done", "run.illegal", "jobs.valid"))
     first = FETCH_CYCLES + 2  # the cycle after the one that executes the second word
-    assert [row["illegal"] for row in history] == [0] * first + [1] * (40 - first)
-    assert [cycle for cycle, row in enumerate(history) if row["begin"]] == [0]
-    assert not any(row["jobs.valid"] or row["done"] for row in history)
+    assert [row["run.illegal"] for row in history] == [0] * first + [1] * (40 - first)
+    assert [cycle for cycle, row in enumerate(history) if row["run.begin"]] == [0]
+    assert not any(row["jobs.valid"] or row["run.done"] for row in history)

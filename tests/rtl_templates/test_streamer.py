@@ -60,10 +60,10 @@ def expected(job, geometry):
         window_last = index[0] == limits[0] and index[1] == limits[1]
         summed = job.get("summed", 0)
         yield {
-            "address": address,
-            "part": job["part"],
-            "outside": int(not inside),
-            "pad": geometry["plane"]["pad"],
+            "read.address": address,
+            "selection.part": job["part"],
+            "selection.outside": int(not inside),
+            "selection.pad": geometry["plane"]["pad"],
             "offset": job["offset"],
             "pixel": {
                 "valid": 1,
@@ -88,21 +88,24 @@ def run(jobs, geometries, waits, config=CONFIG):
 
     def step(cycle, seen):
         geometry = geometries[min(state["next"], len(jobs) - 1)]
-        if not seen["ready"]:
-            return {"start": 0, "geometry": geometry}
+        if not seen["tile.ready"]:
+            return {"tile.start": 0, "geometry": geometry}
         if state["next"] == len(jobs):
             state["tail"] -= 1
-            return {"start": 0} if state["tail"] else None
+            return {"tile.start": 0} if state["tail"] else None
         if state["wait"]:
             state["wait"] -= 1
-            return {"start": 0, "geometry": geometry}
+            return {"tile.start": 0, "geometry": geometry}
         number = state["next"]
         state["next"] += 1
         state["wait"] = waits[number + 1] if number + 1 < len(jobs) else 0
         starts.append(cycle)
-        return {"start": 1, "job": jobs[number], "geometry": geometry}
+        return {"tile.start": 1, "tile.job": jobs[number], "geometry": geometry}
 
-    outputs = ("ready", "address", "part", "pixel", "outside", "pad", "offset")
+    outputs = (
+        *("tile.ready", "read.address", "selection.part", "selection.outside", "selection.pad"),
+        *("pixel", "offset"),
+    )
     history = interact(Streamer(config), step, outputs)
     assert len(starts) == len(jobs)
     return starts, history
@@ -115,13 +118,13 @@ def check(jobs, geometries, waits, config=CONFIG):
         if job["source"] or job["layer"]:
             current = geometry
         for number, row in enumerate(expected(job, current)):
-            leaves[start + 1 + number] = row | {"ready": int(number == job["count"] - 1)}
+            leaves[start + 1 + number] = row | {"tile.ready": int(number == job["count"] - 1)}
     for cycle, seen in enumerate(history):
         if cycle in leaves:
             assert seen == leaves[cycle], f"cycle {cycle}"
         else:
             marks = seen["pixel"]
-            assert (seen["ready"], marks["valid"], marks["start"], marks["parameters"]) == (1, 0, 0, 0)
+            assert (seen["tile.ready"], marks["valid"], marks["start"], marks["parameters"]) == (1, 0, 0, 0)
     return starts
 
 
@@ -167,8 +170,8 @@ def test_loop_steps_reach_every_pixel_of_a_strided_window(seed):
     job = random_job(rng, len(order)) | {"address": address, "y": top, "x": left, "layer": 1}
     starts, history = run([job], [{"levels": levels, "plane": plane}], [0])
     seen = history[starts[0] + 1 : starts[0] + 1 + len(order)]
-    assert [row["address"] - begin for row in seen] == [y * plane_width + x for y, x in visited]
-    assert [row["outside"] for row in seen] == [
+    assert [row["read.address"] - begin for row in seen] == [y * plane_width + x for y, x in visited]
+    assert [row["selection.outside"] for row in seen] == [
         int(not (0 <= y < plane_height and 0 <= x < plane_width)) for y, x in visited
     ]
     ends = [index[0] == ww - 1 and index[1] == wh - 1 for index in order]
@@ -188,7 +191,7 @@ def test_planes_and_coordinates_at_the_limits_of_their_width():
     outside = random_job(rng, 1) | {"y": -greatest - 1, "x": 0}
     edge = random_job(rng, 3) | {"y": 0, "x": greatest - 2}
     check([job | {"x": -50}, outside, edge], [geometry] * 3, [0, 0, 0])
-    assert [row["outside"] for row in expected(edge, geometry)] == [0, 0, 1]
+    assert [row["selection.outside"] for row in expected(edge, geometry)] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -223,7 +226,11 @@ def test_outputs_of_a_depthwise_tile_begin_after_the_lead_and_leave_out_the_ends
     }
 
     def step(cycle, seen):
-        return {"start": int(cycle % 400 == 0), "job": job, "geometry": geometry} if cycle < 800 else None
+        return (
+            {"tile.start": int(cycle % 400 == 0), "tile.job": job, "geometry": geometry}
+            if cycle < 800
+            else None
+        )
 
     history = interact(Streamer(config), step, ("pixel", "streaming", "swap", "taps", "delay"))
     for start in (1, 401):  # the counters begin anew with each tile

@@ -9,6 +9,7 @@ from hwquant_testing.clocked import interact
 from hwquant.program.config import FEED_LATENCY, ArrayConfig
 from hwquant.program.layout import words_to_integers
 from hwquant.program.weight_format import WeightFormat
+from hwquant.rtl_templates.ports import EntryPort
 from hwquant.rtl_templates.weights import WeightLoader
 
 MODES = {
@@ -139,10 +140,10 @@ def run(config, slots, loads, seed):
     state = {"next": 0, "wait": loads[0].wait, "offset": 0, "rewind": False, "tail": 12}
 
     def step(cycle, seen):
-        inputs = {name: int(rng.integers(0, 2)) for name in ("offsets", "first", "mark")}
+        job = {name: int(rng.integers(0, 2)) for name in ("offsets", "first", "parameters")}
         # The offset of a tile is there from the cycle after it was taken until the next one is.
-        inputs |= {"take": 0, "rewind": 0, "offset": state["offset"]}
-        if not seen["ready"] or cycle == 0:
+        inputs = {"tile.job": job, "tile.start": 0, "rewind": 0, "offset": state["offset"]}
+        if not seen["tile.ready"] or cycle == 0:
             return inputs
         if state["rewind"]:
             state["rewind"] = False
@@ -159,12 +160,13 @@ def run(config, slots, loads, seed):
         state["next"] += 1
         state["offset"], state["rewind"] = load.offset, load.rewind
         state["wait"] = loads[state["next"]].wait if state["next"] < len(loads) else 0
+        job = {"offsets": load.offsets, "first": load.first, "parameters": load.mark}
         if config.weight_packing > 1:
-            inputs["format"] = {"packing": load.form.packing.bit_length() - 1}
-        return inputs | {"take": 1, "offsets": load.offsets, "first": load.first, "mark": load.mark}
+            job["format"] = {"packing": load.form.packing.bit_length() - 1}
+        return inputs | {"tile.start": 1, "tile.job": job}
 
-    inner = [f"weight{row}" for row in config.entries]
-    outputs = ("ready", "weight", "load", *inner, *(["enter"] if inner else []))
+    entries = [f"weights.entries.{name}" for name in EntryPort(config).members]
+    outputs = ("tile.ready", "weights.weight", "weights.load", *entries)
     history = interact(loader, step, outputs)
     assert len(takes) == len(loads)
     return takes, busy, history
@@ -179,17 +181,19 @@ def check(config, depth, seed, wait):
     load, entering = expected(config, slots, loads, takes, len(history) + 20 + config.rows)
     for cycle, seen in enumerate(history):
         where = f"seed {seed}, cycle {cycle}"
-        assert seen["load"] == load[cycle], where
+        assert seen["weights.load"] == load[cycle], where
         if entering[0][cycle]:
-            assert seen["weight"] == entering[0][cycle], where
+            assert seen["weights.weight"] == entering[0][cycle], where
         for index, row in enumerate(config.entries):
-            weights, enter = entering[row][cycle], seen["enter"] >> index & 1
-            if seen["load"] >> row & 1:
+            weights, enter = entering[row][cycle], seen["weights.entries.enter"] >> index & 1
+            if seen["weights.load"] >> row & 1:
                 assert enter == (weights is not None), where
             if weights:
                 # Random fields with random offsets may be wider than those that a compiler packs.
                 mask = (1 << min(config.part_bits(part) for _, part in config.entries[row])) - 1
-                assert [w & mask for w in seen[f"weight{row}"]] == [w & mask for w in weights], where
+                assert [w & mask for w in seen[f"weights.entries.weight{row}"]] == [
+                    w & mask for w in weights
+                ], where
     return loads, takes, busy, history
 
 
@@ -228,7 +232,7 @@ def test_ready_from_the_last_cycle_of_a_load_on_and_not_before(rows, mode):
     config = ArrayConfig(rows, 2, weight_depth=64, adjusted_bits=10, offset_bits=10, **mode)
     _, takes, busy, history = check(config, 64, 5, lambda rng: 3 if rng.random() < 0.5 else 0)
     for take, length in zip(takes, busy):
-        assert [history[take + n]["ready"] for n in range(1, length + 1)] == [0] * (length - 1) + [1]
+        assert [history[take + n]["tile.ready"] for n in range(1, length + 1)] == [0] * (length - 1) + [1]
     assert any(b - a == n for a, b, n in zip(takes, takes[1:], busy)), "loads without a pause between them"
 
 

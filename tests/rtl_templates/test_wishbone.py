@@ -9,8 +9,8 @@ from hwquant.golden import run as golden
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.layout import words_to_integers
+from hwquant.program.registers import IDENTITY, Register
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.registers import IDENTITY, Register
 from hwquant.rtl_templates.wishbone import Port, WishboneAccelerator
 
 

@@ -34,27 +34,29 @@ def test_writes_planes_group_by_group(rows, columns, seed):
         outputs = rng.integers(-8, 8, config.columns).tolist()
         # The register may hold the next layer's values already, except when a layer begins.
         noise = {"address": int(rng.integers(0, 1 << 12)), "plane": int(rng.integers(0, 1 << 12))}
-        stimulus.append({"start": 0, "valid": 0, "write": noise, "outputs": outputs} | values)
+        stimulus.append(
+            {"start": 0, "results.valid": 0, "layer": noise, "results.channels": outputs} | values
+        )
 
     for layer in range(6):
         plane, address = int(rng.choice([1, 2, 3, 10])), int(rng.integers(0, 1000))
         write = {"address": address, "plane": plane}
         if layer and rng.random() < 0.5:
-            stimulus[-1] |= {"start": 1, "write": write}  # with the last word of the layer before
+            stimulus[-1] |= {"start": 1, "layer": write}  # with the last word of the layer before
         else:
-            cycle(start=1, write=write)
+            cycle(start=1, layer=write)
         count = int(rng.integers(1, 3 * config.groups + 1)) * plane  # whole planes of a group, not of a word
         for place in expected(config, address, plane, count):
             while rng.random() < 0.3:
                 cycle()
-            cycle(valid=1)
+            cycle(**{"results.valid": 1})
             wanted.append((len(stimulus) - 1, *place))
-    seen = trace(Writer(config), stimulus, ["address", "data", "enable"])
+    seen = trace(Writer(config), stimulus, ["write.address", "write.data", "write.enable"])
     for number, address, group in wanted:
         row = seen[number]
-        assert (row["address"], row["enable"]) == (address, 1 << group), f"cycle {number}"
+        assert (row["write.address"], row["write.enable"]) == (address, 1 << group), f"cycle {number}"
         own = config.group_lanes(group)
-        lanes = integers_to_words([row["data"]], config.lanes, 4)[0, own.start : own.stop]
-        assert lanes.tolist() == stimulus[number]["outputs"][: len(own)], f"cycle {number}"
+        lanes = integers_to_words([row["write.data"]], config.lanes, 4)[0, own.start : own.stop]
+        assert lanes.tolist() == stimulus[number]["results.channels"][: len(own)], f"cycle {number}"
     writing = {number for number, *_ in wanted}
-    assert {number for number, row in enumerate(seen) if row["enable"]} == writing
+    assert {number for number, row in enumerate(seen) if row["write.enable"]} == writing

@@ -15,7 +15,7 @@ from hwquant.link import SerialLink, Session
 from hwquant.link.protocol import FLAG, Opcode, Status, encode
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
-from hwquant.rtl_templates.registers import Register
+from hwquant.program.registers import Register
 from hwquant.sim import BOARD_SIMULATORS
 from hwquant.sim.board import SimulatedBoard
 from hwquant.sim.faults import Faults, FaultyLink

@@ -17,7 +17,7 @@ def test_a_stimulus_survives_its_file(plain_case, tmp_path):
     for name in Stimulus.ARRAYS:
         assert np.array_equal(getattr(loaded, name), getattr(stimulus, name))
     names = {item.name for item in fields(Stimulus)} - set(Stimulus.ARRAYS)
-    assert names >= {"bits", "patience", "linger", "stalls", "addresses"}
+    assert names >= {"bits", "patience", "linger", "stalls", "values"}
     for name in names:
         assert getattr(loaded, name) == getattr(stimulus, name), name
 

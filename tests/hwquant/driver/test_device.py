@@ -12,7 +12,7 @@ from hwquant.golden import run as golden
 from hwquant.link.protocol import Opcode, Status
 from hwquant.program.compiler import compile_network
 from hwquant.program.layout import integers_to_words, words_to_integers
-from hwquant.rtl_templates.registers import IDENTITY, VERSION, Register
+from hwquant.program.registers import IDENTITY, VERSION, Register
 from hwquant.sim.faults import Faults, FaultyLink
 
 
@@ -45,11 +45,11 @@ def registers(program, **changes):
         "IDENTITY": IDENTITY,
         "VERSION": VERSION,
         "CHECKSUM": program.checksum,
-        "CONTROL": 2,
+        "CONTROL": Register.CONTROL.pack(repeat=1),
         "STATUS": 0,
         "CYCLES": 1234,
         "INFERENCES": 0,
-        "SHAPE": config.rows | config.columns << 8 | config.lanes << 16,
+        "SHAPE": Register.SHAPE.pack(rows=config.rows, columns=config.columns, lanes=config.lanes),
     }
     return {Register[name]: value for name, value in {**values, **changes}.items()}
 

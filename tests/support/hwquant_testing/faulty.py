@@ -6,8 +6,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import Component, connect, flipped
 
 from hwquant.program.program import Program
+from hwquant.program.registers import Register
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.registers import Register
 
 AT = 1
 """The word of a result that is spoiled."""

@@ -14,7 +14,7 @@ from hwquant.link.protocol import (
     encode,
     word_bytes,
 )
-from hwquant.rtl_templates.registers import Register
+from hwquant.program.registers import Register
 
 
 class ModelAccelerator:

@@ -1,0 +1,156 @@
+"""The registers through which a host recognises, starts and watches the accelerator.
+
+One table, from which gateware, driver, benches and the documents of a core are made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from hwquant.errors import HwquantError
+
+REGISTER_BITS = 32
+"""Width of a register."""
+
+IDENTITY = 0x48575131
+"""ASCII "HWQ1"."""
+
+VERSION = 1
+"""Of this table."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits of a register.
+
+    Attributes
+    ----------
+    name : str
+        Unique within its register.
+    low : int
+        The lowest bit.
+    width : int
+        Bits.
+    meaning : str
+        What it says, or does where it is written.
+    writable : bool
+        Whether writes change it; all fields can be read.
+    """
+
+    name: str
+    low: int
+    width: int
+    meaning: str
+    writable: bool = False
+
+    @property
+    def high(self) -> int:
+        """The highest bit."""
+        return self.low + self.width - 1
+
+    @property
+    def mask(self) -> int:
+        """Its bits in the register's word."""
+        return ((1 << self.width) - 1) << self.low
+
+
+def _whole(name: str, meaning: str) -> Field:
+    return Field(name, 0, REGISTER_BITS, meaning)
+
+
+class Register(IntEnum):
+    """The registers, as word addresses; bits that belong to no field read zero.
+
+    Attributes
+    ----------
+    fields : tuple of Field
+        From the lowest bit up.
+    """
+
+    fields: tuple[Field, ...]
+
+    def __new__(cls, address: int, *fields: Field) -> Register:
+        """A member: its address, and its fields."""
+        member = int.__new__(cls, address)
+        member._value_ = address
+        member.fields = fields
+        return member
+
+    IDENTITY = 0, _whole("identity", f"{IDENTITY:#x}, ASCII HWQ1: this is an hwquant accelerator")
+    VERSION = 1, _whole("version", f"of these registers: {VERSION}")
+    CHECKSUM = (
+        2,
+        _whole("checksum", "of the program in the memories, so that a driver refuses the wrong bitstream"),
+    )
+    CONTROL = (
+        3,
+        Field("start", 0, 1, "written 1: one inference may begin; reads 1 until it has begun", writable=True),
+        Field("repeat", 1, 1, "an inference may begin whenever none runs; set after reset", writable=True),
+    )
+    STATUS = (
+        4,
+        Field("busy", 0, 1, "an inference has begun, and waits for its frame or computes"),
+        Field("illegal", 1, 1, "an illegal instruction was met, and execution has stopped"),
+        Field("dropped", 8, 16, "input frames that were dropped because they ended early or late"),
+    )
+    CYCLES = (
+        5,
+        _whole(
+            "cycles",
+            "of the latest inference: from its last input word until its first output word may leave",
+        ),
+    )
+    INFERENCES = 6, _whole("inferences", "finished ones")
+    SHAPE = (
+        7,
+        Field("rows", 0, 8, "of the array"),
+        Field("columns", 8, 8, "of the array"),
+        Field("lanes", 16, 8, "channels in a word of the streams"),
+    )
+    LOAD = (
+        8,
+        _whole(
+            "words",
+            "of the weight memory that the host must send before an inference may begin; 0 once it has, and where the "
+            "bitstream has the weights",
+        ),
+    )
+
+    def field(self, name: str) -> Field:
+        """A field by name.
+
+        Raises
+        ------
+        HwquantError
+            there is none
+        """
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise HwquantError(f"the register {self.name} has no field {name!r}")
+
+    def unpack(self, word: int) -> dict[str, int]:
+        """The fields' values in a word that was read."""
+        return {field.name: (word & field.mask) >> field.low for field in self.fields}
+
+    def pack(self, **values: int) -> int:
+        """The word in which the fields have these values, and those that are not named 0.
+
+        Raises
+        ------
+        HwquantError
+            there is no such field, or the value does not fit it
+        """
+        word = 0
+        for name, value in values.items():
+            field = self.field(name)
+            if not 0 <= value < 1 << field.width:
+                raise HwquantError(f"{self.name}: {name} = {value} does not fit its {field.width} bits")
+            word |= value << field.low
+        return word
+
+    @property
+    def writable(self) -> bool:
+        """Whether a write changes anything."""
+        return any(field.writable for field in self.fields)

@@ -1,0 +1,257 @@
+"""The bundles of wires between the parts of the accelerator; directions are those of the part that leads."""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.wiring import In, Member, Out, Signature
+
+from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.isa import Opcode
+from hwquant.rtl_templates.jobs import instruction_layout, job_layout
+
+
+def word_layout(config: ArrayConfig) -> StructLayout:
+    """A beat of the host's streams: one word of the activation memory, and whether it ends the frame."""
+    return StructLayout({"data": config.word_bits, "last": 1})
+
+
+def parameter_layout(config: ArrayConfig) -> StructLayout:
+    """One output channel: ``bias`` (with rounding and zero points folded in), ``shift``, ``multiplier``."""
+    fields = {"bias": signed(config.accumulator_bits), "shift": unsigned(config.shift_bits)}
+    if config.multiplier_bits:
+        fields["multiplier"] = signed(config.multiplier_bits)
+    return StructLayout(fields)
+
+
+class ReadPort(Signature):
+    """What the activation memory reads; its data are there ``ActivationMemory.latency`` advancing cycles later.
+
+    Members
+    -------
+    address : Out(config.activation_address_bits)
+        Of the word.
+    advance : Out(1)
+        The memory's stages stand still while it is low.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__({"address": Out(config.activation_address_bits), "advance": Out(1)})
+
+
+class WritePort(Signature):
+    """What is written to the activation memory.
+
+    Members
+    -------
+    address : Out(config.activation_address_bits)
+        Of the word.
+    data : Out(config.word_bits)
+        The word.
+    enable : Out(config.groups)
+        A bit for each write group.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__(
+            {
+                "address": Out(config.activation_address_bits),
+                "data": Out(config.word_bits),
+                "enable": Out(config.groups),
+            }
+        )
+
+
+class WriteMonitor(Signature):
+    """What is written to the activation memory, for testbenches: unconnected, it costs nothing.
+
+    Members
+    -------
+    valid : Out(1)
+        A whole word of outputs is written.
+    address, data, enable : Out
+        As of :class:`WritePort`.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__({"valid": Out(1), **WritePort(config).members})
+
+
+class LaneSelection(Signature):
+    """Which lanes of the word whose address leaves in this cycle go to the array.
+
+    Members
+    -------
+    part : Out(unsigned)
+        The part of the word, or, for depthwise tiles, the write group.
+    outside : Out(1)
+        The pixel is padding.
+    pad : Out(signed(config.activation_bits))
+        The value of padding.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__(
+            {
+                "part": Out(index_bits(config.selections)),
+                "outside": Out(1),
+                "pad": Out(signed(config.activation_bits)),
+            }
+        )
+
+
+class TilePort(Signature):
+    """Begins something with a tile: loading its weights, or streaming its pixels.
+
+    Members
+    -------
+    start : Out(1)
+        Begin; only while ``ready``.
+    job : Out(job_layout(config))
+        The tile.
+    ready : In(1)
+        What was begun ends in this cycle, or has ended.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__({"start": Out(1), "job": Out(job_layout(config)), "ready": In(1)})
+
+
+class EntryPort(Signature):
+    """Weights that enter the array at rows below the first, those of ``config.entries``.
+
+    Members
+    -------
+    weight{row} : Out(ArrayLayout)
+        ``columns`` signed weights for the row.
+    enter : Out(unsigned)
+        A bit for each of these rows: it loads these weights, instead of its upper neighbour's.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        members: dict[str, Member] = {
+            f"weight{row}": Out(ArrayLayout(signed(config.entry_bits(row)), config.columns))
+            for row in config.entries
+        }
+        if config.entries:
+            members["enter"] = Out(len(config.entries))
+        super().__init__(members)
+
+
+class WeightPort(Signature):
+    """Weights on their way into the array, adjusted.
+
+    Members
+    -------
+    weight : Out(ArrayLayout)
+        ``columns`` signed weights for the first row.
+    load : Out(unsigned)
+        Which rows of the array shift, a bit each.
+    entries : Out(EntryPort)
+        Those for other rows.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__(
+            {
+                "weight": Out(ArrayLayout(signed(config.operand_bits), config.columns)),
+                "load": Out(array_rows(config)),
+                "entries": Out(EntryPort(config)),
+            }
+        )
+
+
+def array_rows(config: ArrayConfig) -> int:
+    """Rows of processing elements: with channel offsets in the sum column, one more than the array has."""
+    return config.rows + (1 if config.offset == "sum" and config.channel_offsets else 0)
+
+
+class RunPort(Signature):
+    """What the sequencer does, and whether it may.
+
+    Members
+    -------
+    enable : In(1)
+        An inference may begin.
+    begin : Out(1)
+        The first word of an inference is executed.
+    done : Out(1)
+        END is executed.
+    illegal : Out(1)
+        Sticky: an unknown opcode was met, and execution has stopped.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"enable": In(1), "begin": Out(1), "done": Out(1), "illegal": Out(1)})
+
+
+class TransferPort(Signature):
+    """Words to move between the host and the activation memory.
+
+    Members
+    -------
+    receive : Out(1)
+        Begin with an input.
+    send : Out(1)
+        Begin with an output.
+    words : Out(StructLayout)
+        OUTPUT's fields: ``address``, ``count``, and whether an output is the ``last`` of its frame.
+    done : In(1)
+        The last word has moved in the cycle before.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__(
+            {
+                "receive": Out(1),
+                "send": Out(1),
+                "words": Out(instruction_layout(config, Opcode.OUTPUT)),
+                "done": In(1),
+            }
+        )
+
+
+class FrameEvents(Signature):
+    """What the register file counts of the host's frames.
+
+    Members
+    -------
+    received : Out(1)
+        The last word of an input has moved in the cycle before.
+    sending : Out(1)
+        An output begins.
+    dropped : Out(1)
+        An input frame ended early or late.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"received": Out(1), "sending": Out(1), "dropped": Out(1)})
+
+
+class ParameterPort(Signature):
+    """Asks for the parameters of ``columns`` output channels.
+
+    Members
+    -------
+    start : Out(1)
+        Begin to send; again no sooner than ``columns`` cycles later.
+    bus : In(parameter_layout(config))
+        A channel's parameters a cycle, from ``ParameterReader.latency`` cycles after ``start``.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__({"start": Out(1), "bus": In(parameter_layout(config))})
+
+
+class ResultPort(Signature):
+    """Finished outputs.
+
+    Members
+    -------
+    valid : Out(1)
+        They are there.
+    channels : Out(ArrayLayout)
+        ``columns`` signed output channels of one pixel.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        channels = ArrayLayout(signed(config.activation_bits), config.columns)
+        super().__init__({"valid": Out(1), "channels": Out(channels)})
