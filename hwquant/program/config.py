@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from hwquant.errors import HwquantError
+from hwquant.options import Spelling
 
 OFFSET_MODES = ("none", "edge", "sum")
 MIN_SIDE, MAX_SIDE = 2, 32
@@ -342,3 +343,7 @@ def parse_array(text: str) -> tuple[int, int]:
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
         raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")
     return sides
+
+
+ARRAY = Spelling(parse_array, lambda array: "x".join(map(str, array)))
+"""How an option that is an array is written."""

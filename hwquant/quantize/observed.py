@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from hwquant.advice import Advice
 from hwquant.graph import Graph
+from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
-from hwquant.quantize.calibration import Data, Progress, TensorStatistics, check_data, observe
+from hwquant.quantize.calibration import Data, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
 from hwquant.quantize.equalize import Factors, channel_factors, rescale, spoiled
 from hwquant.quantize.judge import VALIDATION

@@ -20,9 +20,10 @@ from hwquant import floating, golden
 from hwquant.graph import Concat as FloatConcat
 from hwquant.graph import Conv, Input, Output
 from hwquant.graph import MaxPool as FloatMaxPool
+from hwquant.progress import Progress
 from hwquant.qgraph import Concat, IntArray, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
-from hwquant.quantize.calibration import Data, Progress, TensorStatistics, batches
+from hwquant.quantize.calibration import Data, TensorStatistics, batches
 from hwquant.quantize.compensation import compensated_rounding, covariances
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.scales import ActivationScale, importance, term_bits, weight_scheme
