@@ -32,13 +32,14 @@ from results import FOLDER, write_results
 from rich.console import Console
 
 from hwquant import floating, golden
+from hwquant.cli.results import front_table
 from hwquant.data import Samples
 from hwquant.frontends import from_onnx, load_model
 from hwquant.graph import Graph
 from hwquant.program.compiler import compile_network
 from hwquant.quantize import QuantizeOptions
 from hwquant.search import Candidate, Constraints, SearchOptions, SearchResult, search
-from hwquant.search.report import front_plot, front_table
+from hwquant.search.report import front_plot
 from hwquant.sim.check import verify
 
 ARRAY = (8, 8)

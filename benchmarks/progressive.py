@@ -31,7 +31,7 @@ from hwquant.program.compiler import compile_network
 from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.sim.check import verify
-from hwquant.training import TrainOptions, finetune_all_at_once, progressive
+from hwquant.training import ProgressiveOptions, Training, TrainOptions, finetune_all_at_once, progressive
 
 NETWORK = Path(__file__).resolve().parent / "networks" / "fashion_cnn.onnx"
 CALIBRATION_IMAGES, SIMULATED_IMAGES = 500, 10
@@ -45,7 +45,7 @@ TOLERANCE = 0.001
 METHODS = {
     "progressive": progressive,
     "progressive, as published": lambda *arguments: progressive(
-        *arguments, compensate=False, anticipate=False
+        *arguments, ProgressiveOptions(compensate=False, anticipate=False)
     ),
     "all at once": finetune_all_at_once,
 }
@@ -90,7 +90,7 @@ def trained(
         options = TrainOptions(epochs=EPOCHS, lr=RATES[bits], seed=seed)
         start = time.process_time()
         qgraph = METHODS[method](
-            graph, train, train[0][:CALIBRATION_IMAGES], QuantizeOptions(bits=bits), options
+            graph, Training(train, options), train[0][:CALIBRATION_IMAGES], QuantizeOptions(bits=bits)
         )
         seconds += time.process_time() - start
         accuracies.append(accuracy(qgraph, x, y))

@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,13 @@ from hwquant.frontends import load_model
 from hwquant.graph import Graph
 from hwquant.program.compiler import compile_network
 from hwquant.program.program import Program
+from hwquant.progress import Progress
 from hwquant.pruning import PruneOptions, PruneResult, permute, prune, reorder
 from hwquant.pruning.report import savings
 from hwquant.qgraph import QGraph
 from hwquant.quantize import quantize
 from hwquant.sim.check import verify
-from hwquant.training import TrainableNetwork, TrainOptions, accuracy
+from hwquant.training import TrainableNetwork, Training, TrainOptions, accuracy
 
 ARRAY = (8, 8)
 SEEDS = (0, 1, 2)
@@ -125,10 +126,10 @@ class Subject:
             "rtl": rtl,
         }
 
-    def prune(self, options: PruneOptions, seed: int, report: Callable[..., None]) -> PruneResult:
+    def prune(self, options: PruneOptions, seed: int, report: Progress) -> PruneResult:
         epochs = EPOCHS["filters" if options.filters else "tiles"]
-        training = TrainOptions(epochs=epochs, lr=RATE, batch_size=BATCH, seed=seed)
-        return prune(self.graph, self.train, self.validation, options, training, progress=report)
+        chosen = TrainOptions(epochs=epochs, lr=RATE, batch_size=BATCH, seed=seed)
+        return prune(self.graph, Training(self.train, chosen, progress=report), self.validation, options)
 
     def row(self, method: str, seed: int, result: PruneResult, qgraph: QGraph) -> dict[str, Any]:
         """All figures of one pruned network."""
@@ -145,13 +146,13 @@ class Subject:
         }
 
 
-def tiles(subject: Subject, seed: int, report: Callable[..., None]) -> Iterator[dict[str, Any]]:
+def tiles(subject: Subject, seed: int, report: Progress) -> Iterator[dict[str, Any]]:
     """Groups of a whole column tile."""
     result = subject.prune(TILES, seed, report)
     yield subject.row("tiles", seed, result, quantize(result.graph, subject.calibration))
 
 
-def filters(subject: Subject, seed: int, report: Callable[..., None]) -> Iterator[dict[str, Any]]:
+def filters(subject: Subject, seed: int, report: Progress) -> Iterator[dict[str, Any]]:
     """Groups of one filter: as they are, packed into tiles afterwards, packed before pruning and afterwards."""
     result = subject.prune(FILTERS, seed, report)
     qgraph = quantize(result.graph, subject.calibration)

@@ -25,15 +25,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hwquant import floating, golden
+from hwquant.cli.results import layers_table, operators_table
 from hwquant.data import Samples
 from hwquant.frontends import load_model
 from hwquant.graph import Graph
 from hwquant.program.compiler import compile_network
 from hwquant.qgraph import Layer, QGraph
 from hwquant.sim.check import verify
-from hwquant.training import TrainOptions
+from hwquant.training import Training, TrainOptions
 from hwquant.truncation import truncate
-from hwquant.truncation.report import layers_table, operators_table, parity_plot
+from hwquant.truncation.report import parity_plot
 from hwquant.truncation.truncate import BINARY_RATE
 
 NETWORK = Path(__file__).resolve().parent / "networks" / "fashion_cnn.onnx"
@@ -72,8 +73,11 @@ def measure(name: str, graph: Graph, console: Console) -> dict[str, Any]:
     arguments = dict(CASES[name])
     train, test = fashion_mnist("train"), fashion_mnist("test")
     if "training" in arguments:
-        arguments["train"] = train
-        arguments["report"] = lambda what, done, total, note: console.print(f"{what} {done}/{total}: {note}")
+        arguments["training"] = Training(
+            train,
+            arguments["training"],
+            progress=lambda what, done, total, note="": console.print(f"{what} {done}/{total}: {note}"),
+        )
     labelled = Samples(test[0][:PARITY], test[1][:PARITY].astype(np.int64))
     result = truncate(graph, train[0][:CALIBRATION], test=labelled, **arguments)
     console.print(operators_table(result.parity), layers_table(result.parity))

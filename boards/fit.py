@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwquant.boards.board import Board
@@ -21,6 +21,7 @@ from hwquant.boards.shapes import TYPICAL_ACCUMULATOR_BITS, Shape, Shapes, regul
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.config import ArrayConfig
 from hwquant.program.memories import memory_bits
+from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 
 ROUTABLE = {"lut": 0.85}
@@ -34,8 +35,6 @@ TRIES = 3
 
 MODEST = {"activation": 1 << 14, "weight": 1 << 16}
 """Bits of the memories in what is called the largest array of a board: a small convolutional network."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

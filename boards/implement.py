@@ -6,7 +6,6 @@ Everything appears in ``build/boards/<board>/``, whole or not at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -26,6 +25,7 @@ from hwquant.build import BOARDS, Build, holding, installed, tidy
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.files import make_folder, replacing, write_bytes
 from hwquant.names import path_name
+from hwquant.progress import Progress
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.uart import MIN_DIVISOR, has_rate
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
@@ -46,8 +46,6 @@ PACKAGES = (
     "amaranth",
 )
 """Whose versions a report has."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def implement(
         or not the board's baud rate of it (which clock is near)
     """
     begin = monotonic()
-    report = progress or (lambda what, done, total: None)
+    report = progress or (lambda what, done, total, note="": None)
     wanted = _clock(board, board.target_mhz if clock_mhz is None else clock_mhz)
     if board.device is not None:
         tools.check_tools(board.device.family)

@@ -10,6 +10,7 @@ The functions that most users need are here, loaded when they are first used::
     compile_network                          for an array of rows x columns (Program)
     write_build, load_build                  program, Verilog and report in a folder (Build)
     simulate, verify                         the hardware, against the integers
+    Training, TrainOptions                   with what hwquant.training and hwquant.pruning train, and how
     HwquantError                             what all of them raise; Unsupported, DoesNotFit, Damaged and
                                              MissingPackage are kinds of it
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from hwquant.quantize import quantize as quantize_network
     from hwquant.sim import simulate
     from hwquant.sim.check import verify
+    from hwquant.training import Training, TrainOptions
 
 __version__ = "0.1.0"
 
@@ -58,6 +60,8 @@ _PUBLIC = {
     "load_build": ("hwquant.build", "load_build"),
     "simulate": ("hwquant.sim", "simulate"),
     "verify": ("hwquant.sim.check", "verify"),
+    "Training": ("hwquant.training", "Training"),
+    "TrainOptions": ("hwquant.training", "TrainOptions"),
 }
 """Public name to module and name there."""
 
@@ -67,6 +71,8 @@ __all__ = [
     "DoesNotFit",
     "HwquantError",
     "MissingPackage",
+    "TrainOptions",
+    "Training",
     "Unsupported",
     "check_inputs",
     "compile_network",

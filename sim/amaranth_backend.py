@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from amaranth.lib.wiring import Component
 from amaranth.sim import Simulator
 
 from hwquant.rtl_templates.build import accelerator
 from hwquant.sim.contract import COUNTER, LINGER, Task
+from hwquant.sim.options import SimulationOptions
 from hwquant.sim.recorder import Recorder
 from hwquant.sim.trace import PATTERN, Log, Write
 
@@ -68,25 +67,17 @@ class _Bench:
             self.cycle += 1
 
 
-def record(
-    task: Task,
-    *,
-    waves: Path | None,
-    build_dir: Path | None,
-    progress: Callable[[int], None] | None,
-    design: Component | None,
-    verilog: None,
-) -> Log:
+def record(task: Task, options: SimulationOptions) -> Log:
     """See :func:`hwquant.sim.simulators.record`; nothing is built."""
-    dut = accelerator(task.program) if design is None else design
-    bench = _Bench(task, dut, progress)
+    dut = accelerator(task.program) if options.design is None else options.design
+    bench = _Bench(task, dut, options.reporter(len(task.frames)))
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)
     simulator.add_testbench(bench.host)
     begin = time.perf_counter()
     with ExitStack() as stack:
-        if waves is not None:
-            stack.enter_context(simulator.write_vcd(str(waves)))
+        if options.waves is not None:
+            stack.enter_context(simulator.write_vcd(str(options.waves)))
         simulator.run()
     return Log(
         sent=np.array(list(zip(bench.offered, bench.taken)), np.int64).reshape(-1, 2),

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import check_type
 from hwquant.golden import run as golden
+from hwquant.options import chosen
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
 from hwquant.program.layout import Placement, integers_to_words
 from hwquant.program.program import Program
 from hwquant.qgraph import IntArray, QGraph
 from hwquant.sim.differences import CycleMismatch, Difference, Mismatch, MissingResult, WriteMismatch
+from hwquant.sim.options import SimulationOptions
 from hwquant.sim.simulators import attempt
-from hwquant.sim.trace import Run, Stalls, Write
-
-if TYPE_CHECKING:
-    from amaranth.lib.wiring import Component
+from hwquant.sim.trace import Run, Write
 
 
 @dataclass(frozen=True)
@@ -59,37 +57,40 @@ def verify(
     program: Program,
     qgraph: QGraph,
     q: Mapping[str, IntArray] | IntArray,
-    *,
-    simulator: str = "verilator",
-    watch: int = 0,
-    waves: str | os.PathLike[str] | None = None,
-    build_dir: str | os.PathLike[str] | None = None,
-    progress: Callable[[int], None] | None = None,
-    stalls: Stalls | None = None,
-    design: Component | None = None,
-    verilog: str | None = None,
+    options: SimulationOptions | None = None,
+    **changes: Any,
 ) -> Verification:
     """Simulates a compiled network and compares it with the golden model.
 
-    ``q`` are the integers (N, C, H, W) of the input, by name where there are several
-    (:func:`hwquant.golden.quantize_input` makes them from the user's arrays); all other arguments are those
-    of :func:`hwquant.sim.simulate`.
+    Parameters
+    ----------
+    program : Program
+        What the accelerator holds.
+    qgraph : QGraph
+        The network that it was compiled from.
+    q : int64 array or mapping
+        Integers (N, C, H, W) of the input, by name where there are several
+        (:func:`hwquant.golden.quantize_input` makes them from the user's arrays).
+    options : SimulationOptions or None
+        All options at once, or
+    **changes : object
+        Single options: the attributes of :class:`~hwquant.sim.options.SimulationOptions`.
+
+    Returns
+    -------
+    Verification
+        What differs, and the cycles.
+
+    Raises
+    ------
+    HwquantError
+        As :func:`hwquant.sim.simulate`; a breach of the streams' rules is a difference.
     """
     check_type("program", program, Program, hint="hwquant.compile_network makes one")
+    options = chosen(SimulationOptions, options, changes)
     inputs = dict(q) if isinstance(q, Mapping) else {program.inputs[0].name: q}
-    run = attempt(
-        program,
-        program.frame(inputs),
-        simulator=simulator,
-        watch=watch,
-        waves=waves,
-        build_dir=build_dir,
-        progress=progress,
-        stalls=stalls,
-        design=design,
-        verilog=verilog,
-    )
-    return check(run, program, qgraph, inputs, stalled=stalls is not None)
+    run = attempt(program, program.frame(inputs), options)
+    return check(run, program, qgraph, inputs, stalled=options.stalls is not None)
 
 
 def check(

@@ -11,7 +11,6 @@ from threading import Event
 from typing import Any
 
 import numpy as np
-from amaranth.lib.wiring import Component
 
 from hwquant.errors import ToolStopped
 from hwquant.files import working_folder, write_bytes
@@ -22,32 +21,25 @@ from hwquant.qgraph import IntArray
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.sim.cocotb_build import TOP, Tool, build, environment
 from hwquant.sim.contract import LINGER, Task
+from hwquant.sim.options import SimulationOptions
 from hwquant.sim.stimulus import PROGRESS, RESULTS, STIMULUS, Stimulus, load_log
 from hwquant.sim.trace import NO_STALLS, Log, Stalls
 
 SCENARIOS = ("reset_in_the_middle", "wrong_frame_lengths", "registers")
 """Names in :mod:`hwquant.sim.scenarios` for :func:`run_scenario`."""
 
-Progress = Callable[[int], None]
+Report = Callable[[int], None]
+"""Told the number of finished frames."""
 
 
-def record(
-    tool: Tool,
-    task: Task,
-    *,
-    waves: Path | None,
-    build_dir: Path | None,
-    progress: Progress | None,
-    design: Component | None,
-    verilog: str | None,
-) -> Log:
+def record(tool: Tool, task: Task, options: SimulationOptions) -> Log:
     """Runs frames through the accelerator; see :func:`hwquant.sim.simulators.record`."""
     stimulus = make_stimulus(task)
-    if design is not None:
-        verilog = to_verilog(design)
-    built = build(tool, task.program, build_dir, waves=waves is not None, verilog=verilog)
+    report, waves = options.reporter(len(task.frames)), options.wave_path
+    verilog = options.verilog if options.design is None else to_verilog(options.design)
+    built = build(tool, task.program, options.build_path, waves=waves is not None, verilog=verilog)
     with working_folder() as folder:
-        _run(tool, built, stimulus, "inferences", folder, waves, progress)
+        _run(tool, built, stimulus, "inferences", folder, waves, report)
         return load_log(folder / "results.npz", stimulus.bits)
 
 
@@ -111,7 +103,7 @@ def _run(
     test: str,
     folder: Path,
     waves: Path | None,
-    progress: Progress | None,
+    report: Report | None,
 ) -> None:
     """Runs one cocotb test in a process of its own, in ``folder``."""
     from cocotb_tools.check_results import get_results
@@ -130,7 +122,7 @@ def _run(
     )
 
     failure: BaseException | None = None
-    with environment(tool.environment), _reporting(files[PROGRESS], progress):
+    with environment(tool.environment), _reporting(files[PROGRESS], report):
         try:
             get_runner(tool.name).test(
                 test_module="hwquant.sim.scenarios",
@@ -153,9 +145,9 @@ def _run(
 
 
 @contextmanager
-def _reporting(path: Path, progress: Progress | None) -> Iterator[None]:
+def _reporting(path: Path, report: Report | None) -> Iterator[None]:
     """Inside, another thread tells how far the simulation is: this one waits for it, so that Ctrl-C ends both."""
-    if progress is None:
+    if report is None:
         yield
         return
     ended = Event()
@@ -163,8 +155,8 @@ def _reporting(path: Path, progress: Progress | None) -> Iterator[None]:
     def watch() -> None:
         done = 0
         while not ended.wait(0.05):
-            done = _report(path, done, progress)
-        _report(path, done, progress)
+            done = _report(path, done, report)
+        _report(path, done, report)
 
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(watch)
@@ -175,11 +167,11 @@ def _reporting(path: Path, progress: Progress | None) -> Iterator[None]:
     future.result()
 
 
-def _report(path: Path, done: int, progress: Progress) -> int:
+def _report(path: Path, done: int, report: Report) -> int:
     text = path.read_text()
     if text and int(text) > done:
         done = int(text)
-        progress(done)
+        report(done)
     return done
 
 

@@ -17,7 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from amaranth.lib.wiring import Component
 from numpy.typing import NDArray
 
 from hwquant.errors import MissingPackage, ToolStopped
@@ -28,6 +27,7 @@ from hwquant.rtl_templates.verilog import to_rtlil
 from hwquant.rtl_templates.yosys import cxxrtl_headers, run_yosys, yosys_version
 from hwquant.sim.contract import COUNTER, LINGER, Task
 from hwquant.sim.memories import chunks, pointer, write_program
+from hwquant.sim.options import SimulationOptions
 from hwquant.sim.recorder import offers
 from hwquant.sim.trace import PATTERN, Log, Write
 
@@ -102,29 +102,22 @@ def _load(design: str) -> ctypes.CDLL:
     return loaded
 
 
-def record(
-    task: Task,
-    *,
-    waves: None,
-    build_dir: Path | None,
-    progress: Callable[[int], None] | None,
-    design: Component | None,
-    verilog: None,
-) -> Log:
+def record(task: Task, options: SimulationOptions) -> Log:
     """See :func:`hwquant.sim.simulators.record`; what is built is kept in the cache folder."""
-    library = _library(task.program.config) if design is None else _load(to_rtlil(design))
+    report = options.reporter(len(task.frames))
+    library = _library(task.program.config) if options.design is None else _load(to_rtlil(options.design))
     handle = library.hwquant_create()
     try:
-        if design is None:
+        if options.design is None:
             write_program(library, handle, task.program)
         begin = time.perf_counter()
-        size = _run(library, handle, task, progress)
+        size = _run(library, handle, task, report)
         return _log(library, handle, task, size, time.perf_counter() - begin)
     finally:
         library.hwquant_destroy(handle)
 
 
-def _run(library: ctypes.CDLL, handle: int, task: Task, progress: Callable[[int], None] | None) -> int:
+def _run(library: ctypes.CDLL, handle: int, task: Task, report: Callable[[int], None] | None) -> int:
     """Runs the task to its end; 32-bit chunks of a word of the streams."""
     # The stream's payload has the mark of the last word above the data.
     size = -(-(task.program.config.word_bits + 1) // 32)
@@ -138,10 +131,10 @@ def _run(library: ctypes.CDLL, handle: int, task: Task, progress: Callable[[int]
     library.hwquant_begin(handle, ctypes.byref(settings))
     done = 0
     while library.hwquant_run(handle, SLICE):
-        if progress and (frames := len(_table(library, handle, 2, 1))) > done:
-            progress(done := frames)
-    if progress and (frames := len(_table(library, handle, 2, 1))) > done:
-        progress(frames)
+        if report and (frames := len(_table(library, handle, 2, 1))) > done:
+            report(done := frames)
+    if report and (frames := len(_table(library, handle, 2, 1))) > done:
+        report(frames)
     return size
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from typing import Any
 
 from hwquant.sim import cocotb_backend
 from hwquant.sim.cocotb_build import Tool, check_python, find_program
 from hwquant.sim.contract import Task
+from hwquant.sim.options import SimulationOptions
 from hwquant.sim.trace import Log
 
 
@@ -37,6 +37,6 @@ def tool() -> Tool:
     )
 
 
-def record(task: Task, **options: Any) -> Log:
+def record(task: Task, options: SimulationOptions) -> Log:
     """See :func:`hwquant.sim.simulators.record`."""
-    return cocotb_backend.record(tool(), task, **options)
+    return cocotb_backend.record(tool(), task, options)

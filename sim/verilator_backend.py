@@ -8,13 +8,13 @@ import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from hwquant.errors import require
 from hwquant.packages import check_version
 from hwquant.sim import cocotb_backend
 from hwquant.sim.cocotb_build import TOP, Tool, check_python, find_program
 from hwquant.sim.contract import Task
+from hwquant.sim.options import SimulationOptions
 from hwquant.sim.trace import Log
 
 BUILD_ARGS = (
@@ -79,6 +79,6 @@ def tool() -> Tool:
     )
 
 
-def record(task: Task, **options: Any) -> Log:
+def record(task: Task, options: SimulationOptions) -> Log:
     """See :func:`hwquant.sim.simulators.record`."""
-    return cocotb_backend.record(tool(), task, **options)
+    return cocotb_backend.record(tool(), task, options)

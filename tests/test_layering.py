@@ -16,13 +16,15 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "graph"}
+FLOAT = {"errors", "names", "files", "packages", "graph", "options", "progress"}
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
     "errors": set(),
     "advice": {"errors"},
     "printable": set(),
+    "options": {"errors"},
+    "progress": set(),
     "packages": {"errors"},
     "names": {"errors"},
     "files": {"errors"},
@@ -307,6 +309,17 @@ def loaded_after(code: str) -> set[str]:
 
 def test_importing_the_package_is_cheap():
     assert not loaded_after("import hwquant") & (HEAVY | {"numpy", "amaranth", "click", "rich"})
+
+
+def test_only_the_command_line_has_to_do_with_terminals():
+    modules = [name for name in SOURCES if part(name) != "cli"]
+    used = {
+        name: {item.split(".")[0] for item in imports(ast.parse(SOURCES[name].read_text()))}
+        & {"click", "rich"}
+        for name in modules
+    }
+    assert {name: found for name, found in used.items() if found} == {}
+    assert not loaded_after("import hwquant.build") & {"click", "rich"}
 
 
 def test_the_command_line_starts_without_heavy_packages():

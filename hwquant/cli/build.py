@@ -11,7 +11,8 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hwquant.cli.common import check_writable, emit, json_option, progress, write_report
+from hwquant.cli.common import check_writable, emit, json_option, write_report
+from hwquant.cli.progress import progress
 
 if TYPE_CHECKING:
     from hwquant.boards.implement import Implementation

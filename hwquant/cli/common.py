@@ -1,4 +1,4 @@
-"""What the commands share: options, output, progress."""
+"""What the commands share: options, output, files."""
 
 from __future__ import annotations
 
@@ -6,21 +6,12 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.segment import Segment
 
 from hwquant.advice import SHOWN, Advice, to_json
@@ -35,9 +26,6 @@ if TYPE_CHECKING:
     from hwquant.page import Accuracy
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Track = Callable[..., None]
-"""Called with what is being done, steps done and steps in all (0 where nobody knows), and optionally a note that
-is shown beside it, such as the best result so far."""
 
 NETWORK_SUFFIX = ".hwq"
 FILE_WIDTH = 120
@@ -122,34 +110,6 @@ def warn(advice: Sequence[Advice]) -> None:
             outcome.note(f"warning: {item}")
         if len(alike) > SHOWN:
             outcome.note(f"warning: {len(alike) - SHOWN} more like it; --json lists them")
-
-
-@contextmanager
-def progress() -> Iterator[Track]:
-    """A progress bar for what is being done, on a terminal's stderr; elsewhere a line when it begins."""
-    console = Console(stderr=True, highlight=False, markup=False)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    tasks: dict[str, Any] = {}
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-
-        def track(what: str, done: int, total: int, note: str = "") -> None:
-            what, note = printable(what), printable(note)
-            if what not in tasks:
-                for task in tasks.values():
-                    bars.update(task, visible=False)
-                tasks[what] = bars.add_task(what, total=None)
-                if not console.is_terminal:
-                    console.print(f"{what} ...")
-            description = f"{what}: {note}" if note else what
-            bars.update(tasks[what], description=description, completed=done, total=total or None)
-
-        yield track
 
 
 def load_network(path: Path) -> Graph | QGraph:

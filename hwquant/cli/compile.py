@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hwquant.cli.common import Command, Track, emit, json_option, progress, write_report
+from hwquant.cli.common import Command, emit, json_option, write_report
+from hwquant.cli.progress import progress
+from hwquant.cli.tables import hardware_table, layer_table
 from hwquant.errors import HwquantError
+from hwquant.program.config import OFFSET_MODES
+from hwquant.progress import Progress
 
 if TYPE_CHECKING:
     from hwquant.boards.board import Board
@@ -47,7 +51,7 @@ def limit_options(command: Command) -> Command:
     "--offset",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "edge", "sum"]),
+    type=click.Choice(["auto", *(mode for mode in OFFSET_MODES if mode != "none")]),
     help="Where integer offsets are added: where weights enter, or by one more column that sums the inputs.",
 )
 @click.option(
@@ -78,7 +82,6 @@ def compile(
     from hwquant.program.config import parse_array
     from hwquant.program.idle import judge_array
     from hwquant.program.sizing import DSP_OPERAND_BITS
-    from hwquant.report import hardware_table, layer_table
 
     fixed = parse_array(array) if array is not None else None
     target = load_board(board) if board else None
@@ -121,7 +124,7 @@ def _choose(
     array: tuple[int, int] | None,
     offset: str,
     limits: Mapping[str, int],
-    track: Track,
+    track: Progress,
 ) -> tuple[tuple[int, int], str]:
     """The fastest array that fits the board, and why; raises where none does. A given array is judged, and kept."""
     from hwquant.boards.fit import fit

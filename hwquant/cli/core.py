@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from hwquant.cli.common import emit, json_option
+from hwquant.cli.options import LateChoice
 
-BUSES = ("axi", "wishbone", "stream")
+
+def _buses() -> Iterable[str]:
+    from hwquant.rtl_templates.ip_core import BUSES
+
+    return BUSES
 
 
 @click.command()
@@ -17,7 +23,7 @@ BUSES = ("axi", "wishbone", "stream")
     "--bus",
     default="axi",
     show_default=True,
-    type=click.Choice(BUSES),
+    type=LateChoice(_buses),
     help="axi: AXI4-Lite and AXI4-Stream; wishbone: 32 bits, classic; stream: valid and ready.",
 )
 @click.option(

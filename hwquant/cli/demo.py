@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from hwquant import demo as shipped
-from hwquant.cli.common import emit, json_option, progress, write_report
+from hwquant.cli.common import emit, json_option, write_report
 from hwquant.cli.evaluate import predict
+from hwquant.cli.progress import progress
 from hwquant.cli.simulate import MISMATCH, lines, summary, verify_build
+from hwquant.cli.tables import hardware_table, layer_table
 from hwquant.errors import HwquantError
 from hwquant.files import make_folder, recover, write_bytes
 
@@ -62,7 +64,6 @@ def demo(context: click.Context, output: Path, as_json: bool) -> None:
     from hwquant.page import Accuracy
     from hwquant.program.compiler import compile_network
     from hwquant.quantize import quantize
-    from hwquant.report import hardware_table, layer_table
     from hwquant.sim.cocotb_build import check_python
     from hwquant.sim.verilator_backend import environment
 

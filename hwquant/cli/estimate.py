@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import RenderableType
 
-from hwquant.cli.common import emit, json_option, progress
+from hwquant.cli.common import emit, json_option
+from hwquant.cli.progress import progress
+from hwquant.cli.tables import hardware_table, layer_table
 from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
@@ -197,7 +199,6 @@ def estimate(build: Path, target: str | None, synthesize: bool, as_json: bool) -
     """
     from hwquant.build import load_build
     from hwquant.program.idle import judge_array
-    from hwquant.report import hardware_table, layer_table
 
     if synthesize and target is None:
         raise HwquantError("--synthesize needs a target, such as --target ecp5-85k")

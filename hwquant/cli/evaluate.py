@@ -9,17 +9,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.cli.common import (
-    Track,
-    count_option,
-    data_option,
-    emit,
-    json_option,
-    load_network,
-    progress,
-)
+from hwquant.cli.common import count_option, data_option, emit, json_option, load_network
+from hwquant.cli.progress import progress
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 
 if TYPE_CHECKING:
@@ -29,7 +23,7 @@ BATCH = 500
 """Samples between two movements of the progress bar."""
 
 
-def predict(network: Graph | QGraph, samples: Samples, track: Track, output: int = 0) -> NDArray[Any]:
+def predict(network: Graph | QGraph, samples: Samples, track: Progress, output: int = 0) -> NDArray[Any]:
     """An output of the network, counted from 0, for every sample, finite."""
     from hwquant import floating, golden
 

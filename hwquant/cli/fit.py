@@ -11,7 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from hwquant.cli.common import emit, json_option, progress
+from hwquant.cli.common import emit, json_option
+from hwquant.cli.progress import progress
 
 if TYPE_CHECKING:
     from hwquant.boards.fit import Fit

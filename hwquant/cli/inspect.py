@@ -9,7 +9,7 @@ import click
 from rich.console import RenderableType
 
 from hwquant.cli.common import emit, json_option, load_network
-from hwquant.cli.tables import network_table
+from hwquant.cli.tables import hardware_table, layer_table, network_table
 from hwquant.describe import describe
 from hwquant.errors import HwquantError
 
@@ -35,7 +35,6 @@ def inspect(what: Path, listing: bool, as_json: bool) -> None:
 
 def _inspect_build(folder: Path, listing: bool) -> tuple[dict[str, Any], list[RenderableType]]:
     from hwquant.build import load_build
-    from hwquant.report import hardware_table, layer_table
 
     build = load_build(folder)
     report = build.report

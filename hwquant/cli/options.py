@@ -1,23 +1,125 @@
-"""Options that several commands have."""
+"""Options that several commands have, and those that an options class declares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from hwquant.options import Declared, declared
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def options_of(
+    cls: type, name: str, *, only: Collection[str] = (), without: Collection[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator: the options that a class declares, and an object of the class for the command.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass whose fields are made by :func:`hwquant.options.option`.
+    name : str
+        The command's parameter that gets the object.
+    only : collection of str
+        Fields that become options; all where none is named. The others keep their defaults.
+    without : collection of str
+        Fields that do not.
+    """
+    chosen = [item for item in declared(cls) if (not only or item.name in only) and item.name not in without]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_object(*arguments: Any, **values: Any) -> Any:
+            given = {item.name: values.pop(item.name) for item in chosen}
+            return command(*arguments, **{name: cls(**given)}, **values)
+
+        decorated: Callable[..., Any] = with_object
+        for item in reversed(chosen):
+            decorated = _option(item)(decorated)
+        return decorated
+
+    return decorate
+
+
+def _option(item: Declared) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option of one field."""
+    flag, default, spelling = item.flag, item.default, item.option.spelling
+    settings: dict[str, Any] = {"help": item.option.help, "metavar": item.option.metavar}
+    if item.kind is bool:
+        if default:
+            return click.option(
+                f"{flag}/--no-{flag[2:]}", item.name, default=True, show_default=True, **settings
+            )
+        return click.option(flag, item.name, is_flag=True, **settings)
+    if default is not None or spelling is not None:
+        settings |= {"default": default if spelling is None else spelling.show(default), "show_default": True}
+    if spelling is not None:
+        return click.option(flag, item.name, callback=_parsed(spelling.parse), **settings)
+    return click.option(flag, item.name, type=_type(item), **settings)
+
+
+def _type(item: Declared) -> Any:
+    """What click checks a value against; the class does so too."""
+    limits = item.option.range
+    if item.choices:
+        return click.Choice(item.choices)
+    if limits is None:
+        return item.kind
+    high = limits.largest if limits.high is None else limits.high
+    if item.kind is int:
+        return click.IntRange(int(limits.low), None if high is None else int(high), min_open=limits.above)
+    return click.FloatRange(limits.low, high, min_open=limits.above)
+
+
+def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """A callback that reads a text as its option's class writes it."""
+
+    def read(context: click.Context, parameter: click.Parameter, text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, parameter) from error
+
+    return read
+
+
+class LateChoice(click.ParamType):
+    """A choice among what a registry holds that is too heavy to be loaded before it is asked for."""
+
+    name = "choice"
+
+    def __init__(self, load: Callable[[], Iterable[str]]) -> None:
+        self._load = load
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """All choices, for the help."""
+        return click.Choice(list(self._load())).get_metavar(param, ctx)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """One of them."""
+        return click.Choice(list(self._load())).convert(value, param, ctx)
+
+
+def path_option(
+    *names: str, metavar: str, help: str | None = None, required: bool = False
+) -> Callable[[Command], Command]:
+    """An option that is a file or a folder."""
+    return click.option(
+        *names, type=click.Path(path_type=Path), metavar=metavar, help=help, required=required
+    )
 
 
 def calibration_option(command: Command) -> Command:
     """``-c CALIB.npz``."""
-    return click.option(
+    return path_option(
         "-c",
         "--calibration-data",
         required=True,
-        type=click.Path(path_type=Path),
         metavar="CALIB.npz",
         help="Typical inputs x (N, then the input's shape), such as a few hundred training samples. With several "
         "inputs, an array for each by its name in place of x.",
@@ -26,77 +128,15 @@ def calibration_option(command: Command) -> Command:
 
 def output_option(command: Command) -> Command:
     """``-o NET.hwq``."""
-    path = click.Path(path_type=Path)
-    return click.option("-o", "--output", required=True, type=path, metavar="NET.hwq")(command)
-
-
-def width_options(command: Command) -> Command:
-    """``--bits`` and ``--activation-bits``."""
-    weights = click.option(
-        "--bits", default=8, show_default=True, type=click.IntRange(1, 8), help="Bits of a weight."
-    )
-    activations = click.option(
-        "--activation-bits",
-        default=8,
-        show_default=True,
-        type=click.IntRange(2, 8),
-        help="Bits of an activation.",
-    )
-    return weights(activations(command))
+    return path_option("-o", "--output", required=True, metavar="NET.hwq")(command)
 
 
 def checkpoint_options(command: Command) -> Command:
     """``--checkpoint`` and ``--resume``."""
-    file = click.option(
+    file = path_option(
         "--checkpoint",
-        type=click.Path(path_type=Path),
         metavar="FILE",
         help="Written after every epoch; by default OUTPUT.checkpoint, removed in the end.",
     )
     resume = click.option("--resume", is_flag=True, help="Go on from the checkpoint.")
     return file(resume(command))
-
-
-def training_options(command: Any) -> Any:
-    """The options that training has in every command; their names are those of ``TrainOptions``."""
-    from hwquant.training.options import OPTIMIZERS, SCHEDULES, TrainOptions
-
-    default = TrainOptions()
-    for option in reversed(
-        [
-            click.option(
-                "--epochs",
-                default=default.epochs,
-                show_default=True,
-                type=float,
-                help="Passes over the training data, all stages together; may be a fraction.",
-            ),
-            click.option(
-                "--optimizer",
-                default=default.optimizer,
-                show_default=True,
-                type=click.Choice(OPTIMIZERS),
-            ),
-            click.option("--lr", default=default.lr, show_default=True, type=float, help="Learning rate."),
-            click.option(
-                "--schedule", default=default.schedule, show_default=True, type=click.Choice(SCHEDULES)
-            ),
-            click.option(
-                "--loss",
-                default=default.loss,
-                show_default=True,
-                help="cross_entropy, mse, l1, l2, or a weighted sum such as cross_entropy+0.1*mse.",
-            ),
-            click.option(
-                "--batch-size",
-                default=default.batch_size,
-                show_default=True,
-                type=click.IntRange(1, 1 << 30),
-            ),
-            click.option("--weight-decay", default=default.weight_decay, show_default=True, type=float),
-            click.option("--momentum", default=default.momentum, show_default=True, type=float),
-            click.option("--seed", default=default.seed, show_default=True, type=int),
-        ]
-    ):
-        command = option(command)
-    return command

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from hwquant.cli.common import (
-    check_writable,
-    count_option,
-    emit,
-    json_option,
-    load_network,
-    progress,
-    write_report,
-)
+from hwquant.cli.common import check_writable, count_option, emit, json_option, load_network, write_report
 from hwquant.cli.evaluate import output_index, predict
+from hwquant.cli.progress import progress
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
+
+if TYPE_CHECKING:
+    from hwquant.advice import Advice
+    from hwquant.build import Build
+    from hwquant.page import Accuracy
 
 
 @click.command()
@@ -50,9 +49,7 @@ def report(
     """
     from hwquant.advice import of_options
     from hwquant.build import load_build
-    from hwquant.clipping import check_inputs
-    from hwquant.data import load_samples
-    from hwquant.page import Accuracy, load_record
+    from hwquant.page import load_record
     from hwquant.page.boards import board_results
 
     if data is None and (model or count or output):
@@ -63,27 +60,8 @@ def report(
     board_results(build)
     accuracy, advice = None, of_options(source.qgraph.options)
     if data is not None:
-        networks = [source.qgraph, *([load_network(model)] if model else [])]
-        if model and not isinstance(networks[1], Graph):
-            raise HwquantError(f"{model} is an integer network; --model is for the float one")
-        shares = []
-        with progress() as track:
-            for network in networks:
-                index = output_index(network, output)
-                samples = load_samples(data, network.inputs, count)
-                share = samples.accuracy(predict(network, samples, track, index))
-                if share is None:
-                    raise HwquantError(f"{data} has no labels y, and the accuracy needs them")
-                shares.append(share)
-                if isinstance(network, QGraph):
-                    advice = (*advice, *check_inputs(network, samples.x))
-        accuracy = Accuracy(
-            data=data.name,
-            samples=len(samples),
-            integer=shares[0],
-            real=shares[1] if model else None,
-            model=model.name if model else "",
-        )
+        accuracy, more = _measured(source, data, model, count, output)
+        advice = (*advice, *more)
     path = write_report(source, "report" if accuracy else None, accuracy)
     result: dict[str, object] = {"report": str(path)}
     if accuracy:
@@ -94,3 +72,36 @@ def report(
         real = "" if accuracy.real is None else f"{accuracy.real:.2%} in float, "
         lines.insert(0, f"{accuracy.samples} samples: accuracy {real}{accuracy.integer:.2%} in integers")
     emit(as_json, result, *lines, advice=advice)
+
+
+def _measured(
+    source: Build, data: Path, model: Path | None, count: int | None, output: str | None
+) -> tuple[Accuracy, tuple[Advice, ...]]:
+    """The accuracy of a build's network, and of the float one where it is given; what is wrong with the data."""
+    from hwquant.clipping import check_inputs
+    from hwquant.data import load_samples
+    from hwquant.page import Accuracy
+
+    advice: tuple[Advice, ...] = ()
+    networks = [source.qgraph, *([load_network(model)] if model else [])]
+    if model and not isinstance(networks[1], Graph):
+        raise HwquantError(f"{model} is an integer network; --model is for the float one")
+    shares = []
+    with progress() as track:
+        for network in networks:
+            index = output_index(network, output)
+            samples = load_samples(data, network.inputs, count)
+            share = samples.accuracy(predict(network, samples, track, index))
+            if share is None:
+                raise HwquantError(f"{data} has no labels y, and the accuracy needs them")
+            shares.append(share)
+            if isinstance(network, QGraph):
+                advice = (*advice, *check_inputs(network, samples.x))
+    accuracy = Accuracy(
+        data=data.name,
+        samples=len(samples),
+        integer=shares[0],
+        real=shares[1] if model else None,
+        model=model.name if model else "",
+    )
+    return accuracy, advice

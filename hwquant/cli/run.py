@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from hwquant.cli.common import Track, count_option, data_option, emit, json_option, progress
+from hwquant.cli.common import count_option, data_option, emit, json_option
 from hwquant.cli.outputs import check_ignored
+from hwquant.cli.progress import progress
 from hwquant.errors import Damaged, HwquantError
 from hwquant.packages import load_package
+from hwquant.progress import Progress
 from hwquant.sim import BOARD_SIMULATORS
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def built_baud(folder: Path) -> int:
 
 
 def run_samples(
-    device: Device, build: Build, samples: Samples, track: Track, *, check: bool
+    device: Device, build: Build, samples: Samples, track: Progress, *, check: bool
 ) -> dict[str, Any]:
     """Infers samples and compares with the golden model; what the command reports."""
     from hwquant.golden import quantize_input
@@ -80,7 +82,7 @@ def run_samples(
 
     q = quantize_input(build.qgraph, samples.x)
     begin = time.perf_counter()
-    tensors = device.run(q, lambda done: track("run on the board", done, len(samples)))
+    tensors = device.run(q, track)
     seconds = time.perf_counter() - begin
     result: dict[str, Any] = {
         "samples": len(samples),

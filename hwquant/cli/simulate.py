@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwquant.cli.common import (
-    Track,
-    check_output_file,
-    count_option,
-    data_option,
-    emit,
-    json_option,
-    progress,
-)
+from hwquant.cli.common import check_output_file, count_option, data_option, emit, json_option
+from hwquant.cli.progress import progress
 from hwquant.errors import HwquantError
+from hwquant.progress import Progress
 from hwquant.sim import SIMULATORS, VERILOG_SIMULATORS
 
 if TYPE_CHECKING:
@@ -27,13 +21,20 @@ if TYPE_CHECKING:
     from hwquant.sim.check import Verification
 
 MISMATCH = 1
+OTHERS = [name for name in SIMULATORS if name not in VERILOG_SIMULATORS]
+WAVES = {
+    suffix: ", ".join(name for name, simulator in SIMULATORS.items() if simulator.waves == suffix)
+    for suffix in dict.fromkeys(simulator.waves for simulator in SIMULATORS.values())
+    if suffix is not None
+}
+"""Simulators by the suffix of the waves that they write."""
 
 
 def verify_build(
     build: Build,
     samples: Samples,
     simulator: str,
-    track: Track,
+    track: Progress,
     *,
     layers: bool,
     waves: Path | None = None,
@@ -56,17 +57,14 @@ def verify_build(
             )
         track(f"synthesis for {device.name}", 0, 0)
         verilog = netlist(build.program, device)
-    count = len(samples)
-    what = f"build and run the simulation in {simulator}"
-    track(what, 0, count)
     return verify(
         build.program,
         build.qgraph,
         quantize_input(build.qgraph, samples.x),
         simulator=simulator,
-        watch=count if layers else 0,
+        watch=len(samples) if layers else 0,
         waves=waves,
-        progress=lambda done: track(what, done, count),
+        progress=track,
         verilog=verilog,
     )
 
@@ -120,11 +118,13 @@ def wave_path(folder: Path, simulator: str) -> Path:
     default="verilator",
     show_default=True,
     type=click.Choice(list(SIMULATORS)),
-    help="verilator, icarus: the build's Verilog under cocotb; amaranth, cxxrtl: the RTL behind it.",
+    help=f"{', '.join(VERILOG_SIMULATORS)}: the build's Verilog under cocotb; {', '.join(OTHERS)}: the RTL behind it.",
 )
 @click.option("--layers", is_flag=True, help="Compare every layer's tensor, not only the outputs.")
 @click.option(
-    "--waves", is_flag=True, help="Write the waves beside the build: BUILD.vcd (icarus: BUILD.fst)."
+    "--waves",
+    is_flag=True,
+    help=f"Write the waves beside the build: {', '.join(f'BUILD{suffix} ({who})' for suffix, who in WAVES.items())}.",
 )
 @click.option(
     "--netlist",

@@ -1,4 +1,4 @@
-"""Networks for people, layer by layer."""
+"""Networks and builds for people, layer by layer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hwquant.describe import describe, times
 from hwquant.graph import Graph
 from hwquant.printable import printable
 from hwquant.qgraph import QGraph
+from hwquant.report import Report
 
 _COLUMNS = {
     "name": "layer",
@@ -76,3 +77,59 @@ def _cell(key: str, value: Any) -> str:
         low, high = min(value), max(value)
         return f"{low}" if low == high else f"{low}..{high}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def layer_table(report: Report) -> Group:
+    """Layer by layer, and the total."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("layer")
+    for heading in ("cycles", "MACs", "tiles", "skipped", "ideal", "utilization", "weight bytes"):
+        table.add_column(heading, justify="right")
+    for layer in report.layers:
+        table.add_row(
+            Text(" + ".join(layer.covers) or layer.name),
+            f"{layer.cycles:,}",
+            f"{layer.macs:,}",
+            f"{layer.tiles:,}",
+            f"{layer.tiles_skipped:,}",
+            f"{layer.ideal_cycles:,}",
+            f"{layer.utilization:.1%}",
+            f"{layer.weight_bytes:,}",
+        )
+    table.add_section()
+    table.add_row(
+        "one inference",
+        f"{report.cycles:,}",
+        f"{report.macs:,}",
+        f"{sum(layer.tiles for layer in report.layers):,}",
+        f"{sum(layer.tiles_skipped for layer in report.layers):,}",
+        f"{sum(layer.ideal_cycles for layer in report.layers):,}",
+        f"{report.utilization:.1%}",
+        f"{report.weight_bytes:,}",
+    )
+    return Group(Text(f"{report.name} on {report.rows}x{report.columns}"), table)
+
+
+def hardware_table(report: Report) -> Table:
+    """Memories, widths and transfers."""
+    table = Table(show_header=False, box=SIMPLE_HEAD)
+    table.add_column()
+    table.add_column(overflow="fold")
+    memories = ", ".join(f"{name} {bits:,}" for name, bits in report.memory_bits.items())
+    table.add_row("memory bits", f"{sum(report.memory_bits.values()):,} ({memories})")
+    table.add_row(
+        "widths",
+        f"activations {report.activation_bits}, weights {report.weight_bits}, accumulators "
+        f"{report.accumulator_bits} bits (proven from the weights: no input can overflow them)",
+    )
+    if report.rows_per_word > 1:
+        table.add_row(
+            "narrow weights",
+            f"up to {report.rows_per_word} rows of a tile share a word of the weight memory, up to "
+            f"{report.rows_per_cycle} are loaded in a cycle",
+        )
+    table.add_row("offset", f"{report.offset}: {report.offset_reason}")
+    table.add_row("program", f"{report.program_words} instructions, checksum {report.checksum:08x}")
+    table.add_row("host", f"{report.words_in} words in, {report.words_out} out, of {report.word_bits} bits")
+    table.add_row("back to back", f"an inference every {report.frame_cycles:,} cycles, transfers included")
+    return table

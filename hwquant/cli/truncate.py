@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwquant.cli.common import emit, json_option, progress
+from hwquant.cli.common import emit, json_option
 from hwquant.cli.modules import MODEL, load_float
-from hwquant.cli.options import calibration_option, checkpoint_options, training_options
-from hwquant.cli.outcome import note
+from hwquant.cli.options import calibration_option, checkpoint_options, options_of, path_option
 from hwquant.cli.outputs import (
     ANY,
     JSON,
@@ -23,10 +24,16 @@ from hwquant.cli.outputs import (
     check_outputs,
     was_given,
 )
+from hwquant.cli.progress import leaving, progress
+from hwquant.cli.results import layers_table, operators_table
 from hwquant.errors import HwquantError
+from hwquant.training.options import TrainOptions
+from hwquant.truncation.truncate import BINARY_RATE, TARGETS, Target
 
-SUFFIXES = {"float16": ONNX, "int8": NETWORK, "binary": NETWORK}
-_path = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from hwquant.graph import Graph
+    from hwquant.training import Training
+    from hwquant.truncation import Truncation
 
 
 @click.command()
@@ -35,43 +42,40 @@ _path = click.Path(path_type=Path)
     "--to",
     default="int8",
     show_default=True,
-    type=click.Choice(list(SUFFIXES)),
+    type=click.Choice(TARGETS),
     help="float16 parameters; 8-bit weights; 1-bit weights, by output channel.",
 )
 @calibration_option
-@click.option(
+@path_option(
     "-d",
     "--data",
-    type=_path,
     metavar="TEST.npz",
     help="x and perhaps labels y that parity is measured on; the calibration data if not given.",
 )
-@click.option(
-    "-o", "--output", required=True, type=_path, metavar="OUT", help="OUT.hwq; OUT.onnx for float16."
-)
+@path_option("-o", "--output", required=True, metavar="OUT", help="OUT.hwq; OUT.onnx for float16.")
 @click.option("--int8-ends", is_flag=True, help="With binary: the first and the last layer keep 8 bits.")
-@click.option("--train", type=_path, metavar="TRAIN.npz", help="x and labels y to fine-tune on.")
-@training_options
+@path_option("--train", metavar="TRAIN.npz", help="x and labels y to fine-tune on.")
+@options_of(TrainOptions, "options")
 @checkpoint_options
-@click.option("--report", type=_path, metavar="REPORT.json", help="Write the parity report.")
-@click.option("--plot", type=_path, metavar="PARITY.png", help="Plot it.")
+@path_option("--report", metavar="REPORT.json", help="Write the parity report.")
+@path_option("--plot", metavar="PARITY.png", help="Plot it.")
 @json_option
 @click.pass_context
 def truncate(
     context: click.Context,
     model: str,
-    to: str,
+    to: Target,
     calibration_data: Path,
     data: Path | None,
     output: Path,
     int8_ends: bool,
     train: Path | None,
+    options: TrainOptions,
     checkpoint: Path | None,
     resume: bool,
     report: Path | None,
     plot: Path | None,
     as_json: bool,
-    **training: Any,
 ) -> None:
     """Truncate MODEL's parameters, and report what it costs.
 
@@ -81,83 +85,104 @@ def truncate(
     another one is given. MODULE:FACTORY is a Python function, importable from the working folder, that returns
     a torch.nn.Module.
     """
-    from hwquant import hwq
-    from hwquant.advice import of_data
     from hwquant.data import load_samples
-    from hwquant.export import save_float16
-    from hwquant.files import remove, write_bytes
-    from hwquant.training.options import TrainOptions
+    from hwquant.files import remove
     from hwquant.truncation import truncate as truncate_network
-    from hwquant.truncation.report import judge_parity, layers_table, operators_table, parity_plot, plotting
-    from hwquant.truncation.truncate import BINARY_RATE
+    from hwquant.truncation.report import plotting
 
     outputs: Outputs = {
-        "--output": (output, SUFFIXES[to]),
+        "--output": (output, ONNX if to == "float16" else NETWORK),
         "--report": (report, JSON),
         "--plot": (plot, PLOT),
         "--checkpoint": (checkpoint, ANY),
     }
     check_outputs(outputs, [model, calibration_data, data, train])
+    _check_ignored(context, to, train)
+    if plot is not None:
+        plotting()
+    graph = load_float(model, calibration_data)
+    calibration = load_samples(calibration_data, graph.inputs)
+    test = calibration if data is None else load_samples(data, graph.inputs)
+    kept = checkpoint or output.with_name(f"{output.name}.checkpoint")
+    training = None
+    if train is not None:
+        if to == "binary" and not was_given(context, "lr"):
+            options = replace(options, lr=BINARY_RATE)
+        training = _training(train, graph, options, kept, resume)
+    hint = nullcontext() if training is None else leaving(kept, "has what was trained")
+    with progress() as track, hint:
+        if training is not None:
+            training = replace(training, progress=track)
+        result = truncate_network(
+            graph, calibration.x, to, test=test, int8_ends=int8_ends, training=training, progress=track
+        )
+    _write(result, output, report, plot)
+    if train is not None and checkpoint is None:
+        remove(kept)
+    written = [path for path in (output, report, plot) if path is not None]
+    _report(result, graph.name, written, train is not None, as_json)
+
+
+def _check_ignored(context: click.Context, to: Target, train: Path | None) -> None:
+    """Raise for options that would do nothing."""
     if train is None:
         check_ignored(
             context,
-            *training,
+            *(field.name for field in fields(TrainOptions)),
             "checkpoint",
             "resume",
             reason="is for fine-tuning: give --train as well, or leave it out",
         )
     if to != "binary":
         check_ignored(context, "int8_ends", reason="is for binary weights: give --to binary, or leave it out")
-    if plot is not None:
-        plotting()
-    graph = load_float(model, calibration_data)
-    calibration = load_samples(calibration_data, graph.inputs)
-    test = calibration if data is None else load_samples(data, graph.inputs)
-    arguments: dict[str, Any] = {}
-    kept = checkpoint or output.with_name(f"{output.name}.checkpoint")
-    if train is not None:
-        samples = load_samples(train, graph.inputs)
-        if samples.y is None:
-            raise HwquantError(f"{train} has no labels y; training needs them")
-        if to == "binary" and not was_given(context, "lr"):
-            training["lr"] = BINARY_RATE
-        options = TrainOptions(**training)
-        arguments = {
-            "train": (samples.x, samples.y),
-            "training": options,
-            "checkpoint": kept,
-            "resume": resume,
-        }
-    try:
-        with progress() as track:
-            result = truncate_network(
-                graph,
-                calibration.x,
-                to,
-                test=test,
-                int8_ends=int8_ends,
-                progress=track,
-                report=track,
-                **arguments,
-            )
-    except KeyboardInterrupt:
-        if train is not None and kept.exists():
-            note(f"{kept} has what was trained; the same command with --resume goes on")
-        raise
-    parity = result.parity
-    content = {"network": str(output), **parity.to_json()}
+
+
+def _training(data: Path, graph: Graph, options: TrainOptions, checkpoint: Path, resume: bool) -> Training:
+    """On labelled samples."""
+    from hwquant.data import load_samples
+    from hwquant.training import Training
+
+    samples = load_samples(data, graph.inputs)
+    if samples.y is None:
+        raise HwquantError(f"{data} has no labels y; training needs them")
+    x: Any = samples.x  # networks with several inputs are refused by what trains
+    return Training((x, samples.y), options, checkpoint=checkpoint, resume=resume)
+
+
+def _content(result: Truncation, output: Path) -> dict[str, object]:
+    return {"network": str(output), **result.parity.to_json()}
+
+
+def _write(result: Truncation, output: Path, report: Path | None, plot: Path | None) -> None:
+    """The network, and what else was asked for."""
+    from hwquant import hwq
+    from hwquant.export import save_float16
+    from hwquant.files import write_bytes
+    from hwquant.truncation.report import parity_plot
+
     if result.qgraph is None:
         save_float16(result.graph, output)
     else:
         hwq.save(result.qgraph, output)
-    if train is not None and checkpoint is None:
-        remove(kept)
     if report is not None:
-        write_bytes(report, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        text = json.dumps(_content(result, output), indent=1, allow_nan=False) + "\n"
+        write_bytes(report, text.encode())
     if plot is not None:
-        write_bytes(plot, parity_plot(parity))
-    written = [path for path in (output, report, plot) if path is not None]
-    lines = [f"wrote {path}" for path in written]
-    of_calibration = () if result.qgraph is None else of_data(result.qgraph.options)
-    advice = (*judge_parity(parity, graph.name, trained=train is not None), *of_calibration)
-    emit(as_json, content, operators_table(parity), layers_table(parity), *lines, advice=advice)
+        write_bytes(plot, parity_plot(result.parity))
+
+
+def _report(result: Truncation, name: str, written: list[Path], trained: bool, as_json: bool) -> None:
+    """What was found, and which files were written, the network first."""
+    from hwquant.advice import of_data
+    from hwquant.truncation.report import judge_parity
+
+    parity, qgraph = result.parity, result.qgraph
+    of_calibration = () if qgraph is None else of_data(qgraph.options)
+    emit(
+        as_json,
+        _content(result, written[0]),
+        operators_table(parity),
+        layers_table(parity),
+        *(f"wrote {path}" for path in written),
+        advice=(*judge_parity(parity, name, trained=trained), *of_calibration),
+    )

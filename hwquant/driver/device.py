@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,10 @@ from hwquant.link.protocol import MAX_PAYLOAD, Opcode, Status, word_bytes
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.program import Program
 from hwquant.program.registers import IDENTITY, VERSION, Register
+from hwquant.progress import Progress
 from hwquant.qgraph import IntArray, QGraph
 
 AnyArray = NDArray[Any]
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Device:
         Parameters
         ----------
         x : (N, *shape) of any real dtype; a mapping by input name where there are several
-        progress : called with the number of finished samples
+        progress : told the number of finished samples
 
         Returns
         -------
@@ -154,7 +154,7 @@ class Device:
         Parameters
         ----------
         q : (N, C, H, W) by input name
-        progress : called with the number of finished samples
+        progress : told the number of finished samples
 
         Returns
         -------
@@ -176,7 +176,7 @@ class Device:
             self._write(words_to_integers(frame, config.activation_bits))
             results[index] = integers_to_words(self._read(count), config.lanes, config.activation_bits)
             if progress:
-                progress(index + 1)
+                progress("run on the board", index + 1, len(frames))
         self._clean = True
         return self.program.results(results)
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from hwquant.errors import HwquantError
+from hwquant.options import Spelling
 
 OffsetMode = Literal["none", "edge", "sum"]
 """Where a weight's integer offset is added: nowhere, where weights enter the array, or in a column that sums."""
@@ -404,3 +405,7 @@ def parse_array(text: str) -> tuple[int, int]:
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
         raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")
     return sides
+
+
+ARRAY = Spelling(parse_array, lambda array: "x".join(map(str, array)))
+"""How an option that is an array is written."""

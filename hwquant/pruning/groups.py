@@ -12,6 +12,7 @@ positions of a channel each; a word's channels are divided among passes over the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from hwquant.graph import Conv, Graph
 from hwquant.program.config import ArrayConfig
 from hwquant.pruning.mapping import map_convolutions
 
-POLARITIES = ("below", "above")
+Polarity = Literal["below", "above"]
+"""Which groups are pruned: those below their layer's threshold, or those above it."""
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -64,15 +66,17 @@ class Groups:
         remaining = sizes[alive].sum()
         return sizes * (np.abs(weight).sum() / remaining if remaining else 0.0)
 
-    def pruned(self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0) -> Mask:
+    def pruned(
+        self, weight: Array, factor: float = 1.0, prune: Polarity = "below", step: float = 1.0
+    ) -> Mask:
         """Which groups pruning with ``factor * theta`` leaves at zero, bool [count].
 
         Groups that are zero already are among them. ``prune="above"`` prunes the groups above the threshold, as
         the claim literally says, instead of those below. Of the groups that are left, at most the share ``step``
         is pruned, at least one: those farthest from the threshold.
         """
-        if prune not in POLARITIES:
-            raise HwquantError(f"prune must be one of {', '.join(POLARITIES)}, not {prune!r}")
+        if prune not in get_args(Polarity):
+            raise HwquantError(f"prune must be one of {', '.join(get_args(Polarity))}, not {prune!r}")
         zeros = self.zeros(weight)
         excess = self.norms(weight) - factor * self.thresholds(weight)
         if prune == "below":
@@ -84,7 +88,7 @@ class Groups:
         zeros[candidates[farthest]] = True
         return zeros
 
-    def keep(self, weight: Array, factor: float = 1.0, prune: str = "below", step: float = 1.0) -> Mask:
+    def keep(self, weight: Array, factor: float = 1.0, prune: Polarity = "below", step: float = 1.0) -> Mask:
         """The mask after pruning: bool, the shape of the weight, False where it is pruned."""
         return ~self.pruned(weight, factor, prune, step)[self.labels]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,18 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
-from hwquant.pruning.groups import POLARITIES, GroupShape, convolutions
+from hwquant.options import Range, Spelling, check, option
+from hwquant.program.config import ARRAY
+from hwquant.pruning.groups import GroupShape, Polarity, convolutions
+
+
+def _filters(text: str) -> int | None:
+    """``C`` is the array's columns."""
+    if text.upper() == "C":
+        return None
+    if not text.isdecimal() or len(text) > 9:
+        raise ValueError(f"{text!r} is neither a number nor C")
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -39,17 +49,42 @@ class PruneOptions:
     reorder : pack like-patterned filters into tiles, before pruning and after it
     """
 
-    array: tuple[int, int] = (8, 8)
-    group_size: int | Mapping[str, int] | None = None
-    filters: int | Mapping[str, int] | None = None
-    threshold_factor: float | Mapping[str, float] = 1.0
-    step: float = 0.2
-    prune: str = "below"
-    max_drop: float = 0.5
-    max_sensitivity: float = 20.0
-    sensitivity_samples: int = 1000
-    passes: int = 10
-    reorder: bool = False
+    array: tuple[int, int] = option((8, 8), "Array whose tiles are skipped.", metavar="RxC", spelling=ARRAY)
+    group_size: int | Mapping[str, int] | None = option(
+        None,
+        "Consecutive input channels in a group; the array's rows if not given.",
+        range=Range(1, largest=1 << 30),
+        metavar="N",
+    )
+    filters: int | Mapping[str, int] | None = option(
+        None,
+        "Consecutive filters in a group: a number, or C for the array's columns.",
+        metavar="1|C",
+        spelling=Spelling(_filters, lambda filters: "C" if filters is None else str(filters)),
+    )
+    threshold_factor: float | Mapping[str, float] = option(
+        1.0, "Of a layer's threshold, the mean L1 norm of its groups.", range=Range(0, above=True)
+    )
+    step: float = option(
+        0.2, "Share of a layer's groups that a pass prunes at most.", range=Range(0, 1, above=True)
+    )
+    prune: Polarity = option(
+        "below", "Which groups: those below the threshold, or those above it (the literal claim)."
+    )
+    max_drop: float = option(
+        0.5, "Validation accuracy that may be lost.", range=Range(0, 100, unit="points"), metavar="POINTS"
+    )
+    max_sensitivity: float = option(
+        20.0,
+        "Layers that lose more when they alone are pruned are left untouched.",
+        range=Range(0, 100, unit="points"),
+        metavar="POINTS",
+    )
+    sensitivity_samples: int = option(
+        1000, "Validation samples that this is measured on.", range=Range(1), metavar="N"
+    )
+    passes: int = option(10, "Passes at most.", range=Range(1))
+    reorder: bool = option(False, "Pack like-patterned filters into tiles.")
 
     def __post_init__(self) -> None:
         GroupShape(self.array)
@@ -57,20 +92,7 @@ class PruneOptions:
             GroupShape(self.array, size=size)
         for filters in _values(self.filters):
             GroupShape(self.array, filters=filters)
-        for factor in _values(self.threshold_factor):
-            if not 0 < factor < math.inf:
-                raise HwquantError(f"threshold_factor must be above 0, not {factor!r}")
-        if self.prune not in POLARITIES:
-            raise HwquantError(f"prune must be one of {', '.join(POLARITIES)}, not {self.prune!r}")
-        if not 0 < self.step <= 1:
-            raise HwquantError(f"step must be above 0 and at most 1, not {self.step!r}")
-        for name in ("max_drop", "max_sensitivity"):
-            value = getattr(self, name)
-            if not 0 <= value <= 100:
-                raise HwquantError(f"{name} must be from 0 to 100 points, not {value!r}")
-        for name in ("sensitivity_samples", "passes"):
-            if getattr(self, name) < 1:
-                raise HwquantError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        check(self)
 
     def shape(self, layer: str) -> GroupShape:
         """The groups of a layer."""
@@ -88,12 +110,12 @@ class PruneOptions:
     def check(self, graph: Graph) -> None:
         """Raise where an option names a layer that the network does not have."""
         known = [node.name for node in convolutions(graph)]
-        for option in ("group_size", "filters", "threshold_factor"):
-            value = getattr(self, option)
-            for name in value if isinstance(value, Mapping) else ():
-                if name not in known:
+        for name in ("group_size", "filters", "threshold_factor"):
+            value = getattr(self, name)
+            for layer in value if isinstance(value, Mapping) else ():
+                if layer not in known:
                     raise HwquantError(
-                        f"{option} names {name!r}, which is no convolution of {graph.name!r}; it has "
+                        f"{name} names {layer!r}, which is no convolution of {graph.name!r}; it has "
                         f"{', '.join(known)}"
                     )
 

@@ -9,8 +9,7 @@ most sensitive layer is left as it is from then on. It ends when nothing more ca
 from __future__ import annotations
 
 import copy
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from hwquant import training
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.progress import Progress
 from hwquant.pruning.groups import convolutions
 from hwquant.pruning.options import PruneOptions
 from hwquant.pruning.reorder import reorder
@@ -27,9 +27,7 @@ from hwquant.pruning.sensitivity import Sensitivity, measure, to_prune
 if TYPE_CHECKING:
     from torch import nn
 
-    from hwquant.training import TrainableNetwork, TrainOptions
-    from hwquant.training.loop import Data, OptimizerFactory, Report
-    from hwquant.training.losses import Loss
+    from hwquant.training import TrainableNetwork, Training
 
 LOOK_AHEAD = 1.0
 """The threshold factor by which filters are packed before pruning: what is below the mean will mostly go."""
@@ -70,57 +68,44 @@ class PruneResult:
 
 def prune(
     graph: Graph,
-    train: Data,
+    retraining: Training,
     validation: tuple[NDArray[Any], NDArray[Any]],
     options: PruneOptions | None = None,
-    train_options: TrainOptions | None = None,
-    *,
-    loss: Loss | None = None,
-    optimizer: OptimizerFactory | None = None,
-    progress: Report | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
 ) -> PruneResult:
     """Prune a trained network; the same result for the same arguments.
 
     Parameters
     ----------
-    graph : the network, trained; weights that are zero already stay so
-    train : samples (x, y) to retrain with, or any loader of batches, as for :func:`hwquant.training.fit`
-    validation : samples (x, y) that decide; not to be trained on
-    options : what to prune, and how much accuracy it may cost
-    train_options : of the retraining of one pass
-    loss, optimizer : instead of those that ``train_options`` names, as for :func:`hwquant.training.fit`
-    progress : called with what is being done, steps done, steps in all, and a note on how it goes
-    checkpoint : file that is written after every epoch, and with ``resume`` read at the start; the result is the
-        same bit for bit as without interruption
+    graph : Graph
+        The network, trained; weights that are zero already stay so.
+    retraining : Training
+        What the network is retrained with after each pass; the epochs are those of one pass. Its ``evaluate`` stays
+        None, as the validation samples decide.
+    validation : tuple of arrays
+        Samples (x, y) that decide; not to be trained on.
+    options : PruneOptions or None
+        What to prune, and how much accuracy it may cost.
+
+    Returns
+    -------
+    PruneResult
+        The pruned network, and how it came about.
 
     Raises
     ------
-    HwquantError : options that name no layer, nothing to prune, a training that diverges, or a checkpoint of
-        another one
+    HwquantError
+        Options that name no layer, nothing to prune, a training that diverges, or a checkpoint of another one.
     """
     options = PruneOptions() if options is None else options
     options.check(graph)
-    train_options = training.TrainOptions() if train_options is None else train_options
-    if resume and checkpoint is None:
-        raise HwquantError("resume needs the checkpoint to resume from")
-    file = None
-    if checkpoint is not None:
-        belongs_to = training.owner(
-            method="prune",
-            network=graph,
-            training_data=train,
-            validation_data=validation,
-            pruning_options=options,
-            training_options=train_options,
-            loss=loss,
-            optimizer=optimizer,
-        )
-        file = training.Checkpoint(checkpoint, belongs_to, resume)
+    if retraining.evaluate is not None:
+        raise HwquantError("pruning evaluates on the validation samples; leave evaluate out of the training")
+    file = retraining.open_checkpoint(
+        "prune", network=graph, validation_data=validation, pruning_options=options
+    )
     if options.reorder:
         graph = reorder(graph, options.array, LOOK_AHEAD, options.prune).graph
-    run = _Run(graph, validation, options, progress)
+    run = _Run(graph, validation, options, retraining.progress)
     network = training.TrainableNetwork(graph, {node.name: node.weight != 0 for node in convolutions(graph)})
     saved = {} if file is None else file.part("prune", {"network": dict, "state": STATE})
     if file is not None and saved:
@@ -128,6 +113,7 @@ def prune(
         state = State(**saved["state"])
     else:
         state = run.begin(network)
+    one_pass = replace(retraining, evaluate=run.accuracy)
     while True:
         if file is not None:
             file.save(prune={"network": network.state_dict(), "state": copy.deepcopy(vars(state))})
@@ -137,17 +123,7 @@ def prune(
         if candidate is None:
             break
         network_before, number = network, len(state.passes) + 1
-        training.fit(
-            candidate,
-            train,
-            train_options,
-            loss=loss,
-            optimizer=optimizer,
-            evaluate=run.accuracy,
-            progress=progress,
-            checkpoint=file,
-            stage=f"pass {number}",
-        )
+        training.fit(candidate, one_pass, checkpoint=file, stage=f"pass {number}")
         network = candidate if run.judge(candidate, state) else network_before
     result = network.to_graph()
     if options.reorder:
@@ -193,7 +169,7 @@ class _Run:
     graph: Graph
     validation: tuple[NDArray[Any], NDArray[Any]]
     options: PruneOptions
-    progress: Report | None
+    progress: Progress | None
 
     def accuracy(self, network: nn.Module) -> float:
         """On the validation samples."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hwquant.graph import Conv, Graph
 from hwquant.program.config import ArrayConfig
-from hwquant.pruning.groups import GroupShape, IntArray, convolutions, filter_blocks
+from hwquant.pruning.groups import GroupShape, IntArray, Polarity, convolutions, filter_blocks
 from hwquant.pruning.permute import ChannelSpaces, permute
 
 PASSES = 3
@@ -56,7 +56,7 @@ class Reordering:
 
 
 def reorder(
-    graph: Graph, array: tuple[int, int] = (8, 8), factor: float = 0.0, prune: str = "below"
+    graph: Graph, array: tuple[int, int] = (8, 8), factor: float = 0.0, prune: Polarity = "below"
 ) -> Reordering:
     """Choose the order of all channels that are free to move.
 
@@ -121,7 +121,7 @@ def best_order(patterns: list[Pattern], channels: int) -> IntArray:
 
 
 def _patterns(
-    graph: Graph, tensors: tuple[str, ...], array: tuple[int, int], factor: float, prune: str
+    graph: Graph, tensors: tuple[str, ...], array: tuple[int, int], factor: float, prune: Polarity
 ) -> list[Pattern]:
     """Of every convolution that writes or reads the channels."""
     config = ArrayConfig(*array)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hwquant import training
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.progress import Progress
 from hwquant.pruning.groups import convolutions
 from hwquant.pruning.options import PruneOptions
 
@@ -29,7 +30,7 @@ def measure(
     x: NDArray[Any],
     y: NDArray[Any],
     options: PruneOptions,
-    progress: Callable[[str, int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Sensitivity, ...]:
     """Prune every convolution alone, without retraining; the least sensitive one first.
 

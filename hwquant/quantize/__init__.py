@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from hwquant.errors import check_type
 from hwquant.graph import Graph
+from hwquant.options import chosen
+from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
-from hwquant.quantize.calibration import Data, Progress
+from hwquant.quantize.calibration import Data
 from hwquant.quantize.observe import Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.pipeline import quantize_observed
@@ -38,7 +40,7 @@ def quantize(
         there are several inputs
     options : all options at once, or
     **changes : single options: the attributes of :class:`QuantizeOptions`
-    progress : called with stage, steps done and steps in all
+    progress : told of every stage
     validation : inputs that the result is measured on; they change no integer. Without them it is measured on
         calibration samples that layers were not fitted to, or, where there are too few, on those that they were
 
@@ -57,8 +59,5 @@ def quantize(
         finite, and networks that integers cannot express
     """
     check_type("graph", graph, Graph, hint="hwquant.load_model reads one")
-    if options is None:
-        options = QuantizeOptions(**changes)
-    elif changes:
-        raise TypeError("give options, or single options by name, not both")
+    options = chosen(QuantizeOptions, options, changes)
     return quantize_observed(observe_network(graph, calibration, progress, validation), options, progress)

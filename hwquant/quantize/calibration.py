@@ -4,7 +4,7 @@ batches."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from hwquant import floating
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.progress import Progress
 from hwquant.quantize.fuse import TermPlan
 
 Array = NDArray[np.float64]
 Data = Mapping[str, NDArray[Any]]
-Progress = Callable[[str, int, int], None]
 
 _BATCH_ELEMENTS = 1 << 23
 """Elements of all tensors that a batch keeps at once (64 MiB in float64)."""

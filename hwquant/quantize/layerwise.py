@@ -11,10 +11,10 @@ from typing import assert_never
 import numpy as np
 
 from hwquant.graph import Concat, MaxPool
+from hwquant.progress import Progress
 from hwquant.qgraph import Layer, QNode
 from hwquant.quantize.assemble import assemble_layer, round_layer
 from hwquant.quantize.bias_correction import mean_error
-from hwquant.quantize.calibration import Progress
 from hwquant.quantize.compensation import compensate
 from hwquant.quantize.formats import Formats, integer_tensors
 from hwquant.quantize.fuse import LayerPlan

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from hwquant.advice import Advice
 from hwquant.graph import Graph
+from hwquant.progress import Progress
 from hwquant.quantize.bias_correction import mean_images
-from hwquant.quantize.calibration import Data, Progress, TensorStatistics, check_data, observe
+from hwquant.quantize.calibration import Data, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
 from hwquant.quantize.equalize import Factors, channel_factors, rescale, spoiled
 from hwquant.quantize.fuse import Plan, plan_layers

@@ -5,18 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from hwquant.errors import HwquantError
+from hwquant.options import Range, check, option
 
 Bits = int | Mapping[str, int]
 
-_CHOICES = {
-    "anchor": ("min", "max"),
-    "rounding": ("round", "truncate"),
-    "scales": ("shift", "power_of_two", "multiplier"),
-    "calibration_method": ("minmax", "percentile", "mse"),
-}
-_WIDTHS = {"bits": (1, 8), "activation_bits": (2, 8)}
 _DEFAULT_BITS = 8
 
 
@@ -44,31 +39,34 @@ class QuantizeOptions:
         it (GPTQ), instead of each to its nearest code
     """
 
-    bits: Bits = _DEFAULT_BITS
-    activation_bits: Bits = _DEFAULT_BITS
-    per_channel: bool = False
-    symmetric: bool = False
-    anchor: str = "min"
-    rounding: str = "round"
-    literal_range: bool = False
-    scales: str = "shift"
-    calibration_method: str = "mse"
-    percentile: float = 99.99
-    bias_correction: bool = True
-    error_compensation: bool = False
+    bits: Bits = option(_DEFAULT_BITS, "Bits of a weight.", range=Range(1, 8, noun="an integer"))
+    activation_bits: Bits = option(
+        _DEFAULT_BITS, "Bits of an activation.", range=Range(2, 8, noun="an integer")
+    )
+    per_channel: bool = option(False, "A scale, offset and shift for every output channel.")
+    symmetric: bool = option(False, "No integer offsets.")
+    anchor: Literal["min", "max"] = option(
+        "min", "Which end of the weights' range has code 0: w = S (q + o), or w = S (o - q)."
+    )
+    rounding: Literal["round", "truncate"] = option("round", "How an offset becomes an integer.")
+    literal_range: bool = option(False, "Do not stretch the weights' range to contain 0.")
+    scales: Literal["shift", "power_of_two", "multiplier"] = option(
+        "shift",
+        "Between layers: shifts only (also with every scale a power of two: fixed point), or a fixed-point "
+        "multiplier and a shift.",
+    )
+    calibration_method: Literal["minmax", "percentile", "mse"] = option(
+        "mse", "How an activation's range is chosen from the calibration data.", flag="--calibration"
+    )
+    percentile: float = option(99.99, "Of --calibration percentile.", range=Range(50, 100, above=True))
+    bias_correction: bool = option(True, "Put the mean error on the calibration data into the biases.")
+    error_compensation: bool = option(
+        False,
+        "Round each weight to make up for the errors of those before it: better than to the nearest below 8 bits.",
+    )
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise HwquantError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
-        for name, (low, high) in _WIDTHS.items():
-            value = getattr(self, name)
-            for owner, bits in value.items() if isinstance(value, Mapping) else [("", value)]:
-                if not isinstance(bits, int) or isinstance(bits, bool) or not low <= bits <= high:
-                    where = f" of {owner!r}" if owner else ""
-                    raise HwquantError(f"{name}{where} must be an integer from {low} to {high}, not {bits!r}")
-        if not 50 < self.percentile <= 100:
-            raise HwquantError(f"percentile must be above 50 and at most 100, not {self.percentile!r}")
+        check(self)
         if self.symmetric and self.literal_range:
             raise HwquantError("symmetric weights have no literal range: choose symmetric or literal_range")
         if self.symmetric and 1 in (self.bits.values() if isinstance(self.bits, Mapping) else (self.bits,)):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hwquant.progress import Progress
 from hwquant.qgraph import QGraph, QNode
-from hwquant.quantize.calibration import Progress
 from hwquant.quantize.formats import Formats, integer_tensors
 from hwquant.quantize.layerwise import fit_layers
 from hwquant.quantize.observe import Observed

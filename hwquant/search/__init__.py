@@ -11,7 +11,6 @@ The accuracy that decides is measured on the samples given: keep others for the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from hwquant import floating
 from hwquant.data import Samples
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.graph import Graph
+from hwquant.options import chosen
+from hwquant.progress import Progress
 from hwquant.quantize import observe_network
 from hwquant.quantize.calibration import Data, check_data
 from hwquant.search.evaluate import Outcome, Task, one_thread
@@ -45,7 +46,6 @@ __all__ = [
     "search",
 ]
 
-Report = Callable[..., None]
 _LARGEST_SPACE = 100_000
 """Configurations that an exhaustive search takes on."""
 _PATIENCE = 20
@@ -62,7 +62,7 @@ def search(
     resume: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     **changes: Any,
 ) -> SearchResult:
     """Search the bits of each layer, for accuracy and for what the hardware costs.
@@ -78,8 +78,7 @@ def search(
     resume : go on with an existing journal
     jobs : processes on this machine, None for one a core
     scheduler : address of a Dask scheduler, whose workers evaluate instead
-    progress : called with what is being done, steps done, steps in all, and, once there is one, a note on the
-        best candidate so far
+    progress : told of every candidate, with a note on the best one so far
 
     Returns
     -------
@@ -91,10 +90,7 @@ def search(
     HwquantError : options out of range, data that do not fit, a journal of something else, workers that die
         again and again; and what keeps the network in 8 bits from being quantized or compiled
     """
-    if options is None:
-        options = SearchOptions(**changes)
-    elif changes:
-        raise TypeError("give options, or single options by name, not both")
+    options = chosen(SearchOptions, options, changes)
     if test.y is None:
         raise HwquantError("the test data have no labels y, which the accuracy is measured with; add them")
     data = check_data(graph, calibration)
@@ -127,7 +123,7 @@ class _Search:
     """The strategy: int8 first, then everything, or useful starting points and evolution from there."""
 
     def __init__(
-        self, options: SearchOptions, space: Space, float_accuracy: float, progress: Report | None
+        self, options: SearchOptions, space: Space, float_accuracy: float, progress: Progress | None
     ) -> None:
         self._options, self._space, self._progress = options, space, progress
         self._references = {"float": float_accuracy}

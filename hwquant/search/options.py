@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hwquant.errors import HwquantError
-from hwquant.program.config import ArrayConfig
+from hwquant.options import NAMES, NUMBERS, Range, check, option
+from hwquant.program.config import ARRAY, ArrayConfig
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.space import INT8
-
-REFERENCES = ("float", "int8")
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,19 @@ class Constraints:
     limits : greatest allowed value of objectives that are minimized, such as ``{"weight_bytes": 4096}``
     """
 
-    max_drop: float | None = 0.5
-    drop_from: str = "float"
+    max_drop: float | None = option(
+        0.5,
+        "Accuracy that may be lost, in points; any, if another limit is given and this is not.",
+        range=Range(0, 100, unit="points"),
+        metavar="POINTS",
+    )
+    drop_from: Literal["float", "int8"] = option(
+        "float", "What --max-drop counts from: the float network, or all layers in 8 bits."
+    )
     limits: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.drop_from not in REFERENCES:
-            raise HwquantError(f"drop_from must be one of {', '.join(REFERENCES)}, not {self.drop_from!r}")
-        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
-            raise HwquantError(f"max_drop must be from 0 to 100 points, not {self.max_drop!r}")
+        check(self)
         for name in self.limits:
             if name not in OBJECTIVES or OBJECTIVES[name].maximize:
                 known = ", ".join(key for key, item in OBJECTIVES.items() if not item.maximize)
@@ -77,15 +81,26 @@ class SearchOptions:
     quantizer : all options but the searched bits
     """
 
-    bits: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
-    activations: bool = False
-    objectives: tuple[str, ...] = (ACCURACY, "cycles", "weight_bytes")
-    array: tuple[int, int] = (8, 8)
+    bits: tuple[int, ...] = option(
+        (2, 3, 4, 5, 6, 8), "What the bits of a layer's weights may be.", spelling=NUMBERS
+    )
+    activations: bool = option(False, "Search the bits of layer outputs and inputs too.")
+    objectives: tuple[str, ...] = option(
+        (ACCURACY, "cycles", "weight_bytes"),
+        f"Of {', '.join(OBJECTIVES)}: memory_bytes are those of all memories, weight_bits do not depend on the array.",
+        flag="--objective",
+        spelling=NAMES,
+    )
+    array: tuple[int, int] = option(
+        (8, 8), "Array that cycles and bytes are for.", metavar="RxC", spelling=ARRAY
+    )
     constraints: Constraints = Constraints()
-    trials: int = 200
-    generation: int = 24
-    seed: int = 0
-    exhaustive: bool = False
+    trials: int = option(200, "Candidates at most.", range=Range(1))
+    generation: int = option(
+        24, "Candidates chosen at a time; as many can be evaluated in parallel.", range=Range(2)
+    )
+    seed: int = option(0, "Of the guided search.", range=Range(0))
+    exhaustive: bool = option(False, "Every configuration, however many trials that is.")
     quantizer: QuantizeOptions = field(default_factory=QuantizeOptions)
 
     def __post_init__(self) -> None:
@@ -100,9 +115,7 @@ class SearchOptions:
             raise HwquantError(
                 f"the objectives must include {ACCURACY} and name each one once, not {self.objectives!r}"
             )
-        for name, least in (("trials", 1), ("generation", 2)):
-            if getattr(self, name) < least:
-                raise HwquantError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
+        check(self)
         ArrayConfig(*self.array)  # raises for an array that does not exist
         searched = ["bits", *(["activation_bits"] if self.activations else [])]
         for name in searched:

@@ -1,13 +1,9 @@
-"""The front for people: a table, and a plot of accuracy against each cost."""
+"""The front for people: what is to be said of a pick, and a plot of accuracy against each cost."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
 
 from hwquant.advice import Advice
 from hwquant.packages import load_package
@@ -37,39 +33,6 @@ def judge_pick(result: SearchResult, picked: Candidate) -> tuple[Advice, ...]:
             ),
         )
     return ()
-
-
-def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
-    """A row for each candidate of the front: bits, accuracy, its change in points against the constraints'
-    reference, costs relative to int8."""
-    reference = result.options.constraints.drop_from
-    order = ", ".join(item.name for item in result.task.space.variables)
-    table = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        caption=Text(f"bits of {order}"),
-        caption_justify="left",
-    )
-    table.add_column("bits")
-    table.add_column("accuracy", justify="right")
-    table.add_column(f"to {reference}", justify="right")
-    costs = [name for name in result.options.objectives if name != ACCURACY]
-    for name in costs:
-        table.add_column(OBJECTIVES[name].title, justify="right")
-        table.add_column("to int8", justify="right")
-    table.add_column()
-    for item in result.front:
-        cells = [
-            " ".join(map(str, item.configuration)),
-            f"{item.measures[ACCURACY]:.2%}",
-            f"{-result.drop(item, reference):+.2f}",
-        ]
-        for name in costs:
-            change = item.measures[name] / max(result.int8.measures[name], 1) - 1
-            cells += [f"{item.measures[name]:,.0f}", f"{change:+.1%}"]
-        table.add_row(*(Text(cell) for cell in cells), Text("picked" if item == picked else ""))
-    return table
 
 
 def plotting() -> Any:

@@ -3,11 +3,11 @@
 The names below are loaded when they are first used, PyTorch with them::
 
     TrainableNetwork                 a float Graph as a torch.nn.Module, and back
-    TrainOptions, fit                how to train, and training
+    Training, TrainOptions, fit      with what to train, and how; and training
     accuracy                         of any module on labelled samples
     Checkpoint, owner                a file from which a training that was cut off goes on, and what it belongs to
     QuantizedNetwork                 a network whose weights and tensors become integers step by step
-    progressive, finetune_all_at_once    from a Graph to a fine-tuned QGraph
+    progressive, ProgressiveOptions, finetune_all_at_once    from a Graph to a fine-tuned QGraph
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ if TYPE_CHECKING:
     from hwquant.training.checkpoint import Checkpoint, owner
     from hwquant.training.loop import EpochResult, accuracy, fit
     from hwquant.training.network import TrainableNetwork
-    from hwquant.training.options import TrainOptions
+    from hwquant.training.options import ProgressiveOptions, TrainOptions
     from hwquant.training.quantized import QuantizedNetwork
     from hwquant.training.stages import finetune_all_at_once, progressive
+    from hwquant.training.training import Training
 
 _PUBLIC = {
     "Checkpoint": "checkpoint",
     "EpochResult": "loop",
+    "ProgressiveOptions": "options",
     "QuantizedNetwork": "quantized",
     "TrainOptions": "options",
     "TrainableNetwork": "network",
+    "Training": "training",
     "accuracy": "loop",
     "finetune_all_at_once": "stages",
     "fit": "loop",
@@ -42,9 +45,11 @@ _PUBLIC = {
 __all__ = [
     "Checkpoint",
     "EpochResult",
+    "ProgressiveOptions",
     "QuantizedNetwork",
     "TrainOptions",
     "TrainableNetwork",
+    "Training",
     "accuracy",
     "finetune_all_at_once",
     "fit",

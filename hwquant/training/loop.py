@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,13 +19,12 @@ from hwquant.errors import HwquantError
 from hwquant.training.checkpoint import FIT, Checkpoint
 from hwquant.training.losses import Loss, named_loss
 from hwquant.training.options import TrainOptions
+from hwquant.training.training import Training
 
 Samples = tuple[NDArray[Any], NDArray[Any]]
 """``x`` (N, *shape) and ``y``, labels (N,) or targets."""
 Data = Samples | Iterable[tuple[Tensor, Tensor]]
 """Arrays, or any loader that gives (x, y) batches each time it is iterated over."""
-Report = Callable[[str, int, int, str], None]
-"""Called with what is being done, steps done, steps in all, and a note on how it goes."""
 Evaluate = Callable[[nn.Module], float]
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -41,13 +40,8 @@ class EpochResult:
 
 def fit(
     network: nn.Module,
-    data: Data,
-    options: TrainOptions,
+    training: Training,
     *,
-    loss: Loss | None = None,
-    optimizer: OptimizerFactory | None = None,
-    evaluate: Evaluate | None = None,
-    progress: Report | None = None,
     checkpoint: Checkpoint | None = None,
     stage: str = "train",
     span: tuple[float, float] = (0.0, 1.0),
@@ -56,38 +50,41 @@ def fit(
 
     Parameters
     ----------
-    network : any module whose parameters are to be trained
-    data : arrays (x, y), which are shuffled and cut into batches; or a loader of batches, any iterable. What a
-        loader draws from torch's global generator is the same in every run: it is seeded before each epoch,
-        and restored in the end.
-    options : see :class:`TrainOptions`
-    loss : a function of outputs and ``y`` instead of ``options.loss``
-    optimizer : a function of the parameters instead of ``options.optimizer``; the schedule scales its rates. One
-        that it returned before goes on with the moments that it has
-    evaluate : called with the network after every epoch, its result goes to ``progress`` and into the results
-    progress : called after every epoch
-    checkpoint : saved after every epoch; where it holds a state of this ``stage``, training goes on from there,
-        to the same weights as if it had never been cut off
-    stage : which of several trainings with one checkpoint, or one progress bar, this is
-    span : part of the learning rate's schedule that this training goes through
+    network : torch.nn.Module
+        Any module whose parameters are to be trained.
+    training : Training
+        With what, and how.
+    checkpoint : Checkpoint or None
+        One that is open already, as that of several stages; else the training's is opened. It is saved after every
+        epoch; where it holds a state of this ``stage``, training goes on from there, to the same weights as if it
+        had never been cut off.
+    stage : str
+        Which of several trainings with one checkpoint, or one progress bar, this is.
+    span : tuple of float
+        Part of the learning rate's schedule that this training goes through.
 
     Returns
     -------
-    the results of all epochs
+    list of EpochResult
+        The results of all epochs.
 
     Raises
     ------
-    HwquantError : the loss is NaN or infinite; data are empty or do not fit the network or the loss
+    HwquantError
+        The loss is NaN or infinite; data are empty or do not fit the network or the loss.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    options = training.chosen
     if not parameters or options.epochs == 0:
         return []
-    loss = loss or named_loss(options.loss)
-    chosen = (optimizer or named_optimizer(options))(parameters)
+    loss = training.loss or named_loss(options.loss)
+    chosen = (training.optimizer or named_optimizer(options))(parameters)
     rates = [group.setdefault("initial_lr", group["lr"]) for group in chosen.param_groups]
-    batches = _Batches(data, options)
+    batches = _Batches(training.data, options)
     total = math.ceil(options.epochs)
     results: list[EpochResult] = []
+    if checkpoint is None:
+        checkpoint = training.open_checkpoint("fit", network=network)
     saved = {} if checkpoint is None else checkpoint.part("fit", FIT)
     if checkpoint is not None and saved.get("stage") == stage:
         checkpoint.restore(network, saved["network"])
@@ -110,15 +107,12 @@ def fit(
             if not all(parameter.isfinite().all() for parameter in parameters):
                 raise _diverged("a weight became infinite or NaN", epoch)
             mean = float(np.average(losses, weights=weights))
-            score = None if evaluate is None else float(evaluate(network))
+            score = None if training.evaluate is None else float(training.evaluate(network))
             results.append(EpochResult(epoch + 1, mean, score))
-            if progress:
-                progress(stage, epoch + 1, total, describe(results[-1]))
+            if training.progress:
+                training.progress(stage, epoch + 1, total, describe(results[-1]))
             if checkpoint:
-                # A copy: what is saved must not change with the next steps.
-                state = {"network": network.state_dict(), "optimizer": chosen.state_dict()}
-                finished = [dataclasses.asdict(item) for item in results]
-                checkpoint.save(fit={"stage": stage, "results": finished, **copy.deepcopy(state)})
+                _save(checkpoint, stage, results, network, chosen)
     return results
 
 
@@ -137,6 +131,19 @@ def accuracy(network: nn.Module, x: NDArray[Any], y: NDArray[Any], batch_size: i
             scores = scores.reshape(len(scores), -1)
             correct += int((scores.argmax(dim=1) == torch.tensor(y[start : start + batch_size])).sum())
     return correct / len(x)
+
+
+def _save(
+    checkpoint: Checkpoint,
+    stage: str,
+    results: Sequence[EpochResult],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    # A copy: what is saved must not change with the next steps.
+    state = copy.deepcopy({"network": network.state_dict(), "optimizer": optimizer.state_dict()})
+    finished = [dataclasses.asdict(item) for item in results]
+    checkpoint.save(fit={"stage": stage, "results": finished, **state})
 
 
 def _step(

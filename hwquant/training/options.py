@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from hwquant.errors import HwquantError
+from hwquant.options import Range, check, option
 
-OPTIMIZERS = ("adam", "sgd", "rmsprop")
-SCHEDULES = ("cosine", "constant")
 LOSSES = ("cross_entropy", "mse", "l1", "l2")
 
 
@@ -32,32 +32,82 @@ class TrainOptions:
     seed : of the order of the samples
     """
 
-    epochs: float = 5.0
-    optimizer: str = "adam"
-    lr: float = 1e-3
-    schedule: str = "cosine"
-    batch_size: int = 64
-    loss: str = "cross_entropy"
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    seed: int = 0
+    epochs: float = option(
+        5.0,
+        "Passes over the training data, all stages together; may be a fraction.",
+        range=Range(0, noun="a number"),
+    )
+    optimizer: Literal["adam", "sgd", "rmsprop"] = option(
+        "adam", "adam is AdamW; sgd and rmsprop have --momentum."
+    )
+    lr: float = option(1e-3, "Learning rate.", range=Range(0, noun="a number"))
+    schedule: Literal["cosine", "constant"] = option(
+        "cosine", "Of the learning rate: down to 0 over the epochs, or as it is."
+    )
+    batch_size: int = option(64, "Samples of a step.", range=Range(1, noun="an integer", largest=1 << 30))
+    loss: str = option(
+        "cross_entropy", f"{', '.join(LOSSES)}, or a weighted sum such as cross_entropy+0.1*mse."
+    )
+    weight_decay: float = option(
+        0.0, "Of the optimizer; with adam apart from the gradient.", range=Range(0, noun="a number")
+    )
+    momentum: float = option(0.9, "Of sgd and rmsprop; below 1.", range=Range(0, noun="a number"))
+    seed: int = option(0, "Of the order of the samples.", range=Range(0, noun="an integer"))
 
     def __post_init__(self) -> None:
-        _choice("optimizer", self.optimizer, OPTIMIZERS)
-        _choice("schedule", self.schedule, SCHEDULES)
-        _number("epochs", self.epochs, 0)
-        _number("lr", self.lr, 0)
+        check(self)
         if self.lr == 0:
             raise HwquantError("lr must be above 0: with 0 nothing is learned")
-        _number("weight_decay", self.weight_decay, 0)
-        _number("momentum", self.momentum, 0)
         if self.momentum >= 1:
             raise HwquantError(f"momentum must be below 1, not {self.momentum!r}")
-        for name, least in (("batch_size", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise HwquantError(f"{name} must be an integer of at least {least}, not {value!r}")
         parse_loss(self.loss)
+
+    def as_json(self) -> dict[str, object]:
+        """The options as plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class ProgressiveOptions:
+    """Options of :func:`hwquant.training.progressive`: what becomes an integer when.
+
+    Attributes
+    ----------
+    fraction : float
+        Share of a layer's weights, the largest in absolute value, that its sub-network freezes; and the share of what
+        is left that each round but the last one freezes.
+    rounds : int
+        In which the remaining weights are frozen.
+    subnetworks : int or None
+        Number of sub-networks of consecutive layers; one for each layer with weights if None.
+    compensate : bool
+        When weights are frozen, those of the layer that are still float first move in closed form, so that its output
+        on the calibration data changes least.
+    anticipate : bool
+        In the rounds, weights that are still float are trained as what they will be rounded to.
+    """
+
+    fraction: float = option(
+        0.5,
+        "Share of a sub-network's weights, the largest, that becomes integers first.",
+        range=Range(0, 1, above=True),
+    )
+    rounds: int = option(
+        2,
+        "In which the remaining weights become integers, when all sub-networks are done.",
+        range=Range(1, noun="an integer"),
+    )
+    subnetworks: int | None = option(
+        None,
+        "Number of sub-networks of consecutive layers; by default one for each layer with weights.",
+        range=Range(1, noun="an integer"),
+        metavar="N",
+    )
+    compensate: bool = True
+    anticipate: bool = True
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def as_json(self) -> dict[str, object]:
         """The options as plain JSON values."""
@@ -81,13 +131,3 @@ def parse_loss(text: str) -> dict[str, float]:
             )
         result[name] = weight
     return result
-
-
-def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise HwquantError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-
-
-def _number(name: str, value: float, least: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
-        raise HwquantError(f"{name} must be a number of at least {least}, not {value!r}")

@@ -5,15 +5,14 @@ of its weights that is largest in absolute value become integers for good, and w
 the network, is fine-tuned to make up for it. When the last sub-network is done, the remaining weights follow in
 rounds, the largest first, with fine-tuning in between, and in the end the biases.
 
-Two things are added to the publication, and can be left out. ``compensate``: when weights are frozen, those of the
-layer that are still float move at once, in closed form, and fine-tuning starts from there. ``anticipate``: in the
-rounds, weights that are still float and trained are rounded in the forward pass (straight-through), so that
-freezing them in the next round changes nothing.
+Two things are added to the publication, and can be left out (:class:`ProgressiveOptions`). ``compensate``: when
+weights are frozen, those of the layer that are still float move at once, in closed form, and fine-tuning starts from
+there. ``anticipate``: in the rounds, weights that are still float and trained are rounded in the forward pass
+(straight-through), so that freezing them in the next round changes nothing.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,11 +25,11 @@ from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions, observe_network
 from hwquant.quantize.fuse import LayerPlan, Plan
-from hwquant.training.checkpoint import FIT, Checkpoint, owner
-from hwquant.training.loop import Data, EpochResult, Evaluate, OptimizerFactory, Report, fit, named_optimizer
-from hwquant.training.losses import Loss
-from hwquant.training.options import TrainOptions
+from hwquant.training.checkpoint import FIT
+from hwquant.training.loop import EpochResult, fit, named_optimizer
+from hwquant.training.options import ProgressiveOptions
 from hwquant.training.quantized import QuantizedNetwork
+from hwquant.training.training import Training
 
 Calibration = NDArray[Any] | Mapping[str, NDArray[Any]]
 Convert = Callable[[QuantizedNetwork], None]
@@ -40,18 +39,6 @@ SUBNETWORKS_SHARE, LAST_SHARE = 0.4, 0.05
 """Of all epochs: for the sub-networks, and for the biases when nothing else is left."""
 ROW = {"name": str, "frozen": float, "loss": (float, None), "score": (float, None)}
 """The form of a stage's row in the report, which a checkpoint holds too."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How the stages are trained: the arguments of :func:`hwquant.training.fit` that they share."""
-
-    data: Data
-    options: TrainOptions
-    loss: Loss | None
-    optimizer: OptimizerFactory | None
-    evaluate: Evaluate | None
-    progress: Report | None
 
 
 @dataclass(frozen=True)
@@ -65,98 +52,50 @@ class Stage:
 
 def progressive(
     graph: Graph,
-    train: Data,
+    training: Training,
     calibration: Calibration,
     options: QuantizeOptions | None = None,
-    training: TrainOptions | None = None,
-    *,
-    fraction: float = 0.5,
-    rounds: int = 2,
-    subnetworks: int | None = None,
-    compensate: bool = True,
-    anticipate: bool = True,
-    loss: Loss | None = None,
-    optimizer: OptimizerFactory | None = None,
-    evaluate: Evaluate | None = None,
-    progress: Report | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
+    stages: ProgressiveOptions | None = None,
 ) -> QGraph:
     """Quantize a network part by part, and fine-tune what is still float after each.
 
     Parameters
     ----------
-    graph : the trained float network; weights that are exactly zero stay zero
-    train : arrays (x, y), or a loader of batches; see :func:`hwquant.training.fit`
-    calibration : typical inputs, as for :func:`hwquant.quantize.quantize`
-    options : of the quantizer; all but ``literal_range`` work, and those for biases and rounding without
-        training (``bias_correction``, ``error_compensation``) have no effect
-    training : ``epochs`` are those of all stages together: the sub-networks get 40 % of them, the last round, in
-        which only biases are left to train, 5 %, and the rounds before it the rest; the learning rate follows
-        one schedule over all of them
-    fraction : share of a layer's weights, the largest in absolute value, that its sub-network freezes; and
-        the share of what is left that each round but the last one freezes
-    rounds : in which the remaining weights are frozen
-    compensate : when weights are frozen, those of the layer that are still float first move in closed form, so
-        that its output on the calibration data changes least
-    anticipate : in the rounds, weights that are still float are trained as what they will be rounded to
-    subnetworks : number of sub-networks of consecutive layers; one for each layer with weights if None
-    loss, optimizer, evaluate, progress : see :func:`hwquant.training.fit`
-    checkpoint : file that is written after every epoch, and with ``resume`` read at the start; the result is
-        the same bit for bit as without interruption
+    graph : Graph
+        The trained float network; weights that are exactly zero stay zero.
+    training : Training
+        The epochs are those of all stages together: the sub-networks get 40 % of them, the last round, in which only
+        biases are left to train, 5 %, and the rounds before it the rest; the learning rate follows one schedule over
+        all of them.
+    calibration : array or mapping of arrays
+        Typical inputs, as for :func:`hwquant.quantize.quantize`.
+    options : QuantizeOptions or None
+        Of the quantizer; all but ``literal_range`` work, and those for biases and rounding without training
+        (``bias_correction``, ``error_compensation``) have no effect.
+    stages : ProgressiveOptions or None
+        What becomes an integer when.
 
     Returns
     -------
     QGraph
-        what the fine-tuned network computes, bit for bit. Its ``options`` have, besides those of
+        What the fine-tuned network computes, bit for bit. Its ``options`` have, besides those of
         :func:`hwquant.quantize.quantize`, "progressive": "training", "fraction", "rounds" and "stages" with
         each stage's name, share of frozen weights, loss and score.
+
+    Raises
+    ------
+    HwquantError
+        Options that the network does not suit, a training that diverges, or a checkpoint of another one.
     """
-    if not 0 < fraction <= 1:
-        raise HwquantError(f"fraction must be above 0 and at most 1, not {fraction!r}")
-    if not isinstance(rounds, int) or rounds < 1:
-        raise HwquantError(f"rounds must be an integer of at least 1, not {rounds!r}")
-    observed = observe_network(graph, calibration)
-    network = QuantizedNetwork(observed, options or QuantizeOptions())
-    parts = cut(network.plan, subnetworks)
-    stages = [
-        Stage(
-            f"sub-network {index + 1}/{len(parts)}",
-            _quantize_part(part, index == len(parts) - 1, fraction, compensate),
-            SUBNETWORKS_SHARE / len(parts),
-        )
-        for index, part in enumerate(parts)
-    ]
-    for index in range(rounds):
-        last = index == rounds - 1
-        share = LAST_SHARE if last else (1 - SUBNETWORKS_SHARE - LAST_SHARE) / (rounds - 1)
-        first = anticipate and index == 0 and not last
-        convert = _quantize_rest(first, 1.0 if last else fraction, compensate)
-        stages.append(Stage(f"round {index + 1}/{rounds}", convert, share))
-    summary = {
-        "fraction": fraction,
-        "rounds": rounds,
-        "subnetworks": len(parts),
-        "compensate": compensate,
-        "anticipate": anticipate,
-    }
-    arguments = Training(train, training or TrainOptions(), loss, optimizer, evaluate, progress)
-    return _run("progressive", network, calibration, stages, arguments, summary, checkpoint, resume)
+    chosen = stages or ProgressiveOptions()
+    network = QuantizedNetwork(observe_network(graph, calibration), options or QuantizeOptions())
+    parts = cut(network.plan, chosen.subnetworks)
+    summary = {**chosen.as_json(), "subnetworks": len(parts)}
+    return _run("progressive", network, calibration, _stages(parts, chosen), training, summary)
 
 
 def finetune_all_at_once(
-    graph: Graph,
-    train: Data,
-    calibration: Calibration,
-    options: QuantizeOptions | None = None,
-    training: TrainOptions | None = None,
-    *,
-    loss: Loss | None = None,
-    optimizer: OptimizerFactory | None = None,
-    evaluate: Evaluate | None = None,
-    progress: Report | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
+    graph: Graph, training: Training, calibration: Calibration, options: QuantizeOptions | None = None
 ) -> QGraph:
     """Quantize everything at the start and fine-tune with straight-through gradients: weights and biases are
     rounded in the forward pass, and frozen in the end. Arguments and result are those of :func:`progressive`.
@@ -168,9 +107,27 @@ def finetune_all_at_once(
         network.straight_through = True
 
     network = QuantizedNetwork(observe_network(graph, calibration), options or QuantizeOptions())
-    arguments = Training(train, training or TrainOptions(), loss, optimizer, evaluate, progress)
-    stages = [Stage("all at once", convert, 1.0)]
-    return _run("finetuned", network, calibration, stages, arguments, {}, checkpoint, resume)
+    return _run("finetuned", network, calibration, [Stage("all at once", convert, 1.0)], training, {})
+
+
+def _stages(parts: Sequence[SubNetwork], options: ProgressiveOptions) -> list[Stage]:
+    """A stage for each sub-network, then the rounds."""
+    fraction, rounds, compensate = options.fraction, options.rounds, options.compensate
+    stages = [
+        Stage(
+            f"sub-network {index + 1}/{len(parts)}",
+            _quantize_part(part, index == len(parts) - 1, fraction, compensate),
+            SUBNETWORKS_SHARE / len(parts),
+        )
+        for index, part in enumerate(parts)
+    ]
+    for index in range(rounds):
+        last = index == rounds - 1
+        share = LAST_SHARE if last else (1 - SUBNETWORKS_SHARE - LAST_SHARE) / (rounds - 1)
+        first = options.anticipate and index == 0 and not last
+        convert = _quantize_rest(first, 1.0 if last else fraction, compensate)
+        stages.append(Stage(f"round {index + 1}/{rounds}", convert, share))
+    return stages
 
 
 def cut(plan: Plan, count: int | None) -> list[SubNetwork]:
@@ -235,28 +192,18 @@ def _run(
     stages: Sequence[Stage],
     training: Training,
     summary: Mapping[str, Any],
-    path: str | os.PathLike[str] | None,
-    resume: bool,
 ) -> QGraph:
     """All stages, from the one that the checkpoint was written in; then everything to integers."""
-    if resume and path is None:
-        raise HwquantError("resume needs the checkpoint to resume from")
-    checkpoint = None
-    if path is not None:
-        belongs_to = owner(
-            method=method,
-            network=network.observed.graph,
-            calibration_data=calibration,
-            training_data=training.data,
-            quantizer_options=[network.options, summary],
-            training_options=training.options,
-            loss=training.loss,
-            optimizer=training.optimizer,
-        )
-        checkpoint = Checkpoint(path, belongs_to, resume)
+    checkpoint = training.open_checkpoint(
+        method,
+        network=network.observed.graph,
+        calibration_data=calibration,
+        quantizer_options=[network.options, summary],
+    )
+    options = training.chosen
     # One for all stages: new moments in each would shake weights that are settled.
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = (training.optimizer or named_optimizer(training.options))(parameters)
+    optimizer = (training.optimizer or named_optimizer(options))(parameters)
     saved: Mapping[str, Any] = {}
     rows: list[dict[str, Any]] = []
     if checkpoint is not None and checkpoint.state:
@@ -273,24 +220,18 @@ def _run(
             continue
         if saved.get("stage") != stage.name:
             stage.convert(network)
-        results = fit(
-            network,
-            training.data,
-            replace(training.options, epochs=training.options.epochs * share),
-            loss=training.loss,
+        part = replace(
+            training,
+            options=replace(options, epochs=options.epochs * share),
             optimizer=lambda _: optimizer,
-            evaluate=training.evaluate,
-            progress=training.progress,
-            checkpoint=checkpoint,
-            stage=stage.name,
-            span=span,
         )
+        results = fit(network, part, checkpoint=checkpoint, stage=stage.name, span=span)
         rows.append({"name": stage.name, "frozen": _frozen_share(network), **_outcome(results)})
         if checkpoint and results:
             checkpoint.save(stages={"rows": rows})
     network.freeze_all()
     qgraph = network.to_qgraph()
-    report = {**summary, "training": training.options.as_json(), "stages": rows}
+    report = {**summary, "training": options.as_json(), "stages": rows}
     return replace(qgraph, options={**qgraph.options, method: report})
 
 

@@ -7,22 +7,18 @@ so that its weights are either 0 or ``2^-f``, or either 0 or ``-2^-f``.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hwquant.data import Samples
-from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
 from hwquant.qgraph import Layer, QGraph
 from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from hwquant.training import QuantizedNetwork, TrainOptions
-    from hwquant.training.loop import Data, Report
+    from hwquant.training import QuantizedNetwork, Training
+    from hwquant.training.loop import Evaluate
 
 _EVALUATED = 2000
 """Samples that the accuracy after each epoch is an estimate from."""
@@ -45,58 +41,45 @@ def options(to: str, binary: Collection[str]) -> QuantizeOptions:
 
 
 def finetune(
-    observed: Observed,
-    chosen: QuantizeOptions,
-    train: Data,
-    training: TrainOptions,
-    *,
-    test: Samples | None = None,
-    report: Report | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
+    observed: Observed, chosen: QuantizeOptions, training: Training, *, test: Samples | None = None
 ) -> QGraph:
-    """Truncate everything, and train the float weights behind the truncated ones (straight-through
-    estimator). See :func:`hwquant.training.fit`; ``report`` is told the accuracy on the labels of ``test``.
-    ``checkpoint`` is written after every epoch; with ``resume`` training goes on from it.
+    """Truncate everything, and train the float weights behind the truncated ones (straight-through estimator).
+
+    Unless the training evaluates in another way, the score of an epoch is the accuracy on the labels of ``test``.
 
     Before every step a weight is put back into the range of its codes (as in BinaryConnect, Courbariaux et
     al. 2015): outside of it no gradient gets through, and with one bit most weights begin outside.
     """
-    from hwquant.training import Checkpoint, QuantizedNetwork, accuracy, fit, owner
+    from hwquant.training import QuantizedNetwork, fit
 
-    if resume and checkpoint is None:
-        raise HwquantError("resume needs the checkpoint to resume from")
+    saved = training.open_checkpoint(
+        "truncation",
+        network=observed.graph,
+        calibration_data=[observed.statistics, observed.samples],
+        quantizer_options=chosen,
+    )
     network = QuantizedNetwork(observed, chosen)
     network.quantize_tensors(network.plan.tensors)
     network.decide_grids(layer.name for layer in network.plan.layers)
     network.straight_through = True
     _start_from(network, quantize_observed(observed, chosen, described=False))
     network.register_forward_pre_hook(lambda *_: network.clamp_weights())
-    evaluate = None
-    if test is not None and test.y is not None and not isinstance(test.x, Mapping):
-        x, y = test.x[:_EVALUATED], test.y[:_EVALUATED]
-
-        def evaluate(module: nn.Module) -> float:
-            return accuracy(module, x, y)
-
-    saved = None
-    if checkpoint is not None:
-        belongs_to = owner(
-            method="truncation",
-            network=observed.graph,
-            calibration_data=[observed.statistics, observed.samples],
-            training_data=train,
-            quantizer_options=chosen,
-            training_options=training,
-        )
-        saved = Checkpoint(checkpoint, belongs_to, resume)
-    results = fit(
-        network, train, training, evaluate=evaluate, progress=report, checkpoint=saved, stage="fine-tune"
-    )
+    evaluated = replace(training, evaluate=training.evaluate or _accuracy(test))
+    results = fit(network, evaluated, checkpoint=saved, stage="fine-tune")
     network.freeze_all()
     qgraph = network.to_qgraph()
-    summary = {"training": training.as_json(), "loss": [item.loss for item in results]}
+    summary = {"training": training.chosen.as_json(), "loss": [item.loss for item in results]}
     return replace(qgraph, options={**qgraph.options, "finetuned": summary})
+
+
+def _accuracy(test: Samples | None) -> Evaluate | None:
+    """The accuracy on some of the test samples, where they are such as one can train with, and have labels."""
+    from hwquant.training import accuracy
+
+    if test is None or test.y is None or isinstance(test.x, Mapping):
+        return None
+    x, y = test.x[:_EVALUATED], test.y[:_EVALUATED]
+    return lambda module: accuracy(module, x, y)
 
 
 def _start_from(network: QuantizedNetwork, qgraph: QGraph) -> None:

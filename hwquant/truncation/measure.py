@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from hwquant import floating
 from hwquant.data import Samples
 from hwquant.graph import Graph
+from hwquant.progress import Progress
 from hwquant.truncation.operators import alone, kind, rest
 from hwquant.truncation.parity import ErrorSum, LayerParity, OperatorParity
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
-Progress = Callable[[str, int, int], None]
 Truncated = Callable[[Tensors], Tensors]
 """A truncated network between conversions: the user's arrays by input name to the real (N, C, H, W) of every
 tensor."""

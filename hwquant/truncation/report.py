@@ -1,17 +1,13 @@
-"""Parity for people: tables, and a plot."""
+"""Parity for people: what is to be said of it, and a plot."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
-
 from hwquant.advice import Advice
 from hwquant.packages import load_package
-from hwquant.truncation.parity import Error, ParityReport
+from hwquant.truncation.parity import ParityReport
 
 MOST_LOST = 5.0
 """Points of accuracy."""
@@ -42,42 +38,6 @@ def judge_parity(report: ParityReport, name: str, trained: bool) -> tuple[Advice
         )
         return (Advice("low_sqnr", name, text, option, ratio),)
     return ()
-
-
-def operators_table(report: ParityReport) -> Table:
-    """A row for each operator alone."""
-    table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, title=f"each operator alone, {report.to}", title_justify="left"
-    )
-    for name in ("operator", "kind"):
-        table.add_column(name)
-    for name in ("max error", "mean error", "SQNR dB"):
-        table.add_column(name, justify="right")
-    for row in report.operators:
-        table.add_row(Text(row.name), row.kind, *_cells(row.error))
-    return table
-
-
-def layers_table(report: ParityReport) -> Table:
-    """A row for each layer: the network truncated up to there."""
-    title = f"truncated to {report.to} up to each layer, {report.samples} samples"
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for name in ("up to", "operators"):
-        table.add_column(name)
-    for name in ("tensor: max", "mean", "SQNR dB", "output: max", "mean", "SQNR dB", "accuracy"):
-        table.add_column(name, justify="right")
-    for row in report.layers:
-        operators = Text(", ".join(row.operators) or "input")
-        accuracy = "" if row.accuracy is None else f"{row.accuracy:.2%}"
-        table.add_row(Text(row.name), operators, *_cells(row.tensor), *_cells(row.output), accuracy)
-    if report.float_accuracy is not None:
-        table.caption, table.caption_justify = f"float: {report.float_accuracy:.2%}", "right"
-    return table
-
-
-def _cells(error: Error) -> list[str]:
-    ratio = "" if error.sqnr_db is None else f"{error.sqnr_db:.1f}"
-    return [f"{error.largest:.3g}", f"{error.mean:.3g}", ratio]
 
 
 def plotting() -> Any:

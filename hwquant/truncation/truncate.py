@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from numpy.typing import NDArray
 
@@ -13,14 +12,15 @@ from hwquant import golden
 from hwquant.data import Samples
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.graph import Graph
+from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 from hwquant.quantize import observe_network, quantize_observed
 from hwquant.quantize.calibration import check_data
 from hwquant.quantize.equalize import rescale
 from hwquant.quantize.fuse import plan_layers
+from hwquant.training.options import TrainOptions
 from hwquant.truncation import fixed_point, float16
 from hwquant.truncation.measure import (
-    Progress,
     Step,
     Tensors,
     Truncate,
@@ -32,10 +32,10 @@ from hwquant.truncation.measure import (
 from hwquant.truncation.parity import ParityReport
 
 if TYPE_CHECKING:
-    from hwquant.training import TrainOptions
-    from hwquant.training.loop import Data, Report
+    from hwquant.training import Training
 
-TARGETS = ("float16", "int8", "binary")
+Target = Literal["float16", "int8", "binary"]
+TARGETS: tuple[Target, ...] = get_args(Target)
 BINARY_RATE = 0.005
 """Default learning rate for binary weights."""
 
@@ -61,16 +61,12 @@ class Truncation:
 def truncate(
     graph: Graph,
     calibration: NDArray[Any] | Tensors,
-    to: str = "int8",
+    to: Target = "int8",
     *,
     test: Samples | None = None,
     int8_ends: bool = False,
-    train: Data | None = None,
-    training: TrainOptions | None = None,
+    training: Training | None = None,
     progress: Progress | None = None,
-    report: Report | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
 ) -> Truncation:
     """Truncate a network that was trained in float32, and measure what each truncation costs.
 
@@ -81,27 +77,37 @@ def truncate(
 
     Parameters
     ----------
-    graph : the trained network
-    calibration : typical inputs, as for :func:`hwquant.quantize.quantize`
-    to : "float16"; "int8", weights and activations; "binary", 1-bit weights and activations in 8 bits
-    test : inputs, perhaps with labels, that parity is measured on; the calibration data if None
-    int8_ends : "binary" leaves the first and the last layer with weights in 8 bits
-    train : labelled samples to fine-tune the integer network on; see :func:`hwquant.training.fit`
-    training : how; if None the defaults, with a learning rate of 0.005 for binary weights: a weight has to
-        cross the middle between its two values before anything changes
-    progress : called with what is being done, steps done and steps in all
-    report : the same for fine-tuning, with a note on loss and accuracy
-    checkpoint : file that fine-tuning writes after every epoch, and with ``resume`` goes on from
+    graph : Graph
+        The trained network.
+    calibration : array or mapping of arrays
+        Typical inputs, as for :func:`hwquant.quantize.quantize`.
+    to : str
+        "float16"; "int8", weights and activations; "binary", 1-bit weights and activations in 8 bits.
+    test : Samples or None
+        Inputs, perhaps with labels, that parity is measured on; the calibration data if None.
+    int8_ends : bool
+        "binary" leaves the first and the last layer with weights in 8 bits.
+    training : Training or None
+        What the integer network is fine-tuned with; not at all if None. Without options of its own it has a learning
+        rate of 0.005 for binary weights: a weight has to cross the middle between its two values before anything
+        changes.
+    progress : Progress or None
+        Told of everything but the fine-tuning, of which the training's is.
+
+    Returns
+    -------
+    Truncation
+        The truncated network, and its parity.
 
     Raises
     ------
     HwquantError
-        for a target that does not exist or does not suit the other arguments, parameters or tensors beyond
-        float16, data that do not fit, and what the quantizer refuses
+        For a target that does not exist or does not suit the other arguments, parameters or tensors beyond
+        float16, data that do not fit, and what the quantizer refuses.
     """
-    _check_target(graph, to, int8_ends, train)
+    _check_arguments(graph, to, int8_ends, training)
     data = check_data(graph, calibration)
-    binary = _binary_layers(graph, to, int8_ends)
+    binary = _binary(graph, to, int8_ends)
     if test is None:
         test = Samples(data if len(data) > 1 else next(iter(data.values())), None)
     operators = operator_parity(graph, data, named(graph, test.x), _operator(to, binary), progress)
@@ -113,21 +119,12 @@ def truncate(
     else:
         observed = observe_network(parameters, data, progress)
         options = fixed_point.options(to, binary)
-        if train is None:
+        if training is None:
             qgraph = quantize_observed(observed, options, progress)
         else:
-            from hwquant.training import TrainOptions
-
-            qgraph = fixed_point.finetune(
-                observed,
-                options,
-                train,
-                training or (TrainOptions(lr=BINARY_RATE) if binary else TrainOptions()),
-                test=test,
-                report=report,
-                checkpoint=checkpoint,
-                resume=resume,
-            )
+            if binary and training.options is None:
+                training = replace(training, options=TrainOptions(lr=BINARY_RATE))
+            qgraph = fixed_point.finetune(observed, options, training, test=test)
         # Planning may move activations and rescale channels, and rounds nothing: these are the float tensors of
         # integer layers.
         plan = plan_layers(rescale(graph, observed.equalized))
@@ -140,27 +137,25 @@ def truncate(
     return Truncation(to, parameters, qgraph, ParityReport(to, len(test), operators, layers, accuracy))
 
 
-def _check_target(graph: Graph, to: str, int8_ends: bool, train: Data | None) -> None:
+def _check_arguments(graph: Graph, to: Target, int8_ends: bool, training: Training | None) -> None:
     """Raise for a target that does not exist or does not suit the other arguments."""
     if to not in TARGETS:
         raise HwquantError(f"to must be one of {', '.join(TARGETS)}, not {to!r}")
     if int8_ends and to != "binary":
         raise HwquantError(f"int8_ends is for binary weights; leave it out with {to!r}")
-    if train is not None and to == "float16":
+    if training is not None and to == "float16":
         raise HwquantError("float16 networks are not fine-tuned: leave the training data out")
-    if train is not None and len(graph.inputs) > 1:
+    if training is not None and len(graph.inputs) > 1:
         raise Unsupported(f"network {graph.name!r} has several inputs; fine-tuning trains networks of one")
 
 
-def _binary_layers(graph: Graph, to: str, int8_ends: bool) -> frozenset[str]:
-    """Names of the layers whose weights have one bit."""
+def _binary(graph: Graph, to: Target, int8_ends: bool) -> frozenset[str]:
+    """Names of the operators whose weights get one bit; raises where there is nothing to truncate."""
     names = fixed_point.weighted(graph)
     if not names or (int8_ends and len(names) < 3):
         where = " between its ends: leave int8_ends out" if int8_ends else ""
         raise Unsupported(f"network {graph.name!r} has no weights to truncate{where}")
-    if to != "binary":
-        return frozenset()
-    return frozenset(names[1:-1] if int8_ends else names)
+    return frozenset(names[1:-1] if int8_ends else names) if to == "binary" else frozenset()
 
 
 def integers(qgraph: QGraph) -> Truncated:

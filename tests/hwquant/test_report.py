@@ -6,11 +6,12 @@ import json
 import pytest
 from rich.console import Console
 
+from hwquant.cli.tables import hardware_table, layer_table
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.memories import memory_bits
-from hwquant.report import hardware_table, layer_table, make_report
+from hwquant.report import make_report
 
 
 def test_layers_add_up_to_the_whole(digits_program, digits_qgraph):

@@ -16,6 +16,7 @@ from hwquant.program.cycles import timing
 from hwquant.sim import SIMULATORS, Stalls, simulate
 from hwquant.sim.check import check
 from hwquant.sim.contract import LINGER, Task
+from hwquant.sim.options import SimulationOptions
 from hwquant.sim.simulators import attempt, record
 from hwquant.sim.trace import NO_STALLS, PATTERN, Offers
 
@@ -54,13 +55,11 @@ def simulated(program, q, build_dir):
         frames = program.frame(q)
         frames[:, 0, -1] = 0
         frames[at, 0, -1] = fault
-        return function(
-            *((Task(program, frames, FRAMES, stalls),) if function is record else (program, frames)),
-            simulator=simulator,
-            design=Faulty(program),
-            build_dir=build_dir,
-            **({} if function is record else {"watch": FRAMES, "stalls": stalls}),
+        options = SimulationOptions(
+            simulator, watch=FRAMES, design=Faulty(program), build_dir=build_dir, stalls=stalls
         )
+        subject = (Task(program, frames, FRAMES, stalls),) if function is record else (program, frames)
+        return function(*subject, options)
 
     return run
 

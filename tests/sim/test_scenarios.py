@@ -13,6 +13,7 @@ from hwquant.sim import Stalls, icarus_backend, verilator_backend
 from hwquant.sim.cocotb_backend import SCENARIOS, record, run_scenario
 from hwquant.sim.cocotb_build import build
 from hwquant.sim.contract import Task
+from hwquant.sim.options import SimulationOptions
 
 TOOLS = {"verilator": verilator_backend.tool, "icarus": icarus_backend.tool}
 
@@ -30,7 +31,7 @@ def test_the_hardware_does_the_right_thing_when(case, build_dir, name, simulator
     )
 
 
-@pytest.mark.parametrize("progress", [None, lambda done: None], ids=["silent", "reported"])
+@pytest.mark.parametrize("progress", [None, lambda what, done, total: None], ids=["silent", "reported"])
 def test_what_ends_the_command_ends_the_simulator(case, build_dir, monkeypatch, progress):
     """Signals come to the main thread, so it is the one that waits for the process, and kills it."""
 
@@ -42,10 +43,10 @@ def test_what_ends_the_command_ends_the_simulator(case, build_dir, monkeypatch, 
     it, tool = case("4x4 edge"), icarus_backend.tool()
     build(tool, it.program, build_dir)
     monkeypatch.setattr("cocotb_tools.runner.get_runner", lambda name: Runner())
-    options = {"waves": None, "build_dir": build_dir, "design": None, "verilog": None}
+    options = SimulationOptions("icarus", build_dir=build_dir, progress=progress)
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        record(tool, Task(it.program, it.frames), progress=progress, **options)
+        record(tool, Task(it.program, it.frames), options)
     assert threading.active_count() <= before  # others may end meanwhile
 
 

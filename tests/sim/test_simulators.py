@@ -103,8 +103,15 @@ def test_simulators_bring_back_the_same_run(case, build_dir):
 @pytest.mark.parametrize("simulator", ["icarus", "amaranth", "cxxrtl"])
 def test_progress_ends_at_the_number_of_frames(case, build_dir, simulator):
     it, seen = case("4x4 edge"), []
-    simulate(it.program, it.frames, simulator=simulator, build_dir=build_dir, progress=seen.append)
-    assert seen[-1] == 3
+    simulate(
+        it.program,
+        it.frames,
+        simulator=simulator,
+        build_dir=build_dir,
+        progress=lambda *step: seen.append(step),
+    )
+    assert {step[0] for step in seen} == {f"build and run the simulation in {simulator}"}
+    assert (seen[0][1:], seen[-1][1:]) == ((0, 3), (3, 3))
     assert seen == sorted(set(seen))
 
 

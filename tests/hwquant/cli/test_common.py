@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hwquant.cli import common
-from hwquant.cli.common import emit, progress
+from hwquant.cli import progress as module
+from hwquant.cli.common import emit
+from hwquant.cli.progress import progress
 
 
 def test_without_a_terminal_each_step_is_one_line_on_stderr(capsys):
@@ -23,7 +24,7 @@ def test_without_a_terminal_each_step_is_one_line_on_stderr(capsys):
 
 def test_on_a_terminal_there_is_a_bar_and_nothing_stays(monkeypatch):
     file = io.StringIO()
-    monkeypatch.setattr(common, "Console", lambda **_: Console(file=file, force_terminal=True, width=100))
+    monkeypatch.setattr(module, "Console", lambda **_: Console(file=file, force_terminal=True, width=100))
     with progress() as track:
         track("calibrate [1]", 1, 3)
         track("compile", 0, 0)
@@ -35,7 +36,7 @@ def test_on_a_terminal_there_is_a_bar_and_nothing_stays(monkeypatch):
 
 def test_a_note_is_shown_beside_what_is_being_done(monkeypatch):
     file = io.StringIO()
-    monkeypatch.setattr(common, "Console", lambda **_: Console(file=file, force_terminal=True, width=100))
+    monkeypatch.setattr(module, "Console", lambda **_: Console(file=file, force_terminal=True, width=100))
     with progress() as track:
         track("search", 1, 3, "best 91 %")
     assert "search: best 91 %" in file.getvalue()

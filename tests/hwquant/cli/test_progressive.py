@@ -6,7 +6,7 @@ import pytest
 from hwquant import golden, hwq
 from hwquant.cli.progressive import judge_training
 from hwquant.quantize import QuantizeOptions
-from hwquant.training import TrainOptions, progressive
+from hwquant.training import ProgressiveOptions, Training, TrainOptions, progressive
 
 MODULE = """
 import torch
@@ -82,12 +82,13 @@ def test_the_network_is_the_one_that_the_python_function_gives(
     train = load(files / "train.npz")
     expected = progressive(
         digits_graph,
-        (train["x"], train["y"].astype(np.int64)),
+        Training(
+            (train["x"], train["y"].astype(np.int64)),
+            TrainOptions(epochs=1.0, optimizer="sgd", lr=0.01, loss="mse", seed=3, batch_size=32),
+        ),
         load(demo_folder / "calibration.npz")["x"],
         QuantizeOptions(bits=3, per_channel=True),
-        TrainOptions(epochs=1.0, optimizer="sgd", lr=0.01, loss="mse", seed=3, batch_size=32),
-        fraction=0.4,
-        rounds=3,
+        ProgressiveOptions(fraction=0.4, rounds=3),
     )
     hwq.save(expected, files / "expected.hwq")
     assert (files / "net.hwq").read_bytes() == (files / "expected.hwq").read_bytes()
@@ -151,7 +152,7 @@ def test_a_module_of_the_user_is_exported(hwquant, arguments, files, monkeypatch
 def test_bad_input_is_refused_in_one_line(hwquant, arguments, files):
     hwquant("progressive", *arguments, "--resume").fails("cannot resume from")
     hwquant("progressive", *arguments, "--loss", "hinge").fails("loss 'hinge' is not a sum")
-    hwquant("progressive", *arguments, "--lr", -1).fails("lr must be a number of at least 0")
+    hwquant("progressive", *arguments, "--lr", -1).fails("-1.0 is not in the range x>=0")
     hwquant("progressive", *arguments, "--subnetworks", 9).fails("subnetworks must be an integer from 1 to 3")
     np.savez(files / "unlabelled.npz", x=load(files / "train.npz")["x"])
     hwquant("progressive", arguments[0], "--train", files / "unlabelled.npz", *arguments[3:]).fails(

@@ -1,5 +1,7 @@
 """``hwquant prune``."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -64,14 +66,14 @@ def test_after_ctrl_c_resume_gives_the_same_file(hwquant, arguments, tmp_path, m
 
     fit, calls = training.fit, []
 
-    def interrupted(*positional, progress, **named):
+    def interrupted(network, retraining, **named):
         def report(what, done, total, note):
-            progress(what, done, total, note)
+            retraining.progress(what, done, total, note)
             calls.append(what)
             if len(calls) == 3:
                 raise KeyboardInterrupt
 
-        return fit(*positional, progress=report, **named)
+        return fit(network, replace(retraining, progress=report), **named)
 
     monkeypatch.setattr(training, "fit", interrupted)
     assert hwquant("prune", *arguments).status == 130

@@ -12,7 +12,7 @@ from hwquant.graph import Conv
 from hwquant.program.compiler import compile_network
 from hwquant.pruning.groups import GroupShape, convolutions
 from hwquant.quantize import QuantizeOptions, observe_network, quantize
-from hwquant.training import TrainOptions, finetune_all_at_once, progressive
+from hwquant.training import Training, TrainOptions, finetune_all_at_once, progressive
 from hwquant.truncation import fixed_point
 from hwquant.validate import validate
 
@@ -91,8 +91,8 @@ def test_quantized_networks_keep_their_zeros(seeds):
 METHODS = {
     "progressive": progressive,
     "all at once": finetune_all_at_once,
-    "truncated": lambda graph, data, x, options, training: fixed_point.finetune(
-        observe_network(graph, x), options, data, training
+    "truncated": lambda graph, training, x, options: fixed_point.finetune(
+        observe_network(graph, x), options, training
     ),
 }
 
@@ -116,5 +116,5 @@ def test_trained_networks_keep_their_zeros(seeds, method):
         x = rng.normal(size=(8, *graph.inputs[0].shape)).astype(np.float32)
         training = TrainOptions(epochs=2, batch_size=4, weight_decay=0.01, seed=seed)
         data = (x, rng.integers(0, 10, 8))
-        qgraph = METHODS[method](graph, data, x, options, training)
+        qgraph = METHODS[method](graph, Training(data, training), x, options)
         check(graph, qgraph, array, f"seed {seed}: {array} {options}")

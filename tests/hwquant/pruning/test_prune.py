@@ -13,7 +13,7 @@ from hwquant.pruning import PruneOptions, prune, pruned_share
 from hwquant.pruning.groups import GroupShape, convolutions
 from hwquant.pruning.prune import Pass
 from hwquant.quantize import QuantizeOptions
-from hwquant.training import TrainOptions, progressive
+from hwquant.training import Training, TrainOptions, progressive
 
 OPTIONS = PruneOptions((4, 4), max_drop=2, max_sensitivity=60, step=0.3, passes=4)
 TRAIN = TrainOptions(epochs=3, lr=3e-3, batch_size=16)
@@ -34,9 +34,15 @@ def data(digits_samples):
     return (x[:200], y[:200]), (x[200:], y[200:])
 
 
+def pruned(graph, data, options=OPTIONS, training=TRAIN, **more):
+    """The network pruned; ``data`` are those to train with and those that decide."""
+    train, validation = data
+    return prune(graph, Training(train, training, **more), validation, options)
+
+
 @pytest.fixture(scope="module")
 def result(digits_graph, data):
-    return prune(digits_graph, *data, OPTIONS, TRAIN)
+    return pruned(digits_graph, data)
 
 
 def accuracy(graph, validation):
@@ -76,8 +82,8 @@ def test_pruned_weights_are_whole_groups_of_zeros(result):
 
 
 def test_the_same_arguments_give_the_same_bits_and_another_seed_others(digits_graph, data, result):
-    assert same(result.graph, prune(digits_graph, *data, OPTIONS, TRAIN).graph)
-    other = prune(digits_graph, *data, OPTIONS, replace(TRAIN, seed=1))
+    assert same(result.graph, pruned(digits_graph, data, OPTIONS, TRAIN).graph)
+    other = pruned(digits_graph, data, OPTIONS, replace(TRAIN, seed=1))
     assert not same(result.graph, other.graph)
 
 
@@ -89,11 +95,11 @@ def test_after_an_interruption_it_goes_on_to_the_same_bits(digits_graph, data, r
 
     path = tmp_path / "checkpoint"
     with pytest.raises(KeyboardInterrupt):
-        prune(digits_graph, *data, OPTIONS, TRAIN, checkpoint=path, progress=stop)
+        pruned(digits_graph, data, OPTIONS, TRAIN, checkpoint=path, progress=stop)
     stages = []
-    resumed = prune(
+    resumed = pruned(
         digits_graph,
-        *data,
+        data,
         OPTIONS,
         TRAIN,
         checkpoint=path,
@@ -110,18 +116,18 @@ def test_after_an_interruption_it_goes_on_to_the_same_bits(digits_graph, data, r
 
 def test_a_checkpoint_of_another_pruning_is_refused(digits_graph, data, tmp_path):
     path, once = tmp_path / "checkpoint", replace(OPTIONS, passes=1)
-    prune(digits_graph, *data, once, replace(TRAIN, epochs=0), checkpoint=path)
+    pruned(digits_graph, data, once, replace(TRAIN, epochs=0), checkpoint=path)
     with pytest.raises(HwquantError, match=r"what differs: pruning options\)"):
-        prune(digits_graph, *data, OPTIONS, replace(TRAIN, epochs=0), checkpoint=path, resume=True)
+        pruned(digits_graph, data, OPTIONS, replace(TRAIN, epochs=0), checkpoint=path, resume=True)
     with pytest.raises(HwquantError, match=r"what differs: training data, validation data\)"):
-        prune(digits_graph, *data[::-1], once, replace(TRAIN, epochs=0), checkpoint=path, resume=True)
+        pruned(digits_graph, data[::-1], once, replace(TRAIN, epochs=0), checkpoint=path, resume=True)
     with pytest.raises(HwquantError, match="resume needs the checkpoint"):
-        prune(digits_graph, *data, OPTIONS, TRAIN, resume=True)
+        pruned(digits_graph, data, OPTIONS, TRAIN, resume=True)
 
 
 def test_where_the_target_is_missed_the_most_sensitive_layer_goes_no_further(digits_graph, data):
     options = replace(OPTIONS, max_drop=0.0, step=0.5, passes=20)
-    found = prune(digits_graph, *data, options, replace(TRAIN, epochs=0))
+    found = pruned(digits_graph, data, options, replace(TRAIN, epochs=0))
     order = [item.layer for item in found.sensitivities]
     assert [item.drop for item in found.sensitivities] == sorted(item.drop for item in found.sensitivities)
     for before, after in zip(found.passes, found.passes[1:]):
@@ -134,7 +140,7 @@ def test_where_the_target_is_missed_the_most_sensitive_layer_goes_no_further(dig
 
 def test_nothing_but_the_network_comes_back_where_no_pass_holds(digits_graph, data):
     options = replace(OPTIONS, max_drop=0.0, step=1.0, passes=1)
-    found = prune(digits_graph, *data, options, replace(TRAIN, epochs=0))
+    found = pruned(digits_graph, data, options, replace(TRAIN, epochs=0))
     assert [item.met for item in found.passes] == [False]
     assert pruned_share(found.graph) == 0
     assert found.accuracy == found.before == accuracy(found.graph, data[1])
@@ -143,11 +149,11 @@ def test_nothing_but_the_network_comes_back_where_no_pass_holds(digits_graph, da
 def test_layers_that_are_too_sensitive_stay_as_dense_as_they_were(digits_graph, data, result):
     drops = {item.layer: item.drop for item in result.sensitivities}
     limit = 100 * sorted(drops.values())[1]
-    found = prune(digits_graph, *data, replace(OPTIONS, max_sensitivity=limit), TRAIN)
+    found = pruned(digits_graph, data, replace(OPTIONS, max_sensitivity=limit), TRAIN)
     for node in convolutions(found.graph):
         assert (node.weight == 0).any() == (100 * drops[node.name] <= limit)
     with pytest.raises(HwquantError, match=r"every convolution is too sensitive: '.*' loses least"):
-        prune(digits_graph, *data, replace(OPTIONS, max_sensitivity=0.0), TRAIN)
+        pruned(digits_graph, data, replace(OPTIONS, max_sensitivity=0.0), TRAIN)
 
 
 def test_zeros_of_the_given_network_stay_zero(digits_graph, data):
@@ -159,14 +165,14 @@ def test_zeros_of_the_given_network_stay_zero(digits_graph, data):
         for node in digits_graph.nodes
     ]
     sparse = replace(digits_graph, nodes=tuple(nodes))
-    found = prune(sparse, *data, replace(OPTIONS, passes=2, max_drop=10), TRAIN)
+    found = pruned(sparse, data, replace(OPTIONS, passes=2, max_drop=10), TRAIN)
     for before, after in zip(convolutions(sparse), convolutions(found.graph)):
         assert not after.weight[before.weight == 0].any()
 
 
 def test_above_prunes_the_strongest_groups_as_the_claim_literally_says(digits_graph, data):
     options = replace(OPTIONS, prune="above", max_drop=100, max_sensitivity=100, passes=1)
-    found = prune(digits_graph, *data, options, replace(TRAIN, epochs=0))
+    found = pruned(digits_graph, data, options, replace(TRAIN, epochs=0))
     for before, after in zip(convolutions(digits_graph), convolutions(found.graph)):
         groups = GroupShape((4, 4)).cut(digits_graph, before)
         mean = groups.norms(before.weight) / groups.sizes
@@ -184,7 +190,7 @@ def test_a_layer_can_have_groups_and_a_threshold_of_its_own(digits_graph, data):
         threshold_factor={"conv1": 1e-9, "scores": 1e-9},
         passes=1,
     )
-    found = prune(digits_graph, *data, options, TRAIN)
+    found = pruned(digits_graph, data, options, TRAIN)
     zeros = {node.name: node.weight == 0 for node in convolutions(found.graph)}
     assert not zeros["conv1"].any()
     assert not zeros["scores"].any()
@@ -192,7 +198,7 @@ def test_a_layer_can_have_groups_and_a_threshold_of_its_own(digits_graph, data):
     assert pairs.any()
     assert np.array_equal(pairs[:, :, 0], pairs[:, :, 1])
     with pytest.raises(HwquantError, match="filters names 'conv9', which is no convolution"):
-        prune(digits_graph, *data, replace(OPTIONS, filters={"conv9": 1}), TRAIN)
+        pruned(digits_graph, data, replace(OPTIONS, filters={"conv9": 1}), TRAIN)
 
 
 def test_a_loader_a_loss_and_an_optimizer_of_the_user_are_used(digits_graph, data):
@@ -213,13 +219,18 @@ def test_a_loader_a_loss_and_an_optimizer_of_the_user_are_used(digits_graph, dat
         return optimizers[-1]
 
     options = replace(OPTIONS, passes=2)
-    prune(digits_graph, Loader(), validation, options, TRAIN, loss=loss, optimizer=optimizer)
+    pruned(digits_graph, (Loader(), validation), options, loss=loss, optimizer=optimizer)
     assert (len(batches), len(losses), len(optimizers)) == (6, 6, 2)
+
+
+def test_a_training_that_evaluates_is_refused_as_the_validation_samples_decide(digits_graph, data):
+    with pytest.raises(HwquantError, match="leave evaluate out"):
+        pruned(digits_graph, data, evaluate=lambda network: 1.0)
 
 
 def test_reordering_leads_to_a_network_that_computes_what_was_measured(digits_graph, data):
     options = replace(OPTIONS, reorder=True, filters=1, passes=2)
-    found = prune(digits_graph, *data, options, TRAIN)
+    found = pruned(digits_graph, data, options, TRAIN)
     assert found.before == accuracy(digits_graph, data[1])
     assert found.accuracy == accuracy(found.graph, data[1])
 
@@ -228,10 +239,9 @@ def test_prune_then_progressive_with_mixed_bits_then_compile(result, data, digit
     train, (x, y) = data
     qgraph = progressive(
         result.graph,
-        train,
+        Training(train, TrainOptions(epochs=4, lr=1e-3, batch_size=16)),
         train[0],
         QuantizeOptions(bits={"conv1": 8, "conv2": 4, "scores": 6}),
-        TrainOptions(epochs=4, lr=1e-3, batch_size=16),
     )
     for layer, node in zip(
         (item for item in qgraph.nodes if hasattr(item, "terms")), convolutions(result.graph)
@@ -257,7 +267,7 @@ def test_a_pass_says_what_it_did(result):
     ("changes", "message"),
     [
         ({"threshold_factor": 0.0}, "threshold_factor must be above 0, not 0.0"),
-        ({"threshold_factor": {"conv1": -1.0}}, "threshold_factor must be above 0, not -1.0"),
+        ({"threshold_factor": {"conv1": -1.0}}, "threshold_factor of 'conv1' must be above 0, not -1.0"),
         ({"prune": "middle"}, "prune must be one of below, above"),
         ({"step": 0.0}, "step must be above 0 and at most 1"),
         ({"max_drop": -1.0}, "max_drop must be from 0 to 100 points"),

@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from hwquant.cli.results import front_table
 from hwquant.search import Constraints, search
-from hwquant.search.report import front_plot, front_table
+from hwquant.search.report import front_plot
 
 
 @pytest.fixture(scope="module")

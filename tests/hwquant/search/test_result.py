@@ -125,15 +125,15 @@ def test_a_network_other_than_the_one_that_was_evaluated_is_refused(make_task):
 
 @pytest.mark.nightly
 def test_progressive_quantization_takes_a_candidate_s_options(make_task, digits_graph, calibration, few):
-    from hwquant.training import TrainOptions, progressive
+    from hwquant.training import Training, TrainOptions, progressive
 
     task = make_task(per_channel=True)
     result = SearchResult.of(
         SearchOptions(), task, 0.9, {key: evaluate(task, key) for key in ((8,) * 3, (2, 4, 8))}
     )
     options = result.quantize_options(result.candidates[1])
-    training = TrainOptions(epochs=4, batch_size=32)
-    qgraph = progressive(digits_graph, (few.x, few.y), calibration, options, training)
+    training = Training((few.x, few.y), TrainOptions(epochs=4, batch_size=32))
+    qgraph = progressive(digits_graph, training, calibration, options)
     assert [node.terms[0].bits for node in qgraph.nodes if isinstance(node, Layer)] == [2, 4, 8]
 
 

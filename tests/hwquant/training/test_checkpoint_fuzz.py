@@ -9,7 +9,7 @@ from hwquant_testing.seeds import seed_ranges
 from hwquant.errors import HwquantError
 from hwquant.graph import Clip, Conv, Graph, Input, MaxPool, Output
 from hwquant.quantize import QuantizeOptions
-from hwquant.training import TrainOptions, progressive
+from hwquant.training import Training, TrainOptions, progressive
 from hwquant.training.checkpoint import KIND, VERSION
 from hwquant.validate import validate
 from hwquant.window import Window
@@ -38,7 +38,8 @@ def training(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("fuzz") / f"{request.param}.checkpoint"
 
     def run(checkpoint, **more):
-        return progressive(graph, data, x, QuantizeOptions(bits=3), options, checkpoint=checkpoint, **more)
+        training = Training(data, options, checkpoint=checkpoint, **more)
+        return progressive(graph, training, x, QuantizeOptions(bits=3))
 
     def stop(what, done, total, note):
         if what == "round 1/2":

@@ -12,7 +12,7 @@ from hwquant import floating, golden
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph, Input, Output
 from hwquant.quantize import QuantizeOptions, observe_network, quantize
-from hwquant.training import QuantizedNetwork, TrainOptions, fit
+from hwquant.training import QuantizedNetwork, Training, TrainOptions, fit
 from hwquant.validate import validate
 from hwquant.window import Window
 
@@ -54,7 +54,7 @@ def all_tensors_agree(network, qgraph, samples):
 def train(network, samples, labels, **options):
     """A few hard steps, so that biases and weights go somewhere else."""
     options = {"epochs": 2, "lr": 0.01, "batch_size": 16} | options
-    return fit(network, (samples, labels), TrainOptions(**options))
+    return fit(network, Training((samples, labels), TrainOptions(**options)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,7 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Add, AveragePool, Conv, Graph, Input, Output
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers
-from hwquant.training import TrainOptions, finetune_all_at_once, progressive
+from hwquant.training import ProgressiveOptions, Training, TrainOptions, finetune_all_at_once, progressive
 from hwquant.training.stages import cut
 from hwquant.window import Window
 
@@ -45,8 +45,8 @@ def cross_entropy(qgraph, x, y):
 
 METHODS = {
     "progressive": progressive,
-    "literal": partial(progressive, compensate=False, anticipate=False),
-    "one round": partial(progressive, rounds=1),
+    "literal": partial(progressive, stages=ProgressiveOptions(compensate=False, anticipate=False)),
+    "one round": partial(progressive, stages=ProgressiveOptions(rounds=1)),
     "all at once": finetune_all_at_once,
 }
 
@@ -63,24 +63,21 @@ def test_fine_tuning_makes_up_for_what_weights_lack(digits_graph, digits, method
     )
     graph, options = replace(digits_graph, nodes=noisy), QuantizeOptions(bits=4)
     direct = cross_entropy(quantize(graph, calibration, options), *train)
-    tuned = METHODS[method](graph, train, calibration, options, QUICK)
+    tuned = METHODS[method](graph, Training(train, QUICK), calibration, options)
     assert cross_entropy(tuned, *train) < 0.5 * direct
 
 
 def test_stages_freeze_the_shares_that_were_asked_for(digits_graph, digits):
     train, _, calibration = digits
     reported = []
-    qgraph = progressive(
-        digits_graph,
+    training = Training(
         train,
-        calibration,
-        QuantizeOptions(bits=4),
         replace(QUICK, epochs=1.2),
-        fraction=0.4,
-        rounds=3,
         evaluate=lambda network: 0.25,
         progress=lambda *arguments: reported.append(arguments),
     )
+    stages = ProgressiveOptions(fraction=0.4, rounds=3)
+    qgraph = progressive(digits_graph, training, calibration, QuantizeOptions(bits=4), stages)
     report = qgraph.options["progressive"]
     names = ["sub-network 1/3", "sub-network 2/3", "sub-network 3/3", "round 1/3", "round 2/3", "round 3/3"]
     assert [stage["name"] for stage in report["stages"]] == names
@@ -105,14 +102,8 @@ def test_what_is_frozen_keeps_its_bits_through_all_stages_and_into_the_result(di
         look.network = network
         return 0.0
 
-    qgraph = progressive(
-        digits_graph,
-        train,
-        calibration,
-        QuantizeOptions(bits=3),
-        replace(QUICK, weight_decay=0.1),
-        evaluate=look,
-    )
+    training = Training(train, replace(QUICK, weight_decay=0.1), evaluate=look)
+    qgraph = progressive(digits_graph, training, calibration, QuantizeOptions(bits=3))
     last = {node.terms[0].input: node.terms[0].weight for node in qgraph.nodes if hasattr(node, "terms")}
     assert len(seen) >= 5
     for state in seen:
@@ -133,9 +124,8 @@ def test_pruned_weights_and_mixed_bits_go_into_the_result(digits_graph, digits):
         bits={"conv1": 6, "conv2": 3}, activation_bits={"pool": 4}, per_channel=True, anchor="max"
     )
     pruned = replace(digits_graph, nodes=nodes)
-    qgraph = progressive(
-        pruned, train, calibration, options, replace(QUICK, weight_decay=0.01), subnetworks=2
-    )
+    training = Training(train, replace(QUICK, weight_decay=0.01))
+    qgraph = progressive(pruned, training, calibration, options, ProgressiveOptions(subnetworks=2))
     terms = [node.terms[0] for node in qgraph.nodes if hasattr(node, "terms")]
     assert [term.bits for term in terms] == [6, 3, 8]
     assert [term.anchor for term in terms] == ["max"] * 3
@@ -156,8 +146,12 @@ class Interrupt(Exception):
 @pytest.mark.parametrize("after", [1, 5])
 def test_a_resumed_quantization_ends_with_the_same_bits(digits_graph, digits, tmp_path, method, after):
     train, _, calibration = digits
-    arguments = (digits_graph, train, calibration, QuantizeOptions(bits=3), replace(QUICK, epochs=7))
-    whole = method(*arguments)
+    training = Training(train, replace(QUICK, epochs=7))
+
+    def run(**changes):
+        return method(digits_graph, replace(training, **changes), calibration, QuantizeOptions(bits=3))
+
+    whole = run()
     path, reports = tmp_path / "checkpoint", []
 
     def stop(*arguments):
@@ -166,11 +160,11 @@ def test_a_resumed_quantization_ends_with_the_same_bits(digits_graph, digits, tm
             raise Interrupt
 
     with pytest.raises(Interrupt):
-        method(*arguments, progress=stop, checkpoint=path)
-    resumed = method(*arguments, checkpoint=path, resume=True)
+        run(progress=stop, checkpoint=path)
+    resumed = run(checkpoint=path, resume=True)
     assert equal(resumed, whole)
     assert resumed.options == whole.options
-    assert equal(method(*arguments, checkpoint=path, resume=True), whole)  # nothing is left to do
+    assert equal(run(checkpoint=path, resume=True), whole)  # nothing is left to do
 
 
 def test_the_checkpoint_of_another_call_is_refused(digits_graph, digits, tmp_path):
@@ -178,11 +172,11 @@ def test_the_checkpoint_of_another_call_is_refused(digits_graph, digits, tmp_pat
     path = tmp_path / "checkpoint"
     short = replace(QUICK, epochs=0.5)
     four = QuantizeOptions(bits=4)
-    progressive(digits_graph, train, calibration, four, short, checkpoint=path)
+    progressive(digits_graph, Training(train, short, checkpoint=path), calibration, four)
 
     def resume(data=train, options=four, training=short, method=progressive, **others):
         graph, seen = others.pop("graph", digits_graph), others.pop("seen", calibration)
-        method(graph, data, seen, options, training, checkpoint=path, resume=True, **others)
+        method(graph, Training(data, training, checkpoint=path, resume=True, **others), seen, options)
 
     # The same weights, but not the same network.
     clamped = [replace(node, high=5.0) if node.name == "relu1" else node for node in digits_graph.nodes]
@@ -201,12 +195,13 @@ def test_the_checkpoint_of_another_call_is_refused(digits_graph, digits, tmp_pat
     with pytest.raises(HwquantError, match="what differs: method, quantizer options"):
         resume(method=finetune_all_at_once)
     with pytest.raises(HwquantError, match="resume needs the checkpoint to resume from"):
-        progressive(digits_graph, train, calibration, resume=True)
+        Training(train, resume=True)
 
 
 def test_without_epochs_it_is_quantization_with_compensation(digits_graph, digits):
     train, (x, y), calibration = digits
-    untrained = progressive(digits_graph, train, calibration, QuantizeOptions(bits=3), TrainOptions(epochs=0))
+    training = Training(train, TrainOptions(epochs=0))
+    untrained = progressive(digits_graph, training, calibration, QuantizeOptions(bits=3))
     assert score(untrained, x, y) > 0.9
     assert [stage["loss"] for stage in untrained.options["progressive"]["stages"]] == [None] * 5
 
@@ -241,10 +236,10 @@ def test_sub_networks_are_consecutive_layers_and_pools_go_with_the_next():
         ({"fraction": 0}, "fraction must be above 0 and at most 1, not 0"),
         ({"fraction": 1.5}, "fraction must be above 0 and at most 1, not 1.5"),
         ({"rounds": 0}, "rounds must be an integer of at least 1, not 0"),
+        ({"subnetworks": 0}, "subnetworks must be an integer of at least 1, not 0"),
     ],
 )
-def test_arguments_out_of_range_are_refused(digits_graph, digits, change, message):
-    train, _, calibration = digits
+def test_arguments_out_of_range_are_refused(change, message):
     with pytest.raises(HwquantError) as error:
-        progressive(digits_graph, train, calibration, **change)
+        ProgressiveOptions(**change)
     assert str(error.value) == message

@@ -9,7 +9,7 @@ from hwquant import golden, hwq
 from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer
 from hwquant.quantize import observe_network, quantize_observed
-from hwquant.training import QuantizedNetwork, TrainOptions
+from hwquant.training import QuantizedNetwork, Training, TrainOptions
 from hwquant.truncation import fixed_point
 
 TRAINING = TrainOptions(epochs=2, lr=0.005, batch_size=16)
@@ -41,7 +41,7 @@ def test_int8_has_no_offsets_and_only_powers_of_two(observed):
 def test_binary_weights_of_a_channel_are_zero_or_one_power_of_two(observed, digits, finetuned):
     options = fixed_point.options("binary", ["conv1", "conv2"])
     if finetuned:
-        qgraph = fixed_point.finetune(observed, options, digits[0], TRAINING)
+        qgraph = fixed_point.finetune(observed, options, Training(digits[0], TRAINING))
     else:
         qgraph = quantize_observed(observed, options)
     assert {math.frexp(scale)[0] for scale in scales(qgraph)} == {0.5}
@@ -62,7 +62,7 @@ def test_fine_tuning_regains_accuracy(observed, digits):
 
     training = TrainOptions(epochs=15, lr=0.005, batch_size=16)
     before = accuracy(quantize_observed(observed, options))
-    after = accuracy(fixed_point.finetune(observed, options, train, training))
+    after = accuracy(fixed_point.finetune(observed, options, Training(train, training)))
     assert before < 0.5 < 0.7 < after
 
 
@@ -70,7 +70,8 @@ def test_fine_tuning_gives_the_same_bytes_again_and_when_it_was_cut_off(observed
     options = fixed_point.options("binary", ["conv1", "conv2", "scores"])
 
     def run(name, **more):
-        hwq.save(fixed_point.finetune(observed, options, digits[0], TRAINING, **more), tmp_path / name)
+        training = Training(digits[0], TRAINING, **more)
+        hwq.save(fixed_point.finetune(observed, options, training), tmp_path / name)
         return (tmp_path / name).read_bytes()
 
     class Stop(Exception):
@@ -81,10 +82,10 @@ def test_fine_tuning_gives_the_same_bytes_again_and_when_it_was_cut_off(observed
 
     whole = run("whole.hwq")
     assert run("again.hwq") == whole
-    # The report comes before the checkpoint: the first epoch is saved, the second is lost.
+    # The progress comes before the checkpoint: the first epoch is saved, the second is lost.
     path, calls = tmp_path / "checkpoint", iter([lambda *_: None, stop])
     with pytest.raises(Stop):
-        run("cut.hwq", checkpoint=path, report=lambda *arguments: next(calls)(*arguments))
+        run("cut.hwq", checkpoint=path, progress=lambda *arguments: next(calls)(*arguments))
     assert run("resumed.hwq", checkpoint=path, resume=True) == whole
 
 
@@ -92,14 +93,14 @@ def test_a_checkpoint_of_another_network_or_training_is_refused(observed, digits
     options = fixed_point.options("binary", ["conv2"])
     short = TrainOptions(epochs=1, batch_size=100)
     path = tmp_path / "checkpoint"
-    fixed_point.finetune(observed, options, digits[0], short, checkpoint=path)
+    fixed_point.finetune(observed, options, Training(digits[0], short, checkpoint=path))
     other = TrainOptions(epochs=1, batch_size=50)
     with pytest.raises(HwquantError, match=r"what differs: training options\)"):
-        fixed_point.finetune(observed, options, digits[0], other, checkpoint=path, resume=True)
+        fixed_point.finetune(observed, options, Training(digits[0], other, checkpoint=path, resume=True))
     with pytest.raises(HwquantError, match=r"what differs: training data\)"):
-        fixed_point.finetune(observed, options, digits[1], short, checkpoint=path, resume=True)
+        fixed_point.finetune(observed, options, Training(digits[1], short, checkpoint=path, resume=True))
     with pytest.raises(HwquantError, match="resume needs the checkpoint"):
-        fixed_point.finetune(observed, options, digits[0], short, resume=True)
+        Training(digits[0], short, resume=True)
 
 
 def test_weights_are_put_back_into_the_range_of_their_codes_and_no_further(observed):

@@ -6,10 +6,11 @@ import sys
 import pytest
 from rich.console import Console
 
+from hwquant.cli.results import layers_table, operators_table
 from hwquant.data import Samples
 from hwquant.errors import HwquantError
 from hwquant.truncation import truncate
-from hwquant.truncation.report import layers_table, operators_table, parity_plot, plotting
+from hwquant.truncation.report import parity_plot, plotting
 
 
 @pytest.fixture(scope="module", params=["float16", "int8"])

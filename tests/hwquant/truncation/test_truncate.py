@@ -11,7 +11,7 @@ from hwquant.data import Samples
 from hwquant.errors import HwquantError
 from hwquant.graph import Clip, Conv, Graph, Input, Output
 from hwquant.qgraph import Layer
-from hwquant.training import TrainOptions
+from hwquant.training import Training, TrainOptions
 from hwquant.truncation import truncate
 from hwquant.window import Window
 
@@ -71,9 +71,11 @@ def test_a_fine_tuned_network_is_what_the_layers_are_measured_on(digits_graph, d
         calibration,
         "binary",
         test=Samples(x, y),
-        train=train,
-        training=TrainOptions(epochs=2, lr=0.005, batch_size=20),
-        report=lambda *arguments: notes.append(arguments),
+        training=Training(
+            train,
+            TrainOptions(epochs=2, lr=0.005, batch_size=20),
+            progress=lambda *arguments: notes.append(arguments),
+        ),
     )
     assert result.parity.accuracy == (golden.predict(result.qgraph, x)[0].argmax(axis=1) == y).mean()
     assert [note[1:3] for note in notes] == [(1, 2), (2, 2)]
@@ -108,7 +110,7 @@ def test_networks_with_several_inputs_are_truncated():
     assert parity.layers[0].name == "a, b"
     assert parity.layers[-1].output.sqnr_db > 25
     with pytest.raises(HwquantError, match="'two' has several inputs; fine-tuning"):
-        truncate(graph, data, train=(data["a"], np.zeros(20, int)))
+        truncate(graph, data, training=Training((data["a"], np.zeros(20, int))))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_networks_with_several_inputs_are_truncated():
     [
         ({"to": "int4"}, "to must be one of float16, int8, binary, not 'int4'"),
         ({"to": "int8", "int8_ends": True}, "int8_ends is for binary"),
-        ({"to": "float16", "train": ()}, "float16 networks are not fine-tuned"),
+        ({"to": "float16", "training": Training(())}, "float16 networks are not fine-tuned"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_refused(build, samples, arguments, message):

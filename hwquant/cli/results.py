@@ -1,0 +1,103 @@
+"""What the methods report, as tables: the front of a search, parity, savings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from hwquant.search.objectives import ACCURACY, OBJECTIVES
+from hwquant.search.result import Candidate, SearchResult
+from hwquant.truncation.parity import Error, ParityReport
+
+
+def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
+    """A row for each candidate of the front: bits, accuracy, its change in points against the constraints'
+    reference, costs relative to int8."""
+    reference = result.options.constraints.drop_from
+    order = ", ".join(item.name for item in result.task.space.variables)
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption=Text(f"bits of {order}"),
+        caption_justify="left",
+    )
+    table.add_column("bits")
+    table.add_column("accuracy", justify="right")
+    table.add_column(f"to {reference}", justify="right")
+    costs = [name for name in result.options.objectives if name != ACCURACY]
+    for name in costs:
+        table.add_column(OBJECTIVES[name].title, justify="right")
+        table.add_column("to int8", justify="right")
+    table.add_column()
+    for item in result.front:
+        cells = [
+            " ".join(map(str, item.configuration)),
+            f"{item.measures[ACCURACY]:.2%}",
+            f"{-result.drop(item, reference):+.2f}",
+        ]
+        for name in costs:
+            change = item.measures[name] / max(result.int8.measures[name], 1) - 1
+            cells += [f"{item.measures[name]:,.0f}", f"{change:+.1%}"]
+        table.add_row(*(Text(cell) for cell in cells), Text("picked" if item == picked else ""))
+    return table
+
+
+def operators_table(report: ParityReport) -> Table:
+    """A row for each operator alone."""
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, title=f"each operator alone, {report.to}", title_justify="left"
+    )
+    for name in ("operator", "kind"):
+        table.add_column(name)
+    for name in ("max error", "mean error", "SQNR dB"):
+        table.add_column(name, justify="right")
+    for row in report.operators:
+        table.add_row(Text(row.name), row.kind, *_cells(row.error))
+    return table
+
+
+def layers_table(report: ParityReport) -> Table:
+    """A row for each layer: the network truncated up to there."""
+    title = f"truncated to {report.to} up to each layer, {report.samples} samples"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for name in ("up to", "operators"):
+        table.add_column(name)
+    for name in ("tensor: max", "mean", "SQNR dB", "output: max", "mean", "SQNR dB", "accuracy"):
+        table.add_column(name, justify="right")
+    for row in report.layers:
+        operators = Text(", ".join(row.operators) or "input")
+        accuracy = "" if row.accuracy is None else f"{row.accuracy:.2%}"
+        table.add_row(Text(row.name), operators, *_cells(row.tensor), *_cells(row.output), accuracy)
+    if report.float_accuracy is not None:
+        table.caption, table.caption_justify = f"float: {report.float_accuracy:.2%}", "right"
+    return table
+
+
+def pruning_table(content: dict[str, Any]) -> Table:
+    """A row for each layer of what ``hwquant prune`` reports: what pruning took, and what the hardware saves."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("layer")
+    for heading in ("drop alone", "weights", "pruned", "tiles", "skipped", "tile cycles", "dense"):
+        table.add_column(heading, justify="right")
+    for layer in content["layers"]:
+        drops = [f"{100 * content['sensitivity'][name]:.1f}" for name in layer["convolutions"]]
+        table.add_row(
+            Text(" + ".join(layer["convolutions"]) or layer["name"]),
+            ", ".join(drops),
+            f"{layer['weights']:,}",
+            f"{layer['pruned'] / layer['weights']:.1%}" if layer["weights"] else "",
+            f"{layer['tiles']:,}",
+            f"{layer['skipped']:,}",
+            f"{layer['tile_cycles']:,}",
+            f"{layer['dense_tile_cycles']:,}",
+        )
+    return table
+
+
+def _cells(error: Error) -> list[str]:
+    ratio = "" if error.sqnr_db is None else f"{error.sqnr_db:.1f}"
+    return [f"{error.largest:.3g}", f"{error.mean:.3g}", ratio]

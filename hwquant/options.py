@@ -1,0 +1,214 @@
+"""Options as fields of a dataclass that say once what they may be: type, default, range, help, spelling.
+
+The class checks its values against that (:func:`check`); the command line makes its options of it
+(:func:`hwquant.cli.options.options_of`). Choices are a field's ``Literal`` type.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from numbers import Real
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from hwquant.errors import HwquantError
+
+Options = TypeVar("Options")
+_KEY = "option"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers that an option may be, both ends included.
+
+    Attributes
+    ----------
+    low : float
+        The least.
+    high : float or None
+        The greatest; None where there is none.
+    above : bool
+        ``low`` itself is not in it.
+    noun : str
+        "an integer" or "a number", where numbers of another type are refused.
+    unit : str
+        What the numbers count, for people.
+    largest : float or None
+        The greatest that the command line takes where the class has no limit, as what is computed from it has one.
+    """
+
+    low: float
+    high: float | None = None
+    above: bool = False
+    noun: Literal["", "an integer", "a number"] = ""
+    unit: str = ""
+    largest: float | None = None
+
+    def __contains__(self, value: object) -> bool:
+        kind = int if self.noun == "an integer" else Real
+        if not isinstance(value, kind) or isinstance(value, bool):
+            return False
+        number: Any = value  # what an abstract number can be compared with is not declared
+        enough = number > self.low if self.above else number >= self.low
+        return enough and (number < math.inf if self.high is None else number <= self.high)
+
+    def __str__(self) -> str:
+        if self.high is None:
+            text = f"above {self.low}" if self.above else f"at least {self.low}"
+            return f"{self.noun} of {text}" if self.noun else text
+        ends = f"above {self.low} and at most" if self.above else f"from {self.low} to"
+        return " ".join(part for part in (self.noun, f"{ends} {self.high}", self.unit) if part)
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How a value that is no single number or word is written on a command line.
+
+    Attributes
+    ----------
+    parse : callable
+        The value of a text; raises ValueError, which says what is wrong, or an error of hwquant's.
+    show : callable
+        The text of a value.
+    """
+
+    parse: Callable[[str], Any]
+    show: Callable[[Any], str]
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    items = [item.strip() for item in text.split(",")]
+    if not all(item.isdigit() for item in items):
+        raise ValueError(f"{text!r} is not a list of numbers such as 2,4,8")
+    return tuple(int(item) for item in items)
+
+
+NUMBERS = Spelling(_numbers, lambda values: ",".join(map(str, values)))
+"""``2,4,8``."""
+NAMES = Spelling(lambda text: tuple(item.strip() for item in text.split(",")), ",".join)
+"""``accuracy,cycles``."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a field says of itself besides its type.
+
+    Attributes
+    ----------
+    help : str
+        What it does, in a sentence or two for people.
+    range : Range or None
+        Numbers that it may be.
+    flag : str
+        Its name on the command line, where that is not the field's.
+    metavar : str or None
+        What stands for a value in the help.
+    spelling : Spelling or None
+        How a value is written, where it is no single number or word.
+    """
+
+    help: str
+    range: Range | None = None
+    flag: str = ""
+    metavar: str | None = None
+    spelling: Spelling | None = None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An option as a class declares it.
+
+    Attributes
+    ----------
+    name : str
+        Of the field.
+    default : object
+        Its default.
+    kind : type
+        Of a single value.
+    choices : tuple of str
+        All values, where the type is a ``Literal``.
+    optional : bool
+        Whether None is a value.
+    option : Option
+        What else the field says.
+    """
+
+    name: str
+    default: Any
+    kind: type
+    choices: tuple[str, ...]
+    optional: bool
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return self.option.flag or f"--{self.name.replace('_', '-')}"
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    range: Range | None = None,
+    flag: str = "",
+    metavar: str | None = None,
+    spelling: Spelling | None = None,
+) -> Any:
+    """A field of an options class; see :class:`Option`."""
+    return dataclasses.field(default=default, metadata={_KEY: Option(help, range, flag, metavar, spelling)})
+
+
+@cache
+def declared(options: type) -> tuple[Declared, ...]:
+    """The options of a class, in order; fields that are made without :func:`option` are none."""
+    types = get_type_hints(options)
+    return tuple(
+        _declared(field, types[field.name]) for field in dataclasses.fields(options) if _KEY in field.metadata
+    )
+
+
+def _declared(field: dataclasses.Field[Any], hint: Any) -> Declared:
+    parts = (hint,) if get_origin(hint) in (None, Literal, tuple) else get_args(hint)
+    single = [part for part in parts if part is not NoneType and get_origin(part) is not Mapping]
+    if len(single) != 1:
+        raise TypeError(f"option {field.name} has several types: {hint}")
+    (kind,) = single
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    if get_origin(kind) is not None:
+        kind = str if choices else tuple
+    return Declared(field.name, field.default, kind, choices, NoneType in parts, field.metadata[_KEY])
+
+
+def check(options: Any) -> None:
+    """Raise for a value that an options object's class does not declare.
+
+    Raises
+    ------
+    HwquantError
+        Names the option, where its values are by name also which one, and what it may be.
+    """
+    for item in declared(options.__class__):
+        given = getattr(options, item.name)
+        if item.choices and given not in item.choices:
+            raise HwquantError(f"{item.name} must be one of {', '.join(item.choices)}, not {given!r}")
+        if item.option.range is None or (item.optional and given is None):
+            continue
+        for owner, value in given.items() if isinstance(given, Mapping) else [("", given)]:
+            if value not in item.option.range:
+                where = f" of {owner!r}" if owner else ""
+                raise HwquantError(f"{item.name}{where} must be {item.option.range}, not {value!r}")
+
+
+def chosen(kind: type[Options], options: Options | None, changes: Mapping[str, Any]) -> Options:
+    """The options that a function was given: all at once, or single ones by name."""
+    if options is None:
+        return kind(**changes)
+    if changes:
+        raise TypeError("give options, or single options by name, not both")
+    return options
