@@ -173,7 +173,7 @@ class QuantizedNetwork(QuantizedForward):
                     nodes.append(Concat(node.name, node.inputs))
                 case LayerPlan():
                     nodes.append(self._integer_layer(node))
-        qgraph = integer_network(self.observed, self.precision, self.formats, nodes)
+        qgraph = integer_network(self.observed, self.precision, self.formats, tuple(nodes))
         return with_report(qgraph, self.observed, self.precision, self.formats, trained=True)
 
     def _integer_layer(self, layer: LayerPlan) -> Layer:
