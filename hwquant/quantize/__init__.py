@@ -1,4 +1,30 @@
-"""Quantization: a float :class:`~hwquant.graph.Graph` becomes an integer :class:`~hwquant.qgraph.QGraph`."""
+"""Quantization: a float :class:`~hwquant.graph.Graph` becomes an integer :class:`~hwquant.qgraph.QGraph`.
+
+The rooms, in the order in which a network goes through them:
+
+===================  ==================================================================================================
+``fuse``             float nodes to layers: a :class:`~hwquant.quantize.fuse.Plan`
+``calibration``      what the calibration data say about each tensor
+``equalize``         channels made alike where one scale cannot serve them
+``judge_data``       what is wrong with the calibration data
+``observe``          all of this once for a network, whatever the options: ``Observed``
+``options``          what a user can ask for
+``groups``           tensors that share a scale, and those whose scales differ by powers of two
+``precision``        bits and weight schemes, resolved from the options: ``Precision``
+``value_ranges``     what the scale of each group has to represent; ``activations`` finds the best one for a mantissa
+``scales``           all mantissas at once (``elimination`` finds the minimum): ``TensorFormat`` of ``formats``
+``shifts``           weight scales that leave a pure shift between layers; ``layer_scales`` puts a layer's together
+``weights``          method 1: weights to codes and an integer offset, as their ``weight_scheme`` says
+``single_bit``       what one bit with an offset cannot hold
+``assemble``         a layer in integers
+``layerwise``        one after the other on what the integers before (``integer_run``) really give: ``compensation`` of
+                     rounding errors, ``bias_correction``
+``fidelity``         how well each tensor stands for the float one; ``judge`` says what is wrong, ``remedies``
+                     what helps
+``report``           all of it as plain values
+``pipeline``         the stages from ``Observed`` on
+===================  ==================================================================================================
+"""
 
 from __future__ import annotations
 

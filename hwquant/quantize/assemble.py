@@ -15,7 +15,8 @@ from hwquant.quantize.formats import Formats, TensorFormat
 from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.layer_scales import LayerScales, layer_scales
 from hwquant.quantize.precision import Precision
-from hwquant.quantize.weights import Array, QuantizedWeight, WeightScheme, quantize_weight
+from hwquant.quantize.weight_scheme import Array, WeightScheme
+from hwquant.quantize.weights import QuantizedWeight, quantize_weight
 
 
 def round_layer(

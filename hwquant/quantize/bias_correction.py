@@ -16,7 +16,7 @@ from hwquant.qgraph import Term
 from hwquant.quantize.calibration import Data, batches
 from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan
 from hwquant.quantize.integer_run import IntegerRun
-from hwquant.quantize.weights import Array
+from hwquant.quantize.weight_scheme import Array
 
 
 def mean_images(plan: Plan, samples: Data) -> dict[str, Array]:

@@ -17,7 +17,7 @@ from hwquant.coding import IntArray
 from hwquant.floating import windows
 from hwquant.qgraph import Term
 from hwquant.quantize.fuse import TermPlan
-from hwquant.quantize.weights import Array
+from hwquant.quantize.weight_scheme import Array
 
 _PATCHES = 1 << 14
 """Input patches that covariances are estimated from, at most."""
@@ -65,10 +65,19 @@ def compensated_rounding(
 
     Parameters
     ----------
-    weight : float64 [out, in / groups, kernel height, kernel width], in units of its scale
-    covariance : float64 [groups, K, K]
-    low, high : int64, least and greatest integer, [1] or [out]
-    kept : bool, the shape of ``weight``; the others become 0
+    weight : Array
+        Float64 [out, in / groups, kernel height, kernel width], in units of its scale.
+    covariance : Array
+        Float64 [groups, K, K], of the inputs.
+    low, high : IntArray
+        Least and greatest integer, int64 [1] or [out].
+    kept : NDArray[np.bool_]
+        The shape of ``weight``; where it is False the weight becomes 0.
+
+    Returns
+    -------
+    IntArray
+        int64, the shape of ``weight``.
     """
     out, groups = len(weight), len(covariance)
     rows = weight.reshape(groups, out // groups, -1).copy()
@@ -101,4 +110,4 @@ def inverse_factor(covariance: Array) -> Array:
     When weight ``i`` is off by ``e``, weight ``j > i`` makes up for it by moving by ``-e * U[i, j] / U[i, i]``.
     """
     inverse = np.linalg.inv(covariance)
-    return np.linalg.cholesky((inverse + inverse.T) / 2).T
+    return np.asarray(np.linalg.cholesky((inverse + inverse.T) / 2).T, np.float64)

@@ -16,9 +16,10 @@ from typing import assert_never
 import numpy as np
 
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool
-from hwquant.quantize.calibration import TensorStatistics
-from hwquant.quantize.fuse import Plan
-from hwquant.quantize.weights import Array
+from hwquant.progress import Progress
+from hwquant.quantize.calibration import Data, TensorStatistics, observe
+from hwquant.quantize.fuse import Plan, plan_layers
+from hwquant.quantize.weight_scheme import Array
 
 LEAST_RATIO = 100.0
 """Signal over noise, 20 dB, that a reader must keep of what it reads. Healthy networks keep 30 dB and more."""
@@ -39,6 +40,32 @@ class _Read:
     reader: Conv
     tensor: str
     start: int
+
+
+def equalize(
+    graph: Graph, data: Data, progress: Progress | None = None
+) -> tuple[Plan, dict[str, TensorStatistics], Factors]:
+    """The layers of a network whose channels are alike where that matters, statistics of its tensors, and the factors.
+
+    ``data`` are calibration samples by input name.
+    """
+    plan = plan_layers(graph)
+    statistics = observe(plan.graph, data, plan.tensors, progress)
+    equalized: dict[str, Array] = {}
+    healthy = {item.name for item in graph.nodes} - spoiled(plan, statistics)
+    kept: set[str] = set()
+    # What a depthwise layer hands on is only known to matter once the layer behind it is served.
+    while True:
+        if factors := channel_factors(plan, statistics, kept):
+            equalized |= {name: equalized.get(name, 1.0) * factor for name, factor in factors.items()}
+        elif harmed := spoiled(plan, statistics) & healthy & equalized.keys():
+            # Where the small channels come from small inputs, their weights would take the scale from all others.
+            kept |= harmed
+            equalized = {name: factor for name, factor in equalized.items() if name not in harmed}
+        else:
+            return plan, statistics, equalized
+        plan = plan_layers(rescale(graph, equalized))
+        statistics = observe(plan.graph, data, plan.tensors, progress)
 
 
 def channel_factors(

@@ -12,7 +12,7 @@ from hwquant import clipping, golden
 from hwquant.qgraph import QGraph
 from hwquant.quantize.calibration import Data, TensorStatistics, batches
 from hwquant.quantize.fuse import Plan
-from hwquant.quantize.weights import Array
+from hwquant.quantize.weight_scheme import Array
 
 LEAST_DB = 20.0
 """Of a tensor. Noise is then a tenth of the signal; healthy networks have at least 21.6 dB."""
@@ -22,8 +22,15 @@ LEAST_DB = 20.0
 class Fidelity:
     """How well an integer tensor stands for the float one.
 
-    ``signal`` and ``noise`` are float64 [C], sums of squares. ``clipped`` is the share of its values that counts as
-    clipped where only integers are known, with those that are rounded to the last integer; ``outside`` is without them.
+    Attributes
+    ----------
+    signal, noise : Array
+        Sums of squares, float64 [C].
+    clipped : float
+        Share of its values that counts as clipped where only integers are known, with those that are rounded to
+        the last integer.
+    outside : float
+        The same without them.
     """
 
     signal: Array

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwquant.advice import Advice
 from hwquant.quantize.calibration import TensorStatistics
-from hwquant.quantize.weights import Array
+from hwquant.quantize.weight_scheme import Array
 
 FEW_SAMPLES = 8
 """Below, ranges are those of single samples."""

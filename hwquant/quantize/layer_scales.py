@@ -13,15 +13,26 @@ from hwquant.quantize.formats import Formats, Scale
 from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.shifts import Alignment, align, fixed_point, net_shifts, term_scale, weight_exponents
-from hwquant.quantize.weights import Array, WeightScheme, ideal_scale
+from hwquant.quantize.weight_scheme import Array, WeightScheme
+from hwquant.quantize.weights import ideal_scale
 
 
 @dataclass(frozen=True, eq=False)
 class LayerScales:
     """All real scales and all shifts of one layer.
 
-    ``weight_scales`` float64 [1] or [out] of each term; ``accumulator`` float64 [1] or [out], the real value
-    of one step of the sum.
+    Attributes
+    ----------
+    alignment : Alignment
+        Shifts of the terms.
+    weight_scales : tuple of Array
+        ``S_w`` of each term, float64 [1] or [out].
+    accumulator : Array
+        The real value of one step of the sum, float64 [1] or [out].
+    shift : IntArray
+        The rounding right shift, int64 [1] or [out].
+    multiplier : IntArray or None
+        What the sum is multiplied with before, int64 [1] or [out]; None in shift-only networks.
     """
 
     alignment: Alignment
@@ -35,16 +46,34 @@ def layer_scales(
     layer: LayerPlan,
     schemes: Sequence[WeightScheme],
     importances: Sequence[Array],
-    activations: Formats,
+    formats: Formats,
     options: QuantizeOptions,
 ) -> LayerScales:
     """Scales and shifts of a layer; those of its tensors are given.
 
     In shift-only networks the terms lead to the output's scale. Otherwise they lead to the one of an
     identity's input, or, without such, to the ideal scale of the first term.
+
+    Parameters
+    ----------
+    layer : LayerPlan
+        The float layer.
+    schemes : sequence of WeightScheme
+        Of its terms.
+    importances : sequence of Array
+        The weights' shares in the error, term by term, each broadcastable to the weight.
+    formats : Formats
+        Of the tensors that it reads, and of its own.
+    options : QuantizeOptions
+        Whose ``scales`` says whether there is a multiplier.
+
+    Raises
+    ------
+    HwquantError
+        Ranges differ so much that shifts or the multiplier would be out of bounds.
     """
-    target = activations[layer.name].scale
-    sources = [activations[term.input].scale for term in layer.terms]
+    target = formats[layer.name].scale
+    sources = [formats[term.input].scale for term in layer.terms]
     ideals = [ideal_scale(term.weight, scheme) for term, scheme in zip(layer.terms, schemes)]
     if options.scales == "multiplier" and len(layer.terms) == 1 and layer.terms[0].unit is None:
         return _free_scale(ideals[0], sources[0], target)

@@ -25,8 +25,20 @@ from hwquant.quantize.precision import Precision
 
 def fit_layers(
     precision: Precision, formats: Formats, observed: Observed, progress: Progress | None = None
-) -> list[QNode]:
-    """The integer nodes of a plan whose tensors' formats are chosen."""
+) -> tuple[QNode, ...]:
+    """The integer nodes of a plan whose tensors' formats are chosen.
+
+    Parameters
+    ----------
+    precision : Precision
+        The plan, and how its weights become integers.
+    formats : Formats
+        Of its tensors.
+    observed : Observed
+        The samples that layers are fitted to, and what the float network makes of them.
+    progress : Progress or None
+        Called with "quantize", nodes done and nodes in all.
+    """
     plan = precision.plan
     run = IntegerRun(plan, integer_tensors(plan, formats), observed.samples)
     nodes: list[QNode] = []
@@ -42,7 +54,7 @@ def fit_layers(
         run.step(made)
         if progress:
             progress("quantize", index + 1, len(plan.nodes))
-    return nodes
+    return tuple(nodes)
 
 
 def _fit_layer(

@@ -14,13 +14,13 @@ from hwquant.advice import Advice
 from hwquant.graph import Graph
 from hwquant.progress import Progress
 from hwquant.quantize.bias_correction import mean_images
-from hwquant.quantize.calibration import Data, TensorStatistics, check_data, observe
+from hwquant.quantize.calibration import Data, TensorStatistics, check_data
 from hwquant.quantize.elimination import Cost
-from hwquant.quantize.equalize import Factors, channel_factors, rescale, spoiled
-from hwquant.quantize.fuse import Plan, plan_layers
+from hwquant.quantize.equalize import Factors, equalize
+from hwquant.quantize.fuse import Plan
 from hwquant.quantize.judge import VALIDATION
 from hwquant.quantize.judge_data import judge_data, unusual
-from hwquant.quantize.weights import Array
+from hwquant.quantize.weight_scheme import Array
 
 _BATCH = 64
 _ELEMENTS = 1 << 24
@@ -37,17 +37,29 @@ class Observed:
 
     Attributes
     ----------
-    graph : the float network
-    plan : its layers
-    statistics : of every tensor, over all calibration samples
-    samples : those that layers are fitted to, by input name
-    images : mean over ``samples`` of each float tensor that a layer reads, float64 (C, H, W)
-    count : number of calibration samples
-    judged, judged_by : the samples that the result is measured on, by input name, and what they are in words
-    equalized : factors of the convolutions whose channels were made alike, see ``equalize``
-    advice : what is wrong with the calibration data
-    tables : what earlier calls of :func:`~hwquant.quantize.quantize_observed` have found out about single weights;
-        it changes no result
+    graph : Graph
+        The float network.
+    plan : Plan
+        Its layers.
+    statistics : Mapping[str, TensorStatistics]
+        Of every tensor, over all calibration samples.
+    samples : Mapping[str, NDArray]
+        Those that layers are fitted to, by input name.
+    images : Mapping[str, Array]
+        Mean over ``samples`` of each float tensor that a layer reads, float64 (C, H, W).
+    count : int
+        Number of calibration samples.
+    judged : Mapping[str, NDArray]
+        The samples that the result is measured on, by input name.
+    judged_by : str
+        What these are, in words.
+    equalized : Factors
+        Of the convolutions whose channels were made alike, see ``equalize``.
+    advice : tuple of Advice
+        What is wrong with the calibration data.
+    tables : dict
+        What earlier calls of :func:`~hwquant.quantize.quantize_observed` have found out about single weights; it
+        changes no result.
     """
 
     graph: Graph
@@ -73,23 +85,7 @@ def observe_network(
     :func:`hwquant.quantize.quantize`."""
     data = check_data(graph, calibration)
     other = None if validation is None else check_data(graph, validation)
-    plan = plan_layers(graph)
-    statistics = observe(plan.graph, data, plan.tensors, progress)
-    equalized: dict[str, Array] = {}
-    healthy = {item.name for item in graph.nodes} - spoiled(plan, statistics)
-    kept: set[str] = set()
-    # What a depthwise layer hands on is only known to matter once the layer behind it is served.
-    while True:
-        if factors := channel_factors(plan, statistics, kept):
-            equalized |= {name: equalized.get(name, 1.0) * factor for name, factor in factors.items()}
-        elif harmed := spoiled(plan, statistics) & healthy & equalized.keys():
-            # Where the small channels come from small inputs, their weights would take the scale from all others.
-            kept |= harmed
-            equalized = {name: factor for name, factor in equalized.items() if name not in harmed}
-        else:
-            break
-        plan = plan_layers(rescale(graph, equalized))
-        statistics = observe(plan.graph, data, plan.tensors, progress)
+    plan, statistics, factors = equalize(graph, data, progress)
     samples = fitting_samples(plan, data)
     count = len(next(iter(data.values())))
     peaks = _peaks(graph, data)
@@ -103,7 +99,7 @@ def observe_network(
         count,
         judged,
         judged_by,
-        equalized,
+        factors,
         judge_data(peaks, statistics),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from hwquant.progress import Progress
@@ -24,8 +23,22 @@ def quantize_observed(
 ) -> QGraph:
     """The network that :func:`hwquant.quantize.quantize` gives for the same network, data and options.
 
-    Without ``described`` its ``options`` lack "layers", "tensors", "sqnr" and "warnings", which take as long to
-    measure as all the rest.
+    Parameters
+    ----------
+    observed : Observed
+        The network and what is known of it, from :func:`hwquant.quantize.observe_network`.
+    options : QuantizeOptions
+        What is asked for.
+    progress : Progress or None
+        Called with the stage, steps done and steps in all.
+    described : bool
+        Without it the result's ``options`` lack "layers", "tensors", "sqnr" and "warnings", which take as long
+        to measure as all the rest.
+
+    Raises
+    ------
+    HwquantError
+        Options that do not suit the network, and networks that integers cannot express.
     """
     precision = resolve_precision(observed.plan, options)
     formats = choose_scales(precision, observed.statistics, observed.tables)
@@ -35,13 +48,13 @@ def quantize_observed(
 
 
 def integer_network(
-    observed: Observed, precision: Precision, formats: Formats, nodes: Sequence[QNode]
+    observed: Observed, precision: Precision, formats: Formats, nodes: tuple[QNode, ...]
 ) -> QGraph:
-    """The integer nodes as a network; its ``options`` say how it was asked for."""
+    """The integer nodes as one network; its ``options`` say how it was asked for."""
     graph = observed.graph
     asked = {"quantizer": precision.options.as_json(), "calibration_samples": observed.count}
     tensors = integer_tensors(precision.plan, formats)
-    return QGraph(graph.name, graph.inputs, tuple(nodes), graph.outputs, tensors, asked)
+    return QGraph(graph.name, graph.inputs, nodes, graph.outputs, tensors, asked)
 
 
 def with_report(

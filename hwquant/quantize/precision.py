@@ -13,7 +13,8 @@ from hwquant.errors import Unsupported
 from hwquant.quantize.fuse import Plan, TermPlan
 from hwquant.quantize.groups import Partition, scale_groups
 from hwquant.quantize.options import QuantizeOptions, resolve_bits
-from hwquant.quantize.weights import SIGNS_ARE_LOST, WeightScheme, loses_signs
+from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
+from hwquant.quantize.weight_scheme import WeightScheme
 
 Schemes = tuple[WeightScheme, ...]
 """Of the terms of a layer."""

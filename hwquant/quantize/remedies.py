@@ -10,7 +10,9 @@ from hwquant.qgraph import Layer, Term
 from hwquant.quantize.calibration import TensorStatistics, importance
 from hwquant.quantize.fidelity import LEAST_DB, Evidence
 from hwquant.quantize.fuse import LayerPlan, TermPlan
-from hwquant.quantize.weights import Array, WeightScheme, loses_signs, quantize_weight
+from hwquant.quantize.single_bit import loses_signs
+from hwquant.quantize.weight_scheme import Array, WeightScheme
+from hwquant.quantize.weights import quantize_weight
 
 HELPS_DB = 3.0
 """By which an option must improve a layer's weights to be named: it halves their noise."""

@@ -28,7 +28,7 @@ from hwquant.quantize.groups import Partition, scale_classes
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.shifts import weight_exponents
 from hwquant.quantize.value_ranges import GroupRange, group_ranges
-from hwquant.quantize.weights import WeightScheme
+from hwquant.quantize.weight_scheme import WeightScheme
 
 STEPS_PER_OCTAVE = 16
 _EXACT = 1e-9

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from hwquant.coding import IntArray
 from hwquant.errors import HwquantError
 from hwquant.quantize.formats import Scale
-from hwquant.quantize.weights import Array, WeightScheme, ideal_scale, quantize_weight
+from hwquant.quantize.weight_scheme import Array, WeightScheme
+from hwquant.quantize.weights import ideal_scale, quantize_weight
 
 FINEST_SHIFT = 20
 """Beyond this a term's full range is a fraction of one output step: finer weights would only widen the
@@ -33,10 +34,16 @@ _SHIFT_OF_ZEROS = 8
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Shifts of a layer: ``shift`` int64 [1] or [out], and of each term the left shift.
+    """Shifts of a layer.
 
-    ``unit_powers``, int64 [1] or [out], is log2 of the integer weights of an identity-like term, None for
-    others.
+    Attributes
+    ----------
+    shift : IntArray
+        Right shift of the sum, int64 [1] or [out].
+    left : tuple of int
+        Left shift of each term.
+    unit_powers : tuple of IntArray or None
+        Of each term: log2 of the integer weights of an identity-like one, int64 [1] or [out]; None for others.
     """
 
     shift: IntArray
@@ -52,11 +59,25 @@ def weight_exponents(
     Tried are the smallest scale that clips no weight and smaller ones for as long as the error falls; a
     literal range is not clipped.
 
+    Parameters
+    ----------
+    weight : Array
+        Float64 [out, ...].
+    scheme : WeightScheme
+        How it becomes integers.
+    ratio : float
+        Of the mantissas of what the term leads to and of its input.
+    importance : Array
+        The weights' shares in the error, broadcastable to ``weight``.
+
     Returns
     -------
-    error : sum of squared errors, weighted with ``importance`` (broadcastable to ``weight``)
-    exponents : int64 [1] or [out]
-    free : bool, the same shape: all weights are zero, so that the exponent says nothing
+    error : float
+        Sum of squared errors, weighted with ``importance``.
+    exponents : IntArray
+        int64 [1] or [out].
+    free : NDArray[np.bool_]
+        The same shape: all weights are zero, so that the exponent says nothing.
     """
     ideal = ideal_scale(weight, scheme)
     free = ideal <= 0
@@ -98,10 +119,18 @@ def align(name: str, terms: Sequence[IntArray | int], largest_power: int) -> Ali
 
     Parameters
     ----------
-    name : the layer, for the error message
-    terms : for each term its net shift: the greatest ones that are wanted, [1] or [out] (smaller ones mean
-        coarser weights), or the given one, an int, of an identity-like term
-    largest_power : greatest log2 of an identity-like term's integer weight
+    name : str
+        The layer, for the error message.
+    terms : sequence of IntArray or int
+        For each term its net shift: the greatest ones that are wanted, [1] or [out] (smaller ones mean
+        coarser weights), or the given one, an int, of an identity-like term.
+    largest_power : int
+        Greatest log2 of an identity-like term's integer weight.
+
+    Raises
+    ------
+    HwquantError
+        A shift would be larger than ``LARGEST_SHIFT``.
     """
     # Terms are brought to one level by their middle channels; a channel's shift suits its most demanding
     # term.

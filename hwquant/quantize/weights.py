@@ -18,59 +18,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import SIGN, Anchor, Coding, IntArray
+from hwquant.coding import Anchor, Coding, IntArray
 from hwquant.errors import HwquantError, Unsupported
-
-Array = NDArray[np.float64]
-Rounding = Literal["round", "truncate"]
-"""How ``w_min / S`` or ``w_max / S`` becomes the integer offset."""
+from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
+from hwquant.quantize.weight_scheme import Array, WeightScheme
 
 _OFFSET_LIMITS: Mapping[Anchor, tuple[int, int]] = {"min": (-128, 127), "max": (-129, 126)}
 """Of single channels: they are stored in a row of 8-bit weights, ``o`` as it is, or ``o + 1`` for ``~q + (o + 1)``."""
-_SAME_SIZE = 1e-6
-"""Relative difference of two weights that are the same number, but for the rounding of 32-bit floats."""
-SIGNS_ARE_LOST = (
-    "its weights are +a and -a, and a single bit with an offset holds only a and 0, or -a and 0; give it 2 bits and "
-    "choose symmetric weights, which hold both"
-)
 _CLIPPED_OFFSETS = 9
 """Offsets tried where the scale is too small for the range."""
-
-
-@dataclass(frozen=True)
-class WeightScheme:
-    """How a weight tensor becomes integers; the attributes are those of ``QuantizeOptions``."""
-
-    bits: int = 8
-    anchor: Anchor = "min"
-    rounding: Rounding = "round"
-    symmetric: bool = False
-    per_channel: bool = False
-    literal_range: bool = False
-
-    @property
-    def levels(self) -> int:
-        """The greatest unsigned code, ``2^n - 1``."""
-        return (1 << self.bits) - 1
-
-    @property
-    def half(self) -> int:
-        """What an unsigned code loses when it is stored as a signed one."""
-        return 1 << (self.bits - 1)
-
-    @property
-    def sign(self) -> int:
-        """What a step of a code adds to the adjusted weight: 1 from the least weight up, -1 from the greatest down."""
-        return SIGN[self.anchor]
-
-    def ends(self, low: Array, high: Array) -> tuple[Array, Array]:
-        """The end of a range that codes are counted from, and the other one."""
-        return (low, high) if self.anchor == "min" else (high, low)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +68,7 @@ def round_half_up(x: Array) -> Array:
 
 def ideal_scale(weight: Array, scheme: WeightScheme) -> Array:
     """The smallest scale that clips nothing, float64 [1] or [out]; 0 where all weights are 0."""
-    rows = _rows(weight, scheme)
+    rows = scheme.rows(weight)
     if scheme.symmetric:
         return np.abs(rows).max(axis=1) / (scheme.half - 1)
     low, high, literal = _ranges(rows, scheme)
@@ -129,22 +89,28 @@ def quantize_weight(
 
     Parameters
     ----------
-    weight : finite float64 [out, ...]
-    scheme : bits, anchor and so on
-    scale : ``S``, [1] or [out]; the ideal one if None
-    importance : the weights' shares in the error, broadcastable to ``weight``; where ``scale`` is so small
-        that weights are clipped, the offset is the one with the least error
+    weight : Array
+        Finite float64 [out, ...].
+    scheme : WeightScheme
+        Bits, anchor and so on.
+    scale : Array or None
+        ``S``, float64 [1] or [out]; the ideal one if None.
+    importance : Array or None
+        The weights' shares in the error, broadcastable to ``weight``; where ``scale`` is so small that weights are
+        clipped, the offset is the one with the least error.
 
     Raises
     ------
+    HwquantError
+        Weights that are not finite.
     Unsupported
-        a single bit for weights of one size and both signs: see :func:`loses_signs`
+        A single bit for weights of one size and both signs: see :mod:`hwquant.quantize.single_bit`.
     """
     if not np.isfinite(weight).all():
         raise HwquantError("weights must be finite numbers: there is a NaN or an infinity among them")
     if loses_signs(weight, scheme):
         raise Unsupported(SIGNS_ARE_LOST)
-    rows = _rows(weight, scheme)
+    rows = scheme.rows(weight)
     ideal = ideal_scale(weight, scheme)
     scale = np.where(ideal > 0, ideal, 1.0) if scale is None else np.asarray(scale, np.float64)
     if scheme.symmetric:
@@ -156,38 +122,12 @@ def quantize_weight(
         clipping = scale < ideal
         if clipping.any() and not scheme.literal_range:
             share = np.broadcast_to(1.0 if importance is None else importance, weight.shape)
-            best = _best_offset(rows, scale, offset, _rows(share, scheme), scheme)
+            best = _best_offset(rows, scale, offset, scheme.rows(share), scheme)
             offset = np.where(clipping, best, offset)
         codes = _unsigned(rows, scale, offset, scheme) - scheme.half
         offset = offset + scheme.sign * scheme.half
     coding = Coding(scheme.bits, scheme.anchor, offset.astype(np.int64))
     return QuantizedWeight(codes.astype(np.int8).reshape(weight.shape), scale, coding)
-
-
-def loses_signs(weight: Array, scheme: WeightScheme) -> bool:
-    """Whether a single bit would throw away all that the weights say: they are ``a`` and ``-a`` (and perhaps 0, where
-    they are pruned), of which one bit with an integer offset holds one and 0.
-
-    ``a`` may be that of each output channel, as in networks that were trained with binary weights.
-    """
-    if scheme.bits > 1:
-        return False
-
-    def one_size(rows: Array) -> NDArray[np.bool_]:
-        sizes = np.abs(rows)
-        largest = sizes.max(axis=1, keepdims=True)
-        return ((sizes == 0) | (sizes >= largest * (1 - _SAME_SIZE))).all(axis=1)
-
-    def both_signs(rows: Array) -> NDArray[np.bool_]:
-        return (rows.min(axis=1) < 0) & (rows.max(axis=1) > 0)
-
-    rows, channels = _rows(weight, scheme), weight.reshape(len(weight), -1)
-    whole = (one_size(rows) & both_signs(rows)).any()
-    return bool(whole or (one_size(channels).all() and both_signs(channels).any()))
-
-
-def _rows(weight: Array, scheme: WeightScheme) -> Array:
-    return weight.reshape(len(weight) if scheme.per_channel else 1, -1)
 
 
 def _to_int(x: Array, scheme: WeightScheme) -> Array:

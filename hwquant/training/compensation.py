@@ -29,14 +29,19 @@ def round_compensated(
 
     Parameters
     ----------
-    weight : float64 [out, in / groups, kernel height, kernel width], in steps of its scale
-    frozen, chosen : disjoint, the shape of ``weight``
-    covariance : float64 [groups, K, K] of the inputs, K = in / groups * kernel height * kernel width
-    low, high : least and greatest integer, [1] or [out]
+    weight : Array
+        Float64 [out, in / groups, kernel height, kernel width], in steps of its scale.
+    frozen, chosen : NDArray[np.bool_]
+        Disjoint, the shape of ``weight``.
+    covariance : Array
+        Float64 [groups, K, K] of the inputs, K = in / groups * kernel height * kernel width.
+    low, high : NDArray
+        Least and greatest integer, [1] or [out].
 
     Returns
     -------
-    float64, the shape of ``weight``: integers where chosen; the others stay within the bounds, too
+    Array
+        Float64, the shape of ``weight``: integers where chosen; the others stay within the bounds, too.
     """
     out, groups = len(weight), len(covariance)
     rows = weight.reshape(out, -1).copy()

@@ -167,7 +167,7 @@ class QuantizedNetwork(QuantizedForward):
                     nodes.append(self._integer_layer(node))
                 case _:
                     assert_never(node)
-        qgraph = integer_network(self.observed, self.precision, self.formats, nodes)
+        qgraph = integer_network(self.observed, self.precision, self.formats, tuple(nodes))
         return with_report(qgraph, self.observed, self.precision, self.formats, trained=True)
 
     def _integer_layer(self, layer: LayerPlan) -> Layer:

@@ -6,7 +6,7 @@ from hwquant.quantize.formats import Scale, TensorFormat
 from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.layer_scales import layer_scales
 from hwquant.quantize.options import QuantizeOptions
-from hwquant.quantize.weights import WeightScheme
+from hwquant.quantize.weight_scheme import WeightScheme
 
 ONE = np.ones(())
 

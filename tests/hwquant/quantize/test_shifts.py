@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hwquant.errors import HwquantError
 from hwquant.quantize.formats import Scale
 from hwquant.quantize.shifts import align, fixed_point, net_shifts, term_scale, weight_exponents
-from hwquant.quantize.weights import WeightScheme, ideal_scale
+from hwquant.quantize.weight_scheme import WeightScheme
+from hwquant.quantize.weights import ideal_scale
 
 SETTINGS = settings(deadline=None, derandomize=True)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hwquant_testing.float_networks import KINDS
 
-from hwquant import floating, golden
+from hwquant import golden
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph, Input, Output
 from hwquant.quantize import QuantizeOptions, observe_network, quantize
@@ -55,14 +55,6 @@ def train(network, samples, labels, **options):
     """A few hard steps, so that biases and weights go somewhere else."""
     options = {"epochs": 2, "lr": 0.01, "batch_size": 16} | options
     return fit(network, Training((samples, labels), TrainOptions(**options)))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_network_with_nothing_quantized_is_the_float_network(observed, samples, kind):
-    network = QuantizedNetwork(observed(kind), QuantizeOptions()).double()
-    exact = floating.predict(observed(kind).graph, samples)[0]
-    with torch.no_grad():  # parameters were float32
-        np.testing.assert_allclose(network(torch.tensor(samples)), exact, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "variant"), COMBINATIONS, ids=str)
@@ -145,22 +137,6 @@ def test_the_largest_weights_are_frozen_first(observed):
     assert int(network.frozen("c2").sum()) == size.numel() // 4 + round(
         0.5 * (size.numel() - size.numel() // 4)
     )
-
-
-def test_a_grid_that_is_decided_stays(observed):
-    network = QuantizedNetwork(observed("chain"), QuantizeOptions(bits=4))
-    name = network.plan.layers[0].name
-    network.decide_grids([name])
-    with torch.no_grad():
-        network.weight("c1").mul_(3)
-    network.decide_grids([name])
-    network.freeze_all()
-    reference = QuantizedNetwork(observed("chain"), QuantizeOptions(bits=4))
-    reference.freeze_all()
-    (ours,), (theirs,) = (item.to_qgraph().nodes[0].terms for item in (network, reference))
-    assert np.array_equal(ours.scale, theirs.scale)
-    assert np.array_equal(ours.offset, theirs.offset)
-    assert not np.array_equal(ours.codes, theirs.codes)
 
 
 def test_settled_weights_round_to_integers_and_are_still_trained(observed, samples, labels):
@@ -269,8 +245,3 @@ def test_what_is_still_float_has_no_integers(observed):
         network.freeze_biases()
     with pytest.raises(HwquantError, match="c1 of 'chain' is still float: call freeze_all first"):
         network.to_qgraph()
-
-
-def test_a_literal_range_is_refused(observed):
-    with pytest.raises(HwquantError, match="leave literal_range out"):
-        QuantizedNetwork(observed("chain"), QuantizeOptions(literal_range=True))
