@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import golden
 from hwquant.advice import Advice
-from hwquant.graph import Concat, Input, MaxPool
+from hwquant.graph import Input
 from hwquant.qgraph import IntArray, Layer, QGraph, Tensor
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -146,20 +146,15 @@ def layer_ends(qgraph: QGraph) -> dict[str, tuple[int, ...]]:
     """
     result = {}
     for node in qgraph.nodes:
-        match node:
-            case Layer():
-                tensor = qgraph.tensors[node.name]
-                ends = [
-                    end
-                    for end, clamp in zip(tensor.limits, (node.low, node.high))
-                    if end == clamp and clamp != tensor.zero_point
-                ]
-                if ends:
-                    result[node.name] = tuple(ends)
-            case MaxPool() | Concat():
-                pass
-            case _:
-                assert_never(node)
+        if isinstance(node, Layer):
+            tensor = qgraph.tensors[node.name]
+            ends = [
+                end
+                for end, clamp in zip(tensor.limits, (node.low, node.high))
+                if end == clamp and clamp != tensor.zero_point
+            ]
+            if ends:
+                result[node.name] = tuple(ends)
     return result
 
 

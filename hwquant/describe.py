@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node, Shape
+from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Node, Shape
 from hwquant.qgraph import Layer, QGraph, QNode, Tensor, Term
 from hwquant.window import Window
 
@@ -54,12 +54,8 @@ def _float_layer(node: Node, graph: Graph) -> dict[str, Any]:
             operation = (
                 "ReLU" if (node.low, node.high) == (0, np.inf) else f"clip {node.low:g}..{node.high:g}"
             )
-        case Add():
-            operation = "add"
-        case Concat():
-            operation = "concat"
         case _:
-            assert_never(node)
+            operation = type(node).__name__.lower()
     return {**layer, "operation": operation}
 
 
@@ -86,10 +82,8 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
                 layer["multiplier"] = node.multiplier.tolist()
         case MaxPool():
             layer["operation"] = f"max pool {_window(node.window)}"
-        case Concat():
-            layer["operation"] = "concat"
         case _:
-            assert_never(node)
+            layer["operation"] = type(node).__name__.lower()
     return layer
 
 

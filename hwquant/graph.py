@@ -127,8 +127,11 @@ class Concat(BaseNode):
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
+Moving = MaxPool | Concat
+"""Kinds that move values without arithmetic: real or integer, with one scale, zero point and width from end to end."""
+
 Node = Conv | Clip | MaxPool | AveragePool | Add | Concat
-"""All kinds. Whatever differs by kind is a ``match`` that ends in ``assert_never``, so that mypy finds it."""
+"""All kinds. What must know them ends its ``match`` in ``assert_never``, so that mypy names it for a new one."""
 
 
 def as_array(name: str, value: object) -> NDArray[Any]:

@@ -141,7 +141,7 @@ class Layer:
 
 
 QNode = Layer | MaxPool | Concat
-"""All kinds. Whatever differs by kind is a ``match`` that ends in ``assert_never``, so that mypy finds it."""
+"""All kinds. What must know them ends its ``match`` in ``assert_never``, so that mypy names it for a new one."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import assert_never
 
 import numpy as np
 
-from hwquant.qgraph import Concat, Layer, MaxPool, QGraph
+from hwquant.graph import Moving
+from hwquant.qgraph import Layer, QGraph
 
 Range = tuple[int, int]
 
@@ -16,16 +16,13 @@ def tensor_ranges(qgraph: QGraph) -> dict[str, Range]:
     """Least and greatest integer that each tensor can hold, from the clamps of the layers."""
     ranges = {item.name: qgraph.tensors[item.name].limits for item in qgraph.inputs}
     for node in qgraph.nodes:
-        match node:
-            case Layer():
-                ranges[node.name] = (node.low, node.high)
-            case MaxPool():
-                ranges[node.name] = ranges[node.inputs[0]]
-            case Concat():
-                lows, highs = zip(*(ranges[name] for name in node.inputs))
-                ranges[node.name] = (min(lows), max(highs))
-            case _:
-                assert_never(node)
+        if isinstance(node, Layer):
+            ranges[node.name] = (node.low, node.high)
+        elif isinstance(node, Moving):
+            lows, highs = zip(*(ranges[name] for name in node.inputs))
+            ranges[node.name] = (min(lows), max(highs))
+        else:
+            ranges[node.name] = qgraph.tensors[node.name].limits
     return ranges
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Input, Output
+from hwquant.graph import Input, Moving, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.window import Window
@@ -254,7 +254,7 @@ def _pool(where: str, pool: MaxPool, qgraph: QGraph) -> None:
     _passes_through(where, pool, qgraph)
 
 
-def _passes_through(where: str, node: MaxPool | Concat, qgraph: QGraph) -> None:
+def _passes_through(where: str, node: Moving, qgraph: QGraph) -> None:
     """Pools and concatenations only move integers."""
     target = qgraph.tensors[node.name]
     for name in node.inputs:

@@ -16,7 +16,7 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "graph", "options", "progress"}
+FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress"}
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "files": {"errors"},
     "container": {"errors", "files"},
     "fingerprint": set(),
-    "graph": {"errors"},
+    "window": {"errors"},
+    "graph": {"errors", "window"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
     "floating": FLOAT,

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import Unsupported
 from hwquant.graph import (
-    Add,
     AveragePool,
     BaseNode,
     Clip,
@@ -213,7 +211,7 @@ def _pad_forward(network: _Network, node: Pad, shape: Shape) -> bool:
 
 
 def _padded(network: _Network, node: Pad, reader: Unfolded, shape: Shape) -> Unfolded | None:
-    """A reader of a padded tensor that pads as much itself, where that is exact."""
+    """A reader of a padded tensor that pads as much itself, where that is known to be exact."""
     if node.infinite and not isinstance(reader, MaxPool):
         return None
     match reader:
@@ -228,10 +226,6 @@ def _padded(network: _Network, node: Pad, reader: Unfolded, shape: Shape) -> Unf
             never_wins = node.infinite or _never_negative(network, node.inputs[0])
             if _within(window) and never_wins and window.sees_a_pixel_everywhere(shape[1:]):
                 return replace(reader, window=window)
-        case Clip() | Add() | Concat() | Affine() | Pad():
-            pass
-        case _:
-            assert_never(reader)
     return None
 
 
@@ -247,6 +241,7 @@ def _within(window: Window) -> bool:
 
 
 def _never_negative(network: _Network, tensor: str) -> bool:
+    """Whether no value of a tensor can be below 0, as far as is known."""
     node = network.nodes.get(tensor)
     match node:
         case Clip():
@@ -255,10 +250,8 @@ def _never_negative(network: _Network, tensor: str) -> bool:
             return all(_never_negative(network, name) for name in node.inputs)
         case Pad():
             return not node.infinite and _never_negative(network, node.inputs[0])
-        case Conv() | Add() | Affine() | None:
-            return False
         case _:
-            assert_never(node)
+            return False
 
 
 def _lowered(node: Unfolded, shapes: Mapping[str, Shape]) -> Node:

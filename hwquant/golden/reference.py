@@ -12,7 +12,7 @@ from typing import assert_never
 
 import numpy as np
 
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.window import Padding
 
 
@@ -82,19 +82,23 @@ def max_pool(pool: MaxPool, x: IntArray, lowest: int) -> IntArray:
     return np.max(pixels, axis=0)
 
 
+def evaluate(node: QNode, inputs: Mapping[str, IntArray], tensors: Mapping[str, Tensor]) -> IntArray:
+    """One node, for the integers of the tensors that it reads."""
+    tensor = tensors[node.name]
+    match node:
+        case Layer():
+            return requantize(accumulate(node, inputs, tensors), node, tensor.zero_point)
+        case MaxPool():
+            return max_pool(node, inputs[node.inputs[0]], tensor.limits[0])
+        case Concat():
+            return np.concatenate([inputs[name] for name in node.inputs], axis=1)
+        case _:
+            assert_never(node)
+
+
 def run(qgraph: QGraph, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
     """Every tensor of the network, by name, for the integers of its inputs."""
     values = dict(inputs)
     for node in qgraph.nodes:
-        tensor = qgraph.tensors[node.name]
-        match node:
-            case Layer():
-                acc = accumulate(node, values, qgraph.tensors)
-                values[node.name] = requantize(acc, node, tensor.zero_point)
-            case MaxPool():
-                values[node.name] = max_pool(node, values[node.inputs[0]], tensor.limits[0])
-            case Concat():
-                values[node.name] = np.concatenate([values[name] for name in node.inputs], axis=1)
-            case _:
-                assert_never(node)
+        values[node.name] = evaluate(node, values, qgraph.tensors)
     return values

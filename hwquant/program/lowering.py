@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import Unsupported
+from hwquant.graph import Moving
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.window import Padding
 
@@ -262,7 +263,7 @@ def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[ArrayTerm]:
     return terms
 
 
-def _copy(node: MaxPool | Concat, terms: list[ArrayTerm], qgraph: QGraph) -> ArrayLayer:
+def _copy(node: Moving, terms: list[ArrayTerm], qgraph: QGraph) -> ArrayLayer:
     tensor = qgraph.tensors[node.name]
     low, high = tensor.limits
     return ArrayLayer(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, assert_never, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +79,12 @@ class ChannelSpaces:
                 maps = [(node.inputs[0], node.weight, node.groups)]
             case Layer():
                 maps = [(term.input, term.codes, term.groups) for term in node.terms]
-            case _:
-                assert_never(node)
+            case _:  # of which nothing is known: its channels stay where they are
+                for name in node.inputs:
+                    self._freeze(layouts[name])
+                made = [self._new(channels)]
+                self._freeze(made)
+                return made
         results = []
         for source, weight, groups in maps:
             if groups == 1:

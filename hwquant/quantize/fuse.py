@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Moving, Node
 from hwquant.window import EACH_PIXEL, Window
 
 
@@ -71,7 +71,7 @@ class LayerPlan:
         return self.low > -math.inf or self.high < math.inf
 
 
-PlanNode = LayerPlan | MaxPool | Concat
+PlanNode = LayerPlan | Moving
 
 
 @dataclass(frozen=True, eq=False)

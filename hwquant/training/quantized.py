@@ -9,13 +9,11 @@ inside their bounds.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
 
 import torch
 from torch import Tensor
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, MaxPool
 from hwquant.qgraph import Layer, QGraph, QNode, Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.compensation import covariances
@@ -160,13 +158,7 @@ class QuantizedNetwork(QuantizedForward):
             raise HwquantError(f"{what} of {self.plan.graph.name!r} is still float: call freeze_all first")
         nodes: list[QNode] = []
         for node in self.plan.nodes:
-            match node:
-                case MaxPool() | Concat():
-                    nodes.append(node)
-                case LayerPlan():
-                    nodes.append(self._integer_layer(node))
-                case _:
-                    assert_never(node)
+            nodes.append(self._integer_layer(node) if isinstance(node, LayerPlan) else node)
         qgraph = integer_network(self.observed, self.precision, self.formats, tuple(nodes))
         return with_report(qgraph, self.observed, self.precision, self.formats, trained=True)
 
