@@ -6,11 +6,8 @@ that goes into the bias (``bias_correction``), and the covariances for error-com
 
 from __future__ import annotations
 
-from typing import assert_never
-
 import numpy as np
 
-from hwquant.graph import Concat, MaxPool
 from hwquant.progress import Progress
 from hwquant.qgraph import Layer, QNode
 from hwquant.quantize.assemble import assemble_layer, round_layer
@@ -43,13 +40,10 @@ def fit_layers(
     run = IntegerRun(plan, integer_tensors(plan, formats), observed.samples)
     nodes: list[QNode] = []
     for index, node in enumerate(plan.nodes):
-        match node:
-            case MaxPool() | Concat():
-                made: QNode = node
-            case LayerPlan():
-                made = _fit_layer(node, precision, formats, observed, run)
-            case _:
-                assert_never(node)
+        # What moves integers moves them as it moves reals.
+        made: QNode = node
+        if isinstance(node, LayerPlan):
+            made = _fit_layer(node, precision, formats, observed, run)
         nodes.append(made)
         run.step(made)
         if progress:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hwquant.errors import HwquantError
-from hwquant.qgraph import Layer, QGraph, QNode, Term
+from hwquant.qgraph import Layer, QGraph, Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.compensation import covariances
 from hwquant.quantize.fuse import LayerPlan, TermPlan
@@ -156,10 +156,10 @@ class QuantizedNetwork(QuantizedForward):
         if floating or not self._biases_frozen:
             what = floating[0] if floating else "the biases"
             raise HwquantError(f"{what} of {self.plan.graph.name!r} is still float: call freeze_all first")
-        nodes: list[QNode] = []
-        for node in self.plan.nodes:
-            nodes.append(self._integer_layer(node) if isinstance(node, LayerPlan) else node)
-        qgraph = integer_network(self.observed, self.precision, self.formats, tuple(nodes))
+        nodes = tuple(
+            self._integer_layer(node) if isinstance(node, LayerPlan) else node for node in self.plan.nodes
+        )
+        qgraph = integer_network(self.observed, self.precision, self.formats, nodes)
         return with_report(qgraph, self.observed, self.precision, self.formats, trained=True)
 
     def _integer_layer(self, layer: LayerPlan) -> Layer:
