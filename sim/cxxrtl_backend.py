@@ -7,7 +7,6 @@ memories at run time, so a regression over many networks compiles once. It needs
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import shutil
 import subprocess
@@ -22,7 +21,7 @@ from amaranth.lib.wiring import Component
 from numpy.typing import NDArray
 
 from hwquant.errors import MissingPackage, ToolStopped
-from hwquant.files import cache_folder, cached, write_bytes
+from hwquant.files import cache_folder, cached, entry_name, write_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.verilog import run_yosys, to_rtlil
@@ -49,7 +48,7 @@ def compile_design(design: str, driver: str) -> Path:
         )
     yosys = find_yosys(lambda version: version >= (0, 40))
     driver += MEMORY.read_text()
-    digest = hashlib.sha256("\0".join([design, driver, *COMPILE, str(yosys.version())]).encode()).hexdigest()
+    name = entry_name("cxxrtl", design, driver, *COMPILE, str(yosys.version()))
 
     def fill(work: Path) -> None:
         script = f"read_rtlil <<rtlil\n{design}\nrtlil\nwrite_cxxrtl -g1\n"
@@ -65,7 +64,7 @@ def compile_design(design: str, driver: str) -> Path:
                 f"g++ failed on the generated simulator: {done.stderr.strip()[:2000] or f'status {done.returncode}'}"
             )
 
-    return cached(cache_folder(), f"cxxrtl-{digest[:24]}", [LIBRARY], fill) / LIBRARY
+    return cached(cache_folder(), name, [LIBRARY], fill) / LIBRARY
 
 
 class _Task(ctypes.Structure):
