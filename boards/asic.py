@@ -6,7 +6,6 @@ clock arrives everywhere at once.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -23,7 +22,7 @@ from amaranth.lib.wiring import Component
 from hwquant.boards import tools
 from hwquant.boards.macros import INPUT_PF, PARAMETERS, Macro, black_boxes, liberty, parse_macros
 from hwquant.errors import HwquantError, MissingPackage, require
-from hwquant.files import cached, json_bytes, parse_json, read_bytes, write_bytes
+from hwquant.files import cached, entry_name, json_bytes, parse_json, read_bytes, write_bytes
 from hwquant.rtl_templates.verilog import to_rtlil
 
 TOP = "hwquant"
@@ -163,13 +162,12 @@ def implement_asic(component: Component, library: Library, cache: Path) -> Asic:
     cells = library.liberty.read_text(encoding="utf-8") + library.lef.read_text(encoding="utf-8")
     own = "".join(_own(name) for name in ("memory_macro.v", "memory_map.v"))
     commands = repr((_collect(), _map(library, ()), _analysis(library, ())))
-    identity = "\0".join([design, cells, own, commands, liberty(()), json.dumps(versions)])
-    key = hashlib.sha256(identity.encode()).hexdigest()[:24]
+    name = entry_name("asic", design, cells, own, commands, liberty(()), json.dumps(versions))
 
     def fill(work: Path) -> None:
         write_bytes(work / RESULT, json_bytes(asdict(_implement(design, library, work, versions))))
 
-    return _from_json(read_bytes(cached(cache, f"asic-{key}", [RESULT], fill) / RESULT))
+    return _from_json(read_bytes(cached(cache, name, [RESULT], fill) / RESULT))
 
 
 def _implement(design: str, library: Library, folder: Path, versions: dict[str, str]) -> Asic:

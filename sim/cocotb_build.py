@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import sys
@@ -14,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hwquant.errors import HwquantError, MissingPackage, ToolStopped
-from hwquant.files import cache_folder, cached, leave, make_folder, write_bytes
+from hwquant.files import cache_folder, cached, entry_name, leave, make_folder, write_bytes
 from hwquant.packages import load_package
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.program import Program
@@ -94,14 +93,14 @@ def build(
     root = folder or cache_folder()
     waves = waves and tool.waves_at_build
     parameters = _parameters(program.config)
-    identity = [
+    name = entry_name(
+        tool.name,
         text,
         WRAPPER.read_text(),
         repr((tool.version, tool.build_args, waves, parameters)),
         version("cocotb"),
         sys.prefix,
-    ]
-    key = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:24]
+    )
 
     def fill(work: Path) -> None:
         source, log = work / "hwquant.v", work / "build.log"
@@ -125,7 +124,7 @@ def build(
                 f"{tool.name} could not build the simulation ({error}); see {leave(log)}"
             ) from error
 
-    return cached(root, f"{tool.name}-{key}", [tool.product], fill)
+    return cached(root, name, [tool.product], fill)
 
 
 @lru_cache(maxsize=16)

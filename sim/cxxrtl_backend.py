@@ -7,7 +7,6 @@ memories at run time, so a regression over many networks compiles once. It needs
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import MissingPackage, ToolStopped
-from hwquant.files import cache_folder, cached, write_bytes
+from hwquant.files import cache_folder, cached, entry_name, write_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.verilog import to_rtlil
@@ -48,7 +47,7 @@ def compile_design(design: str, driver: str) -> Path:
             "the cxxrtl simulator needs g++; install it (Debian: apt install g++)", package="g++"
         )
     driver += MEMORY.read_text()
-    digest = hashlib.sha256("\0".join([design, driver, *COMPILE, yosys_version()]).encode()).hexdigest()
+    name = entry_name("cxxrtl", design, driver, *COMPILE, yosys_version())
 
     def fill(work: Path) -> None:
         script = f"read_rtlil <<rtlil\n{design}\nrtlil\nwrite_cxxrtl -g1\n"
@@ -63,7 +62,7 @@ def compile_design(design: str, driver: str) -> Path:
                 f"g++ failed on the generated simulator: {done.stderr.strip()[:2000] or f'status {done.returncode}'}"
             )
 
-    return cached(cache_folder(), f"cxxrtl-{digest[:24]}", [LIBRARY], fill) / LIBRARY
+    return cached(cache_folder(), name, [LIBRARY], fill) / LIBRARY
 
 
 class _Task(ctypes.Structure):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 from hwquant.errors import ToolStopped
-from hwquant.files import cache_folder, cached, write_bytes
+from hwquant.files import cache_folder, cached, entry_name, write_bytes
 from hwquant.sim.verilator_backend import environment
 
 LIBRARY = "hwquant.so"
@@ -31,8 +30,7 @@ def compile_design(verilog: str, driver: str) -> Path:
     ToolStopped : it refused
     """
     variables = environment()
-    identity = [verilog, driver, *BUILD, version("verilator")]
-    digest = hashlib.sha256("\0".join(identity).encode()).hexdigest()
+    name = entry_name("verilator-library", verilog, driver, *BUILD, version("verilator"))
 
     def fill(work: Path) -> None:
         write_bytes(work / "hwquant.v", verilog.encode())
@@ -46,4 +44,4 @@ def compile_design(verilog: str, driver: str) -> Path:
                 f"verilator failed on the design: {done.stderr.strip()[-2000:] or f'status {done.returncode}'}"
             )
 
-    return cached(cache_folder(), f"verilator-library-{digest[:24]}", [LIBRARY], fill) / LIBRARY
+    return cached(cache_folder(), name, [LIBRARY], fill) / LIBRARY

@@ -13,7 +13,7 @@ No other module of the package calls what changes the disk; ``tests/test_layerin
 """
 
 from hwquant.files.append import AppendedFile
-from hwquant.files.cache import cache_folder, cached
+from hwquant.files.cache import cache_folder, cached, entry_name
 from hwquant.files.folders import leave, make_folder, remove_empty, working_folder
 from hwquant.files.places import alone, keeping, recover, remove, replacing, update_bytes, write_bytes
 from hwquant.files.reading import digest, json_bytes, parse_json, read_bytes, read_ordinary, sealed, unsealed
@@ -24,6 +24,7 @@ __all__ = [
     "cache_folder",
     "cached",
     "digest",
+    "entry_name",
     "json_bytes",
     "keeping",
     "leave",

@@ -40,6 +40,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def entry_name(kind: str, *identity: str) -> str:
+    """The name of an entry, from all that its files depend on."""
+    joined = "\0".join(identity)
+    return f"{kind}-{sha256(joined.encode()).hexdigest()[:24]}"
+
+
 def cached(root: Path, name: str, keep: Sequence[str], fill: Callable[[Path], None]) -> Path:
     """A folder with the files ``keep``, from the cache, or made now.
 
@@ -48,7 +54,7 @@ def cached(root: Path, name: str, keep: Sequence[str], fill: Callable[[Path], No
     root : Path
         The cache folder.
     name : str
-        Of the entry: says all that the files depend on.
+        Of the entry, from `entry_name`.
     keep : Sequence[str]
         Names of the files.
     fill : Callable[[Path], None]

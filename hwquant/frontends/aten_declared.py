@@ -1,7 +1,8 @@
 """What is accounted for of every ATen operator: its overloads, arguments and results; enforced before an importer runs.
 
 `declared` gives the schema of an overload, or refuses it. `account` binds a call to it: an argument that is
-unknown, missing or of the wrong kind is refused by name, and so is one that `ARGUMENTS` refuses.
+unknown, missing or of the wrong kind is refused by name, and so is one that `ARGUMENTS` refuses. That table is by
+argument, not a part of each operator's entry, since a name means the same in every schema.
 """
 
 from __future__ import annotations

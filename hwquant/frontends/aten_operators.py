@@ -1,4 +1,8 @@
-"""The ATen operators, each translated to a function on values, and the rule for its element type."""
+"""The ATen operators, each translated to a function on values, and the rule for its element type.
+
+What their overloads are is in `aten_schemas`, in torch's words; what an argument means in all of them, in
+`aten_declared`.
+"""
 
 from __future__ import annotations
 

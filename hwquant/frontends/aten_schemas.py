@@ -1,7 +1,8 @@
 """Every overload of an ATen operator that has a translation, as `torch.ops.aten` declares it.
 
 An argument that is named here is used by the operator's importer, unless `aten_declared` says that it is
-irrelevant, or at which value it is harmless. A test holds all of it against torch's own schemas.
+irrelevant, or at which value it is harmless. A test holds all of it against torch's own schemas: it is apart from
+`aten_operators.OPERATORS` because it is torch's text, compared line by line.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 hwquant computes networks in real numbers. Activations of other types than float32 and float64 can therefore
 be moved, cast without loss, or promoted by an operator that computes in one of those; all else is refused.
-Constants are computed here as torch would: in the type that it gives the result.
+Constants are computed here as torch would: in the type that it gives the result. There is no table here: a rule is a
+function, and an operator's entry in `aten_operators` names it.
 """
 
 from __future__ import annotations

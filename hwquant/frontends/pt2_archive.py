@@ -1,4 +1,7 @@
-"""The zip archive around a program of ``torch.export.save``; its members are stored, so the file bounds them."""
+"""The zip archive around a program of ``torch.export.save``; its members are stored, so the file bounds them.
+
+The checks of `hwquant.container` would refuse it: torch pads between members, and keeps them in a folder.
+"""
 
 from __future__ import annotations
 

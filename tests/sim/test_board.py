@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hwquant_testing.small_networks import Net, images
+from hwquant_testing.small_networks import Net, board_network, images
 
 from hwquant.driver import connect
 from hwquant.errors import HwquantError
@@ -25,9 +25,7 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not 
 
 @pytest.fixture(scope="module")
 def network():
-    net = Net(x=(2, 4, 4))
-    net.conv(net.conv("x", 3, (3, 3)), 2)
-    return net.build()
+    return board_network()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hwquant_testing.small_networks import Net, images
+from hwquant_testing.small_networks import board_network, images
 
 from hwquant.driver import connect
 from hwquant.errors import HwquantError
@@ -24,10 +24,7 @@ PATIENCE = 200
 
 @pytest.fixture(scope="module")
 def network():
-    """That of tests/sim/test_board.py, for which simulators are compiled anyway."""
-    net = Net(x=(2, 4, 4))
-    net.conv(net.conv("x", 3, (3, 3)), 2)
-    return net.build()
+    return board_network()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from hwquant_testing.small_networks import Net
+from hwquant_testing.small_networks import board_network
 
 from hwquant.board_report import write_board_report
 from hwquant.boards.board import board_names, load_board
@@ -26,10 +26,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is 
 
 @pytest.fixture(scope="module")
 def network():
-    """That of tests/sim/test_board.py, for which a simulator is compiled anyway."""
-    net = Net(x=(2, 4, 4))
-    net.conv(net.conv("x", 3, (3, 3)), 2)
-    return net.build()
+    return board_network()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """What is kept is checked before it is used, made once, and limited."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import pytest
 from hwquant_testing.faults import dies_at
 
 from hwquant.errors import HwquantError
-from hwquant.files import cache, cached, working_folder
+from hwquant.files import cache, cached, entry_name, working_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
@@ -25,6 +26,18 @@ class Filler:
         (work / "result").write_bytes(bytes(self.size))
         (work / "object").mkdir()
         (work / "object" / "junk").write_text("not kept")
+
+
+def test_an_entry_has_the_name_of_all_that_it_depends_on():
+    names = {
+        entry_name("a", "b", "c"),
+        entry_name("a", "bc"),
+        entry_name("a", "b", "d"),
+        entry_name("x", "b", "c"),
+    }
+    assert len(names) == 4
+    assert entry_name("a", "b", "c") in names
+    assert all(re.fullmatch(r"[ax]-[0-9a-f]{24}", name) for name in names)
 
 
 def test_an_entry_is_made_once_and_holds_what_is_kept(tmp_path):

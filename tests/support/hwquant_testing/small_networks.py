@@ -107,3 +107,10 @@ def images(qgraph, count=2, seed=0):
         tensor.name: rng.integers(tensor.limits[0], tensor.limits[1] + 1, (count, *tensor.shape))
         for tensor in tensors
     }
+
+
+def board_network() -> QGraph:
+    """What boards are simulated with: one network, so that a simulator is compiled once for several test files."""
+    net = Net(x=(2, 4, 4))
+    net.conv(net.conv("x", 3, (3, 3)), 2)
+    return net.build()
