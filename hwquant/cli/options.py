@@ -15,7 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def options_of(
-    cls: type, name: str, *, only: Collection[str] = (), without: Collection[str] = ()
+    cls: type, name: str, *, only: Collection[str] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator: the options that a class declares, and an object of the class for the command.
 
@@ -27,10 +27,8 @@ def options_of(
         The command's parameter that gets the object.
     only : collection of str
         Fields that become options; all where none is named. The others keep their defaults.
-    without : collection of str
-        Fields that do not.
     """
-    chosen = [item for item in declared(cls) if (not only or item.name in only) and item.name not in without]
+    chosen = [item for item in declared(cls) if not only or item.name in only]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)

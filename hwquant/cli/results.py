@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from hwquant.search.objectives import ACCURACY, OBJECTIVES
-from hwquant.search.result import Candidate, SearchResult
-from hwquant.truncation.parity import Error, ParityReport
+if TYPE_CHECKING:
+    from hwquant.search.result import Candidate, SearchResult
+    from hwquant.truncation.parity import Error, ParityReport
 
 
 def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
     """A row for each candidate of the front: bits, accuracy, its change in points against the constraints'
     reference, costs relative to int8."""
+    from hwquant.search.objectives import ACCURACY, OBJECTIVES
+
     reference = result.options.constraints.drop_from
     order = ", ".join(item.name for item in result.task.space.variables)
     table = Table(

@@ -64,7 +64,7 @@ def search(
     front: Path | None,
     plot: Path | None,
     as_json: bool,
-    **how: Any,
+    **how: Any,  # jobs, scheduler and resume, as the search takes them
 ) -> None:
     """Search the bits of each layer of MODEL: accuracy and costs.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
@@ -13,7 +13,9 @@ from hwquant.describe import describe, times
 from hwquant.graph import Graph
 from hwquant.printable import printable
 from hwquant.qgraph import QGraph
-from hwquant.report import Report
+
+if TYPE_CHECKING:
+    from hwquant.report import Report
 
 _COLUMNS = {
     "name": "layer",

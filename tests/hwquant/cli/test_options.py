@@ -64,7 +64,7 @@ def test_the_command_gets_an_object():
 
 
 def test_values_are_written_as_their_class_says():
-    options = options_of(PruneOptions, "pruning", without=("reorder",))
+    options = options_of(PruneOptions, "pruning", only=("array", "filters", "group_size"))
     given = run(options, "--array", "4x6", "--filters", "c", "--group-size", "3")
     assert given == {"pruning": PruneOptions((4, 6), group_size=3)}
     assert run(options, "--filters", "2")["pruning"].filters == 2
