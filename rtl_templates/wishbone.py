@@ -52,12 +52,23 @@ class WishboneAccelerator(Component):
 
     Parameters
     ----------
-    accelerator : with the program in its memories
+    accelerator : Accelerator
+        With the program in its memories.
 
     Members
     -------
-    cyc, stb, we, adr, dat_w : In, the request; adr counts words of 32 bits
-    ack, err, dat_r : Out, the answer
+    cyc, stb, we : In(1)
+        The request: there is one, and whether it writes.
+    adr : In(unsigned)
+        Its address, in words of 32 bits; see :class:`Port`.
+    dat_w : In(32)
+        What it writes.
+    ack : Out(1)
+        The answer, in the cycle after the request.
+    err : Out(1)
+        It was refused.
+    dat_r : Out(32)
+        What was read.
     """
 
     def __init__(self, accelerator: Accelerator):
