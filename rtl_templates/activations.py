@@ -1,6 +1,6 @@
 """The activation memory, and the path from it to the rows of the array."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -74,7 +74,7 @@ class ActivationMemory(Component):
         m.d.comb += self.data.eq(Array(banks)[chosen] if len(banks) > 1 else banks[0])
         return m
 
-    def _bank(self, m: Module, number: int, depth: int, low: int, writes):
+    def _bank(self, m: Module, number: int, depth: int, low: int, writes: Value) -> Signal:
         """A memory of its own, and the register behind it: the word that was read there."""
         config, bits = self.config, self.config.activation_bits
         read = []

@@ -101,7 +101,7 @@ class SystolicArray(Component):
         entries, enters = self._entries(m)
         loads = self.weights.load
         above = [getattr(skew_weight, f"o{c}") for c in range(columns)]
-        sums = [None] * columns
+        sums: list[Signal] = [None] * columns
         for c in range(columns):
             if c:
                 loads = delayed(m, loads, 1, name=f"load_column{c}", reset_less=False)
@@ -136,7 +136,7 @@ class SystolicArray(Component):
         m.d.comb += [self.sums[c].eq(sums[c]) for c in range(columns)]
         return m
 
-    def _entries(self, m: Module):
+    def _entries(self, m: Module) -> tuple[dict[int, list[Signal]], dict[int, list[Signal]]]:
         """For each inner row at which weights enter: the columns' weights, and whether to take them, skewed."""
         entries: dict[int, list[Signal]] = {}
         enters: dict[int, list[Signal]] = {}
@@ -152,7 +152,7 @@ class SystolicArray(Component):
                 enters[row].append(enter)
         return entries, enters
 
-    def _tap_lines(self, m: Module, lanes):
+    def _tap_lines(self, m: Module, lanes: list[Signal]) -> tuple[list[Signal], list[Signal]]:
         """Of each row that a depthwise tile uses: whether pixels come from above; and the kernel rows' streams."""
         config = self.config
         if not config.tap_lines:
@@ -164,7 +164,7 @@ class SystolicArray(Component):
             modes.append(delayed(m, modes[-1], 1, name=f"taps_row{r}", reset_less=False))
         return modes, [getattr(taps, f"line{k}") for k in range(config.tap_lines)]
 
-    def _input_sum(self, m: Module, left):
+    def _input_sum(self, m: Module, left: list[Signal]) -> Signal:
         """The column of adders: a register a row, so that the total enters below the last row on time."""
         total = None
         for r, x in enumerate(left):
@@ -173,7 +173,7 @@ class SystolicArray(Component):
             total = register
         return total
 
-    def _add_offset(self, m: Module, total, swaps, sums):
+    def _add_offset(self, m: Module, total: Signal, swaps: list[Signal], sums: list[Signal]) -> list[Signal]:
         """``offset * total`` by one multiplier, carried along the columns and added to each."""
         # The offset is handed down with the swap mark entering the array and leaving it, and in between where
         # tiles may follow each other that closely, so that the next tile may bring another one while this tile

@@ -23,12 +23,21 @@ class AxiAccelerator(Component):
 
     Parameters
     ----------
-    accelerator : with the program in its memories
+    accelerator : Accelerator
+        With the program in its memories.
 
     Members
     -------
-    aclk, aresetn : In, clock and reset (low, synchronous)
-    s_axi_* : the registers; s_axis_* : input frames; m_axis_* : results
+    aclk : In(1)
+        Clock.
+    aresetn : In(1)
+        Reset, low, synchronous.
+    s_axi_* : In, Out
+        The registers, AXI4-Lite.
+    s_axis_* : In, Out
+        Input frames, AXI4-Stream.
+    m_axis_* : Out, In
+        Results, AXI4-Stream.
     """
 
     def __init__(self, accelerator: Accelerator):

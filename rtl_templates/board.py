@@ -15,13 +15,21 @@ class Board(Component):
 
     Parameters
     ----------
-    accelerator : with the program in its memories
-    divisor : clock cycles a bit; see :func:`~hwquant.rtl_templates.uart.baud_divisor`
+    accelerator : Accelerator
+        With the program in its memories.
+    divisor : int
+        Clock cycles a bit; see :func:`~hwquant.rtl_templates.uart.baud_divisor`.
 
     Members
     -------
-    rx, tx : the serial line, 8N1
-    opened, active : Out, a host has opened a session, its request is being executed; for LEDs
+    rx : In(1)
+        The serial line from the host, 8N1.
+    tx : Out(1)
+        That to it.
+    opened : Out(1)
+        A host has opened a session; for a LED.
+    active : Out(1)
+        Its request is being executed; for another.
     """
 
     def __init__(self, accelerator: Accelerator, divisor: int):

@@ -70,67 +70,78 @@ class Collector(Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, columns = self.config, self.config.columns
-        sum_stage, total_stage = self.sum_stage, self.total_stage
-        stage_zero = config.array_latency - sum_stage
-
-        # The marks wait until their pixel's sum approaches; the accumulator's address is counted there.
+        config = self.config
+        # The marks wait until their pixel's sum approaches; there the parameters are asked for.
+        stage_zero = config.array_latency - self.sum_stage
         early = delayed(m, self.pixel, stage_zero - ParameterReader.latency, name="early", reset_less=False)
         m.d.comb += self.parameters.start.eq(early.valid & early.parameters)
         marks = delayed(m, early, ParameterReader.latency - 1, name="marks", reset_less=False)
-        tags = [delayed(m, marks, 1, name="tag0", reset_less=False)]
-        address = Signal(index_bits(config.accumulator_depth), name="address0", reset_less=True)
-        with m.If(marks.valid):
-            m.d.sync += address.eq(Mux(marks.start, 0, address + ~marks.hold))
-        addresses = [address]
-        for n in range(1, columns + total_stage):
-            addresses.append(delayed(m, addresses[-1], 1, name=f"address{n}"))
-        for n in range(1, columns + self.output_stage):
-            tags.append(delayed(m, tags[-1], 1, name=f"tag{n}", reset_less=False))
+        tags, addresses = self._stages(m, marks)
         # Each parameter is taken just before the stage that uses it, for the block before may still be there.
-        bias_bus = delayed(m, self.parameters.bus, sum_stage - 1, name="bias_bus")
-        shift_bus = delayed(m, bias_bus, total_stage - sum_stage, name="shift_bus")
+        bias_bus = delayed(m, self.parameters.bus, self.sum_stage - 1, name="bias_bus")
+        shift_bus = delayed(m, bias_bus, self.total_stage - self.sum_stage, name="shift_bus")
 
         m.submodules.align = align = self.align
-        for c in range(columns):
-            bias = Signal(signed(config.accumulator_bits), name=f"bias{c}", reset_less=True)
-            shift = Signal(config.shift_bits, name=f"shift{c}", reset_less=True)
-            with m.If(tags[c + sum_stage - 1].parameters):
-                m.d.sync += bias.eq(bias_bus.bias)
-            with m.If(tags[c + total_stage - 1].parameters):
-                m.d.sync += shift.eq(shift_bus.shift)
-
-            m.submodules[f"accumulator{c}"] = accumulator = Accumulator(config)
-            m.d.comb += [
-                accumulator.read_address.eq(addresses[c]),
-                accumulator.first.eq(tags[c + sum_stage].first),
-                accumulator.hold.eq(tags[c + sum_stage].hold),
-                accumulator.bias.eq(bias),
-                accumulator.sum.eq(self.sums[c]),
-                accumulator.write_address.eq(addresses[c + total_stage]),
-                accumulator.write_enable.eq(tags[c + total_stage].valid),
-            ]
-            m.submodules[f"requantize{c}"] = requantizer = self.requantizers[c]
-            m.d.comb += [
-                requantizer.total.eq(accumulator.total),
-                requantizer.shift.eq(shift),
-                requantizer.low.eq(self.clamp.low),
-                requantizer.high.eq(self.clamp.high),
-                requantizer.zero.eq(self.clamp.zero),
-            ]
-            if config.multiplier_bits:
-                multiplier = Signal(signed(config.multiplier_bits), name=f"multiplier{c}", reset_less=True)
-                with m.If(tags[c + total_stage - 1].parameters):
-                    m.d.sync += multiplier.eq(shift_bus.multiplier)
-                m.d.comb += requantizer.multiplier.eq(multiplier)
-
+        for c in range(config.columns):
+            total = self._accumulate(m, c, tags[c:], addresses[c:], bias_bus)
+            value = self._requantize(m, c, tags[c:], total, shift_bus)
             # Pixels come in pooling-window order, so a maximum needs one register.
             tag = tags[c + self.value_stage]
             maximum = Signal(signed(config.activation_bits), name=f"maximum{c}", reset_less=True)
-            with m.If(tag.valid & tag.last & (tag.pool_first | above(requantizer.value, maximum))):
-                m.d.sync += maximum.eq(requantizer.value)
+            with m.If(tag.valid & tag.last & (tag.pool_first | above(value, maximum))):
+                m.d.sync += maximum.eq(value)
             m.d.comb += getattr(align, f"i{c}").eq(maximum)
             m.d.comb += self.results.channels[c].eq(getattr(align, f"o{c}"))
-        final = tags[columns - 1 + self.output_stage]
+        final = tags[config.columns - 1 + self.output_stage]
         m.d.comb += self.results.valid.eq(final.valid & final.last & final.pool_last)
         return m
+
+    def _stages(self, m: Module, marks: Signal) -> tuple[list[Signal], list[Signal]]:
+        """The marks, and the accumulators' addresses, of every stage of every column."""
+        columns = self.config.columns
+        tags = [delayed(m, marks, 1, name="tag0", reset_less=False)]
+        address = Signal(index_bits(self.config.accumulator_depth), name="address0", reset_less=True)
+        with m.If(marks.valid):
+            m.d.sync += address.eq(Mux(marks.start, 0, address + ~marks.hold))
+        addresses = [address]
+        for n in range(1, columns + self.total_stage):
+            addresses.append(delayed(m, addresses[-1], 1, name=f"address{n}"))
+        for n in range(1, columns + self.output_stage):
+            tags.append(delayed(m, tags[-1], 1, name=f"tag{n}", reset_less=False))
+        return tags, addresses
+
+    def _accumulate(
+        self, m: Module, c: int, tags: list[Signal], addresses: list[Signal], bus: Signal
+    ) -> Signal:
+        """A column's accumulator, with the bias it takes from the bus: its total."""
+        bias = Signal(signed(self.config.accumulator_bits), name=f"bias{c}", reset_less=True)
+        with m.If(tags[self.sum_stage - 1].parameters):
+            m.d.sync += bias.eq(bus.bias)
+        m.submodules[f"accumulator{c}"] = accumulator = Accumulator(self.config)
+        m.d.comb += [
+            accumulator.read_address.eq(addresses[0]),
+            accumulator.first.eq(tags[self.sum_stage].first),
+            accumulator.hold.eq(tags[self.sum_stage].hold),
+            accumulator.bias.eq(bias),
+            accumulator.sum.eq(self.sums[c]),
+            accumulator.write_address.eq(addresses[self.total_stage]),
+            accumulator.write_enable.eq(tags[self.total_stage].valid),
+        ]
+        return accumulator.total
+
+    def _requantize(self, m: Module, c: int, tags: list[Signal], total: Signal, bus: Signal) -> Signal:
+        """A column's requantizer, with the shift and the multiplier it takes from the bus: its output."""
+        m.submodules[f"requantize{c}"] = requantizer = self.requantizers[c]
+        m.d.comb += [
+            requantizer.total.eq(total),
+            requantizer.low.eq(self.clamp.low),
+            requantizer.high.eq(self.clamp.high),
+            requantizer.zero.eq(self.clamp.zero),
+        ]
+        for name in ("shift", "multiplier") if self.config.multiplier_bits else ("shift",):
+            port = getattr(requantizer, name)
+            register = Signal(port.shape(), name=f"{name}{c}", reset_less=True)
+            with m.If(tags[self.total_stage - 1].parameters):
+                m.d.sync += register.eq(bus[name])
+            m.d.comb += port.eq(register)
+        return requantizer.value

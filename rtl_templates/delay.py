@@ -1,6 +1,6 @@
 """Shift registers that skew the edges of the array."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.errors import HwquantError
@@ -30,7 +30,7 @@ def check_latency(what: str, found: int, expected: int) -> None:
         )
 
 
-def delayed(m: Module, value, cycles: int, *, name: str, reset_less: bool = True):
+def delayed(m: Module, value: Signal, cycles: int, *, name: str, reset_less: bool = True) -> Signal:
     """``value`` after ``cycles`` registers (the signal itself for 0)."""
     for i in range(cycles):
         register = Signal(value.shape(), name=f"{name}_{i + 1}", reset_less=reset_less)
@@ -64,7 +64,7 @@ class Skew(Component):
         The same, later.
     """
 
-    def __init__(self, shape, width: int, *, reverse: bool = False):
+    def __init__(self, shape: ShapeLike, width: int, *, reverse: bool = False):
         self.width = width
         self.reverse = reverse
         self.latency = width - 1

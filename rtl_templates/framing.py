@@ -24,7 +24,7 @@ class Deframer(Component):
     damaged : Out, a packet was not intact
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(
             {
                 "bytes": In(stream.Signature(8, always_ready=True)),
@@ -95,7 +95,7 @@ class Framer(Component):
     bytes : Out, stream of bytes
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__({"packets": In(stream.Signature(BEAT)), "bytes": Out(stream.Signature(8))})
 
     def elaborate(self, platform: object) -> Module:

@@ -10,6 +10,7 @@ from hwquant.program.program import Program
 from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.identifiers import module_name
+from hwquant.rtl_templates.register_map import register_map
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
 
@@ -45,7 +46,8 @@ targets:
 
 
 def core_files(program: Program, bus: str, name: str | None = None) -> dict[str, str]:
-    """The files of a core, by name: Verilog-2005, with the program in its memories, and a FuseSoC ``.core``.
+    """The files of a core, by name: Verilog-2005, with the program in its memories, its registers as Markdown, and a
+    FuseSoC ``.core``.
 
     Parameters
     ----------
@@ -60,7 +62,7 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
     Returns
     -------
     dict
-        Contents by file name; the ``.core`` is last, and names the others.
+        Contents by file name; the ``.core`` is last, and names the Verilog.
 
     Raises
     ------
@@ -84,4 +86,8 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
         verilog=f"{top}.v",
         top=top,
     )
-    return {f"{top}.v": to_verilog(component, top), f"{top}.core": core}
+    return {
+        f"{top}.v": to_verilog(component, top),
+        f"{top}.md": register_map(top, bus),
+        f"{top}.core": core,
+    }

@@ -1,5 +1,7 @@
 """The parameter memory: bias, shift and multiplier of each output channel, delivered as the sums appear."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In
@@ -35,7 +37,7 @@ class ParameterReader(Component):
 
     latency = 2
 
-    def __init__(self, config: ArrayConfig, init):
+    def __init__(self, config: ArrayConfig, init: Sequence[int]):
         self.config = config
         self.init = init
         super().__init__({"rewind": In(1), "port": In(ParameterPort(config))})

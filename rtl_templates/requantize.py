@@ -1,6 +1,6 @@
 """From a finished sum to an output activation."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
@@ -10,7 +10,7 @@ FINE = 3
 """Bits of the shift that the second shifter handles; the first shifts by multiples of 8."""
 
 
-def saturate(value, bits: int):
+def saturate(value: Value, bits: int) -> Value:
     """The nearest ``bits``-bit signed integer."""
     top = value[bits - 1 :]
     least, greatest = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
@@ -18,7 +18,7 @@ def saturate(value, bits: int):
     return Mux(fits, value[:bits].as_signed(), Mux(value[-1], least, greatest))
 
 
-def above(value, limit):
+def above(value: Value, limit: Value) -> Value:
     """``value > limit``, both signed: the sign of the difference.
 
     A comparison of signed numbers is made of an overflow and a sign, which ends a chain of carries one bit early, and

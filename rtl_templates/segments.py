@@ -1,5 +1,6 @@
 """Loading several rows of the array at once: entries for weights at the top of each segment of rows."""
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -63,7 +64,7 @@ class Segments(Component):
         config = self.config
         shifts = [0] * config.rows
         load = Signal(config.rows)
-        entering = {row: {} for row in config.entries}
+        entering: dict[int, dict[tuple[int, int], Signal]] = {row: {} for row in config.entries}
         for parallel in PACKINGS:
             if parallel > config.load_rows:
                 break
@@ -88,10 +89,10 @@ class Segments(Component):
         self._lead(m, entering)
         return m
 
-    def _lead(self, m: Module, entering):
+    def _lead(self, m: Module, entering: Mapping[int, Mapping[tuple[int, int], Signal]]) -> None:
         """Delays each part to its entries; where segmentations share an entry, chooses between their parts."""
         config = self.config
-        lines: dict[int, list[Any]] = {}
+        lines: dict[int, list[Signal]] = {}
         for index, (row, marks) in enumerate(entering.items()):
             weight: Any = None
             for (_, part), mark in marks.items():
@@ -111,7 +112,7 @@ class Segments(Component):
                 getattr(self.entries, f"weight{row}")[c].eq(weight[c]) for c in range(config.columns)
             ]
 
-    def _line(self, m: Module, lines, part: int, cycles: int):
+    def _line(self, m: Module, lines: dict[int, list[Signal]], part: int, cycles: int) -> Signal:
         """A part after that many cycles; the delay lines of one part share their registers."""
         if part not in lines:
             lines[part] = [getattr(self, f"part{part}")]

@@ -1,14 +1,51 @@
 """Fetches and executes the program: a word a cycle, unless it has to wait."""
 
-from amaranth.hdl import Module, Signal, signed
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import data, stream
-from amaranth.lib.memory import Memory
+from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import BUFFERED, OPCODE_BITS, Opcode, program_bits
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout
 from hwquant.rtl_templates.ports import RunPort, TransferPort
+
+
+class _Registers:
+    """What the sequencer remembers from cycle to cycle, and what goes between its parts.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Depth and widths.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        # Fetch: address, memory, register; all three stand still while the register's word waits.
+        self.pc = Signal(index_bits(config.program_depth))
+        self.fetched = Signal()
+        self.valid = Signal()
+        self.word = Signal(program_bits(config), reset_less=True)
+        self.fresh = Signal()
+        self.running = Signal()
+        self.wait = Signal()
+        # Double-buffered settings, and whether a job is to take them.
+        self.pending = Signal()
+        self.geometry = Signal(geometry_layout(config), reset_less=True)
+        self.write = Signal(instruction_layout(config, Opcode.WRITE), reset_less=True)
+        self.clamp = Signal(instruction_layout(config, Opcode.CLAMP), reset_less=True)
+        # What tiles are made of beside their own words.
+        self.offset = Signal(signed(config.offset_bits), reset_less=True)
+        self.count = Signal(instruction_layout(config, Opcode.COUNT)["count"].shape, reset_less=True)
+        self.form = Signal(instruction_layout(config, Opcode.FORMAT))
+        # A repeated tile: how many are to come, whether one is, whether one was.
+        self.repeat = Signal(instruction_layout(config, Opcode.REPEAT)["count"].shape)
+        self.step = Signal(config.activation_address_bits, reset_less=True)
+        self.repeating = Signal()
+        self.repeated = Signal()
+        self.skipped = Signal(config.activation_address_bits, reset_less=True)
 
 
 class Sequencer(Component):
@@ -45,7 +82,7 @@ class Sequencer(Component):
         Words to receive, or to send.
     """
 
-    def __init__(self, config: ArrayConfig, init):
+    def __init__(self, config: ArrayConfig, init: Sequence[int]):
         self.config = config
         self.init = init
         super().__init__(
@@ -63,138 +100,145 @@ class Sequencer(Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self.config
-        width = program_bits(config)
-        m.submodules.memory = memory = Memory(shape=width, depth=config.program_depth, init=self.init)
-        port = memory.read_port()
+        m.submodules.memory = memory = Memory(
+            shape=program_bits(self.config), depth=self.config.program_depth, init=self.init
+        )
+        state = _Registers(self.config)
+        self._fetch(m, state, memory.read_port())
+        m.d.comb += [
+            self.geometry.eq(state.geometry),
+            self.write.eq(state.write),
+            self.clamp.eq(state.clamp),
+            self.transfer.words.eq(self._view(state, Opcode.OUTPUT)),  # of which INPUT has the first fields
+        ]
+        self._offer(m, state)
+        with m.If(self.taken):
+            m.d.sync += state.pending.eq(0)
+        self._execute(m, state)
+        with m.If(~state.running & self.run.enable & ~self.run.illegal):
+            m.d.comb += self.run.begin.eq(1)
+            m.d.sync += state.running.eq(1)
+        return m
 
-        # Fetch: address, memory, register; all three stand still while the register's word waits.
-        pc = Signal(index_bits(config.program_depth))
-        fetched = Signal()
-        valid = Signal()
-        word = Signal(width, reset_less=True)
-        fresh = Signal()
-        running = Signal()
-        wait = Signal()
+    def _view(self, state: _Registers, opcode: Opcode) -> data.View:
+        """The word's fields, as those of an instruction."""
+        layout = instruction_layout(self.config, opcode)
+        return data.View(layout, state.word[OPCODE_BITS:][: layout.size])
+
+    def _fetch(self, m: Module, state: _Registers, port: ReadPort) -> None:
+        """The next word, unless the one that is there waits."""
         advance = Signal()
         m.d.comb += [
-            advance.eq(running & ~(valid & wait)),
-            port.addr.eq(pc),
+            advance.eq(state.running & ~(state.valid & state.wait)),
+            port.addr.eq(state.pc),
             port.en.eq(advance),
         ]
         with m.If(advance):
-            m.d.sync += [pc.eq(pc + 1), fetched.eq(1), valid.eq(fetched), word.eq(port.data), fresh.eq(1)]
-        with m.Elif(valid):
-            m.d.sync += fresh.eq(0)
-
-        opcode = word[:OPCODE_BITS]
-        operands = word[OPCODE_BITS:]
-        pending = Signal()
-        offset = Signal(signed(config.offset_bits), reset_less=True)
-        count = Signal(instruction_layout(config, Opcode.COUNT)["count"].shape, reset_less=True)
-        repeat = Signal(instruction_layout(config, Opcode.REPEAT)["count"].shape)
-        step = Signal(config.activation_address_bits, reset_less=True)
-        repeating = Signal()
-        repeated = Signal()
-        skipped = Signal(config.activation_address_bits, reset_less=True)
-        geometry = Signal(self.geometry.shape(), reset_less=True)
-        write = Signal(self.write.shape(), reset_less=True)
-        clamp = Signal(self.clamp.shape(), reset_less=True)
-        m.d.comb += [self.geometry.eq(geometry), self.write.eq(write), self.clamp.eq(clamp)]
-
-        def view(code: Opcode):
-            layout = instruction_layout(config, code)
-            return data.View(layout, operands[: layout.size])
-
-        tile = view(Opcode.TILE)
-        m.d.comb += [
-            *(self.jobs.payload[name].eq(tile[name]) for name, _ in tile.shape()),
-            self.jobs.payload["count"].eq(count),
-            self.jobs.payload.offset.eq(offset),
-            self.transfer.words.eq(view(Opcode.OUTPUT)),  # of which INPUT has the first fields
-        ]
-        form = Signal(instruction_layout(config, Opcode.FORMAT))
-        if config.weight_packing > 1:
-            m.d.comb += self.jobs.payload["format"].eq(form)
-        # Of repeated tiles, the marks of the beginning belong to the first, `last` to the last.
-        with m.If(repeated):
-            m.d.comb += [
-                self.jobs.payload.address.eq(tile.address + skipped),
-                self.jobs.payload.first.eq(0),
-                self.jobs.payload.parameters.eq(0),
-                self.jobs.payload.offsets.eq(0),
-                self.jobs.payload.source.eq(0),
-                self.jobs.payload.layer.eq(0),
+            m.d.sync += [
+                state.pc.eq(state.pc + 1),
+                state.fetched.eq(1),
+                state.valid.eq(state.fetched),
+                state.word.eq(port.data),
+                state.fresh.eq(1),
             ]
-        with m.If(repeating):
-            m.d.comb += self.jobs.payload.last.eq(0)
+        with m.Elif(state.valid):
+            m.d.sync += state.fresh.eq(0)
 
-        with m.If(self.taken):
-            m.d.sync += pending.eq(0)
-        with m.If(valid & running), m.Switch(opcode):
+    def _offer(self, m: Module, state: _Registers) -> None:
+        """The job that a TILE stands for."""
+        job, tile = self.jobs.payload, self._view(state, Opcode.TILE)
+        m.d.comb += [
+            *(job[name].eq(tile[name]) for name, _ in tile.shape()),
+            job["count"].eq(state.count),
+            job.offset.eq(state.offset),
+        ]
+        if self.config.weight_packing > 1:
+            m.d.comb += job["format"].eq(state.form)
+        # Of repeated tiles, the marks of the beginning belong to the first, `last` to the last.
+        with m.If(state.repeated):
+            m.d.comb += [
+                job.address.eq(tile.address + state.skipped),
+                job.first.eq(0),
+                job.parameters.eq(0),
+                job.offsets.eq(0),
+                job.source.eq(0),
+                job.layer.eq(0),
+            ]
+        with m.If(state.repeating):
+            m.d.comb += job.last.eq(0)
+
+    def _execute(self, m: Module, state: _Registers) -> None:
+        """The word that is there: what it does, and whether it waits."""
+        opcode = state.word[:OPCODE_BITS]
+        with m.If(state.valid & state.running), m.Switch(opcode):
             with m.Case(Opcode.END):
-                m.d.comb += [self.run.done.eq(1), wait.eq(1)]
-                m.d.sync += [running.eq(0), valid.eq(0), fetched.eq(0), pc.eq(0)]
+                m.d.comb += [self.run.done.eq(1), state.wait.eq(1)]
+                m.d.sync += [state.running.eq(0), state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0)]
             with m.Case(Opcode.INPUT):
-                m.d.comb += [self.transfer.receive.eq(fresh), wait.eq(~self.transfer.done)]
+                m.d.comb += [self.transfer.receive.eq(state.fresh), state.wait.eq(~self.transfer.done)]
             with m.Case(Opcode.OUTPUT):
                 # `fresh` is stretched until the pipeline is empty: the engine starts exactly once.
-                m.d.comb += [self.transfer.send.eq(fresh & self.idle), wait.eq(~self.transfer.done)]
+                m.d.comb += [
+                    self.transfer.send.eq(state.fresh & self.idle),
+                    state.wait.eq(~self.transfer.done),
+                ]
                 with m.If(~self.idle):
-                    m.d.sync += fresh.eq(1)
+                    m.d.sync += state.fresh.eq(1)
             with m.Case(*BUFFERED):
-                m.d.comb += wait.eq(pending)
-                with m.If(~pending):
-                    self._set(m, opcode, view, geometry, write, clamp)
+                m.d.comb += state.wait.eq(state.pending)
+                with m.If(~state.pending):
+                    self._set(m, state, opcode)
             with m.Case(Opcode.OFFSET):
-                m.d.sync += offset.eq(view(Opcode.OFFSET).offset)
+                m.d.sync += state.offset.eq(self._view(state, Opcode.OFFSET).offset)
             with m.Case(Opcode.COUNT):
-                m.d.sync += count.eq(view(Opcode.COUNT)["count"])
-            if config.weight_packing > 1:
+                m.d.sync += state.count.eq(self._view(state, Opcode.COUNT)["count"])
+            if self.config.weight_packing > 1:
                 with m.Case(Opcode.FORMAT):
-                    m.d.sync += form.eq(view(Opcode.FORMAT))
+                    m.d.sync += state.form.eq(self._view(state, Opcode.FORMAT))
             with m.Case(Opcode.REPEAT):
-                repetition = view(Opcode.REPEAT)
+                repetition = self._view(state, Opcode.REPEAT)
                 m.d.sync += [
-                    repeat.eq(repetition["count"]),
-                    repeating.eq(repetition["count"] != 0),
-                    step.eq(repetition.step),
+                    state.repeat.eq(repetition["count"]),
+                    state.repeating.eq(repetition["count"] != 0),
+                    state.step.eq(repetition.step),
                 ]
             with m.Case(Opcode.TILE):
-                takes = ~repeated & (tile.source | tile.layer)
-                allowed = ~(takes & pending)
-                m.d.comb += [
-                    self.jobs.valid.eq(allowed),
-                    wait.eq(~allowed | ~self.jobs.ready | repeating),
-                ]
-                with m.If(allowed & self.jobs.ready):
-                    m.d.sync += [repeated.eq(repeating), skipped.eq(step)]
-                    with m.If(repeating):
-                        m.d.sync += [repeat.eq(repeat - 1), repeating.eq(repeat != 1)]
-                    with m.If(repeated):
-                        m.d.sync += skipped.eq(skipped + step)
-                    with m.If(takes):
-                        m.d.sync += pending.eq(1)
+                self._tile(m, state)
             with m.Default():
-                m.d.comb += wait.eq(1)
-                m.d.sync += [running.eq(0), self.run.illegal.eq(1)]
-        with m.If(~running & self.run.enable & ~self.run.illegal):
-            m.d.comb += self.run.begin.eq(1)
-            m.d.sync += running.eq(1)
-        return m
+                m.d.comb += state.wait.eq(1)
+                m.d.sync += [state.running.eq(0), self.run.illegal.eq(1)]
 
-    def _set(self, m: Module, opcode, view, geometry, write, clamp):
+    def _tile(self, m: Module, state: _Registers) -> None:
+        """TILE: a job, or as many as REPEAT said."""
+        tile = self._view(state, Opcode.TILE)
+        takes = ~state.repeated & (tile.source | tile.layer)
+        allowed = ~(takes & state.pending)
+        m.d.comb += [
+            self.jobs.valid.eq(allowed),
+            state.wait.eq(~allowed | ~self.jobs.ready | state.repeating),
+        ]
+        with m.If(allowed & self.jobs.ready):
+            m.d.sync += [state.repeated.eq(state.repeating), state.skipped.eq(state.step)]
+            with m.If(state.repeating):
+                m.d.sync += [state.repeat.eq(state.repeat - 1), state.repeating.eq(state.repeat != 1)]
+            with m.If(state.repeated):
+                m.d.sync += state.skipped.eq(state.skipped + state.step)
+            with m.If(takes):
+                m.d.sync += state.pending.eq(1)
+
+    def _set(self, m: Module, state: _Registers, opcode: Value) -> None:
+        """A double-buffered setting."""
         with m.Switch(opcode):
             with m.Case(Opcode.LEVEL):
-                level = view(Opcode.LEVEL)
+                level = self._view(state, Opcode.LEVEL)
                 for name in ("limit", "step", "y", "x"):
-                    m.d.sync += geometry.levels[level.level][name].eq(level[name])
+                    m.d.sync += state.geometry.levels[level.level][name].eq(level[name])
             with m.Case(Opcode.PLANE):
-                m.d.sync += geometry.plane.eq(view(Opcode.PLANE))
+                m.d.sync += state.geometry.plane.eq(self._view(state, Opcode.PLANE))
             if self.config.tap_lines:
                 with m.Case(Opcode.TAPS):
-                    m.d.sync += geometry.taps.eq(view(Opcode.TAPS))
+                    m.d.sync += state.geometry.taps.eq(self._view(state, Opcode.TAPS))
             with m.Case(Opcode.WRITE):
-                m.d.sync += write.eq(view(Opcode.WRITE))
+                m.d.sync += state.write.eq(self._view(state, Opcode.WRITE))
             with m.Case(Opcode.CLAMP):
-                m.d.sync += clamp.eq(view(Opcode.CLAMP))
+                m.d.sync += state.clamp.eq(self._view(state, Opcode.CLAMP))

@@ -1,6 +1,6 @@
 """A multiplier of look-up tables, for arrays that are larger than the DSP blocks of a device."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component
 
 from hwquant.program.config import bits_for
@@ -62,7 +62,8 @@ class SoftProduct(Component):
             rows.append((row, digit.all()))
         value = rows[0][0] + rows[0][1]
         if len(rows) > 1:
-            value = self._last(m, *self._tree(m, rows[:-1]), *rows[-1])
+            value, count, below = self._tree(m, rows[:-1])
+            value = self._last(m, value, count, below, *rows[-1])
         product = Signal(self.product.shape(), reset_less=True)
         m.d.sync += product.eq(value)
         m.d.comb += self.product.eq(product)
@@ -82,7 +83,7 @@ class SoftProduct(Component):
             digits.append(digit)
         return digits
 
-    def _tree(self, m: Module, rows):
+    def _tree(self, m: Module, rows: list[tuple[Value, Value]]) -> tuple[Value, int, Value]:
         """The sum of rows, each two bits above the one before, but for the one that the last row still lacks.
 
         Returns the sum, the number of rows, and that one.
@@ -102,7 +103,7 @@ class SoftProduct(Component):
             level = pairs + level[len(level) & ~1 :]
         return level[0]
 
-    def _last(self, m: Module, value, count: int, below, row, one):
+    def _last(self, m: Module, value: Value, count: int, below: Value, row: Value, one: Value) -> Value:
         """Adds the row of the sign, and the ones of the last two rows.
 
         Only one of these two can be -1: what makes the digit below -1 carries a one into the sign's digit. So

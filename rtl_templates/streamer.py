@@ -1,6 +1,6 @@
 """The address generator: visits a block's pixels in pooling-window order, one a cycle."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig, index_bits
@@ -75,6 +75,7 @@ class Streamer(Component):
         geometry = Signal(geometry_layout(self.config), reset_less=True)
         left = Signal(job.count.shape())
         fresh = Signal()
+        first_output = Signal()
         address = Signal(self.config.activation_address_bits, reset_less=True)
         y = Signal(signed(self.config.coordinate_bits), reset_less=True)
         x = Signal(signed(self.config.coordinate_bits), reset_less=True)
@@ -84,36 +85,13 @@ class Streamer(Component):
         # Whether a level is at its last index is registered: it selects the next step.
         done = [Signal(name=f"done{k}", reset_less=True) for k in range(LEVELS - 1)]
 
-        # The step is that of the innermost level which is not at its end.
-        step = geometry.levels[LEVELS - 1]
-        step_address, step_y, step_x = step.step, step.y, step.x
-        for k in reversed(range(LEVELS - 1)):
-            level = geometry.levels[k]
-            step_address = Mux(done[k], step_address, level.step)
-            step_y = Mux(done[k], step_y, level.y)
-            step_x = Mux(done[k], step_x, level.x)
-
         busy = left != 0
         ready = Signal(init=1)
         m.d.sync += ready.eq(left <= 2)
         m.d.comb += self.tile.ready.eq(ready)
         with m.If(busy):
-            m.d.sync += [
-                left.eq(left - 1),
-                fresh.eq(0),
-                address.eq(address + step_address),
-                y.eq(y + step_y),
-                x.eq(x + step_x),
-            ]
-            inner = 1
-            for k in range(LEVELS - 1):
-                limit = geometry.levels[k].limit
-                with m.If(inner & done[k]):
-                    m.d.sync += [index[k].eq(0), done[k].eq(limit == 0)]
-                with m.Elif(inner):
-                    m.d.sync += [index[k].eq(index[k] + 1), done[k].eq(index[k] + 1 == limit)]
-                inner = inner & done[k]
-        first_output = Signal()
+            m.d.sync += [left.eq(left - 1), fresh.eq(0)]
+            self._step(m, geometry, (address, y, x), index, done)
         pixel = self._outputs(m, job, geometry, busy, left, first_output)
         takes = self.tile.job.source | self.tile.job.layer
         with m.If(self.tile.start):
@@ -134,7 +112,7 @@ class Streamer(Component):
             with m.If(takes):
                 m.d.sync += geometry.eq(self.geometry)
 
-        def beyond(coordinate, size):
+        def beyond(coordinate: Signal, size: Value) -> Value:
             return Cat(coordinate) >= size
 
         m.d.comb += [
@@ -153,7 +131,39 @@ class Streamer(Component):
         ]
         if self.config.tap_lines:
             m.d.comb += [self.taps.eq(job.taps), self.delay.eq(geometry.taps.delay)]
-        # Either outputs are pooled over the window, or sums are taken over it and appear with its last pixel.
+        self._windows(m, job, index, done)
+        return m
+
+    def _step(
+        self,
+        m: Module,
+        geometry: Signal,
+        place: tuple[Signal, Signal, Signal],
+        index: list[Signal],
+        done: list[Signal],
+    ) -> None:
+        """The next pixel of the nested loops: its address and its coordinates, and the levels' indices."""
+        # The step is that of the innermost level which is not at its end.
+        step = geometry.levels[LEVELS - 1]
+        step_address, step_y, step_x = step.step, step.y, step.x
+        for k in reversed(range(LEVELS - 1)):
+            level = geometry.levels[k]
+            step_address = Mux(done[k], step_address, level.step)
+            step_y = Mux(done[k], step_y, level.y)
+            step_x = Mux(done[k], step_x, level.x)
+        address, y, x = place
+        m.d.sync += [address.eq(address + step_address), y.eq(y + step_y), x.eq(x + step_x)]
+        inner: ValueLike = 1
+        for k in range(LEVELS - 1):
+            limit = geometry.levels[k].limit
+            with m.If(inner & done[k]):
+                m.d.sync += [index[k].eq(0), done[k].eq(limit == 0)]
+            with m.Elif(inner):
+                m.d.sync += [index[k].eq(index[k] + 1), done[k].eq(index[k] + 1 == limit)]
+            inner = inner & done[k]
+
+    def _windows(self, m: Module, job: Signal, index: list[Signal], done: list[Signal]) -> None:
+        """Either outputs are pooled over the window, or sums are taken over it and appear with its last pixel."""
         window_first = Cat(index[0], index[1]) == 0
         window_last = done[0] & done[1]
         summed = job.summed if self.config.window_sums else 0
@@ -163,9 +173,10 @@ class Streamer(Component):
             self.pixel.pool_first.eq(window_first | summed),
             self.pixel.pool_last.eq(window_last),
         ]
-        return m
 
-    def _outputs(self, m: Module, job, geometry, busy, left, first_output):
+    def _outputs(
+        self, m: Module, job: Signal, geometry: Signal, busy: Value, left: Signal, first_output: Signal
+    ) -> Value:
         """Whether an output begins with this step: always, but for a depthwise tile.
 
         There outputs begin ``lead`` steps late, when the line memories have filled; then ``width`` of the

@@ -1,6 +1,6 @@
 """Streams cut in two by a register."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -8,14 +8,29 @@ from amaranth.lib.wiring import Component, In, Out
 class StreamRegister(Component):
     """Holds one item, so that nothing goes through from one side to the other within a cycle.
 
-    An item every two cycles, a latency of one.
+    An item every two cycles.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Of an item.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``i`` to ``o``.
 
     Members
     -------
-    i : In, o : Out, streams of ``shape``
+    i : In(stream)
+        Items.
+    o : Out(stream)
+        The same.
     """
 
-    def __init__(self, shape):
+    latency = 1
+
+    def __init__(self, shape: ShapeLike):
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform: object) -> Module:

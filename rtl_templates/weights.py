@@ -1,9 +1,12 @@
 """The weight memory, and the path from it to the columns of the array."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from amaranth.hdl import Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout
-from amaranth.lib.memory import Memory
+from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from hwquant.program.config import PACKINGS, ArrayConfig, index_bits
@@ -16,6 +19,31 @@ from hwquant.rtl_templates.segments import Segments
 
 LOADED = "host_loaded"
 """Attribute of a memory that has no initial contents: :mod:`~hwquant.rtl_templates.verilog` leaves them out."""
+
+
+@dataclass(frozen=True)
+class _Reads:
+    """What is read in a cycle.
+
+    Attributes
+    ----------
+    row : Signal
+        There is a row.
+    first : Signal
+        It is the first one of its tile.
+    offsets : Signal
+        Its tile begins with an offset row.
+    form : Signal
+        How its weights are packed.
+    inside : Value or None
+        The row before came from the same word; None where words hold one row.
+    """
+
+    row: Signal
+    first: Signal
+    offsets: Signal
+    form: Signal
+    inside: Value | None
 
 
 class WeightLoader(Component):
@@ -64,7 +92,7 @@ class WeightLoader(Component):
 
     latency = 3
 
-    def __init__(self, config: ArrayConfig, init, *, loadable: bool = False):
+    def __init__(self, config: ArrayConfig, init: Sequence[int], *, loadable: bool = False):
         self.config = config
         self.init = init
         self.loadable = loadable
@@ -87,15 +115,33 @@ class WeightLoader(Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, job, ready = self.config, self.tile.job, self.tile.ready
         m.submodules.memory = memory = Memory(
             shape=self.word_bits,
-            depth=config.weight_depth,
+            depth=self.config.weight_depth,
             init=[] if self.loadable else self.init,
             attrs={LOADED: 1} if self.loadable else {},
         )
         port = memory.read_port()
+        reads = self._read(m, memory, port)
 
+        # Alongside the memory: is this a row, the first of its tile, the offset row?
+        row = delayed(m, reads.row, 2, name="row", reset_less=False)
+        first_row = delayed(m, reads.first, 2, name="first_row")
+        offset_row = delayed(m, reads.first & reads.offsets, 2, name="offset_row")
+        form, weights = self._adjusted(m, reads, port, offset_row)
+        m.d.comb += self.weights.weight.eq(weights[0])
+
+        if self.config.channel_offsets and not self.offset_row:
+            # The offset row is used up here: the rows behind it are the tile.
+            first = delayed(m, offset_row, 1, name="after_offset") | (first_row & ~offset_row)
+            self._shift_rows(m, row & ~offset_row, first, form, weights)
+        else:
+            self._shift_rows(m, row, first_row, form, weights)
+        return m
+
+    def _read(self, m: Module, memory: Memory, port: ReadPort) -> _Reads:
+        """Addresses: a row in each cycle of a load, from the place where its tile's weights are."""
+        config, job, ready = self.config, self.tile.job, self.tile.ready
         pointer = Signal(index_bits(config.weight_depth))
         marked = Signal.like(pointer)
         left = Signal(range(config.load_cycles + 2))
@@ -138,26 +184,21 @@ class WeightLoader(Component):
             self._load(m, memory.write_port(), port, pointer)
         with m.If(self.rewind):
             m.d.sync += pointer.eq(0)
+        return _Reads(reading, fresh, offsets, form, inside)
 
-        # Alongside the memory: is this a row, the first of its tile, the offset row?
-        row = delayed(m, reading, 2, name="row", reset_less=False)
-        first_row = delayed(m, fresh, 2, name="first_row")
-        offset_row = delayed(m, fresh & offsets, 2, name="offset_row")
+    def _adjusted(
+        self, m: Module, reads: _Reads, port: ReadPort, offset_row: Signal
+    ) -> tuple[Signal, list[Signal]]:
+        """The format of what was read, and of each part of it the adjusted weights."""
+        config, form = self.config, reads.form
         data = Signal(ArrayLayout(signed(config.slot_bits), config.columns), reset_less=True)
         m.d.sync += data.as_value().eq(port.data)
-        if config.weight_packing > 1:
+        if reads.inside is not None:
             form = delayed(m, form, 1, name="format")
-            with m.If(delayed(m, inside, 1, name="inside")):
+            with m.If(delayed(m, reads.inside, 1, name="inside")):
                 self._shift(m, form, data)
             form = delayed(m, form, 1, name="format_row")
         fields = [self._fields(form, data, offset_row, part) for part in range(config.load_rows)]
-
-        chained = row if self.offset_row or not config.channel_offsets else row & ~offset_row
-        shift_first = (
-            first_row
-            if not (config.channel_offsets and not self.offset_row)
-            else (delayed(m, offset_row, 1, name="after_offset") | (first_row & ~offset_row))
-        )
         weights = [
             Signal(
                 ArrayLayout(signed(config.part_bits(part)), config.columns),
@@ -171,24 +212,26 @@ class WeightLoader(Component):
         else:
             for part, weight in enumerate(weights):
                 m.d.sync += [weight[c].eq(fields[part][c]) for c in range(config.columns)]
-        m.d.comb += self.weights.weight.eq(weights[0])
-        if not config.entries:
+        return form, weights
+
+    def _shift_rows(self, m: Module, row: Value, first: Value, form: Signal, weights: list[Signal]) -> None:
+        """Which rows of the array shift: from top to bottom one cycle after the other."""
+        if not self.config.entries:
             load = Signal(len(self.weights.load))
-            m.d.sync += load.eq(Mux(chained, Mux(shift_first, 1, load << 1 | 1), 0))
+            m.d.sync += load.eq(Mux(row, Mux(first, 1, load << 1 | 1), 0))
             m.d.comb += self.weights.load.eq(load)
-            return m
-        m.submodules.segments = segments = Segments(config)
+            return
+        m.submodules.segments = segments = Segments(self.config)
         m.d.comb += [
-            segments.row.eq(chained),
-            segments.first.eq(shift_first),
+            segments.row.eq(row),
+            segments.first.eq(first),
             segments.packing.eq(form.packing),
-            *(getattr(segments, f"part{n}").eq(weights[n]) for n in range(1, config.load_rows)),
+            *(getattr(segments, f"part{n}").eq(weights[n]) for n in range(1, self.config.load_rows)),
             self.weights.load.eq(segments.load),
         ]
         connect(m, segments.entries, flipped(self.weights.entries))
-        return m
 
-    def _load(self, m: Module, write, read, pointer):
+    def _load(self, m: Module, write: WritePort, read: ReadPort, pointer: Signal) -> None:
         """The host's words into the memory, once after a reset; the first ``take`` comes after a ``rewind``."""
         m.d.comb += [
             self.words.ready.eq(1),
@@ -200,16 +243,16 @@ class WeightLoader(Component):
         with m.If(write.en):
             m.d.sync += [pointer.eq(pointer + 1), self.missing.eq(pointer != len(self.init) - 1)]
 
-    def _by_format(self, form, value):
+    def _by_format(self, form: Signal, value: Callable[[WeightFormat], int]) -> ValueLike:
         """``value`` of the format that ``form`` names."""
-        result = value(WeightFormat())
+        result: ValueLike = value(WeightFormat())
         for packing in PACKINGS[1:]:
             if packing <= self.config.weight_packing:
                 other = value(WeightFormat.of(packing, self.config))
                 result = Mux(form.packing == packing.bit_length() - 1, other, result)
         return result
 
-    def _words(self, m: Module, form, reading, last):
+    def _words(self, m: Module, form: Signal, reading: Signal, last: Value) -> tuple[Signal, Value]:
         """Whether the word is used up, and whether the rows before came from it as well."""
         config = self.config
         inside = Signal(range(config.weight_packing))
@@ -224,7 +267,7 @@ class WeightLoader(Component):
             m.d.sync += inside.eq(Mux(advance, 0, inside + 1))
         return advance, inside != 0
 
-    def _shift(self, m: Module, form, data):
+    def _shift(self, m: Module, form: Signal, data: Signal) -> None:
         """Brings the next fields of a word to where the first ones were."""
         config = self.config
         for packing in PACKINGS:
@@ -233,7 +276,7 @@ class WeightLoader(Component):
                 with m.If(form.packing == packing.bit_length() - 1):
                     m.d.sync += [data[c].eq(data[c][shift:]) for c in range(config.columns)]
 
-    def _fields(self, form, data, offset_row, part):
+    def _fields(self, form: Signal, data: Signal, offset_row: Signal, part: int) -> Signal | list[Value]:
         """Of each column, the weight that belongs to a part; an offset row has words of its own."""
         config = self.config
         if config.weight_packing == 1 and config.slot_bits == config.weight_bits:
@@ -253,7 +296,14 @@ class WeightLoader(Component):
             fields.append(field)
         return fields
 
-    def _adjust(self, m: Module, data, fields, offset_row, weights):
+    def _adjust(
+        self,
+        m: Module,
+        data: Signal,
+        fields: list[Signal | list[Value]],
+        offset_row: Signal,
+        weights: list[Signal],
+    ) -> None:
         """``w_q + o``, with the layer's offset or one for each column."""
         config = self.config
         if config.channel_offsets:

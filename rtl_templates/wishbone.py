@@ -15,15 +15,33 @@ BUS_BITS = 32
 class Port(IntEnum):
     """Addresses behind those of :class:`~hwquant.program.registers.Register`, in words of 32 bits.
 
-    FRAME: written, the next 32 bits of a word of an input frame, low ones first. LAST: likewise, of the frame's
-    last word. RESULT: read, the next 32 bits of a word of the results. STREAMS: bit 0, the accelerator takes input;
-    bit 1, there is a result; written, the next access to FRAME, LAST or RESULT is to the beginning of a word.
+    Attributes
+    ----------
+    access : str
+        ``"read"``, ``"write"``, or both.
+    meaning : str
+        What is read or written.
     """
 
-    FRAME = len(Register)
-    LAST = len(Register) + 1
-    RESULT = len(Register) + 2
-    STREAMS = len(Register) + 3
+    access: str
+    meaning: str
+
+    def __new__(cls, address: int, access: str, meaning: str) -> "Port":
+        """A member: its address, and what it is for."""
+        member = int.__new__(cls, address)
+        member._value_ = address
+        member.access, member.meaning = access, meaning
+        return member
+
+    FRAME = len(Register), "write", "the next 32 bits of a word of an input frame, low ones first"
+    LAST = len(Register) + 1, "write", "likewise, of the frame's last word"
+    RESULT = len(Register) + 2, "read", "the next 32 bits of a word of the results, low ones first"
+    STREAMS = (
+        len(Register) + 3,
+        "read, write",
+        "bit 0: the accelerator takes input; bit 1: there is a result; written, the next access to FRAME, LAST or "
+        "RESULT is to the beginning of a word",
+    )
 
 
 class WishboneAccelerator(Component):
@@ -34,12 +52,23 @@ class WishboneAccelerator(Component):
 
     Parameters
     ----------
-    accelerator : with the program in its memories
+    accelerator : Accelerator
+        With the program in its memories.
 
     Members
     -------
-    cyc, stb, we, adr, dat_w : In, the request; adr counts words of 32 bits
-    ack, err, dat_r : Out, the answer
+    cyc, stb, we : In(1)
+        The request: there is one, and whether it writes.
+    adr : In(unsigned)
+        Its address, in words of 32 bits; see :class:`Port`.
+    dat_w : In(32)
+        What it writes.
+    ack : Out(1)
+        The answer, in the cycle after the request.
+    err : Out(1)
+        It was refused.
+    dat_r : Out(32)
+        What was read.
     """
 
     def __init__(self, accelerator: Accelerator):

@@ -44,7 +44,7 @@ def _buses() -> Iterable[str]:
 def core(build: Path, bus: str, name: str | None, output: Path, as_json: bool) -> None:
     """Write BUILD's accelerator as a core with a bus.
 
-    Verilog, and a FuseSoC .core file beside it.
+    Verilog, and beside it the register map and a FuseSoC .core file.
     """
     from hwquant.build import check_outside, load_build
     from hwquant.files import make_folder, write_bytes

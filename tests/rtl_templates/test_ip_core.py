@@ -11,6 +11,7 @@ from hwquant.boards.tools import yosys
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.rtl_templates.ip_core import BUSES, core_files
+from hwquant.rtl_templates.register_map import register_map
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("pyosys")
@@ -33,8 +34,9 @@ def program():
 def test_a_core_is_complete(program, bus):
     files = core_files(program, bus)
     top = f"hwquant_{bus}"
-    assert list(files) == [f"{top}.v", f"{top}.core"]
-    verilog, text = files.values()
+    assert list(files) == [f"{top}.v", f"{top}.md", f"{top}.core"]
+    verilog, registers, text = files.values()
+    assert registers == register_map(top, bus)
     header = re.search(rf"^module {top}\((.*?)\);", verilog, re.MULTILINE | re.DOTALL)[1]
     assert set(header.replace(",", " ").split()) >= PORTS[bus]
     assert text.startswith("CAPI=2:\n")
@@ -61,7 +63,7 @@ def test_modules_of_two_cores_in_one_design_have_different_names(program, tmp_pa
     defined = set()
     for name, network in (("left", program), ("left_pe", other)):
         files = core_files(network, "axi", name)
-        assert list(files) == [f"{name}.v", f"{name}.core"]
+        assert list(files) == [f"{name}.v", f"{name}.md", f"{name}.core"]
         modules = re.findall(r"^module (\S+?)\(", files[f"{name}.v"], re.MULTILINE)
         assert len(modules) > 10
         assert all(module == name or module.startswith(f"{name}__") for module in modules)

@@ -32,7 +32,7 @@ def test_files_are_written(hwquant, build, tmp_path, bus):
 def test_a_core_has_the_name_that_was_asked_for(hwquant, build, tmp_path):
     result = hwquant("core", build.folder, "--name", "mine", "-o", tmp_path / "core", "--json").json
     assert result["name"] == "mine"
-    assert sorted(path.name for path in (tmp_path / "core").iterdir()) == ["mine.core", "mine.v"]
+    assert sorted(path.name for path in (tmp_path / "core").iterdir()) == ["mine.core", "mine.md", "mine.v"]
     assert "module mine(" in (tmp_path / "core" / "mine.v").read_text()
     outcome = hwquant("core", build.folder, "--name", "../mine", "-o", tmp_path / "none")
     outcome.fails("cannot name a Verilog module")
@@ -40,7 +40,7 @@ def test_a_core_has_the_name_that_was_asked_for(hwquant, build, tmp_path):
 
 def test_text_for_people(hwquant, build, tmp_path):
     text = hwquant("core", build.folder, "-o", tmp_path).stdout
-    assert text.splitlines() == [f"wrote {tmp_path}/hwquant_axi.v", f"wrote {tmp_path}/hwquant_axi.core"]
+    assert text.splitlines() == [f"wrote {tmp_path}/hwquant_axi.{suffix}" for suffix in ("v", "md", "core")]
 
 
 @pytest.mark.parametrize("inside", ["", "core", "boards/core", "boards/../core"])
