@@ -95,7 +95,7 @@ class WeightLoader(Component):
         reading = Signal()
         form = Signal(instruction_layout(config, Opcode.FORMAT))
         idle = self._by_format(
-            form, lambda item: item.load_cycles(config) - config.segment_rows(item.parallel)
+            form, lambda item: item.load_cycles(config) - config.segment_rows(item.rows_per_cycle)
         )
         m.d.comb += [reading.eq(left > idle), port.addr.eq(pointer)]
         m.d.sync += self.ready.eq(left <= 2)

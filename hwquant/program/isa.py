@@ -59,6 +59,9 @@ SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)
 BUFFERED = (*SOURCE, Opcode.WRITE, Opcode.CLAMP)
 """Double-buffered: they wait until what they set before has taken effect."""
 
+REGISTERS = (*BUFFERED, Opcode.OFFSET, Opcode.COUNT, Opcode.FORMAT)
+"""What sets a register, for all tiles until it is set again."""
+
 OPCODE_BITS = 4
 REPEAT_BITS = 12
 LEVELS = 4

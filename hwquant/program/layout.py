@@ -12,7 +12,7 @@ from hwquant.qgraph import IntArray
 
 
 @dataclass(frozen=True)
-class Packing:
+class RowPacking:
     """A kernel row in one word: position ``x`` of the packed row holds the ``kernel`` pixels that output ``x`` reads.
 
     Channel ``k * channels + c`` of the packed tensor at column ``x`` is channel ``c`` of the original at column
@@ -53,7 +53,7 @@ class Placement:
     lanes: int
     zero_point: int
     address: int = 0
-    packing: Packing | None = None
+    packing: RowPacking | None = None
 
     @property
     def stored_shape(self) -> Shape:

@@ -1,8 +1,8 @@
-"""From the integer network to what the array executes: dense terms, a window order, one output each.
+"""From the integer network to what the array executes: terms, a window order, one output each.
 
-Every layer becomes a :class:`ArrayLayer`: grouped weights become dense ones with zero blocks (whose tiles cost
-nothing), a pooling that cannot be fused and a concatenation become identity weights, a max pool behind a
-layer with windows that do not overlap becomes that layer's pixel order.
+Every layer becomes an :class:`ArrayLayer`: a pooling that cannot be fused and a concatenation become identity weights,
+a max pool behind a layer with windows that do not overlap becomes that layer's pixel order. Of grouped and of identity
+weights only those that exist are kept, with the channels that they read.
 """
 
 from __future__ import annotations
@@ -19,49 +19,140 @@ from hwquant.graph import Padding
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
 
 MAX_COPIES = 64
+ALL = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayTerm:
-    """A dense convolution into the accumulators.
+    """A convolution into the accumulators.
 
     Attributes
     ----------
-    weight : int64 [out, channels of the tensor, kernel height, kernel width], adjusted
-    offset : int64 [1] or [out], what the hardware adds to the stored weight
-    structure : bool [out, in], False where a grouped or identity weight has no connection: such tiles are
-        neither executed nor counted as skipped
-    pad : the value that padding inserts
+    tensor : str
+        What is read.
+    channels : int
+        Of that tensor.
+    weight : NDArray of int64
+        [out, inputs, kernel height, kernel width], adjusted.
+    reads : NDArray of int64
+        [out, inputs], the tensor's channel that a weight multiplies, in increasing order; -1 where it is none. Tiles
+        of channels that no output reads are neither executed nor counted as skipped.
+    offset : NDArray of int64
+        [1] or [out], what the hardware adds to the stored weight.
+    stride : tuple of int
+        Of the pixels that are read, (y, x).
+    padding : Padding
+        Around the tensor.
+    dilation : tuple of int
+        Of the kernel, (y, x).
+    pad : int
+        The value that padding inserts.
     """
 
     tensor: str
+    channels: int
     weight: IntArray
+    reads: IntArray
     offset: IntArray
-    structure: NDArray[np.bool_]
     stride: tuple[int, int]
     padding: Padding
     dilation: tuple[int, int]
     pad: int
 
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.weight.shape[2], self.weight.shape[3]
+
     @cached_property
+    def partial(self) -> bool:
+        """Whether an output does not read all channels, so that the array holds zeros that the network has not."""
+        return self.weight.shape[1] < self.channels or bool((self.reads < 0).any())
+
+    @cached_property
+    def separate(self) -> bool:
+        """Whether each output channel reads the input channel of its own number, and no other."""
+        out = len(self.reads)
+        return out == self.channels and np.array_equal(self.reads, np.arange(out)[:, None])
+
+    @cached_property
+    def uniform(self) -> bool:
+        """Whether all positions of a kernel weigh the same."""
+        return bool((self.weight == self.weight[:, :, :1, :1]).all())
+
+    @cached_property
+    def weight_limits(self) -> tuple[int, int]:
+        """Least and greatest stored weight, with that of a zero that the array holds between the network's."""
+        stored = self.weight - self.offset.reshape(-1, 1, 1, 1)
+        values = [int(stored.min()), int(stored.max()), *(self.zero_limits if self.partial else ())]
+        return min(values), max(values)
+
+    @property
+    def zero_limits(self) -> tuple[int, int]:
+        """Least and greatest stored weight of adjusted weight zero, over the output channels."""
+        return int(-self.offset.max()), int(-self.offset.min())
+
+    @property
     def stored_limits(self) -> tuple[int, int]:
         """Least and greatest stored weight, those of adjusted weight zero included."""
-        offset = self.offset.reshape(-1, 1, 1, 1)
-        stored = self.weight - offset
-        zeros = int(-offset.max()), int(-offset.min())
-        return min(zeros[0], int(stored.min(initial=zeros[0]))), max(
-            zeros[1], int(stored.max(initial=zeros[1]))
-        )
+        (low, high), zeros = self.weight_limits, self.zero_limits
+        return min(low, zeros[0]), max(high, zeros[1])
+
+    def dense(self, outputs: slice = ALL) -> IntArray:
+        """The adjusted weights of all channels, int64 [outputs, channels, kernel height, kernel width]."""
+        if not self.partial:
+            return self.weight[outputs]
+        weight, reads = self.weight[outputs], self.reads[outputs]
+        dense = np.zeros((len(weight), self.channels, *self.kernel), np.int64)
+        output, read = np.nonzero(reads >= 0)
+        dense[output, reads[output, read]] = weight[output, read]
+        return dense
+
+    def connected(self, outputs: slice = ALL) -> NDArray[np.bool_]:
+        """Which channels an output reads, bool [outputs, channels]."""
+        reads = self.reads[outputs]
+        connected = np.zeros((len(reads), self.channels), bool)
+        output, read = np.nonzero(reads >= 0)
+        connected[output, reads[output, read]] = True
+        return connected
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayLayer:
-    """One pass of the array over all its tiles; it produces the tensor ``name``.
+    """A layer on the array: one pass over all its tiles.
 
-    ``bias`` is still relative to ``x - z``; ``pixels`` is the output's (height, width); ``window...`` describe the
-    max pool on the way out, or with ``summed`` what the accumulators sum over; ``covers`` names the integer
-    network's nodes that it executes; ``macs`` are those of the network's layer, ``useful_macs`` those whose
-    results are read.
+    Attributes
+    ----------
+    name : str
+        Of the tensor that it produces.
+    covers : tuple of str
+        The integer network's nodes that it executes.
+    terms : tuple of ArrayTerm
+        What the accumulators sum.
+    bias : NDArray of int64
+        [out], still relative to ``x - z``.
+    shift : NDArray of int64
+        [1] or [out].
+    multiplier : NDArray of int64 or None
+        [1] or [out]; None for shift-only requantization.
+    zero_point : int
+        Of the output.
+    low : int
+        The least output.
+    high : int
+        The greatest output.
+    macs : int
+        Of the network's layer.
+    useful_macs : int
+        Those of them whose results are read.
+    pixels : tuple of int
+        The output's (height, width).
+    window : tuple of int
+        Of the max pool on the way out, or what the accumulators sum over where it is mapped to window sums.
+    window_stride : tuple of int
+        From one window to the next.
+    window_dilation : tuple of int
+        From one pixel of a window to the next.
     """
 
     name: str
@@ -79,7 +170,6 @@ class ArrayLayer:
     window: tuple[int, int] = (1, 1)
     window_stride: tuple[int, int] = (1, 1)
     window_dilation: tuple[int, int] = (1, 1)
-    summed: bool = False
 
     @property
     def pooled(self) -> bool:
@@ -88,7 +178,7 @@ class ArrayLayer:
 
 
 def lower(qgraph: QGraph) -> list[ArrayLayer]:
-    """All steps in execution order."""
+    """The layers on the array in order of execution."""
     readers: dict[str, list[str]] = {}
     for node in qgraph.nodes:
         for name in node.inputs:
@@ -98,35 +188,35 @@ def lower(qgraph: QGraph) -> list[ArrayLayer]:
     offsets = any(
         term.offset.any() for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms
     )
-    steps: list[ArrayLayer] = []
+    layers: list[ArrayLayer] = []
     for node in qgraph.nodes:
         if isinstance(node, Layer):
-            steps.append(_layer(node, qgraph, offsets))
+            layers.append(_layer(node, qgraph, offsets))
         elif isinstance(node, Concat):
-            steps.append(_concat(node, qgraph))
+            layers.append(_concat(node, qgraph))
         elif (
             _fusable(node)
-            and steps
-            and steps[-1].name == node.input
-            and not steps[-1].pooled
+            and layers
+            and layers[-1].name == node.input
+            and not layers[-1].pooled
             and readers[node.input] == [node.name]
         ):
             height, width = qgraph.tensors[node.input].shape[1:]
             pixels = qgraph.tensors[node.name].shape[1:]
             # Windows side by side may leave pixels at the edge unread: those are not computed at all.
             read = pixels[0] * node.kernel[0] * pixels[1] * node.kernel[1]
-            steps[-1] = replace(
-                steps[-1],
-                useful_macs=steps[-1].macs * read // (height * width),
+            layers[-1] = replace(
+                layers[-1],
+                useful_macs=layers[-1].macs * read // (height * width),
                 name=node.name,
-                covers=(*steps[-1].covers, node.name),
+                covers=(*layers[-1].covers, node.name),
                 pixels=pixels,
                 window=node.kernel,
                 window_stride=node.stride,
             )
         else:
-            steps.append(_pool(node, qgraph))
-    return steps
+            layers.append(_pool(node, qgraph))
+    return layers
 
 
 def _fusable(node: MaxPool) -> bool:
@@ -161,12 +251,12 @@ def _layer(layer: Layer, qgraph: QGraph, offsets: bool) -> ArrayLayer:
 
 def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[ArrayTerm]:
     """A term as the array computes it; ``offsets`` tells whether the network has integer offsets at all."""
-    dense, structure = _dense(term)
+    weight = term.weight
     offset = term.offset if term.anchor == "min" else _negated_offset(term)
     copies = 1
     if term.shift:
         # A shifted term is stored as shifted weights; what exceeds a weight is repeated.
-        low, high = min(0, int(dense.min(initial=0))), max(0, int(dense.max(initial=0)))
+        low, high = min(0, int(weight.min(initial=0))), max(0, int(weight.max(initial=0)))
         shift = term.shift
         while shift and not _storable(low << shift, high << shift, offsets):
             shift -= 1
@@ -178,7 +268,7 @@ def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[Arra
                 where=layer.name,
             )
         if shift:
-            dense, low, high = dense << shift, low << shift, high << shift
+            weight, low, high = weight << shift, low << shift, high << shift
             offset = np.array([high - 127 if high > 127 else min(0, low + 128)])
     if term.groups > 1 and not term.shift and not _fits(-offset, term.bits):
         raise Unsupported(
@@ -186,14 +276,15 @@ def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[Arra
             "quantize it without the literal range",
             where=layer.name,
         )
-    if offset.tolist() == [128] and dense.min() >= -1 and dense.max() <= 254:
+    if offset.tolist() == [128] and weight.min() >= -1 and weight.max() <= 254:
         # As large as an offset in a row of weights, beside channels with offsets of their own, can be.
         offset = np.array([127])
     lowered = ArrayTerm(
         tensor=term.input,
-        weight=dense,
+        channels=tensor.shape[0],
+        weight=weight,
         offset=offset,
-        structure=structure,
+        reads=_reads(term, tensor.shape[0]),
         stride=term.stride,
         padding=term.padding,
         dilation=term.dilation,
@@ -220,17 +311,13 @@ def _fits(values: IntArray, bits: int) -> bool:
     return bool(np.all((values >= -(1 << (bits - 1))) & (values < 1 << (bits - 1))))
 
 
-def _dense(term: Term) -> tuple[IntArray, NDArray[np.bool_]]:
-    """Grouped weights as dense ones, and which of them exist."""
-    weight, groups = term.weight, term.groups
-    out, per_group = weight.shape[:2]
-    dense = np.zeros((out, per_group * groups, *weight.shape[2:]), np.int64)
-    structure = np.zeros(dense.shape[:2], bool)
-    for group, rows in enumerate(np.split(np.arange(out), groups)):
-        columns = slice(group * per_group, (group + 1) * per_group)
-        dense[rows, columns] = weight[rows]
-        structure[rows, columns] = True
-    return dense, structure
+def _reads(term: Term, channels: int) -> IntArray:
+    """The channels of a tensor that a term's weights multiply, int64 [out, channels of a group]."""
+    out, per_group = term.codes.shape[:2]
+    if term.groups == 1:
+        return np.broadcast_to(np.arange(channels), (out, channels))
+    group = np.arange(out) // (out // term.groups)
+    return np.asarray((group * (channels // term.groups))[:, None] + np.arange(per_group))
 
 
 def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[ArrayTerm]:
@@ -239,12 +326,14 @@ def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[ArrayTerm]:
     terms, start = [], 0
     for tensor in tensors:
         channels = tensor.shape[0]
-        eye = np.eye(total, channels, -start, dtype=np.int64)
+        reads = np.arange(total)[:, None] - start
+        reads = np.where((reads >= 0) & (reads < channels), reads, -1)
         values: dict[str, object] = {
             "tensor": tensor.name,
-            "weight": eye.reshape(total, channels, 1, 1),
+            "channels": channels,
+            "weight": (reads >= 0).astype(np.int64).reshape(total, 1, 1, 1),
+            "reads": reads,
             "offset": np.zeros(1, np.int64),
-            "structure": eye.astype(bool),
             "stride": (1, 1),
             "padding": (0, 0, 0, 0),
             "dilation": (1, 1),

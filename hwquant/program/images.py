@@ -1,0 +1,156 @@
+"""What the weight and the parameter memory hold, and how far sums can go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.program.config import ArrayShape, bits_for
+from hwquant.program.lowering import ArrayLayer, ArrayTerm
+from hwquant.program.overflow import sum_range
+from hwquant.program.schedule import ColumnPass, LayerSchedule, TermTiles, tile_weights
+from hwquant.program.weight_format import WeightFormat
+from hwquant.qgraph import IntArray, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The contents of the read-only memories, in order of use.
+
+    Attributes
+    ----------
+    weights : NDArray of int16
+        [words, columns], a column's slot as a signed integer.
+    bias : NDArray of int64
+        [channels].
+    shift : NDArray of int64
+        [channels].
+    multiplier : NDArray of int64
+        [channels].
+    sums : tuple of int
+        The least and the greatest sum that an accumulator can hold, with the bias.
+    widest : str
+        The layer that needs the widest accumulators.
+    """
+
+    weights: NDArray[np.int16]
+    bias: IntArray
+    shift: IntArray
+    multiplier: IntArray
+    sums: tuple[int, int]
+    widest: str
+
+
+@dataclass(frozen=True, eq=False)
+class BlockWeights:
+    """A term's part of a column block.
+
+    Attributes
+    ----------
+    words : NDArray of int16
+        [words, columns], of the weight memory.
+    total : NDArray of int64
+        [columns], the sum of the adjusted weights.
+    low : NDArray of int64
+        [columns], the least sum of products with inputs within their limits.
+    high : NDArray of int64
+        [columns], the greatest.
+    """
+
+    words: NDArray[np.int16]
+    total: IntArray
+    low: IntArray
+    high: IntArray
+
+
+def make_images(
+    schedule: Sequence[LayerSchedule],
+    tensors: Mapping[str, Tensor],
+    shape: ArrayShape,
+    formats: Mapping[ArrayTerm, WeightFormat],
+) -> Images:
+    """The images of all layers, a column block at a time.
+
+    Parameters
+    ----------
+    schedule : sequence of LayerSchedule
+        Of all layers.
+    tensors : mapping of Tensor
+        By name, for zero points and limits.
+    shape : ArrayShape
+        With the format of the weight memory.
+    formats : mapping of WeightFormat
+        Of every term's weights.
+    """
+    weights, parameters = [], []
+    sums, widest = (0, 0), ""
+    for item in schedule:
+        layer = item.mapped.layer
+        for column_pass in item.passes:
+            blocks = [
+                _weights(item, column_pass, part, tensors[part.term.tensor].limits, shape, formats[part.term])
+                for part in column_pass.terms
+            ]
+            weights += [block.words for block in blocks]
+            zero_points = [tensors[part.term.tensor].zero_point for part in column_pass.terms]
+            zeros = item.mapped.visits * sum(z * block.total for z, block in zip(zero_points, blocks))
+            bias, shift, multiplier = _parameters(layer, column_pass, zeros, shape)
+            parameters.append((bias, shift, multiplier))
+            low, high = sum(block.low for block in blocks), sum(block.high for block in blocks)
+            span = int((bias + low).min()), int((bias + high).max())
+            if bits_for(*span) > bits_for(*sums):
+                widest = layer.name
+            sums = min(span[0], sums[0]), max(span[1], sums[1])
+    bias, shift, multiplier = (np.concatenate(column) for column in zip(*parameters))
+    return Images(np.concatenate(weights), bias, shift, multiplier, sums, widest)
+
+
+def _weights(
+    item: LayerSchedule,
+    column_pass: ColumnPass,
+    part: TermTiles,
+    limits: tuple[int, int],
+    shape: ArrayShape,
+    form: WeightFormat,
+) -> BlockWeights:
+    """The rows of one term in a column block; with channel offsets, theirs come first."""
+    term, block = part.term, column_pass.block
+    least, greatest = -(1 << (shape.weight_bits - 1)), (1 << (shape.weight_bits - 1)) - 1
+    offset = np.zeros(shape.columns, np.int64)
+    if shape.channel_offsets:
+        offset[: len(block.channels)] = np.broadcast_to(term.offset, len(term.weight))[block.outputs]
+    else:
+        offset[:] = term.offset[0]
+    weight = tile_weights(item.mapped, term, block, shape)[[tile.number for tile in part.tiles]]
+    # A zero that no stored weight can express is left to lanes that always hold the zero point.
+    stored = np.clip(weight - offset, least, greatest)
+    actual = (stored + offset).reshape(-1, shape.columns)
+    words = form.pack(stored, shape).reshape(-1, shape.columns)
+    if shape.channel_offsets:
+        words = np.concatenate([offset[None], words])
+    low, high = sum_range(actual, limits)
+    visits = item.mapped.visits
+    return BlockWeights(words.astype(np.int16), actual.sum(axis=0), visits * low, visits * high)
+
+
+def _parameters(
+    layer: ArrayLayer, column_pass: ColumnPass, zeros: IntArray, shape: ArrayShape
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Bias, shift and multiplier of a column block's channels; ``zeros`` is what inputs of zero point add to a sum."""
+    block, count = column_pass.block, len(column_pass.block.channels)
+    bias = np.zeros(shape.columns, np.int64)
+    bias[:count] = layer.bias[block.outputs]
+    bias -= zeros
+    shift = np.zeros(shape.columns, np.int64)
+    shift[:count] = np.broadcast_to(layer.shift, layer.bias.shape)[block.outputs]
+    multiplier = np.zeros(shape.columns, np.int64)
+    if not shape.multiplier_bits:
+        bias += np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0) + (layer.zero_point << shift)
+        return bias, shift, multiplier
+    factors = np.ones(1, np.int64) if layer.multiplier is None else layer.multiplier
+    multiplier[:count] = np.broadcast_to(factors, layer.bias.shape)[block.outputs]
+    # The hardware rounds after shifting by one less; what is not shifted at all is doubled first.
+    return bias, np.maximum(shift - 1, 0), np.where(shift == 0, 2 * multiplier, multiplier)
