@@ -150,7 +150,7 @@ class WeightLoader(Component):
         )
         weights = [
             Signal(
-                ArrayLayout(signed(config.part_bits(part)), config.columns),
+                ArrayLayout(signed(config.field_bits(part)), config.columns),
                 name=f"part{part}" if part else "weight",
                 reset_less=True,
             )

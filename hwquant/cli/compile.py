@@ -13,6 +13,7 @@ from hwquant.errors import HwquantError
 
 if TYPE_CHECKING:
     from hwquant.boards.board import Board
+    from hwquant.program.sizing import OffsetChoice
     from hwquant.qgraph import QGraph
 
 LIMITS = {
@@ -35,6 +36,17 @@ def limit_options(command: Command) -> Command:
     return command
 
 
+def offset_option(command: Command) -> Command:
+    """``--offset``."""
+    return click.option(
+        "--offset",
+        default="auto",
+        show_default=True,
+        type=click.Choice(["auto", "edge", "sum"]),
+        help="Where integer offsets are added: where weights enter, or by one more column that sums the inputs.",
+    )(command)
+
+
 @click.command()
 @click.argument("network", type=click.Path(path_type=Path), metavar="NET.hwq")
 @click.option(
@@ -43,13 +55,7 @@ def limit_options(command: Command) -> Command:
     help="Rows and columns of the array, 2x2 to 32x32; with --board, the fastest that fits it if not given.",
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="BUILD/")
-@click.option(
-    "--offset",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "edge", "sum"]),
-    help="Where integer offsets are added: where weights enter, or by one more column that sums the inputs.",
-)
+@offset_option
 @click.option(
     "--board",
     metavar="BOARD",
@@ -62,7 +68,7 @@ def compile(
     network: Path,
     array: str | None,
     output: Path,
-    offset: str,
+    offset: OffsetChoice,
     board: str | None,
     as_json: bool,
     **limits: int | None,
@@ -118,7 +124,7 @@ def _choose(
     qgraph: QGraph,
     board: Board,
     array: tuple[int, int] | None,
-    offset: str,
+    offset: OffsetChoice,
     limits: Mapping[str, int],
     track: Track,
 ) -> tuple[tuple[int, int], str]:

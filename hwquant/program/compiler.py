@@ -27,7 +27,8 @@ from hwquant.program.config import ArrayConfig, ArrayShape
 from hwquant.program.emission import drop_redundant_sets, emit
 from hwquant.program.images import Images, make_images
 from hwquant.program.isa import Instruction, encode, fields
-from hwquant.program.lowering import ArrayLayer, ArrayTerm, lower
+from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.lowering import lower
 from hwquant.program.mapping import MappedLayer, map_layers, used_modes
 from hwquant.program.placement import Placed, place
 from hwquant.program.program import Program

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hwquant.program.config import ArrayShape
 from hwquant.program.isa import REGISTERS, SOURCE, Instruction, Opcode
+from hwquant.program.layers import ArrayTerm
 from hwquant.program.layout import Placement
-from hwquant.program.lowering import ArrayTerm
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.schedule import LayerSchedule, Sweep
 from hwquant.program.taps import tap_levels

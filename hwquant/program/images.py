@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.program.config import ArrayShape, bits_for
-from hwquant.program.lowering import ArrayLayer, ArrayTerm
+from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.overflow import sum_range
 from hwquant.program.schedule import ColumnPass, LayerSchedule, TermTiles, tile_weights
 from hwquant.program.weight_format import WeightFormat

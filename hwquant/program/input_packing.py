@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 from hwquant.graph import Shape
+from hwquant.program.layers import ArrayTerm
 from hwquant.program.layout import RowPacking
-from hwquant.program.lowering import ArrayTerm
 
 
 def row_packing(term: ArrayTerm, tensor: Shape, rows: int) -> RowPacking | None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayShape, bits_for
+from hwquant.program.layers import ArrayTerm
 from hwquant.program.layout import Placement
-from hwquant.program.lowering import ArrayTerm
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.placement import Placed
 from hwquant.program.taps import tap_tiles, tap_weights

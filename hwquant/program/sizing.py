@@ -22,7 +22,7 @@ from hwquant.program.config import (
 )
 from hwquant.program.images import Images
 from hwquant.program.isa import Instruction, Opcode
-from hwquant.program.lowering import ArrayLayer
+from hwquant.program.layers import ArrayLayer
 from hwquant.program.mapping import all_modes
 from hwquant.program.placement import Placed
 from hwquant.program.schedule import LayerSchedule

@@ -19,7 +19,7 @@ import numpy as np
 
 from hwquant.graph import Shape
 from hwquant.program.config import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
-from hwquant.program.lowering import ArrayLayer, ArrayTerm
+from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.tiling import ColumnBlock, Tile
 from hwquant.qgraph import IntArray
 

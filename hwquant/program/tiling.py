@@ -12,7 +12,7 @@ from hwquant.errors import DoesNotFit
 from hwquant.graph import Shape
 from hwquant.program.config import ArrayShape
 from hwquant.program.isa import REPEAT_BITS
-from hwquant.program.lowering import ArrayLayer, ArrayTerm
+from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.qgraph import IntArray
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hwquant.program.config import PACKINGS, ArrayShape
-from hwquant.program.lowering import ArrayTerm
+from hwquant.program.layers import ArrayTerm
 from hwquant.program.schedule import LayerSchedule
 from hwquant.program.weight_format import weight_format
 from hwquant.program.window_sums import revisits_early

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwquant.program.config import ACCUMULATE_HAZARD, PACKINGS, ArrayShape, bits_for
-from hwquant.program.lowering import ArrayTerm
+from hwquant.program.layers import ArrayTerm
 from hwquant.qgraph import IntArray
 
 

@@ -27,7 +27,7 @@ def test_every_row_enters_as_late_as_it_is_far_down_and_shifts_with_its_segment(
     plan = list(tiles(rng, config, 40))
     end = plan[-1][0] + 2 * rows + 10
     parts = {
-        part: rng.integers(0, 1 << config.part_bits(part), (end, 2)) - (1 << (config.part_bits(part) - 1))
+        part: rng.integers(0, 1 << config.field_bits(part), (end, 2)) - (1 << (config.field_bits(part) - 1))
         for part in range(1, load_rows)
     }
     cycles = [

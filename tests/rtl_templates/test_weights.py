@@ -188,7 +188,7 @@ def check(config, depth, seed, wait):
                 assert enter == (weights is not None), where
             if weights:
                 # Random fields with random offsets may be wider than those that a compiler packs.
-                mask = (1 << min(config.part_bits(part) for _, part in config.entries[row])) - 1
+                mask = (1 << min(config.field_bits(part) for _, part in config.entries[row])) - 1
                 assert [w & mask for w in seen[f"weight{row}"]] == [w & mask for w in weights], where
     return loads, takes, busy, history
 
