@@ -337,9 +337,8 @@ class ArrayConfig(ArrayShape):
     @classmethod
     def of(cls, shape: ArrayShape, sizes: Mapping[str, int]) -> ArrayConfig:
         """The array of that shape with a value for every field that it lacks."""
-        return cls(
-            **{name: getattr(shape, name) for name in SHAPE_FIELDS}, **{name: sizes[name] for name in SIZES}
-        )
+        values: dict[str, Any] = {name: getattr(shape, name) for name in SHAPE_FIELDS}
+        return cls(**values | {name: sizes[name] for name in SIZES})
 
     @property
     def count_bits(self) -> int:

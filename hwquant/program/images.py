@@ -96,8 +96,8 @@ def make_images(
             ]
             weights += [block.words for block in blocks]
             zero_points = [tensors[part.term.tensor].zero_point for part in column_pass.terms]
-            zeros = item.mapped.visits * sum(z * block.total for z, block in zip(zero_points, blocks))
-            bias, shift, multiplier = _parameters(layer, column_pass, zeros, shape)
+            zeros = np.sum([z * block.total for z, block in zip(zero_points, blocks)], axis=0)
+            bias, shift, multiplier = _parameters(layer, column_pass, item.mapped.visits * zeros, shape)
             parameters.append((bias, shift, multiplier))
             low, high = sum(block.low for block in blocks), sum(block.high for block in blocks)
             span = int((bias + low).min()), int((bias + high).max())

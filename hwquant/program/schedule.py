@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayShape, bits_for
 from hwquant.program.layers import ArrayTerm
@@ -220,7 +222,7 @@ def _executed(
     mapped: MappedLayer, term: ArrayTerm, block: ColumnBlock, grid: Sequence[Tile], shape: ArrayShape
 ) -> tuple[Tile, ...]:
     """The tiles that are not zero: all that the schedule asks of the weights."""
-    nonzero = tile_weights(mapped, term, block, shape).any(axis=(1, 2)).tolist()
+    nonzero = np.asarray(tile_weights(mapped, term, block, shape).any(axis=(1, 2)))
     return tuple(tile for tile in grid if nonzero[tile.number])
 
 
