@@ -342,7 +342,7 @@ class ArrayConfig(ArrayShape):
 
     @property
     def count_bits(self) -> int:
-        """Width of the number of steps of a block."""
+        """Width of the number of pixels that a tile streams for a block."""
         return index_bits(self.block_steps + 1)
 
     @property

@@ -91,11 +91,18 @@ def make_images(
         layer = item.mapped.layer
         for column_pass in item.passes:
             blocks = [
-                _weights(item, column_pass, part, tensors[part.term.tensor].limits, shape, formats[part.term])
-                for part in column_pass.terms
+                _weights(
+                    item,
+                    column_pass,
+                    term_tiles,
+                    tensors[term_tiles.term.tensor].limits,
+                    shape,
+                    formats[term_tiles.term],
+                )
+                for term_tiles in column_pass.terms
             ]
             weights += [block.words for block in blocks]
-            zero_points = [tensors[part.term.tensor].zero_point for part in column_pass.terms]
+            zero_points = [tensors[term_tiles.term.tensor].zero_point for term_tiles in column_pass.terms]
             zeros = np.sum([z * block.total for z, block in zip(zero_points, blocks)], axis=0)
             bias, shift, multiplier = _parameters(layer, column_pass, item.mapped.visits * zeros, shape)
             parameters.append((bias, shift, multiplier))
@@ -111,20 +118,20 @@ def make_images(
 def _weights(
     item: LayerSchedule,
     column_pass: ColumnPass,
-    part: TermTiles,
+    term_tiles: TermTiles,
     limits: tuple[int, int],
     shape: ArrayShape,
     form: WeightFormat,
 ) -> BlockWeights:
     """The rows of one term in a column block; with channel offsets, theirs come first."""
-    term, block = part.term, column_pass.block
+    term, block = term_tiles.term, column_pass.block
     least, greatest = -(1 << (shape.weight_bits - 1)), (1 << (shape.weight_bits - 1)) - 1
     offset = np.zeros(shape.columns, np.int64)
     if shape.channel_offsets:
         offset[: len(block.channels)] = np.broadcast_to(term.offset, len(term.weight))[block.outputs]
     else:
         offset[:] = term.offset[0]
-    weight = tile_weights(item.mapped, term, block, shape)[[tile.number for tile in part.tiles]]
+    weight = tile_weights(item.mapped, term, block, shape)[[tile.number for tile in term_tiles.tiles]]
     # A zero that no stored weight can express is left to lanes that always hold the zero point.
     stored = np.clip(weight - offset, least, greatest)
     actual = (stored + offset).reshape(-1, shape.columns)

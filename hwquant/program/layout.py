@@ -108,7 +108,7 @@ def integers_to_words(values: Sequence[int], lanes: int, bits: int) -> IntArray:
 
 @dataclass(frozen=True)
 class Lifetime:
-    """A tensor is alive from step ``birth`` (its producer; -1 for inputs) to step ``death`` (its last reader)."""
+    """A tensor is alive from layer ``birth`` (its producer; -1 for inputs) to layer ``death`` (its last reader)."""
 
     name: str
     words: int

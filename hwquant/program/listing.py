@@ -170,18 +170,18 @@ def _tiles(compilation: Compilation) -> Iterator[Row]:
     for item in compilation.schedule:
         places = {place.name: place for place in item.inputs}
         for column_pass in item.passes:
-            for part in column_pass.terms:
-                form = compilation.formats[part.term]
-                weights = tile_weights(item.mapped, part.term, column_pass.block, shape)
+            for term_tiles in column_pass.terms:
+                form = compilation.formats[term_tiles.term]
+                weights = tile_weights(item.mapped, term_tiles.term, column_pass.block, shape)
                 address += int(shape.channel_offsets)
-                for tile in part.tiles:
+                for tile in term_tiles.tiles:
                     weight = weights[tile.number]
                     yield {
                         "layer": item.mapped.layer.name,
                         "channels": _range(column_pass.block.channels),
-                        "reads": part.term.tensor,
+                        "reads": term_tiles.term.tensor,
                         "tile": tile.number,
-                        "address": places[part.term.tensor].address + tile.address,
+                        "address": places[term_tiles.term.tensor].address + tile.address,
                         "part": tile.part,
                         "y": tile.y,
                         "x": tile.x,

@@ -220,7 +220,7 @@ def _reach(schedule: Sequence[LayerSchedule]) -> int:
     reach = 0
     for item in schedule:
         places = {place.name: place for place in item.inputs}
-        for term in {part.term for column_pass in item.passes for part in column_pass.terms}:
+        for term in {term_tiles.term for column_pass in item.passes for term_tiles in column_pass.terms}:
             _, height, width = places[term.tensor].stored_shape
             reach = max(reach, height + term.padding[2], width + term.padding[3])
             if item.mapped.plan:

@@ -18,8 +18,8 @@ def layer_info(
     layer = item.mapped.layer
     streamed = [item.mapped.streamed(block) for block in item.pixel_blocks]
     ideal = words = 0
-    for part in (part for column_pass in item.passes for part in column_pass.terms):
-        form, tiles = formats[part.term], len(part.tiles)
+    for term_tiles in (term_tiles for column_pass in item.passes for term_tiles in column_pass.terms):
+        form, tiles = formats[term_tiles.term], len(term_tiles.tiles)
         ideal += tiles * sum(max(pixels, form.load_cycles(shape)) for pixels in streamed)
         words += tiles * form.words(shape) + int(shape.channel_offsets)
     return LayerInfo(

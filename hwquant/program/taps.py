@@ -6,7 +6,7 @@ row; row ``TAP_COLUMNS * line + k`` of the array multiplies the stream of kernel
 its sum where ``delay = pitch - TAP_COLUMNS``. Padding columns at the end of a row and at the beginning of the
 next are one and the same where both exist.
 
-A stride splits the kernel by the parity of its positions: each part is a filter of stride 1 on every
+A stride splits the kernel by the parity of its positions: each of these is a filter of stride 1 on every
 ``stride``-th pixel.
 """
 
@@ -29,7 +29,7 @@ MAX_LINES = 3
 
 @dataclass(frozen=True)
 class Filter:
-    """A part of the kernel that one tile covers: kernel rows ``rows`` and columns ``columns``.
+    """What one tile covers of a kernel: its rows ``rows`` and columns ``columns``.
 
     ``y``, ``x``: where the first tap of output (0, 0) reads.
     """

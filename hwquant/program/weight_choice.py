@@ -58,12 +58,12 @@ def term_loads(schedule: Iterable[LayerSchedule], shape: ArrayShape) -> list[Ter
     for item in schedule:
         streamed = [item.mapped.streamed(block) for block in item.pixel_blocks]
         for column_pass in item.passes:
-            for part in column_pass.terms:
-                load = loads.setdefault(part.term, TermLoad(part.term))
-                load.tiles += len(part.tiles)
+            for term_tiles in column_pass.terms:
+                load = loads.setdefault(term_tiles.term, TermLoad(term_tiles.term))
+                load.tiles += len(term_tiles.tiles)
                 load.offset_rows += int(shape.channel_offsets)
                 for pixels in streamed:
-                    load.streams[pixels] = load.streams.get(pixels, 0) + len(part.tiles)
+                    load.streams[pixels] = load.streams.get(pixels, 0) + len(term_tiles.tiles)
     return list(loads.values())
 
 

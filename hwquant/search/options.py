@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hwquant.errors import HwquantError
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ArrayShape
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.space import INT8
@@ -103,7 +103,7 @@ class SearchOptions:
         for name, least in (("trials", 1), ("generation", 2)):
             if getattr(self, name) < least:
                 raise HwquantError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
-        ArrayConfig(*self.array)  # raises for an array that does not exist
+        ArrayShape(*self.array)  # raises for an array that does not exist
         searched = ["bits", *(["activation_bits"] if self.activations else [])]
         for name in searched:
             if getattr(self.quantizer, name) != INT8:
