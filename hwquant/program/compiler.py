@@ -1,17 +1,17 @@
 """The compiler: passes over frozen data, from an integer network to a program.
 
-======== ============ ================================================== ======================================
-Pass     What it adds Function                                           From
-======== ============ ================================================== ======================================
-lowered  layers       :func:`~hwquant.program.lowering.lower`            the network
-mapped   strategies   :func:`~hwquant.program.mapping.map_layers`        layers, an array with all modes
-placed   addresses    :func:`~hwquant.program.placement.place`           mapped layers
-schedule tiles        :func:`~hwquant.program.schedule.make_schedule`    mapped layers, addresses
-shape    word format  :func:`~hwquant.program.weight_choice.choose_weight_format` the schedule
-emitted  instructions :func:`~hwquant.program.emission.emit`             the schedule, the shape
-images   memories     :func:`~hwquant.program.images.make_images`        the schedule, the shape
-sized    depths       :func:`~hwquant.program.sizing.size`               all of these
-======== ============ ================================================== ======================================
+======== ====================================================================== ===================================
+Pass     Function                                                               From
+======== ====================================================================== ===================================
+lowered  :func:`~hwquant.program.lowering.lower`                                the network
+mapped   :func:`~hwquant.program.mapping.map_layers`                            layers, an array with every mode
+placed   :func:`~hwquant.program.placement.place`                               mapped layers
+schedule :func:`~hwquant.program.schedule.make_schedule`                        mapped layers, addresses
+shape    :func:`~hwquant.program.weight_choice.choose_weight_format`            the schedule
+emitted  :func:`~hwquant.program.emission.emit`, then ``drop_redundant_sets``   the schedule, the array's shape
+images   :func:`~hwquant.program.images.make_images`                            the schedule, the array's shape
+sized    :func:`~hwquant.program.sizing.measure`, then ``size``                 what all of these need
+======== ====================================================================== ===================================
 """
 
 from __future__ import annotations

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from hwquant.program.config import ArrayShape, bits_for
 from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.mapping import MappedLayer
 from hwquant.program.overflow import sum_range
-from hwquant.program.schedule import ColumnPass, LayerSchedule, TermTiles, tile_weights
+from hwquant.program.schedule import LayerSchedule, TermTiles, tile_weights
+from hwquant.program.tiling import ColumnBlock
 from hwquant.program.weight_format import WeightFormat
 from hwquant.qgraph import IntArray, Tensor
 
@@ -52,8 +54,8 @@ class BlockWeights:
     ----------
     words : NDArray of int16
         [words, columns], of the weight memory.
-    total : NDArray of int64
-        [columns], the sum of the adjusted weights.
+    zeros : NDArray of int64
+        [columns], the sum of products with inputs that are all at their zero point.
     low : NDArray of int64
         [columns], the least sum of products with inputs within their limits.
     high : NDArray of int64
@@ -61,7 +63,7 @@ class BlockWeights:
     """
 
     words: NDArray[np.int16]
-    total: IntArray
+    zeros: IntArray
     low: IntArray
     high: IntArray
 
@@ -90,23 +92,14 @@ def make_images(
     for item in schedule:
         layer = item.mapped.layer
         for column_pass in item.passes:
-            blocks = [
-                _weights(
-                    item,
-                    column_pass,
-                    term_tiles,
-                    tensors[term_tiles.term.tensor].limits,
-                    shape,
-                    formats[term_tiles.term],
-                )
-                for term_tiles in column_pass.terms
-            ]
-            weights += [block.words for block in blocks]
-            zero_points = [tensors[term_tiles.term.tensor].zero_point for term_tiles in column_pass.terms]
-            zeros = np.sum([z * block.total for z, block in zip(zero_points, blocks)], axis=0)
-            bias, shift, multiplier = _parameters(layer, column_pass, item.mapped.visits * zeros, shape)
+            block, terms = column_pass.block, column_pass.terms
+            own = [_weights(item.mapped, block, one, tensors, shape, formats[one.term]) for one in terms]
+            weights += [one.words for one in own]
+            zeros, low, high = (
+                np.sum([getattr(one, name) for one in own], axis=0) for name in ("zeros", "low", "high")
+            )
+            bias, shift, multiplier = _parameters(layer, block, zeros, shape)
             parameters.append((bias, shift, multiplier))
-            low, high = sum(block.low for block in blocks), sum(block.high for block in blocks)
             span = int((bias + low).min()), int((bias + high).max())
             if bits_for(*span) > bits_for(*sums):
                 widest = layer.name
@@ -116,38 +109,42 @@ def make_images(
 
 
 def _weights(
-    item: LayerSchedule,
-    column_pass: ColumnPass,
+    mapped: MappedLayer,
+    block: ColumnBlock,
     term_tiles: TermTiles,
-    limits: tuple[int, int],
+    tensors: Mapping[str, Tensor],
     shape: ArrayShape,
     form: WeightFormat,
 ) -> BlockWeights:
     """The rows of one term in a column block; with channel offsets, theirs come first."""
-    term, block = term_tiles.term, column_pass.block
+    term, tensor = term_tiles.term, tensors[term_tiles.term.tensor]
     least, greatest = -(1 << (shape.weight_bits - 1)), (1 << (shape.weight_bits - 1)) - 1
     offset = np.zeros(shape.columns, np.int64)
     if shape.channel_offsets:
         offset[: len(block.channels)] = np.broadcast_to(term.offset, len(term.weight))[block.outputs]
     else:
         offset[:] = term.offset[0]
-    weight = tile_weights(item.mapped, term, block, shape)[[tile.number for tile in term_tiles.tiles]]
+    weight = tile_weights(mapped, term, block, shape)[[tile.number for tile in term_tiles.tiles]]
     # A zero that no stored weight can express is left to lanes that always hold the zero point.
     stored = np.clip(weight - offset, least, greatest)
     actual = (stored + offset).reshape(-1, shape.columns)
     words = form.pack(stored, shape).reshape(-1, shape.columns)
     if shape.channel_offsets:
         words = np.concatenate([offset[None], words])
-    low, high = sum_range(actual, limits)
-    visits = item.mapped.visits
-    return BlockWeights(words.astype(np.int16), actual.sum(axis=0), visits * low, visits * high)
+    low, high = sum_range(actual, tensor.limits)
+    return BlockWeights(
+        words=words.astype(np.int16),
+        zeros=mapped.visits * tensor.zero_point * actual.sum(axis=0),
+        low=mapped.visits * low,
+        high=mapped.visits * high,
+    )
 
 
 def _parameters(
-    layer: ArrayLayer, column_pass: ColumnPass, zeros: IntArray, shape: ArrayShape
+    layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: ArrayShape
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Bias, shift and multiplier of a column block's channels; ``zeros`` is what inputs of zero point add to a sum."""
-    block, count = column_pass.block, len(column_pass.block.channels)
+    count = len(block.channels)
     bias = np.zeros(shape.columns, np.int64)
     bias[:count] = layer.bias[block.outputs]
     bias -= zeros
