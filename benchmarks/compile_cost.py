@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
+import numpy as np
 from results import write_results
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests/support"))
@@ -51,17 +52,27 @@ def resnet8() -> QGraph:
 
 
 def large() -> QGraph:
-    """A stack of convolutions with 1.2 million weights, a third of them zero."""
+    """Convolutions with 1.2 million weights, a third of them zero, and a global average of 1000 channels."""
     from hwquant_testing.small_networks import Net
 
-    net = Net(0, x=(3, 32, 32))
+    net = Net(0, x=(3, 52, 52))
     last = "x"
-    for out, stride in ((32, 1), (64, 2), (128, 2), (256, 2), (256, 1), (96, 1)):
-        channels = net.tensors[last].shape[0]
-        codes = net.rng.integers(-128, 128, (out, channels, 3, 3))
+    for out, kernel, stride in (
+        (32, 3, 2),
+        (64, 3, 2),
+        (128, 3, 1),
+        (192, 3, 1),
+        (192, 3, 1),
+        (192, 3, 1),
+        (1000, 1, 1),
+    ):
+        codes = net.rng.integers(-128, 128, (out, net.tensors[last].shape[0], kernel, kernel))
         codes[net.rng.random(codes.shape) < 1 / 3] = 0
-        last = net.conv(last, out, (3, 3), codes=codes, stride=(stride, stride), padding=(1, 1, 1, 1))
-    net.conv(last, 10, net.tensors[last].shape[1:])
+        border = kernel // 2
+        last = net.conv(
+            last, out, (kernel, kernel), codes=codes, stride=(stride, stride), padding=(border,) * 4
+        )
+    net.conv(last, 1000, (13, 13), codes=np.ones((1000, 1, 13, 13)), groups=1000)
     return net.build()
 
 

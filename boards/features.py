@@ -195,7 +195,7 @@ class Sizes:
 
     @property
     def part_bits(self) -> list[int]:
-        return [self.config.part_bits(part) for part in range(self.config.load_rows)]
+        return [self.config.field_bits(part) for part in range(self.config.load_rows)]
 
     def shift_registers(self, width: int, lengths: Sequence[int]) -> dict[str, float]:
         """Registers of delays that nothing else reads, without those that become LUTs."""
@@ -368,7 +368,7 @@ def _weights(size: Sizes) -> Part:
     segments = config.rows * config.load_rows.bit_length() if config.entries else 0
     lines = sum(
         columns
-        * config.part_bits(part)
+        * config.field_bits(part)
         * max(row for row, marks in config.entries.items() for _, p in marks if p == part)
         for part in range(1, config.load_rows)
         if any(p == part for marks in config.entries.values() for _, p in marks)

@@ -17,9 +17,9 @@ from hwquant.boards.board import Board
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
 from hwquant.boards.resources import estimate_resources
-from hwquant.boards.shapes import TYPICAL_ACCUMULATOR_BITS, Shape, Shapes, regular
+from hwquant.boards.shapes import TYPICAL, Shape, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ArrayConfig, ArrayShape
 from hwquant.program.memories import memory_bits
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
@@ -317,13 +317,11 @@ def _answer(
 def _modest(shape: tuple[int, int]) -> ArrayConfig:
     """The array with the memories of a small network."""
     rows, columns = shape
-    config = ArrayConfig(rows, columns)
-    return dataclasses.replace(
-        config,
-        accumulator_bits=TYPICAL_ACCUMULATOR_BITS,
-        accumulator_depth=64,
-        activation_depth=max(2, MODEST["activation"] // config.word_bits),
-        weight_depth=max(2, MODEST["weight"] // (columns * config.slot_bits)),
-        parameter_depth=128,
-        program_depth=256,
-    )
+    array = ArrayShape(rows, columns, accumulator_depth=64)
+    depths = {
+        "activation_depth": max(2, MODEST["activation"] // array.word_bits),
+        "weight_depth": max(2, MODEST["weight"] // (columns * array.slot_bits)),
+        "parameter_depth": 128,
+        "program_depth": 256,
+    }
+    return ArrayConfig.of(array, TYPICAL | depths)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,11 +12,11 @@ import numpy as np
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.compiler import compile_network
-from hwquant.program.config import PACKINGS, ArrayConfig, bits_for
-from hwquant.program.lowering import ArrayTerm, lower
+from hwquant.program.compiler import Compilation, lowered_network
+from hwquant.program.config import PACKINGS, ArrayConfig
 from hwquant.program.program import Program
-from hwquant.program.sizing import DSP_OPERAND_BITS, Requirements
+from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements
+from hwquant.program.weight_format import weight_format
 from hwquant.qgraph import QGraph
 from hwquant.report import Report, make_report
 
@@ -30,9 +29,8 @@ SHAPES: tuple[Shape, ...] = tuple(
 )
 """The arrays that are tried: in others a part of the columns is idle in some words of the activation memory."""
 
-TYPICAL_ACCUMULATOR_BITS = 22
-"""Of 8-bit networks, before their weights say it exactly."""
-
+TYPICAL = {"accumulator_bits": 22, "coordinate_bits": 10, "block_steps": 4096}
+"""Of 8-bit networks, before they are compiled."""
 
 LEAST_PROGRAM = 16
 """Instructions of the shortest programs."""
@@ -56,12 +54,10 @@ class Shapes:
     """
 
     def __init__(
-        self, qgraph: QGraph, *, offset: str = "auto", limits: Mapping[str, int] | None = None
+        self, qgraph: QGraph, *, offset: OffsetChoice = "auto", limits: Mapping[str, int] | None = None
     ) -> None:
         self.qgraph, self.offset, self.limits = qgraph, offset, dict(limits or {})
-        self._steps = lower(qgraph)
-        if not self._steps:
-            raise Unsupported(f"network {qgraph.name!r} has no layer to execute", where=qgraph.name)
+        self._layers = lowered_network(qgraph)
         self._compiled: dict[tuple[Shape, int], Compiled] = {}
         self._rough: dict[int, dict[Shape, ArrayConfig]] = {}
 
@@ -70,9 +66,7 @@ class Shapes:
         operand_bits = self._operand_bits(device)
         key = shape, operand_bits
         if key not in self._compiled:
-            program = compile_network(
-                self.qgraph, shape, offset=self.offset, limits=self.limits, operand_bits=operand_bits
-            )
+            program = self._compilation(shape, operand_bits).program
             self._compiled[key] = Compiled(program, make_report(program), Contents.of_program(program))
         return self._compiled[key]
 
@@ -102,53 +96,44 @@ class Shapes:
     def macs(self) -> int:
         """Multiply-accumulates with weights that are not zero: what no array can leave out."""
         return sum(
-            int(np.count_nonzero(term.weight)) * math.prod(step.pixels) * math.prod(step.window)
-            for step in self._steps
-            for term in step.terms
+            int(np.count_nonzero(term.weight)) * math.prod(layer.pixels) * math.prod(layer.window)
+            for layer in self._layers
+            for term in layer.terms
         )
 
     @cached_property
     def _narrow(self) -> bool:
         """Whether adjusted weights are so narrow that all devices get the same program."""
-        return self._needed(SHAPES[0], DSP_OPERAND_BITS).adjusted_bits <= DSP_OPERAND_BITS
+        return self._compilation(SHAPES[0], DSP_OPERAND_BITS).offered.adjusted_bits <= DSP_OPERAND_BITS
 
     def _operand_bits(self, device: Device) -> int:
         return DSP_OPERAND_BITS if self._narrow else device.operand_bits
 
-    def _needed(self, shape: Shape, operand_bits: int) -> ArrayConfig:
-        return Requirements(shape, self.offset, self.limits, None, operand_bits).shape(
-            self._steps, self.qgraph
-        )
+    def _compilation(self, shape: Shape, operand_bits: int) -> Compilation:
+        requirements = Requirements(shape, self.offset, self.limits, operand_bits=operand_bits)
+        return Compilation(self.qgraph, self._layers, requirements)
 
     def _guess(self, shape: Shape, operand_bits: int) -> ArrayConfig:
-        """The array with memories as deep as tensors, weights and channels suggest."""
-        config, tensors, steps = self._needed(shape, operand_bits), self.qgraph.tensors, self._steps
-        words = {
-            name: -(-item.shape[0] // config.lanes) * item.shape[1] * item.shape[2]
-            for name, item in tensors.items()
-        }
-        alive = max(words[step.name] + max(words[term.tensor] for term in step.terms) for step in steps)
+        """The array with memories as deep as tensors, weights and channels suggest: what is known without values."""
+        compilation = self._compilation(shape, operand_bits)
+        array, layers = compilation.needed, [item.layer for item in compilation.mapped]
+        packed = replace(array, weight_packing=max(n for n in PACKINGS if n <= array.weight_bits))
         weights = sum(
-            np.count_nonzero(term.weight) / _packing(term, config) for step in steps for term in step.terms
+            np.count_nonzero(term.weight) / weight_format(term, packed).rows_per_word
+            for layer in layers
+            for term in layer.terms
         )
-        channels = sum(-(-tensors[step.name].shape[0] // config.columns) * config.columns for step in steps)
-        return dataclasses.replace(
-            config,
-            accumulator_bits=TYPICAL_ACCUMULATOR_BITS,
-            activation_depth=max(2, alive),
-            weight_depth=max(2, int(weights / config.columns)),
-            parameter_depth=max(2, channels),
-            program_depth=LEAST_PROGRAM,
-        )
+        channels = sum(-(-len(layer.bias) // array.columns) * array.columns for layer in layers)
+        depths = {
+            "activation_depth": max(2, compilation.placed.peak),
+            "weight_depth": max(2, int(weights / array.columns)),
+            "parameter_depth": max(2, channels),
+            "program_depth": LEAST_PROGRAM,
+        }
+        return ArrayConfig.of(array, TYPICAL | depths)
 
 
 def regular(ratio: int) -> Sequence[Shape]:
     """Those of SHAPES whose sides are at most ``ratio``:1, the largest first, squares before others."""
     chosen = [shape for shape in SHAPES if max(shape) <= ratio * min(shape)]
     return sorted(chosen, key=lambda shape: (-math.prod(shape), max(shape)))
-
-
-def _packing(term: ArrayTerm, config: ArrayConfig) -> int:
-    """Rows of a tile that may share a word of the weight memory."""
-    bits = bits_for(*term.stored_limits)
-    return max(item for item in PACKINGS if item == 1 or item * bits <= config.weight_bits)

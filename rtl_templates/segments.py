@@ -46,7 +46,7 @@ class Segments(Component):
     def __init__(self, config: ArrayConfig):
         self.config = config
         shapes = [
-            ArrayLayout(signed(config.part_bits(part)), config.columns) for part in range(config.load_rows)
+            ArrayLayout(signed(config.field_bits(part)), config.columns) for part in range(config.load_rows)
         ]
         super().__init__(
             {

@@ -151,7 +151,7 @@ class WeightLoader(Component):
         reading = Signal()
         form = Signal(instruction_layout(config, Opcode.FORMAT))
         idle = self._by_format(
-            form, lambda item: item.load_cycles(config) - config.segment_rows(item.parallel)
+            form, lambda item: item.load_cycles(config) - config.segment_rows(item.rows_per_cycle)
         )
         m.d.comb += [reading.eq(left > idle), port.addr.eq(pointer)]
         m.d.sync += ready.eq(left <= 2)
@@ -201,7 +201,7 @@ class WeightLoader(Component):
         fields = [self._fields(form, data, offset_row, part) for part in range(config.load_rows)]
         weights = [
             Signal(
-                ArrayLayout(signed(config.part_bits(part)), config.columns),
+                ArrayLayout(signed(config.field_bits(part)), config.columns),
                 name=f"part{part}" if part else "weight",
                 reset_less=True,
             )

@@ -12,11 +12,11 @@ from hwquant.cli.common import Command, emit, json_option, write_report
 from hwquant.cli.progress import progress
 from hwquant.cli.tables import hardware_table, layer_table
 from hwquant.errors import HwquantError
-from hwquant.program.config import OFFSET_MODES
 from hwquant.progress import Progress
 
 if TYPE_CHECKING:
     from hwquant.boards.board import Board
+    from hwquant.program.sizing import OffsetChoice
     from hwquant.qgraph import QGraph
 
 LIMITS = {
@@ -39,6 +39,17 @@ def limit_options(command: Command) -> Command:
     return command
 
 
+def offset_option(command: Command) -> Command:
+    """``--offset``."""
+    return click.option(
+        "--offset",
+        default="auto",
+        show_default=True,
+        type=click.Choice(["auto", "edge", "sum"]),
+        help="Where integer offsets are added: where weights enter, or by one more column that sums the inputs.",
+    )(command)
+
+
 @click.command()
 @click.argument("network", type=click.Path(path_type=Path), metavar="NET.hwq")
 @click.option(
@@ -47,13 +58,7 @@ def limit_options(command: Command) -> Command:
     help="Rows and columns of the array, 2x2 to 32x32; with --board, the fastest that fits it if not given.",
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="BUILD/")
-@click.option(
-    "--offset",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", *(mode for mode in OFFSET_MODES if mode != "none")]),
-    help="Where integer offsets are added: where weights enter, or by one more column that sums the inputs.",
-)
+@offset_option
 @click.option(
     "--board",
     metavar="BOARD",
@@ -66,7 +71,7 @@ def compile(
     network: Path,
     array: str | None,
     output: Path,
-    offset: str,
+    offset: OffsetChoice,
     board: str | None,
     as_json: bool,
     **limits: int | None,
@@ -122,7 +127,7 @@ def _choose(
     qgraph: QGraph,
     board: Board,
     array: tuple[int, int] | None,
-    offset: str,
+    offset: OffsetChoice,
     limits: Mapping[str, int],
     track: Progress,
 ) -> tuple[tuple[int, int], str]:

@@ -180,8 +180,6 @@ class ArrayShape:
                 "channel offsets in a sum column enter the array one row a cycle: load_rows must be 1"
             )
 
-    # Shape ----------------------------------------------------------------------------------------------
-
     @property
     def lanes(self) -> int:
         """Channels in one word of the activation memory: ``rows``, or as many multiples of it as columns."""
@@ -215,27 +213,25 @@ class ArrayShape:
 
     @property
     def entries(self) -> dict[int, tuple[tuple[int, int], ...]]:
-        """Rows at which weights enter the array besides the first: for each, (rows a cycle, part of them).
+        """Rows at which weights enter the array besides the first: for each, (rows a cycle, field of a slot).
 
-        Where ``n`` rows enter in a cycle, the array's rows are ``n`` segments of ``segment_rows(n)``; part ``i``
+        Where ``n`` rows enter in a cycle, the array's rows are ``n`` segments of ``segment_rows(n)``; field ``i``
         enters at the top of segment ``i``."""
         found: dict[int, tuple[tuple[int, int], ...]] = {}
-        for parallel in PACKINGS:
-            for part in range(1, parallel if parallel <= self.load_rows else 0):
-                row = part * self.segment_rows(parallel)
+        for rows_per_cycle in PACKINGS:
+            for field in range(1, rows_per_cycle if rows_per_cycle <= self.load_rows else 0):
+                row = field * self.segment_rows(rows_per_cycle)
                 if row < self.rows:
-                    found[row] = (*found.get(row, ()), (parallel, part))
+                    found[row] = (*found.get(row, ()), (rows_per_cycle, field))
         return dict(sorted(found.items()))
 
-    def segment_rows(self, parallel: int) -> int:
-        """Rows of the array below each entry, where ``parallel`` rows enter in a cycle."""
-        return -(-self.rows // parallel)
+    def segment_rows(self, rows_per_cycle: int) -> int:
+        """Rows of the array below each entry, where so many rows enter in a cycle."""
+        return -(-self.rows // rows_per_cycle)
 
     def group_lanes(self, group: int) -> range:
         """The lanes of a word that the write group covers; lane ``i`` of them comes from column ``i``."""
         return range(group * self.columns, min((group + 1) * self.columns, self.lanes))
-
-    # Widths ---------------------------------------------------------------------------------------------
 
     @property
     def word_bits(self) -> int:
@@ -251,16 +247,16 @@ class ArrayShape:
         """Width of a column's slot in a word of the weight memory."""
         return self.weight_slot_bits or self.weight_bits
 
-    def part_bits(self, part: int) -> int:
-        """Width of the adjusted weights of a part: as wide as its narrowest field, and a bit for the offset."""
-        if not part:
+    def field_bits(self, field: int) -> int:
+        """Width of the adjusted weights of a slot's field: of its narrowest form, and a bit for the offset."""
+        if not field:
             return self.operand_bits
-        fewest = 1 << part.bit_length()  # rows that enter together where there is such a part
+        fewest = 1 << field.bit_length()  # rows that enter together where there is such a field
         return min(self.operand_bits, self.slot_bits // fewest + (1 if self.offset == "edge" else 0))
 
     def entry_bits(self, row: int) -> int:
         """Width of the weights that enter the array at a row of :attr:`entries`."""
-        return max(self.part_bits(part) for _, part in self.entries[row])
+        return max(self.field_bits(field) for _, field in self.entries[row])
 
     def sum_bits(self, rows: int) -> int:
         """Width of the exact partial sum of the first ``rows`` products of a column."""
@@ -342,13 +338,12 @@ class ArrayConfig(ArrayShape):
     @classmethod
     def of(cls, shape: ArrayShape, sizes: Mapping[str, int]) -> ArrayConfig:
         """The array of that shape with a value for every field that it lacks."""
-        return cls(
-            **{name: getattr(shape, name) for name in SHAPE_FIELDS}, **{name: sizes[name] for name in SIZES}
-        )
+        values: dict[str, Any] = {name: getattr(shape, name) for name in SHAPE_FIELDS}
+        return cls(**values | {name: sizes[name] for name in SIZES})
 
     @property
     def count_bits(self) -> int:
-        """Width of the number of steps of a block."""
+        """Width of the number of pixels that a tile streams for a block."""
         return index_bits(self.block_steps + 1)
 
     @property
@@ -366,10 +361,7 @@ class ArrayConfig(ArrayShape):
 
     @cached_property
     def key(self) -> tuple[Any, ...]:
-        """Hashable identity, for caches of built simulators and for the checksum of a program.
-
-        In the order in which these fields have always been, so that a program keeps its checksum.
-        """
+        """Hashable identity, for caches of built simulators and for the checksum of a program."""
         return tuple(getattr(self, name) for name in KEY)
 
 
@@ -393,7 +385,7 @@ KEY = (
     ),
     *("activation_depth", "weight_depth", "parameter_depth", "program_depth"),
 )
-"""The fields in the order that :attr:`ArrayConfig.key` gives them."""
+"""The fields in the order that the checksum of a program has always had."""
 
 
 def parse_array(text: str) -> tuple[int, int]:

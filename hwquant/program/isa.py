@@ -17,8 +17,8 @@ COUNT     pixels of a block
 REPEAT    the next TILE stands for ``count + 1`` tiles whose addresses are ``step`` apart
 TILE      load the next ``rows`` weight rows and stream a block of pixels through them
 FORMAT    of the weights: the binary logarithm of the rows that share a word
-TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of a row, steps before the first
-          output, and steps after the last
+TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of a row, pixels before the first
+          output, and pixels after the last
 ========  =====================================================================================================
 
 Those of :data:`BUFFERED` are double-buffered: they take effect with the next TILE that has ``source`` or ``layer`` set.
@@ -58,6 +58,9 @@ SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)
 
 BUFFERED = (*SOURCE, Opcode.WRITE, Opcode.CLAMP)
 """Double-buffered: they wait until what they set before has taken effect."""
+
+REGISTERS = (*BUFFERED, Opcode.OFFSET, Opcode.COUNT, Opcode.FORMAT)
+"""What sets a register, for all tiles until it is set again."""
 
 OPCODE_BITS = 4
 REPEAT_BITS = 12

@@ -12,7 +12,7 @@ from hwquant.qgraph import IntArray
 
 
 @dataclass(frozen=True)
-class Packing:
+class RowPacking:
     """A kernel row in one word: position ``x`` of the packed row holds the ``kernel`` pixels that output ``x`` reads.
 
     Channel ``k * channels + c`` of the packed tensor at column ``x`` is channel ``c`` of the original at column
@@ -53,7 +53,7 @@ class Placement:
     lanes: int
     zero_point: int
     address: int = 0
-    packing: Packing | None = None
+    packing: RowPacking | None = None
 
     @property
     def stored_shape(self) -> Shape:
@@ -108,7 +108,7 @@ def integers_to_words(values: Sequence[int], lanes: int, bits: int) -> IntArray:
 
 @dataclass(frozen=True)
 class Lifetime:
-    """A tensor is alive from step ``birth`` (its producer; -1 for inputs) to step ``death`` (its last reader)."""
+    """A tensor is alive from layer ``birth`` (its producer; -1 for inputs) to layer ``death`` (its last reader)."""
 
     name: str
     words: int

@@ -1,96 +1,28 @@
-"""From the integer network to what the array executes: dense terms, a window order, one output each.
+"""From the integer network to what the array executes: terms, a window order, one output each.
 
-Every layer becomes a :class:`ArrayLayer`: grouped weights become dense ones with zero blocks (whose tiles cost
-nothing), a pooling that cannot be fused and a concatenation become identity weights, a max pool behind a
-layer with windows that do not overlap becomes that layer's pixel order.
+Every layer becomes an :class:`ArrayLayer`: a pooling that cannot be fused and a concatenation become identity weights,
+a max pool behind a layer with windows that do not overlap becomes that layer's pixel order. Of grouped and of identity
+weights only those that exist are kept, with the channels that they read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import assert_never
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hwquant.errors import Unsupported
 from hwquant.graph import Moving
+from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
-from hwquant.window import Padding
 
 MAX_COPIES = 64
 
 
-@dataclass(frozen=True, eq=False)
-class ArrayTerm:
-    """A dense convolution into the accumulators.
-
-    Attributes
-    ----------
-    weight : int64 [out, channels of the tensor, kernel height, kernel width], adjusted
-    offset : int64 [1] or [out], what the hardware adds to the stored weight
-    structure : bool [out, in], False where a grouped or identity weight has no connection: such tiles are
-        neither executed nor counted as skipped
-    pad : the value that padding inserts
-    """
-
-    tensor: str
-    weight: IntArray
-    offset: IntArray
-    structure: NDArray[np.bool_]
-    stride: tuple[int, int]
-    padding: Padding
-    dilation: tuple[int, int]
-    pad: int
-
-    @cached_property
-    def stored_limits(self) -> tuple[int, int]:
-        """Least and greatest stored weight, those of adjusted weight zero included."""
-        offset = self.offset.reshape(-1, 1, 1, 1)
-        stored = self.weight - offset
-        zeros = int(-offset.max()), int(-offset.min())
-        return min(zeros[0], int(stored.min(initial=zeros[0]))), max(
-            zeros[1], int(stored.max(initial=zeros[1]))
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class ArrayLayer:
-    """One pass of the array over all its tiles; it produces the tensor ``name``.
-
-    ``bias`` is still relative to ``x - z``; ``pixels`` is the output's (height, width); ``window...`` describe the
-    max pool on the way out, or with ``summed`` what the accumulators sum over; ``covers`` names the integer
-    network's nodes that it executes; ``macs`` are those of the network's layer, ``useful_macs`` those whose
-    results are read.
-    """
-
-    name: str
-    covers: tuple[str, ...]
-    terms: tuple[ArrayTerm, ...]
-    bias: IntArray
-    shift: IntArray
-    multiplier: IntArray | None
-    zero_point: int
-    low: int
-    high: int
-    macs: int
-    useful_macs: int
-    pixels: tuple[int, int]
-    window: tuple[int, int] = (1, 1)
-    window_stride: tuple[int, int] = (1, 1)
-    window_dilation: tuple[int, int] = (1, 1)
-    summed: bool = False
-
-    @property
-    def pooled(self) -> bool:
-        """Whether outputs are visited other than one after the other."""
-        return self.window != (1, 1) or self.window_stride != (1, 1)
-
-
 def lower(qgraph: QGraph) -> list[ArrayLayer]:
-    """All steps in execution order."""
+    """The layers on the array in order of execution."""
     readers: dict[str, list[str]] = {}
     for node in qgraph.nodes:
         for name in node.inputs:
@@ -100,45 +32,45 @@ def lower(qgraph: QGraph) -> list[ArrayLayer]:
     offsets = any(
         term.offset.any() for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms
     )
-    steps: list[ArrayLayer] = []
+    layers: list[ArrayLayer] = []
     for node in qgraph.nodes:
         match node:
             case Layer():
-                steps.append(_layer(node, qgraph, offsets))
+                layers.append(_layer(node, qgraph, offsets))
             case Concat():
-                steps.append(_concat(node, qgraph))
+                layers.append(_concat(node, qgraph))
             case MaxPool():
                 alone = readers[node.inputs[0]] == [node.name]
-                if steps and steps[-1].name == node.inputs[0] and alone and _fusable(node, steps[-1]):
-                    steps[-1] = _pooled(steps[-1], node, qgraph)
+                if layers and layers[-1].name == node.inputs[0] and alone and _fusable(node, layers[-1]):
+                    layers[-1] = _pooled(layers[-1], node, qgraph)
                 else:
-                    steps.append(_pool(node, qgraph))
+                    layers.append(_pool(node, qgraph))
             case _:
                 assert_never(node)
-    return steps
+    return layers
 
 
-def _pooled(step: ArrayLayer, node: MaxPool, qgraph: QGraph) -> ArrayLayer:
+def _pooled(layer: ArrayLayer, node: MaxPool, qgraph: QGraph) -> ArrayLayer:
     """The layer with a max pool on its way out."""
     height, width = qgraph.tensors[node.inputs[0]].shape[1:]
     pixels = qgraph.tensors[node.name].shape[1:]
     # Windows side by side may leave pixels at the edge unread: those are not computed at all.
     read = pixels[0] * node.window.kernel[0] * pixels[1] * node.window.kernel[1]
     return replace(
-        step,
-        useful_macs=step.macs * read // (height * width),
+        layer,
+        useful_macs=layer.macs * read // (height * width),
         name=node.name,
-        covers=(*step.covers, node.name),
+        covers=(*layer.covers, node.name),
         pixels=pixels,
         window=node.window.kernel,
         window_stride=node.window.stride,
     )
 
 
-def _fusable(node: MaxPool, step: ArrayLayer) -> bool:
-    """Whether a max pool can be on a step's way out: one alone, of windows that neither overlap nor leave the image."""
+def _fusable(node: MaxPool, layer: ArrayLayer) -> bool:
+    """Whether a max pool can be on a layer's way out: one alone, of windows that neither overlap nor leave the image."""
     return (
-        not step.pooled
+        not layer.pooled
         and not node.window.padded
         and all(size == 1 or d == 1 for size, d in zip(node.window.kernel, node.window.dilation))
         and all(stride >= size for stride, size in zip(node.window.stride, node.window.kernel))
@@ -169,12 +101,12 @@ def _layer(layer: Layer, qgraph: QGraph, offsets: bool) -> ArrayLayer:
 
 def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[ArrayTerm]:
     """A term as the array computes it; ``offsets`` tells whether the network has integer offsets at all."""
-    dense, structure = _dense(term)
+    weight = term.weight
     offset = term.offset if term.anchor == "min" else _negated_offset(term)
     copies = 1
     if term.shift:
         # A shifted term is stored as shifted weights; what exceeds a weight is repeated.
-        low, high = min(0, int(dense.min(initial=0))), max(0, int(dense.max(initial=0)))
+        low, high = min(0, int(weight.min(initial=0))), max(0, int(weight.max(initial=0)))
         shift = term.shift
         while shift and not _storable(low << shift, high << shift, offsets):
             shift -= 1
@@ -186,7 +118,7 @@ def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[Arra
                 where=layer.name,
             )
         if shift:
-            dense, low, high = dense << shift, low << shift, high << shift
+            weight, low, high = weight << shift, low << shift, high << shift
             offset = np.array([high - 127 if high > 127 else min(0, low + 128)])
     if term.groups > 1 and not term.shift and not _fits(-offset, term.bits):
         raise Unsupported(
@@ -194,14 +126,15 @@ def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[Arra
             "quantize it without the literal range",
             where=layer.name,
         )
-    if offset.tolist() == [128] and dense.min() >= -1 and dense.max() <= 254:
+    if offset.tolist() == [128] and weight.min() >= -1 and weight.max() <= 254:
         # As large as an offset in a row of weights, beside channels with offsets of their own, can be.
         offset = np.array([127])
     lowered = ArrayTerm(
         tensor=term.input,
-        weight=dense,
+        channels=tensor.shape[0],
+        weight=weight,
         offset=offset,
-        structure=structure,
+        reads=_reads(term, tensor.shape[0]),
         stride=term.window.stride,
         padding=term.window.padding,
         dilation=term.window.dilation,
@@ -228,17 +161,13 @@ def _fits(values: IntArray, bits: int) -> bool:
     return bool(np.all((values >= -(1 << (bits - 1))) & (values < 1 << (bits - 1))))
 
 
-def _dense(term: Term) -> tuple[IntArray, NDArray[np.bool_]]:
-    """Grouped weights as dense ones, and which of them exist."""
-    weight, groups = term.weight, term.groups
-    out, per_group = weight.shape[:2]
-    dense = np.zeros((out, per_group * groups, *weight.shape[2:]), np.int64)
-    structure = np.zeros(dense.shape[:2], bool)
-    for group, rows in enumerate(np.split(np.arange(out), groups)):
-        columns = slice(group * per_group, (group + 1) * per_group)
-        dense[rows, columns] = weight[rows]
-        structure[rows, columns] = True
-    return dense, structure
+def _reads(term: Term, channels: int) -> IntArray:
+    """The channels of a tensor that a term's weights multiply, int64 [out, channels of a group]."""
+    out, per_group = term.codes.shape[:2]
+    if term.groups == 1:
+        return np.broadcast_to(np.arange(channels), (out, channels))
+    group = np.arange(out) // (out // term.groups)
+    return np.asarray((group * (channels // term.groups))[:, None] + np.arange(per_group))
 
 
 def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[ArrayTerm]:
@@ -247,12 +176,14 @@ def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[ArrayTerm]:
     terms, start = [], 0
     for tensor in tensors:
         channels = tensor.shape[0]
-        eye = np.eye(total, channels, -start, dtype=np.int64)
+        reads = np.arange(total)[:, None] - start
+        reads = np.where((reads >= 0) & (reads < channels), reads, -1)
         values: dict[str, object] = {
             "tensor": tensor.name,
-            "weight": eye.reshape(total, channels, 1, 1),
+            "channels": channels,
+            "weight": (reads >= 0).astype(np.int64).reshape(total, 1, 1, 1),
+            "reads": reads,
             "offset": np.zeros(1, np.int64),
-            "structure": eye.astype(bool),
             "stride": (1, 1),
             "padding": (0, 0, 0, 0),
             "dilation": (1, 1),

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.config import LIMITS, OFFSET_MODES, ArrayConfig, bits_for, index_bits
-from hwquant.program.depthwise import features
-from hwquant.program.lowering import ArrayLayer
+from hwquant.program.config import (
+    LIMITS,
+    OFFSET_MODES,
+    SIZES,
+    ArrayConfig,
+    ArrayShape,
+    OffsetMode,
+    bits_for,
+    index_bits,
+)
+from hwquant.program.images import Images
+from hwquant.program.isa import Instruction, Opcode
+from hwquant.program.layers import ArrayLayer
+from hwquant.program.mapping import all_modes
+from hwquant.program.placement import Placed
+from hwquant.program.schedule import LayerSchedule
 from hwquant.program.tiling import column_blocks
 from hwquant.qgraph import QGraph
+
+OffsetChoice = Literal["auto", OffsetMode]
+"""What may be asked for: a mode, or what the weights and the multipliers suggest."""
 
 DEFAULT_ACCUMULATOR_DEPTH = 512
 MAX_WEIGHT_BITS = 8
@@ -22,15 +38,6 @@ MAX_OPERAND_BITS = 18
 DSP_OPERAND_BITS = 9
 """Widest weight that one multiplier takes of any device that is known; a wider adjusted weight is kept out of an array
 that is compiled for none in particular."""
-SIZED = (
-    "activation_depth",
-    "weight_depth",
-    "parameter_depth",
-    "program_depth",
-    "accumulator_bits",
-    "coordinate_bits",
-    "block_steps",
-)
 REMEDY = {
     "activation_depth": "a larger activation memory, a smaller input, or fewer channels",
     "weight_depth": "a larger weight memory, fewer or pruned weights, or a wider array",
@@ -47,9 +54,9 @@ class Requirements:
     """What the user asks of the hardware; see :func:`hwquant.program.compiler.compile_network`."""
 
     array: tuple[int, int]
-    offset: str
-    limits: Mapping[str, int]
-    config: ArrayConfig | None
+    offset: OffsetChoice = "auto"
+    limits: Mapping[str, int] = field(default_factory=dict)
+    config: ArrayConfig | None = None
     operand_bits: int = DSP_OPERAND_BITS
 
     def __post_init__(self) -> None:
@@ -57,7 +64,7 @@ class Requirements:
             raise HwquantError(f"operand_bits must be 1..{MAX_OPERAND_BITS}, not {self.operand_bits}")
         if self.offset not in (*OFFSET_MODES, "auto"):
             raise HwquantError(f"offset must be auto, {', '.join(OFFSET_MODES)}, not {self.offset!r}")
-        known = {*SIZED, "accumulator_depth"}
+        known = {*SIZES, "accumulator_depth"}
         for name, value in self.limits.items():
             if name not in known:
                 raise HwquantError(f"unknown limit {name!r}; known are {', '.join(sorted(known))}")
@@ -68,29 +75,32 @@ class Requirements:
                 f"the hardware is {self.config.rows}x{self.config.columns}, not {self.array[0]}x{self.array[1]}"
             )
 
-    def shape(self, steps: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayConfig:
-        """Everything but the memory depths: they are measured on the result."""
-        needed = self._needed(steps, qgraph)
+    def offered(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
+        """The array that the layers are mapped to: as wide as they need, with every mode that it could have.
+
+        Where hardware is given, that.
+        """
+        needed = self._needed(layers, qgraph)
         if self.config:
             _check(needed, self.config)
             return self.config
-        return needed
+        return all_modes(needed)
 
-    def _needed(self, steps: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayConfig:
-        terms = [term for step in steps for term in step.terms]
+    def _needed(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
+        terms = [term for layer in layers for term in layer.terms]
         offsets = np.concatenate([term.offset for term in terms])
         per_channel = any(term.offset.size > 1 for term in terms) or bool(
             self.config and self.config.channel_offsets
         )
         rows, columns = self.array
-        weight_bits = max(_stored_bits(term.weight, term.offset) for term in terms)
-        probe = ArrayConfig(rows, columns)
+        weight_bits = max(bits_for(*term.weight_limits) for term in terms)
+        probe = ArrayShape(rows, columns)
         # Idle columns need weight zero; where no stored weight expresses it, they get an offset of their own.
-        for step in steps:
-            channels = qgraph.tensors[step.name].shape[0]
+        for layer in layers:
+            channels = qgraph.tensors[layer.name].shape[0]
             idle = any(len(block.channels) < columns for block in column_blocks(channels, probe, True))
-            for term in step.terms if idle else ():
-                zero = bits_for(int(-term.offset.max()), int(-term.offset.min()))
+            for term in layer.terms if idle else ():
+                zero = bits_for(*term.zero_limits)
                 per_channel |= zero > MAX_WEIGHT_BITS
                 weight_bits = max(weight_bits, zero if zero <= MAX_WEIGHT_BITS else 1)
         if per_channel:
@@ -116,10 +126,10 @@ class Requirements:
                 f"network {qgraph.name!r} has integer offsets: choose offset edge or sum, or quantize it symmetric",
                 where=qgraph.name,
             )
-        multipliers = [step.multiplier for step in steps if step.multiplier is not None]
+        multipliers = [layer.multiplier for layer in layers if layer.multiplier is not None]
         largest = max((int(values.max()) for values in multipliers), default=0)
-        shift = max(int(step.shift.max()) for step in steps)
-        pixels = max(step.pixels[0] * step.pixels[1] * step.window[0] * step.window[1] for step in steps)
+        shift = max(int(layer.shift.max()) for layer in layers)
+        pixels = max(math.prod(layer.pixels) * math.prod(layer.window) for layer in layers)
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
         widths: dict[str, Any] = {
             "weight_bits": weight_bits,
@@ -129,7 +139,7 @@ class Requirements:
             "shift_bits": index_bits(shift + 1),
         }
         _within_limits(widths, qgraph.name)
-        config = ArrayConfig(
+        return ArrayShape(
             rows=rows,
             columns=columns,
             activation_bits=max(tensor.bits for tensor in qgraph.tensors.values()),
@@ -138,10 +148,9 @@ class Requirements:
             accumulator_depth=min(pixels, depth),
             **widths,
         )
-        return features(steps, qgraph.tensors, config)
 
 
-def _check(needed: ArrayConfig, config: ArrayConfig) -> None:
+def _check(needed: ArrayShape, config: ArrayConfig) -> None:
     """Whether given hardware can express what a network needs, apart from its size."""
     for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits"):
         _compare(name, needed, config)
@@ -155,7 +164,7 @@ def _check(needed: ArrayConfig, config: ArrayConfig) -> None:
     _compare(width, needed, config)
 
 
-def _compare(name: str, needed: ArrayConfig, config: ArrayConfig) -> None:
+def _compare(name: str, needed: ArrayShape, config: ArrayConfig) -> None:
     need, there_are = getattr(needed, name), getattr(config, name)
     if need > there_are:
         raise DoesNotFit(
@@ -169,24 +178,60 @@ def _compare(name: str, needed: ArrayConfig, config: ArrayConfig) -> None:
 
 def _within_limits(values: Mapping[str, int], name: str) -> None:
     """What no array can have is the network's fault, not that of a parameter which nobody gave."""
-    for field, (_, most) in LIMITS.items():
-        need = values.get(field, 0)
+    for size_name, (_, most) in LIMITS.items():
+        need = values.get(size_name, 0)
         if need > most:
-            remedy = REMEDY.get(field, "the default range of weights, or scales that are closer together")
+            remedy = REMEDY.get(size_name, "the default range of weights, or scales that are closer together")
             raise DoesNotFit(
-                f"network {name!r} needs {field} {need}, no array has more than {most}; it would fit with {remedy}",
-                resource=field,
+                f"network {name!r} needs {size_name} {need}, no array has more than {most}; it would fit with {remedy}",
+                resource=size_name,
                 needed=need,
                 available=most,
                 remedy=remedy,
             )
 
 
+def measure(
+    code: Sequence[Instruction], schedule: Sequence[LayerSchedule], placed: Placed, images: Images
+) -> dict[str, int]:
+    """What a network needs of each of ``SIZES``."""
+    coordinates = [
+        instruction.values[name]
+        for instruction in code
+        for name in ("y", "x", "height", "width", "limit")
+        if name in instruction.values
+    ]
+    counts = (instruction.values["count"] for instruction in code if instruction.opcode is Opcode.COUNT)
+    return {
+        "activation_depth": placed.peak,
+        "weight_depth": len(images.weights),
+        "parameter_depth": len(images.bias),
+        "program_depth": len(code),
+        "accumulator_bits": bits_for(*images.sums),
+        "block_steps": max(counts),
+        "coordinate_bits": bits_for(min(coordinates), max(*coordinates, _reach(schedule))),
+    }
+
+
+def _reach(schedule: Sequence[LayerSchedule]) -> int:
+    """The largest coordinate that a stream comes to."""
+    reach = 0
+    for item in schedule:
+        places = {place.name: place for place in item.inputs}
+        for term in {term_tiles.term for column_pass in item.passes for term_tiles in column_pass.terms}:
+            _, height, width = places[term.tensor].stored_shape
+            reach = max(reach, height + term.padding[2], width + term.padding[3])
+            if item.mapped.plan:
+                # Streams run on below the last row and, at the end of a row, into the next one's padding.
+                reach = max(reach, max(height, width) + 2 * item.mapped.plan.pitch)
+    return reach
+
+
 def size(
-    shape: ArrayConfig, needed: Mapping[str, int], requirements: Requirements, widest: str, network: str
+    shape: ArrayShape, needed: Mapping[str, int], requirements: Requirements, widest: str, network: str
 ) -> ArrayConfig:
     """The final configuration: each memory as large as needed, or an error that says what is missing."""
-    for name in SIZED:
+    for name in SIZES:
         available = (
             getattr(requirements.config, name) if requirements.config else requirements.limits.get(name)
         )
@@ -202,13 +247,7 @@ def size(
             )
     if requirements.config:
         return requirements.config
-    minimum = {name: max(2, needed[name]) for name in SIZED}
+    minimum = {name: max(2, needed[name]) for name in SIZES}
     minimum["accumulator_bits"] = max(8, needed["accumulator_bits"])
     _within_limits(minimum, network)
-    return ArrayConfig(**(dataclasses.asdict(shape) | minimum))
-
-
-def _stored_bits(weight: np.ndarray, offset: np.ndarray) -> int:
-    stored = weight - offset.reshape(-1, 1, 1, 1)
-    # Zeros that a grouped weight's structure adds are stored like any other weight.
-    return bits_for(int(stored.min()), int(stored.max()))
+    return ArrayConfig.of(shape, minimum)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hwquant import container
 from hwquant.errors import Damaged, HwquantError
 from hwquant.program.config import ArrayConfig
-from hwquant.program.layout import Packing, Placement
+from hwquant.program.layout import Placement, RowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
@@ -101,7 +101,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
 def _placement(item: Mapping[str, Any]) -> Placement:
     packing = item["packing"]
     if packing is not None:
-        packing = Packing(**{**packing, "shape": tuple(packing["shape"])})
+        packing = RowPacking(**{**packing, "shape": tuple(packing["shape"])})
     return Placement(**{**item, "shape": tuple(item["shape"]), "packing": packing})
 
 

@@ -1,102 +1,111 @@
-"""Cuts a step's weights into tiles, and its pixels into blocks."""
+"""Where the tiles of a layer lie, and which pixels are accumulated together: geometry first, weights when asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from hwquant.errors import DoesNotFit
-from hwquant.program.config import ArrayConfig
+from hwquant.graph import Shape
+from hwquant.program.config import ArrayShape
 from hwquant.program.isa import REPEAT_BITS
-from hwquant.program.layout import Placement
-from hwquant.program.lowering import ArrayLayer, ArrayTerm
+from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.qgraph import IntArray
 
 
 @dataclass(frozen=True)
 class ColumnBlock:
-    """The output channels that one pass over the columns produces: ``channels`` are columns 0, 1, ..."""
+    """The output channels that one pass over the columns produces.
+
+    Attributes
+    ----------
+    plane : int
+        Of the output's words.
+    group : int
+        Of a word's lanes that are written together.
+    channels : range
+        Those of columns 0, 1, ...
+    """
 
     plane: int
     group: int
     channels: range
 
+    @property
+    def outputs(self) -> slice:
+        """The channels, to index arrays with."""
+        return slice(self.channels.start, self.channels.stop)
 
-def column_blocks(channels: int, config: ArrayConfig, complete: bool) -> list[ColumnBlock]:
+
+def column_blocks(channels: int, shape: ArrayShape, complete: bool) -> list[ColumnBlock]:
     """Output channels in the order in which the writer expects them.
 
     ``complete`` keeps the groups of the last word that hold no channel, so that its lanes are written too.
     """
     blocks = []
-    for plane in range(-(-channels // config.lanes)):
-        for group in range(config.groups):
-            lanes = config.group_lanes(group)
-            start = min(plane * config.lanes + lanes.start, channels)
-            stop = min(plane * config.lanes + lanes.stop, channels)
+    for plane in range(-(-channels // shape.lanes)):
+        for group in range(shape.groups):
+            lanes = shape.group_lanes(group)
+            start = min(plane * shape.lanes + lanes.start, channels)
+            stop = min(plane * shape.lanes + lanes.stop, channels)
             if start < stop or complete:
                 blocks.append(ColumnBlock(plane, group, range(start, stop)))
     return blocks
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Tile:
-    """``rows`` x ``columns`` adjusted weights at one kernel position and one read of the input's channels.
+    """A place of ``rows`` x ``columns`` weights in a term: what it adds to a block's first pixel, and what it reads.
 
-    ``address``, ``y``, ``x`` are what the kernel position adds to those of a block's first pixel.
+    Attributes
+    ----------
+    number : int
+        Of the tile's weights, in what :func:`dense_weights` or :func:`hwquant.program.taps.tap_weights` returns.
+    address : int
+        What is added to that of the block's first pixel.
+    part : int
+        Of a word: which of its lanes the rows take.
+    y : int
+        What is added to the first pixel's coordinate.
+    x : int
+        Likewise.
     """
 
-    weight: IntArray
+    number: int
     address: int
     part: int
     y: int
     x: int
 
 
-@dataclass(frozen=True, eq=False)
-class TermTiles:
-    """A term's executed tiles for one column block, and how many there would be without zeros."""
+def dense_tiles(term: ArrayTerm, stored: Shape, shape: ArrayShape) -> tuple[Tile, ...]:
+    """All tiles of a term, the same for every column block: one for each kernel position and read of ``rows`` channels.
 
-    term: ArrayTerm
-    tiles: tuple[Tile, ...]
-    dense: int
-
-
-def term_tiles(term: ArrayTerm, block: ColumnBlock, tensor: Placement, config: ArrayConfig) -> TermTiles:
-    """The tiles of one term that are not zero, ordered so that runs of equal address steps are long."""
-    rows, columns = config.rows, config.columns
-    _, height, width = tensor.stored_shape
-    weight = term.weight[block.channels.start : block.channels.stop]
-    out, channels, kh, kw = weight.shape
-    reads = -(-channels // rows)
-    padded = np.zeros((reads * rows, columns, kh, kw), np.int64)
-    padded[:channels, :out] = weight.transpose(1, 0, 2, 3)
-    structure = np.zeros((reads * rows, columns), bool)
-    structure[:channels, :out] = term.structure[block.channels.start : block.channels.stop].T
-    by_read = padded.reshape(reads, rows, columns, kh, kw)
-    nonzero = np.asarray(by_read.any(axis=(1, 2)))  # reads, kernel height, kernel width
-    connected = structure.reshape(reads, rows, columns).any(axis=(1, 2))
-
+    They are ordered so that runs of addresses that are equally far apart are long. ``stored`` is the shape of the
+    tensor that is read, as the activation memory holds it.
+    """
+    _, height, width = stored
+    kh, kw = term.kernel
     top, left = term.padding[:2]
     padding = any(term.padding)
+    reads = range(-(-term.channels // shape.rows))
     positions = [(ky, kx) for ky in range(kh) for kx in range(kw)]
-    read_order = sorted(range(reads), key=lambda read: (read % config.reads_per_word, read))
+    in_order = sorted(reads, key=lambda read: (read % shape.reads_per_word, read))
     order = (
-        [(position, read) for position in positions for read in read_order]
+        [(position, read) for position in positions for read in in_order]
         if padding
-        else [(position, read) for read in read_order for position in positions]
+        else [(position, read) for read in in_order for position in positions]
     )
     tiles = []
     for (ky, kx), read in order:
-        if not nonzero[read, ky, kx]:
-            continue
-        plane, part = divmod(read, config.reads_per_word)
+        plane, part = divmod(read, shape.reads_per_word)
         y, x = ky * term.dilation[0] - top, kx * term.dilation[1] - left
         tiles.append(
             Tile(
-                weight=by_read[read, :, :, ky, kx],
+                number=(read * kh + ky) * kw + kx,
                 address=plane * height * width + y * width + x,
                 part=part,
                 # Without padding every position is inside, and equal coordinates let tiles share an instruction.
@@ -104,30 +113,50 @@ def term_tiles(term: ArrayTerm, block: ColumnBlock, tensor: Placement, config: A
                 x=x if padding else 0,
             )
         )
-    return TermTiles(term, tuple(tiles), int(connected.sum()) * kh * kw)
+    return tuple(tiles)
 
 
-def runs(tiles: tuple[Tile, ...]) -> Iterator[tuple[int, int, int]]:
-    """Splits tiles into (begin, count, step): consecutive ones whose addresses are ``step`` apart.
+def dense_weights(term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> IntArray:
+    """The adjusted weights of a block's tiles, int64 [tiles, rows, columns], by the tiles' numbers."""
+    weight = term.dense(block.outputs)
+    out, channels, kh, kw = weight.shape
+    reads = -(-channels // shape.rows)
+    padded = np.zeros((reads * shape.rows, shape.columns, kh, kw), np.int64)
+    padded[:channels, :out] = weight.transpose(1, 0, 2, 3)
+    by_read = padded.reshape(reads, shape.rows, shape.columns, kh, kw)
+    return by_read.transpose(0, 3, 4, 1, 2).reshape(-1, shape.rows, shape.columns)
+
+
+def connected_tiles(term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> int:
+    """How many of a block's tiles hold weights that the network has, zero or not."""
+    reads = -(-term.channels // shape.rows)
+    channels = np.zeros(reads * shape.rows, bool)
+    channels[: term.channels] = term.connected(block.outputs).any(axis=0)
+    kh, kw = term.kernel
+    return int(channels.reshape(reads, shape.rows).any(axis=1).sum()) * kh * kw
+
+
+def runs(tiles: Sequence[Tile]) -> Iterator[tuple[int, int, int]]:
+    """Splits tiles into (begin, count, distance): consecutive ones whose addresses are ``distance`` apart.
 
     Runs shorter than three are not worth their REPEAT and come out as single tiles.
     """
     begin = 0
     while begin < len(tiles):
         first = tiles[begin]
-        stop, step = begin + 1, 0
+        stop, distance = begin + 1, 0
         if stop < len(tiles):
-            step = tiles[stop].address - first.address
+            distance = tiles[stop].address - first.address
         while (
             stop < len(tiles)
             and stop - begin < 1 << REPEAT_BITS
-            and tiles[stop].address - tiles[stop - 1].address == step
+            and tiles[stop].address - tiles[stop - 1].address == distance
             and (tiles[stop].part, tiles[stop].y, tiles[stop].x) == (first.part, first.y, first.x)
         ):
             stop += 1
         if stop - begin < 3:
-            stop, step = begin + 1, 0
-        yield begin, stop - begin, step
+            stop, distance = begin + 1, 0
+        yield begin, stop - begin, distance
         begin = stop
 
 
@@ -140,13 +169,28 @@ class PixelBlock:
     count: int
 
 
-def pixel_blocks(step: ArrayLayer, depth: int) -> list[PixelBlock]:
-    """Blocks of at most ``depth`` visited pixels, as equal as whole rows allow."""
-    height, width = step.pixels
-    area = 1 if step.summed else step.window[0] * step.window[1]
+def pixel_blocks(layer: ArrayLayer, depth: int, *, summed: bool = False) -> list[PixelBlock]:
+    """Blocks of at most ``depth`` visited pixels, as equal as whole rows allow.
+
+    Parameters
+    ----------
+    layer : ArrayLayer
+        Of whose outputs.
+    depth : int
+        Of the accumulators.
+    summed : bool
+        The layer's windows are summed, in one accumulator each.
+
+    Raises
+    ------
+    DoesNotFit
+        A window has more pixels than there are accumulators.
+    """
+    height, width = layer.pixels
+    area = 1 if summed else layer.window[0] * layer.window[1]
     if area > depth:
         raise DoesNotFit(
-            f"layer {step.name!r}: a pooling window of {area} pixels needs accumulators at least as deep "
+            f"layer {layer.name!r}: a pooling window of {area} pixels needs accumulators at least as deep "
             f"(accumulator_depth is {depth})",
             resource="accumulator_depth",
             needed=area,

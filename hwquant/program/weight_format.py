@@ -1,141 +1,85 @@
 """How a layer's weights lie in the weight memory: several rows of a tile in a word where they are narrow.
 
-A word has a slot of ``slot_bits`` for each column. With ``packing`` rows in a word, a slot is cut into as many
-fields, field 0 in the low bits. With ``parallel`` rows entering the array in a cycle, the array's rows are
-``parallel`` segments, one below the other; cycle ``n`` of loading brings the ``n``-th row from below of each of
-them, segment ``i``'s in field ``i`` of the cycle's ``parallel`` fields.
+A word has a slot of ``slot_bits`` for each column. With ``rows_per_word`` rows in a word, a slot is cut into as many
+fields, field 0 in the low bits. With ``rows_per_cycle`` rows entering the array in a cycle, the array's rows are
+``rows_per_cycle`` segments, one below the other; cycle ``n`` of loading brings the ``n``-th row from below of each of
+them, segment ``i``'s in field ``i`` of the cycle's ``rows_per_cycle`` fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from hwquant.program.config import ACCUMULATE_HAZARD, PACKINGS, ArrayConfig, bits_for
-from hwquant.program.lowering import ArrayTerm
+from hwquant.program.config import ACCUMULATE_HAZARD, PACKINGS, ArrayShape, bits_for
+from hwquant.program.layers import ArrayTerm
 from hwquant.qgraph import IntArray
-
-MAX_SLOT_BITS = 8
-"""The widest slot that is chosen where no weight is wider."""
-
-WORTHWHILE = 1 / 16
-"""Least share of the weight memory that packing, or of the cycles that loading several rows at once, must save."""
-
-TOLERABLE = 1 / 8
-"""Largest share of weight memory that may be added to save cycles: weights rarely fill words without rest."""
 
 
 @dataclass(frozen=True)
 class WeightFormat:
-    """``packing`` rows share a word, ``parallel`` of them enter the array in a cycle; powers of two."""
+    """``rows_per_word`` rows share a word, ``rows_per_cycle`` of them enter the array in a cycle; powers of two."""
 
-    packing: int = 1
-    parallel: int = 1
+    rows_per_word: int = 1
+    rows_per_cycle: int = 1
 
     @classmethod
-    def of(cls, packing: int, config: ArrayConfig) -> WeightFormat:
+    def of(cls, rows_per_word: int, shape: ArrayShape) -> WeightFormat:
         """The format with that many rows in a word: as many of them at once as the hardware can load."""
-        return cls(packing, min(packing, config.load_rows))
+        return cls(rows_per_word, min(rows_per_word, shape.load_rows))
 
-    def load_cycles(self, config: ArrayConfig) -> int:
+    def load_cycles(self, shape: ArrayShape) -> int:
         """Cycles that loading a tile takes (without an offset row)."""
-        return max(config.segment_rows(self.parallel), ACCUMULATE_HAZARD)
+        return max(shape.segment_rows(self.rows_per_cycle), ACCUMULATE_HAZARD)
 
-    def words(self, config: ArrayConfig) -> int:
+    def words(self, shape: ArrayShape) -> int:
         """Words of a tile (without an offset row)."""
-        return -(-config.segment_rows(self.parallel) // (self.packing // self.parallel))
+        return -(-shape.segment_rows(self.rows_per_cycle) // (self.rows_per_word // self.rows_per_cycle))
 
-    def pack(self, weight: IntArray, config: ArrayConfig) -> IntArray:
-        """The slots (words, columns) of a tile's stored weights (rows, columns), signed as a slot is."""
-        if self.packing == 1:
-            return weight[::-1]
-        segment, cycles = config.segment_rows(self.parallel), self.packing // self.parallel
-        padded = np.zeros((self.parallel * segment, config.columns), np.int64)
-        padded[: config.rows] = weight
-        rows = np.zeros((self.words(config) * cycles, self.parallel, config.columns), np.int64)
-        rows[:segment] = padded.reshape(self.parallel, segment, -1)[:, ::-1].swapaxes(0, 1)
-        fields = rows.reshape(self.words(config), self.packing, config.columns)
-        width, sign = config.slot_bits // self.packing, 1 << (config.slot_bits - 1)
-        shifts = np.arange(self.packing)[:, None] * width
-        slots = ((fields & ((1 << width) - 1)) << shifts).sum(axis=1)
-        return (slots ^ sign) - sign
+    def pack(self, weight: IntArray, shape: ArrayShape) -> IntArray:
+        """The slots of tiles' stored weights.
+
+        Parameters
+        ----------
+        weight : NDArray of int64
+            [..., rows, columns], signed.
+        shape : ArrayShape
+            With the slots' width.
+
+        Returns
+        -------
+        NDArray of int64
+            [..., words, columns], signed as a slot is.
+        """
+        if self.rows_per_word == 1:
+            return weight[..., ::-1, :]
+        tiles, segment = weight.shape[:-2], shape.segment_rows(self.rows_per_cycle)
+        cycles = self.rows_per_word // self.rows_per_cycle
+        padded = np.zeros((*tiles, self.rows_per_cycle * segment, shape.columns), np.int64)
+        padded[..., : shape.rows, :] = weight
+        rows = np.zeros((*tiles, self.words(shape) * cycles, self.rows_per_cycle, shape.columns), np.int64)
+        by_segment = padded.reshape(*tiles, self.rows_per_cycle, segment, shape.columns)
+        rows[..., :segment, :, :] = by_segment[..., ::-1, :].swapaxes(-3, -2)
+        fields = rows.reshape(*tiles, self.words(shape), self.rows_per_word, shape.columns)
+        width, sign = shape.slot_bits // self.rows_per_word, 1 << (shape.slot_bits - 1)
+        shifts = np.arange(self.rows_per_word)[:, None] * width
+        slots = ((fields & ((1 << width) - 1)) << shifts).sum(axis=-2)
+        return np.asarray((slots ^ sign) - sign)
 
 
-def weight_format(term: ArrayTerm, config: ArrayConfig) -> WeightFormat:
+def weight_format(term: ArrayTerm, shape: ArrayShape) -> WeightFormat:
     """The densest format that a term's weights have on the hardware.
 
     The stored weights include that of weight zero, which idle lanes need; so no adjusted weight is more than one
-    bit wider than a field. A literal range without zero may cost packing for that reason.
+    bit wider than a field. A literal range without zero may cost rows in a word for that reason.
     """
     bits = bits_for(*term.stored_limits)
-    fitting = [n for n in PACKINGS if n <= config.weight_packing and bits <= config.slot_bits // n]
-    return WeightFormat.of(max(fitting) if bits <= config.weight_bits else 1, config)
+    fitting = [n for n in PACKINGS if n <= shape.weight_packing and bits <= shape.slot_bits // n]
+    return WeightFormat.of(max(fitting) if bits <= shape.weight_bits else 1, shape)
 
 
-@dataclass
-class TermLoad:
-    """What a term's tiles ask of the weight memory, for :func:`choose_packing`.
-
-    ``tiles`` and ``offset_rows`` in the memory; ``streams``: number of executed tiles by their pixels.
-    """
-
-    term: ArrayTerm
-    tiles: int = 0
-    offset_rows: int = 0
-    streams: dict[int, int] = field(default_factory=dict)
-
-    def words(self, config: ArrayConfig) -> int:
-        return self.tiles * weight_format(self.term, config).words(config) + self.offset_rows
-
-    def cycles(self, config: ArrayConfig) -> int:
-        least = weight_format(self.term, config).load_cycles(config)
-        return sum(count * max(pixels, least) for pixels, count in self.streams.items())
-
-
-def choose_packing(loads: Sequence[TermLoad], config: ArrayConfig) -> ArrayConfig:
-    """The configuration with the packing that its network's weights are worth; unchanged where they are not.
-
-    Of the slot widths, packings and rows a cycle that store the weights in about the fewest bits, those that are
-    about the fastest; of these the one with the fewest rows a cycle, then the fewest bits.
-    """
-    costs = _costs(loads, config)
-    bits, cycles, _ = costs[config]
-    least = min(cost[0] for cost in costs.values())
-    dense = {other: cost for other, cost in costs.items() if cost[0] <= least * (1 + TOLERABLE)}
-    fastest = min(cost[1] for cost in dense.values())
-    if fastest > cycles * (1 - WORTHWHILE):  # entries to the inside of the array are not worth it
-        dense = {other: cost for other, cost in dense.items() if other.load_rows == 1}
-        if least > bits * (1 - WORTHWHILE):
-            return config
-    else:
-        dense = {other: cost for other, cost in dense.items() if cost[1] <= fastest * (1 + WORTHWHILE)}
-        fewest = min(other.load_rows for other in dense)
-        dense = {other: cost for other, cost in dense.items() if other.load_rows == fewest}
-    return min(dense, key=lambda other: dense[other])
-
-
-def _costs(
-    loads: Sequence[TermLoad], config: ArrayConfig
-) -> Mapping[ArrayConfig, tuple[int, int, tuple[int, int, int]]]:
-    """Bits of weight memory, cycles, and a measure of the hardware, of every packing."""
-    costs = {}
-    rows_at_once = [n for n in PACKINGS if n <= config.rows]
-    if config.offset == "sum" and config.channel_offsets:
-        rows_at_once = [1]
-    for slot in range(config.weight_bits, MAX_SLOT_BITS + 1):
-        for packing in PACKINGS:
-            for parallel in rows_at_once:
-                if parallel > packing or packing > slot:
-                    continue
-                candidate = replace(
-                    config,
-                    weight_slot_bits=slot if slot > config.weight_bits else 0,
-                    weight_packing=packing,
-                    load_rows=parallel,
-                )
-                words = sum(load.words(candidate) for load in loads)
-                cycles = sum(load.cycles(candidate) for load in loads)
-                costs[candidate] = (words * config.columns * slot, cycles, (parallel, packing, slot))
-    return costs
+def weight_formats(terms: Iterable[ArrayTerm], shape: ArrayShape) -> Mapping[ArrayTerm, WeightFormat]:
+    """That of every term."""
+    return {term: weight_format(term, shape) for term in terms}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ArrayShape
 from hwquant.pruning.mapping import map_convolutions
 
 Polarity = Literal["below", "above"]
@@ -109,7 +109,7 @@ class GroupShape:
     filters: int | None = None
 
     def __post_init__(self) -> None:
-        ArrayConfig(*self.array)  # raises for a side out of range
+        ArrayShape(*self.array)  # raises for a side out of range
         for name in ("size", "filters"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -117,7 +117,7 @@ class GroupShape:
 
     def cut(self, graph: Graph, node: Conv) -> Groups:
         """The groups of one of the graph's convolutions."""
-        config = ArrayConfig(*self.array)
+        config = ArrayShape(*self.array)
         out, per_group, kernel_rows, kernel_columns = node.weight.shape
         filters = np.arange(out)[:, None, None, None]
         channel = filters // (out // node.groups) * per_group + np.arange(per_group)[None, :, None, None]
@@ -143,7 +143,7 @@ def convolutions(graph: Graph) -> list[Conv]:
     return [node for node in graph.nodes if isinstance(node, Conv)]
 
 
-def filter_blocks(index: IntArray, config: ArrayConfig, filters: int | None = None) -> IntArray:
+def filter_blocks(index: IntArray, config: ArrayShape, filters: int | None = None) -> IntArray:
     """Number of the group along the output channels; those of one column tile where ``filters`` is None."""
     # A write covers no more than a word.
     return blocks(index, filters or min(config.columns, config.lanes), config.lanes)

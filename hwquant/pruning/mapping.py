@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.graph import Graph
-from hwquant.program.depthwise import choose
-from hwquant.program.input_packing import input_packings
-from hwquant.program.layout import Placement
+from hwquant.program.compiler import Compilation
 from hwquant.program.lowering import lower
+from hwquant.program.mapping import Dense
 from hwquant.program.sizing import Requirements
 from hwquant.qgraph import Layer, QGraph, QNode, Tensor, Term
 from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan, plan_layers
@@ -75,28 +74,21 @@ def _shape(value: object) -> object:
 @lru_cache(maxsize=16)
 def _mapped(structure: _Structure, array: tuple[int, int]) -> Mapping[str, Mapped]:
     plan = plan_layers(structure.graph)
-    qgraph = _stand_in(plan)
-    steps = lower(qgraph)
-    config = Requirements(array, "auto", {}, None).shape(steps, qgraph)
-    places = {
-        name: Placement(name, tensor.shape, config.lanes, tensor.zero_point)
-        for name, tensor in qgraph.tensors.items()
-    }
-    packings = input_packings(qgraph, steps, places, config)
     layers = {layer.name: layer for layer in plan.layers}
     result = {}
-    for index, step in enumerate(steps):
-        layer = layers.get(step.covers[0])
+    qgraph = _stand_in(plan)
+    for mapped in Compilation(qgraph, tuple(lower(qgraph)), Requirements(array)).mapped:
+        layer = layers.get(mapped.layer.covers[0])
         if layer is None:
             continue
-        _, taps = choose(step, places[step.terms[0].tensor], config)
+        packed = isinstance(mapped.strategy, Dense) and mapped.strategy.packing is not None
         for term in layer.terms:
             filters = None
-            if taps:
+            if mapped.plan:
                 filters = np.zeros(term.weight.shape[2:], np.int64)
-                for number, item in enumerate(taps.filters):
+                for number, item in enumerate(mapped.plan.filters):
                     filters[np.ix_(item.rows, item.columns)] = number
-            result[term.node] = Mapped(index in packings, filters)
+            result[term.node] = Mapped(packed, filters)
     return result
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.graph import Conv, Graph
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ArrayShape
 from hwquant.pruning.groups import GroupShape, IntArray, Polarity, convolutions, filter_blocks
 from hwquant.pruning.permute import ChannelSpaces, permute
 
@@ -104,7 +104,7 @@ def skipped_cycles(graph: Graph, array: tuple[int, int]) -> int:
 def tile_cycles(graph: Graph, node: Conv, array: tuple[int, int]) -> int:
     """What a tile of a convolution costs: a cycle for each pixel, or the time to load it where that is more."""
     _, height, width = graph.shapes[node.name]
-    return max(height * width, ArrayConfig(*array).load_cycles)
+    return max(height * width, ArrayShape(*array).load_cycles)
 
 
 def best_order(patterns: list[Pattern], channels: int) -> IntArray:
@@ -124,7 +124,7 @@ def _patterns(
     graph: Graph, tensors: tuple[str, ...], array: tuple[int, int], factor: float, prune: Polarity
 ) -> list[Pattern]:
     """Of every convolution that writes or reads the channels."""
-    config = ArrayConfig(*array)
+    config = ArrayShape(*array)
     patterns = []
     for node in convolutions(graph):
         reads, writes = node.inputs[0] in tensors, node.name in tensors

@@ -8,7 +8,7 @@ from typing import Literal
 
 from hwquant.errors import HwquantError
 from hwquant.options import NAMES, NUMBERS, Range, check, option
-from hwquant.program.config import ARRAY, ArrayConfig
+from hwquant.program.config import ARRAY, ArrayShape
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.space import INT8
@@ -116,7 +116,7 @@ class SearchOptions:
                 f"the objectives must include {ACCURACY} and name each one once, not {self.objectives!r}"
             )
         check(self)
-        ArrayConfig(*self.array)  # raises for an array that does not exist
+        ArrayShape(*self.array)  # raises for an array that does not exist
         searched = ["bits", *(["activation_bits"] if self.activations else [])]
         for name in searched:
             if getattr(self.quantizer, name) != INT8:

@@ -56,7 +56,7 @@ def random_tiles(rng, config, count, gap, fixed=None):
         else:
             offset = np.repeat(integers(rng, config.offset_bits, 1), config.columns)
         parallel = 1 << int(rng.integers(config.load_rows.bit_length()))
-        bits = config.operand_bits if parallel == 1 else config.part_bits(parallel - 1)
+        bits = config.operand_bits if parallel == 1 else config.field_bits(parallel - 1)
         weight = integers(rng, bits, (config.rows, config.columns))
         x = integers(rng, config.activation_bits, (pixels, config.rows))
         cycles = config.rows + offset_row

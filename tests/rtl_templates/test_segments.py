@@ -28,7 +28,7 @@ def test_every_row_enters_as_late_as_it_is_far_down_and_shifts_with_its_segment(
     plan = list(tiles(rng, config, 40))
     end = plan[-1][0] + 2 * rows + 10
     parts = {
-        part: rng.integers(0, 1 << config.part_bits(part), (end, 2)) - (1 << (config.part_bits(part) - 1))
+        part: rng.integers(0, 1 << config.field_bits(part), (end, 2)) - (1 << (config.field_bits(part) - 1))
         for part in range(1, load_rows)
     }
     cycles = [
@@ -39,9 +39,13 @@ def test_every_row_enters_as_late_as_it_is_far_down_and_shifts_with_its_segment(
     load = [0] * (end + rows)
     enters = {}  # (cycle, row): the part's value, or None where the row loads its upper neighbour's
     for start, form in plan:
-        segment = config.segment_rows(form.parallel)
+        segment = config.segment_rows(form.rows_per_cycle)
         for n in range(segment):
-            cycles[start + n] |= {"row": 1, "first": int(n == 0), "packing": form.packing.bit_length() - 1}
+            cycles[start + n] |= {
+                "row": 1,
+                "first": int(n == 0),
+                "packing": form.rows_per_word.bit_length() - 1,
+            }
         for row in range(rows):
             part, below = divmod(row, segment)
             top = part * segment

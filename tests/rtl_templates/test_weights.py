@@ -82,14 +82,14 @@ def field(slots, width, index):
 
 def rows_of(slots, config, form):
     """What leaves in each cycle: the row of every segment, as words of the memory say."""
-    together = form.packing // form.parallel
-    for n in range(config.segment_rows(form.parallel)):
+    together = form.rows_per_word // form.rows_per_cycle
+    for n in range(config.segment_rows(form.rows_per_cycle)):
         word = slots[n // together]
-        if form.packing == 1:
+        if form.rows_per_word == 1:
             yield [field(word, config.weight_bits, 0)]
         else:
-            first, width = n % together * form.parallel, config.slot_bits // form.packing
-            yield [field(word, width, first + part) for part in range(form.parallel)]
+            first, width = n % together * form.rows_per_cycle, config.slot_bits // form.rows_per_word
+            yield [field(word, width, first + part) for part in range(form.rows_per_cycle)]
 
 
 def expected(config, slots, loads, takes, cycles):
@@ -113,7 +113,7 @@ def expected(config, slots, loads, takes, cycles):
                 load[cycle] |= 1
                 entering[0][cycle] = offset_row.tolist()
             cycle += 1
-        segment = config.segment_rows(item.form.parallel)
+        segment = config.segment_rows(item.form.rows_per_cycle)
         words = slots[pointer : pointer + item.form.words(config)]
         pointer += item.form.words(config)
         for n, rows in enumerate(rows_of(words, config, item.form)):
@@ -125,7 +125,7 @@ def expected(config, slots, loads, takes, cycles):
                     word = word + (offset_row if config.channel_offsets else item.offset)
                 entering[top][cycle + top + n] = word.tolist()
                 # A segment's rows begin one after the other, and stop together.
-                below = min(segment, config.rows - top) if item.form.parallel > 1 else len(load)
+                below = min(segment, config.rows - top) if item.form.rows_per_cycle > 1 else len(load)
                 load[cycle + top + n] |= ((1 << min(n + 1 + shifted, below)) - 1) << top
         if item.rewind:
             pointer = 0
@@ -162,7 +162,7 @@ def run(config, slots, loads, seed):
         state["wait"] = loads[state["next"]].wait if state["next"] < len(loads) else 0
         job = {"offsets": load.offsets, "first": load.first, "parameters": load.mark}
         if config.weight_packing > 1:
-            job["format"] = {"packing": load.form.packing.bit_length() - 1}
+            job["format"] = {"packing": load.form.rows_per_word.bit_length() - 1}
         return inputs | {"tile.start": 1, "tile.job": job}
 
     entries = [f"weights.entries.{name}" for name in EntryPort(config).members]
@@ -190,7 +190,7 @@ def check(config, depth, seed, wait):
                 assert enter == (weights is not None), where
             if weights:
                 # Random fields with random offsets may be wider than those that a compiler packs.
-                mask = (1 << min(config.part_bits(part) for _, part in config.entries[row])) - 1
+                mask = (1 << min(config.field_bits(part) for _, part in config.entries[row])) - 1
                 assert [w & mask for w in seen[f"weights.entries.weight{row}"]] == [
                     w & mask for w in weights
                 ], where

@@ -85,3 +85,28 @@ def test_absent_files_folders_without_a_build_and_listings_of_networks(hwquant, 
     hwquant("inspect", tmp_path / "none.hwq").fails("none.hwq")
     hwquant("inspect", tmp_path).fails("is no build folder")
     hwquant("inspect", network, "--program").fails("has no program")
+
+
+def test_what_a_pass_of_the_compiler_makes(hwquant, network, digits_program):
+    result = hwquant("inspect", network, "--array", "8x8", "--pass", "mapped", "--json").json
+    assert (result["pass"], result["array"]) == ("mapped", "8x8")
+    assert [row["layer"] for row in result["rows"]] == [layer.name for layer in digits_program.layers]
+    text = hwquant("inspect", network, "--array", "8x8", "--pass", "mapped").stdout
+    assert "strategy" in text
+    assert "columns in a word" in text
+
+
+def test_a_pass_takes_the_options_of_compile(hwquant, network):
+    sizes = hwquant("inspect", network, "--array", "4x4", "--pass", "sized", "--offset", "sum", "--json").json
+    assert {"field": "offset", "value": "sum", "needed": None} in sizes["rows"]
+    arguments = ("inspect", network, "--array", "4x4", "--pass")
+    hwquant(*arguments, "sized", "--weight-depth", 3).fails("weight_depth")
+    assert hwquant(*arguments, "tiles", "--weight-depth", 3, "--layer", "relu1", "--json").json["rows"]
+
+
+def test_a_pass_needs_a_network_and_an_array(hwquant, network):
+    hwquant("inspect", network, "--pass", "mapped").fails("--array")
+    hwquant("inspect", network, "--array", "8x8").fails("--pass")
+    hwquant("inspect", network, "--array", "8x8", "--pass", "mapped", "--layer", "none").fails(
+        "no layer 'none'"
+    )

@@ -189,7 +189,7 @@ def test_rows_enter_at_the_top_of_each_segment_as_wide_as_their_weights_may_be()
     # Two segments of five rows, and four of three, of which the last has none.
     assert config.entries == {3: ((4, 1),), 5: ((2, 1),), 6: ((4, 2),)}
     # Fields of 4 bits in the second of two parts, of 2 in the third of four, and a bit for the offset.
-    assert [config.part_bits(part) for part in range(4)] == [9, 5, 3, 3]
+    assert [config.field_bits(part) for part in range(4)] == [9, 5, 3, 3]
     assert [config.entry_bits(row) for row in config.entries] == [5, 5, 3]
     assert ArrayConfig(8, 2).entries == {}
 

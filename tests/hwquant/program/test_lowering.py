@@ -1,4 +1,4 @@
-"""Steps mean what the network's nodes mean: a plain evaluation of steps against the golden model."""
+"""Layers on the array mean what the network's nodes mean: a plain evaluation of them against the golden model."""
 
 import itertools
 
@@ -13,24 +13,24 @@ from hwquant.program.lowering import lower
 from hwquant.qgraph import Layer
 
 
-def evaluate(step, tensors, values):
-    """One image through a step, pixel by pixel of its windows, as its docstring says."""
-    (height, width), (wh, ww) = step.pixels, step.window
-    out = len(step.bias)
-    shift = np.broadcast_to(step.shift, out)
-    multiplier = 1 if step.multiplier is None else np.broadcast_to(step.multiplier, out)
+def evaluate(layer, tensors, values):
+    """One image through a layer, pixel by pixel of its windows, as its docstring says."""
+    (height, width), (wh, ww) = layer.pixels, layer.window
+    out = len(layer.bias)
+    shift = np.broadcast_to(layer.shift, out)
+    multiplier = 1 if layer.multiplier is None else np.broadcast_to(layer.multiplier, out)
     half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
     result = np.zeros((out, height, width), np.int64)
     for oy, ox in itertools.product(range(height), range(width)):
         best = None
         for wy, wx in itertools.product(range(wh), range(ww)):
-            y = oy * step.window_stride[0] + wy * step.window_dilation[0]
-            x = ox * step.window_stride[1] + wx * step.window_dilation[1]
-            total = step.bias.copy()
-            for term in step.terms:
+            y = oy * layer.window_stride[0] + wy * layer.window_dilation[0]
+            x = ox * layer.window_stride[1] + wx * layer.window_dilation[1]
+            total = layer.bias.copy()
+            for term in layer.terms:
                 total += product(term, tensors[term.tensor].zero_point, values[term.tensor], y, x)
-            value = ((total * multiplier + half) >> shift) + step.zero_point
-            value = np.clip(value, step.low, step.high)
+            value = ((total * multiplier + half) >> shift) + layer.zero_point
+            value = np.clip(value, layer.low, layer.high)
             best = value if best is None else np.maximum(best, value)
         result[:, oy, ox] = best
     return result
@@ -39,27 +39,28 @@ def evaluate(step, tensors, values):
 def product(term, zero_point, q, y, x):
     """A term's sum at position (y, x) of its output."""
     _, height, width = q.shape
-    total = np.zeros(len(term.weight), np.int64)
-    for ky, kx in itertools.product(*map(range, term.weight.shape[2:])):
+    weight = term.dense()
+    total = np.zeros(len(weight), np.int64)
+    for ky, kx in itertools.product(*map(range, weight.shape[2:])):
         iy = y * term.stride[0] + ky * term.dilation[0] - term.padding[0]
         ix = x * term.stride[1] + kx * term.dilation[1] - term.padding[1]
         inside = 0 <= iy < height and 0 <= ix < width
         pixel = q[:, iy, ix] if inside else np.full(len(q), term.pad)
-        total += term.weight[:, :, ky, kx] @ (pixel - zero_point)
+        total += weight[:, :, ky, kx] @ (pixel - zero_point)
     return total
 
 
 def assert_steps_mean_the_network(qgraph, q):
-    steps = lower(qgraph)
+    layers = lower(qgraph)
     expected = run(qgraph, q, keep=[node.name for node in qgraph.nodes], exact=True)
     values = {name: value[0] for name, value in q.items()}
-    for step in steps:
-        values[step.name] = evaluate(step, qgraph.tensors, values)
-        np.testing.assert_array_equal(values[step.name], expected[step.name][0], err_msg=step.name)
-    # Every node is executed by exactly one step, and every output is one's result.
-    assert [name for step in steps for name in step.covers] == [node.name for node in qgraph.nodes]
+    for layer in layers:
+        values[layer.name] = evaluate(layer, qgraph.tensors, values)
+        np.testing.assert_array_equal(values[layer.name], expected[layer.name][0], err_msg=layer.name)
+    # Every node is executed by exactly one layer, and every output is one's result.
+    assert [name for layer in layers for name in layer.covers] == [node.name for node in qgraph.nodes]
     assert all(output.tensor in values for output in qgraph.outputs)
-    return steps
+    return layers
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -70,25 +71,26 @@ def test_steps_of_random_networks_mean_the_network(seed):
 
 
 @pytest.mark.parametrize("groups", [1, 2, 3, 6])
-def test_grouped_weights_become_dense_ones_and_the_structure_says_which_exist(groups):
+def test_grouped_weights_are_kept_alone_and_know_the_channels_that_they_read(groups):
     net = Net(x=(6, 4, 4))
     net.conv("x", 12, (3, 2), groups=groups, offset=3)
-    (step,) = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
-    (term,) = step.terms
-    layer = net.nodes[0]
+    (layer,) = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
+    (term,) = layer.terms
+    node = net.nodes[0]
+    np.testing.assert_array_equal(term.weight, node.terms[0].weight)
     for out, channel in itertools.product(range(12), range(6)):
         same = out // (12 // groups) == channel // (6 // groups)
-        assert term.structure[out, channel] == same
-        expected = layer.terms[0].weight[out, channel % (6 // groups)] if same else np.zeros((3, 2))
-        np.testing.assert_array_equal(term.weight[out, channel], expected)
+        assert term.connected()[out, channel] == same
+        expected = node.terms[0].weight[out, channel % (6 // groups)] if same else np.zeros((3, 2))
+        np.testing.assert_array_equal(term.dense()[out, channel], expected)
 
 
 @pytest.mark.parametrize("anchor", ["min", "max"])
 def test_both_anchors_become_a_stored_weight_and_an_offset_that_is_added(anchor):
     net = Net(x=(4, 3, 3))
     net.conv("x", 5, (2, 2), offset=7, anchor=anchor)
-    (step,) = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
-    (term,) = step.terms
+    (layer,) = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
+    (term,) = layer.terms
     stored = term.weight - term.offset.reshape(-1, 1, 1, 1)
     assert stored.min() >= -128
     assert stored.max() <= 127
@@ -103,8 +105,8 @@ def test_a_shifted_term_is_stored_shifted_and_repeated(shift, offset, most):
     net = Net(x=(4, 3, 3))
     eye = np.eye(4)[:, :, None, None]
     net.layer(net.term("x", 4, (1, 1), offset=offset), net.term("x", 4, codes=eye, shift=shift))
-    steps = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
-    shifted = steps[0].terms[1:]
+    layers = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
+    shifted = layers[0].terms[1:]
     assert sum(term.weight for term in shifted)[2, 2] == 1 << shift
     assert len(shifted) == 1 << max(0, shift - most)
 
@@ -132,9 +134,9 @@ def test_a_pool_becomes_the_order_in_which_the_layer_before_visits_its_pixels():
     net = Net(x=(3, 7, 9))
     net.conv("x", 4, (2, 2))
     net.pool("layer0", (2, 3), (3, 3))
-    (step,) = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
-    assert (step.name, step.covers) == ("pool1", ("layer0", "pool1"))
-    assert (step.window, step.window_stride, step.pixels) == ((2, 3), (3, 3), (2, 2))
+    (layer,) = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
+    assert (layer.name, layer.covers) == ("pool1", ("layer0", "pool1"))
+    assert (layer.window, layer.window_stride, layer.pixels) == ((2, 3), (3, 3), (2, 2))
 
 
 @pytest.mark.parametrize(
@@ -152,8 +154,8 @@ def test_overlapping_padded_or_dilated_pools_are_steps_of_their_own(options):
     net.conv("x", 4)
     kernel, stride = options.pop("kernel"), options.pop("stride")
     net.pool("layer0", kernel, stride, **options)
-    steps = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
-    assert [step.covers for step in steps] == [("layer0",), ("pool1",)]
+    layers = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
+    assert [layer.covers for layer in layers] == [("layer0",), ("pool1",)]
 
 
 def test_a_layer_whose_output_is_needed_elsewhere_keeps_it():
@@ -165,8 +167,8 @@ def test_a_layer_whose_output_is_needed_elsewhere_keeps_it():
         if case == "reader":
             net.conv(source, 2, (6, 6))
         qgraph = net.build(*([source, pool] if case == "output" else []))
-        steps = assert_steps_mean_the_network(qgraph, images(qgraph, 1))
-        assert len(steps) == len(qgraph.nodes)
+        layers = assert_steps_mean_the_network(qgraph, images(qgraph, 1))
+        assert len(layers) == len(qgraph.nodes)
 
 
 def test_a_concatenation_copies_every_tensor_to_its_channels():
@@ -174,9 +176,9 @@ def test_a_concatenation_copies_every_tensor_to_its_channels():
     net.conv("x", 4)
     net.conv("x", 2)
     net.concat("layer0", "layer1", "layer0")
-    steps = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
-    assert len(steps[-1].terms) == 3
-    assert steps[-1].macs == 0
+    layers = assert_steps_mean_the_network(net.build(), images(net.build(), 1))
+    assert len(layers[-1].terms) == 3
+    assert layers[-1].macs == 0
 
 
 def test_macs_are_those_of_the_network():
@@ -185,7 +187,7 @@ def test_macs_are_those_of_the_network():
     net.pool("layer0", (2, 2))
     net.conv("pool1", 4, (2, 2), groups=2)
     qgraph = net.build()
-    assert sum(step.macs for step in lower(qgraph)) == qgraph.macs()
+    assert sum(layer.macs for layer in lower(qgraph)) == qgraph.macs()
     assert all(isinstance(node, Layer) or node.name.startswith("pool") for node in qgraph.nodes)
     # The pool leaves the last row and column of 5x5 outputs unread.
     first = lower(qgraph)[0]
@@ -197,6 +199,6 @@ def test_an_offset_is_one_that_a_row_of_weights_can_hold_where_the_weights_allow
     """Beside channel offsets, an average pool's constant weights must not need a ninth bit."""
     net = Net(x=(2, 3, 3))
     net.conv("x", 1, codes=np.array([0, high]).reshape(1, 2, 1, 1) - 128, offset=128)
-    (step,) = lower(net.build())
-    assert step.terms[0].offset.tolist() == [expected]
-    assert step.terms[0].weight.ravel().tolist() == [0, high]
+    (layer,) = lower(net.build())
+    assert layer.terms[0].offset.tolist() == [expected]
+    assert layer.terms[0].weight.ravel().tolist() == [0, high]

@@ -9,39 +9,46 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwquant.errors import HwquantError
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ArrayShape
 from hwquant.program.isa import REPEAT_BITS
-from hwquant.program.layout import Placement
 from hwquant.program.lowering import lower
-from hwquant.program.tiling import Tile, column_blocks, pixel_blocks, runs, term_tiles
+from hwquant.program.tiling import (
+    Tile,
+    column_blocks,
+    connected_tiles,
+    dense_tiles,
+    dense_weights,
+    pixel_blocks,
+    runs,
+)
 
 SHAPES = [(2, 2), (4, 4), (3, 7), (2, 9), (7, 3), (12, 8), (5, 2)]
 
 
-def step_of(seed, channels=9, out=11, size=(6, 7), kernel=(3, 2), zeros=0.5, **options):
-    """A step with one term, many of whose weights are zero, and its input's placement for a number of lanes."""
+def layer_of(seed, channels=9, out=11, size=(6, 7), kernel=(3, 2), zeros=0.5, **options):
+    """A layer with one term, many of whose weights are zero."""
     net = Net(seed, x=(channels, *size))
     codes = net.rng.integers(-9, 10, (out, channels // options.get("groups", 1), *kernel))
     codes[net.rng.random(codes.shape) < zeros] = 0
     net.conv("x", out, kernel, codes=codes, **options)
-    (step,) = lower(net.build())
-    return step, lambda lanes: Placement("x", (channels, *size), lanes, 0)
+    (layer,) = lower(net.build())
+    return layer, (channels, *size)
 
 
 @pytest.mark.parametrize("complete", [False, True])
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
 @pytest.mark.parametrize("channels", [1, 2, 7, 8, 23, 64])
 def test_column_blocks_cover_each_channel_once_in_the_writers_order(channels, rows, columns, complete):
-    config = ArrayConfig(rows, columns)
-    blocks = column_blocks(channels, config, complete)
+    shape = ArrayShape(rows, columns)
+    blocks = column_blocks(channels, shape, complete)
     assert [channel for block in blocks for channel in block.channels] == list(range(channels))
     assert all(len(block.channels) <= columns for block in blocks)
     order = [(block.plane, block.group) for block in blocks]
-    planes = -(-channels // config.lanes)
-    everything = [(plane, group) for plane in range(planes) for group in range(config.groups)]
+    planes = -(-channels // shape.lanes)
+    everything = [(plane, group) for plane in range(planes) for group in range(shape.groups)]
     assert order == (everything if complete else everything[: len(order)])
     for block in blocks:
-        first = block.plane * config.lanes + config.group_lanes(block.group).start
+        first = block.plane * shape.lanes + shape.group_lanes(block.group).start
         assert not block.channels or block.channels.start == first
 
 
@@ -49,52 +56,54 @@ def test_column_blocks_cover_each_channel_once_in_the_writers_order(channels, ro
 @pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 2, 0, 1)])
 def test_tiles_reassemble_to_the_weights(rows, columns, padding):
     """Each tile knows by its address, part and coordinates where its weights belong."""
-    config = ArrayConfig(rows, columns)
+    shape = ArrayShape(rows, columns)
     dilation = (2, 3)
-    step, place = step_of((rows, columns), padding=padding, dilation=dilation, zeros=0.9)
-    (term,), tensor = step.terms, place(config.lanes)
-    _, height, width = tensor.shape
-    reads = -(-term.weight.shape[1] // rows)
+    layer, stored = layer_of((rows, columns), padding=padding, dilation=dilation, zeros=0.9)
+    (term,) = layer.terms
+    _, height, width = stored
+    reads = -(-term.channels // rows)
     positions = {}
-    for ky, kx in np.ndindex(*term.weight.shape[2:]):
+    for ky, kx in np.ndindex(*term.kernel):
         for read in range(reads):
-            plane, part = divmod(read, config.reads_per_word)
+            plane, part = divmod(read, shape.reads_per_word)
             y, x = ky * dilation[0] - padding[0], kx * dilation[1] - padding[1]
             positions[plane * height * width + y * width + x, part] = (ky, kx, read, y, x)
     rebuilt = np.zeros_like(term.weight)
-    for block in column_blocks(len(term.weight), config, False):
+    tiles = dense_tiles(term, stored, shape)
+    assert len(tiles) == reads * term.weight[0, 0].size
+    for block in column_blocks(len(term.weight), shape, False):
         seen = set()
-        item = term_tiles(term, block, tensor, config)
-        for tile in item.tiles:
-            assert tile.weight.shape == (rows, columns)
-            assert tile.weight.any(), "a tile of zeros is not executed"
+        weights = dense_weights(term, block, shape)
+        assert weights.shape == (len(tiles), rows, columns)
+        for tile in tiles:
+            weight = weights[tile.number]
             ky, kx, read, y, x = positions[tile.address, tile.part]
             assert (tile.y, tile.x) == ((y, x) if any(padding) else (0, 0))
             assert (ky, kx, read) not in seen
             seen.add((ky, kx, read))
-            channels = range(read * rows, min((read + 1) * rows, term.weight.shape[1]))
+            channels = range(read * rows, min((read + 1) * rows, term.channels))
             for row, column in np.ndindex(rows, columns):
                 if column < len(block.channels) and row < len(channels):
-                    rebuilt[block.channels[column], channels[row], ky, kx] = tile.weight[row, column]
+                    rebuilt[block.channels[column], channels[row], ky, kx] = weight[row, column]
                 else:
-                    assert tile.weight[row, column] == 0, "idle rows and columns have weight zero"
-        assert item.dense == reads * term.weight[0, 0].size
+                    assert weight[row, column] == 0, "idle rows and columns have weight zero"
+        assert connected_tiles(term, block, shape) == len(tiles)
     np.testing.assert_array_equal(rebuilt, term.weight)
 
 
 def test_tiles_between_groups_are_neither_executed_nor_counted_as_skipped():
-    config = ArrayConfig(4, 4)
-    step, place = step_of(0, channels=16, out=16, kernel=(2, 2), zeros=0.0, groups=4)
-    counts = [
-        term_tiles(step.terms[0], block, place(4), config) for block in column_blocks(16, config, False)
-    ]
-    assert [(len(item.tiles), item.dense) for item in counts] == [(4, 4)] * 4
+    shape = ArrayShape(4, 4)
+    layer, stored = layer_of(0, channels=16, out=16, kernel=(2, 2), zeros=0.0, groups=4)
+    (term,) = layer.terms
+    blocks = column_blocks(16, shape, False)
+    assert len(dense_tiles(term, stored, shape)) == 16
+    assert [connected_tiles(term, block, shape) for block in blocks] == [4] * 4
+    assert [dense_weights(term, block, shape).any(axis=(1, 2)).sum() for block in blocks] == [4] * 4
 
 
 def tiles_at(addresses, parts=None, ys=None):
-    weight = np.ones((2, 2), np.int64)
     parts, ys = parts or [0] * len(addresses), ys or [0] * len(addresses)
-    return tuple(Tile(weight, a, p, y, 0) for a, p, y in zip(addresses, parts, ys))
+    return tuple(Tile(n, a, p, y, 0) for n, (a, p, y) in enumerate(zip(addresses, parts, ys)))
 
 
 @settings(deadline=None)
@@ -144,11 +153,11 @@ def test_a_run_is_never_longer_than_a_repetition_can_count():
     st.booleans(),
 )
 def test_blocks_cover_each_pixel_once_within_the_accumulators(pixels, window, depth, summed):
-    step, _ = step_of(0, kernel=(1, 1))
-    step = dataclasses.replace(step, pixels=pixels, window=window, summed=summed)
+    layer, _ = layer_of(0, kernel=(1, 1))
+    layer = dataclasses.replace(layer, pixels=pixels, window=window)
     area = 1 if summed else window[0] * window[1]
     visited = []
-    for block in pixel_blocks(step, depth):
+    for block in pixel_blocks(layer, depth, summed=summed):
         assert 0 < block.count <= depth
         assert block.count % area == 0
         outputs = block.count // area
@@ -163,18 +172,18 @@ def test_blocks_cover_each_pixel_once_within_the_accumulators(pixels, window, de
     ("depth", "counts"), [(64, [64]), (63, [32, 32]), (31, [16, 24, 24]), (8, [8] * 8), (7, [4, 4] * 8)]
 )
 def test_blocks_are_as_equal_as_whole_rows_allow(depth, counts):
-    step, _ = step_of(0, kernel=(1, 1))
-    step = dataclasses.replace(step, pixels=(8, 8))
-    got = [block.count for block in pixel_blocks(step, depth)]
+    layer, _ = layer_of(0, kernel=(1, 1))
+    layer = dataclasses.replace(layer, pixels=(8, 8))
+    got = [block.count for block in pixel_blocks(layer, depth)]
     assert sum(got) == 64
     assert sorted(got) == counts
 
 
 def test_a_window_larger_than_the_accumulators_is_refused():
-    step, _ = step_of(0, kernel=(1, 1))
-    step = dataclasses.replace(step, window=(3, 5), pixels=(2, 2))
+    layer, _ = layer_of(0, kernel=(1, 1))
+    layer = dataclasses.replace(layer, window=(3, 5), pixels=(2, 2))
     with pytest.raises(
         HwquantError, match=r"layer 'layer0': a pooling window of 15 pixels .*accumulator_depth is 14"
     ):
-        pixel_blocks(step, 14)
-    assert len(pixel_blocks(step, 15)) == 4
+        pixel_blocks(layer, 14)
+    assert len(pixel_blocks(layer, 15)) == 4

@@ -21,11 +21,11 @@ def formats(config):
 
 def row_of(form, config, word, index):
     """The row of the tile that field ``index`` of a word holds, or None."""
-    segment = -(-config.rows // form.parallel)
-    cycle = word * (form.packing // form.parallel) + index // form.parallel
+    segment = -(-config.rows // form.rows_per_cycle)
+    cycle = word * (form.rows_per_word // form.rows_per_cycle) + index // form.rows_per_cycle
     if cycle >= segment:
         return None
-    row = index % form.parallel * segment + segment - 1 - cycle
+    row = index % form.rows_per_cycle * segment + segment - 1 - cycle
     return row if row < config.rows else None
 
 
@@ -36,14 +36,14 @@ def test_every_row_of_a_tile_is_in_one_field_of_one_word(slot, rows, load_rows):
     config = ArrayConfig(rows, 3, weight_slot_bits=slot, weight_packing=8, load_rows=load_rows)
     rng = np.random.default_rng((slot, rows, load_rows))
     for form in formats(config):
-        width = 8 if form.packing == 1 else slot // form.packing
+        width = 8 if form.rows_per_word == 1 else slot // form.rows_per_word
         weight = rng.integers(-(1 << (width - 1)), 1 << (width - 1), (rows, 3))
         slots = form.pack(weight, config)
         assert slots.shape == (form.words(config), 3)
         assert -(1 << (slot - 1)) <= slots.min() <= slots.max() < 1 << (slot - 1)
         seen = []
         for word, values in enumerate(slots):
-            for index in range(form.packing):
+            for index in range(form.rows_per_word):
                 row = row_of(form, config, word, index)
                 if row is not None:
                     fields = (values >> (index * width)) & ((1 << width) - 1)

@@ -11,10 +11,10 @@ from hwquant.graph import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
-from hwquant.program.depthwise import plan_taps, separate, sum_over_window
 from hwquant.program.isa import encode, fields
-from hwquant.program.layout import Placement
 from hwquant.program.lowering import lower
+from hwquant.program.taps import plan_taps
+from hwquant.program.window_sums import sum_over_window
 from hwquant.qgraph import Layer, QGraph, Tensor, Term
 from hwquant.sim import simulate
 from hwquant.sim.check import check
@@ -180,13 +180,13 @@ def test_a_3x3_layer_takes_one_tile_of_the_image_with_its_border():
 
 def test_only_layers_whose_channels_do_not_mix_are_separate():
     qgraph = network(np.random.default_rng(0), 4, (5, 5), (3, 3), (1, 1), (1, 1, 1, 1))
-    steps = lower(qgraph)
-    assert [separate(step.terms[0]) for step in steps] == [False, True, False]
-    place = Placement("c0", (4, 5, 5), 9, 0)
-    assert plan_taps(steps[1], place, 3, 512) is not None
-    assert plan_taps(steps[1], place, 0, 512) is None
-    assert plan_taps(steps[1], place, 3, 4) is None, "a row of outputs needs as many accumulators"
-    assert sum_over_window(steps[1]) is None
+    layers = lower(qgraph)
+    assert [layer.terms[0].separate for layer in layers] == [False, True, False]
+    stored = (4, 5, 5)
+    assert plan_taps(layers[1], stored, 3, 512) is not None
+    assert plan_taps(layers[1], stored, 0, 512) is None
+    assert plan_taps(layers[1], stored, 3, 4) is None, "a row of outputs needs as many accumulators"
+    assert sum_over_window(layers[1]) is None
 
 
 def test_arrays_with_more_columns_than_rows_have_no_depthwise_mode():

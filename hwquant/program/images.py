@@ -1,0 +1,160 @@
+"""What the weight and the parameter memory hold, and how far sums can go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.program.config import ArrayShape, bits_for
+from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.mapping import MappedLayer
+from hwquant.program.overflow import sum_range
+from hwquant.program.schedule import LayerSchedule, TermTiles, tile_weights
+from hwquant.program.tiling import ColumnBlock
+from hwquant.program.weight_format import WeightFormat
+from hwquant.qgraph import IntArray, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The contents of the read-only memories, in order of use.
+
+    Attributes
+    ----------
+    weights : NDArray of int16
+        [words, columns], a column's slot as a signed integer.
+    bias : NDArray of int64
+        [channels].
+    shift : NDArray of int64
+        [channels].
+    multiplier : NDArray of int64
+        [channels].
+    sums : tuple of int
+        The least and the greatest sum that an accumulator can hold, with the bias.
+    widest : str
+        The layer that needs the widest accumulators.
+    """
+
+    weights: NDArray[np.int16]
+    bias: IntArray
+    shift: IntArray
+    multiplier: IntArray
+    sums: tuple[int, int]
+    widest: str
+
+
+@dataclass(frozen=True, eq=False)
+class BlockWeights:
+    """A term's part of a column block.
+
+    Attributes
+    ----------
+    words : NDArray of int16
+        [words, columns], of the weight memory.
+    zeros : NDArray of int64
+        [columns], the sum of products with inputs that are all at their zero point.
+    low : NDArray of int64
+        [columns], the least sum of products with inputs within their limits.
+    high : NDArray of int64
+        [columns], the greatest.
+    """
+
+    words: NDArray[np.int16]
+    zeros: IntArray
+    low: IntArray
+    high: IntArray
+
+
+def make_images(
+    schedule: Sequence[LayerSchedule],
+    tensors: Mapping[str, Tensor],
+    shape: ArrayShape,
+    formats: Mapping[ArrayTerm, WeightFormat],
+) -> Images:
+    """The images of all layers, a column block at a time.
+
+    Parameters
+    ----------
+    schedule : sequence of LayerSchedule
+        Of all layers.
+    tensors : mapping of Tensor
+        By name, for zero points and limits.
+    shape : ArrayShape
+        With the format of the weight memory.
+    formats : mapping of WeightFormat
+        Of every term's weights.
+    """
+    weights, parameters = [], []
+    sums, widest = (0, 0), ""
+    for item in schedule:
+        layer = item.mapped.layer
+        for column_pass in item.passes:
+            block, terms = column_pass.block, column_pass.terms
+            own = [_weights(item.mapped, block, one, tensors, shape, formats[one.term]) for one in terms]
+            weights += [one.words for one in own]
+            zeros, low, high = (
+                np.sum([getattr(one, name) for one in own], axis=0) for name in ("zeros", "low", "high")
+            )
+            bias, shift, multiplier = _parameters(layer, block, zeros, shape)
+            parameters.append((bias, shift, multiplier))
+            span = int((bias + low).min()), int((bias + high).max())
+            if bits_for(*span) > bits_for(*sums):
+                widest = layer.name
+            sums = min(span[0], sums[0]), max(span[1], sums[1])
+    bias, shift, multiplier = (np.concatenate(column) for column in zip(*parameters))
+    return Images(np.concatenate(weights), bias, shift, multiplier, sums, widest)
+
+
+def _weights(
+    mapped: MappedLayer,
+    block: ColumnBlock,
+    term_tiles: TermTiles,
+    tensors: Mapping[str, Tensor],
+    shape: ArrayShape,
+    form: WeightFormat,
+) -> BlockWeights:
+    """The rows of one term in a column block; with channel offsets, theirs come first."""
+    term, tensor = term_tiles.term, tensors[term_tiles.term.tensor]
+    least, greatest = -(1 << (shape.weight_bits - 1)), (1 << (shape.weight_bits - 1)) - 1
+    offset = np.zeros(shape.columns, np.int64)
+    if shape.channel_offsets:
+        offset[: len(block.channels)] = np.broadcast_to(term.offset, len(term.weight))[block.outputs]
+    else:
+        offset[:] = term.offset[0]
+    weight = tile_weights(mapped, term, block, shape)[[tile.number for tile in term_tiles.tiles]]
+    # A zero that no stored weight can express is left to lanes that always hold the zero point.
+    stored = np.clip(weight - offset, least, greatest)
+    actual = (stored + offset).reshape(-1, shape.columns)
+    words = form.pack(stored, shape).reshape(-1, shape.columns)
+    if shape.channel_offsets:
+        words = np.concatenate([offset[None], words])
+    low, high = sum_range(actual, tensor.limits)
+    return BlockWeights(
+        words=words.astype(np.int16),
+        zeros=mapped.visits * tensor.zero_point * actual.sum(axis=0),
+        low=mapped.visits * low,
+        high=mapped.visits * high,
+    )
+
+
+def _parameters(
+    layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: ArrayShape
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Bias, shift and multiplier of a column block's channels; ``zeros`` is what inputs of zero point add to a sum."""
+    count = len(block.channels)
+    bias = np.zeros(shape.columns, np.int64)
+    bias[:count] = layer.bias[block.outputs]
+    bias -= zeros
+    shift = np.zeros(shape.columns, np.int64)
+    shift[:count] = np.broadcast_to(layer.shift, layer.bias.shape)[block.outputs]
+    multiplier = np.zeros(shape.columns, np.int64)
+    if not shape.multiplier_bits:
+        bias += np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0) + (layer.zero_point << shift)
+        return bias, shift, multiplier
+    factors = np.ones(1, np.int64) if layer.multiplier is None else layer.multiplier
+    multiplier[:count] = np.broadcast_to(factors, layer.bias.shape)[block.outputs]
+    # The hardware rounds after shifting by one less; what is not shifted at all is doubled first.
+    return bias, np.maximum(shift - 1, 0), np.where(shift == 0, 2 * multiplier, multiplier)

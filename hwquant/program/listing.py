@@ -1,0 +1,283 @@
+"""The compiler's passes as rows of plain values: for a table, and for JSON.
+
+Rows of layers have the key "layer"; those of one layer can be asked for alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from hwquant.errors import HwquantError
+from hwquant.program.compiler import Compilation
+from hwquant.program.config import ArrayShape
+from hwquant.program.isa import Opcode
+from hwquant.program.layers import ArrayLayer
+from hwquant.program.layout import RowPacking
+from hwquant.program.mapping import Dense, MappedLayer, Taps
+from hwquant.program.schedule import tile_weights
+from hwquant.program.sizing import measure
+
+PassName = Literal["lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"]
+PASSES: tuple[PassName, ...] = get_args(PassName)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a pass made.
+
+    Attributes
+    ----------
+    summary : mapping
+        Of all layers.
+    rows : tuple of dict
+        Plain values: numbers, text, and lists of numbers.
+    """
+
+    summary: Mapping[str, Any]
+    rows: tuple[Row, ...]
+
+
+def listing(compilation: Compilation, name: PassName, layer: str | None = None) -> Listing:
+    """What a pass of a compilation made; it and those before it run, the others do not.
+
+    Parameters
+    ----------
+    compilation : Compilation
+        Of a network for an array.
+    name : {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
+        "tiles" are the schedule's, a row each: what they add to the address and coordinates of a block's first pixel,
+        the part of a word that they read, the first of their words in the weight memory, how many there are, how many
+        rows each has, and the weights.
+    layer : str, optional
+        Of whose rows alone; any name of the layers that it executes.
+
+    Raises
+    ------
+    HwquantError
+        There is no such layer, or the network cannot be compiled so far.
+    """
+    make, summarize = _PASSES[name]
+    rows = make(compilation)
+    if layer is not None:
+        if name in ("shape", "sized"):
+            raise HwquantError(f"the pass {name} is about the array, not about a layer; leave the layer out")
+        found = _layer(compilation, layer)
+        if name == "placed":
+            tensors = {found.name, *(term.tensor for term in found.terms)}
+            rows = (row for row in rows if row["tensor"] in tensors)
+        else:
+            rows = (row for row in rows if row["layer"] == found.name)
+    return Listing(summarize(compilation), tuple(rows))
+
+
+def _layer(compilation: Compilation, name: str) -> ArrayLayer:
+    """The layer on the array that executes one of the network's."""
+    for item in compilation.lowered:
+        if name in (item.name, *item.covers):
+            return item
+    known = ", ".join(item.name for item in compilation.lowered)
+    raise HwquantError(f"the array executes no layer {name!r}; there are {known}")
+
+
+def _lowered(compilation: Compilation) -> Iterator[Row]:
+    for layer in compilation.lowered:
+        for number, term in enumerate(layer.terms):
+            yield {
+                "layer": layer.name,
+                "covers": ", ".join(layer.covers) if layer.covers != (layer.name,) else None,
+                "term": number,
+                "reads": term.tensor,
+                "weights": list(term.weight.shape),
+                "channels": term.channels,
+                "stored": _span(*term.stored_limits),
+                "offset": _span(int(term.offset.min()), int(term.offset.max())),
+                "stride": _unless(term.stride, 1),
+                "padding": _unless(term.padding, 0),
+                "dilation": _unless(term.dilation, 1),
+                "pixels": list(layer.pixels),
+                "window": _unless(layer.window, 1),
+                "clamp": _span(layer.low, layer.high),
+            }
+
+
+def _mapped(compilation: Compilation) -> Iterator[Row]:
+    for item in compilation.mapped:
+        yield {"layer": item.layer.name, **_strategy(item)}
+
+
+def _strategy(item: MappedLayer) -> Row:
+    row: Row = {
+        "strategy": type(item.strategy).__name__,
+        "kernel": list(item.layer.terms[0].kernel),
+        "window": list(item.layer.window),
+        "input": None,
+        "filters": None,
+        "plan": None,
+    }
+    if isinstance(item.strategy, Dense) and item.strategy.packing:
+        row["input"] = _packing(item.strategy.packing)
+    if isinstance(item.strategy, Taps):
+        plan = item.strategy.plan
+        row["filters"] = len(plan.filters)
+        row["plan"] = f"pitch {plan.pitch}, delay {plan.delay}, lead {plan.lead}, tail {plan.tail}"
+    return row
+
+
+def _packing(packing: RowPacking) -> str:
+    return f"{packing.kernel} columns in a word, {packing.width} words a row"
+
+
+def _placed(compilation: Compilation) -> Iterator[Row]:
+    for name, place in compilation.placed.tensors.items():
+        yield {
+            "tensor": name,
+            "address": place.address,
+            "words": place.words,
+            "plane": place.plane,
+            "shape": list(place.shape),
+            "stored": list(place.stored_shape),
+            "lanes": place.lanes,
+            "zero point": place.zero_point,
+            "packing": _packing(place.packing) if place.packing else None,
+        }
+
+
+def _schedule(compilation: Compilation) -> Iterator[Row]:
+    for item in compilation.schedule:
+        for sweep in item.sweeps():
+            yield {
+                "layer": item.mapped.layer.name,
+                "plane": sweep.block.plane,
+                "group": sweep.block.group,
+                "channels": _range(sweep.block.channels),
+                "y": sweep.pixels.y,
+                "x": sweep.pixels.x,
+                "accumulators": sweep.pixels.count,
+                "streamed": sweep.streamed,
+                "reads": sweep.term.tensor,
+                "tiles": len(sweep.tiles),
+                "done": sweep.done,
+                "of": sweep.count,
+            }
+
+
+def _tiles(compilation: Compilation) -> Iterator[Row]:
+    shape, address = compilation.shape, 0
+    for item in compilation.schedule:
+        places = {place.name: place for place in item.inputs}
+        for column_pass in item.passes:
+            for term_tiles in column_pass.terms:
+                form = compilation.formats[term_tiles.term]
+                weights = tile_weights(item.mapped, term_tiles.term, column_pass.block, shape)
+                address += int(shape.channel_offsets)
+                for tile in term_tiles.tiles:
+                    weight = weights[tile.number]
+                    yield {
+                        "layer": item.mapped.layer.name,
+                        "channels": _range(column_pass.block.channels),
+                        "reads": term_tiles.term.tensor,
+                        "tile": tile.number,
+                        "address": places[term_tiles.term.tensor].address + tile.address,
+                        "part": tile.part,
+                        "y": tile.y,
+                        "x": tile.x,
+                        "word": address,
+                        "words": form.words(shape),
+                        "packed": form.rows_per_word,
+                        "nonzero": int((weight != 0).sum()),
+                        "weights": _span(int(weight.min()), int(weight.max())),
+                    }
+                    address += form.words(shape)
+
+
+def _emitted(compilation: Compilation) -> Iterator[Row]:
+    """Instructions belong to the layer of the next tile: what is set before it is set for it."""
+    names = iter(compilation.schedule)
+    layer, waiting = "", []
+    for address, instruction in enumerate(compilation.emitted):
+        waiting.append((address, str(instruction)))
+        if instruction.opcode is Opcode.TILE:
+            if instruction.values["layer"]:
+                layer = next(names).mapped.layer.name
+            yield from ({"address": a, "layer": layer, "instruction": text} for a, text in waiting)
+            waiting = []
+    yield from ({"address": a, "layer": "", "instruction": text} for a, text in waiting)
+
+
+def _images(compilation: Compilation) -> Iterator[Row]:
+    images, address = compilation.images, 0
+    columns = compilation.shape.columns
+    for item in compilation.schedule:
+        for column_pass in item.passes:
+            for column in range(columns):
+                channels = column_pass.block.channels
+                yield {
+                    "address": address,
+                    "layer": item.mapped.layer.name,
+                    "column": column,
+                    "channel": channels[column] if column < len(channels) else None,
+                    "bias": int(images.bias[address]),
+                    "shift": int(images.shift[address]),
+                    "multiplier": int(images.multiplier[address]),
+                }
+                address += 1
+
+
+def _shape(compilation: Compilation) -> Iterator[Row]:
+    yield from _fields(
+        {"offered": compilation.offered, "needed": compilation.needed, "chosen": compilation.shape}
+    )
+
+
+def _sized(compilation: Compilation) -> Iterator[Row]:
+    needs = measure(compilation.emitted, compilation.schedule, compilation.placed, compilation.images)
+    for row in _fields({"value": compilation.sized}):
+        yield {**row, "needed": needs.get(row["field"])}
+
+
+def _fields(shapes: Mapping[str, ArrayShape]) -> Iterator[Row]:
+    first = next(iter(shapes.values()))
+    for name in first.__dataclass_fields__:
+        yield {"field": name, **{title: getattr(shape, name) for title, shape in shapes.items()}}
+
+
+def _span(low: int, high: int) -> str:
+    return f"{low}..{high}" if low < high else str(low)
+
+
+def _unless(values: Sequence[int], usual: int) -> list[int] | None:
+    return None if all(value == usual for value in values) else list(values)
+
+
+def _range(channels: range) -> str:
+    return _span(channels.start, channels.stop - 1) if channels else "none"
+
+
+def _nothing(compilation: Compilation) -> Row:
+    return {}
+
+
+_PASSES: Mapping[PassName, tuple[Callable[[Compilation], Iterator[Row]], Callable[[Compilation], Row]]] = {
+    "lowered": (_lowered, lambda item: {"layers": len(item.lowered)}),
+    "mapped": (_mapped, lambda item: {"layers": len(item.mapped)}),
+    "placed": (_placed, lambda item: {"peak": item.placed.peak}),
+    "schedule": (_schedule, lambda item: {"pixels a block at most": item.needed.accumulator_depth}),
+    "tiles": (_tiles, _nothing),
+    "shape": (_shape, _nothing),
+    "emitted": (_emitted, lambda item: {"instructions": len(item.emitted)}),
+    "images": (
+        _images,
+        lambda item: {
+            "weight words": len(item.images.weights),
+            "least sum": item.images.sums[0],
+            "greatest sum": item.images.sums[1],
+            "widest": item.images.widest,
+        },
+    ),
+    "sized": (_sized, _nothing),
+}
+"""Rows and summary of every pass."""

@@ -1,0 +1,180 @@
+"""The mapping: how each layer uses the array, decided once, from its geometry.
+
+Of a layer's weights it looks at one thing: whether the positions of a kernel all weigh the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hwquant.program.config import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape, bits_for
+from hwquant.program.input_packing import packed_term, row_packing
+from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.layout import RowPacking
+from hwquant.program.taps import MAX_LINES, TapPlan, plan_taps
+from hwquant.program.tiling import PixelBlock
+from hwquant.program.window_sums import revisits_early, sum_over_window
+from hwquant.qgraph import QGraph
+
+LONGEST_DELAY = 1 << 16
+"""Of a line memory."""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A tile for each kernel position and each ``rows`` channels.
+
+    Attributes
+    ----------
+    packing : RowPacking or None
+        Of the network's input that the layer reads: its words hold kernel rows.
+    """
+
+    packing: RowPacking | None = None
+
+
+@dataclass(frozen=True)
+class WindowSums:
+    """A tile for each ``rows`` channels; the accumulators sum over the layer's window."""
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Depthwise tiles, each of several kernel positions.
+
+    Attributes
+    ----------
+    plan : TapPlan
+        What they cover, and how pixels are streamed through them.
+    """
+
+    plan: TapPlan
+
+
+Strategy = Dense | WindowSums | Taps
+
+
+@dataclass(frozen=True, eq=False)
+class MappedLayer:
+    """A layer as the array executes it.
+
+    Attributes
+    ----------
+    layer : ArrayLayer
+        Its terms and window are those that its strategy makes of them: of a packed input the kernel's columns have
+        become channels, of a window sum the kernel has become the window.
+    strategy : Dense, WindowSums or Taps
+        How it uses the array.
+    """
+
+    layer: ArrayLayer
+    strategy: Strategy
+
+    @property
+    def summed(self) -> bool:
+        """Whether accumulators sum over windows."""
+        return isinstance(self.strategy, WindowSums)
+
+    @property
+    def plan(self) -> TapPlan | None:
+        """That of depthwise tiles."""
+        return self.strategy.plan if isinstance(self.strategy, Taps) else None
+
+    @property
+    def visits(self) -> int:
+        """How often a tile adds to an accumulator."""
+        return self.layer.window[0] * self.layer.window[1] if self.summed else 1
+
+    def streamed(self, block: PixelBlock) -> int:
+        """Pixels that a tile streams to make a block's outputs."""
+        width = self.layer.pixels[1]
+        if self.plan:
+            return self.plan.streamed(block.count // width, width)
+        return block.count * self.visits
+
+
+def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) -> tuple[MappedLayer, ...]:
+    """The cheapest way to execute each layer that the hardware has.
+
+    Parameters
+    ----------
+    layers : sequence of ArrayLayer
+        Of the network, from :func:`hwquant.program.lowering.lower`.
+    qgraph : QGraph
+        For the shapes of tensors, and which of them are inputs and outputs.
+    shape : ArrayShape
+        With the modes that it has or, of hardware that is still to be made, could have: :func:`all_modes`.
+    """
+    readers: dict[str, list[str]] = {}
+    for layer in layers:
+        for term in layer.terms:
+            readers.setdefault(term.tensor, []).append(layer.name)
+    alone = {
+        item.name for item in qgraph.inputs if readers.get(item.name, []) and len(readers[item.name]) == 1
+    }
+    alone -= {item.tensor for item in qgraph.outputs}
+    return tuple(_map_layer(layer, qgraph, shape, alone) for layer in layers)
+
+
+def _map_layer(layer: ArrayLayer, qgraph: QGraph, shape: ArrayShape, alone: Iterable[str]) -> MappedLayer:
+    """``alone``: the network's inputs that one term reads, and nobody else."""
+    name = layer.terms[0].tensor
+    plan = plan_taps(layer, qgraph.tensors[name].shape, shape.tap_lines, shape.accumulator_depth)
+    if plan and (plan.delay > shape.tap_depth or not _stores_zero(layer.terms[0], shape)):
+        plan = None
+    summed = sum_over_window(layer) if shape.window_sums else None
+    if summed and revisits_early(summed, shape) and not shape.settles:
+        summed = None
+    if summed and (plan is None or _sum_cost(summed) <= _tap_cost(plan, layer)):
+        return MappedLayer(summed, WindowSums())
+    if plan:
+        return MappedLayer(layer, Taps(plan))
+    packing = None
+    if len(layer.terms) == 1 and name in alone:
+        packing = row_packing(layer.terms[0], qgraph.tensors[name].shape, shape.rows)
+    if packing:
+        layer = replace(layer, terms=(packed_term(layer.terms[0]),))
+    return MappedLayer(layer, Dense(packing))
+
+
+def _stores_zero(term: ArrayTerm, shape: ArrayShape) -> bool:
+    """Whether the rows of the array that a filter does not use can hold weight zero."""
+    return bits_for(*term.zero_limits) <= shape.weight_bits
+
+
+def _sum_cost(layer: ArrayLayer) -> int:
+    return layer.pixels[0] * layer.pixels[1] * layer.window[0] * layer.window[1]
+
+
+def _tap_cost(plan: TapPlan, layer: ArrayLayer) -> int:
+    return len(plan.filters) * plan.streamed(*layer.pixels)
+
+
+def all_modes(shape: ArrayShape) -> ArrayShape:
+    """The array with window sums and as many depthwise lines as it has rows for: what mapping may choose from."""
+    lines = min(MAX_LINES, shape.rows // TAP_COLUMNS)
+    if shape.columns > shape.rows or shape.offset == "sum":
+        lines = 0
+    return replace(shape, window_sums=True, tap_lines=lines, tap_depth=LONGEST_DELAY)
+
+
+def used_modes(shape: ArrayShape, mapped: Iterable[MappedLayer]) -> ArrayShape:
+    """The array with those modes alone that the layers use."""
+    layers = list(mapped)
+    delays = [layer.plan.delay for layer in layers if layer.plan]
+    return replace(
+        shape,
+        window_sums=any(layer.summed for layer in layers),
+        tap_lines=shape.tap_lines if delays else 0,
+        tap_depth=max([MIN_TAP_DELAY, *delays]),
+    )
+
+
+def packings(mapped: Iterable[MappedLayer]) -> Mapping[str, RowPacking]:
+    """How the network's inputs are packed, by their names."""
+    return {
+        item.layer.terms[0].tensor: item.strategy.packing
+        for item in mapped
+        if isinstance(item.strategy, Dense) and item.strategy.packing
+    }

@@ -1,0 +1,64 @@
+"""Where every tensor lies in the activation memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from hwquant.program.config import ArrayShape
+from hwquant.program.layout import Lifetime, Placement, allocate
+from hwquant.program.mapping import MappedLayer, packings
+from hwquant.qgraph import QGraph
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The activation memory.
+
+    Attributes
+    ----------
+    tensors : mapping of Placement
+        By name, the network's inputs first.
+    peak : int
+        Words that are needed.
+    """
+
+    tensors: Mapping[str, Placement]
+    peak: int
+
+
+def place(mapped: Sequence[MappedLayer], qgraph: QGraph, shape: ArrayShape) -> Placed:
+    """Gives every tensor its address; the inputs lie one after the other, as they arrive as one frame."""
+    frame = [item.name for item in qgraph.inputs]
+    packed = packings(mapped)
+    places: dict[str, Placement] = {}
+    for name in [*frame, *(item.layer.name for item in mapped)]:
+        tensor = qgraph.tensors[name]
+        places[name] = Placement(name, tensor.shape, shape.lanes, tensor.zero_point, packing=packed.get(name))
+    produced = {item.layer.name: index for index, item in enumerate(mapped)}
+    deaths = _deaths(mapped, qgraph, places)
+    words = sum(places[name].words for name in frame)
+    lifetimes = [Lifetime(frame[0], words, -1, max(deaths[name] for name in frame))]
+    lifetimes += [
+        Lifetime(name, place.words, produced[name], deaths[name])
+        for name, place in places.items()
+        if name not in frame
+    ]
+    addresses, peak = allocate(lifetimes)
+    for before, name in pairwise(frame):
+        addresses[name] = addresses[before] + places[before].words
+    tensors = {name: dataclasses.replace(place, address=addresses[name]) for name, place in places.items()}
+    return Placed(tensors, peak)
+
+
+def _deaths(mapped: Sequence[MappedLayer], qgraph: QGraph, places: Mapping[str, Placement]) -> dict[str, int]:
+    """The number of each tensor's last reader; the network's outputs are read after all layers."""
+    deaths = dict.fromkeys(places, -1)
+    for index, item in enumerate(mapped):
+        deaths[item.layer.name] = index  # of a tensor that nobody reads
+    for index, item in enumerate(mapped):
+        for term in item.layer.terms:
+            deaths[term.tensor] = index
+    return deaths | {item.tensor: len(mapped) for item in qgraph.outputs}

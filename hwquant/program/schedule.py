@@ -1,0 +1,242 @@
+"""The schedule: which tiles are executed, in which order, for which pixels.
+
+Loop order: column blocks, within them pixel blocks, within them terms and tiles. So a layer's outputs appear in the
+order of their addresses, and a column block's parameters are read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwquant.errors import Unsupported
+from hwquant.program.config import ArrayShape, bits_for
+from hwquant.program.layers import ArrayTerm
+from hwquant.program.layout import Placement
+from hwquant.program.mapping import MappedLayer
+from hwquant.program.placement import Placed
+from hwquant.program.taps import tap_tiles, tap_weights
+from hwquant.program.tiling import (
+    ColumnBlock,
+    PixelBlock,
+    Tile,
+    column_blocks,
+    connected_tiles,
+    dense_tiles,
+    dense_weights,
+    pixel_blocks,
+)
+from hwquant.qgraph import IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class TermTiles:
+    """The tiles of a term that one column block executes.
+
+    Attributes
+    ----------
+    term : ArrayTerm
+        Whose weights.
+    tiles : tuple of Tile
+        Those that are not zero; a column block without any keeps one, since its outputs have to appear.
+    dense : int
+        How many there would be without zeros.
+    """
+
+    term: ArrayTerm
+    tiles: tuple[Tile, ...]
+    dense: int
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnPass:
+    """One column block of a layer.
+
+    Attributes
+    ----------
+    block : ColumnBlock
+        Its output channels.
+    terms : tuple of TermTiles
+        Those with tiles to execute, in order.
+    dense : int
+        Tiles that there would be without zeros, of all terms.
+    skipped : int
+        Those of them that are zero and cost nothing.
+    """
+
+    block: ColumnBlock
+    terms: tuple[TermTiles, ...]
+    dense: int
+    skipped: int
+
+    @property
+    def count(self) -> int:
+        """Tiles for each pixel block."""
+        return sum(len(item.tiles) for item in self.terms)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSchedule:
+    """A layer's part of the schedule.
+
+    Attributes
+    ----------
+    mapped : MappedLayer
+        The layer.
+    output : Placement
+        Of what it writes.
+    inputs : tuple of Placement
+        Of what its terms read.
+    pixel_blocks : tuple of PixelBlock
+        In order.
+    passes : tuple of ColumnPass
+        In order; each goes through all pixel blocks.
+    """
+
+    mapped: MappedLayer
+    output: Placement
+    inputs: tuple[Placement, ...]
+    pixel_blocks: tuple[PixelBlock, ...]
+    passes: tuple[ColumnPass, ...]
+
+    def sweeps(self) -> Iterator[Sweep]:
+        """The rows of the schedule, in order of execution."""
+        places = {item.name: item for item in self.inputs}
+        for column_pass in self.passes:
+            for number, pixel_block in enumerate(self.pixel_blocks):
+                done = 0
+                for item in column_pass.terms:
+                    yield Sweep(
+                        block=column_pass.block,
+                        pixels=pixel_block,
+                        streamed=self.mapped.streamed(pixel_block),
+                        term=item.term,
+                        source=places[item.term.tensor],
+                        tiles=item.tiles,
+                        done=done,
+                        count=column_pass.count,
+                        parameters=number == 0 and done == 0,
+                    )
+                    done += len(item.tiles)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A row of the schedule: the tiles of one term, one after the other, over one pixel block.
+
+    Attributes
+    ----------
+    block : ColumnBlock
+        The output channels.
+    pixels : PixelBlock
+        The outputs' pixels.
+    streamed : int
+        Pixels that each tile streams.
+    term : ArrayTerm
+        Whose weights.
+    source : Placement
+        Of what is read.
+    tiles : tuple of Tile
+        In order.
+    done : int
+        Tiles of the pixel block before these.
+    count : int
+        Tiles of the pixel block in all.
+    parameters : bool
+        The column block begins: its outputs' parameters are read.
+    """
+
+    block: ColumnBlock
+    pixels: PixelBlock
+    streamed: int
+    term: ArrayTerm
+    source: Placement
+    tiles: tuple[Tile, ...]
+    done: int
+    count: int
+    parameters: bool
+
+
+def make_schedule(
+    mapped: Sequence[MappedLayer], placed: Placed, shape: ArrayShape
+) -> tuple[LayerSchedule, ...]:
+    """The order of execution of every layer.
+
+    Raises
+    ------
+    Unsupported
+        A layer would have to fill lanes without a channel with zeros, and its range has none.
+    DoesNotFit
+        A pooling window has more pixels than there are accumulators.
+    """
+    return tuple(_layer(item, mapped, placed, shape) for item in mapped)
+
+
+def _layer(
+    mapped: MappedLayer, everything: Sequence[MappedLayer], placed: Placed, shape: ArrayShape
+) -> LayerSchedule:
+    layer, output = mapped.layer, placed.tensors[mapped.layer.name]
+    complete = _needs_full_words(layer.name, everything, shape)
+    if complete and output.shape[0] % shape.lanes and not layer.low <= layer.zero_point <= layer.high:
+        raise Unsupported(
+            f"layer {layer.name!r} is clamped to values above or below zero, so that lanes without a channel "
+            "cannot hold zero, and a layer that reads it has no weight zero to leave them out; quantize it "
+            "without the literal range",
+            where=layer.name,
+        )
+    blocks = column_blocks(output.shape[0], shape, complete)
+    inputs = tuple({term.tensor: placed.tensors[term.tensor] for term in layer.terms}.values())
+    grids = {
+        term: dense_tiles(term, placed.tensors[term.tensor].stored_shape, shape)
+        for term in ([] if mapped.plan else layer.terms)
+    }
+    passes = []
+    for block in blocks:
+        terms = []
+        for term in layer.terms:
+            if mapped.plan:
+                grid = tap_tiles(mapped.plan, block, placed.tensors[term.tensor].stored_shape)
+                dense = len(grid)
+            else:
+                grid, dense = grids[term], connected_tiles(term, block, shape)
+            terms.append((TermTiles(term, _executed(mapped, term, block, grid, shape), dense), grid[0]))
+        passes.append(_column_pass(block, terms))
+    pixels = pixel_blocks(layer, shape.accumulator_depth, summed=mapped.summed)
+    return LayerSchedule(mapped, output, inputs, tuple(pixels), tuple(passes))
+
+
+def _column_pass(block: ColumnBlock, terms: Sequence[tuple[TermTiles, Tile]]) -> ColumnPass:
+    """The terms that have tiles to execute; of a block that is zero, the first tile of the first term."""
+    executed = tuple(item for item, _ in terms if item.tiles)
+    dense = sum(item.dense for item, _ in terms)
+    skipped = dense - sum(len(item.tiles) for item in executed)
+    if not executed:
+        (first, tile), *_ = terms
+        executed = (TermTiles(first.term, (tile,), first.dense),)
+    return ColumnPass(block, executed, dense, skipped)
+
+
+def _executed(
+    mapped: MappedLayer, term: ArrayTerm, block: ColumnBlock, grid: Sequence[Tile], shape: ArrayShape
+) -> tuple[Tile, ...]:
+    """The tiles that are not zero: all that the schedule asks of the weights."""
+    nonzero = np.asarray(tile_weights(mapped, term, block, shape).any(axis=(1, 2)))
+    return tuple(tile for tile in grid if nonzero[tile.number])
+
+
+def tile_weights(mapped: MappedLayer, term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> IntArray:
+    """The adjusted weights of a column block's tiles, int64 [tiles, rows, columns], by the tiles' numbers."""
+    if mapped.plan:
+        return tap_weights(term, mapped.plan, block, shape)
+    return dense_weights(term, block, shape)
+
+
+def _needs_full_words(tensor: str, mapped: Sequence[MappedLayer], shape: ArrayShape) -> bool:
+    """Whether a reader cannot give weight zero to the lanes that hold no channel."""
+    return any(
+        term.tensor == tensor and bits_for(*term.zero_limits) > shape.weight_bits
+        for item in mapped
+        for term in item.layer.terms
+    )

@@ -1,0 +1,149 @@
+"""Layers whose channels do not mix, as filters along the columns.
+
+A depthwise tile covers up to ``tap_lines`` x TAP_COLUMNS kernel positions at once. Pixels are streamed row by
+row; row ``TAP_COLUMNS * line + k`` of the array multiplies the stream of kernel row ``line``, which is
+``delay`` cycles older than that of the next one. With a row pitch of ``pitch`` pixels, an output's taps meet
+its sum where ``delay = pitch - TAP_COLUMNS``. Padding columns at the end of a row and at the beginning of the
+next are one and the same where both exist.
+
+A stride splits the kernel by the parity of its positions: each of these is a filter of stride 1 on every
+``stride``-th pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwquant.graph import Shape
+from hwquant.program.config import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
+from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.tiling import ColumnBlock, Tile
+from hwquant.qgraph import IntArray
+
+MAX_LINES = 3
+"""Kernel rows of a depthwise tile at most: 3x3 is the kernel that networks have."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What one tile covers of a kernel: its rows ``rows`` and columns ``columns``.
+
+    ``y``, ``x``: where the first tap of output (0, 0) reads.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    y: int
+    x: int
+
+
+@dataclass(frozen=True)
+class TapPlan:
+    """How a depthwise layer is streamed; all its tiles alike.
+
+    Attributes
+    ----------
+    filters : tuple of Filter
+        The tiles of a column block.
+    pitch : int
+        Pixels streamed for a row.
+    delay : int
+        Cycles from one kernel row's stream to the next one's.
+    lead : int
+        Pixels streamed before the first output.
+    tail : int
+        Pixels streamed after the last.
+    """
+
+    filters: tuple[Filter, ...]
+    pitch: int
+    delay: int
+    lead: int
+    tail: int
+
+    def streamed(self, rows: int, width: int) -> int:
+        """Pixels of a tile that makes this many rows of outputs."""
+        return self.lead + (rows - 1) * self.pitch + width + self.tail
+
+
+def plan_taps(layer: ArrayLayer, stored: Shape, lines: int, depth: int) -> TapPlan | None:
+    """How the layer runs as depthwise tiles; None where it cannot.
+
+    Parameters
+    ----------
+    layer : ArrayLayer
+        Whose geometry alone matters.
+    stored : Shape
+        Of its input, as the activation memory holds it.
+    lines : int
+        Kernel rows that a tile of the array covers.
+    depth : int
+        Of the accumulators, which must hold a row of outputs.
+    """
+    if len(layer.terms) != 1 or layer.pooled or not lines:
+        return None
+    (term,) = layer.terms
+    kernel, width = term.kernel, layer.pixels[1]
+    if not term.separate or kernel == (1, 1) or term.dilation != (1, 1) or width > depth:
+        return None
+    rows = list(_positions(kernel[0], term.stride[0], term.padding[0], lines))
+    columns = list(_positions(kernel[1], term.stride[1], term.padding[1], TAP_COLUMNS))
+    filters = tuple(Filter(ky, kx, y, x) for y, ky in rows for x, kx in columns)
+    size = stored[2]
+    pitch = max(
+        TAP_COLUMNS + MIN_TAP_DELAY, *(_pitch(x, len(kx), width, term.stride[1], size) for x, kx in columns)
+    )
+    delay = pitch - TAP_COLUMNS
+    lead = (lines - 1) * delay
+    # The streams of a tile must outlast its last output's last tap.
+    last = max((len(ky) - 1) * pitch + len(kx) for _, ky in rows for _, kx in columns)
+    return TapPlan(filters, pitch, delay, lead, max(0, last - lead - 1))
+
+
+def _positions(kernel: int, stride: int, before: int, most: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Splits a kernel axis into runs of at most ``most`` positions that are ``stride`` apart.
+
+    Yields the coordinate that the first of them reads for output 0, and the positions.
+    """
+    for phase in range(min(stride, kernel)):
+        positions = range(phase, kernel, stride)
+        for start in range(0, len(positions), most):
+            run = tuple(positions[start : start + most])
+            yield run[0] - before, run
+
+
+def _pitch(first: int, taps: int, width: int, stride: int, size: int) -> int:
+    """Pixels streamed for a row: what its last outputs read beyond it is padding, as is the next row's beginning."""
+    reads = [first + stride * i for i in range(width + taps - 1)]
+    before = sum(1 for x in reads if x < 0)
+    after = sum(1 for x in reads if x >= size)
+    return len(reads) - min(before, after, taps - 1)
+
+
+def tap_tiles(plan: TapPlan, block: ColumnBlock, stored: Shape) -> tuple[Tile, ...]:
+    """All tiles of a column block, one for each filter."""
+    _, height, width = stored
+    return tuple(
+        Tile(number, block.plane * height * width + item.y * width + item.x, block.group, item.y, item.x)
+        for number, item in enumerate(plan.filters)
+    )
+
+
+def tap_weights(term: ArrayTerm, plan: TapPlan, block: ColumnBlock, shape: ArrayShape) -> IntArray:
+    """The adjusted weights of a block's tiles, int64 [tiles, rows, columns], by the tiles' numbers."""
+    weight = term.weight[block.outputs, 0]  # channels, kernel height, kernel width
+    tiles = np.zeros((len(plan.filters), shape.rows, shape.columns), np.int64)
+    for tile, item in zip(tiles, plan.filters):
+        for line, ky in enumerate(item.rows):
+            for k, kx in enumerate(item.columns):
+                tile[TAP_COLUMNS * line + k, : len(weight)] = weight[:, ky, kx]
+    return tiles
+
+
+def tap_levels(plan: TapPlan, stride: tuple[int, int]) -> list[tuple[int, int, int]]:
+    """Loop levels (last index, what a pixel adds to y and to x) of a depthwise layer."""
+    sy, sx = stride
+    return [(0, 0, 0), (0, 0, 0), (plan.pitch - 1, 0, sx), (0, sy, -(plan.pitch - 1) * sx)]
