@@ -68,7 +68,7 @@ def _pooled(layer: ArrayLayer, node: MaxPool, qgraph: QGraph) -> ArrayLayer:
 
 
 def _fusable(node: MaxPool, layer: ArrayLayer) -> bool:
-    """Whether a max pool can be on a layer's way out: one alone, of windows that neither overlap nor leave the image."""
+    """Whether a max pool fits on its way out: one alone, of windows that neither overlap nor leave the image."""
     return (
         not layer.pooled
         and not node.window.padded
