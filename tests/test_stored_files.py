@@ -1,7 +1,10 @@
 """Files that earlier versions wrote open, and mean what they meant; what a newer one wrote is refused."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +26,25 @@ OWNER = {"network": "a", "training data": "b"}
 """What the stored checkpoint and journal belong to."""
 
 
-@pytest.fixture(
-    params=sorted(path.name for path in DATA.iterdir() if path.is_dir() and path.name[0].isdigit())
-)
+VERSIONS = sorted(path.name for path in DATA.iterdir() if re.fullmatch(r"\d+\.\d+\.\d+", path.name))
+NOW = "now"
+"""What the script that made the others makes today."""
+
+
+@pytest.fixture(params=[*VERSIONS, pytest.param(NOW, marks=pytest.mark.nightly)])
 def stored(request, tmp_path):
     """A copy of the files that one version wrote, its build unpacked."""
     folder = tmp_path / request.param
-    shutil.copytree(DATA / request.param, folder)
+    if request.param == NOW:
+        subprocess.run([sys.executable, DATA / "make.py", folder], check=True)
+    else:
+        shutil.copytree(DATA / request.param, folder)
     shutil.unpack_archive(folder / "build.zip", folder / "build")
     return folder
+
+
+def test_there_are_files_of_an_earlier_version():
+    assert VERSIONS
 
 
 @pytest.fixture
