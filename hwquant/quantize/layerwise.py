@@ -41,9 +41,11 @@ def fit_layers(
     nodes: list[QNode] = []
     for index, node in enumerate(plan.nodes):
         # What moves integers moves them as it moves reals.
-        made: QNode = node
+        made: QNode
         if isinstance(node, LayerPlan):
             made = _fit_layer(node, precision, formats, observed, run)
+        else:
+            made = node  # moves integers as it moves reals
         nodes.append(made)
         run.step(made)
         if progress:
