@@ -20,8 +20,8 @@ DEFAULT_ACCUMULATOR_DEPTH = 512
 MAX_WEIGHT_BITS = 8
 MAX_OPERAND_BITS = 18
 DSP_OPERAND_BITS = 9
-"""Widest weight that one multiplier takes of any device that is known; a wider adjusted weight is kept out of an array
-that is compiled for none in particular."""
+"""What the narrowest multiplier of all known devices takes, for an array that is compiled for none of them: a wider
+adjusted weight is kept out of the array."""
 SIZED = (
     "activation_depth",
     "weight_depth",
