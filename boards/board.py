@@ -200,7 +200,7 @@ def _toml(content: str, where: str) -> dict[str, Any]:
 
 def _check_package(values: Mapping[str, Any], device: Device | None, where: str) -> None:
     """Raise unless package, speed and part are those that the device comes in, where its tools ask for them."""
-    needed = device.family.board if device else ()
+    needed = device.family.board_fields if device else ()
     name, packages, speeds = (device.name, device.packages, device.speeds) if device else (NO_DEVICE, (), ())
     for key in needed:
         if not values.get(key):

@@ -14,7 +14,7 @@ from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constra
 from hwquant.boards.families.family import CellModels, Device, Family
 from hwquant.boards.families.flow import OpenFlow, Program, RoutingJob, nextpnr_arguments
 from hwquant.boards.families.languages import lpf, megahertz, word
-from hwquant.boards.families.pll import Pins, Pll, PllSettings
+from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
 from hwquant.rtl_templates.dsp import DspBlocks
 from hwquant.rtl_templates.pe import product_members
@@ -90,7 +90,7 @@ class Ecp5Product(Component):
         return m
 
 
-def _pll(settings: PllSettings, device: Device, pins: Pins) -> Instance:
+def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
     clock, output, locked = pins
     return Instance(
         "EHXPLLL",
@@ -191,7 +191,7 @@ FAMILY = Family(
         packing=lambda device: ["--compress", "--input", "top.config", "--bit", "top.bit"],
         bitstream="top.bit",
     ),
-    board=("package", "speed"),
+    board_fields=("package", "speed"),
     models=CellModels("ecp5/cells_sim.v", ("block_ram.v", "ecp5.v")),
 )
 

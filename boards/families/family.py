@@ -57,7 +57,7 @@ class Family:
         A name that ends in "*" stands for all that begin so.
     flow : OpenFlow | VendorFlow
         What follows synthesis.
-    board : tuple[str, ...]
+    board_fields : tuple[str, ...]
         What its tools ask of a board besides the device: "package", "speed", "part".
     models : CellModels | None
         Of its cells, for simulations of netlists; None where there are none.
@@ -76,7 +76,7 @@ class Family:
     synthesis: Callable[[Device, str], str]
     cells: Mapping[str, Mapping[str, float]]
     flow: OpenFlow | VendorFlow
-    board: tuple[str, ...] = ()
+    board_fields: tuple[str, ...] = ()
     models: CellModels | None = None
     shift_registers: ShiftRegisters | None = None
     notes: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constra
 from hwquant.boards.families.family import CellModels, Device, Family
 from hwquant.boards.families.flow import OpenFlow, Program, RoutingJob, nextpnr_arguments
 from hwquant.boards.families.languages import megahertz, word
-from hwquant.boards.families.pll import Pins, Pll, PllSettings
+from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
 from hwquant.rtl_templates.dsp import DspBlocks
 
@@ -21,7 +21,7 @@ YOSYS_FAMILY = {"GW1N-9C": "gw1n", "GW2A-18C": "gw2a"}
 """By series: how Yosys calls it."""
 
 
-def _pll(settings: PllSettings, device: Device, pins: Pins) -> Instance:
+def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
     clock, output, locked = pins
     return Instance(
         "rPLL",
@@ -48,7 +48,7 @@ def _pll(settings: PllSettings, device: Device, pins: Pins) -> Instance:
 
 
 def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
-    """Pins alone: the clock is an option of place and route."""
+    """PllPins alone: the clock is an option of place and route."""
     found = []
     for port, pin in pins.items():
         found.append(f'IO_LOC "{port}" {word(pin.location, "CST")};')

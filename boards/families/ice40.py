@@ -13,13 +13,13 @@ from hwquant.boards.families.constraints import STANDARD, Constraints, Pin, line
 from hwquant.boards.families.family import CellModels, Device, Family
 from hwquant.boards.families.flow import OpenFlow, Program, RoutingJob, nextpnr_arguments
 from hwquant.boards.families.languages import megahertz, word
-from hwquant.boards.families.pll import Pins, Pll, PllSettings
+from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import LogicCost, Ram
 from hwquant.rtl_templates.dsp import DspBlocks
 from hwquant.rtl_templates.weights import LOADED
 
 
-def _pll(settings: PllSettings, device: Device, pins: Pins) -> Instance:
+def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
     clock, output, locked = pins
     detector = settings.input_hz / settings.divide / 1e6
     limits = (17, 26, 44, 66, 101)
@@ -100,7 +100,7 @@ FAMILY = Family(
         packing=lambda device: ["top.asc", "top.bit"],
         bitstream="top.bit",
     ),
-    board=("package",),
+    board_fields=("package",),
     models=CellModels("ice40/cells_sim.v"),
     notes=(
         "nextpnr does not time the DSP blocks of iCE40 UltraPlus: the clock that the hardware bears may be lower",

@@ -29,7 +29,7 @@ class PllSettings:
     hertz: float
 
 
-Pins = tuple[Signal, Signal, Signal]
+PllPins = tuple[Signal, Signal, Signal]
 """The clock that comes in, the clock that goes out, and whether the PLL is locked."""
 
 
@@ -64,7 +64,7 @@ class Pll:
     multiply: int
     posts: tuple[int, ...]
     internal: bool
-    instance: Callable[[PllSettings, Device, Pins], Instance]
+    instance: Callable[[PllSettings, Device, PllPins], Instance]
 
     def candidates(self, input_hz: int) -> Iterator[PllSettings]:
         """All settings within the limits; of those with the same output, where posts make no difference, the first."""

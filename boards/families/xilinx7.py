@@ -13,7 +13,7 @@ from hwquant.boards.families.constraints import SPEED, STANDARD, Constraints, Pi
 from hwquant.boards.families.family import Device, Family
 from hwquant.boards.families.flow import VendorFlow
 from hwquant.boards.families.languages import tcl, tcl_comment, tcl_word
-from hwquant.boards.families.pll import Pins, Pll, PllSettings
+from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, WIDEST, LogicCost, Ram, ShiftRegisters
 from hwquant.rtl_templates.dsp import DspBlocks
 
@@ -22,7 +22,7 @@ VIVADO_SCRIPT, VIVADO_BITSTREAM = "vivado.tcl", "top.bit"
 COMMAND = f"vivado -mode batch -source {VIVADO_SCRIPT}"
 
 
-def _pll(settings: PllSettings, device: Device, pins: Pins) -> Instance:
+def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
     clock, output, locked = pins
     feedback = Signal()
     return Instance(
@@ -122,7 +122,7 @@ FAMILY = Family(
         "ram": {"RAMB18E1": 0.5, "RAMB36E1": 1},
     },
     flow=VendorFlow("Vivado", VIVADO_SCRIPT, COMMAND, VIVADO_BITSTREAM, vivado_script),
-    board=("part",),
+    board_fields=("part",),
     shift_registers=ShiftRegisters(least=3, bits=16),
     notes=(
         "no open place and route: counts are Yosys' estimate, the clock is what "

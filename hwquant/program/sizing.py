@@ -36,8 +36,8 @@ DEFAULT_ACCUMULATOR_DEPTH = 512
 MAX_WEIGHT_BITS = 8
 MAX_OPERAND_BITS = 18
 DSP_OPERAND_BITS = 9
-"""Widest weight that one multiplier takes of any device that is known; a wider adjusted weight is kept out of an array
-that is compiled for none in particular."""
+"""What the narrowest multiplier of all known devices takes, for an array that is compiled for none of them: a wider
+adjusted weight is kept out of the array."""
 REMEDY = {
     "activation_depth": "a larger activation memory, a smaller input, or fewer channels",
     "weight_depth": "a larger weight memory, fewer or pruned weights, or a wider array",
