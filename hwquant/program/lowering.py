@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import Unsupported
-from hwquant.graph import Moving
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.window import Padding
 
@@ -263,7 +262,7 @@ def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[StepTerm]:
     return terms
 
 
-def _copy(node: Moving, terms: list[StepTerm], qgraph: QGraph) -> Step:
+def _copy(node: MaxPool | Concat, terms: list[StepTerm], qgraph: QGraph) -> Step:
     tensor = qgraph.tensors[node.name]
     low, high = tensor.limits
     return Step(

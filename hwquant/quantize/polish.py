@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import floating, golden
-from hwquant.graph import Conv, Input, Output
+from hwquant.graph import Concat, Conv, Input, MaxPool, Output
 from hwquant.qgraph import IntArray, QGraph, QNode, Tensor, Term
 from hwquant.quantize.assemble import assemble_layer, layer_scales, quantize_terms
 from hwquant.quantize.calibration import Data, Progress, TensorStatistics, batches
@@ -55,8 +55,9 @@ def build_nodes(
     run = IntegerRun(plan, tensors, samples)
     nodes: list[QNode] = []
     for index, node in enumerate(plan.nodes):
-        made: QNode
         match node:
+            case MaxPool() | Concat():
+                made: QNode = node
             case LayerPlan():
                 schemes = [weight_scheme(term, plan, bits, options) for term in node.terms]
                 shares = [importance(term, statistics) for term in node.terms]
@@ -70,7 +71,7 @@ def build_nodes(
                 correction = mean_error(node, terms, images, run) if options.bias_correction else np.zeros(())
                 made = assemble_layer(node, terms, scales, correction, activations[node.name])
             case _:
-                made = node  # moves integers as it moves reals
+                assert_never(node)
         nodes.append(made)
         run.step(made)
         if progress:

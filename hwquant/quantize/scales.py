@@ -20,11 +20,12 @@ import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import assert_never
 
 import numpy as np
 
 from hwquant.errors import HwquantError, Unsupported
-from hwquant.graph import Moving
+from hwquant.graph import Concat, MaxPool
 from hwquant.qgraph import Tensor
 from hwquant.quantize.activations import best_scale, value_range
 from hwquant.quantize.calibration import TensorStatistics
@@ -82,9 +83,14 @@ def scale_groups(plan: Plan) -> Partition:
     """Tensors that must share scale, zero point and bits."""
     groups = Partition(plan.tensors)
     for node in plan.nodes:
-        if isinstance(node, Moving):
-            for name in node.inputs:
-                groups.unite(name, node.name)
+        match node:
+            case MaxPool() | Concat():
+                for name in node.inputs:
+                    groups.unite(name, node.name)
+            case LayerPlan():
+                pass
+            case _:
+                assert_never(node)
     return groups
 
 

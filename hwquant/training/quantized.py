@@ -403,13 +403,16 @@ class QuantizedNetwork(nn.Module):
             raise HwquantError(f"{what} of {self.plan.graph.name!r} is still float: call freeze_all first")
         nodes: list[QNode] = []
         for node in self.plan.nodes:
-            if isinstance(node, LayerPlan):
-                grid = self._grids[node.name]
-                terms = tuple(self._integer_term(*pair) for pair in zip(node.terms, grid.terms))
-                bias = _integers(self._get("steps", f"{node.name} bias"))
-                nodes.append(replace(grid, terms=terms, bias=bias))
-            else:
-                nodes.append(node)
+            match node:
+                case MaxPool() | Concat():
+                    nodes.append(node)
+                case LayerPlan():
+                    grid = self._grids[node.name]
+                    terms = tuple(self._integer_term(*pair) for pair in zip(node.terms, grid.terms))
+                    bias = _integers(self._get("steps", f"{node.name} bias"))
+                    nodes.append(replace(grid, terms=terms, bias=bias))
+                case _:
+                    assert_never(node)
         graph, shapes = self.observed.graph, self.plan.graph.shapes
         tensors = {name: self.formats[name].tensor(name, shapes[name]) for name in self.plan.tensors}
         summary: dict[str, object] = {
