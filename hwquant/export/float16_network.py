@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -106,8 +106,10 @@ def _operator(builder: Builder, node: Node) -> str:
             return builder.node("Sum", inputs, f"{name}/real")
         case Concat():
             return builder.node("Concat", inputs, f"{name}/real", axis=1)
-        case _:
-            assert_never(node)
+    kind = type(node).__name__
+    raise Unsupported(
+        f"node {name!r} is a {kind}, which has no ONNX operator here", where=name, operator=kind
+    )
 
 
 def _parameter(builder: Builder, name: str, role: str, value: Any) -> str:

@@ -14,7 +14,6 @@ from typing import assert_never
 import numpy as np
 
 from hwquant.errors import Unsupported
-from hwquant.graph import Moving
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
 
@@ -194,7 +193,7 @@ def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[ArrayTerm]:
     return terms
 
 
-def _copy(node: Moving, terms: list[ArrayTerm], qgraph: QGraph) -> ArrayLayer:
+def _copy(node: MaxPool | Concat, terms: list[ArrayTerm], qgraph: QGraph) -> ArrayLayer:
     tensor = qgraph.tensors[node.name]
     low, high = tensor.limits
     return ArrayLayer(

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.graph import Graph
+from hwquant.graph import Concat, Graph, MaxPool
 from hwquant.program.compiler import Compilation
 from hwquant.program.lowering import lower
 from hwquant.program.mapping import Dense
@@ -98,12 +99,15 @@ def _stand_in(plan: Plan) -> QGraph:
     tensors = {name: Tensor(name, shapes[name], 1.0, 0) for name in plan.tensors}
     nodes: list[QNode] = []
     for node in plan.nodes:
-        if isinstance(node, LayerPlan):
-            terms = tuple(_term(term) for term in node.terms)
-            bias = np.zeros(len(node.bias), np.int64)
-            nodes.append(Layer(node.name, terms, bias, np.zeros(1, np.int64), -128, 127))
-        else:
-            nodes.append(node)
+        match node:
+            case LayerPlan():
+                terms = tuple(_term(term) for term in node.terms)
+                bias = np.zeros(len(node.bias), np.int64)
+                nodes.append(Layer(node.name, terms, bias, np.zeros(1, np.int64), -128, 127))
+            case MaxPool() | Concat():
+                nodes.append(node)
+            case _:
+                assert_never(node)
     return QGraph(plan.graph.name, plan.graph.inputs, tuple(nodes), plan.graph.outputs, tensors)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import assert_never
 
-from hwquant.graph import Moving
+from hwquant.graph import Concat, MaxPool
 from hwquant.quantize.fuse import Plan
 
 
@@ -44,9 +45,14 @@ def scale_groups(plan: Plan) -> Partition:
     """Tensors that must share scale, zero point and bits."""
     groups = Partition(plan.tensors)
     for node in plan.nodes:
-        if isinstance(node, Moving):
-            for name in node.inputs:
-                groups.unite(name, node.name)
+        match node:
+            case MaxPool() | Concat():
+                for name in node.inputs:
+                    groups.unite(name, node.name)
+            case LayerPlan():
+                pass
+            case _:
+                assert_never(node)
     return groups
 
 

@@ -6,8 +6,11 @@ that goes into the bias (``bias_correction``), and the covariances for error-com
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 
+from hwquant.graph import Concat, MaxPool
 from hwquant.progress import Progress
 from hwquant.qgraph import Layer, QNode
 from hwquant.quantize.assemble import assemble_layer, round_layer
@@ -41,11 +44,13 @@ def fit_layers(
     nodes: list[QNode] = []
     for index, node in enumerate(plan.nodes):
         # What moves integers moves them as it moves reals.
-        made: QNode
-        if isinstance(node, LayerPlan):
-            made = _fit_layer(node, precision, formats, observed, run)
-        else:
-            made = node  # moves integers as it moves reals
+        match node:
+            case MaxPool() | Concat():
+                made: QNode = node
+            case LayerPlan():
+                made = _fit_layer(node, precision, formats, observed, run)
+            case _:
+                assert_never(node)
         nodes.append(made)
         run.step(made)
         if progress:

@@ -9,6 +9,7 @@ inside their bounds.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import assert_never
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer, QGraph, Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.compensation import covariances
-from hwquant.quantize.fuse import LayerPlan, TermPlan
+from hwquant.quantize.fuse import LayerPlan, PlanNode, TermPlan
 from hwquant.quantize.pipeline import integer_network, with_report
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.training.compensation import round_compensated
@@ -156,11 +157,18 @@ class QuantizedNetwork(QuantizedForward):
         if floating or not self._biases_frozen:
             what = floating[0] if floating else "the biases"
             raise HwquantError(f"{what} of {self.plan.graph.name!r} is still float: call freeze_all first")
-        nodes = tuple(
-            self._integer_layer(node) if isinstance(node, LayerPlan) else node for node in self.plan.nodes
-        )
+        nodes = tuple(self._integer_node(node) for node in self.plan.nodes)
         qgraph = integer_network(self.observed, self.precision, self.formats, nodes)
         return with_report(qgraph, self.observed, self.precision, self.formats, trained=True)
+
+    def _integer_node(self, node: PlanNode) -> QNode:
+        match node:
+            case MaxPool() | Concat():
+                return node
+            case LayerPlan():
+                return self._integer_layer(node)
+            case _:
+                assert_never(node)
 
     def _integer_layer(self, layer: LayerPlan) -> Layer:
         grid = self.grid(layer.name)
