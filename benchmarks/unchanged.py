@@ -236,7 +236,14 @@ def trained_cases(verilog: bool) -> Iterator[Case]:
     import hwquant.demo
     from hwquant.pruning import PruneOptions, prune
     from hwquant.quantize import QuantizeOptions, observe_network, quantize
-    from hwquant.training import QuantizedNetwork, TrainOptions, finetune_all_at_once, progressive
+    from hwquant.training import (
+        ProgressiveOptions,
+        QuantizedNetwork,
+        Training,
+        TrainOptions,
+        finetune_all_at_once,
+        progressive,
+    )
     from hwquant.truncation import truncate
 
     torch.set_num_threads(1)
@@ -245,6 +252,7 @@ def trained_cases(verilog: bool) -> Iterator[Case]:
     images, labels = np.load(folder / "digits.npz").values()
     x, y = images[:200], labels[:200].astype(np.int64)
     short = TrainOptions(epochs=2, lr=0.005, batch_size=16)
+    training = Training((x, y), short)
 
     def digits() -> Any:
         return hwquant.load_model(folder / "digits.onnx")
@@ -259,12 +267,11 @@ def trained_cases(verilog: bool) -> Iterator[Case]:
 
         def gradual(options: Any = options) -> dict[str, str]:
             chosen = QuantizeOptions(**options)
-            return made(progressive(digits(), (x, y), calibration, chosen, short, rounds=3, subnetworks=2))
+            stages = ProgressiveOptions(rounds=3, subnetworks=2)
+            return made(progressive(digits(), training, calibration, chosen, stages))
 
         def at_once(options: Any = options) -> dict[str, str]:
-            return made(
-                finetune_all_at_once(digits(), (x, y), calibration, QuantizeOptions(**options), short)
-            )
+            return made(finetune_all_at_once(digits(), training, calibration, QuantizeOptions(**options)))
 
         yield f"progressive {json.dumps(options)}", gradual
         yield f"all at once {json.dumps(options)}", at_once
@@ -292,7 +299,7 @@ def trained_cases(verilog: bool) -> Iterator[Case]:
         def trained(kind: str = kind, number: int = number) -> dict[str, str]:
             chosen = QuantizeOptions(**QUANTIZERS[number if number < 5 else 6])
             classes = np.random.default_rng(3).integers(0, 5, 64)
-            return made(progressive(build(kind, 1), (noise, classes), noise, chosen, short))
+            return made(progressive(build(kind, 1), Training((noise, classes), short), noise, chosen))
 
         yield f"half frozen {kind}", half
         yield f"trained {kind}", trained
@@ -300,10 +307,10 @@ def trained_cases(verilog: bool) -> Iterator[Case]:
     def pruned() -> dict[str, str]:
         chosen = PruneOptions(array=(4, 4), max_drop=10, max_sensitivity=60, step=0.3, passes=1)
         held = images[200:], labels[200:].astype(np.int64)
-        return made(quantize(prune(digits(), (x, y), held, chosen, short).graph, calibration))
+        return made(quantize(prune(digits(), training, held, chosen).graph, calibration))
 
     def binary() -> dict[str, str]:
-        result = truncate(digits(), calibration, "binary", train=(x, y), training=short)
+        result = truncate(digits(), calibration, "binary", training=training)
         return made(result.qgraph)
 
     yield "pruned", pruned

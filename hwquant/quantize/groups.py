@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import assert_never
 
 from hwquant.graph import Concat, MaxPool
-from hwquant.quantize.fuse import Plan
+from hwquant.quantize.fuse import LayerPlan, Plan
 
 
 class Partition:

@@ -43,7 +43,6 @@ def fit_layers(
     run = IntegerRun(plan, integer_tensors(plan, formats), observed.samples)
     nodes: list[QNode] = []
     for index, node in enumerate(plan.nodes):
-        # What moves integers moves them as it moves reals.
         match node:
             case MaxPool() | Concat():
                 made: QNode = node

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from hwquant.errors import HwquantError
-from hwquant.qgraph import Layer, QGraph, Term
+from hwquant.graph import Concat, MaxPool
+from hwquant.qgraph import Layer, QGraph, QNode, Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.compensation import covariances
-from hwquant.quantize.fuse import LayerPlan, PlanNode, TermPlan
+from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.pipeline import integer_network, with_report
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.training.compensation import round_compensated
@@ -157,18 +158,17 @@ class QuantizedNetwork(QuantizedForward):
         if floating or not self._biases_frozen:
             what = floating[0] if floating else "the biases"
             raise HwquantError(f"{what} of {self.plan.graph.name!r} is still float: call freeze_all first")
-        nodes = tuple(self._integer_node(node) for node in self.plan.nodes)
-        qgraph = integer_network(self.observed, self.precision, self.formats, nodes)
+        nodes: list[QNode] = []
+        for node in self.plan.nodes:
+            match node:
+                case MaxPool() | Concat():
+                    nodes.append(node)
+                case LayerPlan():
+                    nodes.append(self._integer_layer(node))
+                case _:
+                    assert_never(node)
+        qgraph = integer_network(self.observed, self.precision, self.formats, tuple(nodes))
         return with_report(qgraph, self.observed, self.precision, self.formats, trained=True)
-
-    def _integer_node(self, node: PlanNode) -> QNode:
-        match node:
-            case MaxPool() | Concat():
-                return node
-            case LayerPlan():
-                return self._integer_layer(node)
-            case _:
-                assert_never(node)
 
     def _integer_layer(self, layer: LayerPlan) -> Layer:
         grid = self.grid(layer.name)

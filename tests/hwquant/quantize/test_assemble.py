@@ -10,7 +10,6 @@ from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.layer_scales import layer_scales
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.weight_scheme import WeightScheme
-from hwquant.window import Window
 
 ONE = np.ones(())
 
@@ -48,7 +47,7 @@ def test_clip_bounds_become_the_clamp(low, high, clamp):
 
 def test_bias_counts_in_steps_of_the_accumulator():
     weight = np.full((2, 1, 1, 1), 0.5)
-    plan = layer(TermPlan("c", "a", weight, Window(weight.shape[2:]), groups=2), bias=3.0)
+    plan = layer(TermPlan("c", "a", weight, groups=2), bias=3.0)
     scales = {"a": activation(0.5), "sum": activation(0.25)}
     chosen = layer_scales(plan, [WeightScheme()], [ONE], scales, QuantizeOptions())
     terms = quantize_terms(plan, [WeightScheme()], chosen, [ONE])

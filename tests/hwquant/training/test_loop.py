@@ -200,7 +200,7 @@ def test_the_checkpoint_of_another_training_is_refused(network, samples, labels,
     path, options = tmp_path / "training", TrainOptions(epochs=1)
     fit(network(), Training((samples, labels), options, checkpoint=path))
     with pytest.raises(HwquantError, match=r"what differs: training data\)"):
-        fit(network(), Training((samples, labels[::-1].copy()), options, checkpoint=path, resume=True))
+        fit(network(), Training((samples, labels[::-1]), options, checkpoint=path, resume=True))
     with pytest.raises(HwquantError, match="resume needs the checkpoint to resume from"):
         Training((samples, labels), options, resume=True)
 
