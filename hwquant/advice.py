@@ -61,7 +61,8 @@ def of_options(options: Mapping[str, object]) -> tuple[Advice, ...]:
 
     Raises
     ------
-    Damaged : they are not as the quantizer writes them
+    Damaged
+        They are not as the quantizer writes them.
     """
     found = options.get("warnings", [])
     names = {field.name for field in dataclasses.fields(Advice)}

@@ -28,9 +28,9 @@ def read_board_report(folder: Path) -> dict[str, Any]:
     Raises
     ------
     Damaged
-        if a byte of it has changed
+        If a byte of it has changed.
     HwquantError
-        if it cannot be read
+        If it cannot be read.
     """
     path = folder / REPORT
     try:
@@ -51,7 +51,7 @@ def built_file(folder: Path, name: str) -> Path:
     Raises
     ------
     Damaged
-        if it has, or is none that was built
+        If it has, or is none that was built.
     """
     path = folder / path_name(name, f"a file in {folder}")
     if path.is_symlink() or read_board_report(folder)[_DIGESTS].get(name) != digest(path):
@@ -65,7 +65,7 @@ def check_replaceable(folder: Path) -> None:
     Raises
     ------
     HwquantError
-        names what it holds besides, such as the work of another program
+        Names what it holds besides, such as the work of another program.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise HwquantError(f"{folder} is no folder that hwquant made; move it away")

@@ -103,12 +103,15 @@ def write_build(qgraph: QGraph, program: Program, folder: str | os.PathLike[str]
 
     Parameters
     ----------
-    qgraph : the network that ``program`` was compiled from
-    folder : its parent must exist
+    qgraph : QGraph
+        The network that ``program`` was compiled from.
+    folder : str | os.PathLike[str]
+        Its parent must exist.
 
     Raises
     ------
-    HwquantError : the folder holds something else, or cannot be written
+    HwquantError
+        The folder holds something else, or cannot be written.
     """
     from hwquant.rtl_templates.build import accelerator
     from hwquant.rtl_templates.verilog import to_verilog
@@ -136,7 +139,8 @@ def load_build(folder: str | os.PathLike[str]) -> Build:
 
     Raises
     ------
-    HwquantError : not a build folder; a file is changed, missing or added (which one); a newer version
+    HwquantError
+        Not a build folder; a file is changed, missing or added (which one); a newer version.
     """
     folder = Path(folder)
     tidy(folder)
@@ -170,9 +174,9 @@ def holding(build: Build) -> Iterator[None]:
     Raises
     ------
     Busy
-        if another command is replacing it
+        If another command is replacing it.
     HwquantError
-        if it was replaced since it was read
+        If it was replaced since it was read.
     """
     with keeping(build.folder):
         if _manifest(build.folder) != build.manifest:
@@ -272,7 +276,7 @@ def check_build(folder: Path) -> bytes:
     Returns
     -------
     bytes
-        its manifest
+        Its manifest.
     """
     _check_exists(folder)
     content = _manifest(folder)

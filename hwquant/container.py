@@ -88,15 +88,21 @@ def write(
 
     Parameters
     ----------
-    path : the file; its folder must exist
-    kind : what the file holds ("network", "program"); :func:`read` asks for the same
-    version : format version of this kind
-    json_members : plain JSON values by member name (without ".json")
-    arrays : arrays of any real dtype by member name (without ".npy")
+    path : str | os.PathLike[str]
+        The file; its folder must exist.
+    kind : str
+        What the file holds ("network", "program"); :func:`read` asks for the same.
+    version : int
+        Format version of this kind.
+    json_members : Mapping[str, object]
+        Plain JSON values by member name (without ".json").
+    arrays : Mapping[str, NDArray[Any]]
+        Arrays of any real dtype by member name (without ".npy").
 
     Raises
     ------
-    HwquantError : the folder is absent or cannot be written to
+    HwquantError
+        The folder is absent or cannot be written to.
     """
     write_bytes(path, pack(kind, version, json_members, arrays))
 
@@ -108,9 +114,12 @@ def read(
 
     Parameters
     ----------
-    path : the file
-    kind : the kind that it must be
-    newest : the newest format version that the caller understands
+    path : str | os.PathLike[str]
+        The file.
+    kind : str
+        The kind that it must be.
+    newest : int, default 1
+        The newest format version that the caller understands.
 
     Returns
     -------
@@ -118,8 +127,10 @@ def read(
 
     Raises
     ------
-    Damaged : truncated or changed in any byte, or of another kind
-    HwquantError : absent, or of a newer version
+    Damaged
+        Truncated or changed in any byte, or of another kind.
+    HwquantError
+        Absent, or of a newer version.
     """
     path = Path(path)
     recover(path)

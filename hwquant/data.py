@@ -29,8 +29,10 @@ class Samples:
 
     Attributes
     ----------
-    x : float32, float64 or uint8 (N, *shape), finite; a mapping by input name where the network has several
-    y : int64 (N,), the index of the right class, or None where it is not known
+    x : NDArray[Any] | Mapping[str, NDArray[Any]]
+        Float32, float64 or uint8 (N, *shape), finite; a mapping by input name where the network has several.
+    y : NDArray[np.int64] | None
+        Int64 (N,), the index of the right class, or None where it is not known.
     """
 
     x: NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -81,14 +83,18 @@ def load_samples(path: str | os.PathLike[str], inputs: Sequence[Input], count: i
 
     Parameters
     ----------
-    path : an .npz file with ``x``, or an array for each of several inputs by its name; optionally ``y``
-        (integer labels; where an input has this name, it is that input)
-    inputs : the network's
-    count : take only that many samples, the first ones
+    path : str | os.PathLike[str]
+        An .npz file with ``x``, or an array for each of several inputs by its name; optionally ``y``
+        (integer labels; where an input has this name, it is that input).
+    inputs : Sequence[Input]
+        The network's.
+    count : int | None, optional
+        Take only that many samples, the first ones.
 
     Raises
     ------
-    HwquantError : unreadable, damaged, of the wrong shape or dtype, not finite, or with too few samples
+    HwquantError
+        Unreadable, damaged, of the wrong shape or dtype, not finite, or with too few samples.
     """
     path = Path(path)
     keys = {item.name: item.name for item in inputs} if len(inputs) > 1 else {inputs[0].name: "x"}

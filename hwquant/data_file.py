@@ -114,9 +114,9 @@ def open_data(path: Path) -> Iterator[DataFile]:
     Raises
     ------
     Damaged
-        if it is none, or it turns out to be damaged while it is read in the ``with`` block
+        If it is none, or it turns out to be damaged while it is read in the ``with`` block.
     HwquantError
-        if it cannot be read
+        If it cannot be read.
     """
     with ExitStack() as stack:
         try:

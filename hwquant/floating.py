@@ -44,20 +44,24 @@ def run(
 
     Parameters
     ----------
-    graph : the network
-    x : (N, *input.shape) of any real dtype; a mapping from input names where the network has several
-    keep : names of the tensors to return; the outputs' tensors if None
-    dtype : float64 or float32, in which everything is computed
+    graph : Graph
+        The network.
+    x : Array | Mapping[str, Array]
+        (N, *input.shape) of any real dtype; a mapping from input names where the network has several.
+    keep : Collection[str] | None, optional
+        Names of the tensors to return; the outputs' tensors if None.
+    dtype : DTypeLike, default np.float64
+        Float64 or float32, in which everything is computed.
 
     Returns
     -------
     dict
-        tensor name to (N, C, H, W) of ``dtype``
+        Tensor name to (N, C, H, W) of ``dtype``.
 
     Raises
     ------
     HwquantError
-        for an unknown tensor name, and for data that does not fit the inputs
+        For an unknown tensor name, and for data that does not fit the inputs.
     """
     names = [output.tensor for output in graph.outputs] if keep is None else list(keep)
     for name in names:

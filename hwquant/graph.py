@@ -49,9 +49,11 @@ class Conv(BaseNode):
 
     Attributes
     ----------
-    weight : NDArray
+    weight : NDArray[np.float64]
+        NDArray
         float64 [out, in / groups, kernel height, kernel width].
-    bias : NDArray
+    bias : NDArray[np.float64]
+        NDArray
         float64 [out].
     window : Window
         Its kernel is that of ``weight``; padding is zeros.
@@ -154,11 +156,16 @@ class Input:
 
     Attributes
     ----------
-    name : tensor name
-    shape : shape of the user's array, without the batch dimension
-    tensor_shape : (channels, height, width) of the tensor
-    scale, shift : float64 arrays, preprocessing folded out of the network
-    order : int64 [elements] or None for the order as it is
+    name : str
+        Tensor name.
+    shape : tuple[int, ...]
+        Shape of the user's array, without the batch dimension.
+    tensor_shape : Shape
+        (channels, height, width) of the tensor.
+    scale, shift : NDArray[np.float64], optional
+        Float64 arrays, preprocessing folded out of the network.
+    order : NDArray[np.int64] | None, optional
+        Int64 [elements] or None for the order as it is.
     """
 
     name: str

@@ -33,7 +33,8 @@ def save(qgraph: QGraph, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
-    HwquantError : the network is not valid, or the file cannot be written
+    HwquantError
+        The network is not valid, or the file cannot be written.
     """
     check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
     validate(qgraph)
@@ -63,8 +64,10 @@ def load(path: str | os.PathLike[str]) -> QGraph:
 
     Raises
     ------
-    Damaged : not a ``.hwq`` file, damaged, or with numbers out of range
-    HwquantError : absent, or of a newer version
+    Damaged
+        Not a ``.hwq`` file, damaged, or with numbers out of range.
+    HwquantError
+        Absent, or of a newer version.
     """
     meta, arrays = container.read(path, KIND, VERSION)
     try:

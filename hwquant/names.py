@@ -23,7 +23,7 @@ def path_name(text: str, what: str) -> str:
     Raises
     ------
     HwquantError
-        if it does not match :data:`PATTERN`
+        If it does not match :data:`PATTERN`.
     """
     if PATTERN.fullmatch(text) is None:
         raise HwquantError(

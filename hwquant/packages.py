@@ -27,7 +27,7 @@ def load_package(module: str, package: str, extra: str, purpose: str) -> ModuleT
     Raises
     ------
     MissingPackage
-        if it is not installed, not in a version that works, or cannot be imported
+        If it is not installed, not in a version that works, or cannot be imported.
     """
     try:
         loaded = import_module(module)

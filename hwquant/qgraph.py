@@ -64,16 +64,26 @@ class Term:
 
     Attributes
     ----------
-    input : name of the tensor that is read
-    codes : int8 [out, in / groups, kernel height, kernel width], the stored ``w_q`` (signed ``bits`` bits)
-    offset : int64 [1] or [out], the ``o`` of method 1
-    scale : float64 [1] or [out], ``S_w``
-    anchor : "min" (``w_q + o``) or "max" (``o - w_q``)
-    bits : storage bits of a weight, 1..8
-    window : its kernel is that of ``codes``
-    groups : parts that the channels are divided into; each is a convolution of its own
-    shift : left shift of the whole term
-    mask : bool, the shape of ``codes``, False where a weight is pruned; None where nothing is
+    input : str
+        Name of the tensor that is read.
+    codes : NDArray[np.int8]
+        Int8 [out, in / groups, kernel height, kernel width], the stored ``w_q`` (signed ``bits`` bits).
+    offset : IntArray
+        Int64 [1] or [out], the ``o`` of method 1.
+    scale : NDArray[np.float64]
+        Float64 [1] or [out], ``S_w``.
+    anchor : Anchor, default 'min'
+        "min" (``w_q + o``) or "max" (``o - w_q``).
+    bits : int, default 8
+        Storage bits of a weight, 1..8.
+    window : Window, default EACH_PIXEL
+        Its kernel is that of ``codes``.
+    groups : int, default 1
+        Parts that the channels are divided into; each is a convolution of its own.
+    shift : int, default 0
+        Left shift of the whole term.
+    mask : NDArray[np.bool_] | None, optional
+        Bool, the shape of ``codes``, False where a weight is pruned; None where nothing is.
     """
 
     input: str
@@ -111,10 +121,14 @@ class Layer:
 
     Attributes
     ----------
-    bias : int64 [out], in units of the accumulator
-    shift : int64 [1] or [out], the rounding right shift, 0..62
-    multiplier : int64 [1] or [out], positive, or None for shift-only requantization
-    low, high : the clamp, within the output tensor's bits (ReLU: ``low = z_y``)
+    bias : IntArray
+        Int64 [out], in units of the accumulator.
+    shift : IntArray
+        Int64 [1] or [out], the rounding right shift, 0..62.
+    multiplier : IntArray | None, optional
+        Int64 [1] or [out], positive, or None for shift-only requantization.
+    low, high : int
+        The clamp, within the output tensor's bits (ReLU: ``low = z_y``).
     """
 
     name: str
@@ -150,10 +164,16 @@ class QGraph:
 
     Attributes
     ----------
-    inputs, outputs : how the user's arrays become the first tensor, and the last tensors the user's arrays
-    nodes : in topological order
-    tensors : every tensor by name (inputs and nodes)
-    options : how it was quantized, for people: plain JSON values
+    inputs : tuple[Input, ...]
+        How the user's arrays become the first tensors.
+    outputs : tuple[Output, ...]
+        How the last tensors become the user's arrays.
+    nodes : tuple[QNode, ...]
+        In topological order.
+    tensors : Mapping[str, Tensor]
+        Every tensor by name (inputs and nodes).
+    options : Mapping[str, object], optional
+        How it was quantized, for people: plain JSON values.
     """
 
     name: str

@@ -18,15 +18,24 @@ class LayerReport:
 
     Attributes
     ----------
-    name : the layer; ``covers`` all that it computes, such as a pooling behind it
-    cycles : from its first pixel to the next layer's
-    macs, useful_macs : multiply-accumulates without the padding of channels; those whose results are read
-    tiles, tiles_skipped : of the dense network, and those of them that are zero and cost nothing
-    ideal_cycles : what the executed tiles' pixels take at one a cycle
-    utilization : useful_macs / (rows * columns * cycles)
-    weight_bytes : what its tiles take of the weight memory, rounded up
-    rows_per_word : rows of a tile that share a word of the weight memory, as its weights are narrow
-    rows_per_cycle : rows of a tile that are loaded in a cycle
+    name : str
+        The layer; ``covers`` all that it computes, such as a pooling behind it.
+    cycles : int
+        From its first pixel to the next layer's.
+    macs, useful_macs : int
+        Multiply-accumulates without the padding of channels; those whose results are read.
+    tiles, tiles_skipped : int
+        Of the dense network, and those of them that are zero and cost nothing.
+    ideal_cycles : int
+        What the executed tiles' pixels take at one a cycle.
+    utilization : float
+        useful_macs / (rows * columns * cycles).
+    weight_bytes : int
+        What its tiles take of the weight memory, rounded up.
+    rows_per_word : int
+        Rows of a tile that share a word of the weight memory, as its weights are narrow.
+    rows_per_cycle : int
+        Rows of a tile that are loaded in a cycle.
     """
 
     name: str
@@ -49,15 +58,24 @@ class Report:
 
     Attributes
     ----------
-    cycles : of one inference, from the last input word to the first output word
-    frame_cycles : from one inference's beginning to the next one's, host transfers included
-    utilization : useful_macs / (rows * columns * cycles)
-    weight_bytes : what the weights take of their memory, rounded up
-    rows_per_word, rows_per_cycle : the most that the hardware can pack into a word of weights, and load in a cycle
-    memory_bits : of each memory
-    words_in, words_out : of one inference, over the host's streams; ``word_bits`` each
-    offset, offset_reason : where the integer offsets are added, and what that means for the hardware
-    checksum : 32 bits over configuration and images, as the hardware's register gives them
+    cycles : int
+        Of one inference, from the last input word to the first output word.
+    frame_cycles : int
+        From one inference's beginning to the next one's, host transfers included.
+    utilization : float
+        useful_macs / (rows * columns * cycles).
+    weight_bytes : int
+        What the weights take of their memory, rounded up.
+    rows_per_word, rows_per_cycle : int
+        The most that the hardware can pack into a word of weights, and load in a cycle.
+    memory_bits : dict[str, int]
+        Of each memory.
+    words_in, words_out : int
+        Of one inference, over the host's streams; ``word_bits`` each.
+    offset, offset_reason : str
+        Where the integer offsets are added, and what that means for the hardware.
+    checksum : int
+        32 bits over configuration and images, as the hardware's register gives them.
     """
 
     name: str

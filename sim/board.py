@@ -27,19 +27,25 @@ class SimulatedBoard:
 
     Parameters
     ----------
-    program : in the accelerator's memories
-    divisor : clock cycles a bit of the serial line; few make the simulation fast
-    simulator : one of :data:`~hwquant.sim.registry.BOARD_SIMULATORS`; CXXRTL builds fastest, with g++ alone
-    loadable : the weights are not there, the host loads them
+    program : Program
+        In the accelerator's memories.
+    divisor : int, default MIN_DIVISOR
+        Clock cycles a bit of the serial line; few make the simulation fast.
+    simulator : str, default 'cxxrtl'
+        One of :data:`~hwquant.sim.registry.BOARD_SIMULATORS`; CXXRTL builds fastest, with g++ alone.
+    loadable : bool, default False
+        The weights are not there, the host loads them.
 
     Attributes
     ----------
-    port : path of the terminal, for :class:`~hwquant.link.transport.SerialLink`
+    port : str
+        Path of the terminal, for :class:`~hwquant.link.transport.SerialLink`.
 
     Raises
     ------
-    HwquantError : the simulator is unknown or something that it needs is missing (how to get it), or there are no
-        pseudo-terminals
+    HwquantError
+        The simulator is unknown or something that it needs is missing (how to get it), or there are no
+        pseudo-terminals.
     """
 
     def __init__(

@@ -30,14 +30,19 @@ class BoardBench:
 
     Parameters
     ----------
-    program : in the accelerator's memories
-    divisor : clock cycles a bit of the serial line
-    simulator : one of :data:`~hwquant.sim.registry.BOARD_SIMULATORS`
-    loadable : the weights are not there, the host loads them
+    program : Program
+        In the accelerator's memories.
+    divisor : int
+        Clock cycles a bit of the serial line.
+    simulator : str
+        One of :data:`~hwquant.sim.registry.BOARD_SIMULATORS`.
+    loadable : bool
+        The weights are not there, the host loads them.
 
     Raises
     ------
-    HwquantError : an unknown simulator, or one that is not installed (how to get it)
+    HwquantError
+        An unknown simulator, or one that is not installed (how to get it).
     """
 
     def __init__(self, program: Program, divisor: int, simulator: str, *, loadable: bool) -> None:

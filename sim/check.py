@@ -29,10 +29,16 @@ class Verification:
 
     Attributes
     ----------
-    samples : inferences that were compared; ``watched`` of them with every layer's tensor
-    differences : the first difference of each sample that has one
-    cycles : of one inference, as predicted (and as counted, where nothing differs)
-    simulated_cycles, seconds : clock cycles of the whole simulation, and how long they took
+    samples : int
+        Inferences that were compared; ``watched`` of them with every layer's tensor.
+    differences : tuple[Difference, ...]
+        The first difference of each sample that has one.
+    cycles : int
+        Of one inference, as predicted (and as counted, where nothing differs).
+    simulated_cycles : int
+        Clock cycles of the whole simulation.
+    seconds : float
+        How long they took.
     """
 
     samples: int
@@ -72,7 +78,7 @@ def verify(
         Integers (N, C, H, W) of the input, by name where there are several
         (:func:`hwquant.golden.quantize_input` makes them from the user's arrays).
     options : SimulationOptions or None
-        All options at once, or
+        All options at once, instead of single ones by name.
     **changes : object
         Single options: the attributes of :class:`~hwquant.sim.options.SimulationOptions`.
 

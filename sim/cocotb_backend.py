@@ -57,7 +57,8 @@ def run_scenario(
 
     Raises
     ------
-    ToolStopped : the hardware did something else; names what and the seed
+    ToolStopped
+        The hardware did something else; names what and the seed.
     """
     stimulus = make_stimulus(Task(program, frames, stalls=stalls), expected)
     built = build(tool, program, build_dir)

@@ -31,13 +31,20 @@ class Tool:
 
     Attributes
     ----------
-    name : cocotb's name for it
-    version : of the simulator; another one builds anew
-    product : file name of what building leaves
-    build_args : options for building
-    waves_at_build : whether only a simulator that was built for it can write waves
-    wave_arguments : what cocotb's runner must be told to write waves to a path
-    environment : changes for building and running
+    name : str
+        Cocotb's name for it.
+    version : str
+        Of the simulator; another one builds anew.
+    product : str
+        File name of what building leaves.
+    build_args : tuple[str, ...]
+        Options for building.
+    waves_at_build : bool
+        Whether only a simulator that was built for it can write waves.
+    wave_arguments : Callable[[Path], dict[str, list[str]]]
+        What cocotb's runner must be told to write waves to a path.
+    environment : Mapping[str, str], optional
+        Changes for building and running.
     """
 
     name: str
@@ -83,7 +90,8 @@ def build(
 
     Raises
     ------
-    ToolStopped : the tool refused; says where its log is
+    ToolStopped
+        The tool refused; says where its log is.
     """
     from cocotb_tools.runner import get_runner
 

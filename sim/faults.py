@@ -18,9 +18,12 @@ class Faults:
 
     Attributes
     ----------
-    corrupt, drop, duplicate, delay : chances, 0..1
-    seconds : by which a byte, and all that follow it, are delayed
-    seed : of the random choices
+    corrupt, drop, duplicate, delay : float, default 0.0
+        Chances, 0..1.
+    seconds : float, default 0.05
+        By which a byte, and all that follow it, are delayed.
+    seed : int, default 0
+        Of the random choices.
     """
 
     corrupt: float = 0.0
@@ -36,12 +39,15 @@ class FaultyLink(Link):
 
     Parameters
     ----------
-    link : what carries the bytes
-    faults : what happens to them
+    link : Link
+        What carries the bytes.
+    faults : Faults
+        What happens to them.
 
     Attributes
     ----------
-    injected : number of faults so far
+    injected : int
+        Number of faults so far.
     """
 
     def __init__(self, link: Link, faults: Faults) -> None:

@@ -16,7 +16,8 @@ def tool() -> Tool:
 
     Raises
     ------
-    HwquantError : it or cocotb is not installed; says how to get it
+    HwquantError
+        It or cocotb is not installed; says how to get it.
     """
     check_python("Icarus")
     for name in ("iverilog", "vvp"):

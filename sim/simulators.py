@@ -29,7 +29,7 @@ def simulate(
     frames : int64 array
         (N, words, lanes), from :meth:`~hwquant.program.program.Program.frame`.
     options : SimulationOptions or None
-        All options at once, or
+        All options at once, instead of single ones by name.
     **changes : object
         Single options: the attributes of :class:`~hwquant.sim.options.SimulationOptions`.
 

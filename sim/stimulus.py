@@ -28,16 +28,26 @@ class Stimulus:
 
     Attributes
     ----------
-    frames : int64 (N, words, lanes), input frames
-    expected : int64 (N, words, lanes), output frames; of a plain run only the shape (0, words, lanes) counts
-    compared : bool (words, lanes), the lanes of ``expected`` that hold channels
-    bits : width of a lane
-    patience : cycles without a word moving after which the hardware counts as stopped
-    linger : cycles to go on after the last word
-    watch : number of frames whose writes are recorded
-    stalls : pauses of the host; their seed is also that of the scenarios' random choices
-    cycles, frame_cycles : of an inference, as predicted
-    values : what some of the registers hold from reset on, by name
+    frames : IntArray
+        Int64 (N, words, lanes), input frames.
+    expected : IntArray
+        Int64 (N, words, lanes), output frames; of a plain run only the shape (0, words, lanes) counts.
+    compared : NDArray[np.bool_]
+        Bool (words, lanes), the lanes of ``expected`` that hold channels.
+    bits : int
+        Width of a lane.
+    patience : int
+        Cycles without a word moving after which the hardware counts as stopped.
+    linger : int
+        Cycles to go on after the last word.
+    watch : int, default 0
+        Number of frames whose writes are recorded.
+    stalls : Stalls, default NO_STALLS
+        Pauses of the host; their seed is also that of the scenarios' random choices.
+    cycles, frame_cycles : int, default 0
+        Of an inference, as predicted.
+    values : Mapping[str, int], optional
+        What some of the registers hold from reset on, by name.
     """
 
     frames: IntArray

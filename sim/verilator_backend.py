@@ -47,7 +47,8 @@ def environment() -> dict[str, str]:
 
     Raises
     ------
-    HwquantError : it or a program that it needs is not installed; says how to get it
+    HwquantError
+        It or a program that it needs is not installed; says how to get it.
     """
     path = folder()
     for name in ("g++", "make", "perl"):
@@ -64,7 +65,8 @@ def tool() -> Tool:
 
     Raises
     ------
-    HwquantError : it, cocotb or a program that it needs is not installed; says how to get it
+    HwquantError
+        It, cocotb or a program that it needs is not installed; says how to get it.
     """
     variables = environment()
     check_python("Verilator")

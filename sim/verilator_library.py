@@ -26,8 +26,10 @@ def compile_design(verilog: str, driver: str) -> Path:
 
     Raises
     ------
-    MissingPackage : Verilator or a program that it needs is not installed; says how to get it
-    ToolStopped : it refused
+    MissingPackage
+        Verilator or a program that it needs is not installed; says how to get it.
+    ToolStopped
+        It refused.
     """
     variables = environment()
     name = entry_name("verilator-library", verilog, driver, *BUILD, version("verilator"))

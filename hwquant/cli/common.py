@@ -158,8 +158,10 @@ def write_report(build: Build, key: str | None, accuracy: Accuracy | None = None
 
     Parameters
     ----------
-    key : what the command does, such as "compile"; one that did the same before is forgotten. None notes nothing
-    accuracy : if measured just now; else what was measured before stays
+    key : str | None
+        What the command does, such as "compile"; one that did the same before is forgotten. None notes nothing.
+    accuracy : Accuracy | None, optional
+        If measured just now; else what was measured before stays.
     """
     from dataclasses import replace
 

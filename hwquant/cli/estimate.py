@@ -38,7 +38,8 @@ def on_target(
 
     Raises
     ------
-    HwquantError : there is no such target, or it is an ASIC process and there is no synthesis
+    HwquantError
+        There is no such target, or it is an ASIC process and there is no synthesis.
     """
     from hwquant.boards.asic import LIBRARIES
     from hwquant.boards.device import DEVICES

@@ -239,7 +239,7 @@ def say(text: str) -> None:
     Raises
     ------
     HwquantError
-        if it cannot be written to, such as a file on a full disk
+        If it cannot be written to, such as a file on a full disk.
     """
     try:
         _write(sys.stdout, text)

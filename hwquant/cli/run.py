@@ -52,7 +52,8 @@ def built_baud(folder: Path) -> int:
 
     Raises
     ------
-    HwquantError : the boards have different rates, or a report does not say its rate
+    HwquantError
+        The boards have different rates, or a report does not say its rate.
     """
     from hwquant.board_report import read_board_report
     from hwquant.build import board_reports

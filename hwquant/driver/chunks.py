@@ -12,7 +12,8 @@ class ChunkSize:
 
     Parameters
     ----------
-    limit : words that fit into a packet
+    limit : int
+        Words that fit into a packet.
     """
 
     def __init__(self, limit: int) -> None:

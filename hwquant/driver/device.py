@@ -60,13 +60,19 @@ def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Dev
 
     Parameters
     ----------
-    link : the byte stream to the board
-    qgraph, program : of the build that the board was programmed with
-    **options : of :class:`~hwquant.link.session.Session`
+    link : Link
+        The byte stream to the board.
+    qgraph : QGraph
+        The network of the build that the board was programmed with.
+    program : Program
+        Its program.
+    **options : Any
+        Of :class:`~hwquant.link.session.Session`.
 
     Raises
     ------
-    HwquantError : nobody answers; or the board holds other hardware or another program (which)
+    HwquantError
+        Nobody answers; or the board holds other hardware or another program (which).
     """
     device = Device(Session(link, **options), qgraph, program)
     device.open()
@@ -78,9 +84,14 @@ class Device:
 
     Parameters
     ----------
-    session : with the board
-    qgraph, program : what it computes
-    patience : seconds that the accelerator may take for one inference
+    session : Session
+        With the board.
+    qgraph : QGraph
+        What it computes.
+    program : Program
+        The same, compiled.
+    patience : float, default 20.0
+        Seconds that the accelerator may take for one inference.
     """
 
     def __init__(self, session: Session, qgraph: QGraph, program: Program, patience: float = 20.0) -> None:
@@ -127,8 +138,10 @@ class Device:
 
         Parameters
         ----------
-        x : (N, *shape) of any real dtype; a mapping by input name where there are several
-        progress : told the number of finished samples
+        x : Mapping[str, AnyArray] | AnyArray
+            (N, *shape) of any real dtype; a mapping by input name where there are several.
+        progress : Progress | None, optional
+            Told the number of finished samples.
 
         Returns
         -------
@@ -136,7 +149,8 @@ class Device:
 
         Raises
         ------
-        HwquantError : as :func:`hwquant.golden.quantize_input`, and as :meth:`run`
+        HwquantError
+            As :func:`hwquant.golden.quantize_input`, and as :meth:`run`.
         """
         return self.finish(self.run(quantize_input(self.qgraph, x), progress))
 
@@ -153,8 +167,10 @@ class Device:
 
         Parameters
         ----------
-        q : (N, C, H, W) by input name
-        progress : told the number of finished samples
+        q : Mapping[str, IntArray]
+            (N, C, H, W) by input name.
+        progress : Progress | None, optional
+            Told the number of finished samples.
 
         Returns
         -------
@@ -162,8 +178,9 @@ class Device:
 
         Raises
         ------
-        HwquantError : the link fails, or the accelerator stops; no wrong result is ever returned, and the next
-            call begins with :meth:`open`
+        HwquantError
+            The link fails, or the accelerator stops; no wrong result is ever returned, and the next
+            call begins with :meth:`open`.
         """
         if not self._clean:
             self.open()

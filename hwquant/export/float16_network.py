@@ -33,8 +33,9 @@ def float16_to_onnx(graph: Graph) -> onnx.ModelProto:
 
     Raises
     ------
-    HwquantError : a parameter is beyond float16's 65,504; ONNX cannot express a layer; the package onnx is
-        absent
+    HwquantError
+        A parameter is beyond float16's 65,504; ONNX cannot express a layer; the package onnx is
+        absent.
     """
     load_package("onnx", "onnx", "onnx", "writing ONNX models")
     builder = Builder()

@@ -52,7 +52,8 @@ class LayerWriter:
 
         Raises
         ------
-        HwquantError : a sum does not fit into the integers that ONNX has, naming the layer
+        HwquantError
+            A sum does not fit into the integers that ONNX has, naming the layer.
         """
         match node:
             case Layer():

@@ -35,8 +35,10 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
 
     Parameters
     ----------
-    qgraph : the network
-    layers : also output every tensor's integers, int8 (batch, C, H, W), as ``TENSOR/q``
+    qgraph : QGraph
+        The network.
+    layers : bool, default False
+        Also output every tensor's integers, int8 (batch, C, H, W), as ``TENSOR/q``.
 
     Returns
     -------
@@ -44,8 +46,9 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
 
     Raises
     ------
-    HwquantError : the network is not valid; a layer's sums do not fit into ONNX's integers; the package onnx
-        is absent
+    HwquantError
+        The network is not valid; a layer's sums do not fit into ONNX's integers; the package onnx
+        is absent.
     """
     load_package("onnx", "onnx", "onnx", "writing ONNX models")
     validate(qgraph)
@@ -74,6 +77,7 @@ def save_onnx(qgraph: QGraph, path: str | os.PathLike[str], *, layers: bool = Fa
 
     Raises
     ------
-    HwquantError : as :func:`to_onnx`; the file cannot be written
+    HwquantError
+        As :func:`to_onnx`; the file cannot be written.
     """
     write_bytes(path, to_onnx(qgraph, layers=layers).SerializeToString(deterministic=True))

@@ -16,9 +16,12 @@ class WeightOperand:
 
     Attributes
     ----------
-    stored : uint8, the shape of the codes: ``w_q + 128``, or ``127 - w_q`` with the anchor "max"
-    zero_point : 0..255
-    offset : int64 [1] or [out], what is left of the integer offset; None where the zero point is all of it
+    stored : NDArray[np.uint8]
+        Uint8, the shape of the codes: ``w_q + 128``, or ``127 - w_q`` with the anchor "max".
+    zero_point : int
+        0..255.
+    offset : IntArray | None
+        Int64 [1] or [out], what is left of the integer offset; None where the zero point is all of it.
     """
 
     stored: NDArray[np.uint8]

@@ -23,9 +23,9 @@ class AppendedFile:
     Raises
     ------
     Busy
-        if another process has it open
+        If another process has it open.
     HwquantError
-        if it cannot be written, or is no ordinary file
+        If it cannot be written, or is no ordinary file.
     """
 
     def __init__(self, path: Path) -> None:

@@ -64,7 +64,7 @@ def cached(root: Path, name: str, keep: Sequence[str], fill: Callable[[Path], No
     Raises
     ------
     HwquantError
-        if the cache cannot be written; whatever ``fill`` raises
+        If the cache cannot be written; whatever ``fill`` raises.
     """
     entry = _made(root) / name
     if not _intact(entry, keep):

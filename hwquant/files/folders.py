@@ -58,7 +58,7 @@ def make_folder(folder: Path) -> bool:
     Raises
     ------
     HwquantError
-        if it cannot be made, or a file has the name
+        If it cannot be made, or a file has the name.
     """
     with explained(folder, "choose another", "make the folder"):
         try:

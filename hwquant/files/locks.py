@@ -60,9 +60,9 @@ def locked(
     Raises
     ------
     Busy
-        if another process has the lock
+        If another process has the lock.
     OSError
-        if the folder is missing, or none
+        If the folder is missing, or none.
     """
     end = time.monotonic() + wait
     while True:

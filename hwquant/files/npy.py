@@ -57,7 +57,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
     Raises
     ------
     ValueError
-        if it is none, or of other things than numbers, or says more or less than ``size`` bytes hold
+        If it is none, or of other things than numbers, or says more or less than ``size`` bytes hold.
     """
     try:
         read = _HEADERS.get(np.lib.format.read_magic(stream))

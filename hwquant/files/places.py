@@ -47,7 +47,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     Raises
     ------
     HwquantError
-        if the folder is absent or cannot be written to, or a folder or a device has the name
+        If the folder is absent or cannot be written to, or a folder or a device has the name.
     """
     update_bytes(path, lambda: data)
 
@@ -82,9 +82,9 @@ def replacing(
     Raises
     ------
     Busy
-        if another process writes it, or adds to it
+        If another process writes it, or adds to it.
     HwquantError
-        if it cannot be written, or is a symbolic link
+        If it cannot be written, or is a symbolic link.
     """
     with ExitStack() as stack:
         stack.enter_context(explained(folder, "choose a folder that can be written to"))
@@ -110,9 +110,9 @@ def keeping(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
     Raises
     ------
     Busy
-        if another process is replacing it
+        If another process is replacing it.
     HwquantError
-        if it is gone
+        If it is gone.
     """
     with _locked_by_us(folder, wait=wait, shared=True):
         yield
@@ -143,7 +143,7 @@ def recover(place: Path) -> None:
     Raises
     ------
     Busy
-        if there is nothing at the place, and another process is about to put something there
+        If there is nothing at the place, and another process is about to put something there.
     """
     real = Path(os.path.realpath(place))
     _recover(real)

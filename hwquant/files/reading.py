@@ -27,9 +27,9 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     Raises
     ------
     HwquantError
-        if it cannot be read
+        If it cannot be read.
     Damaged
-        if it is a device or a pipe, or has more than ``largest`` bytes
+        If it is a device or a pipe, or has more than ``largest`` bytes.
     """
     try:
         return read_ordinary(path, largest)
@@ -69,7 +69,7 @@ def parse_json(data: bytes) -> Any:
     Raises
     ------
     ValueError
-        for anything else, nesting without end included
+        For anything else, nesting without end included.
     """
     try:
         return json.loads(
@@ -123,7 +123,7 @@ def unsealed(data: bytes) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        if a byte is another
+        If a byte is another.
     """
     content = parse_json(data)
     if (

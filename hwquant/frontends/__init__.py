@@ -28,7 +28,7 @@ def load_model(path: str | Path) -> Graph:
     Raises
     ------
     HwquantError
-        if the file cannot be read, is damaged or of another kind, or holds something unsupported
+        If the file cannot be read, is damaged or of another kind, or holds something unsupported.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -52,7 +52,7 @@ def from_onnx(model: str | Path | onnx.ModelProto) -> Graph:
     Raises
     ------
     HwquantError
-        for what is not an ONNX model, and for what is not supported, by node and operator
+        For what is not an ONNX model, and for what is not supported, by node and operator.
     """
     return read_onnx(model)
 
@@ -62,13 +62,15 @@ def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:
 
     Parameters
     ----------
-    module : left as it is, its training mode included
-    example_input : a tensor or array (N, ...), or a tuple of them for several inputs
+    module : torch.nn.Module
+        Left as it is, its training mode included.
+    example_input : Any
+        A tensor or array (N, ...), or a tuple of them for several inputs.
 
     Raises
     ------
     HwquantError
-        if torch.export cannot trace it, and for what is not supported, by node and operator
+        If torch.export cannot trace it, and for what is not supported, by node and operator.
     """
     return from_exported(export(module, example_input))
 
@@ -79,6 +81,6 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     Raises
     ------
     HwquantError
-        for what is not supported, by node, place in the module and operator
+        For what is not supported, by node, place in the module and operator.
     """
     return translate(read_exported(program))

@@ -30,7 +30,7 @@ def translate(program: AtenProgram) -> Graph:
     Raises
     ------
     HwquantError
-        for what is not supported; the node, its place in the module and the operator are named
+        For what is not supported; the node, its place in the module and the operator are named.
     """
     return with_layouts(lambda layouts: _Translation(program, layouts).graph())
 
@@ -40,8 +40,10 @@ class _Translation:
 
     Attributes
     ----------
-    values : activations, arrays and numbers so far, by name
-    types : the element types of those that are tensors
+    values : dict[str, Any]
+        Activations, arrays and numbers so far, by name.
+    types : dict[str, str]
+        The element types of those that are tensors.
     """
 
     def __init__(self, program: AtenProgram, layouts: Mapping[str, Layout]) -> None:

@@ -39,7 +39,7 @@ def _slope(call: AtenCall, value: Value, scaled: Value) -> Float:
     Raises
     ------
     Unsupported
-        if ``scaled`` is no multiple of it
+        If ``scaled`` is no multiple of it.
     """
     if _same(value, scaled):
         return np.ones(())

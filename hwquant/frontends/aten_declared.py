@@ -84,7 +84,7 @@ def declared(operator: str, overload: str) -> Schema | None:
     Raises
     ------
     Unaccounted
-        for an overload that is refused
+        For an overload that is refused.
     """
     base = operator[:-1] if operator.endswith("_") and operator[:-1] in IN_PLACE.split() else operator
     if base not in DECLARED:
@@ -108,7 +108,7 @@ def account(operator: str, schema: Schema, given: Mapping[str, Any]) -> dict[str
     Raises
     ------
     Unaccounted
-        for an argument that is not accounted for
+        For an argument that is not accounted for.
     """
     found = schema.bound(given)
     for name, value in found.items():

@@ -34,14 +34,22 @@ class AtenNode:
 
     Attributes
     ----------
-    name : the node's name in the program
-    operator : "conv2d", without namespace ("aten") and overload; with its namespace for any other
-    arguments : by the names of the operator's schema; numbers, strings, `Reference`, None, and lists of them
-    outputs : names of its results; None for one that nobody reads
-    overload : "Tensor" of "add.Tensor"
-    path : name of the module's part that it came from, such as "features.0"; "" for the module itself
-    part : the class of that part, "torch.nn.modules.conv.Conv2d"
-    positional : the arguments that were passed by their position
+    name : str
+        The node's name in the program.
+    operator : str
+        "conv2d", without namespace ("aten") and overload; with its namespace for any other.
+    arguments : Mapping[str, Any]
+        By the names of the operator's schema; numbers, strings, `Reference`, None, and lists of them.
+    outputs : tuple[str | None, ...]
+        Names of its results; None for one that nobody reads.
+    overload : str, default 'default'
+        "Tensor" of "add.Tensor".
+    path : str, default ''
+        Name of the module's part that it came from, such as "features.0"; "" for the module itself.
+    part : str, default ''
+        The class of that part, "torch.nn.modules.conv.Conv2d".
+    positional : tuple[str, ...], default ()
+        The arguments that were passed by their position.
     """
 
     name: str
@@ -67,10 +75,14 @@ class AtenProgram:
 
     Attributes
     ----------
-    constants : every parameter, buffer and constant by its name in the program
-    outputs : names of the results
-    labels : the names of the constants in the module, such as "features.0.weight"
-    types : element types of the constants that numpy lacks ("bfloat16"); their arrays are float32
+    constants : Mapping[str, Array]
+        Every parameter, buffer and constant by its name in the program.
+    outputs : tuple[str, ...]
+        Names of the results.
+    labels : Mapping[str, str], optional
+        The names of the constants in the module, such as "features.0.weight".
+    types : Mapping[str, str], optional
+        Element types of the constants that numpy lacks ("bfloat16"); their arrays are float32.
     """
 
     name: str

@@ -90,9 +90,12 @@ class Schema:
 
     Attributes
     ----------
-    operator, overload : "add" and "Tensor"; an overload without a name is "default"
-    results : how many tensors it returns
-    aliases : the result may share memory with the first argument, as torch declares
+    operator, overload : str
+        "add" and "Tensor"; an overload without a name is "default".
+    results : int
+        How many tensors it returns.
+    aliases : bool
+        The result may share memory with the first argument, as torch declares.
     """
 
     operator: str
@@ -112,7 +115,7 @@ class Schema:
         Raises
         ------
         Unaccounted
-            for an argument that is unknown, missing or of the wrong kind
+            For an argument that is unknown, missing or of the wrong kind.
         """
         known = {argument.name: argument for argument in self.arguments}
         for name in given:

@@ -11,7 +11,8 @@ class Storage:
 
     Attributes
     ----------
-    last_use : position of the last node that reads a name; the number of nodes for the program's results
+    last_use : dict[str, int]
+        Position of the last node that reads a name; the number of nodes for the program's results.
     """
 
     def __init__(self, program: AtenProgram) -> None:

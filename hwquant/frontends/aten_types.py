@@ -30,9 +30,12 @@ class Operand:
 
     Attributes
     ----------
-    argument : the schema's name
-    dtype : its element type, "" for a number
-    value : an activation, an array, or a number
+    argument : str
+        The schema's name.
+    dtype : str
+        Its element type, "" for a number.
+    value : Any
+        An activation, an array, or a number.
     """
 
     argument: str
@@ -117,7 +120,7 @@ def settled(array: Array, dtype: str) -> Array:
     Raises
     ------
     Unaccounted
-        if the type does not hold it
+        If the type does not hold it.
     """
     if dtype == "bfloat16":
         return _brain(array)

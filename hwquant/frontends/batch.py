@@ -23,7 +23,7 @@ def shared_batch(sizes: Iterable[int | None]) -> int | None:
     Raises
     ------
     Unsupported
-        if two differ
+        If two differ.
     """
     fixed = {size for size in sizes if size is not None}
     if len(fixed) > 1:

@@ -67,11 +67,16 @@ class Builder:
 
     Attributes
     ----------
-    batch : batch size that every value carries as its first dimension
-    layouts : what windows are known to want (see `with_layouts`)
-    where : the model's node at hand, for messages
-    operator : its operator
-    shapes : (C, H, W) of every tensor that exists so far
+    batch : int
+        Batch size that every value carries as its first dimension.
+    layouts : Mapping[str, Layout] | None, optional
+        What windows are known to want (see `with_layouts`).
+    where : str
+        The model's node at hand, for messages.
+    operator : str
+        Its operator.
+    shapes : dict[str, Shape]
+        (C, H, W) of every tensor that exists so far.
     """
 
     def __init__(self, name: str, batch: int, layouts: Mapping[str, Layout] | None = None) -> None:
@@ -112,7 +117,7 @@ class Builder:
         Raises
         ------
         Unsupported
-            if it holds NaN or infinity, or no real numbers
+            If it holds NaN or infinity, or no real numbers.
         """
         array = np.asarray(array)
         try:
@@ -130,7 +135,7 @@ class Builder:
         Raises
         ------
         Unsupported
-            if they are too many, here or in the whole model
+            If they are too many, here or in the whole model.
         """
         elements = size * max(self.batch, ANY_BATCH)
         self._spent += elements
@@ -200,7 +205,7 @@ class Builder:
         Raises
         ------
         Unsupported
-            if the batch is not the first dimension any more, or the value has a softmax or argmax behind it
+            If the batch is not the first dimension any more, or the value has a softmax or argmax behind it.
         """
         if value.host:
             raise self.refuse(
@@ -299,7 +304,7 @@ class Builder:
         Raises
         ------
         Unsupported
-            if there is nothing in it
+            If there is nothing in it.
         """
         self.where = f"network {self.name!r}"
         if not self._outputs:

@@ -96,14 +96,17 @@ def fold(
 
     Parameters
     ----------
-    nodes : in topological order
-    outputs : output name to tensor
-    shapes : of every tensor
+    nodes : Iterable[Unfolded]
+        In topological order.
+    outputs : Mapping[str, str]
+        Output name to tensor.
+    shapes : Mapping[str, Shape]
+        Of every tensor.
 
     Returns
     -------
     tuple
-        the nodes, in topological order, and the outputs, whose tensors may have changed
+        The nodes, in topological order, and the outputs, whose tensors may have changed.
     """
     network = _Network(reachable(nodes, outputs.values()), outputs)
     for name in list(network.nodes):

@@ -129,7 +129,7 @@ def admitted(
     Raises
     ------
     Unsupported
-        for what is refused by the declaration, or not in it
+        For what is refused by the declaration, or not in it.
     """
     _check_inputs(build, operator, schema, node, types)
     _check_outputs(build, operator, schema, node, read)

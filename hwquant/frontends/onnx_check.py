@@ -36,9 +36,9 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     Raises
     ------
     Damaged
-        for what is not a valid model
+        For what is not a valid model.
     Unsupported
-        for operator sets, domains and operators that are not supported
+        For operator sets, domains and operators that are not supported.
     """
     import onnx
 

@@ -57,7 +57,7 @@ class Constants:
         Raises
         ------
         Unsupported
-            for random numbers, for what is too large, and for constants that the operator does not take
+            For random numbers, for what is too large, and for constants that the operator does not take.
         """
         from onnx.reference import ReferenceEvaluator
 

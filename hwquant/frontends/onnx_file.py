@@ -23,7 +23,7 @@ def load(path: Path) -> onnx.ModelProto:
     Raises
     ------
     HwquantError
-        if it cannot be read, is damaged, or of another kind
+        If it cannot be read, is damaged, or of another kind.
     """
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -80,7 +80,7 @@ def _check_external(tensor: onnx.TensorProto) -> None:
     Raises
     ------
     ValueError
-        for keys that are repeated or unknown, and for a length that is not the tensor's
+        For keys that are repeated or unknown, and for a length that is not the tensor's.
     """
     import onnx
 

@@ -31,9 +31,9 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises
     ------
     Unsupported
-        for functions that are not or not alike understood by runtimes, and for too many nodes
+        For functions that are not or not alike understood by runtimes, and for too many nodes.
     ValueError
-        if two functions have one name, or one calls itself
+        If two functions have one name, or one calls itself.
     """
     import onnx.inliner
 

@@ -38,7 +38,7 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
     Raises
     ------
     HwquantError
-        if it is no valid ONNX model, or has something unsupported; the node and the operator are named
+        If it is no valid ONNX model, or has something unsupported; the node and the operator are named.
     """
     load_package("onnx", "onnx", "onnx", "reading ONNX models")
     import onnx

@@ -77,7 +77,7 @@ def read_pt2(path: str | Path) -> AtenProgram:
     Raises
     ------
     HwquantError
-        if the file is damaged, of another kind, needs unpickling, or is from a torch before 2.9
+        If the file is damaged, of another kind, needs unpickling, or is from a torch before 2.9.
     """
     reader = _Reader(Archive(path))
     try:
@@ -94,7 +94,8 @@ class _Reader:
 
     Attributes
     ----------
-    written : by which torch, for messages; "" as long as that is unknown
+    written : str
+        By which torch, for messages; "" as long as that is unknown.
     """
 
     def __init__(self, archive: Archive) -> None:

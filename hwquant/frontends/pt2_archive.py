@@ -38,7 +38,8 @@ class Archive:
 
     Attributes
     ----------
-    where : the file, for messages
+    where : str
+        The file, for messages.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -90,7 +91,7 @@ class Archive:
         Raises
         ------
         ValueError, RecursionError
-            if it is none
+            If it is none.
         """
         return json.loads(self.read(member))
 

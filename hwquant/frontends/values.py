@@ -29,15 +29,21 @@ class Value:
 
     Attributes
     ----------
-    tensor : name of the base tensor
-    shape : shape of the value, batch dimension first
-    index : int64 of ``shape``: ``value.ravel() == base.ravel()[index.ravel()]`` over the whole batch;
-        None for the order as it is
-    preprocess : None, but for a network input whose layout is still open: ``index`` counts the elements of
+    tensor : str
+        Name of the base tensor.
+    shape : tuple[int, ...]
+        Shape of the value, batch dimension first.
+    index : Index | None, optional
+        Int64 of ``shape``: ``value.ravel() == base.ravel()[index.ravel()]`` over the whole batch;
+        None for the order as it is.
+    preprocess : tuple[Float, Float] | None, optional
+        None, but for a network input whose layout is still open: ``index`` counts the elements of
         the user's array then, and these are the scale and the shift between that array and this value,
-        each float64 [elements of a sample, in the user's order]
-    host : functions that the host applies to the value
-    integer : the value has an integer type (before a Cast), in which arithmetic would wrap or truncate
+        each float64 [elements of a sample, in the user's order].
+    host : tuple[str, ...], default ()
+        Functions that the host applies to the value.
+    integer : bool, default False
+        The value has an integer type (before a Cast), in which arithmetic would wrap or truncate.
     """
 
     tensor: str

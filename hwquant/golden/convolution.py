@@ -33,12 +33,18 @@ class Convolution:
 
     Parameters
     ----------
-    term : geometry
-    weight : [out, in / groups, kernel height, kernel width], what multiplies the input, in the dtype to use
-    source : the input block [height, width, in, images], 0 where the input is; read at every call
-    rows : the most output rows of one call
-    columns : the output columns to compute, from the left
-    arena : where the gathered lines are
+    term : Term
+        Geometry.
+    weight : Block
+        [out, in / groups, kernel height, kernel width], what multiplies the input, in the dtype to use.
+    source : Block
+        The input block [height, width, in, images], 0 where the input is; read at every call.
+    rows : int
+        The most output rows of one call.
+    columns : int
+        The output columns to compute, from the left.
+    arena : Arena
+        Where the gathered lines are.
     """
 
     def __init__(

@@ -29,10 +29,14 @@ def run(
 
     Parameters
     ----------
-    qgraph : the network
-    q : integers (N, C, H, W) of the input tensor, within its bits; a mapping by name where there are several
-    keep : names of the tensors to return; the outputs' where None
-    exact : run the reference, else the fast path, which gives the same integers
+    qgraph : QGraph
+        The network.
+    q : Mapping[str, AnyArray] | AnyArray
+        Integers (N, C, H, W) of the input tensor, within its bits; a mapping by name where there are several.
+    keep : Collection[str] | None, optional
+        Names of the tensors to return; the outputs' where None.
+    exact : bool, default False
+        Run the reference, else the fast path, which gives the same integers.
 
     Returns
     -------
@@ -40,8 +44,9 @@ def run(
 
     Raises
     ------
-    HwquantError : the network is not valid; an input is missing, has the wrong shape, is not integer or is
-        out of range; a tensor in ``keep`` is unknown
+    HwquantError
+        The network is not valid; an input is missing, has the wrong shape, is not integer or is
+        out of range; a tensor in ``keep`` is unknown.
     """
     inputs = _by_name(qgraph, q)
     for item in qgraph.inputs:
@@ -65,8 +70,10 @@ def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict
 
     Parameters
     ----------
-    qgraph : the network
-    x : (N, *shape) of any real dtype; a mapping by input name where there are several
+    qgraph : QGraph
+        The network.
+    x : Mapping[str, AnyArray] | AnyArray
+        (N, *shape) of any real dtype; a mapping by input name where there are several.
 
     Returns
     -------
@@ -74,7 +81,8 @@ def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict
 
     Raises
     ------
-    HwquantError : an input is missing, has the wrong shape or dtype, or holds NaN or infinity
+    HwquantError
+        An input is missing, has the wrong shape or dtype, or holds NaN or infinity.
     """
     return _quantize(qgraph, _by_name(qgraph, x))
 
@@ -86,9 +94,12 @@ def predict(
 
     Parameters
     ----------
-    qgraph : the network; one that is still float is evaluated in float64, without the first three steps
-    x : (N, *shape) of any real dtype; a mapping by input name where there are several
-    exact : run the reference, else the fast path, which gives the same integers
+    qgraph : QGraph | Graph
+        The network; one that is still float is evaluated in float64, without the first three steps.
+    x : Mapping[str, AnyArray] | AnyArray
+        (N, *shape) of any real dtype; a mapping by input name where there are several.
+    exact : bool, default False
+        Run the reference, else the fast path, which gives the same integers.
 
     Returns
     -------
@@ -96,7 +107,8 @@ def predict(
 
     Raises
     ------
-    HwquantError : as :func:`quantize_input`; the network is not valid
+    HwquantError
+        As :func:`quantize_input`; the network is not valid.
     """
     if isinstance(qgraph, Graph):
         return floating.predict(qgraph, x)

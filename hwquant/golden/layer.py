@@ -23,12 +23,20 @@ class LayerStep:
 
     Parameters
     ----------
-    layer, pool : the layer, and the pool or None
-    qgraph : describes the tensors
-    sources : the blocks that the layer's terms read
-    out : the block of the layer's output, or of the pool's
-    dtype : float32 or float64, whichever holds every sum exactly
-    arena : where the working arrays are
+    layer : Layer
+        The layer.
+    pool : MaxPool | None
+        The pool behind it.
+    qgraph : QGraph
+        Describes the tensors.
+    sources : list[Block]
+        The blocks that the layer's terms read.
+    out : Block
+        The block of the layer's output, or of the pool's.
+    dtype : np.dtype[Any]
+        Float32 or float64, whichever holds every sum exactly.
+    arena : Arena
+        Where the working arrays are.
     """
 
     def __init__(

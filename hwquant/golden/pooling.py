@@ -15,10 +15,14 @@ class Pooling:
 
     Parameters
     ----------
-    window : what the maxima are of
-    line : extent of a row of the input: columns, channels, images
-    rows : the most output rows of one call
-    dtype : of both blocks
+    window : Window
+        What the maxima are of.
+    line : tuple[int, ...]
+        Extent of a row of the input: columns, channels, images.
+    rows : int
+        The most output rows of one call.
+    dtype : np.dtype[Any]
+        Of both blocks.
     """
 
     def __init__(self, window: Window, line: tuple[int, ...], rows: int, dtype: np.dtype[Any]) -> None:

@@ -28,9 +28,12 @@ class Statistics:
 
     Attributes
     ----------
-    requests : answered ones
-    retries : requests that were sent again: after a time-out, or because either end saw a damaged packet
-    timeouts : those of them after a time-out
+    requests : int, default 0
+        Answered ones.
+    retries : int, default 0
+        Requests that were sent again: after a time-out, or because either end saw a damaged packet.
+    timeouts : int, default 0
+        Those of them after a time-out.
     """
 
     requests: int = 0
@@ -52,12 +55,16 @@ class Session:
 
     Parameters
     ----------
-    link : the byte stream; nothing is sent before :meth:`open`
-    timeout : seconds of silence after which a request is sent again: more than the largest packet takes there
+    link : Link
+        The byte stream; nothing is sent before :meth:`open`.
+    timeout : float, default 0.3
+        Seconds of silence after which a request is sent again: more than the largest packet takes there
         and back. Each further silence waits half as long again, so that too short a time costs time but
         nothing else.
-    silences : time-outs in a row after which the board counts as absent
-    tries : how often a request is sent before the link counts as unusable
+    silences : int, default 8
+        Time-outs in a row after which the board counts as absent.
+    tries : int, default 100
+        How often a request is sent before the link counts as unusable.
 
     """
 
@@ -73,7 +80,8 @@ class Session:
 
         Raises
         ------
-        HwquantError : nobody answers, or not in this protocol
+        HwquantError
+            Nobody answers, or not in this protocol.
         """
         nonce = secrets.token_bytes(NONCE_BYTES)
         response = self._exchange(Opcode.OPEN, nonce, lambda response: response.payload == nonce)
@@ -85,7 +93,8 @@ class Session:
 
         Raises
         ------
-        HwquantError : the board fell silent, was reset meanwhile, or does not know the request; the link failed
+        HwquantError
+            The board fell silent, was reset meanwhile, or does not know the request; the link failed.
         """
         if len(payload) > MAX_PAYLOAD:
             raise HwquantError(f"a request carries at most {MAX_PAYLOAD} bytes, not {len(payload)}")

@@ -27,7 +27,8 @@ class Link(ABC):
 
         Raises
         ------
-        HwquantError : the device is gone
+        HwquantError
+            The device is gone.
         """
 
     @abstractmethod
@@ -36,7 +37,8 @@ class Link(ABC):
 
         Raises
         ------
-        HwquantError : the device is gone
+        HwquantError
+            The device is gone.
         """
 
     @abstractmethod
@@ -60,12 +62,15 @@ class SerialLink(Link):
 
     Parameters
     ----------
-    port : such as /dev/ttyUSB0 or COM3
-    baud : the rate that the board was built for
+    port : str
+        Such as /dev/ttyUSB0 or COM3.
+    baud : int, default BAUD
+        The rate that the board was built for.
 
     Raises
     ------
-    HwquantError : pyserial is not installed; the port cannot be opened, or another process has it
+    HwquantError
+        Pyserial is not installed; the port cannot be opened, or another process has it.
     """
 
     def __init__(self, port: str, baud: int = BAUD) -> None:

@@ -45,11 +45,13 @@ def board_results(folder: Path, replaced: str = "") -> tuple[BoardResult, ...]:
 
     Parameters
     ----------
-    replaced : a board whose report is not read, since it is about to be written
+    replaced : str, default ''
+        A board whose report is not read, since it is about to be written.
 
     Raises
     ------
-    Damaged : a report has changed, or holds what no board reports
+    Damaged
+        A report has changed, or holds what no board reports.
     """
     results = [_load(path) for path in board_reports(folder) if path.parent.name != replaced]
     return tuple(sorted(results, key=lambda item: -item.report["frames_per_second"]))

@@ -38,7 +38,8 @@ def write_page(build: Build) -> Path:
 
     Raises
     ------
-    HwquantError : the folder cannot be written, or its record or a board's report is damaged
+    HwquantError
+        The folder cannot be written, or its record or a board's report is damaged.
     """
     path = build.folder / PAGE
     # Made while nobody else writes it: of two commands, the second shows what the first has added.

@@ -17,12 +17,18 @@ class Pass:
 
     Attributes
     ----------
-    report : its numbers
-    operation : of all that it covers, in words; ``inputs`` and ``output`` are shapes
-    bits : of the stored weights, None where it has none; ``activation_bits`` of inputs and of the output
-    shift, offset, multiplier : the least and the greatest of the channels, or None
-    start : cycle in which its first pixel enters, counted from the end of the input
-    busy : cycles that its useful MACs would take with every multiplier busy
+    report : LayerReport
+        Its numbers.
+    operation : str
+        Of all that it covers, in words; ``inputs`` and ``output`` are shapes.
+    bits : int | None
+        Of the stored weights, None where it has none; ``activation_bits`` of inputs and of the output.
+    shift, offset, multiplier : tuple[int, int] | None
+        The least and the greatest of the channels, or None.
+    start : int
+        Cycle in which its first pixel enters, counted from the end of the input.
+    busy : float
+        Cycles that its useful MACs would take with every multiplier busy.
     """
 
     report: LayerReport

@@ -59,7 +59,8 @@ def load_record(folder: Path) -> Record:
 
     Raises
     ------
-    Damaged : it cannot be read, or was changed
+    Damaged
+        It cannot be read, or was changed.
     """
     path = folder / RECORD
     try:

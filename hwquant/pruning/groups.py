@@ -36,8 +36,10 @@ class Groups:
 
     Attributes
     ----------
-    labels : int64, the shape of the weight, the number of the group that a weight is in
-    count : number of groups
+    labels : IntArray
+        Int64, the shape of the weight, the number of the group that a weight is in.
+    count : int
+        Number of groups.
     """
 
     labels: IntArray
@@ -99,9 +101,12 @@ class GroupShape:
 
     Attributes
     ----------
-    array : rows and columns of the systolic array
-    size : consecutive input channels in a group; the array's rows where None
-    filters : consecutive output channels in a group; the array's columns where None
+    array : tuple[int, int], default (8, 8)
+        Rows and columns of the systolic array.
+    size : int | None, optional
+        Consecutive input channels in a group; the array's rows where None.
+    filters : int | None, optional
+        Consecutive output channels in a group; the array's columns where None.
     """
 
     array: tuple[int, int] = (8, 8)

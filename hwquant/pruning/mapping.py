@@ -43,7 +43,7 @@ def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, Mappe
     Raises
     ------
     HwquantError
-        the network cannot be quantized or compiled
+        The network cannot be quantized or compiled.
     """
     return _mapped(_Structure(graph), array)
 

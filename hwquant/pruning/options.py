@@ -32,21 +32,32 @@ class PruneOptions:
 
     Attributes
     ----------
-    array : rows and columns of the systolic array
-    group_size : consecutive input channels in a group, or a mapping from names of convolutions (others take
-        the default); the array's rows where None
-    filters : consecutive output channels in a group, or a mapping; the array's columns where None: a group is
+    array : tuple[int, int], optional
+        Rows and columns of the systolic array.
+    group_size : int | Mapping[str, int] | None, optional
+        Consecutive input channels in a group, or a mapping from names of convolutions (others take
+        the default); the array's rows where None.
+    filters : int | Mapping[str, int] | None, optional
+        Consecutive output channels in a group, or a mapping; the array's columns where None: a group is
         then a tile, which the hardware skips. 1 is the published group.
-    threshold_factor : what a layer's threshold, the mean L1 norm of its groups, is multiplied with; or a
-        mapping (1 where a layer is not named)
-    step : share of a layer's groups, of those that are left, that a pass prunes at most
-    prune : "below" the threshold, or "above", as the claim literally says
-    max_drop : points of accuracy (percent) on the validation samples that the result may lose
-    max_sensitivity : points that a layer may lose when it alone is pruned, without retraining; a more
-        sensitive layer is left untouched
-    sensitivity_samples : validation samples that this is measured on, the first ones
-    passes : how often the layers are pruned and retrained at most
-    reorder : pack like-patterned filters into tiles, before pruning and after it
+    threshold_factor : float | Mapping[str, float], optional
+        What a layer's threshold, the mean L1 norm of its groups, is multiplied with; or a
+        mapping (1 where a layer is not named).
+    step : float, optional
+        Share of a layer's groups, of those that are left, that a pass prunes at most.
+    prune : Polarity, optional
+        "below" the threshold, or "above", as the claim literally says.
+    max_drop : float, optional
+        Points of accuracy (percent) on the validation samples that the result may lose.
+    max_sensitivity : float, optional
+        Points that a layer may lose when it alone is pruned, without retraining; a more
+        sensitive layer is left untouched.
+    sensitivity_samples : int, optional
+        Validation samples that this is measured on, the first ones.
+    passes : int, optional
+        How often the layers are pruned and retrained at most.
+    reorder : bool, optional
+        Pack like-patterned filters into tiles, before pruning and after it.
     """
 
     array: tuple[int, int] = option((8, 8), "Array whose tiles are skipped.", metavar="RxC", spelling=ARRAY)

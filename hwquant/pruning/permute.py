@@ -36,8 +36,10 @@ class ChannelSpaces:
 
     Attributes
     ----------
-    spaces : in the order of the network
-    layouts : by tensor, the indices of the spaces that its channels are, one after the other
+    spaces : list[Space]
+        In the order of the network.
+    layouts : dict[str, tuple[int, ...]]
+        By tensor, the indices of the spaces that its channels are, one after the other.
     """
 
     def __init__(self, network: Graph | QGraph):
@@ -142,15 +144,18 @@ def permute(network: Graph | QGraph, orders: Mapping[str, IntArray]) -> Graph | 
 
     Parameters
     ----------
-    network : float or integer; an integer one computes the same outputs bit for bit, a float one up to the
+    network : Graph | QGraph
+        Float or integer; an integer one computes the same outputs bit for bit, a float one up to the
         order of summation. An integer network's ``options`` stay as they are.
-    orders : by tensor, the old numbers of its channels in their new order, int64 [channels]. Tensors that
+    orders : Mapping[str, IntArray]
+        By tensor, the old numbers of its channels in their new order, int64 [channels]. Tensors that
         share its space follow. Names that the network does not have are skipped, so that the orders of a float
         network also serve the integer one, in which nodes are fused.
 
     Raises
     ------
-    HwquantError : no permutation, contradicting orders, or a tensor whose channels cannot move
+    HwquantError
+        No permutation, contradicting orders, or a tensor whose channels cannot move.
     """
     channels = ChannelSpaces(network)
     chosen: dict[int, IntArray] = {}

@@ -52,11 +52,16 @@ class PruneResult:
 
     Attributes
     ----------
-    graph : the last network that met the target; pruned weights are exactly 0
-    before : validation accuracy of the network as it was, 0..1
-    accuracy : that of ``graph``
-    sensitivities : of every convolution, the least sensitive first
-    passes : in order
+    graph : Graph
+        The last network that met the target; pruned weights are exactly 0.
+    before : float
+        Validation accuracy of the network as it was, 0..1.
+    accuracy : float
+        That of ``graph``.
+    sensitivities : tuple[Sensitivity, ...]
+        Of every convolution, the least sensitive first.
+    passes : tuple[Pass, ...]
+        In order.
     """
 
     graph: Graph

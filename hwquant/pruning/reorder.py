@@ -32,9 +32,12 @@ class Pattern:
 
     Attributes
     ----------
-    zero : bool [channels, groups], True where a channel's part of a group is zero
-    block : int64 [channels], the tile that each position in the order belongs to
-    cycles : what a tile costs
+    zero : NDArray[np.bool_]
+        Bool [channels, groups], True where a channel's part of a group is zero.
+    block : IntArray
+        Int64 [channels], the tile that each position in the order belongs to.
+    cycles : int
+        What a tile costs.
     """
 
     zero: NDArray[np.bool_]
@@ -62,12 +65,16 @@ def reorder(
 
     Parameters
     ----------
-    graph : the network; what it computes does not change
-    array : rows and columns of the systolic array
-    factor : 0 looks for weights that are zero already, and never lowers the number of tile cycles that are
+    graph : Graph
+        The network; what it computes does not change.
+    array : tuple[int, int], default (8, 8)
+        Rows and columns of the systolic array.
+    factor : float, default 0.0
+        0 looks for weights that are zero already, and never lowers the number of tile cycles that are
         skipped. A positive factor looks ahead: groups that pruning with that threshold factor would cut count
         as zero. That is for networks that are still dense.
-    prune : the polarity of such a pruning
+    prune : Polarity, default 'below'
+        The polarity of such a pruning.
     """
     original, orders = graph, dict[str, IntArray]()
     prune = prune if factor else "below"  # nothing but zeros is above nothing

@@ -21,10 +21,14 @@ class LayerSavings:
 
     Attributes
     ----------
-    name : the layer; ``convolutions``, the float nodes in it
-    weights, pruned : weights of its convolutions, and those that are zero
-    tiles, skipped : tiles of the dense layer, and those that the program skips
-    tile_cycles, dense_tile_cycles : what its executed tiles cost, and what all of them would
+    name : str
+        The layer; ``convolutions``, the float nodes in it.
+    weights, pruned : int
+        Weights of its convolutions, and those that are zero.
+    tiles, skipped : int
+        Tiles of the dense layer, and those that the program skips.
+    tile_cycles, dense_tile_cycles : int
+        What its executed tiles cost, and what all of them would.
     """
 
     name: str
@@ -43,10 +47,14 @@ class Savings:
 
     Attributes
     ----------
-    pruned : share of the weights that are zero
-    skipped : share of the tiles that the program skips
-    promised : share of the dense tiles' cycles that the skipped tiles take
-    cycles, dense_cycles : of one inference, exact
+    pruned : float
+        Share of the weights that are zero.
+    skipped : float
+        Share of the tiles that the program skips.
+    promised : float
+        Share of the dense tiles' cycles that the skipped tiles take.
+    cycles, dense_cycles : int
+        Of one inference, exact.
     """
 
     pruned: float
@@ -79,9 +87,14 @@ def savings(graph: Graph, qgraph: QGraph, program: Program, dense: Program) -> S
 
     Parameters
     ----------
-    graph : the pruned float network
-    qgraph, program : the same as integers, and compiled
-    dense : the network before pruning, quantized and compiled for the same array
+    graph : Graph
+        The pruned float network.
+    qgraph : QGraph
+        The same as integers.
+    program : Program
+        The same compiled.
+    dense : Program
+        The network before pruning, quantized and compiled for the same array.
     """
     layers = [_layer(graph, qgraph, *infos) for infos in zip(program.layers, dense.layers, strict=True)]
     tiles = sum(layer.tiles for layer in layers)

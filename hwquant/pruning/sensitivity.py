@@ -36,9 +36,12 @@ def measure(
 
     Parameters
     ----------
-    graph : the trained network
-    x, y : validation samples (N, *shape) and labels (N,); the first ``options.sensitivity_samples`` are used
-    progress : called with what is being done, layers done, layers in all, a note
+    graph : Graph
+        The trained network.
+    x, y : NDArray[Any]
+        Validation samples (N, *shape) and labels (N,); the first ``options.sensitivity_samples`` are used.
+    progress : Progress | None, optional
+        Called with what is being done, layers done, layers in all, a note.
     """
     x, y = x[: options.sensitivity_samples], y[: options.sensitivity_samples]
     before = training.accuracy(training.TrainableNetwork(graph), x, y)

@@ -61,19 +61,25 @@ def quantize(
 
     Parameters
     ----------
-    graph : the float network
-    calibration : typical inputs, (N, *shape) as the network's user gives them; a mapping by input name where
-        there are several inputs
-    options : all options at once, or
-    **changes : single options: the attributes of :class:`QuantizeOptions`
-    progress : told of every stage
-    validation : inputs that the result is measured on; they change no integer. Without them it is measured on
-        calibration samples that layers were not fitted to, or, where there are too few, on those that they were
+    graph : Graph
+        The float network.
+    calibration : NDArray[Any] | Data
+        Typical inputs, (N, *shape) as the network's user gives them; a mapping by input name where
+        there are several inputs.
+    options : QuantizeOptions | None, optional
+        All options at once, instead of single ones by name.
+    **changes : Any
+        Single options: the attributes of :class:`QuantizeOptions`.
+    progress : Progress | None, optional
+        Told of every stage.
+    validation : NDArray[Any] | Data | None, optional
+        Inputs that the result is measured on; they change no integer. Without them it is measured on
+        calibration samples that layers were not fitted to, or, where there are too few, on those that they were.
 
     Returns
     -------
     QGraph
-        the same for the same arguments, bit for bit. Its ``options`` are plain JSON values: "quantizer" (the
+        The same for the same arguments, bit for bit. Its ``options`` are plain JSON values: "quantizer" (the
         options), "calibration_samples", "layers" and "tensors" (scales, ranges, shifts, signal to noise
         ratios), "sqnr" (the outputs, the worst tensor, and the samples that it was measured on) and "warnings", which
         :func:`hwquant.advice.of_options` reads.
@@ -81,8 +87,8 @@ def quantize(
     Raises
     ------
     HwquantError
-        for options out of range, calibration data that do not fit or are not finite, weights that are not
-        finite, and networks that integers cannot express
+        For options out of range, calibration data that do not fit or are not finite, weights that are not
+        finite, and networks that integers cannot express.
     """
     check_type("graph", graph, Graph, hint="hwquant.load_model reads one")
     options = chosen(QuantizeOptions, options, changes)

@@ -33,12 +33,17 @@ class TensorStatistics:
 
     Attributes
     ----------
-    low, high : extreme values
-    values, shares : what values occur and in what share of all elements: exactly if ``exact``, else the
-        centres of a histogram's bins; zeros are in neither
-    zeros : share of the elements that are exactly 0
-    variance : float64 [C], over samples and positions
-    peak : float64 [C], the largest magnitude
+    low, high : float
+        Extreme values.
+    values, shares : Array
+        What values occur and in what share of all elements: exactly if ``exact``, else the
+        centres of a histogram's bins; zeros are in neither.
+    zeros : float
+        Share of the elements that are exactly 0.
+    variance : Array
+        Float64 [C], over samples and positions.
+    peak : Array
+        Float64 [C], the largest magnitude.
     """
 
     low: float

@@ -77,7 +77,7 @@ def compensated_rounding(
     Returns
     -------
     IntArray
-        int64, the shape of ``weight``.
+        Int64, the shape of ``weight``.
     """
     out, groups = len(weight), len(covariance)
     rows = weight.reshape(groups, out // groups, -1).copy()

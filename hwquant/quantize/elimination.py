@@ -30,8 +30,10 @@ def minimize(costs: Sequence[Cost], labels: Mapping[Hashable, int]) -> dict[Hash
 
     Parameters
     ----------
-    costs : tables over distinct variables, any number of them over the same ones
-    labels : number of labels of each variable; their order decides between equally good orders of elimination
+    costs : Sequence[Cost]
+        Tables over distinct variables, any number of them over the same ones.
+    labels : Mapping[Hashable, int]
+        Number of labels of each variable; their order decides between equally good orders of elimination.
 
     Where a network is so entangled that an intermediate table would become too large, the variable with the
     most neighbours is first fixed to the label that is best by its own costs: the result is then no longer

@@ -21,22 +21,34 @@ class QuantizeOptions:
 
     Attributes
     ----------
-    bits : storage bits of the weights, 1..8, or a mapping from layer names (8 where a layer is not named);
-        any node that is fused into a layer names it
-    activation_bits : bits of the activations, 2..8, or a mapping from tensor names, inputs included
-    per_channel : a weight scale, an offset and a shift for every output channel
-    symmetric : offset 0; codes within ``-(2^(n-1)-1)..2^(n-1)-1``
-    anchor : "min" stores ``w = S * (q + o)``, "max" stores ``w = S * (o - q)``
-    rounding : how the offset becomes an integer: "round" or "truncate"
-    literal_range : take the weights' range as it is, without stretching it to contain 0
-    scales : "shift" (only ratios of powers of two between layers), "power_of_two" (every scale is one: fixed
-        point) or "multiplier" (15 bits and a shift)
-    calibration_method : range of an activation: "minmax" of the calibration data, "percentile" of it, or the
+    bits : Bits, optional
+        Storage bits of the weights, 1..8, or a mapping from layer names (8 where a layer is not named);
+        any node that is fused into a layer names it.
+    activation_bits : Bits, optional
+        Bits of the activations, 2..8, or a mapping from tensor names, inputs included.
+    per_channel : bool, optional
+        A weight scale, an offset and a shift for every output channel.
+    symmetric : bool, optional
+        Offset 0; codes within ``-(2^(n-1)-1)..2^(n-1)-1``.
+    anchor : Literal['min', 'max'], optional
+        "min" stores ``w = S * (q + o)``, "max" stores ``w = S * (o - q)``.
+    rounding : Literal['round', 'truncate'], optional
+        How the offset becomes an integer: "round" or "truncate".
+    literal_range : bool, optional
+        Take the weights' range as it is, without stretching it to contain 0.
+    scales : Literal['shift', 'power_of_two', 'multiplier'], optional
+        "shift" (only ratios of powers of two between layers), "power_of_two" (every scale is one: fixed
+        point) or "multiplier" (15 bits and a shift).
+    calibration_method : Literal['minmax', 'percentile', 'mse'], optional
+        Range of an activation: "minmax" of the calibration data, "percentile" of it, or the
         one with the least mean squared error ("mse"). The networks' outputs always take "minmax".
-    percentile : the upper one, in percent; the lower one is its mirror image
-    bias_correction : put the mean error that is left on the calibration data into the biases
-    error_compensation : round the weights one after the other, each making up for the errors of those before
-        it (GPTQ), instead of each to its nearest code
+    percentile : float, optional
+        The upper one, in percent; the lower one is its mirror image.
+    bias_correction : bool, optional
+        Put the mean error that is left on the calibration data into the biases.
+    error_compensation : bool, optional
+        Round the weights one after the other, each making up for the errors of those before
+        it (GPTQ), instead of each to its nearest code.
     """
 
     bits: Bits = option(_DEFAULT_BITS, "Bits of a weight.", range=Range(1, 8, noun="an integer"))

@@ -75,7 +75,7 @@ def weight_exponents(
     error : float
         Sum of squared errors, weighted with ``importance``.
     exponents : IntArray
-        int64 [1] or [out].
+        Int64 [1] or [out].
     free : NDArray[np.bool_]
         The same shape: all weights are zero, so that the exponent says nothing.
     """

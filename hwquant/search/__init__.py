@@ -69,26 +69,37 @@ def search(
 
     Parameters
     ----------
-    graph : the float network
-    calibration : typical inputs, as for :func:`hwquant.quantize.quantize`
-    test : labelled samples that the candidates are judged by
-    options : all options at once, or
-    **changes : single options: the attributes of :class:`SearchOptions`
-    journal : file that every evaluated candidate is written to at once
-    resume : go on with an existing journal
-    jobs : processes on this machine, None for one a core
-    scheduler : address of a Dask scheduler, whose workers evaluate instead
-    progress : told of every candidate, with a note on the best one so far
+    graph : Graph
+        The float network.
+    calibration : NDArray[Any] | Data
+        Typical inputs, as for :func:`hwquant.quantize.quantize`.
+    test : Samples
+        Labelled samples that the candidates are judged by.
+    options : SearchOptions | None, optional
+        All options at once, instead of single ones by name.
+    **changes : Any
+        Single options: the attributes of :class:`SearchOptions`.
+    journal : Path | None, optional
+        File that every evaluated candidate is written to at once.
+    resume : bool, default False
+        Go on with an existing journal.
+    jobs : int | None, optional
+        Processes on this machine, None for one a core.
+    scheduler : str | None, optional
+        Address of a Dask scheduler, whose workers evaluate instead.
+    progress : Progress | None, optional
+        Told of every candidate, with a note on the best one so far.
 
     Returns
     -------
     SearchResult
-        the same for the same arguments, whoever evaluates, also after an interruption
+        The same for the same arguments, whoever evaluates, also after an interruption.
 
     Raises
     ------
-    HwquantError : options out of range, data that do not fit, a journal of something else, workers that die
-        again and again; and what keeps the network in 8 bits from being quantized or compiled
+    HwquantError
+        Options out of range, data that do not fit, a journal of something else, workers that die
+        again and again; and what keeps the network in 8 bits from being quantized or compiled.
     """
     options = chosen(SearchOptions, options, changes)
     if test.y is None:

@@ -25,12 +25,20 @@ class Task:
 
     Attributes
     ----------
-    observed : network and calibration data
-    test : labelled samples
-    exact : the float network's first output for them
-    space, quantizer : how a configuration becomes options
-    array : rows and columns
-    measured : names of objectives
+    observed : Observed
+        Network and calibration data.
+    test : Samples
+        Labelled samples.
+    exact : NDArray[Any]
+        The float network's first output for them.
+    space : Space
+        What a configuration chooses.
+    quantizer : QuantizeOptions
+        The options that are the same for all.
+    array : tuple[int, int]
+        Rows and columns.
+    measured : tuple[str, ...]
+        Names of objectives.
     """
 
     observed: Observed
@@ -48,10 +56,14 @@ class Outcome:
 
     Attributes
     ----------
-    measures : objectives by name; empty where the candidate does not work
-    noise : of the output, relative to the float network's; see :class:`~hwquant.search.objectives.Trial`
-    network : checksum of its integers
-    error : why it cannot be quantized or compiled
+    measures : Mapping[str, float], optional
+        Objectives by name; empty where the candidate does not work.
+    noise : float, default 0.0
+        Of the output, relative to the float network's; see :class:`~hwquant.search.objectives.Trial`.
+    network : str, default ''
+        Checksum of its integers.
+    error : str | None, optional
+        Why it cannot be quantized or compiled.
     """
 
     measures: Mapping[str, float] = field(default_factory=dict)

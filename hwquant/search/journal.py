@@ -53,11 +53,11 @@ class Journal:
     Raises
     ------
     Busy
-        if another search writes it
+        If another search writes it.
     Damaged
-        if a line is not as it was written, or the file is no journal
+        If a line is not as it was written, or the file is no journal.
     HwquantError
-        if there is a file already and ``resume`` is not set; it belongs to another search; it cannot be written to
+        If there is a file already and ``resume`` is not set; it belongs to another search; it cannot be written to.
     """
 
     def __init__(self, path: Path | None, identity: Mapping[str, str], variables: int, resume: bool) -> None:

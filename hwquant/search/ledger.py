@@ -18,8 +18,9 @@ class Ledger:
 
     Attributes
     ----------
-    outcomes : by configuration, in the order in which they were first asked for: the same for the same
-        search, whoever evaluates and whatever the journal already holds
+    outcomes : dict[Configuration, Outcome]
+        By configuration, in the order in which they were first asked for: the same for the same
+        search, whoever evaluates and whatever the journal already holds.
     """
 
     def __init__(

@@ -30,10 +30,14 @@ class Trial:
 
     Attributes
     ----------
-    qgraph : the integer network
-    test : labelled samples
-    exact : the float network's first output for them
-    array : rows and columns that the network is compiled for
+    qgraph : QGraph
+        The integer network.
+    test : Samples
+        Labelled samples.
+    exact : NDArray[Any]
+        The float network's first output for them.
+    array : tuple[int, int]
+        Rows and columns that the network is compiled for.
     """
 
     qgraph: QGraph

@@ -20,9 +20,12 @@ class Constraints:
 
     Attributes
     ----------
-    max_drop : points of accuracy (percent of the test samples) that may be lost, None for any number
-    drop_from : what the loss is counted from: the "float" network, or everything in 8 bits ("int8")
-    limits : greatest allowed value of objectives that are minimized, such as ``{"weight_bytes": 4096}``
+    max_drop : float | None, optional
+        Points of accuracy (percent of the test samples) that may be lost, None for any number.
+    drop_from : Literal['float', 'int8'], optional
+        What the loss is counted from: the "float" network, or everything in 8 bits ("int8").
+    limits : Mapping[str, float], optional
+        Greatest allowed value of objectives that are minimized, such as ``{"weight_bytes": 4096}``.
     """
 
     max_drop: float | None = option(
@@ -69,16 +72,26 @@ class SearchOptions:
 
     Attributes
     ----------
-    bits : what each variable may be
-    activations : search the bits of layer outputs and of the network's inputs too
-    objectives : names in ``OBJECTIVES``, at least the accuracy
-    array : rows and columns that candidates are compiled for
-    constraints : guide the search (what keeps to them comes first) and make the pick
-    trials : candidates to evaluate at most, unless ``exhaustive``
-    generation : candidates that are chosen at a time, so also how many can be evaluated in parallel
-    seed : of the guided search; the same seed gives the same result
-    exhaustive : evaluate every configuration; done too where there are no more than ``trials``
-    quantizer : all options but the searched bits
+    bits : tuple[int, ...], optional
+        What each variable may be.
+    activations : bool, optional
+        Search the bits of layer outputs and of the network's inputs too.
+    objectives : tuple[str, ...], optional
+        Names in ``OBJECTIVES``, at least the accuracy.
+    array : tuple[int, int], optional
+        Rows and columns that candidates are compiled for.
+    constraints : Constraints, optional
+        Guide the search (what keeps to them comes first) and make the pick.
+    trials : int, optional
+        Candidates to evaluate at most, unless ``exhaustive``.
+    generation : int, optional
+        Candidates that are chosen at a time, so also how many can be evaluated in parallel.
+    seed : int, optional
+        Of the guided search; the same seed gives the same result.
+    exhaustive : bool, optional
+        Evaluate every configuration; done too where there are no more than ``trials``.
+    quantizer : QuantizeOptions, optional
+        All options but the searched bits.
     """
 
     bits: tuple[int, ...] = option(

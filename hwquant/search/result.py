@@ -23,11 +23,16 @@ class Candidate:
 
     Attributes
     ----------
-    configuration : the bits in the order of the space's variables
-    bits, activation_bits : by name of convolution and of tensor, as in QuantizeOptions
-    measures : objectives by name
-    noise : power of the output's error relative to the float network's output
-    network : checksum of the integers
+    configuration : Configuration
+        The bits in the order of the space's variables.
+    bits, activation_bits : Mapping[str, int]
+        By name of convolution and of tensor, as in QuantizeOptions.
+    measures : Mapping[str, float]
+        Objectives by name.
+    noise : float
+        Power of the output's error relative to the float network's output.
+    network : str
+        Checksum of the integers.
     """
 
     configuration: Configuration
@@ -53,11 +58,16 @@ class SearchResult:
 
     Attributes
     ----------
-    options : as they were given
-    candidates : all that work, in the order in which they were chosen
-    int8 : the one with everything in 8 bits, always among them
-    float_accuracy : of the float network on the same samples, 0..1
-    failed : reasons by configuration, of candidates that cannot be quantized or compiled
+    options : SearchOptions
+        As they were given.
+    candidates : tuple[Candidate, ...]
+        All that work, in the order in which they were chosen.
+    int8 : Candidate
+        The one with everything in 8 bits, always among them.
+    float_accuracy : float
+        Of the float network on the same samples, 0..1.
+    failed : Mapping[Configuration, str]
+        Reasons by configuration, of candidates that cannot be quantized or compiled.
     """
 
     options: SearchOptions
@@ -123,8 +133,10 @@ class SearchResult:
 
         Raises
         ------
-        DoesNotFit : none keeps to them; the message says which comes nearest
-        HwquantError : a limit is on something that was not measured
+        DoesNotFit
+            None keeps to them; the message says which comes nearest.
+        HwquantError
+            A limit is on something that was not measured.
         """
         constraints = self.options.constraints if constraints is None else constraints
         for name in constraints.limits:
@@ -169,7 +181,8 @@ class SearchResult:
 
         Raises
         ------
-        HwquantError : this machine makes other integers of the same options than the worker did
+        HwquantError
+            This machine makes other integers of the same options than the worker did.
         """
         qgraph = quantize_candidate(self.task, candidate.configuration, described=True)
         if network_checksum(qgraph) != candidate.network:

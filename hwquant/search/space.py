@@ -31,9 +31,12 @@ class Variable:
 
     Attributes
     ----------
-    kind : ``WEIGHTS`` or ``ACTIVATIONS``
-    name : of the convolution, or of the tensor
-    elements : numbers that have these bits
+    kind : str
+        ``WEIGHTS`` or ``ACTIVATIONS``.
+    name : str
+        Of the convolution, or of the tensor.
+    elements : int
+        Numbers that have these bits.
     """
 
     kind: str

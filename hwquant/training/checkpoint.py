@@ -53,9 +53,9 @@ class Checkpoint:
     Raises
     ------
     Damaged
-        the file is not what was written
+        The file is not what was written.
     HwquantError
-        the file is absent, or belongs to something else
+        The file is absent, or belongs to something else.
     """
 
     def __init__(self, path: str | os.PathLike[str], owner: Mapping[str, str], resume: bool = False) -> None:

@@ -35,9 +35,11 @@ class TrainableNetwork(nn.Module):
 
     Parameters
     ----------
-    graph : the float network
-    masks : {0, 1} or bool by node name, the shape of the node's weight; what is 0 is pruned: see
-        :meth:`set_mask`
+    graph : Graph
+        The float network.
+    masks : Mapping[str, Any] | None, optional
+        {0, 1} or bool by node name, the shape of the node's weight; what is 0 is pruned: see
+        :meth:`set_mask`.
     """
 
     def __init__(self, graph: Graph, masks: Mapping[str, Any] | None = None) -> None:

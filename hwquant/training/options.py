@@ -19,17 +19,26 @@ class TrainOptions:
 
     Attributes
     ----------
-    epochs : passes over the training data; a fraction stands for as large a part of the last one, 0 trains
-        nothing
-    optimizer : "adam", "sgd" or "rmsprop"
-    lr : learning rate, at the start where the schedule is "cosine"
-    schedule : "cosine" (from ``lr`` down to 0 over the epochs) or "constant"
-    batch_size : samples of a step
-    loss : "cross_entropy", "mse", "l1", "l2" (mean Euclidean distance of a sample's outputs from its
+    epochs : float, optional
+        Passes over the training data; a fraction stands for as large a part of the last one, 0 trains
+        nothing.
+    optimizer : Literal['adam', 'sgd', 'rmsprop'], optional
+        "adam", "sgd" or "rmsprop".
+    lr : float, optional
+        Learning rate, at the start where the schedule is "cosine".
+    schedule : Literal['cosine', 'constant'], optional
+        "cosine" (from ``lr`` down to 0 over the epochs) or "constant".
+    batch_size : int, optional
+        Samples of a step.
+    loss : str, optional
+        "cross_entropy", "mse", "l1", "l2" (mean Euclidean distance of a sample's outputs from its
         targets), or weighted sums: "cross_entropy+0.1*mse". Targets are one-hot where ``y`` are labels.
-    weight_decay : of the optimizer (decoupled from the gradient for "adam", which is AdamW)
-    momentum : of "sgd" and "rmsprop"
-    seed : of the order of the samples
+    weight_decay : float, optional
+        Of the optimizer (decoupled from the gradient for "adam", which is AdamW).
+    momentum : float, optional
+        Of "sgd" and "rmsprop".
+    seed : int, optional
+        Of the order of the samples.
     """
 
     epochs: float = option(

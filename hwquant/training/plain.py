@@ -42,7 +42,7 @@ def encode(value: Any, arrays: Arrays) -> Any:
     Raises
     ------
     TypeError
-        for what is neither a plain value nor a tensor
+        For what is neither a plain value nor a tensor.
     """
     match value:
         case None | bool() | int() | str():
@@ -70,7 +70,7 @@ def decode(value: Any, arrays: Arrays) -> Any:
     Raises
     ------
     ValueError
-        for what it does not write
+        For what it does not write.
     """
     match value:
         case None | bool() | int() | float() | str():

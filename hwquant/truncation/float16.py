@@ -49,8 +49,10 @@ def run(graph: Graph, x: Mapping[str, Array]) -> dict[str, Array]:
 
     Parameters
     ----------
-    graph : from :func:`truncate_parameters`
-    x : (N, *shape) of any real dtype by input name
+    graph : Graph
+        From :func:`truncate_parameters`.
+    x : Mapping[str, Array]
+        (N, *shape) of any real dtype by input name.
 
     Returns
     -------

@@ -78,9 +78,12 @@ def layer_parity(
 
     Parameters
     ----------
-    graph : the float network whose tensors the steps name
-    steps : in order; the first has the inputs
-    truncated : gives the real values of all tensors of all steps
+    graph : Graph
+        The float network whose tensors the steps name.
+    steps : Sequence[Step]
+        In order; the first has the inputs.
+    truncated : Truncated
+        Gives the real values of all tensors of all steps.
 
     Returns
     -------

@@ -19,9 +19,11 @@ class Error:
 
     Attributes
     ----------
-    largest, mean : of the absolute differences
-    sqnr_db : signal to quantization noise ratio, ``10 log10(sum x^2 / sum (x' - x)^2)``; None where there is
-        no difference at all, or no signal
+    largest, mean : float
+        Of the absolute differences.
+    sqnr_db : float | None
+        Signal to quantization noise ratio, ``10 log10(sum x^2 / sum (x' - x)^2)``; None where there is
+        no difference at all, or no signal.
     """
 
     largest: float
@@ -69,11 +71,16 @@ class LayerParity:
 
     Attributes
     ----------
-    name : the layer, which is also its tensor
-    operators : names of the float operators that the layer is made of; none for the inputs
-    tensor : errors of its tensor: what the layers up to here have added up to
-    output : errors of the network's outputs (before functions that stay on the host)
-    accuracy : of the first output, 0..1; None without labels
+    name : str
+        The layer, which is also its tensor.
+    operators : tuple[str, ...]
+        Names of the float operators that the layer is made of; none for the inputs.
+    tensor : Error
+        Errors of its tensor: what the layers up to here have added up to.
+    output : Error
+        Errors of the network's outputs (before functions that stay on the host).
+    accuracy : float | None
+        Of the first output, 0..1; None without labels.
     """
 
     name: str
@@ -89,11 +96,15 @@ class ParityReport:
 
     Attributes
     ----------
-    to : "float16", "int8" or "binary"
-    operators : every operator alone, truncated after training (before any fine-tuning)
-    layers : the network as it is in the end, truncated layer after layer; the first row has the inputs alone
-        truncated, the last one everything
-    float_accuracy : of the float network, 0..1; None without labels
+    to : str
+        "float16", "int8" or "binary".
+    operators : tuple[OperatorParity, ...]
+        Every operator alone, truncated after training (before any fine-tuning).
+    layers : tuple[LayerParity, ...]
+        The network as it is in the end, truncated layer after layer; the first row has the inputs alone
+        truncated, the last one everything.
+    float_accuracy : float | None
+        Of the float network, 0..1; None without labels.
     """
 
     to: str

@@ -46,10 +46,14 @@ class Truncation:
 
     Attributes
     ----------
-    to : "float16", "int8" or "binary"
-    graph : the float network with its parameters in float16, from which int8 and binary go on
-    qgraph : the integer network; None for float16
-    parity : how close it is to the float network
+    to : str
+        "float16", "int8" or "binary".
+    graph : Graph
+        The float network with its parameters in float16, from which int8 and binary go on.
+    qgraph : QGraph | None
+        The integer network; None for float16.
+    parity : ParityReport
+        How close it is to the float network.
     """
 
     to: str
