@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import delayed
+from hwquant.rtl_templates.facts import Facts, MemoryShape
 
 BANK = 2048
 """Words that a block RAM of the supported families holds at a useful width."""
@@ -82,6 +83,25 @@ class ActivationMemory(Component):
             m.d.sync += data.eq(Cat(*read))
         return data
 
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """A memory a bank and write group, a register a bank, and the choice of one."""
+        depths = [
+            min(BANK, config.activation_depth - start) for start in range(0, config.activation_depth, BANK)
+        ]
+        banks = len(depths)
+        chosen = config.activation_address_bits - index_bits(BANK) if banks > 1 else 0
+        return Facts(
+            registers={"data": banks * config.word_bits, "chosen bank": MEMORY_LATENCY * chosen},
+            muxes={"banks": (banks - 1) * config.word_bits},
+            gates={"control": 1, "groups": config.groups * banks},
+            memories=[
+                MemoryShape(depth, len(config.group_lanes(group)) * config.activation_bits)
+                for depth in depths
+                for group in range(config.groups)
+            ],
+        )
+
 
 class ActivationFeed(Component):
     """Selects the ``rows`` lanes of a read, and inserts padding.
@@ -125,3 +145,13 @@ class ActivationFeed(Component):
             m.d.sync += x[r].eq(Mux(outside, pad.as_unsigned(), lane))
         m.d.comb += self.x.eq(x)
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """A lane is chosen, or padding."""
+        x, part = config.rows * config.activation_bits, index_bits(config.selections)
+        return Facts(
+            registers={"x": x, "early": MEMORY_LATENCY * (1 + config.activation_bits + part)},
+            redundant={"early": 0 if config.selections > 1 else MEMORY_LATENCY * part},
+            muxes={"pad": x, "select": x * (config.selections - 1)},
+        )

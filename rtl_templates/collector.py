@@ -8,6 +8,7 @@ from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
 from hwquant.program.isa import Opcode
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.delay import Skew, delayed
+from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
 from hwquant.rtl_templates.parameters import parameter_layout
 from hwquant.rtl_templates.requantize import Requantizer, above
@@ -114,3 +115,36 @@ class Collector(Component):
         final = tags[columns - 1 + output_stage]
         m.d.comb += self.valid.eq(final.valid & final.last & final.pool_last)
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """The chain of marks, and for each column its parameters and its maximum."""
+        columns, bits, address = config.columns, config.activation_bits, index_bits(config.accumulator_depth)
+        early = config.array_latency - 2 - 1  # before stage 0
+        tags = columns + TOTAL_STAGE + config.requantize_latency + 1
+        unread = 1 + (not config.window_sums)  # start; hold
+        parameters = config.parameter_bits
+        return Facts(
+            registers={
+                "early": early * pixel_layout().size,
+                "tags": tags * pixel_layout().size,
+                "addresses": (columns + TOTAL_STAGE) * address,
+                "bus": (TOTAL_STAGE - 1) * parameters,
+                "bias": columns * config.accumulator_bits,
+                "shift": columns * config.shift_bits,
+                "multiplier": columns * config.multiplier_bits,
+                "maximum": columns * bits,
+            },
+            redundant={
+                "early": early * (unread - 1),
+                "tags": tags * unread,
+                "bus": (TOTAL_STAGE - SUM_STAGE) * config.accumulator_bits,
+            },
+            adders={"maximum": columns * bits, "address": address},
+            gates={"control": 1, "columns": columns},
+            inside=[
+                Inside("align", Skew.facts(bits, columns)),
+                Inside("accumulator", Accumulator.facts(config), columns),
+                Inside("requantize", Requantizer.facts(config), columns),
+            ],
+        )

@@ -14,8 +14,10 @@ from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.collector import Collector
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.dispatcher import Dispatcher
+from hwquant.rtl_templates.dsp import Platform
+from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.host import HostPort
-from hwquant.rtl_templates.jobs import instruction_layout
+from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout
 from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.registers import RegisterFile
 from hwquant.rtl_templates.segments import entry_members
@@ -202,3 +204,46 @@ class Accelerator(Component):
             m.d.comb += [memory.read_address.eq(host.address), memory.advance.eq(host.advance)]
         m.d.comb += host.read_data.eq(memory.read_data)
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig, platform: Platform | None = None, *, loadable: bool = False) -> Facts:
+        """Of the accelerator that a platform gets.
+
+        Parameters
+        ----------
+        config : ArrayConfig
+            As of the component.
+        platform : Platform or None
+            What its ``elaborate`` gets.
+        loadable : bool
+            As of the component.
+        """
+        parts = {
+            "registers": RegisterFile.facts(loadable=loadable),
+            "sequencer": Sequencer.facts(config),
+            "host": HostPort.facts(config),
+            "dispatcher": Dispatcher.facts(config),
+            "weights": WeightLoader.facts(config, loadable=loadable),
+            "streamer": Streamer.facts(config),
+            "memory": ActivationMemory.facts(config),
+            "feed": ActivationFeed.facts(config),
+            "array": SystolicArray.facts(config, platform),
+            "parameter_reader": ParameterReader.facts(config),
+            "collector": Collector.facts(config),
+            "writer": Writer.facts(config),
+        }
+        return Facts(
+            registers={
+                "clamp": instruction_layout(config, Opcode.CLAMP).size,
+                "swap": FEED_LATENCY,
+                "taps": FEED_LATENCY,
+            },
+            redundant={"taps": 0 if config.tap_lines else FEED_LATENCY},
+            muxes={
+                "word": config.word_bits,
+                "address": config.activation_address_bits,
+                "geometry": geometry_layout(config).size,
+            },
+            gates={"control": 1},
+            inside=[Inside(name, facts) for name, facts in parts.items()],
+        )

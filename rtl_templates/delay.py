@@ -3,6 +3,8 @@
 from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.rtl_templates.facts import Delay, Facts
+
 
 def delayed(m: Module, value, cycles: int, *, name: str, reset_less: bool = True):
     """``value`` after ``cycles`` registers (the signal itself for 0)."""
@@ -36,3 +38,8 @@ class Skew(Component):
             lane = delayed(m, getattr(self, f"i{n}"), cycles, name=f"lane{n}")
             m.d.comb += getattr(self, f"o{n}").eq(lane)
         return m
+
+    @staticmethod
+    def facts(bits: int, width: int) -> Facts:
+        """Of ``width`` lanes of so many bits, whichever of them is the longest."""
+        return Facts(delays=[Delay(bits, cycles) for cycles in range(1, width)])

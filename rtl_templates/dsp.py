@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Component
 from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
 from hwquant.program.sizing import OPERAND_BITS
+from hwquant.rtl_templates.facts import Facts, Product
 from hwquant.rtl_templates.pe import product_members
 from hwquant.rtl_templates.soft_product import SoftProduct
 
@@ -61,6 +62,11 @@ class Ecp5Product(Component):
             **ports,
         )
         return m
+
+    @staticmethod
+    def facts(x_bits: int, weight_bits: int) -> Facts:
+        """The registers are the block's own."""
+        return Facts(products=[Product(x_bits, weight_bits)])
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,9 @@ class Platform:
     family: str
     multipliers: int | None = None
 
-    def product(self, index: int, x_bits: int, weight_bits: int) -> type[Component] | None:
+    def product(
+        self, index: int, x_bits: int, weight_bits: int
+    ) -> type[SoftProduct] | type[Ecp5Product] | None:
         """The component of the product of a processing element, or None: ``*``, which synthesis makes a DSP block.
 
         ``index`` counts the elements row by row.

@@ -1,15 +1,16 @@
 """The board's end of the link's protocol: requests executed once, their responses kept for repetition."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Shape, Signal
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Opcode, Status, word_bytes
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.rtl_templates.core import word_layout
+from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.framing import BEAT
-from hwquant.rtl_templates.registers import RegisterFile
+from hwquant.rtl_templates.registers import Register, RegisterFile
 
 REGISTER_BYTES = 4
 
@@ -252,3 +253,22 @@ class LinkExecutor(Component):
         combinational, synchronous = statements
         m.d.comb += combinational
         m.d.sync += synchronous
+
+    @staticmethod
+    def facts(config: ArrayConfig, *, loadable: bool = False) -> Facts:
+        """A request, the memory of its response, and the bytes of a word that has not come completely."""
+        size = word_bytes(config.word_bits)
+        load = word_bytes(config.columns * config.slot_bits) if loadable else 0
+        widest = max(size, load)
+        return Facts(
+            registers={
+                "request": 8 + 8 + 8 + 8 + index_bits(len(Register)),
+                "response": 2 * index_bits(MAX_PACKET) + 2 * Shape.cast(Status).width,
+                "control": 4 + 4,  # four flags, up to twelve states
+                "digit": index_bits(max(widest, REGISTER_BYTES)),
+                "word": 8 * max(1, widest - 1),
+            },
+            muxes={"word": 8 * size, "load": 8 * load},
+            gates={"control": 1, "loadable": int(loadable)},
+            memories=[MemoryShape(MAX_PACKET, 8)],
+        )

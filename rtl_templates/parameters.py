@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import MEMORY_LATENCY, ArrayConfig, index_bits
+from hwquant.rtl_templates.facts import Facts, MemoryShape
 
 
 def parameter_layout(config: ArrayConfig) -> StructLayout:
@@ -53,3 +54,20 @@ class ParameterReader(Component):
         m.d.comb += self.bus.as_value().eq(bus)
         assert MEMORY_LATENCY == 2
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """Memory, its address, and the bus."""
+        pointer = index_bits(config.parameter_depth)
+        return Facts(
+            registers={
+                "pointer": pointer,
+                "control": index_bits(config.columns),
+                "bus": config.parameter_bits,
+            },
+            adders={"pointer": pointer},
+            gates={"control": 1},
+            memories=[
+                MemoryShape(config.parameter_depth, config.parameter_bits, writes=0, image="parameters")
+            ],
+        )

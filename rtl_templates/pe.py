@@ -3,6 +3,8 @@
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.rtl_templates.facts import Facts, Inside, Product
+
 
 def product_members(x_bits: int, weight_bits: int) -> dict:
     """Ports of a component that replaces the registered multiplication: what a platform offers."""
@@ -96,3 +98,15 @@ class ProcessingElement(Component):
             self.sum_next.eq(sum_reg),
         ]
         return m
+
+    @staticmethod
+    def facts(
+        activation_bits: int, operand_bits: int, next_bits: int, *, first: bool, product: Facts | None
+    ) -> Facts:
+        """Of an element with ports of so many bits; the first of a column has no sum to add to."""
+        registers = {"x": activation_bits, "swap": 1, "shadow": operand_bits, "sum": next_bits}
+        adders = {} if first else {"sum": next_bits}
+        if product:
+            return Facts(registers, adders=adders, inside=[Inside("product", product)])
+        registers |= {"active": operand_bits, "product": activation_bits + operand_bits}
+        return Facts(registers, adders=adders, products=[Product(activation_bits, operand_bits)])

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature
 
 from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.rtl_templates.facts import Facts
 
 IDENTITY = 0x48575131
 """ASCII "HWQ1"."""
@@ -122,3 +123,11 @@ class RegisterFile(Component):
                 with m.Case(register):
                     m.d.comb += self.bus.read_data.eq(value)
         return m
+
+    @staticmethod
+    def facts(*, loadable: bool = False) -> Facts:
+        """Two counters of 32 bits, one of 16."""
+        return Facts(
+            registers={"counters": 32 + 32 + 16, "control": 4},
+            gates={"control": 1, "loadable": int(loadable)},
+        )
