@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hwquant.boards.memories import Memory
-from hwquant.link.protocol import MAX_PACKET
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.program.program import Program
-from hwquant.rtl_templates.activations import BANK
+from hwquant.rtl_templates.facts import Facts, MemoryShape
 
 PIECE = 16
 """Words of a bit that are one function of four address bits."""
 
 TABLE_DEPTH = 8192
 """Memories of more words never become tables of LUTs."""
+
+DIVISOR = 100
+"""Clock cycles of a bit of the UART, where a board's clock is not known."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,16 @@ def _columns(words: Sequence[int], depth: int) -> tuple[int, int]:
     return varying, PIECE * len(different)
 
 
+def as_synthesized(shape: MemoryShape, contents: Contents) -> Memory | None:
+    """A memory without the bits that never change; None for one that the host fills: that is large RAM."""
+    if shape.image is None:
+        return Memory(shape.depth, shape.width, read_first=True)
+    if shape.writes:
+        return None
+    width, table = getattr(contents, shape.image), getattr(contents, f"{shape.image}_table")
+    return Memory(shape.depth, width, rom=True, table=table)
+
+
 def used_columns(config: ArrayConfig) -> int:
     """Columns whose accumulators synthesis keeps: those with a lane in the activation memory.
 
@@ -119,52 +131,17 @@ def used_columns(config: ArrayConfig) -> int:
     return config.columns if config.multiplier_bits else min(config.columns, config.lanes)
 
 
-def activation_memories(config: ArrayConfig) -> list[Memory]:
-    """One a write group and a bank."""
+def kept(facts: Facts, config: ArrayConfig) -> Iterator[tuple[str, int, Facts]]:
+    """As :meth:`Facts.walk` has them, but for the accumulators that synthesis leaves out."""
+    for path, count, own in facts.walk():
+        yield path, used_columns(config) if path.endswith("collector.accumulator") else count, own
+
+
+def memories(facts: Facts, config: ArrayConfig, contents: Contents) -> list[tuple[Memory, int]]:
+    """Those of a component and all within, as synthesis sees them, and how many of each."""
     return [
-        Memory(
-            min(BANK, config.activation_depth - start),
-            len(config.group_lanes(group)) * config.activation_bits,
-            read_first=True,
-        )
-        for start in range(0, config.activation_depth, BANK)
-        for group in range(config.groups)
+        (memory, count)
+        for _, count, own in kept(facts, config)
+        for shape in own.memories
+        if (memory := as_synthesized(shape, contents)) is not None
     ]
-
-
-def accumulator_memories(config: ArrayConfig) -> list[Memory]:
-    """One a column."""
-    return [Memory(config.accumulator_depth, config.accumulator_bits, read_first=True)] * used_columns(config)
-
-
-def line_memories(config: ArrayConfig) -> list[Memory]:
-    """Of the depthwise mode, one a kernel row but the last."""
-    line = Memory(1 << index_bits(config.tap_depth), config.columns * config.activation_bits, read_first=True)
-    return [line] * max(0, config.tap_lines - 1)
-
-
-def weight_memory(config: ArrayConfig, contents: Contents) -> Memory:
-    """The weights', where they are not loaded."""
-    return Memory(config.weight_depth, contents.weights, rom=True, table=contents.weights_table)
-
-
-def parameter_memory(config: ArrayConfig, contents: Contents) -> Memory:
-    """The parameters'."""
-    return Memory(config.parameter_depth, contents.parameters, rom=True, table=contents.parameters_table)
-
-
-def program_memory(config: ArrayConfig, contents: Contents) -> Memory:
-    """The program's."""
-    return Memory(config.program_depth, contents.program, rom=True, table=contents.program_table)
-
-
-def core_memories(config: ArrayConfig, contents: Contents, *, loadable: bool) -> list[Memory]:
-    """The memories of an accelerator; without the weights' if the host loads it into large RAM."""
-    found = activation_memories(config) + accumulator_memories(config) + line_memories(config)
-    found += [parameter_memory(config, contents), program_memory(config, contents)]
-    return found + ([] if loadable else [weight_memory(config, contents)])
-
-
-def link_memories(link: bool) -> list[Memory]:
-    """A request and a response, where there is a link."""
-    return [Memory(MAX_PACKET, 8, read_first=True)] * (2 if link else 0)

@@ -6,17 +6,18 @@ be there: inference only reads them, in one order, and the host can send them at
 
 from __future__ import annotations
 
-from hwquant.boards import contents
+from hwquant.boards.contents import DIVISOR, Contents, memories
 from hwquant.boards.families.family import Device
 from hwquant.boards.memories import Memory, mapped
 from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.board import Board
 
 LARGE_RAM_WIDTH = 16
 
 
 def weight_memory(config: ArrayConfig) -> Memory:
     """The memory of the weights, whatever they are."""
-    return contents.weight_memory(config, contents.Contents.of(config))
+    return Memory(config.weight_depth, config.columns * config.slot_bits)
 
 
 def large_rams(memory: Memory, device: Device) -> int:
@@ -33,6 +34,5 @@ def weights_in_large_ram(config: ArrayConfig, device: Device) -> bool:
     """
     if not device.large_rams:
         return False
-    memories = contents.core_memories(config, contents.Contents.of(config), loadable=False)
-    memories += contents.link_memories(link=True)
-    return sum(mapped(memory, device.family).blocks for memory in memories) > device.rams
+    found = memories(Board.facts(config, DIVISOR), config, Contents.of(config))
+    return sum(count * mapped(memory, device.family).blocks for memory, count in found) > device.rams

@@ -16,16 +16,15 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from hwquant.boards.contents import Contents, core_memories, link_memories
+from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device, Family
-from hwquant.boards.features import features
+from hwquant.boards.features import KNOWN, facts_for, features_of
 from hwquant.boards.large_ram import large_rams, weight_memory, weights_in_large_ram
-from hwquant.boards.memories import mapped
 from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.dsp import array_multipliers, blocks_elsewhere, blocks_of
 
-NAMES = ("lut", "ff", "dsp", "ram", "large_ram")
+UNFITTED = {"lut": 0.0, "ff": 1.0}
+"""What a bit costs of something that the fit has not seen: registers are counted, logic is too various for a guess."""
 
 
 @dataclass(frozen=True)
@@ -62,40 +61,20 @@ def estimate_resources(
     if coefficients is None:
         raise Unsupported(f"there is no resource model of {device.name}", where=device.name)
     contents = contents or Contents.of(config)
-    loadable = weights_in_large_ram(config, device)
-    multipliers = array_multipliers(config, device.family.dsp, device.multipliers)
-    parts = features(config, device.family, multipliers, link=link, contents=contents, loadable=loadable)
+    parts = features_of(facts_for(config, device, link=link), config, device.family, contents)
     sums = dict.fromkeys(coefficients, 0.0)
     for part, found in parts.items():
         for kind in sums:
-            factors = coefficients[kind].get(part, {})
+            factors = {**coefficients[kind].get(part, {}), KNOWN: 1.0}
             for name, value in getattr(found, kind).items():
-                sums[kind] += value * (1.0 if name == "known" else factors.get(name, 0.0))
+                sums[kind] += value * factors.get(name, UNFITTED[kind])
     return Resources(
         lut=round(sums["lut"]),
         ff=round(sums["ff"]),
-        dsp=dsp_blocks(config, device),
-        ram=block_rams(config, device, link=link, contents=contents),
-        large_ram=large_rams(weight_memory(config), device) if loadable else 0,
+        dsp=math.ceil(sum(found.dsp for found in parts.values())),
+        ram=math.ceil(sum(found.ram for found in parts.values())),
+        large_ram=large_rams(weight_memory(config), device) if weights_in_large_ram(config, device) else 0,
     )
-
-
-def dsp_blocks(config: ArrayConfig, device: Device) -> int:
-    """DSP multipliers: exact."""
-    dsp = device.family.dsp
-    found = array_multipliers(config, dsp, device.multipliers)
-    elements = config.rows * config.columns
-    total = blocks_elsewhere(config, dsp)
-    total += min(found, elements) * blocks_of(dsp, config.activation_bits, config.operand_bits)
-    total += max(0, found - elements) * blocks_of(dsp, config.input_sum_bits, config.operand_bits)
-    return math.ceil(total)
-
-
-def block_rams(config: ArrayConfig, device: Device, *, link: bool, contents: Contents | None = None) -> int:
-    """Block RAMs: exact."""
-    loadable = weights_in_large_ram(config, device)
-    memories = core_memories(config, contents or Contents.of(config), loadable=loadable)
-    return math.ceil(sum(mapped(memory, device.family).blocks for memory in memories + link_memories(link)))
 
 
 def model_errors(family: Family) -> Mapping[str, Mapping[str, float]]:

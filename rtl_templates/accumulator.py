@@ -5,6 +5,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.rtl_templates.facts import Facts, MemoryShape
 
 
 class Accumulator(Component):
@@ -87,3 +88,14 @@ class Accumulator(Component):
             before = Mux(self.hold, total, before)
         m.d.sync += [data.eq(read.data), total.eq(before + self.sum)]
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """The memory, the register behind it, and the total."""
+        bits = config.accumulator_bits
+        return Facts(
+            registers={"data": bits, "total": bits},
+            adders={"total": bits},
+            muxes={"hold": bits if config.window_sums else 0},
+            memories=[MemoryShape(config.accumulator_depth, bits)],
+        )

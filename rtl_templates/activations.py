@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import delayed
+from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.ports import LaneSelection, ReadPort, WritePort
 
 BANK = 2048
@@ -98,6 +99,25 @@ class ActivationMemory(Component):
             m.d.sync += data.eq(Cat(*read))
         return data
 
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """A memory a bank and write group, a register a bank, and the choice of one."""
+        depths = [
+            min(BANK, config.activation_depth - start) for start in range(0, config.activation_depth, BANK)
+        ]
+        banks = len(depths)
+        chosen = config.activation_address_bits - index_bits(BANK) if banks > 1 else 0
+        return Facts(
+            registers={"data": banks * config.word_bits, "chosen bank": ActivationMemory.latency * chosen},
+            muxes={"banks": (banks - 1) * config.word_bits},
+            gates={"control": 1, "groups": config.groups * banks},
+            memories=[
+                MemoryShape(depth, len(config.group_lanes(group)) * config.activation_bits)
+                for depth in depths
+                for group in range(config.groups)
+            ],
+        )
+
 
 class ActivationFeed(Component):
     """Selects the ``rows`` lanes of a read, and inserts padding: ``x[r] = outside ? pad : data[part, r]``.
@@ -154,3 +174,14 @@ class ActivationFeed(Component):
             m.d.sync += x[r].eq(Mux(outside, pad.as_unsigned(), lane))
         m.d.comb += self.x.eq(x)
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """A lane is chosen, or padding."""
+        x, part = config.rows * config.activation_bits, index_bits(config.selections)
+        early = ActivationMemory.latency
+        return Facts(
+            registers={"x": x, "early": early * (1 + config.activation_bits + part)},
+            redundant={"early": 0 if config.selections > 1 else early * part},
+            muxes={"pad": x, "select": x * (config.selections - 1)},
+        )

@@ -1,5 +1,8 @@
 """The systolic array: processing elements, the skew of its edges, and the input-sum column."""
 
+from collections import Counter
+from dataclasses import replace
+
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
@@ -7,6 +10,7 @@ from amaranth.lib.wiring import Component, In, Out
 from hwquant.program.config import ACCUMULATE_HAZARD, TAP_COLUMNS, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.dsp import DspBudget
+from hwquant.rtl_templates.facts import Facts, Inside, Product
 from hwquant.rtl_templates.pe import ProcessingElement
 from hwquant.rtl_templates.ports import WeightPort, array_rows
 from hwquant.rtl_templates.taps import TapLines
@@ -198,3 +202,63 @@ class SystolicArray(Component):
             m.d.sync += result.eq(value + product)
             corrected.append(result)
         return corrected
+
+    @staticmethod
+    def facts(config: ArrayConfig, budget: DspBudget | None = None) -> Facts:
+        """Of the array that is elaborated for a budget."""
+        rows, columns, bits = config.rows, config.columns, config.activation_bits
+        chain, depthwise = array_rows(config), TAP_COLUMNS * config.tap_lines
+        entered = columns * sum(config.entry_bits(row) for row in config.entries)
+        inside = [Inside("skew_x", Skew.facts(bits, rows))]
+        inside += [Inside("skew_weight", Skew.facts(config.operand_bits, columns))]
+        inside += [
+            Inside("skew_weight", Skew.facts(config.entry_bits(row), columns)) for row in config.entries
+        ]
+        inside += [Inside("tap_lines", TapLines.facts(config))] if depthwise else []
+        own = Facts(
+            registers={
+                "swaps": chain,
+                "loads": (columns - 1) * chain,
+                "enter": (columns - 1) * len(config.entries),
+                "taps": depthwise * (columns + 1) - 1 if depthwise else 0,
+            },
+            muxes={"taps": depthwise * columns * bits, "entries": entered},
+            gates={"loads": chain * columns},
+            inside=inside + _elements(config, chain, budget),
+        )
+        return _with_sum_column(own, config) if config.offset == "sum" else own
+
+
+def _elements(config: ArrayConfig, chain: int, budget: DspBudget | None) -> list[Inside]:
+    """The processing elements, those that are alike together."""
+    found: list[Inside] = []
+    weight_bits = config.operand_bits
+    for r in range(chain):
+        x_bits = config.activation_bits if r < config.rows else config.input_sum_bits
+        next_bits = config.sum_bits(r + 1) if r < config.rows else config.column_bits
+        indices = range(r * config.columns, (r + 1) * config.columns)
+        products = Counter(budget.product(i, x_bits, weight_bits) if budget else None for i in indices)
+        for made, count in products.items():
+            product = made.facts(x_bits, weight_bits) if made else None
+            facts = ProcessingElement.facts(x_bits, weight_bits, next_bits, first=r == 0, product=product)
+            found.append(Inside("pe", facts, count))
+    return found
+
+
+def _with_sum_column(array: Facts, config: ArrayConfig) -> Facts:
+    """With the sum of the inputs and, where there is no offset row for it, its product with the layer's offset."""
+    registers = {**array.registers, "input sum": config.rows * config.input_sum_bits}
+    adders = {"input sum": config.rows * config.input_sum_bits}
+    if config.channel_offsets:
+        return replace(array, registers=registers, adders=adders)
+    closest = max(config.segment_rows(config.load_rows), ACCUMULATE_HAZARD)
+    handed = len(range(0, config.rows, closest)) + 1
+    product = config.input_sum_bits + config.offset_bits
+    registers |= {
+        "offsets": handed * config.offset_bits + config.input_sum_bits,
+        "offset products": config.columns * product,
+        "corrected": config.columns * config.column_bits,
+    }
+    adders["offset"] = config.columns * config.column_bits
+    products = [Product(config.input_sum_bits, config.offset_bits)]
+    return replace(array, registers=registers, adders=adders, products=products)

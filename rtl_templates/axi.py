@@ -4,9 +4,10 @@ from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import word_bytes
-from hwquant.program.config import index_bits
+from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.registers import Register
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.facts import Facts, Inside
 
 ADDRESS_BITS = index_bits(4 * len(Register))
 """Of an address in bytes within the register file."""
@@ -122,3 +123,11 @@ class AxiAccelerator(Component):
         with m.Elif(self.s_axi_rready):
             m.d.sync += self.s_axi_rvalid.eq(0)
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """The answers of a read and of a write."""
+        return Facts(
+            registers={"read": 32 + 1, "write": 2 + 1},
+            inside=[Inside("accelerator", Accelerator.facts(config))],
+        )

@@ -3,7 +3,10 @@
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib.wiring import Component, In, Out, connect
 
+from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.dsp import DspBudget
+from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
 from hwquant.rtl_templates.streams import StreamRegister
@@ -71,3 +74,32 @@ class Board(Component):
             self.active.eq(link.active),
         ]
         return m
+
+    @staticmethod
+    def facts(
+        config: ArrayConfig, divisor: int, budget: DspBudget | None = None, *, loadable: bool = False
+    ) -> Facts:
+        """Of the top that is elaborated for a budget.
+
+        Parameters
+        ----------
+        config : ArrayConfig
+            Of the accelerator.
+        divisor : int
+            Clock cycles a bit.
+        budget : DspBudget or None
+            What ``elaborate`` gets.
+        loadable : bool
+            Of the accelerator.
+        """
+        parts = {
+            "receiver": UartReceiver.facts(divisor),
+            "deframer": Deframer.facts(),
+            "link": LinkExecutor.facts(config, loadable=loadable),
+            "framer": Framer.facts(),
+            "transmitter": UartTransmitter.facts(divisor),
+            "accelerator": Accelerator.facts(config, budget, loadable=loadable),
+            "request": StreamRegister.facts(BEAT.size),
+            "response": StreamRegister.facts(BEAT.size),
+        }
+        return Facts(registers={"reset": 1}, inside=[Inside(name, facts) for name, facts in parts.items()])

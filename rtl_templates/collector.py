@@ -8,6 +8,7 @@ from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import Opcode
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.delay import Skew, delayed
+from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
 from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.ports import ParameterPort, ResultPort
@@ -145,3 +146,38 @@ class Collector(Component):
                 m.d.sync += register.eq(bus[name])
             m.d.comb += port.eq(register)
         return requantizer.value
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """The chain of marks, and for each column its parameters and its maximum."""
+        columns, bits, address = config.columns, config.activation_bits, index_bits(config.accumulator_depth)
+        total_stage = Accumulator.latency
+        sum_stage = total_stage - Accumulator.sum_latency
+        early = config.array_latency - sum_stage - 1  # before stage 0
+        tags = columns + total_stage + config.requantize_latency + 1
+        unread = 1 + (not config.window_sums)  # start; hold
+        parameters = config.parameter_bits
+        return Facts(
+            registers={
+                "early": early * pixel_layout().size,
+                "tags": tags * pixel_layout().size,
+                "addresses": (columns + total_stage) * address,
+                "bus": (total_stage - 1) * parameters,
+                "bias": columns * config.accumulator_bits,
+                "shift": columns * config.shift_bits,
+                "multiplier": columns * config.multiplier_bits,
+                "maximum": columns * bits,
+            },
+            redundant={
+                "early": early * (unread - 1),
+                "tags": tags * unread,
+                "bus": (total_stage - sum_stage) * config.accumulator_bits,
+            },
+            adders={"maximum": columns * bits, "address": address},
+            gates={"control": 1, "columns": columns},
+            inside=[
+                Inside("align", Skew.facts(bits, columns)),
+                Inside("accumulator", Accumulator.facts(config), columns),
+                Inside("requantize", Requantizer.facts(config), columns),
+            ],
+        )

@@ -14,8 +14,10 @@ from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.collector import Collector
 from hwquant.rtl_templates.delay import check_latency, delayed
 from hwquant.rtl_templates.dispatcher import Dispatcher
+from hwquant.rtl_templates.dsp import DspBudget
+from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.host import HostPort
-from hwquant.rtl_templates.jobs import instruction_layout
+from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout
 from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.ports import WriteMonitor, word_layout
 from hwquant.rtl_templates.registers import RegisterFile
@@ -165,6 +167,50 @@ class Accelerator(Component):
             connect(m, host.write, memory.write)
         m.d.comb += host.data.eq(memory.data)
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig, budget: DspBudget | None = None, *, loadable: bool = False) -> Facts:
+        """Of the accelerator that is elaborated for a budget.
+
+        Parameters
+        ----------
+        config : ArrayConfig
+            As of the component.
+        budget : DspBudget or None
+            What ``elaborate`` gets.
+        loadable : bool
+            As of the component.
+        """
+        parts = {
+            "registers": RegisterFile.facts(loadable=loadable),
+            "sequencer": Sequencer.facts(config),
+            "host": HostPort.facts(config),
+            "dispatcher": Dispatcher.facts(config),
+            "weights": WeightLoader.facts(config, loadable=loadable),
+            "streamer": Streamer.facts(config),
+            "memory": ActivationMemory.facts(config),
+            "feed": ActivationFeed.facts(config),
+            "array": SystolicArray.facts(config, budget),
+            "parameter_reader": ParameterReader.facts(config),
+            "collector": Collector.facts(config),
+            "writer": Writer.facts(config),
+        }
+        to_array = ActivationMemory.latency + ActivationFeed.latency
+        return Facts(
+            registers={
+                "clamp": instruction_layout(config, Opcode.CLAMP).size,
+                "swap": to_array,
+                "taps": to_array,
+            },
+            redundant={"taps": 0 if config.tap_lines else to_array},
+            muxes={
+                "word": config.word_bits,
+                "address": config.activation_address_bits,
+                "geometry": geometry_layout(config).size,
+            },
+            gates={"control": 1},
+            inside=[Inside(name, facts) for name, facts in parts.items()],
+        )
 
 
 def _check_latencies(

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.errors import HwquantError
+from hwquant.rtl_templates.facts import Delay, Facts
 
 
 def check_latency(what: str, found: int, expected: int) -> None:
@@ -79,3 +80,8 @@ class Skew(Component):
             lane = delayed(m, getattr(self, f"i{n}"), cycles, name=f"lane{n}")
             m.d.comb += getattr(self, f"o{n}").eq(lane)
         return m
+
+    @staticmethod
+    def facts(bits: int, width: int) -> Facts:
+        """Of ``width`` lanes of so many bits, whichever of them is the longest."""
+        return Facts(delays=[Delay(bits, cycles) for cycles in range(1, width)])

@@ -4,7 +4,8 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ACCUMULATE_HAZARD, ArrayConfig
+from hwquant.program.config import ACCUMULATE_HAZARD, ArrayConfig, index_bits
+from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.jobs import job_layout
 from hwquant.rtl_templates.ports import TilePort
 
@@ -103,3 +104,15 @@ class Dispatcher(Component):
         with m.Elif(~spaced):
             m.d.sync += [spacing.eq(spacing - 1), spaced.eq(spacing == 1)]
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """Two jobs, and the counters of what they wait for."""
+        job = job_layout(config).size
+        counters = index_bits(config.drain_latency) + index_bits(config.columns)
+        recent = ACCUMULATE_HAZARD - 2 if config.settles else 0
+        return Facts(
+            registers={"jobs": 2 * job, "control": 4 + counters + recent},
+            muxes={"job": job},
+            gates={"control": 1},
+        )

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from amaranth.lib.wiring import Component
-
 from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.pe import RegisteredProduct
 from hwquant.rtl_templates.soft_product import SoftProduct
 
 
@@ -28,9 +27,8 @@ class DspBlocks:
         Products of fewer bits get none.
     half : bool
         Two products of at most ``operand_bits`` share what one of the widest kind takes.
-    product : type[Component] | None
-        The registered product of a processing element in a block, with ports as of
-        :func:`hwquant.rtl_templates.pe.product_members`; None where what synthesis infers is as good.
+    product : type[RegisteredProduct] | None
+        The registered product of a processing element in a block; None where what synthesis infers is as good.
     """
 
     wide: int
@@ -40,7 +38,7 @@ class DspBlocks:
     least: int = 2
     least_product: int = 4
     half: bool = False
-    product: type[Component] | None = None
+    product: type[RegisteredProduct] | None = None
 
 
 LEAST_PRODUCT_BITS = 11
@@ -112,7 +110,7 @@ class DspBudget:
     dsp: DspBlocks
     multipliers: int | None = None
 
-    def product(self, index: int, x_bits: int, weight_bits: int) -> type[Component] | None:
+    def product(self, index: int, x_bits: int, weight_bits: int) -> type[RegisteredProduct] | None:
         """The component of the product of a processing element, or None: ``*``, which synthesis makes a DSP block.
 
         ``index`` counts the elements row by row.

@@ -7,6 +7,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import CRC, CRC_BYTES, END_FLAGS, ESCAPE, FLAG, FLIP, HEADER_BYTES, MAX_PACKET
+from hwquant.program.config import index_bits
+from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 
 BEAT = StructLayout({"data": 8, "last": 1})
 """A byte of a packet, and whether it is the last one."""
@@ -85,6 +87,16 @@ class Deframer(Component):
                 m.d.sync += [valid.eq(0), index.eq(0), leaving.eq(0), count.eq(0)]
         return m
 
+    @staticmethod
+    def facts() -> Facts:
+        """A packet's memory and its check."""
+        return Facts(
+            registers={"count": index_bits(MAX_PACKET + 1), "index": index_bits(MAX_PACKET), "control": 4},
+            gates={"control": 1},
+            memories=[MemoryShape(MAX_PACKET, 8)],
+            inside=[Inside("check", Facts(registers={"crc": 8 * CRC_BYTES}))],
+        )
+
 
 class Framer(Component):
     """Sends packets: a flag, the body with its CRC, escaped, and the flags at the end.
@@ -149,3 +161,12 @@ class Framer(Component):
                         m.d.sync += index.eq(0)
                         m.next = "flag"
         return m
+
+    @staticmethod
+    def facts() -> Facts:
+        """Four states, and a byte's index in the check."""
+        return Facts(
+            registers={"control": 1 + 2, "index": index_bits(CRC_BYTES)},
+            gates={"control": 1},
+            inside=[Inside("check", Facts(registers={"crc": 8 * CRC_BYTES}))],
+        )

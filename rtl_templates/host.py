@@ -5,6 +5,9 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
+from hwquant.program.isa import Opcode
+from hwquant.rtl_templates.facts import Facts
+from hwquant.rtl_templates.jobs import instruction_layout
 from hwquant.rtl_templates.ports import FrameEvents, ReadPort, TransferPort, WritePort, word_layout
 
 
@@ -136,3 +139,14 @@ class HostPort(Component):
                         m.d.comb += done.eq(1)
                         m.next = "idle"
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """An address and a counter; three marks of words, two answers, and four states."""
+        address = config.activation_address_bits
+        count = instruction_layout(config, Opcode.OUTPUT)["count"].width
+        return Facts(
+            registers={"address": address, "left": count + 1, "control": 3 + 2 + 2},
+            adders={"address": address},
+            gates={"control": 1},
+        )

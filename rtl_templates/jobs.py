@@ -1,4 +1,6 @@
-"""What the sequencer hands to the engines."""
+"""What the sequencer hands to the engines. Many components ask for the same layouts: they are made once."""
+
+from functools import lru_cache
 
 from amaranth.hdl import signed
 from amaranth.lib.data import ArrayLayout, StructLayout
@@ -7,11 +9,13 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import LEVELS, Opcode, fields
 
 
+@lru_cache(maxsize=64)
 def instruction_layout(config: ArrayConfig, opcode: Opcode) -> StructLayout:
     """The fields of an instruction as a structure, in the order in which they are packed."""
     return StructLayout({f.name: signed(f.width) if f.signed else f.width for f in fields(config)[opcode]})
 
 
+@lru_cache(maxsize=64)
 def job_layout(config: ArrayConfig) -> StructLayout:
     """A tile to load and stream: TILE's fields, with the block's pixel count and the weights' offset and format."""
     tile = instruction_layout(config, Opcode.TILE)
@@ -26,6 +30,7 @@ def job_layout(config: ArrayConfig) -> StructLayout:
     )
 
 
+@lru_cache(maxsize=64)
 def geometry_layout(config: ArrayConfig) -> StructLayout:
     """How pixels are visited: the loop levels, and the bounds of the tensor that is read."""
     level = instruction_layout(config, Opcode.LEVEL)
@@ -41,6 +46,7 @@ def geometry_layout(config: ArrayConfig) -> StructLayout:
     )
 
 
+@lru_cache(maxsize=1)
 def pixel_layout() -> StructLayout:
     """The marks that accompany an output pixel through the pipeline.
 

@@ -1,13 +1,14 @@
 """The board's end of the link's protocol: requests executed once, their responses kept for repetition."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, ShapeLike, Signal, ValueLike
+from amaranth.hdl import Array, Cat, Module, Mux, Shape, ShapeLike, Signal, ValueLike
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Opcode, Status, word_bytes
-from hwquant.program.config import ArrayConfig
-from hwquant.program.registers import REGISTER_BITS
+from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.registers import REGISTER_BITS, Register
+from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.framing import BEAT
 from hwquant.rtl_templates.ports import word_layout
 from hwquant.rtl_templates.registers import RegisterFile
@@ -309,6 +310,25 @@ class LinkExecutor(Component):
                 m.d.sync += state.index.eq(state.index + 1)
                 with m.If(responses.payload.last):
                     m.next = "idle"
+
+    @staticmethod
+    def facts(config: ArrayConfig, *, loadable: bool = False) -> Facts:
+        """A request, the memory of its response, and the bytes of a word that has not come completely."""
+        size = word_bytes(config.word_bits)
+        load = word_bytes(config.columns * config.slot_bits) if loadable else 0
+        widest = max(size, load)
+        return Facts(
+            registers={
+                "request": 8 + 8 + 8 + 8 + index_bits(len(Register)),
+                "response": 2 * index_bits(MAX_PACKET) + 2 * Shape.cast(Status).width,
+                "control": 4 + 4,  # four flags, up to twelve states
+                "digit": index_bits(max(widest, REGISTER_BYTES)),
+                "word": 8 * max(1, widest - 1),
+            },
+            muxes={"word": 8 * size, "load": 8 * load},
+            gates={"control": 1, "loadable": int(loadable)},
+            memories=[MemoryShape(MAX_PACKET, 8)],
+        )
 
 
 def _code(opcode: Opcode) -> int:

@@ -7,6 +7,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In
 
 from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.ports import ParameterPort
 
 
@@ -60,3 +61,20 @@ class ParameterReader(Component):
         m.d.sync += bus.eq(port.data)
         m.d.comb += self.port.bus.as_value().eq(bus)
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """Memory, its address, and the bus."""
+        pointer = index_bits(config.parameter_depth)
+        return Facts(
+            registers={
+                "pointer": pointer,
+                "control": index_bits(config.columns),
+                "bus": config.parameter_bits,
+            },
+            adders={"pointer": pointer},
+            gates={"control": 1},
+            memories=[
+                MemoryShape(config.parameter_depth, config.parameter_bits, writes=0, image="parameters")
+            ],
+        )

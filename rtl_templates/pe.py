@@ -4,16 +4,55 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.rtl_templates.delay import check_latency
+from hwquant.rtl_templates.facts import Facts, Inside, Product
 
 
-def product_members(x_bits: int, weight_bits: int) -> dict:
-    """Ports of a component that replaces the registered multiplication: what a platform offers."""
-    return {
-        "x": In(signed(x_bits)),
-        "weight": In(signed(weight_bits)),
-        "swap": In(1),
-        "product": Out(signed(x_bits + weight_bits)),
-    }
+class RegisteredProduct(Component):
+    """Replaces the registered multiplication of a processing element: what its subclasses make of a device.
+
+    ::
+
+        active  <= weight                 when swap
+        product <= previous x * active
+
+    Parameters
+    ----------
+    x_bits, weight_bits : int
+        Widths of the operands.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``x`` to ``product``.
+
+    Members
+    -------
+    x : In(signed(x_bits))
+        As of the processing element.
+    weight : In(signed(weight_bits))
+        Likewise.
+    swap : In(1)
+        Likewise.
+    product : Out(signed(x_bits + weight_bits))
+        The product.
+    """
+
+    latency: int
+
+    def __init__(self, x_bits: int, weight_bits: int):
+        super().__init__(
+            {
+                "x": In(signed(x_bits)),
+                "weight": In(signed(weight_bits)),
+                "swap": In(1),
+                "product": Out(signed(x_bits + weight_bits)),
+            }
+        )
+
+    @staticmethod
+    def facts(x_bits: int, weight_bits: int) -> Facts:
+        """Of operands of so many bits."""
+        raise NotImplementedError
 
 
 class ProcessingElement(Component):
@@ -34,7 +73,7 @@ class ProcessingElement(Component):
         Width of the activation, and of the weight.
     sum_bits, next_bits : int
         Width of the partial sum from above, and of that for below.
-    product : type of Component or None
+    product : type of RegisteredProduct or None
         Replaces the registered multiplication by a component that does the same with what a device has, such as
         :class:`~hwquant.rtl_templates.soft_product.SoftProduct`; None: ``*``.
 
@@ -80,7 +119,7 @@ class ProcessingElement(Component):
         operand_bits: int,
         sum_bits: int,
         next_bits: int,
-        product: type[Component] | None = None,
+        product: type[RegisteredProduct] | None = None,
     ):
         self.product = product
         super().__init__(
@@ -130,3 +169,15 @@ class ProcessingElement(Component):
             self.sum_next.eq(sum_reg),
         ]
         return m
+
+    @staticmethod
+    def facts(
+        activation_bits: int, operand_bits: int, next_bits: int, *, first: bool, product: Facts | None
+    ) -> Facts:
+        """Of an element with ports of so many bits; the first of a column has no sum to add to."""
+        registers = {"x": activation_bits, "swap": 1, "shadow": operand_bits, "sum": next_bits}
+        adders = {} if first else {"sum": next_bits}
+        if product:
+            return Facts(registers, adders=adders, inside=[Inside("product", product)])
+        registers |= {"active": operand_bits, "product": activation_bits + operand_bits}
+        return Facts(registers, adders=adders, products=[Product(activation_bits, operand_bits)])

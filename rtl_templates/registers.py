@@ -10,6 +10,7 @@ from amaranth.lib.wiring import Component, In, Out, Signature
 
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.registers import IDENTITY, REGISTER_BITS, VERSION, Register
+from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.ports import FrameEvents, RunPort
 
 
@@ -108,6 +109,14 @@ class RegisterFile(Component):
                 with m.Case(register):
                     m.d.comb += self.bus.read_data.eq(_word(register, shown[register]))
         return m
+
+    @staticmethod
+    def facts(*, loadable: bool = False) -> Facts:
+        """Two counters of whole registers, and one of a field."""
+        return Facts(
+            registers={"counters": 2 * REGISTER_BITS + Register.STATUS.field("dropped").width, "control": 4},
+            gates={"control": 1, "loadable": int(loadable)},
+        )
 
 
 def _word(register: Register, values: Mapping[str, Any]) -> Any:

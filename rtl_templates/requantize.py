@@ -5,6 +5,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.delay import delayed
+from hwquant.rtl_templates.facts import Facts, Product
 
 FINE = 3
 """Bits of the shift that the second shifter handles; the first shifts by multiples of 8."""
@@ -106,3 +107,22 @@ class Requantizer(Component):
         m.d.sync += value.eq(Mux(above(self.low, narrow), self.low, clamped))
         m.d.comb += self.value.eq(value)
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """Multiplier, shifter, and clamp."""
+        bits, multiplied = config.activation_bits, config.multiplier_bits > 0
+        shifted, wide = config.accumulator_bits + config.multiplier_bits, bits + 2 * multiplied
+        fine = min(FINE, config.shift_bits)
+        return Facts(
+            registers={
+                "product": shifted * multiplied,
+                "multiply": (shifted + 2 * config.shift_bits + wide) * multiplied,
+                "shifted": shifted,
+                "narrow": fine + wide + bits,
+            },
+            adders={"clamp": bits, "rounded": wide * multiplied},
+            muxes={"coarse": shifted * (config.shift_bits - fine), "fine": shifted * fine},
+            gates={"saturate": shifted, "multiplied": config.accumulator_bits * multiplied},
+            products=[Product(config.accumulator_bits, config.multiplier_bits)] if multiplied else [],
+        )

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import PACKINGS, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import delayed
+from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.ports import EntryPort
 
 
@@ -120,3 +121,27 @@ class Segments(Component):
         while len(line) <= cycles:
             line.append(delayed(m, line[-1], 1, name=f"part{part}_{len(line)}"))
         return line[cycles]
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """The marks of each segmentation, and the lines that lead parts to their rows."""
+        marks, longest = 0, dict.fromkeys(range(config.load_rows), 0)
+        for parallel in (packing for packing in PACKINGS if packing <= config.load_rows):
+            segment = config.segment_rows(parallel)
+            marks += 2 * segment * (len(range(0, config.rows, segment)) - 1)
+        for row, entering in config.entries.items():
+            longest |= {part: row for _, part in entering}  # the last row is the farthest
+            marks += len(entering) + 1
+        return Facts(
+            registers={
+                "segments": config.rows * (config.load_rows.bit_length() + 1),
+                "marks": marks,
+                "part lines": config.columns
+                * sum(config.field_bits(part) * cycles for part, cycles in longest.items()),
+            },
+            muxes={
+                "entries": config.columns
+                * sum(config.entry_bits(row) * (len(found) - 1) for row, found in config.entries.items())
+            },
+            gates={"segments": config.rows * config.load_rows.bit_length()},
+        )

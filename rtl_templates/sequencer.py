@@ -9,6 +9,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import BUFFERED, OPCODE_BITS, Opcode, program_bits
+from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout
 from hwquant.rtl_templates.ports import RunPort, TransferPort
 
@@ -242,3 +243,30 @@ class Sequencer(Component):
                 m.d.sync += state.write.eq(self._view(state, Opcode.WRITE))
             with m.Case(Opcode.CLAMP):
                 m.d.sync += state.clamp.eq(self._view(state, Opcode.CLAMP))
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """The program, its address, and the registers that instructions set."""
+
+        def size(opcode: Opcode) -> int:
+            return instruction_layout(config, opcode).size
+
+        word, address = program_bits(config), config.activation_address_bits
+        pc = index_bits(config.program_depth)
+        packed = size(Opcode.FORMAT) if config.weight_packing > 1 else 0
+        return Facts(
+            registers={
+                "word": word,
+                "program": pc,
+                "control": 8,  # the signals of one bit
+                "repeat": address + size(Opcode.REPEAT),
+                "settings": config.offset_bits + size(Opcode.COUNT) + packed,
+                "geometry": geometry_layout(config).size,
+                "write": size(Opcode.WRITE),
+                "clamp": size(Opcode.CLAMP),
+            },
+            redundant={"write": address if config.groups == 1 else 0},
+            adders={"address": address, "program": pc},
+            gates={"control": 1, "tile": size(Opcode.TILE)},
+            memories=[MemoryShape(config.program_depth, word, writes=0, image="program")],
+        )

@@ -1,13 +1,13 @@
 """A multiplier of look-up tables, for arrays that are larger than the DSP blocks of a device."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib.wiring import Component
 
 from hwquant.program.config import bits_for
-from hwquant.rtl_templates.pe import product_members
+from hwquant.rtl_templates.facts import Facts
+from hwquant.rtl_templates.pe import RegisteredProduct
 
 
-class SoftProduct(Component):
+class SoftProduct(RegisteredProduct):
     """The registered product of a processing element, without any multiplication that synthesis could find.
 
     ::
@@ -44,9 +44,6 @@ class SoftProduct(Component):
     """
 
     latency = 2
-
-    def __init__(self, x_bits: int, weight_bits: int):
-        super().__init__(product_members(x_bits, weight_bits))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -114,3 +111,15 @@ class SoftProduct(Component):
         carrying = Cat(one, value[start:]).as_signed()
         m.d.comb += total.eq(carrying + Cat(one, below | one, one, row).as_signed())
         return Cat(value[:start], total[1:])
+
+    @staticmethod
+    def facts(x_bits: int, weight_bits: int) -> Facts:
+        """Its ``x`` is also the processing element's."""
+        digits = weight_bits // 2 + 1
+        return Facts(
+            registers={"x": x_bits, "digits": 2 * digits, "product": x_bits + weight_bits},
+            redundant={"x": x_bits},
+            adders={"tree": (digits - 1) * (x_bits + 3) + max(0, digits - 2) * 2},
+            muxes={"rows": digits * (x_bits + 1)},
+            gates={"digits": digits},
+        )

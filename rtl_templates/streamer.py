@@ -4,8 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig, index_bits
-from hwquant.program.isa import LEVELS
-from hwquant.rtl_templates.jobs import geometry_layout, job_layout, pixel_layout
+from hwquant.program.isa import LEVELS, Opcode
+from hwquant.rtl_templates.facts import Facts
+from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout, pixel_layout
 from hwquant.rtl_templates.ports import LaneSelection, ReadPort, TilePort
 
 
@@ -202,3 +203,24 @@ class Streamer(Component):
             takes = self.tile.job.source | self.tile.job.layer
             m.d.sync += [lead.eq(Mux(takes, self.geometry.taps.lead, taps.lead)), column.eq(0)]
         return output
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """A job, a geometry, and the counters of the loops."""
+        address, coordinate, count = config.activation_address_bits, config.coordinate_bits, config.count_bits
+        taps = instruction_layout(config, Opcode.TAPS)["lead"].width + coordinate if config.tap_lines else 0
+        return Facts(
+            registers={
+                "geometry": geometry_layout(config).size,
+                "job": job_layout(config).size,
+                "counters": address + 2 * coordinate + count + (LEVELS - 1) * coordinate + taps,
+                "control": 3 + LEVELS - 1,
+            },
+            adders={
+                "address": address,
+                "coordinates": (2 + LEVELS - 1) * coordinate,
+                "steps": count,
+                "taps": 3 * coordinate if config.tap_lines else 0,
+            },
+            gates={"control": 1},
+        )

@@ -4,6 +4,8 @@ from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
+from hwquant.rtl_templates.facts import Facts
+
 
 class StreamRegister(Component):
     """Holds one item, so that nothing goes through from one side to the other within a cycle.
@@ -43,3 +45,8 @@ class StreamRegister(Component):
         with m.Elif(self.i.valid):
             m.d.sync += [full.eq(1), item.eq(self.i.payload)]
         return m
+
+    @staticmethod
+    def facts(bits: int) -> Facts:
+        """Of items of so many bits."""
+        return Facts(registers={"item": bits, "control": 1})

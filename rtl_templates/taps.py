@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import MIN_TAP_DELAY, ArrayConfig, index_bits
 from hwquant.rtl_templates.delay import check_latency
+from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 
 
 class LineDelay(Component):
@@ -68,6 +69,16 @@ class LineDelay(Component):
         ]
         return m
 
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """Memory, register and two pointers."""
+        bits, vector = index_bits(config.tap_depth), config.columns * config.activation_bits
+        return Facts(
+            registers={"lines": vector, "line pointers": 2 * bits},
+            adders={"line pointers": 2 * bits},
+            memories=[MemoryShape(1 << bits, vector)],
+        )
+
 
 class TapLines(Component):
     """The kernel rows' streams: the last as it comes, each one before it ``delay`` cycles later.
@@ -113,3 +124,9 @@ class TapLines(Component):
                 m.d.comb += [line.i.eq(stream), line.delay.eq(self.delay)]
                 stream = line.o
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """A delay for each kernel row but the last."""
+        delays = config.tap_lines - 1
+        return Facts(inside=[Inside("line_delay", LineDelay.facts(config), delays)] if delays else [])

@@ -6,6 +6,8 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.errors import HwquantError, Unsupported
+from hwquant.program.config import index_bits
+from hwquant.rtl_templates.facts import Facts, Inside
 
 MIN_DIVISOR = 4
 MAX_BAUD_ERROR = 0.02
@@ -87,6 +89,15 @@ class UartReceiver(Component):
         m.d.comb += [self.bytes.valid.eq(valid), self.bytes.payload.eq(bits[1:9])]
         return m
 
+    @staticmethod
+    def facts(divisor: int) -> Facts:
+        """With the two registers that bring the line into the clock domain."""
+        return Facts(
+            registers={"bits": 10, "timer": index_bits(divisor), "control": 3},
+            gates={"control": 1},
+            inside=[Inside("synchronizer", Facts(registers={"line": 2}))],
+        )
+
 
 class UartTransmitter(Component):
     """Sends a byte in ten bit times.
@@ -122,3 +133,8 @@ class UartTransmitter(Component):
         with m.Else():
             m.d.sync += [bits.eq(bits[1:]), timer.eq(self.divisor - 1)]
         return m
+
+    @staticmethod
+    def facts(divisor: int) -> Facts:
+        """The byte, and the time of a bit."""
+        return Facts(registers={"bits": 10, "timer": index_bits(divisor)}, gates={"control": 1})

@@ -13,6 +13,7 @@ from hwquant.program.config import PACKINGS, ArrayConfig, index_bits
 from hwquant.program.isa import Opcode
 from hwquant.program.weight_format import WeightFormat
 from hwquant.rtl_templates.delay import delayed
+from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 from hwquant.rtl_templates.jobs import instruction_layout
 from hwquant.rtl_templates.ports import TilePort, WeightPort, array_rows
 from hwquant.rtl_templates.segments import Segments
@@ -320,3 +321,38 @@ class WeightLoader(Component):
             offset = [register] * config.columns
         for part, weight in enumerate(weights):
             m.d.sync += [weight[c].eq(fields[part][c] + offset[c]) for c in range(config.columns)]
+
+    @staticmethod
+    def facts(config: ArrayConfig, *, loadable: bool = False) -> Facts:
+        """Memory, its address, and the path of a word to the columns."""
+        columns, depth = config.columns, index_bits(config.weight_depth)
+        word = columns * config.slot_bits
+        edge, packed = config.offset == "edge", config.weight_packing > 1
+        offset_row = config.offset == "sum" and config.channel_offsets
+        parts = columns * sum(config.field_bits(part) for part in range(config.load_rows))
+        form = instruction_layout(config, Opcode.FORMAT).size if packed else 0
+        # The count of rows; fresh, offsets, ready; three marks alongside the memory; missing; a mark after offsets.
+        control = index_bits(config.load_cycles + 2) + 3 + 3 * 2 + loadable
+        control += config.channel_offsets and not offset_row
+        packings = [packing for packing in PACKINGS[1:] if packing <= config.weight_packing]
+        own_offsets = edge and config.channel_offsets
+        one_offset = edge and not config.channel_offsets
+        return Facts(
+            registers={
+                "pointer": 2 * depth,
+                "control": control,
+                "format": 3 * form + (index_bits(config.weight_packing) + 1 if packed else 0),
+                "data": word,
+                "adjusted": parts,
+                "offsets": own_offsets * columns * config.weight_bits + one_offset * 2 * config.offset_bits,
+                "rows": 0 if config.entries else config.rows + offset_row,
+            },
+            adders={"pointer": depth, "adjust": parts if edge else 0},
+            muxes={
+                "fields": parts * len(packings),
+                "shifts": word * sum(packing > config.load_rows for packing in packings),
+            },
+            gates={"control": 1, "rows": config.rows, "loadable": loadable * (word + depth)},
+            memories=[MemoryShape(config.weight_depth, word, writes=int(loadable), image="weights")],
+            inside=[Inside("segments", Segments.facts(config))] if config.entries else [],
+        )

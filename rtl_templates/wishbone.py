@@ -5,9 +5,10 @@ from enum import IntEnum
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import index_bits
+from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.registers import Register
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.facts import Facts, Inside
 
 BUS_BITS = 32
 
@@ -139,3 +140,16 @@ class WishboneAccelerator(Component):
             with m.Default():
                 m.d.comb += refused.eq(1)
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """The answer, and the parts of a word that has not come completely."""
+        parts = -(-config.word_bits // BUS_BITS)
+        return Facts(
+            registers={
+                "answer": BUS_BITS + 2,
+                "word": BUS_BITS * max(1, parts - 1),
+                "parts": 2 * index_bits(max(2, parts)),
+            },
+            inside=[Inside("accelerator", Accelerator.facts(config))],
+        )

@@ -5,6 +5,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
+from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.jobs import instruction_layout
 from hwquant.rtl_templates.ports import ResultPort, WriteMonitor, WritePort
 
@@ -88,3 +89,13 @@ class Writer(Component):
         with m.If(self.start):
             m.d.sync += address.eq(self.layer.address)
         return m
+
+    @staticmethod
+    def facts(config: ArrayConfig) -> Facts:
+        """The address, and where there are several write groups, the plane that each of them writes."""
+        address, several = config.activation_address_bits, config.groups > 1
+        return Facts(
+            registers={"address": address, "groups": (3 * address + config.groups) * several},
+            adders={"address": address, "groups": 3 * address * several},
+            gates={"enables": config.groups * several},
+        )

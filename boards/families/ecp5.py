@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from amaranth.hdl import ClockSignal, Const, Instance, Module
-from amaranth.lib.wiring import Component
 
 from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constraints, Pin, lines
 from hwquant.boards.families.family import CellModels, Device, Family
@@ -17,12 +16,13 @@ from hwquant.boards.families.languages import lpf, megahertz, word
 from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
 from hwquant.rtl_templates.dsp import DspBlocks
-from hwquant.rtl_templates.pe import product_members
+from hwquant.rtl_templates.facts import Facts, Product
+from hwquant.rtl_templates.pe import RegisteredProduct
 
 MULTIPLIER_BITS = 18
 
 
-class Ecp5Product(Component):
+class Ecp5Product(RegisteredProduct):
     """The registered product of a processing element in one MULT18X18D, with the registers of both operands.
 
     ::
@@ -57,9 +57,6 @@ class Ecp5Product(Component):
 
     latency = 2
 
-    def __init__(self, x_bits: int, weight_bits: int):
-        super().__init__(product_members(x_bits, weight_bits))
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         registers = {"INPUTA": "CE0", "INPUTB": "CE1", "OUTPUT": "CE0"}
@@ -88,6 +85,11 @@ class Ecp5Product(Component):
             **ports,
         )
         return m
+
+    @staticmethod
+    def facts(x_bits: int, weight_bits: int) -> Facts:
+        """The registers are the block's own."""
+        return Facts(products=[Product(x_bits, weight_bits)])
 
 
 def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:

@@ -14,7 +14,7 @@ import pytest
 from hwquant.boards.contents import Contents
 from hwquant.boards.device import DEVICES
 from hwquant.boards.families import FAMILIES as BY_NAME
-from hwquant.boards.features import features, part_named
+from hwquant.boards.features import facts_for, features_of, part_named
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.memories import Mapped, Memory, mapped
 from hwquant.boards.resources import Resources, estimate_resources, model_errors
@@ -23,7 +23,8 @@ from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.dsp import array_multipliers
+from hwquant.rtl_templates.facts import Delay, Facts, Inside
+from hwquant.rtl_templates.writer import Writer
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 ROWS = json.loads((RESULTS / "resource_model_data.json").read_text())["results"]
@@ -241,16 +242,28 @@ def test_cells_belong_to_the_part_whose_name_they_bear():
 def test_the_model_has_the_parts_of_the_hierarchy():
     for row in ROWS:
         config, device = ArrayConfig(**row["config"]), DEVICES[row["device"]]
-        parts = features(
-            config,
-            device.family,
-            array_multipliers(config, device.family.dsp, device.multipliers),
-            link=row["link"],
-            contents=Contents(**row["contents"]),
-            loadable=weights_in_large_ram(config, device),
-        )
+        facts = facts_for(config, device, link=row["link"])
+        parts = features_of(facts, config, device.family, Contents(**row["contents"]))
         assert {part_named(path) for path in row["parts"]} <= set(parts), row["name"]
         assert all(re.fullmatch(r"[a-z_]+(\.[a-z_]+)?", path) or "$" in path for path in row["parts"])
+
+
+@pytest.mark.parametrize(("family", "luts", "ffs"), [("xilinx7", 8 + 16, 16), ("ecp5", 0, 16 + 24 + 160)])
+def test_delays_are_shift_registers_where_a_family_has_such(family, luts, ffs):
+    delays = [Delay(8, 2), Delay(8, 3), Delay(8, 20)]
+    facts = Facts(inside=[Inside("array", Facts(delays=delays, inside=[Inside("pe", Facts())]))])
+    found = features_of(facts, RESNET8, BY_NAME[family], Contents.of(RESNET8))["array"]
+    assert (found.lut.get("delays", 0), found.ff["delays"]) == (luts, ffs)
+
+
+def test_a_register_that_was_not_there_when_the_model_was_fitted_counts_as_what_it_is(monkeypatch):
+    device = DEVICES["ecp5-25k"]
+    before = estimate_resources(RESNET8, device, link=False)
+    writer = Writer.facts(RESNET8)
+    registers = {**writer.registers, "something new": 100}
+    monkeypatch.setattr(Writer, "facts", lambda config: replace(writer, registers=registers))
+    after = estimate_resources(RESNET8, device, link=False)
+    assert (after.lut, after.ff) == (before.lut, before.ff + 100)
 
 
 def test_counts_are_whole_numbers():

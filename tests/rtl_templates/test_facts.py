@@ -1,0 +1,162 @@
+"""What components say of themselves is what Amaranth makes of them: every flip-flop, memory, and multiplication."""
+
+import re
+from collections import Counter
+
+import pytest
+from amaranth.back import rtlil
+
+from hwquant.boards.families import FAMILIES
+from hwquant.boards.families.ecp5 import MULTIPLIER_BITS
+from hwquant.program.config import ArrayConfig
+from hwquant.rtl_templates.axi import AxiAccelerator
+from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.dsp import DspBudget
+from hwquant.rtl_templates.facts import Facts, Inside
+from hwquant.rtl_templates.wishbone import WishboneAccelerator
+
+DIVISOR = 100
+SMALL = {
+    "activation_depth": 50,
+    "weight_depth": 40,
+    "parameter_depth": 20,
+    "program_depth": 33,
+    "accumulator_depth": 12,
+}
+
+
+def config(rows, columns, **fields):
+    return ArrayConfig(rows, columns, **SMALL | fields)
+
+
+CONFIGS = {
+    "channel offsets": config(3, 2, channel_offsets=True, adjusted_bits=7, weight_bits=5, offset_bits=6),
+    "sum column, several offsets on their way": config(9, 2, offset="sum", offset_bits=7, weight_bits=6),
+    "sum column with channel offsets": config(5, 2, offset="sum", channel_offsets=True, weight_packing=4),
+    "multiplier, window sums, words of several parts": config(
+        2, 4, multiplier_bits=12, window_sums=True, shift_bits=6
+    ),
+    "depthwise": config(6, 3, tap_lines=2, tap_depth=20, activation_bits=5),
+    "packed weights": config(3, 2, weight_packing=4, load_rows=1, channel_offsets=True, accumulator_depth=1),
+    "two rows at once": config(5, 2, weight_packing=2, load_rows=2, offset="none", tap_lines=1),
+    "eight rows at once, wide slots": config(
+        9, 2, weight_packing=8, load_rows=8, weight_slot_bits=16, offset="sum"
+    ),
+    "banks": config(2, 2, activation_depth=5000, coordinate_bits=12, block_steps=100),
+}
+
+
+def accelerator(config, **options):
+    return Accelerator(config, program=[1], weights=[1], parameters=[1], **options)
+
+
+def made(component, budget=None):
+    """Of each module that Amaranth makes, by its path without indices: registers, memories, and products."""
+    text = rtlil.convert(component, name="top", platform=budget, emit_src=False)
+    for name, body in re.findall(r"^module \\top(\S*)\n(.*?)^end\n", text, re.MULTILINE | re.DOTALL):
+        path = re.sub(r"([_$]?\d+)+(?=\.|$)", "", name.lstrip("."))
+        cells = re.findall(r"^  cell (\S+) \S+\n(.*?)^  end\n", body, re.MULTILINE | re.DOTALL)
+        registers = [
+            (re.search(r"connect \\Q \\?(\S+)", cell)[1], number(cell, "WIDTH"))
+            for kind, cell in cells
+            if re.fullmatch(r"\$\w*dff\w*", kind)
+        ]
+        ports = Counter(
+            (kind, re.search(r'MEMID "\\\\(\S+)"', cell)[1])
+            for kind, cell in cells
+            if kind in ("$memrd_v2", "$memwr_v2")
+        )
+        memories = [
+            (int(depth), int(width), ports["$memrd_v2", memory], ports["$memwr_v2", memory])
+            for width, depth, memory in re.findall(r"^  memory width (\d+) size (\d+) \\(\S+)", body, re.M)
+        ]
+        products = [
+            (number(cell, "A_WIDTH"), number(cell, "B_WIDTH"))
+            for kind, cell in cells
+            if kind == "$mul" and number(cell, "A_SIGNED")  # the place of a bit in a word is one, too
+        ]
+        blocks = sum(kind == r"\MULT18X18D" for kind, _ in cells)
+        yield path, registers, memories, products + [(MULTIPLIER_BITS, MULTIPLIER_BITS)] * blocks
+
+
+def number(cell, parameter):
+    return int(re.search(rf"parameter \\{parameter} (\d+)", cell)[1])
+
+
+def said(facts: Facts):
+    """The same by the component's facts; an ECP5 block, whatever its operands, is as wide as it is."""
+    for path, count, own in facts.walk():
+        memories = [(memory.depth, memory.width, 1, memory.writes) for memory in own.memories]
+        products = list(own.products)
+        if path.endswith("pe.product"):
+            products = [(MULTIPLIER_BITS, MULTIPLIER_BITS)] * len(products)
+        for _ in range(count):
+            yield path, own.flip_flops, memories, products
+
+
+def check(component, facts, budget=None):
+    """Component by component; those of one name may differ, so all of them are counted."""
+    registers, netlist, claimed = {}, {}, {}
+    for path, cells, *others in made(component, budget):
+        bits = sum(width for _, width in cells)
+        registers.setdefault(path, {})[bits] = dict(cells)
+        add(netlist, path, bits, *others)
+    for item in said(facts):
+        add(claimed, *item)
+    wrong = {
+        path: {"facts": claimed.get(path), "netlist": netlist.get(path), "registers": registers.get(path)}
+        for path in netlist | claimed
+        if netlist.get(path) != claimed.get(path)
+    }
+    assert wrong == {}
+
+
+def add(found, path, bits, memories, products):
+    if bits or memories or products:
+        found.setdefault(path, Counter())[bits, tuple(sorted(memories)), tuple(sorted(products))] += 1
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_flip_flops_memories_and_products_of_every_component_are_those_of_the_netlist(name):
+    check(accelerator(CONFIGS[name]), Accelerator.facts(CONFIGS[name]))
+
+
+@pytest.mark.parametrize(
+    ("family", "bits"), [("ecp5", 8), ("ice40", 8), ("ice40", 4)], ids=["blocks", "inferred blocks", "none"]
+)
+def test_an_array_is_what_is_elaborated_for_a_budget(family, bits):
+    """Where some of the elements have a DSP block, or only the last row has, whose operands are wider."""
+    size = config(3, 2, offset="sum", channel_offsets=True, weight_bits=5, activation_bits=bits)
+    budget = DspBudget(FAMILIES[family].dsp, multipliers=3 if bits == 8 else 8)
+    check(accelerator(size), Accelerator.facts(size, budget), budget)
+
+
+def test_a_board_is_the_accelerator_and_its_link():
+    size = config(2, 2, weight_slot_bits=16)
+    board = Board(accelerator(size, loadable=True), DIVISOR)
+    check(board, Board.facts(size, DIVISOR, loadable=True))
+
+
+@pytest.mark.parametrize("wrapper", [AxiAccelerator, WishboneAccelerator])
+def test_a_core_is_the_accelerator_and_its_bus(wrapper):
+    """No offset, no lane for the last column, and words of more than a bus' 32 bits."""
+    size = config(2, 7, offset="none", weight_bits=3, shift_bits=2)
+    check(wrapper(accelerator(size)), wrapper.facts(size))
+
+
+def test_what_is_redundant_is_part_of_the_registers():
+    for size in CONFIGS.values():
+        for path, _, own in Board.facts(size, DIVISOR, DspBudget(FAMILIES["ecp5"].dsp, 3)).walk():
+            for name, bits in own.redundant.items():
+                assert 0 <= bits <= own.registers[name], (path, name)
+
+
+def test_parents_have_what_their_parts_have():
+    inner = Facts(registers={"value": 3}, inside=[Inside("leaf", Facts(registers={"bit": 1}), 2)])
+    outer = Facts(registers={"own": 5}, inside=[Inside("inner", inner, 4)])
+    assert [(path, count, own.flip_flops) for path, count, own in outer.walk()] == [
+        ("", 1, 5),
+        ("inner", 4, 3),
+        ("inner.leaf", 8, 1),
+    ]
