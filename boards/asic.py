@@ -102,14 +102,22 @@ class Asic:
 
     Attributes
     ----------
-    library : its name
-    area_um2 : of all cells, without the memories; ``flip_flop_area_um2`` of the flip-flops alone
-    gates : that area in two-input NAND gates
-    cells : number by type; flip_flops : how many of them store a bit
-    memories : not in the area
-    slowest : of all paths; megahertz : what that path bears
-    memory_answer : the slowest path that begins at a memory, or None without memories
-    notes : what to know about these figures; versions : of the tools
+    library : str
+        Its name.
+    area_um2 : float
+        Of all cells, without the memories; ``flip_flop_area_um2`` of the flip-flops alone.
+    gates : int
+        That area in two-input NAND gates.
+    cells : dict[str, int]
+        Number by type; flip_flops : how many of them store a bit.
+    memories : tuple[Macro, ...]
+        Not in the area.
+    slowest : TimingPath
+        Of all paths; megahertz : what that path bears.
+    memory_answer : TimingPath | None
+        The slowest path that begins at a memory, or None without memories.
+    notes : tuple[str, ...]
+        What to know about these figures; versions : of the tools.
     """
 
     library: str
@@ -141,12 +149,14 @@ def implement_asic(component: Component, library: Library, cache: Path) -> Asic:
 
     Parameters
     ----------
-    cache : folder of earlier results; they are told apart by checksums of the design and the cells, what is run, and
-        the versions of the tools
+    cache : Path
+        Folder of earlier results; they are told apart by checksums of the design and the cells, what is run, and
+        the versions of the tools.
 
     Raises
     ------
-    HwquantError : the library, Yosys or OpenSTA is missing or stops, or a memory is none that a macro can be
+    HwquantError
+        The library, Yosys or OpenSTA is missing or stops, or a memory is none that a macro can be.
     """
     # First, as Amaranth complains about components that were for nothing.
     design = to_rtlil(component, TOP)
@@ -295,7 +305,8 @@ def parse_paths(log: str) -> list[TimingPath]:
 
     Raises
     ------
-    HwquantError : it printed an error, or no path
+    HwquantError
+        It printed an error, or no path.
     """
     error = re.search(r"^Error: .*$", log, re.MULTILINE)
     if error or "Startpoint" not in log:

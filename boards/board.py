@@ -92,7 +92,7 @@ class Board:
     target_mhz : float
         The accelerator's clock that is tried first.
     programmer : str
-        openFPGALoader's name of the board, or "".
+        OpenFPGALoader's name of the board, or "".
     """
 
     name: str

@@ -29,10 +29,13 @@ class Contents:
 
     Attributes
     ----------
-    program, weights, parameters : bits of a word that are not
-    program_table, weights_table, parameters_table : bits of a table of LUTs, where a memory of few words may become
-        one: of the pieces of :data:`PIECE` words of a bit, those that are neither constant nor as another one
-    shift : those of the requantization shift, as a mask
+    program, weights, parameters : int
+        Bits of a word that are not.
+    program_table, weights_table, parameters_table : int
+        Bits of a table of LUTs, where a memory of few words may become
+        one: of the pieces of :data:`PIECE` words of a bit, those that are neither constant nor as another one.
+    shift : int
+        Those of the requantization shift, as a mask.
     """
 
     program: int

@@ -64,8 +64,10 @@ class Candidate:
     Attributes
     ----------
     cycles, frame_cycles, utilization : as in :class:`hwquant.report.Report`
-    largest_memory : of the accelerator, "weight" or "activation" mostly
-    needs : by resource
+    largest_memory : str
+        Of the accelerator, "weight" or "activation" mostly.
+    needs : tuple[Need, ...]
+        By resource.
     """
 
     rows: int
@@ -99,10 +101,14 @@ class Fit:
 
     Attributes
     ----------
-    chosen : the fastest array that fits; where none does, the one that is closest to it, or the one asked for
-    runner_up : the one that would be faster and is closest to fitting, if there is one
-    compiled, fitting, shapes : how many arrays were compiled, how many of these fit, how many there are
-    clock_mhz : the board's target clock; what routing reaches is known after ``hwquant build``
+    chosen : Candidate
+        The fastest array that fits; where none does, the one that is closest to it, or the one asked for.
+    runner_up : Candidate | None
+        The one that would be faster and is closest to fitting, if there is one.
+    compiled, fitting, shapes : int
+        How many arrays were compiled, how many of these fit, how many there are.
+    clock_mhz : float
+        The board's target clock; what routing reaches is known after ``hwquant build``.
     """
 
     board: str
@@ -211,13 +217,17 @@ def fit(
 
     Parameters
     ----------
-    network : as :class:`~hwquant.boards.shapes.Shapes` where several boards are asked about it
-    array : (rows, columns) to judge instead of choosing
-    progress : called with what is being done, arrays compiled, and 0 as nobody knows how many will be
+    network : QGraph | Shapes
+        As :class:`~hwquant.boards.shapes.Shapes` where several boards are asked about it.
+    array : Shape | None, optional
+        (rows, columns) to judge instead of choosing.
+    progress : Progress | None, optional
+        Called with what is being done, arrays compiled, and 0 as nobody knows how many will be.
 
     Raises
     ------
-    HwquantError : the board has no device, or the network cannot be compiled
+    HwquantError
+        The board has no device, or the network cannot be compiled.
     """
     shapes = network if isinstance(network, Shapes) else Shapes(network)
     device = board.device

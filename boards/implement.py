@@ -54,14 +54,21 @@ class Implementation:
 
     Attributes
     ----------
-    clock_mhz : the accelerator's clock, which the PLL makes; 0 where nothing was routed
-    fmax_mhz : what nextpnr says the design bears
-    used, available : LUTs, flip-flops, DSP multipliers and block RAMs, and large RAMs where there are such
-    baud : of the host link
+    clock_mhz : float
+        The accelerator's clock, which the PLL makes; 0 where nothing was routed.
+    fmax_mhz : float
+        What nextpnr says the design bears.
+    used, available : dict[str, int]
+        LUTs, flip-flops, DSP multipliers and block RAMs, and large RAMs where there are such.
+    baud : int
+        Of the host link.
     cycles, frames_per_second : of inferences back to back, without the time that the host link takes
-    bitstream : its file name, or "" where there is no open tool for it
-    notes : what to know about these figures
-    seconds : that all of it took; attempts : routings at different clocks
+    bitstream : str
+        Its file name, or "" where there is no open tool for it.
+    notes : tuple[str, ...]
+        What to know about these figures.
+    seconds : float
+        That all of it took; attempts : routings at different clocks.
     """
 
     board: str
@@ -93,15 +100,19 @@ def implement(
 
     Parameters
     ----------
-    clock_mhz : of the accelerator; the board's own target if None, which a generic one has not. A clock that
+    clock_mhz : float | None, optional
+        Of the accelerator; the board's own target if None, which a generic one has not. A clock that
         routing does not reach is lowered to what it did, and routed again.
-    seed : of the placement
-    progress : called with what is being done, steps done and steps in all
+    seed : int, default 1
+        Of the placement.
+    progress : Progress | None, optional
+        Called with what is being done, steps done and steps in all.
 
     Raises
     ------
-    HwquantError : the device is too small (by how much), a tool is missing or stops, the clock cannot be made,
-        or not the board's baud rate of it (which clock is near)
+    HwquantError
+        The device is too small (by how much), a tool is missing or stops, the clock cannot be made,
+        or not the board's baud rate of it (which clock is near).
     """
     begin = monotonic()
     report = progress or (lambda what, done, total, note="": None)

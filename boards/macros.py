@@ -18,8 +18,10 @@ class Macro:
 
     Attributes
     ----------
-    name : of the instance
-    words, width : its shape; reads, writes : ports; address_bits : of a port
+    name : str
+        Of the instance.
+    words, width : int
+        Its shape; reads, writes : ports; address_bits : of a port.
     """
 
     name: str

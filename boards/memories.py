@@ -40,14 +40,21 @@ class Mapped:
 
     Attributes
     ----------
-    blocks : block RAMs (halves, for Xilinx); luts : LUTs of distributed RAM
-    chosen_bits : two-input multiplexers that choose between RAMs one above the other, in bits
-    address_bits : of the address that these need, registered
-    output_bits : flip-flops behind distributed RAM and tables
-    table_bits : of a memory that is only read, made of LUTs
-    register_bits : of a memory made of flip-flops
-    emulated_bits : of a write that waits a cycle, and of a read that finds it, where a block RAM must but cannot give
-        the word as it was before a write in the same cycle
+    blocks : float, default 0.0
+        Block RAMs (halves, for Xilinx); luts : LUTs of distributed RAM.
+    chosen_bits : int, default 0
+        Two-input multiplexers that choose between RAMs one above the other, in bits.
+    address_bits : int, default 0
+        Of the address that these need, registered.
+    output_bits : int, default 0
+        Flip-flops behind distributed RAM and tables.
+    table_bits : int, default 0
+        Of a memory that is only read, made of LUTs.
+    register_bits : int, default 0
+        Of a memory made of flip-flops.
+    emulated_bits : int, default 0
+        Of a write that waits a cycle, and of a read that finds it, where a block RAM must but cannot give
+        the word as it was before a write in the same cycle.
     """
 
     blocks: float = 0.0

@@ -48,14 +48,19 @@ def estimate_resources(
 
     Parameters
     ----------
-    config : the accelerator
-    device : products beyond its DSP blocks are LUTs
-    link : with what a board's top has besides: UART and link executor
-    contents : bits of the read-only memories that are hardware at all (:meth:`Contents.of_program`); None: all
+    config : ArrayConfig
+        The accelerator.
+    device : Device
+        Products beyond its DSP blocks are LUTs.
+    link : bool
+        With what a board's top has besides: UART and link executor.
+    contents : Contents | None, optional
+        Bits of the read-only memories that are hardware at all (:meth:`Contents.of_program`); None: all.
 
     Raises
     ------
-    Unsupported : nothing is known of the device's family
+    Unsupported
+        Nothing is known of the device's family.
     """
     coefficients = _model()["coefficients"].get(device.family.name)
     if coefficients is None:

@@ -29,9 +29,11 @@ class Synthesis:
 
     Attributes
     ----------
-    cells : by type
-    parts : by the part of the hierarchy whose name they bear ("array.pe": all processing elements), again by type;
-        a cell of two parts bears the name of one of them
+    cells : dict[str, int]
+        By type.
+    parts : dict[str, dict[str, int]]
+        By the part of the hierarchy whose name they bear ("array.pe": all processing elements), again by type;
+        a cell of two parts bears the name of one of them.
     """
 
     cells: dict[str, int]
@@ -60,7 +62,7 @@ def synthesized(component: Component, device: Device, budget: DspBudget | None, 
     Raises
     ------
     HwquantError
-        pyosys is missing, or Yosys stops.
+        Pyosys is missing, or Yosys stops.
     """
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")

@@ -97,7 +97,8 @@ def run(arguments: list[str], folder: Path, log: str, what: str) -> None:
 
     Raises
     ------
-    ToolStopped : it failed; with its first error, and where its output is kept: the folder may be one that goes
+    ToolStopped
+        It failed; with its first error, and where its output is kept: the folder may be one that goes.
     """
     # Its temporary files stay in the folder: a program that is killed leaves them behind.
     environment = {**os.environ, "TMPDIR": str(folder.absolute())}

@@ -22,7 +22,7 @@ def check_latency(what: str, found: int, expected: int) -> None:
     Raises
     ------
     HwquantError
-        the two differ
+        The two differ.
     """
     if found != expected:
         raise HwquantError(

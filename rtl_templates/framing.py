@@ -21,9 +21,12 @@ class Deframer(Component):
 
     Members
     -------
-    bytes : In, stream of bytes, always ready
-    packets : Out, stream of bodies
-    damaged : Out, a packet was not intact
+    bytes : In(stream.Signature(8, always_ready=True))
+        Stream of bytes, always ready.
+    packets : Out(stream.Signature(BEAT))
+        Stream of bodies.
+    damaged : Out(1)
+        A packet was not intact.
     """
 
     def __init__(self) -> None:
@@ -103,8 +106,10 @@ class Framer(Component):
 
     Members
     -------
-    packets : In, stream of bodies
-    bytes : Out, stream of bytes
+    packets : In(stream.Signature(BEAT))
+        Stream of bodies.
+    bytes : Out(stream.Signature(8))
+        Stream of bytes.
     """
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ def module_name(name: str) -> str:
     Raises
     ------
     HwquantError
-        it is no Verilog identifier, or a keyword
+        It is no Verilog identifier, or a keyword.
     """
     if not PATTERN.fullmatch(name):
         raise HwquantError(

@@ -67,7 +67,7 @@ def core_files(program: Program, bus: str, name: str | None = None) -> dict[str,
     Raises
     ------
     HwquantError
-        there is no such bus, or the name is no Verilog identifier
+        There is no such bus, or the name is no Verilog identifier.
     """
     if bus not in BUSES:
         raise HwquantError(f"there is no bus {bus!r}; choose one of {', '.join(BUSES)}")

@@ -25,12 +25,15 @@ def baud_divisor(frequency: float, baud: int) -> int:
 
     Parameters
     ----------
-    frequency : of the clock, in Hz
-    baud : bits per second
+    frequency : float
+        Of the clock, in Hz.
+    baud : int
+        Bits per second.
 
     Raises
     ------
-    Unsupported : the clock cannot give that rate well enough
+    Unsupported
+        The clock cannot give that rate well enough.
     """
     if not has_rate(frequency, baud):
         raise Unsupported(
@@ -50,12 +53,15 @@ class UartReceiver(Component):
 
     Parameters
     ----------
-    divisor : clock cycles a bit
+    divisor : int
+        Clock cycles a bit.
 
     Members
     -------
-    rx : In, the line, asynchronous
-    bytes : Out, stream of bytes, each for one cycle: the line does not wait
+    rx : In(1, init=1)
+        The line, asynchronous.
+    bytes : Out(stream.Signature(8, always_ready=True))
+        Stream of bytes, each for one cycle: the line does not wait.
     """
 
     def __init__(self, divisor: int):
@@ -104,12 +110,15 @@ class UartTransmitter(Component):
 
     Parameters
     ----------
-    divisor : clock cycles a bit
+    divisor : int
+        Clock cycles a bit.
 
     Members
     -------
-    bytes : In, stream of bytes
-    tx : Out, the line, from a register
+    bytes : In(stream.Signature(8))
+        Stream of bytes.
+    tx : Out(1, init=1)
+        The line, from a register.
     """
 
     def __init__(self, divisor: int):

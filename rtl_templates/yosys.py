@@ -31,7 +31,7 @@ def run_yosys(script: str) -> str:
     Raises
     ------
     ToolStopped
-        it could not run them
+        It could not run them.
     """
     try:
         return _yosys().run(["-q", "-"], script, ignore_warnings=True)

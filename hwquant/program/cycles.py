@@ -29,9 +29,12 @@ class Timing:
 
     Attributes
     ----------
-    cycles : from the last input word to the moment the first output word may be fetched
-    layers : the same, divided at the start of each layer's first stream
-    frame_cycles : from one inference's beginning to the next one's, with a host that never waits
+    cycles : int
+        From the last input word to the moment the first output word may be fetched.
+    layers : tuple[int, ...]
+        The same, divided at the start of each layer's first stream.
+    frame_cycles : int
+        From one inference's beginning to the next one's, with a host that never waits.
     """
 
     cycles: int

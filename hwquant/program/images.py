@@ -24,13 +24,17 @@ class Images:
 
     Attributes
     ----------
-    weights : NDArray of int16
+    weights : NDArray[np.int16]
+        NDArray of int16
         [words, columns], a column's slot as a signed integer.
-    bias : NDArray of int64
+    bias : IntArray
+        NDArray of int64
         [channels].
-    shift : NDArray of int64
+    shift : IntArray
+        NDArray of int64
         [channels].
-    multiplier : NDArray of int64
+    multiplier : IntArray
+        NDArray of int64
         [channels].
     sums : tuple of int
         The least and the greatest sum that an accumulator can hold, with the bias.
@@ -52,13 +56,17 @@ class BlockWeights:
 
     Attributes
     ----------
-    words : NDArray of int16
+    words : NDArray[np.int16]
+        NDArray of int16
         [words, columns], of the weight memory.
-    zeros : NDArray of int64
+    zeros : IntArray
+        NDArray of int64
         [columns], the sum of products with inputs that are all at their zero point.
-    low : NDArray of int64
+    low : IntArray
+        NDArray of int64
         [columns], the least sum of products with inputs within their limits.
-    high : NDArray of int64
+    high : IntArray
+        NDArray of int64
         [columns], the greatest.
     """
 

@@ -24,12 +24,15 @@ class ArrayTerm:
         What is read.
     channels : int
         Of that tensor.
-    weight : NDArray of int64
+    weight : IntArray
+        NDArray of int64
         [out, inputs, kernel height, kernel width], adjusted.
-    reads : NDArray of int64
+    reads : IntArray
+        NDArray of int64
         [out, inputs], the tensor's channel that a weight multiplies, in increasing order; -1 where it is none. Tiles
         of channels that no output reads are neither executed nor counted as skipped.
-    offset : NDArray of int64
+    offset : IntArray
+        NDArray of int64
         [1] or [out], what the hardware adds to the stored weight.
     stride : tuple of int
         Of the pixels that are read, (y, x).
@@ -121,11 +124,14 @@ class ArrayLayer:
         The integer network's nodes that it executes.
     terms : tuple of ArrayTerm
         What the accumulators sum.
-    bias : NDArray of int64
+    bias : IntArray
+        NDArray of int64
         [out], still relative to ``x - z``.
-    shift : NDArray of int64
+    shift : IntArray
+        NDArray of int64
         [1] or [out].
-    multiplier : NDArray of int64 or None
+    multiplier : IntArray | None
+        NDArray of int64 or None
         [1] or [out]; None for shift-only requantization.
     zero_point : int
         Of the output.

@@ -48,7 +48,8 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
     ----------
     compilation : Compilation
         Of a network for an array.
-    name : {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
+    name : PassName
+        {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
         "tiles" are the schedule's, a row each: what they add to the address and coordinates of a block's first pixel,
         the part of a word that they read, the first of their words in the weight memory, how many there are, how many
         rows each has, and the weights.

@@ -49,14 +49,21 @@ class Program:
 
     Attributes
     ----------
-    config : the hardware that executes it
-    words : the instructions
-    weights : int16 [words, columns], the weight memory's words in order of use: a column's slot as a signed
-        integer, in which several rows may be packed (:mod:`hwquant.program.weight_format`)
-    bias, shift, multiplier : int64 [channels], the parameter memory's words in order of use
-    layers : in order of execution
-    inputs, outputs : tensors as the host sends and receives them, in order
-    tensors : every tensor that is written to the activation memory, by name
+    config : ArrayConfig
+        The hardware that executes it.
+    words : tuple[int, ...]
+        The instructions.
+    weights : NDArray[np.int16]
+        Int16 [words, columns], the weight memory's words in order of use: a column's slot as a signed
+        integer, in which several rows may be packed (:mod:`hwquant.program.weight_format`).
+    bias, shift, multiplier : IntArray
+        Int64 [channels], the parameter memory's words in order of use.
+    layers : tuple[LayerInfo, ...]
+        In order of execution.
+    inputs, outputs : tuple[Placement, ...]
+        Tensors as the host sends and receives them, in order.
+    tensors : Mapping[str, Placement]
+        Every tensor that is written to the activation memory, by name.
     """
 
     name: str

@@ -123,7 +123,7 @@ class Register(IntEnum):
         Raises
         ------
         HwquantError
-            there is none
+            There is none.
         """
         for field in self.fields:
             if field.name == name:
@@ -140,7 +140,7 @@ class Register(IntEnum):
         Raises
         ------
         HwquantError
-            there is no such field, or the value does not fit it
+            There is no such field, or the value does not fit it.
         """
         word = 0
         for name, value in values.items():

@@ -39,7 +39,8 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
-    HwquantError : the file cannot be written
+    HwquantError
+        The file cannot be written.
     """
     meta = {
         "name": program.name,
@@ -59,8 +60,10 @@ def load(path: str | os.PathLike[str]) -> Program:
 
     Raises
     ------
-    Damaged : not a ``.hwp`` file, damaged, or with contents that make no program
-    HwquantError : absent, or of a newer version
+    Damaged
+        Not a ``.hwp`` file, damaged, or with contents that make no program.
+    HwquantError
+        Absent, or of a newer version.
     """
     meta, arrays = container.read(path, KIND, VERSION)
     try:

@@ -43,7 +43,8 @@ class WeightFormat:
 
         Parameters
         ----------
-        weight : NDArray of int64
+        weight : IntArray
+            NDArray of int64
             [..., rows, columns], signed.
         shape : ArrayShape
             With the slots' width.
