@@ -27,7 +27,20 @@ MOST_CLIPPED = 0.05
 
 
 def judge(evidence: Evidence, data: str) -> tuple[Advice, ...]:
-    """All that is wrong with a network, measured on ``data`` (in words), the outputs first."""
+    """Say all that is wrong with a quantized network, the outputs first.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What is known of the network.
+    data : str
+        What it was measured on, in words.
+
+    Returns
+    -------
+    tuple of Advice
+        Empty for a healthy network.
+    """
     branches = list(_branches(evidence))
     named = {item.where for item in branches}
     return (

@@ -21,14 +21,19 @@ TYPICAL = 64.0
 
 
 def judge_data(inputs: Mapping[str, Array], statistics: Mapping[str, TensorStatistics]) -> tuple[Advice, ...]:
-    """What is wrong with calibration data.
+    """Say what is wrong with calibration data.
 
     Parameters
     ----------
-    inputs : mapping of arrays
-        The largest magnitude of every sample, by input.
+    inputs : mapping of ndarray of float64, shape (N,)
+        The largest magnitude of every sample, by input name.
     statistics : mapping of TensorStatistics
-        Of the inputs, at least.
+        Statistics by tensor, of the inputs at least.
+
+    Returns
+    -------
+    tuple of Advice
+        Empty for healthy data.
     """
     advice: list[Advice] = []
     count = len(next(iter(inputs.values())))
@@ -79,7 +84,7 @@ def _outliers(name: str, peaks: Array) -> Iterator[Advice]:
 
 
 def unusual(peaks: Array) -> list[int]:
-    """Samples that take the range from all others, those that reach farthest first."""
+    """Indices of the samples that take the range from all others, those that reach farthest first."""
     order = np.argsort(-peaks, kind="stable")
     rare = min(len(peaks) - 1, max(1, int(RARE * len(peaks))))
     others, largest = float(peaks[order[rare:]].max()), float(peaks[order[0]])
