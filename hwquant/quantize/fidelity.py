@@ -15,7 +15,7 @@ from hwquant.quantize.fuse import Plan
 from hwquant.quantize.weight_scheme import Array
 
 LEAST_DB = 20.0
-"""Of a tensor. Noise is then a tenth of the signal; healthy networks have at least 21.6 dB."""
+"""Least signal to noise ratio of a tensor: noise is a tenth of the signal. Healthy networks have at least 21.6 dB."""
 
 
 @dataclass(frozen=True, eq=False)

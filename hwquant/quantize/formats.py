@@ -65,7 +65,7 @@ class TensorFormat:
 
 
 Formats = Mapping[str, TensorFormat]
-"""Of all tensors, by name."""
+"""The formats of all tensors, by name."""
 
 
 def integer_tensors(plan: Plan, formats: Formats) -> dict[str, Tensor]:

@@ -17,11 +17,14 @@ from hwquant.quantize.remedies import remedy, weight_ratio, weight_remedy
 
 VALIDATION = "validation data"
 LEAST_CHANNEL_DB = 10.0
-"""Of a channel of an output. Healthy networks have at least 20 dB."""
+"""Least signal to noise ratio of a channel of an output. Healthy networks have at least 20 dB."""
 BRANCH_SHARE = 1 / 16
 """A branch whose values are smaller than this share of its concatenation's has less than 4 of the 8 bits."""
 LEAST_WEIGHT_DB = 3.0
-"""Of a layer's weights, each counted with the variance of what it multiplies: half of what they do is lost."""
+"""Least signal to noise ratio of a layer's weights, at which half of what they do is lost.
+
+Each weight counts with the variance of what it multiplies.
+"""
 MOST_CLIPPED = 0.05
 """Share of a tensor's values that may be clipped on calibration data; healthy networks clip at most 1 %."""
 

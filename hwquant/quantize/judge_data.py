@@ -11,7 +11,7 @@ from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.weight_scheme import Array
 
 FEW_SAMPLES = 8
-"""Below, ranges are those of single samples."""
+"""Below so many, ranges are those of single samples."""
 RARE = 0.01
 """Share of the samples, at least one, that may be outliers."""
 OUTLIER = 8.0

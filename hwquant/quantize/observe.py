@@ -26,7 +26,7 @@ _BATCH = 64
 _ELEMENTS = 1 << 24
 """Elements of one tensor that are kept as integers at once (128 MiB)."""
 _SAMPLES = 512
-"""That layers are fitted to, at most."""
+"""Samples that layers are fitted to, at most."""
 ENOUGH_TO_JUDGE = 64
 """Samples beyond those that layers are fitted to, from which on these alone are what the result is measured on."""
 

@@ -17,7 +17,7 @@ from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
 from hwquant.quantize.weight_scheme import WeightScheme
 
 Schemes = tuple[WeightScheme, ...]
-"""Of the terms of a layer."""
+"""The weight schemes of the terms of a layer."""
 
 
 @dataclass(frozen=True, eq=False)

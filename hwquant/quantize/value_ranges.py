@@ -14,7 +14,7 @@ from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.precision import Precision
 
 _GRID_TOLERANCE = 1e-3
-"""In steps; float32 data are off by some 1e-5 of a step."""
+"""How far values may be from equal spacing, in steps; float32 data are off by some 1e-5 of a step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,8 @@ class GroupRange:
     def grid(self) -> float | None:
         """The smallest scale that holds the range and represents equally spaced values exactly.
 
-        It is the distance between neighbouring values divided by a whole number; None if they are not equally spaced or
-        too many. Pixels are equally spaced: 0..255, or these divided by 255, or normalized.
+        It is the distance between neighbouring values divided by a whole number; None if they are not equally spaced
+        or too many. Pixels are equally spaced: 0..255, or these divided by 255, or normalized.
         """
         if not all(item.exact for item in self.statistics):
             return None

@@ -28,7 +28,10 @@ from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
 from hwquant.quantize.weight_scheme import Array, WeightScheme
 
 _OFFSET_LIMITS: Mapping[Anchor, tuple[int, int]] = {"min": (-128, 127), "max": (-129, 126)}
-"""Of single channels: they are stored in a row of 8-bit weights, ``o`` as it is, or ``o + 1`` for ``~q + (o + 1)``."""
+"""Bounds of the offsets of single channels.
+
+They are stored in a row of 8-bit weights, ``o`` as it is, or ``o + 1`` for ``~q + (o + 1)``.
+"""
 _CLIPPED_OFFSETS = 9
 """Offsets tried where the scale is too small for the range."""
 
