@@ -25,7 +25,17 @@ PROMOTING = ("other", "min", "max", "exponent")
 
 
 def translate(program: AtenProgram) -> Graph:
-    """A float network from a program.
+    """Translate a program to a float network.
+
+    Parameters
+    ----------
+    program : AtenProgram
+        The program.
+
+    Returns
+    -------
+    Graph
+        The network.
 
     Raises
     ------
@@ -36,7 +46,7 @@ def translate(program: AtenProgram) -> Graph:
 
 
 class _Translation:
-    """A program on its way.
+    """A program on its way to a network.
 
     Attributes
     ----------
@@ -55,6 +65,7 @@ class _Translation:
         self.storage = Storage(program)
 
     def graph(self) -> Graph:
+        """Translate the inputs, every node and the outputs."""
         for item in self.program.inputs:
             if item.dtype not in NAMES:
                 raise Unsupported(f"input {item.name!r} is {item.dtype}; only real numbers can be computed")
@@ -144,7 +155,7 @@ class _Translation:
             self.storage.add(first, source if in_place or aliases else None, same=in_place)
 
     def _resolved(self, argument: Any) -> Any:
-        """An argument with what it refers to."""
+        """An argument, with the values of what it refers to."""
         if isinstance(argument, Reference):
             if argument.name not in self.values:
                 raise self.build.refuse(

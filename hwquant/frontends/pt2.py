@@ -54,7 +54,7 @@ _TYPES = {
     34: "uint32",
     35: "uint64",
 }
-"""ScalarType of the schema to the type's name."""
+"""The name of each ScalarType of the schema."""
 
 _LAYOUTS = {
     1: "sparse COO",
@@ -65,14 +65,24 @@ _LAYOUTS = {
     6: "mkldnn",
     7: "strided",
 }
-"""Layout of the schema to its name; "strided" is an ordinary, dense tensor."""
+"""The name of each layout of the schema; "strided" is an ordinary, dense tensor."""
 
 MODEL, WEIGHTS, CONSTANTS = "models/model.json", "data/weights", "data/constants"
 _OLD = "is of the format before torch 2.9, whose weights are pickled"
 
 
 def read_pt2(path: str | Path) -> AtenProgram:
-    """The program in a .pt2 file.
+    """Read the program in a .pt2 file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    AtenProgram
+        The program.
 
     Raises
     ------
@@ -90,12 +100,12 @@ def read_pt2(path: str | Path) -> AtenProgram:
 
 
 class _Reader:
-    """One file.
+    """A reader of one file.
 
     Attributes
     ----------
     written : str
-        By which torch, for messages; "" as long as that is unknown.
+        By which torch the file was written, for messages; "" as long as that is unknown.
     """
 
     def __init__(self, archive: Archive) -> None:
@@ -104,6 +114,7 @@ class _Reader:
         self._repeated = 0
 
     def program(self, name: str) -> AtenProgram:
+        """Read the program, which is called ``name``."""
         document = self._document()
         module = document["graph_module"]
         graph, signature = module["graph"], module["signature"]
@@ -145,6 +156,7 @@ class _Reader:
         return document
 
     def pickled(self, what: str) -> HwquantError:
+        """The error for a file that would have to be unpickled."""
         return Unsupported(
             f"{self.archive.where} {what}; hwquant never unpickles files, so load it with torch.export.load where "
             "you trust it, and write it with torch.export.save of torch 2.9 to 2.13",

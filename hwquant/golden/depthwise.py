@@ -88,7 +88,7 @@ class Banded:
         return self.matrices[key]
 
     def _banded(self, begin: int, rows: int, height: int) -> Block:
-        """The matrix [channels, output pixels, input pixels] from ``height`` input rows to ``rows`` output ones.
+        """The matrix [channels, output pixels, input pixels] from ``height`` input to ``rows`` output rows.
 
         The first output row begins to look at input row ``begin``, before the input where that is negative.
         """
