@@ -79,8 +79,8 @@ def minimize(costs: Sequence[Cost], labels: Mapping[Hashable, int]) -> dict[Hash
 
 def _scope(name: Hashable, costs: Sequence[Cost]) -> tuple[Hashable, ...]:
     """The other variables that share a table with this one."""
-    found = dict.fromkeys(other for cost in costs if name in cost.variables for other in cost.variables)
-    return tuple(other for other in found if other != name)
+    neighbours = dict.fromkeys(other for cost in costs if name in cost.variables for other in cost.variables)
+    return tuple(other for other in neighbours if other != name)
 
 
 def _size(scope: Sequence[Hashable], labels: Mapping[Hashable, int]) -> float:

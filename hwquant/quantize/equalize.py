@@ -118,7 +118,7 @@ def channel_factors(
 
 
 def _wanted(node: Conv, read: _Read, item: TensorStatistics) -> tuple[Array, bool]:
-    """By which power of two each channel should grow for one reader, and whether that reader needs it."""
+    """The power of two by which each channel should grow for one reader, and whether that reader needs it."""
     part = slice(read.start, read.start + len(node.weight))
     step = (item.high - item.low) / _STEPS
     largest = float(item.peak.max()) or 1.0
@@ -146,7 +146,7 @@ def _grouped(values: Array, reader: Conv) -> Array:
 
 
 def _reads(graph: Graph, name: str) -> list[_Read]:
-    """Where the channels of a tensor end up, if only in convolutions; otherwise nothing."""
+    """Find where the channels of a tensor end up, if only in convolutions; otherwise nothing."""
     found: list[_Read] = []
     pending = [(name, 0)]
     while pending:
@@ -198,7 +198,7 @@ def _noise(variance: Array, step: float) -> Array:
 
 
 def rescale(graph: Graph, factors: Factors) -> Graph:
-    """The same network with channels multiplied by ``factors``, and divided by them where they are read."""
+    """Multiply the channels of a network by ``factors``, and divide by them where they are read."""
     nodes = {node.name: node for node in graph.nodes}
     for name, factor in factors.items():
         node = nodes[name]

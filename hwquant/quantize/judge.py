@@ -65,8 +65,8 @@ def judge(evidence: Evidence, data: str) -> tuple[Advice, ...]:
 def _outputs(evidence: Evidence) -> Iterator[Advice]:
     """Outputs that are noise, as a whole or in some channels."""
     for output in evidence.plan.graph.outputs:
-        found = evidence.measured[output.tensor]
-        ratio, channels = found.sqnr_db, found.channels_db
+        fidelity = evidence.measured[output.tensor]
+        ratio, channels = fidelity.sqnr_db, fidelity.channels_db
         if ratio is None:
             continue
         if ratio < LEAST_DB:
@@ -130,16 +130,16 @@ def _collapsed(evidence: Evidence) -> Iterator[Advice]:
     layers = {node.name: node for node in evidence.qgraph.nodes if isinstance(node, Layer)}
     statistics = evidence.statistics
     for layer in evidence.plan.layers:
-        for term, made in zip(layer.terms, layers[layer.name].terms):
+        for term, own in zip(layer.terms, layers[layer.name].terms):
             if not term.has_weights:
                 continue
-            ratio = weight_ratio(term.weight, made, importance(term, statistics))
+            ratio = weight_ratio(term.weight, own, importance(term, statistics))
             if ratio < LEAST_WEIGHT_DB:
-                option, way_out = weight_remedy(term, made, statistics)
+                option, way_out = weight_remedy(term, own, statistics)
                 yield Advice(
                     "weights_collapse",
                     layer.name,
-                    f"the weights of {term.node!r} collapse in {made.bits} bit{'s' if made.bits > 1 else ''}: what is "
+                    f"the weights of {term.node!r} collapse in {own.bits} bit{'s' if own.bits > 1 else ''}: what is "
                     f"left of them is {ratio:.1f} dB above its error; {way_out}",
                     option,
                     round(ratio, 2),

@@ -66,17 +66,19 @@ def judge_data(inputs: Mapping[str, Array], statistics: Mapping[str, TensorStati
 
 
 def _outliers(name: str, peaks: Array) -> Iterator[Advice]:
-    found = unusual(peaks)
-    if found:
+    samples = unusual(peaks)
+    if samples:
         typical = float(np.median(peaks[peaks > 0]))
-        ratio = float(peaks[found[0]]) / typical
+        ratio = float(peaks[samples[0]]) / typical
         more = (
-            f", {len(found) - 1} more {'is' if len(found) == 2 else 'are'} like it" if len(found) > 1 else ""
+            f", {len(samples) - 1} more {'is' if len(samples) == 2 else 'are'} like it"
+            if len(samples) > 1
+            else ""
         )
         yield Advice(
             "outliers",
             name,
-            f"sample {found[0]} of the calibration data of input {name!r} reaches {ratio:.3g} times as far as a "
+            f"sample {samples[0]} of the calibration data of input {name!r} reaches {ratio:.3g} times as far as a "
             f"typical one{more}: the integers are spent on that; remove what is no typical input",
             "--calibration-data",
             ratio,

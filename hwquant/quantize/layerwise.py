@@ -50,13 +50,13 @@ def fit_layers(
     for index, node in enumerate(plan.nodes):
         match node:
             case MaxPool() | Concat():
-                made: QNode = node
+                integer_node: QNode = node
             case LayerPlan():
-                made = _fit_layer(node, precision, formats, observed, run)
+                integer_node = _fit_layer(node, precision, formats, observed, run)
             case _:
                 assert_never(node)
-        nodes.append(made)
-        run.step(made)
+        nodes.append(integer_node)
+        run.step(integer_node)
         if progress:
             progress("quantize", index + 1, len(plan.nodes))
     return tuple(nodes)

@@ -33,8 +33,10 @@ def remedy(tensor: str, evidence: Evidence) -> tuple[str, str]:
     bits = qgraph.tensors[tensor].bits
     terms = []
     if isinstance(node, LayerPlan):
-        made = next(layer for layer in qgraph.nodes if isinstance(layer, Layer) and layer.name == tensor)
-        terms = [(term, own) for term, own in zip(node.terms, made.terms) if term.has_weights]
+        integer_layer = next(
+            layer for layer in qgraph.nodes if isinstance(layer, Layer) and layer.name == tensor
+        )
+        terms = [(term, own) for term, own in zip(node.terms, integer_layer.terms) if term.has_weights]
     for term, own in terms:
         if own.scale.size == 1 and _spread(term) > SPREAD and _helps(term, own, statistics, per_channel=True):
             spread = f"the largest weights of its channels differ by a factor of {_spread(term):.3g}"

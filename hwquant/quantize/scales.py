@@ -67,11 +67,11 @@ def choose_scales(
         *_range_costs(classes, ranges, labels),
         *_weight_costs(precision, statistics, classes, labels, {} if tables is None else tables),
     ]
-    chosen = minimize(costs, {name: len(mantissas) for name, mantissas in labels.items()})
+    labelling = minimize(costs, {name: len(mantissas) for name, mantissas in labels.items()})
     result = {}
     for group, members in precision.groups.sets().items():
         owner, item = classes.find(group), ranges[group]
-        mantissa = labels[owner][chosen[owner]]
+        mantissa = labels[owner][labelling[owner]]
         _, exponent, zero_point = item.best(mantissa)
         for name in members:
             result[name] = TensorFormat(Scale(mantissa, exponent), zero_point, item.bits, item.low, item.high)
