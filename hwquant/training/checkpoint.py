@@ -201,14 +201,14 @@ def _of_parameter(
 ) -> bool:
     """Whether this is what an optimizer keeps for a parameter; an optimizer not named here may keep anything."""
     momentum = {"momentum_buffer"} if group.get("momentum") else set()
-    kept = {
+    state_names = {
         torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
         torch.optim.SGD: momentum,
         torch.optim.RMSprop: {"step", "square_avg"} | momentum,
     }
-    if kind not in kept:
+    if kind not in state_names:
         return True
-    return items.keys() == kept[kind] and all(
+    return items.keys() == state_names[kind] and all(
         isinstance(item, torch.Tensor)
         and item.shape == (() if name == "step" else parameter.shape)
         and item.dtype == (torch.float32 if name == "step" else parameter.dtype)

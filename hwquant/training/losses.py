@@ -26,13 +26,13 @@ def named_loss(text: str) -> Loss:
     Returns
     -------
     callable
-        A function of outputs (N, ...) and either labels, integer (N,), for which targets are one-hot, or float
-        targets of the outputs' shape.
+        A function of outputs (N, ...) and ``y`` whose result is a scalar; ``y`` are labels, integer (N,), for which
+        targets are one-hot, or float targets of the outputs' shape.
 
     Raises
     ------
     HwquantError
-        The text names no loss.
+        The text is no weighted sum of known losses.
     """
     weights = parse_loss(text)
 

@@ -58,7 +58,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor, node: Conv) -> Tensor:
 
 
 class Border:
-    """From the user's arrays to the tensors that the first layers read, and from the last ones back.
+    """The user's side of a network: arrays to the tensors that the first layers read, and outputs back.
 
     Preprocessing is done in float64, as the integer network does it.
 

@@ -95,7 +95,7 @@ class QuantizedState(nn.Module):
         return self._get("weight", node)
 
     def frozen(self, node: str) -> Tensor:
-        """Where a convolution's weights are integers for good, or pruned: bool, in the shape of the weight."""
+        """The mask of a weight, bool in its shape: True where it is an integer for good, or pruned."""
         return self._get("frozen", node)
 
     def integers(self, node: str) -> Tensor:
@@ -162,8 +162,8 @@ class QuantizedState(nn.Module):
             for term in layer.terms
         )
         changed = replace(layer, terms=terms)
-        scales, made = round_layer(changed, self.precision, self.formats, self.observed.statistics)
-        grid = assemble_layer(changed, made, scales, np.zeros(()), self.formats[layer.name])
+        scales, rounded = round_layer(changed, self.precision, self.formats, self.observed.statistics)
+        grid = assemble_layer(changed, rounded, scales, np.zeros(()), self.formats[layer.name])
         self._grids[layer.name], self._decided[layer.name] = grid, weights
 
     # --- checkpoints

@@ -63,7 +63,7 @@ class Training:
 
     @property
     def chosen(self) -> TrainOptions:
-        """The options, or the defaults."""
+        """The options, or the defaults where there are none."""
         return TrainOptions() if self.options is None else self.options
 
     def open_checkpoint(self, method: str, **subject: Any) -> Checkpoint | None:
