@@ -16,7 +16,22 @@ LEAST_DB = 20.0
 
 
 def judge_parity(report: ParityReport, name: str, trained: bool) -> tuple[Advice, ...]:
-    """Where truncation has cost a network its function, and which operator suffers most."""
+    """Say where truncation has cost a network its function, and which operator suffers most.
+
+    Parameters
+    ----------
+    report : ParityReport
+        The parity of the truncated network.
+    name : str
+        Name of the network.
+    trained : bool
+        It was fine-tuned after truncation, so that the advice is to do that better.
+
+    Returns
+    -------
+    tuple of Advice
+        Empty for a network that works.
+    """
     weights = [item for item in report.operators if item.error.sqnr_db is not None]
     worst = min(weights, key=lambda item: item.error.sqnr_db or 0.0, default=None)
     hint = f"; {worst.name!r} alone has {worst.error.sqnr_db:.1f} dB" if worst is not None else ""

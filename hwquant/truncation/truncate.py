@@ -163,7 +163,7 @@ def _binary(graph: Graph, to: Target, int8_ends: bool) -> frozenset[str]:
 
 
 def integers(qgraph: QGraph) -> Truncated:
-    """An integer network between conversions: quantize, run, dequantize every tensor."""
+    """Make an integer network one between conversions: quantize, run, dequantize every tensor."""
 
     def run(x: Tensors) -> Tensors:
         q = golden.run(qgraph, golden.quantize_input(qgraph, x), keep=qgraph.tensors)
@@ -173,7 +173,7 @@ def integers(qgraph: QGraph) -> Truncated:
 
 
 def _operator(to: str, binary: frozenset[str]) -> Truncate:
-    """How an operator alone is truncated: with the weights and bits that it has in the network."""
+    """A function that truncates an operator alone, with the weights and bits that it has in the network."""
 
     def truncate_operator(network: Graph, inputs: Tensors) -> Truncated:
         parameters = float16.truncate_parameters(network)
