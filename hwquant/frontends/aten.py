@@ -168,7 +168,7 @@ class _Translation:
 
     def _operands(self, schema: Schema, node: AtenNode, given: Mapping[str, Any]) -> Sequence[Operand]:
         """The tensors that an operator reads, and the numbers that take part in promotion."""
-        found = []
+        operands = []
         for argument in schema.arguments:
             if not argument.kind.startswith("Tensor") and argument.name not in PROMOTING:
                 continue
@@ -179,8 +179,8 @@ class _Translation:
             for part, name in pairs:
                 if part is not None:
                     dtype = self.types.get(name.name, "") if isinstance(name, Reference) else ""
-                    found.append(Operand(argument.name, dtype, part))
-        return found
+                    operands.append(Operand(argument.name, dtype, part))
+        return operands
 
     def _kept(self, target: Operand, dtype: str) -> str:
         """The type of what is overwritten stays as it is, where torch can cast to it."""

@@ -105,7 +105,7 @@ class _Reader:
     Attributes
     ----------
     written : str
-        By which torch the file was written, for messages; "" as long as that is unknown.
+        Which torch wrote the file, for messages; "" as long as that is unknown.
     """
 
     def __init__(self, archive: Archive) -> None:
@@ -164,7 +164,7 @@ class _Reader:
         )
 
     def _outputs(self, specs: list[Any]) -> list[str]:
-        found = []
+        names = []
         for spec in specs:
             (kind,) = spec
             if kind in EFFECTS:
@@ -175,10 +175,10 @@ class _Reader:
                     raise Unsupported(
                         f"an output of {self.archive.where} is no tensor ({', '.join(argument)}); return tensors"
                     )
-                found.append(_name(argument["as_tensor"]))
+                names.append(_name(argument["as_tensor"]))
             elif kind != "user_input_mutation":  # into the caller's array, which is no output
                 raise ValueError(f"an output of the unknown kind {kind!r}")
-        return found
+        return names
 
     def _constants(self, specs: list[Any]) -> tuple[dict[str, str], dict[str, Array], dict[str, str]]:
         """Names in the module, arrays and types of all weights, by their names in the program."""
