@@ -40,7 +40,7 @@ def _channels(values: IntArray) -> IntArray:
 
 
 class LayerWriter:
-    """Writes the nodes of a network's layers to an ONNX graph.
+    """The network's layers as nodes of an ONNX graph, written one after the other.
 
     Parameters
     ----------

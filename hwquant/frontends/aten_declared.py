@@ -84,7 +84,7 @@ def declared(operator: str, overload: str) -> Schema | None:
     Parameters
     ----------
     operator : str
-        The operator, such as "add"; one with a "_" behind works in place, and has the schema of that variant.
+        The operator, such as "add", or its variant in place, such as "add_".
     overload : str
         The overload, such as "Tensor".
 

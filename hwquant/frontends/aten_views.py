@@ -77,7 +77,7 @@ def transpose(call: AtenCall) -> Callable[[Array], Array]:
 
 
 def matrix(array: Array) -> Array:
-    """The operator ``t``: a matrix transposed, and nothing else for fewer dimensions."""
+    """The operator ``t``: a matrix transposed; a vector stays as it is."""
     if array.ndim > 2:
         raise ValueError(f"t() of {array.ndim} dimensions")
     return array.T

@@ -44,7 +44,7 @@ class Arena:
         return sum(len(region) for region in self._regions)
 
     def zeros(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> Block:
-        """Hand out an array of its own memory, 0 everywhere."""
+        """Hand out an array whose memory no other array shares, 0 everywhere."""
         array = self._bytes(math.prod(shape) * np.dtype(dtype).itemsize).view(dtype).reshape(shape)
         array.fill(0)
         return array

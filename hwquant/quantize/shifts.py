@@ -176,9 +176,14 @@ def fixed_point(ratio: Array, bits: int = 15) -> tuple[IntArray, IntArray]:
     Returns
     -------
     multiplier : ndarray of int64
-        In the shape of ``ratio``.
+        The multipliers, in the shape of ``ratio``.
     shift : ndarray of int64
-        Such that ``multiplier * 2^-shift`` is as near to ``ratio`` as it can be.
+        The shifts, such that ``multiplier * 2^-shift`` is about ``ratio``.
+
+    Raises
+    ------
+    HwquantError
+        A factor is so large that no multiplier of ``bits`` bits expresses it, or so small that none is left.
     """
     shift = np.clip(bits - 1 - np.floor(np.log2(ratio)), 0, LARGEST_SHIFT)
     multiplier = np.floor(np.ldexp(ratio, shift.astype(int)) + 0.5)

@@ -52,7 +52,7 @@ def clip(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor, node: Conv) -> Tensor:
-    """A Conv with other weights than its own."""
+    """Compute a Conv with other weights and another bias than its own."""
     y = convolve(x, weight, node.window, node.groups)
     return y + bias.view(-1, 1, 1)
 
