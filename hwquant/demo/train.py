@@ -1,4 +1,4 @@
-"""Trains the demo network and writes digits.onnx, digits.npz and calibration.npz next to this file.
+"""Train the demo network, and write digits.onnx, digits.npz and calibration.npz next to this file.
 
     pip install 'hwquant[train]'
     python hwquant/demo/train.py
@@ -41,6 +41,7 @@ class Digits(nn.Module):
         self.scores = nn.Linear(16 * 4 * 4, 10)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Compute the scores (N, 10) of images (N, 1, 8, 8)."""
         x = torch.relu(self.conv1(image / WHITE))
         x = self.pool(torch.relu(self.conv2(x)))
         return self.scores(torch.flatten(x, 1))
@@ -57,7 +58,10 @@ def split() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def train(x: np.ndarray, y: np.ndarray) -> Digits:
-    """AdamW with a cosine schedule, on one thread: the order of additions decides the last bits."""
+    """Train a network on labelled images with AdamW and a cosine schedule.
+
+    One thread does it: the order of additions decides the last bits.
+    """
     torch.manual_seed(SEED)
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
@@ -76,7 +80,10 @@ def train(x: np.ndarray, y: np.ndarray) -> Digits:
 
 
 def export(model: Digits, path: Path) -> None:
-    """ONNX with a free batch dimension and readable names, without the exporter's notes on source files."""
+    """Write the network as ONNX with a free batch dimension and readable names.
+
+    The exporter's notes on source files are left out.
+    """
     example = torch.zeros(2, 1, 8, 8)
     program = torch.onnx.export(
         model,
@@ -106,12 +113,14 @@ def export(model: Digits, path: Path) -> None:
 
 
 def accuracy(model: Digits, x: np.ndarray, y: np.ndarray) -> float:
+    """The share of images, 0..1, whose highest score is that of their label."""
     with torch.no_grad():
         scores = model(torch.from_numpy(x).float()).numpy()
     return float((scores.argmax(axis=1) == y).mean())
 
 
 def main() -> None:
+    """Train, print the accuracies, and write the three files."""
     train_x, train_y, test_x, test_y = split()
     model = train(train_x, train_y)
     print(f"train {accuracy(model, train_x, train_y):.4f}  test {accuracy(model, test_x, test_y):.4f}")

@@ -20,7 +20,7 @@ BATCH = "batch"
 
 
 def add_prepared(builder: Builder, item: Input, doc: str) -> str:
-    """The user's float32 array, preprocessed and reordered in float64: the real values of the tensor."""
+    """Add the user's float32 array, preprocessed and reordered in float64: the real values of the tensor."""
     name = item.name
     value = builder.input(name, np.float32, [BATCH, *item.shape], doc)
     value = builder.cast(value, np.float64, f"{name}/double")
@@ -40,7 +40,7 @@ def add_prepared(builder: Builder, item: Input, doc: str) -> str:
 
 
 def add_input(builder: Builder, item: Input, tensor: Tensor) -> None:
-    """Prepare, round half up, saturate."""
+    """Add an input as integers: prepared, rounded half up, saturated."""
     name = item.name
     doc = f"real values; they become q = floor(x / {tensor.scale!r} + 0.5) + {tensor.zero_point}, saturated"
     value = add_prepared(builder, item, doc)
@@ -61,7 +61,7 @@ def add_input(builder: Builder, item: Input, tensor: Tensor) -> None:
 
 
 def add_output(builder: Builder, output: Output, tensor: Tensor) -> None:
-    """Dequantize, and deliver."""
+    """Add an output: dequantized, and delivered in the user's layout."""
     name = output.name
     value = builder.cast(carried(tensor.name), np.float64, f"{name}/double")
     zero = builder.constant(f"{name}/zero_point_double", tensor.zero_point + MIDDLE, np.float64)
@@ -72,7 +72,10 @@ def add_output(builder: Builder, output: Output, tensor: Tensor) -> None:
 
 
 def add_delivered(builder: Builder, output: Output, value: str, tensor_shape: Shape) -> None:
-    """Reorder, reshape, apply the host functions; float32, or int64 where the last is an argmax."""
+    """Add an output from its real values: reordered, reshaped, host functions applied.
+
+    It is float32, or int64 where the last host function is an argmax.
+    """
     name, shape = output.name, output.shape
     if output.order is not None:
         value = builder.reshape(value, [math.prod(tensor_shape)], f"{name}/flat")

@@ -45,7 +45,7 @@ class Builder:
         return self._onnx.helper.make_tensor_value_info(name, self._type(dtype), list(shape), doc)
 
     def constant(self, name: str, value: ArrayLike, dtype: DTypeLike) -> str:
-        """An initializer."""
+        """Add an initializer."""
         array: NDArray[Any] = np.asarray(value, dtype)
         self.initializers.append(self._onnx.numpy_helper.from_array(array, self._claim(name)))
         return name
@@ -53,7 +53,7 @@ class Builder:
     def node(
         self, operator: str, inputs: Sequence[str], name: str, doc: str | None = None, **attributes: Any
     ) -> str:
-        """A node, which carries the name of its only output."""
+        """Add a node, which carries the name of its only output."""
         made = self._onnx.helper.make_node(
             operator, list(inputs), [self._claim(name)], name, doc, **attributes
         )
@@ -61,16 +61,16 @@ class Builder:
         return name
 
     def cast(self, source: str, dtype: DTypeLike, name: str, doc: str | None = None) -> str:
-        """A conversion to another dtype."""
+        """Add a conversion to another dtype."""
         return self.node("Cast", [source], name, doc, to=self._type(dtype))
 
     def reshape(self, source: str, shape: Sequence[int], name: str) -> str:
-        """The same elements of each sample in another shape, given without the batch."""
+        """Add a reshape of the elements of each sample; the shape is given without the batch."""
         target = self.constant(f"{name}_shape", [0, *shape], np.int64)  # 0 keeps the batch as it is
         return self.node("Reshape", [source, target], name)
 
     def input(self, name: str, dtype: DTypeLike, shape: Dimensions, doc: str) -> str:
-        """An input of the model."""
+        """Add an input of the model."""
         self.inputs.append(self._info(self._claim(name), dtype, shape, doc))
         return name
 
@@ -83,7 +83,7 @@ class Builder:
         self.values.append(self._info(name, dtype, shape, doc))
 
     def model(self, name: str, doc: str, opset: int, ir_version: int) -> Any:
-        """The finished model, checked by ONNX itself, shapes included."""
+        """Finish the model, checked by ONNX itself, shapes included."""
         helper = self._onnx.helper
         graph = helper.make_graph(
             self.nodes, name, self.inputs, self.outputs, self.initializers, doc, self.values

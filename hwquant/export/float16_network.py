@@ -26,10 +26,20 @@ DOC = (
 
 
 def float16_to_onnx(graph: Graph) -> onnx.ModelProto:
-    """A float network in ONNX's standard operators, its weights, biases and tensors rounded to float16.
+    """Write a float network in ONNX's standard operators, rounded to float16.
 
-    Every operator stands between explicit conversions, and computes in float32. Inputs and outputs are
-    float32 (batch, *shape), an argmax int64.
+    Weights, biases and tensors are rounded. Every operator stands between explicit conversions, and computes in
+    float32. Inputs and outputs are float32 (batch, *shape), an argmax int64.
+
+    Parameters
+    ----------
+    graph : Graph
+        The float network.
+
+    Returns
+    -------
+    onnx.ModelProto
+        A model that onnx.checker accepts.
 
     Raises
     ------
@@ -57,14 +67,14 @@ def save_float16(graph: Graph, path: str | os.PathLike[str]) -> None:
 
 
 def _round(builder: Builder, value: str, name: str, graph: Graph) -> None:
-    """To float16, and back for the operators that read it."""
+    """Round a value to float16, and convert it back for the operators that read it."""
     half = builder.cast(value, np.float16, f"{name}/float16")
     builder.describe(half, np.float16, [BATCH, *graph.shapes[name]], "")
     builder.cast(half, np.float32, f"{name}/float32")
 
 
 def _operator(builder: Builder, node: Node) -> str:
-    """The operator on float32 values."""
+    """Add the operator of a node, on float32 values."""
     name, inputs = node.name, [f"{source}/float32" for source in node.inputs]
     match node:
         case Conv():

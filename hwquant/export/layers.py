@@ -35,12 +35,20 @@ def carried(name: str) -> str:
 
 
 def _channels(values: IntArray) -> IntArray:
-    """[1] or [out] for broadcasting over (N, C, H, W)."""
+    """Values [1] or [out] for broadcasting over (N, C, H, W)."""
     return values.reshape(1, -1, 1, 1)
 
 
 class LayerWriter:
-    """Adds the nodes of a network's layers to an ONNX graph."""
+    """The network's layers as nodes of an ONNX graph, written one after the other.
+
+    Parameters
+    ----------
+    builder : Builder
+        The ONNX graph.
+    qgraph : QGraph
+        The network.
+    """
 
     def __init__(self, builder: Builder, qgraph: QGraph) -> None:
         self.builder, self.qgraph = builder, qgraph
@@ -48,12 +56,17 @@ class LayerWriter:
         self.ranges: Mapping[str, Range] = tensor_ranges(qgraph)
 
     def add(self, node: QNode) -> None:
-        """The nodes that compute one tensor.
+        """Add the nodes that compute one tensor.
+
+        Parameters
+        ----------
+        node : QNode
+            The network's node for it.
 
         Raises
         ------
         HwquantError
-            A sum does not fit into the integers that ONNX has, naming the layer.
+            A sum of the named layer does not fit into the integers that ONNX has.
         """
         match node:
             case Layer():
@@ -87,7 +100,10 @@ class LayerWriter:
         builder.cast(clamped, np.uint8, carried(name), doc)
 
     def _width(self, layer: Layer, operands: list[WeightOperand]) -> tuple[IntArray, type]:
-        """What to add, in units of ``2^s`` by channel, against negative sums; and int32 or int64 for the sums."""
+        """What to add, in units of ``2^s`` by channel, against negative sums; and the type of the sums.
+
+        The type is int32 where it holds them, else int64.
+        """
         bound = accumulator_bound(layer, self.qgraph, self.ranges)
         shift = np.broadcast_to(layer.shift, len(bound)).tolist()
         lift = [-(-value // (1 << s)) for value, s in zip(bound, shift)]
@@ -113,7 +129,7 @@ class LayerWriter:
         return np.array(lift, np.int64), np.int32 if max(peaks) < 1 << 31 else np.int64
 
     def _requantize(self, layer: Layer, total: str, lift: IntArray, dtype: type) -> str:
-        """``clamp((x + half of 2^s) >> s) + z_y)``, plus :data:`MIDDLE`."""
+        """Add ``clamp(((x + half of 2^s) >> s) + z_y)``, plus :data:`MIDDLE`."""
         builder, name, unsigned = self.builder, layer.name, np.uint32 if dtype is np.int32 else np.uint64
         rounding = (lift << layer.shift) + ((1 << layer.shift) >> 1)
         zero_point = self.tensors[name].zero_point + MIDDLE - lift
@@ -134,7 +150,7 @@ class LayerWriter:
         return builder.node("Clip", [total, *limits], f"{name}/clamped")
 
     def _term(self, name: str, term: Term, operand: WeightOperand, suffix: str, dtype: type) -> str:
-        """One term of the accumulator."""
+        """Add one term of the accumulator."""
         builder = self.builder
         doc = f"{term.bits}-bit weights, {term.scale.min():.6g} * (adjusted weight)"
         point = operand.zero_point
@@ -155,7 +171,7 @@ class LayerWriter:
     def _convolve(
         self, name: str, term: Term, weight: NDArray[np.uint8], zero_point: int, dtype: type, doc: str
     ) -> str:
-        """``sum (weight - zero_point)(x_q - z_x)``, padding being ``z_x``."""
+        """Add ``sum (weight - zero_point)(x_q - z_x)``, padding being ``z_x``."""
         builder = self.builder
         source_zero = self.tensors[term.input].zero_point + MIDDLE
         operands = [

@@ -27,7 +27,7 @@ DOC = (
 
 
 def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
-    """An integer network in ONNX's standard operators (opset 17), for any runtime.
+    """Write an integer network in ONNX's standard operators (opset 17), for any runtime.
 
     Inputs and outputs are the float network's: float32 (batch, *shape), by the same names; an argmax is
     int64. What the model gives is :func:`hwquant.golden.predict` rounded to float32, bit for bit; only the
@@ -42,7 +42,8 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
 
     Returns
     -------
-    a model that onnx.checker accepts, the same for the same network
+    onnx.ModelProto
+        A model that onnx.checker accepts, the same for the same network.
 
     Raises
     ------
@@ -75,9 +76,18 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
 def save_onnx(qgraph: QGraph, path: str | os.PathLike[str], *, layers: bool = False) -> None:
     """Write :func:`to_onnx`'s model to a file, whole or not at all; the same network gives the same bytes.
 
+    Parameters
+    ----------
+    qgraph : QGraph
+        The network.
+    path : str or PathLike
+        The file; one that exists is replaced.
+    layers : bool, default False
+        Also output every tensor's integers, as :func:`to_onnx` does.
+
     Raises
     ------
     HwquantError
-        As :func:`to_onnx`; the file cannot be written.
+        The network cannot be expressed, as in :func:`to_onnx`, or the file cannot be written.
     """
     write_bytes(path, to_onnx(qgraph, layers=layers).SerializeToString(deterministic=True))

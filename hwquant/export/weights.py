@@ -12,16 +12,16 @@ from hwquant.qgraph import IntArray, Term
 
 @dataclass(frozen=True, eq=False)
 class WeightOperand:
-    """``adjusted weight = stored - zero_point + offset``.
+    """A weight tensor as ConvInteger reads it: ``adjusted weight = stored - zero_point + offset``.
 
     Attributes
     ----------
-    stored : NDArray[np.uint8]
-        Uint8, the shape of the codes: ``w_q + 128``, or ``127 - w_q`` with the anchor "max".
+    stored : ndarray of uint8
+        In the shape of the codes: ``w_q + 128``, or ``127 - w_q`` with the anchor "max".
     zero_point : int
-        0..255.
-    offset : IntArray | None
-        Int64 [1] or [out], what is left of the integer offset; None where the zero point is all of it.
+        The zero point of the operand, 0..255.
+    offset : ndarray of int64, shape (1,) or (out,), or None
+        What is left of the integer offset; None where the zero point is all of it.
     """
 
     stored: NDArray[np.uint8]
@@ -30,7 +30,7 @@ class WeightOperand:
 
     @classmethod
     def of(cls, term: Term) -> WeightOperand:
-        """The offset goes into the zero point where it is one number and fits."""
+        """The operand of a term: its offset goes into the zero point where it is one number and fits."""
         codes = term.codes.astype(np.int64)
         stored, centre = (127 - codes, 127) if term.anchor == "max" else (codes + 128, 128)
         zero_point = centre - term.offset
@@ -41,7 +41,7 @@ class WeightOperand:
 
     @property
     def window(self) -> int:
-        """Products in one sum."""
+        """The number of products in one sum."""
         return self.stored[0].size
 
     def sum_bound(self, largest: int) -> int:

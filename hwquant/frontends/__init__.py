@@ -21,9 +21,19 @@ __all__ = ["from_exported", "from_onnx", "from_torch", "load_model"]
 
 
 def load_model(path: str | Path) -> Graph:
-    """A float network from a file: ONNX, or ``torch.export.save``'s .pt2.
+    """Read a float network from a file: ONNX, or ``torch.export.save``'s .pt2.
 
     The suffix decides between the two, else the content. Nothing in the file is executed or unpickled.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    Graph
+        The network.
 
     Raises
     ------
@@ -47,7 +57,17 @@ def load_model(path: str | Path) -> Graph:
 
 
 def from_onnx(model: str | Path | onnx.ModelProto) -> Graph:
-    """A float network from an ONNX file or a ModelProto (operator sets 7 to the newest).
+    """Read a float network from an ONNX file or a ModelProto (operator sets 7 to the newest).
+
+    Parameters
+    ----------
+    model : str, Path or onnx.ModelProto
+        The file, or the model with its data inside.
+
+    Returns
+    -------
+    Graph
+        The network.
 
     Raises
     ------
@@ -58,14 +78,19 @@ def from_onnx(model: str | Path | onnx.ModelProto) -> Graph:
 
 
 def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:
-    """A float network from a module, traced by ``torch.export`` in evaluation mode.
+    """Read a float network from a module, traced by ``torch.export`` in evaluation mode.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Left as it is, its training mode included.
+        The module, which is left as it is, its training mode included.
     example_input : Any
         A tensor or array (N, ...), or a tuple of them for several inputs.
+
+    Returns
+    -------
+    Graph
+        The network.
 
     Raises
     ------
@@ -76,7 +101,17 @@ def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:
 
 
 def from_exported(program: torch.export.ExportedProgram) -> Graph:
-    """A float network from ``torch.export.export``'s program, decomposed or not.
+    """Read a float network from ``torch.export.export``'s program, decomposed or not.
+
+    Parameters
+    ----------
+    program : torch.export.ExportedProgram
+        The program.
+
+    Returns
+    -------
+    Graph
+        The network.
 
     Raises
     ------

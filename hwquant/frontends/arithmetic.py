@@ -12,9 +12,25 @@ from hwquant.frontends.values import Array, Value
 
 
 def binary(build: Builder, name: str, kind: str, left: Value | Array, right: Value | Array) -> Value | Array:
-    """``left kind right`` for ``kind`` "add", "sub", "mul" or "div".
+    """Compute ``left kind right`` element by element.
 
-    A constant operand (float64) becomes an affine map; two constants are computed.
+    A constant operand becomes an affine map; two constants are computed.
+
+    Parameters
+    ----------
+    build : Builder
+        The network under construction.
+    name : str
+        Name for the node.
+    kind : {"add", "sub", "mul", "div"}
+        The operation.
+    left, right : Value or ndarray of float64
+        An activation, or a constant.
+
+    Returns
+    -------
+    Value or ndarray of float64
+        A constant where both operands are.
     """
     if isinstance(left, Value) and isinstance(right, Value):
         if kind == "add":

@@ -25,7 +25,17 @@ PROMOTING = ("other", "min", "max", "exponent")
 
 
 def translate(program: AtenProgram) -> Graph:
-    """A float network from a program.
+    """Translate a program to a float network.
+
+    Parameters
+    ----------
+    program : AtenProgram
+        The program.
+
+    Returns
+    -------
+    Graph
+        The network.
 
     Raises
     ------
@@ -36,7 +46,7 @@ def translate(program: AtenProgram) -> Graph:
 
 
 class _Translation:
-    """A program on its way.
+    """A program on its way to a network.
 
     Attributes
     ----------
@@ -55,6 +65,7 @@ class _Translation:
         self.storage = Storage(program)
 
     def graph(self) -> Graph:
+        """Translate the inputs, every node and the outputs."""
         for item in self.program.inputs:
             if item.dtype not in NAMES:
                 raise Unsupported(f"input {item.name!r} is {item.dtype}; only real numbers can be computed")
@@ -144,7 +155,7 @@ class _Translation:
             self.storage.add(first, source if in_place or aliases else None, same=in_place)
 
     def _resolved(self, argument: Any) -> Any:
-        """An argument with what it refers to."""
+        """An argument, with the values of what it refers to."""
         if isinstance(argument, Reference):
             if argument.name not in self.values:
                 raise self.build.refuse(
@@ -157,7 +168,7 @@ class _Translation:
 
     def _operands(self, schema: Schema, node: AtenNode, given: Mapping[str, Any]) -> Sequence[Operand]:
         """The tensors that an operator reads, and the numbers that take part in promotion."""
-        found = []
+        operands = []
         for argument in schema.arguments:
             if not argument.kind.startswith("Tensor") and argument.name not in PROMOTING:
                 continue
@@ -168,8 +179,8 @@ class _Translation:
             for part, name in pairs:
                 if part is not None:
                     dtype = self.types.get(name.name, "") if isinstance(name, Reference) else ""
-                    found.append(Operand(argument.name, dtype, part))
-        return found
+                    operands.append(Operand(argument.name, dtype, part))
+        return operands
 
     def _kept(self, target: Operand, dtype: str) -> str:
         """The type of what is overwritten stays as it is, where torch can cast to it."""

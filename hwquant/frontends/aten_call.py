@@ -20,13 +20,15 @@ class AtenCall(Call[str]):
     Attributes
     ----------
     arguments : mapping
-        Values, arrays, numbers, strings, None, and lists of them.
+        Values, arrays, numbers, strings, None, and lists of them, by name.
     names : mapping
         The module's names of those arguments that are tensors.
     operands : sequence of Operand
         Those arguments that are tensors, with their element types.
     dtype : str
         The element type of the result.
+    FIRST : str
+        The name of the argument that most operators compute with, "self".
     """
 
     arguments: Mapping[str, Any]
@@ -42,12 +44,15 @@ class AtenCall(Call[str]):
         return default if found is None else found
 
     def any(self, key: str) -> Any:
+        """An argument, whatever it is; None where it is left out."""
         return self.get(key)
 
     def label(self, key: str) -> str:
+        """An argument as messages name it."""
         return f"argument {key!r}"
 
     def tensor(self, key: str) -> str:
+        """The name in the module of an argument that is a tensor."""
         return self.names.get(key, key)
 
     def optional(self, name: str) -> Float | None:
@@ -55,7 +60,7 @@ class AtenCall(Call[str]):
         return None if self.get(name) is None else self.weights(name)
 
     def integers(self, name: str, default: Sequence[int] = ()) -> list[int]:
-        """Integers; one number is a list of one."""
+        """A list of integers; one number is a list of one."""
         found = self.get(name)
         if found is None:
             return list(default)

@@ -13,14 +13,14 @@ from hwquant.frontends.values import Float, Value
 
 
 def positive(call: AtenCall) -> Positive:
-    """``x > 0``."""
+    """The condition ``x > 0``; other comparisons are refused."""
     if call.get("other") != 0:
         raise call.build.refuse_operator("gt")
     return Positive(call.value())
 
 
 def choose(call: AtenCall) -> Value:
-    """``where`` by the sign of the very activation that it keeps where that is positive."""
+    """Compute ``where`` by the sign of the very activation that it keeps where that is positive."""
     condition, kept, other = (call.get(name) for name in ("condition", "self", "other"))
     if not isinstance(condition, Positive) or not isinstance(kept, Value) or not _same(kept, condition.value):
         raise _refused(call)
@@ -54,7 +54,7 @@ def _slope(call: AtenCall, value: Value, scaled: Value) -> Float:
 
 
 def _same(one: Value, other: Value) -> bool:
-    """True if two values are one."""
+    """Whether two values are one."""
     if one.tensor != other.tensor or one.shape != other.shape:
         return False
     if one.preprocess is not None or other.preprocess is not None:

@@ -24,7 +24,7 @@ def constant(call: AtenCall, name: str, argument: str = "self") -> Float:
 
 
 def product(second: str) -> Callable[[AtenCall], Array]:
-    """Products of vectors."""
+    """The product of two constants that are vectors or matrices; ``second`` is the name of the right one."""
     return lambda call: np.asarray(call.weights("self") @ call.weights(second))
 
 
@@ -53,19 +53,19 @@ def deviation(name: str, function: Callable[..., Array]) -> Callable[[AtenCall],
 
 
 def vector_norm(call: AtenCall) -> Array:
-    """linalg_vector_norm, Euclidean."""
+    """The Euclidean norm, ``linalg_vector_norm``."""
     if call.get("ord") != 2:
         raise call.build.refuse(f"a norm of the order {call.get('ord')} is not supported, only 2")
     return reduction("norm", lambda array, **named: np.sqrt((array * array).sum(**named)))(call)
 
 
 def power(call: AtenCall) -> Array:
-    """pow with a fixed exponent."""
+    """A constant to a fixed exponent, ``pow``."""
     return np.asarray(constant(call, "pow") ** float(call.get("exponent")))
 
 
 def weight_norm(call: AtenCall) -> Array:
-    """``v * g / |v|``, the norm over all axes but one, or with -1 over all."""
+    """A weight ``v * g / |v|``, the norm over all axes but one, or with -1 over all."""
     v, g, dim = call.weights("v"), call.weights("g"), call.get("dim")
     axes = tuple(axis for axis in range(v.ndim) if dim == -1 or axis != axis_of(dim, v.ndim))
     norm = np.sqrt((v * v).sum(axis=axes, keepdims=True))

@@ -79,7 +79,19 @@ DECLARED = _read(SCHEMAS)
 
 
 def declared(operator: str, overload: str) -> Schema | None:
-    """The schema of an overload; of a variant in place its own; None where the operator is not supported.
+    """Find the schema of an overload.
+
+    Parameters
+    ----------
+    operator : str
+        The operator, such as "add", or its variant in place, such as "add_".
+    overload : str
+        The overload, such as "Tensor".
+
+    Returns
+    -------
+    Schema or None
+        None where the operator is not supported.
 
     Raises
     ------
@@ -103,7 +115,21 @@ def declared(operator: str, overload: str) -> Schema | None:
 
 
 def account(operator: str, schema: Schema, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call as the importer of ``operator`` names them, the absent ones at their defaults.
+    """Bind the arguments of a call to its schema.
+
+    Parameters
+    ----------
+    operator : str
+        The operator.
+    schema : Schema
+        The overload that is called.
+    given : mapping
+        The arguments that the call has, by name.
+
+    Returns
+    -------
+    dict
+        All arguments as the importer of ``operator`` names them, the absent ones at their defaults.
 
     Raises
     ------

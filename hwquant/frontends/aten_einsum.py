@@ -13,7 +13,7 @@ from hwquant.frontends.values import Array, Float, Value
 
 
 def einsum(call: AtenCall) -> Value | Array:
-    """``einsum``: views of one activation, a product with a constant, or constants alone."""
+    """Compute ``einsum``: views of one activation, a product with a constant, or constants alone."""
     parts: list[Any] = call.get("tensors")
     shapes = [part.shape if isinstance(part, Value) else np.shape(part) for part in parts]
     terms, result = _terms(call, call.get("equation"), [len(shape) for shape in shapes])

@@ -25,7 +25,7 @@ def _spatial(value: Value) -> Pair:
 
 
 def conv(call: AtenCall) -> Value:
-    """conv1d, conv2d, and convolution."""
+    """The operators ``conv1d``, ``conv2d``, and ``convolution``."""
     value, weight = call.value("input"), call.weights("weight")
     axes, padding = weight.ndim - 2, call.get("padding")
     if isinstance(padding, str) and padding not in ("same", "valid"):
@@ -47,13 +47,13 @@ def conv(call: AtenCall) -> Value:
 
 
 def linear(call: AtenCall) -> Value:
-    """linear: ``input @ weight.T + bias``."""
+    """The operator ``linear``: ``input @ weight.T + bias``."""
     bias = call.optional("bias")
     return _linear(call, call.value("input"), call.weights("weight"), bias)
 
 
 def addmm(call: AtenCall) -> Value:
-    """addmm: ``beta * self + alpha * mat1 @ mat2``."""
+    """The operator ``addmm``: ``beta * self + alpha * mat1 @ mat2``."""
     value, alpha = _rank(call, "mat1", 2), float(call.get("alpha"))
     return _linear(
         call, value, call.weights("mat2").T * alpha, call.weights("self") * float(call.get("beta"))
@@ -118,12 +118,12 @@ def batch_norm(call: AtenCall) -> Value:
 
 
 def relu(high: float) -> Callable[[AtenCall], Value]:
-    """relu and relu6."""
+    """A clip from 0 to ``high``: the operators ``relu`` and ``relu6``."""
     return lambda call: elementwise.clip(call.build, call.name, call.value(), 0.0, high)
 
 
 def clip(*names: str) -> Callable[[AtenCall], Value]:
-    """Limits by the names of those arguments, "min" or "max", that an operator has."""
+    """A clip to those arguments, called "min" or "max", that an operator has."""
 
     def translate(call: AtenCall) -> Value:
         low, high = (call.number(name, default) for name, default in (("min", -np.inf), ("max", np.inf)))
@@ -135,17 +135,17 @@ def clip(*names: str) -> Callable[[AtenCall], Value]:
 
 
 def hardtanh(call: AtenCall) -> Value:
-    """hardtanh, whose limits have defaults."""
+    """The operator ``hardtanh``, a clip whose limits have defaults."""
     return elementwise.clip(call.build, call.name, call.value(), call.get("min_val"), call.get("max_val"))
 
 
 def leaky_relu(call: AtenCall) -> Value:
-    """leaky_relu, one slope for all."""
+    """The operator ``leaky_relu``, one slope for all."""
     return elementwise.leaky(call.build, call.name, call.value(), call.get("negative_slope"))
 
 
 def prelu(call: AtenCall) -> Value:
-    """prelu: ``weight`` is one slope, or one for each element of axis 1."""
+    """The operator ``prelu``: ``weight`` is one slope, or one for each element of axis 1."""
     value, slope = call.value(), call.weights("weight")
     if slope.size > 1:
         slope = slope.reshape(-1, *[1] * (len(value.shape) - 2))
@@ -171,7 +171,7 @@ def _pool_window(call: AtenCall, axes: int) -> tuple[Value, Window, Window]:
 
 
 def max_pool(axes: int) -> Callable[[AtenCall], Value]:
-    """max_pool1d, max_pool2d, with or without indices that nobody reads."""
+    """The operators ``max_pool1d`` and ``max_pool2d``, with or without indices that nobody reads."""
 
     def translate(call: AtenCall) -> Value:
         value, _, found = _pool_window(call, axes)
@@ -181,7 +181,7 @@ def max_pool(axes: int) -> Callable[[AtenCall], Value]:
 
 
 def average_pool(axes: int) -> Callable[[AtenCall], Value]:
-    """avg_pool1d, avg_pool2d."""
+    """The operators ``avg_pool1d`` and ``avg_pool2d``."""
 
     def translate(call: AtenCall) -> Value:
         value, asked, found = _pool_window(call, axes)
@@ -196,7 +196,7 @@ def average_pool(axes: int) -> Callable[[AtenCall], Value]:
 
 
 def adaptive_pool(axes: int, kind: str) -> Callable[[AtenCall], Value]:
-    """Adaptive pooling to sizes that divide the input's."""
+    """The adaptive pools, to sizes that divide the input's."""
 
     def translate(call: AtenCall) -> Value:
         value = _rank(call, "self", axes + 2)
@@ -216,7 +216,7 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[AtenCall], Value]:
 
 
 def reduce(kind: str, of_constants: Callable[[AtenCall], Array]) -> Callable[[AtenCall], Value | Array]:
-    """mean and amax over given dimensions."""
+    """The operators ``mean`` and ``amax`` over given dimensions; constants are left to ``of_constants``."""
 
     def translate(call: AtenCall) -> Value | Array:
         if not isinstance(call.get("self"), Value):
@@ -230,7 +230,7 @@ def reduce(kind: str, of_constants: Callable[[AtenCall], Array]) -> Callable[[At
 
 
 def pad(call: AtenCall) -> Value:
-    """pad and constant_pad_nd."""
+    """The operators ``pad`` and ``constant_pad_nd``."""
     value, pads = call.value(), call.integers("pad")
     rank = len(value.shape)
     if len(pads) % 2 or len(pads) > 2 * rank:

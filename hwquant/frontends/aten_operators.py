@@ -43,14 +43,22 @@ Importer = Callable[[AtenCall], Any]
 
 @dataclass(frozen=True)
 class Operator:
-    """How an operator is translated, and what its result's element type is."""
+    """How an operator is translated, and what its result's element type is.
+
+    Attributes
+    ----------
+    importer : callable
+        The function from a call to its value.
+    rule : callable
+        The function from operands and arguments to the element type of the result.
+    """
 
     importer: Importer
     rule: Rule
 
 
 def _binary(kind: str, reverse: bool = False) -> Callable[[AtenCall], Value | Array]:
-    """``self kind alpha * other``, or with ``reverse`` ``other kind alpha * self``."""
+    """The operation ``self kind alpha * other``, or with ``reverse`` ``other kind alpha * self``."""
 
     def translate(call: AtenCall) -> Value | Array:
         left, right = _promoted(call)
@@ -148,7 +156,7 @@ def _argmax(call: AtenCall) -> Value:
 
 
 def _number(function: Callable[[int, int], int]) -> Callable[[Mapping[str, Any]], int]:
-    """Arithmetic on sizes."""
+    """A function of two sizes, which Python computes."""
 
     def compute(given: Mapping[str, Any]) -> int:
         if set(given) != {"a", "b"} or not all(type(item) in (int, BatchSize) for item in given.values()):

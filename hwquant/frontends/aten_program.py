@@ -14,14 +14,30 @@ from hwquant.frontends.values import Array
 
 @dataclass(frozen=True)
 class Reference:
-    """An argument that is a tensor or a symbolic number of the program."""
+    """An argument that is a tensor or a symbolic number of the program.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the program.
+    """
 
     name: str
 
 
 @dataclass(frozen=True)
 class AtenInput:
-    """An input: ``shape`` with None for an open dimension, and numpy's name of its type."""
+    """An input of a program.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the program.
+    shape : tuple of int or None
+        Its shape, with None for an open dimension.
+    dtype : str
+        Its element type, as torch names it without "torch.".
+    """
 
     name: str
     shape: tuple[int | None, ...]
@@ -37,18 +53,18 @@ class AtenNode:
     name : str
         The node's name in the program.
     operator : str
-        "conv2d", without namespace ("aten") and overload; with its namespace for any other.
-    arguments : Mapping[str, Any]
-        By the names of the operator's schema; numbers, strings, `Reference`, None, and lists of them.
-    outputs : tuple[str | None, ...]
+        The operator: "conv2d", without namespace ("aten") and overload; with its namespace for any other.
+    arguments : mapping
+        The arguments by the names of the operator's schema: numbers, strings, `Reference`, None, and lists of them.
+    outputs : tuple of str or None
         Names of its results; None for one that nobody reads.
-    overload : str, default 'default'
-        "Tensor" of "add.Tensor".
-    path : str, default ''
+    overload : str, default "default"
+        The overload: "Tensor" of "add.Tensor".
+    path : str, default ""
         Name of the module's part that it came from, such as "features.0"; "" for the module itself.
-    part : str, default ''
+    part : str, default ""
         The class of that part, "torch.nn.modules.conv.Conv2d".
-    positional : tuple[str, ...], default ()
+    positional : tuple of str, default ()
         The arguments that were passed by their position.
     """
 
@@ -75,13 +91,19 @@ class AtenProgram:
 
     Attributes
     ----------
-    constants : Mapping[str, Array]
+    name : str
+        Name of the network.
+    inputs : tuple of AtenInput
+        The inputs, in order.
+    constants : mapping of ndarray
         Every parameter, buffer and constant by its name in the program.
-    outputs : tuple[str, ...]
+    nodes : tuple of AtenNode
+        The operator calls, in order.
+    outputs : tuple of str
         Names of the results.
-    labels : Mapping[str, str], optional
+    labels : mapping of str to str, optional
         The names of the constants in the module, such as "features.0.weight".
-    types : Mapping[str, str], optional
+    types : mapping of str to str, optional
         Element types of the constants that numpy lacks ("bfloat16"); their arrays are float32.
     """
 

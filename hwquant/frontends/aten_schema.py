@@ -26,7 +26,13 @@ class Unaccounted(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Positive:
-    """True where an activation is above zero: what ``where`` may choose by."""
+    """True where an activation is above zero: what ``where`` may choose by.
+
+    Attributes
+    ----------
+    value : Value
+        The activation.
+    """
 
     value: Value
 
@@ -37,7 +43,17 @@ class BatchSize(int):
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument; ``kind`` is its type in torch's notation, such as "Tensor?" or "int[2]"."""
+    """One argument of an operator.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    kind : str
+        Its type in torch's notation, such as "Tensor?" or "int[2]".
+    default : Any, optional
+        Its default; `REQUIRED` where it has none.
+    """
 
     name: str
     kind: str
@@ -91,7 +107,9 @@ class Schema:
     Attributes
     ----------
     operator, overload : str
-        "add" and "Tensor"; an overload without a name is "default".
+        Their names, such as "add" and "Tensor"; an overload without a name is "default".
+    arguments : tuple of Argument
+        The arguments, in order.
     results : int
         How many tensors it returns.
     aliases : bool
@@ -110,7 +128,17 @@ class Schema:
         return f"{self.operator}.{self.overload}"
 
     def bound(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All arguments, the absent ones at their defaults.
+        """All arguments of a call, the absent ones at their defaults.
+
+        Parameters
+        ----------
+        given : mapping
+            The arguments that the call has, by name.
+
+        Returns
+        -------
+        dict
+            All arguments by name.
 
         Raises
         ------
@@ -142,7 +170,10 @@ _ARGUMENT = re.compile(r"(?P<kind>\S+) (?P<name>\w+)(?:=(?P<default>\[[^]]*\]|[^
 
 @cache
 def parsed(text: str) -> Schema:
-    """A schema from torch's notation; symbolic integers are integers here, and annotations of memory are left out."""
+    """Parse a schema in torch's notation.
+
+    Symbolic integers are integers here, and annotations of memory are left out.
+    """
     match = _SCHEMA.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no schema")

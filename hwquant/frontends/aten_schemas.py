@@ -159,7 +159,7 @@ where.self(Tensor condition, Tensor self, Tensor other) -> Tensor
 zeros(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool?
   pin_memory=None) -> Tensor
 """
-"""One a line, continued where the next is indented; symbolic integers are written as integers."""
+"""Schemas, one a line, continued where the next is indented; symbolic integers are written as integers."""
 
 IN_PLACE = """
 abs add addmm alpha_dropout clamp clamp_max clamp_min clip detach div dropout feature_alpha_dropout feature_dropout

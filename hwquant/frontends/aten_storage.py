@@ -7,7 +7,12 @@ from hwquant.frontends.builder import Builder
 
 
 class Storage:
-    """Filled while a program is translated.
+    """The tensors that share memory, as far as a program has been translated.
+
+    Parameters
+    ----------
+    program : AtenProgram
+        The program.
 
     Attributes
     ----------
@@ -27,7 +32,7 @@ class Storage:
             self.add(name, None, same=False)
 
     def add(self, name: str, source: str | None, same: bool) -> None:
-        """A new tensor, or one that shares the storage of ``source``, or with ``same`` is that tensor."""
+        """Add a tensor: a new one, one that shares the storage of ``source``, or with ``same`` that tensor."""
         fresh = len(self._tensor)
         self._tensor[name] = self._tensor[source] if same and source is not None else fresh
         self._storage[name] = fresh if source is None else self._storage[source]

@@ -31,7 +31,7 @@ class Operand:
     Attributes
     ----------
     argument : str
-        The schema's name.
+        The schema's name of the argument.
     dtype : str
         Its element type, "" for a number.
     value : Any
@@ -71,7 +71,7 @@ def _number(value: Any) -> str:
 
 
 def _joined(one: str, other: str) -> str:
-    """Of two operands of one rank; "" is none."""
+    """The type that two operands of one rank are promoted to; "" is none."""
     if not one or not other or one == other:
         return one or other
     if category(one) != category(other):
@@ -82,7 +82,7 @@ def _joined(one: str, other: str) -> str:
 
 
 def _over(higher: str, lower: str) -> str:
-    """Of operands of two ranks: the lower one counts where its category is higher."""
+    """The type that operands of two ranks are promoted to: the lower counts where its category is higher."""
     if not higher or not lower or category(higher) == 2:
         return higher or lower
     if higher == "bool" or category(lower) == 2:
@@ -91,14 +91,14 @@ def _over(higher: str, lower: str) -> str:
 
 
 def category(dtype: str) -> int:
-    """Booleans before integers, before floating point."""
+    """The place of a type in the order of promotion: booleans, then integers, then floating point."""
     if dtype == "bool":
         return 0
     return 1 if "int" in dtype else 2
 
 
 def lossless(source: str, target: str, largest: int | None = None) -> bool:
-    """True if a cast keeps every value but for float32's rounding; ``largest`` bounds integers not negative."""
+    """Whether a cast keeps every value but for float32's rounding; ``largest`` bounds integers from 0 on."""
     if target in REAL or source == target:
         return True
     if category(source) == 2 or target == "bool":
@@ -115,7 +115,19 @@ def lossless(source: str, target: str, largest: int | None = None) -> bool:
 
 
 def settled(array: Array, dtype: str) -> Array:
-    """A constant in the type that torch gives it.
+    """Give a constant the type that torch gives it.
+
+    Parameters
+    ----------
+    array : ndarray
+        The constant.
+    dtype : str
+        Its element type in torch.
+
+    Returns
+    -------
+    ndarray
+        The constant, wrapped, rounded or truncated as torch does it.
 
     Raises
     ------
@@ -136,7 +148,7 @@ def settled(array: Array, dtype: str) -> Array:
 
 
 def _brain(array: Array) -> Array:
-    """Rounded to bfloat16, the upper half of float32, to even."""
+    """Round to bfloat16, the upper half of float32, to even."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
     rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32)
     return rounded.view(np.float32).reshape(np.shape(array))
@@ -146,12 +158,12 @@ Rule = Callable[[Sequence[Operand], Mapping[str, Any]], str]
 
 
 def moved(operands: Sequence[Operand], _: Mapping[str, Any]) -> str:
-    """Of operators that only move elements: any type, and it stays."""
+    """The rule of operators that only move elements: any type, and it stays."""
     return operands[0].dtype
 
 
 def computed(operands: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
-    """Of operators that compute in the one type that all their tensors have, or are told another."""
+    """The rule of operators that compute in the one type that all their tensors have, or are told another."""
     first = operands[0]
     for operand in operands:
         _real(operand, operand.dtype)
@@ -166,7 +178,7 @@ def computed(operands: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
 
 
 def promotes(operands: Sequence[Operand], _: Mapping[str, Any]) -> str:
-    """Of elementwise operators."""
+    """The rule of elementwise operators: the type that their operands are promoted to."""
     result = promoted(operands)
     for operand in operands:
         _real(operand, result)
@@ -174,7 +186,7 @@ def promotes(operands: Sequence[Operand], _: Mapping[str, Any]) -> str:
 
 
 def divides(operands: Sequence[Operand], _: Mapping[str, Any]) -> str:
-    """Of elementwise operators that make integers real."""
+    """The rule of elementwise operators that make integers real."""
     result = promoted(operands)
     result = result if category(result) == 2 else "float32"
     for operand in operands:
@@ -183,39 +195,39 @@ def divides(operands: Sequence[Operand], _: Mapping[str, Any]) -> str:
 
 
 def chooses(operands: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
-    """Of ``where``."""
+    """The rule of ``where``."""
     if operands[0].dtype != "bool":
         raise Unaccounted(f"its argument 'condition' is {operands[0].dtype}, not bool")
     return promotes(operands[1:], arguments)
 
 
 def compares(operands: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
-    """Of comparisons."""
+    """The rule of comparisons."""
     promotes(operands, arguments)
     return "bool"
 
 
 def counts(operands: Sequence[Operand], _: Mapping[str, Any]) -> str:
-    """Of ``argmax``."""
+    """The rule of ``argmax``."""
     _real(operands[0], operands[0].dtype)
     return "int64"
 
 
 def sums(operands: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
-    """Of ``sum``, which counts integers and booleans in int64."""
+    """The rule of ``sum``, which counts integers and booleans in int64."""
     first = operands[0].dtype
     return arguments.get("dtype") or (first if category(first) == 2 else "int64")
 
 
 def casts(operands: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
-    """Of casts, to a given type or that of the second tensor."""
+    """The rule of casts, to a given type or that of the second tensor."""
     if len(operands) > 1:
         return operands[1].dtype
     return arguments.get("dtype") or operands[0].dtype
 
 
 def creates(_: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
-    """Of constants: the type given, else that of the number they are filled with."""
+    """The rule of constants: the type given, else that of the number they are filled with."""
     return arguments.get("dtype") or _number(arguments.get("fill_value", 0.0))
 
 

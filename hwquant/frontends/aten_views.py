@@ -28,12 +28,15 @@ def view(function: Callable[[AtenCall], Callable[[Array], Array]]) -> Callable[[
 
 
 def axis_of(axis: int, rank: int) -> int:
+    """An axis counted from the front; raise IndexError where there is none."""
     if not -max(rank, 1) <= axis < max(rank, 1):
         raise IndexError(f"axis {axis} of {rank}")
     return axis % max(rank, 1)
 
 
 def flatten(call: AtenCall) -> Callable[[Array], Array]:
+    """The axes ``start_dim`` to ``end_dim`` as one."""
+
     def apply(array: Array) -> Array:
         rank = array.ndim
         start, end = axis_of(call.get("start_dim"), rank), axis_of(call.get("end_dim"), rank)
@@ -45,6 +48,8 @@ def flatten(call: AtenCall) -> Callable[[Array], Array]:
 
 
 def unflatten(call: AtenCall) -> Callable[[Array], Array]:
+    """The axis ``dim`` as several of the given ``sizes``."""
+
     def apply(array: Array) -> Array:
         axis = axis_of(call.get("dim"), array.ndim)
         return array.reshape(*array.shape[:axis], *call.integers("sizes"), *array.shape[axis + 1 :])
@@ -53,6 +58,7 @@ def unflatten(call: AtenCall) -> Callable[[Array], Array]:
 
 
 def squeeze(call: AtenCall) -> Callable[[Array], Array]:
+    """All axes of length 1 left out, or those among ``dim``."""
     asked = call.get("dim")
 
     def apply(array: Array) -> Array:
@@ -66,16 +72,20 @@ def squeeze(call: AtenCall) -> Callable[[Array], Array]:
 
 
 def transpose(call: AtenCall) -> Callable[[Array], Array]:
+    """Two axes exchanged."""
     return lambda array: array.swapaxes(int(call.get("dim0")), int(call.get("dim1")))
 
 
 def matrix(array: Array) -> Array:
+    """The operator ``t``: a matrix transposed; a vector stays as it is."""
     if array.ndim > 2:
         raise ValueError(f"t() of {array.ndim} dimensions")
     return array.T
 
 
 def shape(name: str) -> Callable[[AtenCall], Callable[[Array], Array]]:
+    """The elements in another shape: the argument ``name``, a list of sizes or a tensor that has it."""
+
     def translate(call: AtenCall) -> Callable[[Array], Array]:
         target = call.get(name)
         shape = target.shape if isinstance(target, Value | np.ndarray) else call.integers(name)
@@ -111,7 +121,7 @@ def expand(name: str) -> Callable[[AtenCall], Value | Array]:
 
 
 def spread(call: AtenCall, array: Array, size: list[int]) -> Array:
-    """A constant, broadcast."""
+    """A constant that is broadcast to a size."""
     if any(item < 0 for item in size) or math.prod(size) > LARGEST_CONSTANT:
         raise call.build.refuse(f"a constant of shape {size} is too large, or has no size")
     return np.broadcast_to(array, size)

@@ -8,12 +8,12 @@ from hwquant.errors import Unsupported
 
 
 def shared_batch(sizes: Iterable[int | None]) -> int | None:
-    """The batch size of all inputs.
+    """Find the batch size of all inputs.
 
     Parameters
     ----------
     sizes : iterable of int or None
-        That of each input, None where it is open.
+        The batch size of each input, None where it is open.
 
     Returns
     -------

@@ -23,21 +23,29 @@ LARGEST = 1 << 26
 """Elements of a tensor, batch included, beyond which a model is taken for damaged: no chip holds them."""
 
 LARGEST_VIEW = 1 << 24
-"""The same for what is reordered element by element, such as every network input."""
+"""Elements of what is reordered one by one, such as every network input, beyond which a model is damaged."""
 
 MOST_SPENT = 1 << 28
 """Elements, batch included, that all views and constant factors of a model have together."""
 
 
 MOST_SHIFTED = 1e9
-"""Times the input itself: how large the shift of a shared input can be that another reader has to undo."""
+"""How large the shift of a shared input can be that another reader has to undo, in multiples of the input."""
 
 Layout = tuple[Shape, Index | None]
 """(C, H, W) of an input's tensor, and where its elements are in the user's array (None: as they are)."""
 
 
 class LayoutWanted(Exception):
-    """A window reads an input in another order than an earlier reader, to which the order does not matter."""
+    """A window reads an input in another order than an earlier reader, to which the order does not matter.
+
+    Parameters
+    ----------
+    name : str
+        The input.
+    wanted : Layout
+        The layout in which the window reads it.
+    """
 
     def __init__(self, name: str, wanted: Layout) -> None:
         super().__init__(name)
@@ -45,12 +53,17 @@ class LayoutWanted(Exception):
 
 
 def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
-    """The graph that an importer makes, once it knows the layouts in which windows want the inputs.
+    """Make a graph with an importer, once the layouts in which windows want the inputs are known.
 
     Parameters
     ----------
     translate : callable
-        Makes a `Builder` with the layouts that it is given, and returns its graph.
+        A function from layouts to the graph that is made with them by a `Builder`.
+
+    Returns
+    -------
+    Graph
+        The graph.
     """
     layouts: dict[str, Layout] = {}
     while True:  # at most once an input more
@@ -61,7 +74,7 @@ def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
 
 
 class Builder:
-    """Collects the nodes of a network.
+    """The nodes of a network under construction.
 
     Operators are functions on values, in `operators`, `elementwise` and `rearrange`.
 
@@ -69,13 +82,13 @@ class Builder:
     ----------
     batch : int
         Batch size that every value carries as its first dimension.
-    layouts : Mapping[str, Layout] | None, optional
-        What windows are known to want (see `with_layouts`).
+    layouts : mapping of Layout, optional
+        What windows are known to want, by input (see `with_layouts`).
     where : str
         The model's node at hand, for messages.
     operator : str
-        Its operator.
-    shapes : dict[str, Shape]
+        The operator of that node.
+    shapes : dict of Shape
         (C, H, W) of every tensor that exists so far.
     """
 
@@ -112,7 +125,19 @@ class Builder:
         return candidate
 
     def weights(self, array: ArrayLike, label: str) -> Float:
-        """A constant of the model as float64; ``label`` is its name there.
+        """A constant of the model as float64.
+
+        Parameters
+        ----------
+        array : array_like
+            The constant.
+        label : str
+            Its name in the model.
+
+        Returns
+        -------
+        ndarray of float64
+            In the constant's shape.
 
         Raises
         ------
@@ -130,7 +155,12 @@ class Builder:
         return real
 
     def spend(self, size: int) -> None:
-        """Account for ``size`` elements of a sample that are reordered or scaled one by one.
+        """Account for elements of a sample that are reordered or scaled one by one.
+
+        Parameters
+        ----------
+        size : int
+            Number of elements.
 
         Raises
         ------
@@ -145,7 +175,7 @@ class Builder:
             )
 
     def input(self, name: str, shape: Sequence[int], integer: bool = False) -> Value:
-        """A network input of ``shape``, without the batch dimension."""
+        """Add a network input of ``shape``, without the batch dimension."""
         size = math.prod(shape)
         if size < 1:
             raise self.refuse(f"input {name!r} has the empty shape {tuple(shape)}")
@@ -167,7 +197,7 @@ class Builder:
         self._outputs.append((name, replace(final, host=value.host)))
 
     def emit(self, node: Unfolded) -> str:
-        """Append a node; the name of its tensor."""
+        """Append a node, and return the name of its tensor."""
         shape = node.output_shape(*(self.shapes[name] for name in node.inputs))
         if min(shape) < 1:
             inputs = ", ".join(str(self.shapes[name]) for name in node.inputs)
@@ -226,7 +256,7 @@ class Builder:
         return value.index[0]
 
     def place(self, value: Value, shape: Shape | None = None) -> Value:
-        """The value in terms of a tensor that exists.
+        """Bring a value into the terms of a tensor that exists.
 
         The first reader of a network input decides its layout: ``shape`` (C, H, W), else the value's own;
         unless a window is known to want another.
@@ -274,7 +304,7 @@ class Builder:
         return self.emit(node), inverse
 
     def image(self, value: Value, whole: bool = True) -> Value:
-        """The value, placed, if it is its tensor in channel-major order.
+        """Place a value, which has to be its tensor in channel-major order; another one is refused.
 
         With ``whole`` its height and width must be the tensor's own, else only the channels count.
         """
@@ -293,13 +323,13 @@ class Builder:
         return placed
 
     def is_image(self, value: Value, whole: bool = True) -> bool:
-        """True if a placed value is its tensor in channel-major order."""
+        """Whether a placed value is its tensor in channel-major order."""
         have, want = self.shapes[value.tensor], layout(value.shape[1:])
         self.sample(value)
         return value.index is None and (have == want if whole else have[0] == want[0])
 
     def graph(self) -> Graph:
-        """The finished network.
+        """Finish the network.
 
         Raises
         ------
@@ -322,7 +352,7 @@ class Builder:
         return Graph(self.name, inputs, tuple(nodes), tuple(delivered))
 
     def _check_finite(self, nodes: Sequence[Node]) -> None:
-        """Products of finite constants can exceed every number."""
+        """Refuse constants that are not finite: products of finite ones can exceed every number."""
         parts = [(node.name, tuple(node.parameters.values())) for node in nodes]
         parts += [(name, (item.scale, item.shift)) for name, item in self._placed.items()]
         for name, arrays in parts:

@@ -20,9 +20,11 @@ class Call(ABC, Generic[Key]):
     Attributes
     ----------
     build : Builder
-        Where its nodes go.
+        The network under construction, where the node's layers go.
     name : str
         Name for them.
+    FIRST : int or str
+        The key of the input that most operators compute with.
     """
 
     build: Builder

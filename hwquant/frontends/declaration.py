@@ -29,7 +29,7 @@ class Irrelevant:
     Attributes
     ----------
     reason : str
-        Why.
+        Why it does not matter.
     one_of : tuple
         All values that there are; empty for any.
     """
@@ -59,7 +59,7 @@ class Refused:
 
 
 def among(value: object, values: tuple[object, ...]) -> bool:
-    """True if a value is one of several, of the same type."""
+    """Whether a value is one of several, of the same type."""
     return any(type(value) is type(other) and value == other for other in values)
 
 

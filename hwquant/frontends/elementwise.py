@@ -19,7 +19,7 @@ from hwquant.graph import Add, Clip
 
 
 def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: ArrayLike) -> Value:
-    """``x * scale + shift`` with constants that broadcast to the value; folded later (see `fold`)."""
+    """Compute ``x * scale + shift`` with constants that broadcast to the value; folded later (see `fold`)."""
     if value.integer:
         raise build.refuse(f"input {value.tensor!r} is an integer here; cast it to float before arithmetic")
     build.spend(math.prod(value.shape[1:]))
@@ -59,7 +59,7 @@ def batch_norm(
     variance: Float,
     epsilon: float,
 ) -> Value:
-    """Batch normalization over axis 1 with fixed statistics, each float64 [C]: an affine map."""
+    """Normalize axis 1 with fixed statistics, each float64 [C]: an affine map."""
     if len({array.shape for array in (gamma, beta, mean, variance)} | {value.shape[1:2]}) > 1:
         raise build.refuse(f"its statistics do not fit {value.shape[1:2]} channels")
     if (variance + epsilon <= 0).any():
@@ -71,7 +71,7 @@ def batch_norm(
 
 
 def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Value:
-    """``min(max(x, low), high)``."""
+    """Compute ``min(max(x, low), high)``."""
     if not low <= high or low == math.inf or high == -math.inf:
         raise build.refuse(f"it clips to the empty range from {low} to {high}")
     if low == -math.inf and high == math.inf:
@@ -82,10 +82,10 @@ def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Va
 
 
 def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
-    """``x`` where it is positive, else ``slope * x``; one slope, or one a channel (broadcast to the value).
+    """Compute ``x`` where it is positive, else ``slope * x``.
 
-    It is ``(1 - slope) * max(x, 0) + slope * x``: a clip, and one layer of two terms. Slope 0 is a clip
-    alone, slope 1 nothing.
+    There is one slope, or one a channel (broadcast to the value). It is ``(1 - slope) * max(x, 0) + slope * x``: a
+    clip, and one layer of two terms. Slope 0 is a clip alone, slope 1 nothing.
     """
     constant = np.asarray(slope, np.float64)
     source = build.place(value)
@@ -116,7 +116,7 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
 
 
 def add(build: Builder, name: str, values: Sequence[Value]) -> Value:
-    """Elementwise sum of values that see their tensors alike."""
+    """Add values that see their tensors alike, element by element."""
     placed = [build.place(value) for value in values]
     first = placed[0]
     for other in placed[1:]:

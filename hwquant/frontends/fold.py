@@ -32,7 +32,15 @@ LEAST = float(np.finfo(np.float32).min)
 
 @dataclass(frozen=True, eq=False)
 class Affine(BaseNode):
-    """``x * scale + shift`` with float64 [C, H, W] each."""
+    """An affine map ``x * scale + shift``.
+
+    Attributes
+    ----------
+    scale : ndarray of float64, shape (C, H, W)
+        The factors.
+    shift : ndarray of float64, shape (C, H, W)
+        What is added.
+    """
 
     scale: NDArray[np.float64]
     shift: NDArray[np.float64]
@@ -47,15 +55,21 @@ class Affine(BaseNode):
 
 @dataclass(frozen=True, eq=False)
 class Pad(BaseNode):
-    """Zeros around every channel: the padding of a window of single pixels.
+    """Zeros around every channel.
 
-    With ``infinite`` it is minus infinity, which only a maximum can read.
+    Attributes
+    ----------
+    window : Window
+        The padding, of single pixels as a window.
+    infinite : bool, default False
+        Minus infinity in place of zeros, which only a maximum can read.
     """
 
     window: Window
     infinite: bool = False
 
     def output_shape(self, *shapes: Shape) -> Shape:
+        """The shape (C, H, W) with the padding."""
         return (shapes[0][0], *self.window.output_size(shapes[0][1:]))
 
 
@@ -71,10 +85,11 @@ class _Network:
         self.outputs = dict(outputs)
 
     def consumers(self, tensor: str) -> list[Unfolded]:
+        """The nodes that read a tensor."""
         return [node for node in self.nodes.values() if tensor in node.inputs]
 
     def private(self, tensor: str) -> bool:
-        """True if one node reads the tensor and it is no output."""
+        """Whether one node alone reads the tensor and it is no output."""
         return tensor not in self.outputs.values() and len(self.consumers(tensor)) == 1
 
     def remove(self, node: Unfolded) -> None:
@@ -96,17 +111,19 @@ def fold(
 
     Parameters
     ----------
-    nodes : Iterable[Unfolded]
-        In topological order.
-    outputs : Mapping[str, str]
-        Output name to tensor.
-    shapes : Mapping[str, Shape]
-        Of every tensor.
+    nodes : iterable of Node, Affine or Pad
+        The nodes in topological order.
+    outputs : mapping of str to str
+        The tensor of each output, by its name.
+    shapes : mapping of Shape
+        The shape (C, H, W) of every tensor.
 
     Returns
     -------
-    tuple
-        The nodes, in topological order, and the outputs, whose tensors may have changed.
+    nodes : list of Node
+        The nodes, in topological order.
+    outputs : dict of str to str
+        The tensor of each output, which may have changed.
     """
     network = _Network(reachable(nodes, outputs.values()), outputs)
     for name in list(network.nodes):
@@ -198,8 +215,11 @@ def _conv_after(node: Affine, conv: Conv, shapes: Mapping[str, Shape]) -> Conv |
 
 
 def _pad_forward(network: _Network, node: Pad, shape: Shape) -> bool:
-    """Zeros can be a window's own padding: of a convolution; of a mean that counts them; of a maximum over
-    values that are not negative, where they never win against the pixels."""
+    """Make zeros a reading window's own padding, where that is exact.
+
+    It is for a convolution, for a mean that counts them, and for a maximum over values that are not negative, where
+    they never win against the pixels.
+    """
     readers = network.consumers(node.name)
     if node.name in network.outputs.values() or not readers:
         return False
@@ -233,7 +253,7 @@ def _padded(network: _Network, node: Pad, reader: Unfolded, shape: Shape) -> Unf
 
 
 def _wider(window: Window, node: Pad) -> Window:
-    """With the padding of both."""
+    """The window with the padding of both."""
     top, left, bottom, right = (a + b for a, b in zip(window.padding, node.window.padding))
     return replace(window, padding=(top, left, bottom, right))
 

@@ -27,13 +27,15 @@ class OnnxCall(Call[int]):
     opset : int
         Version of the default operator set.
     inputs : sequence of Value, array or None
-        None where one is left out.
+        The inputs, None where one is left out.
     names : sequence of str
         The inputs' names in the model.
     types : sequence of str or None
-        Their element types.
+        The inputs' element types.
     attributes : mapping
-        As the model gives them, and the defaults of this operator set.
+        The attributes as the model gives them, and the defaults of this operator set.
+    FIRST : int
+        The position of the input that most operators compute with, 0.
     """
 
     opset: int
@@ -45,18 +47,22 @@ class OnnxCall(Call[int]):
     FIRST: ClassVar[int] = 0
 
     def given(self, index: int) -> bool:
+        """Whether an input is there: optional ones may be left out."""
         return index < len(self.inputs) and self.inputs[index] is not None
 
     def any(self, key: int) -> Result:
+        """An input, whatever it is; a missing one is refused."""
         found = self.inputs[key] if key < len(self.inputs) else None
         if found is None:
             raise self.build.refuse(f"its input {key} is missing")
         return found
 
     def label(self, key: int) -> str:
+        """An input as messages name it."""
         return f"input {self.names[key]!r}"
 
     def tensor(self, key: int) -> str:
+        """The name of an input in the model."""
         return self.names[key]
 
     def number(self, index: int) -> float:
@@ -86,13 +92,13 @@ class Operator:
     Attributes
     ----------
     translate : callable
-        Its meaning, from a node that `admitted` has let through.
+        The function from a node that `admitted` has let through to its value.
     inputs : mapping
-        Name in the schema to the element types that are computed with, or why it is irrelevant.
+        The element types that are computed with, or why the input is irrelevant, by name in the schema.
     attributes : mapping
-        Name to what becomes of it.
+        What becomes of each attribute, by name.
     outputs : mapping
-        The same for the outputs after the first.
+        What becomes of each output after the first, by name.
     """
 
     translate: Callable[[OnnxCall], Result]
@@ -109,12 +115,12 @@ def admitted(
     types: Sequence[str | None],
     read: Collection[str],
 ) -> dict[str, Any]:
-    """A node's attributes, with the defaults of its operator set, once all that it carries is accounted for.
+    """Return a node's attributes, once all that the node carries is accounted for.
 
     Parameters
     ----------
     build : Builder
-        Makes the errors.
+        The network under construction, which makes the errors.
     operator : Operator
         The declaration.
     schema : onnx.defs.OpSchema
@@ -125,6 +131,11 @@ def admitted(
         Element types of the inputs, None where one is left out.
     read : collection of str
         The tensors that something reads.
+
+    Returns
+    -------
+    dict
+        The attributes by name, with the defaults of the operator set.
 
     Raises
     ------
@@ -208,7 +219,10 @@ def _check(build: Builder, what: str, treatment: Treatment | None, value: object
 
 
 def _value(attribute: onnx.AttributeProto) -> Any:
-    """Strings as str, the rest as the onnx package reads it; None for a default that there is not."""
+    """The value of an attribute: strings as str, the rest as the onnx package reads it.
+
+    None stands for a default that there is not.
+    """
     from onnx import helper
 
     if not attribute.name:

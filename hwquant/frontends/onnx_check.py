@@ -1,4 +1,4 @@
-"""Is it a valid ONNX model, of the kind that can be imported at all? What a runtime refuses is refused here.
+"""Check that a model is valid, and can be imported at all; what a runtime refuses is refused here.
 
 The onnx package checks the structure, and infers every element type and shape strictly. What it lets through
 and onnxruntime does not is checked here.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnx
 
 OLDEST_OPSET = 7
-"""Before it, Add and Mul had their own broadcasting rules."""
+"""The oldest operator set that is read: before it, Add and Mul had their own broadcasting rules."""
 
 _QUANTIZED = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 """Domains of QONNX, the format of quantization-aware training with Brevitas and QKeras."""
@@ -31,7 +31,19 @@ _INVALID = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
 
 
 def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """The model, its functions inlined, once it is known to be valid; the argument is left as it is.
+    """Check a model, and return it with its functions inlined; the argument is left as it is.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        The model.
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The model, known to be valid.
 
     Raises
     ------
@@ -91,7 +103,7 @@ def _check_opset(model: onnx.ModelProto, name: str) -> None:
 
 
 def _check_operators(graph: onnx.GraphProto) -> None:
-    """Name what is not supported before shapes are inferred, which fails behind it with another reason."""
+    """Refuse what is not supported by name, before shape inference fails at it with another reason."""
     activations = {item.name for item in graph.input} - {item.name for item in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
@@ -123,12 +135,12 @@ def _refused(node: onnx.NodeProto, message: str) -> Unsupported:
 
 
 def node_name(node: onnx.NodeProto) -> str:
-    """A node's name, or that of what it makes."""
+    """The name of a node, or that of what it makes."""
     return str(node.name or next(iter(node.output), node.op_type))
 
 
 def _check_names(graph: onnx.GraphProto) -> None:
-    """The checker of the onnx package sees to the names of tensors, but for these.
+    """Check those names of tensors that the checker of the onnx package does not see to.
 
     Two outputs may have one name: torch exports a tensor so that is returned twice.
     """
@@ -174,7 +186,7 @@ def _check_structure(model: onnx.ModelProto) -> None:
 
 
 def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """For the checker, which wants a type and a shape of every output; inference finds the right ones."""
+    """The model for the checker, which wants a type and a shape of every output; inference finds them."""
     import onnx
 
     if all(item.type.tensor_type.HasField("shape") for item in model.graph.output):
@@ -188,7 +200,7 @@ def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """For shape inference, whose errors name the nodes that have a name.
+    """The model for shape inference: nodes have names, by which its errors call them, and no shapes.
 
     Declared shapes of what is computed can be stale (the batch changed by hand): they are inferred anew.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import onnx
 
 _SLOW = frozenset({"Erf", "GatherElements", "GatherND", "ScatterElements", "ScatterND"})
-"""Their reference implementations are loops in Python."""
+"""Operators whose reference implementations are loops in Python."""
 
 _QUICK = """
     Abs Add And ArgMax ArgMin Cast CastLike Ceil Clip Compress Concat Constant ConstantOfShape CumSum
@@ -37,7 +37,7 @@ _SMALL = 1024
 
 
 class Constants:
-    """Evaluates constant nodes, within a bound on what a model of its size can need.
+    """The evaluation of constant nodes, within a bound on what a model of its size can need.
 
     Parameters
     ----------
@@ -52,7 +52,21 @@ class Constants:
         self._left = (1 << 25) + 8 * stored
 
     def evaluate(self, build: Builder, node: onnx.NodeProto, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs of a node by name.
+        """Compute the outputs of a node.
+
+        Parameters
+        ----------
+        build : Builder
+            The network under construction, which makes the errors.
+        node : onnx.NodeProto
+            The node.
+        inputs : mapping of ndarray
+            The constants that it reads, by name.
+
+        Returns
+        -------
+        dict of ndarray
+            The outputs by name.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""ONNX files: read one with its external data, and say what another kind of file is."""
+"""ONNX files: one is read with its external data, and another kind of file is called what it is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ LARGEST = (1 << 31) - 1
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """The model in a file, its external data (of the file's own folder only) in it.
+    """Read the model in a file, with its external data (of the file's own folder only) in it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The model.
 
     Raises
     ------

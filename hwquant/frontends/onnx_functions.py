@@ -26,12 +26,22 @@ _Key = tuple[str, str, str]
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without functions; the argument is left as it is.
+    """Put a model's functions in the places of their calls; the argument is left as it is.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        The model.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The model without functions.
 
     Raises
     ------
     Unsupported
-        For functions that are not or not alike understood by runtimes, and for too many nodes.
+        For functions that runtimes do not understand, or not alike, and for too many nodes.
     ValueError
         If two functions have one name, or one calls itself.
     """
@@ -92,7 +102,7 @@ def _check_function(function: onnx.FunctionProto) -> None:
 
 
 def _check_versions(function: onnx.FunctionProto, model: onnx.ModelProto) -> None:
-    """Nodes mean in the model what they mean in the function."""
+    """Check that nodes mean in the model what they mean in the function."""
     have = {_own(item.domain): item.version for item in model.opset_import}
     for item in function.opset_import:
         if item.version != have.get(_own(item.domain), item.version):
@@ -105,7 +115,7 @@ def _check_versions(function: onnx.FunctionProto, model: onnx.ModelProto) -> Non
 
 
 def _own(domain: str) -> str:
-    """A domain by its one name."""
+    """The domain of an operator, by the one name that it has here."""
     return "" if domain in STANDARD else domain
 
 

@@ -15,7 +15,7 @@ from hwquant.graph import Shape
 from hwquant.window import Window
 
 _LARGEST = float(np.finfo(np.float32).max)
-"""Beyond it a limit is none: the defaults of Clip's attributes are this number."""
+"""From this number on a limit is none: the defaults of Clip's attributes are this number."""
 
 
 def _window(call: OnnxCall, kernel: Sequence[int], shape: Shape) -> Window:
@@ -54,6 +54,7 @@ def _spatial(call: OnnxCall, value: Value) -> Shape:
 
 
 def conv(call: OnnxCall) -> Value:
+    """The operator Conv."""
     value, weight = call.value(), call.weights(1)
     bias = call.weights(2) if call.given(2) else None
     if bias is not None and bias.shape != weight.shape[:1]:
@@ -66,6 +67,7 @@ def conv(call: OnnxCall) -> Value:
 
 
 def gemm(call: OnnxCall) -> Value:
+    """The operator Gemm: ``alpha * A @ B + beta * C``, ``B`` and ``C`` constant."""
     value, weight = call.value(), call.weights(1)
     if len(value.shape) != 2 or weight.ndim != 2:
         raise call.build.refuse(
@@ -85,6 +87,7 @@ def gemm(call: OnnxCall) -> Value:
 
 
 def matmul(call: OnnxCall) -> Value:
+    """The operator MatMul, with a constant matrix."""
     value, weight = call.value(0), call.weights(1)
     if 2 < weight.ndim <= len(value.shape) and weight.shape[:-2] == (1,) * (weight.ndim - 2):
         weight = weight.reshape(weight.shape[-2:])
@@ -92,12 +95,14 @@ def matmul(call: OnnxCall) -> Value:
 
 
 def batch_normalization(call: OnnxCall) -> Value:
+    """The operator BatchNormalization, with running statistics."""
     gamma, beta, mean, variance = (call.weights(index) for index in range(1, 5))
     epsilon = call.attributes["epsilon"]
     return elementwise.batch_norm(call.build, call.name, call.value(), gamma, beta, mean, variance, epsilon)
 
 
 def clip(call: OnnxCall) -> Value:
+    """The operator Clip, its limits from inputs or, in older operator sets, from attributes."""
     low = call.number(1) if call.given(1) else call.attributes.get("min", -np.inf)
     high = call.number(2) if call.given(2) else call.attributes.get("max", np.inf)
     if np.isnan(low) or np.isnan(high):
@@ -107,18 +112,22 @@ def clip(call: OnnxCall) -> Value:
 
 
 def relu(call: OnnxCall) -> Value:
+    """The operator Relu."""
     return elementwise.clip(call.build, call.name, call.value(), 0.0, np.inf)
 
 
 def negative(call: OnnxCall) -> Value:
+    """The operator Neg."""
     return elementwise.affine(call.build, call.name, call.value(), -1.0, 0.0)
 
 
 def leaky_relu(call: OnnxCall) -> Value:
+    """The operator LeakyRelu, one slope for all."""
     return elementwise.leaky(call.build, call.name, call.value(), call.attributes["alpha"])
 
 
 def prelu(call: OnnxCall) -> Value:
+    """The operator PRelu, its slopes constant."""
     return elementwise.leaky(call.build, call.name, call.value(), call.weights(1))
 
 
@@ -140,11 +149,13 @@ def _pool_window(call: OnnxCall) -> Window:
 
 
 def max_pool(call: OnnxCall) -> Value:
+    """The operator MaxPool."""
     value, found = call.value(), _pool_window(call)
     return operators.max_pool(call.build, call.name, value, found)
 
 
 def average_pool(call: OnnxCall) -> Value:
+    """The operator AveragePool."""
     value, found = call.value(), _pool_window(call)
     include = bool(call.attributes["count_include_pad"])
     asked = window(call.attributes["kernel_shape"], padding=call.attributes.get("pads"))
@@ -156,6 +167,8 @@ def average_pool(call: OnnxCall) -> Value:
 
 
 def global_pool(kind: str) -> Callable[[OnnxCall], Value]:
+    """The operators GlobalAveragePool and GlobalMaxPool, ``kind`` "mean" and "max"."""
+
     def translate(call: OnnxCall) -> Value:
         rank = len(call.value().shape)
         if rank < 3:
@@ -167,6 +180,8 @@ def global_pool(kind: str) -> Callable[[OnnxCall], Value]:
 
 
 def reduce(kind: str) -> Callable[[OnnxCall], Value]:
+    """The operators ReduceMean and ReduceMax, ``kind`` "mean" and "max"."""
+
     def translate(call: OnnxCall) -> Value:
         axes = call.integers(1, "axes")
         if not axes and call.attributes.get("noop_with_empty_axes", 0):
@@ -181,11 +196,12 @@ def reduce(kind: str) -> Callable[[OnnxCall], Value]:
 
 
 def binary(kind: str) -> Callable[[OnnxCall], Result]:
+    """The operators Add, Sub, Mul and Div, ``kind`` "add", "sub", "mul" and "div"."""
     return lambda call: arithmetic.binary(call.build, call.name, kind, call.operand(0), call.operand(1))
 
 
 def _alike(call: OnnxCall) -> None:
-    """Before version 8 the operators of many inputs do not broadcast."""
+    """Refuse inputs of several shapes before version 8: operators of many inputs did not broadcast."""
     shapes = {tuple(call.any(index).shape) for index in range(len(call.inputs))}
     if call.opset < 8 and len(shapes) > 1:
         raise call.build.refuse(
@@ -194,6 +210,7 @@ def _alike(call: OnnxCall) -> None:
 
 
 def total(call: OnnxCall) -> Result:
+    """The operator Sum, of any number of inputs."""
     _alike(call)
     result = call.operand(0)
     for index in range(1, len(call.inputs)):
@@ -202,6 +219,8 @@ def total(call: OnnxCall) -> Result:
 
 
 def bounds(kind: str) -> Callable[[OnnxCall], Value]:
+    """The operators Max and Min, of one activation and numbers."""
+
     def translate(call: OnnxCall) -> Value:
         _alike(call)
         inputs = [call.any(index) for index in range(len(call.inputs))]

@@ -28,12 +28,17 @@ if TYPE_CHECKING:
 
 
 def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
-    """A float network from an ONNX file or model.
+    """Read a float network from an ONNX file or model.
 
     Parameters
     ----------
     source : path or onnx.ModelProto
         A path, beside which external data is looked for; or a model with its data inside.
+
+    Returns
+    -------
+    Graph
+        The network.
 
     Raises
     ------
@@ -56,7 +61,7 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
 
 
 def _of_any_batch(model: onnx.ModelProto, name: str) -> Graph:
-    """A network whose batch is open: `ANY_BATCH` stands for all of them.
+    """The network of a model whose batch is open: `ANY_BATCH` stands for all sizes.
 
     A model that reads its own shapes, or fixes one, can be another network for another batch.
     """
@@ -135,7 +140,7 @@ class _Translation:
         self.build = Builder(name, batch, layouts)
 
     def graph(self) -> Graph:
-        """The network."""
+        """Translate the inputs, every node and the outputs."""
         for item in _inputs(self.model):
             kind = str(type_name(item.type.tensor_type.elem_type))
             shape = tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
@@ -156,12 +161,12 @@ class _Translation:
         return self.build.graph()
 
     def _load(self, graph: onnx.GraphProto) -> None:
-        """The constants of a graph."""
+        """Take in the constants of a graph."""
         for tensor in graph.initializer:
             self._set(tensor.name, _array(tensor))
 
     def _set(self, name: str, value: Result, kind: str | None = None) -> None:
-        """A tensor's value; ``kind`` is the element type of an activation, a constant has its own."""
+        """Set a tensor's value; ``kind`` is the element type of an activation, a constant has its own."""
         self.values[name] = value
         self.types[name] = str(kind) if isinstance(value, Value) else array_type(value)
 
@@ -187,7 +192,7 @@ class _Translation:
         self._set(node.output[0], operator.translate(call), result_type(schema, types, attributes))
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
-        """A node whose inputs are all constant."""
+        """Compute a node whose inputs are all constant."""
         if node.op_type == "If":
             self._branch(node)
             return
@@ -196,7 +201,7 @@ class _Translation:
             self._set(name, array)
 
     def _branch(self, node: onnx.NodeProto) -> None:
-        """An If whose condition is known: the nodes of the one branch, which see what is around them."""
+        """Translate an If whose condition is known: the nodes of one branch, which see what is around them."""
         condition = np.asarray(self.values[node.input[0]])
         if condition.size != 1:
             raise self.build.refuse(f"its condition has shape {condition.shape}, not one truth value")

@@ -19,7 +19,7 @@ REAL = frozenset({"float", "double", "float16", "bfloat16"})
 INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 ANY = REAL | INTEGERS
-"""For operators that only move elements."""
+"""Types for operators that only move elements."""
 
 INDICES = frozenset({"int32", "int64"})
 TRUTH = frozenset({"bool"})
@@ -54,14 +54,14 @@ def type_name(code: int) -> str | None:
 
 
 def array_type(array: np.ndarray) -> str:
-    """The type's name of a constant."""
+    """The name of a constant's element type."""
     from onnx import helper
 
     return type_name(helper.np_dtype_to_tensor_dtype(array.dtype)) or "undefined"
 
 
 def holds(target: str, source: str) -> bool:
-    """True if every number of the integer type ``source`` is one of ``target`` (but for rounding)."""
+    """Whether every number of the integer type ``source`` is one of ``target`` (but for rounding)."""
     low, high = np.iinfo(source).min, np.iinfo(source).max
     if target in INTEGERS:
         return np.iinfo(target).min <= low and high <= np.iinfo(target).max

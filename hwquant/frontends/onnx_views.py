@@ -14,11 +14,13 @@ from hwquant.frontends.values import Array, Value
 
 
 def concat(call: OnnxCall) -> Value:
+    """The operator Concat."""
     values = [call.value(index) for index in range(len(call.inputs))]
     return rearrange.concat(call.build, call.name, values, call.attributes["axis"])
 
 
 def pad(call: OnnxCall) -> Value:
+    """The operator Pad, with a constant around the pixels."""
     value = call.value()
     fill = call.number(2) if call.given(2) else call.attributes.get("value", 0.0)
     pads, rank = call.integers(1, "pads") or [], len(value.shape)
@@ -34,6 +36,7 @@ def pad(call: OnnxCall) -> Value:
 
 
 def flatten(call: OnnxCall) -> Value:
+    """The operator Flatten: two axes, of those before ``axis`` and of the rest."""
     axis = call.attributes["axis"]
 
     def flattened(array: Array) -> Array:
@@ -47,6 +50,7 @@ def flatten(call: OnnxCall) -> Value:
 
 
 def reshape(call: OnnxCall) -> Value:
+    """The operator Reshape; a size of 0 keeps the axis unless ``allowzero`` says otherwise."""
     target, keep = call.integers(1) or [], not call.attributes.get("allowzero", 0)
 
     def reshaped(array: Array) -> Array:
@@ -60,26 +64,30 @@ def reshape(call: OnnxCall) -> Value:
 
 
 def transpose(call: OnnxCall) -> Value:
+    """The operator Transpose; without ``perm`` it reverses the axes."""
     order = call.attributes.get("perm")
     return rearrange.view(call.build, call.value(), lambda array: array.transpose(order))
 
 
 def squeeze(call: OnnxCall) -> Value:
+    """The operator Squeeze: the given axes left out, or all of length 1."""
     axes = tuple(call.integers(1, "axes") or ()) or None  # no axes are all of length 1
     return rearrange.view(call.build, call.value(), lambda array: array.squeeze(axes))
 
 
 def unsqueeze(call: OnnxCall) -> Value:
+    """The operator Unsqueeze: new axes of length 1."""
     axes = tuple(call.integers(1, "axes") or ())
     return rearrange.view(call.build, call.value(), lambda array: np.expand_dims(array, axes))
 
 
 def identity(call: OnnxCall) -> Value:
+    """The operator Identity."""
     return call.value()
 
 
 def dropout(call: OnnxCall) -> Value:
-    """Nothing, in evaluation mode."""
+    """The operator Dropout, which does nothing in evaluation mode."""
     if call.given(2) and call.constant(2).any():
         raise call.build.refuse("training_mode is not supported; export the model in evaluation mode")
     ratio = call.number(1) if call.given(1) else call.attributes.get("ratio", 0.5)
@@ -89,12 +97,13 @@ def dropout(call: OnnxCall) -> Value:
 
 
 def shape(call: OnnxCall) -> Array:
+    """The operator Shape, a constant: the sizes of the axes from ``start`` to ``end``."""
     start, end = call.attributes.get("start", 0), call.attributes.get("end")
     return np.asarray(call.value().seen_shape[start:end], np.int64)
 
 
 def cast(call: OnnxCall) -> Value:
-    """To other real numbers nothing; of integers only what keeps every one of them."""
+    """The operator Cast: nothing for real numbers; integers may only become what keeps every one of them."""
     value, source, target = call.value(), str(call.types[0]), type_name(call.attributes["to"]) or "undefined"
     if source in REAL and target in REAL:
         return value
@@ -118,6 +127,8 @@ def cast(call: OnnxCall) -> Value:
 
 
 def softmax(function: str) -> Callable[[OnnxCall], Value]:
+    """The operators Softmax and LogSoftmax, which the host computes."""
+
     def translate(call: OnnxCall) -> Value:
         value = call.value()
         axis, rank = call.attributes["axis"], len(value.shape)
@@ -130,5 +141,6 @@ def softmax(function: str) -> Callable[[OnnxCall], Value]:
 
 
 def argmax(call: OnnxCall) -> Value:
+    """The operator ArgMax, which the host computes."""
     axis, keepdims = call.attributes["axis"], bool(call.attributes["keepdims"])
     return operators.host(call.build, call.value(), "argmax", axis, keepdims)

@@ -26,7 +26,7 @@ def conv(
     window: Window,
     groups: int = 1,
 ) -> Value:
-    """Convolution of (N, C, H, W) with ``weight`` [out, C / groups, kh, kw], or both without the height."""
+    """Convolve (N, C, H, W) with ``weight`` [out, C / groups, kh, kw], or both without the height."""
     sequence = weight.ndim == 3
     if weight.ndim not in (3, 4) or len(value.shape) != weight.ndim:
         raise build.refuse(
@@ -55,10 +55,10 @@ def conv(
 
 
 def linear(build: Builder, name: str, value: Value, weight: Float, bias: Float | None) -> Value:
-    """``x @ weight.T + bias`` over the last axis, ``weight`` [out, in].
+    """Compute ``x @ weight.T + bias`` over the last axis, ``weight`` [out, in].
 
-    Of (N, in) it is a convolution whose kernel covers the base tensor, its columns permuted by the view.
-    Of (N, ..., in) it is a 1x1 convolution, if the last axis is the tensor's channels.
+    For (N, in) it is a convolution whose kernel covers the base tensor, its columns permuted by the view.
+    For (N, ..., in) it is a 1x1 convolution, if the last axis is the tensor's channels.
     """
     if weight.ndim != 2:
         raise build.refuse(
@@ -82,7 +82,7 @@ def linear(build: Builder, name: str, value: Value, weight: Float, bias: Float |
 
 
 def conv_1x1(build: Builder, name: str, value: Value, weight: Float, bias: Float | None) -> Value:
-    """A linear map [out, C] of the channels of (N, C, ...)."""
+    """Map the channels of (N, C, ...) linearly, ``weight`` [out, C]."""
     source = build.image(value, whole=False)
     out = len(weight)
     node = Conv(build.unique(name), (source.tensor,), weight[:, :, None, None], _bias(build, bias, out))
@@ -90,7 +90,7 @@ def conv_1x1(build: Builder, name: str, value: Value, weight: Float, bias: Float
 
 
 def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
-    """Maximum over windows of (N, C, H, W) or (N, C, L)."""
+    """Take the maximum over windows of (N, C, H, W) or (N, C, L)."""
     source = _pooled(build, value, window)
     if window.pointwise:
         return value
@@ -100,7 +100,7 @@ def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
 
 
 def average_pool(build: Builder, name: str, value: Value, window: Window, count_include_pad: bool) -> Value:
-    """Mean over windows of (N, C, H, W) or (N, C, L)."""
+    """Take the mean over windows of (N, C, H, W) or (N, C, L)."""
     if window.dilation != (1, 1):
         raise build.refuse("average pooling with dilation is not supported")
     source = _pooled(build, value, window)
@@ -111,7 +111,7 @@ def average_pool(build: Builder, name: str, value: Value, window: Window, count_
 
 
 def reduce(build: Builder, name: str, value: Value, axes: Sequence[int], keepdims: bool, kind: str) -> Value:
-    """Mean or maximum (``kind`` "mean" or "max") over all or some of the spatial axes."""
+    """Take the mean or maximum (``kind`` "mean" or "max") over all or some of the spatial axes."""
     rank = len(value.shape)
     reduced = sorted({axis % rank for axis in axes if -rank <= axis < rank})
     if len(reduced) != len(axes) or 0 in reduced:
@@ -145,9 +145,9 @@ def reduce(build: Builder, name: str, value: Value, axes: Sequence[int], keepdim
 
 
 def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool = False) -> Value:
-    """Softmax, log-softmax or argmax over the first axis after the batch, at the network's end.
+    """Leave a softmax, log-softmax or argmax over the first axis after the batch to the host.
 
-    With ``keepdims`` an argmax leaves an axis of length 1 in place of the classes.
+    It has to be at the network's end. With ``keepdims`` an argmax leaves an axis of length 1 in place of the classes.
     """
     rank = len(value.shape)
     if not -rank <= axis < rank or axis % rank != 1:

@@ -54,7 +54,7 @@ _TYPES = {
     34: "uint32",
     35: "uint64",
 }
-"""ScalarType of the schema to the type's name."""
+"""The name of each ScalarType of the schema."""
 
 _LAYOUTS = {
     1: "sparse COO",
@@ -65,14 +65,24 @@ _LAYOUTS = {
     6: "mkldnn",
     7: "strided",
 }
-"""Layout of the schema to its name; "strided" is an ordinary, dense tensor."""
+"""The name of each layout of the schema; "strided" is an ordinary, dense tensor."""
 
 MODEL, WEIGHTS, CONSTANTS = "models/model.json", "data/weights", "data/constants"
 _OLD = "is of the format before torch 2.9, whose weights are pickled"
 
 
 def read_pt2(path: str | Path) -> AtenProgram:
-    """The program in a .pt2 file.
+    """Read the program in a .pt2 file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    AtenProgram
+        The program.
 
     Raises
     ------
@@ -90,12 +100,12 @@ def read_pt2(path: str | Path) -> AtenProgram:
 
 
 class _Reader:
-    """One file.
+    """A reader of one file.
 
     Attributes
     ----------
     written : str
-        By which torch, for messages; "" as long as that is unknown.
+        Which torch wrote the file, for messages; "" as long as that is unknown.
     """
 
     def __init__(self, archive: Archive) -> None:
@@ -104,6 +114,7 @@ class _Reader:
         self._repeated = 0
 
     def program(self, name: str) -> AtenProgram:
+        """Read the program, which is called ``name``."""
         document = self._document()
         module = document["graph_module"]
         graph, signature = module["graph"], module["signature"]
@@ -145,6 +156,7 @@ class _Reader:
         return document
 
     def pickled(self, what: str) -> HwquantError:
+        """The error for a file that would have to be unpickled."""
         return Unsupported(
             f"{self.archive.where} {what}; hwquant never unpickles files, so load it with torch.export.load where "
             "you trust it, and write it with torch.export.save of torch 2.9 to 2.13",
@@ -152,7 +164,7 @@ class _Reader:
         )
 
     def _outputs(self, specs: list[Any]) -> list[str]:
-        found = []
+        names = []
         for spec in specs:
             (kind,) = spec
             if kind in EFFECTS:
@@ -163,10 +175,10 @@ class _Reader:
                     raise Unsupported(
                         f"an output of {self.archive.where} is no tensor ({', '.join(argument)}); return tensors"
                     )
-                found.append(_name(argument["as_tensor"]))
+                names.append(_name(argument["as_tensor"]))
             elif kind != "user_input_mutation":  # into the caller's array, which is no output
                 raise ValueError(f"an output of the unknown kind {kind!r}")
-        return found
+        return names
 
     def _constants(self, specs: list[Any]) -> tuple[dict[str, str], dict[str, Array], dict[str, str]]:
         """Names in the module, arrays and types of all weights, by their names in the program."""

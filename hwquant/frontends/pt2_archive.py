@@ -34,7 +34,12 @@ _ENCRYPTED = 1
 
 
 class Archive:
-    """An archive's members by their paths below its one folder.
+    """The members of an archive by their paths below its one folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
 
     Attributes
     ----------
@@ -77,7 +82,7 @@ class Archive:
         return member in self._members
 
     def read(self, member: str) -> bytes:
-        """A member's bytes, their CRC checked."""
+        """Read a member's bytes, their CRC checked."""
         if member not in self._members:
             raise self.damaged(f"lacks its member {member!r}; write it again")
         try:
@@ -86,7 +91,7 @@ class Archive:
             raise self.damaged(f"is damaged: {error}; copy or write it again") from None
 
     def json(self, member: str) -> Any:
-        """A member's JSON.
+        """Read a member's JSON.
 
         Raises
         ------

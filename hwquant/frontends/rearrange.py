@@ -18,7 +18,7 @@ from hwquant.window import Window
 
 
 def concat(build: Builder, name: str, values: Sequence[Value], axis: int) -> Value:
-    """Concatenation of views of tensors that agree in height and width.
+    """Concatenate views of tensors that agree in height and width.
 
     The result is a view, concatenated along any axis, of one tensor with their channels one after another.
     """
@@ -44,7 +44,7 @@ def concat(build: Builder, name: str, values: Sequence[Value], axis: int) -> Val
 def pad(
     build: Builder, name: str, value: Value, before: Sequence[int], after: Sequence[int], fill: float = 0.0
 ) -> Value:
-    """Zeros (or minus infinity) around the spatial axes of (N, C, H, W), (N, C, L) or (N, H, W, C)."""
+    """Put zeros (or minus infinity) around the spatial axes of (N, C, H, W), (N, C, L) or (N, H, W, C)."""
     rank = len(value.shape)
     if len(before) != rank or len(after) != rank or min(*before, *after) < 0:
         raise build.refuse(
@@ -77,9 +77,9 @@ def pad(
 
 
 def view(build: Builder, value: Value, function: Callable[[Array], Array]) -> Value:
-    """A numpy function that moves elements or changes the shape.
+    """Apply a numpy function that moves elements or changes the shape.
 
-    Behind a softmax only what leaves the classes alone: a reshape that keeps the first axis of a sample.
+    Behind a softmax only what leaves the classes alone is possible: a reshape that keeps the first axis of a sample.
     Behind an argmax the function moves what belongs to each class alike.
     """
     if value.host[-1:] == ("argmax",):

@@ -1,4 +1,4 @@
-"""Are two networks the same, number for number?"""
+"""The comparison of two networks, number for number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hwquant.graph import Graph
 
 
 def same_graph(one: Graph, other: Graph) -> bool:
-    """True if inputs, nodes and outputs are equal in every field, in the same order."""
+    """Whether inputs, nodes and outputs are equal in every field, in the same order."""
     return all(
         len(left) == len(right) and all(_same(a, b) for a, b in zip(left, right))
         for left, right in (

@@ -19,9 +19,24 @@ if TYPE_CHECKING:
 
 
 def export(module: torch.nn.Module, example_input: Any) -> torch.export.ExportedProgram:
-    """``torch.export`` of a module in evaluation mode; the module is left as it was.
+    """Trace a module in evaluation mode with ``torch.export``; the module is left as it was.
 
-    ``example_input`` is a tensor, an array, or a tuple of them, batch dimension first.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module.
+    example_input : Any
+        A tensor, an array, or a tuple of them, batch dimension first.
+
+    Returns
+    -------
+    torch.export.ExportedProgram
+        The program.
+
+    Raises
+    ------
+    HwquantError
+        If it is no module, or torch.export cannot trace it.
     """
     load_package("torch", "torch", "torch", "reading a torch.nn.Module")
     import torch
@@ -47,7 +62,7 @@ def export(module: torch.nn.Module, example_input: Any) -> torch.export.Exported
 
 
 def read_exported(exported: torch.export.ExportedProgram) -> AtenProgram:
-    """An exported program as plain data."""
+    """Turn an exported program into plain data."""
     signature = exported.graph_signature
     for spec in signature.output_specs:
         if effect := EFFECTS.get(spec.kind.name.lower()):
@@ -101,7 +116,7 @@ def _tensor(torch: Any, item: Any) -> torch.Tensor:
 
 
 def _array(tensor: Any, label: str) -> tuple[Array, str]:
-    """A numpy copy, and torch's name of its type; of bfloat16, which numpy has not, in float32."""
+    """A tensor as a numpy copy, and torch's name of its type; bfloat16, which numpy lacks, as float32."""
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype not in NAMES or str(tensor.layout) != "torch.strided" or tensor.device.type == "meta":
         raise Unsupported(
@@ -133,7 +148,10 @@ HOOK = "_empty_nn_module_stack_from_metadata_hook"
 
 
 def _operator(target: Any) -> tuple[str, str, str]:
-    """("aten", "add", "Tensor"), or ("_operator", "mul", "") for arithmetic on sizes."""
+    """The namespace, name and overload of an operator: ("aten", "add", "Tensor").
+
+    It is ("_operator", "mul", "") for arithmetic on sizes.
+    """
     if hasattr(target, "_schema"):
         namespace, _, name = target._schema.name.partition("::")
         return namespace, name, target._schema.overload_name or "default"
@@ -141,7 +159,7 @@ def _operator(target: Any) -> tuple[str, str, str]:
 
 
 def _arguments(node: Any) -> Mapping[str, Any]:
-    """Arguments by the names of the schema."""
+    """The arguments of a node by the names of the schema."""
     if hasattr(node.target, "_schema"):
         names: Sequence[str] = [argument.name for argument in node.target._schema.arguments]
     else:

@@ -31,16 +31,16 @@ class Value:
     ----------
     tensor : str
         Name of the base tensor.
-    shape : tuple[int, ...]
+    shape : tuple of int
         Shape of the value, batch dimension first.
-    index : Index | None, optional
-        Int64 of ``shape``: ``value.ravel() == base.ravel()[index.ravel()]`` over the whole batch;
-        None for the order as it is.
-    preprocess : tuple[Float, Float] | None, optional
-        None, but for a network input whose layout is still open: ``index`` counts the elements of
-        the user's array then, and these are the scale and the shift between that array and this value,
-        each float64 [elements of a sample, in the user's order].
-    host : tuple[str, ...], default ()
+    index : ndarray of int64 or None, optional
+        Which element of the base each element of the value is, in the shape ``shape``:
+        ``value.ravel() == base.ravel()[index.ravel()]`` over the whole batch. None for the order as it is.
+    preprocess : tuple of ndarray of float64, or None, optional
+        The scale and the shift between the user's array and this value, where it is a network input whose layout is
+        still open; each has the elements of a sample, in the user's order, and ``index`` counts these. None for all
+        other values.
+    host : tuple of str, default ()
         Functions that the host applies to the value.
     integer : bool, default False
         The value has an integer type (before a Cast), in which arithmetic would wrap or truncate.
@@ -66,18 +66,18 @@ class Value:
         return np.arange(math.prod(self.shape), dtype=np.int64).reshape(self.shape)
 
     def view(self, function: Callable[[Array], Array]) -> Value:
-        """The value after a numpy function that only moves elements or changes the shape."""
+        """Apply a numpy function that only moves elements or changes the shape."""
         index = function(self.indices())
         return replace(self, shape=index.shape, index=simplified(index))
 
 
 def simplified(index: Index) -> Index | None:
-    """None for an index that changes nothing."""
+    """The index, or None for one that changes nothing."""
     return None if np.array_equal(index.ravel(), np.arange(index.size)) else index
 
 
 def layout(shape: tuple[int, ...]) -> Shape:
-    """(channels, height, width) of a sample in channel-major order; a sequence (C, L) has height 1."""
+    """The (channels, height, width) of a sample in channel-major order; a sequence (C, L) has height 1."""
     match shape:
         case ():
             return (1, 1, 1)

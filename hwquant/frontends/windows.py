@@ -13,7 +13,7 @@ LARGEST_STEP, LARGEST_PADDING = 1 << 24, 1 << 15
 
 
 def same_padding(window: Window, size: Pair, upper: bool = True) -> Window:
-    """Padded for ``ceil(size / stride)`` positions; an odd pixel goes below and right if ``upper``."""
+    """Pad a window for ``ceil(size / stride)`` positions; an odd pixel goes below and right if ``upper``."""
     sides = []
     for length, extent, stride in zip(size, window.extent, window.stride):
         total = max((-(-length // stride) - 1) * stride + extent - length, 0)
@@ -23,7 +23,7 @@ def same_padding(window: Window, size: Pair, upper: bool = True) -> Window:
 
 
 def ceil_padding(window: Window, size: Pair) -> Window:
-    """Padded below and right for the windows that only start inside (``ceil_mode`` of ONNX and torch).
+    """Pad a window below and right for those that only start inside (``ceil_mode`` of ONNX and torch).
 
     A window that would start in the padding below or right is dropped, as both define.
     """
@@ -45,7 +45,7 @@ def window(
     padding: Sequence[int] | None = None,
     dilation: Sequence[int] | None = None,
 ) -> Window:
-    """A window from a model's lists, one or two axes long; a one-dimensional window has height 1.
+    """Make a window from a model's lists, one or two axes long; a one-dimensional window has height 1.
 
     ``padding`` has the begins of all axes, then the ends (the order of ONNX), or one number an axis.
     """

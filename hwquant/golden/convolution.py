@@ -34,9 +34,9 @@ class Convolution:
     Parameters
     ----------
     term : Term
-        Geometry.
+        The term, for its geometry.
     weight : Block
-        [out, in / groups, kernel height, kernel width], what multiplies the input, in the dtype to use.
+        What multiplies the input, [out, in / groups, kernel height, kernel width], in the dtype to use.
     source : Block
         The input block [height, width, in, images], 0 where the input is; read at every call.
     rows : int
@@ -44,7 +44,7 @@ class Convolution:
     columns : int
         The output columns to compute, from the left.
     arena : Arena
-        Where the gathered lines are.
+        The memory that the gathered lines are in.
     """
 
     def __init__(

@@ -21,7 +21,10 @@ WASTE = 6
 
 
 class Scaling:
-    """A kernel of one weight without padding: every channel times a number."""
+    """A kernel of one weight without padding: every channel times a number.
+
+    Its parameters are those of :class:`hwquant.golden.convolution.Convolution`.
+    """
 
     def __init__(
         self, term: Term, weight: Block, source: Block, rows: int, columns: int, arena: Arena
@@ -32,7 +35,7 @@ class Scaling:
 
     @staticmethod
     def suits(term: Term) -> bool:
-        """Whether it computes a term."""
+        """Whether this class can compute a term."""
         return len(term.codes) == term.groups and term.codes[0].size == 1 and not term.window.padded
 
     def __call__(self, first: int, sums: Block) -> None:
@@ -41,7 +44,10 @@ class Scaling:
 
 
 class Banded:
-    """A depthwise convolution of a narrow image; see above."""
+    """A depthwise convolution of a narrow image, as products with banded matrices.
+
+    Its parameters are those of :class:`hwquant.golden.convolution.Convolution`.
+    """
 
     def __init__(
         self, term: Term, weight: Block, source: Block, rows: int, columns: int, arena: Arena
@@ -52,7 +58,7 @@ class Banded:
 
     @staticmethod
     def suits(term: Term, weight: Block, source: Block, columns: int) -> bool:
-        """Whether it computes a term, and fast."""
+        """Whether this class can compute a term, and is fast at it."""
         if source.dtype != weight.dtype or weight.shape[1] > 1 or not len(weight) == term.groups > 1:
             return False
         kernel_height, kernel_width = weight.shape[2:]
@@ -82,9 +88,9 @@ class Banded:
         return self.matrices[key]
 
     def _banded(self, begin: int, rows: int, height: int) -> Block:
-        """The matrix [channels, output pixels, input pixels] from ``height`` input rows to ``rows`` output rows.
+        """The matrix [channels, output pixels, input pixels] from ``height`` input to ``rows`` output rows.
 
-        The first of these begins to look at row ``begin`` of those, before them where that is negative.
+        The first output row begins to look at input row ``begin``, before the input where that is negative.
         """
         window, weight, width = self.term.window, self.weight[:, 0], self.source.shape[1]
         (sy, sx), (dy, dx), left = window.stride, window.dilation, window.padding[1]

@@ -43,10 +43,22 @@ Step = Callable[[], object]
 
 
 def stream(qgraph: QGraph, count: int, source: Source, keep: Collection[str], sink: Sink) -> None:
-    """Run ``count`` images through the network, in chunks, on all cores.
+    """Run many images through a network, in chunks, on all cores.
 
-    ``source`` returns the integers (n, C, H, W) of each input for a slice of images, ``sink`` receives those
-    of the tensors in ``keep``. Both are called from several threads, once for each slice.
+    Parameters
+    ----------
+    qgraph : QGraph
+        The network, which is valid.
+    count : int
+        Number of images.
+    source : callable
+        A function from a slice of images to the integers (n, C, H, W) of each input, by name. It is called from
+        several threads, once for each slice.
+    keep : collection of str
+        Names of the tensors to hand on.
+    sink : callable
+        A function that receives a slice of images and the integers (n, C, H, W) of the tensors in ``keep``, by name.
+        It is called from several threads, once for each slice.
     """
     cores = _cores()
     width = _width(qgraph, count, cores)
@@ -84,7 +96,19 @@ def _cores() -> int:
 
 
 class Engine:
-    """A network with its arrays, in ``arena``, made for up to ``images`` images at a time."""
+    """A network with its arrays, made for a bounded number of images at a time.
+
+    Parameters
+    ----------
+    qgraph : QGraph
+        The network.
+    keep : collection of str
+        Names of the tensors whose integers are wanted.
+    images : int
+        The most images at a time.
+    arena : Arena
+        The memory that the arrays are in.
+    """
 
     def __init__(self, qgraph: QGraph, keep: Collection[str], images: int, arena: Arena) -> None:
         self.qgraph, self.keep, self.images, self.arena = qgraph, keep, images, arena
@@ -113,7 +137,7 @@ class Engine:
                     self.free.append(self.blocks[name].reshape(-1))
 
     def run(self, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
-        """Integers (n, C, H, W) of the inputs to those of the tensors in ``keep``; n <= ``images``."""
+        """Compute the integers (n, C, H, W) of the kept tensors from those of the inputs; n <= ``images``."""
         for name, q in inputs.items():
             self._load(name, q)
         for step in self.steps:

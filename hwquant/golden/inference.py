@@ -31,16 +31,17 @@ def run(
     ----------
     qgraph : QGraph
         The network.
-    q : Mapping[str, AnyArray] | AnyArray
-        Integers (N, C, H, W) of the input tensor, within its bits; a mapping by name where there are several.
-    keep : Collection[str] | None, optional
+    q : ndarray of integers, shape (N, C, H, W), or mapping of them
+        Integers of the input tensor, within its bits; a mapping by name where there are several.
+    keep : collection of str or None, optional
         Names of the tensors to return; the outputs' where None.
     exact : bool, default False
         Run the reference, else the fast path, which gives the same integers.
 
     Returns
     -------
-    int64 (N, C, H, W) by tensor name
+    dict of ndarray of int64, shape (N, C, H, W)
+        The integers of each tensor, by name.
 
     Raises
     ------
@@ -66,18 +67,19 @@ def run(
 
 
 def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, IntArray]:
-    """The integers of the input tensors for the user's arrays.
+    """Quantize the user's arrays to the integers of the input tensors.
 
     Parameters
     ----------
     qgraph : QGraph
         The network.
-    x : Mapping[str, AnyArray] | AnyArray
-        (N, *shape) of any real dtype; a mapping by input name where there are several.
+    x : ndarray of real numbers, shape (N, *shape), or mapping of them
+        The user's arrays, of any real dtype; a mapping by input name where there are several.
 
     Returns
     -------
-    int64 (N, C, H, W) by input name: preprocessed, rounded half up, saturated
+    dict of ndarray of int64, shape (N, C, H, W)
+        The integers by input name: preprocessed, rounded half up, saturated.
 
     Raises
     ------
@@ -94,21 +96,22 @@ def predict(
 
     Parameters
     ----------
-    qgraph : QGraph | Graph
+    qgraph : QGraph or Graph
         The network; one that is still float is evaluated in float64, without the first three steps.
-    x : Mapping[str, AnyArray] | AnyArray
-        (N, *shape) of any real dtype; a mapping by input name where there are several.
+    x : ndarray of real numbers, shape (N, *shape), or mapping of them
+        The user's arrays, of any real dtype; a mapping by input name where there are several.
     exact : bool, default False
         Run the reference, else the fast path, which gives the same integers.
 
     Returns
     -------
-    for each output float64 (N, *shape), or int64 (N, *shape[1:]) where it is an arg max
+    list of ndarray
+        For each output float64 (N, *shape), or int64 (N, *shape[1:]) where it is an arg max.
 
     Raises
     ------
     HwquantError
-        As :func:`quantize_input`; the network is not valid.
+        The network is not valid; an input is missing, has the wrong shape or dtype, or holds NaN or infinity.
     """
     if isinstance(qgraph, Graph):
         return floating.predict(qgraph, x)

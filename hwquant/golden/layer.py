@@ -19,24 +19,24 @@ BLOCK_BYTES = 1 << 20
 class LayerStep:
     """A layer and the max pool, if any, that alone reads it; a block of rows at a time.
 
-    Writes ``floor(acc * m / 2^s + 1/2)``, clamped; why the sums are exact: :mod:`hwquant.golden.fast`.
+    It writes ``floor(acc * m / 2^s + 1/2)``, clamped; why the sums are exact: :mod:`hwquant.golden.fast`.
 
     Parameters
     ----------
     layer : Layer
         The layer.
-    pool : MaxPool | None
+    pool : MaxPool or None
         The pool behind it.
     qgraph : QGraph
-        Describes the tensors.
-    sources : list[Block]
+        The network, which describes the tensors.
+    sources : list of Block
         The blocks that the layer's terms read.
     out : Block
         The block of the layer's output, or of the pool's.
-    dtype : np.dtype[Any]
+    dtype : dtype
         Float32 or float64, whichever holds every sum exactly.
     arena : Arena
-        Where the working arrays are.
+        The memory that the working arrays are in.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class LayerStep:
             self.pooled = np.empty((self.rows, *out.shape[1:]), dtype)
 
     def __call__(self) -> None:
+        """Compute the layer from what its sources hold now, and write its output."""
         for first in range(0, len(self.out), self.rows):
             out = self.out[first : first + self.rows]
             begin = first * self.stride - self.before
@@ -128,7 +129,7 @@ class LayerStep:
 def _kind(
     term: Term, weight: Block, source: Block, columns: int
 ) -> type[Convolution] | type[Scaling] | type[Banded]:
-    """The fastest way to compute a term."""
+    """The class that computes a term fastest."""
     if Scaling.suits(term):
         return Scaling
     return Banded if Banded.suits(term, weight, source, columns) else Convolution

@@ -27,32 +27,48 @@ KEPT = 1 << 27
 
 
 class Arena:
-    """Hands out arrays, which are valid until :meth:`reset`."""
+    """Memory from which arrays are handed out, which are valid until :meth:`reset`."""
 
     def __init__(self) -> None:
         self._regions: list[NDArray[np.uint8]] = []
         self.reset()
 
     def reset(self) -> None:
-        """All memory is free again."""
+        """Take all memory back."""
         self._region, self._used = 0, 0
         self._shared: dict[str, NDArray[np.uint8]] = {}
 
     @property
     def size(self) -> int:
-        """Bytes that it holds."""
+        """The size of the memory in bytes."""
         return sum(len(region) for region in self._regions)
 
     def zeros(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> Block:
-        """An array of its own, 0 everywhere."""
+        """Hand out an array whose memory no other array shares, 0 everywhere."""
         array = self._bytes(math.prod(shape) * np.dtype(dtype).itemsize).view(dtype).reshape(shape)
         array.fill(0)
         return array
 
     def shared(self, role: str, least: int, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> Block:
-        """An array whose memory those of the same role share, so that it stays in the cache; not initialized.
+        """Hand out an array whose memory those of the same role share, so that it stays in the cache.
 
-        ``least`` bytes are put aside for the role when it is first asked for.
+        Its contents are what another array left there.
+
+        Parameters
+        ----------
+        role : str
+            What the array is for.
+        least : int
+            Bytes that are put aside for the role when it is first asked for.
+        shape : tuple of int
+            The array's shape.
+        dtype : dtype, default float32
+            The array's type.
+
+        Returns
+        -------
+        Block
+            The array.
         """
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if role not in self._shared or len(self._shared[role]) < size:
@@ -75,7 +91,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def borrowed() -> Iterator[Arena]:
-    """An arena for the time of a run, that of an earlier run where one is idle."""
+    """Lend an arena for the time of a run: that of an earlier run where one is idle."""
     with _lock:
         arena = _idle.pop() if _idle else Arena()
     arena.reset()

@@ -16,13 +16,13 @@ class Pooling:
     Parameters
     ----------
     window : Window
-        What the maxima are of.
-    line : tuple[int, ...]
+        The window of the maxima.
+    line : tuple of int
         Extent of a row of the input: columns, channels, images.
     rows : int
         The most output rows of one call.
-    dtype : np.dtype[Any]
-        Of both blocks.
+    dtype : dtype
+        The type of both blocks.
     """
 
     def __init__(self, window: Window, line: tuple[int, ...], rows: int, dtype: np.dtype[Any]) -> None:

@@ -17,7 +17,7 @@ from hwquant.window import Padding
 
 
 def pad(x: IntArray, padding: Padding, value: int) -> IntArray:
-    """Surround the pixels with ``value``."""
+    """Surround the pixels of (N, C, H, W) with ``value``."""
     top, left, bottom, right = padding
     return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
 
@@ -29,7 +29,7 @@ def window(x: IntArray, row: int, column: int, stride: tuple[int, int], size: tu
 
 
 def convolve(term: Term, x: IntArray, zero_point: int) -> IntArray:
-    """``Sum (adjusted weight) * (x_q - z_x)`` over kernel and input channels; padding inserts ``z_x``."""
+    """Compute ``sum (adjusted weight) * (x_q - z_x)`` over kernel and input channels; padding is ``z_x``."""
     _, height, width = term.output_shape(x.shape[1:])
     centred = pad(x, term.window.padding, zero_point) - zero_point
     groups = zip(
@@ -54,7 +54,7 @@ def _correlate(weight: IntArray, x: IntArray, term: Term, size: tuple[int, int])
 
 
 def accumulate(layer: Layer, inputs: Mapping[str, IntArray], tensors: Mapping[str, Tensor]) -> IntArray:
-    """``acc = b_q + Sum_terms 2^k * Sum (adjusted weight) * (x_q - z_x)``."""
+    """Compute ``acc = b_q + sum over terms of 2^k * sum (adjusted weight) * (x_q - z_x)``."""
     acc = layer.bias.reshape(1, -1, 1, 1)
     for term in layer.terms:
         acc = acc + (convolve(term, inputs[term.input], tensors[term.input].zero_point) << term.shift)
@@ -62,7 +62,10 @@ def accumulate(layer: Layer, inputs: Mapping[str, IntArray], tensors: Mapping[st
 
 
 def requantize(acc: IntArray, layer: Layer, zero_point: int) -> IntArray:
-    """``clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)``; ``s = 0`` adds no rounding term."""
+    """Compute ``clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)``.
+
+    A shift ``s = 0`` adds no rounding term.
+    """
     shift = layer.shift.reshape(1, -1, 1, 1)
     scaled = acc if layer.multiplier is None else acc * layer.multiplier.reshape(1, -1, 1, 1)
     rounding = (1 << shift) >> 1
@@ -70,7 +73,10 @@ def requantize(acc: IntArray, layer: Layer, zero_point: int) -> IntArray:
 
 
 def max_pool(pool: MaxPool, x: IntArray, lowest: int) -> IntArray:
-    """Maximum over a window. Padding holds ``lowest``, the least integer of the tensor: it never wins."""
+    """Take the maximum over a window.
+
+    Padding holds ``lowest``, the least integer of the tensor: it never wins.
+    """
     _, height, width = pool.output_shape(x.shape[1:])
     padded = pad(x, pool.window.padding, lowest)
     stride, (down, right) = pool.window.stride, pool.window.dilation
@@ -83,7 +89,7 @@ def max_pool(pool: MaxPool, x: IntArray, lowest: int) -> IntArray:
 
 
 def evaluate(node: QNode, inputs: Mapping[str, IntArray], tensors: Mapping[str, Tensor]) -> IntArray:
-    """One node, for the integers of the tensors that it reads."""
+    """Compute one node from the integers of the tensors that it reads."""
     tensor = tensors[node.name]
     match node:
         case Layer():
@@ -97,7 +103,7 @@ def evaluate(node: QNode, inputs: Mapping[str, IntArray], tensors: Mapping[str, 
 
 
 def run(qgraph: QGraph, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
-    """Every tensor of the network, by name, for the integers of its inputs."""
+    """Compute every tensor of the network, by name, from the integers of its inputs."""
     values = dict(inputs)
     for node in qgraph.nodes:
         values[node.name] = evaluate(node, values, qgraph.tensors)

@@ -63,18 +63,18 @@ def quantize(
     ----------
     graph : Graph
         The float network.
-    calibration : NDArray[Any] | Data
-        Typical inputs, (N, *shape) as the network's user gives them; a mapping by input name where
-        there are several inputs.
-    options : QuantizeOptions | None, optional
+    calibration : ndarray of real numbers, shape (N, *shape), or mapping of them
+        Typical inputs, as the network's user gives them; a mapping by input name where there are
+        several inputs.
+    options : QuantizeOptions or None, optional
         All options at once, instead of single ones by name.
-    **changes : Any
-        Single options: the attributes of :class:`QuantizeOptions`.
-    progress : Progress | None, optional
+    progress : Progress or None, optional
         Told of every stage.
-    validation : NDArray[Any] | Data | None, optional
+    validation : ndarray of real numbers, shape (N, *shape), or mapping of them, optional
         Inputs that the result is measured on; they change no integer. Without them it is measured on
         calibration samples that layers were not fitted to, or, where there are too few, on those that they were.
+    **changes : Any
+        Single options: the attributes of :class:`QuantizeOptions`.
 
     Returns
     -------

@@ -19,9 +19,21 @@ _CLIP_OCTAVES = 3
 def value_range(
     statistics: Sequence[TensorStatistics], percentile: float | None = None
 ) -> tuple[float, float]:
-    """Range to represent, 0 included: of all values, or of a percentile of them at either end.
+    """The range to represent, 0 included: of all values, or of a percentile of them at either end.
 
     The lower end of an output of ReLU is 0 by itself.
+
+    Parameters
+    ----------
+    statistics : sequence of TensorStatistics
+        The tensors that share the range.
+    percentile : float or None, optional
+        The upper end, in percent; the lower end is its mirror image. All values are represented if None.
+
+    Returns
+    -------
+    tuple of float
+        The lower end, at most 0, and the upper one, at least 0.
     """
     if percentile is None:
         lows, highs = [item.low for item in statistics], [item.high for item in statistics]
@@ -32,8 +44,11 @@ def value_range(
 
 
 def zero_points(low: float, high: float, scale: float, bits: int) -> list[int]:
-    """Zero points worth trying: one in the middle of those that represent the range, or, if none does, some
-    from representing its lower end to representing its upper end."""
+    """Zero points worth trying for a scale, in ascending order.
+
+    It is one where the range ends at 0, or where some represent all of it: then the one in their middle. Otherwise
+    they lead from the one that represents the upper end to the one that represents the lower end.
+    """
     least, greatest = integer_limits(bits)
     from_low, from_high = least - low / scale, greatest - high / scale
     if low == 0:
@@ -79,12 +94,29 @@ def best_scale(
     bits: int,
     may_clip: bool,
 ) -> tuple[float, int, int]:
-    """The best scale ``mantissa * 2^e`` for tensors that share it.
+    """Choose the best scale ``mantissa * 2^e`` for tensors that share it.
+
+    Parameters
+    ----------
+    statistics : sequence of TensorStatistics
+        The tensors.
+    bounds : tuple of float
+        The ends of the range to represent.
+    mantissa : float
+        The factor that the scale has besides a power of two, in [1, 2).
+    bits : int
+        Bits of the signed integers.
+    may_clip : bool
+        Try scales that are too small for ``bounds``, too. Otherwise the scale is the smallest that holds them.
 
     Returns
     -------
-    noise : sum over the tensors of noise over signal
-    exponent, zero_point : with the least noise; without ``may_clip`` the smallest scale that holds ``bounds``
+    noise : float
+        Sum over the tensors of noise over signal.
+    exponent : int
+        The ``e`` with the least noise.
+    zero_point : int
+        The zero point that goes with it.
     """
     low, high = bounds
     covering = smallest_exponent(low, high, mantissa, bits)

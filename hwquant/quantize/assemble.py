@@ -22,9 +22,25 @@ from hwquant.quantize.weights import QuantizedWeight, quantize_weight
 def round_layer(
     layer: LayerPlan, precision: Precision, formats: Formats, statistics: Mapping[str, TensorStatistics]
 ) -> tuple[LayerScales, list[Term]]:
-    """Scales and shifts of a layer, and its weights, each rounded to its nearest code.
+    """Choose scales and shifts of a layer, and round each of its weights to the nearest code.
 
-    ``layer`` is one of the precision's plan, perhaps with other weights.
+    Parameters
+    ----------
+    layer : LayerPlan
+        A layer of the precision's plan, perhaps with other weights.
+    precision : Precision
+        Bits and weight schemes of the network.
+    formats : Formats
+        The formats of the tensors that the layer reads, and of its own.
+    statistics : mapping of TensorStatistics
+        Statistics of the float tensors that the layer reads, by name.
+
+    Returns
+    -------
+    scales : LayerScales
+        Scales and shifts.
+    terms : list of Term
+        The integer weights.
     """
     schemes = precision.schemes[layer.name]
     shares = [importance(term, statistics) for term in layer.terms]
@@ -35,7 +51,7 @@ def round_layer(
 def quantize_terms(
     layer: LayerPlan, schemes: Sequence[WeightScheme], scales: LayerScales, importances: Sequence[Array]
 ) -> list[Term]:
-    """The integer weights of a layer, each rounded to its nearest code."""
+    """Round each weight of a layer to its nearest code, at scales that are chosen already."""
     terms = []
     for index, (plan, scheme, scale) in enumerate(zip(layer.terms, schemes, scales.weight_scales)):
         powers = scales.alignment.unit_powers[index]
@@ -61,7 +77,7 @@ def quantize_terms(
 
 
 def _unit_weight(term: TermPlan, scheme: WeightScheme, scale: Array, powers: IntArray) -> QuantizedWeight:
-    """Integer weights ``2^powers``. A single bit, -1 or 0, needs an offset for the weight 1."""
+    """The integer weights ``2^powers``; a single bit, -1 or 0, needs an offset for the weight 1."""
     adjusted = np.broadcast_to((1 << powers).reshape(-1, 1, 1, 1), term.weight.shape)
     offset = 1 if scheme.bits == 1 and scheme.anchor == "min" else 0
     coding = Coding(scheme.bits, scheme.anchor, np.array([offset]))
@@ -69,7 +85,7 @@ def _unit_weight(term: TermPlan, scheme: WeightScheme, scale: Array, powers: Int
 
 
 def kept_weights(term: TermPlan) -> NDArray[np.bool_] | None:
-    """False where the float weight is exactly zero, and its integer too; None where no weight is."""
+    """The pruning mask of a term: False where the float weight is exactly zero; None where no weight is."""
     kept = term.weight != 0
     return None if kept.all() else kept
 
@@ -81,7 +97,31 @@ def assemble_layer(
     correction: Array,
     activation: TensorFormat,
 ) -> Layer:
-    """The integer layer; ``correction`` (real, float64 [out]) is added to the bias."""
+    """Put the integer layer together: terms, and bias and clamp in steps of accumulator and output.
+
+    Parameters
+    ----------
+    layer : LayerPlan
+        The float layer.
+    terms : sequence of Term
+        Its integer weights.
+    scales : LayerScales
+        Its scales and shifts.
+    correction : ndarray of float64, shape () or (out,)
+        Real values that are added to the bias.
+    activation : TensorFormat
+        The format of the layer's output.
+
+    Returns
+    -------
+    Layer
+        The integer layer.
+
+    Raises
+    ------
+    HwquantError
+        The bias is so large that no integer of 63 bits holds it.
+    """
     bias = np.floor((layer.bias + correction) / scales.accumulator + 0.5)
     if not np.all(np.abs(bias) < 2.0**62):
         raise HwquantError(

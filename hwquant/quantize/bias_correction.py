@@ -20,7 +20,7 @@ from hwquant.quantize.weight_scheme import Array
 
 
 def mean_images(plan: Plan, samples: Data) -> dict[str, Array]:
-    """Mean over the samples of each float tensor that a layer reads, float64 (C, H, W)."""
+    """The mean over the samples of each float tensor that a layer reads, float64 (C, H, W) by name."""
     names = list(dict.fromkeys(name for layer in plan.layers for name in layer.inputs))
     count = len(next(iter(samples.values())))
     total: dict[str, Array] = {name: np.zeros(plan.graph.shapes[name]) for name in names}
@@ -33,9 +33,25 @@ def mean_images(plan: Plan, samples: Data) -> dict[str, Array]:
 def mean_error(
     layer: LayerPlan, terms: Sequence[Term], images: Mapping[str, Array], run: IntegerRun
 ) -> Array:
-    """By how much the float sums of a layer exceed the integer ones on average, float64 [out].
+    """Measure by how much the float sums of a layer exceed the integer ones on average.
 
     Terms are linear: it is enough to run them on mean images.
+
+    Parameters
+    ----------
+    layer : LayerPlan
+        The float layer.
+    terms : sequence of Term
+        Its integer weights.
+    images : mapping of ndarray of float64, shape (C, H, W)
+        The mean of each float tensor that the layer reads, by name (see :func:`mean_images`).
+    run : IntegerRun
+        What the integer layers before it really produce.
+
+    Returns
+    -------
+    ndarray of float64, shape (out,)
+        The mean error of each output channel, in real values.
     """
     difference = np.zeros(len(layer.bias))
     for term, float_term in zip(terms, layer.terms):
@@ -48,7 +64,7 @@ def mean_error(
 
 
 def _mean_output(term: TermPlan, weight: Array, image: Array) -> Array:
-    """Mean over the pixels of a convolution of one image, float64 [out]."""
+    """The mean over the pixels of a convolution of one image, float64 [out]."""
     bias = np.zeros(len(weight))
     node = Conv("", ("",), weight, bias, term.window, term.groups)
     return floating.evaluate(node, image[:, None]).mean(axis=(1, 2, 3))

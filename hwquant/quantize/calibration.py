@@ -1,5 +1,7 @@
-"""What the calibration data say about each tensor: range, distribution, moments. Memory is bounded by
-batches."""
+"""What the calibration data say about each tensor: range, distribution, moments.
+
+Memory is bounded: the data are seen in batches, and large sets of values become histograms.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +31,24 @@ _FEW_VALUES = 256
 
 @dataclass(frozen=True, eq=False)
 class TensorStatistics:
-    """Distribution of one float tensor over the calibration data.
+    """The distribution of one float tensor over the calibration data.
 
     Attributes
     ----------
     low, high : float
-        Extreme values.
-    values, shares : Array
-        What values occur and in what share of all elements: exactly if ``exact``, else the
-        centres of a histogram's bins; zeros are in neither.
+        The extreme values.
+    values : ndarray of float64, shape (V,)
+        The different values but zero if ``exact``, else the centres of a histogram's bins.
+    shares : ndarray of float64, shape (V,)
+        In what share of all elements each of ``values`` occurs.
+    exact : bool
+        The tensor has so few different values that ``values`` are these, not a histogram.
     zeros : float
         Share of the elements that are exactly 0.
-    variance : Array
-        Float64 [C], over samples and positions.
-    peak : Array
-        Float64 [C], the largest magnitude.
+    variance : ndarray of float64, shape (C,)
+        Variance of each channel, over samples and positions.
+    peak : ndarray of float64, shape (C,)
+        Largest magnitude in each channel.
     """
 
     low: float
@@ -57,7 +62,7 @@ class TensorStatistics:
 
     @property
     def power(self) -> float:
-        """Mean variance of a channel: the signal that noise is compared with."""
+        """The mean of the channels' variances: the signal that noise is compared with."""
         return float(self.variance.mean())
 
     def quantile(self, share: float) -> float:
@@ -70,8 +75,25 @@ class TensorStatistics:
 
 
 def check_data(graph: Graph, x: NDArray[Any] | Data) -> dict[str, NDArray[Any]]:
-    """Calibration arrays by input name; raises where they are missing, of the wrong shape, empty, or not
-    finite."""
+    """Check calibration data against a network's inputs, and return them by input name.
+
+    Parameters
+    ----------
+    graph : Graph
+        The float network.
+    x : ndarray of real numbers, shape (N, *shape), or mapping of them
+        The data; a mapping by input name where there are several inputs.
+
+    Returns
+    -------
+    dict of ndarray
+        The arrays by input name.
+
+    Raises
+    ------
+    HwquantError
+        Arrays are missing, of the wrong shape, empty, or not finite.
+    """
     if not isinstance(x, Mapping):
         if len(graph.inputs) != 1:
             names = ", ".join(repr(item.name) for item in graph.inputs)
@@ -103,7 +125,7 @@ def check_data(graph: Graph, x: NDArray[Any] | Data) -> dict[str, NDArray[Any]]:
 
 
 def batches(graph: Graph, data: Data, names: Collection[str]) -> Iterator[dict[str, Array]]:
-    """The named float tensors (n, C, H, W), a batch of samples at a time."""
+    """Yield the named float tensors (n, C, H, W) of a batch of samples after the other, by name."""
     elements = sum(math.prod(graph.shapes[name]) for name in names)
     size = max(1, _BATCH_ELEMENTS // max(elements, 1))
     count = len(next(iter(data.values())))
@@ -115,7 +137,7 @@ def batches(graph: Graph, data: Data, names: Collection[str]) -> Iterator[dict[s
 def observe(
     graph: Graph, data: Data, names: Collection[str], progress: Progress | None = None
 ) -> dict[str, TensorStatistics]:
-    """Statistics of the named tensors, in two passes over the data: moments and ranges, then histograms."""
+    """Take the statistics of the named tensors, in two passes: moments and ranges, then histograms."""
     first = {name: _Moments() for name in names}
     count = len(next(iter(data.values())))
     done = 0
@@ -188,8 +210,20 @@ class _Moments:
 
 
 def importance(term: TermPlan, statistics: Mapping[str, TensorStatistics]) -> Array:
-    """Variance of what each weight multiplies, broadcastable to [out, in / groups, kernel height, kernel
-    width]."""
+    """The variance of what each weight multiplies: how much an error of the weight counts.
+
+    Parameters
+    ----------
+    term : TermPlan
+        The term with the weights.
+    statistics : mapping of TensorStatistics
+        Statistics by tensor, of the term's input at least.
+
+    Returns
+    -------
+    ndarray of float64
+        Broadcastable to the weight, [out, in / groups, kernel height, kernel width].
+    """
     per_group = term.weight.shape[1]
     variance = statistics[term.input].variance.reshape(term.groups, per_group)
     return np.repeat(variance, len(term.weight) // term.groups, axis=0)[:, :, None, None]

@@ -27,8 +27,24 @@ dominating."""
 
 
 def compensate(term: Term, float_term: TermPlan, x: IntArray) -> Term:
-    """The term with its weights rounded for the least error of the output on the inputs ``x`` (centred
-    integers). Those of a pool stay one number: hardware sums its window with a single weight."""
+    """Round a term's weights again, for the least error of the output on given inputs.
+
+    The weights of a pool stay one number: hardware sums its window with a single weight.
+
+    Parameters
+    ----------
+    term : Term
+        The integer weights, each rounded to its nearest code.
+    float_term : TermPlan
+        The float weights.
+    x : ndarray of int64, shape (N, C, H, W)
+        The integers that the term reads, less their zero point.
+
+    Returns
+    -------
+    Term
+        The term with other codes.
+    """
     if not float_term.has_weights:
         return term
     kept = np.ones(term.codes.shape, np.bool_) if term.mask is None else term.mask
@@ -42,11 +58,21 @@ def compensate(term: Term, float_term: TermPlan, x: IntArray) -> Term:
 
 
 def covariances(term: TermPlan, x: IntArray) -> Array:
-    """Covariance of the inputs of a kernel, float64 [groups, K, K] with K = in / groups * kernel height *
-    width.
+    """The covariance of the inputs of a kernel, group by group.
 
-    ``x`` is int (N, C, H, W), the integers less their zero point. Patches are taken evenly over samples and
-    positions.
+    Patches are taken evenly over samples and positions.
+
+    Parameters
+    ----------
+    term : TermPlan
+        The kernel's geometry.
+    x : ndarray of int64, shape (N, C, H, W)
+        The integers that the term reads, less their zero point.
+
+    Returns
+    -------
+    ndarray of float64, shape (groups, K, K)
+        With K = in / groups * kernel height * kernel width.
     """
     view = windows(x, term.window)
     count, _, height, width = view.shape[:4]
@@ -61,23 +87,23 @@ def covariances(term: TermPlan, x: IntArray) -> Array:
 def compensated_rounding(
     weight: Array, covariance: Array, low: IntArray, high: IntArray, kept: NDArray[np.bool_]
 ) -> IntArray:
-    """Round weights to integers within bounds.
+    """Round weights to integers within bounds, each making up for the errors of those before it.
 
     Parameters
     ----------
-    weight : Array
-        Float64 [out, in / groups, kernel height, kernel width], in units of its scale.
-    covariance : Array
-        Float64 [groups, K, K], of the inputs.
-    low, high : IntArray
-        Least and greatest integer, int64 [1] or [out].
-    kept : NDArray[np.bool_]
+    weight : ndarray of float64, shape (out, in / groups, kernel height, kernel width)
+        The weights, in units of their scale.
+    covariance : ndarray of float64, shape (groups, K, K)
+        Of the inputs, K = in / groups * kernel height * kernel width.
+    low, high : ndarray of int64, shape (1,) or (out,)
+        Least and greatest integer.
+    kept : ndarray of bool
         The shape of ``weight``; where it is False the weight becomes 0.
 
     Returns
     -------
-    IntArray
-        Int64, the shape of ``weight``.
+    ndarray of int64
+        The integers, in the shape of ``weight``.
     """
     out, groups = len(weight), len(covariance)
     rows = weight.reshape(groups, out // groups, -1).copy()

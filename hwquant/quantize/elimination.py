@@ -19,25 +19,38 @@ _LARGEST_TABLE = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Cost:
-    """``table[label of variables[0], label of variables[1], ...]``"""
+    """A table of costs over a few variables: an axis for each variable, an entry for each label of it.
+
+    Attributes
+    ----------
+    variables : tuple of Hashable
+        The variables, in the order of the table's axes.
+    table : ndarray of float64
+        ``table[label of variables[0], label of variables[1], ...]`` is the cost of these labels.
+    """
 
     variables: tuple[Hashable, ...]
     table: Array
 
 
 def minimize(costs: Sequence[Cost], labels: Mapping[Hashable, int]) -> dict[Hashable, int]:
-    """The labelling with the least total cost; ties go to the smaller label.
+    """Find the labelling with the least total cost; ties go to the smaller label.
+
+    Where a network is so entangled that an intermediate table would become too large, the variable with the
+    most neighbours is first fixed to the label that is best by its own costs. Only then is the result not
+    exact.
 
     Parameters
     ----------
-    costs : Sequence[Cost]
+    costs : sequence of Cost
         Tables over distinct variables, any number of them over the same ones.
-    labels : Mapping[Hashable, int]
+    labels : mapping of Hashable to int
         Number of labels of each variable; their order decides between equally good orders of elimination.
 
-    Where a network is so entangled that an intermediate table would become too large, the variable with the
-    most neighbours is first fixed to the label that is best by its own costs: the result is then no longer
-    exact.
+    Returns
+    -------
+    dict of Hashable to int
+        The label of each variable.
     """
     costs = list(costs)
     remaining = list(labels)
@@ -66,8 +79,8 @@ def minimize(costs: Sequence[Cost], labels: Mapping[Hashable, int]) -> dict[Hash
 
 def _scope(name: Hashable, costs: Sequence[Cost]) -> tuple[Hashable, ...]:
     """The other variables that share a table with this one."""
-    found = dict.fromkeys(other for cost in costs if name in cost.variables for other in cost.variables)
-    return tuple(other for other in found if other != name)
+    neighbours = dict.fromkeys(other for cost in costs if name in cost.variables for other in cost.variables)
+    return tuple(other for other in neighbours if other != name)
 
 
 def _size(scope: Sequence[Hashable], labels: Mapping[Hashable, int]) -> float:

@@ -44,9 +44,25 @@ class _Read:
 def equalize(
     graph: Graph, data: Data, progress: Progress | None = None
 ) -> tuple[Plan, dict[str, TensorStatistics], Factors]:
-    """The layers of a network whose channels are alike where that matters, statistics of its tensors, and the factors.
+    """Make a network's channels alike where that matters, without changing what it computes.
 
-    ``data`` are calibration samples by input name.
+    Parameters
+    ----------
+    graph : Graph
+        The float network.
+    data : mapping of ndarray
+        Calibration samples (N, *shape) by input name.
+    progress : Progress or None, optional
+        Told of the observation of the tensors.
+
+    Returns
+    -------
+    plan : Plan
+        The layers of the network whose channels are alike.
+    statistics : dict of TensorStatistics
+        Statistics of its tensors, by name.
+    factors : Factors
+        What channels were multiplied by, by convolution.
     """
     plan = plan_layers(graph)
     statistics = observe(plan.graph, data, plan.tensors, progress)
@@ -70,8 +86,22 @@ def equalize(
 def channel_factors(
     plan: Plan, statistics: Mapping[str, TensorStatistics], kept: Collection[str] = ()
 ) -> Factors:
-    """By what to multiply the output channels of convolutions, but for the ``kept`` ones; only those of which a
-    channel changes are named."""
+    """Choose what to multiply the output channels of convolutions by.
+
+    Parameters
+    ----------
+    plan : Plan
+        The layers of the network.
+    statistics : mapping of TensorStatistics
+        Statistics of its tensors, by name.
+    kept : collection of str, optional
+        Convolutions that stay as they are.
+
+    Returns
+    -------
+    Factors
+        Powers of two, only of those convolutions of which a channel changes.
+    """
     graph = plan.graph
     result = {}
     for node in graph.nodes:
@@ -88,7 +118,7 @@ def channel_factors(
 
 
 def _wanted(node: Conv, read: _Read, item: TensorStatistics) -> tuple[Array, bool]:
-    """By which power of two each channel should grow for one reader, and whether that reader needs it."""
+    """The power of two by which each channel should grow for one reader, and whether that reader needs it."""
     part = slice(read.start, read.start + len(node.weight))
     step = (item.high - item.low) / _STEPS
     largest = float(item.peak.max()) or 1.0
@@ -116,7 +146,7 @@ def _grouped(values: Array, reader: Conv) -> Array:
 
 
 def _reads(graph: Graph, name: str) -> list[_Read]:
-    """Where the channels of a tensor end up, if only in convolutions; else nothing."""
+    """Find where the channels of a tensor end up, if only in convolutions; otherwise nothing."""
     found: list[_Read] = []
     pending = [(name, 0)]
     while pending:
@@ -163,12 +193,12 @@ def spoiled(plan: Plan, statistics: Mapping[str, TensorStatistics]) -> set[str]:
 
 
 def _noise(variance: Array, step: float) -> Array:
-    """Of rounding to a step; what is rounded to a single value loses no more than it had."""
+    """The noise of rounding to a step; what is rounded to a single value loses no more than it had."""
     return np.minimum(step**2 / 12, variance)
 
 
 def rescale(graph: Graph, factors: Factors) -> Graph:
-    """The same network with channels multiplied by ``factors``, and divided by them where they are read."""
+    """Multiply the channels of a network by ``factors``, and divide by them where they are read."""
     nodes = {node.name: node for node in graph.nodes}
     for name, factor in factors.items():
         node = nodes[name]
@@ -182,7 +212,7 @@ def rescale(graph: Graph, factors: Factors) -> Graph:
 
 
 def _divided(reader: Conv, factor: Array, start: int) -> Array:
-    """The reader's weights for input channels ``start`` on, divided."""
+    """The weights of a reader, those for the input channels from ``start`` on divided by ``factor``."""
     weight = reader.weight.copy()
     out, per_group = weight.shape[:2]
     for channel, value in enumerate(factor.tolist(), start):

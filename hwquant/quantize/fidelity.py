@@ -15,7 +15,7 @@ from hwquant.quantize.fuse import Plan
 from hwquant.quantize.weight_scheme import Array
 
 LEAST_DB = 20.0
-"""Of a tensor. Noise is then a tenth of the signal; healthy networks have at least 21.6 dB."""
+"""Least signal to noise ratio of a tensor: noise is a tenth of the signal. Healthy networks have at least 21.6 dB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +24,13 @@ class Fidelity:
 
     Attributes
     ----------
-    signal, noise : Array
-        Sums of squares, float64 [C].
+    signal, noise : ndarray of float64, shape (C,)
+        Sums of squares: of the float values, and of the errors.
     clipped : float
-        Share of its values that counts as clipped where only integers are known, with those that are rounded to
-        the last integer.
+        Share of the values, 0..1, that counts as clipped where only integers are known: with those that are rounded
+        to the last integer.
     outside : float
-        The same without them.
+        Share of the values, 0..1, that is clipped: without those that are rounded to the last integer.
     """
 
     signal: Array
@@ -40,12 +40,12 @@ class Fidelity:
 
     @property
     def sqnr_db(self) -> float | None:
-        """Signal to quantization noise; None where there is no noise at all, or no signal."""
+        """The signal to quantization noise ratio in dB; None where there is no noise at all, or no signal."""
         return _decibels(float(self.signal.sum()), float(self.noise.sum()))
 
     @property
     def channels_db(self) -> list[float | None]:
-        """The same for each channel."""
+        """The signal to quantization noise ratio in dB of each channel; None as in :attr:`sqnr_db`."""
         return [_decibels(*pair) for pair in zip(self.signal.tolist(), self.noise.tolist())]
 
 
@@ -58,11 +58,11 @@ class Evidence:
     plan : Plan
         The float layers.
     qgraph : QGraph
-        The integer ones.
+        The integer layers.
     statistics : Mapping[str, TensorStatistics]
-        Of every float tensor, on the calibration data.
+        Statistics of every float tensor, on the calibration data.
     measured : Mapping[str, Fidelity]
-        Of every integer tensor, on the samples that it is judged by.
+        Fidelity of every integer tensor, on the samples that it is judged by.
     """
 
     plan: Plan
@@ -76,7 +76,7 @@ def _decibels(signal: float, noise: float) -> float | None:
 
 
 def fidelity(plan: Plan, qgraph: QGraph, samples: Data) -> dict[str, Fidelity]:
-    """Every integer tensor against the float network's."""
+    """Measure every integer tensor against the float network's, on samples by input name."""
     names = list(qgraph.tensors)
     channels = {name: qgraph.tensors[name].shape[0] for name in names}
     signal = {name: np.zeros(count) for name, count in channels.items()}

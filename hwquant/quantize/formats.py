@@ -12,24 +12,34 @@ from hwquant.quantize.fuse import Plan
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """A real scale ``mantissa * 2^exponent``, mantissa in [1, 2): ratios of powers of two stay exact."""
+    """A real scale ``mantissa * 2^exponent``: ratios of powers of two stay exact.
+
+    Attributes
+    ----------
+    mantissa : float
+        In [1, 2).
+    exponent : int
+        The power of two.
+    """
 
     mantissa: float
     exponent: int
 
     @classmethod
     def of(cls, value: float) -> Scale:
+        """Split a positive number into mantissa and exponent."""
         mantissa, exponent = math.frexp(value)
         return cls(2 * mantissa, exponent - 1)
 
     @property
     def value(self) -> float:
+        """The scale as a single number."""
         return math.ldexp(self.mantissa, self.exponent)
 
 
 @dataclass(frozen=True, eq=False)
 class TensorFormat:
-    """Integer format of the tensors of a group, and the range that it was chosen for.
+    """The integer format of the tensors of a group, and the range that it was chosen for.
 
     Attributes
     ----------
@@ -38,7 +48,7 @@ class TensorFormat:
     zero_point : int
         The integer that stands for 0.0.
     bits : int
-        Of the signed integers.
+        Bits of the signed integers.
     low, high : float
         The real values that were to be represented; with clipping not all of them are.
     """
@@ -55,7 +65,7 @@ class TensorFormat:
 
 
 Formats = Mapping[str, TensorFormat]
-"""Of all tensors, by name."""
+"""The formats of all tensors, by name."""
 
 
 def integer_tensors(plan: Plan, formats: Formats) -> dict[str, Tensor]:

@@ -30,11 +30,25 @@ from hwquant.window import EACH_PIXEL, Window
 
 @dataclass(frozen=True, eq=False)
 class TermPlan:
-    """One linear map of a layer, as in ``hwquant.qgraph.Term``, with float weights.
+    """One linear map of a layer, as in :class:`hwquant.qgraph.Term`, with float weights.
 
-    ``unit`` is the power of two that all weights are, where the integer weight has to be 1: an identity, and
-    an average over a window of 2^n elements. The scales of input and accumulator are then tied to each other.
-    ``constant`` marks a pool: all its weights are one number.
+    Attributes
+    ----------
+    node : str
+        The float node that the term was.
+    input : str
+        The tensor that it reads.
+    weight : ndarray of float64, shape (out, in / groups, kernel height, kernel width)
+        The weights.
+    window : Window, optional
+        Kernel, stride, padding and dilation; each pixel by itself by default.
+    groups : int, default 1
+        Number of groups of channels that do not mix.
+    unit : float or None, optional
+        The power of two that all weights are, where the integer weight has to be 1: of an identity, and of an
+        average over a window of 2^n elements. The scales of input and accumulator are then tied to each other.
+    constant : bool, default False
+        The term is a pool: all its weights are one number.
     """
 
     node: str
@@ -53,7 +67,21 @@ class TermPlan:
 
 @dataclass(frozen=True, eq=False)
 class LayerPlan:
-    """``clip(Sum of terms + bias, low, high)``; ``members`` are the float nodes it stands for."""
+    """A layer with float weights: ``clip(sum of terms + bias, low, high)``.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer and of its tensor: that of the last node that is fused into it.
+    terms : tuple of TermPlan
+        What is summed.
+    bias : ndarray of float64, shape (out,)
+        Real values.
+    members : tuple of str
+        The float nodes that the layer stands for.
+    low, high : float, optional
+        The bounds of the clamp, real; infinite where there is none.
+    """
 
     name: str
     terms: tuple[TermPlan, ...]
@@ -64,10 +92,12 @@ class LayerPlan:
 
     @property
     def inputs(self) -> tuple[str, ...]:
+        """The tensors that the terms read, in their order."""
         return tuple(term.input for term in self.terms)
 
     @property
     def clipped(self) -> bool:
+        """Whether the clamp has a finite bound."""
         return self.low > -math.inf or self.high < math.inf
 
 
@@ -76,13 +106,22 @@ PlanNode = LayerPlan | Moving
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The layers of a network in topological order, and the float graph whose tensors they compute."""
+    """The layers of a network in topological order, and the float graph whose tensors they compute.
+
+    Attributes
+    ----------
+    graph : Graph
+        The float network, its clips before the pools where that is possible (:func:`hoist_clips`).
+    nodes : tuple of LayerPlan, MaxPool or Concat
+        The layers, and the nodes that only move integers.
+    """
 
     graph: Graph
     nodes: tuple[PlanNode, ...]
 
     @property
     def layers(self) -> Sequence[LayerPlan]:
+        """The nodes that are layers, in order."""
         return [node for node in self.nodes if isinstance(node, LayerPlan)]
 
     @property
@@ -92,7 +131,23 @@ class Plan:
 
 
 def plan_layers(graph: Graph) -> Plan:
-    """Fuse the nodes of a float network into layers; raises for what integers cannot express."""
+    """Fuse the nodes of a float network into layers.
+
+    Parameters
+    ----------
+    graph : Graph
+        The float network.
+
+    Returns
+    -------
+    Plan
+        Its layers.
+
+    Raises
+    ------
+    HwquantError
+        Weights are not finite, a clip has bounds that leave no number, or an average leaves its padding out.
+    """
     graph = hoist_clips(graph)
     readers = _readers(graph)
     averages = {node.name for node in graph.nodes if isinstance(node, AveragePool)}

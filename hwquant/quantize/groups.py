@@ -16,7 +16,13 @@ from hwquant.quantize.fuse import LayerPlan, Plan
 
 
 class Partition:
-    """Disjoint sets of names; a set is known by its first name."""
+    """Disjoint sets of names, each known by its first name.
+
+    Parameters
+    ----------
+    names : sequence of str
+        All names; each is a set of its own at first.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._parent = {name: name for name in names}
@@ -42,7 +48,7 @@ class Partition:
 
 
 def scale_groups(plan: Plan) -> Partition:
-    """Tensors that must share scale, zero point and bits."""
+    """The sets of tensors that must share scale, zero point and bits."""
     groups = Partition(plan.tensors)
     for node in plan.nodes:
         match node:
@@ -57,7 +63,20 @@ def scale_groups(plan: Plan) -> Partition:
 
 
 def scale_classes(plan: Plan, shift_only: bool) -> Partition:
-    """Tensors whose scales must differ by powers of two."""
+    """The sets of tensors whose scales must differ by powers of two.
+
+    Parameters
+    ----------
+    plan : Plan
+        The layers.
+    shift_only : bool
+        The network has no multipliers, so that an identity ties its layer's output to its input.
+
+    Returns
+    -------
+    Partition
+        Classes, each one or more of the groups of :func:`scale_groups`.
+    """
     classes = scale_groups(plan)
     for layer in plan.layers:
         tied = [term.input for term in layer.terms if term.unit is not None]

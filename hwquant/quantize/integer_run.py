@@ -16,8 +16,19 @@ from hwquant.quantize.fuse import Plan
 
 
 class IntegerRun:
-    """The integer network on the calibration data, node after node. Tensors are kept for as long as they are
-    read."""
+    """The integer network on the calibration data, node after node.
+
+    Tensors are kept for as long as they are read.
+
+    Parameters
+    ----------
+    plan : Plan
+        The nodes, and who reads what.
+    tensors : mapping of Tensor
+        The integer formats of all tensors, by name.
+    samples : mapping of ndarray
+        Calibration samples (N, *shape) by input name.
+    """
 
     def __init__(self, plan: Plan, tensors: Mapping[str, Tensor], samples: Data) -> None:
         self._tensors = tensors
@@ -28,11 +39,11 @@ class IntegerRun:
             self._values[item.name] = q.astype(np.int8)
 
     def tensor(self, name: str) -> Tensor:
-        """Its integer format."""
+        """The integer format of a tensor."""
         return self._tensors[name]
 
     def centred(self, name: str) -> IntArray:
-        """The integers (N, C, H, W) of a tensor less its zero point."""
+        """The integers (N, C, H, W) of a tensor less its zero point, int64."""
         return self._values[name].astype(np.int64) - self._tensors[name].zero_point
 
     def step(self, node: QNode) -> None:

@@ -17,17 +17,33 @@ from hwquant.quantize.remedies import remedy, weight_ratio, weight_remedy
 
 VALIDATION = "validation data"
 LEAST_CHANNEL_DB = 10.0
-"""Of a channel of an output. Healthy networks have at least 20 dB."""
+"""Least signal to noise ratio of a channel of an output. Healthy networks have at least 20 dB."""
 BRANCH_SHARE = 1 / 16
 """A branch whose values are smaller than this share of its concatenation's has less than 4 of the 8 bits."""
 LEAST_WEIGHT_DB = 3.0
-"""Of a layer's weights, each counted with the variance of what it multiplies: half of what they do is lost."""
+"""Least signal to noise ratio of a layer's weights, at which half of what they do is lost.
+
+Each weight counts with the variance of what it multiplies.
+"""
 MOST_CLIPPED = 0.05
 """Share of a tensor's values that may be clipped on calibration data; healthy networks clip at most 1 %."""
 
 
 def judge(evidence: Evidence, data: str) -> tuple[Advice, ...]:
-    """All that is wrong with a network, measured on ``data`` (in words), the outputs first."""
+    """Say all that is wrong with a quantized network, the outputs first.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What is known of the network.
+    data : str
+        What it was measured on, in words.
+
+    Returns
+    -------
+    tuple of Advice
+        Empty for a healthy network.
+    """
     branches = list(_branches(evidence))
     named = {item.where for item in branches}
     return (
@@ -49,8 +65,8 @@ def judge(evidence: Evidence, data: str) -> tuple[Advice, ...]:
 def _outputs(evidence: Evidence) -> Iterator[Advice]:
     """Outputs that are noise, as a whole or in some channels."""
     for output in evidence.plan.graph.outputs:
-        found = evidence.measured[output.tensor]
-        ratio, channels = found.sqnr_db, found.channels_db
+        fidelity = evidence.measured[output.tensor]
+        ratio, channels = fidelity.sqnr_db, fidelity.channels_db
         if ratio is None:
             continue
         if ratio < LEAST_DB:
@@ -114,16 +130,16 @@ def _collapsed(evidence: Evidence) -> Iterator[Advice]:
     layers = {node.name: node for node in evidence.qgraph.nodes if isinstance(node, Layer)}
     statistics = evidence.statistics
     for layer in evidence.plan.layers:
-        for term, made in zip(layer.terms, layers[layer.name].terms):
+        for term, own in zip(layer.terms, layers[layer.name].terms):
             if not term.has_weights:
                 continue
-            ratio = weight_ratio(term.weight, made, importance(term, statistics))
+            ratio = weight_ratio(term.weight, own, importance(term, statistics))
             if ratio < LEAST_WEIGHT_DB:
-                option, way_out = weight_remedy(term, made, statistics)
+                option, way_out = weight_remedy(term, own, statistics)
                 yield Advice(
                     "weights_collapse",
                     layer.name,
-                    f"the weights of {term.node!r} collapse in {made.bits} bit{'s' if made.bits > 1 else ''}: what is "
+                    f"the weights of {term.node!r} collapse in {own.bits} bit{'s' if own.bits > 1 else ''}: what is "
                     f"left of them is {ratio:.1f} dB above its error; {way_out}",
                     option,
                     round(ratio, 2),

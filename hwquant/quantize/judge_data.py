@@ -11,7 +11,7 @@ from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.weight_scheme import Array
 
 FEW_SAMPLES = 8
-"""Below, ranges are those of single samples."""
+"""Below so many, ranges are those of single samples."""
 RARE = 0.01
 """Share of the samples, at least one, that may be outliers."""
 OUTLIER = 8.0
@@ -21,14 +21,19 @@ TYPICAL = 64.0
 
 
 def judge_data(inputs: Mapping[str, Array], statistics: Mapping[str, TensorStatistics]) -> tuple[Advice, ...]:
-    """What is wrong with calibration data.
+    """Say what is wrong with calibration data.
 
     Parameters
     ----------
-    inputs : mapping of arrays
-        The largest magnitude of every sample, by input.
+    inputs : mapping of ndarray of float64, shape (N,)
+        The largest magnitude of every sample, by input name.
     statistics : mapping of TensorStatistics
-        Of the inputs, at least.
+        Statistics by tensor, of the inputs at least.
+
+    Returns
+    -------
+    tuple of Advice
+        Empty for healthy data.
     """
     advice: list[Advice] = []
     count = len(next(iter(inputs.values())))
@@ -61,17 +66,19 @@ def judge_data(inputs: Mapping[str, Array], statistics: Mapping[str, TensorStati
 
 
 def _outliers(name: str, peaks: Array) -> Iterator[Advice]:
-    found = unusual(peaks)
-    if found:
+    samples = unusual(peaks)
+    if samples:
         typical = float(np.median(peaks[peaks > 0]))
-        ratio = float(peaks[found[0]]) / typical
+        ratio = float(peaks[samples[0]]) / typical
         more = (
-            f", {len(found) - 1} more {'is' if len(found) == 2 else 'are'} like it" if len(found) > 1 else ""
+            f", {len(samples) - 1} more {'is' if len(samples) == 2 else 'are'} like it"
+            if len(samples) > 1
+            else ""
         )
         yield Advice(
             "outliers",
             name,
-            f"sample {found[0]} of the calibration data of input {name!r} reaches {ratio:.3g} times as far as a "
+            f"sample {samples[0]} of the calibration data of input {name!r} reaches {ratio:.3g} times as far as a "
             f"typical one{more}: the integers are spent on that; remove what is no typical input",
             "--calibration-data",
             ratio,
@@ -79,7 +86,7 @@ def _outliers(name: str, peaks: Array) -> Iterator[Advice]:
 
 
 def unusual(peaks: Array) -> list[int]:
-    """Samples that take the range from all others, those that reach farthest first."""
+    """Indices of the samples that take the range from all others, those that reach farthest first."""
     order = np.argsort(-peaks, kind="stable")
     rare = min(len(peaks) - 1, max(1, int(RARE * len(peaks))))
     others, largest = float(peaks[order[rare:]].max()), float(peaks[order[0]])

@@ -24,15 +24,15 @@ class LayerScales:
     Attributes
     ----------
     alignment : Alignment
-        Shifts of the terms.
-    weight_scales : tuple of Array
-        ``S_w`` of each term, float64 [1] or [out].
-    accumulator : Array
-        The real value of one step of the sum, float64 [1] or [out].
-    shift : IntArray
-        The rounding right shift, int64 [1] or [out].
-    multiplier : IntArray or None
-        What the sum is multiplied with before, int64 [1] or [out]; None in shift-only networks.
+        The shifts of the terms.
+    weight_scales : tuple of ndarray of float64, shape (1,) or (out,)
+        ``S_w`` of each term.
+    accumulator : ndarray of float64, shape (1,) or (out,)
+        The real value of one step of the sum.
+    shift : ndarray of int64, shape (1,) or (out,)
+        The rounding right shift.
+    multiplier : ndarray of int64, shape (1,) or (out,), or None
+        What the sum is multiplied with before the shift; None in shift-only networks.
     """
 
     alignment: Alignment
@@ -49,7 +49,7 @@ def layer_scales(
     formats: Formats,
     options: QuantizeOptions,
 ) -> LayerScales:
-    """Scales and shifts of a layer; those of its tensors are given.
+    """Choose scales and shifts of a layer whose tensors have their formats already.
 
     In shift-only networks the terms lead to the output's scale. Otherwise they lead to the one of an
     identity's input, or, without such, to the ideal scale of the first term.
@@ -59,13 +59,18 @@ def layer_scales(
     layer : LayerPlan
         The float layer.
     schemes : sequence of WeightScheme
-        Of its terms.
-    importances : sequence of Array
+        The scheme of each term.
+    importances : sequence of ndarray of float64
         The weights' shares in the error, term by term, each broadcastable to the weight.
     formats : Formats
-        Of the tensors that it reads, and of its own.
+        The formats of the tensors that the layer reads, and of its own.
     options : QuantizeOptions
-        Whose ``scales`` says whether there is a multiplier.
+        Its ``scales`` says whether there is a multiplier.
+
+    Returns
+    -------
+    LayerScales
+        Scales and shifts.
 
     Raises
     ------

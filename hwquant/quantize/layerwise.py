@@ -26,18 +26,23 @@ from hwquant.quantize.precision import Precision
 def fit_layers(
     precision: Precision, formats: Formats, observed: Observed, progress: Progress | None = None
 ) -> tuple[QNode, ...]:
-    """The integer nodes of a plan whose tensors' formats are chosen.
+    """Compute the integer nodes of a plan whose tensors' formats are chosen.
 
     Parameters
     ----------
     precision : Precision
         The plan, and how its weights become integers.
     formats : Formats
-        Of its tensors.
+        The formats of its tensors.
     observed : Observed
         The samples that layers are fitted to, and what the float network makes of them.
-    progress : Progress or None
+    progress : Progress or None, optional
         Called with "quantize", nodes done and nodes in all.
+
+    Returns
+    -------
+    tuple of QNode
+        The nodes, in the order of the plan.
     """
     plan = precision.plan
     run = IntegerRun(plan, integer_tensors(plan, formats), observed.samples)
@@ -45,13 +50,13 @@ def fit_layers(
     for index, node in enumerate(plan.nodes):
         match node:
             case MaxPool() | Concat():
-                made: QNode = node
+                integer_node: QNode = node
             case LayerPlan():
-                made = _fit_layer(node, precision, formats, observed, run)
+                integer_node = _fit_layer(node, precision, formats, observed, run)
             case _:
                 assert_never(node)
-        nodes.append(made)
-        run.step(made)
+        nodes.append(integer_node)
+        run.step(integer_node)
         if progress:
             progress("quantize", index + 1, len(plan.nodes))
     return tuple(nodes)

@@ -26,7 +26,7 @@ _BATCH = 64
 _ELEMENTS = 1 << 24
 """Elements of one tensor that are kept as integers at once (128 MiB)."""
 _SAMPLES = 512
-"""That layers are fitted to, at most."""
+"""Samples that layers are fitted to, at most."""
 ENOUGH_TO_JUDGE = 64
 """Samples beyond those that layers are fitted to, from which on these alone are what the result is measured on."""
 
@@ -42,9 +42,9 @@ class Observed:
     plan : Plan
         Its layers.
     statistics : Mapping[str, TensorStatistics]
-        Of every tensor, over all calibration samples.
+        Statistics of every tensor, over all calibration samples.
     samples : Mapping[str, NDArray]
-        Those that layers are fitted to, by input name.
+        The samples that layers are fitted to, by input name.
     images : Mapping[str, Array]
         Mean over ``samples`` of each float tensor that a layer reads, float64 (C, H, W).
     count : int
@@ -54,7 +54,7 @@ class Observed:
     judged_by : str
         What these are, in words.
     equalized : Factors
-        Of the convolutions whose channels were made alike, see ``equalize``.
+        What channels were multiplied by, by convolution; see :mod:`hwquant.quantize.equalize`.
     advice : tuple of Advice
         What is wrong with the calibration data.
     tables : dict
@@ -81,8 +81,29 @@ def observe_network(
     progress: Progress | None = None,
     validation: NDArray[Any] | Data | None = None,
 ) -> Observed:
-    """Runs the float network on the calibration data; arguments and errors are those of
-    :func:`hwquant.quantize.quantize`."""
+    """Run the float network on the calibration data, and keep what quantization needs.
+
+    Parameters
+    ----------
+    graph : Graph
+        The float network.
+    calibration : ndarray of real numbers, shape (N, *shape), or mapping of them
+        Typical inputs; a mapping by input name where there are several inputs.
+    progress : Progress or None, optional
+        Told of every stage.
+    validation : ndarray of real numbers, shape (N, *shape), or mapping of them, optional
+        Inputs that results are measured on, as for :func:`hwquant.quantize.quantize`.
+
+    Returns
+    -------
+    Observed
+        For :func:`~hwquant.quantize.quantize_observed`, once or with many options.
+
+    Raises
+    ------
+    HwquantError
+        The data do not fit or are not finite, weights are not finite, or integers cannot express the network.
+    """
     data = check_data(graph, calibration)
     other = None if validation is None else check_data(graph, validation)
     plan, statistics, factors = equalize(graph, data, progress)
@@ -126,8 +147,11 @@ def _peaks(graph: Graph, data: Data) -> dict[str, Array]:
 def _judges(
     data: Data, fitted: Data, validation: Data | None, outliers: Sequence[Sequence[int]]
 ) -> tuple[dict[str, NDArray[Any]], str]:
-    """The samples to measure the result on: at most as many as layers are fitted to, and others if there are; without
-    outliers, of which a single one would be all of the signal."""
+    """The samples to measure the result on, and what they are in words.
+
+    They are at most as many as layers are fitted to, and others if there are; without outliers, of which a single one
+    would be all of the signal.
+    """
     first = next(iter(data))
     used = len(fitted[first])
     if validation is not None:

@@ -21,32 +21,33 @@ class QuantizeOptions:
 
     Attributes
     ----------
-    bits : Bits, optional
+    bits : int or mapping of str to int, default 8
         Storage bits of the weights, 1..8, or a mapping from layer names (8 where a layer is not named);
         any node that is fused into a layer names it.
-    activation_bits : Bits, optional
+    activation_bits : int or mapping of str to int, default 8
         Bits of the activations, 2..8, or a mapping from tensor names, inputs included.
-    per_channel : bool, optional
-        A weight scale, an offset and a shift for every output channel.
-    symmetric : bool, optional
-        Offset 0; codes within ``-(2^(n-1)-1)..2^(n-1)-1``.
-    anchor : Literal['min', 'max'], optional
-        "min" stores ``w = S * (q + o)``, "max" stores ``w = S * (o - q)``.
-    rounding : Literal['round', 'truncate'], optional
-        How the offset becomes an integer: "round" or "truncate".
-    literal_range : bool, optional
+    per_channel : bool, default False
+        Give every output channel a weight scale, an offset and a shift of its own.
+    symmetric : bool, default False
+        Use no offsets: they are 0, and codes are within ``-(2^(n-1)-1)..2^(n-1)-1``.
+    anchor : {"min", "max"}, default "min"
+        Which end of the weights' range codes are counted from: "min" stores ``w = S * (q + o)``, "max" stores
+        ``w = S * (o - q)``.
+    rounding : {"round", "truncate"}, default "round"
+        How the offset becomes an integer.
+    literal_range : bool, default False
         Take the weights' range as it is, without stretching it to contain 0.
-    scales : Literal['shift', 'power_of_two', 'multiplier'], optional
-        "shift" (only ratios of powers of two between layers), "power_of_two" (every scale is one: fixed
+    scales : {"shift", "power_of_two", "multiplier"}, default "shift"
+        What is between layers: "shift" (only ratios of powers of two), "power_of_two" (every scale is one: fixed
         point) or "multiplier" (15 bits and a shift).
-    calibration_method : Literal['minmax', 'percentile', 'mse'], optional
-        Range of an activation: "minmax" of the calibration data, "percentile" of it, or the
+    calibration_method : {"minmax", "percentile", "mse"}, default "mse"
+        How the range of an activation is chosen: "minmax" of the calibration data, "percentile" of it, or the
         one with the least mean squared error ("mse"). The networks' outputs always take "minmax".
-    percentile : float, optional
-        The upper one, in percent; the lower one is its mirror image.
-    bias_correction : bool, optional
+    percentile : float, default 99.99
+        The upper end of the range in percent, where it is a percentile; the lower end is its mirror image.
+    bias_correction : bool, default True
         Put the mean error that is left on the calibration data into the biases.
-    error_compensation : bool, optional
+    error_compensation : bool, default False
         Round the weights one after the other, each making up for the errors of those before
         it (GPTQ), instead of each to its nearest code.
     """
@@ -93,10 +94,26 @@ class QuantizeOptions:
 
 
 def resolve_bits(bits: Bits, aliases: Mapping[str, tuple[str, ...]], option: str) -> dict[str, int]:
-    """Bits by owner.
+    """Resolve the bits that a user asks for to bits by owner.
 
-    ``aliases`` maps every name that a user may give to its owners. Raises for an unknown name, and where an
-    owner is given two different numbers of bits.
+    Parameters
+    ----------
+    bits : int or mapping of str to int
+        One number for all, or numbers by name; an owner that is not named has 8.
+    aliases : mapping of str to tuple of str
+        The owners of every name that a user may give.
+    option : str
+        The option's name, for messages.
+
+    Returns
+    -------
+    dict of str to int
+        Bits of every owner.
+
+    Raises
+    ------
+    HwquantError
+        A name is unknown, or an owner is given two different numbers of bits.
     """
     owners = [owner for names in aliases.values() for owner in names]
     if not isinstance(bits, Mapping):

@@ -21,7 +21,7 @@ def quantize_observed(
     progress: Progress | None = None,
     described: bool = True,
 ) -> QGraph:
-    """The network that :func:`hwquant.quantize.quantize` gives for the same network, data and options.
+    """Quantize a network that was observed: :func:`hwquant.quantize.quantize` gives the same for its data.
 
     Parameters
     ----------
@@ -29,11 +29,16 @@ def quantize_observed(
         The network and what is known of it, from :func:`hwquant.quantize.observe_network`.
     options : QuantizeOptions
         What is asked for.
-    progress : Progress or None
+    progress : Progress or None, optional
         Called with the stage, steps done and steps in all.
-    described : bool
-        Without it the result's ``options`` lack "layers", "tensors", "sqnr" and "warnings", which take as long
-        to measure as all the rest.
+    described : bool, default True
+        Measure the result, too. Otherwise its ``options`` lack "layers", "tensors", "sqnr" and "warnings", which take
+        as long as all the rest.
+
+    Returns
+    -------
+    QGraph
+        The integer network.
 
     Raises
     ------
@@ -50,7 +55,7 @@ def quantize_observed(
 def integer_network(
     observed: Observed, precision: Precision, formats: Formats, nodes: tuple[QNode, ...]
 ) -> QGraph:
-    """The integer nodes as one network; its ``options`` say how it was asked for."""
+    """Put the integer nodes together to a network, whose ``options`` say how it was asked for."""
     graph = observed.graph
     asked = {"quantizer": precision.options.as_json(), "calibration_samples": observed.count}
     tensors = integer_tensors(precision.plan, formats)
@@ -60,6 +65,6 @@ def integer_network(
 def with_report(
     qgraph: QGraph, observed: Observed, precision: Precision, formats: Formats, trained: bool = False
 ) -> QGraph:
-    """The network with what became of it in its ``options``: see :func:`hwquant.quantize.report.describe`."""
+    """Add to a network's ``options`` what quantization did to it: see :mod:`hwquant.quantize.report`."""
     report = describe(observed, qgraph, precision, formats, trained)
     return replace(qgraph, options={**qgraph.options, **report})

@@ -17,7 +17,7 @@ from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
 from hwquant.quantize.weight_scheme import WeightScheme
 
 Schemes = tuple[WeightScheme, ...]
-"""Of the terms of a layer."""
+"""The weight schemes of the terms of a layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Precision:
     groups : Partition
         Tensors that share their format.
     bits : Mapping[str, int]
-        Of the activations, by group.
+        Bits of the activations, by group.
     schemes : Mapping[str, Schemes]
         How the weights of each term become integers, by layer.
     """
@@ -46,7 +46,19 @@ class Precision:
 
 
 def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
-    """Bits and schemes of a network.
+    """Resolve the options to bits and weight schemes of one network.
+
+    Parameters
+    ----------
+    plan : Plan
+        The layers of the network.
+    options : QuantizeOptions
+        What is asked for.
+
+    Returns
+    -------
+    Precision
+        Bits of every tensor, and schemes of every weight.
 
     Raises
     ------
@@ -66,7 +78,7 @@ def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
 
 
 def tensor_bits(plan: Plan, groups: Partition, options: QuantizeOptions) -> dict[str, int]:
-    """Activation bits by group."""
+    """The bits of the activations, by group."""
     aliases = {name: (groups.find(name),) for name in plan.tensors}
     for layer in plan.layers:
         aliases |= {name: (groups.find(layer.name),) for name in layer.members}
@@ -74,8 +86,10 @@ def tensor_bits(plan: Plan, groups: Partition, options: QuantizeOptions) -> dict
 
 
 def term_bits(plan: Plan, options: QuantizeOptions) -> dict[str, int]:
-    """Weight bits by the name of a term's float node. Identity terms take the fewest of their layer's
-    convolutions."""
+    """The bits of the weights, by the float node of a term.
+
+    Identity terms take the fewest of their layer's convolutions.
+    """
     aliases: dict[str, tuple[str, ...]] = {}
     for layer in plan.layers:
         owners = tuple(dict.fromkeys(term.node for term in layer.terms if term.unit is None))
@@ -90,7 +104,7 @@ def term_bits(plan: Plan, options: QuantizeOptions) -> dict[str, int]:
 
 
 def _scheme(term: TermPlan, bits: int, options: QuantizeOptions) -> WeightScheme:
-    """How the weights of a term become integers. The constant weights of a pool need no channel scales."""
+    """How the weights of a term become integers; the constant weights of a pool need no channel scales."""
     per_channel = options.per_channel and not term.constant
     scheme = WeightScheme(
         bits, options.anchor, options.rounding, options.symmetric, per_channel, options.literal_range

@@ -23,7 +23,7 @@ INPUT_SPREAD = 256.0
 
 
 def remedy(tensor: str, evidence: Evidence) -> tuple[str, str]:
-    """The option that would help a tensor most, and why."""
+    """The option that would help a tensor most, and why, in words; "" where no option would."""
     plan, qgraph, statistics = evidence.plan, evidence.qgraph, evidence.statistics
     node = next((node for node in plan.nodes if node.name == tensor), None)
     for name in node.inputs if node is not None else ():
@@ -33,8 +33,10 @@ def remedy(tensor: str, evidence: Evidence) -> tuple[str, str]:
     bits = qgraph.tensors[tensor].bits
     terms = []
     if isinstance(node, LayerPlan):
-        made = next(layer for layer in qgraph.nodes if isinstance(layer, Layer) and layer.name == tensor)
-        terms = [(term, own) for term, own in zip(node.terms, made.terms) if term.has_weights]
+        integer_layer = next(
+            layer for layer in qgraph.nodes if isinstance(layer, Layer) and layer.name == tensor
+        )
+        terms = [(term, own) for term, own in zip(node.terms, integer_layer.terms) if term.has_weights]
     for term, own in terms:
         if own.scale.size == 1 and _spread(term) > SPREAD and _helps(term, own, statistics, per_channel=True):
             spread = f"the largest weights of its channels differ by a factor of {_spread(term):.3g}"
@@ -57,7 +59,7 @@ def remedy(tensor: str, evidence: Evidence) -> tuple[str, str]:
 
 
 def _spread(term: TermPlan) -> float:
-    """Ratio of the largest weights of the channel that has the largest, and of the one that has the smallest."""
+    """The ratio of the largest weights of two channels: the one that has the largest, and the smallest."""
     largest = np.abs(term.weight).reshape(len(term.weight), -1).max(axis=1)
     return float(largest.max() / largest[largest > 0].min()) if (largest > 0).any() else 1.0
 
@@ -91,7 +93,7 @@ def _helps(
 
 
 def weight_ratio(weight: Array, term: Term, share: Array) -> float:
-    """Signal to noise of a layer's weights, in dB, each counted by its ``share``; infinite where there is no noise."""
+    """Signal to noise of a layer's weights in dB, each counted by its ``share``; infinite without noise."""
     return _ratio(weight, term.weight * term.scale.reshape(-1, 1, 1, 1), share)
 
 

@@ -16,8 +16,10 @@ from hwquant.quantize.weights import ideal_scale
 
 
 def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str, object]:
-    """Terms, shifts and clamp of a layer. ``stretch`` is the factor by which a weight scale exceeds the ideal
-    one."""
+    """Describe terms, shifts and clamp of a layer as plain values.
+
+    ``stretch`` is the factor by which a weight scale exceeds the ideal one.
+    """
     terms = []
     for float_term, term, scheme in zip(plan.terms, layer.terms, schemes):
         item: dict[str, object] = {"input": term.input, "bits": term.bits, "left_shift": term.shift}
@@ -40,7 +42,7 @@ def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str,
 
 
 def describe_tensor(item: TensorFormat, measured: Fidelity) -> dict[str, object]:
-    """Format of a tensor, the range that was asked for, its signal to noise ratio, and the share that is clipped."""
+    """Describe a tensor: format, range that was asked for, signal to noise ratio, share that is clipped."""
     return {
         "scale": item.scale.value,
         "zero_point": item.zero_point,
@@ -52,7 +54,7 @@ def describe_tensor(item: TensorFormat, measured: Fidelity) -> dict[str, object]
 
 
 def summary(qgraph: QGraph, measured: Mapping[str, Fidelity], observed: Observed) -> dict[str, object]:
-    """Signal to noise of the outputs and of the worst tensor, and the samples that all of it was measured on."""
+    """Sum up signal to noise of the outputs and of the worst tensor, and what both were measured on."""
     known = {name: item.sqnr_db for name, item in measured.items() if item.sqnr_db is not None}
     worst = min(known, key=lambda name: known[name]) if known else None
     return {
@@ -70,10 +72,27 @@ def describe(
     formats: Formats,
     trained: bool = False,
 ) -> dict[str, object]:
-    """The whole report: ``layers`` and ``tensors`` by name, ``sqnr`` in short, ``warnings``, and the names of
-    convolutions whose channels were ``equalized`` where there are any.
+    """Report what quantization did to a network, as plain values.
 
-    Weights that were ``trained`` after quantization are not those of the float network: what they are is not judged.
+    Parameters
+    ----------
+    observed : Observed
+        The float network and what is known of it.
+    qgraph : QGraph
+        The integer network.
+    precision : Precision
+        Bits and weight schemes.
+    formats : Formats
+        The formats of all tensors.
+    trained : bool, default False
+        The weights were trained after quantization, so that they are not those of the float network: how well they
+        stand for these is not judged.
+
+    Returns
+    -------
+    dict of str to object
+        ``layers`` and ``tensors`` by name, ``sqnr`` in short, ``warnings``, and the names of convolutions whose
+        channels were ``equalized`` where there are any.
     """
     plan = observed.plan
     layers = {node.name: node for node in qgraph.nodes if isinstance(node, Layer)}

@@ -43,9 +43,22 @@ def choose_scales(
     statistics: Mapping[str, TensorStatistics],
     tables: dict[Hashable, Cost] | None = None,
 ) -> dict[str, TensorFormat]:
-    """Scale, zero point and bits of every tensor.
+    """Choose scale, zero point and bits of every tensor.
 
-    ``tables`` keeps the noise of single terms for the next call with the same plan and statistics.
+    Parameters
+    ----------
+    precision : Precision
+        The plan, with its bits and weight schemes.
+    statistics : mapping of TensorStatistics
+        Statistics of every float tensor, by name.
+    tables : dict or None, optional
+        The noise of single terms from an earlier call with the same plan and statistics; what this call computes of
+        it is added.
+
+    Returns
+    -------
+    dict of str to TensorFormat
+        The format of every tensor.
     """
     classes = scale_classes(precision.plan, _shift_only(precision))
     ranges = group_ranges(precision, statistics)
@@ -54,11 +67,11 @@ def choose_scales(
         *_range_costs(classes, ranges, labels),
         *_weight_costs(precision, statistics, classes, labels, {} if tables is None else tables),
     ]
-    chosen = minimize(costs, {name: len(mantissas) for name, mantissas in labels.items()})
+    labelling = minimize(costs, {name: len(mantissas) for name, mantissas in labels.items()})
     result = {}
     for group, members in precision.groups.sets().items():
         owner, item = classes.find(group), ranges[group]
-        mantissa = labels[owner][chosen[owner]]
+        mantissa = labels[owner][labelling[owner]]
         _, exponent, zero_point = item.best(mantissa)
         for name in members:
             result[name] = TensorFormat(Scale(mantissa, exponent), zero_point, item.bits, item.low, item.high)
@@ -83,8 +96,10 @@ def _members(name: str, classes: Partition, ranges: Mapping[str, GroupRange]) ->
 
 
 def _mantissas(own: Mapping[str, GroupRange], inputs: Collection[str]) -> list[float]:
-    """Labels of a class of groups: 16 to the octave; only the exact ones where network inputs, pixels
-    usually, can be represented exactly: they then need no more than the zero point added.
+    """The mantissas that a class of groups may take: 16 to the octave.
+
+    Only the exact ones are taken where network inputs, pixels usually, can be represented exactly: they then need no
+    more than the zero point added.
     """
     grids = {name: item.grid() for name, item in own.items() if name in inputs}
     exact = {
@@ -97,7 +112,7 @@ def _mantissas(own: Mapping[str, GroupRange], inputs: Collection[str]) -> list[f
 
 
 def _range_costs(classes: Partition, ranges: Mapping[str, GroupRange], labels: Labels) -> Iterator[Cost]:
-    """Noise of the activations, by the mantissa of their class."""
+    """The noise of the activations, by the mantissa of their class."""
     for name, mantissas in labels.items():
         own = _members(name, classes, ranges).values()
         yield Cost((name,), np.array([sum(item.best(mantissa)[0] for item in own) for mantissa in mantissas]))
@@ -110,7 +125,7 @@ def _weight_costs(
     labels: Labels,
     tables: dict[Hashable, Cost],
 ) -> Iterator[Cost]:
-    """Noise of the weights, by the mantissas of the classes that a term leads from and to."""
+    """The noise of the weights, by the mantissas of the classes that a term leads from and to."""
     for layer in precision.plan.layers:
         reference = _reference(layer, _shift_only(precision))
         for term, scheme in zip(layer.terms, precision.schemes[layer.name]):
@@ -137,7 +152,7 @@ def _term_cost(
     ends: tuple[str, str],
     labels: Labels,
 ) -> Cost:
-    """Noise of a term's weights by the mantissas of its reference and of its input."""
+    """The noise of a term's weights by the mantissas of its reference and of its input."""
     output = statistics[layer.name]
     weights = importance(term, statistics)
     # Noise where the clamp is active does not get through.

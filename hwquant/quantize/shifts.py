@@ -34,16 +34,16 @@ _SHIFT_OF_ZEROS = 8
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Shifts of a layer.
+    """The shifts of a layer.
 
     Attributes
     ----------
-    shift : IntArray
-        Right shift of the sum, int64 [1] or [out].
+    shift : ndarray of int64, shape (1,) or (out,)
+        Right shift of the sum.
     left : tuple of int
         Left shift of each term.
-    unit_powers : tuple of IntArray or None
-        Of each term: log2 of the integer weights of an identity-like one, int64 [1] or [out]; None for others.
+    unit_powers : tuple of ndarray of int64, shape (1,) or (out,), or None
+        For each term log2 of its integer weights if it is like an identity, else None.
     """
 
     shift: IntArray
@@ -54,30 +54,30 @@ class Alignment:
 def weight_exponents(
     weight: Array, scheme: WeightScheme, ratio: float, importance: Array
 ) -> tuple[float, IntArray, NDArray[np.bool_]]:
-    """The best scales ``ratio * 2^e`` for a weight tensor, an ``e`` for each of its rows.
+    """Find the best scales ``ratio * 2^e`` for a weight tensor, an ``e`` for each of its rows.
 
     Tried are the smallest scale that clips no weight and smaller ones for as long as the error falls; a
     literal range is not clipped.
 
     Parameters
     ----------
-    weight : Array
-        Float64 [out, ...].
+    weight : ndarray of float64, shape (out, ...)
+        The weights.
     scheme : WeightScheme
-        How it becomes integers.
+        How they become integers.
     ratio : float
-        Of the mantissas of what the term leads to and of its input.
-    importance : Array
+        The mantissa of what the term leads to, divided by that of its input.
+    importance : ndarray of float64
         The weights' shares in the error, broadcastable to ``weight``.
 
     Returns
     -------
     error : float
         Sum of squared errors, weighted with ``importance``.
-    exponents : IntArray
-        Int64 [1] or [out].
-    free : NDArray[np.bool_]
-        The same shape: all weights are zero, so that the exponent says nothing.
+    exponents : ndarray of int64, shape (1,) or (out,)
+        The best ``e`` of each row.
+    free : ndarray of bool, shape (1,) or (out,)
+        Where all weights of a row are zero, so that its exponent says nothing.
     """
     ideal = ideal_scale(weight, scheme)
     free = ideal <= 0
@@ -101,7 +101,7 @@ def weight_exponents(
 
 
 def net_shifts(exponents: IntArray, free: NDArray[np.bool_], reference: Scale, source: Scale) -> IntArray:
-    """``t`` of the scales that :func:`weight_exponents` returned, with ``ratio = m_R / m_x``."""
+    """The net shifts ``t`` for the scales that :func:`weight_exponents` found, with ``ratio = m_R / m_x``."""
     shifts = reference.exponent - source.exponent - exponents
     known = shifts[~free]
     shifts = np.where(free, known.max() if known.size else _SHIFT_OF_ZEROS, shifts)
@@ -109,23 +109,28 @@ def net_shifts(exponents: IntArray, free: NDArray[np.bool_], reference: Scale, s
 
 
 def term_scale(shift: IntArray, left: int, reference: Scale, source: Scale) -> Array:
-    """``S_w`` of a term, float64: ``S_x * S_w == R * 2^(k - s)``."""
+    """The weight scale ``S_w`` of a term, float64: ``S_x * S_w == R * 2^(k - s)``."""
     ratio = reference.mantissa / source.mantissa
     return np.ldexp(ratio, reference.exponent - source.exponent - (shift - left))
 
 
 def align(name: str, terms: Sequence[IntArray | int], largest_power: int) -> Alignment:
-    """One accumulator for all terms of a layer.
+    """Find one accumulator for all terms of a layer.
 
     Parameters
     ----------
     name : str
         The layer, for the error message.
-    terms : sequence of IntArray or int
-        For each term its net shift: the greatest ones that are wanted, [1] or [out] (smaller ones mean
-        coarser weights), or the given one, an int, of an identity-like term.
+    terms : sequence of ndarray of int64, shape (1,) or (out,), or int
+        For each term its net shift: the greatest ones that are wanted (smaller ones mean coarser weights), or the
+        given one, an int, of an identity-like term.
     largest_power : int
         Greatest log2 of an identity-like term's integer weight.
+
+    Returns
+    -------
+    Alignment
+        The shifts of the layer.
 
     Raises
     ------
@@ -159,8 +164,27 @@ def align(name: str, terms: Sequence[IntArray | int], largest_power: int) -> Ali
 
 
 def fixed_point(ratio: Array, bits: int = 15) -> tuple[IntArray, IntArray]:
-    """``multiplier`` (``bits`` bits, unsigned) and ``shift`` with ``multiplier * 2^-shift ~= ratio``,
-    int64."""
+    """Split real factors into fixed-point multipliers and right shifts.
+
+    Parameters
+    ----------
+    ratio : ndarray of float64, shape (1,) or (out,)
+        The positive factors.
+    bits : int, default 15
+        Bits of the unsigned multiplier.
+
+    Returns
+    -------
+    multiplier : ndarray of int64
+        The multipliers, in the shape of ``ratio``.
+    shift : ndarray of int64
+        The shifts, such that ``multiplier * 2^-shift`` is about ``ratio``.
+
+    Raises
+    ------
+    HwquantError
+        A factor is so large that no multiplier of ``bits`` bits expresses it, or so small that none is left.
+    """
     shift = np.clip(bits - 1 - np.floor(np.log2(ratio)), 0, LARGEST_SHIFT)
     multiplier = np.floor(np.ldexp(ratio, shift.astype(int)) + 0.5)
     full = multiplier >= 1 << bits

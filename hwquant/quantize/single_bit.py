@@ -16,10 +16,11 @@ SIGNS_ARE_LOST = (
 
 
 def loses_signs(weight: Array, scheme: WeightScheme) -> bool:
-    """Whether a single bit would throw away all that the weights say: they are ``a`` and ``-a`` (and perhaps 0, where
-    they are pruned), of which one bit with an integer offset holds one and 0.
+    """Whether a single bit would throw away all that the weights say.
 
-    ``a`` may be that of each output channel, as in networks that were trained with binary weights.
+    It would where they are ``a`` and ``-a`` (and perhaps 0, where they are pruned), of which one bit with an integer
+    offset holds one and 0. ``a`` may be that of each output channel, as in networks that were trained with binary
+    weights.
     """
     if scheme.bits > 1:
         return False

@@ -14,7 +14,7 @@ from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.precision import Precision
 
 _GRID_TOLERANCE = 1e-3
-"""In steps; float32 data are off by some 1e-5 of a step."""
+"""How far values may be from equal spacing, in steps; float32 data are off by some 1e-5 of a step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,11 @@ class GroupRange:
     Attributes
     ----------
     statistics : tuple of TensorStatistics
-        Of the tensors of the group that matter.
+        Statistics of those tensors of the group that matter.
     low, high : float
-        The range.
+        The range of real values, 0 included.
     bits : int
-        Of the integers.
+        Bits of the integers.
     may_clip : bool
         Whether a smaller scale may be chosen, where that costs less than it saves.
     """
@@ -40,12 +40,14 @@ class GroupRange:
     may_clip: bool
 
     def best(self, mantissa: float) -> tuple[float, int, int]:
-        """Noise, exponent and zero point of the best scale with this mantissa."""
+        """The noise, exponent and zero point of the best scale with this mantissa."""
         return best_scale(self.statistics, (self.low, self.high), mantissa, self.bits, self.may_clip)
 
     def grid(self) -> float | None:
-        """The largest whole fraction of the distance between neighbouring values that holds the range; None if
-        the values are not equally spaced. Pixels are: 0..255, or these divided by 255, or normalized.
+        """The smallest scale that holds the range and represents equally spaced values exactly.
+
+        It is the distance between neighbouring values divided by a whole number; None if they are not equally spaced
+        or too many. Pixels are equally spaced: 0..255, or these divided by 255, or normalized.
         """
         if not all(item.exact for item in self.statistics):
             return None
@@ -61,7 +63,27 @@ class GroupRange:
 
 
 def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics]) -> dict[str, GroupRange]:
-    """By group, as ``calibration_method`` says; the network's outputs keep their whole range in any case."""
+    """Choose what each group has to represent, as ``calibration_method`` says.
+
+    The network's outputs keep their whole range in any case.
+
+    Parameters
+    ----------
+    precision : Precision
+        The groups, their bits and the options.
+    statistics : mapping of TensorStatistics
+        Statistics of every float tensor, by name.
+
+    Returns
+    -------
+    dict of str to GroupRange
+        The range of every group.
+
+    Raises
+    ------
+    HwquantError
+        The range of a group is unknown: its calibration data are zero everywhere.
+    """
     plan, groups, options = precision.plan, precision.groups, precision.options
     outputs = {output.tensor for output in plan.graph.outputs}
     read = outputs | {name for layer in plan.layers for name in layer.inputs}

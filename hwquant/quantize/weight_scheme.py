@@ -17,7 +17,23 @@ Rounding = Literal["round", "truncate"]
 
 @dataclass(frozen=True)
 class WeightScheme:
-    """How a weight tensor becomes integers; the attributes are those of ``QuantizeOptions``."""
+    """How a weight tensor becomes integers.
+
+    Attributes
+    ----------
+    bits : int, default 8
+        Storage bits of a code, 1..8.
+    anchor : {"min", "max"}, default "min"
+        Which end of the range codes are counted from: ``w = S * (q + o)`` or ``w = S * (o - q)``.
+    rounding : {"round", "truncate"}, default "round"
+        How the offset becomes an integer.
+    symmetric : bool, default False
+        The offset is 0, and codes are within ``-(2^(n-1)-1)..2^(n-1)-1``.
+    per_channel : bool, default False
+        Every output channel has a scale and an offset of its own.
+    literal_range : bool, default False
+        The range is taken as it is, not stretched to contain 0.
+    """
 
     bits: int = 8
     anchor: Anchor = "min"
@@ -42,9 +58,9 @@ class WeightScheme:
 
     @property
     def sign(self) -> int:
-        """What a step of a code adds to the adjusted weight: 1 from the least weight up, -1 from the greatest down."""
+        """What a step of a code adds to the adjusted weight: 1 with the anchor "min", -1 with "max"."""
         return SIGN[self.anchor]
 
     def ends(self, low: Array, high: Array) -> tuple[Array, Array]:
-        """The end of a range that codes are counted from, and the other one."""
+        """Order the ends of a range: the one that codes are counted from, and the other one."""
         return (low, high) if self.anchor == "min" else (high, low)

@@ -28,23 +28,26 @@ from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
 from hwquant.quantize.weight_scheme import Array, WeightScheme
 
 _OFFSET_LIMITS: Mapping[Anchor, tuple[int, int]] = {"min": (-128, 127), "max": (-129, 126)}
-"""Of single channels: they are stored in a row of 8-bit weights, ``o`` as it is, or ``o + 1`` for ``~q + (o + 1)``."""
+"""Bounds of the offsets of single channels.
+
+They are stored in a row of 8-bit weights, ``o`` as it is, or ``o + 1`` for ``~q + (o + 1)``.
+"""
 _CLIPPED_OFFSETS = 9
 """Offsets tried where the scale is too small for the range."""
 
 
 @dataclass(frozen=True, eq=False)
 class QuantizedWeight:
-    """Integers for a weight tensor, ``scale`` times which are the real weights.
+    """Integers for a weight tensor; times ``scale`` they are the real weights.
 
     Attributes
     ----------
-    codes : NDArray[np.int8]
-        [out, ...], as they are stored.
-    scale : Array
-        ``S``, float64 [1] or [out].
+    codes : ndarray of int8, shape (out, ...)
+        The codes as they are stored.
+    scale : ndarray of float64, shape (1,) or (out,)
+        The weight scale ``S``.
     coding : Coding
-        What the codes stand for; its offset is [1] or [out], too.
+        What the codes stand for; its offset has one element or one an output channel, too.
     """
 
     codes: NDArray[np.int8]
@@ -53,7 +56,7 @@ class QuantizedWeight:
 
     @property
     def adjusted(self) -> IntArray:
-        """``q + o`` or ``o - q``, the shape of ``codes``."""
+        """The adjusted weights ``q + o`` or ``o - q``, int64 in the shape of ``codes``."""
         return self.coding.adjusted(self.codes)
 
     def dequantize(self) -> Array:
@@ -62,7 +65,7 @@ class QuantizedWeight:
 
 
 def round_half_up(x: Array) -> Array:
-    """The rounding used everywhere: ``floor(x + 1/2)``."""
+    """Round as everywhere in hwquant: ``floor(x + 1/2)``."""
     return np.floor(x + 0.5)
 
 
@@ -89,15 +92,20 @@ def quantize_weight(
 
     Parameters
     ----------
-    weight : Array
-        Finite float64 [out, ...].
+    weight : ndarray of float64, shape (out, ...)
+        Finite weights.
     scheme : WeightScheme
         Bits, anchor and so on.
-    scale : Array or None
-        ``S``, float64 [1] or [out]; the ideal one if None.
-    importance : Array or None
-        The weights' shares in the error, broadcastable to ``weight``; where ``scale`` is so small that weights are
-        clipped, the offset is the one with the least error.
+    scale : ndarray of float64, shape (1,) or (out,), optional
+        The weight scale ``S``; the ideal one if None.
+    importance : ndarray of float64, optional
+        The weights' shares in the error, broadcastable to ``weight``; all alike if None. Where ``scale`` is so small
+        that weights are clipped, the offset is the one with the least error.
+
+    Returns
+    -------
+    QuantizedWeight
+        Codes, scale and coding.
 
     Raises
     ------
@@ -158,8 +166,10 @@ def _ranges(
 
 
 def _offset_limits(scheme: WeightScheme) -> tuple[int, int]:
-    """Bounds of the offset of a stretched range, before it absorbs the storage shift: 0 has a code, and the
-    offset of a single channel fits 8 bits."""
+    """Bounds of the offset of a stretched range, before it absorbs the storage shift.
+
+    Within them 0 has a code, and the offset of a single channel fits 8 bits.
+    """
     greatest = _OFFSET_LIMITS[scheme.anchor][1] if scheme.per_channel else scheme.levels
     if scheme.anchor == "max":
         return 0, min(scheme.levels, greatest + scheme.half)
@@ -167,15 +177,17 @@ def _offset_limits(scheme: WeightScheme) -> tuple[int, int]:
 
 
 def _anchored_offset(rows: Array, scale: Array, scheme: WeightScheme) -> Array:
-    """``to_int(w_min / S)`` or ``to_int(w_max / S)`` of each row."""
+    """The offset of each row as the anchor gives it: ``to_int(w_min / S)`` or ``to_int(w_max / S)``."""
     low, high, literal = _ranges(rows, scheme, scale)
     offset = _to_int(scheme.ends(low, high)[0] / scale, scheme)
     return np.where(literal, offset, np.clip(offset, *_offset_limits(scheme)))
 
 
 def _best_offset(rows: Array, scale: Array, anchored: Array, share: Array, scheme: WeightScheme) -> Array:
-    """The offset with the least error, from the one that keeps one end of the range to the one that keeps the
-    other."""
+    """The offset with the least error where a scale clips weights.
+
+    Tried are offsets from the one that keeps one end of the range to the one that keeps the other.
+    """
     low, high, _ = _ranges(rows, scheme)
     opposite = scheme.ends(low, high)[1] / scale - scheme.sign * scheme.levels
     best, least = anchored, np.full(len(rows), np.inf)
@@ -189,8 +201,11 @@ def _best_offset(rows: Array, scale: Array, anchored: Array, share: Array, schem
 
 
 def _unsigned(rows: Array, scale: Array, offset: Array, scheme: WeightScheme) -> Array:
-    """The codes 0..2^n-1: counted from the anchor, which is a multiple of the scale unless the range is
-    literal. Then the code of 0 is not always the nearest one."""
+    """The codes 0..2^n-1, counted from the anchor.
+
+    The anchor is a multiple of the scale unless the range is literal. Then the code of 0 is not always the
+    nearest one.
+    """
     low, high, literal = _ranges(rows, scheme, scale)
     start = np.where(literal, scheme.ends(low, high)[0], offset * scale)
     codes = round_half_up(scheme.sign * (rows - start[:, None]) / scale[:, None])

@@ -40,7 +40,7 @@ _PUBLIC = {
     "owner": "checkpoint",
     "progressive": "stages",
 }
-"""Public name to module."""
+"""The module of each public name."""
 
 __all__ = [
     "Checkpoint",

@@ -33,7 +33,9 @@ FIT = {"stage": str, "results": [EPOCH], "network": dict, "optimizer": dict}
 
 
 class Checkpoint:
-    """A file of plain values and tensors with their digests, written whole or not at all; nothing is unpickled.
+    """A file of plain values and tensors with their digests; nothing of it is unpickled.
+
+    It is written whole or not at all.
 
     Parameters
     ----------
@@ -42,11 +44,13 @@ class Checkpoint:
     owner : Mapping[str, str]
         Fingerprints of the network, data and options that are trained, by what people call them; a file of another
         owner is refused.
-    resume : bool
+    resume : bool, default False
         Go on from the file, which must exist; else a file that exists is replaced with the first save.
 
     Attributes
     ----------
+    path : Path
+        The file.
     state : dict
         What was saved so far, by name; empty at the start of a new training.
 
@@ -54,6 +58,8 @@ class Checkpoint:
     ------
     Damaged
         The file is not what was written.
+    Unsupported
+        The file is a checkpoint without digests, of an older hwquant.
     HwquantError
         The file is absent, or belongs to something else.
     """
@@ -84,15 +90,34 @@ class Checkpoint:
         container.write(self.path, KIND, VERSION, {"training": content}, arrays)
 
     def part(self, name: str, form: Mapping[str, Any], needed: bool = False) -> dict[str, Any]:
-        """A part of the state, which is built like ``form`` (see :func:`~hwquant.training.plain.conforms`); empty
-        where it has not been saved, unless it is ``needed``."""
+        """Return a part of the state; empty where it has not been saved.
+
+        Parameters
+        ----------
+        name : str
+            The name under which it was saved.
+        form : mapping
+            What it is built like (see :func:`~hwquant.training.plain.conforms`).
+        needed : bool, default False
+            Refuse a state without it.
+
+        Returns
+        -------
+        dict
+            The part.
+
+        Raises
+        ------
+        Damaged
+            The part is not built like ``form``.
+        """
         value = self.state.get(name, {})
         if (needed or value != {}) and not conforms(value, form):
             raise self._damaged(f"its part {name!r} is not built as it must be")
         return value
 
     def restore(self, network: nn.Module, saved: Mapping[str, Any]) -> None:
-        """Give a network its saved state."""
+        """Give a network its saved state; raise Damaged where it is not one of this network, or not finite."""
         if not all(item.isfinite().all() for item in saved.values() if isinstance(item, torch.Tensor)):
             raise self._damaged("it holds weights that are not finite")
         try:
@@ -101,7 +126,7 @@ class Checkpoint:
             raise self._damaged("its network is another one") from error
 
     def restore_optimizer(self, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-        """Give an optimizer its saved state."""
+        """Give an optimizer its saved state; raise Damaged where it is not one of this optimizer."""
         if not _of_optimizer(optimizer, saved):
             raise self._damaged("its optimizer is another one")
         try:
@@ -174,16 +199,16 @@ def _of_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) ->
 def _of_parameter(
     kind: type, group: Mapping[str, Any], parameter: torch.Tensor, items: Mapping[str, Any]
 ) -> bool:
-    """Whether this is what an optimizer keeps for a parameter; of kinds that we do not name, anything may be."""
+    """Whether this is what an optimizer keeps for a parameter; an optimizer not named here may keep anything."""
     momentum = {"momentum_buffer"} if group.get("momentum") else set()
-    kept = {
+    state_names = {
         torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
         torch.optim.SGD: momentum,
         torch.optim.RMSprop: {"step", "square_avg"} | momentum,
     }
-    if kind not in kept:
+    if kind not in state_names:
         return True
-    return items.keys() == kept[kind] and all(
+    return items.keys() == state_names[kind] and all(
         isinstance(item, torch.Tensor)
         and item.shape == (() if name == "step" else parameter.shape)
         and item.dtype == (torch.float32 if name == "step" else parameter.dtype)
@@ -199,6 +224,16 @@ def owner(**values: Any) -> dict[str, str]:
     """Fingerprints of what a training depends on, by name (with spaces for underscores).
 
     Of a function, or a loader of batches, only its name is known.
+
+    Parameters
+    ----------
+    **values : Any
+        Networks, arrays, options, functions and so on, by name.
+
+    Returns
+    -------
+    dict of str to str
+        A fingerprint for each.
     """
     return {name.replace("_", " "): _fingerprint(value) for name, value in values.items()}
 

@@ -29,19 +29,19 @@ def round_compensated(
 
     Parameters
     ----------
-    weight : Array
-        Float64 [out, in / groups, kernel height, kernel width], in steps of its scale.
-    frozen, chosen : NDArray[np.bool_]
-        Disjoint, the shape of ``weight``.
-    covariance : Array
-        Float64 [groups, K, K] of the inputs, K = in / groups * kernel height * kernel width.
-    low, high : NDArray
-        Least and greatest integer, [1] or [out].
+    weight : ndarray of float64, shape (out, in / groups, kernel height, kernel width)
+        The weights, in steps of their scale.
+    frozen, chosen : ndarray of bool
+        Weights that stay as they are, and weights to round: disjoint, in the shape of ``weight``.
+    covariance : ndarray of float64, shape (groups, K, K)
+        Of the inputs, K = in / groups * kernel height * kernel width.
+    low, high : ndarray of real numbers, shape (1,) or (out,)
+        Least and greatest integer.
 
     Returns
     -------
-    Array
-        Float64, the shape of ``weight``: integers where chosen; the others stay within the bounds, too.
+    ndarray of float64
+        In the shape of ``weight``: integers where chosen; the others stay within the bounds, too.
     """
     out, groups = len(weight), len(covariance)
     rows = weight.reshape(out, -1).copy()

@@ -18,11 +18,18 @@ from hwquant.training.state import QuantizedState
 
 
 class QuantizedForward(QuantizedState):
-    """Computes what the state says; it changes nothing of it.
+    """The forward pass of a network that is float in part; it changes nothing of the state.
 
     Every tensor is carried in units of its scale, less its zero point: ``x / S_x``, which is ``x_q - z_x`` once the
     tensor is quantized. A layer whose grid is decided multiplies with ``w / S_w``, which is ``w_q + o`` for frozen
     weights, and shifts: ``y = floor((acc + 2^(s-1)) * 2^-s)``.
+
+    Parameters
+    ----------
+    observed : Observed
+        The float network and what its calibration data say.
+    options : QuantizeOptions
+        Bits, scales and so on.
     """
 
     def __init__(self, observed: Observed, options: QuantizeOptions) -> None:
@@ -30,12 +37,12 @@ class QuantizedForward(QuantizedState):
         self.border = Border(observed.graph)
 
     def forward(self, *xs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Real outputs in the user's layout, one tensor or a tuple, for inputs (N, *shape)."""
+        """Compute the real outputs in the user's layout, one tensor or a tuple, for inputs (N, *shape)."""
         values = self.steps(*xs, keep=[output.tensor for output in self.plan.graph.outputs])
         return self.border.deliver({name: x * self.formats[name].scale.value for name, x in values.items()})
 
     def steps(self, *xs: Tensor, keep: Collection[str]) -> dict[str, Tensor]:
-        """The named tensors (N, C, H, W) in units of their scales, less their zero points."""
+        """Compute the named tensors (N, C, H, W) in units of their scales, less their zero points."""
         dtype = next(self.parameters()).dtype
         values = {}
         for name, x in self.border.prepare(xs).items():
@@ -82,7 +89,7 @@ class QuantizedForward(QuantizedState):
         return self._round(layer.name, clip(total, layer.low / step, layer.high / step))
 
     def _bias(self, layer: LayerPlan) -> Tensor:
-        """In steps of the accumulator, or of the output where the layer has no grid yet."""
+        """The bias in steps of the accumulator, or of the output where the layer has no grid yet."""
         bias = self.bias(layer.name)
         if self._biases_frozen:
             return self.bias_steps(layer.name)
@@ -92,7 +99,7 @@ class QuantizedForward(QuantizedState):
         return round_half_up(steps) if self.straight_through else steps
 
     def _weight(self, layer: LayerPlan, index: int) -> Tensor:
-        """In the steps that :meth:`_bias` has, less the input's."""
+        """The weight of a term in the steps that :meth:`_bias` has, divided by those of its input."""
         term, bias = layer.terms[index], self.bias(layer.name)
         grid = self._grids.get(layer.name)
         if grid is None:

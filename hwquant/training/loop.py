@@ -22,7 +22,7 @@ from hwquant.training.options import TrainOptions
 from hwquant.training.training import Training
 
 Samples = tuple[NDArray[Any], NDArray[Any]]
-"""``x`` (N, *shape) and ``y``, labels (N,) or targets."""
+"""Samples ``x`` (N, *shape) and ``y``, labels (N,) or targets."""
 Data = Samples | Iterable[tuple[Tensor, Tensor]]
 """Arrays, or any loader that gives (x, y) batches each time it is iterated over."""
 Evaluate = Callable[[nn.Module], float]
@@ -31,7 +31,17 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class EpochResult:
-    """Mean loss of an epoch's batches, and what ``evaluate`` said after it (None without one)."""
+    """What came of an epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Its number, from 1 on.
+    loss : float
+        Mean loss of its batches.
+    score : float or None, optional
+        What ``evaluate`` said after it; None without such a function.
+    """
 
     epoch: int
     loss: float
@@ -53,14 +63,14 @@ def fit(
     network : torch.nn.Module
         Any module whose parameters are to be trained.
     training : Training
-        With what, and how.
-    checkpoint : Checkpoint or None
+        What it is trained with, and how.
+    checkpoint : Checkpoint or None, optional
         One that is open already, as that of several stages; else the training's is opened. It is saved after every
         epoch; where it holds a state of this ``stage``, training goes on from there, to the same weights as if it
         had never been cut off.
-    stage : str
+    stage : str, default "train"
         Which of several trainings with one checkpoint, or one progress bar, this is.
-    span : tuple of float
+    span : tuple of float, default (0.0, 1.0)
         Part of the learning rate's schedule that this training goes through.
 
     Returns
@@ -123,7 +133,24 @@ def describe(result: EpochResult) -> str:
 
 
 def accuracy(network: nn.Module, x: NDArray[Any], y: NDArray[Any], batch_size: int = 500) -> float:
-    """Share of samples, 0..1, whose greatest output is the label; ``x`` (N, *shape), ``y`` integer (N,)."""
+    """Measure the share of samples whose greatest output is the label.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Any module with outputs (N, classes).
+    x : ndarray of real numbers, shape (N, *shape)
+        The samples.
+    y : ndarray of integers, shape (N,)
+        Their labels.
+    batch_size : int, default 500
+        Samples that are evaluated at a time.
+
+    Returns
+    -------
+    float
+        The share, 0..1.
+    """
     correct = 0
     with torch.no_grad():
         for start in range(0, len(x), batch_size):
@@ -167,7 +194,7 @@ def _diverged(what: str, epoch: int) -> HwquantError:
 
 
 def named_optimizer(options: TrainOptions) -> OptimizerFactory:
-    """The optimizer that options name."""
+    """The optimizer that options name, as a function of the parameters."""
     decay, momentum = options.weight_decay, options.momentum
 
     def make(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -183,7 +210,7 @@ def named_optimizer(options: TrainOptions) -> OptimizerFactory:
 
 
 def _factor(schedule: str, done: float) -> float:
-    """Share of the learning rate after a share ``done`` of the training."""
+    """The share of the learning rate after a share ``done`` of the training."""
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0))) if schedule == "cosine" else 1.0
 
 

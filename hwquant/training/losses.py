@@ -12,14 +12,27 @@ from hwquant.errors import HwquantError
 from hwquant.training.options import parse_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Outputs and ``y`` of a batch to a scalar."""
+"""A function of the outputs and the ``y`` of a batch, whose result is a scalar."""
 
 
 def named_loss(text: str) -> Loss:
-    """A weighted sum of losses, as :class:`~hwquant.training.options.TrainOptions` describes it.
+    """The weighted sum of losses that a text names; see :class:`~hwquant.training.options.TrainOptions`.
 
-    The function takes outputs (N, ...) and either labels, integer (N,), for which targets are one-hot, or float
-    targets of the outputs' shape.
+    Parameters
+    ----------
+    text : str
+        Names and weights, such as "cross_entropy+0.1*mse".
+
+    Returns
+    -------
+    callable
+        A function of outputs (N, ...) and ``y`` whose result is a scalar; ``y`` are labels, integer (N,), for which
+        targets are one-hot, or float targets of the outputs' shape.
+
+    Raises
+    ------
+    HwquantError
+        The text is no weighted sum of known losses.
     """
     weights = parse_loss(text)
 

@@ -27,9 +27,9 @@ def attribute_names(names: Iterable[str]) -> dict[str, str]:
 
 
 class TrainableNetwork(nn.Module):
-    """The network with its convolutions' weights and biases as parameters, ``weight_NODE`` and ``bias_NODE``
-    (characters that torch does not allow are replaced by ``_``).
+    """A float network as a module, with its convolutions' weights and biases as parameters.
 
+    They are called ``weight_NODE`` and ``bias_NODE`` (characters that torch does not allow are replaced by ``_``).
     Batch normalization is part of the weights already; there is nothing whose behaviour differs between
     training and evaluation.
 
@@ -37,9 +37,8 @@ class TrainableNetwork(nn.Module):
     ----------
     graph : Graph
         The float network.
-    masks : Mapping[str, Any] | None, optional
-        {0, 1} or bool by node name, the shape of the node's weight; what is 0 is pruned: see
-        :meth:`set_mask`.
+    masks : mapping of array of {0, 1} or bool, optional
+        By node name, each in the shape of the node's weight; what is 0 is pruned: see :meth:`set_mask`.
     """
 
     def __init__(self, graph: Graph, masks: Mapping[str, Any] | None = None) -> None:
@@ -70,10 +69,22 @@ class TrainableNetwork(nn.Module):
         return getattr(self, f"mask_{self._attribute(name)}")
 
     def set_mask(self, name: str, mask: Any) -> None:
-        """Prune the weights of a convolution where ``mask`` (array or tensor, {0, 1} or bool) is 0.
+        """Prune the weights of a convolution where a mask is 0.
 
         The mask multiplies the weight, and so its gradient: pruned weights are exactly zero, and stay so
         under any optimizer. The new mask takes the place of the one before, whose pruned weights are zero.
+
+        Parameters
+        ----------
+        name : str
+            The convolution.
+        mask : array or tensor of {0, 1} or bool
+            In the shape of the weight.
+
+        Raises
+        ------
+        HwquantError
+            The mask has another shape, or holds other numbers.
         """
         weight, current = self.weight(name), self.mask(name)
         values = torch.as_tensor(mask)
@@ -89,16 +100,28 @@ class TrainableNetwork(nn.Module):
             weight.mul_(current)
 
     def effective_weight(self, name: str) -> Tensor:
-        """The weight that a convolution uses: masked."""
+        """The weight that a convolution uses: its parameter times its mask."""
         return self.weight(name) * self.mask(name)
 
     def forward(self, *xs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Outputs in the user's layout, one tensor or a tuple, for inputs (N, *shape) in the order of
-        ``graph.inputs``. Functions that stay on the host (softmax, argmax) are not applied."""
+        """Compute the outputs in the user's layout, one tensor or a tuple.
+
+        Functions that stay on the host (softmax, argmax) are not applied.
+
+        Parameters
+        ----------
+        *xs : Tensor
+            Inputs (N, *shape), in the order of ``graph.inputs``.
+
+        Returns
+        -------
+        Tensor or tuple of Tensor
+            The outputs, in the order of ``graph.outputs``.
+        """
         return self.border.deliver(self.tensors(*xs, keep=[output.tensor for output in self.graph.outputs]))
 
     def tensors(self, *xs: Tensor, keep: Iterable[str]) -> dict[str, Tensor]:
-        """The named tensors of the graph, (N, C, H, W)."""
+        """Compute the named tensors (N, C, H, W) of the graph for inputs (N, *shape)."""
         wanted = set(keep)
         dtype = next(self.parameters(), torch.zeros(())).dtype
         values = {name: x.to(dtype) for name, x in self.border.prepare(xs).items()}

@@ -15,7 +15,7 @@ from hwquant.window import Padding, Window
 
 
 def pad(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
-    """Pad height and width."""
+    """Pad height and width with a number."""
     top, left, bottom, right = padding
     return functional.pad(x, (left, right, top, bottom), value=value) if any(padding) else x
 
@@ -52,15 +52,20 @@ def clip(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor, node: Conv) -> Tensor:
-    """A Conv with other weights than its own."""
+    """Compute a Conv with other weights and another bias than its own."""
     y = convolve(x, weight, node.window, node.groups)
     return y + bias.view(-1, 1, 1)
 
 
 class Border:
-    """From the user's arrays to the tensors that the first layers read, and from the last ones back.
+    """The user's side of a network: arrays to the tensors that the first layers read, and outputs back.
 
     Preprocessing is done in float64, as the integer network does it.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network whose inputs and outputs these are.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -88,7 +93,7 @@ class Border:
         return result
 
     def deliver(self, tensors: Mapping[str, Tensor]) -> Tensor | tuple[Tensor, ...]:
-        """The outputs in the user's layout, host functions not applied: one tensor, or a tuple."""
+        """Bring the outputs into the user's layout: one tensor, or a tuple. Host functions are not applied."""
         results = []
         for output, order in zip(self._outputs, self._output_orders):
             x = tensors[output.tensor]

@@ -19,26 +19,26 @@ class TrainOptions:
 
     Attributes
     ----------
-    epochs : float, optional
+    epochs : float, default 5.0
         Passes over the training data; a fraction stands for as large a part of the last one, 0 trains
         nothing.
-    optimizer : Literal['adam', 'sgd', 'rmsprop'], optional
-        "adam", "sgd" or "rmsprop".
-    lr : float, optional
+    optimizer : {"adam", "sgd", "rmsprop"}, default "adam"
+        The method; "adam" is AdamW.
+    lr : float, default 0.001
         Learning rate, at the start where the schedule is "cosine".
-    schedule : Literal['cosine', 'constant'], optional
-        "cosine" (from ``lr`` down to 0 over the epochs) or "constant".
-    batch_size : int, optional
+    schedule : {"cosine", "constant"}, default "cosine"
+        How the learning rate changes: from ``lr`` down to 0 over the epochs, or not at all.
+    batch_size : int, default 64
         Samples of a step.
-    loss : str, optional
+    loss : str, default "cross_entropy"
         "cross_entropy", "mse", "l1", "l2" (mean Euclidean distance of a sample's outputs from its
         targets), or weighted sums: "cross_entropy+0.1*mse". Targets are one-hot where ``y`` are labels.
-    weight_decay : float, optional
-        Of the optimizer (decoupled from the gradient for "adam", which is AdamW).
-    momentum : float, optional
-        Of "sgd" and "rmsprop".
-    seed : int, optional
-        Of the order of the samples.
+    weight_decay : float, default 0.0
+        Weight decay of the optimizer (decoupled from the gradient for "adam").
+    momentum : float, default 0.9
+        Momentum of "sgd" and "rmsprop".
+    seed : int, default 0
+        Seed of the order of the samples.
     """
 
     epochs: float = option(
@@ -82,17 +82,17 @@ class ProgressiveOptions:
 
     Attributes
     ----------
-    fraction : float
+    fraction : float, default 0.5
         Share of a layer's weights, the largest in absolute value, that its sub-network freezes; and the share of what
         is left that each round but the last one freezes.
-    rounds : int
-        In which the remaining weights are frozen.
-    subnetworks : int or None
+    rounds : int, default 2
+        Number of rounds in which the remaining weights are frozen.
+    subnetworks : int or None, optional
         Number of sub-networks of consecutive layers; one for each layer with weights if None.
-    compensate : bool
+    compensate : bool, default True
         When weights are frozen, those of the layer that are still float first move in closed form, so that its output
         on the calibration data changes least.
-    anticipate : bool
+    anticipate : bool, default True
         In the rounds, weights that are still float are trained as what they will be rounded to.
     """
 
@@ -124,7 +124,7 @@ class ProgressiveOptions:
 
 
 def parse_loss(text: str) -> dict[str, float]:
-    """Weights by loss: "cross_entropy+0.1*mse" is {"cross_entropy": 1.0, "mse": 0.1}."""
+    """Read the weights of the losses: "cross_entropy+0.1*mse" is {"cross_entropy": 1.0, "mse": 0.1}."""
     result: dict[str, float] = {}
     for part in text.split("+"):
         factor, star, name = part.rpartition("*")

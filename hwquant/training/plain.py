@@ -37,7 +37,19 @@ _DTYPES = {
 
 
 def encode(value: Any, arrays: Arrays) -> Any:
-    """A JSON value; tensors go into ``arrays``.
+    """Make a JSON value of a plain value, or of nested ones with tensors.
+
+    Parameters
+    ----------
+    value : Any
+        Dictionaries, lists, tuples, numbers, strings, None and tensors.
+    arrays : dict
+        Where the tensors go.
+
+    Returns
+    -------
+    Any
+        The JSON value.
 
     Raises
     ------
@@ -65,12 +77,24 @@ def encode(value: Any, arrays: Arrays) -> Any:
 
 
 def decode(value: Any, arrays: Arrays) -> Any:
-    """What :func:`encode` was given; dictionaries and tensors are new ones.
+    """Read back what :func:`encode` was given; dictionaries and tensors are new ones.
+
+    Parameters
+    ----------
+    value : Any
+        The JSON value.
+    arrays : dict
+        The tensors that it refers to.
+
+    Returns
+    -------
+    Any
+        The plain value.
 
     Raises
     ------
     ValueError
-        For what it does not write.
+        For what :func:`encode` does not write.
     """
     match value:
         case None | bool() | int() | float() | str():
@@ -106,8 +130,20 @@ def _tensor(place: str, name: str, arrays: Arrays) -> torch.Tensor:
 
 
 def conforms(value: Any, form: Any) -> bool:
-    """Whether a value is built like ``form``: a type, a set of forms, ``[form]`` for a list of these, or a dictionary
-    with exactly these keys."""
+    """Whether a value is built like a form.
+
+    Parameters
+    ----------
+    value : Any
+        Any value.
+    form : Any
+        A type, a set of forms, ``[form]`` for a list of these, or a dictionary with exactly these keys.
+
+    Returns
+    -------
+    bool
+        True if it is.
+    """
     if isinstance(form, type):
         return isinstance(value, form) and isinstance(value, bool) == (form is bool)
     if isinstance(form, tuple):

@@ -34,9 +34,10 @@ _SETTLED = 0.49
 
 
 class QuantizedNetwork(QuantizedForward):
-    """The layers of a network, at first all float, with the formats that the quantizer chose for its tensors.
+    """The layers of a network, at first all float, which become integers part by part.
 
-    Weights that are exactly zero are pruned: they stay zero from the beginning to the end.
+    Its tensors have the formats that the quantizer chose. Weights that are exactly zero are pruned: they stay zero
+    from the beginning to the end.
 
     Parameters
     ----------
@@ -71,9 +72,11 @@ class QuantizedNetwork(QuantizedForward):
         frozen.logical_or_(chosen)
 
     def settle(self, node: str) -> None:
-        """Choose integers for all weights of a convolution that are still float, such that they make up for each
-        other's errors as in :meth:`freeze`. The weights stay float, and as they are where they round to these
-        integers anyway; others move to where they just do."""
+        """Choose integers for all weights of a convolution that are still float.
+
+        They make up for each other's errors as in :meth:`freeze`. The weights stay float, and as they are where they
+        round to these integers anyway; others move to where they just do.
+        """
         layer, index = self.place(node)
         weight, frozen = self.weight(node).detach(), self.frozen(node)
         unit = per_channel(self.grid(layer.name).terms[index].scale, weight.double())
@@ -83,8 +86,10 @@ class QuantizedNetwork(QuantizedForward):
         weight.copy_(torch.where(frozen, weight, settled))
 
     def clamp_weights(self) -> None:
-        """Put the float weights of layers whose grid is decided back into the range of their codes. Outside
-        of it the clamp of :meth:`forward` lets no gradient through."""
+        """Put the float weights of layers whose grid is decided back into the range of their codes.
+
+        Outside of it the clamp of :meth:`forward` lets no gradient through.
+        """
         with torch.no_grad():
             for name, grid in self._grids.items():
                 for plan, term in zip(self._layers[name].terms, grid.terms):
@@ -151,8 +156,11 @@ class QuantizedNetwork(QuantizedForward):
     # --- to integers
 
     def to_qgraph(self) -> QGraph:
-        """The integer network; everything must be frozen. Its tensors are what :meth:`steps` gives, plus zero
-        points, bit for bit, in the dtype that :meth:`exact` chooses."""
+        """Return the integer network; everything must be frozen.
+
+        Its tensors are what :meth:`steps` gives, plus zero points, bit for bit, in the dtype that :meth:`exact`
+        chooses.
+        """
         floating = [node for node in self.convolutions if not self.frozen(node).all()]
         floating += [name for name in self.plan.tensors if name not in self._quantized]
         if floating or not self._biases_frozen:
@@ -182,7 +190,7 @@ class QuantizedNetwork(QuantizedForward):
         return replace(grid, codes=codes, mask=kept_weights(plan))
 
     def exact(self) -> QuantizedNetwork:
-        """Changes the module to the dtype in which all sums are exact: float32 while they stay below 2^23."""
+        """Change the module to the dtype in which all sums are exact: float32 while they stay below 2^23."""
         qgraph = self.to_qgraph()
         ranges = tensor_ranges(qgraph)
         layers = [node for node in qgraph.nodes if isinstance(node, Layer)]

@@ -26,12 +26,12 @@ class _RoundHalfUp(torch.autograd.Function):
 
 
 def round_half_up(x: Tensor) -> Tensor:
-    """``floor(x + 1/2)``, with the gradient of ``x`` (straight-through estimator)."""
+    """Round: ``floor(x + 1/2)``, with the gradient of ``x`` (straight-through estimator)."""
     return _RoundHalfUp.apply(x)
 
 
 def per_channel(values: Array, like: Tensor) -> Tensor:
-    """[1] or [out] as a tensor that multiplies [out, ...]."""
+    """Values [1] or [out] as a tensor that multiplies [out, ...]."""
     return torch.tensor(values).to(like).view(-1, *[1] * (like.dim() - 1))
 
 

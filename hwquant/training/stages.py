@@ -36,14 +36,24 @@ Convert = Callable[[QuantizedNetwork], None]
 SubNetwork = tuple[LayerPlan, ...]
 
 SUBNETWORKS_SHARE, LAST_SHARE = 0.4, 0.05
-"""Of all epochs: for the sub-networks, and for the biases when nothing else is left."""
+"""Shares of all epochs: for the sub-networks, and for the biases when nothing else is left."""
 ROW = {"name": str, "frozen": float, "loss": (float, None), "score": (float, None)}
 """The form of a stage's row in the report, which a checkpoint holds too."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What becomes an integer (``convert``), after which the rest is trained for a share of all epochs."""
+    """A step of the method: what becomes an integer, after which the rest is trained.
+
+    Attributes
+    ----------
+    name : str
+        Name of the stage, in reports and checkpoints.
+    convert : callable
+        The function that makes integers of a part of a :class:`QuantizedNetwork`.
+    share : float
+        Share of all epochs that the rest is trained for.
+    """
 
     name: str
     convert: Convert
@@ -64,15 +74,15 @@ def progressive(
     graph : Graph
         The trained float network; weights that are exactly zero stay zero.
     training : Training
-        The epochs are those of all stages together: the sub-networks get 40 % of them, the last round, in which only
-        biases are left to train, 5 %, and the rounds before it the rest; the learning rate follows one schedule over
-        all of them.
-    calibration : array or mapping of arrays
+        What is trained with. The epochs are those of all stages together: the sub-networks get 40 % of them, the last
+        round, in which only biases are left to train, 5 %, and the rounds before it the rest; the learning rate
+        follows one schedule over all of them.
+    calibration : ndarray of real numbers, shape (N, *shape), or mapping of them
         Typical inputs, as for :func:`hwquant.quantize.quantize`.
-    options : QuantizeOptions or None
-        Of the quantizer; all but ``literal_range`` work, and those for biases and rounding without training
+    options : QuantizeOptions or None, optional
+        Options of the quantizer; all but ``literal_range`` work, and those for biases and rounding without training
         (``bias_correction``, ``error_compensation``) have no effect.
-    stages : ProgressiveOptions or None
+    stages : ProgressiveOptions or None, optional
         What becomes an integer when.
 
     Returns
@@ -97,8 +107,30 @@ def progressive(
 def finetune_all_at_once(
     graph: Graph, training: Training, calibration: Calibration, options: QuantizeOptions | None = None
 ) -> QGraph:
-    """Quantize everything at the start and fine-tune with straight-through gradients: weights and biases are
-    rounded in the forward pass, and frozen in the end. Arguments and result are those of :func:`progressive`.
+    """Quantize everything at the start, and fine-tune with straight-through gradients.
+
+    Weights and biases are rounded in the forward pass, and frozen in the end.
+
+    Parameters
+    ----------
+    graph : Graph
+        The trained float network; weights that are exactly zero stay zero.
+    training : Training
+        What is trained with.
+    calibration : ndarray of real numbers, shape (N, *shape), or mapping of them
+        Typical inputs, as for :func:`hwquant.quantize.quantize`.
+    options : QuantizeOptions or None, optional
+        Options of the quantizer, as for :func:`progressive`.
+
+    Returns
+    -------
+    QGraph
+        What the fine-tuned network computes, bit for bit.
+
+    Raises
+    ------
+    HwquantError
+        Options that the network does not suit, a training that diverges, or a checkpoint of another one.
     """
 
     def convert(network: QuantizedNetwork) -> None:
@@ -131,9 +163,21 @@ def _stages(parts: Sequence[SubNetwork], options: ProgressiveOptions) -> list[St
 
 
 def cut(plan: Plan, count: int | None) -> list[SubNetwork]:
-    """Consecutive layers in ``count`` groups of about equally many layers with weights; one for each if None.
+    """Cut the layers of a plan into sub-networks of consecutive ones.
 
     Layers without weights (pools, additions) go with the layer after them, the last ones with the one before.
+
+    Parameters
+    ----------
+    plan : Plan
+        The layers.
+    count : int or None
+        Number of sub-networks, of about equally many layers with weights; one for each of these if None.
+
+    Returns
+    -------
+    list of tuple of LayerPlan
+        The sub-networks, in order.
     """
     parts: list[list[LayerPlan]] = []
     waiting: list[LayerPlan] = []
@@ -154,7 +198,10 @@ def cut(plan: Plan, count: int | None) -> list[SubNetwork]:
 
 
 def _quantize_part(part: SubNetwork, last: bool, fraction: float, compensate: bool) -> Convert:
-    """Inputs of a sub-network and the largest of its weights; after the last one, the network's outputs."""
+    """Make integers of the inputs of a sub-network and of the largest of its weights.
+
+    The network's outputs follow after the last sub-network.
+    """
 
     def convert(network: QuantizedNetwork) -> None:
         network.quantize_tensors(name for layer in part for name in layer.inputs)
@@ -170,8 +217,10 @@ def _quantize_part(part: SubNetwork, last: bool, fraction: float, compensate: bo
 
 
 def _quantize_rest(anticipate: bool, fraction: float, compensate: bool) -> Convert:
-    """The largest of the weights that are still float; with ``anticipate``, all of them are rounded from now on,
-    and trained nevertheless until they are frozen."""
+    """Make integers of the largest of the weights that are still float.
+
+    With ``anticipate`` all of them are rounded from now on, and trained nevertheless until they are frozen.
+    """
 
     def convert(network: QuantizedNetwork) -> None:
         if anticipate:
@@ -193,7 +242,7 @@ def _run(
     training: Training,
     summary: Mapping[str, Any],
 ) -> QGraph:
-    """All stages, from the one that the checkpoint was written in; then everything to integers."""
+    """Run all stages, from the one that the checkpoint was written in; then make integers of everything."""
     checkpoint = training.open_checkpoint(
         method,
         network=network.observed.graph,

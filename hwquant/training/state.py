@@ -95,15 +95,15 @@ class QuantizedState(nn.Module):
         return self._get("weight", node)
 
     def frozen(self, node: str) -> Tensor:
-        """Bool, the shape of the weight: what is an integer for good, or pruned."""
+        """The mask of a weight, bool in its shape: True where it is an integer for good, or pruned."""
         return self._get("frozen", node)
 
     def integers(self, node: str) -> Tensor:
-        """Adjusted integer weights where ``frozen``, else 0."""
+        """The adjusted integer weights of a convolution where they are frozen, else 0."""
         return self._get("integers", node)
 
     def bias(self, layer: str) -> nn.Parameter:
-        """The bias of a layer, real."""
+        """The bias of a layer, in real values."""
         return self._get("value", f"{layer} bias")
 
     def bias_steps(self, layer: str) -> Tensor:
@@ -116,7 +116,7 @@ class QuantizedState(nn.Module):
         Raises
         ------
         HwquantError
-            It is not decided yet.
+            The grid is not decided yet.
         """
         if layer not in self._grids:
             raise HwquantError(f"the grid of layer {layer!r} is not decided yet: call decide_grids first")
@@ -144,8 +144,10 @@ class QuantizedState(nn.Module):
         self._quantized |= {name for name in self.plan.tensors if groups.find(name) in chosen}
 
     def decide_grids(self, layers: Iterable[str]) -> None:
-        """Choose scales, offsets and shifts of layers for their weights as they are now; a layer whose grid
-        is decided keeps it."""
+        """Choose scales, offsets and shifts of layers for their weights as they are now.
+
+        A layer whose grid is decided keeps it.
+        """
         for name in layers:
             if name not in self._grids:
                 layer = self._layers[name]
@@ -160,8 +162,8 @@ class QuantizedState(nn.Module):
             for term in layer.terms
         )
         changed = replace(layer, terms=terms)
-        scales, made = round_layer(changed, self.precision, self.formats, self.observed.statistics)
-        grid = assemble_layer(changed, made, scales, np.zeros(()), self.formats[layer.name])
+        scales, rounded = round_layer(changed, self.precision, self.formats, self.observed.statistics)
+        grid = assemble_layer(changed, rounded, scales, np.zeros(()), self.formats[layer.name])
         self._grids[layer.name], self._decided[layer.name] = grid, weights
 
     # --- checkpoints
@@ -177,6 +179,11 @@ class QuantizedState(nn.Module):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`get_extra_state` gave; grids are decided again, for the weights of then.
+
+        Parameters
+        ----------
+        state : dict
+            The extra state.
 
         Raises
         ------

@@ -23,23 +23,23 @@ class Training:
     Attributes
     ----------
     data : tuple of arrays, or iterable of (x, y)
-        ``x`` (N, *shape) and ``y``, labels (N,) or targets, which are shuffled and cut into batches; or a loader of
-        batches, any iterable. What a loader draws from torch's global generator is the same in every run: it is
-        seeded before each epoch, and restored in the end.
-    options : TrainOptions or None
+        The training data: ``x`` (N, *shape) and ``y``, labels (N,) or targets, which are shuffled and cut into
+        batches; or a loader of batches, any iterable. What a loader draws from torch's global generator is the same
+        in every run: it is seeded before each epoch, and restored in the end.
+    options : TrainOptions or None, optional
         Epochs, optimizer, rates, seed; the defaults of the method that trains where None.
-    loss : callable or None
+    loss : callable or None, optional
         A function of outputs and ``y`` in place of the loss that the options name.
-    optimizer : callable or None
+    optimizer : callable or None, optional
         A function of the parameters in place of the optimizer that the options name; the schedule scales its rates.
         One that it returned before goes on with the moments that it has.
-    evaluate : callable or None
+    evaluate : callable or None, optional
         Called with the network after every epoch; its result is a score of the epoch, and goes to ``progress``.
-    progress : Progress or None
+    progress : Progress or None, optional
         Told of every epoch, with a note on loss and score.
-    checkpoint : path or None
+    checkpoint : path or None, optional
         File that is written after every epoch.
-    resume : bool
+    resume : bool, default False
         Go on from the checkpoint: the result is the same, bit for bit, as without the interruption.
 
     Raises
@@ -63,23 +63,28 @@ class Training:
 
     @property
     def chosen(self) -> TrainOptions:
-        """The options, or the defaults."""
+        """The options, or the defaults where there are none."""
         return TrainOptions() if self.options is None else self.options
 
     def open_checkpoint(self, method: str, **subject: Any) -> Checkpoint | None:
-        """The checkpoint, which belongs to this training by a method; None where there is none.
+        """Open the checkpoint for one method; None where there is none.
 
         Parameters
         ----------
         method : str
-            Its name.
+            Name of the method that trains.
         **subject : object
             What else the result depends on: network, other data, other options.
+
+        Returns
+        -------
+        Checkpoint or None
+            The file, which belongs to this training by this method.
 
         Raises
         ------
         HwquantError
-            The file cannot be resumed from; or it belongs to another training: what differs.
+            The file cannot be resumed from; or it belongs to another training, and the message says what differs.
         """
         if self.checkpoint is None:
             return None

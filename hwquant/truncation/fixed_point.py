@@ -30,9 +30,21 @@ def weighted(graph: Graph) -> list[str]:
 
 
 def options(to: str, binary: Collection[str]) -> QuantizeOptions:
-    """Of the quantizer: each weight is rounded to the nearest; biases make up for the mean error that is left.
+    """Options of the quantizer for a target: each weight is rounded to the nearest.
 
-    ``binary`` are the names of the layers whose weights get one bit where ``to`` is "binary".
+    Biases make up for the mean error that is left.
+
+    Parameters
+    ----------
+    to : str
+        "int8" or "binary".
+    binary : collection of str
+        Names of the layers whose weights get one bit where ``to`` is "binary".
+
+    Returns
+    -------
+    QuantizeOptions
+        Every scale is a power of two.
     """
     if to == "int8":
         return QuantizeOptions(scales="power_of_two", symmetric=True)
@@ -43,12 +55,27 @@ def options(to: str, binary: Collection[str]) -> QuantizeOptions:
 def finetune(
     observed: Observed, chosen: QuantizeOptions, training: Training, *, test: Samples | None = None
 ) -> QGraph:
-    """Truncate everything, and train the float weights behind the truncated ones (straight-through estimator).
+    """Truncate everything, and train the float weights behind the truncated ones.
 
-    Unless the training evaluates in another way, the score of an epoch is the accuracy on the labels of ``test``.
+    Gradients go straight through the truncation. Before every step a weight is put back into the range of its codes
+    (as in BinaryConnect, Courbariaux et al. 2015): outside of it no gradient gets through, and with one bit most
+    weights begin outside.
 
-    Before every step a weight is put back into the range of its codes (as in BinaryConnect, Courbariaux et
-    al. 2015): outside of it no gradient gets through, and with one bit most weights begin outside.
+    Parameters
+    ----------
+    observed : Observed
+        The float network and what its calibration data say.
+    chosen : QuantizeOptions
+        What the weights and tensors are truncated to.
+    training : Training
+        What is trained with. Unless it evaluates in another way, the score of an epoch is the accuracy on ``test``.
+    test : Samples or None, optional
+        Inputs, perhaps with labels.
+
+    Returns
+    -------
+    QGraph
+        The truncated network after fine-tuning; its ``options`` have "finetuned".
     """
     from hwquant.training import QuantizedNetwork, fit
 

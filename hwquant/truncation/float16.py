@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 def rounded(x: Array, what: str) -> Array:
-    """The nearest float16 values, as float64; raises, naming ``what``, where they would be infinite."""
+    """Round to float16 values, as float64; raise Unsupported, naming ``what``, where they are infinite."""
     with np.errstate(over="ignore"):  # refused below
         half = x.astype(np.float32).astype(np.float16)
     if not np.isfinite(half).all():
@@ -50,13 +50,19 @@ def run(graph: Graph, x: Mapping[str, Array]) -> dict[str, Array]:
     Parameters
     ----------
     graph : Graph
-        From :func:`truncate_parameters`.
-    x : Mapping[str, Array]
-        (N, *shape) of any real dtype by input name.
+        A network from :func:`truncate_parameters`.
+    x : mapping of ndarray of real numbers, shape (N, *shape)
+        The inputs, by name.
 
     Returns
     -------
-    every tensor, float64 (N, C, H, W)
+    dict of ndarray of float64, shape (N, C, H, W)
+        Every tensor, by name.
+
+    Raises
+    ------
+    Unsupported
+        A tensor exceeds the largest float16.
     """
     values = {}
     for item in graph.inputs:

@@ -1,4 +1,4 @@
-"""Measures parity: every operator alone, and the network truncated layer after layer."""
+"""Measure parity: every operator alone, and the network truncated layer after layer."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from hwquant.truncation.parity import ErrorSum, LayerParity, OperatorParity
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
 Truncated = Callable[[Tensors], Tensors]
-"""A truncated network between conversions: the user's arrays by input name to the real (N, C, H, W) of every
-tensor."""
+"""A truncated network between conversions: from the user's arrays by input name to every tensor, real (N, C, H, W)."""
 Truncate = Callable[[Graph, Tensors], Truncated]
-"""Truncates a network of one operator, given calibration data for it."""
+"""A function that truncates a network of one operator, given calibration data for it."""
 
 _BATCH_ELEMENTS = 1 << 23
 """Elements of all tensors of a batch (64 MiB in float64)."""
@@ -31,7 +30,17 @@ _BATCH_ELEMENTS = 1 << 23
 
 @dataclass(frozen=True)
 class Step:
-    """What is truncated together: the tensors that become known, and the float operators behind them."""
+    """What is truncated together: the tensors that become known, and the float operators behind them.
+
+    Attributes
+    ----------
+    name : str
+        Name of the step: its layer.
+    tensors : tuple of str
+        The tensors that become known with it.
+    operators : tuple of str
+        The float operators that compute them.
+    """
 
     name: str
     tensors: tuple[str, ...]
@@ -45,7 +54,26 @@ def operator_parity(
     truncate: Truncate,
     progress: Progress | None = None,
 ) -> tuple[OperatorParity, ...]:
-    """Every operator alone, truncated for what it reads in the float network, on the float network's tensors."""
+    """Measure every operator alone, on the tensors that it reads in the float network.
+
+    Parameters
+    ----------
+    graph : Graph
+        The float network.
+    calibration : mapping of ndarray, shape (N, *shape)
+        Calibration data by input name, for the truncation.
+    test : mapping of ndarray, shape (N, *shape)
+        Inputs by name that parity is measured on.
+    truncate : callable
+        The function that truncates a network of one operator, given calibration data for it.
+    progress : Progress or None, optional
+        Told of every operator.
+
+    Returns
+    -------
+    tuple of OperatorParity
+        A row for each operator.
+    """
     nodes = [(node, alone(node, graph)) for node in graph.nodes]
     truncated = []
     for done, (node, network) in enumerate(nodes):
@@ -74,20 +102,27 @@ def layer_parity(
     samples: Samples,
     progress: Progress | None = None,
 ) -> tuple[tuple[LayerParity, ...], float | None]:
-    """The network truncated up to each step, and float after it.
+    """Measure the network truncated up to each step, and float after it.
 
     Parameters
     ----------
     graph : Graph
         The float network whose tensors the steps name.
-    steps : Sequence[Step]
-        In order; the first has the inputs.
-    truncated : Truncated
-        Gives the real values of all tensors of all steps.
+    steps : sequence of Step
+        What is truncated, in order; the first has the inputs.
+    truncated : callable
+        The function from the inputs to the real values of all tensors of all steps.
+    samples : Samples
+        Inputs, perhaps with labels.
+    progress : Progress or None, optional
+        Told of the samples.
 
     Returns
     -------
-    a row for each step, and the accuracy of the float network
+    rows : tuple of LayerParity
+        A row for each step.
+    accuracy : float or None
+        The accuracy of the float network, 0..1; None without labels.
     """
     known: set[str] = set()
     tails = []
@@ -119,7 +154,7 @@ def layer_parity(
 
 
 def named(graph: Graph, x: Array | Tensors) -> Tensors:
-    """Arrays by input name."""
+    """The user's arrays by input name; a single array is that of the first input."""
     return x if isinstance(x, Mapping) else {graph.inputs[0].name: x}
 
 

@@ -26,13 +26,13 @@ def kind(node: Node, graph: Graph) -> str:
 
 
 def alone(node: Node, graph: Graph) -> Graph:
-    """A network of one operator; its inputs are the tensors that the operator reads, under their names."""
+    """Make a network of one operator; its inputs are the tensors that it reads, under their names."""
     inputs = [_plain_input(name, graph) for name in dict.fromkeys(node.inputs)]
     return Graph(node.name, tuple(inputs), (node,), (Output(node.name, node.name, graph.shapes[node.name]),))
 
 
 def rest(graph: Graph, known: frozenset[str]) -> Graph:
-    """The part of a network that computes its outputs from the ``known`` tensors, which become its inputs.
+    """Cut out the part of a network that computes its outputs from the ``known`` tensors, its new inputs.
 
     What is neither known nor computed is an input of the network.
     """

@@ -20,8 +20,8 @@ class Error:
     Attributes
     ----------
     largest, mean : float
-        Of the absolute differences.
-    sqnr_db : float | None
+        The largest and the mean absolute difference.
+    sqnr_db : float or None
         Signal to quantization noise ratio, ``10 log10(sum x^2 / sum (x' - x)^2)``; None where there is
         no difference at all, or no signal.
     """
@@ -32,13 +32,13 @@ class Error:
 
 
 class ErrorSum:
-    """Collects an :class:`Error` from parts of the data."""
+    """An :class:`Error` that is collected from parts of the data."""
 
     def __init__(self) -> None:
         self._largest, self._total, self._signal, self._noise, self._count = 0.0, 0.0, 0.0, 0.0, 0
 
     def add(self, exact: Array, got: Array) -> None:
-        """Another part: arrays of one shape."""
+        """Add another part: what values should be and what they are, arrays of one shape."""
         difference = np.abs(got.astype(np.float64) - exact)
         self._largest = max(self._largest, float(difference.max(initial=0.0)))
         self._total += float(difference.sum())
@@ -55,7 +55,17 @@ class ErrorSum:
 
 @dataclass(frozen=True)
 class OperatorParity:
-    """One operator alone: the float one against the truncated one, between conversions, on the same input."""
+    """One operator alone: the float one against the truncated one, between conversions, on the same input.
+
+    Attributes
+    ----------
+    name : str
+        Name of the operator in the float network.
+    kind : str
+        What people call it, such as "matrix product".
+    error : Error
+        Differences between the results.
+    """
 
     name: str
     kind: str
@@ -73,14 +83,14 @@ class LayerParity:
     ----------
     name : str
         The layer, which is also its tensor.
-    operators : tuple[str, ...]
+    operators : tuple of str
         Names of the float operators that the layer is made of; none for the inputs.
     tensor : Error
         Errors of its tensor: what the layers up to here have added up to.
     output : Error
         Errors of the network's outputs (before functions that stay on the host).
-    accuracy : float | None
-        Of the first output, 0..1; None without labels.
+    accuracy : float or None
+        Accuracy of the first output, 0..1; None without labels.
     """
 
     name: str
@@ -92,19 +102,21 @@ class LayerParity:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """Parity of a truncated network with the float network, over ``samples`` inputs.
+    """Parity of a truncated network with the float network.
 
     Attributes
     ----------
     to : str
         "float16", "int8" or "binary".
-    operators : tuple[OperatorParity, ...]
+    samples : int
+        Number of inputs that it was measured on.
+    operators : tuple of OperatorParity
         Every operator alone, truncated after training (before any fine-tuning).
-    layers : tuple[LayerParity, ...]
+    layers : tuple of LayerParity
         The network as it is in the end, truncated layer after layer; the first row has the inputs alone
         truncated, the last one everything.
-    float_accuracy : float | None
-        Of the float network, 0..1; None without labels.
+    float_accuracy : float or None
+        Accuracy of the float network, 0..1; None without labels.
     """
 
     to: str
@@ -115,7 +127,7 @@ class ParityReport:
 
     @property
     def accuracy(self) -> float | None:
-        """Of the truncated network, 0..1; None without labels."""
+        """The accuracy of the truncated network, 0..1; None without labels."""
         return self.layers[-1].accuracy
 
     def to_json(self) -> dict[str, Any]:

@@ -10,13 +10,28 @@ from hwquant.packages import load_package
 from hwquant.truncation.parity import ParityReport
 
 MOST_LOST = 5.0
-"""Points of accuracy."""
+"""Points of accuracy that truncation may cost."""
 LEAST_DB = 20.0
-"""Of the outputs, where no labels say what noise means."""
+"""Least signal to noise ratio of the outputs, where no labels say what noise means."""
 
 
 def judge_parity(report: ParityReport, name: str, trained: bool) -> tuple[Advice, ...]:
-    """Where truncation has cost a network its function, and which operator suffers most."""
+    """Say where truncation has cost a network its function, and which operator suffers most.
+
+    Parameters
+    ----------
+    report : ParityReport
+        The parity of the truncated network.
+    name : str
+        Name of the network.
+    trained : bool
+        It was fine-tuned after truncation, so that the advice is to do that better.
+
+    Returns
+    -------
+    tuple of Advice
+        Empty for a network that works.
+    """
     weights = [item for item in report.operators if item.error.sqnr_db is not None]
     worst = min(weights, key=lambda item: item.error.sqnr_db or 0.0, default=None)
     hint = f"; {worst.name!r} alone has {worst.error.sqnr_db:.1f} dB" if worst is not None else ""
@@ -41,12 +56,12 @@ def judge_parity(report: ParityReport, name: str, trained: bool) -> tuple[Advice
 
 
 def plotting() -> Any:
-    """The package that draws; raises where it is absent."""
+    """The package that draws; an error where it is absent."""
     return load_package("matplotlib", "matplotlib", "plot", "a parity plot")
 
 
 def parity_plot(report: ParityReport) -> bytes:
-    """A PNG: the operators' SQNR above; tensors' and outputs' SQNR, and the accuracy, layer after layer below."""
+    """Draw a PNG: SQNR of the operators above; of tensors and outputs, with the accuracy, by layer below."""
     software = f"matplotlib {plotting().__version__}"
     from matplotlib.figure import Figure
 

@@ -50,7 +50,7 @@ class Truncation:
         "float16", "int8" or "binary".
     graph : Graph
         The float network with its parameters in float16, from which int8 and binary go on.
-    qgraph : QGraph | None
+    qgraph : QGraph or None
         The integer network; None for float16.
     parity : ParityReport
         How close it is to the float network.
@@ -83,19 +83,19 @@ def truncate(
     ----------
     graph : Graph
         The trained network.
-    calibration : array or mapping of arrays
+    calibration : ndarray of real numbers, shape (N, *shape), or mapping of them
         Typical inputs, as for :func:`hwquant.quantize.quantize`.
-    to : str
-        "float16"; "int8", weights and activations; "binary", 1-bit weights and activations in 8 bits.
-    test : Samples or None
+    to : {"float16", "int8", "binary"}, default "int8"
+        What it is truncated to: "int8" weights and activations; "binary" 1-bit weights and activations in 8 bits.
+    test : Samples or None, optional
         Inputs, perhaps with labels, that parity is measured on; the calibration data if None.
-    int8_ends : bool
-        "binary" leaves the first and the last layer with weights in 8 bits.
-    training : Training or None
+    int8_ends : bool, default False
+        Leave the first and the last layer with weights in 8 bits where the rest is "binary".
+    training : Training or None, optional
         What the integer network is fine-tuned with; not at all if None. Without options of its own it has a learning
         rate of 0.005 for binary weights: a weight has to cross the middle between its two values before anything
         changes.
-    progress : Progress or None
+    progress : Progress or None, optional
         Told of everything but the fine-tuning, of which the training's is.
 
     Returns
@@ -163,7 +163,7 @@ def _binary(graph: Graph, to: Target, int8_ends: bool) -> frozenset[str]:
 
 
 def integers(qgraph: QGraph) -> Truncated:
-    """An integer network between conversions: quantize, run, dequantize every tensor."""
+    """Make an integer network one between conversions: quantize, run, dequantize every tensor."""
 
     def run(x: Tensors) -> Tensors:
         q = golden.run(qgraph, golden.quantize_input(qgraph, x), keep=qgraph.tensors)
@@ -173,7 +173,7 @@ def integers(qgraph: QGraph) -> Truncated:
 
 
 def _operator(to: str, binary: frozenset[str]) -> Truncate:
-    """How an operator alone is truncated: with the weights and bits that it has in the network."""
+    """A function that truncates an operator alone, with the weights and bits that it has in the network."""
 
     def truncate_operator(network: Graph, inputs: Tensors) -> Truncated:
         parameters = float16.truncate_parameters(network)

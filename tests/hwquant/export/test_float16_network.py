@@ -58,7 +58,9 @@ def test_parameters_are_stored_in_half_the_bytes():
             assert stored[f"{node.name}/weight"] == stored[f"{node.name}/bias"] == onnx.TensorProto.FLOAT16
 
 
-def test_it_is_read_back_with_its_truncated_parameters(demo_folder, digits_graph, digits_samples, tmp_path):
+def test_a_float16_network_is_read_back_with_its_truncated_parameters(
+    demo_folder, digits_graph, digits_samples, tmp_path
+):
     from hwquant.frontends import load_model
 
     save_float16(digits_graph, tmp_path / "half.onnx")

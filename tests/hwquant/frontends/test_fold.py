@@ -54,21 +54,21 @@ def check(*nodes: Node, output=None) -> list[str]:
     return [node.name for node in folded]
 
 
-def test_backward_into_the_convolution_before_it():
+def test_an_affine_map_goes_backward_into_the_convolution_before_it():
     assert check(conv("c", "x", groups=2), affine("a", "c", (4, 4, 4)), Clip("r", ("a",), 0.0)) == ["c", "r"]
 
 
-def test_two_in_a_row_become_one_and_go_backward():
+def test_two_affine_maps_in_a_row_become_one_and_go_backward():
     assert check(conv("c", "x"), affine("a", "c", (4, 4, 4)), affine("b", "a", (4, 4, 4))) == ["c"]
 
 
-def test_two_in_a_row_that_differ_within_a_channel_become_one_and_go_forward():
+def test_two_affine_maps_that_differ_within_a_channel_become_one_and_go_forward():
     first, second = affine("a", "x", per_channel=False), affine("b", "a", per_channel=False)
     assert check(first, second, conv("c", "b", kernel=(6, 6))) == ["c"]
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
-def test_forward_into_the_convolutions_that_read_it(groups):
+def test_an_affine_map_goes_forward_into_the_convolutions_that_read_it(groups):
     nodes = [
         affine("a", "x"),
         conv("c", "a", groups=groups, stride=(2, 1)),
@@ -97,11 +97,11 @@ def test_a_scale_goes_forward_even_where_padding_comes_between():
         ],
     ],
 )
-def test_where_it_cannot_go_it_is_a_depthwise_convolution(nodes):
+def test_an_affine_map_that_no_convolution_takes_is_a_depthwise_convolution(nodes):
     assert check(*nodes)[0] == "a"
 
 
-def test_neither_way_past_an_output():
+def test_an_affine_map_moves_neither_way_past_an_output():
     nodes = [conv("c", "x"), affine("a", "c", (4, 4, 4)), conv("d", "a")]
     assert check(*nodes, output="a") == ["c"]
     shapes = {"x": SHAPE, "c": (4, 4, 4), "a": (4, 4, 4), "d": (4, 2, 2)}

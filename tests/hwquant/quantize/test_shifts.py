@@ -53,7 +53,7 @@ def test_all_terms_meet_in_one_accumulator(wanted):
             assert powers.max() <= 6
 
 
-def test_a_single_term_gets_what_it_wants():
+def test_a_single_term_gets_the_net_shift_that_it_wants():
     alignment = align("layer", [np.array([5, 7, 4])], 6)
     assert (alignment.shift - alignment.left[0]).tolist() == [5, 7, 4]
     alignment = align("layer", [np.array([-2])], 6)

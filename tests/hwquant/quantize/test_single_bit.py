@@ -36,7 +36,7 @@ def test_one_bit_for_weights_of_both_signs_and_one_size_is_refused(weight, optio
     [np.abs(SIGNS), -np.abs(SIGNS), (SIGNS > 0) * 0.4, SIGNS * (1 + np.arange(6).reshape(SIGNS.shape) / 10)],
     ids=["all positive", "all negative", "0 and a", "of many sizes"],
 )
-def test_one_bit_does_for_other_weights(weight):
+def test_one_bit_holds_weights_of_one_sign_or_of_many_sizes(weight):
     assert not loses_signs(weight, WeightScheme(1))
     quantize_weight(weight, WeightScheme(1))
     assert not loses_signs(SIGNS, WeightScheme(2))

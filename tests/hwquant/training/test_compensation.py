@@ -50,7 +50,7 @@ def test_outputs_change_less_than_with_nearest_rounding_in_every_channel(problem
     assert (output_error(result, weight, x) < 0.5 * output_error(nearest, weight, x)).all()
 
 
-def test_with_all_weights_chosen_it_is_the_quantizer_s_compensation(problem):
+def test_rounding_all_weights_is_the_quantizer_s_compensation(problem):
     weight, _, covariance = problem
     everything = np.ones(weight.shape, np.bool_)
     ours = round_compensated(weight, ~everything, everything, covariance, LOW, HIGH)

@@ -198,7 +198,7 @@ def test_the_checkpoint_of_another_call_is_refused(digits_graph, digits, tmp_pat
         Training(train, resume=True)
 
 
-def test_without_epochs_it_is_quantization_with_compensation(digits_graph, digits):
+def test_a_training_without_epochs_is_quantization_with_compensation(digits_graph, digits):
     train, (x, y), calibration = digits
     training = Training(train, TrainOptions(epochs=0))
     untrained = progressive(digits_graph, training, calibration, QuantizeOptions(bits=3))
