@@ -17,7 +17,7 @@ from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.memories import Memory, mapped
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import program_bits
-from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import blocks_of
 from hwquant.rtl_templates.facts import Facts
@@ -70,7 +70,7 @@ def facts_for(config: ArrayConfig, device: Device, *, link: bool) -> Facts:
     """What there is to synthesize for a device: the accelerator, and around it what a board's top has (``link``)."""
     budget, loadable = device.budget(config), weights_in_large_ram(config, device)
     if link:
-        return Board.facts(config, DIVISOR, budget, loadable=loadable)
+        return SerialAccelerator.facts(config, DIVISOR, budget, loadable=loadable)
     return Accelerator.facts(config, budget, loadable=loadable)
 
 
