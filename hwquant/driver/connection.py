@@ -55,7 +55,7 @@ class Identity:
             )
 
 
-def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Device:
+def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Connection:
     """Open a session with the board on a link, check that it holds this program, and load weights if it asks for them.
 
     Parameters
@@ -74,12 +74,12 @@ def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Dev
     HwquantError
         Nobody answers; or the board holds other hardware or another program (which).
     """
-    device = Device(Session(link, **options), qgraph, program)
-    device.open()
-    return device
+    connection = Connection(Session(link, **options), qgraph, program)
+    connection.open()
+    return connection
 
 
-class Device:
+class Connection:
     """An accelerator as a function; made by :func:`connect`.
 
     Parameters
