@@ -12,7 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.golden import run as golden
 from hwquant.link import SerialLink, Session
-from hwquant.link.protocol import FLAG, Opcode, Status, encode
+from hwquant.link.protocol import FLAG, Request, Status, encode
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.registers import Register
@@ -104,11 +104,11 @@ def test_many_frames_with_a_byte_in_a_hundred_changed(network, program, simulato
 
 def test_a_host_may_die_anywhere_and_another_one_finds_a_clean_board(network, program, board):
     q = images(network, 2)
-    frame = encode(bytes([0x10 | Opcode.WRITE, 1, *range(20)]))
+    frame = encode(bytes([0x10 | Request.WRITE, 1, *range(20)]))
     with SerialLink(board.port) as link:
         session = Session(link)
         session.open()
-        session.request(Opcode.WRITE, bytes(8))  # half a frame,
+        session.request(Request.WRITE, bytes(8))  # half a frame,
         link.write(frame[:9])  # half a packet
     with SerialLink(board.port) as link:
         assert equal(connect(link, network, program).run(q), golden(network, q))
@@ -197,7 +197,7 @@ def test_weights_are_loaded_by_every_session_whatever_the_line(network, program,
         noisy = FaultyLink(link, Faults(corrupt=corrupt, drop=corrupt / 10, duplicate=corrupt / 10, seed=4))
         session = Session(noisy)
         session.open()
-        wanted = session.request(Opcode.PEEK, bytes([Register.LOAD])).payload
+        wanted = session.request(Request.PEEK, bytes([Register.LOAD])).payload
         assert int.from_bytes(wanted, "little") == len(program.weight_image) > 10
         for _ in range(2):
             connection = connect(noisy, network, program)
@@ -215,19 +215,19 @@ def test_nothing_runs_before_all_weights_are_loaded(network, program):
         size = program.config.columns * program.config.slot_bits // 8
         missing = len(program.weight_image) - 1
         for _ in range(missing):
-            assert session.request(Opcode.WRITE, bytes(8)).status == Status.BUSY
-            assert session.request(Opcode.LOAD, bytes(size)).status == Status.OK
-        assert session.request(Opcode.WRITE, bytes(8)).status == Status.BUSY
-        assert session.request(Opcode.PEEK, bytes([Register.STATUS])).payload == bytes(4)
-        assert session.request(Opcode.LOAD, bytes(size)).status == Status.OK
-        assert session.request(Opcode.WRITE, bytes(8)).status == Status.OK
+            assert session.request(Request.WRITE, bytes(8)).status == Status.BUSY
+            assert session.request(Request.LOAD, bytes(size)).status == Status.OK
+        assert session.request(Request.WRITE, bytes(8)).status == Status.BUSY
+        assert session.request(Request.PEEK, bytes([Register.STATUS])).payload == bytes(4)
+        assert session.request(Request.LOAD, bytes(size)).status == Status.OK
+        assert session.request(Request.WRITE, bytes(8)).status == Status.OK
 
 
 def test_a_board_with_weights_does_not_know_how_to_load(link):
     session = Session(link)
     session.open()
     with pytest.raises(HwquantError, match="does not know the request LOAD"):
-        session.request(Opcode.LOAD, bytes(2))
+        session.request(Request.LOAD, bytes(2))
 
 
 @pytest.mark.nightly  # it compiles once more

@@ -9,7 +9,7 @@ from hwquant.driver import connect
 from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.golden import run as golden
-from hwquant.link.protocol import Opcode, Status
+from hwquant.link.protocol import Request, Status
 from hwquant.program.compiler import compile_network
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.registers import IDENTITY, VERSION, Register
@@ -129,7 +129,7 @@ def test_a_board_that_has_its_weights_is_not_loaded(case):
     network, program = case
     board = model(network, program)
     connect(board, network, program)
-    assert Opcode.LOAD not in board.executed
+    assert Request.LOAD not in board.executed
 
 
 @pytest.mark.parametrize("more", [-1, 1])
@@ -217,4 +217,4 @@ def test_inputs_are_checked_before_anything_is_sent(case):
     connection = connect(board, network, program)
     with pytest.raises(HwquantError, match="input 'x' holds NaN"):
         connection.infer({item.name: np.full((1, *item.shape), np.nan) for item in network.inputs})
-    assert set(board.executed) == {Opcode.PEEK}
+    assert set(board.executed) == {Request.PEEK}
