@@ -133,7 +133,7 @@ def device_case(device: str) -> dict[str, str]:
     from hwquant.boards.contents import Contents
     from hwquant.boards.device import find_device
     from hwquant.boards.fit import needs
-    from hwquant.boards.memories import Memory, mapped
+    from hwquant.boards.memories import Memory, memory_resources
     from hwquant.boards.resources import estimate_resources, model_errors
 
     item = find_device(device)
@@ -156,7 +156,7 @@ def device_case(device: str) -> dict[str, str]:
                 estimates.append([dataclasses.asdict(need) for need in needs(program.config, item, contents)])
                 estimates.append(item.products(program.config.activation_bits, program.config.operand_bits))
     memories = [
-        dataclasses.asdict(mapped(Memory(depth, width, rom=rom, read_first=first), item.family))
+        dataclasses.asdict(memory_resources(Memory(depth, width, rom=rom, read_first=first), item.family))
         for depth in (4, 16, 33, 64, 500, 1024, 3000, 20_000)
         for width in (1, 4, 9, 24, 40, 100)
         for rom in (False, True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hwquant.boards.contents import DIVISOR, Contents, as_synthesized, kept, used_columns
 from hwquant.boards.families.family import Device, Family
 from hwquant.boards.large_ram import weights_in_large_ram
-from hwquant.boards.memories import Memory, mapped
+from hwquant.boards.memories import Memory, memory_resources
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import program_bits
 from hwquant.rtl_templates.board import SerialAccelerator
@@ -132,7 +132,7 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
 
 def _add_memory(memory: Memory, family: Family, lut: Counter[str], ff: Counter[str]) -> float:
     """Its features, and how many block RAMs it is."""
-    found = mapped(memory, family)
+    found = memory_resources(memory, family)
     lut[KNOWN] += found.luts
     lut["memory choice"] += found.chosen_bits
     lut["memory tables"] += found.table_bits

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hwquant.boards.contents import DIVISOR, Contents, memories
 from hwquant.boards.families.family import Device
-from hwquant.boards.memories import Memory, mapped
+from hwquant.boards.memories import Memory, memory_resources
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.board import SerialAccelerator
 
@@ -35,4 +35,6 @@ def weights_in_large_ram(config: ArrayConfig, device: Device) -> bool:
     if not device.large_rams:
         return False
     found = memories(SerialAccelerator.facts(config, DIVISOR), config, Contents.of(config))
-    return sum(count * mapped(memory, device.family).blocks for memory, count in found) > device.rams
+    return (
+        sum(count * memory_resources(memory, device.family).blocks for memory, count in found) > device.rams
+    )

@@ -16,7 +16,7 @@ from hwquant.boards.device import DEVICES, NO_DEVICE
 from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.constraints import Constraints, Pin
 from hwquant.boards.families.family import Device, Family
-from hwquant.boards.families.flow import OpenFlow, Program, Routed
+from hwquant.boards.families.flow import Executable, OpenFlow, Routed
 from hwquant.boards.families.pll import Pll
 from hwquant.boards.families.ram import LogicCost, Ram
 from hwquant.boards.fit import fit
@@ -28,7 +28,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.dsp import DspBlocks
 
 ROOT = Path(__file__).parents[3]
-STANDS_ALONE = Program("router", "router"), Program("packer", "packer")
+STANDS_ALONE = Executable("router", "router"), Executable("packer", "packer")
 
 
 def _pll(settings, device, pins):
