@@ -118,10 +118,10 @@ def build_case(board: str, name: str) -> dict[str, str]:
 def fit_case(board: str, name: str) -> dict[str, str]:
     """The array that is chosen for a board, with the reason; or why there is none."""
     from hwquant.boards.board import load_board
-    from hwquant.boards.fit import fit
+    from hwquant.boards.fit import choose_array
 
     try:
-        found = fit(networks()[name], load_board(board))
+        found = choose_array(networks()[name], load_board(board))
     except hwquant.HwquantError as error:
         return {"fit": digest(str(error))}
     return {"fit": digest([dataclasses.asdict(found), found.reason, found.milliseconds])}

@@ -35,7 +35,7 @@ LOOK_AHEAD = 1.0
 
 @dataclass(frozen=True)
 class PruningPass:
-    """One pass of pruning: share of all weights that are then zero, and the validation accuracy after retraining.
+    """One pass of pruning: share of all weights then pruned, and the validation accuracy after retraining.
 
     ``layers`` are those that were still being pruned; ``met``: whether the accuracy held.
     """

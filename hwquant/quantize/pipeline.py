@@ -11,7 +11,7 @@ from hwquant.quantize.layerwise import fit_layers
 from hwquant.quantize.observe import Observed
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.precision import Precision, resolve_precision
-from hwquant.quantize.report import describe
+from hwquant.quantize.report import quantization_report
 from hwquant.quantize.scales import choose_scales
 
 
@@ -60,6 +60,6 @@ def integer_network(
 def with_report(
     qgraph: QGraph, observed: Observed, precision: Precision, formats: Formats, trained: bool = False
 ) -> QGraph:
-    """The network with what became of it in its ``options``: see :func:`hwquant.quantize.report.describe`."""
-    report = describe(observed, qgraph, precision, formats, trained)
+    """The network with what became of it in its ``options``: :func:`hwquant.quantize.report.quantization_report`."""
+    report = quantization_report(observed, qgraph, precision, formats, trained)
     return replace(qgraph, options={**qgraph.options, **report})

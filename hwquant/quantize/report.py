@@ -63,7 +63,7 @@ def summary(qgraph: QGraph, measured: Mapping[str, Fidelity], observed: Observed
     }
 
 
-def describe(
+def quantization_report(
     observed: Observed,
     qgraph: QGraph,
     precision: Precision,

@@ -30,7 +30,7 @@ _BATCH_ELEMENTS = 1 << 23
 
 
 @dataclass(frozen=True)
-class Step:
+class TruncationStep:
     """What is truncated together: the tensors that become known, and the float operators behind them."""
 
     name: str
@@ -69,7 +69,7 @@ def operator_parity(
 
 def layer_parity(
     graph: Graph,
-    steps: Sequence[Step],
+    steps: Sequence[TruncationStep],
     truncated: Truncated,
     samples: Samples,
     progress: Progress | None = None,
@@ -80,7 +80,7 @@ def layer_parity(
     ----------
     graph : Graph
         The float network whose tensors the steps name.
-    steps : Sequence[Step]
+    steps : Sequence[TruncationStep]
         In order; the first has the inputs.
     truncated : Truncated
         Gives the real values of all tensors of all steps.

@@ -19,7 +19,7 @@ from hwquant.boards.families.family import Device, Family
 from hwquant.boards.families.flow import Executable, OpenFlow, Routed
 from hwquant.boards.families.pll import Pll
 from hwquant.boards.families.ram import LogicCost, Ram
-from hwquant.boards.fit import fit
+from hwquant.boards.fit import choose_array
 from hwquant.boards.implement import implement
 from hwquant.boards.resources import estimate_resources
 from hwquant.build import write_build
@@ -99,7 +99,7 @@ def test_a_new_family_is_estimated(fitted):
 
 
 def test_a_new_family_is_fitted_to_networks(fitted, qgraph):
-    found = fit(qgraph, BOARD)
+    found = choose_array(qgraph, BOARD)
     assert found.fits
     assert found.device == "mu1"
 
