@@ -62,7 +62,9 @@ def test_the_verilog_is_clean(tmp_path, seed, array, offset, features):
     assert lint(verilog(seed, array, offset, features), tmp_path) == set()
 
 
-@pytest.mark.parametrize("top", [partial(SerialAccelerator, divisor=104), AxiAccelerator, WishboneAccelerator])
+@pytest.mark.parametrize(
+    "top", [partial(SerialAccelerator, divisor=104), AxiAccelerator, WishboneAccelerator]
+)
 @pytest.mark.parametrize(
     ("array", "features"), [((2, 2), NARROW), ((5, 5), SINGLE)], ids=["words of 4 bits", "words of 40 bits"]
 )
