@@ -7,7 +7,7 @@ import pytest
 from hwquant_testing.clocked import trace
 
 from hwquant.driver.connection import Connection
-from hwquant.link.protocol import Opcode, Status
+from hwquant.link.protocol import Request, Status
 from hwquant.link.session import Response
 from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import IDENTITY, VERSION, Register
@@ -156,8 +156,8 @@ def test_the_driver_reads_of_the_gateware_what_it_was_made_for():
     """The driver's own requests, answered by the register file."""
     program = SimpleNamespace(config=CONFIG, checksum=0xCAFEBABE)
 
-    def request(opcode, payload):
-        assert opcode is Opcode.PEEK
+    def request(request, payload):
+        assert request is Request.PEEK
         rows = [QUIET | {"bus.address": payload[0]}]
         (seen,) = trace(RegisterFile(CONFIG, program.checksum), rows, ["bus.read_data"])
         return Response(Status.OK, 0, seen["bus.read_data"].to_bytes(4, "little"))
