@@ -273,7 +273,7 @@ def choose_array(
 def largest_array(device: Device) -> Sides | None:
     """The largest array, its sides at most 2:1, that a device has room for; None where not even the smallest.
 
-    With 8-bit activations and weights and memories of MODEST bits; what a network really needs, :func:`fit` says.
+    With 8-bit activations and weights and memories of MODEST bits; what a network needs, :func:`choose_array` says.
     """
     fitting = (shape for shape in regular(2) if _worst(needs(_modest(shape), device)).excess <= 1)
     return next(fitting, None)
