@@ -34,7 +34,7 @@ from hwquant.boards.synthesis import synthesized
 from hwquant.errors import ToolStopped
 from hwquant.files import cache_folder
 from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.board import SerialAccelerator
 
 DATA = "resource_model_data"
 MODEL = Path(__file__).resolve().parent.parent / "boards" / "resources.json"
@@ -62,7 +62,7 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
     contents = asdict(Contents.of_images(case.config, made.images))
     device = DEVICES[case.device]
     budget = device.budget(case.config)
-    found = synthesized(Board(made, DIVISOR) if case.link else made, device, budget, cache)
+    found = synthesized(SerialAccelerator(made, DIVISOR) if case.link else made, device, budget, cache)
     return {
         "name": case.name,
         "device": case.device,

@@ -118,10 +118,10 @@ def build_case(board: str, name: str) -> dict[str, str]:
 def fit_case(board: str, name: str) -> dict[str, str]:
     """The array that is chosen for a board, with the reason; or why there is none."""
     from hwquant.boards.board import load_board
-    from hwquant.boards.fit import fit
+    from hwquant.boards.fit import choose_array
 
     try:
-        found = fit(networks()[name], load_board(board))
+        found = choose_array(networks()[name], load_board(board))
     except hwquant.HwquantError as error:
         return {"fit": digest(str(error))}
     return {"fit": digest([dataclasses.asdict(found), found.reason, found.milliseconds])}
@@ -133,7 +133,7 @@ def device_case(device: str) -> dict[str, str]:
     from hwquant.boards.contents import Contents
     from hwquant.boards.device import find_device
     from hwquant.boards.fit import needs
-    from hwquant.boards.memories import Memory, mapped
+    from hwquant.boards.memories import Memory, memory_resources
     from hwquant.boards.resources import estimate_resources, model_errors
 
     item = find_device(device)
@@ -156,7 +156,7 @@ def device_case(device: str) -> dict[str, str]:
                 estimates.append([dataclasses.asdict(need) for need in needs(program.config, item, contents)])
                 estimates.append(item.products(program.config.activation_bits, program.config.operand_bits))
     memories = [
-        dataclasses.asdict(mapped(Memory(depth, width, rom=rom, read_first=first), item.family))
+        dataclasses.asdict(memory_resources(Memory(depth, width, rom=rom, read_first=first), item.family))
         for depth in (4, 16, 33, 64, 500, 1024, 3000, 20_000)
         for width in (1, 4, 9, 24, 40, 100)
         for rom in (False, True)

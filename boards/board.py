@@ -34,7 +34,7 @@ from hwquant.boards.device import DEVICES, NO_DEVICE
 from hwquant.boards.families.constraints import Pin
 from hwquant.boards.families.family import Device
 from hwquant.boards.families.flow import VendorFlow
-from hwquant.boards.fields import Field, anything, check, integer, listed, number, printable, shown, text
+from hwquant.boards.fields import Field, anything, check, integer, listed, number, printable_text, shown, text
 from hwquant.boards.pins import FIELDS as PIN_FIELDS
 from hwquant.boards.pins import PINS, check_distinct, read_pin
 from hwquant.boards.platforms import from_amaranth
@@ -48,7 +48,7 @@ LARGEST = 16_384
 """Bytes of a board file: those that come along have 700 at most."""
 
 FIELDS: Mapping[str, Field] = {
-    "title": printable(100),
+    "title": printable_text(100),
     "device": anything(str, "a text", required=True),
     "package": anything(str, "a text"),
     "speed": anything(str, "a text"),

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from hwquant.boards.contents import DIVISOR, Contents, as_synthesized, kept, used_columns
 from hwquant.boards.families.family import Device, Family
 from hwquant.boards.large_ram import weights_in_large_ram
-from hwquant.boards.memories import Memory, mapped
+from hwquant.boards.memories import Memory, memory_resources
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import program_bits
-from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import blocks_of
 from hwquant.rtl_templates.facts import Facts
@@ -70,7 +70,7 @@ def facts_for(config: ArrayConfig, device: Device, *, link: bool) -> Facts:
     """What there is to synthesize for a device: the accelerator, and around it what a board's top has (``link``)."""
     budget, loadable = device.budget(config), weights_in_large_ram(config, device)
     if link:
-        return Board.facts(config, DIVISOR, budget, loadable=loadable)
+        return SerialAccelerator.facts(config, DIVISOR, budget, loadable=loadable)
     return Accelerator.facts(config, budget, loadable=loadable)
 
 
@@ -132,7 +132,7 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
 
 def _add_memory(memory: Memory, family: Family, lut: Counter[str], ff: Counter[str]) -> float:
     """Its features, and how many block RAMs it is."""
-    found = mapped(memory, family)
+    found = memory_resources(memory, family)
     lut[KNOWN] += found.luts
     lut["memory choice"] += found.chosen_bits
     lut["memory tables"] += found.table_bits

@@ -29,7 +29,7 @@ def text(pattern: str, must: str, *, required: bool = False) -> Field:
     return Field((str,), lambda value: whole.fullmatch(value) is not None, must, required)
 
 
-def printable(most: int) -> Field:
+def printable_text(most: int) -> Field:
     """A text for people: no line ends, control characters, or marks that turn the direction of writing."""
 
     def fits(value: str) -> bool:

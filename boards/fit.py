@@ -17,7 +17,7 @@ from hwquant.boards.board import Board
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
 from hwquant.boards.resources import estimate_resources
-from hwquant.boards.shapes import TYPICAL, Shape, Shapes, regular
+from hwquant.boards.shapes import TYPICAL, Shapes, Sides, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.config import ArrayConfig, ArrayShape
 from hwquant.program.memories import memory_bits
@@ -206,10 +206,10 @@ def _advice(candidate: Candidate) -> str:
     return f"{found}, or take a larger board" if found else "take a larger board"
 
 
-def fit(
+def choose_array(
     network: QGraph | Shapes,
     board: Board,
-    array: Shape | None = None,
+    array: Sides | None = None,
     *,
     progress: Progress | None = None,
 ) -> Fit:
@@ -219,7 +219,7 @@ def fit(
     ----------
     network : QGraph | Shapes
         As :class:`~hwquant.boards.shapes.Shapes` where several boards are asked about it.
-    array : Shape | None, optional
+    array : Sides | None, optional
         (rows, columns) to judge instead of choosing.
     progress : Progress | None, optional
         Called with what is being done, arrays compiled, and 0 as nobody knows how many will be.
@@ -270,16 +270,16 @@ def fit(
     return _answer(board, best, runner_up, compiled, len(excess))
 
 
-def largest_array(device: Device) -> Shape | None:
+def largest_array(device: Device) -> Sides | None:
     """The largest array, its sides at most 2:1, that a device has room for; None where not even the smallest.
 
-    With 8-bit activations and weights and memories of MODEST bits; what a network really needs, :func:`fit` says.
+    With 8-bit activations and weights and memories of MODEST bits; what a network needs, :func:`choose_array` says.
     """
     fitting = (shape for shape in regular(2) if _worst(needs(_modest(shape), device)).excess <= 1)
     return next(fitting, None)
 
 
-def _attempt(shapes: Shapes, shape: Shape, device: Device, refused: list[HwquantError]) -> list[Candidate]:
+def _attempt(shapes: Shapes, shape: Sides, device: Device, refused: list[HwquantError]) -> list[Candidate]:
     """The candidate, or none where the compiler refuses, as limits of the user's are too narrow for this array."""
     try:
         return [_candidate(shapes, shape, device)]
@@ -288,7 +288,7 @@ def _attempt(shapes: Shapes, shape: Shape, device: Device, refused: list[Hwquant
         return []
 
 
-def _candidate(shapes: Shapes, shape: Shape, device: Device) -> Candidate:
+def _candidate(shapes: Shapes, shape: Sides, device: Device) -> Candidate:
     item = shapes.compiled(shape, device)
     config, report = item.program.config, item.report
     memory = memory_bits(config)

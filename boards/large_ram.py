@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from hwquant.boards.contents import DIVISOR, Contents, memories
 from hwquant.boards.families.family import Device
-from hwquant.boards.memories import Memory, mapped
+from hwquant.boards.memories import Memory, memory_resources
 from hwquant.program.config import ArrayConfig
-from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.board import SerialAccelerator
 
 LARGE_RAM_WIDTH = 16
 
@@ -34,5 +34,7 @@ def weights_in_large_ram(config: ArrayConfig, device: Device) -> bool:
     """
     if not device.large_rams:
         return False
-    found = memories(Board.facts(config, DIVISOR), config, Contents.of(config))
-    return sum(count * mapped(memory, device.family).blocks for memory, count in found) > device.rams
+    found = memories(SerialAccelerator.facts(config, DIVISOR), config, Contents.of(config))
+    return (
+        sum(count * memory_resources(memory, device.family).blocks for memory, count in found) > device.rams
+    )

@@ -35,7 +35,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Mapped:
+class MemoryResources:
     """What a memory becomes.
 
     Attributes
@@ -67,12 +67,12 @@ class Mapped:
     emulated_bits: int = 0
 
 
-def mapped(memory: Memory, family: Family) -> Mapped:
+def memory_resources(memory: Memory, family: Family) -> MemoryResources:
     """What Yosys makes of a memory on a family."""
     if memory.width == 0:
-        return Mapped()
+        return MemoryResources()
     per_bit = family.logic_cost.table if memory.rom else family.logic_cost.register
-    found: dict[bool, tuple[float, Mapped]] = {}
+    found: dict[bool, tuple[float, MemoryResources]] = {}
     for ram in family.rams:
         if not (ram.rom if memory.rom else ram.writable):
             continue
@@ -83,9 +83,9 @@ def mapped(memory: Memory, family: Family) -> Mapped:
     bits = memory.depth * memory.width
     table = bits if memory.table is None else memory.table
     logic = (
-        Mapped(table_bits=table, output_bits=memory.width)
+        MemoryResources(table_bits=table, output_bits=memory.width)
         if memory.rom
-        else Mapped(register_bits=bits, output_bits=memory.width)
+        else MemoryResources(register_bits=bits, output_bits=memory.width)
     )
     best = (int(bits * per_bit), logic)
     for cost, result in found.values():
@@ -94,12 +94,12 @@ def mapped(memory: Memory, family: Family) -> Mapped:
     return best[1]
 
 
-def _geometry(memory: Memory, ram: Ram) -> tuple[float, Mapped]:
+def _geometry(memory: Memory, ram: Ram) -> tuple[float, MemoryResources]:
     """The cheapest width for a memory made of one kind of RAM, and its cost."""
     emulates = memory.read_first and not ram.read_first
     emulated = 1 + (READ_FIRST_SCORE if emulates else 0)
     byte_index = max((index for index, width in enumerate(ram.widths) if width <= ram.byte), default=0)
-    best: tuple[int, float, Mapped] | None = None
+    best: tuple[int, float, MemoryResources] | None = None
     for index, width in enumerate(ram.widths):
         if not memory.rom and index < ram.least_write and index < byte_index:
             continue
@@ -114,7 +114,7 @@ def _geometry(memory: Memory, ram: Ram) -> tuple[float, Mapped]:
             cost += MULTIPLEXER_COST * above
         if best is None or cost < best[0]:
             distributed = ram.blocks == 0
-            result = Mapped(
+            result = MemoryResources(
                 blocks=count * ram.blocks,
                 luts=count * ram.luts,
                 chosen_bits=chosen,

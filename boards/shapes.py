@@ -20,11 +20,12 @@ from hwquant.program.weight_format import weight_format
 from hwquant.qgraph import QGraph
 from hwquant.report import Report, make_report
 
-Shape = tuple[int, int]
+Sides = tuple[int, int]
+"""Rows and columns of an array."""
 
 SIDES = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 32)
 
-SHAPES: tuple[Shape, ...] = tuple(
+SHAPES: tuple[Sides, ...] = tuple(
     (rows, columns) for rows in SIDES for columns in SIDES if rows % columns == 0 or columns % rows == 0
 )
 """The arrays that are tried: in others a part of the columns is idle in some words of the activation memory."""
@@ -58,10 +59,10 @@ class Shapes:
     ) -> None:
         self.qgraph, self.offset, self.limits = qgraph, offset, dict(limits or {})
         self._layers = lowered_network(qgraph)
-        self._compiled: dict[tuple[Shape, int], Compiled] = {}
-        self._rough: dict[int, dict[Shape, ArrayConfig]] = {}
+        self._compiled: dict[tuple[Sides, int], Compiled] = {}
+        self._rough: dict[int, dict[Sides, ArrayConfig]] = {}
 
-    def compiled(self, shape: Shape, device: Device) -> Compiled:
+    def compiled(self, shape: Sides, device: Device) -> Compiled:
         """The network for an array, compiled when it is asked for first; raises what the compiler raises."""
         operand_bits = self._operand_bits(device)
         key = shape, operand_bits
@@ -70,14 +71,14 @@ class Shapes:
             self._compiled[key] = Compiled(program, make_report(program), Contents.of_program(program))
         return self._compiled[key]
 
-    def rough(self, device: Device) -> Mapping[Shape, ArrayConfig]:
+    def rough(self, device: Device) -> Mapping[Sides, ArrayConfig]:
         """About the hardware of every array of SHAPES that can express the network, without compiling it.
 
         Memories are at least as small as compiled ones will be, so that nothing is ruled out that could fit.
         """
         operand_bits = self._operand_bits(device)
         if operand_bits not in self._rough:
-            found: dict[Shape, ArrayConfig] = {}
+            found: dict[Sides, ArrayConfig] = {}
             refused: list[HwquantError] = []
             for shape in SHAPES:
                 try:
@@ -109,11 +110,11 @@ class Shapes:
     def _operand_bits(self, device: Device) -> int:
         return DSP_OPERAND_BITS if self._narrow else device.operand_bits
 
-    def _compilation(self, shape: Shape, operand_bits: int) -> Compilation:
+    def _compilation(self, shape: Sides, operand_bits: int) -> Compilation:
         requirements = Requirements(shape, self.offset, self.limits, operand_bits=operand_bits)
         return Compilation(self.qgraph, self._layers, requirements)
 
-    def _guess(self, shape: Shape, operand_bits: int) -> ArrayConfig:
+    def _guess(self, shape: Sides, operand_bits: int) -> ArrayConfig:
         """The array with memories as deep as tensors, weights and channels suggest: what is known without values."""
         compilation = self._compilation(shape, operand_bits)
         array, layers = compilation.needed, [item.layer for item in compilation.mapped]
@@ -133,7 +134,7 @@ class Shapes:
         return ArrayConfig.of(array, TYPICAL | depths)
 
 
-def regular(ratio: int) -> Sequence[Shape]:
+def regular(ratio: int) -> Sequence[Sides]:
     """Those of SHAPES whose sides are at most ``ratio``:1, the largest first, squares before others."""
     chosen = [shape for shape in SHAPES if max(shape) <= ratio * min(shape)]
     return sorted(chosen, key=lambda shape: (-math.prod(shape), max(shape)))

@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from hwquant.boards.families.family import Device, Family
-from hwquant.boards.families.flow import TIMING, OpenFlow, Program, Routed, RoutingJob
+from hwquant.boards.families.flow import TIMING, Executable, OpenFlow, Routed, RoutingJob
 from hwquant.errors import ToolStopped, require
 from hwquant.files import leave, write_bytes
 
@@ -79,16 +79,16 @@ def check_tools(family: Family) -> None:
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
     if isinstance(family.flow, OpenFlow):
-        for program in (family.flow.router, family.flow.packer):
-            tool(program)
+        for executable in (family.flow.router, family.flow.packer):
+            tool(executable)
 
 
-def tool(program: Program) -> str:
+def tool(executable: Executable) -> str:
     """Path of a program that is installed beside this Python, or on the PATH."""
-    beside = Path(sys.executable).with_name(program.name)
-    found = str(beside) if beside.exists() else shutil.which(program.name)
+    beside = Path(sys.executable).with_name(executable.name)
+    found = str(beside) if beside.exists() else shutil.which(executable.name)
     if found is None:
-        raise require(program.package, "boards", f"building a bitstream ({program.name})")
+        raise require(executable.package, "boards", f"building a bitstream ({executable.name})")
     return found
 
 

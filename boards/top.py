@@ -5,7 +5,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.boards.board import Board
 from hwquant.boards.clocking import ClockGenerator
-from hwquant.rtl_templates.board import Board as SerialAccelerator
+from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.uart import baud_divisor
 

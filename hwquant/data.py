@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.data_file import Array, open_data
+from hwquant.data_file import StoredArray, open_data
 from hwquant.errors import HwquantError
 from hwquant.graph import Input
 
@@ -140,7 +140,7 @@ def load_array(path: str | os.PathLike[str], key: str = "x", count: int | None =
         return array.read(rows)
 
 
-def _check_input(path: Path, key: str, array: Array, item: Input) -> None:
+def _check_input(path: Path, key: str, array: StoredArray, item: Input) -> None:
     """Raise unless an array's header is that of samples for an input."""
     dtype, shape = array.header.dtype, array.header.shape
     if dtype not in DTYPES:
@@ -158,7 +158,7 @@ def _check_finite(path: Path, key: str, x: NDArray[Any]) -> None:
         raise HwquantError(f"{path}: sample {int(finite.argmin())} of {key} holds NaN or infinity; remove it")
 
 
-def _check_labels(path: Path, array: Array, count: int) -> None:
+def _check_labels(path: Path, array: StoredArray, count: int) -> None:
     dtype, shape = array.header.dtype, array.header.shape
     if dtype.kind not in "iu":
         raise HwquantError(f"{path}: y has dtype {dtype}; labels must be integers")

@@ -32,7 +32,7 @@ _MALFORMED = (
 
 
 @dataclass(frozen=True)
-class Array:
+class StoredArray:
     """An array in an open file."""
 
     name: str
@@ -86,7 +86,7 @@ class DataFile:
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
-    def array(self, name: str) -> Array:
+    def array(self, name: str) -> StoredArray:
         """An array, of which only the header is read."""
         info = self._members.get(f"{name}.npy")
         if info is None:
@@ -94,9 +94,9 @@ class DataFile:
         if info.compress_type not in METHODS or info.flag_bits & ENCRYPTED:
             raise ValueError(f"{name} is encrypted, or compressed in a way that numpy does not write")
         stream = self._stack.enter_context(self._archive.open(info))
-        return Array(name, read_header(stream, info.file_size), stream, info.compress_size)
+        return StoredArray(name, read_header(stream, info.file_size), stream, info.compress_size)
 
-    def check_size(self, wanted: list[tuple[Array, int]]) -> None:
+    def check_size(self, wanted: list[tuple[StoredArray, int]]) -> None:
         """Raise if rows of arrays take much more memory than the file would make one expect."""
         size = sum(array.bytes_of(rows) for array, rows in wanted)
         packed = sum(array.packed for array, _ in wanted)

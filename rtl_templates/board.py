@@ -13,7 +13,7 @@ from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.uart import UartReceiver, UartTransmitter
 
 
-class Board(Component):
+class SerialAccelerator(Component):
     """An accelerator that a host reaches through a UART, with the protocol of :mod:`hwquant.link.protocol`.
 
     Parameters

@@ -5,7 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Opcode, Status, word_bytes
+from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Request, Status, word_bytes
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.registers import REGISTER_BITS, Register
 from hwquant.rtl_templates.facts import Facts, MemoryShape
@@ -122,7 +122,7 @@ class LinkExecutor(Component):
             self.bus.address.eq(state.register),
             write.addr.eq(state.length),
             self.frames.payload.data.eq(Cat(state.low, request.data)[-8 * self.word_bytes :]),
-            self.frames.payload.last.eq(request.last & (state.opcode == _code(Opcode.LAST))),
+            self.frames.payload.last.eq(request.last & (state.opcode == _code(Request.LAST))),
         ]
         with m.FSM() as fsm:
             m.d.comb += self.active.eq(~fsm.ongoing("idle"))
@@ -155,7 +155,7 @@ class LinkExecutor(Component):
             m.d.comb += self.packets.ready.eq(1)
             with m.If(arrives):
                 m.next = "skip"
-                with m.If(state.opcode == _code(Opcode.OPEN)):
+                with m.If(state.opcode == _code(Request.OPEN)):
                     m.d.comb += self.reset.eq(1)
                     m.d.sync += [
                         state.opened.eq(1),
@@ -185,17 +185,17 @@ class LinkExecutor(Component):
     def _begin(self, m: Module, state: _Memory) -> None:
         """A request of the expected number: the state that executes it."""
         with m.Switch(state.opcode):
-            with m.Case(_code(Opcode.WRITE), _code(Opcode.LAST)):
+            with m.Case(_code(Request.WRITE), _code(Request.LAST)):
                 with m.If(self.frames.ready):
                     m.next = "write"
                 with m.Else():
                     m.d.sync += state.status.eq(Status.BUSY)
             if self.loadable:
-                with m.Case(_code(Opcode.LOAD)):
+                with m.Case(_code(Request.LOAD)):
                     m.next = "load"
-            with m.Case(_code(Opcode.READ)):
+            with m.Case(_code(Request.READ)):
                 m.next = "count"
-            with m.Case(_code(Opcode.PEEK)):
+            with m.Case(_code(Request.PEEK)):
                 m.next = "register"
             with m.Default():
                 m.d.sync += state.status.eq(Status.UNKNOWN)
@@ -331,9 +331,9 @@ class LinkExecutor(Component):
         )
 
 
-def _code(opcode: Opcode) -> int:
+def _code(request: Request) -> int:
     """The first byte of a request."""
-    return VERSION << 4 | opcode
+    return VERSION << 4 | request
 
 
 def _keep(m: Module, state: _Memory, write: WritePort, byte: ValueLike) -> None:

@@ -1,7 +1,7 @@
 """The documentation of a core's registers, from the tables that gateware and driver are made of."""
 
-from hwquant.program.registers import Field, Register
-from hwquant.rtl_templates.wishbone import Port
+from hwquant.program.registers import Register, RegisterField
+from hwquant.rtl_templates.wishbone import BusRegister
 
 ADDRESSES = {
     "axi": ("byte address", 4),
@@ -49,10 +49,11 @@ def register_map(name: str, bus: str) -> str:
             lines.append(f"| {' | '.join(cells)} |")
     if bus == "wishbone":
         lines += (
-            f"| {port:#04x} | {port.name} | 31..0 | | {port.access} | {port.meaning} |" for port in Port
+            f"| {port:#04x} | {port.name} | 31..0 | | {port.access} | {port.meaning} |"
+            for port in BusRegister
         )
     return "\n".join(lines) + "\n"
 
 
-def _bits(field: Field) -> str:
+def _bits(field: RegisterField) -> str:
     return str(field.low) if field.width == 1 else f"{field.high}..{field.low}"

@@ -13,7 +13,7 @@ from hwquant.rtl_templates.facts import Facts, Inside
 BUS_BITS = 32
 
 
-class Port(IntEnum):
+class BusRegister(IntEnum):
     """Addresses behind those of :class:`~hwquant.program.registers.Register`, in words of 32 bits.
 
     Attributes
@@ -27,7 +27,7 @@ class Port(IntEnum):
     access: str
     meaning: str
 
-    def __new__(cls, address: int, access: str, meaning: str) -> "Port":
+    def __new__(cls, address: int, access: str, meaning: str) -> "BusRegister":
         """A member: its address, and what it is for."""
         member = int.__new__(cls, address)
         member._value_ = address
@@ -61,7 +61,7 @@ class WishboneAccelerator(Component):
     cyc, stb, we : In(1)
         The request: there is one, and whether it writes.
     adr : In(unsigned)
-        Its address, in words of 32 bits; see :class:`Port`.
+        Its address, in words of 32 bits; see :class:`BusRegister`.
     dat_w : In(32)
         What it writes.
     ack : Out(1)
@@ -79,7 +79,7 @@ class WishboneAccelerator(Component):
                 "cyc": In(1),
                 "stb": In(1),
                 "we": In(1),
-                "adr": In(index_bits(max(Port) + 1)),
+                "adr": In(index_bits(max(BusRegister) + 1)),
                 "dat_w": In(BUS_BITS),
                 "dat_r": Out(BUS_BITS),
                 "ack": Out(1),
@@ -105,7 +105,7 @@ class WishboneAccelerator(Component):
             bus.address.eq(self.adr),
             bus.write_data.eq(self.dat_w),
             frames.payload.data.eq(Cat(low, self.dat_w)[-BUS_BITS * parts :]),
-            frames.payload.last.eq(self.adr == Port.LAST),
+            frames.payload.last.eq(self.adr == BusRegister.LAST),
         ]
         m.d.sync += [self.ack.eq(access & ~refused), self.err.eq(access & refused)]
         with m.If(access):
@@ -113,7 +113,7 @@ class WishboneAccelerator(Component):
         with m.Switch(self.adr):
             with m.Case(*Register):
                 m.d.comb += [bus.write.eq(access & self.we), value.eq(bus.read_data)]
-            with m.Case(Port.FRAME, Port.LAST):
+            with m.Case(BusRegister.FRAME, BusRegister.LAST):
                 final = written == parts - 1
                 m.d.comb += [
                     refused.eq(~self.we | ~frames.ready),
@@ -124,7 +124,7 @@ class WishboneAccelerator(Component):
                         written.eq(Mux(final, 0, written + 1)),
                         low.eq(Cat(low, self.dat_w)[BUS_BITS:]),
                     ]
-            with m.Case(Port.RESULT):
+            with m.Case(BusRegister.RESULT):
                 final = read == parts - 1
                 m.d.comb += [
                     refused.eq(self.we | ~results.valid),
@@ -133,7 +133,7 @@ class WishboneAccelerator(Component):
                 ]
                 with m.If(access & ~refused):
                     m.d.sync += read.eq(Mux(final, 0, read + 1))
-            with m.Case(Port.STREAMS):
+            with m.Case(BusRegister.STREAMS):
                 m.d.comb += value.eq(Cat(frames.ready, results.valid))
                 with m.If(access & self.we):
                     m.d.sync += [written.eq(0), read.eq(0)]

@@ -1,7 +1,7 @@
 """A whole board, simulated behind a pseudo-terminal: the driver cannot tell it from one that is plugged in.
 
-What is simulated is the board's top, :class:`~hwquant.rtl_templates.board.Board`, bit by bit at its serial line:
-UART, protocol and accelerator, in CXXRTL or in Verilator. Time stands still while nobody speaks.
+What is simulated is the board's top, :class:`~hwquant.rtl_templates.board.SerialAccelerator`, bit by bit at its serial
+line: UART, protocol and accelerator, in CXXRTL or in Verilator. Time stands still while nobody speaks.
 """
 
 from __future__ import annotations

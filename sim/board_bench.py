@@ -11,7 +11,7 @@ import numpy as np
 from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
-from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
@@ -78,14 +78,14 @@ class BoardBench:
 def _cxxrtl(config: ArrayConfig, checksum: int, divisor: int, loads: int) -> ctypes.CDLL:
     """The compiled board, its memories still empty; the host loads so many words of weights."""
     empty = Accelerator(config, weights=[0] * loads, checksum=checksum, loadable=bool(loads))
-    rtlil = to_rtlil(Board(empty, divisor))
+    rtlil = to_rtlil(SerialAccelerator(empty, divisor))
     return _load(cxxrtl_backend.compile_design(rtlil, _driver("cxxrtl")))
 
 
 @lru_cache(maxsize=16)
 def _verilator(program: Program, divisor: int, loadable: bool) -> ctypes.CDLL:
     """The compiled board with the program in it, but without the weights if the host loads them."""
-    verilog = to_verilog(Board(accelerator(program, loadable=loadable), divisor))
+    verilog = to_verilog(SerialAccelerator(accelerator(program, loadable=loadable), divisor))
     return _load(verilator_library.compile_design(verilog, _driver("verilator")))
 
 

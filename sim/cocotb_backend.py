@@ -28,7 +28,7 @@ from hwquant.sim.trace import NO_STALLS, Log, Stalls
 SCENARIOS = ("reset_in_the_middle", "wrong_frame_lengths", "registers")
 """Names in :mod:`hwquant.sim.scenarios` for :func:`run_scenario`."""
 
-Report = Callable[[int], None]
+Reporter = Callable[[int], None]
 """Told the number of finished frames."""
 
 
@@ -104,7 +104,7 @@ def _run(
     test: str,
     folder: Path,
     waves: Path | None,
-    report: Report | None,
+    report: Reporter | None,
 ) -> None:
     """Runs one cocotb test in a process of its own, in ``folder``."""
     from cocotb_tools.check_results import get_results
@@ -146,7 +146,7 @@ def _run(
 
 
 @contextmanager
-def _reporting(path: Path, report: Report | None) -> Iterator[None]:
+def _reporting(path: Path, report: Reporter | None) -> Iterator[None]:
     """Inside, another thread tells how far the simulation is: this one waits for it, so that Ctrl-C ends both."""
     if report is None:
         yield
@@ -168,7 +168,7 @@ def _reporting(path: Path, report: Report | None) -> Iterator[None]:
     future.result()
 
 
-def _report(path: Path, done: int, report: Report) -> int:
+def _report(path: Path, done: int, report: Reporter) -> int:
     text = path.read_text()
     if text and int(text) > done:
         done = int(text)

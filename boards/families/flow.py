@@ -15,7 +15,7 @@ NETLIST, TIMING = "netlist.json", "timing.json"
 
 
 @dataclass(frozen=True)
-class Program:
+class Executable:
     """A program that is run.
 
     Attributes
@@ -99,13 +99,13 @@ class OpenFlow:
 
     Attributes
     ----------
-    router : Program
+    router : Executable
         Places and routes ``netlist.json``, and writes a report into ``timing.json``.
     routing : Callable
         Its arguments. A clock that is missed must not be an error.
     report : Callable
         Reads its report.
-    packer : Program
+    packer : Executable
         Makes the bitstream.
     packing : Callable
         Its arguments for a device.
@@ -113,9 +113,9 @@ class OpenFlow:
         Name of the bitstream.
     """
 
-    router: Program
+    router: Executable
     routing: Callable[[RoutingJob], list[str]]
-    packer: Program
+    packer: Executable
     packing: Callable[[Device], list[str]]
     bitstream: str
     report: Callable[[str], Routed] = nextpnr_report

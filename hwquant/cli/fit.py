@@ -39,16 +39,17 @@ def fit(context: click.Context, network: Path, board: str | None, array: str | N
     Before any synthesis: cycles are exact, resources estimated, the clock is the one that the board aims at.
     """
     from hwquant import hwq
-    from hwquant.boards import fit as fitting
     from hwquant.boards.board import board_names, load_board
+    from hwquant.boards.fit import choose_array
+    from hwquant.boards.shapes import Shapes
     from hwquant.program.config import parse_array
 
     shape = parse_array(array) if array else None
     boards = [load_board(name) for name in ([board] if board else board_names())]
-    shapes = fitting.Shapes(hwq.load(network))
+    shapes = Shapes(hwq.load(network))
     with progress() as track:
         results = [
-            fitting.fit(shapes, item, shape, progress=track)
+            choose_array(shapes, item, shape, progress=track)
             for item in boards
             if board or item.device is not None
         ]

@@ -23,14 +23,14 @@ from hwquant.sim import BOARD_SIMULATORS
 if TYPE_CHECKING:
     from hwquant.build import Build
     from hwquant.data import Samples
-    from hwquant.driver import Device
+    from hwquant.driver import Connection
 
 SIMULATED = "sim"
 MISMATCH = 1
 
 
 @contextmanager
-def open_device(build: Build, port: str, baud: int | None, simulator: str) -> Iterator[Device]:
+def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Iterator[Connection]:
     """The board on a port, or one in a simulator, with a session open; it holds the build's program."""
     from hwquant.driver import connect
     from hwquant.link import SerialLink
@@ -75,7 +75,7 @@ def built_baud(folder: Path) -> int:
 
 
 def run_samples(
-    device: Device, build: Build, samples: Samples, track: Progress, *, check: bool
+    connection: Connection, build: Build, samples: Samples, track: Progress, *, check: bool
 ) -> dict[str, Any]:
     """Infers samples and compares with the golden model; what the command reports."""
     from hwquant.golden import quantize_input
@@ -83,16 +83,16 @@ def run_samples(
 
     q = quantize_input(build.qgraph, samples.x)
     begin = time.perf_counter()
-    tensors = device.run(q, track)
+    tensors = connection.run(q, track)
     seconds = time.perf_counter() - begin
     result: dict[str, Any] = {
         "samples": len(samples),
-        "accuracy": samples.accuracy(device.finish(tensors)[0]),
+        "accuracy": samples.accuracy(connection.finish(tensors)[0]),
         "frames_per_second": len(samples) / seconds,
-        "cycles": device.cycles(),
-        "requests": device.statistics.requests,
-        "retries": device.statistics.retries,
-        "timeouts": device.statistics.timeouts,
+        "cycles": connection.cycles(),
+        "requests": connection.statistics.requests,
+        "retries": connection.statistics.retries,
+        "timeouts": connection.statistics.timeouts,
         "mismatches": None,
         "first_mismatch": None,
     }
@@ -180,8 +180,8 @@ def run(
         )
     with progress() as track:
         track("open the board", 0, 0)
-        with open_device(loaded, port, baud, simulator) as device:
-            result = run_samples(device, loaded, samples, track, check=not no_check)
+        with open_board(loaded, port, baud, simulator) as connection:
+            result = run_samples(connection, loaded, samples, track, check=not no_check)
     advice = check_inputs(loaded.qgraph, samples.x)
     emit(as_json, {**result, "port": port}, *lines(result, port), advice=advice)
     if result["mismatches"]:

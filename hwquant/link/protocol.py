@@ -12,7 +12,7 @@ the body, low byte first: 32 bits, because with one byte in a hundred changed ha
 
 The host asks, the board answers, one request at a time::
 
-    request   version << 4 | Opcode    sequence   payload, at most MAX_PAYLOAD bytes
+    request   version << 4 | Request   sequence   payload, at most MAX_PAYLOAD bytes
     response  version << 4 | Status    sequence   payload
 
 =====  =======================================  ============================================================
@@ -76,7 +76,7 @@ NONCE_BYTES = 8
 """Bytes that the driver sends with OPEN, at random."""
 
 
-class Opcode(IntEnum):
+class Request(IntEnum):
     """What a host asks for."""
 
     OPEN = 1

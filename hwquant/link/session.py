@@ -15,7 +15,7 @@ from hwquant.link.protocol import (
     SEQUENCES,
     VERSION,
     Decoder,
-    Opcode,
+    Request,
     Status,
     encode,
 )
@@ -84,11 +84,11 @@ class Session:
             Nobody answers, or not in this protocol.
         """
         nonce = secrets.token_bytes(NONCE_BYTES)
-        response = self._exchange(Opcode.OPEN, nonce, lambda response: response.payload == nonce)
+        response = self._exchange(Request.OPEN, nonce, lambda response: response.payload == nonce)
         if response.status != Status.OK:
             raise HwquantError(f"the board on {self.link.name} refused the session ({response.status.name})")
 
-    def request(self, opcode: Opcode, payload: bytes = b"") -> Response:
+    def request(self, request: Request, payload: bytes = b"") -> Response:
         """The response, OK or BUSY, to a request that is executed once.
 
         Raises
@@ -99,7 +99,7 @@ class Session:
         if len(payload) > MAX_PAYLOAD:
             raise HwquantError(f"a request carries at most {MAX_PAYLOAD} bytes, not {len(payload)}")
         self._sequence = (self._sequence + 1) % SEQUENCES
-        response = self._exchange(opcode, payload, lambda response: response.sequence == self._sequence)
+        response = self._exchange(request, payload, lambda response: response.sequence == self._sequence)
         if response.status in (Status.SEQUENCE, Status.CLOSED):
             raise HwquantError(
                 f"the board on {self.link.name} lost the session: it was reset, or another host talks to it; "
@@ -107,14 +107,14 @@ class Session:
             )
         if response.status == Status.UNKNOWN:
             raise HwquantError(
-                f"the board on {self.link.name} does not know the request {opcode.name}; "
+                f"the board on {self.link.name} does not know the request {request.name}; "
                 "build its bitstream again"
             )
         return response
 
-    def _exchange(self, opcode: Opcode, payload: bytes, wanted: Callable[[Response], bool]) -> Response:
+    def _exchange(self, request: Request, payload: bytes, wanted: Callable[[Response], bool]) -> Response:
         """Sends a request until a wanted response arrives."""
-        packet = encode(bytes([VERSION << 4 | opcode, self._sequence]) + payload)
+        packet = encode(bytes([VERSION << 4 | request, self._sequence]) + payload)
         silences, timeout = 0, self._timeout
         for attempt in range(self._tries):
             self.statistics.retries += attempt > 0
@@ -125,7 +125,7 @@ class Session:
                     damaged = True
                     break
                 if wanted(response) or (
-                    opcode != Opcode.OPEN and response.status in (Status.SEQUENCE, Status.CLOSED)
+                    request != Request.OPEN and response.status in (Status.SEQUENCE, Status.CLOSED)
                 ):
                     self.statistics.requests += 1
                     return response
@@ -138,11 +138,11 @@ class Session:
                 break
         else:
             raise HwquantError(
-                f"the link {self.link.name} is too noisy: {opcode.name} failed {self._tries} times; "
+                f"the link {self.link.name} is too noisy: {request.name} failed {self._tries} times; "
                 "check cable and baud rate"
             )
         raise HwquantError(
-            f"no answer from the board on {self.link.name} to {opcode.name}, {silences} times in a row; "
+            f"no answer from the board on {self.link.name} to {request.name}, {silences} times in a row; "
             "check that it is programmed, the cable, and the baud rate"
         )
 

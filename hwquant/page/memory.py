@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hwquant.build import Build
 from hwquant.describe import times
-from hwquant.page.passes import Pass
+from hwquant.page.passes import LayerPass
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Span:
     output: bool
 
 
-def memory_map(build: Build, passes: tuple[Pass, ...]) -> tuple[Span, ...]:
+def memory_map(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
     """Every tensor that is stored, in order of appearance.
 
     From the beginning of the pass that writes it (or of the inference) to the end of the last that reads it; an

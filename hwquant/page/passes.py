@@ -12,7 +12,7 @@ from hwquant.report import LayerReport
 
 
 @dataclass(frozen=True)
-class Pass:
+class LayerPass:
     """One pass of the array.
 
     Attributes
@@ -54,7 +54,7 @@ class Pass:
         return min(self.report.ideal_cycles, self.report.cycles)
 
 
-def passes(build: Build) -> tuple[Pass, ...]:
+def passes(build: Build) -> tuple[LayerPass, ...]:
     """In order of execution."""
     qgraph, report = build.qgraph, build.report
     described = {layer["name"]: layer for layer in describe(qgraph)["layers"]}
@@ -65,7 +65,7 @@ def passes(build: Build) -> tuple[Pass, ...]:
         nodes = [described[name] for name in layer.covers]
         first, last = nodes[0], nodes[-1]
         result.append(
-            Pass(
+            LayerPass(
                 report=layer,
                 operation=", then ".join(node["operation"] for node in nodes),
                 inputs=tuple(times(qgraph.tensors[name].shape) for name in first["inputs"]),

@@ -17,8 +17,6 @@ from hwquant.program.cycles import timing
 from hwquant.program.program import Program
 from hwquant.qgraph import QGraph
 
-Shape = tuple[int, int]
-
 
 def judge_array(
     qgraph: QGraph, program: Program, limits: Mapping[str, int] | None = None
@@ -42,7 +40,7 @@ def judge_array(
     given = (program.config.rows, program.config.columns)
     known = {given: timing(program).cycles}
 
-    def cycles(shape: Shape) -> int | None:
+    def cycles(shape: tuple[int, int]) -> int | None:
         if shape not in known:
             offset = "auto" if program.config.offset == "none" else program.config.offset
             try:
@@ -71,7 +69,7 @@ def judge_array(
     )
 
 
-def _smaller(shape: Shape, qgraph: QGraph) -> Iterator[Shape]:
+def _smaller(shape: tuple[int, int], qgraph: QGraph) -> Iterator[tuple[int, int]]:
     """Arrays that may be as fast, the least first: as many rows and columns as the layers fill in as many passes, a
     multiple of the rows or columns, and half of either."""
     rows, columns = shape

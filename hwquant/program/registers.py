@@ -21,7 +21,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Field:
+class RegisterField:
     """Bits of a register.
 
     Attributes
@@ -55,8 +55,8 @@ class Field:
         return ((1 << self.width) - 1) << self.low
 
 
-def _whole(name: str, meaning: str) -> Field:
-    return Field(name, 0, REGISTER_BITS, meaning)
+def _whole(name: str, meaning: str) -> RegisterField:
+    return RegisterField(name, 0, REGISTER_BITS, meaning)
 
 
 class Register(IntEnum):
@@ -64,13 +64,13 @@ class Register(IntEnum):
 
     Attributes
     ----------
-    fields : tuple of Field
+    fields : tuple of RegisterField
         From the lowest bit up.
     """
 
-    fields: tuple[Field, ...]
+    fields: tuple[RegisterField, ...]
 
-    def __new__(cls, address: int, *fields: Field) -> Register:
+    def __new__(cls, address: int, *fields: RegisterField) -> Register:
         """A member: its address, and its fields."""
         member = int.__new__(cls, address)
         member._value_ = address
@@ -85,14 +85,18 @@ class Register(IntEnum):
     )
     CONTROL = (
         3,
-        Field("start", 0, 1, "written 1: one inference may begin; reads 1 until it has begun", writable=True),
-        Field("repeat", 1, 1, "an inference may begin whenever none runs; set after reset", writable=True),
+        RegisterField(
+            "start", 0, 1, "written 1: one inference may begin; reads 1 until it has begun", writable=True
+        ),
+        RegisterField(
+            "repeat", 1, 1, "an inference may begin whenever none runs; set after reset", writable=True
+        ),
     )
     STATUS = (
         4,
-        Field("busy", 0, 1, "an inference has begun, and waits for its frame or computes"),
-        Field("illegal", 1, 1, "an illegal instruction was met, and execution has stopped"),
-        Field("dropped", 8, 16, "input frames that were dropped because they ended early or late"),
+        RegisterField("busy", 0, 1, "an inference has begun, and waits for its frame or computes"),
+        RegisterField("illegal", 1, 1, "an illegal instruction was met, and execution has stopped"),
+        RegisterField("dropped", 8, 16, "input frames that were dropped because they ended early or late"),
     )
     CYCLES = (
         5,
@@ -104,9 +108,9 @@ class Register(IntEnum):
     INFERENCES = 6, _whole("inferences", "finished ones")
     SHAPE = (
         7,
-        Field("rows", 0, 8, "of the array"),
-        Field("columns", 8, 8, "of the array"),
-        Field("lanes", 16, 8, "channels in a word of the streams"),
+        RegisterField("rows", 0, 8, "of the array"),
+        RegisterField("columns", 8, 8, "of the array"),
+        RegisterField("lanes", 16, 8, "channels in a word of the streams"),
     )
     LOAD = (
         8,
@@ -117,7 +121,7 @@ class Register(IntEnum):
         ),
     )
 
-    def field(self, name: str) -> Field:
+    def field(self, name: str) -> RegisterField:
         """A field by name.
 
         Raises

@@ -21,7 +21,7 @@ from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan, plan_layers
 
 
 @dataclass(frozen=True, eq=False)
-class Mapped:
+class MappedConv:
     """A convolution on the array.
 
     Attributes
@@ -37,7 +37,7 @@ class Mapped:
     filters: NDArray[np.int64] | None = None
 
 
-def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, Mapped]:
+def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, MappedConv]:
     """Every convolution by name, for an array of (rows, columns) that is made for the network.
 
     Raises
@@ -73,7 +73,7 @@ def _shape(value: object) -> object:
 
 
 @lru_cache(maxsize=16)
-def _mapped(structure: _Structure, array: tuple[int, int]) -> Mapping[str, Mapped]:
+def _mapped(structure: _Structure, array: tuple[int, int]) -> Mapping[str, MappedConv]:
     plan = plan_layers(structure.graph)
     layers = {layer.name: layer for layer in plan.layers}
     result = {}
@@ -89,7 +89,7 @@ def _mapped(structure: _Structure, array: tuple[int, int]) -> Mapping[str, Mappe
                 filters = np.zeros(term.weight.shape[2:], np.int64)
                 for number, item in enumerate(mapped.plan.filters):
                     filters[np.ix_(item.rows, item.columns)] = number
-            result[term.node] = Mapped(packed, filters)
+            result[term.node] = MappedConv(packed, filters)
     return result
 
 

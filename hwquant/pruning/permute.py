@@ -23,7 +23,7 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Space:
+class ChannelSpace:
     """Channels that keep one order. ``tensors`` consist of exactly these channels; ``free``: any order will do."""
 
     channels: int
@@ -36,7 +36,7 @@ class ChannelSpaces:
 
     Attributes
     ----------
-    spaces : list[Space]
+    spaces : list[ChannelSpace]
         In the order of the network.
     layouts : dict[str, tuple[int, ...]]
         By tensor, the indices of the spaces that its channels are, one after the other.
@@ -62,7 +62,7 @@ class ChannelSpaces:
             for name, layout in layouts.items()
         }
         self.spaces = tuple(
-            Space(
+            ChannelSpace(
                 channels=self._sizes[root],
                 tensors=tuple(name for name, layout in self.layouts.items() if layout == (number,)),
                 free=root not in frozen,

@@ -34,8 +34,8 @@ LOOK_AHEAD = 1.0
 
 
 @dataclass(frozen=True)
-class Pass:
-    """One pass: share of all weights that were then pruned, and the validation accuracy after retraining.
+class PruningPass:
+    """One pass of pruning: share of all weights then pruned, and the validation accuracy after retraining.
 
     ``layers`` are those that were still being pruned; ``met``: whether the accuracy held.
     """
@@ -60,7 +60,7 @@ class PruneResult:
         That of ``graph``.
     sensitivities : tuple[Sensitivity, ...]
         Of every convolution, the least sensitive first.
-    passes : tuple[Pass, ...]
+    passes : tuple[PruningPass, ...]
         In order.
     """
 
@@ -68,7 +68,7 @@ class PruneResult:
     before: float
     accuracy: float
     sensitivities: tuple[Sensitivity, ...]
-    passes: tuple[Pass, ...]
+    passes: tuple[PruningPass, ...]
 
 
 def prune(
@@ -138,7 +138,7 @@ def prune(
         before=state.before,
         accuracy=state.accuracy,
         sensitivities=tuple(Sensitivity(**item) for item in state.sensitivities),
-        passes=tuple(Pass(**item) for item in state.passes),
+        passes=tuple(PruningPass(**item) for item in state.passes),
     )
 
 
@@ -147,7 +147,7 @@ class State:
     """All that a checkpoint holds of a pruning beside the network, as plain values.
 
     ``active`` are the layers that are still being pruned, the least sensitive first; ``sensitivities`` and
-    ``passes`` the fields of :class:`Sensitivity` and :class:`Pass`.
+    ``passes`` the fields of :class:`Sensitivity` and :class:`PruningPass`.
     """
 
     before: float

@@ -11,7 +11,7 @@ from hwquant.quantize.layerwise import fit_layers
 from hwquant.quantize.observe import Observed
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.precision import Precision, resolve_precision
-from hwquant.quantize.report import describe
+from hwquant.quantize.report import quantization_report
 from hwquant.quantize.scales import choose_scales
 
 
@@ -66,5 +66,5 @@ def with_report(
     qgraph: QGraph, observed: Observed, precision: Precision, formats: Formats, trained: bool = False
 ) -> QGraph:
     """Add to a network's ``options`` what quantization did to it: see :mod:`hwquant.quantize.report`."""
-    report = describe(observed, qgraph, precision, formats, trained)
+    report = quantization_report(observed, qgraph, precision, formats, trained)
     return replace(qgraph, options={**qgraph.options, **report})

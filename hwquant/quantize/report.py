@@ -65,7 +65,7 @@ def summary(qgraph: QGraph, measured: Mapping[str, Fidelity], observed: Observed
     }
 
 
-def describe(
+def quantization_report(
     observed: Observed,
     qgraph: QGraph,
     precision: Precision,

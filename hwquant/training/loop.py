@@ -21,9 +21,9 @@ from hwquant.training.losses import Loss, named_loss
 from hwquant.training.options import TrainOptions
 from hwquant.training.training import Training
 
-Samples = tuple[NDArray[Any], NDArray[Any]]
+LabelledArrays = tuple[NDArray[Any], NDArray[Any]]
 """Samples ``x`` (N, *shape) and ``y``, labels (N,) or targets."""
-Data = Samples | Iterable[tuple[Tensor, Tensor]]
+TrainingData = LabelledArrays | Iterable[tuple[Tensor, Tensor]]
 """Arrays, or any loader that gives (x, y) batches each time it is iterated over."""
 Evaluate = Callable[[nn.Module], float]
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -120,13 +120,13 @@ def fit(
             score = None if training.evaluate is None else float(training.evaluate(network))
             results.append(EpochResult(epoch + 1, mean, score))
             if training.progress:
-                training.progress(stage, epoch + 1, total, describe(results[-1]))
+                training.progress(stage, epoch + 1, total, loss_and_score(results[-1]))
             if checkpoint:
                 _save(checkpoint, stage, results, network, chosen)
     return results
 
 
-def describe(result: EpochResult) -> str:
+def loss_and_score(result: EpochResult) -> str:
     """Loss and score for people."""
     score = "" if result.score is None else f", accuracy {result.score:.2%}"
     return f"loss {result.loss:.4f}{score}"
@@ -222,7 +222,7 @@ def _seed(seed: int, stage: str, epoch: int) -> int:
 class _Batches:
     """One epoch after the other, as batches with their position (0..1) in the epoch."""
 
-    def __init__(self, data: Data, options: TrainOptions) -> None:
+    def __init__(self, data: TrainingData, options: TrainOptions) -> None:
         self._size = options.batch_size
         self._arrays: tuple[Tensor, Tensor] | None = None
         self._loader: Any = data

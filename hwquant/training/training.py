@@ -12,7 +12,7 @@ from hwquant.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from hwquant.training.checkpoint import Checkpoint
-    from hwquant.training.loop import Data, Evaluate, OptimizerFactory
+    from hwquant.training.loop import Evaluate, OptimizerFactory, TrainingData
     from hwquant.training.losses import Loss
 
 
@@ -48,7 +48,7 @@ class Training:
         There is no checkpoint to resume from.
     """
 
-    data: Data
+    data: TrainingData
     options: TrainOptions | None = None
     loss: Loss | None = None
     optimizer: OptimizerFactory | None = None

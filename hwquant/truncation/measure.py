@@ -29,7 +29,7 @@ _BATCH_ELEMENTS = 1 << 23
 
 
 @dataclass(frozen=True)
-class Step:
+class TruncationStep:
     """What is truncated together: the tensors that become known, and the float operators behind them.
 
     Attributes
@@ -97,7 +97,7 @@ def operator_parity(
 
 def layer_parity(
     graph: Graph,
-    steps: Sequence[Step],
+    steps: Sequence[TruncationStep],
     truncated: Truncated,
     samples: Samples,
     progress: Progress | None = None,
@@ -108,7 +108,7 @@ def layer_parity(
     ----------
     graph : Graph
         The float network whose tensors the steps name.
-    steps : sequence of Step
+    steps : sequence of TruncationStep
         What is truncated, in order; the first has the inputs.
     truncated : callable
         The function from the inputs to the real values of all tensors of all steps.

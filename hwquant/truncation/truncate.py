@@ -21,10 +21,10 @@ from hwquant.quantize.fuse import plan_layers
 from hwquant.training.options import TrainOptions
 from hwquant.truncation import fixed_point, float16
 from hwquant.truncation.measure import (
-    Step,
     Tensors,
     Truncate,
     Truncated,
+    TruncationStep,
     layer_parity,
     named,
     operator_parity,
@@ -118,7 +118,7 @@ def truncate(
 
     parameters, qgraph, exact = float16.truncate_parameters(graph), None, graph
     if to == "float16":
-        steps = [Step(node.name, (node.name,), (node.name,)) for node in graph.nodes]
+        steps = [TruncationStep(node.name, (node.name,), (node.name,)) for node in graph.nodes]
         run: Truncated = partial(float16.run, parameters)
     else:
         observed = observe_network(parameters, data, progress)
@@ -133,10 +133,13 @@ def truncate(
         # integer layers.
         plan = plan_layers(rescale(graph, observed.equalized))
         exact, members = plan.graph, {layer.name: layer.members for layer in plan.layers}
-        steps = [Step(node.name, (node.name,), members.get(node.name, (node.name,))) for node in qgraph.nodes]
+        steps = [
+            TruncationStep(node.name, (node.name,), members.get(node.name, (node.name,)))
+            for node in qgraph.nodes
+        ]
         run = integers(qgraph)
     inputs = tuple(item.name for item in graph.inputs)
-    steps.insert(0, Step(", ".join(inputs), inputs, ()))
+    steps.insert(0, TruncationStep(", ".join(inputs), inputs, ()))
     layers, accuracy = layer_parity(exact, steps, run, test, progress)
     return Truncation(to, parameters, qgraph, ParityReport(to, len(test), operators, layers, accuracy))
 

@@ -8,7 +8,7 @@ from hwquant_testing.small_networks import Net
 
 from hwquant.boards.board import Board
 from hwquant.boards.device import DEVICES
-from hwquant.boards.fit import ROUTABLE, fit, largest_array, needs
+from hwquant.boards.fit import ROUTABLE, choose_array, largest_array, needs
 from hwquant.boards.resources import estimate_resources
 from hwquant.boards.shapes import SHAPES, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
@@ -57,7 +57,7 @@ def exhaustive(shapes, device):
 )
 def test_it_is_the_fastest_of_all_that_fit(shapes, device, changes):
     mine = board(device, **changes)
-    found = fit(shapes, mine)
+    found = choose_array(shapes, mine)
     best = min(exhaustive(shapes, mine.device))
     assert found.fits
     assert (found.chosen.cycles, (found.chosen.rows, found.chosen.columns)) == (best[0], best[2])
@@ -66,7 +66,7 @@ def test_it_is_the_fastest_of_all_that_fit(shapes, device, changes):
 
 
 def test_the_next_faster_one_is_named_with_what_it_lacks(shapes):
-    found = fit(shapes, board("lfe5u-25f", rams=14))
+    found = choose_array(shapes, board("lfe5u-25f", rams=14))
     assert found.runner_up.cycles < found.chosen.cycles
     assert not found.runner_up.fits
     assert found.runner_up.worst.excess > 1
@@ -76,7 +76,7 @@ def test_the_next_faster_one_is_named_with_what_it_lacks(shapes):
 
 def test_what_does_not_fit_says_by_how_much_and_what_helps(shapes):
     mine = board("lfe5u-25f", rams=2)
-    found = fit(shapes, mine)
+    found = choose_array(shapes, mine)
     assert exhaustive(shapes, mine.device) == []
     assert not found.fits
     assert found.runner_up is None
@@ -94,14 +94,14 @@ def test_a_share_of_the_luts_is_left_for_routing(shapes):
     assert lut.resource == "lut"
     assert lut.allowed == int(device.luts * ROUTABLE["lut"])
     tight = board(device, luts=int(lut.needed / 0.95))
-    found = fit(shapes, tight, (4, 4))
+    found = choose_array(shapes, tight, (4, 4))
     assert not found.fits
     assert found.chosen.worst.share < 1
     assert "can be routed" in found.reason
 
 
 def test_a_given_array_is_judged_as_it_is(shapes):
-    found = fit(shapes, board("lfe5u-85f"), (8, 4))
+    found = choose_array(shapes, board("lfe5u-85f"), (8, 4))
     report = shapes.compiled((8, 4), DEVICES["lfe5u-85f"]).report
     assert (found.chosen.rows, found.chosen.columns, found.shapes) == (8, 4, 1)
     assert (found.chosen.cycles, found.chosen.frame_cycles) == (report.cycles, report.frame_cycles)
@@ -123,22 +123,22 @@ def test_limits_leave_out_the_arrays_that_cannot_keep_them(shapes):
         shapes.compiled(shape, mine.device).program.config.activation_depth for shape in ((8, 8), (16, 8))
     ]
     assert depths[0] > depths[1], "fewer rows, more words"
-    found = fit(Shapes(shapes.qgraph, limits={"activation_depth": depths[1]}), mine)
+    found = choose_array(Shapes(shapes.qgraph, limits={"activation_depth": depths[1]}), mine)
     assert found.fits
     assert found.chosen.rows > 8
     with pytest.raises(DoesNotFit, match=r"activation_depth .* is needed, 2 is available") as error:
-        fit(Shapes(shapes.qgraph, limits={"activation_depth": 2}), mine)
+        choose_array(Shapes(shapes.qgraph, limits={"activation_depth": 2}), mine)
     assert (error.value.resource, error.value.available) == ("activation_depth", 2)
 
 
 def test_no_device_no_answer(shapes):
     with pytest.raises(Unsupported, match="the board 'mine' has no device that a network could fit"):
-        fit(shapes, Board("mine", "mine", None))
+        choose_array(shapes, Board("mine", "mine", None))
 
 
 def test_progress_counts_what_is_compiled(shapes):
     seen = []
-    found = fit(shapes, board("gw1nr-9"), progress=lambda *values: seen.append(values))
+    found = choose_array(shapes, board("gw1nr-9"), progress=lambda *values: seen.append(values))
     assert [done for _, done, _ in seen] == list(range(len(seen)))
     assert len(seen) <= found.compiled
     assert all(values[0] == "compile for mine" and values[2] == 0 for values in seen)
@@ -157,7 +157,7 @@ def test_the_largest_array_is_the_largest_one_with_room(device):
 
 
 def test_what_does_not_fit_is_an_error_with_figures_for_who_cannot_go_on(shapes):
-    found = fit(shapes, board("lfe5u-25f", rams=2))
+    found = choose_array(shapes, board("lfe5u-25f", rams=2))
     error = found.shortfall()
     worst = found.chosen.worst
     assert (error.kind, error.resource, error.needed, error.available) == (
@@ -179,7 +179,7 @@ def test_an_error_that_is_none_of_the_array_ends_the_search(shapes, monkeypatch)
     mine = Shapes(shapes.qgraph)
     monkeypatch.setattr(mine, "compiled", broken)
     with pytest.raises(HwquantError, match="the file is gone"):
-        fit(mine, board("lfe5u-85f"))
+        choose_array(mine, board("lfe5u-85f"))
     other = Shapes(shapes.qgraph)
     monkeypatch.setattr(other, "_guess", broken)
     with pytest.raises(HwquantError, match="the file is gone"):

@@ -15,7 +15,7 @@ from hwquant.boards.board import load_board, parse_board
 from hwquant.boards.constraints import constraints
 from hwquant.boards.device import DEVICES
 from hwquant.boards.families import FAMILIES
-from hwquant.boards.families.flow import OpenFlow, Program, Routed
+from hwquant.boards.families.flow import Executable, OpenFlow, Routed
 from hwquant.boards.implement import implement
 from hwquant.boards.top import BoardTop
 from hwquant.build import load_build, write_build
@@ -109,8 +109,8 @@ def test_a_tool_that_is_missing_is_missed_before_the_first_one_works(build, monk
     board = load_board("icebreaker")
     flow = replace(
         board.device.family.flow,
-        router=Program("nextpnr-none", "nextpnr-none"),
-        packer=Program("icepack-none", "icepack-none"),
+        router=Executable("nextpnr-none", "nextpnr-none"),
+        packer=Executable("icepack-none", "icepack-none"),
     )
     board = replace(board, device=replace(board.device, family=replace(board.device.family, flow=flow)))
     if program == "yowasp-icepack":
@@ -225,7 +225,7 @@ def test_a_tool_that_is_not_there_names_the_extra():
     with pytest.raises(
         MissingPackage, match=r"needs the package 'nextpnr-none'; .*hwquant\[boards\]"
     ) as error:
-        tools.tool(Program("nextpnr-none", "nextpnr-none"))
+        tools.tool(Executable("nextpnr-none", "nextpnr-none"))
     assert (error.value.package, error.value.extra) == ("nextpnr-none", "boards")
 
 

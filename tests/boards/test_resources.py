@@ -16,7 +16,7 @@ from hwquant.boards.device import DEVICES
 from hwquant.boards.families import FAMILIES as BY_NAME
 from hwquant.boards.features import facts_for, features_of, part_named
 from hwquant.boards.large_ram import weights_in_large_ram
-from hwquant.boards.memories import Mapped, Memory, mapped
+from hwquant.boards.memories import Memory, MemoryResources, memory_resources
 from hwquant.boards.resources import Resources, estimate_resources, model_errors
 from hwquant.boards.synthesis import part_of, synthesized
 from hwquant.errors import Unsupported
@@ -190,25 +190,25 @@ def test_a_device_of_a_family_that_nothing_was_fitted_to_is_refused():
 @pytest.mark.parametrize(
     ("memory", "family", "expected"),
     [
-        (Memory(1024, 18), "ecp5", Mapped(blocks=1)),
-        (Memory(1024, 19), "ecp5", Mapped(blocks=2)),
-        (Memory(512, 36, rom=True), "ecp5", Mapped(blocks=1)),
-        (Memory(2048, 64), "ecp5", Mapped(blocks=8)),
-        (Memory(16, 8), "ecp5", Mapped(luts=12, output_bits=8)),
-        (Memory(64, 8, rom=True), "ecp5", Mapped(table_bits=512, output_bits=8)),
-        (Memory(256, 16), "ice40", Mapped(blocks=1)),
-        (Memory(2048, 2), "ice40", Mapped(blocks=1)),
-        (Memory(4, 12), "ice40", Mapped(register_bits=48, output_bits=12)),
-        (Memory(512, 32), "gowin", Mapped(blocks=1)),
-        (Memory(16, 4), "gowin", Mapped(luts=6, output_bits=4)),
-        (Memory(512, 36), "xilinx7", Mapped(blocks=0.5)),
-        (Memory(512, 72), "xilinx7", Mapped(blocks=1)),
-        (Memory(32, 6), "xilinx7", Mapped(luts=4, output_bits=6)),
-        (Memory(128, 0, rom=True), "ecp5", Mapped()),
+        (Memory(1024, 18), "ecp5", MemoryResources(blocks=1)),
+        (Memory(1024, 19), "ecp5", MemoryResources(blocks=2)),
+        (Memory(512, 36, rom=True), "ecp5", MemoryResources(blocks=1)),
+        (Memory(2048, 64), "ecp5", MemoryResources(blocks=8)),
+        (Memory(16, 8), "ecp5", MemoryResources(luts=12, output_bits=8)),
+        (Memory(64, 8, rom=True), "ecp5", MemoryResources(table_bits=512, output_bits=8)),
+        (Memory(256, 16), "ice40", MemoryResources(blocks=1)),
+        (Memory(2048, 2), "ice40", MemoryResources(blocks=1)),
+        (Memory(4, 12), "ice40", MemoryResources(register_bits=48, output_bits=12)),
+        (Memory(512, 32), "gowin", MemoryResources(blocks=1)),
+        (Memory(16, 4), "gowin", MemoryResources(luts=6, output_bits=4)),
+        (Memory(512, 36), "xilinx7", MemoryResources(blocks=0.5)),
+        (Memory(512, 72), "xilinx7", MemoryResources(blocks=1)),
+        (Memory(32, 6), "xilinx7", MemoryResources(luts=4, output_bits=6)),
+        (Memory(128, 0, rom=True), "ecp5", MemoryResources()),
     ],
 )
 def test_memories_become_what_the_geometry_of_the_rams_says(memory, family, expected):
-    assert mapped(memory, BY_NAME[family]) == expected
+    assert memory_resources(memory, BY_NAME[family]) == expected
 
 
 def test_bits_that_never_change_are_no_hardware():

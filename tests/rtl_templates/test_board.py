@@ -3,10 +3,10 @@
 from hwquant_testing.clocked import simulate
 from hwquant_testing.small_networks import Net
 
-from hwquant.link.protocol import VERSION, Decoder, Opcode, Status, encode
+from hwquant.link.protocol import VERSION, Decoder, Request, Status, encode
 from hwquant.program.compiler import compile_network
 from hwquant.program.registers import Register
-from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.build import accelerator
 
 DIVISOR = 4
@@ -33,13 +33,13 @@ def test_requests_on_the_line_are_answered_on_the_line():
     net = Net(x=(2, 2, 2))
     net.conv("x", 2)
     program = compile_network(net.build(), (2, 2))
-    board = Board(accelerator(program), DIVISOR)
+    board = SerialAccelerator(accelerator(program), DIVISOR)
     requests = [
-        bytes([VERSION << 4 | Opcode.PEEK, 0, Register.CHECKSUM]),
-        bytes([VERSION << 4 | Opcode.OPEN, 7, *b"nonce"]),
-        bytes([VERSION << 4 | Opcode.PEEK, 8, Register.CHECKSUM]),
-        bytes([VERSION << 4 | Opcode.LAST, 9, *bytes(2 * program.inputs[0].words)]),
-        bytes([VERSION << 4 | Opcode.READ, 10, 255]),
+        bytes([VERSION << 4 | Request.PEEK, 0, Register.CHECKSUM]),
+        bytes([VERSION << 4 | Request.OPEN, 7, *b"nonce"]),
+        bytes([VERSION << 4 | Request.PEEK, 8, Register.CHECKSUM]),
+        bytes([VERSION << 4 | Request.LAST, 9, *bytes(2 * program.inputs[0].words)]),
+        bytes([VERSION << 4 | Request.READ, 10, 255]),
     ]
     levels, opened, active = [], [], 0
 

@@ -10,7 +10,7 @@ from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.ecp5 import MULTIPLIER_BITS
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.axi import AxiAccelerator
-from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside
@@ -134,8 +134,8 @@ def test_an_array_is_what_is_elaborated_for_a_budget(family, bits):
 
 def test_a_board_is_the_accelerator_and_its_link():
     size = config(2, 2, weight_slot_bits=16)
-    board = Board(accelerator(size, loadable=True), DIVISOR)
-    check(board, Board.facts(size, DIVISOR, loadable=True))
+    board = SerialAccelerator(accelerator(size, loadable=True), DIVISOR)
+    check(board, SerialAccelerator.facts(size, DIVISOR, loadable=True))
 
 
 @pytest.mark.parametrize("wrapper", [AxiAccelerator, WishboneAccelerator])
@@ -147,7 +147,7 @@ def test_a_core_is_the_accelerator_and_its_bus(wrapper):
 
 def test_what_is_redundant_is_part_of_the_registers():
     for size in CONFIGS.values():
-        for path, _, own in Board.facts(size, DIVISOR, DspBudget(FAMILIES["ecp5"].dsp, 3)).walk():
+        for path, _, own in SerialAccelerator.facts(size, DIVISOR, DspBudget(FAMILIES["ecp5"].dsp, 3)).walk():
             for name, bits in own.redundant.items():
                 assert 0 <= bits <= own.registers[name], (path, name)
 

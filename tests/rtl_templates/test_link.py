@@ -6,7 +6,7 @@ from amaranth.hdl import Value
 from hwquant_testing.clocked import simulate
 from hwquant_testing.link_model import ModelAccelerator, ModelBoard
 
-from hwquant.link.protocol import MAX_PAYLOAD, VERSION, Opcode, Status, word_bytes
+from hwquant.link.protocol import MAX_PAYLOAD, VERSION, Request, Status, word_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.link import LinkExecutor
 
@@ -20,8 +20,8 @@ REGISTERS = {address: 0x01020304 * (address + 3) & 0xFFFFFFFF for address in ran
 WORDS = 5
 
 
-def code(opcode):
-    return VERSION << 4 | opcode
+def code(request):
+    return VERSION << 4 | request
 
 
 class Bench:
@@ -121,9 +121,9 @@ def random_words(rng, number, config):
 def random_requests(rng, config, number, loads):
     """Requests of a host that does everything that a host may do, and of one that does not."""
     yield None
-    yield bytes([code(Opcode.PEEK), 0, 3])
+    yield bytes([code(Request.PEEK), 0, 3])
     sequence, open_words, previous = 5, 0, None
-    yield bytes([code(Opcode.OPEN), sequence, *rng.bytes(8)])
+    yield bytes([code(Request.OPEN), sequence, *rng.bytes(8)])
     reading = False
     for _ in range(number):
         chance = rng.random()
@@ -134,11 +134,11 @@ def random_requests(rng, config, number, loads):
             yield previous
             continue
         if chance < 0.16:  # neither the expected number nor the one before
-            yield bytes([code(Opcode.READ), (sequence + int(rng.integers(2, 256))) % 256, 9])
+            yield bytes([code(Request.READ), (sequence + int(rng.integers(2, 256))) % 256, 9])
             continue
         if chance < 0.19:
             sequence, open_words, reading = int(rng.integers(256)), 0, False
-            previous = bytes([code(Opcode.OPEN), sequence, *rng.bytes(int(rng.integers(0, 9)))])
+            previous = bytes([code(Request.OPEN), sequence, *rng.bytes(int(rng.integers(0, 9)))])
             yield previous
             continue
         sequence = (sequence + 1) % 256
@@ -146,22 +146,22 @@ def random_requests(rng, config, number, loads):
         if loads and rng.random() < 0.25:
             kind = "load"
         if kind == "peek":
-            body = [code(Opcode.PEEK), sequence, int(rng.integers(8))]
+            body = [code(Request.PEEK), sequence, int(rng.integers(8))]
         elif kind == "unknown":
             body = [int(rng.choice([code(0), code(9), 0x23, 0x03])), sequence, *rng.bytes(3)]
         elif kind == "load":
             bits = config.columns * config.slot_bits
-            body = [code(Opcode.LOAD), sequence]
+            body = [code(Request.LOAD), sequence]
             for _ in range(rng.integers(1, loads)):
                 word = int.from_bytes(rng.bytes(8), "little") & (1 << bits) - 1
                 body += word.to_bytes(word_bytes(bits), "little")
         elif kind == "read":
-            body = [code(Opcode.READ), sequence, int(rng.integers(0, 4))]
+            body = [code(Request.READ), sequence, int(rng.integers(0, 4))]
             reading = reading and rng.random() < 0.5
         else:
             count = int(rng.integers(1, WORDS - open_words + 1))
             last = open_words + count == WORDS
-            body = [code(Opcode.LAST if last else Opcode.WRITE), sequence]
+            body = [code(Request.LAST if last else Request.WRITE), sequence]
             body += words_to_bytes(random_words(rng, count, config), config)
             previous = bytes(body)
             busy = yield previous
@@ -201,14 +201,14 @@ def test_the_executor_answers_as_the_model_of_a_board_does(name, pauses, loads):
     assert bench.accelerator.inferences == model.accelerator.inferences > 2
     statuses = {Status(response[0] & 15) for response in responses}
     assert statuses == set(Status), "the requests lead to all answers"
-    opened = sum(body is not None and body[0] == code(Opcode.OPEN) for body in requests)
+    opened = sum(body is not None and body[0] == code(Request.OPEN) for body in requests)
     assert bench.resets == opened
 
 
 def requests_of(payloads):
     """OPEN and then requests with ascending numbers."""
-    return [bytes([code(Opcode.OPEN), 0])] + [
-        bytes([code(opcode), index + 1, *payload]) for index, (opcode, payload) in enumerate(payloads)
+    return [bytes([code(Request.OPEN), 0])] + [
+        bytes([code(request), index + 1, *payload]) for index, (request, payload) in enumerate(payloads)
     ]
 
 
@@ -217,7 +217,7 @@ def test_words_that_stall_are_all_written():
     config = CONFIGS["25 bits"]
     words = random_words(np.random.default_rng(0), 40, config)
     bench = Bench(config, words=40, stall=0.5, seed=3)
-    responses = bench.run(requests_of([(Opcode.LAST, words_to_bytes(words, config))]))
+    responses = bench.run(requests_of([(Request.LAST, words_to_bytes(words, config))]))
     assert responses[-1] == bytes([code(Status.OK), 1])
     assert list(bench.accelerator.results) == [word ^ 1 for word in words]
 
@@ -226,8 +226,8 @@ def test_a_read_ends_where_results_pause_and_loses_nothing():
     config = CONFIGS["64 bits"]
     words = random_words(np.random.default_rng(1), 20, config)
     bench = Bench(config, words=20, gaps=0.3, seed=4)
-    reads = [(Opcode.READ, bytes([4]))] * 80
-    responses = bench.run(requests_of([(Opcode.LAST, words_to_bytes(words, config)), *reads]))
+    reads = [(Request.READ, bytes([4]))] * 80
+    responses = bench.run(requests_of([(Request.LAST, words_to_bytes(words, config)), *reads]))
     parts = [response[2:] for response in responses[2:]]
     assert b"".join(parts) == words_to_bytes([word ^ 1 for word in words], config)
     assert len({len(part) for part in parts}) > 2
@@ -241,14 +241,14 @@ def test_a_read_returns_no_more_than_fits(name):
     words = random_words(np.random.default_rng(2), fits + 1, config)
     payload = words_to_bytes(words, config)
     bench = Bench(config, words=fits + 1)
-    requests = [(Opcode.WRITE, payload[: fits * size]), (Opcode.LAST, payload[fits * size :])]
-    responses = bench.run(requests_of([*requests, (Opcode.READ, b"\xff"), (Opcode.READ, b"\xff")]))
+    requests = [(Request.WRITE, payload[: fits * size]), (Request.LAST, payload[fits * size :])]
+    responses = bench.run(requests_of([*requests, (Request.READ, b"\xff"), (Request.READ, b"\xff")]))
     result = words_to_bytes([word ^ 1 for word in words], config)
     assert [response[2:] for response in responses[3:]] == [result[: fits * size], result[fits * size :]]
 
 
 def test_requests_without_their_payload_do_nothing():
-    empty = [(opcode, b"") for opcode in (Opcode.PEEK, Opcode.WRITE, Opcode.LAST, Opcode.READ)]
-    long = [(opcode, b"\1\1") for opcode in (Opcode.PEEK, Opcode.READ)]
+    empty = [(request, b"") for request in (Request.PEEK, Request.WRITE, Request.LAST, Request.READ)]
+    long = [(request, b"\1\1") for request in (Request.PEEK, Request.READ)]
     responses = Bench(CONFIGS["8 bits"]).run(requests_of([*empty, *long]))
     assert responses == [bytes([code(Status.OK), n]) for n in range(7)]

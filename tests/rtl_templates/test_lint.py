@@ -13,7 +13,7 @@ from hwquant_testing.random_networks import Features, random_qgraph
 import hwquant.sim
 from hwquant.program.compiler import compile_network
 from hwquant.rtl_templates.axi import AxiAccelerator
-from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
 from hwquant.rtl_templates.wishbone import WishboneAccelerator
@@ -62,7 +62,9 @@ def test_the_verilog_is_clean(tmp_path, seed, array, offset, features):
     assert lint(verilog(seed, array, offset, features), tmp_path) == set()
 
 
-@pytest.mark.parametrize("top", [partial(Board, divisor=104), AxiAccelerator, WishboneAccelerator])
+@pytest.mark.parametrize(
+    "top", [partial(SerialAccelerator, divisor=104), AxiAccelerator, WishboneAccelerator]
+)
 @pytest.mark.parametrize(
     ("array", "features"), [((2, 2), NARROW), ((5, 5), SINGLE)], ids=["words of 4 bits", "words of 40 bits"]
 )

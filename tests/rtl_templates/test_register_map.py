@@ -7,7 +7,7 @@ import pytest
 from hwquant.program.registers import Register
 from hwquant.rtl_templates.ip_core import BUSES
 from hwquant.rtl_templates.register_map import ADDRESSES, register_map
-from hwquant.rtl_templates.wishbone import Port
+from hwquant.rtl_templates.wishbone import BusRegister
 
 ROW = re.compile(r"\| (0x[0-9a-f]+) \| (\w+) \| (\d+)(?:\.\.(\d+))? \| (\w*) ?\| (.+?) \| (.+) \|")
 
@@ -34,7 +34,7 @@ def test_every_field_is_where_the_gateware_has_it(bus):
         for field in register.fields
     }
     if bus == "wishbone":
-        expected |= {(port.name, ""): (int(port), 0, 31, port.access) for port in Port}
+        expected |= {(port.name, ""): (int(port), 0, 31, port.access) for port in BusRegister}
     assert found == expected
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import trace
 
-from hwquant.driver.device import Device
-from hwquant.link.protocol import Opcode, Status
+from hwquant.driver.connection import Connection
+from hwquant.link.protocol import Request, Status
 from hwquant.link.session import Response
 from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import IDENTITY, VERSION, Register
@@ -156,14 +156,14 @@ def test_the_driver_reads_of_the_gateware_what_it_was_made_for():
     """The driver's own requests, answered by the register file."""
     program = SimpleNamespace(config=CONFIG, checksum=0xCAFEBABE)
 
-    def request(opcode, payload):
-        assert opcode is Opcode.PEEK
+    def request(request, payload):
+        assert request is Request.PEEK
         rows = [QUIET | {"bus.address": payload[0]}]
         (seen,) = trace(RegisterFile(CONFIG, program.checksum), rows, ["bus.read_data"])
         return Response(Status.OK, 0, seen["bus.read_data"].to_bytes(4, "little"))
 
-    device = Device(SimpleNamespace(request=request), None, program)
-    identity = device.identity()
+    connection = Connection(SimpleNamespace(request=request), None, program)
+    identity = connection.identity()
     identity.check(program, "a link")
     assert (identity.rows, identity.columns, identity.lanes) == (5, 12, CONFIG.lanes)
-    assert device.cycles() == 0
+    assert connection.cycles() == 0

@@ -11,7 +11,7 @@ from hwquant.program.cycles import timing
 from hwquant.program.layout import words_to_integers
 from hwquant.program.registers import IDENTITY, Register
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.wishbone import Port, WishboneAccelerator
+from hwquant.rtl_templates.wishbone import BusRegister, WishboneAccelerator
 
 
 class Master:
@@ -44,19 +44,19 @@ class Master:
         raise AssertionError(f"no answer to {address!r}")
 
     async def send(self, words, parts):
-        while not await self.access(Port.STREAMS) & 1:
+        while not await self.access(BusRegister.STREAMS) & 1:
             pass
         for index, word in enumerate(words):
-            port = Port.LAST if index == len(words) - 1 else Port.FRAME
+            port = BusRegister.LAST if index == len(words) - 1 else BusRegister.FRAME
             for part in range(parts):
                 assert await self.access(port, word >> (32 * part) & 0xFFFFFFFF) is not None
 
     async def receive(self, count, parts):
         words = []
-        while not await self.access(Port.STREAMS) & 2:
+        while not await self.access(BusRegister.STREAMS) & 2:
             pass
         for _ in range(count):
-            values = [await self.access(Port.RESULT) for _ in range(parts)]
+            values = [await self.access(BusRegister.RESULT) for _ in range(parts)]
             words.append(sum(value << 32 * part for part, value in enumerate(values)))
         return words
 
@@ -78,23 +78,23 @@ def test_registers_frames_and_results(array, parts):
         master = Master(ctx, slave, seed=1)
         assert await master.access(Register.IDENTITY) == IDENTITY
         assert await master.access(Register.CHECKSUM) == program.checksum
-        assert await master.access(Port.RESULT) is None, "there is none yet"
-        assert await master.access(Port.RESULT, 5) is None
-        assert await master.access(Port.FRAME) is None
-        assert await master.access(Port.STREAMS) == 1
+        assert await master.access(BusRegister.RESULT) is None, "there is none yet"
+        assert await master.access(BusRegister.RESULT, 5) is None
+        assert await master.access(BusRegister.FRAME) is None
+        assert await master.access(BusRegister.STREAMS) == 1
         if parts > 1:  # half a word, taken back
-            await master.access(Port.FRAME, 0x12345678)
-            await master.access(Port.STREAMS, 0)
+            await master.access(BusRegister.FRAME, 0x12345678)
+            await master.access(BusRegister.STREAMS, 0)
         for frame, result in zip(frames, expected):
             await master.send(frame, parts)
-            assert await master.access(Port.FRAME, 1) is None, "it computes"
+            assert await master.access(BusRegister.FRAME, 1) is None, "it computes"
             assert await master.receive(len(result), parts) == result
         assert await master.access(Register.CYCLES) == timing(program).cycles
         assert await master.access(Register.INFERENCES) == 2
         assert await master.access(Register.STATUS) >> 1 == 0
         await master.access(Register.CONTROL, 0)
         assert await master.access(Register.CONTROL) == 0
-        for address in range(max(Port) + 1, 16):
+        for address in range(max(BusRegister) + 1, 16):
             assert await master.access(address) is None
 
     simulate(slave, host)

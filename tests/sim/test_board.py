@@ -12,7 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.golden import run as golden
 from hwquant.link import SerialLink, Session
-from hwquant.link.protocol import FLAG, Opcode, Status, encode
+from hwquant.link.protocol import FLAG, Request, Status, encode
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.registers import Register
@@ -53,11 +53,11 @@ def equal(result, expected):
 def test_the_board_computes_what_the_golden_model_computes(network, program, simulator):
     q = images(network, 5)
     with SimulatedBoard(program, simulator=simulator) as board, SerialLink(board.port) as link:
-        device = connect(link, network, program)
-        assert equal(device.run(q), golden(network, q))
-        assert device.cycles() == timing(program).cycles
-        assert device.register(Register.INFERENCES) == 5
-        assert device.register(Register.STATUS) >> 1 == 0, "no illegal instruction, no dropped frame"
+        connection = connect(link, network, program)
+        assert equal(connection.run(q), golden(network, q))
+        assert connection.cycles() == timing(program).cycles
+        assert connection.register(Register.INFERENCES) == 5
+        assert connection.register(Register.STATUS) >> 1 == 0, "no illegal instruction, no dropped frame"
 
 
 def test_arrays_come_and_go_as_with_the_golden_model(network, program, link):
@@ -83,11 +83,11 @@ def test_arrays_come_and_go_as_with_the_golden_model(network, program, link):
 def test_on_a_bad_line_every_answer_is_right(network, program, link, faults):
     noisy = FaultyLink(link, faults)
     q = images(network, 25)
-    device = connect(noisy, network, program)
-    assert equal(device.run(q), golden(network, q))
+    connection = connect(noisy, network, program)
+    assert equal(connection.run(q), golden(network, q))
     assert noisy.injected > 5
-    assert device.statistics.retries > 0
-    assert device.register(Register.INFERENCES) == 25
+    assert connection.statistics.retries > 0
+    assert connection.register(Register.INFERENCES) == 25
 
 
 @pytest.mark.nightly
@@ -96,36 +96,36 @@ def test_many_frames_with_a_byte_in_a_hundred_changed(network, program, simulato
     q = images(network, frames)
     with SimulatedBoard(program, simulator=simulator) as board, SerialLink(board.port) as link:
         noisy = FaultyLink(link, Faults(corrupt=0.01))
-        device = connect(noisy, network, program)
-        assert equal(device.run(q), golden(network, q))
+        connection = connect(noisy, network, program)
+        assert equal(connection.run(q), golden(network, q))
         assert noisy.injected > frames
-        assert device.register(Register.INFERENCES) == frames
+        assert connection.register(Register.INFERENCES) == frames
 
 
 def test_a_host_may_die_anywhere_and_another_one_finds_a_clean_board(network, program, board):
     q = images(network, 2)
-    frame = encode(bytes([0x10 | Opcode.WRITE, 1, *range(20)]))
+    frame = encode(bytes([0x10 | Request.WRITE, 1, *range(20)]))
     with SerialLink(board.port) as link:
         session = Session(link)
         session.open()
-        session.request(Opcode.WRITE, bytes(8))  # half a frame,
+        session.request(Request.WRITE, bytes(8))  # half a frame,
         link.write(frame[:9])  # half a packet
     with SerialLink(board.port) as link:
         assert equal(connect(link, network, program).run(q), golden(network, q))
-        device = connect(link, network, program)
-        device._write([0] * sum(item.words for item in program.inputs))  # a result that nobody reads
+        connection = connect(link, network, program)
+        connection._write([0] * sum(item.words for item in program.inputs))  # a result that nobody reads
     with SerialLink(board.port) as link:
         link.write(bytes([FLAG, 1, 2, 3]) * 50)  # and noise
-        device = connect(link, network, program)
-        assert equal(device.run(q), golden(network, q))
-        assert device.register(Register.INFERENCES) == 2
+        connection = connect(link, network, program)
+        assert equal(connection.run(q), golden(network, q))
+        assert connection.register(Register.INFERENCES) == 2
 
 
 def test_after_an_interruption_the_same_device_goes_on(network, program, link):
     """Ctrl-C in the middle of a frame: the next call does not continue that frame."""
     q = images(network, 2)
-    device = connect(link, network, program)
-    request, left = device._session.request, [3]
+    connection = connect(link, network, program)
+    request, left = connection._session.request, [3]
 
     def interrupted(*arguments):
         left[0] -= 1
@@ -133,12 +133,12 @@ def test_after_an_interruption_the_same_device_goes_on(network, program, link):
             raise KeyboardInterrupt
         return request(*arguments)
 
-    device._size._size = 5.0
-    device._session.request = interrupted
+    connection._size._size = 5.0
+    connection._session.request = interrupted
     with pytest.raises(KeyboardInterrupt):
-        device.run(q)
-    del device._session.request
-    assert equal(device.run(q), golden(network, q))
+        connection.run(q)
+    del connection._session.request
+    assert equal(connection.run(q), golden(network, q))
 
 
 def test_another_program_is_refused(program, link):
@@ -174,20 +174,20 @@ def test_a_port_that_nobody_answers_on():
 def test_a_port_that_fails_is_an_error(network, program):
     with SimulatedBoard(program) as board:
         link = SerialLink(board.port)
-        device = connect(link, network, program)
+        connection = connect(link, network, program)
     with pytest.raises(HwquantError, match=f"the port {board.port} has failed"):
-        device.run(images(network, 1))
+        connection.run(images(network, 1))
     link.close()
 
 
 def test_a_board_that_does_not_take_frames(network, program, link):
     """Its results are not read: it says so instead of waiting for ever."""
-    device = connect(link, network, program)
-    device._patience = 0.05
+    connection = connect(link, network, program)
+    connection._patience = 0.05
     words = [0] * sum(item.words for item in program.inputs)
-    device._write(words)
+    connection._write(words)
     with pytest.raises(HwquantError, match=r"takes no input for 0.05 s \(status register 0x1\)"):
-        device._write(words)
+        connection._write(words)
 
 
 @pytest.mark.parametrize("corrupt", [0.0, 0.02])
@@ -197,14 +197,14 @@ def test_weights_are_loaded_by_every_session_whatever_the_line(network, program,
         noisy = FaultyLink(link, Faults(corrupt=corrupt, drop=corrupt / 10, duplicate=corrupt / 10, seed=4))
         session = Session(noisy)
         session.open()
-        wanted = session.request(Opcode.PEEK, bytes([Register.LOAD])).payload
+        wanted = session.request(Request.PEEK, bytes([Register.LOAD])).payload
         assert int.from_bytes(wanted, "little") == len(program.weight_image) > 10
         for _ in range(2):
-            device = connect(noisy, network, program)
-            assert device.register(Register.LOAD) == 0
-            assert equal(device.run(q), golden(network, q))
-            assert device.cycles() == timing(program).cycles
-            assert device.register(Register.INFERENCES) == 4
+            connection = connect(noisy, network, program)
+            assert connection.register(Register.LOAD) == 0
+            assert equal(connection.run(q), golden(network, q))
+            assert connection.cycles() == timing(program).cycles
+            assert connection.register(Register.INFERENCES) == 4
         assert (noisy.injected > 10) == (corrupt > 0)
 
 
@@ -215,19 +215,19 @@ def test_nothing_runs_before_all_weights_are_loaded(network, program):
         size = program.config.columns * program.config.slot_bits // 8
         missing = len(program.weight_image) - 1
         for _ in range(missing):
-            assert session.request(Opcode.WRITE, bytes(8)).status == Status.BUSY
-            assert session.request(Opcode.LOAD, bytes(size)).status == Status.OK
-        assert session.request(Opcode.WRITE, bytes(8)).status == Status.BUSY
-        assert session.request(Opcode.PEEK, bytes([Register.STATUS])).payload == bytes(4)
-        assert session.request(Opcode.LOAD, bytes(size)).status == Status.OK
-        assert session.request(Opcode.WRITE, bytes(8)).status == Status.OK
+            assert session.request(Request.WRITE, bytes(8)).status == Status.BUSY
+            assert session.request(Request.LOAD, bytes(size)).status == Status.OK
+        assert session.request(Request.WRITE, bytes(8)).status == Status.BUSY
+        assert session.request(Request.PEEK, bytes([Register.STATUS])).payload == bytes(4)
+        assert session.request(Request.LOAD, bytes(size)).status == Status.OK
+        assert session.request(Request.WRITE, bytes(8)).status == Status.OK
 
 
 def test_a_board_with_weights_does_not_know_how_to_load(link):
     session = Session(link)
     session.open()
     with pytest.raises(HwquantError, match="does not know the request LOAD"):
-        session.request(Opcode.LOAD, bytes(2))
+        session.request(Request.LOAD, bytes(2))
 
 
 @pytest.mark.nightly  # it compiles once more

@@ -16,10 +16,10 @@ from hwquant.boards.device import DEVICES, NO_DEVICE
 from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.constraints import Constraints, Pin
 from hwquant.boards.families.family import Device, Family
-from hwquant.boards.families.flow import OpenFlow, Program, Routed
+from hwquant.boards.families.flow import Executable, OpenFlow, Routed
 from hwquant.boards.families.pll import Pll
 from hwquant.boards.families.ram import LogicCost, Ram
-from hwquant.boards.fit import fit
+from hwquant.boards.fit import choose_array
 from hwquant.boards.implement import implement
 from hwquant.boards.resources import estimate_resources
 from hwquant.build import write_build
@@ -28,7 +28,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.dsp import DspBlocks
 
 ROOT = Path(__file__).parents[3]
-STANDS_ALONE = Program("router", "router"), Program("packer", "packer")
+STANDS_ALONE = Executable("router", "router"), Executable("packer", "packer")
 
 
 def _pll(settings, device, pins):
@@ -99,7 +99,7 @@ def test_a_new_family_is_estimated(fitted):
 
 
 def test_a_new_family_is_fitted_to_networks(fitted, qgraph):
-    found = fit(qgraph, BOARD)
+    found = choose_array(qgraph, BOARD)
     assert found.fits
     assert found.device == "mu1"
 

@@ -116,7 +116,7 @@ def test_after_ctrl_c_resuming_gives_the_same_network(hwquant, arguments, files,
 
     import hwquant.training.loop as loop
 
-    real, calls = loop.describe, []
+    real, calls = loop.loss_and_score, []
 
     def interrupted(result):
         calls.append(result)
@@ -124,12 +124,12 @@ def test_after_ctrl_c_resuming_gives_the_same_network(hwquant, arguments, files,
             raise KeyboardInterrupt
         return real(result)
 
-    monkeypatch.setattr(loop, "describe", interrupted)
+    monkeypatch.setattr(loop, "loss_and_score", interrupted)
     outcome = hwquant("progressive", *arguments, *QUICK)
     assert outcome.status == 130
     assert "net.hwq.checkpoint has what was done; the same command with --resume goes on" in outcome.stderr
     assert not (files / "net.hwq").exists()
-    monkeypatch.setattr(loop, "describe", real)
+    monkeypatch.setattr(loop, "loss_and_score", real)
     hwquant("progressive", *arguments, "--resume", "--epochs", 2, "--bits", 3).fails("another training")
     assert hwquant("progressive", *arguments, *QUICK, "--resume").status == 0
     assert (files / "net.hwq").read_bytes() == expected

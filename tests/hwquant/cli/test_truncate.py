@@ -80,7 +80,7 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_network(
 
     command = ("truncate", *arguments, "--to", "binary", *training[:2], "--epochs", 2, "-o")
     assert hwquant(*command, tmp_path / "whole.hwq").status == 0
-    original, calls = loop.describe, []
+    original, calls = loop.loss_and_score, []
 
     def interrupt(result):
         calls.append(result)
@@ -89,7 +89,7 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_network(
         return original(result)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "describe", interrupt)
+        patch.setattr(loop, "loss_and_score", interrupt)
         outcome = hwquant(*command, tmp_path / "net.hwq")
     assert outcome.status == 130
     assert "--resume goes on" in outcome.stderr

@@ -8,7 +8,7 @@ from hwquant_testing.link_model import ModelAccelerator, ModelBoard
 
 from hwquant.errors import HwquantError
 from hwquant.link import Session
-from hwquant.link.protocol import MAX_PAYLOAD, Opcode, Status, encode
+from hwquant.link.protocol import MAX_PAYLOAD, Request, Status, encode
 from hwquant.sim.faults import Faults, FaultyLink
 
 QUICK = {"timeout": 0.002}
@@ -29,13 +29,13 @@ def open_session(link, **options):
 
 def test_requests_are_answered():
     session = open_session(board())
-    assert session.request(Opcode.PEEK, b"\0").payload == b"1QWH"
-    assert session.request(Opcode.WRITE, b"ab").status == Status.OK
-    assert session.request(Opcode.READ, b"\3").payload == b""
-    assert session.request(Opcode.LAST, b"c").status == Status.OK
-    assert session.request(Opcode.WRITE, b"d").status == Status.BUSY
-    assert session.request(Opcode.READ, b"\2").payload == b"bc"
-    assert session.request(Opcode.READ, b"\2").payload == b"d"
+    assert session.request(Request.PEEK, b"\0").payload == b"1QWH"
+    assert session.request(Request.WRITE, b"ab").status == Status.OK
+    assert session.request(Request.READ, b"\3").payload == b""
+    assert session.request(Request.LAST, b"c").status == Status.OK
+    assert session.request(Request.WRITE, b"d").status == Status.BUSY
+    assert session.request(Request.READ, b"\2").payload == b"bc"
+    assert session.request(Request.READ, b"\2").payload == b"d"
     assert session.statistics.requests == 8
     assert session.statistics.retries == 0
 
@@ -60,10 +60,10 @@ def test_on_a_bad_line_everything_is_executed_once_and_every_answer_is_right(fau
     for _ in range(60):
         frame = rng.bytes(20)
         cut = int(rng.integers(1, 20))
-        asked += [Opcode.WRITE, Opcode.LAST, Opcode.READ, Opcode.READ]
-        assert session.request(Opcode.WRITE, frame[:cut]).status == Status.OK
-        assert session.request(Opcode.LAST, frame[cut:]).status == Status.OK
-        parts = [session.request(Opcode.READ, bytes([count])).payload for count in (7, 20)]
+        asked += [Request.WRITE, Request.LAST, Request.READ, Request.READ]
+        assert session.request(Request.WRITE, frame[:cut]).status == Status.OK
+        assert session.request(Request.LAST, frame[cut:]).status == Status.OK
+        parts = [session.request(Request.READ, bytes([count])).payload for count in (7, 20)]
         assert b"".join(parts) == bytes(byte + 1 & 255 for byte in frame)
     assert link.injected > 20
     assert session.statistics.retries > 5
@@ -74,7 +74,7 @@ def test_on_a_bad_line_everything_is_executed_once_and_every_answer_is_right(fau
 def test_a_lost_response_is_sent_again_not_computed_again():
     far = board(words=1)
     session = open_session(far)
-    session.request(Opcode.LAST, b"a")
+    session.request(Request.LAST, b"a")
     far.executed.clear()
     lost = iter([True, False])
     said = far.read
@@ -84,40 +84,42 @@ def test_a_lost_response_is_sent_again_not_computed_again():
         return b"" if data and next(lost) else data
 
     far.read = read
-    assert session.request(Opcode.READ, b"\1").payload == b"b"
+    assert session.request(Request.READ, b"\1").payload == b"b"
     assert (session.statistics.retries, session.statistics.timeouts) == (1, 1)
-    assert far.executed == [Opcode.READ]
+    assert far.executed == [Request.READ]
 
 
 def test_late_answers_to_earlier_requests_are_ignored():
     far = board(words=1)
     session = open_session(far)
-    far.write(encode(bytes([0x10 | Opcode.PEEK, 1, 0])))  # as request 1, and its response is still on its way
-    session.request(Opcode.PEEK, b"\0")
-    assert session.request(Opcode.LAST, b"a").payload == b""
-    assert session.request(Opcode.READ, b"\1").payload == b"b"
+    far.write(
+        encode(bytes([0x10 | Request.PEEK, 1, 0]))
+    )  # as request 1, and its response is still on its way
+    session.request(Request.PEEK, b"\0")
+    assert session.request(Request.LAST, b"a").payload == b""
+    assert session.request(Request.READ, b"\1").payload == b"b"
 
 
 def test_a_host_that_comes_back_finds_a_clean_board():
     far = board(words=3)
     first = open_session(far)
-    first.request(Opcode.WRITE, b"xy")  # and dies, in the middle of a frame and of a packet
-    far.write(encode(bytes([0x10 | Opcode.LAST, 2, 9]))[:4])
+    first.request(Request.WRITE, b"xy")  # and dies, in the middle of a frame and of a packet
+    far.write(encode(bytes([0x10 | Request.LAST, 2, 9]))[:4])
     second = open_session(far)
-    second.request(Opcode.LAST, b"abc")
-    assert second.request(Opcode.READ, b"\3").payload == b"bcd"
+    second.request(Request.LAST, b"abc")
+    assert second.request(Request.READ, b"\3").payload == b"bcd"
     third = open_session(far)  # a result that nobody read
-    third.request(Opcode.LAST, b"abc")
-    open_session(far).request(Opcode.LAST, b"cde")
+    third.request(Request.LAST, b"abc")
+    open_session(far).request(Request.LAST, b"cde")
     fourth = open_session(far)
-    assert fourth.request(Opcode.READ, b"\3").payload == b""
+    assert fourth.request(Request.READ, b"\3").payload == b""
 
 
 def test_numbers_go_round():
     session = open_session(board(words=1))
     for index in range(600):
-        session.request(Opcode.LAST, bytes([index & 127]))
-        assert session.request(Opcode.READ, b"\1").payload == bytes([(index & 127) + 1])
+        session.request(Request.LAST, bytes([index & 127]))
+        assert session.request(Request.READ, b"\1").payload == bytes([(index & 127) + 1])
 
 
 def test_silence_is_an_error():
@@ -133,7 +135,7 @@ def test_noise_is_an_error():
     link = FaultyLink(far, Faults(corrupt=1.0))
     session.link = link
     with pytest.raises(HwquantError, match=r"too noisy: PEEK failed 20 times|no answer from the board"):
-        session.request(Opcode.PEEK, b"\0")
+        session.request(Request.PEEK, b"\0")
 
 
 def test_a_board_that_was_reset_is_an_error():
@@ -141,17 +143,17 @@ def test_a_board_that_was_reset_is_an_error():
     session = open_session(far)
     far.reset()
     with pytest.raises(HwquantError, match="lost the session: it was reset, or another host talks to it"):
-        session.request(Opcode.PEEK, b"\0")
+        session.request(Request.PEEK, b"\0")
 
 
 def test_another_host_is_an_error():
     far = board()
     session = open_session(far)
-    session.request(Opcode.PEEK, b"\0")
-    session.request(Opcode.PEEK, b"\0")
+    session.request(Request.PEEK, b"\0")
+    session.request(Request.PEEK, b"\0")
     open_session(far)
     with pytest.raises(HwquantError, match="lost the session"):
-        session.request(Opcode.PEEK, b"\0")
+        session.request(Request.PEEK, b"\0")
 
 
 def test_an_unknown_request_is_an_error(monkeypatch):
@@ -159,7 +161,7 @@ def test_an_unknown_request_is_an_error(monkeypatch):
     session = open_session(far)
     monkeypatch.setattr(far, "_execute", lambda code, payload: (Status.UNKNOWN, b""))
     with pytest.raises(HwquantError, match="does not know the request PEEK"):
-        session.request(Opcode.PEEK, b"\0")
+        session.request(Request.PEEK, b"\0")
 
 
 @pytest.mark.parametrize("first", [2 << 4, 1 << 4 | 15])
@@ -173,7 +175,7 @@ def test_another_version_of_the_protocol_is_an_error(monkeypatch, first):
 def test_a_payload_that_is_too_long_is_an_error():
     session = open_session(board())
     with pytest.raises(HwquantError, match=f"at most {MAX_PAYLOAD} bytes, not {MAX_PAYLOAD + 1}"):
-        session.request(Opcode.WRITE, bytes(MAX_PAYLOAD + 1))
+        session.request(Request.WRITE, bytes(MAX_PAYLOAD + 1))
 
 
 def test_each_silence_waits_longer():

@@ -11,7 +11,7 @@ from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
 from hwquant.pruning import PruneOptions, prune, pruned_share
 from hwquant.pruning.groups import GroupShape, convolutions
-from hwquant.pruning.prune import Pass
+from hwquant.pruning.prune import PruningPass
 from hwquant.quantize import QuantizeOptions
 from hwquant.training import Training, TrainOptions, progressive
 
@@ -259,7 +259,7 @@ def test_prune_then_progressive_with_mixed_bits_then_compile(result, data, digit
 
 
 def test_a_pass_says_what_it_did(result):
-    assert result.passes[0] == Pass(**vars(result.passes[0]))
+    assert result.passes[0] == PruningPass(**vars(result.passes[0]))
     assert all(0 < item.pruned < 1 for item in result.passes)
 
 

@@ -10,7 +10,7 @@ from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.pruning import PruneOptions, pruned_share
 from hwquant.pruning.groups import GroupShape, convolutions
-from hwquant.pruning.prune import Pass, PruneResult
+from hwquant.pruning.prune import PruneResult, PruningPass
 from hwquant.pruning.report import judge_pruning, savings
 from hwquant.pruning.sensitivity import Sensitivity
 from hwquant.quantize import quantize
@@ -70,7 +70,7 @@ def test_a_dense_network_promises_nothing_and_keeps_it(graph, x):
 
 def result(graph, *accuracies):
     """Of a pruning whose passes all failed."""
-    passes = tuple(Pass([], 0.1, accuracy, False) for accuracy in accuracies)
+    passes = tuple(PruningPass([], 0.1, accuracy, False) for accuracy in accuracies)
     sensitivities = tuple(Sensitivity(node.name, 0.1, 0.0) for node in convolutions(graph))
     return PruneResult(graph, 0.9, 0.9, sensitivities, passes)
 

@@ -8,13 +8,13 @@ from hwquant import floating, golden
 from hwquant.data import Samples
 from hwquant.quantize import quantize
 from hwquant.truncation import measure
-from hwquant.truncation.measure import Step, layer_parity, operator_parity
+from hwquant.truncation.measure import TruncationStep, layer_parity, operator_parity
 from hwquant.truncation.truncate import integers
 
 
 def steps_of(graph):
-    return [Step("inputs", tuple(item.name for item in graph.inputs), ())] + [
-        Step(node.name, (node.name,), (node.name,)) for node in graph.nodes
+    return [TruncationStep("inputs", tuple(item.name for item in graph.inputs), ())] + [
+        TruncationStep(node.name, (node.name,), (node.name,)) for node in graph.nodes
     ]
 
 
@@ -67,8 +67,8 @@ def test_the_last_row_is_the_truncated_network_however_the_samples_are_cut(
 ):
     monkeypatch.setattr(measure, "_BATCH_ELEMENTS", elements * 5000)
     part = digits_samples[:100]
-    steps = [Step("image", ("image",), ())]
-    steps += [Step(node.name, (node.name,), ()) for node in digits_qgraph.nodes]
+    steps = [TruncationStep("image", ("image",), ())]
+    steps += [TruncationStep(node.name, (node.name,), ()) for node in digits_qgraph.nodes]
     rows, float_accuracy = layer_parity(digits_graph, steps, integers(digits_qgraph), part)
     exact, got = floating.predict(digits_graph, part.x)[0], golden.predict(digits_qgraph, part.x)[0]
     assert rows[-1].output.largest == pytest.approx(np.abs(exact - got).max(), rel=1e-12)

@@ -9,7 +9,7 @@ from hwquant.link.protocol import (
     MAX_PAYLOAD,
     VERSION,
     Decoder,
-    Opcode,
+    Request,
     Status,
     encode,
     word_bytes,
@@ -98,7 +98,7 @@ class ModelBoard(Link):
         if body is None:
             return self._notice(Status.DAMAGED)
         code, sequence, payload = body[0], body[1], body[HEADER_BYTES:]
-        if code == VERSION << 4 | Opcode.OPEN:
+        if code == VERSION << 4 | Request.OPEN:
             self.opened = True
             self.accelerator.reset()
             self._keep(sequence, Status.OK, payload)
@@ -116,20 +116,20 @@ class ModelBoard(Link):
         self.kept = bytes([VERSION << 4 | status, sequence]) + payload
 
     def _execute(self, code, payload):
-        if code == VERSION << 4 | Opcode.PEEK:
+        if code == VERSION << 4 | Request.PEEK:
             return Status.OK, self.accelerator.register(payload[0]).to_bytes(4, "little")
-        if code == VERSION << 4 | Opcode.READ:
+        if code == VERSION << 4 | Request.READ:
             words = self.accelerator.read(min(payload[0], MAX_PAYLOAD // self.size))
             return Status.OK, b"".join(word.to_bytes(self.size, "little") for word in words)
-        if code in (VERSION << 4 | Opcode.WRITE, VERSION << 4 | Opcode.LAST):
+        if code in (VERSION << 4 | Request.WRITE, VERSION << 4 | Request.LAST):
             if not self.accelerator.ready:
                 return Status.BUSY, b""
             starts = range(0, len(payload), self.size)
             for start in starts:
-                last = start == starts[-1] and code & 15 == Opcode.LAST
+                last = start == starts[-1] and code & 15 == Request.LAST
                 self.accelerator.write(int.from_bytes(payload[start : start + self.size], "little"), last)
             return Status.OK, b""
-        if code == VERSION << 4 | Opcode.LOAD and self.accelerator.loads:
+        if code == VERSION << 4 | Request.LOAD and self.accelerator.loads:
             for start in range(0, len(payload), self.load_size):
                 self.accelerator.load(int.from_bytes(payload[start : start + self.load_size], "little"))
             return Status.OK, b""

@@ -15,7 +15,7 @@ from hwquant.errors import HwquantError
 from hwquant.floating import finish
 from hwquant.golden import quantize_input
 from hwquant.link import Link, Session, Statistics
-from hwquant.link.protocol import MAX_PAYLOAD, Opcode, Status, word_bytes
+from hwquant.link.protocol import MAX_PAYLOAD, Request, Status, word_bytes
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.program import Program
 from hwquant.program.registers import IDENTITY, VERSION, Register
@@ -55,7 +55,7 @@ class Identity:
             )
 
 
-def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Device:
+def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Connection:
     """Open a session with the board on a link, check that it holds this program, and load weights if it asks for them.
 
     Parameters
@@ -74,12 +74,12 @@ def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Dev
     HwquantError
         Nobody answers; or the board holds other hardware or another program (which).
     """
-    device = Device(Session(link, **options), qgraph, program)
-    device.open()
-    return device
+    connection = Connection(Session(link, **options), qgraph, program)
+    connection.open()
+    return connection
 
 
-class Device:
+class Connection:
     """An accelerator as a function; made by :func:`connect`.
 
     Parameters
@@ -118,7 +118,7 @@ class Device:
 
     def register(self, register: Register) -> int:
         """A register's value."""
-        payload = self._session.request(Opcode.PEEK, bytes([register])).payload
+        payload = self._session.request(Request.PEEK, bytes([register])).payload
         return int.from_bytes(payload, "little")
 
     def identity(self) -> Identity:
@@ -206,7 +206,7 @@ class Device:
         while sent < len(words):
             chunk = words[sent : sent + self._load_size.words]
             payload = b"".join(word.to_bytes(self._weight, "little") for word in chunk)
-            self._request(Opcode.LOAD, payload, self._load_size)
+            self._request(Request.LOAD, payload, self._load_size)
             sent += len(chunk)
         if wanted != len(words) or self.register(Register.LOAD):
             raise HwquantError(
@@ -218,9 +218,9 @@ class Device:
         sent, deadline = 0, time.monotonic() + self._patience
         while sent < len(words):
             chunk = words[sent : sent + self._size.words]
-            opcode = Opcode.LAST if sent + len(chunk) == len(words) else Opcode.WRITE
+            request = Request.LAST if sent + len(chunk) == len(words) else Request.WRITE
             payload = b"".join(word.to_bytes(self._word, "little") for word in chunk)
-            if self._request(opcode, payload, self._size).status == Status.OK:
+            if self._request(request, payload, self._size).status == Status.OK:
                 sent, deadline = sent + len(chunk), time.monotonic() + self._patience
             elif time.monotonic() > deadline:
                 raise self._stuck("takes no input")
@@ -230,7 +230,7 @@ class Device:
         deadline = time.monotonic() + self._patience
         while len(words) < count:
             wanted = min(self._size.words, count - len(words))
-            payload = self._request(Opcode.READ, bytes([wanted]), self._size).payload
+            payload = self._request(Request.READ, bytes([wanted]), self._size).payload
             words += [
                 int.from_bytes(payload[start : start + self._word], "little")
                 for start in range(0, len(payload), self._word)
@@ -241,9 +241,9 @@ class Device:
                 raise self._stuck("gives no result")
         return words
 
-    def _request(self, opcode: Opcode, payload: bytes, size: ChunkSize) -> Any:
+    def _request(self, request: Request, payload: bytes, size: ChunkSize) -> Any:
         before = self.statistics.retries
-        response = self._session.request(opcode, payload)
+        response = self._session.request(request, payload)
         size.learn(self.statistics.retries - before)
         return response
 

@@ -9,7 +9,7 @@ from hwquant.driver import connect
 from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.golden import run as golden
-from hwquant.link.protocol import Opcode, Status
+from hwquant.link.protocol import Request, Status
 from hwquant.program.compiler import compile_network
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.registers import IDENTITY, VERSION, Register
@@ -104,10 +104,10 @@ def test_a_noisy_line_costs_time_and_nothing_else(case):
     board = model(network, program)
     link = FaultyLink(board, Faults(corrupt=0.01, drop=0.002, duplicate=0.002))
     q = images(network, 30)
-    device = connect(link, network, program, timeout=0.003, silences=12)
-    result, expected = device.run(q), golden(network, q)
+    connection = connect(link, network, program, timeout=0.003, silences=12)
+    result, expected = connection.run(q), golden(network, q)
     assert all(np.array_equal(result[name], expected[name]) for name in expected)
-    assert device.statistics.retries > 20
+    assert connection.statistics.retries > 20
     assert board.accelerator.inferences == 30
 
 
@@ -118,9 +118,9 @@ def test_weights_are_loaded_whole_and_in_order_by_every_session(case, faults):
     link = FaultyLink(board, faults)
     q = images(network, 2)
     for session in range(1, 4):
-        device = connect(link, network, program, timeout=0.003, silences=12)
+        connection = connect(link, network, program, timeout=0.003, silences=12)
         assert board.accelerator.weights == program.weight_image * session
-        result, expected = device.run(q), golden(network, q)
+        result, expected = connection.run(q), golden(network, q)
         assert all(np.array_equal(result[name], expected[name]) for name in expected)
     assert (link.injected > 0) == (faults.corrupt > 0)
 
@@ -129,7 +129,7 @@ def test_a_board_that_has_its_weights_is_not_loaded(case):
     network, program = case
     board = model(network, program)
     connect(board, network, program)
-    assert Opcode.LOAD not in board.executed
+    assert Request.LOAD not in board.executed
 
 
 @pytest.mark.parametrize("more", [-1, 1])
@@ -142,11 +142,11 @@ def test_a_board_that_wants_other_weights_is_refused(case, more):
 
 def test_what_the_board_says_of_itself(case):
     network, program = case
-    device = connect(model(network, program), network, program)
-    identity, config = device.identity(), program.config
+    connection = connect(model(network, program), network, program)
+    identity, config = connection.identity(), program.config
     assert (identity.rows, identity.columns, identity.lanes) == (config.rows, config.columns, config.lanes)
     assert identity.checksum == program.checksum
-    assert device.cycles() == 1234
+    assert connection.cycles() == 1234
 
 
 @pytest.mark.parametrize(
@@ -172,16 +172,16 @@ def test_the_wrong_bitstream_is_refused(case, changes, message):
 
 def test_an_accelerator_that_stopped_is_an_error(case):
     network, program = case
-    device = connect(model(network, program, latency=1 << 30), network, program)
-    device._patience = 0.02
+    connection = connect(model(network, program, latency=1 << 30), network, program)
+    connection._patience = 0.02
     with pytest.raises(HwquantError, match=r"gives no result for 0\.02 s"):
-        device.run(images(network, 1))
+        connection.run(images(network, 1))
 
 
 def test_after_an_error_the_next_call_begins_anew(case):
     network, program = case
     board = model(network, program)
-    device = connect(board, network, program)
+    connection = connect(board, network, program)
     q = images(network, 2)
     execute, left = board._execute, [2]
 
@@ -194,27 +194,27 @@ def test_after_an_error_the_next_call_begins_anew(case):
 
     board._execute = button
     with pytest.raises(HwquantError, match="lost the session"):
-        device.run(q)
-    result, expected = device.run(q), golden(network, q)
+        connection.run(q)
+    result, expected = connection.run(q), golden(network, q)
     assert all(np.array_equal(result[name], expected[name]) for name in expected)
 
 
 def test_a_board_that_was_programmed_anew_meanwhile_is_refused(case):
     network, program = case
     board = model(network, program)
-    device = connect(board, network, program)
+    connection = connect(board, network, program)
     board.reset()
     board.accelerator.registers[Register.CHECKSUM] ^= 1
     with pytest.raises(HwquantError, match="lost the session"):
-        device.run(images(network, 1))
+        connection.run(images(network, 1))
     with pytest.raises(HwquantError, match="holds program"):
-        device.run(images(network, 1))
+        connection.run(images(network, 1))
 
 
 def test_inputs_are_checked_before_anything_is_sent(case):
     network, program = case
     board = model(network, program)
-    device = connect(board, network, program)
+    connection = connect(board, network, program)
     with pytest.raises(HwquantError, match="input 'x' holds NaN"):
-        device.infer({item.name: np.full((1, *item.shape), np.nan) for item in network.inputs})
-    assert set(board.executed) == {Opcode.PEEK}
+        connection.infer({item.name: np.full((1, *item.shape), np.nan) for item in network.inputs})
+    assert set(board.executed) == {Request.PEEK}
