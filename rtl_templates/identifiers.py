@@ -32,11 +32,21 @@ _KEYWORDS = """
     weak0 weak1 while wildcard wire with within wor xnor xor
 """
 KEYWORDS = frozenset(re.findall(r"\w+", _KEYWORDS))
-"""Of Verilog-2005 and SystemVerilog-2017."""
+"""Keywords of Verilog-2005 and SystemVerilog-2017."""
 
 
 def module_name(name: str) -> str:
-    """The name, where it can name a module.
+    """Check that a name can be that of a Verilog module.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+
+    Returns
+    -------
+    str
+        The name, unchanged.
 
     Raises
     ------
