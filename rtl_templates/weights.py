@@ -249,7 +249,7 @@ class WeightLoader(Component):
         connect(m, segments.entries, flipped(self.weights.entries))
 
     def _load(self, m: Module, write: WritePort, read: ReadPort, pointer: Signal) -> None:
-        """Write the host's words into the memory, once after a reset; a ``rewind`` follows before rows are read."""
+        """Write the host's words into the memory, once after a reset; a ``rewind`` follows before any read."""
         m.d.comb += [
             self.words.ready.eq(1),
             write.addr.eq(pointer),
