@@ -86,7 +86,7 @@ class Write(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Offers:
-    """A stream as its receiver sees it: an entry for each word that is offered, with the cycles that it stays.
+    """A stream as its receiver sees it: an entry for each word, with the cycles of its offer.
 
     A word that changes or is withdrawn before it is taken ends its entry, so nothing that the stream does is lost.
 
