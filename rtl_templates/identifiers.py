@@ -8,7 +8,7 @@ PATTERN = re.compile(r"(?=.{1,63}\Z)[A-Za-z](_?[A-Za-z0-9])*")
 """A letter, then letters, digits and single underscores; 63 characters at most, so that what is appended stays
 readable."""
 INSIDE = "__"
-"""Between the name of a core and that of a module in it: the first one there, so the name can be told from the rest."""
+"""What separates the name of a core from that of a module in it; no name of a core has it inside."""
 
 _KEYWORDS = """
     accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin

@@ -1,4 +1,4 @@
-"""From a finished sum to an output activation."""
+"""Requantization: from a finished sum to an output activation."""
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out

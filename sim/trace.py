@@ -12,7 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.qgraph import IntArray
 
 Pattern = NDArray[np.bool_]
-"""Whether the host pauses, shape (PATTERN,)."""
+"""Pauses of the host, shape (PATTERN,): whether it pauses in a cycle."""
 
 PATTERN = 1021
 """Cycles after which the host's pauses repeat: a prime, so that they never keep step with a frame."""
