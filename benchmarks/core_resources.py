@@ -50,8 +50,7 @@ from hwquant.quantize import quantize
 from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
-from hwquant.rtl_templates.ports import word_layout
-from hwquant.rtl_templates.registers import RegisterFile
+from hwquant.rtl_templates.ports import RegisterPort, word_layout
 from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.verilog import to_verilog
 
@@ -106,7 +105,7 @@ class Pinned(Component):
                 **{name: Out(1) for name in ("sent", "received", "end")},
                 "data_in": In(8),
                 "data_out": Out(8),
-                "bus": In(RegisterFile.bus_signature()),
+                "bus": In(RegisterPort()),
             }
         )
 

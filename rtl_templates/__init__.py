@@ -1,1 +1,1 @@
-"""The accelerator in Amaranth: components with parameters, each with its equation, latency and ports."""
+"""The accelerator in Amaranth: components with their equations, latencies, throughputs and ports."""

@@ -1,4 +1,4 @@
-"""The accumulators of one column."""
+"""The accumulators of one column of the array."""
 
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.memory import Memory
@@ -9,17 +9,23 @@ from hwquant.rtl_templates.facts import Facts, MemoryShape
 
 
 class Accumulator(Component):
-    """``total = (first ? bias : memory[pixel]) + sum``, written back to ``memory[pixel]``.
+    """The accumulators of one column: a memory with a sum for each pixel of a block.
 
-    With ``hold``, ``total`` itself is added to instead: the pixel is one more of the same window.
+    ::
 
-    One pixel a cycle; the same one again :data:`~hwquant.program.config.ACCUMULATE_HAZARD` cycles later, when it is
-    written. Block RAM is slow to answer, so nothing stands between it and its register.
+        total         <= (hold ? total : first ? bias : memory[pixel]) + sum
+        memory[pixel] <= total            when write_enable
+
+    With ``hold``, a pixel belongs to the same window as the one before it, and adds to its total.
+
+    Throughput: one pixel a cycle; the same pixel again
+    :data:`~hwquant.program.config.ACCUMULATE_HAZARD` cycles later, when its total is in the memory. Nothing stands
+    between the memory and the register behind it, because block RAM answers late in a cycle.
 
     Parameters
     ----------
     config : ArrayConfig
-        Widths and depth.
+        Widths, the depth of the memory, and whether there are sums over windows.
 
     Attributes
     ----------
@@ -30,22 +36,23 @@ class Accumulator(Component):
 
     Members
     -------
-    read_address : In(unsigned)
-        The pixel's place in the memory.
+    read_address : In(index_bits(config.accumulator_depth))
+        Place of the pixel in the memory.
     first : In(1)
-        ``latency - sum_latency`` cycles after its address, as the next three: the sum begins.
+        The sum of the pixel begins, with the bias. This port, ``hold``, ``bias`` and ``sum`` come
+        ``latency - sum_latency`` cycles after the address.
     hold : In(1)
-        The pixel adds to the total of the one before.
+        The pixel adds to the total of the one before it; used with ``config.window_sums`` only.
     bias : In(signed(config.accumulator_bits))
-        Where the sum begins.
+        Value at which a sum begins.
     sum : In(signed(config.column_bits))
-        The column's sum.
-    write_address : In(unsigned)
-        ``latency`` cycles after ``read_address``, the same.
+        Sum of the column for the pixel.
+    write_address : In(index_bits(config.accumulator_depth))
+        The value of ``read_address``, ``latency`` cycles later.
     write_enable : In(1)
-        Likewise: the total counts.
+        The total is written; it comes with ``write_address``.
     total : Out(signed(config.accumulator_bits))
-        The sum up to here.
+        The sum so far.
     """
 
     latency = 3
@@ -68,6 +75,7 @@ class Accumulator(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the memory, the register behind it, and the adder."""
         m = Module()
         bits = self.config.accumulator_bits
         m.submodules.memory = memory = Memory(

@@ -15,11 +15,13 @@ BANK = 2048
 
 
 class ActivationMemory(Component):
-    """One read and one write port; words of ``lanes`` channels of one pixel.
+    """The activation memory: one read port, one write port, and words of ``lanes`` channels of a pixel.
 
     More than BANK words are several memories, each with its own register behind it: block RAM answers so late
-    in a cycle that there is no time left to choose between several. A read and a write in every cycle; what is read
-    while it is written is not defined.
+    in a cycle that there is no time left to choose between several.
+
+    Throughput: a read and a write in every cycle. What is read from an address that is written in the same cycle is
+    undefined.
 
     Parameters
     ----------
@@ -29,18 +31,18 @@ class ActivationMemory(Component):
     Attributes
     ----------
     latency : int
-        Advancing cycles from a read's address to its data: the memory, then a register.
+        Advancing cycles from the address of a read to its data: the memory, then a register.
     write_latency : int
         Cycles from a write to the first read that may have its address.
 
     Members
     -------
     read : In(ReadPort)
-        What is read.
+        Address of the word that is read.
     data : Out(config.word_bits)
-        The word.
+        The word that was read, ``latency`` advancing cycles after its address.
     write : In(WritePort)
-        What is written.
+        The word that is written, and its address.
     """
 
     latency = 2
@@ -57,6 +59,7 @@ class ActivationMemory(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the banks, and the choice of the one that was read."""
         m = Module()
         low = (
             self.config.activation_address_bits if self.config.activation_depth <= BANK else index_bits(BANK)
@@ -76,7 +79,7 @@ class ActivationMemory(Component):
         return m
 
     def _bank(self, m: Module, number: int, depth: int, low: int, writes: Value) -> Signal:
-        """A memory of its own, and the register behind it: the word that was read there."""
+        """Build the memories of a bank, and the register behind them, which holds the word that was read."""
         config, bits = self.config, self.config.activation_bits
         read = []
         # One memory a write group: families differ in what byte enables their block RAM has.
@@ -101,7 +104,7 @@ class ActivationMemory(Component):
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """A memory a bank and write group, a register a bank, and the choice of one."""
+        """A memory for each bank and write group, a register for each bank, and the choice of a bank."""
         depths = [
             min(BANK, config.activation_depth - start) for start in range(0, config.activation_depth, BANK)
         ]
@@ -120,10 +123,16 @@ class ActivationMemory(Component):
 
 
 class ActivationFeed(Component):
-    """Selects the ``rows`` lanes of a read, and inserts padding: ``x[r] = outside ? pad : data[part, r]``.
+    """The path of a word to the rows of the array: a lane is selected for each row, or padding.
 
-    A word of several parts is read a part at a time. For depthwise tiles, ``part`` is instead the write group
-    whose lanes become the first ones. One word a cycle.
+    ::
+
+        x[r] <= outside ? pad : data[part, r]
+
+    A word of several parts is read a part at a time. For depthwise tiles, ``part`` is the write group whose lanes
+    become the first ones.
+
+    Throughput: one word a cycle.
 
     Parameters
     ----------
@@ -138,11 +147,11 @@ class ActivationFeed(Component):
     Members
     -------
     selection : In(LaneSelection)
-        Of the pixel whose address is presented in this cycle.
+        Selection for the pixel whose address is presented in this cycle.
     data : In(config.word_bits)
-        The word that was read, ``ActivationMemory.latency`` cycles later.
+        The word of that pixel, ``ActivationMemory.latency`` cycles later.
     x : Out(ArrayLayout)
-        ``rows`` signed activations.
+        Activations of the ``rows`` rows, each ``signed(config.activation_bits)``.
     """
 
     latency = 1
@@ -158,6 +167,7 @@ class ActivationFeed(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build a multiplexer and a register for each row, and the delays of the selection."""
         m = Module()
         rows, bits = self.config.rows, self.config.activation_bits
         pitch = rows if self.config.reads_per_word > 1 else self.config.columns
@@ -177,7 +187,7 @@ class ActivationFeed(Component):
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """A lane is chosen, or padding."""
+        """The choice of a lane or of padding, the activations, and the delays of the selection."""
         x, part = config.rows * config.activation_bits, index_bits(config.selections)
         early = ActivationMemory.latency
         return Facts(

@@ -17,9 +17,12 @@ from hwquant.rtl_templates.taps import TapLines
 
 
 class SystolicArray(Component):
-    """``rows`` x ``columns`` processing elements.
+    """The systolic array: ``rows`` x ``columns`` processing elements.
 
-    ``sums[c] = Sum_r weight[r, c] * x[r] (+ offset[c] * Sum_r x[r])``, one vector a cycle.
+    ::
+
+        sums[c] = Sum_r weight[r, c] * x[r]                           without a sum column
+        sums[c] = Sum_r weight[r, c] * x[r] + offset[c] * Sum_r x[r]  with one
 
     Weights shift down the shadow registers, the bottom row first. Row ``r`` is told to shift only once its
     word can have come that far (``load`` is a thermometer), and the swap to the new weights travels with the
@@ -33,6 +36,8 @@ class SystolicArray(Component):
     column ``c``, and row ``TAP_COLUMNS * line + k`` multiplies the stream of kernel row ``line`` while the sum
     of one output moves down at one row a cycle. So a column is a filter over a whole kernel.
 
+    Throughput: one vector of ``x`` and one of ``sums`` a cycle.
+
     Parameters
     ----------
     config : ArrayConfig
@@ -41,25 +46,25 @@ class SystolicArray(Component):
     Attributes
     ----------
     latency : int
-        Cycles from ``x`` to the first of ``sums``: a register a row, the rest of a processing element, and one more
-        with the offset in the sum column. Column ``c``'s sum is ``c`` cycles later.
+        Cycles from ``x`` to the sum of column 0: a register a row, the rest of a processing element, and one more
+        with the offset in the sum column. The sum of column ``c`` is ``c`` cycles later.
 
     Members
     -------
     x : In(ArrayLayout)
-        ``rows`` signed activations.
+        Activations of the ``rows`` rows, each ``signed(config.activation_bits)``.
     swap : In(1)
-        With the first ones of a tile.
+        The activations in ``x`` are the first ones of a tile.
     weights : In(WeightPort)
         Weights, and which rows shift; see also :class:`~hwquant.rtl_templates.segments.Segments`.
     offset : In(signed(config.offset_bits))
-        The layer's offset, sampled with ``swap``; used with a sum column without channel offsets only.
+        Offset of the layer, sampled with ``swap``; used with a sum column without channel offsets only.
     taps : In(1)
-        With ``x``: the tile is depthwise.
-    delay : In(unsigned)
-        With ``x``; see :class:`~hwquant.rtl_templates.taps.TapLines`.
+        The activations in ``x`` belong to a depthwise tile.
+    delay : In(index_bits(config.tap_depth + 1))
+        Cycles from kernel row to kernel row, with ``x``; see :class:`~hwquant.rtl_templates.taps.TapLines`.
     sums : Out(ArrayLayout)
-        ``columns`` signed sums, skewed.
+        Sums of the ``columns`` columns, each ``signed(config.column_bits)``, skewed.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -81,6 +86,18 @@ class SystolicArray(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the processing elements, and what skews, delays and sums at their edges.
+
+        Parameters
+        ----------
+        platform : object
+            A :class:`~hwquant.rtl_templates.dsp.DspBudget` says what multiplies; anything else leaves it to synthesis.
+
+        Returns
+        -------
+        Module
+            The circuit.
+        """
         m = Module()
         config, rows, columns = self.config, self.config.rows, self.config.columns
 
@@ -141,7 +158,7 @@ class SystolicArray(Component):
         return m
 
     def _entries(self, m: Module) -> tuple[dict[int, list[Signal]], dict[int, list[Signal]]]:
-        """For each inner row at which weights enter: the columns' weights, and whether to take them, skewed."""
+        """The weights that enter at inner rows, and whether to take them: by row, for each column, skewed."""
         entries: dict[int, list[Signal]] = {}
         enters: dict[int, list[Signal]] = {}
         for index, row in enumerate(self.config.entries):
@@ -157,7 +174,15 @@ class SystolicArray(Component):
         return entries, enters
 
     def _tap_lines(self, m: Module, lanes: list[Signal]) -> tuple[list[Signal], list[Signal]]:
-        """Of each row that a depthwise tile uses: whether pixels come from above; and the kernel rows' streams."""
+        """Build the line memories of depthwise tiles.
+
+        Returns
+        -------
+        modes : list of Signal
+            For each row that a depthwise tile uses, whether its pixels come from above.
+        lines : list of Signal
+            For each kernel row, its stream of pixels.
+        """
         config = self.config
         if not config.tap_lines:
             return [], []
@@ -169,7 +194,7 @@ class SystolicArray(Component):
         return modes, [getattr(taps, f"line{k}") for k in range(config.tap_lines)]
 
     def _input_sum(self, m: Module, left: list[Signal]) -> Signal:
-        """The column of adders: a register a row, so that the total enters below the last row on time."""
+        """Build the column of adders: a register a row, so that the total enters below the last row on time."""
         total = None
         for r, x in enumerate(left):
             register = Signal(signed(self.config.input_sum_bits), name=f"input_sum{r}", reset_less=True)
@@ -178,7 +203,7 @@ class SystolicArray(Component):
         return total
 
     def _add_offset(self, m: Module, total: Signal, swaps: list[Signal], sums: list[Signal]) -> list[Signal]:
-        """``offset * total`` by one multiplier, carried along the columns and added to each."""
+        """Build one multiplier; its product, ``offset * total``, travels along the columns and adds to each."""
         # The offset is handed down with the swap mark entering the array and leaving it, and in between where
         # tiles may follow each other that closely, so that the next tile may bring another one while this tile
         # is still inside.
@@ -205,7 +230,20 @@ class SystolicArray(Component):
 
     @staticmethod
     def facts(config: ArrayConfig, budget: DspBudget | None = None) -> Facts:
-        """Of the array that is elaborated for a budget."""
+        """What the array is made of.
+
+        Parameters
+        ----------
+        config : ArrayConfig
+            Shape, widths and modes.
+        budget : DspBudget or None
+            What ``elaborate`` gets as its platform.
+
+        Returns
+        -------
+        Facts
+            What the array has itself, and what is inside.
+        """
         rows, columns, bits = config.rows, config.columns, config.activation_bits
         chain, depthwise = array_rows(config), TAP_COLUMNS * config.tap_lines
         entered = columns * sum(config.entry_bits(row) for row in config.entries)
@@ -230,23 +268,26 @@ class SystolicArray(Component):
 
 
 def _elements(config: ArrayConfig, chain: int, budget: DspBudget | None) -> list[Inside]:
-    """The processing elements, those that are alike together."""
-    found: list[Inside] = []
+    """The processing elements; those that are alike are counted together."""
+    elements: list[Inside] = []
     weight_bits = config.operand_bits
     for r in range(chain):
         x_bits = config.activation_bits if r < config.rows else config.input_sum_bits
         next_bits = config.sum_bits(r + 1) if r < config.rows else config.column_bits
         indices = range(r * config.columns, (r + 1) * config.columns)
         products = Counter(budget.product(i, x_bits, weight_bits) if budget else None for i in indices)
-        for made, count in products.items():
-            product = made.facts(x_bits, weight_bits) if made else None
+        for component, count in products.items():
+            product = component.facts(x_bits, weight_bits) if component else None
             facts = ProcessingElement.facts(x_bits, weight_bits, next_bits, first=r == 0, product=product)
-            found.append(Inside("pe", facts, count))
-    return found
+            elements.append(Inside("pe", facts, count))
+    return elements
 
 
 def _with_sum_column(array: Facts, config: ArrayConfig) -> Facts:
-    """With the sum of the inputs and, where there is no offset row for it, its product with the layer's offset."""
+    """An array with the sum of its inputs.
+
+    Without an offset row to multiply that sum by each channel's offset, there is one product with the layer's.
+    """
     registers = {**array.registers, "input sum": config.rows * config.input_sum_bits}
     adders = {"input sum": config.rows * config.input_sum_bits}
     if config.channel_offsets:

@@ -10,35 +10,93 @@ from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.facts import Facts, Inside
 
 ADDRESS_BITS = index_bits(4 * len(Register))
-"""Of an address in bytes within the register file."""
+"""Width of a byte address within the register file."""
 
 OKAY, SLVERR = 0, 2
+"""Answers of AXI4-Lite: done, and refused."""
 
 
 class AxiAccelerator(Component):
     """An accelerator behind AXI4-Lite and AXI4-Stream, all in the clock domain of ``aclk``.
 
     A register is at four times its number (see :class:`~hwquant.program.registers.Register`). Writes of less
-    than a whole register are answered with SLVERR and change nothing. A read or a write takes two cycles.
-    A beat of a stream is one word in the low bits of TDATA; TLAST ends a frame.
+    than a whole register are answered with SLVERR and change nothing. A beat of a stream is one word in the low bits
+    of TDATA; TLAST ends a frame. (AMBA AXI and ACE Protocol Specification, IHI 0022; AMBA AXI-Stream Protocol
+    Specification, IHI 0051.)
+
+    Latency: an answer comes in the cycle after its request. Throughput: a word a cycle on each stream, a read or a
+    write of a register every two cycles.
 
     Parameters
     ----------
     accelerator : Accelerator
-        With the program in its memories.
+        The accelerator, with the program in its memories.
+
+    Attributes
+    ----------
+    data_bits : int
+        Width of TDATA: a word of the activation memory in whole bytes.
 
     Members
     -------
     aclk : In(1)
-        Clock.
+        Clock of everything.
     aresetn : In(1)
-        Reset, low, synchronous.
-    s_axi_* : In, Out
-        The registers, AXI4-Lite.
-    s_axis_* : In, Out
-        Input frames, AXI4-Stream.
-    m_axis_* : Out, In
-        Results, AXI4-Stream.
+        Reset, active low, synchronous to ``aclk``.
+    s_axi_awaddr : In(ADDRESS_BITS)
+        Byte address of the register that is written.
+    s_axi_awprot : In(3)
+        Protection of the write; ignored.
+    s_axi_awvalid : In(1)
+        There is an address to write to.
+    s_axi_awready : Out(1)
+        The address is taken, together with the data.
+    s_axi_wdata : In(32)
+        Data to write.
+    s_axi_wstrb : In(4)
+        Bytes of the data that are valid; all of them, or the write is refused.
+    s_axi_wvalid : In(1)
+        There are data to write.
+    s_axi_wready : Out(1)
+        The data are taken, together with the address.
+    s_axi_bresp : Out(2)
+        OKAY, or SLVERR for a write of less than a register.
+    s_axi_bvalid : Out(1)
+        There is an answer to a write.
+    s_axi_bready : In(1)
+        The answer to a write is taken.
+    s_axi_araddr : In(ADDRESS_BITS)
+        Byte address of the register that is read.
+    s_axi_arprot : In(3)
+        Protection of the read; ignored.
+    s_axi_arvalid : In(1)
+        There is an address to read from.
+    s_axi_arready : Out(1)
+        The address is taken; a write in the same cycle goes first.
+    s_axi_rdata : Out(32)
+        Value of the register.
+    s_axi_rresp : Out(2)
+        Always OKAY.
+    s_axi_rvalid : Out(1)
+        There is an answer to a read.
+    s_axi_rready : In(1)
+        The answer to a read is taken.
+    s_axis_tdata : In(data_bits)
+        A word of an input frame.
+    s_axis_tlast : In(1)
+        The word is the last of its frame.
+    s_axis_tvalid : In(1)
+        There is a word of an input frame.
+    s_axis_tready : Out(1)
+        The word is taken.
+    m_axis_tdata : Out(data_bits)
+        A word of a result.
+    m_axis_tlast : Out(1)
+        The word is the last of its result.
+    m_axis_tvalid : Out(1)
+        There is a word of a result.
+    m_axis_tready : In(1)
+        The word is taken.
     """
 
     def __init__(self, accelerator: Accelerator):
@@ -79,6 +137,7 @@ class AxiAccelerator(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the clock domain, the accelerator in it, and the answers to reads and writes."""
         m = Module()
         m.domains.sync = ClockDomain()
         m.d.comb += [ClockSignal().eq(self.aclk), ResetSignal().eq(~self.aresetn)]
@@ -126,7 +185,7 @@ class AxiAccelerator(Component):
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """The answers of a read and of a write."""
+        """The answers to a read and to a write, and the accelerator."""
         return Facts(
             registers={"read": 32 + 1, "write": 2 + 1},
             inside=[Inside("accelerator", Accelerator.facts(config))],

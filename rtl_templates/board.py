@@ -13,26 +13,28 @@ from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.uart import UartReceiver, UartTransmitter
 
 
-class SerialAccelerator(Component):
-    """An accelerator that a host reaches through a UART, with the protocol of :mod:`hwquant.link.protocol`.
+class Board(Component):
+    """The top of a board: an accelerator behind a UART, with the protocol of :mod:`hwquant.link.protocol`.
+
+    Throughput: a byte in ten bits of ``divisor`` cycles, in each direction.
 
     Parameters
     ----------
     accelerator : Accelerator
-        With the program in its memories.
+        The accelerator, with the program in its memories.
     divisor : int
         Clock cycles a bit; see :func:`~hwquant.rtl_templates.uart.baud_divisor`.
 
     Members
     -------
-    rx : In(1)
+    rx : In(1, init=1)
         The serial line from the host, 8N1.
-    tx : Out(1)
-        That to it.
+    tx : Out(1, init=1)
+        The serial line to the host, 8N1.
     opened : Out(1)
         A host has opened a session; for a LED.
     active : Out(1)
-        Its request is being executed; for another.
+        A request of the host is being executed or answered; for a LED.
     """
 
     def __init__(self, accelerator: Accelerator, divisor: int):
@@ -41,6 +43,7 @@ class SerialAccelerator(Component):
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "opened": Out(1), "active": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
+        """Build the UART, framing, executor and accelerator, and connect them."""
         m = Module()
         accelerator = self.accelerator
         m.submodules.receiver = receiver = UartReceiver(self.divisor)
@@ -79,18 +82,23 @@ class SerialAccelerator(Component):
     def facts(
         config: ArrayConfig, divisor: int, budget: DspBudget | None = None, *, loadable: bool = False
     ) -> Facts:
-        """Of the top that is elaborated for a budget.
+        """What a board's top is made of.
 
         Parameters
         ----------
         config : ArrayConfig
-            Of the accelerator.
+            Shape and widths of the accelerator.
         divisor : int
             Clock cycles a bit.
         budget : DspBudget or None
-            What ``elaborate`` gets.
+            What ``elaborate`` gets as its platform.
         loadable : bool
-            Of the accelerator.
+            Whether the host sends the accelerator's weights.
+
+        Returns
+        -------
+        Facts
+            The reset's register, and what is inside.
         """
         parts = {
             "receiver": UartReceiver.facts(divisor),

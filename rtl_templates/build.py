@@ -5,7 +5,20 @@ from hwquant.rtl_templates.core import Accelerator
 
 
 def accelerator(program: Program, *, loadable: bool = False) -> Accelerator:
-    """The accelerator with the program's images in its memories; the host sends the weights if it is ``loadable``."""
+    """Make the accelerator that executes a program.
+
+    Parameters
+    ----------
+    program : Program
+        Its array, and the images that its memories hold.
+    loadable : bool
+        The weight memory has no initial contents: the host sends the weights.
+
+    Returns
+    -------
+    Accelerator
+        The component, not elaborated.
+    """
     return Accelerator(
         program.config,
         program=list(program.words),

@@ -16,11 +16,13 @@ from hwquant.rtl_templates.requantize import Requantizer, above
 
 
 class Collector(Component):
-    """``columns`` accumulators, requantizers and running maxima.
+    """Everything below the array: ``columns`` accumulators, requantizers and running maxima.
 
     Column ``c`` does everything ``c`` cycles after column 0. So the marks of a pixel travel through one
     chain of registers, and column ``c`` in stage ``s`` looks at position ``c + s`` of it. Stage 0 presents the
-    accumulator's address. One pixel a cycle.
+    accumulator's address.
+
+    Throughput: one pixel a cycle.
 
     Parameters
     ----------
@@ -36,13 +38,13 @@ class Collector(Component):
     Members
     -------
     pixel : In(pixel_layout())
-        The marks of the pixel whose address leaves in this cycle.
+        Marks of the pixel whose address leaves in this cycle.
     sums : In(ArrayLayout)
-        The array's sums, ``columns`` signed ones, skewed.
+        Sums of the ``columns`` columns, each ``signed(config.column_bits)``, skewed.
     parameters : Out(ParameterPort)
-        Asks for the parameters of new output channels.
-    clamp : In(StructLayout)
-        ``low``, ``high`` and ``zero``, constant during a layer.
+        Request for the parameters of new output channels.
+    clamp : In(instruction_layout(config, Opcode.CLAMP))
+        Bounds ``low`` and ``high`` of an output and its zero point ``zero``, constant during a layer.
     results : Out(ResultPort)
         Finished output channels.
     """
@@ -70,6 +72,7 @@ class Collector(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the chain of marks, the columns, and the skew that lines their outputs up again."""
         m = Module()
         config = self.config
         # The marks wait until their pixel's sum approaches; there the parameters are asked for.
@@ -98,7 +101,7 @@ class Collector(Component):
         return m
 
     def _stages(self, m: Module, marks: Signal) -> tuple[list[Signal], list[Signal]]:
-        """The marks, and the accumulators' addresses, of every stage of every column."""
+        """The marks, and the accumulators' addresses, in every stage of every column."""
         columns = self.config.columns
         tags = [delayed(m, marks, 1, name="tag0", reset_less=False)]
         address = Signal(index_bits(self.config.accumulator_depth), name="address0", reset_less=True)
@@ -114,7 +117,7 @@ class Collector(Component):
     def _accumulate(
         self, m: Module, c: int, tags: list[Signal], addresses: list[Signal], bus: Signal
     ) -> Signal:
-        """A column's accumulator, with the bias it takes from the bus: its total."""
+        """Build the accumulators of a column, with the bias that it takes from the bus; return their total."""
         bias = Signal(signed(self.config.accumulator_bits), name=f"bias{c}", reset_less=True)
         with m.If(tags[self.sum_stage - 1].parameters):
             m.d.sync += bias.eq(bus.bias)
@@ -131,7 +134,7 @@ class Collector(Component):
         return accumulator.total
 
     def _requantize(self, m: Module, c: int, tags: list[Signal], total: Signal, bus: Signal) -> Signal:
-        """A column's requantizer, with the shift and the multiplier it takes from the bus: its output."""
+        """Build the requantizer of a column, with what it takes from the bus; return its output."""
         m.submodules[f"requantize{c}"] = requantizer = self.requantizers[c]
         m.d.comb += [
             requantizer.total.eq(total),
@@ -149,7 +152,7 @@ class Collector(Component):
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """The chain of marks, and for each column its parameters and its maximum."""
+        """The chain of marks, and for each column its parameters, accumulators, requantizer and maximum."""
         columns, bits, address = config.columns, config.activation_bits, index_bits(config.accumulator_depth)
         total_stage = Accumulator.latency
         sum_stage = total_stage - Accumulator.sum_latency

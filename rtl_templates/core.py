@@ -19,7 +19,7 @@ from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.host import HostPort
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout
 from hwquant.rtl_templates.parameters import ParameterReader
-from hwquant.rtl_templates.ports import WriteMonitor, word_layout
+from hwquant.rtl_templates.ports import RegisterPort, WriteMonitor, word_layout
 from hwquant.rtl_templates.registers import RegisterFile
 from hwquant.rtl_templates.sequencer import Sequencer
 from hwquant.rtl_templates.streamer import Streamer
@@ -28,35 +28,47 @@ from hwquant.rtl_templates.writer import Writer
 
 
 class Accelerator(Component):
-    """A weight-stationary systolic array, time-shared by all layers; a whole network runs without the host.
+    """The accelerator: a weight-stationary systolic array, time-shared by all layers of a network.
 
-    Frame in, frame out: ``results`` are those of the program's network for ``frames``, in as many cycles as
-    :func:`hwquant.program.cycles.timing` says.
+    Frame in, frame out: ``results`` are those of the program's network for ``frames``, and a whole network runs
+    without the host.
+
+    Latency and throughput: an inference takes as many cycles as :func:`hwquant.program.cycles.timing` says; on
+    ``frames`` and ``results``, a word a cycle while the host keeps up.
 
     Parameters
     ----------
     config : ArrayConfig
         Widths, depths and options.
-    program, weights, parameters : Sequence of int
-        Initial contents of the memories, unsigned words.
+    program : Sequence of int
+        Initial contents of the program memory, unsigned words.
+    weights : Sequence of int
+        Initial contents of the weight memory, unsigned words.
+    parameters : Sequence of int
+        Initial contents of the parameter memory, unsigned words.
     checksum : int
         32 bits that identify the program, readable by the host.
     loadable : bool
         The weight memory has no initial contents; the host sends ``weights`` after each reset, and no inference
         begins before it has.
 
+    Attributes
+    ----------
+    images : dict of str to list of int
+        Contents of the memories ``program``, ``weights`` and ``parameters``.
+
     Members
     -------
-    frames : In(stream)
-        Input words (:func:`~hwquant.rtl_templates.ports.word_layout`), ``last`` on the last one of an inference.
-    results : Out(stream)
-        Output words, likewise.
-    bus : In(Signature)
-        The register file; see :class:`~hwquant.rtl_templates.registers.RegisterFile`.
-    load : In(stream)
-        The weight memory's words, which never waits; only where it is loadable.
+    frames : In(stream.Signature(word_layout(config)))
+        Input words, with ``last`` on the last one of an inference.
+    results : Out(stream.Signature(word_layout(config)))
+        Output words, with ``last`` on the last one of an inference.
+    bus : In(RegisterPort)
+        Access to the registers; see :class:`~hwquant.rtl_templates.registers.RegisterFile`.
+    load : In(stream.Signature(config.columns * config.slot_bits))
+        Words of the weight memory, always accepted; only where the accelerator is loadable.
     monitor : Out(WriteMonitor)
-        Writes of layer outputs.
+        Writes of layer outputs, for testbenches.
     """
 
     def __init__(
@@ -78,13 +90,14 @@ class Accelerator(Component):
             {
                 "frames": In(stream.Signature(word_layout(config))),
                 "results": Out(stream.Signature(word_layout(config))),
-                "bus": In(RegisterFile.bus_signature()),
+                "bus": In(RegisterPort()),
                 "monitor": Out(WriteMonitor(config)),
             }
             | load
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the components, check their latencies, and connect them."""
         m = Module()
         config = self.config
         loads = len(self.images["weights"]) if self.loadable else 0
@@ -170,16 +183,21 @@ class Accelerator(Component):
 
     @staticmethod
     def facts(config: ArrayConfig, budget: DspBudget | None = None, *, loadable: bool = False) -> Facts:
-        """Of the accelerator that is elaborated for a budget.
+        """What an accelerator is made of.
 
         Parameters
         ----------
         config : ArrayConfig
-            As of the component.
+            Widths, depths and options.
         budget : DspBudget or None
-            What ``elaborate`` gets.
+            What ``elaborate`` gets as its platform.
         loadable : bool
-            As of the component.
+            Whether the host sends the weights.
+
+        Returns
+        -------
+        Facts
+            The registers between the components, and the components inside.
         """
         parts = {
             "registers": RegisterFile.facts(loadable=loadable),
@@ -222,7 +240,7 @@ def _check_latencies(
     array: SystolicArray,
     collector: Collector,
 ) -> None:
-    """That the parts are as late as the cycle model, the dispatcher and each other count on."""
+    """Check that the components are as late as the cycle model, the dispatcher and each other count on."""
     at_edge = memory.latency + feed.latency
     at_bottom = at_edge + array.latency
     written = at_bottom + collector.latency

@@ -1,4 +1,4 @@
-"""Shift registers that skew the edges of the array."""
+"""Shift registers that skew the edges of the array, and the check of a component's latency."""
 
 from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib.wiring import Component, In, Out
@@ -8,14 +8,14 @@ from hwquant.rtl_templates.facts import Delay, Facts
 
 
 def check_latency(what: str, found: int, expected: int) -> None:
-    """That a part takes as many cycles as others count on.
+    """Check that a component takes as many cycles as others count on.
 
     Parameters
     ----------
     what : str
-        The part, for the message.
+        Name of the component or of the way through it, for the message.
     found : int
-        Its latency in cycles, as it says of itself or as its parts sum up to.
+        Its latency in cycles, as it says of itself or as those inside it sum up to.
     expected : int
         What the cycle model, or the component around it, counts.
 
@@ -32,7 +32,26 @@ def check_latency(what: str, found: int, expected: int) -> None:
 
 
 def delayed(m: Module, value: Signal, cycles: int, *, name: str, reset_less: bool = True) -> Signal:
-    """``value`` after ``cycles`` registers (the signal itself for 0)."""
+    """Delay a signal by registers.
+
+    Parameters
+    ----------
+    m : Module
+        Module that gets the registers, in its domain ``sync``.
+    value : Signal
+        The signal.
+    cycles : int
+        Number of registers.
+    name : str
+        Beginning of the registers' names.
+    reset_less : bool
+        Whether a reset leaves the registers as they are.
+
+    Returns
+    -------
+    Signal
+        The last register; ``value`` itself for 0 cycles.
+    """
     for i in range(cycles):
         register = Signal(value.shape(), name=f"{name}_{i + 1}", reset_less=reset_less)
         m.d.sync += register.eq(value)
@@ -41,16 +60,23 @@ def delayed(m: Module, value: Signal, cycles: int, *, name: str, reset_less: boo
 
 
 class Skew(Component):
-    """Delays lane ``n`` of a vector by ``n`` cycles (``width - 1 - n`` when ``reverse``).
+    """Delays of the lanes of a vector, each by one cycle more than its neighbour.
+
+    ::
+
+        o[n] = i[n], n cycles later               without reverse
+        o[n] = i[n], width - 1 - n cycles later   with reverse
+
+    Throughput: one vector a cycle.
 
     Parameters
     ----------
     shape : ShapeLike
-        Of a lane.
+        Shape of a lane.
     width : int
         Number of lanes.
     reverse : bool
-        The first lane is the latest.
+        Whether the first lane is the latest.
 
     Attributes
     ----------
@@ -62,7 +88,7 @@ class Skew(Component):
     i{n} : In(shape)
         Lane n.
     o{n} : Out(shape)
-        The same, later.
+        Lane n, delayed.
     """
 
     def __init__(self, shape: ShapeLike, width: int, *, reverse: bool = False):
@@ -74,6 +100,7 @@ class Skew(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the shift register of each lane."""
         m = Module()
         for n in range(self.width):
             cycles = self.width - 1 - n if self.reverse else n
@@ -83,5 +110,18 @@ class Skew(Component):
 
     @staticmethod
     def facts(bits: int, width: int) -> Facts:
-        """Of ``width`` lanes of so many bits, whichever of them is the longest."""
+        """What a skew is made of, whichever of its lanes is the latest.
+
+        Parameters
+        ----------
+        bits : int
+            Width of a lane.
+        width : int
+            Number of lanes.
+
+        Returns
+        -------
+        Facts
+            A delay for each lane but the earliest.
+        """
         return Facts(delays=[Delay(bits, cycles) for cycles in range(1, width)])

@@ -1,4 +1,4 @@
-"""Lets loading run one tile ahead of streaming."""
+"""The dispatcher, which lets loading run one tile ahead of streaming."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream
@@ -11,7 +11,7 @@ from hwquant.rtl_templates.ports import TilePort
 
 
 class Dispatcher(Component):
-    """Two job slots: one waits to be loaded, one is loaded and waits to be streamed.
+    """The dispatcher of jobs: one waits to be loaded, another is loaded and waits to be streamed.
 
     With ``u`` the cycle in which a tile's load is taken and ``t`` the cycle in which its stream is started::
 
@@ -22,6 +22,8 @@ class Dispatcher(Component):
         t[k] >= t[last with parameters] + columns            where parameters are loaded
         t[k] >= t[k-1] + pixels[k-1] + ACCUMULATE_HAZARD - 1 where it has to settle
 
+    Throughput: as the inequalities allow, without a cycle more.
+
     Parameters
     ----------
     config : ArrayConfig
@@ -29,12 +31,12 @@ class Dispatcher(Component):
 
     Members
     -------
-    jobs : In(stream)
+    jobs : In(stream.Signature(job_layout(config)))
         Jobs, in order.
     load : Out(TilePort)
-        Begin to load a tile's weights.
+        Start of loading a tile's weights.
     stream : Out(TilePort)
-        Begin to stream its pixels.
+        Start of streaming a tile's pixels.
     streaming : In(1)
         An address leaves in this cycle.
     idle : Out(1)
@@ -54,6 +56,7 @@ class Dispatcher(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the two slots, and the counters of what a job waits for."""
         m = Module()
         job = job_layout(self.config)
         waiting = Signal(job, reset_less=True)

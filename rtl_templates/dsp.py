@@ -16,19 +16,21 @@ class DspBlocks:
     wide : int
         Bits of the wider operand of the widest multiplier.
     narrow : int
-        Bits of its narrower operand.
+        Bits of the narrower operand of the widest multiplier.
     part : int
         Bits of the parts into which wider operands are split.
     operand_bits : int
-        Widest weight that one multiplier of a block takes: a wider adjusted weight is kept out of the array.
-    least : int
-        Operands of fewer bits get no block.
-    least_product : int
-        Products of fewer bits get none.
-    half : bool
+        Bits of the widest weight that one multiplier of a block takes: a wider adjusted weight is kept out of the
+        array.
+    least : int, default 2
+        Bits of the narrowest operand that gets a block.
+    least_product : int, default 4
+        Bits of the narrowest product that gets a block.
+    half : bool, default False
         Two products of at most ``operand_bits`` share what one of the widest kind takes.
-    product : type[RegisteredProduct] | None
-        The registered product of a processing element in a block; None where what synthesis infers is as good.
+    product : type of RegisteredProduct or None, default None
+        Component of the registered product of a processing element in a block; None where what synthesis infers is
+        as good.
     """
 
     wide: int
@@ -46,7 +48,24 @@ LEAST_PRODUCT_BITS = 11
 
 
 def blocks_of(dsp: DspBlocks, a_bits: int, b_bits: int, least_product: int = LEAST_PRODUCT_BITS) -> float:
-    """DSP blocks that a signed product takes (as the devices' numbers of multipliers count them)."""
+    """Count the DSP blocks that a signed product takes.
+
+    Parameters
+    ----------
+    dsp : DspBlocks
+        Kind of the blocks.
+    a_bits : int
+        Width of one operand.
+    b_bits : int
+        Width of the other operand.
+    least_product : int
+        Bits of the narrowest product that gets a block.
+
+    Returns
+    -------
+    float
+        Blocks, as the devices' numbers of multipliers count them: some products take half of one.
+    """
     wide, narrow = max(a_bits, b_bits), min(a_bits, b_bits)
     if narrow < dsp.least or wide + narrow < least_product:
         return 0.0
@@ -64,9 +83,10 @@ def blocks_of(dsp: DspBlocks, a_bits: int, b_bits: int, least_product: int = LEA
 
 
 def blocks_elsewhere(config: ArrayConfig, dsp: DspBlocks) -> float:
-    """DSP blocks of everything but processing elements: requantization, and the offset of a sum column.
+    """Count the DSP blocks of everything but processing elements.
 
-    These products are left to synthesis, which has a bound of its own for each kind of block.
+    These products, of requantization and of the offset in a sum column, are left to synthesis, which has a bound of
+    its own for each kind of block.
     """
     least, total = dsp.least_product, 0.0
     if config.multiplier_bits:
@@ -77,19 +97,33 @@ def blocks_elsewhere(config: ArrayConfig, dsp: DspBlocks) -> float:
 
 
 def array_multipliers(config: ArrayConfig, dsp: DspBlocks, available: int) -> int:
-    """Processing elements that get a DSP block where a device has so many of them, in the order of the rows.
+    """Count the processing elements that get a DSP block, in the order of the rows.
 
     The offset row of a sum column has wider products: it gets blocks when all other rows have them.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        Shape and widths.
+    dsp : DspBlocks
+        Kind of the device's blocks.
+    available : int
+        DSP blocks of the device.
+
+    Returns
+    -------
+    int
+        Processing elements, those of the offset row included.
     """
     left = available - blocks_elsewhere(config, dsp)
     elements = config.rows * config.columns
     each = blocks_of(dsp, config.activation_bits, config.operand_bits)
-    found = elements if not each else max(0, min(elements, int(left / each)))
-    if found == elements and config.offset == "sum" and config.channel_offsets:
+    count = elements if not each else max(0, min(elements, int(left / each)))
+    if count == elements and config.offset == "sum" and config.channel_offsets:
         each_offset = blocks_of(dsp, config.input_sum_bits, config.operand_bits)
         left -= elements * each
-        found += config.columns if not each_offset else min(config.columns, int(left / each_offset))
-    return found
+        count += config.columns if not each_offset else min(config.columns, int(left / each_offset))
+    return count
 
 
 @dataclass(frozen=True)
@@ -102,18 +136,30 @@ class DspBudget:
     Attributes
     ----------
     dsp : DspBlocks
-        Of the device.
-    multipliers : int | None
-        How many processing elements get a DSP block, row by row (:func:`array_multipliers`); None: all of them.
+        Kind of the device's blocks.
+    multipliers : int or None, default None
+        Number of processing elements that get a DSP block, row by row (:func:`array_multipliers`); None: all of them.
     """
 
     dsp: DspBlocks
     multipliers: int | None = None
 
     def product(self, index: int, x_bits: int, weight_bits: int) -> type[RegisteredProduct] | None:
-        """The component of the product of a processing element, or None: ``*``, which synthesis makes a DSP block.
+        """Choose what multiplies in a processing element.
 
-        ``index`` counts the elements row by row.
+        Parameters
+        ----------
+        index : int
+            Number of the element, counted row by row.
+        x_bits : int
+            Width of its activation.
+        weight_bits : int
+            Width of its weight.
+
+        Returns
+        -------
+        type of RegisteredProduct or None
+            The component; None for ``*``, which synthesis makes a DSP block.
         """
         scarce = self.multipliers is not None and index >= self.multipliers
         if scarce or not blocks_of(self.dsp, x_bits, weight_bits):

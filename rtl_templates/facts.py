@@ -16,7 +16,15 @@ Image = Literal["program", "weights", "parameters"]
 
 
 class Delay(NamedTuple):
-    """Registers one behind the other, of which nothing reads any but the last."""
+    """Registers one behind the other, of which nothing reads any but the last.
+
+    Attributes
+    ----------
+    width : int
+        Bits of each register.
+    cycles : int
+        Number of registers.
+    """
 
     width: int
     cycles: int
@@ -28,12 +36,12 @@ class MemoryShape(NamedTuple):
     Attributes
     ----------
     depth : int
-        Words.
+        Number of words.
     width : int
         Bits of a word.
-    writes : int
-        Write ports; a memory without one is a table.
-    image : Image or None
+    writes : int, default 1
+        Number of write ports; a memory without one is a table.
+    image : Image or None, default None
         What it holds from the start, or is sent by the host; None: nothing.
     """
 
@@ -44,7 +52,15 @@ class MemoryShape(NamedTuple):
 
 
 class Product(NamedTuple):
-    """A signed multiplication that is left to synthesis, or is a DSP block already."""
+    """A signed multiplication that is left to synthesis, or is a DSP block already.
+
+    Attributes
+    ----------
+    a_bits : int
+        Width of one operand.
+    b_bits : int
+        Width of the other operand.
+    """
 
     a_bits: int
     b_bits: int
@@ -52,7 +68,17 @@ class Product(NamedTuple):
 
 @dataclass(frozen=True)
 class Inside:
-    """Submodules of a component that are alike, and have one name but for their indices."""
+    """Submodules of a component that are alike, and have one name but for their indices.
+
+    Attributes
+    ----------
+    name : str
+        Name of the submodules, without index.
+    facts : Facts
+        What each of them is made of.
+    count : int, default 1
+        Number of the submodules.
+    """
 
     name: str
     facts: Facts
@@ -65,24 +91,24 @@ class Facts:
 
     Attributes
     ----------
-    registers : Mapping[str, int]
+    registers : Mapping of str to int, optional
         Bits of flip-flops, by what they hold.
-    redundant : Mapping[str, int]
-        How many of these no synthesis keeps: nothing reads them, or another register always holds the same.
-    delays : Sequence[Delay]
-        Further flip-flops.
-    adders : Mapping[str, int]
+    redundant : Mapping of str to int, optional
+        Bits among these that no synthesis keeps: nothing reads them, or another register always holds the same.
+    delays : Sequence of Delay, optional
+        Delays, whose flip-flops are not among ``registers``.
+    adders : Mapping of str to int, optional
         Bits of adders, subtracters, counters and comparisons, by what they do.
-    muxes : Mapping[str, int]
-        Bits of multiplexers of two inputs.
-    gates : Mapping[str, int]
-        Bits of other logic; "control" is 1 where there is some of a fixed size.
-    memories : Sequence[MemoryShape]
-        Its memories.
-    products : Sequence[Product]
-        Its multiplications.
-    inside : Sequence[Inside]
-        Its submodules.
+    muxes : Mapping of str to int, optional
+        Bits of multiplexers of two inputs, by what they choose.
+    gates : Mapping of str to int, optional
+        Bits of other logic, by what it does; "control" is 1 where there is some of a fixed size.
+    memories : Sequence of MemoryShape, optional
+        Memories of the component.
+    products : Sequence of Product, optional
+        Multiplications of the component.
+    inside : Sequence of Inside, optional
+        Submodules of the component.
     """
 
     registers: Mapping[str, int] = field(default_factory=dict)
@@ -97,11 +123,24 @@ class Facts:
 
     @property
     def flip_flops(self) -> int:
-        """Bits of its own flip-flops."""
+        """Bits of the component's own flip-flops."""
         return sum(self.registers.values()) + sum(width * cycles for width, cycles in self.delays)
 
     def walk(self, path: str = "", count: int = 1) -> Iterator[tuple[str, int, Facts]]:
-        """This component and all within: dotted path, how many there are, and facts of each."""
+        """Walk the component and all that is inside it.
+
+        Parameters
+        ----------
+        path : str
+            Dotted path of the component.
+        count : int
+            Number of components of this path.
+
+        Yields
+        ------
+        tuple of (str, int, Facts)
+            A dotted path, how many components have it, and what each of them is made of.
+        """
         yield path, count, self
         for item in self.inside:
             yield from item.facts.walk(f"{path}.{item.name}".lstrip("."), count * item.count)

@@ -12,10 +12,12 @@ from hwquant.rtl_templates.ports import FrameEvents, ReadPort, TransferPort, Wri
 
 
 class HostPort(Component):
-    """Executes INPUT and OUTPUT, a word a cycle while the host keeps up.
+    """The engine that executes INPUT and OUTPUT.
 
     An input frame whose ``last`` comes early or late is dropped: the engine reports it, waits for
     the end of the frame, and receives the next one in its place.
+
+    Throughput: a word a cycle while the host keeps up.
 
     Parameters
     ----------
@@ -30,23 +32,23 @@ class HostPort(Component):
     Members
     -------
     transfer : In(TransferPort)
-        What to receive or to send.
+        Words to receive or to send.
     events : Out(FrameEvents)
-        What has happened, for the register file.
-    frames : In(stream)
+        What has happened to frames, for the register file.
+    frames : In(stream.Signature(word_layout(config)))
         Words from the host.
-    results : Out(stream)
-        Words to it.
+    results : Out(stream.Signature(word_layout(config)))
+        Words to the host.
     reading : Out(1)
         An output is being sent: the read port of the memory is the host's.
     read : Out(ReadPort)
-        What is read.
+        Address of the word that is read.
     data : In(config.word_bits)
-        The word that was read.
+        The word that was read, ``read_latency`` advancing cycles after its address.
     writing : Out(1)
         An input is being received: the write port of the memory is the host's.
     write : Out(WritePort)
-        What is written.
+        The word that is written, and its address.
     """
 
     read_latency = 2
@@ -69,6 +71,7 @@ class HostPort(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the address, the counter of words, and the state machine of inputs and outputs."""
         m = Module()
         address = Signal(self.config.activation_address_bits, reset_less=True)
         # Below zero where none is left: the sign tells, no comparison is in the way.

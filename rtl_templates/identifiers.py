@@ -8,7 +8,7 @@ PATTERN = re.compile(r"(?=.{1,63}\Z)[A-Za-z](_?[A-Za-z0-9])*")
 """A letter, then letters, digits and single underscores; 63 characters at most, so that what is appended stays
 readable."""
 INSIDE = "__"
-"""Between the name of a core and that of a module in it: the first one there, so the name can be told from the rest."""
+"""What separates the name of a core from that of a module in it; no name of a core has it inside."""
 
 _KEYWORDS = """
     accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin
@@ -32,11 +32,21 @@ _KEYWORDS = """
     weak0 weak1 while wildcard wire with within wor xnor xor
 """
 KEYWORDS = frozenset(re.findall(r"\w+", _KEYWORDS))
-"""Of Verilog-2005 and SystemVerilog-2017."""
+"""Keywords of Verilog-2005 and SystemVerilog-2017."""
 
 
 def module_name(name: str) -> str:
-    """The name, where it can name a module.
+    """Check that a name can be that of a Verilog module.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+
+    Returns
+    -------
+    str
+        The name, unchanged.
 
     Raises
     ------

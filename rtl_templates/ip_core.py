@@ -46,22 +46,23 @@ targets:
 
 
 def core_files(program: Program, bus: str, name: str | None = None) -> dict[str, str]:
-    """The files of a core, by name: Verilog-2005, with the program in its memories, its registers as Markdown, and a
-    FuseSoC ``.core``.
+    """Make the files of a core: Verilog, a description of its registers, and what FuseSoC needs.
+
+    The Verilog-2005 has the program in its memories; the registers are described in Markdown.
 
     Parameters
     ----------
     program : Program
-        What it executes.
+        What the core executes.
     bus : str
         A key of :data:`BUSES`.
     name : str or None
-        Of the module, the files and the FuseSoC core, and what the name of every module inside begins with, so that
-        cores of different names go into one design; ``hwquant_`` and the bus if None.
+        Name of the module, the files and the FuseSoC core, with which the name of every module inside begins, so that
+        cores of different names go into one design; None: ``hwquant_`` and the bus.
 
     Returns
     -------
-    dict
+    dict of str to str
         Contents by file name; the ``.core`` is last, and names the Verilog.
 
     Raises

@@ -1,4 +1,4 @@
-"""What the sequencer hands to the engines. Many components ask for the same layouts: they are made once."""
+"""Layouts of what the sequencer hands to the engines, cached because many components ask for them."""
 
 from functools import lru_cache
 
@@ -48,11 +48,11 @@ def geometry_layout(config: ArrayConfig) -> StructLayout:
 
 @lru_cache(maxsize=1)
 def pixel_layout() -> StructLayout:
-    """The marks that accompany an output pixel through the pipeline.
+    """The marks that accompany an output pixel through the pipeline, a bit each.
 
-    ``valid``; ``start``: the first of a tile; ``hold``: it adds to the sum of the one before; ``first``,
-    ``last``: its tile is the block's first or last; ``parameters``: its block has new output channels;
-    ``pool_first``, ``pool_last``: of its pooling window.
+    ``valid``: there is a pixel. ``start``: it is the first of a tile. ``hold``: it adds to the sum of the one before.
+    ``first``, ``last``: its tile is the first or the last of the block. ``parameters``: its block has new output
+    channels. ``pool_first``, ``pool_last``: it is the first or the last of its pooling window.
     """
     return StructLayout(
         dict.fromkeys(("valid", "start", "hold", "first", "last", "parameters", "pool_first", "pool_last"), 1)

@@ -10,8 +10,7 @@ from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.registers import REGISTER_BITS, Register
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.framing import BEAT
-from hwquant.rtl_templates.ports import word_layout
-from hwquant.rtl_templates.registers import RegisterFile
+from hwquant.rtl_templates.ports import RegisterPort, word_layout
 
 REGISTER_BYTES = word_bytes(REGISTER_BITS)
 
@@ -24,7 +23,7 @@ class _Memory:
     widest : int
         Bytes of the longest word.
     address : ShapeLike
-        Of a register's address.
+        Shape of a register's address.
     """
 
     def __init__(self, widest: int, address: ShapeLike):
@@ -49,34 +48,44 @@ class _Memory:
 
 
 class LinkExecutor(Component):
-    """Executes requests (see :mod:`hwquant.link.protocol`), one at a time, and never waits for an inference.
+    """The executor of the host's requests, which never waits for an inference.
 
-    Words of an input frame go to the accelerator as they leave the request's packet, words of a result into a
-    memory, which keeps them until the next request.
+    The requests are those of :mod:`hwquant.link.protocol`, one at a time. Words of an input frame go to the
+    accelerator as they leave the request's packet, words of a result into a memory, which keeps them until the next
+    request.
+
+    Throughput: a byte of a request a cycle; a byte of a kept response every two cycles.
 
     Parameters
     ----------
     config : ArrayConfig
-        Of the accelerator.
+        Widths of the accelerator's words.
     loadable : bool
         The accelerator's weights come from the host; LOAD is unknown otherwise.
 
+    Attributes
+    ----------
+    word_bytes : int
+        Bytes of a word of the activation memory.
+    load_bytes : int
+        Bytes of a word of the weight memory; 0 where the accelerator is not loadable.
+
     Members
     -------
-    packets : In(stream)
+    packets : In(stream.Signature(BEAT))
         Intact requests.
     damaged : In(1)
-        Another one was not.
-    responses : Out(stream)
-        Packets.
-    frames : Out(stream)
-        To the accelerator.
-    results : In(stream)
-        From it.
-    load : Out(stream)
-        To its weight memory; only where it is loadable.
-    bus : Out(Signature)
-        Its registers.
+        A request arrived that was not intact.
+    responses : Out(stream.Signature(BEAT))
+        Responses, without their CRC.
+    frames : Out(stream.Signature(word_layout(config)))
+        Words of input frames, to the accelerator.
+    results : In(stream.Signature(word_layout(config)))
+        Words of results, from the accelerator.
+    load : Out(stream.Signature(config.columns * config.slot_bits))
+        Words of the weight memory, to the accelerator; only where it is loadable.
+    bus : Out(RegisterPort)
+        Access to the accelerator's registers.
     reset : Out(1)
         A session is opened: the accelerator is to be reset.
     opened : Out(1)
@@ -100,7 +109,7 @@ class LinkExecutor(Component):
                 "responses": Out(stream.Signature(BEAT)),
                 "frames": Out(word),
                 "results": In(word),
-                "bus": Out(RegisterFile.bus_signature()),
+                "bus": Out(RegisterPort()),
                 "reset": Out(1),
                 "opened": Out(1),
                 "active": Out(1),
@@ -109,6 +118,7 @@ class LinkExecutor(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the memory of the response, and the state machine of requests."""
         m = Module()
         widest = max(self.word_bytes, self.load_bytes)
         state = _Memory(widest, self.bus.address.shape())
@@ -140,7 +150,7 @@ class LinkExecutor(Component):
         return m
 
     def _header(self, m: Module, state: _Memory) -> None:
-        """The first two bytes of a request: what it asks for, and whether it is the next one."""
+        """Add the states of a request's first two bytes: what it asks for, and whether it is the next one."""
         arrives, request = self.packets.valid, self.packets.payload
         with m.State("idle"):
             m.d.sync += [state.notice.eq(0), state.digit.eq(0), state.opcode.eq(request.data)]
@@ -183,7 +193,7 @@ class LinkExecutor(Component):
                 m.next = "status"
 
     def _begin(self, m: Module, state: _Memory) -> None:
-        """A request of the expected number: the state that executes it."""
+        """Go to the state that executes a request of the expected number."""
         with m.Switch(state.opcode):
             with m.Case(_code(Request.WRITE), _code(Request.LAST)):
                 with m.If(self.frames.ready):
@@ -201,7 +211,7 @@ class LinkExecutor(Component):
                 m.d.sync += state.status.eq(Status.UNKNOWN)
 
     def _open(self, m: Module, state: _Memory, write: WritePort) -> None:
-        """OPEN: the response returns the bytes."""
+        """Add the state of OPEN, whose response returns the bytes of the request."""
         with m.State("open"):
             m.d.comb += self.packets.ready.eq(1)
             with m.If(self.packets.valid):
@@ -210,7 +220,7 @@ class LinkExecutor(Component):
                     m.next = "status"
 
     def _write(self, m: Module, state: _Memory) -> None:
-        """WRITE, LAST and LOAD: bytes into words, and these into a stream."""
+        """Add the states of WRITE, LAST and LOAD: bytes into words, and these into a stream."""
         arrives, request = self.packets.valid, self.packets.payload
         with m.State("write"):
             final = state.digit == self.word_bytes - 1
@@ -232,7 +242,7 @@ class LinkExecutor(Component):
                     self._byte_in(m, state, final)
 
     def _byte_in(self, m: Module, state: _Memory, final: ValueLike) -> None:
-        """A byte of a word was taken, the ``final`` one or another."""
+        """Take a byte of a word, the ``final`` one or another."""
         request = self.packets.payload
         m.d.sync += [
             state.digit.eq(Mux(final, 0, state.digit + 1)),
@@ -242,7 +252,7 @@ class LinkExecutor(Component):
             m.next = "status"
 
     def _read(self, m: Module, state: _Memory, write: WritePort) -> None:
-        """READ: words of the results, as many as are asked for, as fit, and as are there."""
+        """Add the states of READ: words of the results, as many as are asked for, as fit, and as are there."""
         size, data = self.word_bytes, self.results.payload.data
         result = Array(data[8 * n : 8 * n + 8] for n in range(size))
         self._argument(m, "count", state.left, "read")
@@ -260,7 +270,7 @@ class LinkExecutor(Component):
                 m.next = "status"
 
     def _peek(self, m: Module, state: _Memory, write: WritePort) -> None:
-        """PEEK: the bytes of a register."""
+        """Add the states of PEEK: the bytes of a register."""
         self._argument(m, "register", state.register, "peek")
         with m.State("peek"):
             _keep(m, state, write, self.bus.read_data.word_select(state.digit, 8))
@@ -269,7 +279,7 @@ class LinkExecutor(Component):
                 m.next = "status"
 
     def _argument(self, m: Module, name: str, register: Signal, following: str) -> None:
-        """A state that takes the byte of a request with one, and another that skips what comes behind it."""
+        """Add a state that takes the one byte of a request; the state ``skip`` drops what comes behind it."""
         with m.State(name):
             m.d.comb += self.packets.ready.eq(1)
             m.d.sync += register.eq(self.packets.payload.data)
@@ -279,7 +289,7 @@ class LinkExecutor(Component):
                     m.next = "skip"
 
     def _answer(self, m: Module, state: _Memory) -> None:
-        """The response: its two bytes, then those that were kept."""
+        """Add the states of the response: its two bytes, then those that were kept."""
         responses = self.responses
         with m.State("status"):
             m.d.comb += [
@@ -337,6 +347,6 @@ def _code(request: Request) -> int:
 
 
 def _keep(m: Module, state: _Memory, write: WritePort, byte: ValueLike) -> None:
-    """Appends a byte to the response."""
+    """Append a byte to the response."""
     m.d.comb += [write.en.eq(1), write.data.eq(byte)]
     m.d.sync += state.length.eq(state.length + 1)

@@ -12,16 +12,18 @@ from hwquant.rtl_templates.ports import ParameterPort
 
 
 class ParameterReader(Component):
-    """Sends the next ``columns`` words of the memory over a bus, one a cycle.
+    """The parameter memory, which sends its next ``columns`` words over a bus.
 
     Column ``c`` needs its word ``c`` cycles after column 0, so the columns can listen to one bus in turn.
+
+    Throughput: a word a cycle.
 
     Parameters
     ----------
     config : ArrayConfig
         Depth and widths.
     init : Sequence of int
-        The memory's contents.
+        Contents of the memory, unsigned words.
 
     Attributes
     ----------
@@ -33,7 +35,7 @@ class ParameterReader(Component):
     rewind : In(1)
         Go back to the first word: a new inference.
     port : In(ParameterPort)
-        Begin to send; and the words.
+        Request for the next words, and the bus on which they come.
     """
 
     latency = 2
@@ -44,6 +46,7 @@ class ParameterReader(Component):
         super().__init__({"rewind": In(1), "port": In(ParameterPort(config))})
 
     def elaborate(self, platform: object) -> Module:
+        """Build the memory, its address, the counter of words, and the bus."""
         m = Module()
         config = self.config
         m.submodules.memory = memory = Memory(
@@ -64,7 +67,7 @@ class ParameterReader(Component):
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """Memory, its address, and the bus."""
+        """The memory, its address, and the bus."""
         pointer = index_bits(config.parameter_depth)
         return Facts(
             registers={

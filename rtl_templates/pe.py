@@ -8,17 +8,21 @@ from hwquant.rtl_templates.facts import Facts, Inside, Product
 
 
 class RegisteredProduct(Component):
-    """Replaces the registered multiplication of a processing element: what its subclasses make of a device.
+    """A component in place of the registered multiplication of a processing element.
 
     ::
 
         active  <= weight                 when swap
         product <= previous x * active
 
+    Subclasses make it of what a device has. Throughput: one product a cycle.
+
     Parameters
     ----------
-    x_bits, weight_bits : int
-        Widths of the operands.
+    x_bits : int
+        Width of the activation.
+    weight_bits : int
+        Width of the weight.
 
     Attributes
     ----------
@@ -28,11 +32,11 @@ class RegisteredProduct(Component):
     Members
     -------
     x : In(signed(x_bits))
-        As of the processing element.
+        The activation.
     weight : In(signed(weight_bits))
-        Likewise.
+        The shadow weight.
     swap : In(1)
-        Likewise.
+        With the first activation of a tile: the shadow weight becomes active.
     product : Out(signed(x_bits + weight_bits))
         The product.
     """
@@ -51,12 +55,25 @@ class RegisteredProduct(Component):
 
     @staticmethod
     def facts(x_bits: int, weight_bits: int) -> Facts:
-        """Of operands of so many bits."""
+        """What a product of operands of these widths is made of.
+
+        Parameters
+        ----------
+        x_bits : int
+            Width of the activation.
+        weight_bits : int
+            Width of the weight.
+
+        Returns
+        -------
+        Facts
+            The registers, adders and gates of the product.
+        """
         raise NotImplementedError
 
 
 class ProcessingElement(Component):
-    """Weight-stationary multiply-accumulate cell.
+    """A processing element of the array: a weight-stationary multiply-accumulate cell.
 
     ::
 
@@ -65,16 +82,22 @@ class ProcessingElement(Component):
         sum_next <= sum + active * x
 
     Activations (with the swap mark) travel right, weights and sums travel down, each through a register, so
-    that no path is longer than one multiplication or one addition. One product a cycle.
+    that no path is longer than one multiplication or one addition.
+
+    Throughput: one product a cycle.
 
     Parameters
     ----------
-    activation_bits, operand_bits : int
-        Width of the activation, and of the weight.
-    sum_bits, next_bits : int
-        Width of the partial sum from above, and of that for below.
+    activation_bits : int
+        Width of the activation.
+    operand_bits : int
+        Width of the weight.
+    sum_bits : int
+        Width of the partial sum from above.
+    next_bits : int
+        Width of the partial sum for below.
     product : type of RegisteredProduct or None
-        Replaces the registered multiplication by a component that does the same with what a device has, such as
+        Component in place of the registered multiplication, made of what a device has, such as
         :class:`~hwquant.rtl_templates.soft_product.SoftProduct`; None: ``*``.
 
     Attributes
@@ -82,24 +105,24 @@ class ProcessingElement(Component):
     latency : int
         Cycles from ``x`` to ``sum_next``: registered operands, product and sum.
     product_latency : int
-        Cycles of the first two.
+        Cycles from ``x`` to the product: registered operands and product.
     step : int
-        Cycles from an input to the same of the neighbour: a register.
+        Cycles from an input to the same input of the neighbour: a register.
 
     Members
     -------
     x : In(signed(activation_bits))
         The activation.
     swap : In(1)
-        With the first one of a tile: the shadow weight becomes active.
+        With the first activation of a tile: the shadow weight becomes active.
     x_next : Out(signed(activation_bits))
         The activation for the neighbour on the right.
     swap_next : Out(1)
-        Its mark.
+        The swap mark for the neighbour on the right.
     weight : In(signed(operand_bits))
         The weight that comes down the column.
     load : In(1)
-        Take it.
+        The weight becomes the shadow weight.
     weight_next : Out(signed(operand_bits))
         The shadow weight, also what the neighbour below loads.
     sum : In(signed(sum_bits))
@@ -137,6 +160,7 @@ class ProcessingElement(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the registers of the operands, the product and the sum."""
         m = Module()
         x_reg = Signal(self.x.shape(), reset_less=True)
         swap_reg = Signal()
@@ -154,10 +178,10 @@ class ProcessingElement(Component):
         with m.If(self.load):
             m.d.sync += shadow.eq(self.weight)
         if self.product:
-            m.submodules.product = made = self.product(len(self.x), len(self.weight))
-            check_latency(f"the product {self.product.__name__}", made.latency, self.product_latency)
-            m.d.comb += [made.x.eq(self.x), made.weight.eq(shadow), made.swap.eq(self.swap)]
-            m.d.comb += product.eq(made.product)
+            m.submodules.product = component = self.product(len(self.x), len(self.weight))
+            check_latency(f"the product {self.product.__name__}", component.latency, self.product_latency)
+            m.d.comb += [component.x.eq(self.x), component.weight.eq(shadow), component.swap.eq(self.swap)]
+            m.d.comb += product.eq(component.product)
         else:
             m.d.sync += product.eq(x_reg * active)
             with m.If(self.swap):
@@ -174,7 +198,26 @@ class ProcessingElement(Component):
     def facts(
         activation_bits: int, operand_bits: int, next_bits: int, *, first: bool, product: Facts | None
     ) -> Facts:
-        """Of an element with ports of so many bits; the first of a column has no sum to add to."""
+        """What an element with ports of these widths is made of.
+
+        Parameters
+        ----------
+        activation_bits : int
+            Width of the activation.
+        operand_bits : int
+            Width of the weight.
+        next_bits : int
+            Width of the partial sum for below.
+        first : bool
+            Whether it is the first of a column, which has no sum to add to.
+        product : Facts or None
+            What its product is made of; None where that is left to synthesis.
+
+        Returns
+        -------
+        Facts
+            The registers and the adder of the element, and its product.
+        """
         registers = {"x": activation_bits, "swap": 1, "shadow": operand_bits, "sum": next_bits}
         adders = {} if first else {"sum": next_bits}
         if product:

@@ -1,4 +1,4 @@
-"""The bundles of wires between the parts of the accelerator; directions are those of the part that leads."""
+"""The bundles of wires between components; directions are those of the component that leads."""
 
 from amaranth.hdl import signed, unsigned
 from amaranth.lib.data import ArrayLayout, StructLayout
@@ -6,16 +6,24 @@ from amaranth.lib.wiring import In, Member, Out, Signature
 
 from hwquant.program.config import ArrayConfig, index_bits
 from hwquant.program.isa import Opcode
+from hwquant.program.registers import REGISTER_BITS, Register
 from hwquant.rtl_templates.jobs import instruction_layout, job_layout
 
 
 def word_layout(config: ArrayConfig) -> StructLayout:
-    """A beat of the host's streams: one word of the activation memory, and whether it ends the frame."""
+    """The layout of a beat of the host's streams.
+
+    It is a word of the activation memory, and whether it is the ``last`` of its frame.
+    """
     return StructLayout({"data": config.word_bits, "last": 1})
 
 
 def parameter_layout(config: ArrayConfig) -> StructLayout:
-    """One output channel: ``bias`` (with rounding and zero points folded in), ``shift``, ``multiplier``."""
+    """The parameters of one output channel, a word of the parameter memory.
+
+    ``bias`` has rounding and zero points folded in; ``shift`` is a number of bits; ``multiplier`` is there only where
+    the array requantizes with one.
+    """
     fields = {"bias": signed(config.accumulator_bits), "shift": unsigned(config.shift_bits)}
     if config.multiplier_bits:
         fields["multiplier"] = signed(config.multiplier_bits)
@@ -23,14 +31,16 @@ def parameter_layout(config: ArrayConfig) -> StructLayout:
 
 
 class ReadPort(Signature):
-    """What the activation memory reads; its data are there ``ActivationMemory.latency`` advancing cycles later.
+    """What is read from the activation memory.
+
+    Its data are there ``ActivationMemory.latency`` advancing cycles later.
 
     Members
     -------
     address : Out(config.activation_address_bits)
-        Of the word.
+        Address of the word.
     advance : Out(1)
-        The memory's stages stand still while it is low.
+        The stages of the memory move on; they stand still while it is low.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -43,11 +53,11 @@ class WritePort(Signature):
     Members
     -------
     address : Out(config.activation_address_bits)
-        Of the word.
+        Address of the word.
     data : Out(config.word_bits)
         The word.
     enable : Out(config.groups)
-        A bit for each write group.
+        Write groups of the word that are written, a bit for each.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -67,8 +77,12 @@ class WriteMonitor(Signature):
     -------
     valid : Out(1)
         A whole word of outputs is written.
-    address, data, enable : Out
-        As of :class:`WritePort`.
+    address : Out(config.activation_address_bits)
+        Address of the word.
+    data : Out(config.word_bits)
+        The word.
+    enable : Out(config.groups)
+        Write groups of the word that are written, a bit for each.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -76,16 +90,16 @@ class WriteMonitor(Signature):
 
 
 class LaneSelection(Signature):
-    """Which lanes of the word whose address leaves in this cycle go to the array.
+    """The lanes that go to the array, of the word whose address leaves in this cycle.
 
     Members
     -------
-    part : Out(unsigned)
-        The part of the word, or, for depthwise tiles, the write group.
+    part : Out(index_bits(config.selections))
+        Part of the word, or, for depthwise tiles, the write group.
     outside : Out(1)
         The pixel is padding.
     pad : Out(signed(config.activation_bits))
-        The value of padding.
+        Value of padding.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -99,7 +113,7 @@ class LaneSelection(Signature):
 
 
 class TilePort(Signature):
-    """Begins something with a tile: loading its weights, or streaming its pixels.
+    """The start of something with a tile: loading its weights, or streaming its pixels.
 
     Members
     -------
@@ -121,9 +135,9 @@ class EntryPort(Signature):
     Members
     -------
     weight{row} : Out(ArrayLayout)
-        ``columns`` signed weights for the row.
-    enter : Out(unsigned)
-        A bit for each of these rows: it loads these weights, instead of its upper neighbour's.
+        Weights of the ``columns`` columns for the row, each ``signed(config.entry_bits(row))``.
+    enter : Out(len(config.entries))
+        Rows that load these weights instead of their upper neighbours', a bit for each; only where there are any.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -137,16 +151,16 @@ class EntryPort(Signature):
 
 
 class WeightPort(Signature):
-    """Weights on their way into the array, adjusted.
+    """Adjusted weights on their way into the array.
 
     Members
     -------
     weight : Out(ArrayLayout)
-        ``columns`` signed weights for the first row.
-    load : Out(unsigned)
-        Which rows of the array shift, a bit each.
+        Weights of the ``columns`` columns for the first row, each ``signed(config.operand_bits)``.
+    load : Out(array_rows(config))
+        Rows of the array that shift, a bit for each.
     entries : Out(EntryPort)
-        Those for other rows.
+        Weights for other rows.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -160,7 +174,10 @@ class WeightPort(Signature):
 
 
 def array_rows(config: ArrayConfig) -> int:
-    """Rows of processing elements: with channel offsets in the sum column, one more than the array has."""
+    """Count the rows of processing elements.
+
+    With channel offsets in the sum column, there is one more than the array has.
+    """
     return config.rows + (1 if config.offset == "sum" and config.channel_offsets else 0)
 
 
@@ -176,7 +193,7 @@ class RunPort(Signature):
     done : Out(1)
         END is executed.
     illegal : Out(1)
-        Sticky: an unknown opcode was met, and execution has stopped.
+        An unknown opcode was met, and execution has stopped; high until a reset.
     """
 
     def __init__(self) -> None:
@@ -192,8 +209,8 @@ class TransferPort(Signature):
         Begin with an input.
     send : Out(1)
         Begin with an output.
-    words : Out(StructLayout)
-        OUTPUT's fields: ``address``, ``count``, and whether an output is the ``last`` of its frame.
+    words : Out(instruction_layout(config, Opcode.OUTPUT))
+        First ``address`` of the words, their ``count``, and whether an output is the ``last`` of its frame.
     done : In(1)
         The last word has moved in the cycle before.
     """
@@ -205,6 +222,32 @@ class TransferPort(Signature):
                 "send": Out(1),
                 "words": Out(instruction_layout(config, Opcode.OUTPUT)),
                 "done": In(1),
+            }
+        )
+
+
+class RegisterPort(Signature):
+    """Access to the registers; reads are combinational, writes take effect at the clock.
+
+    Members
+    -------
+    address : Out(index_bits(len(Register)))
+        Number of the register, as of :class:`~hwquant.program.registers.Register`.
+    write : Out(1)
+        Write the register.
+    write_data : Out(REGISTER_BITS)
+        What is written.
+    read_data : In(REGISTER_BITS)
+        Value of the register.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "address": Out(index_bits(len(Register))),
+                "write": Out(1),
+                "write_data": Out(REGISTER_BITS),
+                "read_data": In(REGISTER_BITS),
             }
         )
 
@@ -227,14 +270,14 @@ class FrameEvents(Signature):
 
 
 class ParameterPort(Signature):
-    """Asks for the parameters of ``columns`` output channels.
+    """A request for the parameters of ``columns`` output channels, and the bus on which they come.
 
     Members
     -------
     start : Out(1)
         Begin to send; again no sooner than ``columns`` cycles later.
     bus : In(parameter_layout(config))
-        A channel's parameters a cycle, from ``ParameterReader.latency`` cycles after ``start``.
+        Parameters of a channel in each cycle, from ``ParameterReader.latency`` cycles after ``start`` on.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -247,9 +290,9 @@ class ResultPort(Signature):
     Members
     -------
     valid : Out(1)
-        They are there.
+        There are outputs in this cycle.
     channels : Out(ArrayLayout)
-        ``columns`` signed output channels of one pixel.
+        Output channels of one pixel, ``columns`` of them, each ``signed(config.activation_bits)``.
     """
 
     def __init__(self, config: ArrayConfig):

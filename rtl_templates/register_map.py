@@ -8,16 +8,16 @@ ADDRESSES = {
     "wishbone": ("word address (ADR)", 1),
     "stream": ("bus__address", 1),
 }
-"""By bus: what addresses a register, and how far two are apart."""
+"""What addresses a register, and how far two registers are apart, by bus."""
 
 
 def register_map(name: str, bus: str) -> str:
-    """Registers and fields as Markdown.
+    """Describe registers and their fields in Markdown.
 
     Parameters
     ----------
     name : str
-        The core's module.
+        Name of the core's module.
     bus : str
         A key of :data:`~hwquant.rtl_templates.ip_core.BUSES`.
 

@@ -6,30 +6,32 @@ from operator import or_
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib.wiring import Component, In, Out, Signature
+from amaranth.lib.wiring import Component, In
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import IDENTITY, REGISTER_BITS, VERSION, Register
 from hwquant.rtl_templates.facts import Facts
-from hwquant.rtl_templates.ports import FrameEvents, RunPort
+from hwquant.rtl_templates.ports import FrameEvents, RegisterPort, RunPort
 
 
 class RegisterFile(Component):
-    """The registers of :class:`~hwquant.program.registers.Register`. Reads are combinational, writes take effect at
-    the clock.
+    """The registers through which a host recognises, starts and watches the accelerator.
+
+    They are those of :class:`~hwquant.program.registers.Register`. Latency: reads are combinational, writes take
+    effect at the clock. Throughput: an access a cycle.
 
     Parameters
     ----------
     config : ArrayConfig
-        The array's shape.
+        Shape of the array.
     checksum : int
-        Of the program, 32 bits.
+        Checksum of the program, 32 bits.
     loads : int
         Words that the host must send while ``missing``.
 
     Members
     -------
-    bus : In(Signature)
+    bus : In(RegisterPort)
         The host's access.
     run : In(RunPort)
         What the sequencer does, and whether it may.
@@ -39,25 +41,13 @@ class RegisterFile(Component):
         The host has not sent all weights.
     """
 
-    @staticmethod
-    def bus_signature() -> Signature:
-        """``address``, ``write``, ``write_data`` from the host, ``read_data`` to it."""
-        return Signature(
-            {
-                "address": Out(index_bits(len(Register))),
-                "write": Out(1),
-                "write_data": Out(REGISTER_BITS),
-                "read_data": In(REGISTER_BITS),
-            }
-        )
-
     def __init__(self, config: ArrayConfig, checksum: int, loads: int = 0):
         self.config = config
         self.checksum = checksum
         self.loads = loads
         super().__init__(
             {
-                "bus": In(self.bus_signature()),
+                "bus": In(RegisterPort()),
                 "run": In(RunPort()),
                 "frames": In(FrameEvents()),
                 "missing": In(1),
@@ -65,6 +55,7 @@ class RegisterFile(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the counters and marks, and the choice of the register that is read."""
         m = Module()
         start = Signal()
         repeat = Signal(init=1)
@@ -112,7 +103,7 @@ class RegisterFile(Component):
 
     @staticmethod
     def facts(*, loadable: bool = False) -> Facts:
-        """Two counters of whole registers, and one of a field."""
+        """Two counters of whole registers, one of a field, and four marks."""
         return Facts(
             registers={"counters": 2 * REGISTER_BITS + Register.STATUS.field("dropped").width, "control": 4},
             gates={"control": 1, "loadable": int(loadable)},
@@ -120,7 +111,7 @@ class RegisterFile(Component):
 
 
 def _word(register: Register, values: Mapping[str, Any]) -> Any:
-    """What a register shows: the fields' signals and numbers at their places."""
+    """The value of a register: the signals and numbers of its fields at their places."""
     return reduce(
         or_,
         (values[field.name] << field.low if field.low else values[field.name] for field in register.fields),

@@ -1,4 +1,4 @@
-"""From a finished sum to an output activation."""
+"""Requantization: from a finished sum to an output activation."""
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out
@@ -12,7 +12,20 @@ FINE = 3
 
 
 def saturate(value: Value, bits: int) -> Value:
-    """The nearest ``bits``-bit signed integer."""
+    """Saturate a value.
+
+    Parameters
+    ----------
+    value : Value
+        A signed value of any width.
+    bits : int
+        Width of the result.
+
+    Returns
+    -------
+    Value
+        The nearest ``bits``-bit signed integer.
+    """
     top = value[bits - 1 :]
     least, greatest = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     fits = (top == 0) | top.all()
@@ -20,7 +33,7 @@ def saturate(value: Value, bits: int) -> Value:
 
 
 def above(value: Value, limit: Value) -> Value:
-    """``value > limit``, both signed: the sign of the difference.
+    """Compare two signed values: ``value > limit``, as the sign of the difference.
 
     A comparison of signed numbers is made of an overflow and a sign, which ends a chain of carries one bit early, and
     leads it out of ECP5's chain and in again.
@@ -29,12 +42,18 @@ def above(value: Value, limit: Value) -> Value:
 
 
 class Requantizer(Component):
-    """``value = clamp(total >> shift, low, high)``, or ``clamp((total * multiplier + half >> shift) + zero, ..)``.
+    """The step from a sum to an activation: shift, round, clamp.
 
-    Shift-only: the compiler has folded the rounding term and the zero point into the bias, so that a plain
+    ::
+
+        value = clamp(total >> shift, low, high)                                             without a multiplier
+        value = clamp((((total * multiplier >> shift) + 1) >> 1) + zero, low, high)          with one
+
+    Without a multiplier, the compiler has folded the rounding term and the zero point into the bias, so that a plain
     arithmetic shift is exact. With a multiplier, ``shift`` is one less than the shift that is meant: the
     result is rounded by ``(v + 1) >> 1``, which is the same as adding half beforehand.
-    One value a cycle.
+
+    Throughput: one value a cycle.
 
     Parameters
     ----------
@@ -52,13 +71,15 @@ class Requantizer(Component):
     total : In(signed(config.accumulator_bits))
         A finished sum.
     shift : In(config.shift_bits)
-        In the same cycle, how far it is shifted.
+        Bits by which the sum is shifted to the right, in the same cycle as ``total``.
     multiplier : In(signed(config.multiplier_bits))
-        In the same cycle; only where the configuration has one.
-    low, high : In(signed(config.activation_bits))
-        The least and the greatest output; constant during a layer, as the zero point is.
+        Factor of the sum, in the same cycle as ``total``; only where the configuration has one.
+    low : In(signed(config.activation_bits))
+        The least output; constant during a layer.
+    high : In(signed(config.activation_bits))
+        The greatest output; constant during a layer.
     zero : In(signed(config.activation_bits))
-        The zero point, used with a multiplier only.
+        The zero point, used with a multiplier only; constant during a layer.
     value : Out(signed(config.activation_bits))
         The output.
     """
@@ -80,6 +101,7 @@ class Requantizer(Component):
         super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
+        """Build the product where there is one, the two shifters, and the clamp."""
         m = Module()
         bits = self.config.activation_bits
         total, shift = self.total, self.shift
@@ -110,7 +132,7 @@ class Requantizer(Component):
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """Multiplier, shifter, and clamp."""
+        """The multiplier, the shifters, and the clamp."""
         bits, multiplied = config.activation_bits, config.multiplier_bits > 0
         shifted, wide = config.accumulator_bits + config.multiplier_bits, bits + 2 * multiplied
         fine = min(FINE, config.shift_bits)

@@ -16,12 +16,14 @@ from hwquant.rtl_templates.ports import EntryPort
 
 
 class Segments(Component):
-    """Leads the parts of a load to the rows where they enter, and tells the rows of all segments to shift.
+    """The path of weights that enter the array at several rows in a cycle.
 
     Where ``n`` rows enter the array in a cycle, its rows are ``n`` segments. What enters at row ``r`` is late
     by ``r`` cycles, as the mark is that swaps the weights there: so loading may begin with the first pixel of the
     tile before, whatever the segments are. In a segment, rows are told to shift from top to bottom one cycle
     after the other, and to stop together.
+
+    Throughput: a row of each segment a cycle.
 
     Parameters
     ----------
@@ -33,13 +35,14 @@ class Segments(Component):
     row : In(1)
         A row of each segment leaves.
     first : In(1)
-        The first one of a tile.
-    packing : In(unsigned)
-        The binary logarithm of the rows in a word, as many of which leave at once as the array can take.
+        The rows that leave are the first ones of a tile.
+    packing : In(index_bits(config.weight_packing.bit_length()))
+        Binary logarithm of the rows in a word, as many of which leave at once as the array can take.
     part{n} : In(ArrayLayout)
-        A cycle after ``row``, the row of segment n (segment 0's goes straight to the array).
+        The row of segment n, a cycle after ``row``: ``columns`` weights of ``signed(config.field_bits(n))``. Segment 0
+        has no port, because its row goes straight to the array.
     load : Out(config.rows)
-        Which rows of the array shift.
+        Rows of the array that shift, a bit for each.
     entries : Out(EntryPort)
         Weights for the rows of ``config.entries``.
     """
@@ -61,6 +64,7 @@ class Segments(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the marks of every segmentation, and the lines that lead weights to their rows."""
         m = Module()
         config = self.config
         shifts = [0] * config.rows
@@ -91,7 +95,7 @@ class Segments(Component):
         return m
 
     def _lead(self, m: Module, entering: Mapping[int, Mapping[tuple[int, int], Signal]]) -> None:
-        """Delays each part to its entries; where segmentations share an entry, chooses between their parts."""
+        """Delay each part to its entries; where segmentations share an entry, choose between their parts."""
         config = self.config
         lines: dict[int, list[Signal]] = {}
         for index, (row, marks) in enumerate(entering.items()):
@@ -114,7 +118,7 @@ class Segments(Component):
             ]
 
     def _line(self, m: Module, lines: dict[int, list[Signal]], part: int, cycles: int) -> Signal:
-        """A part after that many cycles; the delay lines of one part share their registers."""
+        """Delay a part by that many cycles; the delay lines of one part share their registers."""
         if part not in lines:
             lines[part] = [getattr(self, f"part{part}")]
         line = lines[part]
@@ -141,7 +145,7 @@ class Segments(Component):
             },
             muxes={
                 "entries": config.columns
-                * sum(config.entry_bits(row) * (len(found) - 1) for row, found in config.entries.items())
+                * sum(config.entry_bits(row) * (len(parts) - 1) for row, parts in config.entries.items())
             },
             gates={"segments": config.rows * config.load_rows.bit_length()},
         )

@@ -1,4 +1,4 @@
-"""Fetches and executes the program: a word a cycle, unless it has to wait."""
+"""The sequencer, which fetches and executes the program."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ class _Registers:
         self.fresh = Signal()
         self.running = Signal()
         self.wait = Signal()
-        # Double-buffered settings, and whether a job is to take them.
+        # Double-buffered registers, and whether a job is to take them.
         self.pending = Signal()
         self.geometry = Signal(geometry_layout(config), reset_less=True)
         self.write = Signal(instruction_layout(config, Opcode.WRITE), reset_less=True)
@@ -50,33 +50,35 @@ class _Registers:
 
 
 class Sequencer(Component):
-    """Executes instructions (see :mod:`hwquant.program.isa`) in order.
+    """The sequencer: it executes instructions (see :mod:`hwquant.program.isa`) in order.
 
     SET instructions fill registers; TILE (times REPEAT) emits jobs; INPUT and OUTPUT wait for the host
     engines; END begins again at word 0. The double-buffered registers may only be written after the job that
     will take them has started, so their instructions, and the next job of that kind, wait while one is ``pending``.
+
+    Throughput: a word of the program a cycle, unless it has to wait.
 
     Parameters
     ----------
     config : ArrayConfig
         Depth and widths.
     init : Sequence of int
-        The program.
+        The program, unsigned words.
 
     Members
     -------
     run : Out(RunPort)
         Whether an inference may begin; what is executed.
-    jobs : Out(stream)
+    jobs : Out(stream.Signature(job_layout(config)))
         Tiles to load and stream.
     geometry : Out(geometry_layout(config))
-        A register that the next ``source`` or ``layer`` job takes, as the next two.
-    write : Out(StructLayout)
-        WRITE's fields.
-    clamp : Out(StructLayout)
-        CLAMP's fields.
+        Register that the next ``source`` or ``layer`` job takes: how pixels are visited.
+    write : Out(instruction_layout(config, Opcode.WRITE))
+        Register that the next ``layer`` job takes: where outputs go.
+    clamp : Out(instruction_layout(config, Opcode.CLAMP))
+        Register that the next ``layer`` job takes: the bounds of outputs.
     taken : In(1)
-        Such a job starts in this cycle.
+        A ``source`` or ``layer`` job starts in this cycle.
     idle : In(1)
         All jobs are finished and written.
     transfer : Out(TransferPort)
@@ -100,6 +102,7 @@ class Sequencer(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the program memory, and what fetches and executes its words."""
         m = Module()
         m.submodules.memory = memory = Memory(
             shape=program_bits(self.config), depth=self.config.program_depth, init=self.init
@@ -122,12 +125,12 @@ class Sequencer(Component):
         return m
 
     def _view(self, state: _Registers, opcode: Opcode) -> data.View:
-        """The word's fields, as those of an instruction."""
+        """The fields of the word, as those of an instruction."""
         layout = instruction_layout(self.config, opcode)
         return data.View(layout, state.word[OPCODE_BITS:][: layout.size])
 
     def _fetch(self, m: Module, state: _Registers, port: ReadPort) -> None:
-        """The next word, unless the one that is there waits."""
+        """Fetch the next word, unless the one that is there waits."""
         advance = Signal()
         m.d.comb += [
             advance.eq(state.running & ~(state.valid & state.wait)),
@@ -146,7 +149,7 @@ class Sequencer(Component):
             m.d.sync += state.fresh.eq(0)
 
     def _offer(self, m: Module, state: _Registers) -> None:
-        """The job that a TILE stands for."""
+        """Offer the job that a TILE stands for."""
         job, tile = self.jobs.payload, self._view(state, Opcode.TILE)
         m.d.comb += [
             *(job[name].eq(tile[name]) for name, _ in tile.shape()),
@@ -169,7 +172,7 @@ class Sequencer(Component):
             m.d.comb += job.last.eq(0)
 
     def _execute(self, m: Module, state: _Registers) -> None:
-        """The word that is there: what it does, and whether it waits."""
+        """Execute the word that is there, or let it wait."""
         opcode = state.word[:OPCODE_BITS]
         with m.If(state.valid & state.running), m.Switch(opcode):
             with m.Case(Opcode.END):
@@ -210,7 +213,7 @@ class Sequencer(Component):
                 m.d.sync += [state.running.eq(0), self.run.illegal.eq(1)]
 
     def _tile(self, m: Module, state: _Registers) -> None:
-        """TILE: a job, or as many as REPEAT said."""
+        """Execute TILE: a job, or as many as REPEAT said."""
         tile = self._view(state, Opcode.TILE)
         takes = ~state.repeated & (tile.source | tile.layer)
         allowed = ~(takes & state.pending)
@@ -228,7 +231,7 @@ class Sequencer(Component):
                 m.d.sync += state.pending.eq(1)
 
     def _set(self, m: Module, state: _Registers, opcode: Value) -> None:
-        """A double-buffered setting."""
+        """Execute an instruction that writes a double-buffered register."""
         with m.Switch(opcode):
             with m.Case(Opcode.LEVEL):
                 level = self._view(state, Opcode.LEVEL)

@@ -8,23 +8,28 @@ from hwquant.rtl_templates.pe import RegisteredProduct
 
 
 class SoftProduct(RegisteredProduct):
-    """The registered product of a processing element, without any multiplication that synthesis could find.
+    """The registered product of a processing element, in look-up tables.
 
     ::
 
         active  <= weight                 when swap
         product <= previous x * active
 
+    There is no multiplication in it that synthesis could find.
     Weights are stationary, so they are recoded once, on their way into ``active``: radix 4 with the digits
     -1, 0, 1, 2 in two bits each (3 becomes -1 and carries one). A bit of a partial product is then a function of
     four bits (the digit and two bits of x), which is one look-up table; a binary tree of adders sums half as many
     partial products as the weight has bits. ``-x`` is ``~x + 1``: these ones enter at bits of the tree that are
     free. (A. D. Booth, "A signed binary multiplication technique", 1951; its digits -2..2 need three bits.)
 
+    Throughput: one product a cycle.
+
     Parameters
     ----------
-    x_bits, weight_bits : int
-        Widths of the operands.
+    x_bits : int
+        Width of the activation.
+    weight_bits : int
+        Width of the weight.
 
     Attributes
     ----------
@@ -34,11 +39,11 @@ class SoftProduct(RegisteredProduct):
     Members
     -------
     x : In(signed(x_bits))
-        As of the processing element.
+        The activation.
     weight : In(signed(weight_bits))
-        Likewise.
+        The shadow weight.
     swap : In(1)
-        Likewise.
+        With the first activation of a tile: the shadow weight becomes active.
     product : Out(signed(x_bits + weight_bits))
         The product.
     """
@@ -46,6 +51,7 @@ class SoftProduct(RegisteredProduct):
     latency = 2
 
     def elaborate(self, platform: object) -> Module:
+        """Build the digits, a partial product for each, and the tree that sums them."""
         m = Module()
         x = Signal(self.x.shape(), reset_less=True)
         m.d.sync += x.eq(self.x)
@@ -67,7 +73,7 @@ class SoftProduct(RegisteredProduct):
         return m
 
     def _digits(self, m: Module) -> list[Signal]:
-        """The stationary weight's digits, each in two bits: 0, 1, 2, and 3 for -1."""
+        """Build the registers of the stationary weight's digits, each in two bits: 0, 1, 2, and 3 for -1."""
         digits = []
         carry = Const(0)
         sign = len(self.weight) - 1
@@ -81,9 +87,25 @@ class SoftProduct(RegisteredProduct):
         return digits
 
     def _tree(self, m: Module, rows: list[tuple[Value, Value]]) -> tuple[Value, int, Value]:
-        """The sum of rows, each two bits above the one before, but for the one that the last row still lacks.
+        """Build the sum of rows, but for the one that the last row still lacks.
 
-        Returns the sum, the number of rows, and that one.
+        Each row is two bits above the one before.
+
+        Parameters
+        ----------
+        m : Module
+            Module that gets the adders.
+        rows : list of tuple of (Value, Value)
+            Partial products, and the one that each of them lacks.
+
+        Returns
+        -------
+        value : Value
+            The sum.
+        count : int
+            Number of the rows.
+        below : Value
+            The one that the last row lacks.
         """
         level = [(row, 1, one) for row, one in rows]
         number = 0
@@ -101,7 +123,7 @@ class SoftProduct(RegisteredProduct):
         return level[0]
 
     def _last(self, m: Module, value: Value, count: int, below: Value, row: Value, one: Value) -> Value:
-        """Adds the row of the sign, and the ones of the last two rows.
+        """Add the row of the sign, and the ones of the last two rows.
 
         Only one of these two can be -1: what makes the digit below -1 carries a one into the sign's digit. So
         below the row, in units of a quarter of its own, 1 or 4 or nothing is missing: 4 is 3 and a carry.
@@ -114,7 +136,20 @@ class SoftProduct(RegisteredProduct):
 
     @staticmethod
     def facts(x_bits: int, weight_bits: int) -> Facts:
-        """Its ``x`` is also the processing element's."""
+        """What a product of operands of these widths is made of.
+
+        Parameters
+        ----------
+        x_bits : int
+            Width of the activation.
+        weight_bits : int
+            Width of the weight.
+
+        Returns
+        -------
+        Facts
+            The digits, the tree and the product; ``x`` is redundant, for the processing element has the same register.
+        """
         digits = weight_bits // 2 + 1
         return Facts(
             registers={"x": x_bits, "digits": 2 * digits, "product": x_bits + weight_bits},

@@ -1,4 +1,4 @@
-"""The address generator: visits a block's pixels in pooling-window order, one a cycle."""
+"""The address generator: visits a block's pixels in pooling-window order."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib.wiring import Component, In, Out
@@ -11,11 +11,13 @@ from hwquant.rtl_templates.ports import LaneSelection, ReadPort, TilePort
 
 
 class Streamer(Component):
-    """Turns a job into a stream of activation addresses.
+    """The address generator, which turns a job into a stream of activation addresses.
 
     Four nested loops (window column, window row, pixel column, pixel row) run over the block. Each step adds
     its level's increments to the address and to the input coordinates; a pixel whose coordinates leave the
-    plane is padding. The first address leaves the cycle after ``start``, then one a cycle.
+    plane is padding.
+
+    Throughput: one address a cycle.
 
     Parameters
     ----------
@@ -30,24 +32,24 @@ class Streamer(Component):
     Members
     -------
     tile : In(TilePort)
-        Streams a tile's pixels.
+        Start of streaming a tile's pixels.
     geometry : In(geometry_layout(config))
-        Takes effect with a job whose ``source`` or ``layer`` is set.
+        How pixels are visited, from the next job on whose ``source`` or ``layer`` is set.
     read : Out(ReadPort)
-        The address of the pixel that leaves in this cycle, registered.
+        Address of the pixel that leaves in this cycle, registered.
     selection : Out(LaneSelection)
-        What of its word goes to the array.
+        Lanes of the pixel's word that go to the array.
     streaming : Out(1)
         A pixel leaves.
     swap : Out(1)
-        It is the first of a tile.
+        The pixel is the first of a tile.
     pixel : Out(pixel_layout())
-        The marks of the output that begins with it.
+        Marks of the output that begins with the pixel.
     offset : Out(signed(config.offset_bits))
-        The streaming job's integer offset.
+        Integer offset of the weights of the job that is streamed.
     taps : Out(1)
         The tile is a depthwise one.
-    delay : Out(unsigned)
+    delay : Out(index_bits(config.tap_depth + 1))
         Cycles from kernel row to kernel row.
     """
 
@@ -71,6 +73,7 @@ class Streamer(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the registers of the job and its geometry, and the counters of the loops."""
         m = Module()
         job = Signal(job_layout(self.config), reset_less=True)
         geometry = Signal(geometry_layout(self.config), reset_less=True)
@@ -143,7 +146,7 @@ class Streamer(Component):
         index: list[Signal],
         done: list[Signal],
     ) -> None:
-        """The next pixel of the nested loops: its address and its coordinates, and the levels' indices."""
+        """Go to the next pixel of the nested loops: its address, its coordinates, and the levels' indices."""
         # The step is that of the innermost level which is not at its end.
         step = geometry.levels[LEVELS - 1]
         step_address, step_y, step_x = step.step, step.y, step.x
@@ -164,7 +167,7 @@ class Streamer(Component):
             inner = inner & done[k]
 
     def _windows(self, m: Module, job: Signal, index: list[Signal], done: list[Signal]) -> None:
-        """Either outputs are pooled over the window, or sums are taken over it and appear with its last pixel."""
+        """Mark what is pooled over a window, or summed over it and complete with its last pixel."""
         window_first = Cat(index[0], index[1]) == 0
         window_last = done[0] & done[1]
         summed = job.summed if self.config.window_sums else 0
@@ -178,7 +181,7 @@ class Streamer(Component):
     def _outputs(
         self, m: Module, job: Signal, geometry: Signal, busy: Value, left: Signal, first_output: Signal
     ) -> Value:
-        """Whether an output begins with this step: always, but for a depthwise tile.
+        """Tell whether an output begins with this step: always, but for a depthwise tile.
 
         There outputs begin ``lead`` steps late, when the line memories have filled; then ``width`` of the
         steps of each row are outputs, and the last ``tail`` steps are not.

@@ -8,14 +8,16 @@ from hwquant.rtl_templates.facts import Facts
 
 
 class StreamRegister(Component):
-    """Holds one item, so that nothing goes through from one side to the other within a cycle.
+    """A register that cuts a stream in two.
 
-    An item every two cycles.
+    Nothing goes through from one side to the other within a cycle.
+
+    Throughput: an item every two cycles.
 
     Parameters
     ----------
     shape : ShapeLike
-        Of an item.
+        Shape of an item.
 
     Attributes
     ----------
@@ -24,10 +26,10 @@ class StreamRegister(Component):
 
     Members
     -------
-    i : In(stream)
-        Items.
-    o : Out(stream)
-        The same.
+    i : In(stream.Signature(shape))
+        Items that come in.
+    o : Out(stream.Signature(shape))
+        Items that go out, unchanged and in order.
     """
 
     latency = 1
@@ -36,6 +38,7 @@ class StreamRegister(Component):
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform: object) -> Module:
+        """Build the register of an item, and the mark that it is full."""
         m = Module()
         full = Signal()
         item = Signal(self.i.payload.shape(), reset_less=True)
@@ -48,5 +51,5 @@ class StreamRegister(Component):
 
     @staticmethod
     def facts(bits: int) -> Facts:
-        """Of items of so many bits."""
+        """The register of an item of so many bits, and the mark that it is full."""
         return Facts(registers={"item": bits, "control": 1})

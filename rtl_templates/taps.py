@@ -11,10 +11,14 @@ from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 
 
 class LineDelay(Component):
-    """A vector of activations, ``delay`` cycles later.
+    """A delay of a vector of activations by a number of cycles that may change.
 
-    A memory that is written and read in every cycle. After a change of ``delay`` the output is undefined for as many
-    cycles.
+    ::
+
+        o = i, delay cycles later
+
+    A memory is written and read in every cycle. After a change of ``delay`` the output is undefined for as many
+    cycles. Throughput: one vector a cycle.
 
     Parameters
     ----------
@@ -29,11 +33,11 @@ class LineDelay(Component):
     Members
     -------
     i : In(ArrayLayout)
-        ``columns`` signed activations.
-    delay : In(unsigned)
+        Activations of the ``columns`` columns, each ``signed(config.activation_bits)``.
+    delay : In(index_bits(config.tap_depth + 1))
         Cycles from ``i`` to ``o``, at least ``latency`` and at most ``config.tap_depth``.
     o : Out(ArrayLayout)
-        The same, later.
+        The activations of ``delay`` cycles ago.
     """
 
     latency = 3
@@ -44,6 +48,7 @@ class LineDelay(Component):
         super().__init__({"i": In(vector), "o": Out(vector), "delay": In(index_bits(config.tap_depth + 1))})
 
     def elaborate(self, platform: object) -> Module:
+        """Build the memory, its two pointers, and the register behind it."""
         m = Module()
         check_latency("a line delay", self.latency, MIN_TAP_DELAY)
         bits = index_bits(self.config.tap_depth)
@@ -71,7 +76,7 @@ class LineDelay(Component):
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """Memory, register and two pointers."""
+        """The memory, the register behind it, and two pointers."""
         bits, vector = index_bits(config.tap_depth), config.columns * config.activation_bits
         return Facts(
             registers={"lines": vector, "line pointers": 2 * bits},
@@ -81,7 +86,13 @@ class LineDelay(Component):
 
 
 class TapLines(Component):
-    """The kernel rows' streams: the last as it comes, each one before it ``delay`` cycles later.
+    """The line memories of depthwise tiles: for each kernel row, a stream of pixels.
+
+    ::
+
+        line[k] = i, (config.tap_lines - 1 - k) * delay cycles later
+
+    Throughput: one vector a cycle.
 
     Parameters
     ----------
@@ -96,11 +107,11 @@ class TapLines(Component):
     Members
     -------
     i : In(ArrayLayout)
-        ``columns`` signed activations, skewed as the columns are.
-    delay : In(unsigned)
+        Activations of the ``columns`` columns, each ``signed(config.activation_bits)``, skewed as the columns are.
+    delay : In(index_bits(config.tap_depth + 1))
         Cycles from kernel row to kernel row; see :class:`LineDelay`.
     line{k} : Out(ArrayLayout)
-        The stream of kernel row k; 0 is the most delayed.
+        The stream of kernel row k, shaped as ``i``; 0 is the most delayed.
     """
 
     latency = 0
@@ -114,6 +125,7 @@ class TapLines(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build a delay for each kernel row but the last."""
         m = Module()
         stream = self.i
         for k in reversed(range(self.config.tap_lines)):

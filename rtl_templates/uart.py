@@ -10,25 +10,44 @@ from hwquant.program.config import index_bits
 from hwquant.rtl_templates.facts import Facts, Inside
 
 MIN_DIVISOR = 4
+"""Fewest clock cycles a bit."""
 MAX_BAUD_ERROR = 0.02
-"""Largest deviation from the baud rate; the two ends together may be off by 5 % (half a bit in ten)."""
+"""Largest relative deviation from the baud rate; both ends together may be off by 5 % (half a bit in ten)."""
 
 
 def has_rate(frequency: float, baud: int) -> bool:
-    """Whether a clock in Hz can give a baud rate well enough."""
+    """Tell whether a clock can give a baud rate to within MAX_BAUD_ERROR.
+
+    Parameters
+    ----------
+    frequency : float
+        Frequency of the clock, in Hz.
+    baud : int
+        Bits per second.
+
+    Returns
+    -------
+    bool
+        Whether it can.
+    """
     divisor = round(frequency / baud)
     return divisor >= MIN_DIVISOR and abs(frequency / divisor - baud) <= MAX_BAUD_ERROR * baud
 
 
 def baud_divisor(frequency: float, baud: int) -> int:
-    """Clock cycles a bit.
+    """Compute the clock cycles that a bit takes.
 
     Parameters
     ----------
     frequency : float
-        Of the clock, in Hz.
+        Frequency of the clock, in Hz.
     baud : int
         Bits per second.
+
+    Returns
+    -------
+    int
+        Clock cycles a bit, at least MIN_DIVISOR.
 
     Raises
     ------
@@ -49,7 +68,9 @@ def _check(divisor: int) -> None:
 
 
 class UartReceiver(Component):
-    """Samples every bit in its middle; a byte whose start or stop bit is wrong is left out.
+    """The receiver of a serial line, which samples every bit in its middle.
+
+    A byte whose start or stop bit is wrong is left out. Throughput: a byte in ten bits of ``divisor`` cycles.
 
     Parameters
     ----------
@@ -61,7 +82,7 @@ class UartReceiver(Component):
     rx : In(1, init=1)
         The line, asynchronous.
     bytes : Out(stream.Signature(8, always_ready=True))
-        Stream of bytes, each for one cycle: the line does not wait.
+        Bytes, each for one cycle: the line does not wait.
     """
 
     def __init__(self, divisor: int):
@@ -70,6 +91,7 @@ class UartReceiver(Component):
         super().__init__({"rx": In(1, init=1), "bytes": Out(stream.Signature(8, always_ready=True))})
 
     def elaborate(self, platform: object) -> Module:
+        """Build the synchronizer, the timer of bits, and the register that bits enter."""
         m = Module()
         rx = Signal(init=1)
         before = Signal(init=1)
@@ -97,7 +119,7 @@ class UartReceiver(Component):
 
     @staticmethod
     def facts(divisor: int) -> Facts:
-        """With the two registers that bring the line into the clock domain."""
+        """The bits, their timer, and the two registers that bring the line into the clock domain."""
         return Facts(
             registers={"bits": 10, "timer": index_bits(divisor), "control": 3},
             gates={"control": 1},
@@ -106,7 +128,9 @@ class UartReceiver(Component):
 
 
 class UartTransmitter(Component):
-    """Sends a byte in ten bit times.
+    """The transmitter of a serial line.
+
+    Throughput: a byte in ten bits of ``divisor`` cycles.
 
     Parameters
     ----------
@@ -116,7 +140,7 @@ class UartTransmitter(Component):
     Members
     -------
     bytes : In(stream.Signature(8))
-        Stream of bytes.
+        Bytes to send.
     tx : Out(1, init=1)
         The line, from a register.
     """
@@ -127,6 +151,7 @@ class UartTransmitter(Component):
         super().__init__({"bytes": In(stream.Signature(8)), "tx": Out(1, init=1)})
 
     def elaborate(self, platform: object) -> Module:
+        """Build the timer of bits, and the register that they leave."""
         m = Module()
         timer = Signal(range(self.divisor))
         # The line is the lowest bit; a lone 1 is the stop bit, and afterwards the idle line.
@@ -145,5 +170,5 @@ class UartTransmitter(Component):
 
     @staticmethod
     def facts(divisor: int) -> Facts:
-        """The byte, and the time of a bit."""
+        """The byte, and the timer of its bits."""
         return Facts(registers={"bits": 10, "timer": index_bits(divisor)}, gates={"control": 1})

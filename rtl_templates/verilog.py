@@ -15,10 +15,24 @@ SCRIPT = ("proc -nomux -norom", "opt_expr", "opt_clean", "memory_collect")
 
 
 def to_rtlil(component: Component, name: str = "hwquant", platform: object = None) -> str:
-    """RTLIL of the component, each distinct module once; ``platform`` is what ``elaborate`` gets.
+    """Convert a component to RTLIL, each distinct module once.
 
     Amaranth writes a module for every instance; equal ones (all processing elements of a row, all
     accumulators) are merged, bottom up, and named after their place without its index.
+
+    Parameters
+    ----------
+    component : Component
+        What is converted.
+    name : str
+        Name of the top module.
+    platform : object
+        What ``elaborate`` gets.
+
+    Returns
+    -------
+    str
+        The text of all modules.
     """
     text = rtlil.convert(component, name=name, platform=platform, emit_src=False)
     modules = ((module, _without_contents(body)) for module, body in _modules(text))
@@ -26,7 +40,27 @@ def to_rtlil(component: Component, name: str = "hwquant", platform: object = Non
 
 
 def to_verilog(component: Component, name: str = "hwquant", platform: object = None) -> str:
-    """Verilog-2005 of the component; the same component gives the same text."""
+    """Convert a component to Verilog-2005; the same component gives the same text.
+
+    Parameters
+    ----------
+    component : Component
+        What is converted.
+    name : str
+        Name of the top module.
+    platform : object
+        What ``elaborate`` gets.
+
+    Returns
+    -------
+    str
+        The text of all modules.
+
+    Raises
+    ------
+    ToolStopped
+        Yosys stopped.
+    """
     script = [
         f"read_rtlil <<rtlil\n{to_rtlil(component, name, platform)}\nrtlil",
         *SCRIPT,
@@ -43,14 +77,17 @@ def to_verilog(component: Component, name: str = "hwquant", platform: object = N
 
 
 def _without_contents(module: str) -> str:
-    """Leaves out the initial contents of memories that the host loads; Amaranth's are zero where none are given."""
+    """Leave out the initial contents of memories that the host loads.
+
+    Amaranth writes zeros where none are given.
+    """
     if f"attribute \\{LOADED} " not in module:
         return module
     return re.sub(r"^  cell \$meminit_v2 .*?^  end\n", "", module, flags=re.DOTALL | re.MULTILINE)
 
 
 def _modules(text: str) -> Iterator[tuple[str, str]]:
-    """(name, text) of each module, attributes included."""
+    """Find the modules of a text: the name and the text of each, attributes included."""
     for match in re.finditer(
         r"(?:^attribute [^\n]*\n)*^module \\(\S+)\n.*?^end\n", text, re.DOTALL | re.MULTILINE
     ):
@@ -58,7 +95,7 @@ def _modules(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _merge(modules: Iterator[tuple[str, str]], top: str) -> dict[str, str]:
-    """Merges equal modules until nothing changes."""
+    """Merge equal modules until nothing changes."""
     texts = dict(modules)
     renamed: dict[str, str] = {}
     while True:
@@ -74,8 +111,9 @@ def _merge(modules: Iterator[tuple[str, str]], top: str) -> dict[str, str]:
 
 
 def _shorten(texts: dict[str, str], top: str) -> dict[str, str]:
-    """Names modules by their role: ``top.array.pe_3_0`` becomes ``top__pe_3``, or the full path where two collide.
+    """Name modules by their role.
 
+    ``top.array.pe_3_0`` becomes ``top__pe_3``, or the full path where two of them collide.
     No name of a core holds two underscores in a row (see :mod:`hwquant.rtl_templates.identifiers`), so modules of two
     cores in one design never have the same name.
     """
@@ -96,6 +134,6 @@ def _path(name: str) -> str:
 
 
 def _rename(text: str, names: Mapping[str, str]) -> str:
-    """Renames modules, where they are defined and where they are used."""
+    """Rename modules, where they are defined and where they are used."""
     pattern = re.compile(r"^(\s*cell |module )\\(\S+)", re.MULTILINE)
     return pattern.sub(lambda match: match[1] + "\\" + names.get(match[2], match[2]), text)

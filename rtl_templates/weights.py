@@ -19,7 +19,7 @@ from hwquant.rtl_templates.ports import TilePort, WeightPort, array_rows
 from hwquant.rtl_templates.segments import Segments
 
 LOADED = "host_loaded"
-"""Attribute of a memory that has no initial contents: :mod:`~hwquant.rtl_templates.verilog` leaves them out."""
+"""Attribute of a memory whose initial contents :mod:`~hwquant.rtl_templates.verilog` leaves out."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class _Reads:
     Attributes
     ----------
     row : Signal
-        There is a row.
+        A row is read.
     first : Signal
-        It is the first one of its tile.
+        The row is the first one of its tile.
     offsets : Signal
-        Its tile begins with an offset row.
+        The tile of the row begins with an offset row.
     form : Signal
-        How its weights are packed.
+        How the weights of the tile are packed.
     inside : Value or None
         The row before came from the same word; None where words hold one row.
     """
@@ -48,7 +48,12 @@ class _Reads:
 
 
 class WeightLoader(Component):
-    """Reads a tile's weight rows in sequence, adds the integer offset, and shifts them into the array.
+    """The weight memory, and the path of a tile's rows to the array: unpacked, and with the offset added.
+
+    ::
+
+        weight[c] = w_q[c] + offset      with the offset at the edge ("edge")
+        weight[c] = w_q[c]               otherwise
 
     The row for the bottom of the array comes first; an offset row, if the job has one, before it.
 
@@ -58,37 +63,39 @@ class WeightLoader(Component):
     A ``loadable`` memory has as many words as ``init``, but not its contents: after each reset the host sends them.
     It has one address, for reading or writing, as large RAMs that bitstreams do not fill have one port.
 
+    Throughput: a row of each segment a cycle.
+
     Parameters
     ----------
     config : ArrayConfig
         Shape, depth, widths, and how weights are packed.
     init : Sequence of int
-        The memory's contents; of a loadable one, only their number counts.
+        Contents of the memory, unsigned words; of a loadable one, only their number counts.
     loadable : bool
-        The host sends them.
+        The host sends the contents.
 
     Attributes
     ----------
     latency : int
-        Cycles from a row's address to ``weights``: memory, register, offset adder. The first address is there in the
-        cycle after ``tile.start``, then a row leaves in each.
+        Cycles from the address of a row to ``weights``: memory, register, offset adder. The first address is there in
+        the cycle after ``tile.start``.
 
     Members
     -------
     rewind : In(1)
         Go back to the first row of the memory: a new inference.
     tile : In(TilePort)
-        Loads a tile's weights: an ``offsets`` row before them; the ``first`` tile of a block starts where the last
-        one with ``parameters`` did, or is one; ``format`` says how they are packed.
+        Start of loading a tile's weights, packed as ``format`` says, after a row of ``offsets`` if the job has one. The
+        ``first`` tile of a block goes back to where the last one with ``parameters`` began, unless it has them too.
     offset : In(signed(config.offset_bits))
-        The layer's offset.
+        Offset of the layer; used with the offset at the edge without channel offsets only.
     weights : Out(WeightPort)
         Adjusted weights, into the array.
-    words : In(stream)
-        The memory's words, in order; it never waits, and what comes after the last is ignored. Only where it is
-        loadable, as the next.
+    words : In(stream.Signature(config.columns * config.slot_bits))
+        Words of the memory, in order and always accepted; what comes after the last one is ignored. Only where the
+        memory is loadable.
     missing : Out(1)
-        Not all have come: nothing may be taken.
+        Words are missing, and nothing may be read yet; only where the memory is loadable.
     """
 
     latency = 3
@@ -115,6 +122,7 @@ class WeightLoader(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the memory, its addresses, and the path of a word to the columns."""
         m = Module()
         m.submodules.memory = memory = Memory(
             shape=self.word_bits,
@@ -141,7 +149,7 @@ class WeightLoader(Component):
         return m
 
     def _read(self, m: Module, memory: Memory, port: ReadPort) -> _Reads:
-        """Addresses: a row in each cycle of a load, from the place where its tile's weights are."""
+        """Build the addresses: a row in each cycle of a load, from where its tile's weights are."""
         config, job, ready = self.config, self.tile.job, self.tile.ready
         pointer = Signal(index_bits(config.weight_depth))
         marked = Signal.like(pointer)
@@ -190,7 +198,15 @@ class WeightLoader(Component):
     def _adjusted(
         self, m: Module, reads: _Reads, port: ReadPort, offset_row: Signal
     ) -> tuple[Signal, list[Signal]]:
-        """The format of what was read, and of each part of it the adjusted weights."""
+        """Build the path of a word that was read, from the memory to its adjusted weights.
+
+        Returns
+        -------
+        form : Signal
+            The format of the word.
+        weights : list of Signal
+            The adjusted weights of each part of the word, ``columns`` of them.
+        """
         config, form = self.config, reads.form
         data = Signal(ArrayLayout(signed(config.slot_bits), config.columns), reset_less=True)
         m.d.sync += data.as_value().eq(port.data)
@@ -216,7 +232,7 @@ class WeightLoader(Component):
         return form, weights
 
     def _shift_rows(self, m: Module, row: Value, first: Value, form: Signal, weights: list[Signal]) -> None:
-        """Which rows of the array shift: from top to bottom one cycle after the other."""
+        """Tell the rows of the array to shift: from top to bottom one cycle after the other."""
         if not self.config.entries:
             load = Signal(len(self.weights.load))
             m.d.sync += load.eq(Mux(row, Mux(first, 1, load << 1 | 1), 0))
@@ -233,7 +249,7 @@ class WeightLoader(Component):
         connect(m, segments.entries, flipped(self.weights.entries))
 
     def _load(self, m: Module, write: WritePort, read: ReadPort, pointer: Signal) -> None:
-        """The host's words into the memory, once after a reset; the first ``take`` comes after a ``rewind``."""
+        """Write the host's words into the memory, once after a reset; a ``rewind`` follows before any read."""
         m.d.comb += [
             self.words.ready.eq(1),
             write.addr.eq(pointer),
@@ -245,7 +261,7 @@ class WeightLoader(Component):
             m.d.sync += [pointer.eq(pointer + 1), self.missing.eq(pointer != len(self.init) - 1)]
 
     def _by_format(self, form: Signal, value: Callable[[WeightFormat], int]) -> ValueLike:
-        """``value`` of the format that ``form`` names."""
+        """The ``value`` of the format that ``form`` names."""
         result: ValueLike = value(WeightFormat())
         for packing in PACKINGS[1:]:
             if packing <= self.config.weight_packing:
@@ -254,7 +270,7 @@ class WeightLoader(Component):
         return result
 
     def _words(self, m: Module, form: Signal, reading: Signal, last: Value) -> tuple[Signal, Value]:
-        """Whether the word is used up, and whether the rows before came from it as well."""
+        """Tell whether the word is used up, and whether the row before came from it as well."""
         config = self.config
         inside = Signal(range(config.weight_packing))
         used_up = Signal(init=1)
@@ -269,7 +285,7 @@ class WeightLoader(Component):
         return advance, inside != 0
 
     def _shift(self, m: Module, form: Signal, data: Signal) -> None:
-        """Brings the next fields of a word to where the first ones were."""
+        """Bring the next fields of a word to where the first ones were."""
         config = self.config
         for packing in PACKINGS:
             if config.load_rows < packing <= config.weight_packing:
@@ -278,7 +294,7 @@ class WeightLoader(Component):
                     m.d.sync += [data[c].eq(data[c][shift:]) for c in range(config.columns)]
 
     def _fields(self, form: Signal, data: Signal, offset_row: Signal, part: int) -> Signal | list[Value]:
-        """Of each column, the weight that belongs to a part; an offset row has words of its own."""
+        """The weights, one for each column, that belong to a part; an offset row has words of its own."""
         config = self.config
         if config.weight_packing == 1 and config.slot_bits == config.weight_bits:
             return data
@@ -305,7 +321,7 @@ class WeightLoader(Component):
         offset_row: Signal,
         weights: list[Signal],
     ) -> None:
-        """``w_q + o``, with the layer's offset or one for each column."""
+        """Add the offset to the weights, ``w_q + o``: the layer's, or one for each column."""
         config = self.config
         if config.channel_offsets:
             offsets = Signal(ArrayLayout(signed(config.weight_bits), config.columns), reset_less=True)
@@ -324,7 +340,7 @@ class WeightLoader(Component):
 
     @staticmethod
     def facts(config: ArrayConfig, *, loadable: bool = False) -> Facts:
-        """Memory, its address, and the path of a word to the columns."""
+        """The memory, its address, and the path of a word to the columns."""
         columns, depth = config.columns, index_bits(config.weight_depth)
         word = columns * config.slot_bits
         edge, packed = config.offset == "edge", config.weight_packing > 1

@@ -11,6 +11,7 @@ from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.facts import Facts, Inside
 
 BUS_BITS = 32
+"""Width of the bus's data."""
 
 
 class BusRegister(IntEnum):
@@ -19,7 +20,7 @@ class BusRegister(IntEnum):
     Attributes
     ----------
     access : str
-        ``"read"``, ``"write"``, or both.
+        Ways in which it is accessed: ``"read"``, ``"write"``, or ``"read, write"``.
     meaning : str
         What is read or written.
     """
@@ -27,8 +28,8 @@ class BusRegister(IntEnum):
     access: str
     meaning: str
 
-    def __new__(cls, address: int, access: str, meaning: str) -> "BusRegister":
-        """A member: its address, and what it is for."""
+    def __new__(cls, address: int, access: str, meaning: str) -> "Port":
+        """Make a member of its address and what it is for."""
         member = int.__new__(cls, address)
         member._value_ = address
         member.access, member.meaning = access, meaning
@@ -46,30 +47,36 @@ class BusRegister(IntEnum):
 
 
 class WishboneAccelerator(Component):
-    """An accelerator behind a Wishbone B4 bus, classic cycles, answered in the cycle after the request.
+    """An accelerator behind a Wishbone B4 bus, classic cycles: registers and words, 32 bits at a time.
 
     Accesses to a stream that has no word, or takes none, are answered with ``err`` and change nothing: the bus
-    never waits for an inference. Accesses are always to 32 bits.
+    never waits for an inference. Accesses are always to 32 bits. (OpenCores, "Wishbone B4", 2010.)
+
+    Latency: an access is answered in the cycle after the request. Throughput: an access every two cycles.
 
     Parameters
     ----------
     accelerator : Accelerator
-        With the program in its memories.
+        The accelerator, with the program in its memories.
 
     Members
     -------
-    cyc, stb, we : In(1)
-        The request: there is one, and whether it writes.
-    adr : In(unsigned)
-        Its address, in words of 32 bits; see :class:`BusRegister`.
-    dat_w : In(32)
-        What it writes.
+    cyc : In(1)
+        A bus cycle is going on.
+    stb : In(1)
+        There is a request; it counts together with ``cyc``.
+    we : In(1)
+        The request writes.
+    adr : In(index_bits(max(Port) + 1))
+        Address of the request, in words of 32 bits; see :class:`Port`.
+    dat_w : In(BUS_BITS)
+        Data to write.
     ack : Out(1)
-        The answer, in the cycle after the request.
+        The request was executed, in the cycle before.
     err : Out(1)
-        It was refused.
-    dat_r : Out(32)
-        What was read.
+        The request was refused, in the cycle before.
+    dat_r : Out(BUS_BITS)
+        What was read, with ``ack``.
     """
 
     def __init__(self, accelerator: Accelerator):
@@ -88,6 +95,7 @@ class WishboneAccelerator(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the accelerator, the answer to a request, and the parts of words on their way."""
         m = Module()
         m.submodules.accelerator = accelerator = self.accelerator
         frames, results, bus = accelerator.frames, accelerator.results, accelerator.bus

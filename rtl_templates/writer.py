@@ -11,10 +11,12 @@ from hwquant.rtl_templates.ports import ResultPort, WriteMonitor, WritePort
 
 
 class Writer(Component):
-    """Counts through the words of the layer that is being written.
+    """The addresses of finished outputs: it counts through the words of the layer that is being written.
 
     A plane (the pixels of one word of channels) is written once for each write group, then the next plane
-    follows. Everything is combinational but the counters.
+    follows.
+
+    Latency: none, everything is combinational but the counters. Throughput: a word a cycle.
 
     Parameters
     ----------
@@ -25,14 +27,14 @@ class Writer(Component):
     -------
     start : In(1)
         A layer begins.
-    layer : In(StructLayout)
-        WRITE's fields: its first ``address``, and the words of a ``plane``.
+    layer : In(instruction_layout(config, Opcode.WRITE))
+        First ``address`` of the layer, and the words of a ``plane``.
     results : In(ResultPort)
         Output channels of the next pixel.
     write : Out(WritePort)
-        To the activation memory, in the same cycle.
+        What is written to the activation memory, in the same cycle.
     monitor : Out(WriteMonitor)
-        The same, for testbenches.
+        What is written to the activation memory, for testbenches.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -48,6 +50,7 @@ class Writer(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """Build the address, and with several write groups the counters of planes."""
         m = Module()
         config = self.config
         address = Signal(config.activation_address_bits, reset_less=True)
@@ -92,7 +95,7 @@ class Writer(Component):
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """The address, and where there are several write groups, the plane that each of them writes."""
+        """The address and, where there are several write groups, the plane that each of them writes."""
         address, several = config.activation_address_bits, config.groups > 1
         return Facts(
             registers={"address": address, "groups": (3 * address + config.groups) * several},

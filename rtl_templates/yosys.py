@@ -1,4 +1,7 @@
-"""The Yosys that Amaranth brings along. Amaranth names no public way to it, so only this module looks inside."""
+"""The Yosys that Amaranth brings along.
+
+Amaranth names no public way to it, so only this module looks inside.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ def _yosys() -> Any:
 
 
 def run_yosys(script: str) -> str:
-    """What the commands print.
+    """Run Yosys on commands.
 
     Parameters
     ----------
@@ -26,12 +29,12 @@ def run_yosys(script: str) -> str:
     Returns
     -------
     str
-        Its output.
+        What the commands print.
 
     Raises
     ------
     ToolStopped
-        It could not run them.
+        Yosys could not run them.
     """
     try:
         return _yosys().run(["-q", "-"], script, ignore_warnings=True)
@@ -44,10 +47,10 @@ def run_yosys(script: str) -> str:
 
 
 def yosys_version() -> str:
-    """The version, for what is kept of its output."""
+    """The version of Yosys, by which its output is kept."""
     return str(_yosys().version())
 
 
 def cxxrtl_headers() -> Path:
-    """The folder of the C++ headers that its CXXRTL simulators include."""
+    """The folder of the C++ headers that CXXRTL simulators include."""
     return Path(str(_yosys().data_dir())) / "include" / "backends" / "cxxrtl" / "runtime"

@@ -18,7 +18,17 @@ from hwquant.sim.trace import PATTERN, Log, Write
 
 
 class _Bench:
-    """The host of one accelerator, as an Amaranth testbench."""
+    """The host of one accelerator, as an Amaranth testbench.
+
+    Parameters
+    ----------
+    task : Task
+        What is sent, and what is looked at.
+    dut : Component
+        The accelerator, or anything with its ports.
+    progress : callable or None
+        Told the number of finished frames.
+    """
 
     def __init__(self, task: Task, dut: Any, progress: Callable[[int], None] | None):
         self.task, self.dut, self.progress = task, dut, progress
@@ -30,7 +40,7 @@ class _Bench:
         self.cycle = 0
 
     async def host(self, ctx: Any) -> None:
-        """Sends, receives and looks, a clock cycle in each turn."""
+        """Send, receive and look, a clock cycle in each turn."""
         task, dut = self.task, self.dut
         frames, results, monitor = dut.frames, dut.results, dut.monitor
         payloads, idle, busy = task.payloads(), task.idle.tolist(), task.busy.tolist()
@@ -68,7 +78,20 @@ class _Bench:
 
 
 def record(task: Task, options: SimulationOptions) -> Log:
-    """See :func:`hwquant.sim.simulators.record`; nothing is built."""
+    """Run a task in Amaranth's simulator; nothing is built.
+
+    Parameters
+    ----------
+    task : Task
+        What is sent, and what is looked at.
+    options : SimulationOptions
+        Where waves are written, and what is simulated.
+
+    Returns
+    -------
+    Log
+        What the host has seen, not judged.
+    """
     dut = accelerator(task.program) if options.design is None else options.design
     bench = _Bench(task, dut, options.reporter(len(task.frames)))
     simulator = Simulator(dut)

@@ -17,24 +17,26 @@ from hwquant.rtl_templates.uart import MIN_DIVISOR
 from hwquant.sim.board_bench import BUFFER, BoardBench
 
 SLICE = 1000
-"""Most clock cycles between two looks at the terminal: what the host says meanwhile has to wait."""
+"""Most clock cycles between two looks at the terminal; what the host says in between has to wait."""
 LINGER = 200_000
 """Clock cycles that the board runs on after the last byte, until it is halted."""
 
 
 class SimulatedBoard:
-    """A board that holds a program, on a pseudo-terminal of its own; use it in a ``with`` block, or close it.
+    """A simulated board that holds a program, on a pseudo-terminal of its own.
+
+    Use it in a ``with`` block, or close it.
 
     Parameters
     ----------
     program : Program
-        In the accelerator's memories.
+        What the accelerator's memories hold.
     divisor : int, default MIN_DIVISOR
         Clock cycles a bit of the serial line; few make the simulation fast.
     simulator : str, default 'cxxrtl'
         One of :data:`~hwquant.sim.registry.BOARD_SIMULATORS`; CXXRTL builds fastest, with g++ alone.
     loadable : bool, default False
-        The weights are not there, the host loads them.
+        The weights are not there: the host loads them.
 
     Attributes
     ----------
@@ -79,7 +81,7 @@ class SimulatedBoard:
         self.close()
 
     def close(self) -> None:
-        """Switch the board off."""
+        """Switch the board off, and close the terminal."""
         if self._thread is not None:
             os.write(self._waker, b"\0")
             self._thread.join()
@@ -89,7 +91,7 @@ class SimulatedBoard:
             self._bench.close()
 
     def _run(self) -> None:
-        """Carries bytes between the terminal and the board's line, and lets time pass."""
+        """Carry bytes between the terminal and the board's line, and let time pass."""
         heard, quiet = b"", LINGER
         while True:
             waiting = [self._wake] if heard else [self._wake, self._master]

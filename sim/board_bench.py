@@ -26,18 +26,18 @@ HANDLE = ctypes.c_void_p
 
 
 class BoardBench:
-    """A board that holds a program, just reset; close it.
+    """A board that holds a program, just reset, with whole bytes at its serial line; close it.
 
     Parameters
     ----------
     program : Program
-        In the accelerator's memories.
+        What the accelerator's memories hold.
     divisor : int
         Clock cycles a bit of the serial line.
     simulator : str
         One of :data:`~hwquant.sim.registry.BOARD_SIMULATORS`.
     loadable : bool
-        The weights are not there, the host loads them.
+        The weights are not there: the host loads them.
 
     Raises
     ------
@@ -62,7 +62,22 @@ class BoardBench:
         self._said = np.zeros(BUFFER, np.uint8)
 
     def run(self, heard: bytes, cycles: int) -> tuple[int, bytes]:
-        """At most so many clock cycles with bytes to hear: how many of them it took, and what the board said."""
+        """Let the board run, at most for so many clock cycles.
+
+        Parameters
+        ----------
+        heard : bytes
+            Bytes for the board to hear.
+        cycles : int
+            Most clock cycles.
+
+        Returns
+        -------
+        taken : int
+            Number of bytes that the board heard.
+        said : bytes
+            What the board said, at most BUFFER bytes.
+        """
         taken = ctypes.c_size_t()
         count = self._library.hwquant_run(
             self._handle, heard, len(heard), pointer(self._said), BUFFER, cycles, ctypes.byref(taken)
@@ -70,13 +85,13 @@ class BoardBench:
         return taken.value, self._said[:count].tobytes()
 
     def close(self) -> None:
-        """Frees the board."""
+        """Free the board."""
         self._library.hwquant_destroy(self._handle)
 
 
 @lru_cache(maxsize=16)
 def _cxxrtl(config: ArrayConfig, checksum: int, divisor: int, loads: int) -> ctypes.CDLL:
-    """The compiled board, its memories still empty; the host loads so many words of weights."""
+    """Compile the board, its memories still empty; the host loads so many words of weights."""
     empty = Accelerator(config, weights=[0] * loads, checksum=checksum, loadable=bool(loads))
     rtlil = to_rtlil(SerialAccelerator(empty, divisor))
     return _load(cxxrtl_backend.compile_design(rtlil, _driver("cxxrtl")))
@@ -84,8 +99,8 @@ def _cxxrtl(config: ArrayConfig, checksum: int, divisor: int, loads: int) -> cty
 
 @lru_cache(maxsize=16)
 def _verilator(program: Program, divisor: int, loadable: bool) -> ctypes.CDLL:
-    """The compiled board with the program in it, but without the weights if the host loads them."""
-    verilog = to_verilog(SerialAccelerator(accelerator(program, loadable=loadable), divisor))
+    """Compile the board with the program in it, but without the weights if the host loads them."""
+    verilog = to_verilog(Board(accelerator(program, loadable=loadable), divisor))
     return _load(verilator_library.compile_design(verilog, _driver("verilator")))
 
 
@@ -94,7 +109,7 @@ def _driver(simulator: str) -> str:
 
 
 def _load(path: Path) -> ctypes.CDLL:
-    """What both simulators have of board_driver.cpp."""
+    """Load the functions of board_driver.cpp, which both simulators have."""
     loaded = ctypes.CDLL(str(path))
     loaded.hwquant_create.restype = HANDLE
     loaded.hwquant_create.argtypes = [ctypes.c_uint32]

@@ -1,4 +1,4 @@
-"""Compares a simulation with the golden model: every value, every write, every cycle."""
+"""The comparison of a simulation with the golden model: every value, every write, every cycle."""
 
 from __future__ import annotations
 
@@ -30,15 +30,17 @@ class Verification:
     Attributes
     ----------
     samples : int
-        Inferences that were compared; ``watched`` of them with every layer's tensor.
-    differences : tuple[Difference, ...]
+        Inferences that were compared.
+    watched : int
+        Inferences of these that were compared with every layer's tensor.
+    differences : tuple of Difference
         The first difference of each sample that has one.
     cycles : int
-        Of one inference, as predicted (and as counted, where nothing differs).
+        Clock cycles of one inference, as predicted (and as counted, where nothing differs).
     simulated_cycles : int
         Clock cycles of the whole simulation.
     seconds : float
-        How long they took.
+        Time that the simulation took, in seconds.
     """
 
     samples: int
@@ -66,7 +68,7 @@ def verify(
     options: SimulationOptions | None = None,
     **changes: Any,
 ) -> Verification:
-    """Simulates a compiled network and compares it with the golden model.
+    """Simulate a compiled network and compare it with the golden model.
 
     Parameters
     ----------
@@ -74,8 +76,8 @@ def verify(
         What the accelerator holds.
     qgraph : QGraph
         The network that it was compiled from.
-    q : int64 array or mapping
-        Integers (N, C, H, W) of the input, by name where there are several
+    q : ndarray of int64 or Mapping of str to ndarray of int64
+        Integers of the input, shape (N, C, H, W), by name where there are several
         (:func:`hwquant.golden.quantize_input` makes them from the user's arrays).
     options : SimulationOptions or None
         All options at once, instead of single ones by name.
@@ -90,7 +92,8 @@ def verify(
     Raises
     ------
     HwquantError
-        As :func:`hwquant.sim.simulate`; a breach of the streams' rules is a difference.
+        Inputs or options are wrong, the simulator is missing, or its build fails, as for
+        :func:`hwquant.sim.simulate`; a breach of the streams' rules is a difference.
     """
     check_type("program", program, Program, hint="hwquant.compile_network makes one")
     options = chosen(SimulationOptions, options, changes)
@@ -102,11 +105,28 @@ def verify(
 def check(
     run: Run, program: Program, qgraph: QGraph, q: Mapping[str, IntArray], *, stalled: bool = False
 ) -> Verification:
-    """Compares a run with the golden model's tensors for the inputs ``q``.
+    """Compare a run with the golden model's tensors.
 
     Compared are the final outputs of all samples, every tensor that the watched samples wrote, and the
-    cycles. Lanes that hold no channel are not looked at. ``stalled``: the host paused, so that the cycles
-    from one frame to the next are not predicted.
+    cycles. Lanes that hold no channel are not looked at.
+
+    Parameters
+    ----------
+    run : Run
+        What the hardware did.
+    program : Program
+        What the accelerator held.
+    qgraph : QGraph
+        The network that it was compiled from.
+    q : Mapping of str to ndarray of int64
+        Integers of the inputs, shape (N, C, H, W), by name.
+    stalled : bool
+        The host paused, so that the cycles from one frame to the next are not predicted.
+
+    Returns
+    -------
+    Verification
+        What differs, and the cycles.
     """
     watched = len(run.writes)
     expected = golden(qgraph, q)
@@ -121,11 +141,11 @@ def check(
     )
     checker = _Checker(run, program, expected, layers, stalled)
     samples = len(next(iter(q.values())))
-    found = (next(checker.differences(sample), None) for sample in range(samples))
+    first = (next(checker.differences(sample), None) for sample in range(samples))
     return Verification(
         samples=samples,
         watched=watched,
-        differences=tuple(item for item in found if item is not None),
+        differences=tuple(item for item in first if item is not None),
         cycles=checker.timing.cycles,
         simulated_cycles=sum(run.periods),
         seconds=run.seconds,
@@ -133,7 +153,7 @@ def check(
 
 
 class _Checker:
-    """Finds the differences of one sample, in the order in which the hardware made them."""
+    """The differences of a sample, in the order in which the hardware made them."""
 
     def __init__(
         self,
@@ -152,7 +172,7 @@ class _Checker:
         self.results = program.results(run.words) if len(run.words) else {}
 
     def differences(self, sample: int) -> Iterator[Difference]:
-        """All that differs; after a breach of the streams' rules nothing else is sure."""
+        """All that differs in a sample; after a breach of the streams' rules nothing else is sure."""
         if self.run.breach is not None and sample >= self.run.breach.sample:
             yield self.run.breach
             return
@@ -189,10 +209,22 @@ class _Checker:
 
 @dataclass(frozen=True, eq=False)
 class _Schedule:
-    """The writes of a layer, in order: columns of one number for each write.
+    """The writes of a layer, in order.
 
-    ``enable`` has the bit of the write group; ``channel`` is that of the word's first lane, ``y`` and ``x``
-    are the pixel's.
+    Attributes
+    ----------
+    place : Placement
+        Where the layer's tensor is.
+    address : ndarray of int64, shape (writes,)
+        Address of each write.
+    enable : ndarray of int64, shape (writes,)
+        Bit of the write group of each write.
+    channel : ndarray of int64, shape (writes,)
+        Channel in the first lane of each word.
+    y : ndarray of int64, shape (writes,)
+        Row of each pixel.
+    x : ndarray of int64, shape (writes,)
+        Column of each pixel.
     """
 
     place: Placement
@@ -204,7 +236,10 @@ class _Schedule:
 
     @classmethod
     def of(cls, place: Placement, config: ArrayConfig, *, idle: bool = False) -> _Schedule:
-        """Plane by plane, once for every group that holds channels (``idle``: that holds none)."""
+        """Schedule the writes of a tensor, plane by plane.
+
+        Each plane is written once for every group that holds channels; with ``idle``, for every group that holds none.
+        """
         channels, height, width = place.stored_shape
         passes = [
             (plane, group)
@@ -218,7 +253,7 @@ class _Schedule:
         return cls(place, place.address + plane * place.plane + pixel, 1 << group, plane * place.lanes, y, x)
 
     def lanes(self, config: ArrayConfig) -> NDArray[np.bool_]:
-        """(writes, lanes): what each write puts into a lane that holds a channel."""
+        """What each write puts into a lane that holds a channel: bool, shape (writes, lanes)."""
         lane = np.arange(self.place.lanes)
         own = (self.enable[:, None] >> (lane // config.columns)) & 1 == 1
         return own & (self.channel[:, None] + lane < self.place.stored_shape[0])
@@ -227,7 +262,26 @@ class _Schedule:
 def _layer(
     sample: int, schedule: _Schedule, expected: IntArray | None, got: Sequence[Write], config: ArrayConfig
 ) -> Iterator[Difference]:
-    """Differences of a layer's writes, in order; ``expected`` (C, H, W), None where values do not matter."""
+    """Compare the writes of a layer, in order.
+
+    Parameters
+    ----------
+    sample : int
+        Number of the sample.
+    schedule : _Schedule
+        The writes that are due.
+    expected : ndarray of int64, shape (C, H, W), or None
+        Integers of the layer; None where values do not matter.
+    got : Sequence of Write
+        The writes of the hardware.
+    config : ArrayConfig
+        Shape and widths.
+
+    Yields
+    ------
+    Difference
+        A write at another place, or a wrong value.
+    """
     name, count = schedule.place.name, len(got)
     values = integers_to_words([write.data for write in got], config.lanes, config.activation_bits)
     wrong = np.zeros(values.shape, bool)
@@ -238,9 +292,9 @@ def _layer(
         wrong = (values != wanted) & schedule.lanes(config)[:count]
     places = list(zip(schedule.address.tolist(), schedule.enable.tolist()))
     for index, place in enumerate(places):
-        found = (got[index].address, got[index].enable) if index < count else None
-        if found != place:
-            yield WriteMismatch(sample, name, index, place, found)
+        written = (got[index].address, got[index].enable) if index < count else None
+        if written != place:
+            yield WriteMismatch(sample, name, index, place, written)
             continue
         for lane in np.flatnonzero(wrong[index]).tolist():
             yield Mismatch(
@@ -255,6 +309,6 @@ def _layer(
 
 
 def _values(sample: int, name: str, expected: IntArray, got: IntArray) -> Iterator[Mismatch]:
-    """Differences of an output tensor (C, H, W)."""
+    """Compare an output tensor of int64, shape (C, H, W)."""
     for channel, y, x in np.argwhere(expected != got).tolist():
         yield Mismatch(sample, name, y, x, channel, int(expected[channel, y, x]), int(got[channel, y, x]))

@@ -1,4 +1,4 @@
-"""Running cocotb tests in a simulator that was built for them."""
+"""Cocotb tests, run in a simulator that was built for them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,34 @@ from hwquant.sim.stimulus import PROGRESS, RESULTS, STIMULUS, Stimulus, load_log
 from hwquant.sim.trace import NO_STALLS, Log, Stalls
 
 SCENARIOS = ("reset_in_the_middle", "wrong_frame_lengths", "registers")
-"""Names in :mod:`hwquant.sim.scenarios` for :func:`run_scenario`."""
+"""Tests in :mod:`hwquant.sim.scenarios` that :func:`run_scenario` takes, by name."""
 
-Reporter = Callable[[int], None]
-"""Told the number of finished frames."""
+Report = Callable[[int], None]
+"""A function that is told the number of finished frames."""
 
 
 def record(tool: Tool, task: Task, options: SimulationOptions) -> Log:
-    """Runs frames through the accelerator; see :func:`hwquant.sim.simulators.record`."""
+    """Run frames through the accelerator in a simulator under cocotb.
+
+    Parameters
+    ----------
+    tool : Tool
+        The simulator.
+    task : Task
+        What is sent, and what is looked at.
+    options : SimulationOptions
+        Where simulators and waves are kept, and what is simulated.
+
+    Returns
+    -------
+    Log
+        What the testbench has seen, not judged.
+
+    Raises
+    ------
+    ToolStopped
+        The simulator could not be built, or did not run to its end.
+    """
     stimulus = make_stimulus(task)
     report, waves = options.reporter(len(task.frames)), options.wave_path
     verilog = options.verilog if options.design is None else to_verilog(options.design)
@@ -53,7 +73,24 @@ def run_scenario(
     stalls: Stalls = NO_STALLS,
     build_dir: Path | None = None,
 ) -> None:
-    """Runs one of :data:`SCENARIOS`; ``expected`` are the golden output frames (N, words, lanes).
+    """Run one of :data:`SCENARIOS`.
+
+    Parameters
+    ----------
+    tool : Tool
+        The simulator.
+    program : Program
+        What the accelerator holds.
+    frames : ndarray of int64, shape (N, words, lanes)
+        Input frames.
+    expected : ndarray of int64, shape (N, words, lanes)
+        Output frames of the golden model.
+    name : str
+        Name of the scenario.
+    stalls : Stalls
+        Pauses of the host, and the seed of random choices.
+    build_dir : Path or None
+        Folder of built simulators; None: the user's cache folder.
 
     Raises
     ------
@@ -67,7 +104,20 @@ def run_scenario(
 
 
 def make_stimulus(task: Task, expected: IntArray | None = None) -> Stimulus:
-    """What the testbench has to know; ``expected`` are the output frames (N, words, lanes), for scenarios."""
+    """Collect what the testbench has to know.
+
+    Parameters
+    ----------
+    task : Task
+        What is sent, and what is looked at.
+    expected : ndarray of int64, shape (N, words, lanes), or None
+        Output frames, for scenarios.
+
+    Returns
+    -------
+    Stimulus
+        Frames, predictions, and the values of registers after a reset.
+    """
     program = task.program
     config, predicted = program.config, timing(program)
     shapes = [replace(item, zero_point=0) for item in program.outputs]
@@ -106,7 +156,7 @@ def _run(
     waves: Path | None,
     report: Reporter | None,
 ) -> None:
-    """Runs one cocotb test in a process of its own, in ``folder``."""
+    """Run one cocotb test in a process of its own, in ``folder``."""
     from cocotb_tools.check_results import get_results
     from cocotb_tools.runner import get_runner
 
@@ -146,8 +196,11 @@ def _run(
 
 
 @contextmanager
-def _reporting(path: Path, report: Reporter | None) -> Iterator[None]:
-    """Inside, another thread tells how far the simulation is: this one waits for it, so that Ctrl-C ends both."""
+def _reporting(path: Path, report: Report | None) -> Iterator[None]:
+    """Report, from another thread, how far the simulation is.
+
+    This thread waits for the simulation, so that Ctrl-C ends both.
+    """
     if report is None:
         yield
         return

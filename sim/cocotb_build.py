@@ -1,4 +1,4 @@
-"""Building a simulator around the emitted Verilog, with cocotb's runner."""
+"""Simulators around the emitted Verilog, built with cocotb's runner."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
 
 WRAPPER = Path(__file__).with_name("testbench.v")
+"""Verilog around the accelerator, with the clock."""
 TOP = "testbench"
+"""Name of the top module."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,17 @@ class Tool:
     name : str
         Cocotb's name for it.
     version : str
-        Of the simulator; another one builds anew.
+        Version of the simulator; another one builds anew.
     product : str
         File name of what building leaves.
-    build_args : tuple[str, ...]
+    build_args : tuple of str
         Options for building.
     waves_at_build : bool
         Whether only a simulator that was built for it can write waves.
-    wave_arguments : Callable[[Path], dict[str, list[str]]]
+    wave_arguments : callable, Path to dict of str to list of str
         What cocotb's runner must be told to write waves to a path.
-    environment : Mapping[str, str], optional
-        Changes for building and running.
+    environment : Mapping of str to str, optional
+        Changes of the environment for building and running.
     """
 
     name: str
@@ -57,7 +59,18 @@ class Tool:
 
 
 def check_python(tool: str) -> None:
-    """Raises unless cocotb is there, and the shared Python library that it puts into the simulator."""
+    """Check that cocotb is there, and the shared Python library that it puts into the simulator.
+
+    Parameters
+    ----------
+    tool : str
+        Name of the simulator, for the message.
+
+    Raises
+    ------
+    HwquantError
+        One of the two is missing; says how to get it.
+    """
     load_package("cocotb_tools", "cocotb", "sim", f"simulation in {tool}")
     from find_libpython import find_libpython
 
@@ -69,7 +82,27 @@ def check_python(tool: str) -> None:
 
 
 def find_program(name: str, tool: str, remedy: str) -> str:
-    """Path of a program that a simulator needs."""
+    """Find a program that a simulator needs.
+
+    Parameters
+    ----------
+    name : str
+        Name of the program.
+    tool : str
+        Name of the simulator, for the message.
+    remedy : str
+        How to get the program, for the message.
+
+    Returns
+    -------
+    str
+        Path of the program.
+
+    Raises
+    ------
+    MissingPackage
+        It is not installed.
+    """
     path = shutil.which(name)
     if path is None:
         raise MissingPackage(
@@ -86,7 +119,25 @@ def build(
     waves: bool = False,
     verilog: str | None = None,
 ) -> Path:
-    """The folder of the built simulator: built now, or before from the same Verilog with the same tools.
+    """Build a simulator, or find one that was built from the same Verilog with the same tools.
+
+    Parameters
+    ----------
+    tool : Tool
+        The simulator.
+    program : Program
+        What the accelerator holds.
+    folder : Path or None
+        Where built simulators are kept; None: the user's cache folder.
+    waves : bool
+        Whether it will write waves.
+    verilog : str or None
+        What is simulated in place of the program's accelerator.
+
+    Returns
+    -------
+    Path
+        Folder of the built simulator.
 
     Raises
     ------
@@ -152,7 +203,15 @@ def _parameters(config: ArrayConfig) -> dict[str, object]:
 
 @contextmanager
 def environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Environment for cocotb's runner, which reads this process' own, and nothing that would confuse it."""
+    """Set the environment for cocotb's runner, which reads that of this process.
+
+    What would confuse the runner is not in it. The environment of before is there again afterwards.
+
+    Parameters
+    ----------
+    changes : Mapping of str to str
+        Variables to set.
+    """
     before = dict(os.environ)
     for name in (
         "PYTEST_CURRENT_TEST",

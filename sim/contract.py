@@ -29,10 +29,10 @@ from hwquant.qgraph import IntArray
 from hwquant.sim.trace import NO_STALLS, PATTERN, Breach, Log, Offers, Pattern, Run, Stalls, Write
 
 LINGER = 64
-"""Cycles after the last word that is waited for: a word too many comes within a few."""
+"""Cycles that are simulated after the last word that is due; a word too many comes within a few."""
 
 COUNTER = Register.CYCLES
-"""What the host reads all the time."""
+"""The register that the host reads all the time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +42,12 @@ class Task:
     Attributes
     ----------
     program : Program
-        In the hardware's memories.
-    frames : int64 array
-        (N, words, lanes), sent back to back.
-    watch : int
+        What the hardware's memories hold.
+    frames : ndarray of int64, shape (N, words, lanes)
+        Input frames, sent back to back.
+    watch : int, default 0
         Number of frames, from the first on, whose writes are recorded.
-    stalls : Stalls
+    stalls : Stalls, default NO_STALLS
         Pauses of the host.
     """
 
@@ -60,7 +60,7 @@ class Task:
     def patience(self) -> int:
         """Cycles without a word moving after which the hardware counts as stopped.
 
-        Two frames and two of the host's longest pauses.
+        They are those of two frames and of two of the host's longest pauses.
         """
         return 2 * (timing(self.program).frame_cycles + PATTERN)
 
@@ -96,7 +96,7 @@ class Task:
 
     @cached_property
     def busy(self) -> Pattern:
-        """Pauses of the receiver."""
+        """Pauses of the receiver; see :meth:`~hwquant.sim.trace.Stalls.busy_cycles`."""
         return self.stalls.busy_cycles()
 
     def payloads(self) -> list[int]:
@@ -107,7 +107,20 @@ class Task:
 
 
 def judge(log: Log, task: Task) -> Run:
-    """What a log is worth: the whole frames that came before a rule was broken, if one was."""
+    """Judge a log by the rules.
+
+    Parameters
+    ----------
+    log : Log
+        What a testbench has seen.
+    task : Task
+        What it had to do.
+
+    Returns
+    -------
+    Run
+        Whole frames that came before a rule was broken, and the breach if one was.
+    """
     breach = next(breaches(log, task), None)
     taken = np.flatnonzero(log.results.taken)
     frames = min(len(taken), task.results) // task.words_out
@@ -127,7 +140,20 @@ def judge(log: Log, task: Task) -> Run:
 
 
 def breaches(log: Log, task: Task) -> Iterator[Breach]:
-    """The rules that were broken, in the order of the words that broke them."""
+    """Find the rules that were broken, in the order of the words that broke them.
+
+    Parameters
+    ----------
+    log : Log
+        What a testbench has seen.
+    task : Task
+        What it had to do.
+
+    Yields
+    ------
+    Breach
+        A rule, and the frame that was due.
+    """
     offers, moved = log.results, 0
     for index, (last, first, taken) in enumerate(
         zip(offers.last.tolist(), offers.first.tolist(), offers.taken.tolist())
@@ -148,7 +174,24 @@ def breaches(log: Log, task: Task) -> Iterator[Breach]:
 
 
 def unstable(offers: Offers, index: int, cycles: int, bits: int) -> str | None:
-    """How an offered word of ``bits`` bits a lane did not wait until it was taken, in a log of so many cycles."""
+    """Tell how an offered word did not wait until it was taken.
+
+    Parameters
+    ----------
+    offers : Offers
+        All words that were offered.
+    index : int
+        Number of the word among them.
+    cycles : int
+        Clock cycles of the log.
+    bits : int
+        Bits of a lane.
+
+    Returns
+    -------
+    str or None
+        What the word did in place of waiting; None where it waited.
+    """
     end = int(offers.end[index])
     if offers.taken[index] or end + 1 >= cycles:
         return None
@@ -159,7 +202,22 @@ def unstable(offers: Offers, index: int, cycles: int, bits: int) -> str | None:
 
 
 def misplaced(word: int, words: int, last: bool) -> str | None:
-    """What is wrong with the mark of a word among so many of its frame."""
+    """Tell what is wrong with the mark of the last word.
+
+    Parameters
+    ----------
+    word : int
+        Number of a word in its frame.
+    words : int
+        Number of words of the frame.
+    last : bool
+        Whether the word has the mark.
+
+    Returns
+    -------
+    str or None
+        What is wrong; None where the mark is right.
+    """
     if last == (word == words - 1):
         return None
     return f"word {word} comes {'with' if last else 'without'} the mark of the last one"
@@ -172,13 +230,16 @@ def _received(log: Log, task: Task, frame: int) -> float:
 
 
 def _hexadecimal(offers: Offers, index: int, bits: int) -> str:
-    """An offered word as it was on the stream."""
+    """An offered word as it was on the stream, in hexadecimal."""
     (word,) = words_to_integers(offers.words[index : index + 1], bits)
     return hex(word | int(offers.last[index]) << bits * offers.words.shape[1])
 
 
 def _writes_by_frame(log: Log, task: Task) -> tuple[tuple[Write, ...], ...]:
-    """A write belongs to the first frame whose last word was not yet taken before its cycle."""
+    """Sort writes by frame.
+
+    A write belongs to the first frame whose last word was not yet taken before its cycle.
+    """
     ends = log.results.end[log.results.taken][task.words_out - 1 :: task.words_out]
     frames: list[list[Write]] = [[] for _ in range(task.watch)]
     owners = np.searchsorted(ends, [cycle for cycle, _ in log.writes])

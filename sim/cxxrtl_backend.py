@@ -33,14 +33,34 @@ from hwquant.sim.trace import PATTERN, Log, Write
 DRIVER = Path(__file__).with_name("cxxrtl_driver.cpp")
 MEMORY = DRIVER.with_name("cxxrtl_memory.cpp")
 COMPILE = ("g++", "-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC")
-LIBRARY = "design.so"
 # NDEBUG: an address beyond a memory reads zero there, as in Amaranth, instead of stopping the program.
+LIBRARY = "design.so"
 SLICE = 100_000
 """Clock cycles in one call of the compiled code, between two reports of progress."""
 
 
 def compile_design(design: str, driver: str) -> Path:
-    """A shared object of a design in RTLIL and the C++ that drives it, from the cache where it was built before."""
+    """Compile a design and the C++ that drives it, or take them from the cache.
+
+    Parameters
+    ----------
+    design : str
+        RTLIL of the design.
+    driver : str
+        C++ of the driver.
+
+    Returns
+    -------
+    Path
+        The shared object.
+
+    Raises
+    ------
+    MissingPackage
+        There is no g++; says how to get it.
+    ToolStopped
+        Yosys or g++ stopped.
+    """
     compiler = shutil.which("g++")
     if compiler is None:
         raise MissingPackage(
@@ -66,7 +86,7 @@ def compile_design(design: str, driver: str) -> Path:
 
 
 class _Task(ctypes.Structure):
-    """``Task`` of cxxrtl_driver.cpp."""
+    """The structure ``Task`` of cxxrtl_driver.cpp."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("payloads", "idle", "busy")),
@@ -82,13 +102,13 @@ class _Task(ctypes.Structure):
 
 @lru_cache(maxsize=64)
 def _library(config: ArrayConfig) -> ctypes.CDLL:
-    """The compiled hardware, its memories still empty."""
+    """Compile the hardware of an array, its memories still empty."""
     return _load(to_rtlil(Accelerator(config)))
 
 
 @lru_cache(maxsize=64)
 def _load(design: str) -> ctypes.CDLL:
-    """A compiled design, with what cxxrtl_driver.cpp has."""
+    """Compile a design with cxxrtl_driver.cpp, and load the functions of the driver."""
     loaded = ctypes.CDLL(str(compile_design(design, DRIVER.read_text())))
     loaded.hwquant_create.restype = ctypes.c_void_p
     loaded.hwquant_destroy.argtypes = [ctypes.c_void_p]
@@ -102,7 +122,27 @@ def _load(design: str) -> ctypes.CDLL:
 
 
 def record(task: Task, options: SimulationOptions) -> Log:
-    """See :func:`hwquant.sim.simulators.record`; what is built is kept in the cache folder."""
+    """Run a task in CXXRTL; what is built is kept in the cache folder.
+
+    Parameters
+    ----------
+    task : Task
+        What is sent, and what is looked at.
+    options : SimulationOptions
+        What is simulated, and who is told of progress.
+
+    Returns
+    -------
+    Log
+        What the driver has seen, not judged.
+
+    Raises
+    ------
+    MissingPackage
+        There is no g++; says how to get it.
+    ToolStopped
+        Yosys or g++ stopped.
+    """
     report = options.reporter(len(task.frames))
     library = _library(task.program.config) if options.design is None else _load(to_rtlil(options.design))
     handle = library.hwquant_create()
@@ -117,7 +157,7 @@ def record(task: Task, options: SimulationOptions) -> Log:
 
 
 def _run(library: ctypes.CDLL, handle: int, task: Task, report: Callable[[int], None] | None) -> int:
-    """Runs the task to its end; 32-bit chunks of a word of the streams."""
+    """Run the task to its end; return how many 32-bit chunks a word of the streams has."""
     # The stream's payload has the mark of the last word above the data.
     size = -(-(task.program.config.word_bits + 1) // 32)
     payloads = chunks(task.payloads(), 32 * size)
@@ -166,7 +206,7 @@ def _log(library: ctypes.CDLL, handle: int, task: Task, size: int, seconds: floa
 
 
 def _table(library: ctypes.CDLL, handle: int, index: int, width: int) -> NDArray[np.uint32]:
-    """A copy of a table of the driver's log, in rows."""
+    """Copy a table of the driver's log, in rows of so many entries."""
     size = ctypes.c_uint64()
     data = library.hwquant_table(handle, index, ctypes.byref(size))
     array = np.ctypeslib.as_array(data, (size.value,)).copy() if size.value else np.zeros(0, np.uint32)

@@ -9,7 +9,25 @@ from hwquant.sim.trace import Breach
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A wrong value."""
+    """A wrong value.
+
+    Attributes
+    ----------
+    sample : int
+        Number of the sample.
+    layer : str
+        Name of the layer whose output it is.
+    y : int
+        Row of the pixel.
+    x : int
+        Column of the pixel.
+    channel : int
+        Number of the channel.
+    expected : int
+        Value of the golden model.
+    got : int
+        Value of the hardware.
+    """
 
     sample: int
     layer: str
@@ -28,7 +46,18 @@ class Mismatch:
 class WriteMismatch:
     """A write of a layer's output that is missing, in the wrong place, or too many.
 
-    ``index`` counts the layer's writes. ``expected`` and ``got`` are (address, enable), or None for no write.
+    Attributes
+    ----------
+    sample : int
+        Number of the sample.
+    layer : str
+        Name of the layer.
+    index : int
+        Number of the write among those of the layer.
+    expected : tuple of (int, int) or None
+        Address and enabled write groups that are due; None for no write.
+    got : tuple of (int, int) or None
+        Address and enabled write groups of the hardware's write; None for no write.
     """
 
     sample: int
@@ -48,7 +77,19 @@ class WriteMismatch:
 
 @dataclass(frozen=True)
 class CycleMismatch:
-    """A wrong count of cycles: of an inference, or from one frame's end to the next one's."""
+    """A wrong count of cycles.
+
+    Attributes
+    ----------
+    sample : int
+        Number of the sample.
+    count : str
+        What is counted: ``"inference"``, or ``"frame period"``, from one frame's end to the next one's.
+    expected : int
+        Cycles of the cycle model.
+    got : int
+        Cycles of the hardware.
+    """
 
     sample: int
     count: str
@@ -61,7 +102,15 @@ class CycleMismatch:
 
 @dataclass(frozen=True)
 class MissingResult:
-    """The hardware stopped before this sample's result: for so many cycles no word moved."""
+    """A result that did not come, because the hardware stopped before.
+
+    Attributes
+    ----------
+    sample : int
+        Number of the sample.
+    patience : int
+        Cycles in which no word moved.
+    """
 
     sample: int
     patience: int

@@ -1,4 +1,4 @@
-"""A noisy line."""
+"""A line with faults, for tests of the link."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ class Faults:
 
     Attributes
     ----------
-    corrupt, drop, duplicate, delay : float, default 0.0
-        Chances, 0..1.
+    corrupt : float, default 0.0
+        Chance that a byte is changed, 0..1.
+    drop : float, default 0.0
+        Chance that a byte is lost, 0..1.
+    duplicate : float, default 0.0
+        Chance that a byte comes twice, 0..1.
+    delay : float, default 0.0
+        Chance that a byte, and all that follow it, are late, 0..1.
     seconds : float, default 0.05
-        By which a byte, and all that follow it, are delayed.
+        Delay of late bytes, in seconds.
     seed : int, default 0
-        Of the random choices.
+        Seed of the random choices.
     """
 
     corrupt: float = 0.0
@@ -58,12 +64,25 @@ class FaultyLink(Link):
         self._held: deque[tuple[float, bytes]] = deque()
 
     def write(self, data: bytes) -> None:
+        """Send bytes with faults; wait where they are late."""
         for late, part in self._spoil(data, self._outward):
             if late:
                 time.sleep(self._faults.seconds)
             self._link.write(part)
 
     def read(self, timeout: float) -> bytes:
+        """Receive bytes with faults.
+
+        Parameters
+        ----------
+        timeout : float
+            Most seconds to wait.
+
+        Returns
+        -------
+        bytes
+            What has come; empty if nothing came in time.
+        """
         deadline = time.monotonic() + timeout
         while True:
             if not self._held:
@@ -81,10 +100,11 @@ class FaultyLink(Link):
                 return b""
 
     def close(self) -> None:
+        """Close the link that carries the bytes."""
         self._link.close()
 
     def _spoil(self, data: bytes, rng: np.random.Generator) -> Iterator[tuple[bool, bytes]]:
-        """Parts of what arrives of the bytes, each with whether it is late; no part is empty."""
+        """What arrives of the bytes, in parts, each with whether it is late; no part is empty."""
         faults = self._faults
         rates = (faults.corrupt, faults.drop, faults.duplicate, faults.delay)
         draws = rng.random((len(data), len(rates) + 1))

@@ -12,7 +12,12 @@ from hwquant.sim.trace import Log
 
 
 def tool() -> Tool:
-    """Icarus Verilog from the system.
+    """Find Icarus Verilog on the system.
+
+    Returns
+    -------
+    Tool
+        How cocotb's runner calls it.
 
     Raises
     ------
@@ -39,5 +44,23 @@ def tool() -> Tool:
 
 
 def record(task: Task, options: SimulationOptions) -> Log:
-    """See :func:`hwquant.sim.simulators.record`."""
+    """Run a task in Icarus Verilog under cocotb.
+
+    Parameters
+    ----------
+    task : Task
+        What is sent, and what is looked at.
+    options : SimulationOptions
+        Where simulators and waves are kept, and what is simulated.
+
+    Returns
+    -------
+    Log
+        What the testbench has seen, not judged.
+
+    Raises
+    ------
+    HwquantError
+        Icarus or cocotb is not installed, or stopped.
+    """
     return cocotb_backend.record(tool(), task, options)

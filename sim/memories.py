@@ -1,4 +1,4 @@
-"""The memories of a compiled accelerator, by the names that CXXRTL has for them, and what a program puts there."""
+"""The memories of a compiled accelerator, by the names that CXXRTL has for them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,31 @@ from hwquant.program.isa import program_bits
 from hwquant.program.program import Program
 
 SEQUENCER, WEIGHTS, PARAMETERS = "sequencer memory", "weights memory", "parameter_reader memory"
-"""Below the accelerator."""
+"""Hierarchical names of the memories, below the accelerator."""
 
 
 def chunks(values: list[int], bits: int) -> NDArray[np.uint32]:
-    """Unsigned integers of ``bits`` bits as rows of 32-bit chunks, least significant first."""
+    """Cut unsigned integers into 32-bit chunks.
+
+    Parameters
+    ----------
+    values : list of int
+        The integers.
+    bits : int
+        Width of each of them.
+
+    Returns
+    -------
+    ndarray of uint32, shape (values, chunks)
+        A row for each integer, least significant chunk first.
+    """
     width = 4 * -(-bits // 32)
     raw = b"".join(value.to_bytes(width, "little") for value in values)
     return np.frombuffer(raw, "<u4").reshape(len(values), width // 4).copy()
 
 
 def pointer(array: NDArray[np.generic]) -> ctypes.c_void_p:
-    """An array as an argument of a compiled function; the caller keeps the array."""
+    """The pointer to an array, for a compiled function; the caller keeps the array."""
     return ctypes.c_void_p(array.ctypes.data)
 
 
@@ -44,6 +57,11 @@ def write_program(
         Hierarchical name of the accelerator, with a space behind it; empty where it is the top.
     weights : bool
         Whether the weights are written too.
+
+    Raises
+    ------
+    HwquantError
+        The design has no such memory.
     """
     config = program.config
     images = {

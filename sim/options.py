@@ -23,22 +23,22 @@ class SimulationOptions:
 
     Attributes
     ----------
-    simulator : str
+    simulator : str, default 'verilator'
         A key of :data:`~hwquant.sim.registry.SIMULATORS`.
-    watch : int
+    watch : int, default 0
         Number of frames, from the first on, whose writes to the activation memory are recorded.
-    waves : path or None
+    waves : path or None, default None
         Wave file to write; its suffix is the simulator's.
-    build_dir : path or None
-        Where built simulators are kept; the user's cache folder where None.
-    progress : Progress or None
+    build_dir : path or None, default None
+        Where built simulators are kept; None: the user's cache folder.
+    progress : Progress or None, default None
         Told the number of finished frames, now and then.
-    stalls : Stalls or None
-        Pauses of the host; never where None.
-    design : Component or None
+    stalls : Stalls or None, default None
+        Pauses of the host; None: it never pauses.
+    design : Component or None, default None
         What is simulated in place of the program's accelerator: anything with its ports.
-    verilog : str or None
-        The same as text, for simulators that execute Verilog.
+    verilog : str or None, default None
+        Verilog that is simulated in place of the program's accelerator, by simulators that execute it.
 
     Raises
     ------
@@ -72,16 +72,27 @@ class SimulationOptions:
 
     @property
     def wave_path(self) -> Path | None:
-        """``waves`` as a path."""
+        """The wave file as a path."""
         return None if self.waves is None else Path(self.waves)
 
     @property
     def build_path(self) -> Path | None:
-        """``build_dir`` as a path."""
+        """The folder of built simulators as a path."""
         return None if self.build_dir is None else Path(self.build_dir)
 
     def reporter(self, frames: int) -> Callable[[int], None] | None:
-        """What a backend calls with the number of finished frames, of so many; None where nobody listens."""
+        """Make what a backend calls with the number of finished frames.
+
+        Parameters
+        ----------
+        frames : int
+            Number of all frames.
+
+        Returns
+        -------
+        callable or None
+            A function of one integer; None where nobody listens.
+        """
         listener = self.progress
         if listener is None:
             return None

@@ -14,9 +14,9 @@ class Simulator:
     Attributes
     ----------
     module : str
-        Its full name.
+        Full name of the module.
     waves : str or None
-        Suffix of the wave files that it writes, None where it writes none.
+        Suffix of the wave files that it writes; None where it writes none.
     verilog : bool
         Whether it executes the emitted Verilog rather than the components themselves.
     board : bool
@@ -35,20 +35,35 @@ SIMULATORS = {
     "amaranth": Simulator("hwquant.sim.amaranth_backend", waves=".vcd", verilog=False, board=False),
     "cxxrtl": Simulator("hwquant.sim.cxxrtl_backend", waves=None, verilog=False, board=True),
 }
-"""By name. Verilator under cocotb is the testbench of record; CXXRTL is the fastest with many networks;
+"""The simulators by name. Verilator under cocotb is the testbench of record; CXXRTL is the fastest with many networks;
 Amaranth's own simulator needs nothing else."""
 
 BOARD_SIMULATORS = tuple(name for name, simulator in SIMULATORS.items() if simulator.board)
 """Names of those that simulate a whole board. CXXRTL compiles a board once for every array and writes programs into
 its memories; Verilator executes the emitted Verilog, with the program in it. Each is the other's check."""
 
-
 VERILOG_SIMULATORS = tuple(name for name, simulator in SIMULATORS.items() if simulator.verilog)
 """Names of those that execute Verilog."""
 
 
 def find_simulator(name: str) -> Simulator:
-    """The entry of :data:`SIMULATORS`, or an error that lists them."""
+    """Find a simulator by name.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`SIMULATORS`.
+
+    Returns
+    -------
+    Simulator
+        Its entry.
+
+    Raises
+    ------
+    HwquantError
+        There is no such simulator; lists those that there are.
+    """
     if name not in SIMULATORS:
         raise HwquantError(f"unknown simulator {name!r}; choose one of {', '.join(SIMULATORS)}")
     return SIMULATORS[name]

@@ -22,7 +22,7 @@ END = 10
 
 @cocotb.test()
 async def inferences(dut: Any) -> None:
-    """Sends all frames back to back, and records what comes out and what is written; judges nothing."""
+    """Send all frames back to back, and record what comes out and what is written; judge nothing."""
     bench = Testbench(dut)
     await bench.reset()
     begin = time.perf_counter()
@@ -43,7 +43,7 @@ async def inferences(dut: Any) -> None:
 
 @cocotb.test()
 async def reset_in_the_middle(dut: Any) -> None:
-    """Resets at random moments of an inference; the next one must be as if it were the first."""
+    """Reset at random moments of an inference; the next one must be as if it were the first."""
     bench = Testbench(dut)
     words, period = len(bench.frames[0]), bench.stimulus.frame_cycles
     ends = [words, words, period, period, period, period]
@@ -66,7 +66,10 @@ async def reset_in_the_middle(dut: Any) -> None:
 
 @cocotb.test()
 async def wrong_frame_lengths(dut: Any) -> None:
-    """Frames that end early or late are dropped and counted; the frames between them are not harmed."""
+    """Send frames that end early or late.
+
+    They must be dropped and counted, and the frames between them must not be harmed.
+    """
     bench = Testbench(dut)
     await bench.reset()
     count, dropped = len(bench.frames[0]), 0
@@ -84,7 +87,7 @@ async def wrong_frame_lengths(dut: Any) -> None:
 
 @cocotb.test()
 async def registers(dut: Any) -> None:
-    """Identity and counters; inferences that start on command; read-only registers."""
+    """Check identity, counters, inferences that start on command, and read-only registers."""
     bench = Testbench(dut)
     await bench.reset()
     for name, value in bench.stimulus.values.items():

@@ -20,14 +20,14 @@ from hwquant.sim.trace import NO_STALLS, Log, Run
 def simulate(
     program: Program, frames: IntArray, options: SimulationOptions | None = None, **changes: Any
 ) -> Run:
-    """Sends frames back to back through the simulated accelerator.
+    """Send frames back to back through the simulated accelerator.
 
     Parameters
     ----------
     program : Program
         What the accelerator holds.
-    frames : int64 array
-        (N, words, lanes), from :meth:`~hwquant.program.program.Program.frame`.
+    frames : ndarray of int64, shape (N, words, lanes)
+        Input frames, from :meth:`~hwquant.program.program.Program.frame`.
     options : SimulationOptions or None
         All options at once, instead of single ones by name.
     **changes : object
@@ -52,7 +52,29 @@ def simulate(
 
 
 def attempt(program: Program, frames: IntArray, options: SimulationOptions) -> Run:
-    """The same, but a breach of the rules is left in the run, for whoever compares it with the golden model."""
+    """Send frames through the simulated accelerator, and leave a breach of the rules in the run.
+
+    It is for whoever compares the run with the golden model.
+
+    Parameters
+    ----------
+    program : Program
+        What the accelerator holds.
+    frames : ndarray of int64, shape (N, words, lanes)
+        Input frames, from :meth:`~hwquant.program.program.Program.frame`.
+    options : SimulationOptions
+        How it is simulated.
+
+    Returns
+    -------
+    Run
+        What the hardware did.
+
+    Raises
+    ------
+    HwquantError
+        Frames of the wrong shape or range, a missing simulator (how to get it), or a failing build.
+    """
     check_type("program", program, Program, hint="hwquant.compile_network makes one")
     _check_frames(program, frames)
     watched = max(0, min(options.watch, len(frames)))
@@ -61,7 +83,20 @@ def attempt(program: Program, frames: IntArray, options: SimulationOptions) -> R
 
 
 def record(task: Task, options: SimulationOptions) -> Log:
-    """What a simulator's testbench sees, not judged."""
+    """Run a task in the simulator that the options name.
+
+    Parameters
+    ----------
+    task : Task
+        What is sent, and what is looked at.
+    options : SimulationOptions
+        How it is simulated.
+
+    Returns
+    -------
+    Log
+        What the simulator's testbench has seen, not judged.
+    """
     log: Log = import_module(find_simulator(options.simulator).module).record(task, options)
     return log
 

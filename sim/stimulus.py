@@ -28,12 +28,12 @@ class Stimulus:
 
     Attributes
     ----------
-    frames : IntArray
-        Int64 (N, words, lanes), input frames.
-    expected : IntArray
-        Int64 (N, words, lanes), output frames; of a plain run only the shape (0, words, lanes) counts.
-    compared : NDArray[np.bool_]
-        Bool (words, lanes), the lanes of ``expected`` that hold channels.
+    frames : ndarray of int64, shape (N, words, lanes)
+        Input frames.
+    expected : ndarray of int64, shape (N, words, lanes)
+        Output frames; of a plain run only the shape (0, words, lanes) counts.
+    compared : ndarray of bool, shape (words, lanes)
+        Lanes of ``expected`` that hold channels.
     bits : int
         Width of a lane.
     patience : int
@@ -41,13 +41,17 @@ class Stimulus:
     linger : int
         Cycles to go on after the last word.
     watch : int, default 0
-        Number of frames whose writes are recorded.
+        Number of frames, from the first on, whose writes are recorded.
     stalls : Stalls, default NO_STALLS
         Pauses of the host; their seed is also that of the scenarios' random choices.
-    cycles, frame_cycles : int, default 0
-        Of an inference, as predicted.
-    values : Mapping[str, int], optional
+    cycles : int, default 0
+        Clock cycles of an inference, as predicted.
+    frame_cycles : int, default 0
+        Clock cycles from one frame's end to the next one's, as predicted.
+    values : Mapping of str to int, optional
         What some of the registers hold from reset on, by name.
+    ARRAYS : tuple of str
+        Names of the attributes that are arrays; a constant of the class.
     """
 
     frames: IntArray
@@ -65,7 +69,7 @@ class Stimulus:
     ARRAYS: ClassVar = ("frames", "expected", "compared")
 
     def save(self, path: Path) -> None:
-        """Writes an .npz: the arrays, and everything else as JSON."""
+        """Write an .npz: the arrays, and everything else as JSON."""
         arrays = {name: getattr(self, name) for name in self.ARRAYS}
         rest = {
             item.name: getattr(self, item.name)
@@ -77,7 +81,7 @@ class Stimulus:
 
     @classmethod
     def load(cls, path: Path) -> Stimulus:
-        """Reads what :meth:`save` wrote."""
+        """Read what :meth:`save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             settings = json.loads(str(file["settings"]))
             arrays = {name: file[name] for name in cls.ARRAYS}
@@ -89,16 +93,28 @@ class Stimulus:
         return self.frames.shape[2]
 
     def to_integers(self, words: IntArray) -> list[int]:
-        """(words, lanes) to unsigned integers, as they appear on the streams."""
+        """Convert words, shape (words, lanes), to unsigned integers, as they appear on the streams."""
         return words_to_integers(words, self.bits)
 
 
 @dataclass
 class Recording:
-    """What the testbench sees besides the streams, and how all of it comes back."""
+    """What the testbench sees besides the streams, and how all of it comes back.
+
+    Attributes
+    ----------
+    counters : list of int
+        The hardware's cycle counter, as it stood when the last word of each frame was taken.
+    writes : list of tuple of int
+        Cycle, address, enabled write groups and data of each write.
+    cycles : int, default 0
+        Clock cycles from reset to the end of the simulation.
+    seconds : float, default 0.0
+        Time that the simulation took, in seconds.
+    """
 
     counters: list[int] = field(default_factory=list)
-    writes: list[tuple[int, ...]] = field(default_factory=list)  # cycle, address, enable, data
+    writes: list[tuple[int, ...]] = field(default_factory=list)
     cycles: int = 0
     seconds: float = 0.0
 
@@ -109,7 +125,19 @@ class Recording:
         sent: Sequence[tuple[int, int]],
         results: Recorder,
     ) -> None:
-        """Writes an .npz."""
+        """Write an .npz of all that the testbench has seen.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        stimulus : Stimulus
+            What was sent.
+        sent : Sequence of tuple of (int, int)
+            Cycles in which each input word was first offered and was taken.
+        results : Recorder
+            The stream of results.
+        """
         lanes, bits = stimulus.lanes, stimulus.bits
         np.savez(
             path,
@@ -124,7 +152,20 @@ class Recording:
 
 
 def load_log(path: Path, bits: int) -> Log:
-    """Reads what :meth:`Recording.save` wrote; a lane has so many bits."""
+    """Read what :meth:`Recording.save` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    bits : int
+        Bits of a lane.
+
+    Returns
+    -------
+    Log
+        All that the testbench has seen.
+    """
     with np.load(path, allow_pickle=False) as file:
         data = words_to_integers(file["data"], bits)
         return Log(

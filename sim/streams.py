@@ -18,7 +18,7 @@ from hwquant.sim.trace import Pattern
 
 
 def defined(signal: Any) -> int:
-    """A signal's value; some simulators know that a bit is neither 0 nor 1."""
+    """The value of a signal; some simulators know that a bit is neither 0 nor 1, which is an error here."""
     value = signal.value
     assert value.is_resolvable, f"{signal._name} is undefined: {value}"
     return int(value)
@@ -30,12 +30,12 @@ class Port:
     Parameters
     ----------
     dut : cocotb handle
-        The testbench's module.
+        Module of the testbench.
     name : str
-        The stream's.
+        Name of the stream.
     cycle : callable
-        The number of the clock cycle that has just begun.
-    pauses : bool array
+        Gives the number of the clock cycle that has just begun.
+    pauses : ndarray of bool
         Whether the host pauses in a cycle; see :class:`~hwquant.sim.trace.Stalls`.
 
     Attributes
@@ -59,14 +59,20 @@ class Port:
 
 
 class Source(Port):
-    """Driver: offers words, and notes when each was offered first and taken."""
+    """The driver of a stream: it offers words.
+
+    Attributes
+    ----------
+    sent : list of tuple of (int, int)
+        Cycles in which each word was first offered and was taken.
+    """
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         self.sent: list[tuple[int, int]] = []
 
     async def send(self, words: list[int]) -> None:
-        """Offers the words one after the other until each is taken."""
+        """Offer the words one after the other, each until it is taken."""
         for word in words:
             while self.paused():
                 self.valid.value = 0
@@ -86,21 +92,30 @@ class Source(Port):
         self.valid.value = 0
 
     def reset(self) -> None:
-        """Withdraws what is offered, and forgets what was."""
+        """Withdraw what is offered, and forget what was."""
         self.valid.value = 0
         self.latest = 0
         self.sent.clear()
 
 
 class Sink(Port):
-    """The other end: accepts words, and records everything that is offered."""
+    """The receiver of a stream: it accepts words.
+
+    Attributes
+    ----------
+    seen : Recorder
+        Everything that was offered.
+    """
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         self.seen = Recorder()
 
     async def receive(self) -> int:
-        """The next word. Ready stays as it is afterwards: the next word may follow in the next cycle."""
+        """Receive the next word.
+
+        Ready stays as it is afterwards: the next word may follow in the next cycle.
+        """
         while True:
             ready = not self.paused()
             self.ready.value = int(ready)
@@ -117,7 +132,7 @@ class Sink(Port):
             await FallingEdge(self.clock)
 
     def reset(self) -> None:
-        """Refuses words until the next :meth:`receive`, and forgets those that came."""
+        """Refuse words until the next :meth:`receive`, and forget those that came."""
         self.ready.value = 0
         self.latest = 0
         self.seen.clear()

@@ -20,7 +20,7 @@ from hwquant.sim.stimulus import PROGRESS, STIMULUS, Recording, Stimulus
 from hwquant.sim.streams import Sink, Source, defined
 
 PERIOD = 10
-"""Of the clock in testbench.v, in nanoseconds."""
+"""Period of the clock in testbench.v, in nanoseconds."""
 
 
 class Testbench:
@@ -32,6 +32,23 @@ class Testbench:
     ----------
     dut : cocotb handle
         The module of testbench.v.
+
+    Attributes
+    ----------
+    stimulus : Stimulus
+        What is to be sent, and what should come back.
+    source : Source
+        The stream of input frames.
+    sink : Sink
+        The stream of results.
+    random : random.Random
+        Random choices of a scenario.
+    mark : int
+        The bit of a payload that marks the last word of a frame.
+    frames : list of list of int
+        Payloads of the input frames.
+    recording : Recording
+        What is seen besides the streams.
     """
 
     def __init__(self, dut: Any):
@@ -57,12 +74,12 @@ class Testbench:
         return get_sim_time() // self._period - self._origin
 
     async def cycles(self, count: int) -> None:
-        """Waits for that many falling edges, without looking at those in between."""
+        """Wait for that many falling edges, without looking at those in between."""
         await Timer((count - 1) * PERIOD + PERIOD // 2, "ns")
         await FallingEdge(self.dut.clk)
 
     async def reset(self) -> None:
-        """Two clocks of reset, with both streams at rest."""
+        """Reset for two clock cycles, with both streams at rest."""
         await FallingEdge(self.dut.clk)
         self.source.reset()
         self.sink.reset()
@@ -76,7 +93,7 @@ class Testbench:
     # Registers ------------------------------------------------------------------------------------------
 
     async def read(self, register: str) -> int:
-        """A register's value; takes a cycle. The address returns to that of the cycle counter."""
+        """Read a register, which takes a cycle; the address returns to that of the cycle counter."""
         self.dut.bus__address.value = int(Register[register])
         await ReadOnly()
         value = int(self.dut.bus__read_data.value)
@@ -85,7 +102,7 @@ class Testbench:
         return value
 
     async def write(self, register: str, value: int) -> None:
-        """Writes a register; takes a cycle."""
+        """Write a register, which takes a cycle; the address returns to that of the cycle counter."""
         self.dut.bus__address.value = int(Register[register])
         self.dut.bus__write_data.value = value
         self.dut.bus__write.value = 1
@@ -94,14 +111,20 @@ class Testbench:
         self.dut.bus__address.value = int(COUNTER)
 
     async def expect(self, register: str, value: int, when: str) -> None:
-        """Reads a register and fails if it holds something else."""
+        """Read a register, and fail if it holds something else."""
         got = await self.read(register)
         assert got == value, f"{register} {when}: expected {value:#x}, got {got:#x}"
 
     # Frames ---------------------------------------------------------------------------------------------
 
     async def record(self, count: int) -> None:
-        """Receives frames, and notes the cycle counter as it stands after each; and whatever comes behind them."""
+        """Receive frames, and note the cycle counter as it stands after each; and whatever comes behind them.
+
+        Parameters
+        ----------
+        count : int
+            Number of the frames.
+        """
         length = self.stimulus.expected.shape[1]
         for _ in range(count):
             for _ in range(length):
@@ -113,12 +136,12 @@ class Testbench:
         more.cancel()
 
     async def receive_for_ever(self) -> None:
-        """Receives words that nobody waits for."""
+        """Receive words that nobody waits for."""
         while True:
             await self.sink.receive()
 
     async def watch(self) -> None:
-        """Records the writes of the first frames."""
+        """Record the writes of the frames that are watched."""
         dut, writes = self.dut, self.recording.writes
         words = self.stimulus.watch * self.stimulus.expected.shape[1]
         while self.sink.seen.moved < words:
@@ -131,14 +154,14 @@ class Testbench:
             await FallingEdge(dut.clk)
 
     async def stopped(self) -> None:
-        """Returns once no word has moved for ``patience`` cycles."""
+        """Return once no word has moved for ``patience`` cycles."""
         while left := max(0, max(self.source.latest, self.sink.latest) + self.stimulus.patience - self.cycle):
             await self.cycles(left)
 
     # Checks ---------------------------------------------------------------------------------------------
 
     async def receive(self) -> list[int]:
-        """One output frame, by the rules of the stream."""
+        """Receive one output frame; fail if it breaks a rule of the stream."""
         words: list[int] = []
         length = self.stimulus.expected.shape[1]
         for index in range(length):
@@ -153,13 +176,13 @@ class Testbench:
         return words
 
     async def infer(self, frame: int) -> None:
-        """Sends a frame, and checks its result."""
+        """Send a frame, and check its result."""
         sender = cocotb.start_soon(self.source.send(self.frames[frame]))
         await self.check(frame)
         assert sender.done(), f"frame {frame}: a result came before the frame was sent"
 
     async def check(self, frame: int) -> None:
-        """Receives the result of a frame, and checks its words and its cycles."""
+        """Receive the result of a frame, and check its words and its cycles."""
         stimulus = self.stimulus
         got = await self.within_patience(self.receive())
         cycles = defined(self.dut.bus__read_data)
@@ -172,7 +195,7 @@ class Testbench:
         assert cycles == stimulus.cycles, f"frame {frame}: {cycles} cycles instead of {stimulus.cycles}"
 
     async def within_patience(self, coroutine: Any) -> Any:
-        """Awaits a coroutine that moves words; fails if the hardware stops."""
+        """Await a coroutine that moves words; fail if the hardware stops."""
         task, watchdog = cocotb.start_soon(coroutine), cocotb.start_soon(self.stopped())
         await First(task, watchdog)
         assert task.done(), f"no word moved for {self.stimulus.patience} cycles"

@@ -12,6 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.qgraph import IntArray
 
 Pattern = NDArray[np.bool_]
+"""Pauses of the host, shape (PATTERN,): whether it pauses in a cycle."""
 
 PATTERN = 1021
 """Cycles after which the host's pauses repeat: a prime, so that they never keep step with a frame."""
@@ -23,12 +24,17 @@ class Stalls:
 
     Attributes
     ----------
-    idle : float
+    idle : float, default 0.0
         Chance, in each cycle, that the host does not begin to offer its next input word; 0 <= idle < 1.
-    busy : float
+    busy : float, default 0.0
         Chance, in each cycle, that the host does not accept an output word; 0 <= busy < 1.
-    seed : int
-        The same seed gives the same pauses.
+    seed : int, default 0
+        Seed of the random choices: the same seed gives the same pauses.
+
+    Raises
+    ------
+    HwquantError
+        A chance is out of its range.
     """
 
     idle: float = 0.0
@@ -61,7 +67,17 @@ NO_STALLS = Stalls()
 
 
 class Write(NamedTuple):
-    """One write of a layer's output to the activation memory; ``enable`` has one bit a write group."""
+    """One write of a layer's output to the activation memory.
+
+    Attributes
+    ----------
+    address : int
+        Address of the word.
+    enable : int
+        Write groups that are written, a bit for each.
+    data : int
+        The word.
+    """
 
     address: int
     enable: int
@@ -70,19 +86,21 @@ class Write(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Offers:
-    """A stream as its receiver sees it: an entry for each word that is offered, with the cycles that it stays.
+    """A stream as its receiver sees it: an entry for each word, with the cycles of its offer.
 
     A word that changes or is withdrawn before it is taken ends its entry, so nothing that the stream does is lost.
 
     Attributes
     ----------
-    words : int64 array
-        (offers, lanes).
-    last : bool array
-        The mark of a frame's last word.
-    first, end : int64 arrays
-        First and last cycle after reset in which the word was offered.
-    taken : bool array
+    words : ndarray of int64, shape (offers, lanes)
+        The words.
+    last : ndarray of bool, shape (offers,)
+        Whether the word has the mark of a frame's last one.
+    first : ndarray of int64, shape (offers,)
+        First cycle after reset in which the word was offered.
+    end : ndarray of int64, shape (offers,)
+        Last cycle after reset in which the word was offered.
+    taken : ndarray of bool, shape (offers,)
         Whether the word moved, in cycle ``end``.
     """
 
@@ -99,18 +117,18 @@ class Log:
 
     Attributes
     ----------
-    sent : int64 array
-        (words, 2), the cycles in which each input word was first offered and was taken.
+    sent : ndarray of int64, shape (words, 2)
+        Cycles in which each input word was first offered and was taken.
     results : Offers
-        The other stream.
+        The stream of results.
     counters : tuple of int
         The hardware's cycle counter, as it stood when the last word of each frame was taken.
     writes : tuple of (int, Write)
         Every write until the watched frames had left, with its cycle.
     cycles : int
         Clock cycles from reset to the end of the simulation.
-    seconds : float
-        How long it took, without building the simulator.
+    seconds : float, default 0.0
+        Time that the simulation took, in seconds, without building the simulator.
     """
 
     sent: IntArray
@@ -123,7 +141,15 @@ class Log:
 
 @dataclass(frozen=True)
 class Breach:
-    """A rule of the streams that the hardware broke while the result of a frame was due."""
+    """A rule of the streams that the hardware broke while the result of a frame was due.
+
+    Attributes
+    ----------
+    sample : int
+        Number of the frame.
+    rule : str
+        What the hardware did, as the end of a sentence.
+    """
 
     sample: int
     rule: str
@@ -138,19 +164,19 @@ class Run:
 
     Attributes
     ----------
-    words : int64 array
-        (N, words, lanes), the output frames.
+    words : ndarray of int64, shape (N, words, lanes)
+        The output frames.
     cycles : tuple of int
         The hardware's cycle counter, after each frame.
-    writes : tuple of tuples of Write
-        Every write of the first frames that were watched, in order.
-    periods : tuple of int
+    writes : tuple of tuple of Write
+        Every write of the first frames that were watched, in order, by frame.
+    periods : tuple of int, optional
         Clock cycles from the last word of the frame before (or from reset) to each frame's last word.
-    seconds : float
-        How long it took, without building the simulator.
-    breach : Breach or None
+    seconds : float, default 0.0
+        Time that the simulation took, in seconds, without building the simulator.
+    breach : Breach or None, default None
         The first rule that was broken; frames from there on are left out.
-    patience : int
+    patience : int, default 0
         Cycles without a word moving after which the hardware counts as stopped.
     """
 

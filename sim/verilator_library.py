@@ -21,15 +21,26 @@ BUILD = (
 
 
 def compile_design(verilog: str, driver: str) -> Path:
-    """A shared object of a design, whose top is ``hwquant``, and the C++ that drives it; from the cache if it was
-    built before.
+    """Compile a design and the C++ that drives it, or take them from the cache.
+
+    Parameters
+    ----------
+    verilog : str
+        Verilog of the design, whose top is ``hwquant``.
+    driver : str
+        C++ of the driver.
+
+    Returns
+    -------
+    Path
+        The shared object.
 
     Raises
     ------
     MissingPackage
         Verilator or a program that it needs is not installed; says how to get it.
     ToolStopped
-        It refused.
+        Verilator stopped.
     """
     variables = environment()
     name = entry_name("verilator-library", verilog, driver, *BUILD, version("verilator"))

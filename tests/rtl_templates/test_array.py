@@ -136,7 +136,9 @@ def test_sums_are_those_of_the_matrix_product(rows, columns, mode):
 @pytest.mark.parametrize(
     ("rows", "columns", "load_rows"), [(8, 3, 2), (7, 3, 4), (9, 2, 8), (2, 2, 2), (16, 2, 4)]
 )
-def test_and_so_they_are_when_several_rows_are_loaded_at_once(rows, columns, load_rows, mode):
+def test_sums_are_those_of_the_matrix_product_when_several_rows_are_loaded_at_once(
+    rows, columns, load_rows, mode
+):
     config = ArrayConfig(
         rows,
         columns,

@@ -62,7 +62,7 @@ def built(case, tmp_path_factory):
 
 @pytest.mark.parametrize("pauses", [0.0, 0.4])
 @pytest.mark.parametrize("scenario", ["frames_and_registers", "writes"])
-def test_axi_masters_and_streams_work_with_it(case, built, tmp_path, pauses, scenario):
+def test_axi_masters_and_streams_work_with_the_accelerator(case, built, tmp_path, pauses, scenario):
     from cocotb_tools.check_results import get_results
     from cocotb_tools.runner import get_runner
 

@@ -44,7 +44,7 @@ FRAMES = [
 
 
 def by_hand(pixels):
-    """The same in Python, so that the table above can be checked."""
+    """Compute the results of the program in Python, to check the table above."""
     outputs = []
     for x, y in pixels:
         sums = (x + 2 * y + 10, 3 * x - 4 * y + 20)
@@ -89,7 +89,7 @@ def test_a_program_written_by_hand_gives_what_was_computed_by_hand():
     assert writes == [(4 + n, word) for words in expected for n, word in enumerate(words)]
 
 
-def test_the_table_is_right():
+def test_the_table_of_results_is_what_its_formulas_give():
     assert [by_hand(pixels) for pixels, _ in FRAMES] == [results for _, results in FRAMES]
 
 

@@ -103,7 +103,7 @@ def lateness(rng, chance):
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize(("seed", "chance"), [(0, 0.0), (1, 0.0), (2, 0.2), (3, 0.5)])
-def test_loads_and_starts_as_soon_as_the_inequalities_allow(config, seed, chance):
+def test_tiles_are_loaded_and_started_as_soon_as_the_inequalities_allow(config, seed, chance):
     rng = np.random.default_rng(seed)
     engines, history = run(config, random_jobs(rng, config, 80), lateness(rng, chance))
     assert len(engines.starts) == len(engines.jobs)
@@ -125,7 +125,7 @@ def test_loads_and_starts_as_soon_as_the_inequalities_allow(config, seed, chance
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize("chance", [0.0, 0.3])
-def test_idle_only_when_nothing_is_held_or_on_its_way(config, chance):
+def test_the_dispatcher_is_idle_only_when_nothing_is_held_or_on_its_way(config, chance):
     rng = np.random.default_rng(7)
     jobs = random_jobs(rng, config, 40)
     engines, history = run(config, jobs, lateness(rng, chance))

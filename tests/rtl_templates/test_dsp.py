@@ -98,12 +98,12 @@ def test_without_a_budget_all_products_are_left_to_synthesis():
         ("ice40", 8, 2, 0),
     ],
 )
-def test_blocks_of_a_product(family, a, b, blocks):
+def test_a_product_takes_as_many_blocks_as_its_operands_need(family, a, b, blocks):
     dsp = FAMILIES[family].dsp
     assert blocks_of(dsp, a, b) == blocks_of(dsp, b, a) == blocks
 
 
-def test_the_array_gets_what_others_leave():
+def test_the_array_gets_the_blocks_that_other_products_leave():
     plain = ArrayConfig(4, 4, accumulator_bits=24)
     assert multipliers(plain, "ecp5", 28) == 16
     assert multipliers(plain, "ice40", 8) == 8
@@ -115,7 +115,7 @@ def test_the_array_gets_what_others_leave():
     assert multipliers(ArrayConfig(4, 4, offset="sum"), "ecp5", 9) == 8
 
 
-def test_the_offset_row_comes_last():
+def test_the_offset_row_gets_blocks_after_all_other_rows():
     config = ArrayConfig(4, 4, offset="sum", channel_offsets=True)
     assert multipliers(config, "gowin", 7) == 14
     assert multipliers(config, "gowin", 10) == 16 + 2, "its products are wider than 9 bits"

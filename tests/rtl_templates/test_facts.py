@@ -52,7 +52,7 @@ def accelerator(config, **options):
 
 
 def made(component, budget=None):
-    """Of each module that Amaranth makes, by its path without indices: registers, memories, and products."""
+    """What each module that Amaranth makes has, by path without indices: registers, memories, products."""
     text = rtlil.convert(component, name="top", platform=budget, emit_src=False)
     for name, body in re.findall(r"^module \\top(\S*)\n(.*?)^end\n", text, re.MULTILINE | re.DOTALL):
         path = re.sub(r"([_$]?\d+)+(?=\.|$)", "", name.lstrip("."))
@@ -85,7 +85,10 @@ def number(cell, parameter):
 
 
 def said(facts: Facts):
-    """The same by the component's facts; an ECP5 block, whatever its operands, is as wide as it is."""
+    """What each module has by the facts of its component: registers, memories, products.
+
+    An ECP5 block, whatever its operands, is as wide as it is.
+    """
     for path, count, own in facts.walk():
         memories = [(memory.depth, memory.width, 1, memory.writes) for memory in own.memories]
         products = list(own.products)

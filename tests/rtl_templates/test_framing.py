@@ -91,7 +91,7 @@ def test_what_is_found_in_damaged_bytes_is_what_the_host_would_find(seed):
     assert damaged == expected.count(None) > 3
 
 
-def test_the_longest_packet_and_one_that_is_longer():
+def test_the_longest_packet_is_found_and_a_longer_one_is_left_out():
     longest, longer = bytes(range(LONGEST)), bytes(LONGEST + 1)
     data = encode(longest) + encode(longer) + encode(longest[::-1])
     assert deframe(data, between=LONGEST + 2) == ([longest, longest[::-1]], 0)

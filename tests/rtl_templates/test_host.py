@@ -170,7 +170,7 @@ def test_results_stay_while_they_are_not_accepted():
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_a_word_a_cycle_where_the_host_keeps_up(count):
+def test_a_word_moves_each_cycle_where_the_host_keeps_up(count):
     rng = np.random.default_rng(count)
     transfers = [("input", 5, count, 0), ("output", 5, count, 1)]
     surroundings, _ = run(transfers, frame(rng, count))

@@ -54,8 +54,9 @@ def test_the_same_program_gives_the_same_files(program):
 
 
 def test_modules_of_two_cores_in_one_design_have_different_names(program, tmp_path):
-    """Also where one is named as a module of the other might be. Each is another network; Yosys and Icarus elaborate
-    both under one top.
+    """Names differ even where one core is named as a module of the other might be.
+
+    The cores are of different networks; Yosys and Icarus elaborate both under one top.
     """
     net = Net(seed=1, x=(3, 3, 3))
     net.conv("x", 3, (2, 2), shift=5)

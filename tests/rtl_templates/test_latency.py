@@ -67,7 +67,7 @@ PE_PREFIX = [{"weight": 3, "load": 1}, {"load": 0, "swap": 1}]
 
 
 @pytest.mark.parametrize("product", [None, SoftProduct])
-def test_of_a_processing_element_and_its_product(product):
+def test_latency_of_a_processing_element_is_the_measured_one(product):
     quiet = {"x": 0, "swap": 0}
     latency = measured(lambda: element(product), PE_PREFIX, quiet, {"x": 7}, "sum_next")
     assert latency == ProcessingElement.latency
@@ -76,14 +76,14 @@ def test_of_a_processing_element_and_its_product(product):
         assert measured(element, [], rest, pulse, output) == ProcessingElement.step
 
 
-def test_of_a_product_of_look_up_tables():
+def test_latency_of_a_product_of_look_up_tables_is_the_measured_one():
     rest = {"x": 0, "swap": 0}
     latency = measured(lambda: SoftProduct(8, 8), [{"weight": 3, "swap": 1}], rest, {"x": 7}, "product")
     assert latency == SoftProduct.latency == ProcessingElement.product_latency
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_of_the_array(config):
+def test_latency_of_the_array_is_the_measured_one(config):
     load = {"weights.weight": [1] * config.columns, "weights.load": -1, "swap": 0, "x": [0] * config.rows}
     fill = [load] * (config.rows + config.columns + 1)
     prefix = [*fill, load | {"weights.load": 0, "swap": 1}, *[load | {"weights.load": 0}] * 12]
@@ -95,7 +95,7 @@ def test_of_the_array(config):
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_of_what_is_below_the_array(config):
+def test_latency_of_collector_and_requantizer_is_the_measured_one(config):
     marks = dict.fromkeys(("valid", "first", "last", "pool_first", "pool_last"), 1)
     clamp = {"low": -128, "high": 127, "zero": 0}
     bus = {"bias": 0, "shift": 0} | ({"multiplier": 4} if config.multiplier_bits else {})
@@ -110,7 +110,7 @@ def test_of_what_is_below_the_array(config):
     assert latency == Requantizer(config).latency
 
 
-def test_of_an_accumulator():
+def test_latency_of_an_accumulator_is_the_measured_one():
     config = CONFIGS["edge"]
     prefix = [{"first": 1, "bias": 50, "write_address": 3, "write_enable": 1}] * 3 + [{"write_enable": 0}]
     rest = {"first": 0, "bias": 0, "read_address": 0, "sum": 0}
@@ -120,7 +120,7 @@ def test_of_an_accumulator():
     assert total == Accumulator.sum_latency
 
 
-def test_of_the_activation_memory_and_of_what_is_behind_it():
+def test_latency_of_activation_memory_and_feed_is_the_measured_one():
     config = CONFIGS["edge"]
     write = {"write.address": 3, "write.data": 0x1234, "write.enable": 1, "read.advance": 1}
     rest = {"write.enable": 0, "read.address": 0}
@@ -137,7 +137,7 @@ def test_of_the_activation_memory_and_of_what_is_behind_it():
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_of_weights_and_parameters(config):
+def test_latency_of_weight_loader_and_parameter_reader_is_the_measured_one(config):
     """The weight loader's first address is there in the cycle after a tile is taken."""
     rest, pulse = {"tile.start": 0}, {"tile.start": 1}
     weights = [(1 << (config.columns * config.slot_bits)) - 1] * 16
@@ -151,7 +151,7 @@ def test_of_weights_and_parameters(config):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_of_a_skew(reverse):
+def test_latency_of_a_skew_is_the_measured_one(reverse):
     latest = 0 if reverse else 4
     latency = measured(
         lambda: Skew(signed(4), 5, reverse=reverse),
@@ -163,7 +163,7 @@ def test_of_a_skew(reverse):
     assert latency == Skew(signed(4), 5).latency
 
 
-def test_of_the_lines_of_a_depthwise_tile():
+def test_latency_of_the_lines_of_a_depthwise_tile_is_the_measured_one():
     config = CONFIGS["depthwise"]
     rest, pulse = {"i": [0] * 4, "delay": LineDelay.latency}, {"i": [7] * 4}
     assert measured(lambda: LineDelay(config), [rest] * 9, rest, pulse, "o") == LineDelay.latency
@@ -202,19 +202,19 @@ def test_a_component_that_is_one_cycle_late_is_refused(place, name, attribute, w
 
 
 @pytest.mark.parametrize("attribute", ["latency", "sum_latency"])
-def test_and_so_is_an_accumulator(attribute, monkeypatch):
+def test_an_accumulator_that_is_one_cycle_late_is_refused(attribute, monkeypatch):
     monkeypatch.setattr(Accumulator, attribute, getattr(Accumulator, attribute) + 1)
     with pytest.raises(HwquantError, match="are counted on"):
         Accelerator(CONFIGS["edge"]).elaborate(None)
 
 
-def test_and_so_is_a_processing_element(monkeypatch):
+def test_a_processing_element_that_is_one_cycle_late_is_refused(monkeypatch):
     monkeypatch.setattr(array.ProcessingElement, "latency", ProcessingElement.latency + 1)
     with pytest.raises(HwquantError, match="the way of a pixel through the array"):
         Accelerator(CONFIGS["edge"]).elaborate(None)
 
 
-def test_and_so_is_a_product_and_a_line_delay(monkeypatch):
+def test_a_product_or_a_line_delay_that_is_one_cycle_late_is_refused(monkeypatch):
     with pytest.raises(HwquantError, match="the product Late takes 3 cycles, and 2 are counted on"):
         Fragment.get(element(late(SoftProduct)), None)
     with pytest.raises(HwquantError, match="a line delay takes 4 cycles, and 3 are counted on"):

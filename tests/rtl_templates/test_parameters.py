@@ -26,7 +26,7 @@ def image(rng, config, count):
 
 @pytest.mark.parametrize("multiplier_bits", [0, 16])
 @pytest.mark.parametrize(("columns", "depth"), [(2, 16), (5, 15), (5, 16), (8, 64)])
-def test_sends_the_next_words_one_a_cycle(columns, depth, multiplier_bits):
+def test_the_next_parameters_are_sent_one_word_a_cycle(columns, depth, multiplier_bits):
     config = ArrayConfig(
         4, columns, parameter_depth=depth, accumulator_bits=20, multiplier_bits=multiplier_bits
     )

@@ -36,7 +36,7 @@ def expected(stimulus):
 
 
 @pytest.mark.parametrize(("x", "weight", "above"), [(8, 8, 16), (8, 9, 20), (2, 1, 3), (4, 9, 1), (8, 1, 12)])
-def test_follows_its_equations_cycle_by_cycle(x, weight, above):
+def test_a_processing_element_follows_its_equations_cycle_by_cycle(x, weight, above):
     rng = np.random.default_rng((x, weight, above))
     below = max(above, x + weight) + 1
     pe = ProcessingElement(activation_bits=x, operand_bits=weight, sum_bits=above, next_bits=below)

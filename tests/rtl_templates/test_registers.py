@@ -51,7 +51,7 @@ def test_only_control_can_be_written(register):
     assert before == after
 
 
-def test_starts_by_itself_after_reset_until_told_otherwise():
+def test_inferences_start_by_themselves_after_reset_until_told_otherwise():
     seen = play([{}, write(Register.CONTROL, 0), {}, write(Register.CONTROL, 2), {}])
     assert seen["enable"] == [1, 1, 0, 0, 1]
     assert seen["CONTROL"][0::2] == [2, 0, 2]

@@ -198,7 +198,7 @@ def lateness(seed, chance):
 
 @pytest.mark.parametrize("chance", [0.0, 0.3, 0.7])
 @pytest.mark.parametrize("seed", range(4))
-def test_executes_programs_in_order_again_and_again(seed, chance):
+def test_programs_are_executed_in_order_again_and_again(seed, chance):
     rng = np.random.default_rng(seed)
     program = random_program(rng, 60)
     surroundings, _ = run(program, 3, lateness(seed, chance))
@@ -220,7 +220,7 @@ def test_a_job_takes_the_settings_that_came_before_it(seed, chance):
     assert surroundings.taken == wanted
 
 
-def test_a_word_a_cycle_where_nothing_waits():
+def test_a_word_is_executed_each_cycle_where_nothing_waits():
     rng = np.random.default_rng(0)
     opcodes = [Opcode.LEVEL, Opcode.COUNT, Opcode.PLANE, Opcode.OFFSET, Opcode.WRITE, Opcode.CLAMP] * 5
     program = [*(instruction(rng, opcode) for opcode in opcodes), Instruction(Opcode.END, {})]
@@ -328,7 +328,7 @@ def test_the_longest_repetition_is_executed_to_its_end(count):
     assert [job["last"] for job in jobs[: count + 1]] == [0] * count + [1]
 
 
-def test_begins_only_when_enabled():
+def test_an_inference_begins_only_when_enabled():
     sequencer = Sequencer(CONFIG, words([Instruction(Opcode.END, {})]))
     enable = [0] * 5 + [1] + [0] * 10 + [1] * 12
     history = []

@@ -129,7 +129,7 @@ def check(jobs, geometries, waits, config=CONFIG):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_visits_the_pixels_of_nested_loops(seed):
+def test_the_streamer_visits_the_pixels_of_nested_loops(seed):
     rng = np.random.default_rng(seed)
     counts = rng.choice([1, 2, 3, 4, 17, 60, 100], 40).tolist()
     jobs = [random_job(rng, count) for count in counts]

@@ -43,7 +43,7 @@ def test_the_sender_may_be_fast_or_slow(error):
     assert receive(32, sampled(bits, 32 * (1 + error))) == sent
 
 
-def test_pauses_do_not_matter():
+def test_pauses_between_bytes_do_not_matter():
     rng = np.random.default_rng(1)
     sent = rng.integers(0, 256, 20).tolist()
     levels = [1] * 3
@@ -102,7 +102,7 @@ def test_the_line_is_high_before_the_first_byte():
     assert {row["tx"] for row in trace(UartTransmitter(4), [{}] * 20, ["tx"])} == {1}
 
 
-def test_divisors():
+def test_a_divisor_is_the_nearest_one_and_a_rate_that_no_divisor_gives_is_refused():
     assert baud_divisor(25e6, 115_200) == 217
     assert baud_divisor(12e6, 1_000_000) == 12
     with pytest.raises(HwquantError, match=r"12 MHz cannot give 2200000 baud; choose .* at most 300000"):

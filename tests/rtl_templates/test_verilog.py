@@ -93,7 +93,7 @@ def test_another_process_gives_the_same_text(design, tmp_path):
     assert done.stdout == text
 
 
-def test_nothing_in_it_is_about_where_and_with_what_it_was_made(design):
+def test_the_verilog_does_not_say_where_and_with_what_it_was_made(design):
     _, text = design
     for word in (
         "$auto",
@@ -146,7 +146,7 @@ def test_the_ports_are_those_of_the_component(design):
 
 
 def test_memories_hold_their_images(design):
-    """As initial values, in the module that has the memory."""
+    """Images are initial values, in the module that has the memory."""
     config, text = design
     bodies = modules(text)
     sequencer = re.findall(r"memory\[\d+\] = \d+'h([0-9a-f]+);", bodies["hwquant__sequencer"])

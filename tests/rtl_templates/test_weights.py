@@ -93,7 +93,10 @@ def rows_of(slots, config, form):
 
 
 def expected(config, slots, loads, takes, cycles):
-    """Of every cycle: ``load``, and the weights at each row where some enter (None: no row enters there)."""
+    """What leaves the loader in every cycle: ``load``, and the weights at each row where some may enter.
+
+    None stands for a row where no weights enter in that cycle.
+    """
     load = [0] * cycles
     entering = {row: [None] * cycles for row in (0, *config.entries)}
     pointer = marked = 0
@@ -228,7 +231,7 @@ def test_a_memory_may_be_used_to_its_last_row(depth):
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 @pytest.mark.parametrize("rows", [2, 4, 6])
-def test_ready_from_the_last_cycle_of_a_load_on_and_not_before(rows, mode):
+def test_the_loader_is_ready_from_the_last_cycle_of_a_load_on_and_not_before(rows, mode):
     config = ArrayConfig(rows, 2, weight_depth=64, adjusted_bits=10, offset_bits=10, **mode)
     _, takes, busy, history = check(config, 64, 5, lambda rng: 3 if rng.random() < 0.5 else 0)
     for take, length in zip(takes, busy):

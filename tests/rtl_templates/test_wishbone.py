@@ -62,7 +62,7 @@ class Master:
 
 
 @pytest.mark.parametrize(("array", "parts"), [((2, 2), 1), ((5, 5), 2), ((8, 4), 2)])
-def test_registers_frames_and_results(array, parts):
+def test_registers_frames_and_results_are_reached_over_wishbone(array, parts):
     net = Net(x=(2, 4, 4))
     net.conv(net.conv("x", 3, (3, 3)), 40)  # whole words
     network = net.build()

@@ -24,7 +24,7 @@ def expected(config, address, plane, count):
 
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
 @pytest.mark.parametrize("seed", range(3))
-def test_writes_planes_group_by_group(rows, columns, seed):
+def test_planes_are_written_group_by_group(rows, columns, seed):
     config = ArrayConfig(rows, columns, activation_bits=4, activation_depth=1 << 12)
     assert config.groups == SHAPES[rows, columns]
     rng = np.random.default_rng((rows, columns, seed))

@@ -34,18 +34,18 @@ def test_only_this_module_imports_private_ones_of_amaranth():
     assert users == {ROOT / "rtl_templates/yosys.py"}
 
 
-def test_what_it_says_against_a_script_is_the_error():
+def test_the_error_quotes_what_yosys_says_against_a_script():
     with pytest.raises(ToolStopped, match=r"Yosys.* stopped: ERROR: No such command: nothing .*; see that"):
         run_yosys("nothing")
 
 
-def test_being_killed_is_no_fault_of_ours(monkeypatch):
+def test_a_yosys_that_is_killed_is_an_error_that_says_so(monkeypatch):
     """Nothing is said where it ran out of memory."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ToolStopped, match="stopped: it was killed; see that there is memory"):
         run_yosys("help")
 
 
-def test_its_headers_are_there_and_its_version_has_numbers():
+def test_the_headers_of_cxxrtl_are_there_and_the_version_of_yosys_has_numbers():
     assert (cxxrtl_headers() / "cxxrtl" / "cxxrtl.h").exists()
     assert tuple(int(part) for part in yosys_version().strip("()").split(",")[:2]) >= wrapper.OLDEST

@@ -53,7 +53,7 @@ def make_case(seed: int, features: Features, array: tuple[int, int], offset: str
 
 
 def without_offsets(qgraph: QGraph) -> QGraph:
-    """The same stored weights, quantized symmetrically."""
+    """A network with the stored weights of another, quantized symmetrically."""
 
     def plain(node):
         if not isinstance(node, Layer):

@@ -60,7 +60,7 @@ def test_the_board_computes_what_the_golden_model_computes(network, program, sim
         assert connection.register(Register.STATUS) >> 1 == 0, "no illegal instruction, no dropped frame"
 
 
-def test_arrays_come_and_go_as_with_the_golden_model(network, program, link):
+def test_a_board_infers_float_arrays_as_the_golden_model_does(network, program, link):
     x = np.random.default_rng(1).uniform(-130, 130, (3, 2, 4, 4)).astype(np.float32)
     done = []
     result = connect(link, network, program).infer(x, done.append)
@@ -181,9 +181,9 @@ def test_a_port_that_fails_is_an_error(network, program):
 
 
 def test_a_board_that_does_not_take_frames(network, program, link):
-    """Its results are not read: it says so instead of waiting for ever."""
-    connection = connect(link, network, program)
-    connection._patience = 0.05
+    """The driver says that results are not read instead of waiting for ever."""
+    device = connect(link, network, program)
+    device._patience = 0.05
     words = [0] * sum(item.words for item in program.inputs)
     connection._write(words)
     with pytest.raises(HwquantError, match=r"takes no input for 0.05 s \(status register 0x1\)"):

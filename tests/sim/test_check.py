@@ -158,7 +158,7 @@ def test_a_write_in_the_wrong_place_is_named(it, run, change):
     )
 
 
-def test_what_comes_first_is_reported_first(it, run):
+def test_the_earliest_difference_is_the_one_that_is_reported(it, run):
     def spoil(writes):
         writes[9] = writes[9]._replace(address=writes[9].address + 1)
         writes[8] = with_lane(it.program, writes[8], it.program.config.group_lanes(0).start)

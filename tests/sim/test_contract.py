@@ -28,7 +28,7 @@ STALLS = Stalls(idle=0.3, busy=0.4, seed=5)
 
 @pytest.fixture(scope="module")
 def network():
-    """Its input leaves the second of two lanes free; its output is in two planes."""
+    """A network whose input leaves the second of two lanes free, and whose output is in two planes."""
     net = Net(x=(1, 2, 2))
     net.conv(net.conv("x", 2), 3, name="y")
     return net.build()
@@ -148,6 +148,6 @@ def test_a_breach_is_an_error_where_nobody_compares(simulated):
         simulated(simulate, "cxxrtl", Fault.UNMARKED)
 
 
-def test_hardware_is_given_once(program, q):
+def test_hardware_that_is_given_twice_is_refused(program, q):
     with pytest.raises(HwquantError, match="given twice; leave out either design or verilog"):
         simulate(program, program.frame(q), simulator="icarus", design=object(), verilog="module m;")

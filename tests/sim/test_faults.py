@@ -48,7 +48,7 @@ def through(faults, direction):
 
 
 @pytest.mark.parametrize("direction", ["outward", "inward"])
-def test_each_kind_of_fault(direction):
+def test_each_kind_of_fault_changes_the_bytes_as_it_says(direction):
     assert through(Faults(), direction) == (DATA, 0)
     changed, count = through(Faults(corrupt=0.05), direction)
     assert len(changed) == len(DATA)

@@ -24,7 +24,7 @@ TOOLS = {"verilator": verilator_backend.tool, "icarus": icarus_backend.tool}
     ("name", "simulator"),
     [("4x4 edge", "verilator"), ("8x4 edge per channel", "verilator"), ("4x4 edge", "icarus")],
 )
-def test_the_hardware_does_the_right_thing_when(case, build_dir, name, simulator, scenario, stalls):
+def test_the_hardware_passes_each_scenario(case, build_dir, name, simulator, scenario, stalls):
     it = case(name)
     run_scenario(
         TOOLS[simulator](), it.program, it.frames, it.expected, scenario, stalls=stalls, build_dir=build_dir
@@ -53,7 +53,7 @@ def test_what_ends_the_command_ends_the_simulator(case, build_dir, monkeypatch, 
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(100, 130))
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_hardware_does_the_right_thing_with_many_seeds(case, build_dir, scenario, seed):
+def test_the_hardware_passes_each_scenario_with_many_seeds(case, build_dir, scenario, seed):
     it, share = case("4x4 edge"), (seed % 10) / 12
     stalls = Stalls(share, 0.8 - share if share < 0.8 else 0.0, seed)
     run_scenario(

