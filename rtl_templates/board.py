@@ -13,7 +13,7 @@ from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.uart import UartReceiver, UartTransmitter
 
 
-class Board(Component):
+class SerialAccelerator(Component):
     """The top of a board: an accelerator behind a UART, with the protocol of :mod:`hwquant.link.protocol`.
 
     Throughput: a byte in ten bits of ``divisor`` cycles, in each direction.

@@ -28,7 +28,7 @@ class BusRegister(IntEnum):
     access: str
     meaning: str
 
-    def __new__(cls, address: int, access: str, meaning: str) -> "Port":
+    def __new__(cls, address: int, access: str, meaning: str) -> "BusRegister":
         """Make a member of its address and what it is for."""
         member = int.__new__(cls, address)
         member._value_ = address
@@ -67,8 +67,8 @@ class WishboneAccelerator(Component):
         There is a request; it counts together with ``cyc``.
     we : In(1)
         The request writes.
-    adr : In(index_bits(max(Port) + 1))
-        Address of the request, in words of 32 bits; see :class:`Port`.
+    adr : In(index_bits(max(BusRegister) + 1))
+        Address of the request, in words of 32 bits; see :class:`BusRegister`.
     dat_w : In(BUS_BITS)
         Data to write.
     ack : Out(1)

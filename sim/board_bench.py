@@ -100,7 +100,7 @@ def _cxxrtl(config: ArrayConfig, checksum: int, divisor: int, loads: int) -> cty
 @lru_cache(maxsize=16)
 def _verilator(program: Program, divisor: int, loadable: bool) -> ctypes.CDLL:
     """Compile the board with the program in it, but without the weights if the host loads them."""
-    verilog = to_verilog(Board(accelerator(program, loadable=loadable), divisor))
+    verilog = to_verilog(SerialAccelerator(accelerator(program, loadable=loadable), divisor))
     return _load(verilator_library.compile_design(verilog, _driver("verilator")))
 
 

@@ -28,7 +28,7 @@ from hwquant.sim.trace import NO_STALLS, Log, Stalls
 SCENARIOS = ("reset_in_the_middle", "wrong_frame_lengths", "registers")
 """Tests in :mod:`hwquant.sim.scenarios` that :func:`run_scenario` takes, by name."""
 
-Report = Callable[[int], None]
+Reporter = Callable[[int], None]
 """A function that is told the number of finished frames."""
 
 
@@ -196,7 +196,7 @@ def _run(
 
 
 @contextmanager
-def _reporting(path: Path, report: Report | None) -> Iterator[None]:
+def _reporting(path: Path, report: Reporter | None) -> Iterator[None]:
     """Report, from another thread, how far the simulation is.
 
     This thread waits for the simulation, so that Ctrl-C ends both.

@@ -182,8 +182,8 @@ def test_a_port_that_fails_is_an_error(network, program):
 
 def test_a_board_that_does_not_take_frames(network, program, link):
     """The driver says that results are not read instead of waiting for ever."""
-    device = connect(link, network, program)
-    device._patience = 0.05
+    connection = connect(link, network, program)
+    connection._patience = 0.05
     words = [0] * sum(item.words for item in program.inputs)
     connection._write(words)
     with pytest.raises(HwquantError, match=r"takes no input for 0.05 s \(status register 0x1\)"):
