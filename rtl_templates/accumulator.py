@@ -4,7 +4,8 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 
 
@@ -13,8 +14,8 @@ class Accumulator(Component):
 
     With ``hold``, ``total`` itself is added to instead: the pixel is one more of the same window.
 
-    One pixel a cycle; the same one again :data:`~hwquant.program.config.ACCUMULATE_HAZARD` cycles later, when it is
-    written. Block RAM is slow to answer, so nothing stands between it and its register.
+    One pixel a cycle; the same one again :data:`~hwquant.program.array_shape.ACCUMULATE_HAZARD` cycles later, when it
+    is written. Block RAM is slow to answer, so nothing stands between it and its register.
 
     Parameters
     ----------

@@ -8,8 +8,9 @@ from typing import Any
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import IDENTITY, REGISTER_BITS, VERSION, Register
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.ports import FrameEvents, RunPort
 

@@ -41,7 +41,7 @@ def fit(context: click.Context, network: Path, board: str | None, array: str | N
     from hwquant import hwq
     from hwquant.boards import fit as fitting
     from hwquant.boards.board import board_names, load_board
-    from hwquant.program.config import parse_array
+    from hwquant.program.array_shape import parse_array
 
     shape = parse_array(array) if array else None
     boards = [load_board(name) for name in ([board] if board else board_names())]

@@ -23,7 +23,8 @@ from functools import cached_property
 import numpy as np
 
 from hwquant.errors import Unsupported, check_type
-from hwquant.program.config import ArrayConfig, ArrayShape
+from hwquant.program.array_shape import ArrayShape
+from hwquant.program.config import ArrayConfig
 from hwquant.program.emission import drop_redundant_sets, emit
 from hwquant.program.images import Images, make_images
 from hwquant.program.isa import Instruction, encode, fields

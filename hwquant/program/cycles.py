@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from hwquant.program.config import ACCUMULATE_HAZARD
+from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.isa import BUFFERED, Instruction, Opcode
 from hwquant.program.program import Program
 from hwquant.program.weight_format import WeightFormat

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import REGISTERS, SOURCE, Instruction, Opcode
 from hwquant.program.layers import ArrayTerm
 from hwquant.program.layout import Placement

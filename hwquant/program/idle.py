@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from hwquant.advice import Advice
 from hwquant.errors import DoesNotFit, Unsupported
+from hwquant.program.array_shape import MAX_SIDE, MIN_SIDE
 from hwquant.program.compiler import compile_network
-from hwquant.program.config import MAX_SIDE, MIN_SIDE
 from hwquant.program.cycles import timing
 from hwquant.program.program import Program
 from hwquant.qgraph import QGraph

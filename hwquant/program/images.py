@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.program.config import ArrayShape, bits_for
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.overflow import sum_range
 from hwquant.program.schedule import LayerSchedule, TermTiles, tile_weights
 from hwquant.program.tiling import ColumnBlock
 from hwquant.program.weight_format import WeightFormat
+from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray, Tensor
 
 

@@ -32,7 +32,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from hwquant.errors import DoesNotFit, HwquantError
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
+from hwquant.program.widths import index_bits
 
 
 class Opcode(IntEnum):

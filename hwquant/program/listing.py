@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from hwquant.errors import HwquantError
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation
-from hwquant.program.config import ArrayShape
 from hwquant.program.isa import Opcode
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.layout import RowPacking

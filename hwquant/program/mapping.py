@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hwquant.program.config import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape, bits_for
+from hwquant.program.array_shape import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
 from hwquant.program.input_packing import packed_term, row_packing
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import RowPacking
 from hwquant.program.taps import MAX_LINES, TapPlan, plan_taps
 from hwquant.program.tiling import PixelBlock
+from hwquant.program.widths import bits_for
 from hwquant.program.window_sums import revisits_early, sum_over_window
 from hwquant.qgraph import QGraph
 

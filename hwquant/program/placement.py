@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layout import Lifetime, Placement, allocate
 from hwquant.program.mapping import MappedLayer, packings
 from hwquant.qgraph import QGraph

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwquant.errors import Unsupported
-from hwquant.program.config import ArrayShape, bits_for
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayTerm
 from hwquant.program.layout import Placement
 from hwquant.program.mapping import MappedLayer
@@ -28,6 +28,7 @@ from hwquant.program.tiling import (
     dense_weights,
     pixel_blocks,
 )
+from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray
 
 

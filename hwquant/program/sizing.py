@@ -10,16 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.config import (
-    LIMITS,
-    OFFSET_MODES,
-    SIZES,
-    ArrayConfig,
-    ArrayShape,
-    OffsetMode,
-    bits_for,
-    index_bits,
-)
+from hwquant.program.array_shape import LIMITS, OFFSET_MODES, ArrayShape, OffsetMode
+from hwquant.program.config import SIZES, ArrayConfig
 from hwquant.program.images import Images
 from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.layers import ArrayLayer
@@ -27,6 +19,7 @@ from hwquant.program.mapping import all_modes
 from hwquant.program.placement import Placed
 from hwquant.program.schedule import LayerSchedule
 from hwquant.program.tiling import column_blocks
+from hwquant.program.widths import bits_for, index_bits
 from hwquant.qgraph import QGraph
 
 OffsetChoice = Literal["auto", OffsetMode]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayTerm
 from hwquant.program.program import LayerInfo
 from hwquant.program.schedule import LayerSchedule

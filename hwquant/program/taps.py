@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwquant.graph import Shape
-from hwquant.program.config import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
+from hwquant.program.array_shape import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.tiling import ColumnBlock, Tile
 from hwquant.qgraph import IntArray

@@ -10,7 +10,7 @@ import numpy as np
 
 from hwquant.errors import DoesNotFit
 from hwquant.graph import Shape
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import REPEAT_BITS
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.qgraph import IntArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hwquant.program.config import PACKINGS, ArrayShape
+from hwquant.program.array_shape import PACKINGS, ArrayShape
 from hwquant.program.layers import ArrayTerm
 from hwquant.program.schedule import LayerSchedule
 from hwquant.program.weight_format import weight_format

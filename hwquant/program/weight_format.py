@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwquant.program.config import ACCUMULATE_HAZARD, PACKINGS, ArrayShape, bits_for
+from hwquant.program.array_shape import ACCUMULATE_HAZARD, PACKINGS, ArrayShape
 from hwquant.program.layers import ArrayTerm
+from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hwquant.program.config import ACCUMULATE_HAZARD, ArrayShape
+from hwquant.program.array_shape import ACCUMULATE_HAZARD, ArrayShape
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.tiling import pixel_blocks
 from hwquant.program.weight_format import weight_format

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.pruning.mapping import map_convolutions
 
 Polarity = Literal["below", "above"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
 from hwquant.options import Range, Spelling, check, option
-from hwquant.program.config import ARRAY
+from hwquant.program.array_shape import ARRAY
 from hwquant.pruning.groups import GroupShape, Polarity, convolutions
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.graph import Conv, Graph
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.pruning.groups import GroupShape, IntArray, Polarity, convolutions, filter_blocks
 from hwquant.pruning.permute import ChannelSpaces, permute
 

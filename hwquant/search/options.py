@@ -8,7 +8,7 @@ from typing import Literal
 
 from hwquant.errors import HwquantError
 from hwquant.options import NAMES, NUMBERS, Range, check, option
-from hwquant.program.config import ARRAY, ArrayShape
+from hwquant.program.array_shape import ARRAY, ArrayShape
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.space import INT8

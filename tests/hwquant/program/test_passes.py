@@ -9,8 +9,9 @@ from hwquant_testing.random_networks import Features, random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import HwquantError
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation, compile_network, lowered_network
-from hwquant.program.config import KEY, SHAPE_FIELDS, SIZES, ArrayConfig, ArrayShape
+from hwquant.program.config import KEY, SHAPE_FIELDS, SIZES, ArrayConfig
 from hwquant.program.emission import drop_redundant_sets, emit
 from hwquant.program.isa import REGISTERS, Instruction, Opcode
 from hwquant.program.listing import PASSES, listing
