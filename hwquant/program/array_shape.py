@@ -59,7 +59,8 @@ LIMITS = {
     "parameter_depth": (2, 1 << 24),
     "program_depth": (2, 1 << 24),
 }
-"""Least and greatest value of what :class:`ArrayConfig` holds beside the sides; no array has more."""
+"""Least and greatest value of what :class:`~hwquant.program.config.ArrayConfig` holds beside the sides; no array has
+more."""
 
 
 @dataclass(frozen=True)
@@ -69,40 +70,45 @@ class ArrayShape:
     Attributes
     ----------
     rows : int
-        Of the systolic array, 2..32.
+        Rows of the systolic array, 2..32.
     columns : int
-        Of the systolic array, 2..32.
-    activation_bits : int
+        Columns of the systolic array, 2..32.
+    activation_bits : int, default 8
         Width of a lane, 2..8.
-    weight_bits : int
+    weight_bits : int, default 8
         Width of the widest stored weight, 1..8.
-    weight_slot_bits : int
-        Width of a column's slot in a word of the weight memory, 0: that of a weight.
-    weight_packing : int
-        Rows of a tile that may share a word where their weights are narrow: 1, 2, 4 or 8.
-    load_rows : int
-        Rows of a tile that may enter the array in one cycle, at most weight_packing: 1, 2, 4 or 8.
-    adjusted_bits : int
-        Width of the adjusted weight ``w_q + o``.
-    offset : {"none", "edge", "sum"}
+    weight_slot_bits : int, default 0
+        Width of a column's slot in a word of the weight memory, 0..16; 0 means ``weight_bits``.
+    weight_packing : {1, 2, 4, 8}
+        Rows of a tile that may share a word of the weight memory where their weights are narrow.
+    load_rows : {1, 2, 4, 8}
+        Rows of a tile that may enter the array in one cycle, at most ``weight_packing`` and ``rows``.
+    adjusted_bits : int, default 9
+        Width of the adjusted weight ``w_q + o``, 1..18.
+    offset : {"edge", "sum", "none"}
         Where the integer offset is added: "edge" (adders where weights enter), "sum" (a column that sums the inputs,
         and a multiplier), or "none" (every offset is zero).
-    offset_bits : int
-        Width of the signed offset.
-    channel_offsets : bool
-        Each output channel has its own offset (stored as a weight row).
-    accumulator_depth : int
-        Pixels that one block of tiles may cover.
-    multiplier_bits : int
-        Width of the signed requantization multiplier, 0 for shift-only.
-    shift_bits : int
-        Width of the requantization shift.
-    window_sums : bool
-        The accumulators can sum over a window of pixels (average pooling as one tile).
-    tap_lines : int
-        Kernel rows that a depthwise tile covers (0: the array has no depthwise mode).
-    tap_depth : int
-        Longest delay from one kernel row to the next, in pixels.
+    offset_bits : int, default 9
+        Width of the signed offset, 1..18.
+    channel_offsets : bool, default False
+        Whether each output channel has its own offset, stored as a weight row.
+    accumulator_depth : int, default 512
+        Pixels that one block of tiles may cover, 1..65536.
+    multiplier_bits : int, default 0
+        Width of the signed requantization multiplier, 0..18; 0 means requantization by a shift alone.
+    shift_bits : int, default 5
+        Width of the requantization shift, 1..6.
+    window_sums : bool, default False
+        Whether the accumulators can sum over a window of pixels, which makes average pooling one tile.
+    tap_lines : int, default 0
+        Kernel rows that a depthwise tile covers; 0 means that the array has no depthwise mode.
+    tap_depth : int, default 16
+        Longest delay from one kernel row to the next, in pixels, 3..65536.
+
+    Raises
+    ------
+    HwquantError
+        A value is out of range, or contradicts another one.
     """
 
     rows: int
@@ -174,12 +180,12 @@ class ArrayShape:
 
     @property
     def reads_per_word(self) -> int:
-        """A read delivers ``rows`` lanes: one of this many parts of a word."""
+        """Parts of a word, of which a read delivers one: ``rows`` lanes."""
         return max(1, self.columns // self.rows)
 
     @property
     def groups(self) -> int:
-        """A write covers at most ``columns`` lanes: one of this many parts of a word."""
+        """Groups of a word's lanes, of which a write covers one: at most ``columns`` lanes."""
         return -(-self.lanes // self.columns)
 
     @property
@@ -189,8 +195,10 @@ class ArrayShape:
 
     @property
     def settles(self) -> bool:
-        """Whether a tile can wait for the accumulators: a sum over a window takes several tiles, one after the
-        other, where the columns are those of several reads."""
+        """Whether a tile can wait for the accumulators.
+
+        A sum over a window takes several tiles, one after the other, where the columns are those of several reads.
+        """
         return self.window_sums and self.reads_per_word > 1
 
     @property
@@ -203,7 +211,8 @@ class ArrayShape:
         """Rows at which weights enter the array besides the first: for each, (rows a cycle, field of a slot).
 
         Where ``n`` rows enter in a cycle, the array's rows are ``n`` segments of ``segment_rows(n)``; field ``i``
-        enters at the top of segment ``i``."""
+        enters at the top of segment ``i``.
+        """
         found: dict[int, tuple[tuple[int, int], ...]] = {}
         for rows_per_cycle in PACKINGS:
             for field in range(1, rows_per_cycle if rows_per_cycle <= self.load_rows else 0):
@@ -213,7 +222,7 @@ class ArrayShape:
         return dict(sorted(found.items()))
 
     def segment_rows(self, rows_per_cycle: int) -> int:
-        """Rows of the array below each entry, where so many rows enter in a cycle."""
+        """Rows of the array from one entry to the next, where ``rows_per_cycle`` rows enter in a cycle."""
         return -(-self.rows // rows_per_cycle)
 
     def group_lanes(self, group: int) -> range:
@@ -222,6 +231,7 @@ class ArrayShape:
 
     @property
     def word_bits(self) -> int:
+        """Width of a word of the activation memory."""
         return self.lanes * self.activation_bits
 
     @property
@@ -235,7 +245,7 @@ class ArrayShape:
         return self.weight_slot_bits or self.weight_bits
 
     def field_bits(self, field: int) -> int:
-        """Width of the adjusted weights of a slot's field: of its narrowest form, and a bit for the offset."""
+        """Width of the adjusted weights in a field of a slot: of the widest such field, and a bit for the offset."""
         if not field:
             return self.operand_bits
         fewest = 1 << field.bit_length()  # rows that enter together where there is such a field
@@ -258,7 +268,7 @@ class ArrayShape:
 
     @property
     def column_bits(self) -> int:
-        """Width of what leaves the bottom of the array."""
+        """Width of a column's sum where it leaves the bottom of the array."""
         if self.offset != "sum":
             return self.sum_bits(self.rows)
         largest = self.rows << (self.activation_bits - 1)
@@ -270,30 +280,37 @@ class ArrayShape:
 
     @property
     def array_latency(self) -> int:
-        """From a pixel's address to the first column's sum at the bottom of the array."""
+        """Cycles from a pixel's address to the first column's sum at the bottom of the array."""
         return FEED_LATENCY + self.rows - 1 + PE_LATENCY + (1 if self.offset == "sum" else 0)
 
     @property
     def requantize_latency(self) -> int:
-        """From a finished sum to the clamped output."""
+        """Cycles from a finished sum to the clamped output."""
         return 3 if not self.multiplier_bits else 6
 
     @property
     def write_latency(self) -> int:
-        """From a pixel's address to the cycle in which its output word is written.
+        """Cycles from a pixel's address to the writing of its output word.
 
-        The array, one cycle to add to the accumulator, requantization, one for the pooling maximum, and
-        ``columns - 1`` until the last column has caught up."""
+        They are those of the array, one to add to the accumulator, those of requantization, one for the pooling
+        maximum, and ``columns - 1`` until the last column has caught up.
+        """
         return self.array_latency + 1 + self.requantize_latency + 1 + self.columns - 1
 
     @property
     def drain_latency(self) -> int:
-        """From the last pixel of a layer to the first that may read what it wrote."""
+        """Cycles from the last pixel of a layer to the first that may read what the layer wrote."""
         return self.write_latency + 1
 
 
 def parse_array(text: str) -> tuple[int, int]:
-    """``"8x8"`` to (rows, columns)."""
+    """Read (rows, columns) from text such as ``"8x8"``.
+
+    Raises
+    ------
+    HwquantError
+        The text is no array, or a side is out of range.
+    """
     match = re.fullmatch(r"([0-9]+)[xX]([0-9]+)", text)
     if not match:
         raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8")

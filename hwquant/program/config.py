@@ -14,23 +14,23 @@ from hwquant.program.widths import index_bits
 
 @dataclass(frozen=True)
 class ArrayConfig(ArrayShape):
-    """Parameters of one accelerator. Every width that the RTL uses is a field or a property of this object.
+    """Parameters of one accelerator: every width that the RTL uses is a field or a property of this object.
 
     Attributes
     ----------
-    accumulator_bits : int
-        Width of an accumulator.
-    coordinate_bits : int
-        Width of a signed pixel coordinate.
-    block_steps : int
+    accumulator_bits : int, default 32
+        Width of an accumulator, 8..48.
+    coordinate_bits : int, default 10
+        Width of a signed pixel coordinate, 2..16.
+    block_steps : int, default 4096
         Most pixels that a tile streams for one block.
-    activation_depth : int
+    activation_depth : int, default 2048
         Words of the activation memory.
-    weight_depth : int
+    weight_depth : int, default 2048
         Words of the weight memory.
-    parameter_depth : int
+    parameter_depth : int, default 512
         Words of the parameter memory.
-    program_depth : int
+    program_depth : int, default 512
         Words of the program memory.
     """
 
@@ -44,7 +44,7 @@ class ArrayConfig(ArrayShape):
 
     @classmethod
     def of(cls, shape: ArrayShape, sizes: Mapping[str, int]) -> ArrayConfig:
-        """The array of that shape with a value for every field that it lacks."""
+        """The array of a shape, with values by name for the fields that the shape lacks."""
         values: dict[str, Any] = {name: getattr(shape, name) for name in SHAPE_FIELDS}
         return cls(**values | {name: sizes[name] for name in SIZES})
 
@@ -55,11 +55,12 @@ class ArrayConfig(ArrayShape):
 
     @property
     def activation_address_bits(self) -> int:
+        """Width of an address of the activation memory."""
         return index_bits(self.activation_depth)
 
     @property
     def parameter_bits(self) -> int:
-        """Bias, shift, multiplier: one word for one output channel."""
+        """Width of a word of the parameter memory: bias, shift and multiplier of one output channel."""
         return self.accumulator_bits + self.shift_bits + self.multiplier_bits
 
     def to_json(self) -> dict[str, Any]:
@@ -68,15 +69,15 @@ class ArrayConfig(ArrayShape):
 
     @cached_property
     def key(self) -> tuple[Any, ...]:
-        """Hashable identity, for caches of built simulators and for the checksum of a program."""
+        """The fields' values, hashable: for caches of built simulators, and for the checksum of a program."""
         return tuple(getattr(self, name) for name in KEY)
 
 
 SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ArrayShape))
-"""Of :class:`ArrayShape`."""
+"""Names of the fields of :class:`~hwquant.program.array_shape.ArrayShape`."""
 
 SIZES = tuple(field.name for field in dataclasses.fields(ArrayConfig) if field.name not in SHAPE_FIELDS)
-"""What :class:`ArrayConfig` adds: measured on the compiled network."""
+"""Names of the fields that :class:`ArrayConfig` adds: they are measured on the compiled network."""
 
 KEY = (
     *("rows", "columns", "activation_bits", "weight_bits", "weight_slot_bits", "weight_packing", "load_rows"),

@@ -23,21 +23,21 @@ Shape = tuple[int, int]
 def judge_array(
     qgraph: QGraph, program: Program, limits: Mapping[str, int] | None = None
 ) -> tuple[Advice, ...]:
-    """Whether a smaller array would be as fast; both are compiled, and their cycles are exact.
+    """Judge whether a smaller array would be as fast; both are compiled, and their cycles are exact.
 
     Parameters
     ----------
     qgraph : QGraph
         The network that ``program`` was compiled from.
     program : Program
-        For the array to judge.
+        The network compiled for the array to judge.
     limits : mapping of int, optional
-        Those that the program was compiled with, as for :func:`hwquant.program.compiler.compile_network`.
+        What the program was compiled with, as for :func:`hwquant.program.compiler.compile_network`.
 
     Returns
     -------
     tuple of Advice
-        One of the kind "idle_array", or nothing.
+        One piece of the kind "idle_array", or none.
     """
     given = (program.config.rows, program.config.columns)
     known = {given: timing(program).cycles}
@@ -72,8 +72,11 @@ def judge_array(
 
 
 def _smaller(shape: Shape, qgraph: QGraph) -> Iterator[Shape]:
-    """Arrays that may be as fast, the least first: as many rows and columns as the layers fill in as many passes, a
-    multiple of the rows or columns, and half of either."""
+    """Arrays that may be as fast, the least first.
+
+    They have as many rows and columns as the layers fill in as many passes, or rows and columns of which one is a
+    multiple of the other, or half of either.
+    """
     rows, columns = shape
     filled = _filled(rows, (qgraph.tensors[name].shape[0] for node in qgraph.nodes for name in node.inputs))
     served = _filled(columns, (qgraph.tensors[node.name].shape[0] for node in qgraph.nodes))
@@ -89,7 +92,7 @@ def _smaller(shape: Shape, qgraph: QGraph) -> Iterator[Shape]:
 
 
 def _filled(side: int, channels: Iterable[int]) -> int:
-    """The least side that takes all these channels in as many passes."""
+    """The least side that takes these numbers of channels in as many passes as ``side`` does."""
     return max(-(-count // -(-count // side)) for count in channels)
 
 

@@ -9,5 +9,5 @@ def bits_for(low: int, high: int) -> int:
 
 
 def index_bits(count: int) -> int:
-    """Width of an unsigned index below ``count``, at least 1."""
+    """Width of an unsigned index below ``count``, at least 1 bit."""
     return max(1, (count - 1).bit_length())
