@@ -16,11 +16,22 @@ Watch = Callable[[Configuration, Outcome, int], None]
 class Ledger:
     """All that a search has asked for.
 
+    Parameters
+    ----------
+    workers : Workers
+        Where candidates are evaluated.
+    journal : Journal
+        Where outcomes are kept, and where those of an interrupted search are.
+    measured : sequence of str
+        Names of the objectives that an outcome must have.
+    watch : callable or None
+        Called with each outcome as it comes.
+
     Attributes
     ----------
-    outcomes : dict[Configuration, Outcome]
-        By configuration, in the order in which they were first asked for: the same for the same
-        search, whoever evaluates and whatever the journal already holds.
+    outcomes : dict of Outcome
+        Outcomes by configuration, in the order in which they were first asked for: the same for the same search,
+        whoever evaluates and whatever the journal already holds.
     """
 
     def __init__(
@@ -34,11 +45,11 @@ class Ledger:
         return len(self.outcomes)
 
     def new(self, configurations: Sequence[Configuration]) -> list[Configuration]:
-        """Those that were not asked for before, each once."""
+        """Leave out the configurations that were asked for before, and those that are there twice."""
         return [item for item in dict.fromkeys(configurations) if item not in self.outcomes]
 
     def evaluate(self, configurations: Sequence[Configuration]) -> list[Outcome]:
-        """The outcomes, in order."""
+        """Give the outcomes of configurations, in order; what is not known yet is evaluated."""
         asked = self.new(configurations)
         found: dict[Configuration, Outcome] = {}
         missing = []
