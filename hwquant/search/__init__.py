@@ -87,7 +87,7 @@ def search(
         Address of a Dask scheduler, whose workers evaluate instead.
     progress : Progress, optional
         Told of every candidate, with a note on the best one so far.
-    **changes
+    **changes : Any
         Single options: the attributes of :class:`SearchOptions`.
 
     Returns
