@@ -80,7 +80,7 @@ def test_words_hold_whole_reads_and_are_covered_by_the_write_groups(rows, column
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 0), (3, 500), (1, 8), (8, 33)])
-def test_an_array_of_another_size_is_refused_by_its_shape(rows, columns):
+def test_an_array_with_a_side_out_of_range_is_refused(rows, columns):
     with pytest.raises(HwquantError, match=rf"array {rows}x{columns}: (rows|columns) must be 2\.\.32"):
         ArrayConfig(rows, columns)
 
@@ -142,7 +142,7 @@ def test_what_is_not_an_array_is_refused_with_an_example(text):
 
 
 @pytest.mark.parametrize("text", ["0x0", "3x500", "1x8", "33x8"])
-def test_an_array_of_another_size_is_refused_with_the_limits(text):
+def test_text_of_an_array_with_a_side_out_of_range_is_refused_with_the_limits(text):
     with pytest.raises(HwquantError, match=rf"array {text}: rows and columns must each be 2\.\.32"):
         parse_array(text)
 

@@ -312,6 +312,6 @@ def test_a_pass_can_be_listed_though_a_later_one_fails():
         listing(compilation, "sized")
 
 
-def test_a_layer_that_is_none_is_refused_with_those_that_there_are():
+def test_an_unknown_layer_is_refused_with_those_that_there_are():
     with pytest.raises(HwquantError, match="no layer 'none'; there are layer0, layer1, layer2"):
         listing(passes(three_ways(), (9, 4)), "mapped", "none")
