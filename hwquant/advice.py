@@ -70,17 +70,17 @@ def of_options(options: Mapping[str, object]) -> tuple[Advice, ...]:
     Damaged
         The warnings are not as the quantizer writes them.
     """
-    found = options.get("warnings", [])
+    warnings = options.get("warnings", [])
     names = {field.name for field in dataclasses.fields(Advice)}
-    if not isinstance(found, list) or not all(
+    if not isinstance(warnings, list) or not all(
         isinstance(item, dict)
         and item.keys() == names
         and all(isinstance(item[name], str) for name in names - {"value"})
         and isinstance(item["value"], int | float | None)
-        for item in found
+        for item in warnings
     ):
         raise Damaged("the network's warnings are not as the quantizer writes them; quantize it again")
-    return tuple(Advice(**item) for item in found)
+    return tuple(Advice(**item) for item in warnings)
 
 
 def of_data(options: Mapping[str, object]) -> tuple[Advice, ...]:

@@ -225,13 +225,13 @@ def board_reports(folder: Path) -> list[Path]:
 
 def installed(*packages: str) -> dict[str, str]:
     """Look up the versions of packages, by name; a checkout that is not installed has none and is left out."""
-    found = {}
+    versions = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def is_build(folder: Path) -> bool:
@@ -321,11 +321,11 @@ def check_build(folder: Path) -> bytes:
         newer = f"{folder} has format version {version}, this hwquant reads up to {VERSION}"
         raise HwquantError(f"{newer}; update hwquant")
     # Hidden: a file that another command is writing at this moment.
-    found = {item.name for item in folder.iterdir() if not item.name.startswith(".")} - {MANIFEST, *ADDED}
-    for name in sorted(found - set(FILES)):
+    names = {item.name for item in folder.iterdir() if not item.name.startswith(".")} - {MANIFEST, *ADDED}
+    for name in sorted(names - set(FILES)):
         raise HwquantError(f"{folder / name} does not belong to the build; move it away")
     for name in FILES:
-        if name not in found:
+        if name not in names:
             raise Damaged(f"{folder / name} is missing; {AGAIN}", path=str(folder / name))
         if digest(folder / name) != digests.get(name):
             message = f"{folder / name} is damaged (its checksum is wrong); {AGAIN}"

@@ -125,15 +125,15 @@ def _tensor(build: Build, name: str) -> dict[str, Any]:
 
 def _options(build: Build) -> dict[str, str]:
     """How the network was made, as far as its file says so in plain values."""
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     for key, value in build.qgraph.options.items():
         inner = value if key == "quantizer" and isinstance(value, Mapping) else {key: value}
-        found |= {
+        options |= {
             name.replace("_", " "): str(item)
             for name, item in inner.items()
             if isinstance(item, bool | int | float | str)
         }
-    return found
+    return options
 
 
 def _environment() -> Environment:

@@ -213,13 +213,13 @@ class ArrayShape:
         Where ``n`` rows enter in a cycle, the array's rows are ``n`` segments of ``segment_rows(n)``; field ``i``
         enters at the top of segment ``i``.
         """
-        found: dict[int, tuple[tuple[int, int], ...]] = {}
+        entries: dict[int, tuple[tuple[int, int], ...]] = {}
         for rows_per_cycle in PACKINGS:
             for field in range(1, rows_per_cycle if rows_per_cycle <= self.load_rows else 0):
                 row = field * self.segment_rows(rows_per_cycle)
                 if row < self.rows:
-                    found[row] = (*found.get(row, ()), (rows_per_cycle, field))
-        return dict(sorted(found.items()))
+                    entries[row] = (*entries.get(row, ()), (rows_per_cycle, field))
+        return dict(sorted(entries.items()))
 
     def segment_rows(self, rows_per_cycle: int) -> int:
         """Rows of the array from one entry to the next, where ``rows_per_cycle`` rows enter in a cycle."""

@@ -39,8 +39,8 @@ def judge_array(
     tuple of Advice
         One piece of the kind "idle_array", or none.
     """
-    given = (program.config.rows, program.config.columns)
-    known = {given: timing(program).cycles}
+    sides = (program.config.rows, program.config.columns)
+    known = {sides: timing(program).cycles}
 
     def cycles(shape: Shape) -> int | None:
         if shape not in known:
@@ -51,18 +51,18 @@ def judge_array(
                 return None
         return known[shape]
 
-    best = given
-    while better := next((new for new in _smaller(best, qgraph) if _within(cycles(new), known[given])), None):
+    best = sides
+    while better := next((new for new in _smaller(best, qgraph) if _within(cycles(new), known[sides])), None):
         best = better
-    if best == given:
+    if best == sides:
         return ()
-    rows, columns = given
+    rows, columns = sides
     text = (
         f"a part of array {rows}x{columns} is idle: {best[0]}x{best[1]} takes {known[best]:,} cycles with "
-        f"{best[0] * best[1]} multipliers, {rows}x{columns} {known[given]:,} with {rows * columns}"
+        f"{best[0] * best[1]} multipliers, {rows}x{columns} {known[sides]:,} with {rows * columns}"
     )
-    larger = (rows + -rows % min(given), columns + -columns % min(given))
-    if larger != given and max(larger) <= MAX_SIDE:
+    larger = (rows + -rows % min(sides), columns + -columns % min(sides))
+    if larger != sides and max(larger) <= MAX_SIDE:
         taken = cycles(larger)
         if taken is not None and taken < known[best]:
             text += f"; {larger[0]}x{larger[1]} takes {taken:,}"

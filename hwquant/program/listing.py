@@ -65,12 +65,12 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
     if layer is not None:
         if name in ("shape", "sized"):
             raise HwquantError(f"the pass {name} is about the array, not about a layer; leave the layer out")
-        found = _layer(compilation, layer)
+        wanted = _layer(compilation, layer)
         if name == "placed":
-            tensors = {found.name, *(term.tensor for term in found.terms)}
+            tensors = {wanted.name, *(term.tensor for term in wanted.terms)}
             rows = (row for row in rows if row["tensor"] in tensors)
         else:
-            rows = (row for row in rows if row["layer"] == found.name)
+            rows = (row for row in rows if row["layer"] == wanted.name)
     return Listing(summarize(compilation), tuple(rows))
 
 

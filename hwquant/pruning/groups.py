@@ -173,8 +173,8 @@ class GroupShape:
             coordinates = [columns, blocks(lane, self.size or config.rows, config.rows), y, position]
         arrays = np.broadcast_arrays(*coordinates, np.empty(node.weight.shape))[:-1]
         flat = np.ravel_multi_index([a.ravel() for a in arrays], [int(a.max()) + 1 for a in arrays])
-        found, labels = np.unique(flat, return_inverse=True)
-        return Groups(labels.reshape(node.weight.shape).astype(np.int64), len(found))
+        numbers, labels = np.unique(flat, return_inverse=True)
+        return Groups(labels.reshape(node.weight.shape).astype(np.int64), len(numbers))
 
 
 def convolutions(graph: Graph) -> list[Conv]:

@@ -140,9 +140,9 @@ def best_order(patterns: list[Pattern], channels: int) -> IntArray:
     start = np.arange(channels)
     if not patterns:
         return start
-    found = [start, _improve(patterns, start), _improve(patterns, _greedy(patterns))]
-    values = [sum(pattern.saved(order) for pattern in patterns) for order in found]
-    return found[int(np.argmax(values))]
+    orders = [start, _improve(patterns, start), _improve(patterns, _greedy(patterns))]
+    values = [sum(pattern.saved(order) for pattern in patterns) for order in orders]
+    return orders[int(np.argmax(values))]
 
 
 def _patterns(

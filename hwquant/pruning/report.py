@@ -152,8 +152,8 @@ def judge_pruning(graph: Graph, result: PruneResult, options: PruneOptions) -> t
             lost,
         )
     drops = {item.layer: item.drop for item in result.sensitivities}
-    chosen = [node for node in convolutions(graph) if 100 * drops[node.name] <= options.max_sensitivity]
-    largest = max(options.shape(node.name).cut(graph, node).count for node in chosen)
+    allowed = [node for node in convolutions(graph) if 100 * drops[node.name] <= options.max_sensitivity]
+    largest = max(options.shape(node.name).cut(graph, node).count for node in allowed)
     if largest == 1:
         return _nothing(
             graph,

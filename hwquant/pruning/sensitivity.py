@@ -64,15 +64,15 @@ def measure(
     """
     x, y = x[: options.sensitivity_samples], y[: options.sensitivity_samples]
     before = training.accuracy(training.TrainableNetwork(graph), x, y)
-    found = []
+    sensitivities = []
     nodes = convolutions(graph)
     for index, node in enumerate(nodes):
         if progress:
             progress("sensitivity", index, len(nodes), node.name)
         mask = options.keep(graph, node)
         after = training.accuracy(training.TrainableNetwork(graph, {node.name: mask}), x, y)
-        found.append(Sensitivity(node.name, float(1 - mask.mean()), before - after))
-    return tuple(sorted(found, key=lambda item: item.drop))  # equal ones in the order of the network
+        sensitivities.append(Sensitivity(node.name, float(1 - mask.mean()), before - after))
+    return tuple(sorted(sensitivities, key=lambda item: item.drop))  # equal ones in the order of the network
 
 
 def to_prune(sensitivities: Sequence[Sensitivity], options: PruneOptions) -> list[str]:
@@ -95,11 +95,11 @@ def to_prune(sensitivities: Sequence[Sensitivity], options: PruneOptions) -> lis
     HwquantError
         All layers are too sensitive.
     """
-    chosen = [item.layer for item in sensitivities if 100 * item.drop <= options.max_sensitivity]
-    if not chosen:
+    layers = [item.layer for item in sensitivities if 100 * item.drop <= options.max_sensitivity]
+    if not layers:
         least = sensitivities[0]
         raise HwquantError(
             f"every convolution is too sensitive: {least.layer!r} loses least, {100 * least.drop:.1f} points, and "
             f"max_sensitivity is {options.max_sensitivity:g}; lower threshold_factor or raise max_sensitivity"
         )
-    return chosen
+    return layers

@@ -193,18 +193,18 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float) and 0 <= value < math.inf  # type: ignore[operator]
 
 
-def _same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _same(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if (
-        found.get("format") != FORMAT
-        or found.get("version") != VERSION
-        or not isinstance(found.get("of"), dict)
+        header.get("format") != FORMAT
+        or header.get("version") != VERSION
+        or not isinstance(header.get("of"), dict)
     ):
         raise Damaged(f"{path} is no journal of a search of this hwquant; remove the file", path=str(path))
     for name, checksum in wanted["of"].items():
-        if found["of"].get(name) != checksum:
+        if header["of"].get(name) != checksum:
             raise HwquantError(
                 f"{path} belongs to a search with other {name}, which cannot go on here; name another output, or "
                 "remove the file"
             )
-    if found != wanted:
+    if header != wanted:
         raise _no_journal(path, 1)

@@ -51,23 +51,23 @@ class Ledger:
     def evaluate(self, configurations: Sequence[Configuration]) -> list[Outcome]:
         """Give the outcomes of configurations, in order; what is not known yet is evaluated."""
         asked = self.new(configurations)
-        found: dict[Configuration, Outcome] = {}
+        outcomes: dict[Configuration, Outcome] = {}
         missing = []
         for item in asked:
-            kept = self._journal.outcomes.get(item)
-            if kept is not None and (kept.error is not None or self._measured <= set(kept.measures)):
-                self._found(found, item, kept)
+            known = self._journal.outcomes.get(item)
+            if known is not None and (known.error is not None or self._measured <= set(known.measures)):
+                self._keep(outcomes, item, known)
             else:
                 missing.append(item)
         for index, outcome in self._workers(missing) if missing else ():
             self._journal.add(missing[index], outcome)
-            self._found(found, missing[index], outcome)
-        self.outcomes |= {item: found[item] for item in asked}
+            self._keep(outcomes, missing[index], outcome)
+        self.outcomes |= {item: outcomes[item] for item in asked}
         return [self.outcomes[item] for item in configurations]
 
-    def _found(
-        self, found: dict[Configuration, Outcome], configuration: Configuration, outcome: Outcome
+    def _keep(
+        self, outcomes: dict[Configuration, Outcome], configuration: Configuration, outcome: Outcome
     ) -> None:
-        found[configuration] = outcome
+        outcomes[configuration] = outcome
         if self._watch is not None:
-            self._watch(configuration, outcome, len(self.outcomes) + len(found))
+            self._watch(configuration, outcome, len(self.outcomes) + len(outcomes))

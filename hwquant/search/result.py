@@ -103,7 +103,7 @@ class SearchResult:
             Outcomes by configuration; the one with everything in 8 bits must be there and work.
         """
         space = task.space
-        made = {
+        candidates = {
             configuration: Candidate(
                 configuration,
                 space.named(configuration, WEIGHTS),
@@ -116,7 +116,7 @@ class SearchResult:
             if outcome.error is None
         }
         failed = {key: outcome.error for key, outcome in outcomes.items() if outcome.error is not None}
-        return cls(options, tuple(made.values()), made[space.int8], float_accuracy, failed, task)
+        return cls(options, tuple(candidates.values()), candidates[space.int8], float_accuracy, failed, task)
 
     @cached_property
     def front(self) -> tuple[Candidate, ...]:

@@ -77,20 +77,20 @@ class Space:
         Unsupported
             The network has no weights.
         """
-        found = [
+        variables = [
             Variable(WEIGHTS, term.node, term.weight.size)
             for layer in plan.layers
             for term in layer.terms
             if term.has_weights
         ]
-        if not found:
+        if not variables:
             raise Unsupported(f"network {plan.graph.name!r} has no weights whose bits could be searched")
         if activations:
-            found += [
+            variables += [
                 Variable(ACTIVATIONS, name, sum(math.prod(plan.graph.shapes[item]) for item in members))
                 for name, members in scale_groups(plan).sets().items()
             ]
-        return cls(tuple(found), tuple(sorted(set(bits))))
+        return cls(tuple(variables), tuple(sorted(set(bits))))
 
     @property
     def size(self) -> int:

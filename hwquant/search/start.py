@@ -70,13 +70,13 @@ def staircase(space: Space, noise: Sequence[float], base: float) -> list[Configu
 
 def narrower(space: Space, configuration: Configuration) -> list[Configuration]:
     """List the configurations with one variable narrower: first each by one width, then each by two, and so on."""
-    found = []
+    configurations = []
     for steps in range(1, len(space.bits)):
         for index, bits in enumerate(configuration):
             choices = [item for item in space.bits if item < bits]
             if len(choices) >= steps:
-                found.append((*configuration[:index], choices[-steps], *configuration[index + 1 :]))
-    return found
+                configurations.append((*configuration[:index], choices[-steps], *configuration[index + 1 :]))
+    return configurations
 
 
 def evenly(items: Sequence[Configuration], count: int) -> list[Configuration]:
