@@ -19,8 +19,9 @@ from hwquant.boards.device import DEVICES
 from hwquant.boards.families.family import Device
 from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.errors import DoesNotFit, Unsupported
+from hwquant.program.array_shape import TAP_COLUMNS
 from hwquant.program.compiler import compile_network
-from hwquant.program.config import TAP_COLUMNS, ArrayConfig
+from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode, disassemble, program_bits
 from hwquant.program.program import Program
 from hwquant.qgraph import QGraph

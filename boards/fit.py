@@ -19,7 +19,8 @@ from hwquant.boards.families.family import Device
 from hwquant.boards.resources import estimate_resources
 from hwquant.boards.shapes import TYPICAL, Shapes, Sides, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.config import ArrayConfig, ArrayShape
+from hwquant.program.array_shape import ArrayShape
+from hwquant.program.config import ArrayConfig
 from hwquant.program.memories import memory_bits
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph

@@ -12,8 +12,9 @@ import numpy as np
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
+from hwquant.program.array_shape import PACKINGS
 from hwquant.program.compiler import Compilation, lowered_network
-from hwquant.program.config import PACKINGS, ArrayConfig
+from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
 from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements
 from hwquant.program.weight_format import weight_format

@@ -17,6 +17,7 @@ SHOWN = 3
 """Warnings of a kind that people are shown before the others are counted."""
 
 DATA_KINDS = ("few_samples", "constant_input", "outliers")
+"""Kinds of advice that are about calibration data."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class Advice:
         The layer, input, output or array that has it.
     message : str
         One sentence or two: what is bad and how bad, then what would help.
-    option : str
+    option : str, default ""
         The option of the command that would help, such as ``"--per-channel"``; empty where none does.
-    value : float or None
+    value : float, optional
         The number that was judged: dB, a share 0..1, cycles.
     """
 
@@ -47,36 +48,49 @@ class Advice:
         return self.message
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Give the fields as plain JSON values by name."""
         return dataclasses.asdict(self)
 
 
 def to_json(advice: Iterable[Advice]) -> list[dict[str, Any]]:
-    """Plain JSON values; an empty list says that nothing was found."""
+    """Give pieces of advice as plain JSON values; an empty list says that nothing was found."""
     return [item.to_json() for item in advice]
 
 
 def of_options(options: Mapping[str, object]) -> tuple[Advice, ...]:
-    """What the quantizer had to say about a network, from ``QGraph.options``.
+    """Read what the quantizer had to say about a network.
+
+    Parameters
+    ----------
+    options : mapping
+        ``QGraph.options``.
 
     Raises
     ------
     Damaged
-        They are not as the quantizer writes them.
+        The warnings are not as the quantizer writes them.
     """
-    found = options.get("warnings", [])
+    warnings = options.get("warnings", [])
     names = {field.name for field in dataclasses.fields(Advice)}
-    if not isinstance(found, list) or not all(
+    if not isinstance(warnings, list) or not all(
         isinstance(item, dict)
         and item.keys() == names
         and all(isinstance(item[name], str) for name in names - {"value"})
         and isinstance(item["value"], int | float | None)
-        for item in found
+        for item in warnings
     ):
         raise Damaged("the network's warnings are not as the quantizer writes them; quantize it again")
-    return tuple(Advice(**item) for item in found)
+    return tuple(Advice(**item) for item in warnings)
 
 
 def of_data(options: Mapping[str, object]) -> tuple[Advice, ...]:
-    """Of these what is about the calibration data: all that is left to say of weights that were trained or searched."""
+    """Read what the quantizer had to say about the calibration data.
+
+    That is all that is left to say of weights that were trained or searched.
+
+    Parameters
+    ----------
+    options : mapping
+        ``QGraph.options``.
+    """
     return tuple(item for item in of_options(options) if item.kind in DATA_KINDS)

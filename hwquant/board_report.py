@@ -23,14 +23,14 @@ def write_board_report(folder: Path, report: Mapping[str, Any]) -> None:
 
 
 def read_board_report(folder: Path) -> dict[str, Any]:
-    """The report of a board's folder; of the other files only the digests have been read.
+    """Read the report of a board's folder; of the other files it has only the digests.
 
     Raises
     ------
     Damaged
-        If a byte of it has changed.
+        A byte of the report has changed.
     HwquantError
-        If it cannot be read.
+        The report cannot be read.
     """
     path = folder / REPORT
     try:
@@ -46,12 +46,24 @@ def read_board_report(folder: Path) -> dict[str, Any]:
 
 
 def built_file(folder: Path, name: str) -> Path:
-    """A file of a board's folder, of which no byte has changed since it was built.
+    """Find a file of a board's folder, of which no byte has changed since it was built.
+
+    Parameters
+    ----------
+    folder : Path
+        The board's folder.
+    name : str
+        Name of the file.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
     Damaged
-        If it has, or is none that was built.
+        The file has changed, or is none that was built.
     """
     path = folder / path_name(name, f"a file in {folder}")
     if path.is_symlink() or read_board_report(folder)[_DIGESTS].get(name) != digest(path):
@@ -65,7 +77,7 @@ def check_replaceable(folder: Path) -> None:
     Raises
     ------
     HwquantError
-        Names what it holds besides, such as the work of another program.
+        The message names what the folder holds besides, such as the work of another program.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise HwquantError(f"{folder} is no folder that hwquant made; move it away")

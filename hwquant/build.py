@@ -63,7 +63,7 @@ BOARDS, PAGE, RECORD = "boards", "report.html", "record.json"
 ADDED = frozenset({BOARDS, PAGE, RECORD})
 """What may be in a build folder besides FILES and the manifest."""
 LARGEST_MANIFEST = 1 << 16
-"""Bytes of a manifest; it has some 500."""
+"""Most bytes of a manifest, which has some 500."""
 AGAIN = "compile the network again"
 TOP = "hwquant"
 """Name of the Verilog's top module."""
@@ -75,8 +75,14 @@ class Build:
 
     Attributes
     ----------
+    folder : Path
+        The folder.
+    qgraph : QGraph
+        The integer network.
+    program : Program
+        The network, compiled.
     manifest : bytes
-        What tells this build from another in the same folder.
+        Contents of the manifest, which tell this build from another in the same folder.
     """
 
     folder: Path
@@ -105,13 +111,22 @@ def write_build(qgraph: QGraph, program: Program, folder: str | os.PathLike[str]
     ----------
     qgraph : QGraph
         The network that ``program`` was compiled from.
-    folder : str | os.PathLike[str]
-        Its parent must exist.
+    program : Program
+        The compiled network.
+    folder : str or os.PathLike
+        The folder, whose parent must exist.
+
+    Returns
+    -------
+    Build
+        What has been written, as :func:`load_build` would read it.
 
     Raises
     ------
     HwquantError
         The folder holds something else, or cannot be written.
+    TypeError
+        The network is no QGraph, or the program no Program.
     """
     from hwquant.rtl_templates.build import accelerator
     from hwquant.rtl_templates.verilog import to_verilog
@@ -137,10 +152,17 @@ def write_build(qgraph: QGraph, program: Program, folder: str | os.PathLike[str]
 def load_build(folder: str | os.PathLike[str]) -> Build:
     """Read a build folder, and check every byte of it.
 
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        The folder.
+
     Raises
     ------
+    Damaged
+        A file has changed or is missing; the message names it.
     HwquantError
-        Not a build folder; a file is changed, missing or added (which one); a newer version.
+        The folder is no build, holds a file that does not belong to it, or is of a newer version.
     """
     folder = Path(folder)
     tidy(folder)
@@ -174,9 +196,7 @@ def holding(build: Build) -> Iterator[None]:
     Raises
     ------
     Busy
-        If another command is replacing it.
-    HwquantError
-        If it was replaced since it was read.
+        Another command is replacing it, or has replaced it since it was read.
     """
     with keeping(build.folder):
         if _manifest(build.folder) != build.manifest:
@@ -185,7 +205,7 @@ def holding(build: Build) -> Iterator[None]:
 
 
 def tidy(folder: Path) -> None:
-    """Undo what commands left in a build folder that died."""
+    """Undo what commands that died have left in a build folder."""
     recover(folder)
     boards = folder / BOARDS
     if boards.is_dir() and not boards.is_symlink():
@@ -196,24 +216,26 @@ def tidy(folder: Path) -> None:
 
 
 def board_reports(folder: Path) -> list[Path]:
-    """The reports of the boards that were built in a build folder, by name; read them with
-    :func:`hwquant.board_report.read_board_report`."""
+    """List the reports of the boards that were built in a build folder, in the order of the boards' names.
+
+    :func:`hwquant.board_report.read_board_report` reads them.
+    """
     return sorted((folder / BOARDS).glob(f"*/{REPORT}"))
 
 
 def installed(*packages: str) -> dict[str, str]:
-    """Versions of those packages that have one: a checkout that is not installed has no metadata."""
-    found = {}
+    """Look up the versions of packages, by name; a checkout that is not installed has none and is left out."""
+    versions = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def is_build(folder: Path) -> bool:
-    """Whether a folder says that it is a build; its contents may still be damaged."""
+    """Tell whether a folder says that it is a build; its contents may still be damaged."""
     try:
         return bool(parse_json(read_ordinary(folder / MANIFEST, LARGEST_MANIFEST))["format"] == FORMAT)
     except (OSError, Damaged, ValueError, KeyError, TypeError):
@@ -276,7 +298,14 @@ def check_build(folder: Path) -> bytes:
     Returns
     -------
     bytes
-        Its manifest.
+        Contents of its manifest.
+
+    Raises
+    ------
+    Damaged
+        A file has changed or is missing.
+    HwquantError
+        The folder is no build, holds a file that does not belong to it, or is of a newer version.
     """
     _check_exists(folder)
     content = _manifest(folder)
@@ -292,11 +321,11 @@ def check_build(folder: Path) -> bytes:
         newer = f"{folder} has format version {version}, this hwquant reads up to {VERSION}"
         raise HwquantError(f"{newer}; update hwquant")
     # Hidden: a file that another command is writing at this moment.
-    found = {item.name for item in folder.iterdir() if not item.name.startswith(".")} - {MANIFEST, *ADDED}
-    for name in sorted(found - set(FILES)):
+    names = {item.name for item in folder.iterdir() if not item.name.startswith(".")} - {MANIFEST, *ADDED}
+    for name in sorted(names - set(FILES)):
         raise HwquantError(f"{folder / name} does not belong to the build; move it away")
     for name in FILES:
-        if name not in found:
+        if name not in names:
             raise Damaged(f"{folder / name} is missing; {AGAIN}", path=str(folder / name))
         if digest(folder / name) != digests.get(name):
             message = f"{folder / name} is damaged (its checksum is wrong); {AGAIN}"

@@ -23,20 +23,21 @@ from hwquant.qgraph import IntArray, Layer, QGraph, Tensor
 Arrays = Mapping[str, NDArray[Any]]
 
 LEAST_SHARE = 0.01
-"""Clipped shares below are no reason to worry. Calibration by least squared error itself clips up to about 1 %."""
+"""Least clipped share that is a reason to worry: calibration by least squared error itself clips up to about 1 %."""
 GROWTH = 2.0
-"""A share that is this many times the one in calibration is another distribution, not chance."""
+"""How many times the share in calibration is another distribution, not chance."""
 LEAST_SPAN = 1 / 16
-"""Data that use less of an input's range lose 4 of its 8 bits: they are scaled otherwise than those in calibration."""
+"""Least share of an input's range that data should use: with less they lose 4 of its 8 bits, and are scaled otherwise
+than those in calibration."""
 ENOUGH = 8
-"""Samples, of which so little of the range is no chance."""
+"""Samples of which it is no chance that they use so little of the range."""
 LEAST, MOST, PART = 32, 128, 32
-"""Layers are judged by so many samples, spread over the data: one of ``PART``, but no fewer than LEAST where there are,
-and no more than MOST. A sample costs as much as three or four do in an evaluation."""
+"""How many samples layers are judged by, spread over the data: one in ``PART``, but no fewer than LEAST where there are
+as many, and no more than MOST. A sample costs as much as three or four do in an evaluation."""
 LEAST_VALUES = 10
-"""Clipped values of a tensor: fewer are chance."""
+"""Least number of clipped values of a tensor that is no chance."""
 _ELEMENTS = 1 << 22
-"""Of all tensors of a batch (32 MiB)."""
+"""Elements of all tensors of a batch (32 MiB)."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,16 @@ class Clipping:
     tensor : str
         Name of the input or layer.
     share : float
-        0..1, of its values on the samples.
+        Share of its values on the samples, 0..1, that is clipped.
     calibrated : float
-        The same when the network was quantized; 0 where that is not known.
+        Share that was clipped when the network was quantized, 0..1; 0 where that is not known.
     chance : float
-        What other samples of the same kind may have beyond that, by chance: the extreme of N calibration samples is
-        exceeded, or fallen short of, by 2 of N others.
-    samples, values : int
-        What it was measured on.
+        Share that other samples of the same kind may have beyond that, by chance: the extreme of N calibration samples
+        is exceeded, or fallen short of, by 2 of N others.
+    samples : int
+        Samples that it was measured on.
+    values : int
+        Values of the tensor on these samples.
     """
 
     tensor: str
@@ -67,25 +70,25 @@ class Clipping:
 
     @property
     def bad(self) -> bool:
-        """Whether it is clearly more than in calibration."""
+        """Whether clearly more is clipped than in calibration."""
         clearly = self.share >= LEAST_SHARE + self.chance and self.share > GROWTH * self.calibrated
         return clearly and self.share * self.values >= LEAST_VALUES
 
 
 def check_inputs(qgraph: QGraph, x: NDArray[Any] | Arrays) -> tuple[Advice, ...]:
-    """What is wrong with the range of some samples, for a network that was calibrated with others.
+    """Judge the range of some samples, for a network that was calibrated with others.
 
     Parameters
     ----------
     qgraph : QGraph
         The integer network.
-    x : array or mapping of arrays
-        Samples as for :func:`hwquant.predict`.
+    x : ndarray or mapping of ndarray, shape (N, ...)
+        Samples as for :func:`hwquant.predict`; a mapping by input name where the network has several.
 
     Returns
     -------
     tuple of Advice
-        Of the kinds "clipped_input", "clipped_layer" and "narrow_input"; empty where all is well.
+        Pieces of the kinds "clipped_input", "clipped_layer" and "narrow_input"; empty where all is well.
     """
     arrays = x if isinstance(x, Mapping) else {qgraph.inputs[0].name: x}
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
@@ -99,7 +102,15 @@ def check_inputs(qgraph: QGraph, x: NDArray[Any] | Arrays) -> tuple[Advice, ...]
 
 
 def input_clipping(qgraph: QGraph, x: Arrays) -> list[Clipping]:
-    """Every input on all samples."""
+    """Measure how much of every input is clipped, on all samples.
+
+    Parameters
+    ----------
+    qgraph : QGraph
+        The integer network.
+    x : mapping of ndarray, shape (N, ...)
+        Samples by input name.
+    """
     result = []
     for item in qgraph.inputs:
         array, (low, high) = x[item.name], bounds(qgraph.tensors[item.name])
@@ -115,7 +126,15 @@ def input_clipping(qgraph: QGraph, x: Arrays) -> list[Clipping]:
 
 
 def layer_clipping(qgraph: QGraph, x: Arrays) -> list[Clipping]:
-    """Every layer on some of the samples, spread over all."""
+    """Measure how much of every layer's output is clipped, on some of the samples, spread over all.
+
+    Parameters
+    ----------
+    qgraph : QGraph
+        The integer network.
+    x : mapping of ndarray, shape (N, ...)
+        Samples by input name.
+    """
     ends = layer_ends(qgraph)
     total = len(next(iter(x.values())))
     wanted = min(total, max(LEAST, min(total // PART, MOST)))
@@ -140,7 +159,7 @@ def _found(qgraph: QGraph, name: str, clipped: int, samples: int) -> Clipping:
 
 
 def layer_ends(qgraph: QGraph) -> dict[str, tuple[int, ...]]:
-    """The integers of each layer's output that stand for clipped values; layers without such are left out.
+    """Find the integers of each layer's output that stand for clipped values; layers without such are left out.
 
     The end at which the layer has a clamp of its own, as ReLU has at 0, is none of them.
     """
@@ -159,18 +178,18 @@ def layer_ends(qgraph: QGraph) -> dict[str, tuple[int, ...]]:
 
 
 def count(q: IntArray, values: tuple[int, ...]) -> int:
-    """How many of the integers are among ``values``."""
+    """Count the integers in ``q`` that are among ``values``."""
     return sum(int(np.count_nonzero(q == value)) for value in values)
 
 
 def bounds(tensor: Tensor) -> tuple[float, float]:
-    """Real values that a tensor holds: from the first, and below the second."""
+    """Find the real values that a tensor holds: from the first bound on, and below the second."""
     low, high = tensor.limits
     return (low - tensor.zero_point - 0.5) * tensor.scale, (high - tensor.zero_point + 0.5) * tensor.scale
 
 
 def calibrated(qgraph: QGraph, name: str) -> float:
-    """The share of a tensor that was clipped when the network was quantized; 0 where that is not known."""
+    """Look up the share of a tensor, 0..1, that was clipped when the network was quantized; 0 if that is not known."""
     tensors = qgraph.options.get("tensors")
     facts = tensors.get(name) if isinstance(tensors, Mapping) else None
     share = facts.get("clipped") if isinstance(facts, Mapping) else None
@@ -178,7 +197,7 @@ def calibrated(qgraph: QGraph, name: str) -> float:
 
 
 def _extremes(item: Input, x: NDArray[Any]) -> tuple[float, float]:
-    """Bounds of the prepared values: exact where all elements are scaled alike."""
+    """The least and the greatest prepared value of samples; exact where all elements are scaled alike, else bounds."""
     ends = np.array([float(x.min()), float(x.max())]) if x.size else np.zeros(2)
     real = np.multiply.outer(ends, item.scale) + item.shift
     return float(real.min()), float(real.max())

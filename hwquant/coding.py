@@ -18,11 +18,11 @@ Anchor = Literal["min", "max"]
 """The end of a range that codes are counted from."""
 
 SIGN: Mapping[Anchor, int] = {"min": 1, "max": -1}
-"""What a step of a code adds to the adjusted weight."""
+"""What one step of a code adds to the adjusted weight."""
 
 
 def integer_limits(bits: int) -> tuple[int, int]:
-    """Least and greatest signed integer."""
+    """Find the least and the greatest signed integer of ``bits`` bits."""
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
@@ -33,11 +33,11 @@ class Coding:
     Attributes
     ----------
     bits : int
-        Storage bits of a code, 1..8; codes are signed.
-    anchor : Anchor
-        "min" (``q + o``) or "max" (``o - q``).
-    offset : IntArray
-        ``o``, int64 [1] or [out].
+        Bits of a stored code, 1..8; codes are signed.
+    anchor : {"min", "max"}
+        Whether codes count up from the least weight (``q + o``) or down from the greatest (``o - q``).
+    offset : ndarray of int64, shape (1,) or (out,)
+        The offset ``o``, one for all output channels or one for each.
     """
 
     bits: int
@@ -45,11 +45,33 @@ class Coding:
     offset: IntArray
 
     def adjusted(self, codes: NDArray[np.int8]) -> IntArray:
-        """The weights that multiply, int64, for codes [out, ...]."""
+        """Turn codes into the weights that multiply.
+
+        Parameters
+        ----------
+        codes : ndarray of int8, shape (out, ...)
+            Stored codes.
+
+        Returns
+        -------
+        ndarray of int64, shape (out, ...)
+            Adjusted weights.
+        """
         return self._along(codes) + SIGN[self.anchor] * codes.astype(np.int64)
 
     def codes(self, adjusted: IntArray) -> NDArray[np.int8]:
-        """The codes of adjusted weights [out, ...] that are within the limits."""
+        """Turn adjusted weights into codes.
+
+        Parameters
+        ----------
+        adjusted : ndarray of int64, shape (out, ...)
+            Adjusted weights within :attr:`limits`.
+
+        Returns
+        -------
+        ndarray of int8, shape (out, ...)
+            Stored codes.
+        """
         return (SIGN[self.anchor] * (adjusted - self._along(adjusted))).astype(np.int8)
 
     @property

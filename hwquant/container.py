@@ -41,7 +41,7 @@ _MALFORMED = (
     *(zipfile.BadZipFile, NotImplementedError, LookupError, ValueError, TypeError, AttributeError),
     *(struct.error, EOFError, OverflowError),
 )
-"""What zipfile and the readers of members raise for what is no file of ours."""
+"""What zipfile and the readers of members raise for bytes that :func:`pack` did not make."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time stamp that a zip can hold
 
 
@@ -50,7 +50,7 @@ def _json_bytes(value: object) -> bytes:
 
 
 def _npy_bytes(array: NDArray[Any]) -> bytes:
-    """Row-major and little-endian, whatever the array in memory was."""
+    """An array as a .npy file: row-major and little-endian, whatever the array in memory was."""
     buffer = io.BytesIO()
     fixed = np.ascontiguousarray(array).reshape(array.shape)
     np.lib.format.write_array(buffer, fixed.astype(fixed.dtype.newbyteorder("<")), (1, 0), allow_pickle=False)
@@ -60,7 +60,19 @@ def _npy_bytes(array: NDArray[Any]) -> bytes:
 def pack(
     kind: str, version: int, json_members: Mapping[str, object], arrays: Mapping[str, NDArray[Any]]
 ) -> bytes:
-    """The bytes of a file: members ``<name>.json`` and ``<name>.npy``. Equal content gives equal bytes."""
+    """Make the bytes of a file, with members ``<name>.json`` and ``<name>.npy``; equal content gives equal bytes.
+
+    Parameters
+    ----------
+    kind : str
+        What the file holds ("network", "program").
+    version : int
+        Format version of this kind.
+    json_members : mapping
+        Plain JSON values by member name, without ".json".
+    arrays : mapping of ndarray
+        Arrays of any real dtype by member name, without ".npy".
+    """
     members = {f"{name}.json": _json_bytes(value) for name, value in json_members.items()}
     members |= {f"{name}.npy": _npy_bytes(array) for name, array in arrays.items()}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in members.items()}
@@ -88,16 +100,16 @@ def write(
 
     Parameters
     ----------
-    path : str | os.PathLike[str]
+    path : str or os.PathLike
         The file; its folder must exist.
     kind : str
         What the file holds ("network", "program"); :func:`read` asks for the same.
     version : int
         Format version of this kind.
-    json_members : Mapping[str, object]
-        Plain JSON values by member name (without ".json").
-    arrays : Mapping[str, NDArray[Any]]
-        Arrays of any real dtype by member name (without ".npy").
+    json_members : mapping
+        Plain JSON values by member name, without ".json".
+    arrays : mapping of ndarray
+        Arrays of any real dtype by member name, without ".npy".
 
     Raises
     ------
@@ -114,7 +126,7 @@ def read(
 
     Parameters
     ----------
-    path : str | os.PathLike[str]
+    path : str or os.PathLike
         The file.
     kind : str
         The kind that it must be.
@@ -123,14 +135,17 @@ def read(
 
     Returns
     -------
-    JSON values and arrays, each by member name without its ending
+    values : dict
+        JSON values by member name, without ".json".
+    arrays : dict of ndarray
+        Arrays by member name, without ".npy".
 
     Raises
     ------
     Damaged
-        Truncated or changed in any byte, or of another kind.
+        The file is truncated or changed in any byte, or of another kind.
     HwquantError
-        Absent, or of a newer version.
+        The file is absent, or of a newer version.
     """
     path = Path(path)
     recover(path)
@@ -140,7 +155,33 @@ def read(
 def unpack(
     data: bytes, kind: str, newest: int, path: str | os.PathLike[str]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The contents of bytes that :func:`pack` made; ``path`` is for messages, the rest as in :func:`read`."""
+    """Read the contents of bytes that :func:`pack` made, and check every byte.
+
+    Parameters
+    ----------
+    data : bytes
+        Contents of a file.
+    kind : str
+        The kind that it must be.
+    newest : int
+        The newest format version that the caller understands.
+    path : str or os.PathLike
+        What messages call the file.
+
+    Returns
+    -------
+    values : dict
+        JSON values by member name, without ".json".
+    arrays : dict of ndarray
+        Arrays by member name, without ".npy".
+
+    Raises
+    ------
+    Damaged
+        The bytes are truncated or changed anywhere, or of another kind.
+    HwquantError
+        The file is of a newer version.
+    """
     body, checksum = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
     if hashlib.sha256(body).hexdigest().encode() != checksum:
         if data.startswith(ZIP_SIGNATURE):

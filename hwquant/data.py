@@ -20,7 +20,7 @@ from hwquant.graph import Input
 
 LABELS = "y"
 DTYPES = (np.float32, np.float64, np.uint8)
-"""Of samples; networks compute with the values that these have."""
+"""Dtypes that samples may have; networks compute with the values as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +29,10 @@ class Samples:
 
     Attributes
     ----------
-    x : NDArray[Any] | Mapping[str, NDArray[Any]]
-        Float32, float64 or uint8 (N, *shape), finite; a mapping by input name where the network has several.
-    y : NDArray[np.int64] | None
-        Int64 (N,), the index of the right class, or None where it is not known.
+    x : ndarray of float32, float64 or uint8, shape (N, ...)
+        Finite samples; a mapping of such arrays by input name where the network has several inputs.
+    y : ndarray of int64, shape (N,), or None
+        Index of the right class of each sample; None where it is not known.
     """
 
     x: NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -42,7 +42,7 @@ class Samples:
         return len(next(iter(self.x.values())) if isinstance(self.x, Mapping) else self.x)
 
     def __getitem__(self, part: slice) -> Samples:
-        """Some of the samples."""
+        """Take a slice of the samples, with their labels."""
         if isinstance(self.x, Mapping):
             x: NDArray[Any] | Mapping[str, NDArray[Any]] = {
                 name: array[part] for name, array in self.x.items()
@@ -52,7 +52,13 @@ class Samples:
         return Samples(x, None if self.y is None else self.y[part])
 
     def pair(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """``x`` and ``y`` of a network with one input, as training takes them; raises where there are none."""
+        """Give ``x`` and ``y`` of a network with one input, as training takes them.
+
+        Raises
+        ------
+        HwquantError
+            The network has several inputs, or there are no labels.
+        """
         if isinstance(self.x, Mapping):
             raise HwquantError(f"the data has the inputs {', '.join(self.x)}, and one is needed")
         if self.y is None:
@@ -60,10 +66,23 @@ class Samples:
         return self.x, self.y
 
     def accuracy(self, output: NDArray[Any]) -> float | None:
-        """Share of samples, 0..1, whose class is the label; None without labels.
+        """Measure the share of samples whose class is the label.
 
-        ``output`` is what the network's user gets: scores (N, ...), of which the greatest wins (the first of
-        equals), or the classes themselves, integer (N,).
+        Parameters
+        ----------
+        output : ndarray, shape (N, ...)
+            The network's output as its user gets it: scores, of which the greatest wins (the first of equals), or the
+            classes themselves, as integers (N,).
+
+        Returns
+        -------
+        float or None
+            The share, 0..1; None without labels.
+
+        Raises
+        ------
+        HwquantError
+            A label has no score.
         """
         if self.y is None:
             return None
@@ -83,18 +102,21 @@ def load_samples(path: str | os.PathLike[str], inputs: Sequence[Input], count: i
 
     Parameters
     ----------
-    path : str | os.PathLike[str]
+    path : str or os.PathLike
         An .npz file with ``x``, or an array for each of several inputs by its name; optionally ``y``
         (integer labels; where an input has this name, it is that input).
-    inputs : Sequence[Input]
-        The network's.
-    count : int | None, optional
-        Take only that many samples, the first ones.
+    inputs : sequence of Input
+        The network's inputs.
+    count : int, optional
+        How many samples to take, the first ones; None takes all.
 
     Raises
     ------
+    Damaged
+        The file is no .npz file, or is truncated or damaged.
     HwquantError
-        Unreadable, damaged, of the wrong shape or dtype, not finite, or with too few samples.
+        The file cannot be read, an array is missing, of the wrong shape or dtype or not finite, or there are too few
+        samples.
     """
     path = Path(path)
     keys = {item.name: item.name for item in inputs} if len(inputs) > 1 else {inputs[0].name: "x"}
@@ -130,7 +152,24 @@ def load_samples(path: str | os.PathLike[str], inputs: Sequence[Input], count: i
 
 
 def load_array(path: str | os.PathLike[str], key: str = "x", count: int | None = None) -> NDArray[Any]:
-    """The first rows of one array of an .npz file, all if ``count`` is None; its values are not checked."""
+    """Read the first rows of one array of an .npz file; its values are not checked.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    key : str, default "x"
+        Name of the array.
+    count : int, optional
+        How many rows to read; None, and more than there are, reads all.
+
+    Raises
+    ------
+    Damaged
+        The file is no .npz file, or is truncated or damaged.
+    HwquantError
+        The file cannot be read, or has no such array.
+    """
     with open_data(Path(path)) as file:
         if key not in file:
             raise HwquantError(f"{path} holds {', '.join(file.names) or 'nothing'}, but no {key!r}")

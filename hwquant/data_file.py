@@ -20,8 +20,9 @@ from hwquant.files.reading import open_ordinary
 FREE = 256 << 20
 """Bytes that any file may take in memory."""
 RATIO = 50
-"""What takes more may be so many times as large as it is in the file: real data does not compress as well."""
+"""How many times as large as in the file what takes more may be: real data does not compress as well."""
 CHUNK = 1 << 20
+"""Bytes that are unpacked at a time."""
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 ENCRYPTED = 1
 _MALFORMED = (
@@ -32,8 +33,20 @@ _MALFORMED = (
 
 
 @dataclass(frozen=True)
-class StoredArray:
-    """An array in an open file."""
+class Array:
+    """An array in an open file.
+
+    Attributes
+    ----------
+    name : str
+        Name of the array.
+    header : Header
+        Shape, dtype and order of its elements.
+    stream : file
+        Where the elements are read, unpacked.
+    packed : int
+        Bytes that the array takes in the file.
+    """
 
     name: str
     header: Header
@@ -46,12 +59,20 @@ class StoredArray:
         return self.header.shape[0] if self.header.shape else 0
 
     def bytes_of(self, rows: int) -> int:
-        """Bytes in memory of the first rows; columns first, they are spread over all of it."""
+        """Count the bytes in memory that hold the first rows: all bytes, where the array is stored columns first."""
         whole = rows == self.rows or self.header.column_major
         return self.header.size if whole else self.header.size // self.rows * rows
 
     def read(self, rows: int) -> NDArray[Any]:
-        """Its first rows; where these are all, the file's checksum is checked too."""
+        """Read the first rows; where these are all, the file's checksum is checked too.
+
+        Raises
+        ------
+        EOFError
+            The array ends early.
+        ValueError
+            The array has more than its header says.
+        """
         size = self.bytes_of(rows)
         data = bytearray()
         while len(data) < size:
@@ -68,7 +89,22 @@ class StoredArray:
 
 
 class DataFile:
-    """An open .npz file; see :func:`open_data`."""
+    """An open .npz file; :func:`open_data` opens one.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    archive : zipfile.ZipFile
+        Its members.
+    stack : ExitStack
+        Where the streams of arrays are closed.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, stack: ExitStack) -> None:
         self.path, self._archive, self._stack = path, archive, stack
@@ -80,14 +116,22 @@ class DataFile:
 
     @property
     def names(self) -> list[str]:
-        """Of its arrays."""
+        """Names of the arrays, sorted."""
         return sorted(name.removesuffix(".npy") for name in self._members)
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
-    def array(self, name: str) -> StoredArray:
-        """An array, of which only the header is read."""
+    def array(self, name: str) -> Array:
+        """Open an array, of which only the header is read.
+
+        Raises
+        ------
+        HwquantError
+            The file has no array of this name.
+        ValueError
+            The array is stored as numpy stores none.
+        """
         info = self._members.get(f"{name}.npy")
         if info is None:
             raise HwquantError(f"{self.path}: {name} is no array; write it with numpy.savez")
@@ -96,8 +140,19 @@ class DataFile:
         stream = self._stack.enter_context(self._archive.open(info))
         return StoredArray(name, read_header(stream, info.file_size), stream, info.compress_size)
 
-    def check_size(self, wanted: list[tuple[StoredArray, int]]) -> None:
-        """Raise if rows of arrays take much more memory than the file would make one expect."""
+    def check_size(self, wanted: list[tuple[Array, int]]) -> None:
+        """Raise where rows of arrays take much more memory than the size of the file lets one expect.
+
+        Parameters
+        ----------
+        wanted : list of tuple
+            Arrays, each with the number of rows to read.
+
+        Raises
+        ------
+        HwquantError
+            They take too much.
+        """
         size = sum(array.bytes_of(rows) for array, rows in wanted)
         packed = sum(array.packed for array, _ in wanted)
         if size > max(FREE, RATIO * packed):
@@ -114,9 +169,9 @@ def open_data(path: Path) -> Iterator[DataFile]:
     Raises
     ------
     Damaged
-        If it is none, or it turns out to be damaged while it is read in the ``with`` block.
+        The file is no .npz file, or turns out to be damaged while it is read in the ``with`` block.
     HwquantError
-        If it cannot be read.
+        The file cannot be read.
     """
     with ExitStack() as stack:
         try:

@@ -13,7 +13,14 @@ from hwquant.window import Window
 
 
 def describe(network: Graph | QGraph) -> dict[str, Any]:
-    """What is in a network, as plain JSON values."""
+    """Describe what is in a network, float or integer, as plain JSON values.
+
+    Returns
+    -------
+    dict
+        Name, kind, inputs, outputs, numbers of parameters and of multiply-accumulates, and a description of each
+        layer, all by name.
+    """
     if isinstance(network, Graph):
         layers = [_float_layer(node, network) for node in network.nodes]
         shapes: Mapping[str, Shape] = network.shapes
@@ -88,7 +95,7 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
 
 
 def _format(tensor: Tensor, qgraph: QGraph) -> dict[str, Any]:
-    """Format of a tensor, and its signal to quantization noise ratio where the quantizer measured it."""
+    """The format of a tensor, and its signal to quantization noise ratio in dB where the quantizer measured it."""
     result: dict[str, Any] = {
         "scale": tensor.scale,
         "zero_point": tensor.zero_point,
@@ -106,7 +113,17 @@ def _term(term: Term, qgraph: QGraph) -> str:
 
 
 def convolution(window: Window, groups: int, shape: Shape) -> str:
-    """A convolution in a few words; ``shape`` is its input's."""
+    """Describe a convolution in a few words.
+
+    Parameters
+    ----------
+    window : Window
+        Its kernel, and how that moves.
+    groups : int
+        Parts that the channels are divided into.
+    shape : tuple of int
+        Channels, height and width of its input.
+    """
     if window.kernel == shape[1:] and not window.padded and groups == 1:
         return "fully connected"
     grouped = f" groups {groups}" if groups > 1 else ""
@@ -126,5 +143,5 @@ def _window(window: Window) -> str:
 
 
 def times(values: Sequence[int]) -> str:
-    """Sizes as people write them, such as 3x3."""
+    """Write sizes as people do, such as 3x3."""
     return "x".join(map(str, values))

@@ -27,10 +27,10 @@ class Unsupported(HwquantError):
     Parameters
     ----------
     message : str
-        Names the culprit, and says what to use in its place.
-    where : str
+        One sentence or two that name the culprit, and say what to use in its place.
+    where : str, default ""
         The node, layer or file; empty where there is none.
-    operator : str
+    operator : str, default ""
         The operator's name, as the file has it; empty where there is none.
     """
 
@@ -47,12 +47,14 @@ class DoesNotFit(HwquantError):
     Parameters
     ----------
     message : str
-        Names what is short, and says what would help.
+        One sentence or two that name what is short, and say what would help.
     resource : str
         What is short, such as ``"weight memory"`` or ``"accumulator bits"``.
-    needed, available : float or None
-        In the resource's unit (words, bits, cells); None where it cannot be counted.
-    remedy : str
+    needed : float, optional
+        How much is needed, in the resource's unit (words, bits, cells); None where it cannot be counted.
+    available : float, optional
+        How much there is, in the resource's unit; None where it cannot be counted.
+    remedy : str, default ""
         What would help, as in the message; empty where nothing does.
     """
 
@@ -88,8 +90,8 @@ class Damaged(HwquantError):
     Parameters
     ----------
     message : str
-        Names the file, and says how to get a good one.
-    path : str
+        One sentence or two that name the file, and say how to get a good one.
+    path : str, default ""
         The file or folder; empty where there is none.
     """
 
@@ -107,7 +109,7 @@ class Busy(HwquantError):
 
 
 class ToolStopped(HwquantError):
-    """A program that could not do what it was asked; its own first error, and where its log is, if it has one."""
+    """A program that could not do what it was asked; the message has its first error, and where its log is."""
 
     kind = "tool_stopped"
 
@@ -118,11 +120,11 @@ class MissingPackage(HwquantError):
     Parameters
     ----------
     message : str
-        Names the package, and says how to install it.
+        One sentence or two that name the package, and say how to install it.
     package : str
-        Its name.
-    extra : str
-        The extra of hwquant that brings it; empty where none does.
+        Name of the package.
+    extra : str, default ""
+        The extra of hwquant that brings the package; empty where none does.
     """
 
     kind = "missing_package"
@@ -141,7 +143,24 @@ def _missing_package(message: str, package: str, extra: str) -> MissingPackage:
 
 
 def check_type(argument: str, value: object, *wanted: type, hint: str = "") -> None:
-    """Raise `TypeError` unless an argument of a public function is of one of the wanted types."""
+    """Raise unless an argument of a public function is of one of the wanted types.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument.
+    value : object
+        Its value.
+    *wanted : type
+        Types that it may have.
+    hint : str, default ""
+        Where a value of the right type comes from, for the message.
+
+    Raises
+    ------
+    TypeError
+        The value is of none of the types.
+    """
     if not isinstance(value, wanted):
         names = " or ".join(item.__name__ for item in wanted)
         raise TypeError(
@@ -150,7 +169,17 @@ def check_type(argument: str, value: object, *wanted: type, hint: str = "") -> N
 
 
 def require(package: str, extra: str, purpose: str) -> MissingPackage:
-    """The error for an optional package that is absent: names the extra that brings it."""
+    """Make the error for an optional package that is absent; its message names the extra that brings the package.
+
+    Parameters
+    ----------
+    package : str
+        Name of the package.
+    extra : str
+        The extra of hwquant that brings it.
+    purpose : str
+        What needs the package; the message begins so.
+    """
     return MissingPackage(
         f"{purpose} needs the package {package!r}; install it with: pip install 'hwquant[{extra}]'",
         package=package,

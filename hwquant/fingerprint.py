@@ -10,7 +10,13 @@ import numpy as np
 
 
 def fingerprint(*values: object) -> str:
-    """SHA-256, in hexadecimal, of arrays, dataclasses, mappings, sequences and single values."""
+    """Take the SHA-256, in hexadecimal, of arrays, dataclasses, mappings, sequences and single values.
+
+    Raises
+    ------
+    TypeError
+        A value is of another kind.
+    """
     digest = hashlib.sha256()
     for value in values:
         for part in _parts(value):

@@ -46,22 +46,22 @@ def run(
     ----------
     graph : Graph
         The network.
-    x : Array | Mapping[str, Array]
-        (N, *input.shape) of any real dtype; a mapping from input names where the network has several.
-    keep : Collection[str] | None, optional
-        Names of the tensors to return; the outputs' tensors if None.
-    dtype : DTypeLike, default np.float64
-        Float64 or float32, in which everything is computed.
+    x : ndarray or mapping of ndarray, shape (N, *input.shape)
+        Samples of any real dtype; a mapping by input name where the network has several.
+    keep : collection of str, optional
+        Names of the tensors to return; None returns the tensors of the outputs.
+    dtype : dtype, default float64
+        In which everything is computed, float64 or float32.
 
     Returns
     -------
-    dict
-        Tensor name to (N, C, H, W) of ``dtype``.
+    dict of ndarray of ``dtype``, shape (N, C, H, W)
+        Tensors by name.
 
     Raises
     ------
     HwquantError
-        For an unknown tensor name, and for data that does not fit the inputs.
+        A tensor's name is unknown, or the data does not fit the inputs.
     """
     names = [output.tensor for output in graph.outputs] if keep is None else list(keep)
     for name in names:
@@ -93,15 +93,47 @@ def run(
 
 
 def predict(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.float64) -> list[Array]:
-    """The network's outputs as its user knows them, one array (N, ...) an output, host functions applied."""
+    """Compute a network's outputs as its user knows them, host functions applied.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    x : ndarray or mapping of ndarray, shape (N, *input.shape)
+        Samples of any real dtype; a mapping by input name where the network has several.
+    dtype : dtype, default float64
+        In which everything is computed, float64 or float32.
+
+    Returns
+    -------
+    list of ndarray, shape (N, ...)
+        An array for each output.
+
+    Raises
+    ------
+    HwquantError
+        The data does not fit the inputs.
+    """
     tensors = run(graph, x, dtype=dtype)
     return [finish(output, tensors[output.tensor]) for output in graph.outputs]
 
 
 def finish(output: Output, tensor: Array) -> Array:
-    """Float tensor (N, C, H, W) to what the user gets: reordered, reshaped, then the output's host functions.
+    """Turn a tensor into what the user gets: reordered, reshaped, then through the output's host functions.
 
     Softmax and log-softmax keep the shape (N, *output.shape); argmax drops the first axis after the batch.
+
+    Parameters
+    ----------
+    output : Output
+        The network's output.
+    tensor : ndarray of float, shape (N, C, H, W)
+        The tensor that it delivers.
+
+    Raises
+    ------
+    HwquantError
+        The output asks for an unknown host function.
     """
     result = output.deliver(tensor)
     for function in output.host:
@@ -112,7 +144,7 @@ def finish(output: Output, tensor: Array) -> Array:
 
 
 def evaluate(node: Node, *inputs: Array) -> Array:
-    """One node on (C, N, H, W) arrays."""
+    """Compute one node, from input arrays (C, N, H, W) to its output array (C, N, H, W)."""
     match node:
         case Conv():
             return _conv(node, inputs[0])
@@ -131,7 +163,7 @@ def evaluate(node: Node, *inputs: Array) -> Array:
 
 
 def pad(x: Array, padding: Padding, value: float) -> Array:
-    """Pad the last two axes; the array itself where there is nothing to pad."""
+    """Pad the last two axes with ``value``; an array with nothing to pad is returned itself."""
     top, left, bottom, right = padding
     if not any(padding):
         return x
@@ -140,13 +172,13 @@ def pad(x: Array, padding: Padding, value: float) -> Array:
 
 
 def softmax(x: Array) -> Array:
-    """Softmax over axis 1."""
+    """Compute the softmax over axis 1."""
     shifted = np.exp(x - x.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
 def log_softmax(x: Array) -> Array:
-    """Logarithm of the softmax over axis 1."""
+    """Compute the logarithm of the softmax over axis 1."""
     shifted = x - x.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
@@ -182,7 +214,7 @@ def _inputs(graph: Graph, x: Array | Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _peak(graph: Graph) -> int:
-    """Elements an image needs in the largest intermediate of the network."""
+    """How many elements a sample needs in the largest intermediate of the network."""
     peak = max((int(np.prod(shape)) for shape in graph.shapes.values()), default=1)
     for node in graph.nodes:
         if isinstance(node, Conv):
@@ -192,7 +224,13 @@ def _peak(graph: Graph) -> int:
 
 
 def windows(x: Array, window: Window, value: float = 0.0) -> Array:
-    """All positions of a window on (C, N, H, W), padded with ``value``: two axes of them, then two of the kernel."""
+    """View an array (C, N, H, W), padded with ``value``, at all positions of a window.
+
+    Returns
+    -------
+    ndarray, shape (C, N, rows, columns, kernel height, kernel width)
+        What the window covers at each of its rows and columns of positions.
+    """
     (sh, sw), (dh, dw) = window.stride, window.dilation
     view = np.lib.stride_tricks.sliding_window_view(pad(x, window.padding, value), window.extent, axis=(2, 3))
     return view[:, :, ::sh, ::sw, ::dh, ::dw]

@@ -24,22 +24,30 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class BaseNode:
-    """What all nodes have. The output tensor carries the node's name; there is exactly one."""
+    """What all nodes have; each has exactly one output tensor, which carries the node's name.
+
+    Attributes
+    ----------
+    name : str
+        Name of the node, and of its output tensor.
+    inputs : tuple of str
+        Names of the tensors that it reads.
+    """
 
     name: str
     inputs: tuple[str, ...]
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """Shape of the output tensor for the given input shapes."""
+        """Find the shape of the output tensor for the shapes of the inputs."""
         return shapes[0]
 
     @property
     def parameters(self) -> Mapping[str, NDArray[np.float64]]:
-        """The arrays that training makes, by the name of their attribute; most kinds have none."""
+        """The arrays that training makes, by the names of their attributes; most kinds have none."""
         return {}
 
     def macs(self, *shapes: Shape) -> int:
-        """Multiply-accumulates of one inference, padding positions included, for the given input shapes."""
+        """Count the multiply-accumulates of one inference, with those on padding, for the shapes of the inputs."""
         return 0
 
 
@@ -49,15 +57,13 @@ class Conv(BaseNode):
 
     Attributes
     ----------
-    weight : NDArray[np.float64]
-        NDArray
-        float64 [out, in / groups, kernel height, kernel width].
-    bias : NDArray[np.float64]
-        NDArray
-        float64 [out].
+    weight : ndarray of float64, shape (out, in / groups, kernel height, kernel width)
+        Weights.
+    bias : ndarray of float64, shape (out,)
+        What is added to each output channel.
     window : Window
-        Its kernel is that of ``weight``; padding is zeros.
-    groups : int
+        How the kernel moves; its kernel is that of ``weight``, and its padding is zeros.
+    groups : int, default 1
         Parts that the channels are divided into; each is a convolution of its own.
     """
 
@@ -70,19 +76,30 @@ class Conv(BaseNode):
         check_kernel(f"node {self.name!r}", self.window, self.weight)
 
     def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor for the shape of the input."""
         return (len(self.weight), *self.window.output_size(shapes[0][1:]))
 
     @property
     def parameters(self) -> Mapping[str, NDArray[np.float64]]:
+        """Weights and biases, by the names of their attributes."""
         return {"weight": self.weight, "bias": self.bias}
 
     def macs(self, *shapes: Shape) -> int:
+        """Count the multiply-accumulates of one inference, with those on padding, for the shape of the input."""
         return math.prod(self.weight.shape) * math.prod(self.output_shape(*shapes)[1:])
 
 
 @dataclass(frozen=True, eq=False)
 class Clip(BaseNode):
-    """``min(max(x, low), high)``: ReLU is (0, inf), ReLU6 is (0, 6)."""
+    """Clamp ``min(max(x, low), high)``: ReLU is (0, inf), ReLU6 is (0, 6).
+
+    Attributes
+    ----------
+    low : float, default -inf
+        The least output.
+    high : float, default inf
+        The greatest output.
+    """
 
     low: float = -math.inf
     high: float = math.inf
@@ -90,19 +107,31 @@ class Clip(BaseNode):
 
 @dataclass(frozen=True, eq=False)
 class MaxPool(BaseNode):
-    """Maximum over a window; padding never wins."""
+    """Maximum over a window; padding never wins.
+
+    Attributes
+    ----------
+    window : Window
+        What the maximum is taken over.
+    """
 
     window: Window
 
     def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor for the shape of the input."""
         return (shapes[0][0], *self.window.output_size(shapes[0][1:]))
 
 
 @dataclass(frozen=True, eq=False)
 class AveragePool(BaseNode):
-    """Mean over a window, which is not dilated. Global average pooling is a kernel of the whole input.
+    """Mean over a window; global average pooling has a kernel of the whole input.
 
-    With ``count_include_pad`` the divisor is always the kernel's area, else the number of real pixels.
+    Attributes
+    ----------
+    window : Window
+        What the mean is taken over; it is not dilated.
+    count_include_pad : bool, default False
+        Whether the divisor is always the kernel's area; else it is the number of real pixels.
     """
 
     window: Window
@@ -113,6 +142,7 @@ class AveragePool(BaseNode):
             raise HwquantError(f"average pool {self.name!r} has a dilated window, which is not supported")
 
     def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor for the shape of the input."""
         return (shapes[0][0], *self.window.output_size(shapes[0][1:]))
 
 
@@ -126,6 +156,7 @@ class Concat(BaseNode):
     """Concatenation along the channels."""
 
     def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor for the shapes of the inputs."""
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
@@ -137,7 +168,20 @@ Node = Conv | Clip | MaxPool | AveragePool | Add | Concat
 
 
 def as_array(name: str, value: object) -> NDArray[Any]:
-    """An input's data as its user gives them: an array, numbers in lists, or a tensor of PyTorch's."""
+    """Make an array of an input's data as its user has them: an array, numbers in lists, or a tensor of PyTorch's.
+
+    Parameters
+    ----------
+    name : str
+        Name of the input, for the message.
+    value : object
+        The data.
+
+    Raises
+    ------
+    HwquantError
+        The data are no array of numbers.
+    """
     detach = getattr(value, "detach", None)
     try:
         return np.asarray(value if detach is None else detach())
@@ -157,15 +201,17 @@ class Input:
     Attributes
     ----------
     name : str
-        Tensor name.
-    shape : tuple[int, ...]
+        Name of the input, and of its tensor.
+    shape : tuple of int
         Shape of the user's array, without the batch dimension.
-    tensor_shape : Shape
-        (channels, height, width) of the tensor.
-    scale, shift : NDArray[np.float64], optional
-        Float64 arrays, preprocessing folded out of the network.
-    order : NDArray[np.int64] | None, optional
-        Int64 [elements] or None for the order as it is.
+    tensor_shape : tuple of int
+        Channels, height and width of the tensor.
+    scale : ndarray of float64, default 1
+        What each element is multiplied by: preprocessing that was folded out of the network.
+    shift : ndarray of float64, default 0
+        What is then added to each element.
+    order : ndarray of int64, shape (elements,), optional
+        The user's elements in the order of the tensor; None leaves the order as it is.
     """
 
     name: str
@@ -176,7 +222,23 @@ class Input:
     order: NDArray[np.int64] | None = None
 
     def prepare(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """(N, *shape) of any real dtype to float64 (N, *tensor_shape)."""
+        """Turn the user's samples into tensors.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, *shape)
+            Samples of any real dtype.
+
+        Returns
+        -------
+        ndarray of float64, shape (N, *tensor_shape)
+            Scaled, shifted and reordered samples.
+
+        Raises
+        ------
+        HwquantError
+            The samples have another shape.
+        """
         if x.shape[1:] != self.shape:
             wanted = ", ".join(map(str, ("N", *self.shape)))
             raise HwquantError(f"input {self.name!r} has shape ({wanted}), the data has {x.shape}")
@@ -188,10 +250,20 @@ class Input:
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """A network output: ``tensor`` (C, H, W), delivered as ``shape`` after reordering and ``host`` functions.
+    """A network output, and how its tensor becomes the user's array: ``user.ravel() == tensor.ravel()[order]``.
 
-    ``user.ravel() == tensor.ravel()[order]``. ``host`` lists what stays on the host, in order: "softmax",
-    "log_softmax", "argmax" (over the first axis of ``shape``).
+    Attributes
+    ----------
+    name : str
+        Name of the output.
+    tensor : str
+        Name of the tensor that it delivers.
+    shape : tuple of int
+        Shape of the user's array before host functions, without the batch dimension.
+    order : ndarray of int64, shape (elements,), optional
+        The tensor's elements in the order of the user's array; None leaves the order as it is.
+    host : tuple of {"softmax", "log_softmax", "argmax"}
+        Functions that stay on the host, in order; they are over the first axis of ``shape``.
     """
 
     name: str
@@ -201,14 +273,33 @@ class Output:
     host: tuple[str, ...] = ()
 
     def deliver(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Float tensor (N, C, H, W) to the user's (N, *shape), host functions not applied."""
+        """Turn tensors (N, C, H, W) into the user's arrays (N, *shape); host functions are not applied."""
         flat = x.reshape(len(x), math.prod(x.shape[1:]))
         return (flat if self.order is None else flat[:, self.order]).reshape(len(x), *self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A float network. ``nodes`` are in topological order; names are unique over inputs and nodes."""
+    """A float network; names are unique over inputs and nodes.
+
+    Attributes
+    ----------
+    name : str
+        Name of the network.
+    inputs : tuple of Input
+        How the user's arrays become the first tensors.
+    nodes : tuple of Node
+        The nodes in topological order.
+    outputs : tuple of Output
+        How the last tensors become the user's arrays.
+    shapes : mapping of tuple of int
+        Channels, height and width of every tensor by name, inferred from the inputs.
+
+    Raises
+    ------
+    HwquantError
+        A name is there twice, a tensor is read that nothing produces, or a shape is empty.
+    """
 
     name: str
     inputs: tuple[Input, ...]
@@ -238,9 +329,9 @@ class Graph:
         object.__setattr__(self, "shapes", shapes)
 
     def consumers(self, tensor: str) -> Sequence[Node]:
-        """The nodes that read a tensor, in order."""
+        """List the nodes that read a tensor, in order."""
         return [node for node in self.nodes if tensor in node.inputs]
 
     def macs(self) -> int:
-        """Multiply-accumulates of one inference."""
+        """Count the multiply-accumulates of one inference."""
         return sum(node.macs(*(self.shapes[name] for name in node.inputs)) for node in self.nodes)

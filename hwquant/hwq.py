@@ -31,10 +31,19 @@ Arrays = dict[str, NDArray[Any]]
 def save(qgraph: QGraph, path: str | os.PathLike[str]) -> None:
     """Write a network; the same network gives the same bytes.
 
+    Parameters
+    ----------
+    qgraph : QGraph
+        The network.
+    path : str or os.PathLike
+        The file; its folder must exist.
+
     Raises
     ------
     HwquantError
         The network is not valid, or the file cannot be written.
+    TypeError
+        The network is no QGraph.
     """
     check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
     validate(qgraph)
@@ -62,12 +71,17 @@ def save(qgraph: QGraph, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> QGraph:
     """Read a network that :func:`save` wrote.
 
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+
     Raises
     ------
     Damaged
-        Not a ``.hwq`` file, damaged, or with numbers out of range.
+        The file is no ``.hwq`` file, is damaged, or has numbers out of range.
     HwquantError
-        Absent, or of a newer version.
+        The file is absent, or of a newer version.
     """
     meta, arrays = container.read(path, KIND, VERSION)
     try:
@@ -107,7 +121,7 @@ def _encode_output(item: Output, place: str, arrays: Arrays) -> dict[str, object
 
 
 def _encode_window(window: Window) -> dict[str, object]:
-    """All but the kernel, which a convolution's weights tell."""
+    """A window without its kernel, which a convolution's weights tell."""
     return {
         "stride": _ints(window.stride),
         "padding": _ints(window.padding),
@@ -186,7 +200,7 @@ class _Record:
         return tuple(values)
 
     def integers(self, key: str, count: int | None, least: int) -> Any:
-        """A tuple of ``count`` integers (any number where None), each at least ``least``."""
+        """Read a tuple of ``count`` integers (any number where None), each at least ``least``."""
         values = self._get(key, list, "list")
         if not all(type(value) is int and value >= least for value in values):
             raise HwquantError(
@@ -197,7 +211,7 @@ class _Record:
         return tuple(values)
 
     def records(self, key: str) -> list[_Record]:
-        """The JSON objects of a list; their arrays are found under ``key`` and their position."""
+        """Read the JSON objects of a list; their arrays are found under ``key`` and their position."""
         values = self._get(key, list, "list")
         parent = f"{self.place}/" if self.place else ""
         result = []
@@ -218,7 +232,7 @@ class _Record:
 
 
 def _options(options: Mapping[str, object]) -> Mapping[str, object]:
-    """What the quantizer reports is for people, but for what :mod:`hwquant.describe` looks up."""
+    """Check the part of the quantizer's report that :mod:`hwquant.describe` looks up; the rest is for people."""
     for name in ("layers", "tensors"):
         entries = options.get(name, {})
         if not isinstance(entries, dict) or not all(isinstance(item, dict) for item in entries.values()):

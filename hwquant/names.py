@@ -11,7 +11,7 @@ PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def path_name(text: str, what: str) -> str:
-    """A name, if a file or a folder may bear it.
+    """Check that a file or a folder may bear a name.
 
     Parameters
     ----------
@@ -20,10 +20,15 @@ def path_name(text: str, what: str) -> str:
     what : str
         What bears it, such as ``"a board"``; the message begins so.
 
+    Returns
+    -------
+    str
+        The name.
+
     Raises
     ------
     HwquantError
-        If it does not match :data:`PATTERN`.
+        The name does not match :data:`PATTERN`.
     """
     if PATTERN.fullmatch(text) is None:
         raise HwquantError(

@@ -28,17 +28,17 @@ class Range:
     Attributes
     ----------
     low : float
-        The least.
-    high : float or None
-        The greatest; None where there is none.
-    above : bool
-        ``low`` itself is not in it.
-    noun : str
-        "an integer" or "a number", where numbers of another type are refused.
-    unit : str
+        The least number.
+    high : float, optional
+        The greatest number; None where there is none.
+    above : bool, default False
+        Whether ``low`` itself is left out.
+    noun : {"", "an integer", "a number"}
+        What the message calls a value; with "an integer" real numbers that are no integers are refused.
+    unit : str, default ""
         What the numbers count, for people.
-    largest : float or None
-        The greatest that the command line takes where the class has no limit, as what is computed from it has one.
+    largest : float, optional
+        The greatest number that the command line takes where the class has no limit, as what is computed from it has.
     """
 
     low: float
@@ -71,9 +71,9 @@ class Spelling:
     Attributes
     ----------
     parse : callable
-        The value of a text; raises ValueError, which says what is wrong, or an error of hwquant's.
+        Function from a text to its value; it raises ValueError, which says what is wrong, or an error of hwquant's.
     show : callable
-        The text of a value.
+        Function from a value to its text.
     """
 
     parse: Callable[[str], Any]
@@ -88,9 +88,9 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 NUMBERS = Spelling(_numbers, lambda values: ",".join(map(str, values)))
-"""``2,4,8``."""
+"""Integers with commas, such as ``2,4,8``."""
 NAMES = Spelling(lambda text: tuple(item.strip() for item in text.split(",")), ",".join)
-"""``accuracy,cycles``."""
+"""Names with commas, such as ``accuracy,cycles``."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,14 @@ class Option:
     Attributes
     ----------
     help : str
-        What it does, in a sentence or two for people.
-    range : Range or None
-        Numbers that it may be.
-    flag : str
-        Its name on the command line, where that is not the field's.
-    metavar : str or None
+        What the option does, in a sentence or two for people.
+    range : Range, optional
+        Numbers that the option may be; None where it is no number, or may be any.
+    flag : str, default ""
+        Name on the command line; empty where it is made of the field's.
+    metavar : str, optional
         What stands for a value in the help.
-    spelling : Spelling or None
+    spelling : Spelling, optional
         How a value is written, where it is no single number or word.
     """
 
@@ -125,13 +125,13 @@ class Declared:
     Attributes
     ----------
     name : str
-        Of the field.
+        Name of the field.
     default : object
-        Its default.
+        Default of the field.
     kind : type
-        Of a single value.
+        Type of a single value.
     choices : tuple of str
-        All values, where the type is a ``Literal``.
+        All values, where the type is a ``Literal``; else empty.
     optional : bool
         Whether None is a value.
     option : Option
@@ -147,7 +147,7 @@ class Declared:
 
     @property
     def flag(self) -> str:
-        """Its name on the command line."""
+        """The option's name on the command line."""
         return self.option.flag or f"--{self.name.replace('_', '-')}"
 
 
@@ -160,13 +160,19 @@ def option(
     metavar: str | None = None,
     spelling: Spelling | None = None,
 ) -> Any:
-    """A field of an options class; see :class:`Option`."""
+    """Declare a field of an options class; besides its default, the arguments are the attributes of :class:`Option`."""
     return dataclasses.field(default=default, metadata={_KEY: Option(help, range, flag, metavar, spelling)})
 
 
 @cache
 def declared(options: type) -> tuple[Declared, ...]:
-    """The options of a class, in order; fields that are made without :func:`option` are none."""
+    """List the options of a class, in order; fields that are made without :func:`option` are none.
+
+    Raises
+    ------
+    TypeError
+        A field has several types.
+    """
     types = get_type_hints(options)
     return tuple(
         _declared(field, types[field.name]) for field in dataclasses.fields(options) if _KEY in field.metadata
@@ -191,7 +197,7 @@ def check(options: Any) -> None:
     Raises
     ------
     HwquantError
-        Names the option, where its values are by name also which one, and what it may be.
+        The message names the option (and the layer, where values are by name), and what it may be.
     """
     for item in declared(options.__class__):
         given = getattr(options, item.name)
@@ -206,7 +212,22 @@ def check(options: Any) -> None:
 
 
 def chosen(kind: type[Options], options: Options | None, changes: Mapping[str, Any]) -> Options:
-    """The options that a function was given: all at once, or single ones by name."""
+    """Make the options of a function, which come all at once or single ones by name.
+
+    Parameters
+    ----------
+    kind : type
+        Class of the options.
+    options : object or None
+        All options at once.
+    changes : mapping
+        Single options by name; those that are not named have their defaults.
+
+    Raises
+    ------
+    TypeError
+        There are both, or an option has an unknown name.
+    """
     if options is None:
         return kind(**changes)
     if changes:

@@ -16,18 +16,18 @@ def load_package(module: str, package: str, extra: str, purpose: str) -> ModuleT
     Parameters
     ----------
     module : str
-        Such as ``"serial"``.
+        Name of the module, such as ``"serial"``.
     package : str
-        What brings it, as it is installed: ``"pyserial"``.
+        Name of the package that brings it, as it is installed, such as ``"pyserial"``.
     extra : str
         The extra of hwquant that brings the package.
     purpose : str
-        What needs it, for the message.
+        What needs the package, for the message.
 
     Raises
     ------
     MissingPackage
-        If it is not installed, not in a version that works, or cannot be imported.
+        The package is not installed, not in a version that works, or cannot be imported.
     """
     try:
         loaded = import_module(module)
@@ -44,7 +44,22 @@ def load_package(module: str, package: str, extra: str, purpose: str) -> ModuleT
 
 
 def check_version(package: str, extra: str, purpose: str) -> None:
-    """Raise `MissingPackage` if a package is installed in a version that hwquant does not work with."""
+    """Raise where a package is installed in a version that hwquant does not work with.
+
+    Parameters
+    ----------
+    package : str
+        Name of the package, as it is installed.
+    extra : str
+        The extra of hwquant that brings the package.
+    purpose : str
+        What needs the package; the message begins so.
+
+    Raises
+    ------
+    MissingPackage
+        The version does not work.
+    """
     try:
         found, needed = version(package), [item for item in requires("hwquant") or () if _is(item, package)]
     except PackageNotFoundError:  # a folder on the path, without metadata
@@ -80,7 +95,7 @@ def _normal(name: str) -> str:
 
 
 def _release(text: str) -> tuple[int, ...]:
-    """``2.6.0+cpu`` as numbers; zeros at the end do not count."""
+    """The numbers of a version such as ``2.6.0+cpu``; zeros at the end do not count."""
     numbers = [int(item) for item in re.findall(r"\d+", (re.match(r"[\d.]+", text) or [""])[0])]
     while numbers and not numbers[-1]:
         numbers.pop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    r"""Text in which what a terminal or a page would act on is written out, as ``\x1b`` or ``\u202e``.
+    r"""Write out what a terminal or a page would act on, as ``\x1b`` or ``\u202e``.
 
     That is: control characters, line breaks among them, marks that change the direction of writing, characters of no
     width, and halves of surrogate pairs, which names of files can hold. All others stay as they are.

@@ -35,7 +35,21 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """An integer activation: real value ``scale * (q - zero_point)``, ``q`` in ``bits`` signed bits."""
+    """How the integers ``q`` of a tensor stand for real values: ``scale * (q - zero_point)``.
+
+    Attributes
+    ----------
+    name : str
+        Name of the tensor.
+    shape : tuple of int
+        Channels, height and width.
+    scale : float
+        Real value of a step.
+    zero_point : int
+        The integer that stands for 0.
+    bits : int, default 8
+        Width of an integer, 2..8; integers are signed.
+    """
 
     name: str
     shape: Shape
@@ -45,16 +59,16 @@ class Tensor:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Least and greatest representable integer."""
+        """Least and greatest integer that the tensor can hold."""
         return integer_limits(self.bits)
 
     def quantize(self, x: NDArray[np.float64]) -> IntArray:
-        """Real values to integers: round half up, then saturate."""
+        """Turn real values into integers, int64 of the same shape: round half up, then saturate."""
         low, high = self.limits
         return np.clip(np.floor(x / self.scale + 0.5) + self.zero_point, low, high).astype(np.int64)
 
     def dequantize(self, q: IntArray) -> NDArray[np.float64]:
-        """Integers to real values."""
+        """Turn integers into the real values that they stand for, float64 of the same shape."""
         return self.scale * (q - self.zero_point).astype(np.float64)
 
 
@@ -66,24 +80,24 @@ class Term:
     ----------
     input : str
         Name of the tensor that is read.
-    codes : NDArray[np.int8]
-        Int8 [out, in / groups, kernel height, kernel width], the stored ``w_q`` (signed ``bits`` bits).
-    offset : IntArray
-        Int64 [1] or [out], the ``o`` of method 1.
-    scale : NDArray[np.float64]
-        Float64 [1] or [out], ``S_w``.
-    anchor : Anchor, default 'min'
-        "min" (``w_q + o``) or "max" (``o - w_q``).
+    codes : ndarray of int8, shape (out, in / groups, kernel height, kernel width)
+        Stored codes ``w_q``, signed integers of ``bits`` bits.
+    offset : ndarray of int64, shape (1,) or (out,)
+        The offset ``o`` of method 1 (CN112085154A), one for all output channels or one for each.
+    scale : ndarray of float64, shape (1,) or (out,)
+        The scale ``S_w``, one for all output channels or one for each.
+    anchor : {"min", "max"}
+        Whether codes count up from the least weight (``w_q + o``) or down from the greatest (``o - w_q``).
     bits : int, default 8
-        Storage bits of a weight, 1..8.
-    window : Window, default EACH_PIXEL
-        Its kernel is that of ``codes``.
+        Bits of a stored code, 1..8.
+    window : Window
+        How the kernel moves; its kernel is that of ``codes``.
     groups : int, default 1
         Parts that the channels are divided into; each is a convolution of its own.
     shift : int, default 0
-        Left shift of the whole term.
-    mask : NDArray[np.bool_] | None, optional
-        Bool, the shape of ``codes``, False where a weight is pruned; None where nothing is.
+        Left shift of the whole term, 0..31.
+    mask : ndarray of bool, of the shape of ``codes``, optional
+        False where a weight is pruned; None where none is.
     """
 
     input: str
@@ -107,28 +121,34 @@ class Term:
 
     @property
     def weight(self) -> IntArray:
-        """The adjusted weight that multiplies the input, int64, the shape of ``codes``."""
+        """The adjusted weights that multiply the input, int64 of the shape of ``codes``."""
         return self.coding.adjusted(self.codes)
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Shape of what it adds to the accumulators, for the shape of its input."""
+        """Find the shape of what the term adds to the accumulators, for the shape of its input."""
         return (len(self.codes), *self.window.output_size(shape[1:]))
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Accumulate terms, add the bias, requantize, clamp. ``name`` is also its output tensor.
+    """Accumulate terms, add the bias, requantize, clamp.
 
     Attributes
     ----------
-    bias : IntArray
-        Int64 [out], in units of the accumulator.
-    shift : IntArray
-        Int64 [1] or [out], the rounding right shift, 0..62.
-    multiplier : IntArray | None, optional
-        Int64 [1] or [out], positive, or None for shift-only requantization.
-    low, high : int
-        The clamp, within the output tensor's bits (ReLU: ``low = z_y``).
+    name : str
+        Name of the layer, and of its output tensor.
+    terms : tuple of Term
+        What is summed, at least one term.
+    bias : ndarray of int64, shape (out,)
+        What is added to each channel's sum, in units of the accumulator.
+    shift : ndarray of int64, shape (1,) or (out,)
+        The rounding right shift, 0..62.
+    low : int
+        The least output, within the output tensor's bits; ReLU has the tensor's zero point.
+    high : int
+        The greatest output, within the output tensor's bits.
+    multiplier : ndarray of int64, shape (1,) or (out,), optional
+        What the sum is multiplied by, positive; None where requantization is a shift alone.
     """
 
     name: str
@@ -141,13 +161,15 @@ class Layer:
 
     @property
     def inputs(self) -> tuple[str, ...]:
+        """Names of the tensors that the terms read, in order."""
         return tuple(term.input for term in self.terms)
 
     def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor for the shapes of the inputs."""
         return self.terms[0].output_shape(shapes[0])
 
     def macs(self, *shapes: Shape) -> int:
-        """Multiply-accumulates of one inference (padding positions included)."""
+        """Count the multiply-accumulates of one inference, with those on padding, for the shapes of the inputs."""
         return sum(
             math.prod(term.codes.shape) * math.prod(term.output_shape(shape)[1:])
             for term, shape in zip(self.terms, shapes)
@@ -164,16 +186,23 @@ class QGraph:
 
     Attributes
     ----------
-    inputs : tuple[Input, ...]
+    name : str
+        Name of the network.
+    inputs : tuple of Input
         How the user's arrays become the first tensors.
-    outputs : tuple[Output, ...]
+    nodes : tuple of QNode
+        The nodes in topological order.
+    outputs : tuple of Output
         How the last tensors become the user's arrays.
-    nodes : tuple[QNode, ...]
-        In topological order.
-    tensors : Mapping[str, Tensor]
-        Every tensor by name (inputs and nodes).
-    options : Mapping[str, object], optional
-        How it was quantized, for people: plain JSON values.
+    tensors : mapping of Tensor
+        Every tensor by name, those of inputs and of nodes.
+    options : mapping
+        How the network was quantized, for people: plain JSON values.
+
+    Raises
+    ------
+    HwquantError
+        A tensor is read that nothing produces, is not described, or has another shape than its node produces.
     """
 
     name: str
@@ -207,5 +236,5 @@ class QGraph:
                 raise HwquantError(f"output {output.name!r} reads {output.tensor!r}, which nothing produces")
 
     def macs(self) -> int:
-        """Multiply-accumulates of one inference."""
+        """Count the multiply-accumulates of one inference."""
         return sum(node.macs(*(self.tensors[name].shape for name in node.inputs)) for node in self.nodes)

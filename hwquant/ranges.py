@@ -13,7 +13,7 @@ Range = tuple[int, int]
 
 
 def tensor_ranges(qgraph: QGraph) -> dict[str, Range]:
-    """Least and greatest integer that each tensor can hold, from the clamps of the layers."""
+    """Find the least and the greatest integer of each tensor, by name, from the clamps of the layers."""
     ranges = {item.name: qgraph.tensors[item.name].limits for item in qgraph.inputs}
     for node in qgraph.nodes:
         if isinstance(node, Layer):
@@ -27,10 +27,24 @@ def tensor_ranges(qgraph: QGraph) -> dict[str, Range]:
 
 
 def accumulator_bound(layer: Layer, qgraph: QGraph, ranges: Mapping[str, Range]) -> list[int]:
-    """Per output channel, a bound on ``|acc * m + (1 << (s-1))|`` over all inputs, as exact Python integers.
+    """Bound ``|acc * m + (1 << (s-1))|`` over all inputs, for each output channel.
 
-    It also bounds every partial sum, in any order of summation: it is the sum of the absolute values of
+    The bound also holds for every partial sum, in any order of summation: it is the sum of the absolute values of
     the bias, of the rounding term, and of every product at its largest, ``|w| * max |x_q - z_x|``.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    qgraph : QGraph
+        Its network, for the zero points of tensors.
+    ranges : mapping of tuple of int
+        What :func:`tensor_ranges` says of the network.
+
+    Returns
+    -------
+    list of int
+        A bound for each output channel, exact however large it is.
     """
     channels = len(layer.bias)
     bound = [abs(int(bias)) for bias in layer.bias]

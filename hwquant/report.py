@@ -14,24 +14,30 @@ from hwquant.program.program import Program
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One pass of the array.
+    """One pass of the array in numbers.
 
     Attributes
     ----------
     name : str
-        The layer; ``covers`` all that it computes, such as a pooling behind it.
+        Name of the layer.
+    covers : tuple of str
+        Names of the network's nodes that the pass computes, such as a pooling behind the layer.
     cycles : int
-        From its first pixel to the next layer's.
-    macs, useful_macs : int
-        Multiply-accumulates without the padding of channels; those whose results are read.
-    tiles, tiles_skipped : int
-        Of the dense network, and those of them that are zero and cost nothing.
+        Cycles from its first pixel to the first of the next layer.
+    macs : int
+        Multiply-accumulates of the network, without the padding of channels.
+    useful_macs : int
+        Multiply-accumulates whose results are read.
+    tiles : int
+        Tiles that there would be if none were zero.
+    tiles_skipped : int
+        Tiles among them that are zero and cost nothing.
     ideal_cycles : int
-        What the executed tiles' pixels take at one a cycle.
+        Sum of the executed tiles' pixels, or of their load cycles where those are more.
     utilization : float
-        useful_macs / (rows * columns * cycles).
+        Share of the multipliers' time that is useful, 0..1: ``useful_macs / (rows * columns * cycles)``.
     weight_bytes : int
-        What its tiles take of the weight memory, rounded up.
+        Bytes of the weight memory that its tiles take, rounded up.
     rows_per_word : int
         Rows of a tile that share a word of the weight memory, as its weights are narrow.
     rows_per_cycle : int
@@ -58,22 +64,50 @@ class Report:
 
     Attributes
     ----------
+    name : str
+        Name of the network.
+    rows : int
+        Rows of the array.
+    columns : int
+        Columns of the array.
     cycles : int
-        Of one inference, from the last input word to the first output word.
+        Cycles of one inference, from the last input word to the first output word.
     frame_cycles : int
-        From one inference's beginning to the next one's, host transfers included.
+        Cycles from the beginning of one inference to that of the next, host transfers included.
+    macs : int
+        Multiply-accumulates of one inference of the network, without the padding of channels.
+    useful_macs : int
+        Multiply-accumulates whose results are read.
     utilization : float
-        useful_macs / (rows * columns * cycles).
+        Share of the multipliers' time that is useful, 0..1: ``useful_macs / (rows * columns * cycles)``.
+    layers : tuple of LayerReport
+        The passes of the array in order of execution.
+    activation_bits : int
+        Width of an activation.
+    weight_bits : int
+        Width of the widest stored weight.
+    accumulator_bits : int
+        Width of an accumulator.
+    offset : {"none", "edge", "sum"}
+        Where the integer offsets are added, as in :class:`~hwquant.program.array_shape.ArrayShape`.
+    offset_reason : str
+        What that means for the hardware, in words.
     weight_bytes : int
-        What the weights take of their memory, rounded up.
-    rows_per_word, rows_per_cycle : int
-        The most that the hardware can pack into a word of weights, and load in a cycle.
-    memory_bits : dict[str, int]
-        Of each memory.
-    words_in, words_out : int
-        Of one inference, over the host's streams; ``word_bits`` each.
-    offset, offset_reason : str
-        Where the integer offsets are added, and what that means for the hardware.
+        Bytes of their memory that the weights take, rounded up.
+    rows_per_word : int
+        Rows of a tile that the hardware can pack into a word of weights at most.
+    rows_per_cycle : int
+        Rows of a tile that the hardware can load in a cycle at most.
+    memory_bits : dict of int
+        Bits by name of memory.
+    program_words : int
+        Words of the program memory: instructions.
+    words_in : int
+        Words of an input frame, over the host's stream.
+    words_out : int
+        Words of an output frame, over the host's stream.
+    word_bits : int
+        Bits of a word of either stream.
     checksum : int
         32 bits over configuration and images, as the hardware's register gives them.
     """
@@ -103,7 +137,7 @@ class Report:
     checksum: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Give all numbers as plain JSON values."""
         return {
             **dataclasses.asdict(self),
             "layers": [{**dataclasses.asdict(layer), "covers": list(layer.covers)} for layer in self.layers],
@@ -111,7 +145,7 @@ class Report:
 
 
 def make_report(program: Program) -> Report:
-    """The report of a program, in milliseconds: nothing is simulated."""
+    """Make the report of a program, in milliseconds: nothing is simulated."""
     config, times = program.config, timing(program)
     area = config.rows * config.columns
 

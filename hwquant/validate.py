@@ -22,15 +22,21 @@ from hwquant.window import Window
 
 HOST_FUNCTIONS = ("softmax", "log_softmax", "argmax")
 LARGEST_SCALE, SMALLEST_SCALE = 2.0**100, 2.0**-100
-"""Of a tensor: far from where its real values, or products of two scales, overflow a 32-bit float."""
+"""Bounds of a tensor's scale, far from where real values, or products of two scales, overflow a 32-bit float."""
 LARGEST_TENSOR = 1 << 31
-"""Elements."""
+"""Most elements of a tensor."""
 EXACT = 2.0**-40
 """Relative error of scales whose ratio must be a power of two: that of a few roundings of a float."""
 
 
 def validate(qgraph: QGraph) -> None:
-    """Raise :class:`~hwquant.errors.HwquantError`, naming the layer, unless every number is as promised."""
+    """Raise unless every number of a network is as promised.
+
+    Raises
+    ------
+    HwquantError
+        A number is not; the message names the layer or the tensor.
+    """
     validate_integers(qgraph)
     for node in qgraph.nodes:
         if isinstance(node, Layer):
@@ -38,7 +44,13 @@ def validate(qgraph: QGraph) -> None:
 
 
 def validate_integers(qgraph: QGraph) -> None:
-    """The same for all but the relation of the scales, on which no integer depends."""
+    """Raise unless every number that integers depend on is as promised: all but the relation of the scales.
+
+    Raises
+    ------
+    HwquantError
+        A number is not; the message names the layer or the tensor.
+    """
     names = [item.name for item in (*qgraph.inputs, *qgraph.nodes)]
     _require(len(qgraph.inputs) > 0, "the network", "has no input")
     _require(len(qgraph.outputs) > 0, "the network", "has no output")
@@ -214,7 +226,7 @@ def _term(where: str, term: Term, source: Tensor, target: Tensor) -> None:
 
 
 def _scales(where: str, layer: Layer, qgraph: QGraph) -> None:
-    """``S_x S_w 2^-k`` is the accumulator's unit, the same for every term, and ``S_y = unit 2^s / m``.
+    """Raise unless ``S_x S_w 2^-k``, the accumulator's unit, is the same for every term, and ``S_y = unit 2^s / m``.
 
     Shifts are exact; a multiplier is an integer, so that it may be off by one.
     """
@@ -255,7 +267,7 @@ def _pool(where: str, pool: MaxPool, qgraph: QGraph) -> None:
 
 
 def _passes_through(where: str, node: Moving, qgraph: QGraph) -> None:
-    """Pools and concatenations only move integers."""
+    """Raise unless a node that only moves integers leaves their format as it is."""
     target = qgraph.tensors[node.name]
     for name in node.inputs:
         source = qgraph.tensors[name]

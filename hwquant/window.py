@@ -22,13 +22,13 @@ class Window:
 
     Attributes
     ----------
-    kernel : tuple of int
+    kernel : tuple of int, default (1, 1)
         Height and width, in elements.
-    stride : tuple of int
+    stride : tuple of int, default (1, 1)
         Pixels from one position to the next, down and right.
-    padding : tuple of int
+    padding : tuple of int, default (0, 0, 0, 0)
         Pixels around the image: top, left, bottom, right.
-    dilation : tuple of int
+    dilation : tuple of int, default (1, 1)
         Pixels from one element to the next, down and right.
     """
 
@@ -54,7 +54,7 @@ class Window:
         return any(self.padding)
 
     def output_size(self, size: Pair) -> Pair:
-        """Rows and columns of positions on an image (floor division, as in ONNX and torch)."""
+        """Count the rows and columns of positions on an image of (height, width), rounded down as in ONNX and torch."""
         (height, width), (top, left, bottom, right) = size, self.padding
         return (
             (height + top + bottom - self.extent[0]) // self.stride[0] + 1,
@@ -62,7 +62,7 @@ class Window:
         )
 
     def sees_a_pixel_everywhere(self, size: Pair) -> bool:
-        """False where a position has only padding, of which there is no maximum (small images, dilation)."""
+        """Tell whether no position has only padding, of which there is no maximum (small images, dilation)."""
         for axis, count in enumerate(self.output_size(size)):
             step = self.dilation[axis]
             starts = np.arange(count) * self.stride[axis] - self.padding[axis]
@@ -74,10 +74,16 @@ class Window:
 
 
 EACH_PIXEL = Window()
-"""What a 1x1 convolution moves."""
+"""The window of a 1x1 convolution."""
 
 
 def check_kernel(where: str, window: Window, weight: NDArray[Any]) -> None:
-    """Raise where the window of weights [..., height, width] has another kernel than they have."""
+    """Raise where a window has another kernel than the weights [..., height, width] that it moves.
+
+    Raises
+    ------
+    HwquantError
+        It has; the message begins with ``where``.
+    """
     if window.kernel != weight.shape[2:]:
         raise HwquantError(f"{where} has a window of {window.kernel} and weights of {weight.shape[2:]}")

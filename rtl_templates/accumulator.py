@@ -4,7 +4,8 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 
 
@@ -13,14 +14,8 @@ class Accumulator(Component):
 
     ::
 
-        total         <= (hold ? total : first ? bias : memory[pixel]) + sum
-        memory[pixel] <= total            when write_enable
-
-    With ``hold``, a pixel belongs to the same window as the one before it, and adds to its total.
-
-    Throughput: one pixel a cycle; the same pixel again
-    :data:`~hwquant.program.config.ACCUMULATE_HAZARD` cycles later, when its total is in the memory. Nothing stands
-    between the memory and the register behind it, because block RAM answers late in a cycle.
+    One pixel a cycle; the same one again :data:`~hwquant.program.array_shape.ACCUMULATE_HAZARD` cycles later, when it
+    is written. Block RAM is slow to answer, so nothing stands between it and its register.
 
     Parameters
     ----------

@@ -5,7 +5,8 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.ports import LaneSelection, ReadPort, WritePort

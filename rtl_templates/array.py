@@ -7,7 +7,9 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ACCUMULATE_HAZARD, TAP_COLUMNS, ArrayConfig, index_bits
+from hwquant.program.array_shape import ACCUMULATE_HAZARD, TAP_COLUMNS
+from hwquant.program.config import ArrayConfig
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside, Product

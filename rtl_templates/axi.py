@@ -4,8 +4,9 @@ from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import word_bytes
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import Register
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.facts import Facts, Inside
 

@@ -4,8 +4,9 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.facts import Facts, Inside

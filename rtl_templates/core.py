@@ -6,7 +6,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from hwquant.program.config import ACCUMULATE_HAZARD, FEED_LATENCY, MEMORY_LATENCY, ArrayConfig
+from hwquant.program.array_shape import ACCUMULATE_HAZARD, FEED_LATENCY, MEMORY_LATENCY
+from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory

@@ -4,7 +4,9 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ACCUMULATE_HAZARD, ArrayConfig, index_bits
+from hwquant.program.array_shape import ACCUMULATE_HAZARD
+from hwquant.program.config import ArrayConfig
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.jobs import job_layout
 from hwquant.rtl_templates.ports import TilePort

@@ -7,7 +7,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import CRC, CRC_BYTES, END_FLAGS, ESCAPE, FLAG, FLIP, HEADER_BYTES, MAX_PACKET
-from hwquant.program.config import index_bits
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 
 BEAT = StructLayout({"data": 8, "last": 1})

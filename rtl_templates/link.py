@@ -5,9 +5,10 @@ from amaranth.lib import stream
 from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Request, Status, word_bytes
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Opcode, Status, word_bytes
+from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import REGISTER_BITS, Register
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.framing import BEAT
 from hwquant.rtl_templates.ports import RegisterPort, word_layout

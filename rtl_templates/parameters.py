@@ -6,7 +6,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.ports import ParameterPort
 

@@ -4,9 +4,9 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Member, Out, Signature
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
-from hwquant.program.registers import REGISTER_BITS, Register
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.jobs import instruction_layout, job_layout
 
 

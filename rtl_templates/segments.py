@@ -9,7 +9,9 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import PACKINGS, ArrayConfig, index_bits
+from hwquant.program.array_shape import PACKINGS
+from hwquant.program.config import ArrayConfig
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.ports import EntryPort

@@ -7,8 +7,9 @@ from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import BUFFERED, OPCODE_BITS, Opcode, program_bits
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout
 from hwquant.rtl_templates.ports import RunPort, TransferPort

@@ -3,8 +3,9 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import LEVELS, Opcode
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout, pixel_layout
 from hwquant.rtl_templates.ports import LaneSelection, ReadPort, TilePort

@@ -6,7 +6,7 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.errors import HwquantError, Unsupported
-from hwquant.program.config import index_bits
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, Inside
 
 MIN_DIVISOR = 4

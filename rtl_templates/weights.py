@@ -9,9 +9,11 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from hwquant.program.config import PACKINGS, ArrayConfig, index_bits
+from hwquant.program.array_shape import PACKINGS
+from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
 from hwquant.program.weight_format import WeightFormat
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 from hwquant.rtl_templates.jobs import instruction_layout

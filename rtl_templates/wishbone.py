@@ -5,8 +5,9 @@ from enum import IntEnum
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import Register
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.facts import Facts, Inside
 

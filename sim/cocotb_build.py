@@ -15,9 +15,10 @@ from pathlib import Path
 from hwquant.errors import HwquantError, MissingPackage, ToolStopped
 from hwquant.files import cache_folder, cached, entry_name, leave, make_folder, write_bytes
 from hwquant.packages import load_package
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
 from hwquant.program.registers import REGISTER_BITS, Register
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.verilog import to_verilog
 

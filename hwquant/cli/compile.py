@@ -83,8 +83,8 @@ def compile(
     from hwquant import hwq
     from hwquant.boards.board import load_board
     from hwquant.build import check_target, write_build
+    from hwquant.program.array_shape import parse_array
     from hwquant.program.compiler import compile_network
-    from hwquant.program.config import parse_array
     from hwquant.program.idle import judge_array
     from hwquant.program.sizing import DSP_OPERAND_BITS
 

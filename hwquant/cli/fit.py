@@ -40,9 +40,7 @@ def fit(context: click.Context, network: Path, board: str | None, array: str | N
     """
     from hwquant import hwq
     from hwquant.boards.board import board_names, load_board
-    from hwquant.boards.fit import choose_array
-    from hwquant.boards.shapes import Shapes
-    from hwquant.program.config import parse_array
+    from hwquant.program.array_shape import parse_array
 
     shape = parse_array(array) if array else None
     boards = [load_board(name) for name in ([board] if board else board_names())]

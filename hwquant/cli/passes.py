@@ -29,8 +29,8 @@ def inspect_pass(
 ) -> tuple[dict[str, Any], Group]:
     """The result for ``--json``, and what is shown."""
     from hwquant import hwq
+    from hwquant.program.array_shape import parse_array
     from hwquant.program.compiler import Compilation, lowered_network
-    from hwquant.program.config import parse_array
     from hwquant.program.listing import listing
     from hwquant.program.sizing import Requirements
 

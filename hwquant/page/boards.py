@@ -15,7 +15,17 @@ from hwquant.names import PATTERN
 
 @dataclass(frozen=True)
 class Use:
-    """How much of a resource is used."""
+    """How much of a device's resource is used.
+
+    Attributes
+    ----------
+    name : str
+        Name of the resource, as the board's report has it.
+    used : int
+        Cells that are used.
+    available : int
+        Cells that the device has; 0 where the report does not say.
+    """
 
     name: str
     used: int
@@ -23,29 +33,39 @@ class Use:
 
     @property
     def share(self) -> float:
-        """0..1, or more where there is too little."""
+        """Share that is used, 0..1, or more where there is too little."""
         return self.used / self.available if self.available else float(self.used > 0)
 
 
 @dataclass(frozen=True)
 class BoardResult:
-    """A board's ``report.json``; :class:`hwquant.boards.implement.Implementation` says what is in it."""
+    """What was built for a board.
+
+    Attributes
+    ----------
+    report : dict
+        The board's ``report.json``; :class:`hwquant.boards.implement.Implementation` says what is in it.
+    uses : tuple of Use
+        The resources that are used, or that the device has.
+    """
 
     report: dict[str, Any]
     uses: tuple[Use, ...]
 
     @property
     def hertz(self) -> float:
-        """The accelerator's clock; 0 where there is none."""
+        """Frequency of the accelerator's clock in Hz; 0 where there is none."""
         return self.report["clock_mhz"] * 1e6
 
 
 def board_results(folder: Path, replaced: str = "") -> tuple[BoardResult, ...]:
-    """Every board that has been built in a build folder, the fastest first.
+    """Read what has been built for boards in a build folder, the fastest board first.
 
     Parameters
     ----------
-    replaced : str, default ''
+    folder : Path
+        The build folder.
+    replaced : str, default ""
         A board whose report is not read, since it is about to be written.
 
     Raises
@@ -109,4 +129,4 @@ KEYS: Mapping[str, Callable[[object], bool]] = {
     "notes": _texts,
     "versions": _named_texts,
 }
-"""What the page shows of a report, and whether a value is of its kind."""
+"""What the page shows of a report, by key, and the function that says whether a value is of its kind."""

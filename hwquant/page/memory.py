@@ -11,9 +11,28 @@ from hwquant.page.passes import LayerPass
 
 @dataclass(frozen=True)
 class Span:
-    """A tensor in the activation memory: ``words`` from ``address`` on, from cycle ``begin`` to ``end``.
+    """Where a tensor is in the activation memory, and from when to when.
 
-    ``writer`` and ``readers`` are names of passes; "" writes the inputs, which the host does.
+    Attributes
+    ----------
+    name : str
+        Name of the tensor.
+    shape : str
+        Channels, height and width, such as "8x16x16".
+    address : int
+        Address of its first word.
+    words : int
+        Words that it takes.
+    begin : int
+        Cycle in which it begins to be written, counted from the end of the input.
+    end : int
+        Cycle in which nothing needs it any more.
+    writer : str
+        Name of the pass that writes it; empty for the network's inputs, which the host writes.
+    readers : tuple of str
+        Names of the passes that read it.
+    output : bool
+        Whether the host reads it.
     """
 
     name: str
@@ -27,11 +46,11 @@ class Span:
     output: bool
 
 
-def memory_map(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
-    """Every tensor that is stored, in order of appearance.
+def memory_map(build: Build, passes: tuple[Pass, ...]) -> tuple[Span, ...]:
+    """Find from when to when every stored tensor is needed, in order of appearance.
 
-    From the beginning of the pass that writes it (or of the inference) to the end of the last that reads it; an
-    output's to the end of the inference.
+    A tensor is needed from the beginning of the pass that writes it (or of the inference) to the end of the last pass
+    that reads it; an output is needed to the end of the inference.
     """
     inputs = {node.name: node.inputs for node in build.qgraph.nodes}
     reads = {
@@ -66,5 +85,20 @@ def memory_map(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
 
 
 def occupancy(spans: tuple[Span, ...], depth: int, cycles: int) -> float:
-    """Share of the memory, 0..1, that holds something still needed, on average over an inference."""
+    """Average, over an inference, the share of the memory that holds something still needed.
+
+    Parameters
+    ----------
+    spans : tuple of Span
+        All tensors.
+    depth : int
+        Words of the memory.
+    cycles : int
+        Cycles of the inference.
+
+    Returns
+    -------
+    float
+        The share, 0..1.
+    """
     return sum(span.words * (span.end - span.begin) for span in spans) / (depth * cycles)

@@ -1,4 +1,4 @@
-"""Renders the report of a build folder as one HTML file that needs nothing else."""
+"""The report of a build folder as one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TICKS = 7
-"""About so many on an axis."""
+"""Numbers on an axis, about."""
 MEMORIES = {
     "activation": "tensors between the layers",
     "weight": "weights of the tiles, in order of use",
@@ -36,6 +36,16 @@ MEMORIES = {
 def write_page(build: Build) -> Path:
     """Write ``report.html`` from all that the folder holds now; equal contents give equal bytes.
 
+    Parameters
+    ----------
+    build : Build
+        The build folder, read.
+
+    Returns
+    -------
+    Path
+        The file.
+
     Raises
     ------
     HwquantError
@@ -48,7 +58,13 @@ def write_page(build: Build) -> Path:
 
 
 def render(build: Build, record: Record) -> str:
-    """The page, as HTML text."""
+    """Make the page of a build and its record, as HTML text.
+
+    Raises
+    ------
+    Damaged
+        A board's report is damaged.
+    """
     report, config = build.report, build.program.config
     rows = passes(build)
     spans = memory_map(build, rows)
@@ -77,7 +93,7 @@ def render(build: Build, record: Record) -> str:
 
 
 def ticks(end: int) -> list[int]:
-    """Round numbers from 0 up to ``end``, about TICKS of them."""
+    """Choose round numbers from 0 up to ``end``, about TICKS of them."""
     step = 1
     while end / step > TICKS:
         step = step * 5 // 2 if str(step)[0] == "2" else step * 2
@@ -109,15 +125,15 @@ def _tensor(build: Build, name: str) -> dict[str, Any]:
 
 def _options(build: Build) -> dict[str, str]:
     """How the network was made, as far as its file says so in plain values."""
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     for key, value in build.qgraph.options.items():
         inner = value if key == "quantizer" and isinstance(value, Mapping) else {key: value}
-        found |= {
+        options |= {
             name.replace("_", " "): str(item)
             for name, item in inner.items()
             if isinstance(item, bool | int | float | str)
         }
-    return found
+    return options
 
 
 def _environment() -> Environment:
@@ -147,12 +163,12 @@ def _environment() -> Environment:
 
 
 def number(value: float, digits: int = 0) -> str:
-    """1234.5 to "1,234" or "1,234.5"."""
+    """Write a number with separators of thousands: 1234.5 as "1,234" or "1,234.5"."""
     return f"{value:,.{digits}f}"
 
 
 def short(value: float) -> str:
-    """1234567 to "1.23 M"."""
+    """Write a number with three digits and a prefix: 1234567 as "1.23 M"."""
     for unit in ("", " k", " M", " G"):
         if value < 1000 or unit == " G":
             break
@@ -161,12 +177,12 @@ def short(value: float) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """0.1234 to "12.3 %"."""
+    """Write a share in percent: 0.1234 as "12.3 %"."""
     return f"{share * 100:.{digits}f} %"
 
 
 def amount(count: float, unit: str = "B") -> str:
-    """A number of bytes or bits in the unit that people would choose."""
+    """Write a number of bytes or bits in the unit that people would choose."""
     for prefix in ("", "Ki", "Mi"):
         if count < 1024 or prefix == "Mi":
             break
@@ -175,6 +191,6 @@ def amount(count: float, unit: str = "B") -> str:
 
 
 def span(values: tuple[int, int]) -> str:
-    """(3, 3) to "3", (3, 5) to "3 … 5"."""
+    """Write a range of integers: (3, 3) as "3", (3, 5) as "3 … 5"."""
     low, high = values
     return f"{low}" if low == high else f"{low} … {high}"

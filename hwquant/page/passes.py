@@ -12,23 +12,29 @@ from hwquant.report import LayerReport
 
 
 @dataclass(frozen=True)
-class LayerPass:
-    """One pass of the array.
+class Pass:
+    """One pass of the array: a layer that it executes.
 
     Attributes
     ----------
     report : LayerReport
-        Its numbers.
+        The numbers of the pass.
     operation : str
-        Of all that it covers, in words; ``inputs`` and ``output`` are shapes.
-    bits : int | None
-        Of the stored weights, None where it has none; ``activation_bits`` of inputs and of the output.
-    shift, offset, multiplier : tuple[int, int] | None
-        The least and the greatest of the channels, or None.
+        What it computes, in words.
+    inputs : tuple of str
+        Shapes of the tensors that it reads, such as "8x16x16".
+    output : str
+        Shape of the tensor that it writes.
+    bits : int or None
+        Bits of a stored weight; None where it has no weights.
+    activation_bits : tuple of int
+        Bits of the widest input, and of the output.
+    shift, offset, multiplier : tuple of int, or None
+        The least and the greatest of the channels; None where there is none.
     start : int
         Cycle in which its first pixel enters, counted from the end of the input.
     busy : float
-        Cycles that its useful MACs would take with every multiplier busy.
+        Cycles that its useful multiply-accumulates would take with every multiplier busy.
     """
 
     report: LayerReport
@@ -50,12 +56,12 @@ class LayerPass:
 
     @property
     def ideal(self) -> int:
-        """The report's ideal, at most the actual cycles: the load of its first tile is in the pass before."""
+        """The report's ideal cycles, but no more than the actual ones: the first tile is loaded in the pass before."""
         return min(self.report.ideal_cycles, self.report.cycles)
 
 
-def passes(build: Build) -> tuple[LayerPass, ...]:
-    """In order of execution."""
+def passes(build: Build) -> tuple[Pass, ...]:
+    """Describe the passes of a build, in order of execution."""
     qgraph, report = build.qgraph, build.report
     described = {layer["name"]: layer for layer in describe(qgraph)["layers"]}
     area = report.rows * report.columns

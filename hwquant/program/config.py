@@ -3,327 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
-from hwquant.errors import HwquantError
-from hwquant.options import Spelling
-
-OffsetMode = Literal["none", "edge", "sum"]
-"""Where a weight's integer offset is added: nowhere, where weights enter the array, or in a column that sums."""
-
-OFFSET_MODES: tuple[OffsetMode, ...] = get_args(OffsetMode)
-MIN_SIDE, MAX_SIDE = 2, 32
-
-MEMORY_LATENCY = 2
-"""Cycles from a registered address to registered read data (the memory, then a register)."""
-
-FEED_LATENCY = MEMORY_LATENCY + 1
-"""From an address to the array's edge: memory, register, then padding or offset adder with its register.
-
-Activations and weights have the same, so that loading a tile may begin in the cycle in which the tile before
-it starts to stream."""
-
-PE_LATENCY = 3
-"""Registered operands, registered product, registered partial sum."""
-
-ACCUMULATE_HAZARD = 4
-"""Least number of cycles between two visits of one accumulator (read, register, add, write)."""
-
-
-def bits_for(low: int, high: int) -> int:
-    """Width of the narrowest signed integer that holds both bounds."""
-    return max((~low if low < 0 else low).bit_length(), (~high if high < 0 else high).bit_length()) + 1
-
-
-def index_bits(count: int) -> int:
-    """Width of an unsigned index below ``count``, at least 1."""
-    return max(1, (count - 1).bit_length())
-
-
-PACKINGS = (1, 2, 4, 8)
-"""Rows that may share a word of the weight memory, or enter the array together."""
-
-TAP_COLUMNS = 3
-"""Kernel columns that a depthwise tile covers: so many rows of the array for each kernel row."""
-
-MIN_TAP_DELAY = 3
-"""Least delay of a line memory: write, read, register."""
-
-
-LIMITS = {
-    "activation_bits": (2, 8),
-    "weight_bits": (1, 8),
-    "weight_slot_bits": (0, 16),
-    "adjusted_bits": (1, 18),
-    "offset_bits": (1, 18),
-    "accumulator_bits": (8, 48),
-    "accumulator_depth": (1, 1 << 16),
-    "multiplier_bits": (0, 18),
-    "shift_bits": (1, 6),
-    "coordinate_bits": (2, 16),
-    "block_steps": (1, 1 << 24),
-    "tap_depth": (MIN_TAP_DELAY, 1 << 16),
-    "activation_depth": (2, 1 << 24),
-    "weight_depth": (2, 1 << 24),
-    "parameter_depth": (2, 1 << 24),
-    "program_depth": (2, 1 << 24),
-}
-"""Least and greatest value of what :class:`ArrayConfig` holds beside the sides; no array has more."""
-
-
-@dataclass(frozen=True)
-class ArrayShape:
-    """The array without its memories: what decides how a network's layers are mapped and scheduled on it.
-
-    Attributes
-    ----------
-    rows : int
-        Of the systolic array, 2..32.
-    columns : int
-        Of the systolic array, 2..32.
-    activation_bits : int
-        Width of a lane, 2..8.
-    weight_bits : int
-        Width of the widest stored weight, 1..8.
-    weight_slot_bits : int
-        Width of a column's slot in a word of the weight memory, 0: that of a weight.
-    weight_packing : int
-        Rows of a tile that may share a word where their weights are narrow: 1, 2, 4 or 8.
-    load_rows : int
-        Rows of a tile that may enter the array in one cycle, at most weight_packing: 1, 2, 4 or 8.
-    adjusted_bits : int
-        Width of the adjusted weight ``w_q + o``.
-    offset : {"none", "edge", "sum"}
-        Where the integer offset is added: "edge" (adders where weights enter), "sum" (a column that sums the inputs,
-        and a multiplier), or "none" (every offset is zero).
-    offset_bits : int
-        Width of the signed offset.
-    channel_offsets : bool
-        Each output channel has its own offset (stored as a weight row).
-    accumulator_depth : int
-        Pixels that one block of tiles may cover.
-    multiplier_bits : int
-        Width of the signed requantization multiplier, 0 for shift-only.
-    shift_bits : int
-        Width of the requantization shift.
-    window_sums : bool
-        The accumulators can sum over a window of pixels (average pooling as one tile).
-    tap_lines : int
-        Kernel rows that a depthwise tile covers (0: the array has no depthwise mode).
-    tap_depth : int
-        Longest delay from one kernel row to the next, in pixels.
-    """
-
-    rows: int
-    columns: int
-    activation_bits: int = 8
-    weight_bits: int = 8
-    weight_slot_bits: int = 0
-    weight_packing: int = 1
-    load_rows: int = 1
-    adjusted_bits: int = 9
-    offset: OffsetMode = "edge"
-    offset_bits: int = 9
-    channel_offsets: bool = False
-    accumulator_depth: int = 512
-    multiplier_bits: int = 0
-    shift_bits: int = 5
-    window_sums: bool = False
-    tap_lines: int = 0
-    tap_depth: int = 16
-
-    def __post_init__(self) -> None:
-        for name in ("rows", "columns"):
-            side = getattr(self, name)
-            if not MIN_SIDE <= side <= MAX_SIDE:
-                raise HwquantError(
-                    f"array {self.rows}x{self.columns}: {name} must be {MIN_SIDE}..{MAX_SIDE}, not {side}"
-                )
-        known = {field.name for field in dataclasses.fields(self)}
-        for name, (low, high) in (LIMITS | {"tap_lines": (0, self.rows // TAP_COLUMNS)}).items():
-            if name in known and not low <= getattr(self, name) <= high:
-                raise HwquantError(f"{name} must be {low}..{high}, not {getattr(self, name)}")
-        if self.tap_lines and self.offset == "sum":
-            raise HwquantError(
-                "the depthwise mode needs offsets that are added where weights enter, not a sum column"
-            )
-        if self.tap_lines and self.columns > self.rows:
-            raise HwquantError(
-                f"array {self.rows}x{self.columns}: the depthwise mode needs as many rows as columns"
-            )
-        if self.offset not in OFFSET_MODES:
-            raise HwquantError(f"offset must be one of {', '.join(OFFSET_MODES)}, not {self.offset!r}")
-        self._check_packing()
-
-    def _check_packing(self) -> None:
-        for name in ("weight_packing", "load_rows"):
-            if getattr(self, name) not in PACKINGS:
-                raise HwquantError(
-                    f"{name} must be one of {', '.join(map(str, PACKINGS))}, not {getattr(self, name)}"
-                )
-        if not max(self.weight_bits, self.weight_packing) <= self.slot_bits:
-            raise HwquantError(
-                f"weight_slot_bits must hold a weight of {self.weight_bits} bits, and {self.weight_packing} of at "
-                f"least one bit; {self.slot_bits} are too few"
-            )
-        if self.load_rows > min(self.weight_packing, self.rows):
-            raise HwquantError(
-                f"load_rows must be at most weight_packing ({self.weight_packing}) and rows ({self.rows}), "
-                f"not {self.load_rows}"
-            )
-        if self.load_rows > 1 and self.offset == "sum" and self.channel_offsets:
-            raise HwquantError(
-                "channel offsets in a sum column enter the array one row a cycle: load_rows must be 1"
-            )
-
-    @property
-    def lanes(self) -> int:
-        """Channels in one word of the activation memory: ``rows``, or as many multiples of it as columns."""
-        return self.rows * self.reads_per_word
-
-    @property
-    def reads_per_word(self) -> int:
-        """A read delivers ``rows`` lanes: one of this many parts of a word."""
-        return max(1, self.columns // self.rows)
-
-    @property
-    def groups(self) -> int:
-        """A write covers at most ``columns`` lanes: one of this many parts of a word."""
-        return -(-self.lanes // self.columns)
-
-    @property
-    def selections(self) -> int:
-        """Lane selections of a read: parts of a word, or write groups that a depthwise tile moves to lane 0."""
-        return max(self.reads_per_word, self.groups if self.tap_lines else 1)
-
-    @property
-    def settles(self) -> bool:
-        """Whether a tile can wait for the accumulators: a sum over a window takes several tiles, one after the
-        other, where the columns are those of several reads."""
-        return self.window_sums and self.reads_per_word > 1
-
-    @property
-    def load_cycles(self) -> int:
-        """Cycles that loading a tile a row a cycle takes, its least cost (without an offset row)."""
-        return max(self.rows, ACCUMULATE_HAZARD)
-
-    @property
-    def entries(self) -> dict[int, tuple[tuple[int, int], ...]]:
-        """Rows at which weights enter the array besides the first: for each, (rows a cycle, field of a slot).
-
-        Where ``n`` rows enter in a cycle, the array's rows are ``n`` segments of ``segment_rows(n)``; field ``i``
-        enters at the top of segment ``i``."""
-        found: dict[int, tuple[tuple[int, int], ...]] = {}
-        for rows_per_cycle in PACKINGS:
-            for field in range(1, rows_per_cycle if rows_per_cycle <= self.load_rows else 0):
-                row = field * self.segment_rows(rows_per_cycle)
-                if row < self.rows:
-                    found[row] = (*found.get(row, ()), (rows_per_cycle, field))
-        return dict(sorted(found.items()))
-
-    def segment_rows(self, rows_per_cycle: int) -> int:
-        """Rows of the array below each entry, where so many rows enter in a cycle."""
-        return -(-self.rows // rows_per_cycle)
-
-    def group_lanes(self, group: int) -> range:
-        """The lanes of a word that the write group covers; lane ``i`` of them comes from column ``i``."""
-        return range(group * self.columns, min((group + 1) * self.columns, self.lanes))
-
-    @property
-    def word_bits(self) -> int:
-        return self.lanes * self.activation_bits
-
-    @property
-    def operand_bits(self) -> int:
-        """Width of the weight operand of a PE's multiplier."""
-        return self.adjusted_bits if self.offset == "edge" else self.weight_bits
-
-    @property
-    def slot_bits(self) -> int:
-        """Width of a column's slot in a word of the weight memory."""
-        return self.weight_slot_bits or self.weight_bits
-
-    def field_bits(self, field: int) -> int:
-        """Width of the adjusted weights of a slot's field: of its narrowest form, and a bit for the offset."""
-        if not field:
-            return self.operand_bits
-        fewest = 1 << field.bit_length()  # rows that enter together where there is such a field
-        return min(self.operand_bits, self.slot_bits // fewest + (1 if self.offset == "edge" else 0))
-
-    def entry_bits(self, row: int) -> int:
-        """Width of the weights that enter the array at a row of :attr:`entries`."""
-        return max(self.field_bits(field) for _, field in self.entries[row])
-
-    def sum_bits(self, rows: int) -> int:
-        """Width of the exact partial sum of the first ``rows`` products of a column."""
-        largest = rows << (self.operand_bits - 1 + self.activation_bits - 1)
-        return bits_for(-largest, largest)
-
-    @property
-    def input_sum_bits(self) -> int:
-        """Width of the exact sum of a column of activations."""
-        largest = self.rows << (self.activation_bits - 1)
-        return bits_for(-largest, largest)
-
-    @property
-    def column_bits(self) -> int:
-        """Width of what leaves the bottom of the array."""
-        if self.offset != "sum":
-            return self.sum_bits(self.rows)
-        largest = self.rows << (self.activation_bits - 1)
-        products = largest << (self.weight_bits - 1)
-        offsets = largest << (self.offset_bits - 1)
-        return bits_for(-products - offsets, products + offsets)
-
-    # Latencies, in cycles -------------------------------------------------------------------------------
-
-    @property
-    def array_latency(self) -> int:
-        """From a pixel's address to the first column's sum at the bottom of the array."""
-        return FEED_LATENCY + self.rows - 1 + PE_LATENCY + (1 if self.offset == "sum" else 0)
-
-    @property
-    def requantize_latency(self) -> int:
-        """From a finished sum to the clamped output."""
-        return 3 if not self.multiplier_bits else 6
-
-    @property
-    def write_latency(self) -> int:
-        """From a pixel's address to the cycle in which its output word is written.
-
-        The array, one cycle to add to the accumulator, requantization, one for the pooling maximum, and
-        ``columns - 1`` until the last column has caught up."""
-        return self.array_latency + 1 + self.requantize_latency + 1 + self.columns - 1
-
-    @property
-    def drain_latency(self) -> int:
-        """From the last pixel of a layer to the first that may read what it wrote."""
-        return self.write_latency + 1
+from hwquant.program.array_shape import ArrayShape
+from hwquant.program.widths import index_bits
 
 
 @dataclass(frozen=True)
 class ArrayConfig(ArrayShape):
-    """Parameters of one accelerator. Every width that the RTL uses is a field or a property of this object.
+    """Parameters of one accelerator: every width that the RTL uses is a field or a property of this object.
 
     Attributes
     ----------
-    accumulator_bits : int
-        Width of an accumulator.
-    coordinate_bits : int
-        Width of a signed pixel coordinate.
-    block_steps : int
+    accumulator_bits : int, default 32
+        Width of an accumulator, 8..48.
+    coordinate_bits : int, default 10
+        Width of a signed pixel coordinate, 2..16.
+    block_steps : int, default 4096
         Most pixels that a tile streams for one block.
-    activation_depth : int
+    activation_depth : int, default 2048
         Words of the activation memory.
-    weight_depth : int
+    weight_depth : int, default 2048
         Words of the weight memory.
-    parameter_depth : int
+    parameter_depth : int, default 512
         Words of the parameter memory.
-    program_depth : int
+    program_depth : int, default 512
         Words of the program memory.
     """
 
@@ -337,7 +44,7 @@ class ArrayConfig(ArrayShape):
 
     @classmethod
     def of(cls, shape: ArrayShape, sizes: Mapping[str, int]) -> ArrayConfig:
-        """The array of that shape with a value for every field that it lacks."""
+        """The array of a shape, with values by name for the fields that the shape lacks."""
         values: dict[str, Any] = {name: getattr(shape, name) for name in SHAPE_FIELDS}
         return cls(**values | {name: sizes[name] for name in SIZES})
 
@@ -348,11 +55,12 @@ class ArrayConfig(ArrayShape):
 
     @property
     def activation_address_bits(self) -> int:
+        """Width of an address of the activation memory."""
         return index_bits(self.activation_depth)
 
     @property
     def parameter_bits(self) -> int:
-        """Bias, shift, multiplier: one word for one output channel."""
+        """Width of a word of the parameter memory: bias, shift and multiplier of one output channel."""
         return self.accumulator_bits + self.shift_bits + self.multiplier_bits
 
     def to_json(self) -> dict[str, Any]:
@@ -361,15 +69,15 @@ class ArrayConfig(ArrayShape):
 
     @cached_property
     def key(self) -> tuple[Any, ...]:
-        """Hashable identity, for caches of built simulators and for the checksum of a program."""
+        """The fields' values, hashable: for caches of built simulators, and for the checksum of a program."""
         return tuple(getattr(self, name) for name in KEY)
 
 
 SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ArrayShape))
-"""Of :class:`ArrayShape`."""
+"""Names of the fields of :class:`~hwquant.program.array_shape.ArrayShape`."""
 
 SIZES = tuple(field.name for field in dataclasses.fields(ArrayConfig) if field.name not in SHAPE_FIELDS)
-"""What :class:`ArrayConfig` adds: measured on the compiled network."""
+"""Names of the fields that :class:`ArrayConfig` adds: they are measured on the compiled network."""
 
 KEY = (
     *("rows", "columns", "activation_bits", "weight_bits", "weight_slot_bits", "weight_packing", "load_rows"),
@@ -386,18 +94,3 @@ KEY = (
     *("activation_depth", "weight_depth", "parameter_depth", "program_depth"),
 )
 """The fields in the order that the checksum of a program has always had."""
-
-
-def parse_array(text: str) -> tuple[int, int]:
-    """``"8x8"`` to (rows, columns)."""
-    match = re.fullmatch(r"([0-9]+)[xX]([0-9]+)", text)
-    if not match:
-        raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8")
-    sides = int(match[1]), int(match[2])
-    if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
-        raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")
-    return sides
-
-
-ARRAY = Spelling(parse_array, lambda array: "x".join(map(str, array)))
-"""How an option that is an array is written."""

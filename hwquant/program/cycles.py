@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from hwquant.program.config import ACCUMULATE_HAZARD
+from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.isa import BUFFERED, Instruction, Opcode
 from hwquant.program.program import Program
 from hwquant.program.weight_format import WeightFormat
 
 FETCH_CYCLES = 3
-"""From the beginning of an inference to the execution of its first word."""
+"""Cycles from the beginning of an inference to the execution of its first word."""
 
 INPUT_CYCLES, OUTPUT_CYCLES = 2, 4
-"""What INPUT and OUTPUT take beyond a cycle for each word."""
+"""Cycles that INPUT and OUTPUT take beyond one for each word."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Timing:
     Attributes
     ----------
     cycles : int
-        From the last input word to the moment the first output word may be fetched.
-    layers : tuple[int, ...]
-        The same, divided at the start of each layer's first stream.
+        Cycles from the last input word to the moment when the first output word may be fetched.
+    layers : tuple of int
+        The share of each layer in ``cycles``, divided where a layer's first tile begins to stream.
     frame_cycles : int
-        From one inference's beginning to the next one's, with a host that never waits.
+        Cycles from the beginning of one inference to that of the next, with a host that never waits.
     """
 
     cycles: int
@@ -93,7 +93,7 @@ def _jobs(instructions: tuple[Instruction, ...]) -> Iterator[Instruction]:
 
 
 def timing(program: Program) -> Timing:
-    """Exact cycles of a program; equal to the simulated hardware's counter, always."""
+    """Predict the cycles of a program, exactly: as the hardware's counter has them."""
     machine = _Machine(program)
     starts: list[int] = []
     before = after = cycles = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import REGISTERS, SOURCE, Instruction, Opcode
 from hwquant.program.layers import ArrayTerm
 from hwquant.program.layout import Placement
@@ -23,20 +23,25 @@ def emit(
     shape: ArrayShape,
     formats: Mapping[ArrayTerm, WeightFormat],
 ) -> Iterator[Instruction]:
-    """The instructions of an inference; every row of the schedule sets all registers that it depends on.
+    """Write the instructions of an inference; every sweep sets all registers that it depends on.
 
     Parameters
     ----------
     schedule : sequence of LayerSchedule
-        Of all layers.
+        All layers in order of execution.
     inputs : sequence of Placement
-        Of the network's inputs, one after the other.
+        Where the network's inputs lie: one after the other, in order.
     outputs : sequence of Placement
-        Of the network's outputs, in order.
+        Where the network's outputs lie, in order.
     shape : ArrayShape
-        With the format of the weight memory.
+        The array, with the format of its weight memory.
     formats : mapping of WeightFormat
-        Of every term's weights.
+        How each term's weights are stored.
+
+    Yields
+    ------
+    Instruction
+        The instructions in order, sets that change nothing among them.
     """
     for index, item in enumerate(schedule):
         layer = item.mapped.layer
@@ -79,7 +84,7 @@ def _source(
 
 
 def _levels(mapped: MappedLayer, term: ArrayTerm) -> list[tuple[int, int, int]]:
-    """Loop levels, the innermost first: last index, and what the next pixel adds to y and x."""
+    """Loop levels, the innermost first: the last index, and what the next pixel adds to y and to x."""
     if mapped.plan:
         return tap_levels(mapped.plan, term.stride)
     layer = mapped.layer
@@ -97,7 +102,7 @@ def _levels(mapped: MappedLayer, term: ArrayTerm) -> list[tuple[int, int, int]]:
 def _tiles(
     mapped: MappedLayer, sweep: Sweep, shape: ArrayShape, *, first: bool, settle: bool
 ) -> Iterator[Instruction]:
-    """The tiles of a row of the schedule; ``first`` of its layer."""
+    """The tiles of a sweep; ``first`` says that the sweep is the first of its layer."""
     layer, term, tensor = mapped.layer, sweep.term, sweep.source
     y = sweep.pixels.y * layer.window_stride[0] * term.stride[0]
     x = sweep.pixels.x * layer.window_stride[1] * term.stride[1]
@@ -127,9 +132,9 @@ def _tiles(
 
 
 def drop_redundant_sets(code: Iterable[Instruction]) -> Iterator[Instruction]:
-    """Leaves out what sets a register to the value that it holds already.
+    """Leave out what sets a register to the value that it holds already.
 
-    A tile whose input is read as that of the tile before keeps its geometry: its ``source`` is cleared.
+    Where a tile reads its input as the tile before read its own, the geometry stays: ``source`` is cleared.
     """
     held: dict[tuple[Opcode, int], Instruction] = {}
     changed = False

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from hwquant.advice import Advice
 from hwquant.errors import DoesNotFit, Unsupported
+from hwquant.program.array_shape import MAX_SIDE, MIN_SIDE
 from hwquant.program.compiler import compile_network
-from hwquant.program.config import MAX_SIDE, MIN_SIDE
 from hwquant.program.cycles import timing
 from hwquant.program.program import Program
 from hwquant.qgraph import QGraph
@@ -21,24 +21,24 @@ from hwquant.qgraph import QGraph
 def judge_array(
     qgraph: QGraph, program: Program, limits: Mapping[str, int] | None = None
 ) -> tuple[Advice, ...]:
-    """Whether a smaller array would be as fast; both are compiled, and their cycles are exact.
+    """Judge whether a smaller array would be as fast; both are compiled, and their cycles are exact.
 
     Parameters
     ----------
     qgraph : QGraph
         The network that ``program`` was compiled from.
     program : Program
-        For the array to judge.
+        The network compiled for the array to judge.
     limits : mapping of int, optional
-        Those that the program was compiled with, as for :func:`hwquant.program.compiler.compile_network`.
+        What the program was compiled with, as for :func:`hwquant.program.compiler.compile_network`.
 
     Returns
     -------
     tuple of Advice
-        One of the kind "idle_array", or nothing.
+        One piece of the kind "idle_array", or none.
     """
-    given = (program.config.rows, program.config.columns)
-    known = {given: timing(program).cycles}
+    sides = (program.config.rows, program.config.columns)
+    known = {sides: timing(program).cycles}
 
     def cycles(shape: tuple[int, int]) -> int | None:
         if shape not in known:
@@ -49,18 +49,18 @@ def judge_array(
                 return None
         return known[shape]
 
-    best = given
-    while better := next((new for new in _smaller(best, qgraph) if _within(cycles(new), known[given])), None):
+    best = sides
+    while better := next((new for new in _smaller(best, qgraph) if _within(cycles(new), known[sides])), None):
         best = better
-    if best == given:
+    if best == sides:
         return ()
-    rows, columns = given
+    rows, columns = sides
     text = (
         f"a part of array {rows}x{columns} is idle: {best[0]}x{best[1]} takes {known[best]:,} cycles with "
-        f"{best[0] * best[1]} multipliers, {rows}x{columns} {known[given]:,} with {rows * columns}"
+        f"{best[0] * best[1]} multipliers, {rows}x{columns} {known[sides]:,} with {rows * columns}"
     )
-    larger = (rows + -rows % min(given), columns + -columns % min(given))
-    if larger != given and max(larger) <= MAX_SIDE:
+    larger = (rows + -rows % min(sides), columns + -columns % min(sides))
+    if larger != sides and max(larger) <= MAX_SIDE:
         taken = cycles(larger)
         if taken is not None and taken < known[best]:
             text += f"; {larger[0]}x{larger[1]} takes {taken:,}"
@@ -69,9 +69,12 @@ def judge_array(
     )
 
 
-def _smaller(shape: tuple[int, int], qgraph: QGraph) -> Iterator[tuple[int, int]]:
-    """Arrays that may be as fast, the least first: as many rows and columns as the layers fill in as many passes, a
-    multiple of the rows or columns, and half of either."""
+def _smaller(shape: Shape, qgraph: QGraph) -> Iterator[Shape]:
+    """Arrays that may be as fast, the least first.
+
+    They have as many rows and columns as the layers fill in as many passes, or rows and columns of which one is a
+    multiple of the other, or half of either.
+    """
     rows, columns = shape
     filled = _filled(rows, (qgraph.tensors[name].shape[0] for node in qgraph.nodes for name in node.inputs))
     served = _filled(columns, (qgraph.tensors[node.name].shape[0] for node in qgraph.nodes))
@@ -87,7 +90,7 @@ def _smaller(shape: tuple[int, int], qgraph: QGraph) -> Iterator[tuple[int, int]
 
 
 def _filled(side: int, channels: Iterable[int]) -> int:
-    """The least side that takes all these channels in as many passes."""
+    """The least side that takes these numbers of channels in as many passes as ``side`` does."""
     return max(-(-count // -(-count // side)) for count in channels)
 
 

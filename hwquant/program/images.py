@@ -1,4 +1,4 @@
-"""What the weight and the parameter memory hold, and how far sums can go."""
+"""The contents of the weight and the parameter memory, and how far sums can go."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.program.config import ArrayShape, bits_for
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.overflow import sum_range
 from hwquant.program.schedule import LayerSchedule, TermTiles, tile_weights
 from hwquant.program.tiling import ColumnBlock
 from hwquant.program.weight_format import WeightFormat
+from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray, Tensor
 
 
@@ -24,20 +25,16 @@ class Images:
 
     Attributes
     ----------
-    weights : NDArray[np.int16]
-        NDArray of int16
-        [words, columns], a column's slot as a signed integer.
-    bias : IntArray
-        NDArray of int64
-        [channels].
-    shift : IntArray
-        NDArray of int64
-        [channels].
-    multiplier : IntArray
-        NDArray of int64
-        [channels].
+    weights : ndarray of int16, shape (words, columns)
+        Words of the weight memory: a column's slot as a signed integer.
+    bias : ndarray of int64, shape (channels,)
+        What is added to a channel's sum, the rounding term of a shift among it.
+    shift : ndarray of int64, shape (channels,)
+        Right shift of a channel's sum, as the hardware applies it.
+    multiplier : ndarray of int64, shape (channels,)
+        What a channel's sum is multiplied by; 0 where requantization is a shift alone.
     sums : tuple of int
-        The least and the greatest sum that an accumulator can hold, with the bias.
+        The least and the greatest sum that an accumulator can come to, with the bias.
     widest : str
         The layer that needs the widest accumulators.
     """
@@ -52,22 +49,18 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class BlockWeights:
-    """A term's part of a column block.
+    """The weights of one term in one column block.
 
     Attributes
     ----------
-    words : NDArray[np.int16]
-        NDArray of int16
-        [words, columns], of the weight memory.
-    zeros : IntArray
-        NDArray of int64
-        [columns], the sum of products with inputs that are all at their zero point.
-    low : IntArray
-        NDArray of int64
-        [columns], the least sum of products with inputs within their limits.
-    high : IntArray
-        NDArray of int64
-        [columns], the greatest.
+    words : ndarray of int16, shape (words, columns)
+        Words of the weight memory.
+    zeros : ndarray of int64, shape (columns,)
+        The sum of products with inputs that are all at their zero point.
+    low : ndarray of int64, shape (columns,)
+        The least sum of products with inputs within their limits.
+    high : ndarray of int64, shape (columns,)
+        The greatest sum of products with inputs within their limits.
     """
 
     words: NDArray[np.int16]
@@ -82,18 +75,18 @@ def make_images(
     shape: ArrayShape,
     formats: Mapping[ArrayTerm, WeightFormat],
 ) -> Images:
-    """The images of all layers, a column block at a time.
+    """Make the images of all layers, a column block at a time.
 
     Parameters
     ----------
     schedule : sequence of LayerSchedule
-        Of all layers.
+        All layers in order of execution.
     tensors : mapping of Tensor
-        By name, for zero points and limits.
+        The network's tensors by name, for zero points and limits.
     shape : ArrayShape
-        With the format of the weight memory.
+        The array, with the format of its weight memory.
     formats : mapping of WeightFormat
-        Of every term's weights.
+        How each term's weights are stored.
     """
     weights, parameters = [], []
     sums, widest = (0, 0), ""
@@ -124,7 +117,7 @@ def _weights(
     shape: ArrayShape,
     form: WeightFormat,
 ) -> BlockWeights:
-    """The rows of one term in a column block; with channel offsets, theirs come first."""
+    """The rows of one term in a column block, behind its row of offsets where channels have their own."""
     term, tensor = term_tiles.term, tensors[term_tiles.term.tensor]
     least, greatest = -(1 << (shape.weight_bits - 1)), (1 << (shape.weight_bits - 1)) - 1
     offset = np.zeros(shape.columns, np.int64)
@@ -151,7 +144,10 @@ def _weights(
 def _parameters(
     layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: ArrayShape
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Bias, shift and multiplier of a column block's channels; ``zeros`` is what inputs of zero point add to a sum."""
+    """Bias, shift and multiplier of a column block's channels, int64 [columns] each.
+
+    ``zeros`` is what inputs that are all at their zero point add to a sum.
+    """
     count = len(block.channels)
     bias = np.zeros(shape.columns, np.int64)
     bias[:count] = layer.bias[block.outputs]

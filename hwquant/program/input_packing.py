@@ -12,7 +12,17 @@ from hwquant.program.layout import RowPacking
 
 
 def row_packing(term: ArrayTerm, tensor: Shape, rows: int) -> RowPacking | None:
-    """How to pack the tensor that a term reads; None where that saves no tile of ``rows`` channels."""
+    """Plan how to pack the tensor that a term reads; None where that saves no tile of ``rows`` channels.
+
+    Parameters
+    ----------
+    term : ArrayTerm
+        What reads the tensor, as the network has it.
+    tensor : tuple of int
+        Channels, height and width of the tensor.
+    rows : int
+        Rows of the array.
+    """
     channels, _, width = tensor
     kernel = term.kernel[1]
     unpacked = kernel * -(-channels // rows)
@@ -24,7 +34,7 @@ def row_packing(term: ArrayTerm, tensor: Shape, rows: int) -> RowPacking | None:
 
 
 def packed_term(term: ArrayTerm) -> ArrayTerm:
-    """The term that reads the packed tensor: its kernel row has become channels."""
+    """Rewrite a term to read the packed tensor, in which a kernel row has become channels."""
     out, inputs, kernel_rows, kernel = term.weight.shape
     reads = np.arange(kernel)[:, None] * term.channels + term.reads[:, None, :]
     return dataclasses.replace(

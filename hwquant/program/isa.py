@@ -32,11 +32,12 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from hwquant.errors import DoesNotFit, HwquantError
-from hwquant.program.config import ArrayConfig, index_bits
+from hwquant.program.config import ArrayConfig
+from hwquant.program.widths import index_bits
 
 
 class Opcode(IntEnum):
-    """The instructions; see the module's text."""
+    """The kinds of instructions, as numbered in a word; the table above says what each does."""
 
     END = 0
     INPUT = 1
@@ -54,13 +55,13 @@ class Opcode(IntEnum):
 
 
 SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)
-"""What says how a term's input is read: it takes effect with a TILE's ``source``."""
+"""Instructions that say how a term's input is read: they take effect with a TILE's ``source``."""
 
 BUFFERED = (*SOURCE, Opcode.WRITE, Opcode.CLAMP)
-"""Double-buffered: they wait until what they set before has taken effect."""
+"""Double-buffered instructions: one waits until what the same set before has taken effect."""
 
 REGISTERS = (*BUFFERED, Opcode.OFFSET, Opcode.COUNT, Opcode.FORMAT)
-"""What sets a register, for all tiles until it is set again."""
+"""Instructions that set a register, for all tiles until it is set again."""
 
 OPCODE_BITS = 4
 REPEAT_BITS = 12
@@ -68,7 +69,19 @@ LEVELS = 4
 
 
 class Field(NamedTuple):
-    """A field of an instruction: name, width in bits, signedness, and whether it counts modulo its width."""
+    """A field of an instruction.
+
+    Attributes
+    ----------
+    name : str
+        Unique within its instruction.
+    width : int
+        Number of bits.
+    signed : bool, default False
+        Whether the value is in two's complement.
+    wraps : bool, default False
+        Whether the value counts modulo ``2 ** width``, so that any integer fits.
+    """
 
     name: str
     width: int
@@ -77,7 +90,7 @@ class Field(NamedTuple):
 
 
 FLAGS = ("first", "last", "parameters", "offsets", "source", "layer", "summed", "taps", "settle")
-"""Of a TILE: first and last of a block; the block has new output channels; an offset row comes before the
+"""Flags of a TILE: first and last of a block; the block has new output channels; an offset row comes before the
 weight rows; a new geometry takes effect; a new layer begins (waits until the one before it is written); sums
 are taken over windows of pixels; pixels enter from above (depthwise); the accumulators are visited again so soon
 that the tile waits until the one before it has written them. The last three exist where the hardware has them."""
@@ -86,7 +99,7 @@ TAIL_BITS = 4
 
 
 def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
-    """The instruction formats of one configuration."""
+    """Lay out the instructions for one accelerator: by opcode the fields, the least significant first."""
     address = Field("address", config.activation_address_bits)
     count = Field("count", config.activation_address_bits + 1)
     coordinate, activation = config.coordinate_bits, config.activation_bits
@@ -138,13 +151,21 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
 
 
 def program_bits(config: ArrayConfig) -> int:
-    """Width of a program word."""
+    """Width of a word of the program memory."""
     return OPCODE_BITS + max(sum(field.width for field in format_) for format_ in fields(config).values())
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """An opcode with its field values."""
+    """An opcode with its field values.
+
+    Attributes
+    ----------
+    opcode : Opcode
+        What to do.
+    values : mapping of int
+        Values by name of field.
+    """
 
     opcode: Opcode
     values: Mapping[str, int]
@@ -156,7 +177,20 @@ class Instruction:
 
 
 def encode(instruction: Instruction, formats: Mapping[Opcode, tuple[Field, ...]]) -> int:
-    """Packs an instruction into its word; a value outside its field is an error that names it."""
+    """Pack an instruction into its word.
+
+    Parameters
+    ----------
+    instruction : Instruction
+        The opcode, and a value for each of its fields.
+    formats : mapping of tuple of Field
+        What :func:`fields` says of the accelerator.
+
+    Raises
+    ------
+    DoesNotFit
+        A value is outside its field; the message names both.
+    """
     word, position = int(instruction.opcode), OPCODE_BITS
     for field in formats[instruction.opcode]:
         value = int(instruction.values[field.name])
@@ -176,7 +210,20 @@ def encode(instruction: Instruction, formats: Mapping[Opcode, tuple[Field, ...]]
 
 
 def decode(word: int, formats: Mapping[Opcode, tuple[Field, ...]]) -> Instruction:
-    """Unpacks a word."""
+    """Unpack a word into its instruction.
+
+    Parameters
+    ----------
+    word : int
+        A word of the program memory.
+    formats : mapping of tuple of Field
+        What :func:`fields` says of the accelerator.
+
+    Raises
+    ------
+    HwquantError
+        The word has an unknown opcode.
+    """
     code = word & ((1 << OPCODE_BITS) - 1)
     if code not in Opcode._value2member_map_:
         raise HwquantError(f"program word {word:#x} has the unknown opcode {code}")
@@ -191,6 +238,12 @@ def decode(word: int, formats: Mapping[Opcode, tuple[Field, ...]]) -> Instructio
 
 
 def disassemble(words: list[int], config: ArrayConfig) -> Iterator[Instruction]:
-    """All words of a program."""
+    """Unpack all words of a program, in order.
+
+    Raises
+    ------
+    HwquantError
+        A word has an unknown opcode; it is raised when that word is reached.
+    """
     formats = fields(config)
     return (decode(word, formats) for word in words)

@@ -16,30 +16,27 @@ ALL = slice(None)
 
 @dataclass(frozen=True, eq=False)
 class ArrayTerm:
-    """A convolution into the accumulators.
+    """A convolution whose products are summed in the accumulators.
 
     Attributes
     ----------
     tensor : str
-        What is read.
+        Name of the tensor that is read.
     channels : int
-        Of that tensor.
-    weight : IntArray
-        NDArray of int64
-        [out, inputs, kernel height, kernel width], adjusted.
-    reads : IntArray
-        NDArray of int64
-        [out, inputs], the tensor's channel that a weight multiplies, in increasing order; -1 where it is none. Tiles
-        of channels that no output reads are neither executed nor counted as skipped.
-    offset : IntArray
-        NDArray of int64
-        [1] or [out], what the hardware adds to the stored weight.
+        Number of channels of that tensor.
+    weight : ndarray of int64, shape (out, inputs, kernel height, kernel width)
+        Adjusted weights.
+    reads : ndarray of int64, shape (out, inputs)
+        The tensor's channel that a weight multiplies, in increasing order; -1 where it is none. Tiles of channels that
+        no output reads are neither executed nor counted as skipped.
+    offset : ndarray of int64, shape (1,) or (out,)
+        What the hardware adds to a stored weight to make the adjusted one.
     stride : tuple of int
-        Of the pixels that are read, (y, x).
-    padding : Padding
-        Around the tensor.
+        Pixels from one position of the kernel to the next, (y, x).
+    padding : tuple of int
+        Pixels around the tensor: top, left, bottom, right.
     dilation : tuple of int
-        Of the kernel, (y, x).
+        Pixels from one element of the kernel to the next, (y, x).
     pad : int
         The value that padding inserts.
     """
@@ -56,7 +53,7 @@ class ArrayTerm:
 
     @property
     def kernel(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width of the kernel."""
         return self.weight.shape[2], self.weight.shape[3]
 
     @cached_property
@@ -72,24 +69,24 @@ class ArrayTerm:
 
     @cached_property
     def uniform(self) -> bool:
-        """Whether all positions of a kernel weigh the same."""
+        """Whether all positions of the kernel have the same weights."""
         return bool((self.weight == self.weight[:, :, :1, :1]).all())
 
     @cached_property
     def weight_limits(self) -> tuple[int, int]:
-        """Least and greatest stored weight, with that of a zero that the array holds between the network's."""
+        """Least and greatest stored weight, with those of zeros that the array holds between the network's weights."""
         stored = self.weight - self.offset.reshape(-1, 1, 1, 1)
         values = [int(stored.min()), int(stored.max()), *(self.zero_limits if self.partial else ())]
         return min(values), max(values)
 
     @property
     def zero_limits(self) -> tuple[int, int]:
-        """Least and greatest stored weight of adjusted weight zero, over the output channels."""
+        """Least and greatest stored weight that stands for adjusted weight zero, over the output channels."""
         return int(-self.offset.max()), int(-self.offset.min())
 
     @property
     def stored_limits(self) -> tuple[int, int]:
-        """Least and greatest stored weight, those of adjusted weight zero included."""
+        """Least and greatest stored weight, those that stand for adjusted weight zero among them."""
         (low, high), zeros = self.weight_limits, self.zero_limits
         return min(low, zeros[0]), max(high, zeros[1])
 
@@ -119,38 +116,36 @@ class ArrayLayer:
     Attributes
     ----------
     name : str
-        Of the tensor that it produces.
+        Name of the tensor that the layer produces.
     covers : tuple of str
-        The integer network's nodes that it executes.
+        Names of the integer network's nodes that the layer executes.
     terms : tuple of ArrayTerm
         What the accumulators sum.
-    bias : IntArray
-        NDArray of int64
-        [out], still relative to ``x - z``.
-    shift : IntArray
-        NDArray of int64
-        [1] or [out].
-    multiplier : IntArray | None
-        NDArray of int64 or None
-        [1] or [out]; None for shift-only requantization.
+    bias : ndarray of int64, shape (out,)
+        What is added to the sum of products with ``x - z``, as in the integer network.
+    shift : ndarray of int64, shape (1,) or (out,)
+        Rounding right shift of the sum.
+    multiplier : ndarray of int64, shape (1,) or (out,), or None
+        What the sum is multiplied by; None where requantization is a shift alone.
     zero_point : int
-        Of the output.
+        Zero point of the output.
     low : int
         The least output.
     high : int
         The greatest output.
     macs : int
-        Of the network's layer.
+        Multiply-accumulates of the network's layer.
     useful_macs : int
-        Those of them whose results are read.
+        Multiply-accumulates whose results are read.
     pixels : tuple of int
-        The output's (height, width).
+        Height and width of the output.
     window : tuple of int
-        Of the max pool on the way out, or what the accumulators sum over where it is mapped to window sums.
+        Height and width of the max pool on the way out, or of what the accumulators sum over where the layer is mapped
+        to window sums.
     window_stride : tuple of int
-        From one window to the next.
+        Pixels from one window to the next, (y, x).
     window_dilation : tuple of int
-        From one pixel of a window to the next.
+        Pixels from one pixel of a window to the next, (y, x).
     """
 
     name: str

@@ -17,6 +17,21 @@ class RowPacking:
 
     Channel ``k * channels + c`` of the packed tensor at column ``x`` is channel ``c`` of the original at column
     ``x * stride + k * dilation - left``, or the zero point outside of it.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Channels, height and width of the original tensor.
+    kernel : int
+        Pixels of a row that a word holds.
+    stride : int
+        Columns from what one output reads to what the next reads.
+    dilation : int
+        Columns from one pixel of a word to the next.
+    left : int
+        Columns of padding before the first.
+    width : int
+        Columns of the packed tensor: one for each output of a row.
     """
 
     shape: Shape
@@ -28,11 +43,12 @@ class RowPacking:
 
     @property
     def packed_shape(self) -> Shape:
+        """Channels, height and width of the packed tensor."""
         channels, height, _ = self.shape
         return channels * self.kernel, height, self.width
 
     def pack(self, q: IntArray, zero_point: int) -> IntArray:
-        """(N, C, H, W) to (N, kernel * C, H, width)."""
+        """Pack integers (N, C, H, W) to (N, kernel * C, H, width); ``zero_point`` fills what is outside."""
         columns = np.arange(self.width) * self.stride - self.left
         source = columns[None, :] + np.arange(self.kernel)[:, None] * self.dilation
         inside = (source >= 0) & (source < self.shape[2])
@@ -46,6 +62,21 @@ class Placement:
     """A tensor in the activation memory: planes of pixels, a word for ``lanes`` channels of one pixel.
 
     Word ``address + plane * height * width + y * width + x`` holds channels ``plane * lanes ...`` of pixel (y, x).
+
+    Attributes
+    ----------
+    name : str
+        Name of the tensor.
+    shape : tuple of int
+        Channels, height and width of the tensor, as the network has it.
+    lanes : int
+        Channels in a word.
+    zero_point : int
+        Zero point of the tensor, which lanes without a channel hold.
+    address : int, default 0
+        Address of the first word.
+    packing : RowPacking, optional
+        How kernel rows share words; None where a word holds channels of one pixel.
     """
 
     name: str
@@ -57,6 +88,7 @@ class Placement:
 
     @property
     def stored_shape(self) -> Shape:
+        """Channels, height and width of the tensor, as the memory holds it."""
         return self.packing.packed_shape if self.packing else self.shape
 
     @property
@@ -66,10 +98,11 @@ class Placement:
 
     @property
     def words(self) -> int:
+        """Words of all planes."""
         return -(-self.stored_shape[0] // self.lanes) * self.plane
 
     def to_words(self, q: IntArray) -> IntArray:
-        """(N, C, H, W) integers to (N, words, lanes); unused lanes hold the zero point."""
+        """Lay out integers (N, C, H, W) as words (N, words, lanes); lanes without a channel hold the zero point."""
         if self.packing:
             q = self.packing.pack(q, self.zero_point)
         channels = self.stored_shape[0]
@@ -81,14 +114,22 @@ class Placement:
         return lanes.transpose(0, 1, 3, 2).reshape(len(q), self.words, self.lanes)
 
     def from_words(self, words: IntArray) -> IntArray:
-        """(N, words, lanes) to (N, C, H, W); packed tensors cannot be unpacked."""
+        """Read integers (N, C, H, W) from words (N, words, lanes); of a packed tensor they stay packed."""
         channels, height, width = self.stored_shape
         planes = words.reshape(len(words), -1, self.plane, self.lanes).transpose(0, 1, 3, 2)
         return planes.reshape(len(words), -1, height, width)[:, :channels]
 
 
 def words_to_integers(words: IntArray, bits: int) -> list[int]:
-    """(words, lanes) signed values to one unsigned integer a word, lane 0 in the low bits."""
+    """Join signed values (words, lanes) to one unsigned integer a word, lane 0 in the low bits.
+
+    Parameters
+    ----------
+    words : ndarray of int64, shape (words, lanes)
+        Signed values of ``bits`` bits.
+    bits : int
+        Width of a lane.
+    """
     mask = (1 << bits) - 1
     result = []
     for row in words.tolist():
@@ -100,7 +141,22 @@ def words_to_integers(words: IntArray, bits: int) -> list[int]:
 
 
 def integers_to_words(values: Sequence[int], lanes: int, bits: int) -> IntArray:
-    """The inverse of :func:`words_to_integers`: (words, lanes) int64."""
+    """Split unsigned integers into signed values: what :func:`words_to_integers` joined.
+
+    Parameters
+    ----------
+    values : sequence of int
+        One unsigned integer a word, lane 0 in the low bits.
+    lanes : int
+        Values in a word.
+    bits : int
+        Width of a lane.
+
+    Returns
+    -------
+    ndarray of int64, shape (words, lanes)
+        The signed values.
+    """
     mask, sign = (1 << bits) - 1, 1 << (bits - 1)
     rows = [[(((value >> (bits * lane)) & mask) ^ sign) - sign for lane in range(lanes)] for value in values]
     return np.array(rows, np.int64).reshape(len(values), lanes)
@@ -108,7 +164,19 @@ def integers_to_words(values: Sequence[int], lanes: int, bits: int) -> IntArray:
 
 @dataclass(frozen=True)
 class Lifetime:
-    """A tensor is alive from layer ``birth`` (its producer; -1 for inputs) to layer ``death`` (its last reader)."""
+    """From which layer to which a tensor must be kept.
+
+    Attributes
+    ----------
+    name : str
+        Name of the tensor.
+    words : int
+        Words that the tensor takes.
+    birth : int
+        Number of the layer that produces it; -1 for the network's inputs.
+    death : int
+        Number of the last layer that reads it.
+    """
 
     name: str
     words: int
@@ -117,9 +185,16 @@ class Lifetime:
 
 
 def allocate(lifetimes: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
-    """Addresses such that tensors that live at the same time do not overlap, and the words that this takes.
+    """Choose addresses such that tensors that live at the same time do not overlap.
 
-    First fit in several orders; the best is kept.
+    The first address that is free, in several orders of the tensors; the best order is kept.
+
+    Returns
+    -------
+    addresses : dict of int
+        Address by name of tensor.
+    words : int
+        Words that the memory needs.
     """
     orders = (
         lambda item: (-item.words, item.birth),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from hwquant.errors import HwquantError
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation
-from hwquant.program.config import ArrayShape
 from hwquant.program.isa import Opcode
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.layout import RowPacking
@@ -27,14 +27,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Listing:
-    """What a pass made.
+    """The result of a pass as plain values.
 
     Attributes
     ----------
     summary : mapping
-        Of all layers.
+        What is said of all layers together, by title.
     rows : tuple of dict
-        Plain values: numbers, text, and lists of numbers.
+        Numbers, text and lists of numbers, by title.
     """
 
     summary: Mapping[str, Any]
@@ -42,41 +42,40 @@ class Listing:
 
 
 def listing(compilation: Compilation, name: PassName, layer: str | None = None) -> Listing:
-    """What a pass of a compilation made; it and those before it run, the others do not.
+    """List what a pass of a compilation made; only that pass and those before it run.
 
     Parameters
     ----------
     compilation : Compilation
-        Of a network for an array.
-    name : PassName
-        {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
-        "tiles" are the schedule's, a row each: what they add to the address and coordinates of a block's first pixel,
-        the part of a word that they read, the first of their words in the weight memory, how many there are, how many
-        rows each has, and the weights.
+        A network on its way to a program.
+    name : {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
+        The pass. "tiles" has a row for each tile of the schedule: the address and the coordinates of its first word,
+        the part of a word that it reads, its first word in the weight memory, how many words it has there, how many
+        rows share one, and the range of its weights.
     layer : str, optional
-        Of whose rows alone; any name of the layers that it executes.
+        The layer whose rows are listed, by any name that it covers; None lists all.
 
     Raises
     ------
     HwquantError
-        There is no such layer, or the network cannot be compiled so far.
+        There is no such layer, the pass is not about layers, or the network cannot be compiled so far.
     """
     make, summarize = _PASSES[name]
     rows = make(compilation)
     if layer is not None:
         if name in ("shape", "sized"):
             raise HwquantError(f"the pass {name} is about the array, not about a layer; leave the layer out")
-        found = _layer(compilation, layer)
+        wanted = _layer(compilation, layer)
         if name == "placed":
-            tensors = {found.name, *(term.tensor for term in found.terms)}
+            tensors = {wanted.name, *(term.tensor for term in wanted.terms)}
             rows = (row for row in rows if row["tensor"] in tensors)
         else:
-            rows = (row for row in rows if row["layer"] == found.name)
+            rows = (row for row in rows if row["layer"] == wanted.name)
     return Listing(summarize(compilation), tuple(rows))
 
 
 def _layer(compilation: Compilation, name: str) -> ArrayLayer:
-    """The layer on the array that executes one of the network's."""
+    """The layer on the array that executes a layer of the network."""
     for item in compilation.lowered:
         if name in (item.name, *item.covers):
             return item
@@ -196,7 +195,7 @@ def _tiles(compilation: Compilation) -> Iterator[Row]:
 
 
 def _emitted(compilation: Compilation) -> Iterator[Row]:
-    """Instructions belong to the layer of the next tile: what is set before it is set for it."""
+    """The instructions, each with the layer of the next tile: what is set before a tile is set for that tile."""
     names = iter(compilation.schedule)
     layer, waiting = "", []
     for address, instruction in enumerate(compilation.emitted):
@@ -281,4 +280,4 @@ _PASSES: Mapping[PassName, tuple[Callable[[Compilation], Iterator[Row]], Callabl
     ),
     "sized": (_sized, _nothing),
 }
-"""Rows and summary of every pass."""
+"""How the rows and the summary of every pass are made."""

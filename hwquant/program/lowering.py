@@ -21,7 +21,13 @@ MAX_COPIES = 64
 
 
 def lower(qgraph: QGraph) -> list[ArrayLayer]:
-    """The layers on the array in order of execution."""
+    """Lower a network to layers on the array, in order of execution.
+
+    Raises
+    ------
+    Unsupported
+        A layer has weights that no array can hold.
+    """
     readers: dict[str, list[str]] = {}
     for node in qgraph.nodes:
         for name in node.inputs:
@@ -67,7 +73,7 @@ def _pooled(layer: ArrayLayer, node: MaxPool, qgraph: QGraph) -> ArrayLayer:
 
 
 def _fusable(node: MaxPool, layer: ArrayLayer) -> bool:
-    """Whether a max pool fits on its way out: one alone, of windows that neither overlap nor leave the image."""
+    """Whether a max pool fits on a layer's way out: its only one, of windows that do not overlap or leave the image."""
     return (
         not layer.pooled
         and not node.window.padded
@@ -99,7 +105,7 @@ def _layer(layer: Layer, qgraph: QGraph, offsets: bool) -> ArrayLayer:
 
 
 def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[ArrayTerm]:
-    """A term as the array computes it; ``offsets`` tells whether the network has integer offsets at all."""
+    """A term as the array computes it; ``offsets`` says whether any term of the network has an integer offset."""
     weight = term.weight
     offset = term.offset if term.anchor == "min" else _negated_offset(term)
     copies = 1

@@ -8,27 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hwquant.program.config import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape, bits_for
+from hwquant.program.array_shape import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
 from hwquant.program.input_packing import packed_term, row_packing
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import RowPacking
 from hwquant.program.taps import MAX_LINES, TapPlan, plan_taps
 from hwquant.program.tiling import PixelBlock
+from hwquant.program.widths import bits_for
 from hwquant.program.window_sums import revisits_early, sum_over_window
 from hwquant.qgraph import QGraph
 
 LONGEST_DELAY = 1 << 16
-"""Of a line memory."""
+"""Pixels by which a line memory can delay at most."""
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A tile for each kernel position and each ``rows`` channels.
+    """Dense tiles: one for each kernel position and each ``rows`` channels.
 
     Attributes
     ----------
-    packing : RowPacking or None
-        Of the network's input that the layer reads: its words hold kernel rows.
+    packing : RowPacking, optional
+        How words of the network's input that the layer reads hold kernel rows; None where they do not.
     """
 
     packing: RowPacking | None = None
@@ -36,7 +37,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class WindowSums:
-    """A tile for each ``rows`` channels; the accumulators sum over the layer's window."""
+    """Tiles for a window whose pixels weigh the same: one for each ``rows`` channels; accumulators sum over pixels."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Taps:
     Attributes
     ----------
     plan : TapPlan
-        What they cover, and how pixels are streamed through them.
+        What the tiles cover, and how pixels are streamed through them.
     """
 
     plan: TapPlan
@@ -62,10 +63,10 @@ class MappedLayer:
     Attributes
     ----------
     layer : ArrayLayer
-        Its terms and window are those that its strategy makes of them: of a packed input the kernel's columns have
-        become channels, of a window sum the kernel has become the window.
+        The layer, with terms and window as the strategy has them: where the input is packed, the kernel's columns have
+        become channels; where windows are summed, the kernel has become the window.
     strategy : Dense, WindowSums or Taps
-        How it uses the array.
+        How the layer uses the array.
     """
 
     layer: ArrayLayer
@@ -78,7 +79,7 @@ class MappedLayer:
 
     @property
     def plan(self) -> TapPlan | None:
-        """That of depthwise tiles."""
+        """The plan of depthwise tiles; None where the layer has none."""
         return self.strategy.plan if isinstance(self.strategy, Taps) else None
 
     @property
@@ -95,16 +96,17 @@ class MappedLayer:
 
 
 def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) -> tuple[MappedLayer, ...]:
-    """The cheapest way to execute each layer that the hardware has.
+    """Map each layer to the cheapest way to execute it that the hardware has.
 
     Parameters
     ----------
     layers : sequence of ArrayLayer
-        Of the network, from :func:`hwquant.program.lowering.lower`.
+        The network's layers, from :func:`hwquant.program.lowering.lower`.
     qgraph : QGraph
-        For the shapes of tensors, and which of them are inputs and outputs.
+        The network, for the shapes of tensors, and which of them are inputs and outputs.
     shape : ArrayShape
-        With the modes that it has or, of hardware that is still to be made, could have: :func:`all_modes`.
+        The array with the modes that it has or, where the hardware is still to be made, could have
+        (:func:`all_modes`).
     """
     readers: dict[str, list[str]] = {}
     for layer in layers:
@@ -118,7 +120,7 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
 
 
 def _map_layer(layer: ArrayLayer, qgraph: QGraph, shape: ArrayShape, alone: Iterable[str]) -> MappedLayer:
-    """``alone``: the network's inputs that one term reads, and nobody else."""
+    """Map one layer; ``alone`` are the network's inputs that one term reads, and nothing else."""
     name = layer.terms[0].tensor
     plan = plan_taps(layer, qgraph.tensors[name].shape, shape.tap_lines, shape.accumulator_depth)
     if plan and (plan.delay > shape.tap_depth or not _stores_zero(layer.terms[0], shape)):
@@ -152,7 +154,7 @@ def _tap_cost(plan: TapPlan, layer: ArrayLayer) -> int:
 
 
 def all_modes(shape: ArrayShape) -> ArrayShape:
-    """The array with window sums and as many depthwise lines as it has rows for: what mapping may choose from."""
+    """Give an array every mode that mapping may choose: window sums, and depthwise lines as far as rows allow."""
     lines = min(MAX_LINES, shape.rows // TAP_COLUMNS)
     if shape.columns > shape.rows or shape.offset == "sum":
         lines = 0
@@ -160,7 +162,7 @@ def all_modes(shape: ArrayShape) -> ArrayShape:
 
 
 def used_modes(shape: ArrayShape, mapped: Iterable[MappedLayer]) -> ArrayShape:
-    """The array with those modes alone that the layers use."""
+    """Leave an array only the modes that the mapped layers use."""
     layers = list(mapped)
     delays = [layer.plan.delay for layer in layers if layer.plan]
     return replace(
@@ -172,7 +174,7 @@ def used_modes(shape: ArrayShape, mapped: Iterable[MappedLayer]) -> ArrayShape:
 
 
 def packings(mapped: Iterable[MappedLayer]) -> Mapping[str, RowPacking]:
-    """How the network's inputs are packed, by their names."""
+    """Collect how the network's inputs are packed, by their names; inputs that are not packed are left out."""
     return {
         item.layer.terms[0].tensor: item.strategy.packing
         for item in mapped

@@ -7,7 +7,7 @@ from hwquant.program.isa import program_bits
 
 
 def memory_bits(config: ArrayConfig) -> dict[str, int]:
-    """Bits by memory: activation, weight, accumulator, line (of the depthwise mode), parameter and program."""
+    """Count bits by memory: activation, weight, accumulator, line (of the depthwise mode), parameter and program."""
     return {
         "activation": config.activation_depth * config.word_bits,
         "weight": config.weight_depth * config.columns * config.slot_bits,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layout import Lifetime, Placement, allocate
 from hwquant.program.mapping import MappedLayer, packings
 from hwquant.qgraph import QGraph
@@ -15,14 +15,14 @@ from hwquant.qgraph import QGraph
 
 @dataclass(frozen=True)
 class Placed:
-    """The activation memory.
+    """The places of all tensors in the activation memory.
 
     Attributes
     ----------
     tensors : mapping of Placement
-        By name, the network's inputs first.
+        Places by name of tensor, the network's inputs first.
     peak : int
-        Words that are needed.
+        Words that the memory needs.
     """
 
     tensors: Mapping[str, Placement]
@@ -30,7 +30,17 @@ class Placed:
 
 
 def place(mapped: Sequence[MappedLayer], qgraph: QGraph, shape: ArrayShape) -> Placed:
-    """Gives every tensor its address; the inputs lie one after the other, as they arrive as one frame."""
+    """Give every tensor its address; the inputs lie one after the other, as they arrive as one frame.
+
+    Parameters
+    ----------
+    mapped : sequence of MappedLayer
+        All layers in order of execution.
+    qgraph : QGraph
+        The network, for the shapes and zero points of tensors.
+    shape : ArrayShape
+        The array, for the lanes of a word.
+    """
     frame = [item.name for item in qgraph.inputs]
     packed = packings(mapped)
     places: dict[str, Placement] = {}
@@ -54,7 +64,7 @@ def place(mapped: Sequence[MappedLayer], qgraph: QGraph, shape: ArrayShape) -> P
 
 
 def _deaths(mapped: Sequence[MappedLayer], qgraph: QGraph, places: Mapping[str, Placement]) -> dict[str, int]:
-    """The number of each tensor's last reader; the network's outputs are read after all layers."""
+    """The number of the last layer that reads each tensor; the network's outputs are read after all layers."""
     deaths = dict.fromkeys(places, -1)
     for index, item in enumerate(mapped):
         deaths[item.layer.name] = index  # of a tensor that nobody reads

@@ -19,15 +19,32 @@ from hwquant.qgraph import IntArray
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """What one pass of the array does.
+    """The numbers of one layer on the array.
 
-    ``macs`` counts the network's multiply-accumulates without the padding of channels, ``useful_macs`` those
-    whose results are read (a pool behind a convolution may leave pixels at the edge out).
-    ``tiles`` counts those that a dense network would execute, ``tiles_skipped`` the ones that are zero and cost
-    nothing; ``jobs`` is the number of tiles executed, over all pixel blocks; ``ideal_cycles`` is the sum of the
-    executed tiles' pixels, or load cycles where those are more. ``weight_words`` are those of the weight memory;
-    ``rows_per_word`` rows of a tile share one, ``rows_per_cycle`` of them are loaded in a cycle (the fewest, where
-    the terms of a layer differ).
+    Attributes
+    ----------
+    name : str
+        Name of the layer, and of the tensor that it produces.
+    covers : tuple of str
+        Names of the integer network's nodes that the layer executes.
+    macs : int
+        Multiply-accumulates of the network, without the padding of channels.
+    useful_macs : int
+        Multiply-accumulates whose results are read: a pool behind a convolution may leave pixels at the edge out.
+    tiles : int
+        Tiles that a dense network would execute for each pixel block.
+    tiles_skipped : int
+        Tiles among them that are zero and cost nothing.
+    jobs : int
+        Tiles that are executed, over all pixel blocks.
+    ideal_cycles : int
+        Sum of the executed tiles' pixels, or of their load cycles where those are more.
+    weight_words : int
+        Words of the weight memory that the layer takes.
+    rows_per_word : int
+        Rows of a tile that share a word of the weight memory; the fewest, where terms differ.
+    rows_per_cycle : int
+        Rows of a tile that are loaded in a cycle; the fewest, where terms differ.
     """
 
     name: str
@@ -49,21 +66,23 @@ class Program:
 
     Attributes
     ----------
+    name : str
+        Name of the network.
     config : ArrayConfig
-        The hardware that executes it.
-    words : tuple[int, ...]
-        The instructions.
-    weights : NDArray[np.int16]
-        Int16 [words, columns], the weight memory's words in order of use: a column's slot as a signed
-        integer, in which several rows may be packed (:mod:`hwquant.program.weight_format`).
-    bias, shift, multiplier : IntArray
-        Int64 [channels], the parameter memory's words in order of use.
-    layers : tuple[LayerInfo, ...]
-        In order of execution.
-    inputs, outputs : tuple[Placement, ...]
+        The hardware that executes the program.
+    words : tuple of int
+        Words of the program memory: the instructions.
+    weights : ndarray of int16, shape (words, columns)
+        Words of the weight memory in order of use: a column's slot as a signed integer, in which several rows may be
+        packed (:mod:`hwquant.program.weight_format`).
+    bias, shift, multiplier : ndarray of int64, shape (channels,)
+        Parts of the parameter memory's words, in order of use.
+    layers : tuple of LayerInfo
+        The layers in order of execution.
+    inputs, outputs : tuple of Placement
         Tensors as the host sends and receives them, in order.
-    tensors : Mapping[str, Placement]
-        Every tensor that is written to the activation memory, by name.
+    tensors : mapping of Placement
+        Every tensor that is written to the activation memory and not packed, by name.
     """
 
     name: str
@@ -80,7 +99,7 @@ class Program:
 
     @cached_property
     def instructions(self) -> tuple[Instruction, ...]:
-        """The disassembled program."""
+        """The program, disassembled."""
         return tuple(disassemble(list(self.words), self.config))
 
     @cached_property
@@ -116,18 +135,34 @@ class Program:
 
     @property
     def useful_macs(self) -> int:
-        """Those of them whose results are read."""
+        """Multiply-accumulates of one inference whose results are read."""
         return sum(layer.useful_macs for layer in self.layers)
 
     def frame(self, q: Mapping[str, IntArray]) -> IntArray:
-        """Quantized inputs (N, C, H, W) to the words of N input frames, (N, words, lanes)."""
+        """Lay out quantized inputs as the words of input frames.
+
+        Parameters
+        ----------
+        q : mapping of ndarray of int64, shape (N, C, H, W)
+            Integers by name of input.
+
+        Returns
+        -------
+        ndarray of int64, shape (N, words, lanes)
+            A frame for each sample.
+
+        Raises
+        ------
+        HwquantError
+            An input is missing.
+        """
         missing = [item.name for item in self.inputs if item.name not in q]
         if missing:
             raise HwquantError(f"the network's input {missing[0]!r} is missing")
         return np.concatenate([item.to_words(q[item.name]) for item in self.inputs], axis=1)
 
     def results(self, words: IntArray) -> dict[str, IntArray]:
-        """Words of N output frames, (N, words, lanes), to tensors (N, C, H, W)."""
+        """Read the output tensors, int64 (N, C, H, W) by name, from the words of N output frames (N, words, lanes)."""
         tensors, start = {}, 0
         for item in self.outputs:
             tensors[item.name] = item.from_words(words[:, start : start + item.words])

@@ -17,7 +17,7 @@ IDENTITY = 0x48575131
 """ASCII "HWQ1"."""
 
 VERSION = 1
-"""Of this table."""
+"""Version of this table."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class RegisterField:
     name : str
         Unique within its register.
     low : int
-        The lowest bit.
+        Number of the lowest bit.
     width : int
-        Bits.
+        Number of bits.
     meaning : str
-        What it says, or does where it is written.
-    writable : bool
-        Whether writes change it; all fields can be read.
+        What the field says, or does where it is written.
+    writable : bool, default False
+        Whether writes change the field; all fields can be read.
     """
 
     name: str
@@ -46,12 +46,12 @@ class RegisterField:
 
     @property
     def high(self) -> int:
-        """The highest bit."""
+        """Number of the highest bit."""
         return self.low + self.width - 1
 
     @property
     def mask(self) -> int:
-        """Its bits in the register's word."""
+        """Ones at the field's bits in the register's word."""
         return ((1 << self.width) - 1) << self.low
 
 
@@ -64,14 +64,14 @@ class Register(IntEnum):
 
     Attributes
     ----------
-    fields : tuple of RegisterField
-        From the lowest bit up.
+    fields : tuple of Field
+        The register's fields, from the lowest bit up.
     """
 
     fields: tuple[RegisterField, ...]
 
-    def __new__(cls, address: int, *fields: RegisterField) -> Register:
-        """A member: its address, and its fields."""
+    def __new__(cls, address: int, *fields: Field) -> Register:
+        """Make a member of its address and its fields."""
         member = int.__new__(cls, address)
         member._value_ = address
         member.fields = fields
@@ -121,13 +121,13 @@ class Register(IntEnum):
         ),
     )
 
-    def field(self, name: str) -> RegisterField:
-        """A field by name.
+    def field(self, name: str) -> Field:
+        """Find a field by its name.
 
         Raises
         ------
         HwquantError
-            There is none.
+            The register has no such field.
         """
         for field in self.fields:
             if field.name == name:
@@ -135,16 +135,16 @@ class Register(IntEnum):
         raise HwquantError(f"the register {self.name} has no field {name!r}")
 
     def unpack(self, word: int) -> dict[str, int]:
-        """The fields' values in a word that was read."""
+        """Split a word that was read into values by name of field."""
         return {field.name: (word & field.mask) >> field.low for field in self.fields}
 
     def pack(self, **values: int) -> int:
-        """The word in which the fields have these values, and those that are not named 0.
+        """Join values by name of field to a word; fields that are not named are 0.
 
         Raises
         ------
         HwquantError
-            There is no such field, or the value does not fit it.
+            The register has no such field, or a value does not fit its field.
         """
         word = 0
         for name, value in values.items():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwquant.errors import Unsupported
-from hwquant.program.config import ArrayShape, bits_for
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayTerm
 from hwquant.program.layout import Placement
 from hwquant.program.mapping import MappedLayer
@@ -28,6 +28,7 @@ from hwquant.program.tiling import (
     dense_weights,
     pixel_blocks,
 )
+from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray
 
 
@@ -38,11 +39,11 @@ class TermTiles:
     Attributes
     ----------
     term : ArrayTerm
-        Whose weights.
+        The term that the tiles are cut from.
     tiles : tuple of Tile
-        Those that are not zero; a column block without any keeps one, since its outputs have to appear.
+        Tiles that are not zero; a column block without any keeps one, since its outputs have to appear.
     dense : int
-        How many there would be without zeros.
+        How many tiles there would be if none were zero.
     """
 
     term: ArrayTerm
@@ -52,18 +53,18 @@ class TermTiles:
 
 @dataclass(frozen=True, eq=False)
 class ColumnPass:
-    """One column block of a layer.
+    """What is executed for one column block of a layer.
 
     Attributes
     ----------
     block : ColumnBlock
-        Its output channels.
+        The output channels.
     terms : tuple of TermTiles
-        Those with tiles to execute, in order.
+        Terms with tiles to execute, in order.
     dense : int
-        Tiles that there would be without zeros, of all terms.
+        Tiles of all terms that there would be if none were zero.
     skipped : int
-        Those of them that are zero and cost nothing.
+        Tiles among them that are zero and cost nothing.
     """
 
     block: ColumnBlock
@@ -73,7 +74,7 @@ class ColumnPass:
 
     @property
     def count(self) -> int:
-        """Tiles for each pixel block."""
+        """Tiles that are executed for each pixel block."""
         return sum(len(item.tiles) for item in self.terms)
 
 
@@ -84,15 +85,15 @@ class LayerSchedule:
     Attributes
     ----------
     mapped : MappedLayer
-        The layer.
+        The layer, and how it uses the array.
     output : Placement
-        Of what it writes.
+        Place of the tensor that the layer writes.
     inputs : tuple of Placement
-        Of what its terms read.
+        Places of the tensors that the terms read.
     pixel_blocks : tuple of PixelBlock
-        In order.
+        The output's pixels, in order.
     passes : tuple of ColumnPass
-        In order; each goes through all pixel blocks.
+        The output's channels, in order; each pass goes through all pixel blocks.
     """
 
     mapped: MappedLayer
@@ -102,7 +103,7 @@ class LayerSchedule:
     passes: tuple[ColumnPass, ...]
 
     def sweeps(self) -> Iterator[Sweep]:
-        """The rows of the schedule, in order of execution."""
+        """The layer's sweeps, in order of execution."""
         places = {item.name: item for item in self.inputs}
         for column_pass in self.passes:
             for number, pixel_block in enumerate(self.pixel_blocks):
@@ -131,21 +132,21 @@ class Sweep:
     block : ColumnBlock
         The output channels.
     pixels : PixelBlock
-        The outputs' pixels.
+        The output's pixels.
     streamed : int
         Pixels that each tile streams.
     term : ArrayTerm
-        Whose weights.
+        The term that the tiles are cut from.
     source : Placement
-        Of what is read.
+        Place of the tensor that is read.
     tiles : tuple of Tile
-        In order.
+        The tiles, in order of execution.
     done : int
-        Tiles of the pixel block before these.
+        Tiles of the pixel block that sweeps before this one have executed.
     count : int
         Tiles of the pixel block in all.
     parameters : bool
-        The column block begins: its outputs' parameters are read.
+        Whether the column block begins, so that its outputs' parameters are read.
     """
 
     block: ColumnBlock
@@ -162,7 +163,16 @@ class Sweep:
 def make_schedule(
     mapped: Sequence[MappedLayer], placed: Placed, shape: ArrayShape
 ) -> tuple[LayerSchedule, ...]:
-    """The order of execution of every layer.
+    """Put what every layer executes in order.
+
+    Parameters
+    ----------
+    mapped : sequence of MappedLayer
+        All layers in order of execution.
+    placed : Placed
+        Where their tensors lie.
+    shape : ArrayShape
+        The array, with the modes that the layers use.
 
     Raises
     ------
@@ -221,20 +231,26 @@ def _column_pass(block: ColumnBlock, terms: Sequence[tuple[TermTiles, Tile]]) ->
 def _executed(
     mapped: MappedLayer, term: ArrayTerm, block: ColumnBlock, grid: Sequence[Tile], shape: ArrayShape
 ) -> tuple[Tile, ...]:
-    """The tiles that are not zero: all that the schedule asks of the weights."""
+    """The tiles of a grid that are not zero: all that the schedule asks of the weights."""
     nonzero = np.asarray(tile_weights(mapped, term, block, shape).any(axis=(1, 2)))
     return tuple(tile for tile in grid if nonzero[tile.number])
 
 
 def tile_weights(mapped: MappedLayer, term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> IntArray:
-    """The adjusted weights of a column block's tiles, int64 [tiles, rows, columns], by the tiles' numbers."""
+    """Cut a term's adjusted weights into a column block's tiles.
+
+    Returns
+    -------
+    ndarray of int64, shape (tiles, rows, columns)
+        Adjusted weights by number of tile.
+    """
     if mapped.plan:
         return tap_weights(term, mapped.plan, block, shape)
     return dense_weights(term, block, shape)
 
 
 def _needs_full_words(tensor: str, mapped: Sequence[MappedLayer], shape: ArrayShape) -> bool:
-    """Whether a reader cannot give weight zero to the lanes that hold no channel."""
+    """Whether a term that reads the tensor cannot give weight zero to the lanes that hold no channel."""
     return any(
         term.tensor == tensor and bits_for(*term.zero_limits) > shape.weight_bits
         for item in mapped

@@ -1,4 +1,4 @@
-"""Chooses the hardware that a network needs, or checks it against hardware that is given."""
+"""The hardware that a network needs: chosen, or checked against hardware that exists."""
 
 from __future__ import annotations
 
@@ -10,16 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.config import (
-    LIMITS,
-    OFFSET_MODES,
-    SIZES,
-    ArrayConfig,
-    ArrayShape,
-    OffsetMode,
-    bits_for,
-    index_bits,
-)
+from hwquant.program.array_shape import LIMITS, OFFSET_MODES, ArrayShape, OffsetMode
+from hwquant.program.config import SIZES, ArrayConfig
 from hwquant.program.images import Images
 from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.layers import ArrayLayer
@@ -27,17 +19,18 @@ from hwquant.program.mapping import all_modes
 from hwquant.program.placement import Placed
 from hwquant.program.schedule import LayerSchedule
 from hwquant.program.tiling import column_blocks
+from hwquant.program.widths import bits_for, index_bits
 from hwquant.qgraph import QGraph
 
 OffsetChoice = Literal["auto", OffsetMode]
-"""What may be asked for: a mode, or what the weights and the multipliers suggest."""
+"""Offset mode that may be asked for; "auto" is the one that the weights and the multipliers suggest."""
 
 DEFAULT_ACCUMULATOR_DEPTH = 512
 MAX_WEIGHT_BITS = 8
 MAX_OPERAND_BITS = 18
 DSP_OPERAND_BITS = 9
-"""What the narrowest multiplier of all known devices takes, for an array that is compiled for none of them: a wider
-adjusted weight is kept out of the array."""
+"""Width of a weight that the narrowest multiplier of all known devices takes, for an array that is compiled for none of
+them: a wider adjusted weight is kept out of the array."""
 REMEDY = {
     "activation_depth": "a larger activation memory, a smaller input, or fewer channels",
     "weight_depth": "a larger weight memory, fewer or pruned weights, or a wider array",
@@ -51,7 +44,26 @@ REMEDY = {
 
 @dataclass(frozen=True)
 class Requirements:
-    """What the user asks of the hardware; see :func:`hwquant.program.compiler.compile_network`."""
+    """What the user asks of the hardware.
+
+    Attributes
+    ----------
+    array : tuple of int
+        Rows and columns of the systolic array.
+    offset : {"auto", "none", "edge", "sum"}
+        Where integer offsets are added; "auto" lets the weights and the multipliers decide.
+    limits : mapping of int, default empty
+        Greatest allowed values, by name of a field of :class:`~hwquant.program.config.ArrayConfig`.
+    config : ArrayConfig, optional
+        Existing hardware to compile for; None where the hardware is to be chosen.
+    operand_bits : int, default 9
+        Width of the widest weight that a multiplier takes, 1..18.
+
+    Raises
+    ------
+    HwquantError
+        A value is out of range or unknown, or the hardware has other sides than ``array``.
+    """
 
     array: tuple[int, int]
     offset: OffsetChoice = "auto"
@@ -76,9 +88,23 @@ class Requirements:
             )
 
     def offered(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
-        """The array that the layers are mapped to: as wide as they need, with every mode that it could have.
+        """Choose the array that layers are mapped to: as wide as they need, with every mode that it could have.
 
-        Where hardware is given, that.
+        Where there is hardware already, it is that, checked.
+
+        Parameters
+        ----------
+        layers : sequence of ArrayLayer
+            The network's layers, at least one.
+        qgraph : QGraph
+            The network, for the shapes and widths of tensors.
+
+        Raises
+        ------
+        DoesNotFit
+            Weights, offsets, multipliers or shifts are wider than an array can have, or than the hardware has.
+        Unsupported
+            The network has offsets that the hardware cannot add.
         """
         needed = self._needed(layers, qgraph)
         if self.config:
@@ -151,7 +177,7 @@ class Requirements:
 
 
 def _check(needed: ArrayShape, config: ArrayConfig) -> None:
-    """Whether given hardware can express what a network needs, apart from its size."""
+    """Raise unless existing hardware can express what a network needs, its size apart."""
     for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits"):
         _compare(name, needed, config)
     if needed.offset == "none":
@@ -177,7 +203,7 @@ def _compare(name: str, needed: ArrayShape, config: ArrayConfig) -> None:
 
 
 def _within_limits(values: Mapping[str, int], name: str) -> None:
-    """What no array can have is the network's fault, not that of a parameter which nobody gave."""
+    """Raise for what no array can have, and blame the network, not a parameter that nobody set."""
     for size_name, (_, most) in LIMITS.items():
         need = values.get(size_name, 0)
         if need > most:
@@ -194,7 +220,24 @@ def _within_limits(values: Mapping[str, int], name: str) -> None:
 def measure(
     code: Sequence[Instruction], schedule: Sequence[LayerSchedule], placed: Placed, images: Images
 ) -> dict[str, int]:
-    """What a network needs of each of ``SIZES``."""
+    """Measure what a compiled network needs of each field in ``SIZES``.
+
+    Parameters
+    ----------
+    code : sequence of Instruction
+        The instructions.
+    schedule : sequence of LayerSchedule
+        All layers in order of execution.
+    placed : Placed
+        Where tensors lie in the activation memory.
+    images : Images
+        The contents of the read-only memories.
+
+    Returns
+    -------
+    dict of int
+        Words or bits by name of field.
+    """
     coordinates = [
         instruction.values[name]
         for instruction in code
@@ -214,7 +257,7 @@ def measure(
 
 
 def _reach(schedule: Sequence[LayerSchedule]) -> int:
-    """The largest coordinate that a stream comes to."""
+    """The greatest coordinate that a stream of pixels comes to."""
     reach = 0
     for item in schedule:
         places = {place.name: place for place in item.inputs}
@@ -230,7 +273,26 @@ def _reach(schedule: Sequence[LayerSchedule]) -> int:
 def size(
     shape: ArrayShape, needed: Mapping[str, int], requirements: Requirements, widest: str, network: str
 ) -> ArrayConfig:
-    """The final configuration: each memory as large as needed, or an error that says what is missing."""
+    """Make each memory as large as needed, or find it large enough in the hardware that exists.
+
+    Parameters
+    ----------
+    shape : ArrayShape
+        The array without its memories.
+    needed : mapping of int
+        What :func:`measure` says.
+    requirements : Requirements
+        What the user asks of the hardware.
+    widest : str
+        Name of the layer that needs the widest accumulators, for the message.
+    network : str
+        Name of the network, for the message.
+
+    Raises
+    ------
+    DoesNotFit
+        A memory or a width is larger than is allowed; the message says by how much.
+    """
     for name in SIZES:
         available = (
             getattr(requirements.config, name) if requirements.config else requirements.limits.get(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayTerm
 from hwquant.program.program import LayerInfo
 from hwquant.program.schedule import LayerSchedule
@@ -14,7 +14,7 @@ from hwquant.program.weight_format import WeightFormat
 def layer_info(
     item: LayerSchedule, shape: ArrayShape, formats: Mapping[ArrayTerm, WeightFormat]
 ) -> LayerInfo:
-    """The numbers of one layer, from its schedule and the formats of its weights."""
+    """Sum up the numbers of one layer, from its schedule and the formats of its weights."""
     layer = item.mapped.layer
     streamed = [item.mapped.streamed(block) for block in item.pixel_blocks]
     ideal = words = 0

@@ -31,11 +31,18 @@ _IMAGES: Mapping[str, tuple[type, int]] = {
     "shift": (np.int64, 1),
     "multiplier": (np.int64, 1),
 }
-"""Dtype and dimensions of the images that are arrays in a Program as well."""
+"""Dtype and number of dimensions of the images that are arrays in a Program as well."""
 
 
 def save(program: Program, path: str | os.PathLike[str]) -> None:
     """Write a program; the same program gives the same bytes.
+
+    Parameters
+    ----------
+    program : Program
+        The program.
+    path : str or os.PathLike
+        The file; its folder must exist.
 
     Raises
     ------
@@ -58,12 +65,17 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> Program:
     """Read a program that :func:`save` wrote.
 
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+
     Raises
     ------
     Damaged
-        Not a ``.hwp`` file, damaged, or with contents that make no program.
+        The file is no ``.hwp`` file, is damaged, or has contents that make no program.
     HwquantError
-        Absent, or of a newer version.
+        The file is absent, or of a newer version.
     """
     meta, arrays = container.read(path, KIND, VERSION)
     try:

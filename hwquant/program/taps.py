@@ -18,20 +18,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwquant.graph import Shape
-from hwquant.program.config import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
+from hwquant.program.array_shape import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.tiling import ColumnBlock, Tile
 from hwquant.qgraph import IntArray
 
 MAX_LINES = 3
-"""Kernel rows of a depthwise tile at most: 3x3 is the kernel that networks have."""
+"""Most kernel rows of a depthwise tile: 3x3 is the kernel that networks have."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What one tile covers of a kernel: its rows ``rows`` and columns ``columns``.
+    """The part of a kernel that one depthwise tile covers.
 
-    ``y``, ``x``: where the first tap of output (0, 0) reads.
+    Attributes
+    ----------
+    rows : tuple of int
+        Rows of the kernel.
+    columns : tuple of int
+        Columns of the kernel.
+    y : int
+        Row of the pixel that the first tap of output (0, 0) reads.
+    x : int
+        Column of the pixel that the first tap of output (0, 0) reads.
     """
 
     rows: tuple[int, ...]
@@ -47,15 +56,15 @@ class TapPlan:
     Attributes
     ----------
     filters : tuple of Filter
-        The tiles of a column block.
+        What the tiles of a column block cover, a filter for each tile.
     pitch : int
-        Pixels streamed for a row.
+        Pixels streamed for a row of outputs.
     delay : int
-        Cycles from one kernel row's stream to the next one's.
+        Cycles from the stream of one kernel row to that of the next.
     lead : int
         Pixels streamed before the first output.
     tail : int
-        Pixels streamed after the last.
+        Pixels streamed after the last output.
     """
 
     filters: tuple[Filter, ...]
@@ -65,23 +74,23 @@ class TapPlan:
     tail: int
 
     def streamed(self, rows: int, width: int) -> int:
-        """Pixels of a tile that makes this many rows of outputs."""
+        """Count the pixels that a tile streams to make ``rows`` rows of ``width`` outputs."""
         return self.lead + (rows - 1) * self.pitch + width + self.tail
 
 
 def plan_taps(layer: ArrayLayer, stored: Shape, lines: int, depth: int) -> TapPlan | None:
-    """How the layer runs as depthwise tiles; None where it cannot.
+    """Plan how a layer runs as depthwise tiles; None where it cannot.
 
     Parameters
     ----------
     layer : ArrayLayer
-        Whose geometry alone matters.
-    stored : Shape
-        Of its input, as the activation memory holds it.
+        The layer, of which only the geometry matters.
+    stored : tuple of int
+        Channels, height and width of its input, as the activation memory holds it.
     lines : int
-        Kernel rows that a tile of the array covers.
+        Kernel rows that a tile of the array covers; 0 where the array has no depthwise mode.
     depth : int
-        Of the accumulators, which must hold a row of outputs.
+        Depth of the accumulators, which must hold a row of outputs.
     """
     if len(layer.terms) != 1 or layer.pooled or not lines:
         return None
@@ -104,9 +113,14 @@ def plan_taps(layer: ArrayLayer, stored: Shape, lines: int, depth: int) -> TapPl
 
 
 def _positions(kernel: int, stride: int, before: int, most: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Splits a kernel axis into runs of at most ``most`` positions that are ``stride`` apart.
+    """Split a kernel axis into runs of at most ``most`` positions that are ``stride`` apart.
 
-    Yields the coordinate that the first of them reads for output 0, and the positions.
+    Yields
+    ------
+    first : int
+        The coordinate that the first position of the run reads for output 0.
+    run : tuple of int
+        The positions.
     """
     for phase in range(min(stride, kernel)):
         positions = range(phase, kernel, stride)
@@ -116,7 +130,7 @@ def _positions(kernel: int, stride: int, before: int, most: int) -> Iterator[tup
 
 
 def _pitch(first: int, taps: int, width: int, stride: int, size: int) -> int:
-    """Pixels streamed for a row: what its last outputs read beyond it is padding, as is the next row's beginning."""
+    """Pixels streamed for a row, whose padding at the end is also the padding at the beginning of the next row."""
     reads = [first + stride * i for i in range(width + taps - 1)]
     before = sum(1 for x in reads if x < 0)
     after = sum(1 for x in reads if x >= size)
@@ -124,7 +138,17 @@ def _pitch(first: int, taps: int, width: int, stride: int, size: int) -> int:
 
 
 def tap_tiles(plan: TapPlan, block: ColumnBlock, stored: Shape) -> tuple[Tile, ...]:
-    """All tiles of a column block, one for each filter."""
+    """Make the tiles of a column block, one for each filter.
+
+    Parameters
+    ----------
+    plan : TapPlan
+        What the tiles cover.
+    block : ColumnBlock
+        The output channels, which are also those that are read.
+    stored : tuple of int
+        Channels, height and width of the tensor that is read, as the activation memory holds it.
+    """
     _, height, width = stored
     return tuple(
         Tile(number, block.plane * height * width + item.y * width + item.x, block.group, item.y, item.x)
@@ -133,7 +157,7 @@ def tap_tiles(plan: TapPlan, block: ColumnBlock, stored: Shape) -> tuple[Tile, .
 
 
 def tap_weights(term: ArrayTerm, plan: TapPlan, block: ColumnBlock, shape: ArrayShape) -> IntArray:
-    """The adjusted weights of a block's tiles, int64 [tiles, rows, columns], by the tiles' numbers."""
+    """Cut a term's adjusted weights into a column block's depthwise tiles, int64 [tiles, rows, columns]."""
     weight = term.weight[block.outputs, 0]  # channels, kernel height, kernel width
     tiles = np.zeros((len(plan.filters), shape.rows, shape.columns), np.int64)
     for tile, item in zip(tiles, plan.filters):
@@ -144,6 +168,12 @@ def tap_weights(term: ArrayTerm, plan: TapPlan, block: ColumnBlock, shape: Array
 
 
 def tap_levels(plan: TapPlan, stride: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """Loop levels (last index, what a pixel adds to y and to x) of a depthwise layer."""
+    """Make the loop levels of a depthwise layer, the innermost first.
+
+    Returns
+    -------
+    list of tuple of int
+        The last index of each level, and what a pixel adds to y and to x.
+    """
     sy, sx = stride
     return [(0, 0, 0), (0, 0, 0), (plan.pitch - 1, 0, sx), (0, sy, -(plan.pitch - 1) * sx)]

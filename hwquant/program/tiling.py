@@ -10,7 +10,7 @@ import numpy as np
 
 from hwquant.errors import DoesNotFit
 from hwquant.graph import Shape
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import REPEAT_BITS
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.qgraph import IntArray
@@ -23,11 +23,11 @@ class ColumnBlock:
     Attributes
     ----------
     plane : int
-        Of the output's words.
+        Number of the plane of words that the channels are in.
     group : int
-        Of a word's lanes that are written together.
+        Number of the group of a word's lanes, which are written together.
     channels : range
-        Those of columns 0, 1, ...
+        The channels of columns 0, 1 and so on.
     """
 
     plane: int
@@ -36,14 +36,21 @@ class ColumnBlock:
 
     @property
     def outputs(self) -> slice:
-        """The channels, to index arrays with."""
+        """The channels as a slice, to index arrays with."""
         return slice(self.channels.start, self.channels.stop)
 
 
 def column_blocks(channels: int, shape: ArrayShape, complete: bool) -> list[ColumnBlock]:
-    """Output channels in the order in which the writer expects them.
+    """Divide output channels into blocks, in the order in which the writer expects them.
 
-    ``complete`` keeps the groups of the last word that hold no channel, so that its lanes are written too.
+    Parameters
+    ----------
+    channels : int
+        Number of output channels.
+    shape : ArrayShape
+        The array.
+    complete : bool
+        Whether to keep the groups of the last word that hold no channel, so that their lanes are written too.
     """
     blocks = []
     for plane in range(-(-channels // shape.lanes)):
@@ -63,15 +70,15 @@ class Tile:
     Attributes
     ----------
     number : int
-        Of the tile's weights, in what :func:`dense_weights` or :func:`hwquant.program.taps.tap_weights` returns.
+        Place of the tile's weights in what :func:`dense_weights` or :func:`hwquant.program.taps.tap_weights` returns.
     address : int
-        What is added to that of the block's first pixel.
+        What is added to the address of the block's first pixel.
     part : int
-        Of a word: which of its lanes the rows take.
+        Number of the part of a word whose lanes the rows take.
     y : int
-        What is added to the first pixel's coordinate.
+        What is added to the row of the block's first pixel.
     x : int
-        Likewise.
+        What is added to the column of the block's first pixel.
     """
 
     number: int
@@ -82,10 +89,18 @@ class Tile:
 
 
 def dense_tiles(term: ArrayTerm, stored: Shape, shape: ArrayShape) -> tuple[Tile, ...]:
-    """All tiles of a term, the same for every column block: one for each kernel position and read of ``rows`` channels.
+    """Make the dense tiles of a term: one for each kernel position and each read of ``rows`` channels.
 
-    They are ordered so that runs of addresses that are equally far apart are long. ``stored`` is the shape of the
-    tensor that is read, as the activation memory holds it.
+    They are the same for every column block, and ordered so that runs of addresses that are equally far apart are long.
+
+    Parameters
+    ----------
+    term : ArrayTerm
+        The term.
+    stored : tuple of int
+        Channels, height and width of the tensor that is read, as the activation memory holds it.
+    shape : ArrayShape
+        The array.
     """
     _, height, width = stored
     kh, kw = term.kernel
@@ -117,7 +132,7 @@ def dense_tiles(term: ArrayTerm, stored: Shape, shape: ArrayShape) -> tuple[Tile
 
 
 def dense_weights(term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> IntArray:
-    """The adjusted weights of a block's tiles, int64 [tiles, rows, columns], by the tiles' numbers."""
+    """Cut a term's adjusted weights into a column block's dense tiles, int64 [tiles, rows, columns]."""
     weight = term.dense(block.outputs)
     out, channels, kh, kw = weight.shape
     reads = -(-channels // shape.rows)
@@ -128,7 +143,7 @@ def dense_weights(term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> Int
 
 
 def connected_tiles(term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> int:
-    """How many of a block's tiles hold weights that the network has, zero or not."""
+    """Count the tiles of a column block that hold weights which the network has, zero or not."""
     reads = -(-term.channels // shape.rows)
     channels = np.zeros(reads * shape.rows, bool)
     channels[: term.channels] = term.connected(block.outputs).any(axis=0)
@@ -137,9 +152,18 @@ def connected_tiles(term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> i
 
 
 def runs(tiles: Sequence[Tile]) -> Iterator[tuple[int, int, int]]:
-    """Splits tiles into (begin, count, distance): consecutive ones whose addresses are ``distance`` apart.
+    """Split tiles into runs of consecutive ones whose addresses are equally far apart.
 
     Runs shorter than three are not worth their REPEAT and come out as single tiles.
+
+    Yields
+    ------
+    begin : int
+        Number of the first tile.
+    count : int
+        How many tiles there are.
+    distance : int
+        Words from the address of one tile to that of the next; 0 for a single tile.
     """
     begin = 0
     while begin < len(tiles):
@@ -162,7 +186,17 @@ def runs(tiles: Sequence[Tile]) -> Iterator[tuple[int, int, int]]:
 
 @dataclass(frozen=True)
 class PixelBlock:
-    """``count`` accumulators in visiting order from output pixel (y, x) on: whole output rows, or a part of one."""
+    """Output pixels that are accumulated together: whole rows, or a part of one.
+
+    Attributes
+    ----------
+    y : int
+        Row of the first pixel.
+    x : int
+        Column of the first pixel.
+    count : int
+        Accumulators, one for each pixel in the order in which they are visited.
+    """
 
     y: int
     x: int
@@ -170,16 +204,16 @@ class PixelBlock:
 
 
 def pixel_blocks(layer: ArrayLayer, depth: int, *, summed: bool = False) -> list[PixelBlock]:
-    """Blocks of at most ``depth`` visited pixels, as equal as whole rows allow.
+    """Divide a layer's output into blocks of at most ``depth`` visited pixels, as equal as whole rows allow.
 
     Parameters
     ----------
     layer : ArrayLayer
-        Of whose outputs.
+        The layer.
     depth : int
-        Of the accumulators.
-    summed : bool
-        The layer's windows are summed, in one accumulator each.
+        Depth of the accumulators.
+    summed : bool, default False
+        Whether the layer's windows are summed, in one accumulator each.
 
     Raises
     ------

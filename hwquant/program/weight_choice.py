@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hwquant.program.config import PACKINGS, ArrayShape
+from hwquant.program.array_shape import PACKINGS, ArrayShape
 from hwquant.program.layers import ArrayTerm
 from hwquant.program.schedule import LayerSchedule
 from hwquant.program.weight_format import weight_format
@@ -28,13 +28,13 @@ class TermLoad:
     Attributes
     ----------
     term : ArrayTerm
-        Whose weights.
-    tiles : int
-        In the memory.
-    offset_rows : int
-        In the memory.
+        The term that the tiles are cut from.
+    tiles : int, default 0
+        Tiles in the memory.
+    offset_rows : int, default 0
+        Rows of offsets in the memory.
     streams : dict of int
-        Number of executed tiles, by their pixels.
+        Number of executed tiles, by the pixels that they stream.
     """
 
     term: ArrayTerm
@@ -43,17 +43,17 @@ class TermLoad:
     streams: dict[int, int] = field(default_factory=dict)
 
     def words(self, shape: ArrayShape) -> int:
-        """Of the weight memory."""
+        """Count the words of the weight memory that the tiles take."""
         return self.tiles * weight_format(self.term, shape).words(shape) + self.offset_rows
 
     def cycles(self, shape: ArrayShape) -> int:
-        """Of streaming, or of loading where that takes longer."""
+        """Count the cycles of streaming, or of loading where that takes longer."""
         least = weight_format(self.term, shape).load_cycles(shape)
         return sum(count * max(pixels, least) for pixels, count in self.streams.items())
 
 
 def term_loads(schedule: Iterable[LayerSchedule], shape: ArrayShape) -> list[TermLoad]:
-    """What the scheduled tiles of every term ask of the weight memory."""
+    """Sum up what the scheduled tiles of every term ask of the weight memory."""
     loads: dict[ArrayTerm, TermLoad] = {}
     for item in schedule:
         streamed = [item.mapped.streamed(block) for block in item.pixel_blocks]
@@ -68,7 +68,7 @@ def term_loads(schedule: Iterable[LayerSchedule], shape: ArrayShape) -> list[Ter
 
 
 def choose_weight_format(schedule: Sequence[LayerSchedule], shape: ArrayShape) -> ArrayShape:
-    """The array with the slots and rows a word that its network's weights are worth; unchanged where they are not.
+    """Choose how wide slots are and how many rows share a word; the array stays as it is where one row is best.
 
     Of the slot widths, rows a word and rows a cycle that store the weights in about the fewest bits, those that are
     about the fastest; of these the one with the fewest rows a cycle, then the fewest bits.
@@ -92,7 +92,7 @@ def choose_weight_format(schedule: Sequence[LayerSchedule], shape: ArrayShape) -
 def _costs(
     schedule: Sequence[LayerSchedule], shape: ArrayShape
 ) -> Mapping[ArrayShape, tuple[int, int, tuple[int, int, int]]]:
-    """Bits of weight memory, cycles, and a measure of the hardware, of every format that the layers can run with."""
+    """What each format that the layers can run with costs: bits of weight memory, cycles, a measure of the hardware."""
     loads = term_loads(schedule, shape)
     sums = [item.mapped.layer for item in schedule if item.mapped.summed]
     costs = {}

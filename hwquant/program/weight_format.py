@@ -13,46 +13,54 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwquant.program.config import ACCUMULATE_HAZARD, PACKINGS, ArrayShape, bits_for
+from hwquant.program.array_shape import ACCUMULATE_HAZARD, PACKINGS, ArrayShape
 from hwquant.program.layers import ArrayTerm
+from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray
 
 
 @dataclass(frozen=True)
 class WeightFormat:
-    """``rows_per_word`` rows share a word, ``rows_per_cycle`` of them enter the array in a cycle; powers of two."""
+    """How the rows of a tile lie in words.
+
+    Attributes
+    ----------
+    rows_per_word : {1, 2, 4, 8}
+        Rows that share a word.
+    rows_per_cycle : {1, 2, 4, 8}
+        Rows of a word that enter the array in a cycle, at most ``rows_per_word``.
+    """
 
     rows_per_word: int = 1
     rows_per_cycle: int = 1
 
     @classmethod
     def of(cls, rows_per_word: int, shape: ArrayShape) -> WeightFormat:
-        """The format with that many rows in a word: as many of them at once as the hardware can load."""
+        """Make the format with ``rows_per_word`` rows in a word, loaded as many at once as the hardware can."""
         return cls(rows_per_word, min(rows_per_word, shape.load_rows))
 
     def load_cycles(self, shape: ArrayShape) -> int:
-        """Cycles that loading a tile takes (without an offset row)."""
+        """Count the cycles that loading a tile takes, without an offset row."""
         return max(shape.segment_rows(self.rows_per_cycle), ACCUMULATE_HAZARD)
 
     def words(self, shape: ArrayShape) -> int:
-        """Words of a tile (without an offset row)."""
+        """Count the words of a tile, without an offset row."""
         return -(-shape.segment_rows(self.rows_per_cycle) // (self.rows_per_word // self.rows_per_cycle))
 
     def pack(self, weight: IntArray, shape: ArrayShape) -> IntArray:
-        """The slots of tiles' stored weights.
+        """Pack stored weights into slots.
 
         Parameters
         ----------
-        weight : IntArray
-            NDArray of int64
-            [..., rows, columns], signed.
+        weight : ndarray of int64, shape (..., rows, columns)
+            Signed stored weights of tiles.
         shape : ArrayShape
-            With the slots' width.
+            The array, for the width of a slot.
 
         Returns
         -------
-        NDArray of int64
-            [..., words, columns], signed as a slot is.
+        ndarray of int64, shape (..., words, columns)
+            Slots as signed integers of ``slot_bits`` bits.
         """
         if self.rows_per_word == 1:
             return weight[..., ::-1, :]
@@ -71,10 +79,10 @@ class WeightFormat:
 
 
 def weight_format(term: ArrayTerm, shape: ArrayShape) -> WeightFormat:
-    """The densest format that a term's weights have on the hardware.
+    """Find the densest format that a term's weights have on the hardware.
 
-    The stored weights include that of weight zero, which idle lanes need; so no adjusted weight is more than one
-    bit wider than a field. A literal range without zero may cost rows in a word for that reason.
+    The stored weights include the one that stands for weight zero, which idle lanes need; so no adjusted weight is more
+    than one bit wider than a field. A literal range without zero may cost rows in a word for that reason.
     """
     bits = bits_for(*term.stored_limits)
     fitting = [n for n in PACKINGS if n <= shape.weight_packing and bits <= shape.slot_bits // n]
@@ -82,5 +90,5 @@ def weight_format(term: ArrayTerm, shape: ArrayShape) -> WeightFormat:
 
 
 def weight_formats(terms: Iterable[ArrayTerm], shape: ArrayShape) -> Mapping[ArrayTerm, WeightFormat]:
-    """That of every term."""
+    """Find the densest format of every term's weights; see :func:`weight_format`."""
     return {term: weight_format(term, shape) for term in terms}

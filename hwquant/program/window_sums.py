@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hwquant.program.config import ACCUMULATE_HAZARD, ArrayShape
+from hwquant.program.array_shape import ACCUMULATE_HAZARD, ArrayShape
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.tiling import pixel_blocks
 from hwquant.program.weight_format import weight_format
 
 
 def sum_over_window(layer: ArrayLayer) -> ArrayLayer | None:
-    """The layer with its kernel as a window to sum over, where all kernel positions weigh the same."""
+    """Rewrite a layer to sum over its kernel as a window; None where kernel positions do not all weigh the same."""
     if len(layer.terms) != 1 or layer.pooled:
         return None
     (term,) = layer.terms
@@ -27,7 +27,7 @@ def sum_over_window(layer: ArrayLayer) -> ArrayLayer | None:
 
 
 def revisits_early(layer: ArrayLayer, shape: ArrayShape) -> bool:
-    """Whether an accumulator that a window of a sum has just left is visited again too soon by the next tile.
+    """Whether the next tile visits an accumulator too soon after a summed window has left it.
 
     There is no next tile where a column block reads one word and its channels do not mix.
     """

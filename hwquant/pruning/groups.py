@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.pruning.mapping import map_convolutions
 
 Polarity = Literal["below", "above"]
@@ -36,8 +36,8 @@ class Groups:
 
     Attributes
     ----------
-    labels : IntArray
-        Int64, the shape of the weight, the number of the group that a weight is in.
+    labels : ndarray of int64, of the shape of the weight
+        Number of the group that each weight is in.
     count : int
         Number of groups.
     """
@@ -60,9 +60,14 @@ class Groups:
         return np.bincount(self.labels.ravel(), weight.ravel() != 0, self.count) == 0
 
     def thresholds(self, weight: Array) -> Array:
-        """``theta = (group / all) * Sum_j |w_j|``, float64 [count], over the groups that are not zero already.
+        """Thresholds ``theta = (group / all) * Sum_j |w_j|`` over the groups that are not zero already.
 
-        The mean L1 norm of a group, in proportion where groups differ in size.
+        That is the mean L1 norm of a group, in proportion where groups differ in size (CN111242287A).
+
+        Returns
+        -------
+        ndarray of float64, shape (count,)
+            The threshold of each group.
         """
         sizes, alive = self.sizes, ~self.zeros(weight)
         remaining = sizes[alive].sum()
@@ -71,11 +76,29 @@ class Groups:
     def pruned(
         self, weight: Array, factor: float = 1.0, prune: Polarity = "below", step: float = 1.0
     ) -> Mask:
-        """Which groups pruning with ``factor * theta`` leaves at zero, bool [count].
+        """Decide which groups are zero after pruning with ``factor * theta``; groups that are zero already stay so.
 
-        Groups that are zero already are among them. ``prune="above"`` prunes the groups above the threshold, as
-        the claim literally says, instead of those below. Of the groups that are left, at most the share ``step``
-        is pruned, at least one: those farthest from the threshold.
+        Parameters
+        ----------
+        weight : ndarray of float64
+            The weights that the groups were cut from.
+        factor : float, default 1.0
+            What the thresholds are multiplied by.
+        prune : {"below", "above"}
+            Whether the groups below the threshold are pruned, or those above it, as the claim literally says.
+        step : float, default 1.0
+            Share of the groups left, 0..1, that is pruned at most, though at least one group: the groups farthest from
+            the threshold.
+
+        Returns
+        -------
+        ndarray of bool, shape (count,)
+            True where a group is zero after pruning.
+
+        Raises
+        ------
+        HwquantError
+            ``prune`` is neither of its values.
         """
         if prune not in get_args(Polarity):
             raise HwquantError(f"prune must be one of {', '.join(get_args(Polarity))}, not {prune!r}")
@@ -91,7 +114,13 @@ class Groups:
         return zeros
 
     def keep(self, weight: Array, factor: float = 1.0, prune: Polarity = "below", step: float = 1.0) -> Mask:
-        """The mask after pruning: bool, the shape of the weight, False where it is pruned."""
+        """Make the mask of a pruning with these arguments of :meth:`pruned`.
+
+        Returns
+        -------
+        ndarray of bool, of the shape of the weight
+            False where a weight is pruned.
+        """
         return ~self.pruned(weight, factor, prune, step)[self.labels]
 
 
@@ -101,12 +130,17 @@ class GroupShape:
 
     Attributes
     ----------
-    array : tuple[int, int], default (8, 8)
+    array : tuple of int, default (8, 8)
         Rows and columns of the systolic array.
-    size : int | None, optional
-        Consecutive input channels in a group; the array's rows where None.
-    filters : int | None, optional
-        Consecutive output channels in a group; the array's columns where None.
+    size : int, optional
+        Consecutive input channels in a group; None takes the array's rows.
+    filters : int, optional
+        Consecutive output channels in a group; None takes the array's columns.
+
+    Raises
+    ------
+    HwquantError
+        A number is out of range.
     """
 
     array: tuple[int, int] = (8, 8)
@@ -121,7 +155,7 @@ class GroupShape:
                 raise HwquantError(f"{name} of a group must be at least 1, not {value}")
 
     def cut(self, graph: Graph, node: Conv) -> Groups:
-        """The groups of one of the graph's convolutions."""
+        """Divide one of the graph's convolutions into groups, as the compiler divides it into tiles."""
         config = ArrayShape(*self.array)
         out, per_group, kernel_rows, kernel_columns = node.weight.shape
         filters = np.arange(out)[:, None, None, None]
@@ -139,22 +173,43 @@ class GroupShape:
             coordinates = [columns, blocks(lane, self.size or config.rows, config.rows), y, position]
         arrays = np.broadcast_arrays(*coordinates, np.empty(node.weight.shape))[:-1]
         flat = np.ravel_multi_index([a.ravel() for a in arrays], [int(a.max()) + 1 for a in arrays])
-        found, labels = np.unique(flat, return_inverse=True)
-        return Groups(labels.reshape(node.weight.shape).astype(np.int64), len(found))
+        numbers, labels = np.unique(flat, return_inverse=True)
+        return Groups(labels.reshape(node.weight.shape).astype(np.int64), len(numbers))
 
 
 def convolutions(graph: Graph) -> list[Conv]:
-    """The nodes that have weights to prune, in order."""
+    """List the nodes that have weights to prune, in order."""
     return [node for node in graph.nodes if isinstance(node, Conv)]
 
 
 def filter_blocks(index: IntArray, config: ArrayShape, filters: int | None = None) -> IntArray:
-    """Number of the group along the output channels; those of one column tile where ``filters`` is None."""
+    """Number the groups along the output channels.
+
+    Parameters
+    ----------
+    index : ndarray of int64
+        Numbers of output channels.
+    config : ArrayShape
+        The array.
+    filters : int, optional
+        Output channels in a group; None takes those of one tile.
+
+    Returns
+    -------
+    ndarray of int64, of the shape of ``index``
+        The number of each channel's group.
+    """
     # A write covers no more than a word.
     return blocks(index, filters or min(config.columns, config.lanes), config.lanes)
 
 
 def blocks(index: IntArray, size: int, word: int) -> IntArray:
-    """Number of the block of ``size`` that an index is in; blocks begin anew with each ``word``."""
+    """Number the blocks of ``size`` indices; blocks begin anew with each ``word`` indices.
+
+    Returns
+    -------
+    ndarray of int64, of the shape of ``index``
+        The number of each index's block.
+    """
     word = max(word, size)
     return index // word * -(-word // size) + index % word // size

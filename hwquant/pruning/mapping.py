@@ -1,4 +1,4 @@
-"""How the compiler lays out the convolutions of a float network: asked of itself, on integers that stand for any."""
+"""How the compiler lays out the convolutions of a float network, found by compiling integers that stand for any."""
 
 from __future__ import annotations
 
@@ -21,24 +21,35 @@ from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan, plan_layers
 
 
 @dataclass(frozen=True, eq=False)
-class MappedConv:
-    """A convolution on the array.
+class Mapped:
+    """How a convolution uses the array.
 
     Attributes
     ----------
-    packed : bool
-        Its kernel rows are packed into words of the network's input.
-    filters : NDArray or None
-        Where it runs as depthwise tiles, int64 [kernel height, kernel width], which of a channel's tiles a kernel
-        position is in.
+    packed : bool, default False
+        Whether its kernel rows are packed into words of the network's input.
+    filters : ndarray of int64, shape (kernel height, kernel width), optional
+        Which of a channel's depthwise tiles a kernel position is in; None where it runs as dense tiles.
     """
 
     packed: bool = False
     filters: NDArray[np.int64] | None = None
 
 
-def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, MappedConv]:
-    """Every convolution by name, for an array of (rows, columns) that is made for the network.
+def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, Mapped]:
+    """Map a network's convolutions, for an array that is made for the network.
+
+    Parameters
+    ----------
+    graph : Graph
+        The float network, of which only the geometry matters.
+    array : tuple of int
+        Rows and columns of the systolic array.
+
+    Returns
+    -------
+    mapping of Mapped
+        Every convolution by name.
 
     Raises
     ------
@@ -49,7 +60,7 @@ def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, Mappe
 
 
 class _Structure:
-    """A graph; two are equal where they differ in nothing but numbers."""
+    """A graph as a key for a cache: equal to another that differs in nothing but numbers."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -94,7 +105,7 @@ def _mapped(structure: _Structure, array: tuple[int, int]) -> Mapping[str, Mappe
 
 
 def _stand_in(plan: Plan) -> QGraph:
-    """Integers with the network's geometry; no two neighbouring weights are alike, none is zero."""
+    """An integer network with the geometry of a plan; no two neighbouring weights are alike, and none is zero."""
     shapes = plan.graph.shapes
     tensors = {name: Tensor(name, shapes[name], 1.0, 0) for name in plan.tensors}
     nodes: list[QNode] = []

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
 from hwquant.options import Range, Spelling, check, option
-from hwquant.program.config import ARRAY
+from hwquant.program.array_shape import ARRAY
 from hwquant.pruning.groups import GroupShape, Polarity, convolutions
 
 
 def _filters(text: str) -> int | None:
-    """``C`` is the array's columns."""
+    """Read a number of filters; ``C``, the array's columns, is None."""
     if text.upper() == "C":
         return None
     if not text.isdecimal() or len(text) > 9:
@@ -32,32 +32,37 @@ class PruneOptions:
 
     Attributes
     ----------
-    array : tuple[int, int], optional
+    array : tuple of int, default (8, 8)
         Rows and columns of the systolic array.
-    group_size : int | Mapping[str, int] | None, optional
-        Consecutive input channels in a group, or a mapping from names of convolutions (others take
-        the default); the array's rows where None.
-    filters : int | Mapping[str, int] | None, optional
-        Consecutive output channels in a group, or a mapping; the array's columns where None: a group is
-        then a tile, which the hardware skips. 1 is the published group.
-    threshold_factor : float | Mapping[str, float], optional
-        What a layer's threshold, the mean L1 norm of its groups, is multiplied with; or a
-        mapping (1 where a layer is not named).
-    step : float, optional
-        Share of a layer's groups, of those that are left, that a pass prunes at most.
-    prune : Polarity, optional
-        "below" the threshold, or "above", as the claim literally says.
-    max_drop : float, optional
-        Points of accuracy (percent) on the validation samples that the result may lose.
-    max_sensitivity : float, optional
-        Points that a layer may lose when it alone is pruned, without retraining; a more
+    group_size : int or mapping of int, optional
+        Consecutive input channels in a group, for all convolutions or by name; None, and what is not named, takes the
+        array's rows.
+    filters : int or mapping of int, optional
+        Consecutive output channels in a group, for all convolutions or by name; None, and what is not named, takes the
+        array's columns. A group is then a tile, which the hardware skips; the published group has 1 filter.
+    threshold_factor : float or mapping of float, default 1.0
+        What a layer's threshold, the mean L1 norm of its groups, is multiplied by, for all convolutions or by name (1
+        where a layer is not named).
+    step : float, default 0.2
+        Share of the groups of a layer, of those that are left, that a pass prunes at most, 0..1.
+    prune : {"below", "above"}
+        Which groups are pruned: those below the threshold, or those above it, as the claim literally says.
+    max_drop : float, default 0.5
+        Accuracy on the validation samples that the result may lose, in points (percent).
+    max_sensitivity : float, default 20.0
+        Accuracy that a layer may lose when it alone is pruned, without retraining, in points (percent); a more
         sensitive layer is left untouched.
-    sensitivity_samples : int, optional
-        Validation samples that this is measured on, the first ones.
-    passes : int, optional
+    sensitivity_samples : int, default 1000
+        Validation samples that the sensitivity is measured on, the first ones.
+    passes : int, default 10
         How often the layers are pruned and retrained at most.
-    reorder : bool, optional
-        Pack like-patterned filters into tiles, before pruning and after it.
+    reorder : bool, default False
+        Whether filters with like patterns of zeros are packed into tiles, before pruning and after it.
+
+    Raises
+    ------
+    HwquantError
+        An option is out of range.
     """
 
     array: tuple[int, int] = option((8, 8), "Array whose tiles are skipped.", metavar="RxC", spelling=ARRAY)
@@ -106,20 +111,32 @@ class PruneOptions:
         check(self)
 
     def shape(self, layer: str) -> GroupShape:
-        """The groups of a layer."""
+        """Find how the weights of a layer are cut into groups, by the layer's name."""
         return GroupShape(self.array, _of(self.group_size, layer, None), _of(self.filters, layer, None))
 
     def factor(self, layer: str) -> float:
-        """The threshold factor of a layer."""
+        """Find the threshold factor of a layer, by its name."""
         return _of(self.threshold_factor, layer, 1.0)
 
     def keep(self, graph: Graph, node: Conv) -> NDArray[np.bool_]:
-        """The mask of a convolution after one pass over it: False where a weight is pruned."""
+        """Make the mask of a convolution after one pass over it.
+
+        Returns
+        -------
+        ndarray of bool, of the shape of the weight
+            False where a weight is pruned.
+        """
         groups = self.shape(node.name).cut(graph, node)
         return groups.keep(node.weight, self.factor(node.name), self.prune, self.step)
 
     def check(self, graph: Graph) -> None:
-        """Raise where an option names a layer that the network does not have."""
+        """Raise where an option names a layer that the network does not have.
+
+        Raises
+        ------
+        HwquantError
+            The message names the layer, and those that there are.
+        """
         known = [node.name for node in convolutions(graph)]
         for name in ("group_size", "filters", "threshold_factor"):
             value = getattr(self, name)
@@ -131,7 +148,7 @@ class PruneOptions:
                     )
 
     def as_json(self) -> dict[str, object]:
-        """The options as plain JSON values."""
+        """Give the options as plain JSON values by name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values |= {name: dict(value) for name, value in values.items() if isinstance(value, Mapping)}
         return values | {"array": list(self.array)}

@@ -23,8 +23,18 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class ChannelSpace:
-    """Channels that keep one order. ``tensors`` consist of exactly these channels; ``free``: any order will do."""
+class Space:
+    """Channels that have one order, in however many tensors they are.
+
+    Attributes
+    ----------
+    channels : int
+        Number of channels.
+    tensors : tuple of str
+        Names of the tensors that consist of exactly these channels.
+    free : bool
+        Whether the channels may have any order.
+    """
 
     channels: int
     tensors: tuple[str, ...]
@@ -36,10 +46,10 @@ class ChannelSpaces:
 
     Attributes
     ----------
-    spaces : list[ChannelSpace]
-        In the order of the network.
-    layouts : dict[str, tuple[int, ...]]
-        By tensor, the indices of the spaces that its channels are, one after the other.
+    spaces : tuple of Space
+        The spaces in the order of the network.
+    layouts : dict of tuple of int
+        By name of tensor, the indices of the spaces that its channels are, one after the other.
     """
 
     def __init__(self, network: Graph | QGraph):
@@ -113,7 +123,7 @@ class ChannelSpaces:
         self._frozen.update(layout)
 
     def _tie(self, layouts: Sequence[list[int]]) -> list[int]:
-        """One order for all of these; none at all where they are divided differently."""
+        """Give layouts one order; freeze them where they are divided differently."""
         first = [self._sizes[index] for index in layouts[0]]
         if any([self._sizes[index] for index in layout] != first for layout in layouts):
             for layout in layouts:
@@ -126,7 +136,20 @@ class ChannelSpaces:
         return layouts[0]
 
     def order(self, tensor: str, orders: Mapping[int, IntArray]) -> IntArray:
-        """Order of a tensor's channels, int64 [channels]: the old numbers, given the spaces' new orders."""
+        """Find the order of a tensor's channels from those of its spaces.
+
+        Parameters
+        ----------
+        tensor : str
+            Name of the tensor.
+        orders : mapping of ndarray of int64
+            New orders of spaces by index; a space that is not named stays as it is.
+
+        Returns
+        -------
+        ndarray of int64, shape (channels,)
+            The old numbers of the channels in their new order.
+        """
         parts, start = [], 0
         for index in self.layouts[tensor]:
             channels = self.spaces[index].channels
@@ -140,22 +163,22 @@ def permute(network: Graph, orders: Mapping[str, IntArray]) -> Graph: ...
 @overload
 def permute(network: QGraph, orders: Mapping[str, IntArray]) -> QGraph: ...
 def permute(network: Graph | QGraph, orders: Mapping[str, IntArray]) -> Graph | QGraph:
-    """The same network with the channels of some tensors in another order.
+    """Give the channels of some tensors another order, which changes nothing that the network computes.
 
     Parameters
     ----------
-    network : Graph | QGraph
-        Float or integer; an integer one computes the same outputs bit for bit, a float one up to the
-        order of summation. An integer network's ``options`` stay as they are.
-    orders : Mapping[str, IntArray]
-        By tensor, the old numbers of its channels in their new order, int64 [channels]. Tensors that
-        share its space follow. Names that the network does not have are skipped, so that the orders of a float
-        network also serve the integer one, in which nodes are fused.
+    network : Graph or QGraph
+        The network. An integer one computes the same outputs bit for bit, a float one up to the order of summation.
+        An integer network's ``options`` stay as they are.
+    orders : mapping of ndarray of int64, shape (channels,)
+        By name of tensor, the old numbers of its channels in their new order. Tensors that share its space follow.
+        Names that the network does not have are skipped, so that the orders of a float network also serve the integer
+        one, in which nodes are fused.
 
     Raises
     ------
     HwquantError
-        No permutation, contradicting orders, or a tensor whose channels cannot move.
+        An order is no permutation or contradicts another one, or a tensor's channels cannot move.
     """
     channels = ChannelSpaces(network)
     chosen: dict[int, IntArray] = {}
@@ -218,7 +241,7 @@ def _weights(weight: NDArray[Any], out: IntArray, source: IntArray, groups: int)
 
 
 def _shapes(network: Graph | QGraph) -> dict[str, int]:
-    """Channels of every tensor."""
+    """The number of channels of every tensor, by name."""
     if isinstance(network, Graph):
         return {name: shape[0] for name, shape in network.shapes.items()}
     return {name: tensor.shape[0] for name, tensor in network.tensors.items()}

@@ -34,10 +34,19 @@ LOOK_AHEAD = 1.0
 
 
 @dataclass(frozen=True)
-class PruningPass:
-    """One pass of pruning: share of all weights then pruned, and the validation accuracy after retraining.
+class Pass:
+    """One pass of pruning and retraining.
 
-    ``layers`` are those that were still being pruned; ``met``: whether the accuracy held.
+    Attributes
+    ----------
+    layers : list of str
+        Names of the layers that the pass pruned.
+    pruned : float
+        Share of all weights, 0..1, that were zero after the pass.
+    accuracy : float
+        Validation accuracy after retraining, 0..1.
+    met : bool
+        Whether the accuracy held, so that the pass was kept.
     """
 
     layers: list[str]
@@ -57,11 +66,11 @@ class PruneResult:
     before : float
         Validation accuracy of the network as it was, 0..1.
     accuracy : float
-        That of ``graph``.
-    sensitivities : tuple[Sensitivity, ...]
-        Of every convolution, the least sensitive first.
-    passes : tuple[PruningPass, ...]
-        In order.
+        Validation accuracy of ``graph``, 0..1.
+    sensitivities : tuple of Sensitivity
+        Sensitivities of all convolutions, the least sensitive first.
+    passes : tuple of Pass
+        The passes in order.
     """
 
     graph: Graph
@@ -77,7 +86,7 @@ def prune(
     validation: tuple[NDArray[Any], NDArray[Any]],
     options: PruneOptions | None = None,
 ) -> PruneResult:
-    """Prune a trained network; the same result for the same arguments.
+    """Prune a trained network (CN111242287A); the same arguments give the same result.
 
     Parameters
     ----------
@@ -87,8 +96,8 @@ def prune(
         What the network is retrained with after each pass; the epochs are those of one pass. Its ``evaluate`` stays
         None, as the validation samples decide.
     validation : tuple of arrays
-        Samples (x, y) that decide; not to be trained on.
-    options : PruneOptions or None
+        Samples x, (N, *shape), and labels y, (N,), that decide; they are not to be trained on.
+    options : PruneOptions, optional
         What to prune, and how much accuracy it may cost.
 
     Returns
@@ -99,7 +108,8 @@ def prune(
     Raises
     ------
     HwquantError
-        Options that name no layer, nothing to prune, a training that diverges, or a checkpoint of another one.
+        The options name a layer that is not there, nothing can be pruned, the training diverges, or the checkpoint is
+        of another pruning.
     """
     options = PruneOptions() if options is None else options
     options.check(graph)
@@ -146,8 +156,18 @@ def prune(
 class State:
     """All that a checkpoint holds of a pruning beside the network, as plain values.
 
-    ``active`` are the layers that are still being pruned, the least sensitive first; ``sensitivities`` and
-    ``passes`` the fields of :class:`Sensitivity` and :class:`PruningPass`.
+    Attributes
+    ----------
+    before : float
+        Validation accuracy of the network as it was, 0..1.
+    accuracy : float
+        Validation accuracy of the last network that met the target, 0..1.
+    sensitivities : list of dict
+        The fields of each :class:`~hwquant.pruning.sensitivity.Sensitivity`, by name.
+    active : list of str
+        Names of the layers that are still being pruned, the least sensitive first.
+    passes : list of dict
+        The fields of each :class:`Pass`, by name.
     """
 
     before: float
@@ -177,7 +197,7 @@ class _Run:
     progress: Progress | None
 
     def accuracy(self, network: nn.Module) -> float:
-        """On the validation samples."""
+        """Measure the accuracy on the validation samples, 0..1."""
         return training.accuracy(network, *self.validation)
 
     def begin(self, network: TrainableNetwork) -> State:
@@ -188,7 +208,7 @@ class _Run:
         return State(before, before, [vars(item) for item in sensitivities], active, [])
 
     def cut(self, network: TrainableNetwork, state: State) -> TrainableNetwork | None:
-        """The network with more of its groups masked; None where nothing more can go."""
+        """Mask more groups of a network; None where nothing more can go."""
         graph = network.to_graph()
         masks = {node.name: node.weight != 0 for node in convolutions(graph)}
         changed = False
@@ -201,7 +221,7 @@ class _Run:
         return training.TrainableNetwork(graph, masks) if changed else None
 
     def judge(self, candidate: TrainableNetwork, state: State) -> bool:
-        """Whether the accuracy holds; the most sensitive layer goes no further where it does not."""
+        """Decide whether the accuracy holds; where it does not, the most sensitive layer goes no further."""
         accuracy = self.accuracy(candidate)
         met = accuracy >= state.before - self.options.max_drop / 100
         done = {"pruned": pruned_share(candidate.to_graph()), "accuracy": accuracy, "met": met}
@@ -214,6 +234,6 @@ class _Run:
 
 
 def pruned_share(graph: Graph) -> float:
-    """Share of the convolutions' weights that are exactly zero."""
+    """Measure the share of the convolutions' weights, 0..1, that are exactly zero."""
     weights = [node.weight for node in convolutions(graph)]
     return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.size for weight in weights)

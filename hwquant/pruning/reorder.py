@@ -1,4 +1,4 @@
-"""Packs filters with like patterns of zeros into one column tile, so that whole tiles become zero.
+"""Filters with like patterns of zeros share a tile, so that whole tiles become zero.
 
 A tile is skipped where all its filters are zero. With groups of single filters (``filters=1``) that is rarely so
 by chance, but which filters share a tile is free: see :mod:`hwquant.pruning.permute`. The same order decides
@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.graph import Conv, Graph
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.pruning.groups import GroupShape, IntArray, Polarity, convolutions, filter_blocks
 from hwquant.pruning.permute import ChannelSpaces, permute
 
 PASSES = 3
-"""Rounds over all spaces at most: each changes what its neighbours see."""
+"""Most rounds over all spaces: each changes what its neighbours see."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +32,12 @@ class Pattern:
 
     Attributes
     ----------
-    zero : NDArray[np.bool_]
-        Bool [channels, groups], True where a channel's part of a group is zero.
-    block : IntArray
-        Int64 [channels], the tile that each position in the order belongs to.
+    zero : ndarray of bool, shape (channels, groups)
+        True where a channel's share of a group is zero.
+    block : ndarray of int64, shape (channels,)
+        Number of the tile that each position in the order belongs to.
     cycles : int
-        What a tile costs.
+        Cycles that a tile costs.
     """
 
     zero: NDArray[np.bool_]
@@ -45,14 +45,22 @@ class Pattern:
     cycles: int
 
     def saved(self, order: IntArray) -> int:
-        """Cycles of the tiles that are zero in this order of the channels."""
+        """Count the cycles of the tiles that are zero in an order of the channels."""
         starts = np.flatnonzero(np.diff(self.block, prepend=-1))
         return self.cycles * int(np.logical_and.reduceat(self.zero[order], starts, axis=0).sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Reordering:
-    """The network in its new order, and that order by tensor: see :func:`hwquant.pruning.permute.permute`."""
+    """A network with its channels in another order.
+
+    Attributes
+    ----------
+    graph : Graph
+        The network in its new order.
+    orders : mapping of ndarray of int64
+        The new order by name of tensor, as :func:`hwquant.pruning.permute.permute` takes it.
+    """
 
     graph: Graph
     orders: Mapping[str, IntArray]
@@ -67,14 +75,14 @@ def reorder(
     ----------
     graph : Graph
         The network; what it computes does not change.
-    array : tuple[int, int], default (8, 8)
+    array : tuple of int, default (8, 8)
         Rows and columns of the systolic array.
     factor : float, default 0.0
-        0 looks for weights that are zero already, and never lowers the number of tile cycles that are
-        skipped. A positive factor looks ahead: groups that pruning with that threshold factor would cut count
-        as zero. That is for networks that are still dense.
-    prune : Polarity, default 'below'
-        The polarity of such a pruning.
+        Threshold factor of a pruning to come, for networks that are still dense: groups that it would prune count as
+        zero. With 0 only weights that are zero already count, and the number of tile cycles that are skipped is never
+        lowered.
+    prune : {"below", "above"}
+        Which groups that pruning would take, those below the threshold or those above it.
     """
     original, orders = graph, dict[str, IntArray]()
     prune = prune if factor else "below"  # nothing but zeros is above nothing
@@ -100,7 +108,7 @@ def reorder(
 
 
 def skipped_cycles(graph: Graph, array: tuple[int, int]) -> int:
-    """Cycles of the tiles that are zero."""
+    """Count the cycles of a network's tiles that are zero, for an array of (rows, columns)."""
     shape = GroupShape(array)
     return sum(
         tile_cycles(graph, node, array) * int(shape.cut(graph, node).zeros(node.weight).sum())
@@ -109,28 +117,38 @@ def skipped_cycles(graph: Graph, array: tuple[int, int]) -> int:
 
 
 def tile_cycles(graph: Graph, node: Conv, array: tuple[int, int]) -> int:
-    """What a tile of a convolution costs: a cycle for each pixel, or the time to load it where that is more."""
+    """Count the cycles of a convolution's tile: one for each pixel, or those of loading it where they are more."""
     _, height, width = graph.shapes[node.name]
     return max(height * width, ArrayShape(*array).load_cycles)
 
 
 def best_order(patterns: list[Pattern], channels: int) -> IntArray:
-    """The order with the greatest value that was found, the old numbers of the channels, int64 [channels].
+    """Search for the order that saves the most cycles; the order stays as it is where none saves more.
 
-    The same for the same patterns; the order as it is where nothing is better.
+    Parameters
+    ----------
+    patterns : list of Pattern
+        What the convolutions say about the channels; equal patterns give equal orders.
+    channels : int
+        Number of channels.
+
+    Returns
+    -------
+    ndarray of int64, shape (channels,)
+        The old numbers of the channels in their new order.
     """
     start = np.arange(channels)
     if not patterns:
         return start
-    found = [start, _improve(patterns, start), _improve(patterns, _greedy(patterns))]
-    values = [sum(pattern.saved(order) for pattern in patterns) for order in found]
-    return found[int(np.argmax(values))]
+    orders = [start, _improve(patterns, start), _improve(patterns, _greedy(patterns))]
+    values = [sum(pattern.saved(order) for pattern in patterns) for order in orders]
+    return orders[int(np.argmax(values))]
 
 
 def _patterns(
     graph: Graph, tensors: tuple[str, ...], array: tuple[int, int], factor: float, prune: Polarity
 ) -> list[Pattern]:
-    """Of every convolution that writes or reads the channels."""
+    """The patterns of every convolution that writes or reads the channels, where they have zeros."""
     config = ArrayShape(*array)
     patterns = []
     for node in convolutions(graph):

@@ -17,18 +17,26 @@ from hwquant.qgraph import QGraph
 
 @dataclass(frozen=True)
 class LayerSavings:
-    """One pass of the array.
+    """What pruning buys in one layer on the array.
 
     Attributes
     ----------
     name : str
-        The layer; ``convolutions``, the float nodes in it.
-    weights, pruned : int
-        Weights of its convolutions, and those that are zero.
-    tiles, skipped : int
-        Tiles of the dense layer, and those that the program skips.
-    tile_cycles, dense_tile_cycles : int
-        What its executed tiles cost, and what all of them would.
+        Name of the layer.
+    convolutions : tuple of str
+        Names of the float network's convolutions in the layer.
+    weights : int
+        Weights of the convolutions.
+    pruned : int
+        Weights among them that are zero.
+    tiles : int
+        Tiles of the layer if none were zero.
+    skipped : int
+        Tiles among them that the program skips.
+    tile_cycles : int
+        Cycles of the tiles that are executed.
+    dense_tile_cycles : int
+        Cycles of the tiles of the network before pruning.
     """
 
     name: str
@@ -53,8 +61,12 @@ class Savings:
         Share of the tiles that the program skips.
     promised : float
         Share of the dense tiles' cycles that the skipped tiles take.
-    cycles, dense_cycles : int
-        Of one inference, exact.
+    cycles : int
+        Cycles of one inference of the pruned network, exact.
+    dense_cycles : int
+        Cycles of one inference of the network before pruning, exact.
+    layers : tuple of LayerSavings
+        The layers on the array in order of execution.
     """
 
     pruned: float
@@ -66,12 +78,12 @@ class Savings:
 
     @property
     def kept_promise(self) -> float:
-        """Cycles saved, as a share of what the skipped tiles promise: ``promised`` of the dense inference."""
+        """Cycles saved, as a share of those that the skipped tiles promise; 1 where they promise none."""
         promise = self.promised * self.dense_cycles
         return (self.dense_cycles - self.cycles) / promise if promise else 1.0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Give all numbers as plain JSON values."""
         return {
             "pruned": self.pruned,
             "skipped": self.skipped,
@@ -83,16 +95,16 @@ class Savings:
 
 
 def savings(graph: Graph, qgraph: QGraph, program: Program, dense: Program) -> Savings:
-    """What pruning buys.
+    """Compare a pruned network with the network before pruning, on the same array.
 
     Parameters
     ----------
     graph : Graph
         The pruned float network.
     qgraph : QGraph
-        The same as integers.
+        The pruned network, quantized.
     program : Program
-        The same compiled.
+        The pruned network, compiled.
     dense : Program
         The network before pruning, quantized and compiled for the same array.
     """
@@ -111,7 +123,7 @@ def savings(graph: Graph, qgraph: QGraph, program: Program, dense: Program) -> S
 
 
 def judge_pruning(graph: Graph, result: PruneResult, options: PruneOptions) -> tuple[Advice, ...]:
-    """Why nothing was pruned; empty where something was.
+    """Judge why nothing was pruned.
 
     Parameters
     ----------
@@ -120,12 +132,12 @@ def judge_pruning(graph: Graph, result: PruneResult, options: PruneOptions) -> t
     result : PruneResult
         What pruning made of it.
     options : PruneOptions
-        Those that it was pruned with.
+        What it was pruned with.
 
     Returns
     -------
     tuple of Advice
-        One of the kind "nothing_pruned", or nothing.
+        One piece of the kind "nothing_pruned"; empty where something was pruned.
     """
     if pruned_share(result.graph) > pruned_share(graph):
         return ()
@@ -140,8 +152,8 @@ def judge_pruning(graph: Graph, result: PruneResult, options: PruneOptions) -> t
             lost,
         )
     drops = {item.layer: item.drop for item in result.sensitivities}
-    chosen = [node for node in convolutions(graph) if 100 * drops[node.name] <= options.max_sensitivity]
-    largest = max(options.shape(node.name).cut(graph, node).count for node in chosen)
+    allowed = [node for node in convolutions(graph) if 100 * drops[node.name] <= options.max_sensitivity]
+    largest = max(options.shape(node.name).cut(graph, node).count for node in allowed)
     if largest == 1:
         return _nothing(
             graph,

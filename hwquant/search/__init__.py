@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 _LARGEST_SPACE = 100_000
-"""Configurations that an exhaustive search takes on."""
+"""Most configurations that an exhaustive search takes on."""
 _PATIENCE = 20
 """Generations without a new configuration after which the guided search ends."""
 
@@ -71,35 +71,38 @@ def search(
     ----------
     graph : Graph
         The float network.
-    calibration : NDArray[Any] | Data
+    calibration : ndarray or mapping of ndarray
         Typical inputs, as for :func:`hwquant.quantize.quantize`.
     test : Samples
         Labelled samples that the candidates are judged by.
-    options : SearchOptions | None, optional
+    options : SearchOptions, optional
         All options at once, instead of single ones by name.
-    **changes : Any
-        Single options: the attributes of :class:`SearchOptions`.
-    journal : Path | None, optional
+    journal : Path, optional
         File that every evaluated candidate is written to at once.
     resume : bool, default False
-        Go on with an existing journal.
-    jobs : int | None, optional
-        Processes on this machine, None for one a core.
-    scheduler : str | None, optional
+        Whether to go on with an existing journal.
+    jobs : int, optional
+        Processes on this machine; None starts one a core.
+    scheduler : str, optional
         Address of a Dask scheduler, whose workers evaluate instead.
-    progress : Progress | None, optional
+    progress : Progress, optional
         Told of every candidate, with a note on the best one so far.
+    **changes : Any
+        Single options: the attributes of :class:`SearchOptions`.
 
     Returns
     -------
     SearchResult
-        The same for the same arguments, whoever evaluates, also after an interruption.
+        The outcome: the same for the same arguments, whoever evaluates, also after an interruption.
 
     Raises
     ------
+    Unsupported
+        The network in 8 bits cannot be quantized or compiled.
     HwquantError
-        Options out of range, data that do not fit, a journal of something else, workers that die
-        again and again; and what keeps the network in 8 bits from being quantized or compiled.
+        Options are out of range, data do not fit, the journal is of another search, or workers die again and again.
+    MissingPackage
+        A package that the search needs is not installed.
     """
     options = chosen(SearchOptions, options, changes)
     if test.y is None:
@@ -145,6 +148,13 @@ class _Search:
         self._best, self._note = (math.inf, math.inf), ""
 
     def run(self, ledger: Ledger) -> None:
+        """Ask the ledger for one generation after another, until the search is over.
+
+        Raises
+        ------
+        Unsupported
+            The network in 8 bits does not work.
+        """
         (int8,) = ledger.evaluate([self._space.int8])
         if int8.error is not None:
             raise Unsupported(int8.error)
@@ -157,7 +167,7 @@ class _Search:
             self._evolve(ledger, self._start(ledger))
 
     def _start(self, ledger: Ledger) -> list[Configuration]:
-        """Useful configurations, evaluated: at most half of the trials are left after the first two."""
+        """Evaluate useful configurations, and leave about half of the trials; what the evolution begins with."""
         space, trials = self._space, self._total
         widths = evenly(uniform(space), max(1, trials - len(ledger)))
         ledger.evaluate(widths)
@@ -213,8 +223,10 @@ class _Search:
         return costs, self._options.constraints.violations(outcome.measures, self._references)
 
     def watch(self, configuration: Configuration, outcome: Outcome, done: int) -> None:
-        """Reports a candidate, and the best so far: the one that misses the constraints least; of equal ones
-        the cheapest."""
+        """Report a candidate, and the best so far.
+
+        The best one misses the constraints least, and of equal ones is the cheapest.
+        """
         if self._progress is None:
             return
         if outcome.error is None and "int8" in self._references:

@@ -28,17 +28,17 @@ class Task:
     observed : Observed
         Network and calibration data.
     test : Samples
-        Labelled samples.
-    exact : NDArray[Any]
-        The float network's first output for them.
+        Labelled samples that candidates are judged by.
+    exact : ndarray, shape (N, ...)
+        The float network's first output for the samples.
     space : Space
         What a configuration chooses.
     quantizer : QuantizeOptions
-        The options that are the same for all.
-    array : tuple[int, int]
-        Rows and columns.
-    measured : tuple[str, ...]
-        Names of objectives.
+        The quantizer's options that are the same for all candidates.
+    array : tuple of int
+        Rows and columns of the array that candidates are compiled for.
+    measured : tuple of str
+        Names of the objectives that are measured.
     """
 
     observed: Observed
@@ -56,14 +56,15 @@ class Outcome:
 
     Attributes
     ----------
-    measures : Mapping[str, float], optional
-        Objectives by name; empty where the candidate does not work.
+    measures : mapping of float
+        Values of objectives by name; empty where the candidate does not work.
     noise : float, default 0.0
-        Of the output, relative to the float network's; see :class:`~hwquant.search.objectives.Trial`.
-    network : str, default ''
-        Checksum of its integers.
-    error : str | None, optional
-        Why it cannot be quantized or compiled.
+        Power of the output's error relative to the float network's output, as
+        :attr:`hwquant.search.objectives.Trial.noise` has it.
+    network : str, default ""
+        Checksum of the candidate's integers; empty where the candidate does not work.
+    error : str, optional
+        Why the candidate cannot be quantized or compiled; None where it works.
     """
 
     measures: Mapping[str, float] = field(default_factory=dict)
@@ -73,26 +74,49 @@ class Outcome:
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Linear algebra on one thread: how its sums are split among threads shows in their last bits, and a
-    candidate must be the same network in every process."""
+    """Do linear algebra on one thread in the ``with`` block.
+
+    How sums are split among threads shows in their last bits, and a candidate must be the same network in every
+    process.
+
+    Raises
+    ------
+    MissingPackage
+        The package threadpoolctl is not installed.
+    """
     limits: Any = load_package("threadpoolctl", "threadpoolctl", "search", "the search for mixed precision")
     return limits.threadpool_limits(1)
 
 
 def quantize_candidate(task: Task, configuration: Configuration, described: bool = False) -> QGraph:
-    """The integer network of a configuration."""
+    """Quantize a candidate.
+
+    Parameters
+    ----------
+    task : Task
+        The search.
+    configuration : tuple of int
+        The candidate's bits.
+    described : bool, default False
+        Whether the network also says how well it was quantized, which takes longer.
+
+    Raises
+    ------
+    Unsupported
+        Integers cannot express the network.
+    """
     options = task.space.options(task.quantizer, configuration)
     with one_thread():
         return quantize_observed(task.observed, options, described=described)
 
 
 def network_checksum(qgraph: QGraph) -> str:
-    """Of all that is computed with, not of how it is described."""
+    """Take the checksum of all that a network computes with, not of how it is described."""
     return fingerprint(qgraph.nodes, qgraph.tensors)
 
 
 def evaluate(task: Task, configuration: Configuration) -> Outcome:
-    """Measure a candidate. One that does not fit, or that integers cannot express, is an outcome too, no error."""
+    """Measure a candidate; that it does not fit, or that integers cannot express it, is an outcome and no error."""
     try:
         qgraph = quantize_candidate(task, configuration)
         trial = Trial(qgraph, task.test, task.exact, task.array)

@@ -15,12 +15,30 @@ from hwquant.search.space import Configuration, Space
 
 
 def check_guide() -> Any:
-    """The package that guides; raises where it is absent."""
+    """Load the package that guides.
+
+    Raises
+    ------
+    MissingPackage
+        It is not installed.
+    """
     return load_package("optuna", "optuna", "search", "a guided search")
 
 
 class Evolution:
-    """Asks optuna for configurations, and tells it what became of them."""
+    """A guided search of optuna's, which is asked for configurations and told what became of them.
+
+    Parameters
+    ----------
+    space : Space
+        The configurations that there are.
+    objectives : int
+        Number of costs, each to be made small.
+    population : int
+        Configurations in a generation.
+    seed : int
+        Seed of all random choices.
+    """
 
     def __init__(self, space: Space, objectives: int, population: int, seed: int) -> None:
         optuna = check_guide()
@@ -34,11 +52,11 @@ class Evolution:
         self._asked: list[Any] = []
 
     def begin(self, start: Sequence[Configuration]) -> list[Configuration]:
-        """The first generation: these configurations alone."""
+        """Begin with a first generation of the configurations in ``start`` and no others; they are returned."""
         return self._ask(start, len(start))
 
     def ask(self, given: Sequence[Configuration] = ()) -> list[Configuration]:
-        """The configurations of a new generation, ``given`` first among them."""
+        """Ask for the configurations of a new generation; those in ``given`` are its first."""
         return self._ask(given, self._population)
 
     def _ask(self, given: Sequence[Configuration], count: int) -> list[Configuration]:
@@ -52,8 +70,15 @@ class Evolution:
         ]
 
     def tell(self, results: Sequence[tuple[Sequence[float], Mapping[str, float]] | None]) -> None:
-        """What became of the last generation, in order: costs to make small, and by how much constraints are
-        missed (0 or less: kept); None for what does not work."""
+        """Tell what became of the last generation.
+
+        Parameters
+        ----------
+        results : sequence of tuple
+            For each configuration, in the order in which they were asked for: the costs, which are to be made small,
+            and by name how much each constraint is missed (0 or less where it is kept); None for a configuration that
+            does not work.
+        """
         for trial, result in zip(self._asked, results, strict=True):
             if result is None:
                 self._study.tell(trial, state=self._failed)

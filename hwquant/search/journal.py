@@ -33,7 +33,7 @@ VERSION = 2
 
 
 def identity(graph: Graph, calibration: Data, task: Task) -> dict[str, str]:
-    """Checksums of all that an outcome depends on besides its bits."""
+    """Take the checksums of all that an outcome depends on besides its bits, by what they are of."""
     return {
         "hwquant version": fingerprint(__version__),
         "network": fingerprint(graph),
@@ -48,16 +48,30 @@ def identity(graph: Graph, calibration: Data, task: Task) -> dict[str, str]:
 class Journal:
     """Outcomes by configuration, in memory and, with a ``path``, in a file that is nobody else's until it is closed.
 
-    ``variables`` is the number of bits in a configuration.
+    Parameters
+    ----------
+    path : Path or None
+        The file; None keeps the outcomes in memory alone.
+    identity : mapping of str
+        What :func:`identity` says of the search.
+    variables : int
+        Number of bits in a configuration.
+    resume : bool
+        Whether to go on with a file that is there already.
+
+    Attributes
+    ----------
+    outcomes : dict of Outcome
+        All outcomes so far, by configuration.
 
     Raises
     ------
     Busy
-        If another search writes it.
+        Another search writes the file.
     Damaged
-        If a line is not as it was written, or the file is no journal.
+        A line is not as it was written, or the file is no journal.
     HwquantError
-        If there is a file already and ``resume`` is not set; it belongs to another search; it cannot be written to.
+        There is a file already and ``resume`` is not set, it belongs to another search, or it cannot be written to.
     """
 
     def __init__(self, path: Path | None, identity: Mapping[str, str], variables: int, resume: bool) -> None:
@@ -89,7 +103,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Let others write the file."""
+        """Close the file, so that others may write it."""
         if self._file is not None:
             self._file.close()
 
@@ -107,7 +121,7 @@ class Journal:
             self._file.append(_line(content, self._seal))
 
     def _load(self, file: AppendedFile, header: Mapping[str, Any], variables: int) -> None:
-        """Read what is there; what has no end was cut off, and goes."""
+        """Read the outcomes in the file, and drop a last line that was cut off."""
         data, path = file.read(), file.path
         *lines, rest = data.split(b"\n")
         if not lines and not _line(header).startswith(rest):
@@ -154,7 +168,7 @@ def _no_journal(path: Path, number: int) -> Damaged:
 def _entry(
     path: Path, number: int, content: Mapping[str, Any], variables: int
 ) -> tuple[Configuration, Outcome]:
-    """A candidate's line, checked: the checksum alone does not say that this hwquant wrote it."""
+    """Check and decode a candidate's line: its checksum alone does not say that this hwquant wrote it."""
     match content:
         case {
             "bits": list(bits),
@@ -175,22 +189,22 @@ def _entry(
 
 
 def _is_number(value: object) -> bool:
-    """Finite, and not negative: what is measured is a share, or a count."""
+    """Whether a value is a finite number that is not negative: what is measured is a share, or a count."""
     return type(value) in (int, float) and 0 <= value < math.inf  # type: ignore[operator]
 
 
-def _same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _same(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if (
-        found.get("format") != FORMAT
-        or found.get("version") != VERSION
-        or not isinstance(found.get("of"), dict)
+        header.get("format") != FORMAT
+        or header.get("version") != VERSION
+        or not isinstance(header.get("of"), dict)
     ):
         raise Damaged(f"{path} is no journal of a search of this hwquant; remove the file", path=str(path))
     for name, checksum in wanted["of"].items():
-        if found["of"].get(name) != checksum:
+        if header["of"].get(name) != checksum:
             raise HwquantError(
                 f"{path} belongs to a search with other {name}, which cannot go on here; name another output, or "
                 "remove the file"
             )
-    if found != wanted:
+    if header != wanted:
         raise _no_journal(path, 1)

@@ -16,11 +16,22 @@ Watch = Callable[[Configuration, Outcome, int], None]
 class Ledger:
     """All that a search has asked for.
 
+    Parameters
+    ----------
+    workers : Workers
+        Where candidates are evaluated.
+    journal : Journal
+        Where outcomes are kept, and where those of an interrupted search are.
+    measured : sequence of str
+        Names of the objectives that an outcome must have.
+    watch : callable or None
+        Called with each outcome as it comes.
+
     Attributes
     ----------
-    outcomes : dict[Configuration, Outcome]
-        By configuration, in the order in which they were first asked for: the same for the same
-        search, whoever evaluates and whatever the journal already holds.
+    outcomes : dict of Outcome
+        Outcomes by configuration, in the order in which they were first asked for: the same for the same search,
+        whoever evaluates and whatever the journal already holds.
     """
 
     def __init__(
@@ -34,29 +45,29 @@ class Ledger:
         return len(self.outcomes)
 
     def new(self, configurations: Sequence[Configuration]) -> list[Configuration]:
-        """Those that were not asked for before, each once."""
+        """Leave out the configurations that were asked for before, and those that are there twice."""
         return [item for item in dict.fromkeys(configurations) if item not in self.outcomes]
 
     def evaluate(self, configurations: Sequence[Configuration]) -> list[Outcome]:
-        """The outcomes, in order."""
+        """Give the outcomes of configurations, in order; what is not known yet is evaluated."""
         asked = self.new(configurations)
-        found: dict[Configuration, Outcome] = {}
+        outcomes: dict[Configuration, Outcome] = {}
         missing = []
         for item in asked:
-            kept = self._journal.outcomes.get(item)
-            if kept is not None and (kept.error is not None or self._measured <= set(kept.measures)):
-                self._found(found, item, kept)
+            known = self._journal.outcomes.get(item)
+            if known is not None and (known.error is not None or self._measured <= set(known.measures)):
+                self._keep(outcomes, item, known)
             else:
                 missing.append(item)
         for index, outcome in self._workers(missing) if missing else ():
             self._journal.add(missing[index], outcome)
-            self._found(found, missing[index], outcome)
-        self.outcomes |= {item: found[item] for item in asked}
+            self._keep(outcomes, missing[index], outcome)
+        self.outcomes |= {item: outcomes[item] for item in asked}
         return [self.outcomes[item] for item in configurations]
 
-    def _found(
-        self, found: dict[Configuration, Outcome], configuration: Configuration, outcome: Outcome
+    def _keep(
+        self, outcomes: dict[Configuration, Outcome], configuration: Configuration, outcome: Outcome
     ) -> None:
-        found[configuration] = outcome
+        outcomes[configuration] = outcome
         if self._watch is not None:
-            self._watch(configuration, outcome, len(self.outcomes) + len(found))
+            self._watch(configuration, outcome, len(self.outcomes) + len(outcomes))

@@ -33,11 +33,11 @@ class Trial:
     qgraph : QGraph
         The integer network.
     test : Samples
-        Labelled samples.
-    exact : NDArray[Any]
-        The float network's first output for them.
-    array : tuple[int, int]
-        Rows and columns that the network is compiled for.
+        Labelled samples that the candidate is judged by.
+    exact : ndarray, shape (N, ...)
+        The float network's first output for the samples.
+    array : tuple of int
+        Rows and columns of the array that the network is compiled for.
     """
 
     qgraph: QGraph
@@ -47,7 +47,7 @@ class Trial:
 
     @cached_property
     def output(self) -> NDArray[Any]:
-        """What the user gets for the test samples: the first output."""
+        """The network's first output for the test samples, as the user gets it."""
         return golden.predict(self.qgraph, self.test.x)[0]
 
     @cached_property
@@ -57,8 +57,10 @@ class Trial:
 
     @property
     def noise(self) -> float:
-        """Power of the output's error over the power of the float network's output; of classes, the share
-        that differs."""
+        """Power of the output's error over the power of the float network's output.
+
+        Where the output is classes, the share of them, 0..1, that differs.
+        """
         if self.exact.dtype.kind in "iu":
             return float((self.output != self.exact).mean())
         power = float(np.square(self.exact - self.exact.mean(axis=0)).sum())
@@ -67,7 +69,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Objective:
-    """A number to make as large (``maximize``) or as small as possible."""
+    """A number that a search makes as small or as large as possible.
+
+    Attributes
+    ----------
+    title : str
+        What the number is, in words for people.
+    measure : callable
+        Function from a :class:`Trial` to the number.
+    maximize : bool, default False
+        Whether large is good.
+    """
 
     title: str
     measure: Callable[[Trial], float]
@@ -105,6 +117,6 @@ OBJECTIVES = {
     ),
     "weight_bits": Objective("weight bits", _weight_bits),
 }
-"""By name. ``accuracy``: share of right answers, 0..1. ``cycles``: of one inference, exact.
-``weight_bytes``: what the weight memory of the compiled program holds, incomplete tiles and all.
-``memory_bytes``: all memories. ``weight_bits``: of the weights that are not pruned, without the array."""
+"""All objectives by name. ``accuracy``: share of right answers, 0..1. ``cycles``: cycles of one inference, exact.
+``weight_bytes``: size of the compiled program's weight memory, incomplete tiles and all. ``memory_bytes``: size of all
+memories. ``weight_bits``: bits of all weights that are not pruned, which do not depend on the array."""

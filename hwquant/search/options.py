@@ -8,7 +8,7 @@ from typing import Literal
 
 from hwquant.errors import HwquantError
 from hwquant.options import NAMES, NUMBERS, Range, check, option
-from hwquant.program.config import ARRAY, ArrayShape
+from hwquant.program.array_shape import ARRAY, ArrayShape
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.space import INT8
@@ -20,12 +20,17 @@ class Constraints:
 
     Attributes
     ----------
-    max_drop : float | None, optional
-        Points of accuracy (percent of the test samples) that may be lost, None for any number.
-    drop_from : Literal['float', 'int8'], optional
+    max_drop : float, default 0.5
+        Accuracy that may be lost, in points (percent of the test samples); None allows any loss.
+    drop_from : {"float", "int8"}
         What the loss is counted from: the "float" network, or everything in 8 bits ("int8").
-    limits : Mapping[str, float], optional
-        Greatest allowed value of objectives that are minimized, such as ``{"weight_bytes": 4096}``.
+    limits : mapping of float, default empty
+        Greatest allowed value of objectives that are minimized, by name, such as ``{"weight_bytes": 4096}``.
+
+    Raises
+    ------
+    HwquantError
+        A value is out of range, or a limit is on something that is not minimized.
     """
 
     max_drop: float | None = option(
@@ -47,8 +52,20 @@ class Constraints:
                 raise HwquantError(f"there is no limit on {name!r}; limits are known on {known}")
 
     def violations(self, measures: Mapping[str, float], references: Mapping[str, float]) -> dict[str, float]:
-        """By how much each constraint is missed, 0 or less where it is kept: the drop in points, a limit
-        relative to itself. ``references`` are the accuracies of "float" and "int8"."""
+        """Measure by how much each constraint is missed.
+
+        Parameters
+        ----------
+        measures : mapping of float
+            The candidate's objectives by name.
+        references : mapping of float
+            Accuracies of "float" and of "int8", 0..1.
+
+        Returns
+        -------
+        dict of float
+            By name of constraint, 0 or less where it is kept: the drop in points, a limit relative to itself.
+        """
         missed = {}
         if self.max_drop is not None:
             drop = 100 * (references[self.drop_from] - measures[ACCURACY])
@@ -72,26 +89,31 @@ class SearchOptions:
 
     Attributes
     ----------
-    bits : tuple[int, ...], optional
-        What each variable may be.
-    activations : bool, optional
-        Search the bits of layer outputs and of the network's inputs too.
-    objectives : tuple[str, ...], optional
-        Names in ``OBJECTIVES``, at least the accuracy.
-    array : tuple[int, int], optional
-        Rows and columns that candidates are compiled for.
-    constraints : Constraints, optional
-        Guide the search (what keeps to them comes first) and make the pick.
-    trials : int, optional
-        Candidates to evaluate at most, unless ``exhaustive``.
-    generation : int, optional
+    bits : tuple of int, default (2, 3, 4, 5, 6, 8)
+        Numbers of bits that each variable may have.
+    activations : bool, default False
+        Whether the bits of layer outputs and of the network's inputs are searched too.
+    objectives : tuple of str, default ("accuracy", "cycles", "weight_bytes")
+        Names in :data:`~hwquant.search.objectives.OBJECTIVES`, the accuracy among them.
+    array : tuple of int, default (8, 8)
+        Rows and columns of the array that candidates are compiled for.
+    constraints : Constraints
+        What a pick must keep to; candidates that keep to them also go first in the guided search.
+    trials : int, default 200
+        Candidates that are evaluated at most, unless the search is exhaustive.
+    generation : int, default 24
         Candidates that are chosen at a time, so also how many can be evaluated in parallel.
-    seed : int, optional
-        Of the guided search; the same seed gives the same result.
-    exhaustive : bool, optional
-        Evaluate every configuration; done too where there are no more than ``trials``.
-    quantizer : QuantizeOptions, optional
-        All options but the searched bits.
+    seed : int, default 0
+        Seed of the guided search; the same seed gives the same result.
+    exhaustive : bool, default False
+        Whether every configuration is evaluated; so it is too where there are no more than ``trials``.
+    quantizer : QuantizeOptions
+        The quantizer's options, without the bits that are searched.
+
+    Raises
+    ------
+    HwquantError
+        An option is out of range, or contradicts another one.
     """
 
     bits: tuple[int, ...] = option(
@@ -139,5 +161,5 @@ class SearchOptions:
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """Objectives that are measured: those to optimize, and those with a limit."""
+        """Names of the objectives that are measured: those to optimize, and those with a limit."""
         return tuple(dict.fromkeys((*self.objectives, *self.constraints.limits)))

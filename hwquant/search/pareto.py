@@ -8,9 +8,17 @@ import numpy as np
 
 
 def front(costs: Sequence[Sequence[float]]) -> list[int]:
-    """Indices of the points that no other point dominates, in order; of equal points the first.
+    """Find the points that no other point dominates.
 
-    ``costs`` are (points, objectives), each to be as small as possible.
+    Parameters
+    ----------
+    costs : sequence of sequence of float, shape (points, objectives)
+        Costs of each point, each to be as small as possible.
+
+    Returns
+    -------
+    list of int
+        Indices of the points, in order; of equal points only the first.
     """
     points = np.array(costs, np.float64)
     kept = []

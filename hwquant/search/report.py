@@ -11,11 +11,24 @@ from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.result import Candidate, SearchResult
 
 WORTH_A_WORD = 0.5
-"""Points of accuracy below 8 bits, where nothing was said of how many may be lost."""
+"""Points of accuracy below 8 bits that are worth a warning, where nothing limits how many may be lost."""
 
 
 def judge_pick(result: SearchResult, picked: Candidate) -> tuple[Advice, ...]:
-    """Where the pick is no better, or much less accurate, than the plain network with 8 bits everywhere."""
+    """Judge whether a pick is no better, or much less accurate, than the network with 8 bits everywhere.
+
+    Parameters
+    ----------
+    result : SearchResult
+        What the search found.
+    picked : Candidate
+        One of its candidates.
+
+    Returns
+    -------
+    tuple of Advice
+        One piece of the kind "nothing_found" or "search_costs"; empty where all is well.
+    """
     where = result.task.observed.graph.name
     if picked.configuration == result.int8.configuration and len(result.candidates) > 1:
         text = "the pick has 8 bits everywhere: no other candidate keeps to the constraints and costs less"
@@ -36,15 +49,38 @@ def judge_pick(result: SearchResult, picked: Candidate) -> tuple[Advice, ...]:
 
 
 def plotting() -> Any:
-    """The package that draws; raises where it is absent."""
+    """Load the package that draws.
+
+    Raises
+    ------
+    MissingPackage
+        It is not installed.
+    """
     return load_package("matplotlib", "matplotlib", "plot", "a plot of the front")
 
 
 def front_plot(result: SearchResult, picked: Candidate | None = None) -> bytes:
-    """A PNG: a panel for each cost, all candidates, the front, int8, the pick, the float accuracy.
+    """Plot accuracy against each cost: all candidates, the front, int8, the pick and the float accuracy.
 
     Panels show the accuracies that are worth choosing among: candidates that lose more than ten times the
     allowed drop, but at least 5 points (20 without a bound), are left out, and counted in the title.
+
+    Parameters
+    ----------
+    result : SearchResult
+        What the search found.
+    picked : Candidate, optional
+        The candidate to mark.
+
+    Returns
+    -------
+    bytes
+        A PNG image with a panel for each cost.
+
+    Raises
+    ------
+    MissingPackage
+        The package that draws is not installed.
     """
     software = f"matplotlib {plotting().__version__}"
     from matplotlib.figure import Figure

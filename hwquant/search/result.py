@@ -23,16 +23,18 @@ class Candidate:
 
     Attributes
     ----------
-    configuration : Configuration
+    configuration : tuple of int
         The bits in the order of the space's variables.
-    bits, activation_bits : Mapping[str, int]
-        By name of convolution and of tensor, as in QuantizeOptions.
-    measures : Mapping[str, float]
-        Objectives by name.
+    bits : mapping of int
+        Bits of weights by name of convolution, as in QuantizeOptions.
+    activation_bits : mapping of int
+        Bits of activations by name of tensor, as in QuantizeOptions; empty where they are not searched.
+    measures : mapping of float
+        Values of objectives by name.
     noise : float
         Power of the output's error relative to the float network's output.
     network : str
-        Checksum of the integers.
+        Checksum of the network's integers.
     """
 
     configuration: Configuration
@@ -43,7 +45,7 @@ class Candidate:
     network: str
 
     def to_json(self) -> dict[str, object]:
-        """Plain JSON values."""
+        """Give bits and measures as plain JSON values."""
         return {
             "bits": dict(self.bits),
             "activation_bits": dict(self.activation_bits),
@@ -59,15 +61,17 @@ class SearchResult:
     Attributes
     ----------
     options : SearchOptions
-        As they were given.
-    candidates : tuple[Candidate, ...]
-        All that work, in the order in which they were chosen.
+        The options of the search.
+    candidates : tuple of Candidate
+        All candidates that work, in the order in which they were chosen.
     int8 : Candidate
-        The one with everything in 8 bits, always among them.
+        The candidate with everything in 8 bits, which is always there.
     float_accuracy : float
-        Of the float network on the same samples, 0..1.
-    failed : Mapping[Configuration, str]
-        Reasons by configuration, of candidates that cannot be quantized or compiled.
+        Accuracy of the float network on the same samples, 0..1.
+    failed : mapping of str
+        By configuration, why candidates cannot be quantized or compiled.
+    task : Task
+        What candidates were evaluated with, to make their networks again.
     """
 
     options: SearchOptions
@@ -85,9 +89,21 @@ class SearchResult:
         float_accuracy: float,
         outcomes: Mapping[Configuration, Outcome],
     ) -> SearchResult:
-        """From outcomes by configuration; the one of int8 must work."""
+        """Collect a search's outcomes.
+
+        Parameters
+        ----------
+        options : SearchOptions
+            The options of the search.
+        task : Task
+            What candidates were evaluated with.
+        float_accuracy : float
+            Accuracy of the float network, 0..1.
+        outcomes : mapping of Outcome
+            Outcomes by configuration; the one with everything in 8 bits must be there and work.
+        """
         space = task.space
-        made = {
+        candidates = {
             configuration: Candidate(
                 configuration,
                 space.named(configuration, WEIGHTS),
@@ -100,7 +116,7 @@ class SearchResult:
             if outcome.error is None
         }
         failed = {key: outcome.error for key, outcome in outcomes.items() if outcome.error is not None}
-        return cls(options, tuple(made.values()), made[space.int8], float_accuracy, failed, task)
+        return cls(options, tuple(candidates.values()), candidates[space.int8], float_accuracy, failed, task)
 
     @cached_property
     def front(self) -> tuple[Candidate, ...]:
@@ -121,20 +137,25 @@ class SearchResult:
         return {"float": self.float_accuracy, "int8": self.int8.measures[ACCURACY]}
 
     def drop(self, candidate: Candidate, reference: str) -> float:
-        """Points of accuracy that a candidate loses against "float" or "int8"."""
+        """Count the points of accuracy that a candidate loses against "float" or "int8"."""
         return 100 * (self.references[reference] - candidate.measures[ACCURACY])
 
     def pick(self, constraints: Constraints | None = None) -> Candidate:
-        """The best candidate that keeps to the constraints (the search's own where None).
+        """Pick the best candidate that keeps to constraints.
 
-        With a bound on the drop, the one whose costs have the least product, each relative to int8 (all
-        objectives but the accuracy); of equal ones the most accurate. Without, the most accurate; of equal
+        With a bound on the drop, it is the one whose costs have the least product, each relative to int8 (all
+        objectives but the accuracy); of equal ones the most accurate. Without, it is the most accurate; of equal
         ones the cheapest.
+
+        Parameters
+        ----------
+        constraints : Constraints, optional
+            What the candidate must keep to; None takes the search's own.
 
         Raises
         ------
         DoesNotFit
-            None keeps to them; the message says which comes nearest.
+            No candidate keeps to them; the message says which comes nearest.
         HwquantError
             A limit is on something that was not measured.
         """
@@ -164,7 +185,7 @@ class SearchResult:
         return min(kept, key=lambda item: (self.relative_cost(item), -item.measures[ACCURACY]))
 
     def relative_cost(self, candidate: Candidate) -> float:
-        """Product of the costs, each relative to int8."""
+        """Multiply the costs of a candidate, each relative to that of int8."""
         return math.prod(
             candidate.measures[name] / max(self.int8.measures[name], 1.0)
             for name in self.options.objectives
@@ -172,12 +193,14 @@ class SearchResult:
         )
 
     def quantize_options(self, candidate: Candidate) -> QuantizeOptions:
-        """The quantizer's options that make a candidate, for :func:`hwquant.quantize.quantize` or for
-        training with these bits."""
+        """Find the quantizer's options that make a candidate.
+
+        They are for :func:`hwquant.quantize.quantize`, or for training with the candidate's bits.
+        """
         return self.task.space.options(self.task.quantizer, candidate.configuration)
 
     def network(self, candidate: Candidate) -> QGraph:
-        """The candidate's integer network, which is the one that was evaluated.
+        """Make a candidate's integer network, which is the one that was evaluated.
 
         Raises
         ------
@@ -193,7 +216,7 @@ class SearchResult:
         return qgraph
 
     def to_json(self) -> dict[str, object]:
-        """Front, candidates and references as plain JSON values."""
+        """Give front, candidates and references as plain JSON values."""
         return {
             "objectives": list(self.options.objectives),
             "float_accuracy": self.float_accuracy,
@@ -213,7 +236,7 @@ class SearchResult:
 
 
 def describe_measures(measures: Mapping[str, float]) -> str:
-    """Measures in a line."""
+    """Write measures by name of objective in a line for people."""
     return ", ".join(
         f"accuracy {value:.2%}" if name == ACCURACY else f"{value:,.0f} {OBJECTIVES[name].title}"
         for name, value in measures.items()
@@ -221,5 +244,5 @@ def describe_measures(measures: Mapping[str, float]) -> str:
 
 
 def cost(name: str, value: float) -> float:
-    """A measure as something to make small."""
+    """Turn the value of an objective into something to make small."""
     return -value if OBJECTIVES[name].maximize else value

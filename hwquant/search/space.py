@@ -27,16 +27,16 @@ WEIGHTS, ACTIVATIONS = "bits", "activation_bits"
 
 @dataclass(frozen=True)
 class Variable:
-    """One decision.
+    """One decision: how many bits something has.
 
     Attributes
     ----------
-    kind : str
-        ``WEIGHTS`` or ``ACTIVATIONS``.
+    kind : {"bits", "activation_bits"}
+        Whether the bits are those of weights (``WEIGHTS``) or of a tensor (``ACTIVATIONS``).
     name : str
-        Of the convolution, or of the tensor.
+        Name of the convolution, or of the tensor.
     elements : int
-        Numbers that have these bits.
+        How many numbers have these bits.
     """
 
     kind: str
@@ -46,28 +46,51 @@ class Variable:
 
 @dataclass(frozen=True)
 class Space:
-    """All configurations: each of ``variables`` takes each of ``bits`` (ascending)."""
+    """All configurations: every variable with every number of bits.
+
+    Attributes
+    ----------
+    variables : tuple of Variable
+        What is decided, in the order of a configuration's bits.
+    bits : tuple of int
+        Numbers of bits that each variable may have, ascending.
+    """
 
     variables: tuple[Variable, ...]
     bits: tuple[int, ...]
 
     @classmethod
     def of(cls, plan: Plan, bits: Sequence[int], activations: bool) -> Space:
-        """The variables of a network."""
-        found = [
+        """Find the variables of a network.
+
+        Parameters
+        ----------
+        plan : Plan
+            The network as the quantizer sees it.
+        bits : sequence of int
+            Numbers of bits that each variable may have, in any order.
+        activations : bool
+            Whether the bits of layer outputs and of the network's inputs are variables too.
+
+        Raises
+        ------
+        Unsupported
+            The network has no weights.
+        """
+        variables = [
             Variable(WEIGHTS, term.node, term.weight.size)
             for layer in plan.layers
             for term in layer.terms
             if term.has_weights
         ]
-        if not found:
+        if not variables:
             raise Unsupported(f"network {plan.graph.name!r} has no weights whose bits could be searched")
         if activations:
-            found += [
+            variables += [
                 Variable(ACTIVATIONS, name, sum(math.prod(plan.graph.shapes[item]) for item in members))
                 for name, members in scale_groups(plan).sets().items()
             ]
-        return cls(tuple(found), tuple(sorted(set(bits))))
+        return cls(tuple(variables), tuple(sorted(set(bits))))
 
     @property
     def size(self) -> int:
@@ -76,18 +99,18 @@ class Space:
 
     @property
     def int8(self) -> Configuration:
-        """Everything in 8 bits; it need not be part of the space."""
+        """The configuration with everything in 8 bits; it need not be part of the space."""
         return (INT8,) * len(self.variables)
 
     def __contains__(self, configuration: Configuration) -> bool:
         return all(bits in self.bits for bits in configuration)
 
     def everything(self) -> Iterator[Configuration]:
-        """All configurations, the widest first."""
+        """Go through all configurations, the widest first."""
         return itertools.product(reversed(self.bits), repeat=len(self.variables))
 
     def named(self, configuration: Configuration, kind: str) -> dict[str, int]:
-        """The bits of one kind by name."""
+        """Give a configuration's bits of one kind by name."""
         return {
             item.name: bits
             for item, bits in zip(self.variables, configuration, strict=True)
@@ -95,7 +118,7 @@ class Space:
         }
 
     def options(self, base: QuantizeOptions, configuration: Configuration) -> QuantizeOptions:
-        """The quantizer's options for a configuration."""
+        """Put a configuration's bits into the quantizer's options."""
         chosen = replace(base, bits=self.named(configuration, WEIGHTS))
         activations = self.named(configuration, ACTIVATIONS)
         return replace(chosen, activation_bits=activations) if activations else chosen

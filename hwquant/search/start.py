@@ -13,30 +13,42 @@ from collections.abc import Sequence
 from hwquant.search.space import Configuration, Space
 
 _PROBED = 4
-"""Sensitivities are measured at the width next to this one: narrow enough to show."""
+"""Bits at which variables are narrowed alone, or the nearest width that there is: narrow enough for noise to show."""
 
 
 def uniform(space: Space) -> list[Configuration]:
-    """Everything in one width, the widest first."""
+    """List the configurations with everything in one width, the widest first."""
     return [(bits,) * len(space.variables) for bits in reversed(space.bits)]
 
 
 def probe_bits(space: Space) -> int:
-    """The width at which variables are narrowed alone."""
+    """Choose the width at which variables are narrowed alone."""
     return min(space.bits, key=lambda bits: (abs(bits - _PROBED), bits))
 
 
 def probes(space: Space) -> list[Configuration]:
-    """Each variable narrowed alone, the others at the widest."""
+    """List the configurations with each variable narrowed alone, the others at the widest."""
     widest, probed = space.bits[-1], probe_bits(space)
     count = len(space.variables)
     return [tuple(probed if i == index else widest for i in range(count)) for index in range(count)]
 
 
 def staircase(space: Space, noise: Sequence[float], base: float) -> list[Configuration]:
-    """From everything at its widest to everything at its narrowest, a variable and a width at a time.
+    """Go from everything at its widest to everything at its narrowest, a variable and a width at a time.
 
-    ``noise`` is that of each of :func:`probes`, ``base`` that of the widest.
+    Parameters
+    ----------
+    space : Space
+        The configurations that there are.
+    noise : sequence of float
+        Noise of each configuration of :func:`probes`, in order.
+    base : float
+        Noise of the widest configuration.
+
+    Returns
+    -------
+    list of tuple of int
+        The configurations after the widest, in order.
     """
     probed = probe_bits(space)
     added = [max(item - base, 1e-12) * 4.0**probed for item in noise]
@@ -57,18 +69,18 @@ def staircase(space: Space, noise: Sequence[float], base: float) -> list[Configu
 
 
 def narrower(space: Space, configuration: Configuration) -> list[Configuration]:
-    """All with one variable narrower than here: first each by one width, then each by two, and so on."""
-    found = []
+    """List the configurations with one variable narrower: first each by one width, then each by two, and so on."""
+    configurations = []
     for steps in range(1, len(space.bits)):
         for index, bits in enumerate(configuration):
             choices = [item for item in space.bits if item < bits]
             if len(choices) >= steps:
-                found.append((*configuration[:index], choices[-steps], *configuration[index + 1 :]))
-    return found
+                configurations.append((*configuration[:index], choices[-steps], *configuration[index + 1 :]))
+    return configurations
 
 
 def evenly(items: Sequence[Configuration], count: int) -> list[Configuration]:
-    """At most ``count`` of them, evenly spaced, the first among them."""
+    """Take at most ``count`` items, evenly spaced, the first among them."""
     if len(items) <= count:
         return list(items)
     return [items[index * len(items) // count] for index in range(count)]

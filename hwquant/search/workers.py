@@ -25,15 +25,38 @@ _ATTEMPTS = 3
 
 
 class Workers(Protocol):
-    """Evaluates configurations, and yields (index, outcome) in any order."""
+    """A function that evaluates configurations, and yields (index, outcome) in any order."""
 
-    def __call__(self, configurations: Sequence[Configuration], /) -> Iterator[tuple[int, Outcome]]: ...
+    def __call__(self, configurations: Sequence[Configuration], /) -> Iterator[tuple[int, Outcome]]:
+        """Evaluate configurations.
+
+        Yields
+        ------
+        index : int
+            Which of the configurations it is.
+        outcome : Outcome
+            What is known about it.
+        """
 
 
 def open_workers(task: Task, jobs: int | None, scheduler: str | None) -> AbstractContextManager[Workers]:
-    """Workers for a task: those of a Dask scheduler, else ``jobs`` processes (None: one a core).
+    """Open workers for a task; they are closed with the ``with`` block.
 
-    A single one is this process.
+    Parameters
+    ----------
+    task : Task
+        What candidates are evaluated with.
+    jobs : int or None
+        Processes on this machine; None starts one a core, and with 1 this process evaluates.
+    scheduler : str or None
+        Address of a Dask scheduler, whose workers evaluate instead.
+
+    Raises
+    ------
+    HwquantError
+        ``jobs`` is less than 1, or there is no scheduler at the address.
+    MissingPackage
+        A package that a Dask cluster needs is not installed.
     """
     if scheduler is not None:
         return _cluster(task, scheduler)

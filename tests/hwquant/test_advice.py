@@ -18,7 +18,7 @@ def test_advice_survives_json():
     assert str(LOW) == "layer 'conv' is noise"
 
 
-def test_networks_of_older_versions_have_none():
+def test_networks_of_older_versions_have_no_advice():
     assert of_options({}) == ()
 
 
@@ -35,6 +35,6 @@ def test_networks_of_older_versions_have_none():
         [{**LOW.to_json(), "value": "3"}],
     ],
 )
-def test_what_the_quantizer_does_not_write_is_damaged(content):
+def test_advice_that_the_quantizer_does_not_write_is_damage(content):
     with pytest.raises(Damaged, match="warnings"):
         of_options({"warnings": content})

@@ -67,7 +67,7 @@ def test_the_work_of_others_is_named(place, name):
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"sha256": [], "self": "x"}', "[" * 10000])
-def test_other_json_is_damage(place, content):
+def test_other_json_in_place_of_a_board_report_is_damage(place, content):
     (place / "report.json").write_text(content)
     with pytest.raises(Damaged):
         read_board_report(place)

@@ -101,7 +101,7 @@ def test_a_program_of_another_network_is_noticed(folder):
         load_build(folder)
 
 
-def test_what_is_no_build_says_so(folder, tmp_path):
+def test_a_folder_that_is_no_build_is_refused(folder, tmp_path):
     with pytest.raises(
         HwquantError, match=r"there is no build folder .*none; make one with: hwquant compile"
     ):

@@ -37,7 +37,7 @@ def manifest(members, **changes):
     return json.dumps({"format": "hwquant network", "version": 1, "sha256": digests} | changes).encode()
 
 
-def test_what_was_written_is_read(file):
+def test_a_container_holds_what_was_written(file):
     meta, arrays = container.read(file, "network")
     assert meta == MEMBERS
     assert arrays.keys() == ARRAYS.keys()
@@ -68,7 +68,7 @@ def test_same_content_gives_same_bytes(file, tmp_path):
     assert (tmp_path / "other.hwq").read_bytes() == file.read_bytes()
 
 
-def test_it_is_an_ordinary_zip(file):
+def test_a_container_is_an_ordinary_zip(file):
     with zipfile.ZipFile(file) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["bias.npy", "manifest.json", "network.json", "weight.npy"]
@@ -110,7 +110,7 @@ def test_an_absent_file_is_named(tmp_path):
         container.read(tmp_path / "nowhere.hwq", "network")
 
 
-def test_another_kind_is_refused(file):
+def test_a_container_of_another_kind_is_refused(file):
     with pytest.raises(HwquantError, match="is a 'hwquant network' file; a 'hwquant program' file is needed"):
         container.read(file, "program")
 

@@ -306,7 +306,7 @@ def test_a_bomb_of_data_is_refused_and_its_first_samples_are_read(tmp_path, peak
         assert "more than 50 times" in str(found) or "its header says" in str(found)
 
 
-def test_of_data_that_compresses_well_all_or_some_is_read(tmp_path, peak):
+def test_data_that_compresses_well_is_read_whole_or_in_part(tmp_path, peak):
     x = np.zeros((2_000_000, 2, 3), np.float32)
     np.savez_compressed(tmp_path / "data.npz", x=x)
     assert (tmp_path / "data.npz").stat().st_size < 100_000

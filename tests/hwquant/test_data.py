@@ -88,7 +88,7 @@ def test_columns_first_and_other_orders_of_bytes_are_read_right(tmp_path, x, sav
         ({"x": np.zeros((2, 1, 4, 4), np.uint8), "y": np.array([0, -1])}, "y holds the label -1"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, arrays, message):
+def test_what_is_wrong_with_a_data_file_is_named(tmp_path, arrays, message):
     with pytest.raises(HwquantError, match=message):
         load_samples(write(tmp_path / "d.npz", **arrays), ITEM)
 
@@ -99,7 +99,7 @@ def test_the_sample_with_an_infinity_is_named(tmp_path, x):
         load_samples(write(tmp_path / "d.npz", x=x), ITEM)
 
 
-def test_absent_file_and_folder(tmp_path):
+def test_an_absent_data_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(HwquantError, match=r"cannot read .*none\.npz: No such file"):
         load_samples(tmp_path / "none.npz", ITEM)
     with pytest.raises(HwquantError, match=r"cannot read .*: Is a directory"):

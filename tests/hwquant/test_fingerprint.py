@@ -47,7 +47,7 @@ def test_equal_values_have_equal_checksums_whatever_their_order_and_layout():
     assert fingerprint(np.float64(0.5)) == fingerprint(0.5)
 
 
-def test_the_borders_between_values_count():
+def test_values_divided_in_another_way_have_another_checksum():
     assert fingerprint("ab", "c") != fingerprint("a", "bc")
     assert fingerprint(1, 2) != fingerprint(12)
 

@@ -225,7 +225,7 @@ def test_bad_tensors_inputs_and_outputs_are_refused(edit, change, message):
         edit(change)
 
 
-def test_the_network_edited_above_is_valid_when_unchanged(edit):
+def test_the_network_that_tests_edit_is_valid_when_unchanged(edit):
     qgraph = edit(lambda network, arrays: None)
     assert isinstance(qgraph.nodes[0], Layer)
     assert qgraph.nodes[0].name == "conv0"

@@ -29,7 +29,7 @@ def test_a_name_that_matches_comes_back(name):
         "a\x1b[0m",
     ],
 )
-def test_another_is_refused_and_shown_without_what_a_terminal_interprets(name):
+def test_a_name_that_does_not_match_is_refused_and_shown_without_what_a_terminal_interprets(name):
     with pytest.raises(HwquantError, match="a board cannot have the name") as caught:
         path_name(name, "a board")
     assert str(caught.value).isprintable()

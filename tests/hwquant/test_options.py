@@ -71,7 +71,7 @@ def test_a_field_is_read_as_it_is_declared():
         ({"count": math.inf}, "count must be at least 1, not inf"),
     ],
 )
-def test_other_values_are_refused(change, message):
+def test_values_that_are_not_declared_are_refused(change, message):
     with pytest.raises(HwquantError) as error:
         Some(**change)
     assert str(error.value) == message

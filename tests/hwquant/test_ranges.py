@@ -27,7 +27,7 @@ def test_no_tensor_and_no_sum_leaves_its_range(seed):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_the_bound_is_reached(seed):
+def test_the_bound_of_an_accumulator_is_reached(seed):
     """Where every product is as large as it can be at once: one layer on the whole input, without padding."""
     rng = np.random.default_rng(seed)
     qgraph = random_qgraph(rng, Features(layers=(0, 0), multiplier=seed % 2 == 0))
@@ -47,7 +47,7 @@ def test_the_bound_is_reached(seed):
         assert isinstance(limit, int)
 
 
-def test_the_bound_does_not_overflow():
+def test_the_bound_of_an_accumulator_does_not_overflow():
     rng = np.random.default_rng(0)
     qgraph = random_qgraph(rng, Features(layers=(0, 0)))
     (layer,) = qgraph.nodes

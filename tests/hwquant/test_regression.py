@@ -150,21 +150,21 @@ def pieces(count):
 @pytest.mark.nightly
 @pytest.mark.parametrize("seeds", pieces(CASES), ids=str)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_and_so_it_does_for_many_more_networks(config, seeds):
+def test_hardware_equals_the_golden_model_for_many_more_networks(config, seeds):
     assert sum(verify(config, seed) for seed in seeds) >= 0.9 * len(seeds), "too few networks fit"
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("seeds", pieces(max(1, CASES // 6)), ids=str)
 @pytest.mark.parametrize("config", LARGE.values(), ids=LARGE)
-def test_and_so_does_a_large_array(config, seeds):
+def test_a_large_array_equals_the_golden_model(config, seeds):
     assert sum(verify(config, seed, (1, 70)) for seed in seeds) >= 0.9 * len(seeds), "too few networks fit"
 
 
 @pytest.mark.parametrize(
     "name", ["2x9", "8x3, sum, channel offsets", "5x4, sum, multiplier", "8x8, two rows a word and a cycle"]
 )
-def test_amaranths_simulator_sees_the_same(name):
+def test_amaranths_simulator_sees_what_cxxrtl_sees(name):
     """Words, counters, writes and the cycles of every frame, whether the host pauses or not."""
     config, compared = CONFIGS[name], 0
     for seed in range(100, 110):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import trace
 
-from hwquant.program.config import ACCUMULATE_HAZARD, ArrayConfig
+from hwquant.program.array_shape import ACCUMULATE_HAZARD
+from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.accumulator import Accumulator
 
 SUM, TOTAL = Accumulator.latency - Accumulator.sum_latency, Accumulator.latency

@@ -7,7 +7,8 @@ import pytest
 from amaranth.hdl import Fragment
 from hwquant_testing.clocked import trace
 
-from hwquant.program.config import ACCUMULATE_HAZARD, PE_LATENCY, ArrayConfig
+from hwquant.program.array_shape import ACCUMULATE_HAZARD, PE_LATENCY
+from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.array import SystolicArray
 
 SHAPES = [(2, 2), (4, 4), (2, 7), (7, 2), (5, 3), (3, 5)]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import interact
 
-from hwquant.program.config import ACCUMULATE_HAZARD, ArrayConfig
+from hwquant.program.array_shape import ACCUMULATE_HAZARD
+from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.dispatcher import Dispatcher
 
 CONFIGS = {

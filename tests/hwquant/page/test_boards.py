@@ -41,7 +41,7 @@ def test_the_fastest_board_comes_first_with_its_resources(put, tmp_path):
     assert results[2].uses == ()
 
 
-def test_before_any_board_there_is_none(tmp_path):
+def test_a_build_without_boards_has_no_board_results(tmp_path):
     assert board_results(tmp_path) == ()
 
 
@@ -77,7 +77,7 @@ def test_a_value_of_another_kind_is_named(put, tmp_path, key, value):
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e400", "1" + "0" * 400, "[" * 100_000], ids=len)
-def test_what_no_number_can_be_is_damage(put, tmp_path, value):
+def test_a_value_that_no_number_can_have_is_damage(put, tmp_path, value):
     path = put()
     path.write_text(path.read_text().replace('"seconds": ', f'"seconds": {value}, "other": '))
     with pytest.raises(Damaged, match=r"report\.json is damaged"):
@@ -98,5 +98,5 @@ def test_a_report_that_is_about_to_be_written_need_not_be_whole(put, tmp_path):
     assert [item.report["board"] for item in board_results(tmp_path, replaced="ulx3s-25f")] == ["other"]
 
 
-def test_what_is_shown_is_what_boards_report():
+def test_the_page_shows_what_boards_report():
     assert {field.name for field in dataclasses.fields(Implementation)} >= set(KEYS)

@@ -114,7 +114,7 @@ def test_drawings_have_a_size_and_stay_inside(shown):
         assert sorted(result["tensors"]) == sorted(tensors)
 
 
-def test_nothing_is_wider_than_the_window(shown):
+def test_nothing_on_the_page_is_wider_than_the_window(shown):
     _, results, _ = shown
     for width, result in zip(WIDTHS, results, strict=True):
         assert result["width"] == width
@@ -122,7 +122,7 @@ def test_nothing_is_wider_than_the_window(shown):
         assert result["height"] > 900
 
 
-def test_there_are_no_errors_and_no_requests(shown):
+def test_the_page_makes_no_errors_and_no_requests(shown):
     _, results, console = shown
     assert console == []
     for result in results:
@@ -149,7 +149,7 @@ def test_a_drawing_explains_itself_under_the_pointer(shown):
         )
 
 
-def test_it_is_dark_where_the_reader_prefers_that(shown, tmp_path):
+def test_the_page_is_dark_where_the_reader_prefers_that(shown, tmp_path):
     build, light, _ = shown
 
     def brightness(colour):

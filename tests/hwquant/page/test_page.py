@@ -16,7 +16,7 @@ def build(digits_build, tmp_path):
     return load_build(tmp_path / "build")
 
 
-def test_it_is_written_whole_and_the_same_every_time(build):
+def test_the_page_is_written_whole_and_the_same_every_time(build):
     path = write_page(build)
     assert path == build.folder / PAGE
     content = path.read_bytes()
@@ -24,7 +24,7 @@ def test_it_is_written_whole_and_the_same_every_time(build):
     assert content.decode().rstrip().endswith("</html>")
 
 
-def test_the_numbers_of_the_report_are_in_it(digits_build):
+def test_the_page_has_the_numbers_of_the_report(digits_build):
     text = render(digits_build, Record())
     report = digits_build.report
     for layer in report.layers:
@@ -44,7 +44,7 @@ def test_names_that_are_markup_stay_names(mixed_build):
     assert "&lt;b&gt;last&amp;" in text
 
 
-def test_nothing_comes_from_elsewhere(digits_build, mixed_build):
+def test_the_page_loads_nothing_from_elsewhere(digits_build, mixed_build):
     for build in (digits_build, mixed_build):
         text = render(build, Record())
         assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?\s*(https?:)?//""", text)

@@ -28,7 +28,7 @@ def test_a_pass_is_described_in_words(mixed_build):
     assert last.report.tiles_skipped > 0
 
 
-def test_what_it_should_take_is_never_more_than_what_it_takes(mixed_build):
+def test_the_ideal_cycles_of_a_pass_are_never_more_than_its_cycles(mixed_build):
     report = mixed_build.report
     for item in passes(mixed_build):
         assert 0 <= item.ideal <= item.report.cycles

@@ -16,7 +16,7 @@ def test_a_record_comes_back_as_it_was(tmp_path):
     assert set(record.commands["compile"].versions) >= {"python", "hwquant", "numpy", "amaranth"}
 
 
-def test_where_nothing_was_recorded_there_is_nothing(tmp_path):
+def test_a_folder_without_a_record_has_an_empty_one(tmp_path):
     assert load_record(tmp_path) == Record()
 
 
@@ -48,7 +48,7 @@ def test_a_damaged_record_says_what_to_do(tmp_path, content):
         *((None, "much"), (None, 3), (None, []), (None, {}), (None, 0)),
     ],
 )
-def test_an_accuracy_that_is_none_is_damage(tmp_path, key, value):
+def test_an_impossible_accuracy_in_a_record_is_damage(tmp_path, key, value):
     accuracy = {"data": "x.npz", "samples": 10, "integer": 0.5, "real": 1, "model": "x.onnx"}
     changed = value if key is None else {**accuracy, key: value}
     (tmp_path / RECORD).write_bytes(sealed({"commands": {}, "accuracy": accuracy}))
@@ -59,7 +59,7 @@ def test_an_accuracy_that_is_none_is_damage(tmp_path, key, value):
 
 
 @pytest.mark.parametrize(("key", "value"), [("line", 3), ("versions", 3), ("versions", {"python": 3})])
-def test_a_command_that_is_none_is_damage(tmp_path, key, value):
+def test_an_impossible_command_in_a_record_is_damage(tmp_path, key, value):
     command = {"line": "hwquant", "versions": {"python": "3"}, key: value}
     (tmp_path / RECORD).write_bytes(sealed({"commands": {"compile": command}, "accuracy": None}))
     with pytest.raises(HwquantError, match=r"record\.json is damaged .*; delete it"):

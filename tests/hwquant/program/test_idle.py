@@ -34,7 +34,7 @@ def test_a_smaller_array_that_is_as_fast_is_named(digits_qgraph, shape, better):
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (8, 8), (8, 16), (2, 2), (4, 8)])
-def test_arrays_that_are_used_are_silent(digits_qgraph, shape):
+def test_arrays_without_an_idle_part_get_no_advice(digits_qgraph, shape):
     assert judged(digits_qgraph, shape) == (None, "")
 
 

@@ -21,7 +21,7 @@ shapes = st.tuples(st.integers(1, 40), st.integers(1, 5), st.integers(1, 5))
 
 @settings(deadline=None)
 @given(shapes, st.integers(1, 32), st.integers(-8, 7), st.integers(0, 1 << 30))
-def test_words_come_back_as_the_tensor(shape, lanes, zero_point, seed):
+def test_a_tensor_laid_out_as_words_comes_back(shape, lanes, zero_point, seed):
     place = Placement("t", shape, lanes, zero_point)
     q = np.random.default_rng(seed).integers(-8, 8, (2, *shape))
     words = place.to_words(q)
@@ -58,7 +58,7 @@ def test_integers_hold_lane_0_in_the_low_bits(lanes, bits):
     np.testing.assert_array_equal(integers_to_words(values, lanes, bits), words)
 
 
-def test_no_words_have_lanes_too():
+def test_an_empty_list_of_words_keeps_its_lanes():
     assert integers_to_words([], 4, 8).shape == (0, 4)
 
 
@@ -120,7 +120,7 @@ def test_the_peak_is_between_what_is_alive_at_once_and_everything(items):
     assert alive <= peak <= sum(item.words for item in items)
 
 
-def test_memory_is_used_again():
+def test_memory_of_tensors_that_are_no_longer_needed_is_used_again():
     chain = [Lifetime(f"t{n}", 10, n, n + 1) for n in range(20)]
     assert allocate(chain)[1] == 20
     assert allocate([])[1] == 0

@@ -64,7 +64,7 @@ def assert_steps_mean_the_network(qgraph, q):
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_steps_of_random_networks_mean_the_network(seed):
+def test_random_networks_compute_the_same_when_lowered(seed):
     rng = np.random.default_rng(seed)
     qgraph = random_qgraph(rng)
     assert_steps_mean_the_network(qgraph, {qgraph.inputs[0].name: random_images(rng, qgraph, 1)})

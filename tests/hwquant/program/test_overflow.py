@@ -13,7 +13,7 @@ from hwquant.program.overflow import sum_range
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_bounds_are_the_extremes_over_all_inputs(seed):
+def test_bounds_of_sums_are_their_extremes_over_all_inputs(seed):
     rng = np.random.default_rng(seed)
     weight = rng.integers(-9, 10, (4, 3))
     limits = sorted(rng.integers(-3, 4, 2).tolist())
@@ -46,7 +46,7 @@ def test_a_network_that_could_overflow_is_refused_with_the_layer():
         compile_network(wide(), (4, 4), limits={"accumulator_bits": needed - 1})
 
 
-def test_the_width_is_what_the_worst_input_needs():
+def test_accumulators_are_as_wide_as_the_worst_input_needs():
     """Of a layer whose extremes can be computed: with the rounding term and the zero point in the bias."""
     qgraph = wide(bias=-12345)
     config = compile_network(qgraph, (4, 4)).config
@@ -79,7 +79,7 @@ def test_accumulators_beyond_the_widest_are_refused():
         compile_network(net.build(), (4, 4))
 
 
-def test_the_bound_covers_what_random_images_give():
+def test_bounds_of_sums_cover_what_random_images_give():
     net = Net(3, x=(6, 4, 4))
     net.conv("x", 5, (3, 3), offset=20)
     qgraph = net.build()

@@ -9,8 +9,9 @@ from hwquant_testing.random_networks import Features, random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import HwquantError
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation, compile_network, lowered_network
-from hwquant.program.config import KEY, SHAPE_FIELDS, SIZES, ArrayConfig, ArrayShape
+from hwquant.program.config import KEY, SHAPE_FIELDS, SIZES, ArrayConfig
 from hwquant.program.emission import drop_redundant_sets, emit
 from hwquant.program.isa import REGISTERS, Instruction, Opcode
 from hwquant.program.listing import PASSES, listing
@@ -311,6 +312,6 @@ def test_a_pass_can_be_listed_though_a_later_one_fails():
         listing(compilation, "sized")
 
 
-def test_a_layer_that_is_none_is_refused_with_those_that_there_are():
+def test_an_unknown_layer_is_refused_with_those_that_there_are():
     with pytest.raises(HwquantError, match="no layer 'none'; there are layer0, layer1, layer2"):
         listing(passes(three_ways(), (9, 4)), "mapped", "none")

@@ -40,11 +40,11 @@ def test_a_field_that_is_not_named_is_zero():
 
 
 @pytest.mark.parametrize("value", [-1, 2])
-def test_what_does_not_fit_is_refused(value):
+def test_a_value_that_does_not_fit_its_field_is_refused(value):
     with pytest.raises(HwquantError, match=rf"^STATUS: busy = {value} does not fit its 1 bits$"):
         Register.STATUS.pack(busy=value)
 
 
-def test_there_are_no_other_fields():
+def test_a_field_that_the_register_lacks_is_refused():
     with pytest.raises(HwquantError, match="the register SHAPE has no field 'depth'"):
         Register.SHAPE.pack(depth=1)

@@ -33,12 +33,12 @@ def test_without_a_target_every_familys_multipliers_must_do(wide):
     assert compile_network(wide, (2, 2)).config.offset == "sum"
 
 
-def test_what_is_asked_for_is_not_changed(wide):
+def test_an_offset_mode_that_is_asked_for_is_not_changed(wide):
     assert compile_network(wide, (2, 2), offset="edge").config.operand_bits == 10
     assert compile_network(wide, (2, 2), offset="sum", operand_bits=18).config.offset == "sum"
 
 
 @pytest.mark.parametrize("bits", [0, 19])
-def test_no_multiplier_is_that_wide(wide, bits):
+def test_operand_bits_beyond_the_widest_multiplier_are_refused(wide, bits):
     with pytest.raises(HwquantError, match=f"operand_bits must be 1..18, not {bits}"):
         compile_network(wide, (2, 2), operand_bits=bits)

@@ -29,7 +29,7 @@ def saved(digits_program, tmp_path):
     return path
 
 
-def test_every_field_comes_back(digits_program, saved):
+def test_every_field_of_a_saved_program_comes_back(digits_program, saved):
     loaded = storage.load(saved)
     assert_equal(digits_program, loaded)
     assert list(loaded.tensors) == list(digits_program.tensors)
@@ -37,7 +37,7 @@ def test_every_field_comes_back(digits_program, saved):
     assert timing(loaded) == timing(digits_program)
 
 
-def test_what_was_loaded_frames_the_same_words(digits_program, digits_qgraph, digits_samples, saved):
+def test_a_loaded_program_frames_the_same_words(digits_program, digits_qgraph, digits_samples, saved):
     from hwquant.golden import quantize_input
 
     q = quantize_input(digits_qgraph, digits_samples.x[:3])

@@ -160,7 +160,7 @@ def test_sums_over_windows_on_wide_arrays_equal_the_golden_model(seeds):
         assert_equal_to_golden(qgraph, compile_network(qgraph, array, limits=limits), seed)
 
 
-def test_hardware_without_either_executes_the_same_network_in_dense_tiles():
+def test_hardware_without_depthwise_mode_and_window_sums_executes_the_network_in_dense_tiles():
     qgraph = network(np.random.default_rng(3), 6, (6, 7), (3, 3), (1, 1), (1, 1, 1, 1))
     fitted = compile_network(qgraph, (9, 4))
     plain = replace(fitted.config, tap_lines=0, weight_depth=4096, program_depth=4096, coordinate_bits=8)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwquant.errors import HwquantError
-from hwquant.program.config import ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import REPEAT_BITS
 from hwquant.program.lowering import lower
 from hwquant.program.tiling import (

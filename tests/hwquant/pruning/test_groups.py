@@ -115,13 +115,13 @@ def test_the_threshold_is_the_mean_norm_of_the_groups_that_are_left():
     assert groups.keep(weight, 1.0).ravel().tolist() == [False, False, False, True]
 
 
-def test_both_polarities_of_the_claim():
+def test_groups_below_or_above_the_threshold_are_pruned():
     groups, weight = groups_of(1, 2, 3, 6)
     assert groups.keep(weight, 1.0, "below").ravel().tolist() == [False, False, True, True]
     assert groups.keep(weight, 1.0, "above").ravel().tolist() == [True, True, True, False]
 
 
-def test_what_was_pruned_stays_pruned_with_any_factor():
+def test_groups_of_zeros_stay_pruned_with_any_factor():
     groups, weight = groups_of(0, 1, 0, 5)
     for prune in ("below", "above"):
         assert not groups.keep(weight, 0.0, prune).ravel()[[0, 2]].any()

@@ -66,7 +66,7 @@ def test_the_result_is_the_last_network_that_met_the_target(digits_graph, result
         assert item.met == (item.accuracy >= result.before - 0.02)
 
 
-def test_each_pass_prunes_more_than_the_last_one_that_held(result):
+def test_each_pass_prunes_more_than_the_last_pass_that_was_kept(result):
     last = 0.0
     for item in result.passes:
         assert item.pruned > last
@@ -81,14 +81,14 @@ def test_pruned_weights_are_whole_groups_of_zeros(result):
         assert not zero.all()
 
 
-def test_the_same_arguments_give_the_same_bits_and_another_seed_others(digits_graph, data, result):
+def test_the_same_arguments_prune_to_the_same_bits_and_another_seed_to_others(digits_graph, data, result):
     assert same(result.graph, pruned(digits_graph, data, OPTIONS, TRAIN).graph)
     other = pruned(digits_graph, data, OPTIONS, replace(TRAIN, seed=1))
     assert not same(result.graph, other.graph)
 
 
 @pytest.mark.parametrize("stop_at", [("sensitivity", 1), ("pass 1", 2), ("pass 2", 1), ("pass 4", 3)])
-def test_after_an_interruption_it_goes_on_to_the_same_bits(digits_graph, data, result, tmp_path, stop_at):
+def test_an_interrupted_pruning_goes_on_to_the_same_bits(digits_graph, data, result, tmp_path, stop_at):
     def stop(what, done, total, note):
         if (what, done) == stop_at:
             raise KeyboardInterrupt

@@ -40,7 +40,7 @@ def tile_cycles(qgraph, array):
 
 @pytest.mark.parametrize("array", [(8, 8), (4, 8), (8, 4)])
 @pytest.mark.parametrize("build", [plain, branches])
-def test_the_hardware_skips_more_and_no_bit_of_the_outputs_changes(build, array, x):
+def test_hardware_skips_more_of_a_reordered_network_and_no_bit_of_its_outputs_changes(build, array, x):
     rng = np.random.default_rng(2)
     graph = pruned(build(), rng, 0.7, GroupShape(array, filters=1), alike=3)
     qgraph = quantize(graph, x(graph))
@@ -63,7 +63,7 @@ def test_the_hardware_skips_more_and_no_bit_of_the_outputs_changes(build, array,
     st.floats(0.1, 0.95),
     st.sampled_from([1, 2, None]),
 )
-def test_never_fewer_cycles_are_skipped(seed, build, array, share, filters):
+def test_reordering_never_skips_fewer_cycles(seed, build, array, share, filters):
     rng = np.random.default_rng(seed)
     graph = pruned(build(), rng, share, GroupShape(array, filters=filters))
     found = reorder(graph, array)
@@ -120,7 +120,7 @@ def test_looking_ahead_gathers_the_filters_that_are_weak_in_the_same_places():
     assert GroupShape().cut(found.graph, conv).pruned(conv.weight, 0.5).sum() == 2
 
 
-def test_the_same_network_gives_the_same_order():
+def test_a_network_is_always_reordered_in_the_same_way():
     graph = pruned(branches(), np.random.default_rng(3), 0.7, GroupShape(filters=1), alike=2)
     first, second = reorder(graph).orders, reorder(graph).orders
     assert first.keys() == second.keys()

@@ -106,6 +106,6 @@ def test_a_threshold_that_no_group_is_below_is_a_reason(graph):
     assert "lies below its layer's threshold, 1e-09 times the mean" in advice.message
 
 
-def test_what_was_pruned_needs_no_reason(graph, x):
+def test_a_network_that_was_pruned_gets_no_advice(graph, x):
     pruned, *_ = programs(graph, x, 0.6)
     assert judge_pruning(graph, replace(result(graph), graph=pruned), PruneOptions(ARRAY)) == ()

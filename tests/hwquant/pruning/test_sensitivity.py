@@ -18,7 +18,7 @@ def accuracy(graph, x, y):
     return float((floating.predict(graph, x)[0].argmax(axis=1) == y).mean())
 
 
-def test_each_layer_is_pruned_alone(digits_graph, digits_samples):
+def test_sensitivity_is_that_of_a_layer_pruned_alone(digits_graph, digits_samples):
     x, y = digits_samples.x, digits_samples.y
     reported = []
     found = measure(digits_graph, x, y, OPTIONS, lambda *report: reported.append(report))
@@ -38,7 +38,7 @@ def test_each_layer_is_pruned_alone(digits_graph, digits_samples):
     assert [report[:3] for report in reported] == [("sensitivity", i, 3) for i in range(3)]
 
 
-def test_only_so_many_samples_are_used(digits_graph, digits_samples):
+def test_sensitivity_is_measured_on_as_many_samples_as_asked_for(digits_graph, digits_samples):
     x, y = digits_samples.x, digits_samples.y.copy()
     few = measure(digits_graph, x[:100], y[:100], OPTIONS)
     y[100:] = 0
@@ -54,7 +54,7 @@ def test_layers_above_the_limit_are_untouched_and_the_order_is_kept():
         to_prune(found[1:], replace(OPTIONS, max_sensitivity=1.0))
 
 
-def test_no_weights_change(digits_graph, digits_samples):
+def test_measuring_sensitivity_changes_no_weights(digits_graph, digits_samples):
     before = [node.weight.copy() for node in convolutions(digits_graph)]
     measure(digits_graph, digits_samples.x, digits_samples.y, OPTIONS)
     assert all(np.array_equal(a, node.weight) for a, node in zip(before, convolutions(digits_graph)))

@@ -24,7 +24,7 @@ def run(seed, generations, start=(), missed=lambda values: {}):
     return seen
 
 
-def test_the_same_seed_asks_the_same_questions():
+def test_the_same_seed_asks_for_the_same_configurations():
     assert run(1, 5) == run(1, 5)
     assert run(1, 5) != run(2, 5)
 
@@ -36,7 +36,7 @@ def test_the_first_generation_is_the_one_given():
     assert len(second) == 10
 
 
-def test_what_the_caller_adds_is_part_of_a_generation():
+def test_configurations_that_the_caller_adds_are_part_of_a_generation():
     evolution = Evolution(SPACE, 2, 10, 0)
     asked = evolution.ask([(8,) * 6])
     assert asked[0] == (8,) * 6
@@ -63,7 +63,7 @@ def test_later_generations_keep_to_the_constraints():
     )
 
 
-def test_what_does_not_work_is_told_as_well():
+def test_candidates_that_do_not_work_are_told_to_the_guided_search():
     evolution = Evolution(SPACE, 2, 4, 0)
     evolution.ask()
     evolution.tell([None, None, None, None])

@@ -42,7 +42,7 @@ def test_without_resume_an_existing_journal_is_left_alone(path):
     assert path.read_bytes() == before
 
 
-def test_resume_begins_where_there_is_nothing(tmp_path):
+def test_resume_begins_a_journal_where_there_is_none(tmp_path):
     with Journal(tmp_path / "new", IDENTITY, 2, resume=True) as journal:
         journal.add((8, 8), OUTCOMES[8, 4])
     assert read(tmp_path / "new") == {(8, 8): OUTCOMES[8, 4]}
@@ -95,7 +95,7 @@ def test_a_changed_byte_is_noticed_in_every_line(path, line):
         json.dumps({"format": "x", "check": "y"}) + "\n",
     ],
 )
-def test_other_files_are_no_journals(tmp_path, content):
+def test_files_of_other_kinds_are_no_journals(tmp_path, content):
     (tmp_path / "file").write_text(content)
     with pytest.raises(HwquantError, match="remove the file"):
         Journal(tmp_path / "file", IDENTITY, 2, resume=True)
@@ -117,7 +117,7 @@ def test_a_missing_line_is_a_candidate_to_evaluate_again(path):
     assert Journal(path, IDENTITY, 2, resume=True).outcomes == {(2, 4): OUTCOMES[2, 4]}
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_a_journal_that_is_no_file_is_refused(tmp_path):
     (tmp_path / "journal").mkdir()
     with pytest.raises(HwquantError, match=r"cannot (read|write) .*journal: Is a directory"):
         Journal(tmp_path / "journal", IDENTITY, 2, resume=True)
@@ -137,7 +137,7 @@ def test_two_searches_do_not_write_one_journal(path):
     assert read(path) == OUTCOMES
 
 
-def test_a_link_is_not_followed(path, tmp_path):
+def test_a_journal_that_is_a_link_is_not_followed(path, tmp_path):
     (tmp_path / "link").symlink_to(path)
     before = path.read_bytes()
     with pytest.raises(HwquantError, match="it is a symbolic link"):

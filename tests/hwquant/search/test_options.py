@@ -48,7 +48,7 @@ def test_narrow_activations_may_be_kept_where_they_are_not_searched():
     assert SearchOptions(quantizer=QuantizeOptions(activation_bits=6)).quantizer.activation_bits == 6
 
 
-def test_what_has_a_limit_is_measured_too():
+def test_objectives_with_a_limit_are_measured_too():
     options = SearchOptions(
         objectives=("accuracy", "cycles"), constraints=Constraints(limits={"weight_bytes": 9})
     )

@@ -16,7 +16,7 @@ def test_the_front_is_what_nothing_dominates():
     assert front(points.tolist()) == expected
 
 
-def test_a_single_point_and_equal_points():
+def test_a_single_point_is_a_front_and_equal_points_are_on_it_once():
     assert front([[1.0, 2.0]]) == [0]
     assert front([[1.0, 2.0], [1.0, 2.0]]) == [0]
     assert front([]) == []

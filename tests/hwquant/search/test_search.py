@@ -119,7 +119,7 @@ def test_progress_shows_the_best_so_far(arguments):
     assert "weight bytes" in last[3]
 
 
-def test_what_keeps_int8_from_working_is_an_error(arguments):
+def test_a_network_that_does_not_work_in_8_bits_is_an_error(arguments):
     graph, calibration, test = arguments
     with pytest.raises(HwquantError, match="the label 200 has no score"):
         search(graph, calibration, Samples(test.x, test.y * 0 + 200), jobs=1)

@@ -24,13 +24,13 @@ def test_the_staircase_narrows_one_variable_by_one_width_at_a_time_down_to_the_n
         assert SPACE.bits.index(before[changed]) - SPACE.bits.index(after[changed]) == 1
 
 
-def test_what_saves_most_for_its_noise_goes_first():
+def test_the_staircase_first_narrows_what_saves_most_for_its_noise():
     assert staircase(SPACE, [0.2, 0.4, 0.1], 0.01)[:3] == [(8, 5, 8), (8, 3, 8), (8, 3, 5)]
     # a thousand times the noise outweighs a hundred times the memory
     assert staircase(SPACE, [0.002, 10.0, 0.001], 0.0)[0] == (8, 8, 5)
 
 
-def test_no_noise_is_no_reason_to_stop():
+def test_the_staircase_goes_on_where_no_noise_is_added():
     assert staircase(SPACE, [0.0, 0.0, 0.0], 0.1)[-1] == (2, 2, 2)
 
 

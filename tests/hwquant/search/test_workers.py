@@ -99,7 +99,7 @@ def test_a_cluster_without_workers_is_an_error(make_task, monkeypatch):
         outcomes(make_task(), scheduler=cluster.scheduler_address)
 
 
-def test_no_jobs_are_refused(make_task):
+def test_zero_jobs_are_refused(make_task):
     with pytest.raises(HwquantError, match="jobs must be at least 1, not 0"):
         open_workers(make_task(), 0, None)
 

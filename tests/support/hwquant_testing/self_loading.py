@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, connect, flipped
 
-from hwquant.program.config import index_bits
+from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.build import accelerator
 
 

@@ -1,0 +1,324 @@
+"""The array without its memories, and the constants of its pipeline that compiler, cycle model and RTL share."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from hwquant.errors import HwquantError
+from hwquant.options import Spelling
+from hwquant.program.widths import bits_for
+
+OffsetMode = Literal["none", "edge", "sum"]
+"""Where a weight's integer offset is added: nowhere, where weights enter the array, or in a column that sums."""
+
+OFFSET_MODES: tuple[OffsetMode, ...] = get_args(OffsetMode)
+MIN_SIDE, MAX_SIDE = 2, 32
+
+MEMORY_LATENCY = 2
+"""Cycles from a registered address to registered read data (the memory, then a register)."""
+
+FEED_LATENCY = MEMORY_LATENCY + 1
+"""From an address to the array's edge: memory, register, then padding or offset adder with its register.
+
+Activations and weights have the same, so that loading a tile may begin in the cycle in which the tile before
+it starts to stream."""
+
+PE_LATENCY = 3
+"""Registered operands, registered product, registered partial sum."""
+
+ACCUMULATE_HAZARD = 4
+"""Least number of cycles between two visits of one accumulator (read, register, add, write)."""
+
+PACKINGS = (1, 2, 4, 8)
+"""Rows that may share a word of the weight memory, or enter the array together."""
+
+TAP_COLUMNS = 3
+"""Kernel columns that a depthwise tile covers: so many rows of the array for each kernel row."""
+
+MIN_TAP_DELAY = 3
+"""Least delay of a line memory: write, read, register."""
+
+LIMITS = {
+    "activation_bits": (2, 8),
+    "weight_bits": (1, 8),
+    "weight_slot_bits": (0, 16),
+    "adjusted_bits": (1, 18),
+    "offset_bits": (1, 18),
+    "accumulator_bits": (8, 48),
+    "accumulator_depth": (1, 1 << 16),
+    "multiplier_bits": (0, 18),
+    "shift_bits": (1, 6),
+    "coordinate_bits": (2, 16),
+    "block_steps": (1, 1 << 24),
+    "tap_depth": (MIN_TAP_DELAY, 1 << 16),
+    "activation_depth": (2, 1 << 24),
+    "weight_depth": (2, 1 << 24),
+    "parameter_depth": (2, 1 << 24),
+    "program_depth": (2, 1 << 24),
+}
+"""Least and greatest value of what :class:`~hwquant.program.config.ArrayConfig` holds beside the sides; no array has
+more."""
+
+
+@dataclass(frozen=True)
+class ArrayShape:
+    """The array without its memories: what decides how a network's layers are mapped and scheduled on it.
+
+    Attributes
+    ----------
+    rows : int
+        Rows of the systolic array, 2..32.
+    columns : int
+        Columns of the systolic array, 2..32.
+    activation_bits : int, default 8
+        Width of a lane, 2..8.
+    weight_bits : int, default 8
+        Width of the widest stored weight, 1..8.
+    weight_slot_bits : int, default 0
+        Width of a column's slot in a word of the weight memory, 0..16; 0 means ``weight_bits``.
+    weight_packing : {1, 2, 4, 8}
+        Rows of a tile that may share a word of the weight memory where their weights are narrow.
+    load_rows : {1, 2, 4, 8}
+        Rows of a tile that may enter the array in one cycle, at most ``weight_packing`` and ``rows``.
+    adjusted_bits : int, default 9
+        Width of the adjusted weight ``w_q + o``, 1..18.
+    offset : {"edge", "sum", "none"}
+        Where the integer offset is added: "edge" (adders where weights enter), "sum" (a column that sums the inputs,
+        and a multiplier), or "none" (every offset is zero).
+    offset_bits : int, default 9
+        Width of the signed offset, 1..18.
+    channel_offsets : bool, default False
+        Whether each output channel has its own offset, stored as a weight row.
+    accumulator_depth : int, default 512
+        Pixels that one block of tiles may cover, 1..65536.
+    multiplier_bits : int, default 0
+        Width of the signed requantization multiplier, 0..18; 0 means requantization by a shift alone.
+    shift_bits : int, default 5
+        Width of the requantization shift, 1..6.
+    window_sums : bool, default False
+        Whether the accumulators can sum over a window of pixels, which makes average pooling one tile.
+    tap_lines : int, default 0
+        Kernel rows that a depthwise tile covers; 0 means that the array has no depthwise mode.
+    tap_depth : int, default 16
+        Longest delay from one kernel row to the next, in pixels, 3..65536.
+
+    Raises
+    ------
+    HwquantError
+        A value is out of range, or contradicts another one.
+    """
+
+    rows: int
+    columns: int
+    activation_bits: int = 8
+    weight_bits: int = 8
+    weight_slot_bits: int = 0
+    weight_packing: int = 1
+    load_rows: int = 1
+    adjusted_bits: int = 9
+    offset: OffsetMode = "edge"
+    offset_bits: int = 9
+    channel_offsets: bool = False
+    accumulator_depth: int = 512
+    multiplier_bits: int = 0
+    shift_bits: int = 5
+    window_sums: bool = False
+    tap_lines: int = 0
+    tap_depth: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "columns"):
+            side = getattr(self, name)
+            if not MIN_SIDE <= side <= MAX_SIDE:
+                raise HwquantError(
+                    f"array {self.rows}x{self.columns}: {name} must be {MIN_SIDE}..{MAX_SIDE}, not {side}"
+                )
+        known = {field.name for field in dataclasses.fields(self)}
+        for name, (low, high) in (LIMITS | {"tap_lines": (0, self.rows // TAP_COLUMNS)}).items():
+            if name in known and not low <= getattr(self, name) <= high:
+                raise HwquantError(f"{name} must be {low}..{high}, not {getattr(self, name)}")
+        if self.tap_lines and self.offset == "sum":
+            raise HwquantError(
+                "the depthwise mode needs offsets that are added where weights enter, not a sum column"
+            )
+        if self.tap_lines and self.columns > self.rows:
+            raise HwquantError(
+                f"array {self.rows}x{self.columns}: the depthwise mode needs as many rows as columns"
+            )
+        if self.offset not in OFFSET_MODES:
+            raise HwquantError(f"offset must be one of {', '.join(OFFSET_MODES)}, not {self.offset!r}")
+        self._check_packing()
+
+    def _check_packing(self) -> None:
+        for name in ("weight_packing", "load_rows"):
+            if getattr(self, name) not in PACKINGS:
+                raise HwquantError(
+                    f"{name} must be one of {', '.join(map(str, PACKINGS))}, not {getattr(self, name)}"
+                )
+        if not max(self.weight_bits, self.weight_packing) <= self.slot_bits:
+            raise HwquantError(
+                f"weight_slot_bits must hold a weight of {self.weight_bits} bits, and {self.weight_packing} of at "
+                f"least one bit; {self.slot_bits} are too few"
+            )
+        if self.load_rows > min(self.weight_packing, self.rows):
+            raise HwquantError(
+                f"load_rows must be at most weight_packing ({self.weight_packing}) and rows ({self.rows}), "
+                f"not {self.load_rows}"
+            )
+        if self.load_rows > 1 and self.offset == "sum" and self.channel_offsets:
+            raise HwquantError(
+                "channel offsets in a sum column enter the array one row a cycle: load_rows must be 1"
+            )
+
+    @property
+    def lanes(self) -> int:
+        """Channels in one word of the activation memory: ``rows``, or as many multiples of it as columns."""
+        return self.rows * self.reads_per_word
+
+    @property
+    def reads_per_word(self) -> int:
+        """Parts of a word, of which a read delivers one: ``rows`` lanes."""
+        return max(1, self.columns // self.rows)
+
+    @property
+    def groups(self) -> int:
+        """Groups of a word's lanes, of which a write covers one: at most ``columns`` lanes."""
+        return -(-self.lanes // self.columns)
+
+    @property
+    def selections(self) -> int:
+        """Lane selections of a read: parts of a word, or write groups that a depthwise tile moves to lane 0."""
+        return max(self.reads_per_word, self.groups if self.tap_lines else 1)
+
+    @property
+    def settles(self) -> bool:
+        """Whether a tile can wait for the accumulators.
+
+        A sum over a window takes several tiles, one after the other, where the columns are those of several reads.
+        """
+        return self.window_sums and self.reads_per_word > 1
+
+    @property
+    def load_cycles(self) -> int:
+        """Cycles that loading a tile a row a cycle takes, its least cost (without an offset row)."""
+        return max(self.rows, ACCUMULATE_HAZARD)
+
+    @property
+    def entries(self) -> dict[int, tuple[tuple[int, int], ...]]:
+        """Rows at which weights enter the array besides the first: for each, (rows a cycle, field of a slot).
+
+        Where ``n`` rows enter in a cycle, the array's rows are ``n`` segments of ``segment_rows(n)``; field ``i``
+        enters at the top of segment ``i``.
+        """
+        entries: dict[int, tuple[tuple[int, int], ...]] = {}
+        for rows_per_cycle in PACKINGS:
+            for field in range(1, rows_per_cycle if rows_per_cycle <= self.load_rows else 0):
+                row = field * self.segment_rows(rows_per_cycle)
+                if row < self.rows:
+                    entries[row] = (*entries.get(row, ()), (rows_per_cycle, field))
+        return dict(sorted(entries.items()))
+
+    def segment_rows(self, rows_per_cycle: int) -> int:
+        """Rows of the array from one entry to the next, where ``rows_per_cycle`` rows enter in a cycle."""
+        return -(-self.rows // rows_per_cycle)
+
+    def group_lanes(self, group: int) -> range:
+        """The lanes of a word that the write group covers; lane ``i`` of them comes from column ``i``."""
+        return range(group * self.columns, min((group + 1) * self.columns, self.lanes))
+
+    @property
+    def word_bits(self) -> int:
+        """Width of a word of the activation memory."""
+        return self.lanes * self.activation_bits
+
+    @property
+    def operand_bits(self) -> int:
+        """Width of the weight operand of a PE's multiplier."""
+        return self.adjusted_bits if self.offset == "edge" else self.weight_bits
+
+    @property
+    def slot_bits(self) -> int:
+        """Width of a column's slot in a word of the weight memory."""
+        return self.weight_slot_bits or self.weight_bits
+
+    def field_bits(self, field: int) -> int:
+        """Width of the adjusted weights in a field of a slot: of the widest such field, and a bit for the offset."""
+        if not field:
+            return self.operand_bits
+        fewest = 1 << field.bit_length()  # rows that enter together where there is such a field
+        return min(self.operand_bits, self.slot_bits // fewest + (1 if self.offset == "edge" else 0))
+
+    def entry_bits(self, row: int) -> int:
+        """Width of the weights that enter the array at a row of :attr:`entries`."""
+        return max(self.field_bits(field) for _, field in self.entries[row])
+
+    def sum_bits(self, rows: int) -> int:
+        """Width of the exact partial sum of the first ``rows`` products of a column."""
+        largest = rows << (self.operand_bits - 1 + self.activation_bits - 1)
+        return bits_for(-largest, largest)
+
+    @property
+    def input_sum_bits(self) -> int:
+        """Width of the exact sum of a column of activations."""
+        largest = self.rows << (self.activation_bits - 1)
+        return bits_for(-largest, largest)
+
+    @property
+    def column_bits(self) -> int:
+        """Width of a column's sum where it leaves the bottom of the array."""
+        if self.offset != "sum":
+            return self.sum_bits(self.rows)
+        largest = self.rows << (self.activation_bits - 1)
+        products = largest << (self.weight_bits - 1)
+        offsets = largest << (self.offset_bits - 1)
+        return bits_for(-products - offsets, products + offsets)
+
+    # Latencies, in cycles -------------------------------------------------------------------------------
+
+    @property
+    def array_latency(self) -> int:
+        """Cycles from a pixel's address to the first column's sum at the bottom of the array."""
+        return FEED_LATENCY + self.rows - 1 + PE_LATENCY + (1 if self.offset == "sum" else 0)
+
+    @property
+    def requantize_latency(self) -> int:
+        """Cycles from a finished sum to the clamped output."""
+        return 3 if not self.multiplier_bits else 6
+
+    @property
+    def write_latency(self) -> int:
+        """Cycles from a pixel's address to the writing of its output word.
+
+        They are those of the array, one to add to the accumulator, those of requantization, one for the pooling
+        maximum, and ``columns - 1`` until the last column has caught up.
+        """
+        return self.array_latency + 1 + self.requantize_latency + 1 + self.columns - 1
+
+    @property
+    def drain_latency(self) -> int:
+        """Cycles from the last pixel of a layer to the first that may read what the layer wrote."""
+        return self.write_latency + 1
+
+
+def parse_array(text: str) -> tuple[int, int]:
+    """Read (rows, columns) from text such as ``"8x8"``.
+
+    Raises
+    ------
+    HwquantError
+        The text is no array, or a side is out of range.
+    """
+    match = re.fullmatch(r"([0-9]+)[xX]([0-9]+)", text)
+    if not match:
+        raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8")
+    sides = int(match[1]), int(match[2])
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
+        raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")
+    return sides
+
+
+ARRAY = Spelling(parse_array, lambda array: "x".join(map(str, array)))
+"""How an option that is an array is written."""
