@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from hwquant.boards.contents import DIVISOR, Contents, as_synthesized, kept, used_columns
 from hwquant.boards.families.family import Device, Family
 from hwquant.boards.large_ram import weights_in_large_ram
-from hwquant.boards.memories import Memory, mapped
+from hwquant.boards.memories import Memory, memory_resources
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.program.widths import index_bits
-from hwquant.rtl_templates.board import Board
+from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import blocks_of
 from hwquant.rtl_templates.facts import Facts

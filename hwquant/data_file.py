@@ -33,7 +33,7 @@ _MALFORMED = (
 
 
 @dataclass(frozen=True)
-class Array:
+class StoredArray:
     """An array in an open file.
 
     Attributes
@@ -122,7 +122,7 @@ class DataFile:
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
-    def array(self, name: str) -> Array:
+    def array(self, name: str) -> StoredArray:
         """Open an array, of which only the header is read.
 
         Raises
@@ -140,7 +140,7 @@ class DataFile:
         stream = self._stack.enter_context(self._archive.open(info))
         return StoredArray(name, read_header(stream, info.file_size), stream, info.compress_size)
 
-    def check_size(self, wanted: list[tuple[Array, int]]) -> None:
+    def check_size(self, wanted: list[tuple[StoredArray, int]]) -> None:
         """Raise where rows of arrays take much more memory than the size of the file lets one expect.
 
         Parameters

@@ -5,7 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Opcode, Status, word_bytes
+from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Request, Status, word_bytes
 from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import REGISTER_BITS, Register
 from hwquant.program.widths import index_bits

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Member, Out, Signature
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
+from hwquant.program.registers import REGISTER_BITS, Register
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.jobs import instruction_layout, job_layout
 

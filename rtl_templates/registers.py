@@ -10,7 +10,6 @@ from amaranth.lib.wiring import Component, In
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.registers import IDENTITY, REGISTER_BITS, VERSION, Register
-from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.ports import FrameEvents, RegisterPort, RunPort
 

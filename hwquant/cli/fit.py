@@ -40,6 +40,8 @@ def fit(context: click.Context, network: Path, board: str | None, array: str | N
     """
     from hwquant import hwq
     from hwquant.boards.board import board_names, load_board
+    from hwquant.boards.fit import choose_array
+    from hwquant.boards.shapes import Shapes
     from hwquant.program.array_shape import parse_array
 
     shape = parse_array(array) if array else None

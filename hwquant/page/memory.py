@@ -46,7 +46,7 @@ class Span:
     output: bool
 
 
-def memory_map(build: Build, passes: tuple[Pass, ...]) -> tuple[Span, ...]:
+def memory_map(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
     """Find from when to when every stored tensor is needed, in order of appearance.
 
     A tensor is needed from the beginning of the pass that writes it (or of the inference) to the end of the last pass

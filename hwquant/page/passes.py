@@ -12,7 +12,7 @@ from hwquant.report import LayerReport
 
 
 @dataclass(frozen=True)
-class Pass:
+class LayerPass:
     """One pass of the array: a layer that it executes.
 
     Attributes
@@ -60,7 +60,7 @@ class Pass:
         return min(self.report.ideal_cycles, self.report.cycles)
 
 
-def passes(build: Build) -> tuple[Pass, ...]:
+def passes(build: Build) -> tuple[LayerPass, ...]:
     """Describe the passes of a build, in order of execution."""
     qgraph, report = build.qgraph, build.report
     described = {layer["name"]: layer for layer in describe(qgraph)["layers"]}

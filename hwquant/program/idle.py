@@ -69,7 +69,7 @@ def judge_array(
     )
 
 
-def _smaller(shape: Shape, qgraph: QGraph) -> Iterator[Shape]:
+def _smaller(shape: tuple[int, int], qgraph: QGraph) -> Iterator[tuple[int, int]]:
     """Arrays that may be as fast, the least first.
 
     They have as many rows and columns as the layers fill in as many passes, or rows and columns of which one is a

@@ -64,13 +64,13 @@ class Register(IntEnum):
 
     Attributes
     ----------
-    fields : tuple of Field
+    fields : tuple of RegisterField
         The register's fields, from the lowest bit up.
     """
 
     fields: tuple[RegisterField, ...]
 
-    def __new__(cls, address: int, *fields: Field) -> Register:
+    def __new__(cls, address: int, *fields: RegisterField) -> Register:
         """Make a member of its address and its fields."""
         member = int.__new__(cls, address)
         member._value_ = address
@@ -121,7 +121,7 @@ class Register(IntEnum):
         ),
     )
 
-    def field(self, name: str) -> Field:
+    def field(self, name: str) -> RegisterField:
         """Find a field by its name.
 
         Raises

@@ -21,7 +21,7 @@ from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan, plan_layers
 
 
 @dataclass(frozen=True, eq=False)
-class Mapped:
+class MappedConv:
     """How a convolution uses the array.
 
     Attributes
@@ -36,7 +36,7 @@ class Mapped:
     filters: NDArray[np.int64] | None = None
 
 
-def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, Mapped]:
+def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, MappedConv]:
     """Map a network's convolutions, for an array that is made for the network.
 
     Parameters

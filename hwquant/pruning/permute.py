@@ -23,7 +23,7 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Space:
+class ChannelSpace:
     """Channels that have one order, in however many tensors they are.
 
     Attributes
@@ -46,7 +46,7 @@ class ChannelSpaces:
 
     Attributes
     ----------
-    spaces : tuple of Space
+    spaces : tuple of ChannelSpace
         The spaces in the order of the network.
     layouts : dict of tuple of int
         By name of tensor, the indices of the spaces that its channels are, one after the other.

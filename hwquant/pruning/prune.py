@@ -34,7 +34,7 @@ LOOK_AHEAD = 1.0
 
 
 @dataclass(frozen=True)
-class Pass:
+class PruningPass:
     """One pass of pruning and retraining.
 
     Attributes
@@ -69,7 +69,7 @@ class PruneResult:
         Validation accuracy of ``graph``, 0..1.
     sensitivities : tuple of Sensitivity
         Sensitivities of all convolutions, the least sensitive first.
-    passes : tuple of Pass
+    passes : tuple of PruningPass
         The passes in order.
     """
 
@@ -167,7 +167,7 @@ class State:
     active : list of str
         Names of the layers that are still being pruned, the least sensitive first.
     passes : list of dict
-        The fields of each :class:`Pass`, by name.
+        The fields of each :class:`PruningPass`, by name.
     """
 
     before: float
