@@ -17,18 +17,18 @@ from hwquant.errors import HwquantError, require
 def from_amaranth(
     source: str, family: Family | None, where: str, listed: Collection[str] = ()
 ) -> tuple[int, dict[str, Pin]]:
-    """Clock in Hz, and pins of clock, UART and first LED, of a platform.
+    """The clock in Hz and the pins of a platform: clock, UART and first LED.
 
     Parameters
     ----------
     source : str
         ``module:class`` in the package; names alone, so that nothing else is ever imported.
-    family : Family | None
-        Of the board's device.
+    family : Family or None
+        Family of the board's device; None where it has none.
     where : str
-        For messages.
-    listed : Collection[str]
-        Functions whose pins the file has itself.
+        The file and the place in it, with which messages begin.
+    listed : collection of str
+        Functions whose pins the board file lists itself; they are not looked up.
     """
     platform = _platform(source, where)
     items = {(item.name, item.number): item for item in platform.resources}
@@ -74,7 +74,7 @@ def _platform(source: str, where: str) -> Any:
 
 
 def _first(item: Any, attributes: Mapping[str, Any], function: str, family: Family | None, where: str) -> Pin:
-    """The first pin of a resource."""
+    """The first pin of a platform's resource."""
     (pins, *_) = item.ios
     if not hasattr(pins, "names"):
         raise HwquantError(f"{where} is no single pin; list the pins instead")

@@ -30,15 +30,25 @@ SHAPES: tuple[Shape, ...] = tuple(
 """The arrays that are tried: in others a part of the columns is idle in some words of the activation memory."""
 
 TYPICAL = {"accumulator_bits": 22, "coordinate_bits": 10, "block_steps": 4096}
-"""Of 8-bit networks, before they are compiled."""
+"""Widths of 8-bit networks, for an array whose program is not known yet."""
 
 LEAST_PROGRAM = 16
-"""Instructions of the shortest programs."""
+"""Number of instructions of the shortest programs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """A program, its exact numbers, and the bits of its read-only memories that become hardware."""
+    """A network compiled for an array.
+
+    Attributes
+    ----------
+    program : Program
+        The program.
+    report : Report
+        Exact cycles, utilization and memories of the program.
+    contents : Contents
+        Bits of the program's read-only memories that become hardware.
+    """
 
     program: Program
     report: Report
@@ -46,11 +56,16 @@ class Compiled:
 
 
 class Shapes:
-    """A network for arrays of any shape; one serves several boards.
+    """A network for arrays of any shape; one object serves several boards.
 
     Parameters
     ----------
-    offset, limits : as for :func:`hwquant.program.compiler.compile_network`
+    qgraph : QGraph
+        The network.
+    offset : OffsetChoice, default "auto"
+        Where integer offsets are added: "auto", "edge" or "sum".
+    limits : mapping of str to int, optional
+        Greatest depths and widths of memories, as for :func:`hwquant.program.compiler.compile_network`.
     """
 
     def __init__(
@@ -62,7 +77,7 @@ class Shapes:
         self._rough: dict[int, dict[Shape, ArrayConfig]] = {}
 
     def compiled(self, shape: Shape, device: Device) -> Compiled:
-        """The network for an array, compiled when it is asked for first; raises what the compiler raises."""
+        """Compile the network for an array, once; raises what the compiler raises."""
         operand_bits = self._operand_bits(device)
         key = shape, operand_bits
         if key not in self._compiled:
@@ -71,7 +86,7 @@ class Shapes:
         return self._compiled[key]
 
     def rough(self, device: Device) -> Mapping[Shape, ArrayConfig]:
-        """About the hardware of every array of SHAPES that can express the network, without compiling it.
+        """Guess the configuration of every array of SHAPES that can express the network, without compiling it.
 
         Memories are at least as small as compiled ones will be, so that nothing is ruled out that could fit.
         """
@@ -94,7 +109,7 @@ class Shapes:
 
     @cached_property
     def macs(self) -> int:
-        """Multiply-accumulates with weights that are not zero: what no array can leave out."""
+        """Number of multiply-accumulates with weights that are not zero, which no array can leave out."""
         return sum(
             int(np.count_nonzero(term.weight)) * math.prod(layer.pixels) * math.prod(layer.window)
             for layer in self._layers
@@ -114,7 +129,7 @@ class Shapes:
         return Compilation(self.qgraph, self._layers, requirements)
 
     def _guess(self, shape: Shape, operand_bits: int) -> ArrayConfig:
-        """The array with memories as deep as tensors, weights and channels suggest: what is known without values."""
+        """The array with memories as deep as the sizes of tensors, weights and channels suggest."""
         compilation = self._compilation(shape, operand_bits)
         array, layers = compilation.needed, [item.layer for item in compilation.mapped]
         packed = replace(array, weight_packing=max(n for n in PACKINGS if n <= array.weight_bits))
@@ -134,6 +149,6 @@ class Shapes:
 
 
 def regular(ratio: int) -> Sequence[Shape]:
-    """Those of SHAPES whose sides are at most ``ratio``:1, the largest first, squares before others."""
+    """The arrays of SHAPES whose sides are at most ``ratio``:1, the largest first, squares before others."""
     chosen = [shape for shape in SHAPES if max(shape) <= ratio * min(shape)]
     return sorted(chosen, key=lambda shape: (-math.prod(shape), max(shape)))

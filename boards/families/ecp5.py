@@ -23,7 +23,7 @@ MULTIPLIER_BITS = 18
 
 
 class Ecp5Product(RegisteredProduct):
-    """The registered product of a processing element in one MULT18X18D, with the registers of both operands.
+    """The registered product of a processing element in one MULT18X18D, whose registers it uses.
 
     ::
 
@@ -46,18 +46,19 @@ class Ecp5Product(RegisteredProduct):
     Members
     -------
     x : In(signed(x_bits))
-        As of the processing element.
+        Input of the processing element.
     weight : In(signed(weight_bits))
-        Likewise.
+        Weight that comes next.
     swap : In(1)
-        Likewise.
+        Whether ``weight`` becomes the active weight.
     product : Out(signed(x_bits + weight_bits))
-        The product.
+        Product of the previous input and the active weight.
     """
 
     latency = 2
 
     def elaborate(self, platform: object) -> Module:
+        """Place the multiplier with its registers."""
         m = Module()
         registers = {"INPUTA": "CE0", "INPUTB": "CE1", "OUTPUT": "CE0"}
         ports: dict[str, object] = {}
@@ -88,7 +89,7 @@ class Ecp5Product(RegisteredProduct):
 
     @staticmethod
     def facts(x_bits: int, weight_bits: int) -> Facts:
-        """The registers are the block's own."""
+        """The facts of the product: no registers, as the block has its own."""
         return Facts(products=[Product(x_bits, weight_bits)])
 
 

@@ -57,7 +57,7 @@ def _routing(job: RoutingJob) -> list[str]:
 
 
 def _synthesis(device: Device, top: str) -> str:
-    """The memory that the host loads goes into SPRAM, all others into what Yosys chooses."""
+    """Yosys' command: the memory that the host loads becomes SPRAM, the others what Yosys chooses."""
     return (
         f'setattr -set ram_style "huge" a:{LOADED}; synth_ice40 -dsp -spram -device u -top {top} '
         "-json netlist.json"
