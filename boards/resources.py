@@ -29,7 +29,9 @@ UNFITTED = {"lut": 0.0, "ff": 1.0}
 
 @dataclass(frozen=True)
 class Resources:
-    """What an accelerator takes of a device, counted as in :class:`~hwquant.boards.families.family.Device`.
+    """What an accelerator takes of a device.
+
+    Resources are counted as those of a :class:`~hwquant.boards.families.family.Device`.
 
     Attributes
     ----------

@@ -50,11 +50,11 @@ COMMANDS = {
 """What each command does: the first sentence of its help, here so that the list of commands loads none of them."""
 
 COMPLETION = "_HWQUANT_COMPLETE"
-"""Set by a shell that asks how a command line may go on."""
+"""Environment variable of a shell that asks how a command line may go on."""
 
 
 class Commands(click.Group):
-    """The group of all commands: imports one when it is used, and turns every error into one line and a status."""
+    """The group of all commands; an error of any becomes one line and an exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands, in the order of a user's work."""

@@ -1,4 +1,4 @@
-"""``hwquant estimate``: exact cycles, utilization and memories of a build, and what it takes of a device."""
+"""``hwquant estimate``: cycles, utilization and memories of a build, and what it takes of a device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LABELS = {"lut": "LUT", "ff": "flip-flop", "dsp": "DSP block", "ram": "block RAM
 
 
 def targets() -> list[str]:
-    """Names of all targets."""
+    """Names of all targets: FPGAs and ASIC processes."""
     from hwquant.boards.asic import LIBRARIES
     from hwquant.boards.device import DEVICES
 
@@ -34,7 +34,7 @@ def targets() -> list[str]:
 def on_target(
     program: Program, name: str, synthesize: bool
 ) -> tuple[dict[str, Any], Iterable[RenderableType]]:
-    """What a program's hardware takes of a target: plain JSON values, and the same for people.
+    """What a program's hardware takes of a target, as plain JSON values and as what is shown to people.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def on_target(
 
 
 def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, Any]:
-    """Resources of an FPGA: of the accelerator, and of a board's top, which has a UART and its protocol besides."""
+    """Resources of an FPGA that the accelerator takes, alone and with a board's UART and protocol."""
     from hwquant.boards.contents import Contents
     from hwquant.boards.fit import needs, shortage
     from hwquant.boards.resources import estimate_resources, model_errors
@@ -88,7 +88,7 @@ def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, A
 
 
 def synthesized_core(program: Program, device: Device) -> dict[str, int]:
-    """What Yosys counts for the accelerator; what was synthesized before comes from the cache folder."""
+    """Resources that Yosys counts for the accelerator; earlier counts come from the cache folder."""
     from hwquant.boards.large_ram import weights_in_large_ram
     from hwquant.boards.synthesis import synthesized
     from hwquant.files import cache_folder
@@ -102,7 +102,7 @@ def synthesized_core(program: Program, device: Device) -> dict[str, int]:
 
 
 def device_lines(result: dict[str, Any]) -> list[RenderableType]:
-    """:func:`on_device` as a table, and whether it fits."""
+    """The table of :func:`on_device`'s result, and a line on whether the device has enough."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -130,7 +130,7 @@ def device_lines(result: dict[str, Any]) -> list[RenderableType]:
 
 
 def in_library(program: Program, library: Library) -> dict[str, Any]:
-    """The accelerator in the cells of an ASIC process: area, timing, and memories, which are in neither."""
+    """Area and timing of the accelerator in the cells of an ASIC process, and its memories, in neither."""
     from hwquant.boards.asic import implement_asic
     from hwquant.files import cache_folder
     from hwquant.program.cycles import timing
@@ -150,7 +150,7 @@ def in_library(program: Program, library: Library) -> dict[str, Any]:
 
 
 def library_lines(result: dict[str, Any]) -> list[RenderableType]:
-    """:func:`in_library` for people."""
+    """Lines and tables of :func:`in_library`'s result."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
