@@ -347,15 +347,15 @@ def parse_paths(log: str) -> list[TimingPath]:
     error = re.search(r"^Error: .*$", log, re.MULTILINE)
     if error or "Startpoint" not in log:
         raise HwquantError(f"OpenSTA stopped: {error[0] if error else 'no paths'}")
-    found = []
+    paths = []
     for block in log.split("Startpoint: ")[1:]:
         end = re.search(r"^Endpoint: (\S+)", block, re.MULTILINE)
         slack = re.search(r"^ +(-?[\d.]+) +slack", block, re.MULTILINE)
         if end is None or slack is None:
             raise HwquantError("OpenSTA stopped in the middle of a path")
         ns = PERIOD_NS - float(slack[1])
-        found.append(TimingPath(_signal(block.split()[0]), _signal(end[1]), round(ns, 4)))
-    return found
+        paths.append(TimingPath(_signal(block.split()[0]), _signal(end[1]), round(ns, 4)))
+    return paths
 
 
 def _signal(instance: str) -> str:

@@ -88,13 +88,13 @@ def features_of(facts: Facts, config: ArrayConfig, family: Family, contents: Con
     contents : Contents
         What of the read-only memories is hardware.
     """
-    found: dict[str, Features] = {}
+    parts: dict[str, Features] = {}
     shares = _shares(config, contents)
     for path, count, component in kept(facts, config):
         part = part_named(path)
         # DSP blocks take more or less of what is around the product, so these elements have their own coefficients.
         block = part == "array.pe" and any(item.products for _, _, item in component.walk())
-        total, own = found.setdefault(part, Features()), _of_component(component, family, contents)
+        total, own = parts.setdefault(part, Features()), _of_component(component, family, contents)
         total.dsp += count * own.dsp
         total.ram += count * own.ram
         for sums, values in ((total.lut, own.lut), (total.ff, own.ff)):
@@ -103,8 +103,8 @@ def features_of(facts: Facts, config: ArrayConfig, family: Family, contents: Con
                 key = f"block {name}" if block else name
                 sums[key] = sums.get(key, 0.0) + count * value * share
     for name in ("taps", "entries"):  # before the elements: a netlist names them as the one or the other
-        found["array.pe"].lut[name] = found["array"].lut.get(name, 0.0)
-    return found
+        parts["array.pe"].lut[name] = parts["array"].lut.get(name, 0.0)
+    return parts
 
 
 def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
@@ -132,17 +132,17 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
 
 def _add_memory(memory: Memory, family: Family, lut: Counter[str], ff: Counter[str]) -> float:
     """Add the features of a memory, and return how many block RAMs it takes."""
-    found = mapped(memory, family)
-    lut[KNOWN] += found.luts
-    lut["memory choice"] += found.chosen_bits
-    lut["memory tables"] += found.table_bits
-    lut["memory registers"] += found.register_bits
-    lut["memory emulation"] += found.emulated_bits
-    ff["memory outputs"] += found.output_bits + found.address_bits
-    ff["memory registers"] += found.register_bits
-    ff["memory emulation"] += found.emulated_bits
-    ff["memory emulation, addresses"] += index_bits(memory.depth) if found.emulated_bits else 0
-    return found.blocks
+    ram = mapped(memory, family)
+    lut[KNOWN] += ram.luts
+    lut["memory choice"] += ram.chosen_bits
+    lut["memory tables"] += ram.table_bits
+    lut["memory registers"] += ram.register_bits
+    lut["memory emulation"] += ram.emulated_bits
+    ff["memory outputs"] += ram.output_bits + ram.address_bits
+    ff["memory registers"] += ram.register_bits
+    ff["memory emulation"] += ram.emulated_bits
+    ff["memory emulation, addresses"] += index_bits(memory.depth) if ram.emulated_bits else 0
+    return ram.blocks
 
 
 def _shares(config: ArrayConfig, contents: Contents) -> dict[tuple[str, str], float]:

@@ -231,8 +231,8 @@ ADVICE = {
 
 
 def _advice(candidate: Candidate) -> str:
-    found = ADVICE.get(candidate.worst.resource) or SMALLER.get(candidate.largest_memory)
-    return f"{found}, or take a larger board" if found else "take a larger board"
+    remedy = ADVICE.get(candidate.worst.resource) or SMALLER.get(candidate.largest_memory)
+    return f"{remedy}, or take a larger board" if remedy else "take a larger board"
 
 
 def fit(

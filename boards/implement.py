@@ -191,8 +191,8 @@ def _option(hertz: float) -> str:
 
 def _lowered(board: Board, device: Device, limit: float) -> float:
     """The highest clock in Hz, up to a limit, that the board can have and that gives the UART its rate."""
-    found = [c for c in clocks(device.family, board.clock_hz) if c <= limit and has_rate(c, board.baud)]
-    if not found:
+    possible = [c for c in clocks(device.family, board.clock_hz) if c <= limit and has_rate(c, board.baud)]
+    if not possible:
         raise DoesNotFit(
             f"{board.name}: routing bears no clock above {limit / 1e6:.1f} MHz, and no lower one gives the "
             f"{board.baud} baud that the board's file asks for; compile for a smaller array",
@@ -200,7 +200,7 @@ def _lowered(board: Board, device: Device, limit: float) -> float:
             available=limit,
             remedy="a smaller array",
         )
-    return found[-1]
+    return possible[-1]
 
 
 @dataclass(frozen=True)

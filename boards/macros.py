@@ -73,11 +73,11 @@ PARAMETERS = ("SIZE", "WIDTH", "RD_PORTS", "WR_PORTS", "ABITS")
 
 def parse_macros(dump: str) -> tuple[Macro, ...]:
     """Read the memories of a design from Yosys' dump of its cells of the type memory_macro."""
-    found = []
+    macros = []
     for name, body in re.findall(r"cell \\memory_macro \\(\S+)\n(.*?)\n  end", dump, re.DOTALL):
         values = dict(re.findall(r"parameter \\(\w+) (\d+)", body))
-        found.append(Macro(name, *(int(values[key]) for key in PARAMETERS)))
-    return tuple(sorted(found, key=lambda item: item.name))
+        macros.append(Macro(name, *(int(values[key]) for key in PARAMETERS)))
+    return tuple(sorted(macros, key=lambda item: item.name))
 
 
 def black_boxes(macros: Iterable[Macro]) -> str:

@@ -84,14 +84,14 @@ def mapped(memory: Memory, family: Family) -> Mapped:
     if memory.width == 0:
         return Mapped()
     per_bit = family.logic_cost.table if memory.rom else family.logic_cost.register
-    found: dict[bool, tuple[float, Mapped]] = {}
+    cheapest: dict[bool, tuple[float, Mapped]] = {}
     for ram in family.rams:
         if not (ram.rom if memory.rom else ram.writable):
             continue
         candidate = _geometry(memory, ram)
         distributed = ram.blocks == 0
-        if distributed not in found or candidate[0] < found[distributed][0]:
-            found[distributed] = candidate
+        if distributed not in cheapest or candidate[0] < cheapest[distributed][0]:
+            cheapest[distributed] = candidate
     bits = memory.depth * memory.width
     table = bits if memory.table is None else memory.table
     logic = (
@@ -100,7 +100,7 @@ def mapped(memory: Memory, family: Family) -> Mapped:
         else Mapped(register_bits=bits, output_bits=memory.width)
     )
     best = (int(bits * per_bit), logic)
-    for cost, result in found.values():
+    for cost, result in cheapest.values():
         if cost < best[0]:
             best = (int(cost), result)
     return best[1]

@@ -37,20 +37,20 @@ def from_amaranth(
         raise HwquantError(
             f"{where}: the platform {source!r} has no clock on a single pin; list the pins instead"
         )
-    found = {"clock": (clock, clock.attrs)}
+    places = {"clock": (clock, clock.attrs)}
     if ("uart", 0) in items:
         uart = items["uart", 0]
         signals = {part.name: part for part in uart.ios}
         for name in signals.keys() & {"rx", "tx"}:
-            found[name] = signals[name], {**uart.attrs, **signals[name].attrs}
+            places[name] = signals[name], {**uart.attrs, **signals[name].attrs}
     if ("led", 0) in items:
-        found["led"] = items["led", 0], items["led", 0].attrs
+        places["led"] = items["led", 0], items["led", 0].attrs
     hertz = round(clock.clock.frequency)
     if not HERTZ.fits(hertz):
         raise HwquantError(f"{where}: the clock of {source!r} must be {HERTZ.must} Hz, not {hertz}")
     pins = {
         function: _first(item, attributes, function, family, f"{where}: pin {function} of {source!r}")
-        for function, (item, attributes) in found.items()
+        for function, (item, attributes) in places.items()
         if function not in listed
     }
     return hertz, pins

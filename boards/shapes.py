@@ -92,19 +92,19 @@ class Shapes:
         """
         operand_bits = self._operand_bits(device)
         if operand_bits not in self._rough:
-            found: dict[Shape, ArrayConfig] = {}
+            configurations: dict[Shape, ArrayConfig] = {}
             refused: list[HwquantError] = []
             for shape in SHAPES:
                 try:
-                    found[shape] = self._guess(shape, operand_bits)
+                    configurations[shape] = self._guess(shape, operand_bits)
                 except (
                     DoesNotFit,
                     Unsupported,
                 ) as error:  # such as channel offsets that this array has no place for
                     refused.append(error)
-            if not found:
+            if not configurations:
                 raise refused[0]
-            self._rough[operand_bits] = found
+            self._rough[operand_bits] = configurations
         return self._rough[operand_bits]
 
     @cached_property

@@ -81,13 +81,13 @@ def synthesized(component: Component, device: Device, budget: DspBudget | None, 
 
 
 def _parts(netlist: Path) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    parts: dict[str, dict[str, int]] = {}
     cells = json.loads(netlist.read_text(encoding="utf-8"))["modules"][TOP]["cells"]
     for name, cell in cells.items():
         part = part_of(name)
-        counts = found.setdefault(part, {})
+        counts = parts.setdefault(part, {})
         counts[cell["type"]] = counts.get(cell["type"], 0) + 1
-    return found
+    return parts
 
 
 def part_of(name: str) -> str:

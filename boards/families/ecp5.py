@@ -126,13 +126,13 @@ def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
 
 
 def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
-    found = []
+    statements = []
     for port, pin in pins.items():
-        found.append(f'LOCATE COMP "{port}" SITE {lpf(pin.location)};')
+        statements.append(f'LOCATE COMP "{port}" SITE {lpf(pin.location)};')
         attributes = [f"{word(key, 'LPF')}={word(value, 'LPF')}" for key, value in pin.attributes.items()]
         if attributes:
-            found.append(f'IOBUF PORT "{port}" {" ".join(attributes)};')
-    return lines(*found, f'FREQUENCY PORT "clock" {megahertz(clock_hz)} MHZ;')
+            statements.append(f'IOBUF PORT "{port}" {" ".join(attributes)};')
+    return lines(*statements, f'FREQUENCY PORT "clock" {megahertz(clock_hz)} MHZ;')
 
 
 def _routing(job: RoutingJob) -> list[str]:

@@ -49,13 +49,13 @@ def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
 
 def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
     """The pins alone, as the clock is an argument of place and route."""
-    found = []
+    statements = []
     for port, pin in pins.items():
-        found.append(f'IO_LOC "{port}" {word(pin.location, "CST")};')
+        statements.append(f'IO_LOC "{port}" {word(pin.location, "CST")};')
         attributes = [f"{word(key, 'CST')}={word(value, 'CST')}" for key, value in pin.attributes.items()]
         if attributes:
-            found.append(f'IO_PORT "{port}" {" ".join(attributes)};')
-    return lines(*found)
+            statements.append(f'IO_PORT "{port}" {" ".join(attributes)};')
+    return lines(*statements)
 
 
 def _routing(job: RoutingJob) -> list[str]:

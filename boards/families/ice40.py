@@ -42,8 +42,8 @@ def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
     def pullup(pin: Pin) -> str:
         return "-pullup yes " if pin.attributes.get("PULLUP") == "1" else ""
 
-    found = [f"set_io {pullup(pin)}{port} {word(pin.location, 'PCF')}" for port, pin in pins.items()]
-    return lines(*found, f"set_frequency clock {megahertz(clock_hz)}")
+    statements = [f"set_io {pullup(pin)}{port} {word(pin.location, 'PCF')}" for port, pin in pins.items()]
+    return lines(*statements, f"set_frequency clock {megahertz(clock_hz)}")
 
 
 def _routing(job: RoutingJob) -> list[str]:

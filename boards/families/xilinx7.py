@@ -42,12 +42,12 @@ def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
 
 
 def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
-    found = [
+    commands = [
         f"{tcl('set_property', key, value)} [get_ports {tcl_word(port)}]"
         for port, pin in pins.items()
         for key, value in {"PACKAGE_PIN": pin.location, **pin.attributes}.items()
     ]
-    return lines(*found, f"create_clock -name clock -period {1e9 / clock_hz:.3f} [get_ports clock]")
+    return lines(*commands, f"create_clock -name clock -period {1e9 / clock_hz:.3f} [get_ports clock]")
 
 
 def vivado_script(title: str, part: str, constraints_file: str) -> str:

@@ -78,8 +78,8 @@ def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, A
     }
     result["fits"] = not result["shortage"]
     if synthesize:
-        found = synthesized_core(program, device)
-        result["synthesized"] = {kind: found.get(kind, 0) for kind in available}
+        counts = synthesized_core(program, device)
+        result["synthesized"] = {kind: counts.get(kind, 0) for kind in available}
         result["difference"] = {
             kind: None if not count else round(core[kind] / count - 1, 4)
             for kind, count in result["synthesized"].items()
@@ -97,8 +97,8 @@ def synthesized_core(program: Program, device: Device) -> dict[str, int]:
     component = accelerator(program, loadable=weights_in_large_ram(program.config, device))
     with progress() as track:
         track(f"synthesis for {device.name}", 0, 0)
-        found = synthesized(component, device, device.budget(program.config), cache_folder())
-    return found.used(device.family)
+        synthesis = synthesized(component, device, device.budget(program.config), cache_folder())
+    return synthesis.used(device.family)
 
 
 def device_lines(result: dict[str, Any]) -> list[RenderableType]:
@@ -138,14 +138,14 @@ def in_library(program: Program, library: Library) -> dict[str, Any]:
 
     with progress() as track:
         track(f"synthesis for {library.name}", 0, 0)
-        found = implement_asic(accelerator(program), library, cache_folder())
+        asic = implement_asic(accelerator(program), library, cache_folder())
     return {
-        **dataclasses.asdict(found),
+        **dataclasses.asdict(asic),
         "process": {"nanometres": library.nanometres, "volts": library.volts},
-        "area_mm2": round(found.area_um2 / 1e6, 4),
-        "memory_bits": found.memory_bits,
-        "memory_ns": None if found.memory_ns is None else round(found.memory_ns, 4),
-        "frames_per_second": round(found.megahertz * 1e6 / timing(program).frame_cycles, 1),
+        "area_mm2": round(asic.area_um2 / 1e6, 4),
+        "memory_bits": asic.memory_bits,
+        "memory_ns": None if asic.memory_ns is None else round(asic.memory_ns, 4),
+        "frames_per_second": round(asic.megahertz * 1e6 / timing(program).frame_cycles, 1),
     }
 
 
@@ -208,7 +208,7 @@ def estimate(build: Path, target: str | None, synthesize: bool, as_json: bool) -
     content = report.to_json()
     lines: list[RenderableType] = [layer_table(report), hardware_table(report)]
     if target is not None:
-        found, more = on_target(loaded.program, target, synthesize)
-        content["target"] = found
+        result, more = on_target(loaded.program, target, synthesize)
+        content["target"] = result
         lines += more
     emit(as_json, content, *lines, advice=judge_array(loaded.qgraph, loaded.program))

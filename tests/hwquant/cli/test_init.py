@@ -33,7 +33,7 @@ def test_every_command_has_help_and_json(hwquant, name):
     assert "--json" in outcome.stdout
 
 
-def test_version(hwquant):
+def test_the_version_is_printed(hwquant):
     assert __version__ in hwquant("--version").stdout
 
 
