@@ -25,13 +25,13 @@ from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 
 ROUTABLE = {"lut": 0.85}
-"""Share of a resource that may be used, 1 where nothing is said: above it, routing gets slow or fails."""
+"""Share of a resource that may be used, above which routing gets slow or fails; 1 for those not named here."""
 
 HOPELESS = 1.25
 """A shape is not compiled if a rough estimate takes more than this share of what may be used."""
 
 TRIES = 3
-"""Hopeless shapes that are compiled so that it can be said what the next faster one would need."""
+"""Number of hopeless shapes that are compiled, to say what the next faster one would need."""
 
 MODEST = {"activation": 1 << 14, "weight": 1 << 16}
 """Bits of the memories in what is called the largest array of a board: a small convolutional network."""

@@ -59,7 +59,7 @@ class Implementation:
     device : str
         Name of its device.
     clock_mhz : float
-        Clock of the accelerator in MHz, which the PLL makes.
+        Clock of the accelerator in MHz, which the PLL makes; 0 for a board without a device.
     fmax_mhz : float
         Highest clock in MHz that the routed design bears, as nextpnr says; 0 where nothing was routed.
     used, available : dict of str to int
@@ -71,13 +71,13 @@ class Implementation:
     cycles : int
         Clock cycles from one inference to the next, without the time that the host link takes.
     frames_per_second : float
-        Inferences in a second, without the time that the host link takes.
+        Inferences in a second, without the time that the host link takes; 0 for a board without a device.
     bitstream : str
         File name of the bitstream; "" where there is no open tool that makes it.
     notes : tuple of str
         What to know about these figures.
     attempts : int
-        Number of attempts at different clocks.
+        Number of clocks that were tried.
     seconds : float
         Time in s that the implementation took.
     versions : dict of str to str

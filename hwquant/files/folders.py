@@ -53,7 +53,7 @@ def leave(path: Path) -> Path:
 
 
 def make_folder(folder: Path) -> bool:
-    """Make a folder if it is missing, and return whether it was; its parent must exist.
+    """Make a folder if it is missing, and return whether it was missing; its parent must exist.
 
     Raises
     ------
