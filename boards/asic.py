@@ -1,5 +1,6 @@
-"""An accelerator as an ASIC: area by Yosys and ABC, timing by OpenSTA, on the OSU standard cells of Debian's qflow.
+"""An accelerator as an ASIC: area by Yosys and ABC, timing by OpenSTA.
 
+The standard cells are those of Oklahoma State University (OSU), from Debian's qflow.
 Memories are macros (:mod:`hwquant.boards.macros`). Nothing is placed: wires have no delay and no capacitance, and the
 clock arrives everywhere at once.
 """
@@ -29,7 +30,7 @@ TOP = "hwquant"
 RESULT = "asic.json"
 FOLDER = Path("/usr/share/qflow/tech")
 PERIOD_NS = 100.0
-"""Of the clock that timing is analysed for; slack says what would do."""
+"""Period in ns of the clock that timing is analysed for; the slack says which one would do."""
 DRIVER = "BUFX2"
 """What drives the ports, for ABC and OpenSTA; a port loads like a pin of a memory."""
 LEFT_OUT = ("TBUF", "LATCH", "CLKBUF", "PAD")
@@ -44,7 +45,19 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Library:
-    """Standard cells: the name of the process, its feature size in nm, supply in V, and the Debian package."""
+    """Standard cells of a process.
+
+    Attributes
+    ----------
+    name : str
+        Name of the process.
+    nanometres : int
+        Feature size of the process in nm.
+    volts : float
+        Supply voltage in V.
+    package : str
+        Debian package that has the cells.
+    """
 
     name: str
     nanometres: int
@@ -53,12 +66,12 @@ class Library:
 
     @property
     def liberty(self) -> Path:
-        """Functions and delays of the cells."""
+        """Path of the Liberty file: functions and delays of the cells."""
         return self._file("lib")
 
     @property
     def lef(self) -> Path:
-        """Their sizes."""
+        """Path of the LEF file: sizes of the cells."""
         return self._file("lef")
 
     def _file(self, suffix: str) -> Path:
@@ -71,7 +84,7 @@ class Library:
         return path
 
     def areas(self) -> dict[str, float]:
-        """Area of each cell in um2: its outline. The liberty file has other numbers for some, to lead mapping."""
+        """Area of each cell's outline in um2, not the Liberty file's, where some numbers serve mapping alone."""
         text = self.lef.read_text(encoding="utf-8")
         sizes = re.findall(r"MACRO (\w+)\n.*?SIZE\s+([\d.]+)\s+BY\s+([\d.]+)", text, re.DOTALL)
         return {name: float(width) * float(height) for name, width, height in sizes}
@@ -88,8 +101,17 @@ LIBRARIES = {
 
 @dataclass(frozen=True)
 class TimingPath:
-    """A slowest path: from where to where (registers by their signals, memories, ports), in ns with the set-up time at
-    its end."""
+    """The slowest path of those that were asked about.
+
+    Attributes
+    ----------
+    start : str
+        A register, by its signal, or a memory or port where the path begins.
+    end : str
+        A register, by its signal, or a memory or port where the path ends.
+    ns : float
+        Delay in ns, with the set-up time at the end of the path.
+    """
 
     start: str
     end: str
@@ -103,21 +125,29 @@ class Asic:
     Attributes
     ----------
     library : str
-        Its name.
+        Name of the library.
     area_um2 : float
-        Of all cells, without the memories; ``flip_flop_area_um2`` of the flip-flops alone.
+        Area of all cells in um2, without the memories.
+    flip_flop_area_um2 : float
+        Area of the flip-flops alone in um2.
     gates : int
-        That area in two-input NAND gates.
-    cells : dict[str, int]
-        Number by type; flip_flops : how many of them store a bit.
-    memories : tuple[Macro, ...]
-        Not in the area.
+        Area of all cells in two-input NAND gates.
+    cells : dict of str to int
+        Number of cells by type.
+    flip_flops : int
+        Number of cells that store a bit.
+    memories : tuple of Macro
+        Memories, which are not in the area.
     slowest : TimingPath
-        Of all paths; megahertz : what that path bears.
-    memory_answer : TimingPath | None
-        The slowest path that begins at a memory, or None without memories.
-    notes : tuple[str, ...]
-        What to know about these figures; versions : of the tools.
+        Slowest of all paths.
+    memory_answer : TimingPath or None
+        Slowest path that begins at a memory; None where there are no memories.
+    megahertz : float
+        Highest clock that the slowest path bears, in MHz.
+    notes : tuple of str
+        What to know about these figures.
+    versions : dict of str to str
+        Version of each tool.
     """
 
     library: str
@@ -135,12 +165,12 @@ class Asic:
 
     @property
     def memory_bits(self) -> int:
-        """Of all memories."""
+        """Bits of all memories together."""
         return sum(item.bits for item in self.memories)
 
     @property
     def memory_ns(self) -> float | None:
-        """How late memories may answer after the edge of the clock without slowing it."""
+        """Latest answer of a memory, in ns after the clock's edge, that does not slow the clock."""
         return None if self.memory_answer is None else self.slowest.ns - self.memory_answer.ns
 
 
@@ -149,14 +179,20 @@ def implement_asic(component: Component, library: Library, cache: Path) -> Asic:
 
     Parameters
     ----------
+    component : Component
+        What is mapped.
+    library : Library
+        Cells that it is mapped to.
     cache : Path
         Folder of earlier results; they are told apart by checksums of the design and the cells, what is run, and
         the versions of the tools.
 
     Raises
     ------
+    MissingPackage
+        The library, Yosys or OpenSTA is not installed.
     HwquantError
-        The library, Yosys or OpenSTA is missing or stops, or a memory is none that a macro can be.
+        Yosys or OpenSTA stops, or a memory cannot be a macro.
     """
     # First, as Amaranth complains about components that were for nothing.
     design = to_rtlil(component, TOP)
@@ -224,7 +260,7 @@ def _own(name: str) -> str:
 
 
 def _collect() -> list[str]:
-    """Commands for Yosys that make memories black boxes."""
+    """Commands of Yosys that make memories black boxes."""
     return [
         "read_verilog -lib memory_macro.v",
         "read_rtlil design.il",
@@ -244,7 +280,7 @@ def _collect() -> list[str]:
 
 
 def _map(library: Library, macros: Iterable[Macro]) -> list[str]:
-    """Commands for Yosys that make cells of logic."""
+    """Commands of Yosys that map logic to cells."""
     cells = re.findall(r"cell \((\w+)\)", library.liberty.read_text(encoding="utf-8"))
     left_out = " ".join(f"-dont_use {name}" for name in cells if name.startswith(LEFT_OUT))
     lines = [f"read_liberty -lib -ignore_miss_func {library.liberty}", "read_rtlil collected.il"]
@@ -272,7 +308,7 @@ def _map(library: Library, macros: Iterable[Macro]) -> list[str]:
 
 
 def _analysis(library: Library, macros: tuple[Macro, ...]) -> list[str]:
-    """Commands for OpenSTA: the slowest path, and that from a memory."""
+    """Commands of OpenSTA that report the slowest path, and the slowest one from a memory."""
     lines = [
         f"read_liberty {library.liberty}",
         "read_liberty macros.lib",
@@ -301,29 +337,29 @@ def _sta(commands: list[str], folder: Path) -> list[TimingPath]:
 
 
 def parse_paths(log: str) -> list[TimingPath]:
-    """The paths in what OpenSTA printed, in order.
+    """The paths in the text that OpenSTA printed, in its order.
 
     Raises
     ------
     HwquantError
-        It printed an error, or no path.
+        The text has an error, or no path.
     """
     error = re.search(r"^Error: .*$", log, re.MULTILINE)
     if error or "Startpoint" not in log:
         raise HwquantError(f"OpenSTA stopped: {error[0] if error else 'no paths'}")
-    found = []
+    paths = []
     for block in log.split("Startpoint: ")[1:]:
         end = re.search(r"^Endpoint: (\S+)", block, re.MULTILINE)
         slack = re.search(r"^ +(-?[\d.]+) +slack", block, re.MULTILINE)
         if end is None or slack is None:
             raise HwquantError("OpenSTA stopped in the middle of a path")
         ns = PERIOD_NS - float(slack[1])
-        found.append(TimingPath(_signal(block.split()[0]), _signal(end[1]), round(ns, 4)))
-    return found
+        paths.append(TimingPath(_signal(block.split()[0]), _signal(end[1]), round(ns, 4)))
+    return paths
 
 
 def _signal(instance: str) -> str:
-    """What a flip-flop is called by: its signal. Yosys adds its type."""
+    """The signal of a flip-flop: Yosys calls the flip-flop by it, and adds the type."""
     return re.sub(r"\\+DFF\w+$", "", instance)
 
 

@@ -45,7 +45,7 @@ from hwquant.names import path_name
 __all__ = ["LARGEST", "PINS", "Board", "board_names", "load_board", "parse_board"]
 
 LARGEST = 16_384
-"""Bytes of a board file: those that come along have 700 at most."""
+"""Bytes that a board file may have; those that come along have 700 at most."""
 
 FIELDS: Mapping[str, Field] = {
     "title": printable_text(100),
@@ -62,7 +62,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "pins": anything(dict, "a table, such as [pins.clock]"),
 }
-"""Of a board file; device, package, speed and part are looked up, and pins checked one by one."""
+"""Fields of a board file; device, package, speed and part are looked up, and pins checked one by one."""
 
 
 @dataclass(frozen=True)
@@ -72,27 +72,27 @@ class Board:
     Attributes
     ----------
     name : str
-        How it is called on the command line, and its folder in a build.
+        Name on the command line, and of the board's folder in a build.
     title : str
-        What it is.
-    device : Device | None
-        The FPGA; None for the ports of a design of one's own.
+        Name for people: maker, board and FPGA.
+    device : Device or None
+        The FPGA; None where the board stands for the ports of a design of one's own.
     package : str
-        What the FPGA comes in, as its open tools write it.
+        Package of the FPGA, as its open tools write it; "" where they do not ask for it.
     speed : str
-        Its speed grade, likewise.
+        Speed grade of the FPGA, as its open tools write it; "" where they do not ask for it.
     part : str
-        How the vendor's tools call device, package and speed together.
+        Name of device, package and speed together in the vendor's tools; "" where open tools are used.
     clock_hz : int
-        Frequency of the oscillator on the pin ``clock``; 0 where nobody says it.
-    pins : Mapping[str, Pin]
-        By function: "clock", "rx", "tx" (the host link), and perhaps "led"; empty for ports only.
+        Frequency in Hz of the oscillator on the pin ``clock``; 0 where nobody says it.
+    pins : mapping of str to Pin
+        Pins by function: "clock", "rx" and "tx" of the host link, and perhaps "led"; empty for ports only.
     baud : int
-        Of the UART.
+        Rate of the UART in bit/s.
     target_mhz : float
-        The accelerator's clock that is tried first.
+        Clock of the accelerator in MHz that is tried first.
     programmer : str
-        OpenFPGALoader's name of the board, or "".
+        Name of the board in openFPGALoader; "" where it does not know the board.
     """
 
     name: str
@@ -112,12 +112,12 @@ class Board:
 
     @property
     def device_name(self) -> str:
-        """The device's, or what stands in its place where there is none."""
+        """Name of the device, or what stands in its place where there is none."""
         return self.device.name if self.device else NO_DEVICE
 
     @property
     def vendor(self) -> VendorFlow | None:
-        """How the vendor's tool makes the bitstream, where no open one does."""
+        """The flow of the vendor's tool, where no open one makes the bitstream; else None."""
         flow = self.device.family.flow if self.device else None
         return flow if isinstance(flow, VendorFlow) else None
 
@@ -129,12 +129,17 @@ def board_names() -> list[str]:
 
 
 def load_board(name: str | Path) -> Board:
-    """A board by its name, or by the path of a TOML file.
+    """Load a board by its name, or by the path of a TOML file.
+
+    Parameters
+    ----------
+    name : str or Path
+        One of :func:`board_names`, or a path.
 
     Raises
     ------
     HwquantError
-        There is no such board, or its file is wrong; the message says what.
+        There is no such board, or its file is wrong.
     """
     if Path(name).suffix == ".toml":
         path = Path(name)
@@ -155,12 +160,21 @@ def _read(path: Path) -> str:
 
 
 def parse_board(name: str, content: str, where: str) -> Board:
-    """A board from the text of its file; ``where`` is for messages.
+    """Read a board from the text of its file.
+
+    Parameters
+    ----------
+    name : str
+        Name of the board.
+    content : str
+        Text of the file, in TOML.
+    where : str
+        Name of the file in messages.
 
     Raises
     ------
     HwquantError
-        Names the file, the field and its value, and says what it must be.
+        A field is missing, unknown or has a value that it must not have; the message names file and field.
     """
     path_name(name, "a board")
     values = check(_toml(content, where), FIELDS, where)
@@ -199,7 +213,7 @@ def _toml(content: str, where: str) -> dict[str, Any]:
 
 
 def _check_package(values: Mapping[str, Any], device: Device | None, where: str) -> None:
-    """Raise unless package, speed and part are those that the device comes in, where its tools ask for them."""
+    """Raise unless package, speed and part, where the tools ask for them, are some of the device's."""
     needed = device.family.board_fields if device else ()
     name, packages, speeds = (device.name, device.packages, device.speeds) if device else (NO_DEVICE, (), ())
     for key in needed:
@@ -227,7 +241,7 @@ def _check_package(values: Mapping[str, Any], device: Device | None, where: str)
 
 
 def _pins(values: Mapping[str, Any], device: Device | None, where: str) -> tuple[int, dict[str, Pin]]:
-    """The clock's frequency (0 where nobody says it) and the pins: amaranth-boards', then those of the file."""
+    """Frequency of the clock in Hz (0 if unknown), and the pins of amaranth-boards, then of the file."""
     table = values.get("pins", {})
     for function in table:
         if function not in PINS:

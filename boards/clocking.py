@@ -11,12 +11,21 @@ from hwquant.errors import Unsupported
 
 
 def pll_settings(family: Family, input_hz: int, wanted_hz: float) -> PllSettings:
-    """The settings whose output is nearest to what is wanted, and not above it.
+    """Choose the settings of a family's PLL whose output is nearest to a clock, and not above it.
+
+    Parameters
+    ----------
+    family : Family
+        The family whose PLL it is.
+    input_hz : int
+        Frequency of the oscillator in Hz.
+    wanted_hz : float
+        Clock that is asked for, in Hz.
 
     Raises
     ------
     Unsupported
-        The PLL reaches nothing within 30 % below what is wanted.
+        The PLL reaches nothing from 30 % below the clock up to it.
     """
     best: PllSettings | None = None
     for settings in family.pll.candidates(input_hz):
@@ -32,14 +41,30 @@ def pll_settings(family: Family, input_hz: int, wanted_hz: float) -> PllSettings
 
 
 def clocks(family: Family, input_hz: int) -> list[float]:
-    """Every clock in Hz that can be had of an oscillator, itself too, in ascending order."""
+    """Every clock in Hz that can be made of an oscillator's, which is one of them, in ascending order."""
     return sorted({float(input_hz)} | {settings.hertz for settings in family.pll.candidates(input_hz)})
 
 
 class ClockGenerator(Elaboratable):
-    """Drives the domain ``sync``, which its parent has, from the pin ``clock``; reset until the PLL is locked.
+    """The driver of the domain ``sync``, which its parent has, in reset until the PLL is locked.
 
-    ``hertz`` is the frequency that it makes. Without a device it is the oscillator's.
+    Parameters
+    ----------
+    device : Device or None
+        The FPGA; without one the oscillator is the clock.
+    clock : Signal
+        The signal of the pin ``clock``.
+    input_hz : int
+        Frequency of the oscillator in Hz.
+    wanted_hz : float
+        Clock that is asked for, in Hz.
+
+    Attributes
+    ----------
+    settings : PllSettings or None
+        Settings of the PLL; None where the oscillator is the clock.
+    hertz : float
+        Frequency of the domain in Hz.
     """
 
     def __init__(self, device: Device | None, clock: Signal, input_hz: int, wanted_hz: float):
@@ -51,6 +76,7 @@ class ClockGenerator(Elaboratable):
             self.hertz = self.settings.hertz
 
     def elaborate(self, platform: object) -> Module:
+        """Connect the clock, or the PLL and a synchronizer of its lock."""
         m = Module()
         if self.device is None or self.settings is None:
             # Counts from the configured state: registers have their initial values then.

@@ -7,6 +7,6 @@ from hwquant.boards.families.family import Family
 
 
 def constraints(board: Board, family: Family) -> tuple[str, str]:
-    """File name and text of the constraints of a board, as the tools of its device's family read them."""
+    """Name and text of a board's constraints file, as the tools of the family read it."""
     pins = {port: board.pins[port] for port in PINS if port in board.pins}
     return family.constraints.file, family.constraints.text(pins, board.clock_hz)

@@ -14,7 +14,7 @@ from hwquant.program.program import Program
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 
 PIECE = 16
-"""Words of a bit that are one function of four address bits."""
+"""Words whose values of one bit are one function of four address bits: the content of a LUT."""
 
 TABLE_DEPTH = 8192
 """Memories of more words never become tables of LUTs."""
@@ -25,17 +25,17 @@ DIVISOR = 100
 
 @dataclass(frozen=True)
 class Contents:
-    """What of the read-only memories is hardware: synthesis leaves out bits that are the same in all words.
+    """What of the read-only memories is hardware: synthesis leaves out bits that all words share.
 
     Attributes
     ----------
     program, weights, parameters : int
-        Bits of a word that are not.
+        Number of bits of a memory's word that are not the same in all words.
     program_table, weights_table, parameters_table : int
-        Bits of a table of LUTs, where a memory of few words may become
-        one: of the pieces of :data:`PIECE` words of a bit, those that are neither constant nor as another one.
+        Bits of the table of LUTs that a memory of few words may become: the pieces of :data:`PIECE` words of a bit
+        that are neither constant nor equal to another one.
     shift : int
-        Those of the requantization shift, as a mask.
+        Mask of the bits of the requantization shift that are not the same in all words.
     """
 
     program: int
@@ -48,7 +48,7 @@ class Contents:
 
     @classmethod
     def of(cls, config: ArrayConfig) -> Contents:
-        """All bits."""
+        """The contents that are not known: every bit of every word is hardware."""
         program, weights = program_bits(config), config.columns * config.slot_bits
         return cls(
             program=program,
@@ -62,7 +62,7 @@ class Contents:
 
     @classmethod
     def of_images(cls, config: ArrayConfig, images: Mapping[str, Sequence[int]]) -> Contents:
-        """Those of an accelerator's ``images``."""
+        """The contents of an accelerator's memory images, by name of the memory."""
         program, program_table = _columns(images["program"], config.program_depth)
         weights, weights_table = _columns(images["weights"], config.weight_depth)
         parameters, parameters_table = _columns(images["parameters"], config.parameter_depth)
@@ -79,7 +79,7 @@ class Contents:
 
     @classmethod
     def of_program(cls, program: Program) -> Contents:
-        """Those of a compiled network."""
+        """The contents of a compiled network's memories."""
         images = {
             "program": program.words,
             "weights": program.weight_image,
@@ -89,7 +89,7 @@ class Contents:
 
 
 def _changing(words: Sequence[int], depth: int) -> int:
-    """The bits that are not the same in all words, as a mask; words beyond the image are zero."""
+    """Mask of the bits that are not the same in all words; words beyond the image are zero."""
     first = words[0] if len(words) == depth else 0
     changing = 0
     for word in words:
@@ -98,9 +98,9 @@ def _changing(words: Sequence[int], depth: int) -> int:
 
 
 def _columns(words: Sequence[int], depth: int) -> tuple[int, int]:
-    """How many bits are not the same in all words, and the bits of their different pieces.
+    """Number of bits that are not the same in all words, and the bits of their different pieces.
 
-    Pieces are only told apart in memories of at most :data:`TABLE_DEPTH` words.
+    Pieces are told apart only in memories of at most :data:`TABLE_DEPTH` words.
     """
     changing = _changing(words, depth)
     varying = changing.bit_count()
@@ -116,7 +116,7 @@ def _columns(words: Sequence[int], depth: int) -> tuple[int, int]:
 
 
 def as_synthesized(shape: MemoryShape, contents: Contents) -> Memory | None:
-    """A memory without the bits that never change; None for one that the host fills: that is large RAM."""
+    """The memory without the bits that never change; None for one that the host fills: a large RAM."""
     if shape.image is None:
         return Memory(shape.depth, shape.width, read_first=True)
     if shape.writes:
@@ -126,22 +126,22 @@ def as_synthesized(shape: MemoryShape, contents: Contents) -> Memory | None:
 
 
 def used_columns(config: ArrayConfig) -> int:
-    """Columns whose accumulators synthesis keeps: those with a lane in the activation memory.
+    """Number of columns whose accumulators synthesis keeps: those with a lane in the activation memory.
 
-    It may not leave out what has the attribute "keep": processing elements, and products of requantization, for which
-    all columns accumulate.
+    Synthesis may not leave out what has the attribute "keep": processing elements, and products of requantization,
+    for which all columns accumulate.
     """
     return config.columns if config.multiplier_bits else min(config.columns, config.lanes)
 
 
 def kept(facts: Facts, config: ArrayConfig) -> Iterator[tuple[str, int, Facts]]:
-    """As :meth:`Facts.walk` has them, but for the accumulators that synthesis leaves out."""
+    """Walk over facts as :meth:`Facts.walk` does, without the accumulators that synthesis leaves out."""
     for path, count, own in facts.walk():
         yield path, used_columns(config) if path.endswith("collector.accumulator") else count, own
 
 
 def memories(facts: Facts, config: ArrayConfig, contents: Contents) -> list[tuple[Memory, int]]:
-    """Those of a component and all within, as synthesis sees them, and how many of each."""
+    """The memories of a component and of all within it, as synthesis sees them, each with its number."""
     return [
         (memory, count)
         for _, count, own in kept(facts, config)

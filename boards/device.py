@@ -9,21 +9,21 @@ from hwquant.boards.families.family import Device
 from hwquant.errors import Unsupported
 
 NO_DEVICE = "generic"
-"""In board files and in reports, where a board has no device."""
+"""The device of a board that has none, in board files and in reports."""
 
 DEVICES: Mapping[str, Device] = {
     name: device for device in families.DEVICES for name in (device.name, *device.aliases)
 }
-"""By name and by alias."""
+"""All devices, by name and by alias."""
 
 
 def find_device(name: str) -> Device:
-    """A device by one of its names.
+    """Find a device by its name or an alias.
 
     Raises
     ------
     Unsupported
-        There is no such device; says which there are.
+        There is no such device; the message lists those that there are.
     """
     if name not in DEVICES:
         raise Unsupported(f"there is no device {name!r}; there are {', '.join(sorted(DEVICES))}")

@@ -1,4 +1,4 @@
-"""From what an accelerator is made of to what a family's synthesis makes of it: the features of the resource model.
+"""Features of the resource model: what a family's synthesis makes of an accelerator's facts.
 
 :mod:`hwquant.rtl_templates.facts` says what there is. Here, what nothing reads and what never changes is left out,
 delays become shift registers where a family has such, memories become RAM or logic, and all is summed up by the parts
@@ -28,28 +28,28 @@ PARTS = {
     *("array", "array.pe", "collector", "collector.accumulator", "collector.requantize", "weights", "memory"),
     *("feed", "streamer", "sequencer", "dispatcher", "parameter_reader", "writer", "host", "registers"),
 }
-"""Of the accelerator; what is in none of them is "top", or "link" around it."""
+"""Parts of the accelerator; what is in none of them is in the part "top", or "link" around the accelerator."""
 
 LINK_PARTS = {"link", "deframer", "framer", "receiver", "transmitter", "request", "response"}
 
 KNOWN = "known"
-"""The feature that is LUTs already."""
+"""Name of the feature that is counted in LUTs already."""
 
 
 @dataclass
 class Features:
-    """What one part of the hierarchy has.
+    """The features of one part of the hierarchy.
 
     Attributes
     ----------
-    lut : dict[str, float]
-        Of that which becomes LUTs, by name.
-    ff : dict[str, float]
-        Of that which becomes flip-flops.
+    lut : dict of str to float
+        Bits that become LUTs, by name of the feature.
+    ff : dict of str to float
+        Bits that become flip-flops, by name of the feature.
     dsp : float
-        DSP multipliers.
+        Number of DSP multipliers.
     ram : float
-        Block RAMs.
+        Number of block RAMs.
     """
 
     lut: dict[str, float] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Features:
 
 
 def part_named(path: str) -> str:
-    """The part of the model to which a component belongs, or a cell by its name in a netlist."""
+    """The part of the model to which a component belongs by its path, or a cell by its name in a netlist."""
     names = path.removeprefix("accelerator.").split(".")
     for part in (".".join(names[:2]), names[0]):
         if part in PARTS:
@@ -68,7 +68,7 @@ def part_named(path: str) -> str:
 
 
 def facts_for(config: ArrayConfig, device: Device, *, link: bool) -> Facts:
-    """What there is to synthesize for a device: the accelerator, and around it what a board's top has (``link``)."""
+    """The facts of what is synthesized for a device: an accelerator, or a board's top with it (``link``)."""
     budget, loadable = device.budget(config), weights_in_large_ram(config, device)
     if link:
         return SerialAccelerator.facts(config, DIVISOR, budget, loadable=loadable)
@@ -76,26 +76,26 @@ def facts_for(config: ArrayConfig, device: Device, *, link: bool) -> Facts:
 
 
 def features_of(facts: Facts, config: ArrayConfig, family: Family, contents: Contents) -> dict[str, Features]:
-    """By part of the hierarchy.
+    """Sum up the features of an accelerator by part of the hierarchy.
 
     Parameters
     ----------
     facts : Facts
-        Of an accelerator of this configuration; see :func:`facts_for`.
+        Facts of the accelerator; see :func:`facts_for`.
     config : ArrayConfig
-        Its configuration.
+        Configuration of the accelerator.
     family : Family
-        Of the device.
+        Family of the device.
     contents : Contents
-        What of its tables is hardware.
+        What of the read-only memories is hardware.
     """
-    found: dict[str, Features] = {}
+    parts: dict[str, Features] = {}
     shares = _shares(config, contents)
     for path, count, component in kept(facts, config):
         part = part_named(path)
         # DSP blocks take more or less of what is around the product, so these elements have their own coefficients.
         block = part == "array.pe" and any(item.products for _, _, item in component.walk())
-        total, own = found.setdefault(part, Features()), _of_component(component, family, contents)
+        total, own = parts.setdefault(part, Features()), _of_component(component, family, contents)
         total.dsp += count * own.dsp
         total.ram += count * own.ram
         for sums, values in ((total.lut, own.lut), (total.ff, own.ff)):
@@ -104,12 +104,12 @@ def features_of(facts: Facts, config: ArrayConfig, family: Family, contents: Con
                 key = f"block {name}" if block else name
                 sums[key] = sums.get(key, 0.0) + count * value * share
     for name in ("taps", "entries"):  # before the elements: a netlist names them as the one or the other
-        found["array.pe"].lut[name] = found["array"].lut.get(name, 0.0)
-    return found
+        parts["array.pe"].lut[name] = parts["array"].lut.get(name, 0.0)
+    return parts
 
 
 def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
-    """One component alone."""
+    """The features of one component without those within it."""
     lut = Counter[str]({**facts.adders, **facts.muxes, **facts.gates})
     ff = Counter[str](facts.registers)
     ff.subtract(facts.redundant)
@@ -132,22 +132,22 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
 
 
 def _add_memory(memory: Memory, family: Family, lut: Counter[str], ff: Counter[str]) -> float:
-    """Its features, and how many block RAMs it is."""
-    found = memory_resources(memory, family)
-    lut[KNOWN] += found.luts
-    lut["memory choice"] += found.chosen_bits
-    lut["memory tables"] += found.table_bits
-    lut["memory registers"] += found.register_bits
-    lut["memory emulation"] += found.emulated_bits
-    ff["memory outputs"] += found.output_bits + found.address_bits
-    ff["memory registers"] += found.register_bits
-    ff["memory emulation"] += found.emulated_bits
-    ff["memory emulation, addresses"] += index_bits(memory.depth) if found.emulated_bits else 0
-    return found.blocks
+    """Add the features of a memory, and return how many block RAMs it takes."""
+    ram = mapped(memory, family)
+    lut[KNOWN] += ram.luts
+    lut["memory choice"] += ram.chosen_bits
+    lut["memory tables"] += ram.table_bits
+    lut["memory registers"] += ram.register_bits
+    lut["memory emulation"] += ram.emulated_bits
+    ff["memory outputs"] += ram.output_bits + ram.address_bits
+    ff["memory registers"] += ram.register_bits
+    ff["memory emulation"] += ram.emulated_bits
+    ff["memory emulation, addresses"] += index_bits(memory.depth) if ram.emulated_bits else 0
+    return ram.blocks
 
 
 def _shares(config: ArrayConfig, contents: Contents) -> dict[tuple[str, str], float]:
-    """Of some (part, feature) the share that synthesis keeps; "" stands for all others of a part.
+    """The share that synthesis keeps, by part and feature; the feature "" stands for all others of a part.
 
     Bits that are the same in all words of a table are the same in the registers behind it, and shifters need no stage
     for them. Columns beyond the lanes are read by nothing; but products of requantization have the attribute "keep",

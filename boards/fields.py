@@ -1,4 +1,4 @@
-"""What a field of a board file may hold, said once: for the check, and for the message to whoever wrote the file."""
+"""What a field of a board file may hold, said once for the check and for its messages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from hwquant.errors import HwquantError
 
 @dataclass(frozen=True)
 class Field:
-    """A field: its types, which of their values fit, and both in words ("must be ...").
+    """A field of a board file.
 
-    Types are exact, as TOML's are: true is no integer.
+    Attributes
+    ----------
+    types : tuple of type
+        Types of its values; they are exact, as TOML's are: true is no integer.
+    fits : callable
+        Whether a value of these types may be there.
+    must : str
+        What a value must be, in words that follow "must be".
+    required : bool
+        Whether the field must be there.
     """
 
     types: tuple[type, ...]
@@ -24,13 +33,13 @@ class Field:
 
 
 def text(pattern: str, must: str, *, required: bool = False) -> Field:
-    """A text that is all of a pattern, in ASCII."""
+    """The field of a text that a pattern matches as a whole, in ASCII."""
     whole = re.compile(pattern, re.ASCII)
     return Field((str,), lambda value: whole.fullmatch(value) is not None, must, required)
 
 
-def printable_text(most: int) -> Field:
-    """A text for people: no line ends, control characters, or marks that turn the direction of writing."""
+def printable(most: int) -> Field:
+    """The field of a text for people, without line ends, control characters or marks of writing direction."""
 
     def fits(value: str) -> bool:
         return len(value) <= most and value.isprintable() and bool(value.strip())
@@ -39,38 +48,43 @@ def printable_text(most: int) -> Field:
 
 
 def integer(low: int, high: int) -> Field:
-    """An integer within limits, which belong to it."""
+    """The field of an integer from ``low`` to ``high``, both included."""
     return Field((int,), lambda value: low <= value <= high, f"an integer from {low:_} to {high:_}")
 
 
 def number(low: int, high: int) -> Field:
-    """A number within limits; never NaN."""
+    """The field of a number from ``low`` to ``high``, both included; never NaN."""
     return Field((int, float), lambda value: low <= value <= high, f"a number from {low} to {high}")
 
 
 def anything(type_: type, must: str, *, required: bool = False) -> Field:
-    """A field of a type whose values are checked elsewhere."""
+    """The field of a type whose values are checked elsewhere."""
     return Field((type_,), lambda _: True, must, required)
 
 
 def check(table: object, fields: Mapping[str, Field], where: str, kind: str = "key") -> dict[str, Any]:
-    """The table, if it is one and each of its fields fits.
+    """Check that a value is a table, and that each of its fields fits.
 
     Parameters
     ----------
     table : object
-        What the file has.
-    fields : Mapping[str, Field]
-        By key.
+        Value in the file.
+    fields : mapping of str to Field
+        Fields that there can be, by key.
     where : str
-        The file, and the place in it; messages begin so.
-    kind : str
-        What a key is called.
+        The file and the place in it, with which messages begin.
+    kind : str, default "key"
+        Word for a key in messages.
+
+    Returns
+    -------
+    dict
+        The table.
 
     Raises
     ------
     HwquantError
-        Names the field, what it must be, and what it is.
+        A field is missing, unknown or does not fit; the message says what it must be.
     """
     if not isinstance(table, dict):
         raise HwquantError(f"{where} must be a table, not {shown(table)}")
@@ -87,12 +101,12 @@ def check(table: object, fields: Mapping[str, Field], where: str, kind: str = "k
 
 
 def listed(names: Collection[str]) -> str:
-    """Names for a message."""
+    """Names as a message lists them."""
     return ", ".join(sorted(names)) or "none"
 
 
 def shown(value: object) -> str:
-    """A value for a message: short, in one line, with nothing that a terminal acts on."""
+    """A value as a message shows it: short, in one line, with nothing that a terminal acts on."""
     if isinstance(value, str):
         return f"{value[:40]!r}" + ("..." if len(value) > 40 else "")
     if isinstance(value, dict | list):

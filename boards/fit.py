@@ -1,4 +1,4 @@
-"""Which array a network gets on a board, before any synthesis: how fast it is, what it takes, what is missing.
+"""Which array a network gets on a board, how fast it is, and what is missing: before any synthesis.
 
 Every array of :data:`hwquant.boards.shapes.SHAPES` is judged roughly first, from the network's weights and tensors
 alone. Those that are far from fitting are left out; the others are compiled, the largest first, until no other can
@@ -26,13 +26,13 @@ from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 
 ROUTABLE = {"lut": 0.85}
-"""Share of a resource that may be used, 1 where nothing is said: above it, routing gets slow or fails."""
+"""Share of a resource that may be used, above which routing gets slow or fails; 1 for those not named here."""
 
 HOPELESS = 1.25
 """A shape is not compiled if a rough estimate takes more than this share of what may be used."""
 
 TRIES = 3
-"""Hopeless shapes that are compiled so that it can be said what the next faster one would need."""
+"""Number of hopeless shapes that are compiled, to say what the next faster one would need."""
 
 MODEST = {"activation": 1 << 14, "weight": 1 << 16}
 """Bits of the memories in what is called the largest array of a board: a small convolutional network."""
@@ -40,7 +40,19 @@ MODEST = {"activation": 1 << 14, "weight": 1 << 16}
 
 @dataclass(frozen=True)
 class Need:
-    """What is needed of a resource, what the device has, and how much of that may be used."""
+    """What is needed of one resource of a device.
+
+    Attributes
+    ----------
+    resource : str
+        Name of the resource, as in :attr:`hwquant.boards.families.family.Device.resources`.
+    needed : int
+        How many the accelerator takes.
+    available : int
+        How many the device has.
+    allowed : int
+        How many of those may be used, so that routing succeeds.
+    """
 
     resource: str
     needed: int
@@ -49,12 +61,12 @@ class Need:
 
     @property
     def share(self) -> float:
-        """Of the device, 0..1, or more."""
+        """Share of what the device has, 0 to 1, or more."""
         return self.needed / self.available if self.available else float(self.needed > 0) * 2
 
     @property
     def excess(self) -> float:
-        """Of what may be used: above 1 it does not fit."""
+        """Share of what may be used; above 1 it does not fit."""
         return self.needed / self.allowed if self.allowed else float(self.needed > 0) * 2
 
 
@@ -64,11 +76,20 @@ class Candidate:
 
     Attributes
     ----------
-    cycles, frame_cycles, utilization : as in :class:`hwquant.report.Report`
+    rows, columns : int
+        Shape of the array.
+    offset : str
+        Where integer offsets are added: "edge" or "sum".
+    cycles : int
+        Clock cycles of one inference.
+    frame_cycles : int
+        Clock cycles from the beginning of one inference to that of the next, host transfers included.
+    utilization : float
+        Multiplications of use, divided by ``rows * columns * cycles``.
     largest_memory : str
-        Of the accelerator, "weight" or "activation" mostly.
-    needs : tuple[Need, ...]
-        By resource.
+        Name of the accelerator's largest memory, mostly "weight" or "activation".
+    needs : tuple of Need
+        What it takes of the device, one for each resource.
     """
 
     rows: int
@@ -92,24 +113,32 @@ class Candidate:
 
     @property
     def shape(self) -> str:
-        """Such as 8x8."""
+        """Rows and columns as the command line has them, such as 8x8."""
         return f"{self.rows}x{self.columns}"
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The answer for a board.
+    """Which array a network gets on a board.
 
     Attributes
     ----------
+    board : str
+        Name of the board.
+    device : str
+        Name of its device.
+    clock_mhz : float
+        The board's target clock in MHz; what routing reaches is known after ``hwquant build``.
     chosen : Candidate
         The fastest array that fits; where none does, the one that is closest to it, or the one asked for.
-    runner_up : Candidate | None
-        The one that would be faster and is closest to fitting, if there is one.
-    compiled, fitting, shapes : int
-        How many arrays were compiled, how many of these fit, how many there are.
-    clock_mhz : float
-        The board's target clock; what routing reaches is known after ``hwquant build``.
+    runner_up : Candidate or None
+        The array that would be faster and is closest to fitting, if there is one.
+    compiled : int
+        Number of arrays that were compiled.
+    fitting : int
+        Number of compiled arrays that fit.
+    shapes : int
+        Number of arrays that there are.
     """
 
     board: str
@@ -128,16 +157,16 @@ class Fit:
 
     @property
     def frames_per_second(self) -> float:
-        """Back to back at the target clock."""
+        """Inferences in a second, back to back at the target clock."""
         return self.clock_mhz * 1e6 / self.chosen.frame_cycles
 
     @property
     def milliseconds(self) -> float:
-        """Of one inference at the target clock."""
+        """Time of one inference in ms, at the target clock."""
         return self.chosen.cycles / (self.clock_mhz * 1e3)
 
     def shortfall(self) -> DoesNotFit:
-        """The error for a caller that cannot go on, where it does not fit."""
+        """The error for a caller that cannot go on where the network does not fit."""
         worst = self.chosen.worst
         return DoesNotFit(
             self.reason,
@@ -149,7 +178,7 @@ class Fit:
 
     @property
     def reason(self) -> str:
-        """Why this array, or why none; one line."""
+        """Why this array was chosen, or why none fits, in one line."""
         chosen, runner_up = self.chosen, self.runner_up
         if not self.fits:
             return (
@@ -166,7 +195,7 @@ class Fit:
 
 
 def needs(config: ArrayConfig, device: Device, contents: Contents | None = None) -> tuple[Need, ...]:
-    """What an accelerator, with its host link, takes of a device."""
+    """What an accelerator with its host link takes of a device, one need for each resource."""
     used = dataclasses.asdict(estimate_resources(config, device, link=True, contents=contents))
     return tuple(
         Need(name, used[name], count, math.floor(count * ROUTABLE.get(name, 1.0)))
@@ -179,7 +208,7 @@ def _worst(items: Sequence[Need]) -> Need:
 
 
 def shortage(items: Sequence[Need]) -> str:
-    """What is missing, such as "84 RAM of 56"; empty where nothing is."""
+    """Resources of which there is too little, such as "84 RAM of 56"; empty where all suffice."""
     return " and ".join(
         f"{need.needed:,} {need.resource.upper().replace('_', ' ')} of {need.available:,}"
         + (f", of which {need.allowed:,} can be routed" if need.needed <= need.available else "")
@@ -203,8 +232,8 @@ ADVICE = {
 
 
 def _advice(candidate: Candidate) -> str:
-    found = ADVICE.get(candidate.worst.resource) or SMALLER.get(candidate.largest_memory)
-    return f"{found}, or take a larger board" if found else "take a larger board"
+    remedy = ADVICE.get(candidate.worst.resource) or SMALLER.get(candidate.largest_memory)
+    return f"{remedy}, or take a larger board" if remedy else "take a larger board"
 
 
 def choose_array(
@@ -218,12 +247,14 @@ def choose_array(
 
     Parameters
     ----------
-    network : QGraph | Shapes
-        As :class:`~hwquant.boards.shapes.Shapes` where several boards are asked about it.
-    array : Sides | None, optional
+    network : QGraph or Shapes
+        The network, as :class:`~hwquant.boards.shapes.Shapes` where several boards are asked about it.
+    board : Board
+        A board with a device.
+    array : tuple of int, optional
         (rows, columns) to judge instead of choosing.
-    progress : Progress | None, optional
-        Called with what is being done, arrays compiled, and 0 as nobody knows how many will be.
+    progress : Progress or None, optional
+        Called with what is being done, the number of arrays compiled, and 0 for a total that nobody knows.
 
     Raises
     ------
@@ -271,17 +302,18 @@ def choose_array(
     return _answer(board, best, runner_up, compiled, len(excess))
 
 
-def largest_array(device: Device) -> Sides | None:
-    """The largest array, its sides at most 2:1, that a device has room for; None where not even the smallest.
+def largest_array(device: Device) -> Shape | None:
+    """The largest array, its sides at most 2:1, that a device has room for; None where there is none.
 
-    With 8-bit activations and weights and memories of MODEST bits; what a network needs, :func:`choose_array` says.
+    Activations and weights are taken to have 8 bits, and memories those of :data:`MODEST`; what a network really
+    needs, :func:`fit` says.
     """
     fitting = (shape for shape in regular(2) if _worst(needs(_modest(shape), device)).excess <= 1)
     return next(fitting, None)
 
 
-def _attempt(shapes: Shapes, shape: Sides, device: Device, refused: list[HwquantError]) -> list[Candidate]:
-    """The candidate, or none where the compiler refuses, as limits of the user's are too narrow for this array."""
+def _attempt(shapes: Shapes, shape: Shape, device: Device, refused: list[HwquantError]) -> list[Candidate]:
+    """The candidate of a shape; none where the compiler refuses, as the user's limits are too narrow."""
     try:
         return [_candidate(shapes, shape, device)]
     except (DoesNotFit, Unsupported) as error:
@@ -306,7 +338,7 @@ def _candidate(shapes: Shapes, shape: Sides, device: Device) -> Candidate:
 
 
 def _merit(candidate: Candidate) -> tuple[int, int]:
-    """Fewest cycles first, then fewest LUTs."""
+    """A key for sorting: fewest cycles first, then fewest LUTs."""
     return candidate.cycles, next(need.needed for need in candidate.needs if need.resource == "lut")
 
 
@@ -326,7 +358,7 @@ def _answer(
 
 
 def _modest(shape: tuple[int, int]) -> ArrayConfig:
-    """The array with the memories of a small network."""
+    """The configuration of an array with the memories of a small network."""
     rows, columns = shape
     array = ArrayShape(rows, columns, accumulator_depth=64)
     depths = {

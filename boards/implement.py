@@ -32,9 +32,9 @@ from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 
 ATTEMPTS = 3
 MOST_MHZ = 10_000
-"""No clock is faster."""
+"""Greatest clock in MHz that is taken seriously."""
 MARGIN = 0.98
-"""Of the clock that was reached, what the next attempt asks for."""
+"""Share of the clock that was reached which the next attempt asks for."""
 PACKAGES = (
     "pyosys",
     *dict.fromkeys(
@@ -45,7 +45,7 @@ PACKAGES = (
     ),
     "amaranth",
 )
-"""Whose versions a report has."""
+"""Packages whose versions a report has."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,34 @@ class Implementation:
 
     Attributes
     ----------
+    board : str
+        Name of the board.
+    device : str
+        Name of its device.
     clock_mhz : float
-        The accelerator's clock, which the PLL makes; 0 where nothing was routed.
+        Clock of the accelerator in MHz, which the PLL makes; 0 for a board without a device.
     fmax_mhz : float
-        What nextpnr says the design bears.
-    used, available : dict[str, int]
-        LUTs, flip-flops, DSP multipliers and block RAMs, and large RAMs where there are such.
+        Highest clock in MHz that the routed design bears, as nextpnr says; 0 where nothing was routed.
+    used, available : dict of str to int
+        Counts by resource: LUTs, flip-flops, DSP multipliers and block RAMs, and large RAMs where there are such.
+    cells : dict of str to int
+        Number of cells of the netlist by type.
     baud : int
-        Of the host link.
-    cycles, frames_per_second : of inferences back to back, without the time that the host link takes
+        Rate of the host link in bit/s.
+    cycles : int
+        Clock cycles from one inference to the next, without the time that the host link takes.
+    frames_per_second : float
+        Inferences in a second, without the time that the host link takes; 0 for a board without a device.
     bitstream : str
-        Its file name, or "" where there is no open tool for it.
-    notes : tuple[str, ...]
+        File name of the bitstream; "" where there is no open tool that makes it.
+    notes : tuple of str
         What to know about these figures.
+    attempts : int
+        Number of clocks that were tried.
     seconds : float
-        That all of it took; attempts : routings at different clocks.
+        Time in s that the implementation took.
+    versions : dict of str to str
+        Version of each package that took part.
     """
 
     board: str
@@ -100,19 +113,24 @@ def implement(
 
     Parameters
     ----------
-    clock_mhz : float | None, optional
-        Of the accelerator; the board's own target if None, which a generic one has not. A clock that
-        routing does not reach is lowered to what it did, and routed again.
+    build : Build
+        The build whose accelerator it is; the result is written into its folder.
+    board : Board
+        The board.
+    clock_mhz : float or None, optional
+        Clock of the accelerator in MHz; if None the board's target, which a board without a device lacks. A clock
+        that routing does not reach is lowered to what it did, and the design routed again.
     seed : int, default 1
-        Of the placement.
-    progress : Progress | None, optional
+        Seed of the placement.
+    progress : Progress or None, optional
         Called with what is being done, steps done and steps in all.
 
     Raises
     ------
+    DoesNotFit
+        The device is too small, or no clock that was tried is reached.
     HwquantError
-        The device is too small (by how much), a tool is missing or stops, the clock cannot be made,
-        or not the board's baud rate of it (which clock is near).
+        A tool is missing or stops, or the clock cannot be made, or the board's baud rate not of it.
     """
     begin = monotonic()
     report = progress or (lambda what, done, total, note="": None)
@@ -141,7 +159,7 @@ def _check_place(place: Path) -> None:
 
 
 def _clock(board: Board, megahertz: float) -> float:
-    """The clock that is asked for, in Hz, if the board can have it and the UART its rate."""
+    """The clock that is asked for in Hz; raises where the board cannot have it, or the UART not its rate."""
     if not megahertz <= MOST_MHZ:
         raise HwquantError(f"a clock of {megahertz} MHz cannot be; ask for another with --clock")
     if megahertz <= 0:
@@ -167,14 +185,14 @@ def _clock(board: Board, megahertz: float) -> float:
 
 
 def _option(hertz: float) -> str:
-    """A clock as the command line takes it, rounded up: the PLL makes what is nearest below."""
+    """A clock as ``--clock`` takes it, rounded up, as the PLL makes the nearest one below."""
     return f"{math.ceil(hertz / 1e3 - 1e-6) / 1e3:g}"
 
 
 def _lowered(board: Board, device: Device, limit: float) -> float:
-    """The highest clock in Hz up to a limit that the board can have, and the UART its rate with."""
-    found = [c for c in clocks(device.family, board.clock_hz) if c <= limit and has_rate(c, board.baud)]
-    if not found:
+    """The highest clock in Hz, up to a limit, that the board can have and that gives the UART its rate."""
+    possible = [c for c in clocks(device.family, board.clock_hz) if c <= limit and has_rate(c, board.baud)]
+    if not possible:
         raise DoesNotFit(
             f"{board.name}: routing bears no clock above {limit / 1e6:.1f} MHz, and no lower one gives the "
             f"{board.baud} baud that the board's file asks for; compile for a smaller array",
@@ -182,12 +200,12 @@ def _lowered(board: Board, device: Device, limit: float) -> float:
             available=limit,
             remedy="a smaller array",
         )
-    return found[-1]
+    return possible[-1]
 
 
 @dataclass(frozen=True)
 class _Made:
-    """What was written into a board's folder; as the fields of :class:`Implementation` of the same names."""
+    """What was written into a board's folder; names of fields are those of :class:`Implementation`."""
 
     hertz: float = 0.0
     fmax_hz: float = 0.0
@@ -235,7 +253,7 @@ def _implement(
 def _on_device(
     build: Build, board: Board, device: Device, wanted: float, seed: int, report: Progress, folder: Path
 ) -> _Made:
-    """Synthesis, and what follows it; again at a lower clock where routing does not reach the one asked for."""
+    """Synthesize, route and pack; again at a lower clock where routing does not reach the one asked for."""
     family, budget = device.family, device.budget(build.program.config)
     loadable = weights_in_large_ram(build.program.config, device)
     name, text = constraints(board, family)
@@ -277,7 +295,10 @@ def _on_device(
 
 
 def _check_size(used: dict[str, int], device: Device) -> None:
-    """The array takes only the DSP blocks that are left; what can be too much is requantization by multipliers."""
+    """Raise where the device has too little of a resource.
+
+    The array takes only DSP blocks that are left, so that these are too few only for requantization by multipliers.
+    """
     for resource, available in device.resources.items():
         if used[resource] > available:
             other = "requantize by shifts alone" if resource == "dsp" else "with smaller memories"

@@ -16,21 +16,21 @@ LARGE_RAM_WIDTH = 16
 
 
 def weight_memory(config: ArrayConfig) -> Memory:
-    """The memory of the weights, whatever they are."""
+    """The memory of the weights, with room for any."""
     return Memory(config.weight_depth, config.columns * config.slot_bits)
 
 
 def large_rams(memory: Memory, device: Device) -> int:
-    """Large RAMs that a memory takes."""
+    """Number of large RAMs that a memory takes."""
     depth = device.large_ram_bits // LARGE_RAM_WIDTH
     return -(-memory.width // LARGE_RAM_WIDTH) * -(-memory.depth // depth)
 
 
 def weights_in_large_ram(config: ArrayConfig, device: Device) -> bool:
-    """Whether the host loads the weights into large RAM: where a board's block RAMs do not hold all memories.
+    """Whether the host loads the weights into large RAM, as the block RAMs do not hold all memories.
 
-    It depends on the configuration alone, not on the memories' contents, although bits of a program or of parameters
-    that never change need no RAM.
+    The answer depends on the configuration alone, not on the memories' contents, although bits of a program or of
+    parameters that never change need no RAM.
     """
     if not device.large_rams:
         return False

@@ -1,4 +1,7 @@
-"""Memories of an ASIC: macros, counted but not synthesized. Yosys sees black boxes, OpenSTA a library of them."""
+"""Memories of an ASIC: macros, which are counted but not synthesized.
+
+Yosys sees black boxes, OpenSTA a library of them.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 INPUT_PF = 0.03
-"""What a pin of a memory loads: about three gates."""
+"""Capacitance of a memory's pin in pF: about three gates."""
 THRESHOLDS = {"slew_upper": 80, "slew_lower": 20, "input": 50, "output": 50}
-"""Of the OSU libraries, in per cent of the supply; delays of two libraries add up only where they are the same."""
+"""Thresholds of the OSU libraries in per cent of the supply; delays add up only where libraries share them."""
 
 
 @dataclass(frozen=True)
 class Macro:
-    """A memory.
+    """A memory of an ASIC.
 
     Attributes
     ----------
     name : str
-        Of the instance.
-    words, width : int
-        Its shape; reads, writes : ports; address_bits : of a port.
+        Name of the instance.
+    words : int
+        Number of words.
+    width : int
+        Bits of a word.
+    reads : int
+        Number of read ports.
+    writes : int
+        Number of write ports.
+    address_bits : int
+        Bits of a port's address.
     """
 
     name: str
@@ -33,17 +44,17 @@ class Macro:
 
     @property
     def bits(self) -> int:
-        """What it stores."""
+        """Bits that the memory stores."""
         return self.words * self.width
 
     @property
     def type(self) -> str:
-        """Memories of one shape are of one type."""
+        """Name of the black box, which memories of one shape and the same ports share."""
         return f"memory_{self.words}x{self.width}_{self.reads}r{self.writes}w"
 
     @property
     def ports(self) -> tuple[tuple[str, str, int], ...]:
-        """Name, direction and bits. A memory that is not written has bits of write ports that nothing uses."""
+        """Name, direction and bits of each port; there is a write port even where nothing is written."""
         writes = max(1, self.writes)
         return (
             ("CLK", "input", 1),
@@ -57,20 +68,20 @@ class Macro:
 
 
 PARAMETERS = ("SIZE", "WIDTH", "RD_PORTS", "WR_PORTS", "ABITS")
-"""Of ``boards/cells/memory_macro.v``."""
+"""Parameters of ``boards/cells/memory_macro.v``, in the order of the fields of :class:`Macro`."""
 
 
 def parse_macros(dump: str) -> tuple[Macro, ...]:
-    """The memories of a design, from what Yosys dumps of cells of the type memory_macro."""
-    found = []
+    """Read the memories of a design from Yosys' dump of its cells of the type memory_macro."""
+    macros = []
     for name, body in re.findall(r"cell \\memory_macro \\(\S+)\n(.*?)\n  end", dump, re.DOTALL):
         values = dict(re.findall(r"parameter \\(\w+) (\d+)", body))
-        found.append(Macro(name, *(int(values[key]) for key in PARAMETERS)))
-    return tuple(sorted(found, key=lambda item: item.name))
+        macros.append(Macro(name, *(int(values[key]) for key in PARAMETERS)))
+    return tuple(sorted(macros, key=lambda item: item.name))
 
 
 def black_boxes(macros: Iterable[Macro]) -> str:
-    """Verilog of their types, without contents."""
+    """Verilog of the memories' black boxes: modules without contents."""
     lines = []
     for macro in {item.type: item for item in macros}.values():
         ports = ", ".join(f"{direction} [{bits - 1}:0] {name}" for name, direction, bits in macro.ports)
@@ -79,8 +90,11 @@ def black_boxes(macros: Iterable[Macro]) -> str:
 
 
 def liberty(macros: Iterable[Macro]) -> str:
-    """A timing library: a memory takes its inputs at the clock's edge and answers at once, so that paths end and begin
-    at it, and what it takes itself is left out."""
+    """The Liberty file of the memories' black boxes.
+
+    A memory takes its inputs at the clock's edge and answers at once: paths end and begin at it, without the time that
+    it takes itself.
+    """
     types = list({item.type: item for item in macros}.values())
     lines = ["library(memories) {", "  delay_model : table_lookup;", '  time_unit : "1ns";']
     lines += ['  voltage_unit : "1V";', '  current_unit : "1uA";', "  capacitive_load_unit (1,pf);"]

@@ -16,15 +16,25 @@ from hwquant.boards.families.ram import Ram
 MULTIPLEXER_COST = 0.5
 EMULATION_COST = 2.0
 READ_FIRST_SCORE = 6
-"""Of logic that gives a read the word as it was before a write in the same cycle."""
+"""Score of the logic that gives a read the word as it was before a write in the same cycle."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """``depth`` words of ``width`` bits.
+    """A memory of the accelerator, before it becomes RAM or logic.
 
-    ``rom`` is only read, and would be a table of ``table`` bits (None: of all); ``read_first`` demands the old word
-    where a word is read while it is written.
+    Attributes
+    ----------
+    depth : int
+        Number of words.
+    width : int
+        Bits of a word.
+    rom : bool
+        Whether it is only read.
+    read_first : bool
+        Whether a read in the cycle of a write of the same word must give the old word.
+    table : int or None
+        Bits of the table of LUTs that a memory which is only read may become; None for all of its bits.
     """
 
     depth: int
@@ -40,21 +50,23 @@ class MemoryResources:
 
     Attributes
     ----------
-    blocks : float, default 0.0
-        Block RAMs (halves, for Xilinx); luts : LUTs of distributed RAM.
-    chosen_bits : int, default 0
-        Two-input multiplexers that choose between RAMs one above the other, in bits.
-    address_bits : int, default 0
-        Of the address that these need, registered.
-    output_bits : int, default 0
+    blocks : float
+        Number of block RAMs; halves of them for Xilinx.
+    luts : int
+        Number of LUTs of distributed RAM.
+    chosen_bits : int
+        Bits of two-input multiplexers that choose between RAMs one above the other.
+    address_bits : int
+        Bits of the registered address that these multiplexers need.
+    output_bits : int
         Flip-flops behind distributed RAM and tables.
-    table_bits : int, default 0
-        Of a memory that is only read, made of LUTs.
-    register_bits : int, default 0
-        Of a memory made of flip-flops.
-    emulated_bits : int, default 0
-        Of a write that waits a cycle, and of a read that finds it, where a block RAM must but cannot give
-        the word as it was before a write in the same cycle.
+    table_bits : int
+        Bits of a memory that is only read and is made of LUTs.
+    register_bits : int
+        Bits of a memory made of flip-flops.
+    emulated_bits : int
+        Bits of a write that waits a cycle, and of a read that finds it, where a block RAM must but cannot give the
+        word as it was before a write in the same cycle.
     """
 
     blocks: float = 0.0
@@ -67,19 +79,19 @@ class MemoryResources:
     emulated_bits: int = 0
 
 
-def memory_resources(memory: Memory, family: Family) -> MemoryResources:
-    """What Yosys makes of a memory on a family."""
+def mapped(memory: Memory, family: Family) -> Mapped:
+    """What Yosys makes of a memory on a family of FPGAs."""
     if memory.width == 0:
         return MemoryResources()
     per_bit = family.logic_cost.table if memory.rom else family.logic_cost.register
-    found: dict[bool, tuple[float, MemoryResources]] = {}
+    cheapest: dict[bool, tuple[float, Mapped]] = {}
     for ram in family.rams:
         if not (ram.rom if memory.rom else ram.writable):
             continue
         candidate = _geometry(memory, ram)
         distributed = ram.blocks == 0
-        if distributed not in found or candidate[0] < found[distributed][0]:
-            found[distributed] = candidate
+        if distributed not in cheapest or candidate[0] < cheapest[distributed][0]:
+            cheapest[distributed] = candidate
     bits = memory.depth * memory.width
     table = bits if memory.table is None else memory.table
     logic = (
@@ -88,14 +100,14 @@ def memory_resources(memory: Memory, family: Family) -> MemoryResources:
         else MemoryResources(register_bits=bits, output_bits=memory.width)
     )
     best = (int(bits * per_bit), logic)
-    for cost, result in found.values():
+    for cost, result in cheapest.values():
         if cost < best[0]:
             best = (int(cost), result)
     return best[1]
 
 
-def _geometry(memory: Memory, ram: Ram) -> tuple[float, MemoryResources]:
-    """The cheapest width for a memory made of one kind of RAM, and its cost."""
+def _geometry(memory: Memory, ram: Ram) -> tuple[float, Mapped]:
+    """The lowest cost of a memory made of one kind of RAM, and the RAMs and logic that have it."""
     emulates = memory.read_first and not ram.read_first
     emulated = 1 + (READ_FIRST_SCORE if emulates else 0)
     byte_index = max((index for index, width in enumerate(ram.widths) if width <= ram.byte), default=0)

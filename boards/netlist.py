@@ -27,10 +27,18 @@ MODULE = re.compile(r"^(?:\(\*[^*]*\*\)\s*)?module\s+\\?([\w$]+).*?\bendmodule\b
 
 
 def netlist(program: Program, device: Device, component: Component | None = None) -> str:
-    """Verilog of the synthesized accelerator with all cell models that it needs; it is elaborated as for boards.
+    """Verilog of the synthesized accelerator with all cell models that it needs.
 
-    Weights are in its memories, also where a board's host would load them. ``component`` is synthesized in the place
-    of the program's accelerator; it has the same ports.
+    It is elaborated as for boards, but weights are in its memories also where a board's host would load them.
+
+    Parameters
+    ----------
+    program : Program
+        The program whose accelerator it is.
+    device : Device
+        The FPGA whose cells it consists of.
+    component : Component or None, optional
+        What is synthesized in the place of the program's accelerator; it has the same ports.
 
     Raises
     ------
@@ -54,7 +62,7 @@ def netlist(program: Program, device: Device, component: Component | None = None
 
 
 def with_models(text: str, models: CellModels) -> str:
-    """Verilog of a family's cells, and the models of those that it names.
+    """Add models to Verilog of a family's cells: those of the cells that it names.
 
     Yosys' files are not taken whole: some of their modules are there twice, or empty, or in SystemVerilog.
     """
@@ -83,7 +91,7 @@ def _names(text: str) -> set[str]:
 
 
 def _with_includes(path: Path) -> str:
-    """A file with its includes in place."""
+    """Text of a Verilog file with the files that it includes."""
 
     def include(match: re.Match[str]) -> str:
         return _with_includes(path.parent / match[1])

@@ -13,10 +13,10 @@ from hwquant.boards.fields import Field, anything, check, integer, listed, shown
 from hwquant.errors import HwquantError
 
 PINS = ("clock", "rx", "tx", "led")
-"""Functions of the board top's ports."""
+"""Functions of pins, which are names of the ports of a board's top."""
 
 HERTZ = integer(1_000_000, 1_000_000_000)
-"""Frequency of an oscillator."""
+"""The field of an oscillator's frequency in Hz."""
 
 _LOCATION = text(
     "[A-Z]{0,3}[0-9]{1,3}[A-Z]?", 'a pin as the tools for the device call it, such as "G2"', required=True
@@ -28,11 +28,11 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     "tx": _FIELDS,
     "led": {**_FIELDS, "inverted": anything(bool, "true or false")},
 }
-"""What can be said of a pin, by its function."""
+"""Fields of a pin in a board file, by its function."""
 
 
 def read_pin(item: object, function: str, family: Family | None, where: str) -> Pin:
-    """A pin of a board file."""
+    """Read a pin of a board file; see :func:`check_pin`."""
     table = check(item, FIELDS[function], where)
     attributes = table.get("attributes", {})
     return check_pin(table["location"], attributes, table.get("inverted", False), function, family, where)
@@ -46,12 +46,27 @@ def check_pin(
     family: Family | None,
     where: str,
 ) -> Pin:
-    """A pin, if the constraints of a family can say it.
+    """Check that the constraints of a family can say where a pin is and what attributes it has.
+
+    Parameters
+    ----------
+    location : str
+        Name of the pin in the tools for the device.
+    attributes : mapping of str to object
+        Attributes of the pin's buffer.
+    inverted : bool
+        Whether low means on.
+    function : str
+        One of :data:`PINS`.
+    family : Family or None
+        Family of the board's device; None where it has none.
+    where : str
+        The file and the place in it, with which messages begin.
 
     Raises
     ------
     HwquantError
-        Names the place, the attribute and its value.
+        The family's constraints have no such attribute, or not such a value of it.
     """
     if not _LOCATION.fits(location):
         raise HwquantError(f"{where}: location must be {_LOCATION.must}, not {shown(location)}")
@@ -70,7 +85,7 @@ def check_pin(
 
 
 def check_distinct(pins: Mapping[str, Pin], where: str) -> None:
-    """Raise where two functions are on one pin."""
+    """Raise :class:`HwquantError` where two functions are on one pin."""
     functions: dict[str, str] = {}
     for function, pin in pins.items():
         other = functions.setdefault(pin.location, function)

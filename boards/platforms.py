@@ -17,18 +17,18 @@ from hwquant.errors import HwquantError, require
 def from_amaranth(
     source: str, family: Family | None, where: str, listed: Collection[str] = ()
 ) -> tuple[int, dict[str, Pin]]:
-    """Clock in Hz, and pins of clock, UART and first LED, of a platform.
+    """The clock in Hz and the pins of a platform: clock, UART and first LED.
 
     Parameters
     ----------
     source : str
         ``module:class`` in the package; names alone, so that nothing else is ever imported.
-    family : Family | None
-        Of the board's device.
+    family : Family or None
+        Family of the board's device; None where it has none.
     where : str
-        For messages.
-    listed : Collection[str]
-        Functions whose pins the file has itself.
+        The file and the place in it, with which messages begin.
+    listed : collection of str
+        Functions whose pins the board file lists itself; they are not looked up.
     """
     platform = _platform(source, where)
     items = {(item.name, item.number): item for item in platform.resources}
@@ -37,20 +37,20 @@ def from_amaranth(
         raise HwquantError(
             f"{where}: the platform {source!r} has no clock on a single pin; list the pins instead"
         )
-    found = {"clock": (clock, clock.attrs)}
+    places = {"clock": (clock, clock.attrs)}
     if ("uart", 0) in items:
         uart = items["uart", 0]
         signals = {part.name: part for part in uart.ios}
         for name in signals.keys() & {"rx", "tx"}:
-            found[name] = signals[name], {**uart.attrs, **signals[name].attrs}
+            places[name] = signals[name], {**uart.attrs, **signals[name].attrs}
     if ("led", 0) in items:
-        found["led"] = items["led", 0], items["led", 0].attrs
+        places["led"] = items["led", 0], items["led", 0].attrs
     hertz = round(clock.clock.frequency)
     if not HERTZ.fits(hertz):
         raise HwquantError(f"{where}: the clock of {source!r} must be {HERTZ.must} Hz, not {hertz}")
     pins = {
         function: _first(item, attributes, function, family, f"{where}: pin {function} of {source!r}")
-        for function, (item, attributes) in found.items()
+        for function, (item, attributes) in places.items()
         if function not in listed
     }
     return hertz, pins
@@ -74,7 +74,7 @@ def _platform(source: str, where: str) -> Any:
 
 
 def _first(item: Any, attributes: Mapping[str, Any], function: str, family: Family | None, where: str) -> Pin:
-    """The first pin of a resource."""
+    """The first pin of a platform's resource."""
     (pins, *_) = item.ios
     if not hasattr(pins, "names"):
         raise HwquantError(f"{where} is no single pin; list the pins instead")

@@ -24,14 +24,27 @@ from hwquant.errors import Unsupported
 from hwquant.program.config import ArrayConfig
 
 UNFITTED = {"lut": 0.0, "ff": 1.0}
-"""What a bit costs of something that the fit has not seen: registers are counted, logic is too various for a guess."""
+"""Cost of a bit of what the fit has not seen: registers are counted, logic is too various for a guess."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Counts, as :class:`~hwquant.boards.families.family.Device` has them.
+    """What an accelerator takes of a device.
 
-    LUTs, flip-flops, DSP multipliers, block RAMs, and large RAMs that the bitstream does not fill.
+    Resources are counted as those of a :class:`~hwquant.boards.families.family.Device`.
+
+    Attributes
+    ----------
+    lut : int
+        Number of LUTs.
+    ff : int
+        Number of flip-flops.
+    dsp : int
+        Number of DSP multipliers.
+    ram : int
+        Number of block RAMs.
+    large_ram : int
+        Number of large RAMs, which the bitstream does not fill.
     """
 
     lut: int
@@ -44,23 +57,23 @@ class Resources:
 def estimate_resources(
     config: ArrayConfig, device: Device, *, link: bool, contents: Contents | None = None
 ) -> Resources:
-    """What synthesis will count, estimated in a millisecond.
+    """Estimate in a millisecond what synthesis will count.
 
     Parameters
     ----------
     config : ArrayConfig
-        The accelerator.
+        Configuration of the accelerator.
     device : Device
-        Products beyond its DSP blocks are LUTs.
+        The FPGA; products beyond its DSP blocks become LUTs.
     link : bool
-        With what a board's top has besides: UART and link executor.
-    contents : Contents | None, optional
-        Bits of the read-only memories that are hardware at all (:meth:`Contents.of_program`); None: all.
+        Whether to count what a board's top has besides: UART and link executor.
+    contents : Contents or None, optional
+        Bits of the read-only memories that are hardware at all (:meth:`Contents.of_program`); None for all of them.
 
     Raises
     ------
     Unsupported
-        Nothing is known of the device's family.
+        No coefficients were fitted for the device's family.
     """
     coefficients = _model()["coefficients"].get(device.family.name)
     if coefficients is None:
@@ -83,7 +96,7 @@ def estimate_resources(
 
 
 def model_errors(family: Family) -> Mapping[str, Mapping[str, float]]:
-    """The model's relative errors on configurations that it was not fitted to: "median" and "worst", by resource."""
+    """The model's relative errors, "median" and "worst" by resource, where it was not fitted."""
     return dict(_model()["errors"].get(family.name, {}))
 
 

@@ -32,15 +32,25 @@ SHAPES: tuple[Sides, ...] = tuple(
 """The arrays that are tried: in others a part of the columns is idle in some words of the activation memory."""
 
 TYPICAL = {"accumulator_bits": 22, "coordinate_bits": 10, "block_steps": 4096}
-"""Of 8-bit networks, before they are compiled."""
+"""Widths of 8-bit networks, for an array whose program is not known yet."""
 
 LEAST_PROGRAM = 16
-"""Instructions of the shortest programs."""
+"""Number of instructions of the shortest programs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """A program, its exact numbers, and the bits of its read-only memories that become hardware."""
+    """A network compiled for an array.
+
+    Attributes
+    ----------
+    program : Program
+        The program.
+    report : Report
+        Exact cycles, utilization and memories of the program.
+    contents : Contents
+        Bits of the program's read-only memories that become hardware.
+    """
 
     program: Program
     report: Report
@@ -48,11 +58,16 @@ class Compiled:
 
 
 class Shapes:
-    """A network for arrays of any shape; one serves several boards.
+    """A network for arrays of any shape; one object serves several boards.
 
     Parameters
     ----------
-    offset, limits : as for :func:`hwquant.program.compiler.compile_network`
+    qgraph : QGraph
+        The network.
+    offset : OffsetChoice, default "auto"
+        Where integer offsets are added: "auto", "edge" or "sum".
+    limits : mapping of str to int, optional
+        Greatest depths and widths of memories, as for :func:`hwquant.program.compiler.compile_network`.
     """
 
     def __init__(
@@ -63,8 +78,8 @@ class Shapes:
         self._compiled: dict[tuple[Sides, int], Compiled] = {}
         self._rough: dict[int, dict[Sides, ArrayConfig]] = {}
 
-    def compiled(self, shape: Sides, device: Device) -> Compiled:
-        """The network for an array, compiled when it is asked for first; raises what the compiler raises."""
+    def compiled(self, shape: Shape, device: Device) -> Compiled:
+        """Compile the network for an array, once; raises what the compiler raises."""
         operand_bits = self._operand_bits(device)
         key = shape, operand_bits
         if key not in self._compiled:
@@ -72,31 +87,31 @@ class Shapes:
             self._compiled[key] = Compiled(program, make_report(program), Contents.of_program(program))
         return self._compiled[key]
 
-    def rough(self, device: Device) -> Mapping[Sides, ArrayConfig]:
-        """About the hardware of every array of SHAPES that can express the network, without compiling it.
+    def rough(self, device: Device) -> Mapping[Shape, ArrayConfig]:
+        """Guess the configuration of every array of SHAPES that can express the network, without compiling it.
 
         Memories are at least as small as compiled ones will be, so that nothing is ruled out that could fit.
         """
         operand_bits = self._operand_bits(device)
         if operand_bits not in self._rough:
-            found: dict[Sides, ArrayConfig] = {}
+            configurations: dict[Shape, ArrayConfig] = {}
             refused: list[HwquantError] = []
             for shape in SHAPES:
                 try:
-                    found[shape] = self._guess(shape, operand_bits)
+                    configurations[shape] = self._guess(shape, operand_bits)
                 except (
                     DoesNotFit,
                     Unsupported,
                 ) as error:  # such as channel offsets that this array has no place for
                     refused.append(error)
-            if not found:
+            if not configurations:
                 raise refused[0]
-            self._rough[operand_bits] = found
+            self._rough[operand_bits] = configurations
         return self._rough[operand_bits]
 
     @cached_property
     def macs(self) -> int:
-        """Multiply-accumulates with weights that are not zero: what no array can leave out."""
+        """Number of multiply-accumulates with weights that are not zero, which no array can leave out."""
         return sum(
             int(np.count_nonzero(term.weight)) * math.prod(layer.pixels) * math.prod(layer.window)
             for layer in self._layers
@@ -115,8 +130,8 @@ class Shapes:
         requirements = Requirements(shape, self.offset, self.limits, operand_bits=operand_bits)
         return Compilation(self.qgraph, self._layers, requirements)
 
-    def _guess(self, shape: Sides, operand_bits: int) -> ArrayConfig:
-        """The array with memories as deep as tensors, weights and channels suggest: what is known without values."""
+    def _guess(self, shape: Shape, operand_bits: int) -> ArrayConfig:
+        """The array with memories as deep as the sizes of tensors, weights and channels suggest."""
         compilation = self._compilation(shape, operand_bits)
         array, layers = compilation.needed, [item.layer for item in compilation.mapped]
         packed = replace(array, weight_packing=max(n for n in PACKINGS if n <= array.weight_bits))
@@ -135,7 +150,7 @@ class Shapes:
         return ArrayConfig.of(array, TYPICAL | depths)
 
 
-def regular(ratio: int) -> Sequence[Sides]:
-    """Those of SHAPES whose sides are at most ``ratio``:1, the largest first, squares before others."""
+def regular(ratio: int) -> Sequence[Shape]:
+    """The arrays of SHAPES whose sides are at most ``ratio``:1, the largest first, squares before others."""
     chosen = [shape for shape in SHAPES if max(shape) <= ratio * min(shape)]
     return sorted(chosen, key=lambda shape: (-math.prod(shape), max(shape)))

@@ -29,31 +29,31 @@ class Synthesis:
 
     Attributes
     ----------
-    cells : dict[str, int]
-        By type.
-    parts : dict[str, dict[str, int]]
-        By the part of the hierarchy whose name they bear ("array.pe": all processing elements), again by type;
-        a cell of two parts bears the name of one of them.
+    cells : dict of str to int
+        Number of cells by type.
+    parts : dict of str to dict of str to int
+        Number of cells by type, for each part of the hierarchy whose name they bear ("array.pe" for all processing
+        elements); a cell of two parts bears the name of one of them.
     """
 
     cells: dict[str, int]
     parts: dict[str, dict[str, int]]
 
     def used(self, family: Family) -> dict[str, int]:
-        """Counts of resources; see :meth:`hwquant.boards.families.family.Family.count`."""
+        """Count resources; see :meth:`hwquant.boards.families.family.Family.count`."""
         return family.count(self.cells)
 
 
 def synthesized(component: Component, device: Device, budget: DspBudget | None, cache: Path) -> Synthesis:
-    """The netlist of a component alone, its ports at pins.
+    """Synthesize a component alone, its ports at pins; what was synthesized before comes from the cache.
 
     Parameters
     ----------
     component : Component
         What is synthesized.
     device : Device
-        What for.
-    budget : DspBudget | None
+        The FPGA that it is synthesized for.
+    budget : DspBudget or None
         What the component is told about the device (:meth:`hwquant.boards.families.family.Device.budget`).
     cache : Path
         Folder of earlier results; they are told apart by the checksum of the RTLIL, the command and the version of
@@ -62,7 +62,7 @@ def synthesized(component: Component, device: Device, budget: DspBudget | None, 
     Raises
     ------
     HwquantError
-        Pyosys is missing, or Yosys stops.
+        The package pyosys is missing, or Yosys stops.
     """
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
@@ -81,13 +81,13 @@ def synthesized(component: Component, device: Device, budget: DspBudget | None, 
 
 
 def _parts(netlist: Path) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    parts: dict[str, dict[str, int]] = {}
     cells = json.loads(netlist.read_text(encoding="utf-8"))["modules"][TOP]["cells"]
     for name, cell in cells.items():
         part = part_of(name)
-        counts = found.setdefault(part, {})
+        counts = parts.setdefault(part, {})
         counts[cell["type"]] = counts.get(cell["type"], 0) + 1
-    return found
+    return parts
 
 
 def part_of(name: str) -> str:

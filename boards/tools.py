@@ -1,4 +1,4 @@
-"""Runs the open tools: Yosys (pyosys) for synthesis, nextpnr and the packers (YoWASP's wheels) for the rest.
+"""How the open tools are run: Yosys (pyosys) for synthesis, nextpnr and packers (YoWASP) for the rest.
 
 Each runs in the folder of its files with relative paths, since WebAssembly programs see no other folder. What they
 are given is the families' (:mod:`hwquant.boards.families`).
@@ -36,9 +36,23 @@ for line in open(sys.argv[1]):
 
 
 def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "") -> dict[str, int]:
-    """Synthesize RTLIL in place: ``netlist.json`` appears beside it, and with ``verilog`` a file of that name.
+    """Synthesize RTLIL; ``netlist.json`` appears beside it.
 
-    Returns the cells of the flat netlist by type.
+    Parameters
+    ----------
+    rtlil : Path
+        File with the design.
+    device : Device
+        The FPGA that it is synthesized for.
+    top : str, default "top"
+        Name of the top module.
+    verilog : str, default ""
+        Name of a file beside it that gets the netlist in Verilog; "" for none.
+
+    Returns
+    -------
+    dict of str to int
+        Number of cells of the flat netlist by type.
     """
     folder = rtlil.parent
     command = device.family.synthesis(device, top)
@@ -51,7 +65,7 @@ def synthesize(rtlil: Path, device: Device, top: str = "top", verilog: str = "")
 
 
 def yosys(commands: list[str], folder: Path, name: str) -> None:
-    """Run commands of Yosys in a folder; its log is ``name``.log there."""
+    """Run commands of Yosys in a folder; its log is the file ``name``.log there."""
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
     script = folder / f"{name}.ys"
@@ -60,7 +74,7 @@ def yosys(commands: list[str], folder: Path, name: str) -> None:
 
 
 def place_and_route(flow: OpenFlow, job: RoutingJob, folder: Path) -> Routed:
-    """Place and route on ``netlist.json``; what the packer reads appears beside it.
+    """Place and route ``netlist.json``; what the packer reads appears beside it.
 
     A missed clock is not an error: the result says what was reached.
     """
@@ -69,13 +83,13 @@ def place_and_route(flow: OpenFlow, job: RoutingJob, folder: Path) -> Routed:
 
 
 def pack(flow: OpenFlow, device: Device, folder: Path) -> Path:
-    """The bitstream from the routed design."""
+    """Make the bitstream of a routed design; its path."""
     run([tool(flow.packer), *flow.packing(device)], folder, "packing.log", flow.packer.name)
     return folder / flow.bitstream
 
 
 def check_tools(family: Family) -> None:
-    """Raise unless all tools for a family are installed: before the first of them works for minutes."""
+    """Raise unless all tools of a family are installed, before the first of them works for minutes."""
     if find_spec("pyosys") is None:
         raise require("pyosys", "boards", "synthesis")
     if isinstance(family.flow, OpenFlow):
@@ -83,22 +97,33 @@ def check_tools(family: Family) -> None:
             tool(executable)
 
 
-def tool(executable: Executable) -> str:
-    """Path of a program that is installed beside this Python, or on the PATH."""
-    beside = Path(sys.executable).with_name(executable.name)
-    found = str(beside) if beside.exists() else shutil.which(executable.name)
+def tool(program: Program) -> str:
+    """Path of a program beside this Python, or on the PATH; raises where it is not installed."""
+    beside = Path(sys.executable).with_name(program.name)
+    found = str(beside) if beside.exists() else shutil.which(program.name)
     if found is None:
         raise require(executable.package, "boards", f"building a bitstream ({executable.name})")
     return found
 
 
 def run(arguments: list[str], folder: Path, log: str, what: str) -> None:
-    """Run a program in a folder, its output in the file ``log`` there.
+    """Run a program in a folder.
+
+    Parameters
+    ----------
+    arguments : list of str
+        The program and its arguments.
+    folder : Path
+        Folder that it runs in.
+    log : str
+        Name of the file in that folder that gets its output.
+    what : str
+        Name of the program in messages.
 
     Raises
     ------
     ToolStopped
-        It failed; with its first error, and where its output is kept: the folder may be one that goes.
+        The program failed; the message has its first error, and where its output is kept, as the folder may go.
     """
     # Its temporary files stay in the folder: a program that is killed leaves them behind.
     environment = {**os.environ, "TMPDIR": str(folder.absolute())}

@@ -11,15 +11,32 @@ from hwquant.rtl_templates.uart import baud_divisor
 
 
 class BoardTop(Component):
-    """What is synthesized for a board. Its only clock comes from the pin ``clock``.
+    """What is synthesized for a board; its only clock comes from the port ``clock``.
+
+    Parameters
+    ----------
+    board : Board
+        The board whose pins the ports are at.
+    accelerator : Accelerator
+        The accelerator.
+    wanted_hz : float
+        Clock that is asked for, in Hz.
 
     Attributes
     ----------
-    hertz : the clock of the accelerator
+    hertz : float
+        Clock of the accelerator in Hz: the nearest that can be made, and not above the one asked for.
 
     Members
     -------
-    clock : In, the oscillator; rx : In, tx : Out, the UART; led : Out, on while a request is being executed
+    clock : In(1)
+        The oscillator.
+    rx : In(1)
+        Input of the UART, from the host.
+    tx : Out(1)
+        Output of the UART, to the host.
+    led : Out(1)
+        Level that switches the board's LED on while a request is being executed.
     """
 
     def __init__(self, board: Board, accelerator: Accelerator, wanted_hz: float):
@@ -30,6 +47,7 @@ class BoardTop(Component):
         self.serial = SerialAccelerator(accelerator, baud_divisor(self.hertz, board.baud))
 
     def elaborate(self, platform: object) -> Module:
+        """Connect the clock generator and the accelerator's UART to the ports."""
         m = Module()
         m.domains.sync = ClockDomain("sync")
         m.submodules.clocks = self.clocks

@@ -14,7 +14,7 @@ from hwquant.boards.families.family import Device, Family
 _FILES = (ecp5, ice40, gowin, xilinx7)
 
 FAMILIES: Mapping[str, Family] = {file.FAMILY.name: file.FAMILY for file in _FILES}
-"""By name."""
+"""All families, by name."""
 
 DEVICES: tuple[Device, ...] = tuple(device for file in _FILES for device in file.DEVICES)
-"""Of all families; by name they are in :mod:`hwquant.boards.device`."""
+"""Devices of all families; :mod:`hwquant.boards.device` has them by name."""

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Pin:
-    """Where a port of the top is, with the attributes of its buffer; ``inverted`` where low means on."""
+    """Where a port of a board's top is.
+
+    Attributes
+    ----------
+    location : str
+        Name of the FPGA's pin in the tools.
+    attributes : mapping of str to str
+        Attributes of the pin's buffer.
+    inverted : bool
+        Whether low means on.
+    """
 
     location: str
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -22,11 +32,11 @@ class Constraints:
     Attributes
     ----------
     file : str
-        Its name.
-    text : Callable
-        What it says, from the pins by port, in the order of the file, and the clock in Hz.
-    attributes : Mapping[str, str]
-        Of a pin's buffer: those that it can say, each with the pattern of its values.
+        Name of the file.
+    text : callable
+        Text of the file, from the pins by port, in the order of the file, and the clock in Hz.
+    attributes : mapping of str to str
+        Attributes of a pin's buffer that the file can say, each with the pattern of its values.
     """
 
     file: str
@@ -39,5 +49,5 @@ STANDARD, SPEED, SWITCH = "[A-Z][A-Z0-9_]{0,31}", "FAST|SLOW", "ON|OFF"
 
 
 def lines(*items: str) -> str:
-    """A text of these lines."""
+    """Join lines to a text."""
     return "\n".join([*items, ""])

@@ -23,7 +23,7 @@ MULTIPLIER_BITS = 18
 
 
 class Ecp5Product(RegisteredProduct):
-    """The registered product of a processing element in one MULT18X18D, with the registers of both operands.
+    """The registered product of a processing element in one MULT18X18D, whose registers it uses.
 
     ::
 
@@ -46,18 +46,19 @@ class Ecp5Product(RegisteredProduct):
     Members
     -------
     x : In(signed(x_bits))
-        As of the processing element.
+        Input of the processing element.
     weight : In(signed(weight_bits))
-        Likewise.
+        Weight that comes next.
     swap : In(1)
-        Likewise.
+        Whether ``weight`` becomes the active weight.
     product : Out(signed(x_bits + weight_bits))
-        The product.
+        Product of the previous input and the active weight.
     """
 
     latency = 2
 
     def elaborate(self, platform: object) -> Module:
+        """Place the multiplier with its registers."""
         m = Module()
         registers = {"INPUTA": "CE0", "INPUTB": "CE1", "OUTPUT": "CE0"}
         ports: dict[str, object] = {}
@@ -88,7 +89,7 @@ class Ecp5Product(RegisteredProduct):
 
     @staticmethod
     def facts(x_bits: int, weight_bits: int) -> Facts:
-        """The registers are the block's own."""
+        """The facts of the product: no registers, as the block has its own."""
         return Facts(products=[Product(x_bits, weight_bits)])
 
 
@@ -125,13 +126,13 @@ def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
 
 
 def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
-    found = []
+    statements = []
     for port, pin in pins.items():
-        found.append(f'LOCATE COMP "{port}" SITE {lpf(pin.location)};')
+        statements.append(f'LOCATE COMP "{port}" SITE {lpf(pin.location)};')
         attributes = [f"{word(key, 'LPF')}={word(value, 'LPF')}" for key, value in pin.attributes.items()]
         if attributes:
-            found.append(f'IOBUF PORT "{port}" {" ".join(attributes)};')
-    return lines(*found, f'FREQUENCY PORT "clock" {megahertz(clock_hz)} MHZ;')
+            statements.append(f'IOBUF PORT "{port}" {" ".join(attributes)};')
+    return lines(*statements, f'FREQUENCY PORT "clock" {megahertz(clock_hz)} MHZ;')
 
 
 def _routing(job: RoutingJob) -> list[str]:

@@ -20,9 +20,9 @@ class CellModels:
     Attributes
     ----------
     yosys : str
-        A file of Yosys' share folder.
-    own : tuple[str, ...]
-        Files of ``boards/cells`` with what Yosys has no models of.
+        File of Yosys' share folder with its models.
+    own : tuple of str
+        Files of ``boards/cells`` with models that Yosys lacks.
     """
 
     yosys: str
@@ -33,37 +33,37 @@ class CellModels:
 class Family:
     """A family of FPGAs: devices of the same cells and the same tools, in different numbers.
 
-    What its LUTs and flip-flops cost is fitted by ``benchmarks/resource_model.py``, and in ``boards/resources.json``
-    under its name.
+    What its LUTs and flip-flops cost is fitted by ``benchmarks/resource_model.py``; ``boards/resources.json`` has it
+    under the family's name.
 
     Attributes
     ----------
     name : str
-        As in reports.
+        Name as reports have it.
     dsp : DspBlocks
-        Which products its DSP blocks take.
-    rams : tuple[Ram, ...]
-        Its block RAMs and distributed RAMs.
+        Products that its DSP blocks take.
+    rams : tuple of Ram
+        Modes of its block RAMs and distributed RAMs.
     logic_cost : LogicCost
-        Of memories that become neither.
+        Cost of memories that become no RAM.
     pll : Pll
-        What makes the accelerator's clock.
+        PLL that makes the accelerator's clock.
     constraints : Constraints
-        Pins and clock for its tools.
-    synthesis : Callable
+        How its tools are told of pins and clock.
+    synthesis : callable
         Yosys' command for a device and the name of the top module; it writes ``netlist.json``.
-    cells : Mapping[str, Mapping[str, float]]
-        By resource: the cells of a netlist, each with what it counts for. LUTs are four-input ones, except Xilinx'.
-        A name that ends in "*" stands for all that begin so.
-    flow : OpenFlow | VendorFlow
+    cells : mapping of str to mapping of str to float
+        Cells of a netlist by resource, each with what it counts for. LUTs have four inputs, Xilinx' six. A name that
+        ends in "*" stands for all that begin so.
+    flow : OpenFlow or VendorFlow
         What follows synthesis.
-    board_fields : tuple[str, ...]
-        What its tools ask of a board besides the device: "package", "speed", "part".
-    models : CellModels | None
-        Of its cells, for simulations of netlists; None where there are none.
-    shift_registers : ShiftRegisters | None
-        Whether LUTs become shift registers.
-    notes : tuple[str, ...]
+    board_fields : tuple of str
+        Fields of a board that its tools need besides the device: "package", "speed", "part".
+    models : CellModels or None
+        Models of its cells, for simulations of netlists; None where there are none.
+    shift_registers : ShiftRegisters or None
+        Which delays become shift registers made of LUTs; None where none does.
+    notes : tuple of str
         What to know about figures of every implementation.
     """
 
@@ -82,7 +82,7 @@ class Family:
     notes: tuple[str, ...] = ()
 
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:
-        """Resources of a netlist, from its cells by type: LUTs, flip-flops, multipliers, RAMs."""
+        """Count the resources of a netlist: LUTs, flip-flops, multipliers, RAMs, from its cells by type."""
         result = {}
         for resource, weights in self.cells.items():
             total = 0.0
@@ -101,33 +101,33 @@ class Device:
     Attributes
     ----------
     name : str
-        As in "--target lfe5u-85f".
+        Name on the command line, such as "lfe5u-85f".
     family : Family
-        What it is made of, and its tools.
+        Family that it belongs to: its cells and tools.
     luts : int
-        Four-input look-up tables; six-input ones of Xilinx 7.
+        Number of look-up tables, of four inputs, or of six for Xilinx 7.
     flip_flops : int
-        Flip-flops.
+        Number of flip-flops.
     multipliers : int
-        DSP multipliers of the family's widest kind.
+        Number of DSP multipliers of the family's widest kind.
     rams : int
-        Block RAMs.
+        Number of block RAMs.
     ram_bits : int
-        Of each.
+        Bits of each block RAM.
     large_rams : int
-        Single-port RAMs that are not initialized by the bitstream (UP5K's SPRAM).
+        Number of large RAMs: with one port, and not initialized by the bitstream (UP5K's SPRAM).
     large_ram_bits : int
-        Of each.
-    arguments : tuple[str, ...]
-        What tells the family's place and route about the device.
+        Bits of each large RAM.
+    arguments : tuple of str
+        Arguments by which the family's place and route knows the device.
     series : str
-        How the family's other tools call it.
-    packages : tuple[str, ...]
-        What it comes in, as the tools write it; none where there is nothing to choose.
-    speeds : tuple[str, ...]
-        Its speed grades, likewise.
-    aliases : tuple[str, ...]
-        Other names.
+        Name by which the family's other tools know it.
+    packages : tuple of str
+        Packages that it comes in, as the tools write them; empty where there is nothing to choose.
+    speeds : tuple of str
+        Speed grades that it comes in, as the tools write them; empty where there is nothing to choose.
+    aliases : tuple of str
+        Other names on the command line.
     """
 
     name: str
@@ -147,7 +147,7 @@ class Device:
 
     @property
     def resources(self) -> Mapping[str, int]:
-        """Counts by the names that reports use; large RAMs only where there are such."""
+        """Counts by the names of resources in reports; large RAMs only where there are such."""
         return {
             "lut": self.luts,
             "ff": self.flip_flops,
@@ -158,15 +158,15 @@ class Device:
 
     @property
     def operand_bits(self) -> int:
-        """Widest weight that one multiplier takes."""
+        """Bits of the widest weight that one multiplier takes."""
         return self.family.dsp.operand_bits
 
     def products(self, a_bits: int, b_bits: int) -> int | None:
-        """Signed products of such widths that the DSP blocks hold; None where such products need no block."""
+        """Number of signed products of such widths that the DSP blocks hold; None where these need no block."""
         each = blocks_of(self.family.dsp, a_bits, b_bits)
         return int(self.multipliers / each) if each else None
 
     def budget(self, config: ArrayConfig) -> DspBudget:
-        """What an accelerator is told about this device: who gets a DSP block."""
+        """The budget of an accelerator on this device: which of its products get DSP blocks."""
         dsp = self.family.dsp
         return DspBudget(dsp, array_multipliers(config, dsp, self.multipliers))

@@ -1,4 +1,4 @@
-"""From a netlist to a bitstream: open place and route and packer, or else a script for the vendor's tool."""
+"""From a netlist to a bitstream: open place and route and packer, or a script for the vendor's tool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hwquant.boards.families.family import Device
 
 NETLIST, TIMING = "netlist.json", "timing.json"
-"""What synthesis writes and place and route reads; what place and route reports."""
+"""Name of the file that synthesis writes and place and route reads, and of place and route's report."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Executable:
     Attributes
     ----------
     name : str
-        As it is called.
+        Name of the command.
     package : str
-        The Python package that brings it.
+        Python package that brings it.
     """
 
     name: str
@@ -39,15 +39,15 @@ class RoutingJob:
     device : Device
         The FPGA.
     package : str
-        What it comes in.
+        Package of the FPGA.
     speed : str
-        Its speed grade.
+        Speed grade of the FPGA.
     constraints : str
         Name of the constraints file.
     hertz : float
-        The clock that is asked for.
+        Clock that is asked for, in Hz.
     seed : int
-        Of the placement.
+        Seed of the placement.
     """
 
     device: Device
@@ -60,14 +60,14 @@ class RoutingJob:
 
 @dataclass(frozen=True)
 class Routed:
-    """What place and route says.
+    """What place and route reports.
 
     Attributes
     ----------
     megahertz : float
-        The clock that it reached.
-    used : dict[str, int]
-        Sites in use, by kind.
+        Clock that it reached, in MHz.
+    used : dict of str to int
+        Number of sites in use, by kind.
     """
 
     megahertz: float
@@ -75,7 +75,7 @@ class Routed:
 
 
 def nextpnr_arguments(job: RoutingJob) -> list[str]:
-    """The options that every nextpnr has."""
+    """Arguments that nextpnr has for every family."""
     return [
         *job.device.arguments,
         *("--json", NETLIST),
@@ -86,7 +86,7 @@ def nextpnr_arguments(job: RoutingJob) -> list[str]:
 
 
 def nextpnr_report(text: str) -> Routed:
-    """The report of any nextpnr."""
+    """Read the report that nextpnr writes for every family."""
     report = json.loads(text)
     clocks = [item["achieved"] for item in report["fmax"].values()]
     used = {name: item["used"] for name, item in report["utilization"].items() if item["used"]}
@@ -95,20 +95,20 @@ def nextpnr_report(text: str) -> Routed:
 
 @dataclass(frozen=True)
 class OpenFlow:
-    """Place and route, and the packer.
+    """Open tools that make a bitstream of a netlist: place and route, and a packer.
 
     Attributes
     ----------
-    router : Executable
-        Places and routes ``netlist.json``, and writes a report into ``timing.json``.
-    routing : Callable
-        Its arguments. A clock that is missed must not be an error.
-    report : Callable
-        Reads its report.
-    packer : Executable
-        Makes the bitstream.
-    packing : Callable
-        Its arguments for a device.
+    router : Program
+        Program that places and routes ``netlist.json``, and writes a report into ``timing.json``.
+    routing : callable
+        Arguments of the router for a job; with them, a clock that is missed must not be an error.
+    report : callable
+        What reads the text of the router's report.
+    packer : Program
+        Program that makes the bitstream.
+    packing : callable
+        Arguments of the packer for a device.
     bitstream : str
         Name of the bitstream.
     """
@@ -128,15 +128,15 @@ class VendorFlow:
     Attributes
     ----------
     tool : str
-        What it is called.
+        Name of the tool.
     script : str
         Name of the script.
     command : str
-        What the user types.
+        Command that the user types to run the script.
     bitstream : str
-        Name of what the tool writes.
-    text : Callable
-        The script, from the board's title, its part and the name of its constraints file.
+        Name of the bitstream that the tool writes.
+    text : callable
+        Text of the script, from the board's title, its part and the name of its constraints file.
     """
 
     tool: str

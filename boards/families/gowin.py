@@ -18,7 +18,7 @@ from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
 from hwquant.rtl_templates.dsp import DspBlocks
 
 YOSYS_FAMILY = {"GW1N-9C": "gw1n", "GW2A-18C": "gw2a"}
-"""By series: how Yosys calls it."""
+"""Name of a series in Yosys, by its name in the other tools."""
 
 
 def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
@@ -48,14 +48,14 @@ def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
 
 
 def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
-    """PllPins alone: the clock is an option of place and route."""
-    found = []
+    """The pins alone, as the clock is an argument of place and route."""
+    statements = []
     for port, pin in pins.items():
-        found.append(f'IO_LOC "{port}" {word(pin.location, "CST")};')
+        statements.append(f'IO_LOC "{port}" {word(pin.location, "CST")};')
         attributes = [f"{word(key, 'CST')}={word(value, 'CST')}" for key, value in pin.attributes.items()]
         if attributes:
-            found.append(f'IO_PORT "{port}" {" ".join(attributes)};')
-    return lines(*found)
+            statements.append(f'IO_PORT "{port}" {" ".join(attributes)};')
+    return lines(*statements)
 
 
 def _routing(job: RoutingJob) -> list[str]:

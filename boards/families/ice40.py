@@ -42,8 +42,8 @@ def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
     def pullup(pin: Pin) -> str:
         return "-pullup yes " if pin.attributes.get("PULLUP") == "1" else ""
 
-    found = [f"set_io {pullup(pin)}{port} {word(pin.location, 'PCF')}" for port, pin in pins.items()]
-    return lines(*found, f"set_frequency clock {megahertz(clock_hz)}")
+    statements = [f"set_io {pullup(pin)}{port} {word(pin.location, 'PCF')}" for port, pin in pins.items()]
+    return lines(*statements, f"set_frequency clock {megahertz(clock_hz)}")
 
 
 def _routing(job: RoutingJob) -> list[str]:
@@ -57,7 +57,7 @@ def _routing(job: RoutingJob) -> list[str]:
 
 
 def _synthesis(device: Device, top: str) -> str:
-    """The memory that the host loads goes into SPRAM, all others into what Yosys chooses."""
+    """Yosys' command: the memory that the host loads becomes SPRAM, the others what Yosys chooses."""
     return (
         f'setattr -set ram_style "huge" a:{LOADED}; synth_ice40 -dsp -spram -device u -top {top} '
         "-json netlist.json"

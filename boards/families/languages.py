@@ -16,17 +16,17 @@ _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", re.ASCII)
 
 
 def tcl(*words: str) -> str:
-    """A Tcl command, as Vivado reads it in scripts and constraints: its words are exactly these."""
+    """A Tcl command of exactly these words, as Vivado reads it in scripts and constraints."""
     return " ".join(map(tcl_word, words))
 
 
 def tcl_word(text: str) -> str:
-    """A word of a Tcl command: as it is, or in quotes with everything escaped that Tcl would act on.
+    """A word of a Tcl command, in quotes and escaped where Tcl would act on a character of it.
 
     Raises
     ------
     HwquantError
-        Tcl 8 has no such character: one of a surrogate pair, or beyond the Basic Multilingual Plane.
+        A character is half of a surrogate pair, or beyond the Basic Multilingual Plane, which Tcl 8 lacks.
     """
     if _PLAIN.fullmatch(text):
         return text
@@ -43,7 +43,7 @@ def _tcl_character(character: str) -> str:
 
 
 def tcl_comment(text: str) -> str:
-    """A comment line about a text, in quotes: it does not end the line, nor with a backslash join the next."""
+    """A Tcl comment with a text in quotes, so that it neither ends the line nor joins the next to it."""
     return f"# {json.dumps(text)}"
 
 
@@ -64,11 +64,11 @@ def word(text: str, language: str) -> str:
 
 
 def lpf(text: str) -> str:
-    """A name or value in Lattice's preference files; nextpnr takes quotes off, and has no escapes."""
+    """A name or value in Lattice's preference files, in quotes that nextpnr takes off, without escapes."""
     return f'"{word(text, "LPF")}"'
 
 
 def megahertz(hertz: int) -> str:
-    """A frequency in MHz, exactly: up to six decimals, and never an exponent."""
+    """A frequency as exact text in MHz: at most six decimals, and never an exponent."""
     whole, rest = divmod(hertz, 1_000_000)
     return f"{whole}.{rest:06}".rstrip("0").rstrip(".")

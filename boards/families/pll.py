@@ -12,14 +12,28 @@ if TYPE_CHECKING:
     from hwquant.boards.families.family import Device
 
 Range = tuple[float, float]
-"""Least and greatest frequency, in MHz."""
+"""Least and greatest frequency in MHz."""
 
 
 @dataclass(frozen=True)
 class PllSettings:
-    """``hertz = input_hz * multiply / divide``, and divided by ``post`` where the PLL multiplies up to its oscillator.
+    """The settings of a PLL: ``hertz = input_hz * multiply / divide``.
 
-    The oscillator runs at ``hertz * post``.
+    That is divided by ``post`` too where the multiplier counts up to the PLL's oscillator, which runs at
+    ``hertz * post``.
+
+    Attributes
+    ----------
+    input_hz : int
+        Frequency of the input in Hz.
+    divide : int
+        Divider of the input.
+    multiply : int
+        Multiplier.
+    post : int
+        Divider behind the PLL's oscillator.
+    hertz : float
+        Frequency of the output in Hz.
     """
 
     input_hz: int
@@ -30,7 +44,7 @@ class PllSettings:
 
 
 PllPins = tuple[Signal, Signal, Signal]
-"""The clock that comes in, the clock that goes out, and whether the PLL is locked."""
+"""Signals of the clock that comes in, the clock that goes out, and whether the PLL is locked."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +54,21 @@ class Pll:
     Attributes
     ----------
     oscillator : Range
-        Of the PLL, in MHz.
+        Frequencies of the PLL's oscillator in MHz.
     detector : Range
-        Of the phase detector: of the input after its divider.
+        Frequencies of the phase detector in MHz: of the input after its divider.
     output : Range
-        Of the output.
+        Frequencies of the output in MHz.
     divide : int
         Greatest divider of the input.
     multiply : int
         Greatest multiplier.
-    posts : tuple[int, ...]
+    posts : tuple of int
         Dividers behind the oscillator, in ascending order.
     internal : bool
-        The multiplier counts up to the oscillator, not to the output.
-    instance : Callable
-        The PLL as a cell, from its settings, the device and its pins.
+        Whether the multiplier counts up to the PLL's oscillator, not to the output.
+    instance : callable
+        The cell of the PLL, from its settings, the device and its signals.
     """
 
     oscillator: Range
@@ -67,7 +81,7 @@ class Pll:
     instance: Callable[[PllSettings, Device, PllPins], Instance]
 
     def candidates(self, input_hz: int) -> Iterator[PllSettings]:
-        """All settings within the limits; of those with the same output, where posts make no difference, the first."""
+        """All settings within the limits; where several posts give one output, the first of them."""
         (low, high), (least, greatest), (slowest, fastest) = self.oscillator, self.detector, self.output
         for divide in range(1, self.divide + 1):
             if not least <= input_hz / divide / 1e6 <= greatest:

@@ -10,34 +10,34 @@ NARROW, WIDE, WIDEST = (1, 2, 4, 9, 18), (1, 2, 4, 9, 18, 36), (1, 2, 4, 9, 18, 
 
 @dataclass(frozen=True)
 class Ram:
-    """One mode of a family's RAM.
+    """A mode of a family's RAM.
 
     Source: the family's ``brams*.txt`` and ``lutrams*.txt`` in Yosys' share folder.
 
     Attributes
     ----------
     address_bits : int
-        At ``widths[0]``; one fewer for each width after it.
-    widths : tuple[int, ...]
-        Of a port, in bits.
+        Bits of an address at ``widths[0]``; one fewer for each width after it.
+    widths : tuple of int
+        Widths that a port can have, in bits, in ascending order.
     byte : int
-        Bits that share a write enable.
+        Number of bits that share a write enable.
     cost : int
-        Of one, in Yosys' units.
+        Cost of one RAM in Yosys' units.
     scaled : int
-        What of the cost is in proportion to the bits in use.
+        Part of the cost that is in proportion to the bits in use.
     blocks : float
-        Block RAMs that it takes.
+        Number of block RAMs that one takes.
     luts : int
-        LUTs that it takes.
+        Number of LUTs that one takes.
     writable : bool
-        It has a write port beside the read port.
+        Whether it has a write port beside the read port.
     rom : bool
-        Memories that are only read may use it.
+        Whether memories that are only read may use it.
     least_write : int
-        Index of the least width of the write port.
+        Index in ``widths`` of the least width of the write port.
     read_first : bool
-        A read in the cycle of a write gives the old word.
+        Whether a read in the cycle of a write gives the old word.
     """
 
     address_bits: int
@@ -55,14 +55,14 @@ class Ram:
 
 @dataclass(frozen=True)
 class LogicCost:
-    """What a bit of a memory costs that becomes no RAM, in Yosys' units.
+    """Costs of memories that become no RAM, in Yosys' units.
 
     Attributes
     ----------
     register : float
-        Of a memory made of flip-flops.
+        Cost of a bit of a memory made of flip-flops.
     table : float
-        Of a table made of LUTs.
+        Cost of a bit of a table made of LUTs.
     """
 
     register: float
@@ -76,9 +76,9 @@ class ShiftRegisters:
     Attributes
     ----------
     least : int
-        Cycles of the shortest delay that becomes one.
+        Shortest delay in cycles that becomes one.
     bits : int
-        Cycles of delay in one LUT.
+        Longest delay in cycles that one LUT holds.
     """
 
     least: int

@@ -18,7 +18,7 @@ from hwquant.boards.families.ram import NARROW, WIDE, WIDEST, LogicCost, Ram, Sh
 from hwquant.rtl_templates.dsp import DspBlocks
 
 VIVADO_SCRIPT, VIVADO_BITSTREAM = "vivado.tcl", "top.bit"
-"""Files beside the Verilog: what Vivado is to run, and what it writes."""
+"""Names of files beside the Verilog: the script that Vivado runs, and the bitstream that it writes."""
 COMMAND = f"vivado -mode batch -source {VIVADO_SCRIPT}"
 
 
@@ -42,16 +42,16 @@ def _pll(settings: PllSettings, device: Device, pins: PllPins) -> Instance:
 
 
 def _constraints(pins: Mapping[str, Pin], clock_hz: int) -> str:
-    found = [
+    commands = [
         f"{tcl('set_property', key, value)} [get_ports {tcl_word(port)}]"
         for port, pin in pins.items()
         for key, value in {"PACKAGE_PIN": pin.location, **pin.attributes}.items()
     ]
-    return lines(*found, f"create_clock -name clock -period {1e9 / clock_hz:.3f} [get_ports clock]")
+    return lines(*commands, f"create_clock -name clock -period {1e9 / clock_hz:.3f} [get_ports clock]")
 
 
 def vivado_script(title: str, part: str, constraints_file: str) -> str:
-    """From Verilog and constraints to a bitstream."""
+    """Text of the script by which Vivado makes a bitstream of Verilog and constraints."""
     return lines(
         f"# {COMMAND}: the bitstream for this board",
         tcl_comment(title),

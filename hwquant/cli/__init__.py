@@ -26,64 +26,62 @@ import click
 from hwquant import __version__
 from hwquant.cli import outcome
 
-COMMANDS = (
-    "quantize",
-    "progressive",
-    "prune",
-    "search",
-    "evaluate",
-    "compile",
-    "simulate",
-    "boards",
-    "fit",
-    "build",
-    "program",
-    "run",
-    "estimate",
-    "report",
-    "inspect",
-    "truncate",
-    "export",
-    "core",
-    "demo",
-)
-
+COMMANDS = {
+    "quantize": "Quantize MODEL to integers, calibrated on CALIB.npz.",
+    "progressive": "Quantize MODEL part by part, with fine-tuning in between.",
+    "prune": "Prune MODEL in groups, retrain it, and quantize it.",
+    "search": "Search the bits of each layer of MODEL: accuracy and costs.",
+    "evaluate": "Accuracy of MODEL on DATA.npz, in float or in integers.",
+    "compile": "Compile NET.hwq for an array of RxC, or for a board.",
+    "simulate": "Simulate BUILD and compare it with the golden model.",
+    "boards": "List the boards that builds can be made for.",
+    "fit": "Whether NET.hwq fits a board, on which array, and how fast.",
+    "build": "Make the bitstream of BUILD for a board.",
+    "program": "Load the bitstream of `hwquant build` into a board.",
+    "run": "Run BUILD on a board and compare it with the golden model.",
+    "estimate": "Cycles, utilization and memories of BUILD, layer by layer.",
+    "report": "Write BUILD/report.html again, from what BUILD holds.",
+    "inspect": "What is in a model, an integer network or a build.",
+    "truncate": "Truncate MODEL's parameters, and report what it costs.",
+    "export": "Write NET.hwq as an ONNX model of standard operators.",
+    "core": "Write BUILD's accelerator as a core with a bus.",
+    "demo": "Quantize, compile and simulate a small network.",
+}
+"""What each command does: the first sentence of its help, here so that the list of commands loads none of them."""
 
 COMPLETION = "_HWQUANT_COMPLETE"
-"""Set by a shell that asks how a command line may go on."""
+"""Environment variable of a shell that asks how a command line may go on."""
 
 
 class Commands(click.Group):
-    """Imports a command when it is used, and turns every error into one line and a status."""
+    """The group of all commands; an error of any becomes one line and an exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands, in the order of a user's work."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         return getattr(import_module(f"hwquant.cli.{cmd_name}"), cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keeps the arguments as they were typed: reports name the command that made them."""
+        """Keep the arguments as they were typed, as reports name the command that made them."""
         ctx.obj = tuple(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an exit that is none of ours is an error."""
         try:
             return super().invoke(ctx)
         except SystemExit as error:  # of a library, or of the user's Python: no status of ours
             raise RuntimeError(f"something that it uses called exit({error.code!r})") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Lists the commands with the first sentence of each, whole."""
-        rows = []
-        for name in self.list_commands(ctx):
-            command = self.get_command(ctx, name)
-            if command is not None:
-                rows.append((name, command.get_short_help_str(limit=1000)))
+        """List the commands with the first sentence of each, whole."""
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl(list(COMMANDS.items()))
 
     def main(
         self,
@@ -93,7 +91,7 @@ class Commands(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command; exits unless ``standalone_mode`` is False."""
+        """Run a command, and exit unless ``standalone_mode`` is False."""
         arguments = list(sys.argv[1:] if args is None else args)
         if not standalone_mode or COMPLETION in os.environ:
             return super().main(arguments, prog_name, complete_var, standalone_mode, **extra)

@@ -74,7 +74,7 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
 
 
 def _resources(result: Implementation) -> Table:
-    """A row for each."""
+    """The table of a board's resources, a row for each."""
     table = Table(box=SIMPLE_HEAD)
     for title in ("", "used", "available"):
         table.add_column(title, justify="right")

@@ -33,7 +33,7 @@ FILE_WIDTH = 120
 
 
 def json_option(command: Command) -> Command:
-    """``--json`` and ``--debug``, which every command has."""
+    """Add ``--json`` and ``--debug``, which every command has."""
     as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
     debug = click.option(
         "--debug",
@@ -45,7 +45,7 @@ def json_option(command: Command) -> Command:
 
 
 def data_option(command: Command) -> Command:
-    """``-d DATA.npz``."""
+    """Add the option ``-d DATA.npz``."""
     return click.option(
         "-d",
         "--data",
@@ -58,7 +58,7 @@ def data_option(command: Command) -> Command:
 
 
 def count_option(command: Command) -> Command:
-    """``-n N``."""
+    """Add the option ``-n N``."""
     return click.option(
         "-n", "--count", type=click.IntRange(min=1), metavar="N", help="Use only the first N samples."
     )(command)
@@ -69,7 +69,16 @@ def emit(
 ) -> None:
     """Print a command's result: one JSON object, or tables and lines for people.
 
-    ``advice`` becomes lines on stderr, and ``warnings`` of the object; None is for commands that never have any.
+    Parameters
+    ----------
+    as_json : bool
+        Whether to print the object.
+    result : mapping of str to object
+        The object, of plain JSON values.
+    *output : RenderableType
+        Tables and lines for people.
+    advice : sequence of Advice, optional
+        Lines on stderr, and "warnings" of the object; None for commands that never have any.
     """
     if advice is not None:
         result = {**result, "warnings": to_json(advice)}
@@ -89,7 +98,7 @@ def emit(
 
 
 class _Printable:
-    """Something to print, in which the names of others are made printable."""
+    """What makes the names of others, in something to print, printable."""
 
     def __init__(self, item: RenderableType) -> None:
         self._item = item
@@ -103,7 +112,7 @@ class _Printable:
 
 
 def warn(advice: Sequence[Advice]) -> None:
-    """A line on stderr for each warning, but not for more than a few of a kind."""
+    """Print a line on stderr for each warning, but not for more than a few of a kind."""
     for kind in dict.fromkeys(item.kind for item in advice):
         alike = [item for item in advice if item.kind == kind]
         for item in alike[:SHOWN]:
@@ -113,7 +122,7 @@ def warn(advice: Sequence[Advice]) -> None:
 
 
 def load_network(path: Path) -> Graph | QGraph:
-    """A float network (.onnx, .pt2) or an integer one (.hwq)."""
+    """Load a float network (.onnx, .pt2) or an integer one (.hwq)."""
     if path.suffix.lower() == NETWORK_SUFFIX:
         from hwquant import hwq
 
@@ -144,7 +153,7 @@ def check_writable(folder: Path) -> None:
 
 
 def command_line() -> str:
-    """The command that is under way, as it may be shown to others: absolute paths are reduced to names."""
+    """The command that runs, as it may be shown to others: absolute paths are reduced to names."""
     context = click.get_current_context()
     root = context.find_root()
     # A command that is called without the group, as by a test, has no arguments of the group's.
@@ -154,14 +163,16 @@ def command_line() -> str:
 
 
 def write_report(build: Build, key: str | None, accuracy: Accuracy | None = None) -> Path:
-    """``report.html`` of a build, after noting the command that is under way; its path.
+    """Note the command that runs, and write ``report.html`` of a build; its path.
 
     Parameters
     ----------
-    key : str | None
+    build : Build
+        The build.
+    key : str or None
         What the command does, such as "compile"; one that did the same before is forgotten. None notes nothing.
-    accuracy : Accuracy | None, optional
-        If measured just now; else what was measured before stays.
+    accuracy : Accuracy or None, optional
+        Accuracy that was measured just now; None keeps what was measured before.
     """
     from dataclasses import replace
 

@@ -30,7 +30,7 @@ LIMITS = {
 
 
 def limit_options(command: Command) -> Command:
-    """An option for each memory; what is not given is chosen as small as the network allows."""
+    """Add an option for each limit; what none is given for gets as small as the network allows."""
     for name, what in reversed(LIMITS.items()):
         flag = f"--{name.replace('_', '-')}"
         command = click.option(flag, type=click.IntRange(min=1), metavar="N", help=f"At most N {what}.")(
@@ -40,7 +40,7 @@ def limit_options(command: Command) -> Command:
 
 
 def offset_option(command: Command) -> Command:
-    """``--offset``."""
+    """Add the option ``--offset``."""
     return click.option(
         "--offset",
         default="auto",
@@ -131,8 +131,11 @@ def _choose(
     limits: Mapping[str, int],
     track: Progress,
 ) -> tuple[tuple[int, int], str]:
-    """The fastest array that fits the board, and why; raises where none does. A given array is judged, and kept."""
-    from hwquant.boards.fit import choose_array
+    """The fastest array that fits the board, and why; raises where none does.
+
+    An array that the user asks for is judged, and kept.
+    """
+    from hwquant.boards.fit import fit
     from hwquant.boards.shapes import Shapes
 
     found = choose_array(Shapes(qgraph, offset=offset, limits=limits), board, array, progress=track)

@@ -19,12 +19,12 @@ from hwquant.files import make_folder, recover, write_bytes
 
 ARRAY = (8, 8)
 SIMULATED = 24
-"""Test images that are simulated, each with every layer's tensor."""
+"""Number of test images that are simulated, each with every layer's tensor."""
 NETWORK, BUILD = "net.hwq", "build"
 
 
 def prepare(folder: Path) -> None:
-    """The folder, with copies of the network and its data to go on with; raises if it holds anything else."""
+    """Make the folder, with copies of the network and its data; raises where it holds anything else."""
     files = (shipped.MODEL, shipped.CALIBRATION, shipped.TEST_DATA)
     make_folder(folder)
     recover(folder)

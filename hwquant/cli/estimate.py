@@ -1,4 +1,4 @@
-"""``hwquant estimate``: exact cycles, utilization and memories of a build, and what it takes of a device."""
+"""``hwquant estimate``: cycles, utilization and memories of a build, and what it takes of a device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LABELS = {"lut": "LUT", "ff": "flip-flop", "dsp": "DSP block", "ram": "block RAM
 
 
 def targets() -> list[str]:
-    """Names of all targets."""
+    """Names of all targets: FPGAs and ASIC processes."""
     from hwquant.boards.asic import LIBRARIES
     from hwquant.boards.device import DEVICES
 
@@ -34,7 +34,7 @@ def targets() -> list[str]:
 def on_target(
     program: Program, name: str, synthesize: bool
 ) -> tuple[dict[str, Any], Iterable[RenderableType]]:
-    """What a program's hardware takes of a target: plain JSON values, and the same for people.
+    """What a program's hardware takes of a target, as plain JSON values and as what is shown to people.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def on_target(
 
 
 def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, Any]:
-    """Resources of an FPGA: of the accelerator, and of a board's top, which has a UART and its protocol besides."""
+    """Resources of an FPGA that the accelerator takes, alone and with a board's UART and protocol."""
     from hwquant.boards.contents import Contents
     from hwquant.boards.fit import needs, shortage
     from hwquant.boards.resources import estimate_resources, model_errors
@@ -78,8 +78,8 @@ def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, A
     }
     result["fits"] = not result["shortage"]
     if synthesize:
-        found = synthesized_core(program, device)
-        result["synthesized"] = {kind: found.get(kind, 0) for kind in available}
+        counts = synthesized_core(program, device)
+        result["synthesized"] = {kind: counts.get(kind, 0) for kind in available}
         result["difference"] = {
             kind: None if not count else round(core[kind] / count - 1, 4)
             for kind, count in result["synthesized"].items()
@@ -88,7 +88,7 @@ def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, A
 
 
 def synthesized_core(program: Program, device: Device) -> dict[str, int]:
-    """What Yosys counts for the accelerator; what was synthesized before comes from the cache folder."""
+    """Resources that Yosys counts for the accelerator; earlier counts come from the cache folder."""
     from hwquant.boards.large_ram import weights_in_large_ram
     from hwquant.boards.synthesis import synthesized
     from hwquant.files import cache_folder
@@ -97,12 +97,12 @@ def synthesized_core(program: Program, device: Device) -> dict[str, int]:
     component = accelerator(program, loadable=weights_in_large_ram(program.config, device))
     with progress() as track:
         track(f"synthesis for {device.name}", 0, 0)
-        found = synthesized(component, device, device.budget(program.config), cache_folder())
-    return found.used(device.family)
+        synthesis = synthesized(component, device, device.budget(program.config), cache_folder())
+    return synthesis.used(device.family)
 
 
 def device_lines(result: dict[str, Any]) -> list[RenderableType]:
-    """:func:`on_device` as a table, and whether it fits."""
+    """The table of :func:`on_device`'s result, and a line on whether the device has enough."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -130,7 +130,7 @@ def device_lines(result: dict[str, Any]) -> list[RenderableType]:
 
 
 def in_library(program: Program, library: Library) -> dict[str, Any]:
-    """The accelerator in the cells of an ASIC process: area, timing, and memories, which are in neither."""
+    """Area and timing of the accelerator in the cells of an ASIC process, and its memories, in neither."""
     from hwquant.boards.asic import implement_asic
     from hwquant.files import cache_folder
     from hwquant.program.cycles import timing
@@ -138,19 +138,19 @@ def in_library(program: Program, library: Library) -> dict[str, Any]:
 
     with progress() as track:
         track(f"synthesis for {library.name}", 0, 0)
-        found = implement_asic(accelerator(program), library, cache_folder())
+        asic = implement_asic(accelerator(program), library, cache_folder())
     return {
-        **dataclasses.asdict(found),
+        **dataclasses.asdict(asic),
         "process": {"nanometres": library.nanometres, "volts": library.volts},
-        "area_mm2": round(found.area_um2 / 1e6, 4),
-        "memory_bits": found.memory_bits,
-        "memory_ns": None if found.memory_ns is None else round(found.memory_ns, 4),
-        "frames_per_second": round(found.megahertz * 1e6 / timing(program).frame_cycles, 1),
+        "area_mm2": round(asic.area_um2 / 1e6, 4),
+        "memory_bits": asic.memory_bits,
+        "memory_ns": None if asic.memory_ns is None else round(asic.memory_ns, 4),
+        "frames_per_second": round(asic.megahertz * 1e6 / timing(program).frame_cycles, 1),
     }
 
 
 def library_lines(result: dict[str, Any]) -> list[RenderableType]:
-    """:func:`in_library` for people."""
+    """Lines and tables of :func:`in_library`'s result."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -208,7 +208,7 @@ def estimate(build: Path, target: str | None, synthesize: bool, as_json: bool) -
     content = report.to_json()
     lines: list[RenderableType] = [layer_table(report), hardware_table(report)]
     if target is not None:
-        found, more = on_target(loaded.program, target, synthesize)
-        content["target"] = found
+        result, more = on_target(loaded.program, target, synthesize)
+        content["target"] = result
         lines += more
     emit(as_json, content, *lines, advice=judge_array(loaded.qgraph, loaded.program))

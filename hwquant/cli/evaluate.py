@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from hwquant.data import Samples
 
 BATCH = 500
-"""Samples between two movements of the progress bar."""
+"""Number of samples between two movements of the progress bar."""
 
 
 def predict(network: Graph | QGraph, samples: Samples, track: Progress, output: int = 0) -> NDArray[Any]:
-    """An output of the network, counted from 0, for every sample, finite."""
+    """Compute an output of the network, counted from 0, for every sample; raises where it is not finite."""
     from hwquant import floating, golden
 
     run: Any = floating.predict if isinstance(network, Graph) else golden.predict
@@ -40,7 +40,7 @@ def predict(network: Graph | QGraph, samples: Samples, track: Progress, output: 
 
 
 def output_index(network: Graph | QGraph, name: str | None) -> int:
-    """Which output has a name; the first where none is given."""
+    """Index of the output with a name; of the first where the name is None."""
     names = [item.name for item in network.outputs]
     if name is None:
         return 0

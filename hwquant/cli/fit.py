@@ -79,7 +79,7 @@ def _json(result: Fit) -> dict[str, Any]:
 
 
 def _needs(result: Fit) -> Table:
-    """A row for each resource."""
+    """The table of a board's needs, a row for each resource."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column(result.board)
     for title in ("needed", "available", "used", "usable"):
@@ -109,7 +109,7 @@ def _lines(result: Fit) -> list[str]:
 
 
 def _overview(results: list[Fit]) -> Table:
-    """A row for each board."""
+    """The table of several boards, a row for each."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("board")
     table.add_column("device")

@@ -11,11 +11,11 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 
 MODEL = "MODEL.onnx|MODEL.pt2|MODULE:FACTORY"
-"""What :func:`load_float` takes."""
+"""Models that :func:`load_float` takes, for the help."""
 
 
 def load_float(model: str, data: Path) -> Graph:
-    """A float network from a file, or from ``module:factory``.
+    """Load a float network from a file, or from ``module:factory``.
 
     The module is imported from the working folder or from what is installed, its function called without
     arguments, and the ``torch.nn.Module`` that it returns exported for samples like those in ``data`` (an .npz

@@ -17,7 +17,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def options_of(
     cls: type, name: str, *, only: Collection[str] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator: the options that a class declares, and an object of the class for the command.
+    """Add the options that a class declares to a command, which gets an object of the class.
 
     Parameters
     ----------
@@ -27,6 +27,11 @@ def options_of(
         The command's parameter that gets the object.
     only : collection of str
         Fields that become options; all where none is named. The others keep their defaults.
+
+    Returns
+    -------
+    callable
+        A decorator of the command.
     """
     chosen = [item for item in declared(cls) if not only or item.name in only]
 
@@ -45,7 +50,7 @@ def options_of(
 
 
 def _option(item: Declared) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The option of one field."""
+    """The click option of one field."""
     flag, default, spelling = item.flag, item.default, item.option.spelling
     settings: dict[str, Any] = {"help": item.option.help, "metavar": item.option.metavar}
     if item.kind is bool:
@@ -62,7 +67,7 @@ def _option(item: Declared) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 
 def _type(item: Declared) -> Any:
-    """What click checks a value against; the class does so too."""
+    """The type that click checks a value against; the class checks it too."""
     limits = item.option.range
     if item.choices:
         return click.Choice(item.choices)
@@ -95,25 +100,25 @@ class LateChoice(click.ParamType):
         self._load = load
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
-        """All choices, for the help."""
+        """All choices, as the help shows them."""
         return click.Choice(list(self._load())).get_metavar(param, ctx)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """One of them."""
+        """Check that a value is one of the choices."""
         return click.Choice(list(self._load())).convert(value, param, ctx)
 
 
 def path_option(
     *names: str, metavar: str, help: str | None = None, required: bool = False
 ) -> Callable[[Command], Command]:
-    """An option that is a file or a folder."""
+    """A decorator that adds an option whose value is a file or a folder."""
     return click.option(
         *names, type=click.Path(path_type=Path), metavar=metavar, help=help, required=required
     )
 
 
 def calibration_option(command: Command) -> Command:
-    """``-c CALIB.npz``."""
+    """Add the option ``-c CALIB.npz``."""
     return path_option(
         "-c",
         "--calibration-data",
@@ -125,12 +130,12 @@ def calibration_option(command: Command) -> Command:
 
 
 def output_option(command: Command) -> Command:
-    """``-o NET.hwq``."""
+    """Add the option ``-o NET.hwq``."""
     return path_option("-o", "--output", required=True, metavar="NET.hwq")(command)
 
 
 def checkpoint_options(command: Command) -> Command:
-    """``--checkpoint`` and ``--resume``."""
+    """Add the options ``--checkpoint`` and ``--resume``."""
     file = path_option(
         "--checkpoint",
         metavar="FILE",

@@ -1,4 +1,4 @@
-"""What a command leaves behind: an exit status and, with ``--json``, one object on stdout, whatever happens."""
+"""What a command leaves behind: an exit status and, with ``--json``, one object on stdout."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ KINDS = {
     "interrupted": "Ctrl-C, or SIGTERM",
     "internal": "an exception that nobody foresaw: a fault of hwquant's",
 }
-"""What went wrong, in a word for programs."""
+"""Kinds of errors, each with what went wrong."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: what a command does after Ctrl-C, it does then too."""
+    """SIGTERM as an exception: a command does what it does after Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Asked:
     Attributes
     ----------
     command : str
-        As it is called, such as ``"hwquant quantize"``.
+        Name of the command, such as "hwquant quantize".
     as_json, debug : bool
-        ``--json``, ``--debug``.
+        Whether ``--json`` and ``--debug`` are there.
     text : bool
-        Help or the version, instead of what the command does.
+        Whether it asks for help or the version, instead of what the command does.
     """
 
     command: str
@@ -66,7 +66,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error as it is shown."""
+    """An error as it is shown.
+
+    Attributes
+    ----------
+    status : int
+        Exit status.
+    kind : str
+        One of :data:`KINDS`.
+    message : str
+        What went wrong, and the way out.
+    fields : mapping of str to object
+        The error's own fields, as JSON has them.
+    """
 
     status: int
     kind: str
@@ -75,7 +87,7 @@ class Failure:
 
 
 def asked(group: click.Group, arguments: Sequence[str]) -> Asked:
-    """Read a command line as click does, but past what is wrong with it."""
+    """Read what a command line asks for as click does, but past what is wrong with it."""
     context = click.Context(group, resilient_parsing=True, **group.context_settings)
     options, rest = _options(group, context, arguments)
     name, command = "hwquant", None
@@ -110,11 +122,11 @@ def _options(
 
 
 _held: ContextVar[list[str] | None] = ContextVar("held", default=None)
-"""The result of the command that runs, printed when it has ended: an error may still come instead."""
+"""Result of the command that runs; it is printed when the command has ended, as an error may still come."""
 
 
 def result(text: str) -> None:
-    """The JSON object that a command ends with."""
+    """Take the JSON object that a command ends with."""
     held = _held.get()
     if held is None:
         say(f"{text}\n")
@@ -128,9 +140,14 @@ def run(command: Callable[[], object], what: Asked) -> int:
     Parameters
     ----------
     command : callable
-        Raises `click.exceptions.Exit` for another status than 0.
+        What runs; it raises :class:`click.exceptions.Exit` for another status than 0.
     what : Asked
         What the command line asks for.
+
+    Returns
+    -------
+    int
+        The exit status.
     """
     if what.text:
         text = StringIO()
@@ -184,7 +201,7 @@ def _end(status: int, failure: Failure | None, text: str, what: Asked) -> int:
 
 
 def explain(error: BaseException, what: Asked) -> Failure:
-    """An exception as it is shown."""
+    """The failure that an exception is shown as."""
     if isinstance(error, HwquantError):
         fields = {name: _plain(value) for name, value in vars(error).items() if not name.startswith("_")}
         return Failure(ERROR, error.kind, str(error), fields)
@@ -217,19 +234,19 @@ def explain(error: BaseException, what: Asked) -> Failure:
 
 
 def _is_name(name: object) -> bool:
-    """Of a file; an OSError may have its descriptor there, or nothing."""
+    """Whether something is a file's name; an OSError may have a descriptor in its place, or nothing."""
     return isinstance(name, (str, bytes, os.PathLike))
 
 
 def _plain(value: Any) -> Any:
-    """A field of an error as JSON has it."""
+    """The field of an error as a plain JSON value."""
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 def note(line: str) -> None:
-    """Print a line beside the result: to stderr."""
+    """Print a line to stderr, beside the result."""
     _complain(f"{printable(line)}\n")
 
 
@@ -239,7 +256,7 @@ def say(text: str) -> None:
     Raises
     ------
     HwquantError
-        If it cannot be written to, such as a file on a full disk.
+        Stdout cannot be written to, such as a file on a full disk.
     """
     try:
         _write(sys.stdout, text)
@@ -267,7 +284,7 @@ def _write(stream: TextIO | None, text: str) -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """What is still in the stream's buffer goes nowhere: at exit, Python would try again and complain."""
+    """Drop what is still in a stream's buffer: at exit, Python would try again and complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -275,7 +292,7 @@ def _drop(stream: TextIO) -> None:
 
 @contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    """What libraries, and programs that they run, print to stdout goes to stderr."""
+    """Inside, what libraries, and programs that they run, print to stdout goes to stderr."""
     try:
         kept = os.dup(1)
     except OSError:  # closed

@@ -1,4 +1,4 @@
-"""What a command is going to write, and options that would do nothing: checked before any work is done."""
+"""What a command will write, and options that would do nothing: checked before any work is done."""
 
 from __future__ import annotations
 
@@ -14,15 +14,27 @@ from hwquant.errors import HwquantError
 
 ANY: tuple[str, ...] = ()
 NETWORK, ONNX, JSON, PLOT = (".hwq",), (".onnx",), (".json",), (".png",)
-"""Suffixes of what is written."""
+"""Suffixes of what is written; ANY allows all."""
 
 Outputs = Mapping[str, tuple[Path | None, Sequence[str]]]
-"""By option: the file, None where it was not given, and the suffixes that it may have."""
+"""A file (None where it was not asked for) and the suffixes that it may have, by option."""
 
 
 def check_outputs(outputs: Outputs, inputs: Sequence[Path | str | None]) -> None:
-    """Raise where a file cannot be written, has another suffix than what goes into it, or is an input or another
-    output as well."""
+    """Check the files that a command is asked to write.
+
+    Parameters
+    ----------
+    outputs : Outputs
+        The files by option.
+    inputs : sequence of Path, str or None
+        Files that the command reads; None for those that were not asked for.
+
+    Raises
+    ------
+    HwquantError
+        A file cannot be written, has another suffix than what goes into it, or is an input or another output too.
+    """
     read = {os.path.realpath(item) for item in inputs if item is not None}
     options: dict[str, str] = {}
     for option, (path, suffixes) in outputs.items():
@@ -41,7 +53,7 @@ def check_outputs(outputs: Outputs, inputs: Sequence[Path | str | None]) -> None
 
 
 def check_ignored(context: click.Context, *names: str, reason: str) -> None:
-    """Raise where one of these parameters was given, as it would do nothing: ``reason`` completes the sentence."""
+    """Raise where one of these parameters, which would do nothing, was given; ``reason`` says why."""
     for parameter in context.command.params:
         if parameter.name in names and was_given(context, parameter.name):
             raise HwquantError(f"{parameter.opts[-1]} {reason}")

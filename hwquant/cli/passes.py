@@ -27,7 +27,7 @@ def inspect_pass(
     offset: OffsetChoice,
     limits: Mapping[str, int],
 ) -> tuple[dict[str, Any], Group]:
-    """The result for ``--json``, and what is shown."""
+    """Compile a network up to a pass: the result for ``--json``, and what is shown to people."""
     from hwquant import hwq
     from hwquant.program.array_shape import parse_array
     from hwquant.program.compiler import Compilation, lowered_network

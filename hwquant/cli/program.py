@@ -55,14 +55,14 @@ def program(folder: Path, board: str, flash: bool, as_json: bool) -> None:
 
 
 def _bitstream(folder: Path, board: Board, again: str) -> Path:
-    """What was built for a board, or what Vivado made of that.
+    """Find the bitstream that was built for a board, or that Vivado made of what was built.
 
     Raises
     ------
     HwquantError
-        There is none; how to make one.
+        There is none; the message says how to make one.
     Damaged
-        It is not what was built.
+        The bitstream is not the one that was built.
     """
     from hwquant.board_report import REPORT, built_file, read_board_report
     from hwquant.build import BOARDS

@@ -18,7 +18,7 @@ from hwquant.progress import Progress
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress bar for what is being done, on a terminal's stderr; elsewhere a line when it begins."""
+    """Show progress on stderr: by a bar on a terminal, elsewhere by a line when a stage begins."""
     console = Console(stderr=True, highlight=False, markup=False)
     columns = (
         SpinnerColumn(),
@@ -46,7 +46,7 @@ def progress() -> Iterator[Progress]:
 
 @contextmanager
 def leaving(file: Path, what: str) -> Iterator[None]:
-    """Inside, Ctrl-C says of a checkpoint that is there ``what`` it has, and how to go on from it."""
+    """Inside, Ctrl-C says ``what`` the checkpoint has, if it is there, and how to go on from it."""
     try:
         yield
     except KeyboardInterrupt:

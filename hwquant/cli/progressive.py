@@ -116,7 +116,7 @@ def _scores(
     options: QuantizeOptions,
     test: Samples | None,
 ) -> dict[str, float | None]:
-    """Accuracies: float, of the result, and of the network that was quantized without training."""
+    """Accuracies of the float network, of the result, and of the network quantized without training."""
     from hwquant import floating, golden
     from hwquant.quantize import quantize
 
@@ -132,7 +132,7 @@ def _scores(
 def judge_training(
     name: str, *, float: float | None, integer: float | None, untrained: float | None
 ) -> tuple[Advice, ...]:
-    """Where training made the network less accurate than quantization alone."""
+    """Advice where training made the network less accurate than quantization alone."""
     if integer is None or untrained is None or integer >= untrained:
         return ()
     text = (

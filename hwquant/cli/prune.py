@@ -1,4 +1,4 @@
-"""``hwquant prune``: groups of weights to zero, with retraining, so that the hardware skips their tiles."""
+"""``hwquant prune``: groups of weights to zero, with retraining; the hardware skips their tiles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hwquant.graph import Graph
 
 HELD_OUT = 10
-"""Without validation samples, one of so many training samples becomes one."""
+"""One of so many training samples is used for validation, where there are no samples for that."""
 
 
 @click.command()
@@ -111,7 +111,7 @@ def prune(
 
 
 def _lines(content: dict[str, Any]) -> list[str]:
-    """The rest of what is reported, for people."""
+    """Lines on what the table does not say."""
     accuracies = ", ".join(
         f"{content['accuracy'][kind]:.2%} {what}"
         for kind, what in (("float", "float"), ("pruned", "pruned"), ("integer", "as integers"))
@@ -126,7 +126,7 @@ def _lines(content: dict[str, Any]) -> list[str]:
 
 
 def _samples(graph: Graph, train: Path, validation: Path | None) -> tuple[Samples, Samples]:
-    """Those to train with, and those that decide."""
+    """Samples to train with, and samples that decide."""
     samples = _labelled(train, graph)
     if validation is not None:
         return samples, _labelled(validation, graph)
@@ -135,7 +135,7 @@ def _samples(graph: Graph, train: Path, validation: Path | None) -> tuple[Sample
 
 
 def _labelled(path: Path, graph: Graph) -> Samples:
-    """Samples to train or to decide with."""
+    """Load labelled samples, to train or to decide with."""
     from hwquant.data import load_samples
 
     if len(graph.inputs) != 1:

@@ -77,7 +77,7 @@ def report(
 def _measured(
     source: Build, data: Path, model: Path | None, count: int | None, output: str | None
 ) -> tuple[Accuracy, tuple[Advice, ...]]:
-    """The accuracy of a build's network, and of the float one where it is given; what is wrong with the data."""
+    """Measure the accuracy of a build's network, and of a float one; with it, what is wrong with the data."""
     from hwquant.clipping import check_inputs
     from hwquant.data import load_samples
     from hwquant.page import Accuracy

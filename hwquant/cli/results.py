@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 
 def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
-    """A row for each candidate of the front: bits, accuracy, its change in points against the constraints'
-    reference, costs relative to int8."""
+    """The table of a search's front, a row for each candidate.
+
+    It has bits, accuracy, its change in points against the constraints' reference, and costs relative to int8.
+    """
     from hwquant.search.objectives import ACCURACY, OBJECTIVES
 
     reference = result.options.constraints.drop_from
@@ -49,7 +51,7 @@ def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
 
 
 def operators_table(report: ParityReport) -> Table:
-    """A row for each operator alone."""
+    """The table of parity by operator, each alone."""
     table = Table(
         box=SIMPLE_HEAD, pad_edge=False, title=f"each operator alone, {report.to}", title_justify="left"
     )
@@ -63,7 +65,7 @@ def operators_table(report: ParityReport) -> Table:
 
 
 def layers_table(report: ParityReport) -> Table:
-    """A row for each layer: the network truncated up to there."""
+    """The table of parity by layer, the network truncated up to there."""
     title = f"truncated to {report.to} up to each layer, {report.samples} samples"
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for name in ("up to", "operators"):
@@ -80,7 +82,7 @@ def layers_table(report: ParityReport) -> Table:
 
 
 def pruning_table(content: dict[str, Any]) -> Table:
-    """A row for each layer of what ``hwquant prune`` reports: what pruning took, and what the hardware saves."""
+    """The table of pruning by layer: which weights it took, and what the hardware saves."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("layer")
     for heading in ("drop alone", "weights", "pruned", "tiles", "skipped", "tile cycles", "dense"):

@@ -30,8 +30,8 @@ MISMATCH = 1
 
 
 @contextmanager
-def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Iterator[Connection]:
-    """The board on a port, or one in a simulator, with a session open; it holds the build's program."""
+def open_device(build: Build, port: str, baud: int | None, simulator: str) -> Iterator[Device]:
+    """Open a session with a board on a port, or with a simulated one, that holds the build's program."""
     from hwquant.driver import connect
     from hwquant.link import SerialLink
     from hwquant.link.transport import BAUD
@@ -48,7 +48,7 @@ def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Ite
 
 
 def built_baud(folder: Path) -> int:
-    """The rate of the boards that were built in a build folder; BAUD if there are none.
+    """The rate in bit/s of the boards that were built in a build folder; BAUD if there are none.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def built_baud(folder: Path) -> int:
 def run_samples(
     connection: Connection, build: Build, samples: Samples, track: Progress, *, check: bool
 ) -> dict[str, Any]:
-    """Infers samples and compares with the golden model; what the command reports."""
+    """Run samples and compare them with the golden model; returns what the command reports."""
     from hwquant.golden import quantize_input
     from hwquant.golden import run as golden
 
@@ -107,7 +107,7 @@ def run_samples(
 
 
 def lines(result: dict[str, Any], port: str) -> list[str]:
-    """A run for people."""
+    """Lines on a run."""
     text = [
         f"{result['samples']} samples on {port}: {result['frames_per_second']:.1f} a second, "
         f"{result['cycles']:,} cycles an inference; {result['requests']} requests, {result['retries']} retries",

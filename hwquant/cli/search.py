@@ -98,7 +98,7 @@ def search(
 
 
 def _check_ignored(context: click.Context, options: SearchOptions, scheduler: str | None) -> None:
-    """Raise for options that would do nothing."""
+    """Raise where an option was given that would do nothing."""
     if options.exhaustive:
         check_ignored(
             context, "trials", "generation", "seed", reason="means nothing with --exhaustive; leave it out"
@@ -114,7 +114,7 @@ def _check_ignored(context: click.Context, options: SearchOptions, scheduler: st
 def _searched(
     model: Path, calibration: Path, data: Path, options: SearchOptions, journal: Path, how: dict[str, Any]
 ) -> SearchResult:
-    """All candidates; after Ctrl-C it says where they are."""
+    """Search; after Ctrl-C a line says where the candidates are that were evaluated."""
     from hwquant.data import load_samples
     from hwquant.frontends import load_model
     from hwquant.search import search as search_bits
@@ -161,7 +161,7 @@ def _content(result: SearchResult, picked: Candidate | None) -> dict[str, Any]:
 def _write(
     result: SearchResult, picked: Candidate | None, front: Path | None, plot: Path | None
 ) -> list[Path]:
-    """The files that were asked for besides the network; their paths."""
+    """Write the files that were asked for besides the network; their paths."""
     from hwquant.files import write_bytes
     from hwquant.search.report import front_plot
 

@@ -27,7 +27,7 @@ WAVES = {
     for suffix in dict.fromkeys(simulator.waves for simulator in SIMULATORS.values())
     if suffix is not None
 }
-"""Simulators by the suffix of the waves that they write."""
+"""Names of the simulators that write waves, by the suffix of the file."""
 
 
 def verify_build(
@@ -40,9 +40,24 @@ def verify_build(
     waves: Path | None = None,
     device: Device | None = None,
 ) -> Verification:
-    """Simulates a build on samples; ``layers`` compares every layer's tensor instead of the outputs alone.
+    """Simulate a build on samples, and compare it with the golden model.
 
-    Simulators that read Verilog are given the build's own file, or what synthesis for ``device`` makes of it.
+    Parameters
+    ----------
+    build : Build
+        The build. Simulators that read Verilog get its own file.
+    samples : Samples
+        The samples.
+    simulator : str
+        Name of the simulator.
+    track : Progress
+        Called with what is being done, steps done and steps in all.
+    layers : bool
+        Whether to compare every layer's tensor instead of the outputs alone.
+    waves : Path or None, optional
+        File that gets the waves.
+    device : Device or None, optional
+        The FPGA after whose synthesis the accelerator is simulated; None simulates it before synthesis.
     """
     from hwquant.golden import quantize_input
     from hwquant.sim.check import verify
@@ -70,7 +85,7 @@ def verify_build(
 
 
 def summary(result: Verification, simulator: str) -> dict[str, Any]:
-    """A verification as plain JSON values; ``cycles`` are those of one inference."""
+    """A verification as plain JSON values; "cycles" are those of one inference."""
     first = result.first
     return {
         "samples": result.samples,
@@ -85,7 +100,7 @@ def summary(result: Verification, simulator: str) -> dict[str, Any]:
 
 
 def lines(result: Verification, simulator: str) -> list[str]:
-    """A verification for people."""
+    """Lines on a verification."""
     compared = "every layer's tensor and the outputs" if result.watched else "the outputs"
     speed = f"{result.simulated_cycles:,} cycles in {result.seconds:.1f} s in {simulator}"
     if result.first is None:
@@ -101,7 +116,7 @@ def lines(result: Verification, simulator: str) -> list[str]:
 
 
 def wave_path(folder: Path, simulator: str) -> Path:
-    """Beside the build folder, which holds nothing but the build."""
+    """Path of a simulator's waves, beside the build folder, which holds nothing but the build."""
     suffix = SIMULATORS[simulator].waves
     if suffix is None:
         raise HwquantError(f"the simulator {simulator} writes no waves; choose another one")

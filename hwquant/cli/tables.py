@@ -32,7 +32,7 @@ _COLUMNS = {
 
 
 def network_table(network: Graph | QGraph) -> Group:
-    """A row for every input and layer."""
+    """The table of a network, a row for every input and layer."""
     content = describe(network)
     rows = [
         *(
@@ -53,7 +53,7 @@ def network_table(network: Graph | QGraph) -> Group:
 
 
 def sqnr_line(measured: Any) -> str:
-    """Signal to noise of every output and of the worst tensor, from ``QGraph.options``."""
+    """Signal to noise ratios of every output and of the worst tensor, from ``QGraph.options``."""
 
     def decibels(value: float | None) -> str:
         return "exact" if value is None else f"{value:.1f} dB"
@@ -82,7 +82,7 @@ def _cell(key: str, value: Any) -> str:
 
 
 def layer_table(report: Report) -> Group:
-    """Layer by layer, and the total."""
+    """The table of a report, a row for every layer, and the total."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("layer")
     for heading in ("cycles", "MACs", "tiles", "skipped", "ideal", "utilization", "weight bytes"):
@@ -113,7 +113,7 @@ def layer_table(report: Report) -> Group:
 
 
 def hardware_table(report: Report) -> Table:
-    """Memories, widths and transfers."""
+    """The table of a report's memories, widths and transfers."""
     table = Table(show_header=False, box=SIMPLE_HEAD)
     table.add_column()
     table.add_column(overflow="fold")

@@ -124,7 +124,7 @@ def truncate(
 
 
 def _check_ignored(context: click.Context, to: Target, train: Path | None) -> None:
-    """Raise for options that would do nothing."""
+    """Raise where an option was given that would do nothing."""
     if train is None:
         check_ignored(
             context,
@@ -138,7 +138,7 @@ def _check_ignored(context: click.Context, to: Target, train: Path | None) -> No
 
 
 def _training(data: Path, graph: Graph, options: TrainOptions, checkpoint: Path, resume: bool) -> Training:
-    """On labelled samples."""
+    """How to fine-tune, on the labelled samples of a file."""
     from hwquant.data import load_samples
     from hwquant.training import Training
 
@@ -154,7 +154,7 @@ def _content(result: Truncation, output: Path) -> dict[str, object]:
 
 
 def _write(result: Truncation, output: Path, report: Path | None, plot: Path | None) -> None:
-    """The network, and what else was asked for."""
+    """Write the network, and what else was asked for."""
     from hwquant import hwq
     from hwquant.export import save_float16
     from hwquant.files import write_bytes
@@ -172,7 +172,7 @@ def _write(result: Truncation, output: Path, report: Path | None, plot: Path | N
 
 
 def _report(result: Truncation, name: str, written: list[Path], trained: bool, as_json: bool) -> None:
-    """What was found, and which files were written, the network first."""
+    """Print what was found, and which files were written, the network first."""
     from hwquant.advice import of_data
     from hwquant.truncation.report import judge_parity
 

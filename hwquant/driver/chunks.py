@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ChunkSize:
-    """Words for the next request: halved after one that had to be repeated, else slowly more.
+    """Number of words in the next request: halved after one that had to be repeated, else slowly more.
 
     A longer packet costs less framing, and is damaged more often; so the size follows the noise (additive
     increase, multiplicative decrease). It begins small: with one byte in a hundred changed, hardly one packet in
@@ -13,7 +13,7 @@ class ChunkSize:
     Parameters
     ----------
     limit : int
-        Words that fit into a packet.
+        Number of words that fit into a packet.
     """
 
     def __init__(self, limit: int) -> None:
@@ -22,11 +22,11 @@ class ChunkSize:
 
     @property
     def words(self) -> int:
-        """1 up to the limit."""
+        """Number of words for the next request, 1 up to the limit."""
         return int(self._size)
 
     def learn(self, retries: int) -> None:
-        """``retries`` : of the latest request."""
+        """Adapt to the latest request, which had to be repeated ``retries`` times."""
         if retries:
             self._size = max(1.0, self._size / 2)
         else:

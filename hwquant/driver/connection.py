@@ -27,7 +27,21 @@ AnyArray = NDArray[Any]
 
 @dataclass(frozen=True)
 class Identity:
-    """What an accelerator says of itself: the fields of the same names of its registers."""
+    """What an accelerator says of itself, in fields of its registers.
+
+    Attributes
+    ----------
+    identity : int
+        Constant by which an accelerator of hwquant is known.
+    version : int
+        Version of its registers.
+    checksum : int
+        Checksum of the program that it was built with.
+    rows, columns : int
+        Shape of its array.
+    lanes : int
+        Number of activations in a word of its memory.
+    """
 
     identity: int
     version: int
@@ -37,7 +51,7 @@ class Identity:
     lanes: int
 
     def check(self, program: Program, name: str) -> None:
-        """Raise :class:`HwquantError` unless this is the hardware of ``program``; ``name`` is the link's."""
+        """Raise :class:`HwquantError`, which names the link, unless this is the hardware of a program."""
         again = "program the board with the bitstream of this build"
         if self.identity != IDENTITY:
             raise HwquantError(
@@ -55,8 +69,10 @@ class Identity:
             )
 
 
-def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Connection:
-    """Open a session with the board on a link, check that it holds this program, and load weights if it asks for them.
+def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Device:
+    """Open a session with the board on a link.
+
+    It is checked that the board holds this program, and weights are loaded where the board asks for them.
 
     Parameters
     ----------
@@ -65,14 +81,14 @@ def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Con
     qgraph : QGraph
         The network of the build that the board was programmed with.
     program : Program
-        Its program.
+        Program of that build.
     **options : Any
-        Of :class:`~hwquant.link.session.Session`.
+        Parameters of :class:`~hwquant.link.session.Session`.
 
     Raises
     ------
     HwquantError
-        Nobody answers; or the board holds other hardware or another program (which).
+        Nobody answers, or the board holds other hardware or another program.
     """
     connection = Connection(Session(link, **options), qgraph, program)
     connection.open()
@@ -85,11 +101,11 @@ class Connection:
     Parameters
     ----------
     session : Session
-        With the board.
+        Session with the board.
     qgraph : QGraph
-        What it computes.
+        Network that the accelerator computes.
     program : Program
-        The same, compiled.
+        The network, compiled for the accelerator.
     patience : float, default 20.0
         Seconds that the accelerator may take for one inference.
     """
@@ -117,12 +133,12 @@ class Connection:
         return self._session.statistics
 
     def register(self, register: Register) -> int:
-        """A register's value."""
-        payload = self._session.request(Request.PEEK, bytes([register])).payload
+        """Read a register."""
+        payload = self._session.request(Opcode.PEEK, bytes([register])).payload
         return int.from_bytes(payload, "little")
 
     def identity(self) -> Identity:
-        """What the accelerator says of itself."""
+        """Read what the accelerator says of itself."""
         registers = (Register.IDENTITY, Register.VERSION, Register.CHECKSUM, Register.SHAPE)
         fields: dict[str, int] = {}
         for register in registers:
@@ -130,32 +146,34 @@ class Connection:
         return Identity(**fields)
 
     def cycles(self) -> int:
-        """Clock cycles of the latest inference."""
+        """Read the number of clock cycles of the latest inference."""
         return self.register(Register.CYCLES)
 
     def infer(self, x: Mapping[str, AnyArray] | AnyArray, progress: Progress | None = None) -> list[AnyArray]:
-        """The network's outputs for the user's arrays, as :func:`hwquant.golden.predict` gives them.
+        """Compute the network's outputs for the user's arrays, as :func:`hwquant.golden.predict` does.
 
         Parameters
         ----------
-        x : Mapping[str, AnyArray] | AnyArray
-            (N, *shape) of any real dtype; a mapping by input name where there are several.
-        progress : Progress | None, optional
+        x : ndarray or mapping of str to ndarray
+            Samples of any real dtype, shape (N, *shape); by input name where there are several inputs.
+        progress : Progress or None, optional
             Told the number of finished samples.
 
         Returns
         -------
-        for each output float64 (N, *shape), or int64 (N, *shape[1:]) where it is an arg max
+        list of ndarray
+            For each output float64, shape (N, *shape), or int64, shape (N, *shape[1:]), where it is an arg max.
 
         Raises
         ------
         HwquantError
-            As :func:`hwquant.golden.quantize_input`, and as :meth:`run`.
+            The samples do not fit the network, as for :func:`hwquant.golden.quantize_input`, or the run fails, as
+            for :meth:`run`.
         """
         return self.finish(self.run(quantize_input(self.qgraph, x), progress))
 
     def finish(self, q: Mapping[str, IntArray]) -> list[AnyArray]:
-        """Integers of the output tensors to the network's outputs."""
+        """Turn the integers of output tensors, which :meth:`run` returns, into the network's outputs."""
         tensors = self.qgraph.tensors
         return [
             finish(output, tensors[output.tensor].dequantize(q[output.tensor]))
@@ -167,20 +185,21 @@ class Connection:
 
         Parameters
         ----------
-        q : Mapping[str, IntArray]
-            (N, C, H, W) by input name.
-        progress : Progress | None, optional
+        q : mapping of str to ndarray
+            Integers by input name, shape (N, C, H, W).
+        progress : Progress or None, optional
             Told the number of finished samples.
 
         Returns
         -------
-        int64 (N, C, H, W) by output tensor
+        dict of str to ndarray
+            Integers by output tensor, int64, shape (N, C, H, W).
 
         Raises
         ------
         HwquantError
-            The link fails, or the accelerator stops; no wrong result is ever returned, and the next
-            call begins with :meth:`open`.
+            The link fails, or the accelerator stops. No wrong result is ever returned, and the next call begins with
+            :meth:`open`.
         """
         if not self._clean:
             self.open()
@@ -198,7 +217,7 @@ class Connection:
         return self.program.results(results)
 
     def _load(self) -> None:
-        """The weights, where they are not in the bitstream; every session begins without them."""
+        """Send the weights where they are not in the bitstream, as every session begins without them."""
         wanted, words = self.register(Register.LOAD), self.program.weight_image
         if not wanted:
             return

@@ -1,4 +1,4 @@
-"""The one place that writes: files and folders whole or not at all, one writer a place, nothing left behind.
+"""The one place that writes: whole or not at all, one writer a place, nothing left behind.
 
 ==============  ====================================================================
 ``places``      files and folders are replaced: staged beside, locked, exchanged, recovered

@@ -13,19 +13,19 @@ _WAY = "choose a folder that exists and is writable"
 
 
 class AppendedFile:
-    """A file that is locked, and appended to, until it is closed; made where it is missing.
+    """A file that is locked and appended to until it is closed; it is made where it is missing.
 
     Parameters
     ----------
     path : Path
-        No symbolic link.
+        Path of the file; no symbolic link.
 
     Raises
     ------
     Busy
-        If another process has it open.
+        Another process has it open.
     HwquantError
-        If it cannot be written, or is no ordinary file.
+        It cannot be written, or is no ordinary file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class AppendedFile:
             raise
 
     def close(self) -> None:
-        """Let others write."""
+        """Close the file, and let others write."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -58,15 +58,15 @@ class AppendedFile:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size of the file in bytes."""
         return os.fstat(self._descriptor).st_size
 
     def read(self) -> bytes:
-        """All of it."""
+        """Read the whole file."""
         return os.pread(self._descriptor, self.size, 0)
 
     def cut(self, size: int) -> None:
-        """Keep the first bytes only: an interrupted process left a part of a line."""
+        """Keep the first ``size`` bytes only, as an interrupted process left a part of a line."""
         try:
             os.ftruncate(self._descriptor, size)
         except OSError as error:

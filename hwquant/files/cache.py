@@ -23,7 +23,7 @@ _DIGESTS = "sha256"
 
 
 def cache_folder() -> Path:
-    """``$HWQUANT_CACHE``, else ``hwquant`` in the user's cache folder; made where it is missing."""
+    """Make the folder ``$HWQUANT_CACHE``, else ``hwquant`` in the user's cache folder; its path."""
     root = os.environ.get("HWQUANT_CACHE") or Path(
         os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "hwquant"
     )
@@ -41,30 +41,35 @@ def _made(folder: Path) -> Path:
 
 
 def entry_name(kind: str, *identity: str) -> str:
-    """The name of an entry, from all that its files depend on."""
+    """The name of an entry, from its kind and a checksum of all that its files depend on."""
     joined = "\0".join(identity)
     return f"{kind}-{sha256(joined.encode()).hexdigest()[:24]}"
 
 
 def cached(root: Path, name: str, keep: Sequence[str], fill: Callable[[Path], None]) -> Path:
-    """A folder with the files ``keep``, from the cache, or made now.
+    """A folder with certain files, from the cache, or made now.
 
     Parameters
     ----------
     root : Path
         The cache folder.
     name : str
-        Of the entry, from `entry_name`.
-    keep : Sequence[str]
+        Name of the entry, from :func:`entry_name`.
+    keep : sequence of str
         Names of the files.
-    fill : Callable[[Path], None]
-        Makes them in a folder that it is given, and may leave others there, which are not kept. It is called where
-        there is no entry, or a byte of it has changed.
+    fill : callable
+        What makes the files in a folder that it is given. It may leave others there, which are not kept, and is
+        called where there is no entry, or a byte of it has changed.
+
+    Returns
+    -------
+    Path
+        The folder.
 
     Raises
     ------
     HwquantError
-        If the cache cannot be written; whatever ``fill`` raises.
+        The cache cannot be written; or what ``fill`` raises.
     """
     entry = _made(root) / name
     if not _intact(entry, keep):
@@ -87,7 +92,7 @@ def _seal(folder: Path, keep: Sequence[str]) -> None:
 
 
 def _intact(entry: Path, keep: Sequence[str]) -> bool:
-    """Whether an entry holds what was once put there; what is damaged is made again, so the reason is no matter."""
+    """Whether an entry holds what was once put there; one that does not is made again in any case."""
     try:
         digests = unsealed(read_ordinary(entry / ENTRY)).get(_DIGESTS)
         return digests == {name: sha256(read_ordinary(entry / name)).hexdigest() for name in keep}
@@ -96,7 +101,7 @@ def _intact(entry: Path, keep: Sequence[str]) -> bool:
 
 
 def _trim(root: Path) -> None:
-    """Remove what processes left that died here, and the oldest entries beyond the limit."""
+    """Remove what processes left that died, and the oldest entries beyond the limit."""
     recover(root)
     ages = sorted(_age(path.parent) for path in root.glob(f"*/{ENTRY}"))
     total = sum(size for _, _, size in ages)

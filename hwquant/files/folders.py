@@ -1,4 +1,4 @@
-"""Folders that are not results: temporary ones for programs that work in a folder, and what stays of them."""
+"""Folders that are not results: temporary ones, in which programs work, and what stays of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORK, KEPT = "hwquant-work-", "hwquant-log-"
 
 @contextmanager
 def working_folder() -> Iterator[Path]:
-    """A temporary folder, gone at the end; those of processes that died without an end go too."""
+    """Make a temporary folder, and remove it at the end, with those that died processes left."""
     root = Path(tempfile.gettempdir())
     for folder in list(root.glob(f"{WORK}*")):
         _sweep(folder)
@@ -46,19 +46,19 @@ def _sweep(folder: Path) -> None:
 
 
 def leave(path: Path) -> Path:
-    """Copy a file to where the user can read it after this process has ended; its new path."""
+    """Copy a file to where the user can read it after this process has ended, and return its new path."""
     kept = Path(tempfile.mkdtemp(prefix=KEPT), path.name)
     shutil.copyfile(path, kept)
     return kept
 
 
 def make_folder(folder: Path) -> bool:
-    """Make a folder if it is missing; its parent must exist. Whether it was.
+    """Make a folder if it is missing, and return whether it was missing; its parent must exist.
 
     Raises
     ------
     HwquantError
-        If it cannot be made, or a file has the name.
+        It cannot be made, or a file has the name.
     """
     with explained(folder, "choose another", "make the folder"):
         try:

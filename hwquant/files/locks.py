@@ -1,4 +1,4 @@
-"""Locks on folders themselves: they end with the process that holds them, and there is no file to clean up."""
+"""Locks on folders themselves: they end with the process that holds them, and leave no file behind."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def busy(place: Path) -> Busy:
-    """What the second of two commands says."""
+    """The error of the second of two commands that write to a place."""
     return Busy(f"another hwquant is writing to {place}; repeat this when it is done")
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock an open file or folder, unless another has it."""
+    """Lock an open file or folder unless another process has; whether it is locked now."""
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -31,7 +31,7 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 
 
 def is_at(descriptor: int, path: Path) -> bool:
-    """Whether what is open is still what bears the name: it may have been replaced since."""
+    """Whether an open file or folder is still at a path, or was replaced since."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:
@@ -47,22 +47,22 @@ def locked(
     Parameters
     ----------
     folder : Path
-        What is locked; no symbolic link.
+        Folder that is locked; no symbolic link.
     place : Path
-        What is written, for the message.
-    wait : float
+        What is written, as messages name it.
+    wait : float, default 0.0
         Seconds to wait for another process.
     make : bool
-        Make the folder where it is missing.
-    shared : bool
-        Together with others that say so too.
+        Whether to make the folder where it is missing.
+    shared : bool, default False
+        Whether to share the lock with others that say so too.
 
     Raises
     ------
     Busy
-        If another process has the lock.
+        Another process has the lock.
     OSError
-        If the folder is missing, or none.
+        The folder is missing, or is none.
     """
     end = time.monotonic() + wait
     while True:

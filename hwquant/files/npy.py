@@ -21,12 +21,24 @@ _MALFORMED = (
     *(ValueError, TypeError, SyntaxError, RecursionError, MemoryError, EOFError, KeyError),
     tokenize.TokenError,
 )
-"""What numpy raises for a header that is none."""
+"""Errors that numpy raises for a header that is none."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an array says of itself; ``offset`` is where its numbers begin."""
+    """The header of an array in an .npy file.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of the array.
+    column_major : bool
+        Whether its first index varies fastest.
+    dtype : dtype
+        Type of its elements.
+    offset : int
+        Where its numbers begin, in bytes from the beginning of the file.
+    """
 
     shape: tuple[int, ...]
     column_major: bool
@@ -35,29 +47,29 @@ class Header:
 
     @property
     def count(self) -> int:
-        """Of numbers."""
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
     def size(self) -> int:
-        """Bytes of the numbers."""
+        """Size of the elements in bytes."""
         return self.count * self.dtype.itemsize
 
 
 def read_header(stream: IO[bytes], size: int) -> Header:
-    """The header of an array, the stream at its numbers afterwards.
+    """Read the header of an array; the stream is at its numbers afterwards.
 
     Parameters
     ----------
-    stream : IO[bytes]
-        At the beginning of the .npy file.
+    stream : binary file
+        Stream at the beginning of the .npy file.
     size : int
-        Of that file, in bytes.
+        Size of that file in bytes.
 
     Raises
     ------
     ValueError
-        If it is none, or of other things than numbers, or says more or less than ``size`` bytes hold.
+        There is no header, or its array is not of numbers, or has not the size that the file has room for.
     """
     try:
         read = _HEADERS.get(np.lib.format.read_magic(stream))
@@ -79,7 +91,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
 
 
 def from_bytes(header: Header, data: bytes | bytearray) -> NDArray[Any]:
-    """The array whose numbers these bytes are."""
+    """Make the array whose numbers these bytes are; ValueError where its dtype is not of numbers."""
     if header.dtype.kind not in NUMBERS:
         raise ValueError(f"its dtype is {header.dtype}, and only numbers can be")
     order: Literal["F", "C"] = "F" if header.column_major else "C"

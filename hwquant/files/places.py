@@ -47,7 +47,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     Raises
     ------
     HwquantError
-        If the folder is absent or cannot be written to, or a folder or a device has the name.
+        The folder is absent or cannot be written to, or a folder or a device has the name.
     """
     update_bytes(path, lambda: data)
 
@@ -68,23 +68,24 @@ def update_bytes(path: str | os.PathLike[str], make: Callable[[], bytes]) -> Non
 def replacing(
     folder: Path, *, wait: float = 0.0, unchanged: Callable[[Path], bool] = lambda new: False
 ) -> Iterator[Path]:
-    """A temporary folder, which takes the place of ``folder`` at the end, if no exception ends it.
+    """Make a temporary folder that takes the place of ``folder`` at the end, unless an exception ends it.
 
     Parameters
     ----------
     folder : Path
-        Its parent must exist. What is there now is removed; the caller has seen that it may be.
-    wait : float
-        Seconds to wait for another process that writes the same.
-    unchanged : Callable[[Path], bool]
-        Asked at the end, with the temporary folder: whether to leave all as it is.
+        Place of the new folder; its parent must exist. What is there now is removed: the caller has seen that it may
+        be.
+    wait : float, default 0.0
+        Seconds to wait for another process that writes the same place.
+    unchanged : callable, optional
+        Whether to leave all as it is; called at the end with the temporary folder.
 
     Raises
     ------
     Busy
-        If another process writes it, or adds to it.
+        Another process writes the folder, or adds to it.
     HwquantError
-        If it cannot be written, or is a symbolic link.
+        The folder cannot be written, or is a symbolic link.
     """
     with ExitStack() as stack:
         stack.enter_context(explained(folder, "choose a folder that can be written to"))
@@ -105,14 +106,14 @@ def replacing(
 
 @contextmanager
 def keeping(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold a folder against being replaced, while it is read or added to; others may do so too.
+    """Keep a folder from being replaced while it is read or added to; others may do so too.
 
     Raises
     ------
     Busy
-        If another process is replacing it.
+        Another process is replacing the folder.
     HwquantError
-        If it is gone.
+        The folder is gone.
     """
     with _locked_by_us(folder, wait=wait, shared=True):
         yield
@@ -120,7 +121,7 @@ def keeping(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder while nobody else has it; Busy if somebody has."""
+    """Keep everybody else from a folder; raises :class:`Busy` where somebody has it."""
     with _locked_by_us(folder, wait=0.0, shared=False):
         yield
 
@@ -143,7 +144,7 @@ def recover(place: Path) -> None:
     Raises
     ------
     Busy
-        If there is nothing at the place, and another process is about to put something there.
+        There is nothing at the place, and another process is about to put something there.
     """
     real = Path(os.path.realpath(place))
     _recover(real)
@@ -154,7 +155,7 @@ def recover(place: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file that hwquant made, if it is there, and what a process left that died while it wrote it."""
+    """Remove a file that hwquant made, if it is there, and what a process left that died writing it."""
     with explained(path, "remove it by hand", "remove"):
         path.unlink(missing_ok=True)
         recover(path)
@@ -181,7 +182,7 @@ def _recover(place: Path) -> None:
 
 @contextmanager
 def _staging(place: Path, wait: float) -> Iterator[Path]:
-    """The empty staging folder of a place, ours alone; it goes at the end."""
+    """Make the empty staging folder of a place, locked by this process, and remove it at the end."""
     staging = staging_of(place)
     if staging.is_symlink() or (staging.exists() and not staging.is_dir()):
         raise HwquantError(f"{staging} is in the way; move it elsewhere")
@@ -282,7 +283,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Until it is on the disk; the folder of a place may be reached through a link of the user's."""
+    """Wait until a file or folder is on the disk; a place's folder may be reached through the user's link."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -299,7 +300,7 @@ def _sync_tree(folder: Path) -> None:
 
 @contextmanager
 def explained(place: Path, way: str, what: str = "write") -> Iterator[None]:
-    """What the system says against writing, as an error that says the way out."""
+    """Inside, what the system says against writing becomes an error that says the way out."""
     try:
         yield
     except OSError as error:
@@ -310,5 +311,5 @@ def explained(place: Path, way: str, what: str = "write") -> Iterator[None]:
 
 
 def _shown(path: Path) -> str:
-    """A path as the user knows it: what is in a staging folder is on its way to the place."""
+    """A path as the user knows it: the place, for what is in its staging folder."""
     return _STAGED.sub(r"\1\2", str(path))

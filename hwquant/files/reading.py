@@ -1,4 +1,4 @@
-"""What is read, before it is believed: ordinary files of a sane size, strict JSON, and JSON with a digest."""
+"""What is read, before it is believed: ordinary files of a sane size, and strict JSON, with a digest."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import Any, BinaryIO
 from hwquant.errors import Damaged, HwquantError
 
 LARGEST = 1 << 30
-"""Bytes of a file that is read at once; no network that an array of this package serves has as many."""
+"""Bytes that a file may have which is read at once; no network for an array of this package has as many."""
 SELF = "self"
-"""The key of a JSON object under which its own digest is."""
+"""Key of a JSON object's own digest."""
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
 
 def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
-    """All of an ordinary file.
+    """Read all of an ordinary file.
 
     Raises
     ------
     HwquantError
-        If it cannot be read.
+        The file cannot be read.
     Damaged
-        If it is a device or a pipe, or has more than ``largest`` bytes.
+        The file is a device or a pipe, or has more than ``largest`` bytes.
     """
     try:
         return read_ordinary(path, largest)
@@ -38,7 +38,7 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
 
 
 def read_ordinary(path: Path, largest: int = LARGEST) -> bytes:
-    """As :func:`read_bytes`; what the system says against it is an OSError still."""
+    """Read a file as :func:`read_bytes` does, but raise the OSError where the system cannot."""
     with open_ordinary(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > largest:
@@ -47,7 +47,7 @@ def read_ordinary(path: Path, largest: int = LARGEST) -> bytes:
 
 
 def open_ordinary(path: Path) -> BinaryIO:
-    """Open a file to read; Damaged for a device or a pipe, which may have no end."""
+    """Open a file to read; raises Damaged for a device or a pipe, which may have no end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
@@ -59,17 +59,19 @@ def open_ordinary(path: Path) -> BinaryIO:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def parse_json(data: bytes) -> Any:
-    """JSON without what its standard leaves open: no key twice, no NaN, only integers of 64 bits and finite floats.
+    """Read JSON that its standard leaves no doubt about.
+
+    No key is there twice, no number is NaN, integers have 64 bits, and floats are finite.
 
     Raises
     ------
     ValueError
-        For anything else, nesting without end included.
+        The data are not such JSON, or are nested too deep.
     """
     try:
         return json.loads(
@@ -108,22 +110,22 @@ def _constant(text: str) -> Any:
 
 
 def json_bytes(value: object) -> bytes:
-    """JSON as it is written to files: finite, indented, with an end of line."""
+    """The JSON of a value as it is written to files: finite, indented, with an end of line."""
     return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def sealed(content: Mapping[str, Any]) -> bytes:
-    """A JSON object with its own SHA-256 at the end: any other bytes are damaged."""
+    """The JSON of an object with its own SHA-256 at the end, by which damage is noticed."""
     return json_bytes({**content, SELF: hashlib.sha256(json_bytes(content)).hexdigest()})
 
 
 def unsealed(data: bytes) -> dict[str, Any]:
-    """The object that :func:`sealed` was given.
+    """Read the object that :func:`sealed` was given.
 
     Raises
     ------
     ValueError
-        If a byte is another.
+        The bytes are not those that :func:`sealed` returned.
     """
     content = parse_json(data)
     if (

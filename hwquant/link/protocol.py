@@ -1,4 +1,4 @@
-"""The protocol between a host and the accelerator on a board; driver and gateware are both made from this file.
+"""The protocol between a host and the accelerator on a board; driver and gateware both use this file.
 
 The channel is a stream of bytes in each direction, 8N1 on a wire, that may lose, repeat, change and delay bytes
 but does not reorder them.
@@ -73,7 +73,7 @@ MAX_PAYLOAD = MAX_PACKET - HEADER_BYTES - CRC_BYTES
 
 SEQUENCES = 256
 NONCE_BYTES = 8
-"""Bytes that the driver sends with OPEN, at random."""
+"""Number of bytes that the driver sends with OPEN, at random."""
 
 
 class Request(IntEnum):
@@ -88,8 +88,11 @@ class Request(IntEnum):
 
 
 class Status(IntEnum):
-    """How a board answers. After DAMAGED, SEQUENCE and CLOSED nothing was executed, and the number is that of the
-    latest request that was."""
+    """How a board answers.
+
+    After DAMAGED, SEQUENCE and CLOSED nothing was executed, and the sequence number is that of the latest request
+    that was.
+    """
 
     OK = 0
     BUSY = 1
@@ -100,17 +103,17 @@ class Status(IntEnum):
 
 
 def word_bytes(bits: int) -> int:
-    """Bytes of a word of ``bits`` bits on the link."""
+    """Number of bytes of a word of ``bits`` bits on the link."""
     return -(-bits // 8)
 
 
 def checksum(body: bytes) -> int:
-    """:data:`CRC` of a body (zlib's is the same, and a thousand times faster than ``CRC.compute``)."""
+    """The :data:`CRC` of a body, by zlib: a thousand times faster than ``CRC.compute``."""
     return zlib.crc32(body)
 
 
 def encode(body: bytes) -> bytes:
-    """A packet, ready to be sent."""
+    """The bytes on the link of a packet with this body."""
     content = body + checksum(body).to_bytes(CRC_BYTES, "little")
     escape = bytes([ESCAPE])
     for byte in (ESCAPE, FLAG):  # in this order: what replaces FLAG holds ESCAPE
@@ -119,13 +122,13 @@ def encode(body: bytes) -> bytes:
 
 
 class Decoder:
-    """Finds packets in a stream of bytes."""
+    """What finds packets in a stream of bytes."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """The bodies of the packets that ``data`` completes, None for each that is damaged."""
+        """Bodies of the packets that ``data`` completes, in order; None for each that is damaged."""
         first, *rest = data.split(bytes([FLAG]))
         self._pending += first
         for part in rest:
@@ -135,7 +138,7 @@ class Decoder:
 
 
 def _unpack(content: bytes) -> bytes | None:
-    """The body, out of what was between two flags."""
+    """The body in the bytes between two flags; None where they are damaged."""
     plain = bytearray()
     escaped = False
     for byte in content:

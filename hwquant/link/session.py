@@ -28,12 +28,12 @@ class Statistics:
 
     Attributes
     ----------
-    requests : int, default 0
-        Answered ones.
-    retries : int, default 0
-        Requests that were sent again: after a time-out, or because either end saw a damaged packet.
-    timeouts : int, default 0
-        Those of them after a time-out.
+    requests : int
+        Number of requests that were answered.
+    retries : int
+        Number of repetitions of requests: after a time-out, or because either end saw a damaged packet.
+    timeouts : int
+        Number of repetitions after a time-out.
     """
 
     requests: int = 0
@@ -43,7 +43,17 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Response:
-    """What the board answered."""
+    """What the board answered.
+
+    Attributes
+    ----------
+    status : Status
+        Whether the request was executed, and if not, why.
+    sequence : int
+        Sequence number of the request that it answers, 0 to 255.
+    payload : bytes
+        Data that it returns.
+    """
 
     status: Status
     sequence: int
@@ -65,7 +75,6 @@ class Session:
         Time-outs in a row after which the board counts as absent.
     tries : int, default 100
         How often a request is sent before the link counts as unusable.
-
     """
 
     def __init__(self, link: Link, timeout: float = 0.3, silences: int = 8, tries: int = 100) -> None:
@@ -81,15 +90,27 @@ class Session:
         Raises
         ------
         HwquantError
-            Nobody answers, or not in this protocol.
+            Nobody answers, or nobody who speaks this protocol.
         """
         nonce = secrets.token_bytes(NONCE_BYTES)
         response = self._exchange(Request.OPEN, nonce, lambda response: response.payload == nonce)
         if response.status != Status.OK:
             raise HwquantError(f"the board on {self.link.name} refused the session ({response.status.name})")
 
-    def request(self, request: Request, payload: bytes = b"") -> Response:
-        """The response, OK or BUSY, to a request that is executed once.
+    def request(self, opcode: Opcode, payload: bytes = b"") -> Response:
+        """Send a request until it is answered; the board executes it once, however often it is sent.
+
+        Parameters
+        ----------
+        opcode : Opcode
+            What is asked for.
+        payload : bytes, default b""
+            Data of the request, at most MAX_PAYLOAD bytes.
+
+        Returns
+        -------
+        Response
+            The answer; its status is OK or BUSY.
 
         Raises
         ------
@@ -112,9 +133,9 @@ class Session:
             )
         return response
 
-    def _exchange(self, request: Request, payload: bytes, wanted: Callable[[Response], bool]) -> Response:
-        """Sends a request until a wanted response arrives."""
-        packet = encode(bytes([VERSION << 4 | request, self._sequence]) + payload)
+    def _exchange(self, opcode: Opcode, payload: bytes, wanted: Callable[[Response], bool]) -> Response:
+        """Send a request until a wanted response arrives."""
+        packet = encode(bytes([VERSION << 4 | opcode, self._sequence]) + payload)
         silences, timeout = 0, self._timeout
         for attempt in range(self._tries):
             self.statistics.retries += attempt > 0
@@ -147,7 +168,7 @@ class Session:
         )
 
     def _responses(self, timeout: float) -> Iterator[Response | None]:
-        """What arrives within ``timeout`` seconds from now, None for damaged packets."""
+        """Responses that arrive within ``timeout`` seconds from now; None for damaged packets."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             for body in self._decoder.feed(self.link.read(left)):

@@ -19,7 +19,7 @@ class Link(ABC):
     """A stream of bytes in each direction. It may lose, repeat, change and delay bytes."""
 
     name: str
-    """For messages."""
+    """What messages call it, such as the port."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -33,7 +33,7 @@ class Link(ABC):
 
     @abstractmethod
     def read(self, timeout: float) -> bytes:
-        """Bytes that have arrived: at least one, or none after ``timeout`` seconds.
+        """Wait for bytes, and return all that have arrived; none after ``timeout`` seconds.
 
         Raises
         ------
@@ -63,14 +63,16 @@ class SerialLink(Link):
     Parameters
     ----------
     port : str
-        Such as /dev/ttyUSB0 or COM3.
+        Name of the port, such as /dev/ttyUSB0 or COM3.
     baud : int, default BAUD
-        The rate that the board was built for.
+        Rate in bit/s that the board was built for.
 
     Raises
     ------
+    MissingPackage
+        The package pyserial is not installed.
     HwquantError
-        Pyserial is not installed; the port cannot be opened, or another process has it.
+        The port cannot be opened, or another process has it.
     """
 
     def __init__(self, port: str, baud: int = BAUD) -> None:
@@ -87,12 +89,14 @@ class SerialLink(Link):
             ) from error
 
     def write(self, data: bytes) -> None:
+        """Send bytes; see :meth:`Link.write`."""
         try:
             self._serial.write(data)
         except self._broken as error:
             raise self._gone(error) from error
 
     def read(self, timeout: float) -> bytes:
+        """Wait for bytes; see :meth:`Link.read`."""
         try:
             self._serial.timeout = timeout
             first: bytes = self._serial.read(1)
@@ -101,6 +105,7 @@ class SerialLink(Link):
             raise self._gone(error) from error
 
     def close(self) -> None:
+        """Close the port."""
         self._serial.close()
 
     def _gone(self, error: Exception) -> HwquantError:

@@ -117,7 +117,7 @@ def test_paths_begin_and_end_at_registers_and_memories(library, cache):
 
 
 @needs_sta
-def test_a_result_is_kept(library, cache, monkeypatch):
+def test_a_second_call_takes_the_result_from_the_cache(library, cache, monkeypatch):
     first = implement_asic(Small(), library, cache)
 
     def refuse(*arguments):

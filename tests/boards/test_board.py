@@ -60,7 +60,7 @@ def test_pins_come_from_amaranth_boards():
     assert load_board("icebreaker").pins["led"].inverted
 
 
-def test_a_file_of_ones_own(tmp_path):
+def test_a_board_file_of_the_user_s_own_is_read(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(MINE)
     board = load_board(path)
@@ -243,7 +243,7 @@ def test_what_is_no_file_is_not_read(tmp_path):
         (("title", "baud = 1\ntitle"), "invalid"),
     ],
 )
-def test_errors_are_told_apart(change, kind):
+def test_errors_of_board_files_have_the_right_kind(change, kind):
     with pytest.raises(HwquantError) as error:
         parse_board("mine", MINE.replace(*change), "mine.toml")
     assert error.value.kind == kind

@@ -275,7 +275,7 @@ def run(seed, tmp_path):
 
 
 @pytest.mark.parametrize("base", BASES, ids=lambda base: base["device"])
-def test_what_is_changed_was_a_board(base, tmp_path):
+def test_every_file_that_is_changed_was_a_board(base, tmp_path):
     assert check(tmp_path / "mine.toml", document(base))
 
 

@@ -15,7 +15,7 @@ RANGES = {"ecp5": (12, 300), "ice40": (17, 200), "gowin": (10, 200), "xilinx7": 
 @pytest.mark.parametrize("family", FAMILIES)
 @settings(deadline=None)
 @given(st.sampled_from([12_000_000, 25_000_000, 27_000_000, 48_000_000, 100_000_000]), st.data())
-def test_settings_are_within_the_limits_and_near(family, source, data):
+def test_pll_settings_are_within_the_limits_and_near_the_clock(family, source, data):
     wanted = data.draw(st.floats(*RANGES[family])) * 1e6
     pll = FAMILIES[family].pll
     found = pll_settings(FAMILIES[family], source, wanted)
@@ -32,7 +32,7 @@ def test_settings_are_within_the_limits_and_near(family, source, data):
     ("family", "source", "wanted"),
     [("ecp5", 25e6, 100e6), ("ice40", 12e6, 24e6), ("gowin", 27e6, 54e6), ("xilinx7", 100e6, 125e6)],
 )
-def test_what_can_be_met_is_met(family, source, wanted):
+def test_a_clock_that_a_pll_can_make_is_made_exactly(family, source, wanted):
     assert pll_settings(FAMILIES[family], int(source), wanted).hertz == wanted
 
 

@@ -69,7 +69,7 @@ def test_products_of_a_device():
     assert DEVICES["lfe5u-25f"].products(8, 1) is None
 
 
-def test_what_stands_for_no_device_is_none():
+def test_the_name_for_no_device_is_not_that_of_a_device():
     with pytest.raises(Unsupported, match="there is no device 'generic'; there are ecp5-12k, "):
         find_device(NO_DEVICE)
     assert NO_DEVICE not in {*DEVICES, *FAMILIES}

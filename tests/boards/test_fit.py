@@ -55,7 +55,7 @@ def exhaustive(shapes, device):
         ("lfe5u-45f", {"flip_flops": 5000}),
     ],
 )
-def test_it_is_the_fastest_of_all_that_fit(shapes, device, changes):
+def test_the_chosen_array_is_the_fastest_of_all_that_fit(shapes, device, changes):
     mine = board(device, **changes)
     found = choose_array(shapes, mine)
     best = min(exhaustive(shapes, mine.device))
@@ -131,7 +131,7 @@ def test_limits_leave_out_the_arrays_that_cannot_keep_them(shapes):
     assert (error.value.resource, error.value.available) == ("activation_depth", 2)
 
 
-def test_no_device_no_answer(shapes):
+def test_a_board_without_a_device_is_refused(shapes):
     with pytest.raises(Unsupported, match="the board 'mine' has no device that a network could fit"):
         choose_array(shapes, Board("mine", "mine", None))
 

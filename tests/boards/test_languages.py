@@ -98,7 +98,7 @@ def test_tcl_gets_every_word_as_it_is(tmp_path):
     assert {item.name for item in tmp_path.iterdir()} == {"harness.tcl", "script.tcl", "noted"}
 
 
-def test_the_harness_notes_what_must_not_be(tmp_path):
+def test_the_tcl_harness_notes_what_a_script_must_not_do(tmp_path):
     """Without quotes it is as bad as it looks."""
     script = "opt_design [exec touch x]\nopt_design $env(HOME)\nmkdir y\n"
     noted = run_tcl(script, tmp_path)
@@ -106,7 +106,7 @@ def test_the_harness_notes_what_must_not_be(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_a_comment_stays_one(tmp_path):
+def test_a_tcl_comment_stays_a_comment(tmp_path):
     words = [*HOSTILE, *hostile_words(2, 500), "\ud800", "😀"]
     script = "\n".join([line for item in words for line in (tcl_comment(item), "opt_design")] + [""])
     assert run_tcl(script, tmp_path) == [("opt_design",)] * len(words)
@@ -181,7 +181,7 @@ def test_vivado_is_told_the_board(name, tmp_path):
 @pytest.mark.parametrize(
     "title", ["[exec touch x]", "$env(HOME) {", 'a" \\', "}; exec touch x", "# ü 漢字 \\"]
 )
-def test_a_title_that_may_be_is_no_command(title, tmp_path):
+def test_a_title_that_is_accepted_is_no_tcl_command(title, tmp_path):
     content = 'device = "xc7a35t"\npart = "xc7a35ticsg324-1L"\namaranth = "arty_a7:ArtyA7_35Platform"\n'
     path = tmp_path / "mine.toml"
     path.write_text(f"title = '{title}'\n{content}", encoding="utf-8")
@@ -201,7 +201,7 @@ def test_a_board_that_nobody_has_checked_is_quoted_all_the_same(tmp_path):
 
 @pytest.mark.parametrize("name", ["ulx3s-25f", "icebreaker", "tang-nano-9k"])
 @pytest.mark.parametrize("text", ['G2"; exec', "G2;\nLOCATE", "-x", "", "G2 G3", "\u202eG2"])
-def test_without_escapes_such_a_board_is_refused(name, text):
+def test_languages_without_escapes_refuse_a_board_that_nobody_has_checked(name, text):
     board = load_board(name)
     with pytest.raises(HwquantError, match="cannot be written in"):
         constraints(dataclasses.replace(board, pins={"clock": Pin(text)}), board.device.family)

@@ -33,7 +33,7 @@ def test_the_last_block_ram_decides():
 
 
 @pytest.mark.parametrize("name", sorted({device.name for device in DEVICES.values()} - {UP5K.name}))
-def test_other_devices_have_no_large_rams(name):
+def test_devices_without_large_rams_keep_weights_in_block_rams(name):
     assert not weights_in_large_ram(replace(CONFIG, weight_depth=1 << 20), DEVICES[name])
 
 

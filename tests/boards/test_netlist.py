@@ -77,7 +77,7 @@ def test_a_netlist_equals_the_golden_model(network, ecp5_netlist, name, offset, 
 
 
 @needs_icarus
-def test_multipliers_without_their_registers_show(network, ecp5_netlist):
+def test_a_netlist_whose_multipliers_lack_registers_differs(network, ecp5_netlist):
     program = compiled(network)
     register = '.REG_INPUTA_CLK("CLK0")'
     assert ecp5_netlist.count(register) == 8

@@ -266,7 +266,7 @@ def test_a_register_that_was_not_there_when_the_model_was_fitted_counts_as_what_
     assert (after.lut, after.ff) == (before.lut, before.ff + 100)
 
 
-def test_counts_are_whole_numbers():
+def test_estimated_counts_are_integers():
     found = estimate_resources(ArrayConfig(rows=3, columns=5), DEVICES["gw1n-9"], link=True)
     assert isinstance(found, Resources)
     assert all(isinstance(value, int) for value in (found.lut, found.ff, found.dsp, found.ram))

@@ -29,7 +29,7 @@ def shapes():
     return Shapes(network())
 
 
-def test_sides_divide_each_other():
+def test_the_sides_of_each_array_divide_each_other():
     assert all(rows % columns == 0 or columns % rows == 0 for rows, columns in SHAPES)
     assert {(2, 2), (8, 8), (16, 8), (8, 16), (32, 32)} <= set(SHAPES)
     assert regular(1)[0] == (32, 32)

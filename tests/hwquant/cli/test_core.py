@@ -16,12 +16,12 @@ def build(tmp_path_factory):
     return write_build(network, compile_network(network, (2, 2)), tmp_path_factory.mktemp("core") / "build")
 
 
-def test_the_choices_are_those_that_there_are(hwquant):
+def test_the_help_has_every_bus(hwquant):
     assert f"--bus [{'|'.join(ip_core.BUSES)}]" in hwquant("core", "--help").stdout
 
 
 @pytest.mark.parametrize("bus", ["axi", "wishbone"])
-def test_files_are_written(hwquant, build, tmp_path, bus):
+def test_the_files_of_a_core_are_written(hwquant, build, tmp_path, bus):
     result = hwquant("core", build.folder, "--bus", bus, "-o", tmp_path / "core", "--json").json
     expected = ip_core.core_files(build.program, bus)
     assert result["files"] == [str(tmp_path / "core" / name) for name in expected]
@@ -38,7 +38,7 @@ def test_a_core_has_the_name_that_was_asked_for(hwquant, build, tmp_path):
     outcome.fails("cannot name a Verilog module")
 
 
-def test_text_for_people(hwquant, build, tmp_path):
+def test_people_read_which_files_of_a_core_were_written(hwquant, build, tmp_path):
     text = hwquant("core", build.folder, "-o", tmp_path).stdout
     assert text.splitlines() == [f"wrote {tmp_path}/hwquant_axi.{suffix}" for suffix in ("v", "md", "core")]
 
@@ -56,7 +56,7 @@ def test_a_link_into_the_build_is_in_the_build(hwquant, build, tmp_path):
     hwquant("core", build.folder, "-o", tmp_path / "link" / "core").fails("is in the build")
 
 
-def test_a_folder_that_cannot_be_made(hwquant, build, tmp_path):
+def test_a_folder_that_cannot_be_made_is_an_error(hwquant, build, tmp_path):
     (tmp_path / "file").write_text("")
     hwquant("core", build.folder, "-o", tmp_path / "file").fails("cannot make the folder")
     hwquant("core", build.folder, "-o", tmp_path / "none" / "core", "--json").fails("cannot make the folder")

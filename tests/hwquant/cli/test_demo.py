@@ -46,7 +46,7 @@ def test_a_folder_with_something_else_is_left_alone(hwquant, tmp_path):
     hwquant("demo", "--output", tmp_path / "thesis.tex").fails("cannot make the folder")
 
 
-def test_without_a_compiler_it_says_what_is_missing(tmp_path):
+def test_the_demo_names_a_compiler_that_is_missing(tmp_path):
     environment = {**os.environ, "PATH": str(tmp_path / "nothing")}
     command = [sys.executable, "-m", "hwquant.cli", "demo", "--output", tmp_path / "demo"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True)

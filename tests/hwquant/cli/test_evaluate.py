@@ -38,12 +38,12 @@ def test_the_integer_network_loses_next_to_nothing(hwquant, network, data):
     assert result["accuracy"] >= 0.98
 
 
-def test_the_first_n_samples_and_text_for_people(hwquant, model, data):
+def test_people_read_the_accuracy_on_the_first_n_samples(hwquant, model, data):
     outcome = hwquant("evaluate", model, "-d", data, "-n", 10)
     assert outcome.stdout == "float network digits: 10 of 10 correct, accuracy 100.00%\n"
 
 
-def test_without_labels_it_says_so_and_invents_nothing(hwquant, model, demo_folder):
+def test_without_labels_there_is_no_accuracy(hwquant, model, demo_folder):
     outcome = hwquant("evaluate", model, "-d", demo_folder / "calibration.npz")
     assert outcome.status == 0
     assert "has no labels y, so the accuracy is not available" in outcome.stdout

@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 
+import click
 import pytest
 
 from hwquant import __version__
-from hwquant.cli import COMMANDS
+from hwquant.cli import COMMANDS, main
 
 
 def test_help_lists_every_command(hwquant):
@@ -19,13 +20,20 @@ def test_help_lists_every_command(hwquant):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_has_the_first_sentence_of_each_help(name):
+    command = main.get_command(click.Context(main), name)
+    assert COMMANDS[name] == command.get_short_help_str(limit=1000)
+    assert not command.hidden
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_and_json(hwquant, name):
     outcome = hwquant(name, "--help")
     assert outcome.status == 0
     assert "--json" in outcome.stdout
 
 
-def test_version(hwquant):
+def test_the_version_is_printed(hwquant):
     assert __version__ in hwquant("--version").stdout
 
 

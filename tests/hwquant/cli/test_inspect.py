@@ -3,7 +3,7 @@
 import pytest
 
 
-def test_a_float_network_layer_by_layer(hwquant, demo_folder):
+def test_a_float_network_is_shown_layer_by_layer(hwquant, demo_folder):
     result = hwquant("inspect", demo_folder / "digits.onnx", "--json").json
     assert result["kind"] == "float"
     assert [layer["operation"] for layer in result["layers"]] == [
@@ -19,7 +19,7 @@ def test_a_float_network_layer_by_layer(hwquant, demo_folder):
     assert result["macs"] == 80896
 
 
-def test_a_torch_export_program(hwquant, tmp_path):
+def test_a_torch_export_program_is_shown(hwquant, tmp_path):
     import torch
     from torch import nn
 
@@ -33,7 +33,7 @@ def test_a_torch_export_program(hwquant, tmp_path):
     assert operations == ["conv 3x1 /2 dilation 2x1", "clip 0..6", "average pool 1x2 /1x2"]
 
 
-def test_an_integer_network_with_formats_and_noise(hwquant, network, digits_qgraph):
+def test_an_integer_network_is_shown_with_formats_and_noise(hwquant, network, digits_qgraph):
     result = hwquant("inspect", network, "--json").json
     assert result["kind"] == "integer"
     (term,) = digits_qgraph.nodes[0].terms
@@ -47,7 +47,7 @@ def test_an_integer_network_with_formats_and_noise(hwquant, network, digits_qgra
         assert word in text
 
 
-def test_a_build_with_its_program(hwquant, digits_build):
+def test_a_build_is_shown_with_its_program(hwquant, digits_build):
     result = hwquant("inspect", digits_build.folder, "--json").json
     assert result["cycles"] == digits_build.report.cycles
     assert result["network"]["name"] == "digits"
@@ -75,19 +75,19 @@ def test_names_are_printed_as_they_are(hwquant, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"text\n", b"PK\x03\x04"])
-def test_what_is_nothing_of_ours_is_refused(hwquant, tmp_path, content):
+def test_files_that_hwquant_does_not_read_are_refused(hwquant, tmp_path, content):
     for name in ("thing", "thing.hwq", "thing.onnx", "thing.pt2"):
         (tmp_path / name).write_bytes(content)
         hwquant("inspect", tmp_path / name).fails(name)
 
 
-def test_absent_files_folders_without_a_build_and_listings_of_networks(hwquant, tmp_path, network):
+def test_absent_files_folders_without_a_build_and_listings_of_networks_are_errors(hwquant, tmp_path, network):
     hwquant("inspect", tmp_path / "none.hwq").fails("none.hwq")
     hwquant("inspect", tmp_path).fails("is no build folder")
     hwquant("inspect", network, "--program").fails("has no program")
 
 
-def test_what_a_pass_of_the_compiler_makes(hwquant, network, digits_program):
+def test_a_pass_of_the_compiler_is_shown_layer_by_layer(hwquant, network, digits_program):
     result = hwquant("inspect", network, "--array", "8x8", "--pass", "mapped", "--json").json
     assert (result["pass"], result["array"]) == ("mapped", "8x8")
     assert [row["layer"] for row in result["rows"]] == [layer.name for layer in digits_program.layers]

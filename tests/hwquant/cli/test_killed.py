@@ -85,7 +85,7 @@ def kills(function):
 
 
 @kills
-def test_quantize(number, demo_folder, place, tmp_path):
+def test_a_killed_quantize_leaves_the_old_network_or_the_new(number, demo_folder, place, tmp_path):
     data = np.load(demo_folder / "calibration.npz")
     np.savez(tmp_path / "few.npz", x=data["x"][:16])
     output = place / "net.hwq"
@@ -99,7 +99,7 @@ def test_quantize(number, demo_folder, place, tmp_path):
 
 
 @kills
-def test_compile(number, network, place, tmp_path):
+def test_a_killed_compile_leaves_the_old_build_or_the_new(number, network, place, tmp_path):
     output = place / "build"
 
     def look():
@@ -119,7 +119,7 @@ def test_compile(number, network, place, tmp_path):
 
 
 @pytest.mark.nightly
-def test_build_for_a_board(digits_build, place, tmp_path):
+def test_a_killed_build_leaves_the_old_bitstream_or_the_new(digits_build, place, tmp_path):
     output = place / "build"
     shutil.copytree(digits_build.folder, output)
 
@@ -136,7 +136,7 @@ def test_build_for_a_board(digits_build, place, tmp_path):
 
 
 @pytest.mark.nightly
-def test_progressive(demo_folder, training, place, tmp_path):
+def test_a_killed_progressive_leaves_the_old_network_or_the_new(demo_folder, training, place, tmp_path):
     output = place / "net.hwq"
     common = [
         "progressive",
@@ -158,7 +158,7 @@ def test_progressive(demo_folder, training, place, tmp_path):
 
 
 @pytest.mark.nightly
-def test_prune(demo_folder, training, place, tmp_path):
+def test_a_killed_prune_leaves_the_old_network_or_the_new(demo_folder, training, place, tmp_path):
     output = place / "net.hwq"
     common = ["prune", demo_folder / "digits.onnx", *training, "--epochs", 1, "--passes", 1, "-o", output]
     common += ["--array", "4x4", "--max-drop", 50, "--max-sensitivity", 90, "--sensitivity-samples", 16]

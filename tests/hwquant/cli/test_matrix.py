@@ -45,7 +45,7 @@ OUT_OF_RANGE = {
 }
 
 
-def test_every_command_is_here():
+def test_the_matrix_has_every_command():
     assert set(ARGUMENTS) == set(COMMANDS)
 
 
@@ -126,7 +126,9 @@ def test_an_output_that_is_a_file_of_the_user_s_is_kept(hwquant, tmp_path, monke
     ],
     ids=lambda item: item[0],
 )
-def test_what_is_true_is_0_and_one_object(hwquant, network, digits_build, demo_folder, tmp_path, arguments):
+def test_a_true_result_is_status_0_and_one_object(
+    hwquant, network, digits_build, demo_folder, tmp_path, arguments
+):
     places = {
         "network": network,
         "build": digits_build.folder,
@@ -140,6 +142,6 @@ def test_what_is_true_is_0_and_one_object(hwquant, network, digits_build, demo_f
     assert len(outcome.stdout.splitlines()) == 1
 
 
-def test_what_is_false_is_1_and_one_object(hwquant, network):
+def test_a_false_result_is_status_1_and_one_object(hwquant, network):
     outcome = hwquant("fit", network, "--board", "icebreaker", "--array", "32x32", "--json")
     assert (outcome.status, outcome.json["fits"]) == (1, False)

@@ -73,7 +73,7 @@ def test_every_option_reaches_the_quantizer(hwquant, arguments, tmp_path):
     assert (term.bits, term.anchor, term.scale.size) == (4, "max", 8)
 
 
-def test_symmetric_has_no_offsets(hwquant, arguments, tmp_path):
+def test_a_symmetric_network_has_no_offsets(hwquant, arguments, tmp_path):
     assert hwquant("quantize", *arguments, "--symmetric").status == 0
     for node in hwq.load(tmp_path / "net.hwq").nodes:
         for term in getattr(node, "terms", ()):

@@ -61,7 +61,7 @@ def test_a_simulated_board_computes_what_the_golden_model_computes(hwquant, buil
 
 
 @needs_compiler
-def test_text_for_people(hwquant, build, data):
+def test_people_read_of_mismatches_and_the_accuracy_of_a_run(hwquant, build, data):
     text = hwquant("run", build.folder, "--port", "sim", "-d", data, "-n", 4).stdout
     assert "4 samples on sim: " in text
     assert "0 mismatches: the outputs are those of the golden model" in text
@@ -102,7 +102,7 @@ def test_a_simulator_without_a_compiler_says_how_to_get_it(build, data, tmp_path
     assert "Traceback" not in run.stderr
 
 
-def test_a_port_that_is_not_there(hwquant, build, data):
+def test_a_port_that_does_not_exist_is_an_error(hwquant, build, data):
     hwquant("run", build.folder, "--port", "/dev/ttyNONE", "-d", data, "--json").fails(
         "there is no port /dev/ttyNONE; connect the board, or use --port sim"
     )
@@ -126,11 +126,11 @@ def test_an_option_that_would_be_ignored_is_refused(hwquant, build, data):
     )
 
 
-def test_a_file_is_no_port(hwquant, build, data):
+def test_a_file_in_place_of_a_port_is_an_error(hwquant, build, data):
     hwquant("run", build.folder, "--port", data, "-d", data).fails(f"cannot open the port {data}")
 
 
-def test_a_rate_that_cannot_be(hwquant, build, data):
+def test_a_rate_of_zero_is_refused(hwquant, build, data):
     hwquant("run", build.folder, "--port", "sim", "-d", data, "--baud", 0).fails("--baud")
 
 
@@ -156,7 +156,7 @@ def test_every_fpga_board_has_the_rate_that_run_takes():
     assert rates == {BAUD}
 
 
-def test_nobody_at_the_port(hwquant, build, data, monkeypatch):
+def test_a_port_where_nobody_answers_is_an_error(hwquant, build, data, monkeypatch):
     from hwquant.link import session
 
     monkeypatch.setattr(session.Session.__init__, "__defaults__", (0.01, 3, 5))

@@ -46,7 +46,7 @@ def test_hardware_and_golden_model_agree_in_every_layer(hwquant, digits_build, d
     assert result["cycles"] == digits_build.report.cycles
 
 
-def test_text_for_people(hwquant, digits_build, data):
+def test_people_read_of_mismatches_and_cycles(hwquant, digits_build, data):
     outcome = hwquant("simulate", digits_build.folder, "-d", data, "-n", 2, "--simulator", "cxxrtl")
     assert "2 samples, 0 mismatches: the outputs are those of the golden model" in outcome.stdout
     assert f"{digits_build.report.cycles:,} cycles an inference, as predicted" in outcome.stdout

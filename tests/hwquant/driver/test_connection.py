@@ -140,7 +140,7 @@ def test_a_board_that_wants_other_weights_is_refused(case, more):
         connect(model(network, program, loads=count + more), network, program)
 
 
-def test_what_the_board_says_of_itself(case):
+def test_the_identity_of_a_board_is_that_of_its_program(case):
     network, program = case
     connection = connect(model(network, program), network, program)
     identity, config = connection.identity(), program.config

@@ -85,6 +85,6 @@ def test_escapes_at_the_end_and_short_packets_are_damaged():
     assert decode(flag * 5) == []
 
 
-def test_sizes():
+def test_packets_and_words_have_their_sizes_in_bytes():
     assert HEADER_BYTES + MAX_PAYLOAD + CRC_BYTES == MAX_PACKET
     assert [word_bytes(bits) for bits in (1, 8, 9, 24, 64)] == [1, 1, 2, 3, 8]

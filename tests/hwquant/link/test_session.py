@@ -115,7 +115,7 @@ def test_a_host_that_comes_back_finds_a_clean_board():
     assert fourth.request(Request.READ, b"\3").payload == b""
 
 
-def test_numbers_go_round():
+def test_sequence_numbers_begin_again_after_255():
     session = open_session(board(words=1))
     for index in range(600):
         session.request(Request.LAST, bytes([index & 127]))
