@@ -304,6 +304,22 @@ def test_the_tiles_that_are_listed_are_those_of_the_weight_memory():
         assert np.count_nonzero(words) == row["nonzero"] or row["packed"] > 1
 
 
+def test_a_listed_tile_says_which_weights_it_holds():
+    compilation = passes(three_ways(), (9, 4))
+    rows = iter(listing(compilation, "tiles").rows)
+    for item in compilation.schedule:
+        for column_pass in item.passes:
+            for part in column_pass.terms:
+                every = tile_weights(item.mapped, part.term, column_pass.block, compilation.shape)
+                kernels = part.term.dense(column_pass.block.outputs)
+                for tile in part.tiles:
+                    row = next(rows)
+                    ys, xs = ([int(n) for n in row[key].split(", ")] for key in ("kernel y", "kernel x"))
+                    assert row["inputs"] == ("own" if item.mapped.plan else f"0..{part.term.channels - 1}")
+                    held = kernels[:, :, ys][:, :, :, xs]
+                    assert sorted(every[tile.number][every[tile.number] != 0]) == sorted(held[held != 0])
+
+
 def test_a_pass_can_be_listed_though_a_later_one_fails():
     compilation = passes(three_ways(), (9, 4), limits={"weight_depth": 2})
     assert listing(compilation, "images").rows
