@@ -83,7 +83,7 @@ class Training:
         """
         if self.checkpoint is None:
             return None
-        from hwquant.training.checkpoint import Checkpoint, owner
+        from hwquant.training import Checkpoint, owner
 
         belongs_to = owner(
             method=method,
