@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, assert_never
 
 import numpy as np
 import torch
@@ -176,15 +176,23 @@ def named_optimizer(options: TrainOptions) -> OptimizerFactory:
                 return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=decay)
             case "sgd":
                 return torch.optim.SGD(parameters, lr=options.lr, weight_decay=decay, momentum=momentum)
-            case _:
+            case "rmsprop":
                 return torch.optim.RMSprop(parameters, lr=options.lr, weight_decay=decay, momentum=momentum)
+            case _:
+                assert_never(options.optimizer)
 
     return make
 
 
-def _factor(schedule: str, done: float) -> float:
+def _factor(schedule: Literal["cosine", "constant"], done: float) -> float:
     """Share of the learning rate after a share ``done`` of the training."""
-    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0))) if schedule == "cosine" else 1.0
+    match schedule:
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        case "constant":
+            return 1.0
+        case _:
+            assert_never(schedule)
 
 
 def _seed(seed: int, stage: str, epoch: int) -> int:
