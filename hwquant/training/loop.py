@@ -208,7 +208,7 @@ class _Batches:
         self._arrays: tuple[Tensor, Tensor] | None = None
         self._loader: Any = data
         if isinstance(data, tuple):
-            x, y = (np.asarray(array) for array in data)
+            x, y = (np.ascontiguousarray(array) for array in data)  # PyTorch takes no negative strides
             if len(x) != len(y) or len(x) == 0:
                 raise HwquantError(
                     f"training data have {len(x)} samples x and {len(y)} labels y; give as many"
