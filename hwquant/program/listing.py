@@ -135,6 +135,9 @@ def _packing(packing: RowPacking) -> str:
 
 
 def _placed(compilation: Compilation) -> Iterator[Row]:
+    """What reads a tensor last: from then on, others may lie there."""
+    last = {term.tensor: item.layer.name for item in compilation.mapped for term in item.layer.terms}
+    last |= {item.tensor: "host" for item in compilation.qgraph.outputs}
     for name, place in compilation.placed.tensors.items():
         yield {
             "tensor": name,
@@ -146,6 +149,7 @@ def _placed(compilation: Compilation) -> Iterator[Row]:
             "lanes": place.lanes,
             "zero point": place.zero_point,
             "packing": _packing(place.packing) if place.packing else None,
+            "read last by": last.get(name),
         }
 
 

@@ -124,6 +124,7 @@ def describe(result: EpochResult) -> str:
 
 def accuracy(network: nn.Module, x: NDArray[Any], y: NDArray[Any], batch_size: int = 500) -> float:
     """Share of samples, 0..1, whose greatest output is the label; ``x`` (N, *shape), ``y`` integer (N,)."""
+    x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
     correct = 0
     with torch.no_grad():
         for start in range(0, len(x), batch_size):

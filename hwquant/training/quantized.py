@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -142,7 +143,7 @@ class QuantizedNetwork(QuantizedForward):
     def _calibration_input(self, tensor: str) -> Tensor:
         """A tensor on the calibration samples, in steps, float64."""
         samples = self.observed.samples
-        xs = [torch.tensor(samples[item.name]) for item in self.observed.graph.inputs]
+        xs = [torch.tensor(np.ascontiguousarray(samples[item.name])) for item in self.observed.graph.inputs]
         with torch.no_grad():
             return self.steps(*xs, keep=[tensor])[tensor].double()
 

@@ -320,6 +320,16 @@ def test_a_listed_tile_says_which_weights_it_holds():
                     assert sorted(every[tile.number][every[tile.number] != 0]) == sorted(held[held != 0])
 
 
+def test_a_listed_tensor_says_what_reads_it_last():
+    rows = listing(passes(three_ways(), (9, 4)), "placed").rows
+    assert [(row["tensor"], row["read last by"]) for row in rows] == [
+        ("x", "layer0"),
+        ("layer0", "layer1"),
+        ("layer1", "layer2"),
+        ("layer2", "host"),
+    ]
+
+
 def test_a_pass_can_be_listed_though_a_later_one_fails():
     compilation = passes(three_ways(), (9, 4), limits={"weight_depth": 2})
     assert listing(compilation, "images").rows
