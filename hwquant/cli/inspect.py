@@ -10,7 +10,7 @@ from rich.console import RenderableType
 
 from hwquant.cli.common import emit, json_option, load_network
 from hwquant.cli.compile import limit_options, offset_option
-from hwquant.cli.passes import inspect_pass
+from hwquant.cli.passes import build_passes, inspect_pass, network_passes
 from hwquant.cli.tables import hardware_table, layer_table, network_table
 from hwquant.describe import describe
 from hwquant.errors import HwquantError
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     "--pass",
     "name",
     type=click.Choice(PASSES),
-    help="Of an integer network, with --array: print what a pass of the compiler makes of it: lowered layers, how each "
-    "is mapped, where tensors are placed, the schedule and its tiles, the array's shape, instructions, parameters, "
-    "or sizes.",
+    help="Of a build, or of an integer network with --array: print what a pass of the compiler makes of it: lowered "
+    "layers, how each is mapped, where tensors are placed, the schedule and its tiles, the array's shape, "
+    "instructions, parameters, or sizes.",
 )
-@click.option("--array", metavar="RxC", help="With --pass: rows and columns of the array.")
+@click.option("--array", metavar="RxC", help="With --pass, of a network: rows and columns of the array.")
 @click.option("--layer", metavar="NAME", help="With --pass: what belongs to this layer alone.")
 @offset_option
 @limit_options
@@ -50,17 +50,26 @@ def inspect(
     """What is in a model, an integer network or a build.
 
     Layer by layer, of a .onnx, .pt2 or .hwq file or of a folder that `hwquant compile` wrote; or, with --pass, what the
-    compiler makes of a .hwq file on the way to a program.
+    compiler makes of a .hwq file, or made for a build, on the way to a program.
     """
-    if name is None and (array is not None or layer is not None):
+    given = {key: value for key, value in limits.items() if value is not None}
+    hardware = array is not None or offset != "auto" or bool(given)
+    if name is None and (hardware or layer is not None):
         raise HwquantError(
-            f"--array and --layer are for a pass of the compiler: add --pass {'|'.join(PASSES)}"
+            "--array, --layer, --offset and the limits of memories are for a pass of the compiler: "
+            f"add --pass {'|'.join(PASSES)}"
         )
     if name is not None:
-        if array is None or instructions:
-            raise HwquantError("--pass takes a .hwq file and --array RxC, and goes without --program")
-        given = {key: value for key, value in limits.items() if value is not None}
-        result, table = inspect_pass(what, array, name, layer, offset, given)
+        if instructions:
+            raise HwquantError("--pass goes without --program; --pass emitted prints the instructions")
+        if what.is_dir() and hardware:
+            raise HwquantError(
+                f"{what} has its array, of the size that it was compiled for; leave those options out"
+            )
+        if not what.is_dir() and array is None:
+            raise HwquantError("--pass takes a build, or a .hwq file and --array RxC")
+        passes = build_passes(what) if array is None else network_passes(what, array, offset, given)
+        result, table = inspect_pass(passes, name, layer)
         output: list[RenderableType] = [table]
     elif what.is_dir():
         result, output = _inspect_build(what, instructions)

@@ -12,44 +12,79 @@ from rich.table import Table
 from rich.text import Text
 
 from hwquant.describe import times
+from hwquant.errors import HwquantError
 from hwquant.printable import printable
 
 if TYPE_CHECKING:
+    from hwquant.program.compiler import Compilation
     from hwquant.program.listing import Listing, PassName
     from hwquant.program.sizing import OffsetChoice
 
 
-def inspect_pass(
-    network: Path,
-    array: str,
-    name: PassName,
-    layer: str | None,
-    offset: OffsetChoice,
-    limits: Mapping[str, int],
-) -> tuple[dict[str, Any], Group]:
-    """Compile a network up to a pass: the result for ``--json``, and what is shown to people."""
+def network_passes(network: Path, array: str, offset: OffsetChoice, limits: Mapping[str, int]) -> Compilation:
+    """Those of a .hwq file for an array, such as "8x8"."""
     from hwquant import hwq
     from hwquant.program.array_shape import parse_array
     from hwquant.program.compiler import Compilation, lowered_network
-    from hwquant.program.listing import listing
+    from hwquant.program.config import parse_array
     from hwquant.program.sizing import Requirements
 
     qgraph = hwq.load(network)
     requirements = Requirements(parse_array(array), offset, limits)
-    found = listing(Compilation(qgraph, lowered_network(qgraph), requirements), name, layer)
-    result = {"network": qgraph.name, "array": array, "pass": name, **found.summary, "rows": list(found.rows)}
-    return result, pass_table(f"{qgraph.name} on {array}, {name}", found)
+    return Compilation(qgraph, lowered_network(qgraph), requirements)
+
+
+def build_passes(folder: Path) -> Compilation:
+    """Those of a build's network for its hardware.
+
+    Raises
+    ------
+    HwquantError
+        They make another program than the build has: an older compiler made it.
+    """
+    from hwquant.build import load_build
+    from hwquant.program.compiler import Compilation, lowered_network
+    from hwquant.program.sizing import Requirements
+
+    build = load_build(folder)
+    config = build.program.config
+    requirements = Requirements((config.rows, config.columns), config=config)
+    passes = Compilation(build.qgraph, lowered_network(build.qgraph), requirements)
+    if passes.program.checksum != build.program.checksum:
+        raise HwquantError(
+            f"{folder} is of another version, whose compiler made another program; compile it again to see its passes"
+        )
+    return passes
+
+
+def inspect_pass(passes: Compilation, name: PassName, layer: str | None) -> tuple[dict[str, Any], Group]:
+    """The result for ``--json``, and what is shown."""
+    from hwquant.program.listing import listing
+
+    rows, columns = passes.requirements.array
+    array, found = f"{rows}x{columns}", listing(passes, name, layer)
+    result = {
+        "network": passes.qgraph.name,
+        "array": array,
+        "pass": name,
+        **found.summary,
+        "rows": list(found.rows),
+    }
+    return result, pass_table(f"{passes.qgraph.name} on {array}, {name}", found)
 
 
 def pass_table(title: str, found: Listing) -> Group:
-    """A line with the summary, and a table of the rows; columns without a value are left out."""
+    """A line with the summary, and a table of the rows; columns without a value are left out.
+
+    What is wider than its column goes on in the next line: a number that is cut short helps nobody.
+    """
     columns = [
         key for key in (found.rows[0] if found.rows else {}) if any(_has(row[key]) for row in found.rows)
     ]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for key in columns:
         number = all(isinstance(row[key], int | None) for row in found.rows)
-        table.add_column(key, justify="right" if number else "left", no_wrap=True)
+        table.add_column(key, justify="right" if number else "left", overflow="fold")
     for row in found.rows:
         table.add_row(*(Text(printable(_cell(row[key]))) for key in columns))
     summary = "".join(f"; {key} {_cell(value)}" for key, value in found.summary.items())

@@ -13,11 +13,12 @@ from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation
 from hwquant.program.isa import Opcode
-from hwquant.program.layers import ArrayLayer
+from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import RowPacking
 from hwquant.program.mapping import Dense, MappedLayer, Taps
 from hwquant.program.schedule import tile_weights
 from hwquant.program.sizing import measure
+from hwquant.program.tiling import Tile
 
 PassName = Literal["lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"]
 PASSES: tuple[PassName, ...] = get_args(PassName)
@@ -47,11 +48,13 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
     Parameters
     ----------
     compilation : Compilation
-        A network on its way to a program.
-    name : {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
-        The pass. "tiles" has a row for each tile of the schedule: the address and the coordinates of its first word,
-        the part of a word that it reads, its first word in the weight memory, how many words it has there, how many
-        rows share one, and the range of its weights.
+        Of a network for an array.
+    name : PassName
+        {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
+        "tiles" are the schedule's, a row each: the input channels and the place in the kernel whose weights they hold
+        (of a packed input, the lanes of its words; depthwise, each column's own channel), what they add to the address
+        and coordinates of a block's first pixel, the part of a word that they read, the first of their words in the
+        weight memory, how many there are, how many rows each has, and the weights.
     layer : str, optional
         The layer whose rows are listed, by any name that it covers; None lists all.
 
@@ -132,6 +135,9 @@ def _packing(packing: RowPacking) -> str:
 
 
 def _placed(compilation: Compilation) -> Iterator[Row]:
+    """What reads a tensor last: from then on, others may lie there."""
+    last = {term.tensor: item.layer.name for item in compilation.mapped for term in item.layer.terms}
+    last |= {item.tensor: "host" for item in compilation.qgraph.outputs}
     for name, place in compilation.placed.tensors.items():
         yield {
             "tensor": name,
@@ -143,6 +149,7 @@ def _placed(compilation: Compilation) -> Iterator[Row]:
             "lanes": place.lanes,
             "zero point": place.zero_point,
             "packing": _packing(place.packing) if place.packing else None,
+            "read last by": last.get(name),
         }
 
 
@@ -181,6 +188,7 @@ def _tiles(compilation: Compilation) -> Iterator[Row]:
                         "channels": _range(column_pass.block.channels),
                         "reads": term_tiles.term.tensor,
                         "tile": tile.number,
+                        **_covered(item.mapped, term_tiles.term, tile, shape),
                         "address": places[term_tiles.term.tensor].address + tile.address,
                         "part": tile.part,
                         "y": tile.y,
@@ -192,6 +200,18 @@ def _tiles(compilation: Compilation) -> Iterator[Row]:
                         "weights": _span(int(weight.min()), int(weight.max())),
                     }
                     address += form.words(shape)
+
+
+def _covered(mapped: MappedLayer, term: ArrayTerm, tile: Tile, shape: ArrayShape) -> Row:
+    """The input channels whose weights a tile holds, and where in the kernel they are; depthwise, a column's own."""
+    if mapped.plan:
+        covered = mapped.plan.filters[tile.number]
+        rows, columns = (", ".join(map(str, item)) for item in (covered.rows, covered.columns))
+        return {"inputs": "own", "kernel y": rows, "kernel x": columns}
+    read, position = divmod(tile.number, term.kernel[0] * term.kernel[1])
+    y, x = divmod(position, term.kernel[1])
+    channels = range(read * shape.rows, min((read + 1) * shape.rows, term.channels))
+    return {"inputs": _range(channels), "kernel y": str(y), "kernel x": str(x)}
 
 
 def _emitted(compilation: Compilation) -> Iterator[Row]:

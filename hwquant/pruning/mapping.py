@@ -6,17 +6,16 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.graph import Concat, Graph, MaxPool
+from hwquant.graph import Graph
 from hwquant.program.compiler import Compilation
 from hwquant.program.lowering import lower
 from hwquant.program.mapping import Dense
 from hwquant.program.sizing import Requirements
-from hwquant.qgraph import Layer, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Layer, QGraph, Tensor, Term
 from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan, plan_layers
 
 
@@ -108,18 +107,13 @@ def _stand_in(plan: Plan) -> QGraph:
     """An integer network with the geometry of a plan; no two neighbouring weights are alike, and none is zero."""
     shapes = plan.graph.shapes
     tensors = {name: Tensor(name, shapes[name], 1.0, 0) for name in plan.tensors}
-    nodes: list[QNode] = []
-    for node in plan.nodes:
-        match node:
-            case LayerPlan():
-                terms = tuple(_term(term) for term in node.terms)
-                bias = np.zeros(len(node.bias), np.int64)
-                nodes.append(Layer(node.name, terms, bias, np.zeros(1, np.int64), -128, 127))
-            case MaxPool() | Concat():
-                nodes.append(node)
-            case _:
-                assert_never(node)
-    return QGraph(plan.graph.name, plan.graph.inputs, tuple(nodes), plan.graph.outputs, tensors)
+    nodes = tuple(plan.integer_nodes(_layer))
+    return QGraph(plan.graph.name, plan.graph.inputs, nodes, plan.graph.outputs, tensors)
+
+
+def _layer(layer: LayerPlan) -> Layer:
+    terms, bias = tuple(_term(term) for term in layer.terms), np.zeros(len(layer.bias), np.int64)
+    return Layer(layer.name, terms, bias, np.zeros(1, np.int64), -128, 127)
 
 
 def _term(term: TermPlan) -> Term:

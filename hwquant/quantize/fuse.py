@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Moving, Node
+from hwquant.qgraph import Layer, QNode
 from hwquant.window import EACH_PIXEL, Window
 
 
@@ -128,6 +129,17 @@ class Plan:
     def tensors(self) -> Sequence[str]:
         """Names of the tensors that exist as integers."""
         return [item.name for item in self.graph.inputs] + [node.name for node in self.nodes]
+
+    def integer_nodes(self, integer: Callable[[LayerPlan], Layer]) -> Iterator[QNode]:
+        """The integer network's nodes in order: what ``integer`` makes of a layer; what moves values is as it is."""
+        for node in self.nodes:
+            match node:
+                case MaxPool() | Concat():
+                    yield node
+                case LayerPlan():
+                    yield integer(node)
+                case _:
+                    assert_never(node)
 
 
 def plan_layers(graph: Graph) -> Plan:

@@ -6,11 +6,8 @@ that goes into the bias (``bias_correction``), and the covariances for error-com
 
 from __future__ import annotations
 
-from typing import assert_never
-
 import numpy as np
 
-from hwquant.graph import Concat, MaxPool
 from hwquant.progress import Progress
 from hwquant.qgraph import Layer, QNode
 from hwquant.quantize.assemble import assemble_layer, round_layer
@@ -47,18 +44,11 @@ def fit_layers(
     plan = precision.plan
     run = IntegerRun(plan, integer_tensors(plan, formats), observed.samples)
     nodes: list[QNode] = []
-    for index, node in enumerate(plan.nodes):
-        match node:
-            case MaxPool() | Concat():
-                integer_node: QNode = node
-            case LayerPlan():
-                integer_node = _fit_layer(node, precision, formats, observed, run)
-            case _:
-                assert_never(node)
-        nodes.append(integer_node)
-        run.step(integer_node)
+    for node in plan.integer_nodes(lambda layer: _fit_layer(layer, precision, formats, observed, run)):
+        run.step(node)
+        nodes.append(node)
         if progress:
-            progress("quantize", index + 1, len(plan.nodes))
+            progress("quantize", len(nodes), len(plan.nodes))
     return tuple(nodes)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from typing import assert_never
 
 import numpy as np
 
@@ -84,10 +85,14 @@ def _shift_only(precision: Precision) -> bool:
 
 def _labels(precision: Precision, classes: Partition, ranges: Mapping[str, GroupRange]) -> Labels:
     """The mantissas that each class may take."""
-    if precision.options.scales == "power_of_two":
-        return {name: [1.0] for name in classes.sets()}
-    inputs = {precision.groups.find(item.name) for item in precision.plan.graph.inputs}
-    return {name: _mantissas(_members(name, classes, ranges), inputs) for name in classes.sets()}
+    match precision.options.scales:
+        case "power_of_two":
+            return {name: [1.0] for name in classes.sets()}
+        case "shift" | "multiplier":
+            inputs = {precision.groups.find(item.name) for item in precision.plan.graph.inputs}
+            return {name: _mantissas(_members(name, classes, ranges), inputs) for name in classes.sets()}
+        case _:
+            assert_never(precision.options.scales)
 
 
 def _members(name: str, classes: Partition, ranges: Mapping[str, GroupRange]) -> dict[str, GroupRange]:

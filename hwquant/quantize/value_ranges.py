@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
@@ -94,14 +95,20 @@ def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics
         used = tuple(statistics[name] for name in members if name in read) or tuple(
             statistics[name] for name in members
         )
-        extreme = options.calibration_method == "minmax" or not outputs.isdisjoint(members)
-        percentile = (
-            options.percentile if options.calibration_method == "percentile" and not extreme else None
-        )
+        method = options.calibration_method if outputs.isdisjoint(members) else "minmax"
+        percentile, may_clip = None, False
+        match method:
+            case "minmax":
+                pass
+            case "percentile":
+                percentile = options.percentile
+            case "mse":
+                may_clip = True
+            case _:
+                assert_never(method)
         low, high = value_range(used, percentile)
         if low == high == 0:
             low, high = _borrowed_range(group, precision, result)
-        may_clip = options.calibration_method == "mse" and not extreme
         result[group] = GroupRange(used, low, high, precision.bits[group], may_clip)
     return result
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, assert_never
 
 import numpy as np
 import torch
@@ -133,24 +133,8 @@ def loss_and_score(result: EpochResult) -> str:
 
 
 def accuracy(network: nn.Module, x: NDArray[Any], y: NDArray[Any], batch_size: int = 500) -> float:
-    """Measure the share of samples whose greatest output is the label.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Any module with outputs (N, classes).
-    x : ndarray of real numbers, shape (N, *shape)
-        The samples.
-    y : ndarray of integers, shape (N,)
-        Their labels.
-    batch_size : int, default 500
-        Samples that are evaluated at a time.
-
-    Returns
-    -------
-    float
-        The share, 0..1.
-    """
+    """Share of samples, 0..1, whose greatest output is the label; ``x`` (N, *shape), ``y`` integer (N,)."""
+    x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
     correct = 0
     with torch.no_grad():
         for start in range(0, len(x), batch_size):
@@ -203,15 +187,23 @@ def named_optimizer(options: TrainOptions) -> OptimizerFactory:
                 return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=decay)
             case "sgd":
                 return torch.optim.SGD(parameters, lr=options.lr, weight_decay=decay, momentum=momentum)
-            case _:
+            case "rmsprop":
                 return torch.optim.RMSprop(parameters, lr=options.lr, weight_decay=decay, momentum=momentum)
+            case _:
+                assert_never(options.optimizer)
 
     return make
 
 
-def _factor(schedule: str, done: float) -> float:
-    """The share of the learning rate after a share ``done`` of the training."""
-    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0))) if schedule == "cosine" else 1.0
+def _factor(schedule: Literal["cosine", "constant"], done: float) -> float:
+    """Share of the learning rate after a share ``done`` of the training."""
+    match schedule:
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        case "constant":
+            return 1.0
+        case _:
+            assert_never(schedule)
 
 
 def _seed(seed: int, stage: str, epoch: int) -> int:
@@ -227,7 +219,7 @@ class _Batches:
         self._arrays: tuple[Tensor, Tensor] | None = None
         self._loader: Any = data
         if isinstance(data, tuple):
-            x, y = (np.asarray(array) for array in data)
+            x, y = (np.ascontiguousarray(array) for array in data)  # PyTorch takes no negative strides
             if len(x) != len(y) or len(x) == 0:
                 raise HwquantError(
                     f"training data have {len(x)} samples x and {len(y)} labels y; give as many"

@@ -9,14 +9,13 @@ inside their bounds.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, MaxPool
-from hwquant.qgraph import Layer, QGraph, QNode, Term
+from hwquant.qgraph import Layer, QGraph, Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.compensation import covariances
 from hwquant.quantize.fuse import LayerPlan, TermPlan
@@ -149,7 +148,7 @@ class QuantizedNetwork(QuantizedForward):
     def _calibration_input(self, tensor: str) -> Tensor:
         """A tensor on the calibration samples, in steps, float64."""
         samples = self.observed.samples
-        xs = [torch.tensor(samples[item.name]) for item in self.observed.graph.inputs]
+        xs = [torch.tensor(np.ascontiguousarray(samples[item.name])) for item in self.observed.graph.inputs]
         with torch.no_grad():
             return self.steps(*xs, keep=[tensor])[tensor].double()
 
@@ -166,16 +165,8 @@ class QuantizedNetwork(QuantizedForward):
         if floating or not self._biases_frozen:
             what = floating[0] if floating else "the biases"
             raise HwquantError(f"{what} of {self.plan.graph.name!r} is still float: call freeze_all first")
-        nodes: list[QNode] = []
-        for node in self.plan.nodes:
-            match node:
-                case MaxPool() | Concat():
-                    nodes.append(node)
-                case LayerPlan():
-                    nodes.append(self._integer_layer(node))
-                case _:
-                    assert_never(node)
-        qgraph = integer_network(self.observed, self.precision, self.formats, tuple(nodes))
+        nodes = tuple(self.plan.integer_nodes(self._integer_layer))
+        qgraph = integer_network(self.observed, self.precision, self.formats, nodes)
         return with_report(qgraph, self.observed, self.precision, self.formats, trained=True)
 
     def _integer_layer(self, layer: LayerPlan) -> Layer:

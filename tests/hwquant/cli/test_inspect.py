@@ -1,6 +1,13 @@
 """``hwquant inspect``."""
 
+import dataclasses
+
 import pytest
+from hwquant_testing.small_networks import Net
+
+from hwquant import save_network
+from hwquant.program.images import make_images
+from hwquant.program.listing import PASSES
 
 
 def test_a_float_network_is_shown_layer_by_layer(hwquant, demo_folder):
@@ -104,9 +111,42 @@ def test_a_pass_takes_the_options_of_compile(hwquant, network):
     assert hwquant(*arguments, "tiles", "--weight-depth", 3, "--layer", "relu1", "--json").json["rows"]
 
 
-def test_a_pass_needs_a_network_and_an_array(hwquant, network):
+@pytest.mark.parametrize("name", PASSES)
+def test_the_passes_of_a_build_are_those_that_made_its_program(hwquant, digits_build, name):
+    program = digits_build.program
+    result = hwquant("inspect", digits_build.folder, "--pass", name, "--json").json
+    assert result["array"] == f"{program.config.rows}x{program.config.columns}"
+    if name == "sized":
+        found = {row["field"]: row["value"] for row in result["rows"]}
+        assert found == {key: getattr(program.config, key) for key in found}
+    if name == "emitted":
+        assert len(result["rows"]) == len(program.instructions)
+
+
+def test_a_build_of_another_compiler_has_no_passes(hwquant, digits_build, monkeypatch):
+    def other_images(*arguments):
+        images = make_images(*arguments)
+        return dataclasses.replace(images, bias=images.bias + 1)
+
+    monkeypatch.setattr("hwquant.program.compiler.make_images", other_images)
+    hwquant("inspect", digits_build.folder, "--pass", "mapped").fails("compile it again")
+
+
+def test_what_is_too_wide_for_a_table_is_not_cut_short(hwquant, tmp_path):
+    net = Net(x=(3, 12, 12))
+    net.conv("x", 24, (3, 3), padding=(1, 1, 1, 1), stride=(2, 1), name="encoder.stage1.block1.conv1" * 4)
+    save_network(net.build(), tmp_path / "net.hwq")
+    text = hwquant("inspect", tmp_path / "net.hwq", "--array", "8x8", "--pass", "lowered").stdout
+    assert "…" not in text
+
+
+def test_a_pass_needs_a_network_and_an_array(hwquant, network, digits_build):
     hwquant("inspect", network, "--pass", "mapped").fails("--array")
     hwquant("inspect", network, "--array", "8x8").fails("--pass")
+    hwquant("inspect", network, "--weight-depth", 3).fails("--pass")
+    hwquant("inspect", network, "--offset", "sum").fails("--pass")
+    hwquant("inspect", digits_build.folder, "--pass", "mapped", "--array", "8x8").fails("has its array")
+    hwquant("inspect", digits_build.folder, "--pass", "mapped", "--program").fails("--program")
     hwquant("inspect", network, "--array", "8x8", "--pass", "mapped", "--layer", "none").fails(
         "no layer 'none'"
     )

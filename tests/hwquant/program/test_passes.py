@@ -305,6 +305,32 @@ def test_the_tiles_that_are_listed_are_those_of_the_weight_memory():
         assert np.count_nonzero(words) == row["nonzero"] or row["packed"] > 1
 
 
+def test_a_listed_tile_says_which_weights_it_holds():
+    compilation = passes(three_ways(), (9, 4))
+    rows = iter(listing(compilation, "tiles").rows)
+    for item in compilation.schedule:
+        for column_pass in item.passes:
+            for part in column_pass.terms:
+                every = tile_weights(item.mapped, part.term, column_pass.block, compilation.shape)
+                kernels = part.term.dense(column_pass.block.outputs)
+                for tile in part.tiles:
+                    row = next(rows)
+                    ys, xs = ([int(n) for n in row[key].split(", ")] for key in ("kernel y", "kernel x"))
+                    assert row["inputs"] == ("own" if item.mapped.plan else f"0..{part.term.channels - 1}")
+                    held = kernels[:, :, ys][:, :, :, xs]
+                    assert sorted(every[tile.number][every[tile.number] != 0]) == sorted(held[held != 0])
+
+
+def test_a_listed_tensor_says_what_reads_it_last():
+    rows = listing(passes(three_ways(), (9, 4)), "placed").rows
+    assert [(row["tensor"], row["read last by"]) for row in rows] == [
+        ("x", "layer0"),
+        ("layer0", "layer1"),
+        ("layer1", "layer2"),
+        ("layer2", "host"),
+    ]
+
+
 def test_a_pass_can_be_listed_though_a_later_one_fails():
     compilation = passes(three_ways(), (9, 4), limits={"weight_depth": 2})
     assert listing(compilation, "images").rows

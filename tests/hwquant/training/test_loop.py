@@ -189,6 +189,12 @@ def test_an_empty_loader_and_one_without_length_are_refused(network, samples, la
         fit(network(), Training(batches, TrainOptions(epochs=0.5)))
 
 
+def test_samples_may_have_any_strides(network, samples, labels):
+    trained = network()
+    fit(trained, Training((samples[::-1], labels[::-1]), TrainOptions(epochs=1)))
+    assert accuracy(trained, samples[::-1], labels[::-1]) == accuracy(trained, samples, labels)
+
+
 def test_no_epochs_change_nothing(network, samples, labels):
     trained = network()
     before = weights(trained)
