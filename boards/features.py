@@ -133,7 +133,7 @@ def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:
 
 def _add_memory(memory: Memory, family: Family, lut: Counter[str], ff: Counter[str]) -> float:
     """Add the features of a memory, and return how many block RAMs it takes."""
-    ram = mapped(memory, family)
+    ram = memory_resources(memory, family)
     lut[KNOWN] += ram.luts
     lut["memory choice"] += ram.chosen_bits
     lut["memory tables"] += ram.table_bits

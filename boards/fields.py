@@ -38,7 +38,7 @@ def text(pattern: str, must: str, *, required: bool = False) -> Field:
     return Field((str,), lambda value: whole.fullmatch(value) is not None, must, required)
 
 
-def printable(most: int) -> Field:
+def printable_text(most: int) -> Field:
     """The field of a text for people, without line ends, control characters or marks of writing direction."""
 
     def fits(value: str) -> bool:

@@ -302,17 +302,17 @@ def choose_array(
     return _answer(board, best, runner_up, compiled, len(excess))
 
 
-def largest_array(device: Device) -> Shape | None:
+def largest_array(device: Device) -> Sides | None:
     """The largest array, its sides at most 2:1, that a device has room for; None where there is none.
 
     Activations and weights are taken to have 8 bits, and memories those of :data:`MODEST`; what a network really
-    needs, :func:`fit` says.
+    needs, :func:`choose_array` says.
     """
     fitting = (shape for shape in regular(2) if _worst(needs(_modest(shape), device)).excess <= 1)
     return next(fitting, None)
 
 
-def _attempt(shapes: Shapes, shape: Shape, device: Device, refused: list[HwquantError]) -> list[Candidate]:
+def _attempt(shapes: Shapes, shape: Sides, device: Device, refused: list[HwquantError]) -> list[Candidate]:
     """The candidate of a shape; none where the compiler refuses, as the user's limits are too narrow."""
     try:
         return [_candidate(shapes, shape, device)]

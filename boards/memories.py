@@ -79,12 +79,12 @@ class MemoryResources:
     emulated_bits: int = 0
 
 
-def mapped(memory: Memory, family: Family) -> Mapped:
+def memory_resources(memory: Memory, family: Family) -> MemoryResources:
     """What Yosys makes of a memory on a family of FPGAs."""
     if memory.width == 0:
         return MemoryResources()
     per_bit = family.logic_cost.table if memory.rom else family.logic_cost.register
-    cheapest: dict[bool, tuple[float, Mapped]] = {}
+    cheapest: dict[bool, tuple[float, MemoryResources]] = {}
     for ram in family.rams:
         if not (ram.rom if memory.rom else ram.writable):
             continue
@@ -106,7 +106,7 @@ def mapped(memory: Memory, family: Family) -> Mapped:
     return best[1]
 
 
-def _geometry(memory: Memory, ram: Ram) -> tuple[float, Mapped]:
+def _geometry(memory: Memory, ram: Ram) -> tuple[float, MemoryResources]:
     """The lowest cost of a memory made of one kind of RAM, and the RAMs and logic that have it."""
     emulates = memory.read_first and not ram.read_first
     emulated = 1 + (READ_FIRST_SCORE if emulates else 0)

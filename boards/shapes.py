@@ -78,7 +78,7 @@ class Shapes:
         self._compiled: dict[tuple[Sides, int], Compiled] = {}
         self._rough: dict[int, dict[Sides, ArrayConfig]] = {}
 
-    def compiled(self, shape: Shape, device: Device) -> Compiled:
+    def compiled(self, shape: Sides, device: Device) -> Compiled:
         """Compile the network for an array, once; raises what the compiler raises."""
         operand_bits = self._operand_bits(device)
         key = shape, operand_bits
@@ -87,14 +87,14 @@ class Shapes:
             self._compiled[key] = Compiled(program, make_report(program), Contents.of_program(program))
         return self._compiled[key]
 
-    def rough(self, device: Device) -> Mapping[Shape, ArrayConfig]:
+    def rough(self, device: Device) -> Mapping[Sides, ArrayConfig]:
         """Guess the configuration of every array of SHAPES that can express the network, without compiling it.
 
         Memories are at least as small as compiled ones will be, so that nothing is ruled out that could fit.
         """
         operand_bits = self._operand_bits(device)
         if operand_bits not in self._rough:
-            configurations: dict[Shape, ArrayConfig] = {}
+            configurations: dict[Sides, ArrayConfig] = {}
             refused: list[HwquantError] = []
             for shape in SHAPES:
                 try:
@@ -130,7 +130,7 @@ class Shapes:
         requirements = Requirements(shape, self.offset, self.limits, operand_bits=operand_bits)
         return Compilation(self.qgraph, self._layers, requirements)
 
-    def _guess(self, shape: Shape, operand_bits: int) -> ArrayConfig:
+    def _guess(self, shape: Sides, operand_bits: int) -> ArrayConfig:
         """The array with memories as deep as the sizes of tensors, weights and channels suggest."""
         compilation = self._compilation(shape, operand_bits)
         array, layers = compilation.needed, [item.layer for item in compilation.mapped]
@@ -150,7 +150,7 @@ class Shapes:
         return ArrayConfig.of(array, TYPICAL | depths)
 
 
-def regular(ratio: int) -> Sequence[Shape]:
+def regular(ratio: int) -> Sequence[Sides]:
     """The arrays of SHAPES whose sides are at most ``ratio``:1, the largest first, squares before others."""
     chosen = [shape for shape in SHAPES if max(shape) <= ratio * min(shape)]
     return sorted(chosen, key=lambda shape: (-math.prod(shape), max(shape)))

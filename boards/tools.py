@@ -97,10 +97,10 @@ def check_tools(family: Family) -> None:
             tool(executable)
 
 
-def tool(program: Program) -> str:
+def tool(executable: Executable) -> str:
     """Path of a program beside this Python, or on the PATH; raises where it is not installed."""
-    beside = Path(sys.executable).with_name(program.name)
-    found = str(beside) if beside.exists() else shutil.which(program.name)
+    beside = Path(sys.executable).with_name(executable.name)
+    found = str(beside) if beside.exists() else shutil.which(executable.name)
     if found is None:
         raise require(executable.package, "boards", f"building a bitstream ({executable.name})")
     return found

@@ -99,13 +99,13 @@ class OpenFlow:
 
     Attributes
     ----------
-    router : Program
+    router : Executable
         Program that places and routes ``netlist.json``, and writes a report into ``timing.json``.
     routing : callable
         Arguments of the router for a job; with them, a clock that is missed must not be an error.
     report : callable
         What reads the text of the router's report.
-    packer : Program
+    packer : Executable
         Program that makes the bitstream.
     packing : callable
         Arguments of the packer for a device.

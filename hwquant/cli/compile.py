@@ -135,7 +135,7 @@ def _choose(
 
     An array that the user asks for is judged, and kept.
     """
-    from hwquant.boards.fit import fit
+    from hwquant.boards.fit import choose_array
     from hwquant.boards.shapes import Shapes
 
     found = choose_array(Shapes(qgraph, offset=offset, limits=limits), board, array, progress=track)

@@ -30,7 +30,7 @@ MISMATCH = 1
 
 
 @contextmanager
-def open_device(build: Build, port: str, baud: int | None, simulator: str) -> Iterator[Device]:
+def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Iterator[Connection]:
     """Open a session with a board on a port, or with a simulated one, that holds the build's program."""
     from hwquant.driver import connect
     from hwquant.link import SerialLink

@@ -69,7 +69,7 @@ class Identity:
             )
 
 
-def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Device:
+def connect(link: Link, qgraph: QGraph, program: Program, **options: Any) -> Connection:
     """Open a session with the board on a link.
 
     It is checked that the board holds this program, and weights are loaded where the board asks for them.
@@ -134,7 +134,7 @@ class Connection:
 
     def register(self, register: Register) -> int:
         """Read a register."""
-        payload = self._session.request(Opcode.PEEK, bytes([register])).payload
+        payload = self._session.request(Request.PEEK, bytes([register])).payload
         return int.from_bytes(payload, "little")
 
     def identity(self) -> Identity:

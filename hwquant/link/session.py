@@ -97,12 +97,12 @@ class Session:
         if response.status != Status.OK:
             raise HwquantError(f"the board on {self.link.name} refused the session ({response.status.name})")
 
-    def request(self, opcode: Opcode, payload: bytes = b"") -> Response:
+    def request(self, request: Request, payload: bytes = b"") -> Response:
         """Send a request until it is answered; the board executes it once, however often it is sent.
 
         Parameters
         ----------
-        opcode : Opcode
+        opcode : Request
             What is asked for.
         payload : bytes, default b""
             Data of the request, at most MAX_PAYLOAD bytes.
@@ -133,9 +133,9 @@ class Session:
             )
         return response
 
-    def _exchange(self, opcode: Opcode, payload: bytes, wanted: Callable[[Response], bool]) -> Response:
+    def _exchange(self, request: Request, payload: bytes, wanted: Callable[[Response], bool]) -> Response:
         """Send a request until a wanted response arrives."""
-        packet = encode(bytes([VERSION << 4 | opcode, self._sequence]) + payload)
+        packet = encode(bytes([VERSION << 4 | request, self._sequence]) + payload)
         silences, timeout = 0, self._timeout
         for attempt in range(self._tries):
             self.statistics.retries += attempt > 0
