@@ -26,7 +26,6 @@ def network_passes(network: Path, array: str, offset: OffsetChoice, limits: Mapp
     from hwquant import hwq
     from hwquant.program.array_shape import parse_array
     from hwquant.program.compiler import Compilation, lowered_network
-    from hwquant.program.config import parse_array
     from hwquant.program.sizing import Requirements
 
     qgraph = hwq.load(network)

@@ -102,7 +102,7 @@ class Session:
 
         Parameters
         ----------
-        opcode : Request
+        request : Request
             What is asked for.
         payload : bytes, default b""
             Data of the request, at most MAX_PAYLOAD bytes.
