@@ -48,7 +48,7 @@ def test_the_commands_run_one_after_the_other(folder):
     (code,) = blocks("sh")
     lines = [line for line in code.splitlines() if line]
     assert all(line.startswith("hwquant ") for line in lines)
-    assert len(lines) == 7
+    assert len(lines) == 8
     # The script beside this interpreter, whatever else is called hwquant.
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     run = subprocess.run(["bash", "-ec", code], cwd=folder, env=environment, capture_output=True, text=True)

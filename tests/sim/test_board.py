@@ -63,13 +63,13 @@ def test_the_board_computes_what_the_golden_model_computes(network, program, sim
 def test_a_board_infers_float_arrays_as_the_golden_model_does(network, program, link):
     x = np.random.default_rng(1).uniform(-130, 130, (3, 2, 4, 4)).astype(np.float32)
     done = []
-    result = connect(link, network, program).infer(x, done.append)
+    result = connect(link, network, program).infer(x, lambda *step: done.append(step))
     expected = predict(network, x)
     assert len(result) == len(expected)
     for one, other in zip(result, expected):
         assert one.dtype == other.dtype
         assert np.array_equal(one, other)
-    assert done == [1, 2, 3]
+    assert done == [("run on the board", index, 3) for index in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(
