@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import integer_limits
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer
@@ -119,7 +120,7 @@ def _weights(
 ) -> BlockWeights:
     """The rows of one term in a column block, behind its row of offsets where channels have their own."""
     term, tensor = term_tiles.term, tensors[term_tiles.term.tensor]
-    least, greatest = -(1 << (shape.weight_bits - 1)), (1 << (shape.weight_bits - 1)) - 1
+    least, greatest = integer_limits(shape.weight_bits)
     offset = np.zeros(shape.columns, np.int64)
     if shape.channel_offsets:
         offset[: len(block.channels)] = np.broadcast_to(term.offset, len(term.weight))[block.outputs]

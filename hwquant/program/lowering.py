@@ -13,6 +13,7 @@ from typing import assert_never
 
 import numpy as np
 
+from hwquant.coding import integer_limits
 from hwquant.errors import Unsupported
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
@@ -158,12 +159,13 @@ def _negated_offset(term: Term) -> IntArray:
 
     The latter holds every code; the former needs no offset where there is none, in symmetric networks.
     """
-    plain = not term.offset.any() and bool(np.all(term.codes > -(1 << (term.bits - 1))))
+    plain = not term.offset.any() and bool(np.all(term.codes > integer_limits(term.bits)[0]))
     return term.offset if plain else term.offset + 1
 
 
 def _fits(values: IntArray, bits: int) -> bool:
-    return bool(np.all((values >= -(1 << (bits - 1))) & (values < 1 << (bits - 1))))
+    low, high = integer_limits(bits)
+    return bool(np.all((values >= low) & (values <= high)))
 
 
 def _reads(term: Term, channels: int) -> IntArray:

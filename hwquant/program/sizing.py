@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hwquant.coding import integer_limits
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import LIMITS, OFFSET_MODES, ArrayShape, OffsetMode
 from hwquant.program.config import SIZES, ArrayConfig
@@ -140,7 +141,7 @@ class Requirements:
                 available=MAX_WEIGHT_BITS,
                 remedy="the default range of weights",
             )
-        least, greatest = -(1 << (weight_bits - 1)), (1 << (weight_bits - 1)) - 1
+        least, greatest = integer_limits(weight_bits)
         adjusted = bits_for(least + min(0, int(offsets.min())), greatest + max(0, int(offsets.max())))
         offset = self.config.offset if self.config and self.offset == "auto" else self.offset
         if not offsets.any():
