@@ -17,6 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import IntArray
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
 from hwquant.program.array_shape import ArrayShape
@@ -27,7 +28,6 @@ Polarity = Literal["below", "above"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,13 +156,13 @@ class GroupShape:
 
     def cut(self, graph: Graph, node: Conv) -> Groups:
         """Divide one of the graph's convolutions into groups, as the compiler divides it into tiles."""
-        config = ArrayShape(*self.array)
+        shape = ArrayShape(*self.array)
         out, per_group, kernel_rows, kernel_columns = node.weight.shape
         filters = np.arange(out)[:, None, None, None]
         channel = filters // (out // node.groups) * per_group + np.arange(per_group)[None, :, None, None]
         y = np.arange(kernel_rows)[None, None, :, None]
         x = np.arange(kernel_columns)[None, None, None, :]
-        columns = filter_blocks(filters, config, self.filters)
+        columns = filter_blocks(filters, shape, self.filters)
         mapped = map_convolutions(graph, self.array)[node.name]
         if mapped.filters is not None:
             coordinates = [columns, mapped.filters[y, x]]
@@ -170,7 +170,7 @@ class GroupShape:
             lane, position = channel, x
             if mapped.packed:
                 lane, position = x * (per_group * node.groups) + channel, np.zeros_like(x)
-            coordinates = [columns, blocks(lane, self.size or config.rows, config.rows), y, position]
+            coordinates = [columns, blocks(lane, self.size or shape.rows, shape.rows), y, position]
         arrays = np.broadcast_arrays(*coordinates, np.empty(node.weight.shape))[:-1]
         flat = np.ravel_multi_index([a.ravel() for a in arrays], [int(a.max()) + 1 for a in arrays])
         numbers, labels = np.unique(flat, return_inverse=True)
@@ -182,14 +182,14 @@ def convolutions(graph: Graph) -> list[Conv]:
     return [node for node in graph.nodes if isinstance(node, Conv)]
 
 
-def filter_blocks(index: IntArray, config: ArrayShape, filters: int | None = None) -> IntArray:
+def filter_blocks(index: IntArray, shape: ArrayShape, filters: int | None = None) -> IntArray:
     """Number the groups along the output channels.
 
     Parameters
     ----------
     index : ndarray of int64
         Numbers of output channels.
-    config : ArrayShape
+    shape : ArrayShape
         The array.
     filters : int, optional
         Output channels in a group; None takes those of one tile.
@@ -200,7 +200,7 @@ def filter_blocks(index: IntArray, config: ArrayShape, filters: int | None = Non
         The number of each channel's group.
     """
     # A write covers no more than a word.
-    return blocks(index, filters or min(config.columns, config.lanes), config.lanes)
+    return blocks(index, filters or min(shape.columns, shape.lanes), shape.lanes)
 
 
 def blocks(index: IntArray, size: int, word: int) -> IntArray:

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.graph import Graph
-from hwquant.program.compiler import Compilation
-from hwquant.program.lowering import lower
+from hwquant.program.compiler import Compilation, lowered_network
 from hwquant.program.mapping import Dense
 from hwquant.program.sizing import Requirements
 from hwquant.qgraph import Layer, QGraph, Tensor, Term
@@ -47,7 +46,7 @@ def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, Mappe
 
     Returns
     -------
-    mapping of Mapped
+    mapping of MappedConv
         Every convolution by name.
 
     Raises
@@ -88,7 +87,7 @@ def _mapped(structure: _Structure, array: tuple[int, int]) -> Mapping[str, Mappe
     layers = {layer.name: layer for layer in plan.layers}
     result = {}
     qgraph = _stand_in(plan)
-    for mapped in Compilation(qgraph, tuple(lower(qgraph)), Requirements(array)).mapped:
+    for mapped in Compilation(qgraph, lowered_network(qgraph), Requirements(array)).mapped:
         layer = layers.get(mapped.layer.covers[0])
         if layer is None:
             continue

@@ -15,11 +15,10 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import IntArray
 from hwquant.errors import HwquantError
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
 from hwquant.qgraph import Layer, QGraph, QNode, Term
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import IntArray
 from hwquant.graph import Conv, Graph
 from hwquant.program.array_shape import ArrayShape
-from hwquant.pruning.groups import GroupShape, IntArray, Polarity, convolutions, filter_blocks
+from hwquant.pruning.groups import GroupShape, Polarity, convolutions, filter_blocks
 from hwquant.pruning.permute import ChannelSpaces, permute
 
 PASSES = 3
@@ -149,7 +150,7 @@ def _patterns(
     graph: Graph, tensors: tuple[str, ...], array: tuple[int, int], factor: float, prune: Polarity
 ) -> list[Pattern]:
     """The patterns of every convolution that writes or reads the channels, where they have zeros."""
-    config = ArrayShape(*array)
+    shape = ArrayShape(*array)
     patterns = []
     for node in convolutions(graph):
         reads, writes = node.inputs[0] in tensors, node.name in tensors
@@ -158,14 +159,14 @@ def _patterns(
             groups = GroupShape(array, filters=1).cut(graph, node)
             # A filter's groups are numbered consecutively.
             zero = groups.pruned(node.weight, factor, prune).reshape(len(node.weight), -1)
-            patterns.append(Pattern(zero, filter_blocks(np.arange(len(zero)), config), cycles))
+            patterns.append(Pattern(zero, filter_blocks(np.arange(len(zero)), shape), cycles))
         if reads and node.groups == 1:
             groups = GroupShape(array, size=1).cut(graph, node)
             zero = groups.pruned(node.weight, factor, prune)[groups.labels]
             # The filters of a tile have one bit: its first filter's.
-            _, first = np.unique(filter_blocks(np.arange(len(zero)), config), return_index=True)
+            _, first = np.unique(filter_blocks(np.arange(len(zero)), shape), return_index=True)
             zero = zero[first].swapaxes(0, 1).reshape(zero.shape[1], -1)
-            patterns.append(Pattern(zero, np.arange(len(zero)) // config.rows, cycles))
+            patterns.append(Pattern(zero, np.arange(len(zero)) // shape.rows, cycles))
     return [pattern for pattern in patterns if pattern.zero.any()]
 
 
