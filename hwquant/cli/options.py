@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from hwquant.cli.common import Command
 from hwquant.options import Declared, declared
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def options_of(
