@@ -1,6 +1,6 @@
 """The integer network: the one meaning that the golden model, the compiler and the RTL share.
 
-There are three layer kinds. A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one
+There are three kinds of nodes. A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one
 term, a residual addition two, an average pooling one with constant weights. The float network's
 :class:`~hwquant.graph.MaxPool` and :class:`~hwquant.graph.Concat` move integers as they do reals, without
 arithmetic: scale, zero point and bits pass through. Tensors are (channels, height, width) of signed integers.

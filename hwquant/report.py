@@ -14,14 +14,14 @@ from hwquant.program.program import Program
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One pass of the array in numbers.
+    """A layer on the array in numbers.
 
     Attributes
     ----------
     name : str
         Name of the layer.
     covers : tuple of str
-        Names of the network's nodes that the pass computes, such as a pooling behind the layer.
+        Names of the network's nodes that it executes, such as a pooling behind the layer.
     cycles : int
         Cycles from its first pixel to the first of the next layer.
     macs : int
@@ -81,7 +81,7 @@ class Report:
     utilization : float
         Share of the multipliers' time that is useful, 0..1: ``useful_macs / (rows * columns * cycles)``.
     layers : tuple of LayerReport
-        The passes of the array in order of execution.
+        The layers on the array, in order of execution.
     activation_bits : int
         Width of an activation.
     weight_bits : int

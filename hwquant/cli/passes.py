@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def network_passes(network: Path, array: str, offset: OffsetChoice, limits: Mapping[str, int]) -> Compilation:
-    """Those of a .hwq file for an array, such as "8x8"."""
+    """The passes over the network of a .hwq file, for an array such as "8x8"."""
     from hwquant import hwq
     from hwquant.program.array_shape import parse_array
     from hwquant.program.compiler import Compilation, lowered_network
@@ -34,12 +34,12 @@ def network_passes(network: Path, array: str, offset: OffsetChoice, limits: Mapp
 
 
 def build_passes(folder: Path) -> Compilation:
-    """Those of a build's network for its hardware.
+    """The passes over a build's network, for its hardware.
 
     Raises
     ------
     HwquantError
-        They make another program than the build has: an older compiler made it.
+        They make another program than the build has, which another version of hwquant compiled.
     """
     from hwquant.build import load_build
     from hwquant.program.compiler import Compilation, lowered_network

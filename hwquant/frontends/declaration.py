@@ -24,7 +24,7 @@ class Used:
 
 @dataclass(frozen=True)
 class Irrelevant:
-    """It changes nothing that this package computes.
+    """The result is the same, whatever the value.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Irrelevant:
 
 @dataclass(frozen=True)
 class Refused:
-    """It changes the result, and is not computed.
+    """The value would change the result, in a way that is not computed.
 
     Attributes
     ----------

@@ -48,13 +48,12 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
     Parameters
     ----------
     compilation : Compilation
-        Of a network for an array.
-    name : PassName
-        {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
-        "tiles" are the schedule's, a row each: the input channels and the place in the kernel whose weights they hold
-        (of a packed input, the lanes of its words; depthwise, each column's own channel), what they add to the address
-        and coordinates of a block's first pixel, the part of a word that they read, the first of their words in the
-        weight memory, how many there are, how many rows each has, and the weights.
+        The passes over a network, for an array.
+    name : {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
+        The pass. "tiles" are the schedule's, a row each: the input channels and the place in the kernel whose weights
+        they hold (of a packed input, the lanes of its words; depthwise, each column's own channel), what they add to
+        the address and coordinates of a block's first pixel, the part of a word that they read, the first of their
+        words in the weight memory, how many there are, how many rows each has, and the weights.
     layer : str, optional
         The layer whose rows are listed, by any name that it covers; None lists all.
 
@@ -135,7 +134,7 @@ def _packing(packing: RowPacking) -> str:
 
 
 def _placed(compilation: Compilation) -> Iterator[Row]:
-    """What reads a tensor last: from then on, others may lie there."""
+    # From what reads a tensor last on, others may lie in its place.
     last = {term.tensor: item.layer.name for item in compilation.mapped for term in item.layer.terms}
     last |= {item.tensor: "host" for item in compilation.qgraph.outputs}
     for name, place in compilation.placed.tensors.items():

@@ -72,7 +72,7 @@ def covariances(term: TermPlan, x: IntArray) -> Array:
     Returns
     -------
     ndarray of float64, shape (groups, K, K)
-        With K = in / groups * kernel height * kernel width.
+        One a group, with K = in / groups * kernel height * kernel width.
     """
     view = windows(x, term.window)
     count, _, height, width = view.shape[:4]
@@ -94,7 +94,7 @@ def compensated_rounding(
     weight : ndarray of float64, shape (out, in / groups, kernel height, kernel width)
         The weights, in units of their scale.
     covariance : ndarray of float64, shape (groups, K, K)
-        Of the inputs, K = in / groups * kernel height * kernel width.
+        Covariance of the inputs of each group, with K = in / groups * kernel height * kernel width.
     low, high : ndarray of int64, shape (1,) or (out,)
         Least and greatest integer.
     kept : ndarray of bool

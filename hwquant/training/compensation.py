@@ -34,7 +34,7 @@ def round_compensated(
     frozen, chosen : ndarray of bool
         Weights that stay as they are, and weights to round: disjoint, in the shape of ``weight``.
     covariance : ndarray of float64, shape (groups, K, K)
-        Of the inputs, K = in / groups * kernel height * kernel width.
+        Covariance of the inputs of each group, with K = in / groups * kernel height * kernel width.
     low, high : ndarray of real numbers, shape (1,) or (out,)
         Least and greatest integer.
 

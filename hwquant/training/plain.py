@@ -137,7 +137,8 @@ def conforms(value: Any, form: Any) -> bool:
     value : Any
         Any value.
     form : Any
-        A type, a set of forms, ``[form]`` for a list of these, or a dictionary with exactly these keys.
+        A type, None, a tuple of forms of which one will do, ``[form]`` for a list of these, or a dictionary with
+        exactly these keys.
 
     Returns
     -------

@@ -178,6 +178,11 @@ def cut(plan: Plan, count: int | None) -> list[SubNetwork]:
     -------
     list of tuple of LayerPlan
         The sub-networks, in order.
+
+    Raises
+    ------
+    HwquantError
+        There are no weights, or fewer layers with weights than sub-networks are asked for.
     """
     parts: list[list[LayerPlan]] = []
     waiting: list[LayerPlan] = []

@@ -25,7 +25,7 @@ def judge_parity(report: ParityReport, name: str, trained: bool) -> tuple[Advice
     name : str
         Name of the network.
     trained : bool
-        It was fine-tuned after truncation, so that the advice is to do that better.
+        Whether the network was fine-tuned after truncation, so that the advice is to do that better.
 
     Returns
     -------
