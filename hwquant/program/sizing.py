@@ -114,24 +114,11 @@ class Requirements:
         return all_modes(needed)
 
     def _needed(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
-        terms = [term for layer in layers for term in layer.terms]
-        offsets = np.concatenate([term.offset for term in terms])
-        per_channel = any(term.offset.size > 1 for term in terms) or bool(
-            self.config and self.config.channel_offsets
-        )
-        rows, columns = self.array
-        weight_bits = max(bits_for(*term.weight_limits) for term in terms)
-        probe = ArrayShape(rows, columns)
-        # Idle columns need weight zero; where no stored weight expresses it, they get an offset of their own.
-        for layer in layers:
-            channels = qgraph.tensors[layer.name].shape[0]
-            idle = any(len(block.channels) < columns for block in column_blocks(channels, probe, True))
-            for term in layer.terms if idle else ():
-                zero = bits_for(*term.zero_limits)
-                per_channel |= zero > MAX_WEIGHT_BITS
-                weight_bits = max(weight_bits, zero if zero <= MAX_WEIGHT_BITS else 1)
+        offsets = np.concatenate([term.offset for layer in layers for term in layer.terms])
+        lowest, highest = int(offsets.min()), int(offsets.max())
+        weight_bits, per_channel = self._stored_weights(layers, qgraph)
         if per_channel:
-            weight_bits = max(weight_bits, bits_for(int(offsets.min()), int(offsets.max())))
+            weight_bits = max(weight_bits, bits_for(lowest, highest))
         if weight_bits > MAX_WEIGHT_BITS:
             raise DoesNotFit(
                 f"the weights and channel offsets of {qgraph.name!r} need {weight_bits} stored bits, the array "
@@ -142,17 +129,8 @@ class Requirements:
                 remedy="the default range of weights",
             )
         least, greatest = integer_limits(weight_bits)
-        adjusted = bits_for(least + min(0, int(offsets.min())), greatest + max(0, int(offsets.max())))
-        offset = self.config.offset if self.config and self.offset == "auto" else self.offset
-        if not offsets.any():
-            offset = "none"
-        elif offset == "auto":
-            offset = "edge" if adjusted <= self.operand_bits else "sum"
-        elif offset == "none":
-            raise Unsupported(
-                f"network {qgraph.name!r} has integer offsets: choose offset edge or sum, or quantize it symmetric",
-                where=qgraph.name,
-            )
+        adjusted = bits_for(least + min(0, lowest), greatest + max(0, highest))
+        offset: OffsetMode = self._offset_mode(adjusted, qgraph.name) if offsets.any() else "none"
         multipliers = [layer.multiplier for layer in layers if layer.multiplier is not None]
         largest = max((int(values.max()) for values in multipliers), default=0)
         shift = max(int(layer.shift.max()) for layer in layers)
@@ -161,11 +139,12 @@ class Requirements:
         widths: dict[str, Any] = {
             "weight_bits": weight_bits,
             "adjusted_bits": adjusted,
-            "offset_bits": bits_for(int(offsets.min()), int(offsets.max())),
+            "offset_bits": bits_for(lowest, highest),
             "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
             "shift_bits": index_bits(shift + 1),
         }
         _within_limits(widths, qgraph.name)
+        rows, columns = self.array
         return ArrayShape(
             rows=rows,
             columns=columns,
@@ -175,6 +154,36 @@ class Requirements:
             accumulator_depth=min(pixels, depth),
             **widths,
         )
+
+    def _stored_weights(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> tuple[int, bool]:
+        """Bits of the widest stored weight, and whether output channels need offsets of their own."""
+        terms = [term for layer in layers for term in layer.terms]
+        per_channel = any(term.offset.size > 1 for term in terms) or bool(
+            self.config and self.config.channel_offsets
+        )
+        weight_bits = max(bits_for(*term.weight_limits) for term in terms)
+        probe = ArrayShape(*self.array)
+        # Idle columns need weight zero; where no stored weight expresses it, they get an offset of their own.
+        for layer in layers:
+            channels = qgraph.tensors[layer.name].shape[0]
+            idle = any(len(block.channels) < probe.columns for block in column_blocks(channels, probe, True))
+            for term in layer.terms if idle else ():
+                zero = bits_for(*term.zero_limits)
+                per_channel |= zero > MAX_WEIGHT_BITS
+                weight_bits = max(weight_bits, zero if zero <= MAX_WEIGHT_BITS else 1)
+        return weight_bits, per_channel
+
+    def _offset_mode(self, adjusted_bits: int, network: str) -> OffsetMode:
+        """Where offsets, of which some are not zero, are added to weights that then have ``adjusted_bits``."""
+        asked = self.config.offset if self.config and self.offset == "auto" else self.offset
+        if asked == "auto":
+            return "edge" if adjusted_bits <= self.operand_bits else "sum"
+        if asked == "none":
+            raise Unsupported(
+                f"network {network!r} has integer offsets: choose offset edge or sum, or quantize it symmetric",
+                where=network,
+            )
+        return asked
 
 
 def _check(needed: ArrayShape, config: ArrayConfig) -> None:
