@@ -1,4 +1,4 @@
-"""The passes of the array, a row of the report's table and a bar of its timeline each."""
+"""The layers on the array, a row of the report's table and a bar of its timeline each."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hwquant.report import LayerReport
 
 @dataclass(frozen=True)
 class LayerPass:
-    """One pass of the array: a layer that it executes.
+    """A layer on the array, as the report shows it.
 
     Attributes
     ----------
     report : LayerReport
-        The numbers of the pass.
+        The layer's numbers.
     operation : str
         What it computes, in words.
     inputs : tuple of str
@@ -51,17 +51,17 @@ class LayerPass:
 
     @property
     def end(self) -> int:
-        """Cycle in which the next pass begins."""
+        """Cycle in which the next layer begins."""
         return self.start + self.report.cycles
 
     @property
     def ideal(self) -> int:
-        """The report's ideal cycles, but no more than the actual ones: the first tile is loaded in the pass before."""
+        """The report's ideal cycles, but no more than the actual ones: the layer before loads the first tile."""
         return min(self.report.ideal_cycles, self.report.cycles)
 
 
 def passes(build: Build) -> tuple[LayerPass, ...]:
-    """Describe the passes of a build, in order of execution."""
+    """Describe the layers on the array of a build, in order of execution."""
     qgraph, report = build.qgraph, build.report
     described = {layer["name"]: layer for layer in describe(qgraph)["layers"]}
     area = report.rows * report.columns
