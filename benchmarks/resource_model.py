@@ -29,7 +29,7 @@ from rich.table import Table
 from hwquant.boards.contents import DIVISOR, Contents
 from hwquant.boards.device import DEVICES
 from hwquant.boards.features import KNOWN, facts_for, features_of, part_named
-from hwquant.boards.resources import _model, estimate_resources
+from hwquant.boards.resources import estimate_resources, resource_model
 from hwquant.boards.synthesis import synthesized
 from hwquant.errors import ToolStopped
 from hwquant.files import cache_folder
@@ -107,7 +107,7 @@ def fit() -> None:
     rows = json.loads((FOLDER / f"{DATA}.json").read_text())["results"]
     model: dict[str, Any] = {"errors": {}, "coefficients": coefficients(rows)}
     MODEL.write_text(json.dumps(model, indent=1) + "\n")
-    _model.cache_clear()
+    resource_model.cache_clear()
     model["errors"] = errors(rows)
     MODEL.write_text(json.dumps(model, indent=1) + "\n")
     table = Table("family", "resource", "held out", "median", "worst", "of", "median of the fitted", "worst")

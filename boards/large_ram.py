@@ -12,8 +12,6 @@ from hwquant.boards.memories import Memory, memory_resources
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.board import SerialAccelerator
 
-LARGE_RAM_WIDTH = 16
-
 
 def weight_memory(config: ArrayConfig) -> Memory:
     """The memory of the weights, with room for any."""
@@ -22,8 +20,8 @@ def weight_memory(config: ArrayConfig) -> Memory:
 
 def large_rams(memory: Memory, device: Device) -> int:
     """Number of large RAMs that a memory takes."""
-    depth = device.large_ram_bits // LARGE_RAM_WIDTH
-    return -(-memory.width // LARGE_RAM_WIDTH) * -(-memory.depth // depth)
+    depth = device.large_ram_bits // device.large_ram_width
+    return -(-memory.width // device.large_ram_width) * -(-memory.depth // depth)
 
 
 def weights_in_large_ram(config: ArrayConfig, device: Device) -> bool:

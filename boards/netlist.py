@@ -79,11 +79,10 @@ def with_models(text: str, models: CellModels) -> str:
         wanted |= new
         new = {name for module in new for name in _names(modules[module])} & set(modules) - wanted
 
-    # Definitions of macros are outside the modules.
+    before = [*(f"`define {macro}" for macro in models.macros), text, ours]
+    # What Yosys' models define themselves is outside the modules.
     macros = MODULE.sub("", theirs)
-    # Ports with default values, which only SystemVerilog has, are left out.
-    head = "`define NO_ICE40_DEFAULT_ASSIGNMENTS"
-    return "\n".join([head, text, ours, macros, *(modules[name] for name in sorted(wanted)), ""])
+    return "\n".join([*before, macros, *(modules[name] for name in sorted(wanted)), ""])
 
 
 def _names(text: str) -> set[str]:

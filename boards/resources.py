@@ -75,7 +75,7 @@ def estimate_resources(
     Unsupported
         No coefficients were fitted for the device's family.
     """
-    coefficients = _model()["coefficients"].get(device.family.name)
+    coefficients = resource_model()["coefficients"].get(device.family.name)
     if coefficients is None:
         raise Unsupported(f"there is no resource model of {device.name}", where=device.name)
     contents = contents or Contents.of(config)
@@ -97,10 +97,11 @@ def estimate_resources(
 
 def model_errors(family: Family) -> Mapping[str, Mapping[str, float]]:
     """The model's relative errors, "median" and "worst" by resource, where it was not fitted."""
-    return dict(_model()["errors"].get(family.name, {}))
+    return dict(resource_model()["errors"].get(family.name, {}))
 
 
 @cache
-def _model() -> dict[str, Any]:
+def resource_model() -> dict[str, Any]:
+    """The fitted ``coefficients`` and their ``errors``, each by family, from ``boards/resources.json``."""
     text = resources.files("hwquant.boards").joinpath("resources.json").read_text(encoding="utf-8")
     return dict(json.loads(text))

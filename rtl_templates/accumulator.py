@@ -14,8 +14,12 @@ class Accumulator(Component):
 
     ::
 
-    One pixel a cycle; the same one again :data:`~hwquant.program.array_shape.ACCUMULATE_HAZARD` cycles later, when it
-    is written. Block RAM is slow to answer, so nothing stands between it and its register.
+        total <= (first ? bias : memory[read_address]) + sum
+
+    Block RAM is slow to answer, so nothing stands between it and its register.
+
+    Throughput: one pixel a cycle; the same one again :data:`~hwquant.program.array_shape.ACCUMULATE_HAZARD` cycles
+    later, when it is written.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
@@ -105,10 +105,8 @@ class SystolicArray(Component):
 
         m.submodules.skew_x = skew_x = Skew(signed(config.activation_bits), rows)
         m.submodules.skew_weight = skew_weight = Skew(signed(config.operand_bits), columns)
-        for r in range(rows):
-            m.d.comb += getattr(skew_x, f"i{r}").eq(self.x[r])
-        for c in range(columns):
-            m.d.comb += getattr(skew_weight, f"i{c}").eq(self.weights.weight[c])
+        m.d.comb += [getattr(skew_x, f"i{r}").eq(self.x[r]) for r in range(rows)]
+        m.d.comb += [getattr(skew_weight, f"i{c}").eq(self.weights.weight[c]) for c in range(columns)]
         swaps = [self.swap]
         for r in range(1, self.chain + 1):
             swaps.append(delayed(m, swaps[-1], 1, name=f"swap_row{r}", reset_less=False))
@@ -124,24 +122,12 @@ class SystolicArray(Component):
         entries, enters = self._entries(m)
         loads = self.weights.load
         above = [getattr(skew_weight, f"o{c}") for c in range(columns)]
-        sums: list[Signal] = [None] * columns
+        sums: list[Value] = [Const(0, signed(1))] * columns
         for c in range(columns):
             if c:
                 loads = delayed(m, loads, 1, name=f"load_column{c}", reset_less=False)
             for r in range(self.chain):
-                sum_bits = 1 if r == 0 else len(sums[c])
-                next_bits = config.sum_bits(r + 1) if r < rows else config.column_bits
-                product = None
-                if isinstance(platform, DspBudget):
-                    product = platform.product(r * columns + c, len(left[r]), config.operand_bits)
-                pe = ProcessingElement(
-                    activation_bits=len(left[r]),
-                    operand_bits=config.operand_bits,
-                    sum_bits=sum_bits,
-                    next_bits=next_bits,
-                    product=product,
-                )
-                m.submodules[f"pe_{r}_{c}"] = pe
+                m.submodules[f"pe_{r}_{c}"] = pe = self._element(platform, r, c, len(left[r]), len(sums[c]))
                 x = left[r]
                 if r < len(modes):
                     x = Mux(modes[r], lines[r // TAP_COLUMNS][c], x)
@@ -151,13 +137,28 @@ class SystolicArray(Component):
                     pe.swap.eq(swaps[r]),
                     pe.weight.eq(Mux(enters[r][c], entries[r][c], above[c]) if r in entries else above[c]),
                     pe.load.eq(loads[r]),
-                    pe.sum.eq(0 if r == 0 else sums[c]),
+                    pe.sum.eq(sums[c]),
                 ]
                 left[r], swaps[r], above[c], sums[c] = pe.x_next, pe.swap_next, pe.weight_next, pe.sum_next
         if config.offset == "sum" and not self.offset_row:
             sums = self._add_offset(m, left[rows], marks, sums)
         m.d.comb += [self.sums[c].eq(sums[c]) for c in range(columns)]
         return m
+
+    def _element(
+        self, platform: object, row: int, column: int, x_bits: int, sum_bits: int
+    ) -> ProcessingElement:
+        """Make a processing element, with the product that the platform chooses."""
+        config, product = self.config, None
+        if isinstance(platform, DspBudget):
+            product = platform.product(row * config.columns + column, x_bits, config.operand_bits)
+        return ProcessingElement(
+            activation_bits=x_bits,
+            operand_bits=config.operand_bits,
+            sum_bits=sum_bits,
+            next_bits=config.sum_bits(row + 1) if row < config.rows else config.column_bits,
+            product=product,
+        )
 
     def _entries(self, m: Module) -> tuple[dict[int, list[Signal]], dict[int, list[Signal]]]:
         """The weights that enter at inner rows, and whether to take them: by row, for each column, skewed."""
@@ -204,14 +205,10 @@ class SystolicArray(Component):
             total = register
         return total
 
-    def _add_offset(self, m: Module, total: Signal, swaps: list[Signal], sums: list[Signal]) -> list[Signal]:
+    def _add_offset(self, m: Module, total: Signal, swaps: list[Signal], sums: list[Value]) -> list[Value]:
         """Build one multiplier; its product, ``offset * total``, travels along the columns and adds to each."""
-        # The offset is handed down with the swap mark entering the array and leaving it, and in between where
-        # tiles may follow each other that closely, so that the next tile may bring another one while this tile
-        # is still inside.
         config, value = self.config, self.offset
-        closest = max(config.segment_rows(config.load_rows), ACCUMULATE_HAZARD)
-        for r in [*range(0, config.rows, closest), config.rows]:
+        for r in _offset_rows(config):
             name = "entered" if not r else "offset" if r == config.rows else f"entered{r}"
             register = Signal(self.offset.shape(), name=name, reset_less=True)
             with m.If(swaps[r]):
@@ -221,7 +218,7 @@ class SystolicArray(Component):
         operand = delayed(m, total, 1, name="offset_operand")
         product = Signal(signed(len(operand) + len(offset)), reset_less=True)
         m.d.sync += product.eq(operand * offset)
-        corrected = []
+        corrected: list[Value] = []
         for c, value in enumerate(sums):
             if c:
                 product = delayed(m, product, 1, name=f"product_column{c}")
@@ -269,6 +266,16 @@ class SystolicArray(Component):
         return _with_sum_column(own, config) if config.offset == "sum" else own
 
 
+def _offset_rows(config: ArrayConfig) -> list[int]:
+    """The rows at which the layer's offset is handed down with the swap mark.
+
+    They are the first one, the row below the last, and between them one for each tile that may be inside at once, so
+    that the next tile may bring another offset.
+    """
+    closest = max(config.segment_rows(config.load_rows), ACCUMULATE_HAZARD)
+    return [*range(0, config.rows, closest), config.rows]
+
+
 def _elements(config: ArrayConfig, chain: int, budget: DspBudget | None) -> list[Inside]:
     """The processing elements; those that are alike are counted together."""
     elements: list[Inside] = []
@@ -294,11 +301,9 @@ def _with_sum_column(array: Facts, config: ArrayConfig) -> Facts:
     adders = {"input sum": config.rows * config.input_sum_bits}
     if config.channel_offsets:
         return replace(array, registers=registers, adders=adders)
-    closest = max(config.segment_rows(config.load_rows), ACCUMULATE_HAZARD)
-    handed = len(range(0, config.rows, closest)) + 1
     product = config.input_sum_bits + config.offset_bits
     registers |= {
-        "offsets": handed * config.offset_bits + config.input_sum_bits,
+        "offsets": len(_offset_rows(config)) * config.offset_bits + config.input_sum_bits,
         "offset products": config.columns * product,
         "corrected": config.columns * config.column_bits,
     }

@@ -1,5 +1,7 @@
 """Everything below the array: accumulate, requantize, pool, and line the columns up again."""
 
+from typing import NamedTuple, Self
+
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
@@ -14,6 +16,34 @@ from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
 from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.ports import ParameterPort, ResultPort
 from hwquant.rtl_templates.requantize import Requantizer, above
+
+
+class _Stages(NamedTuple):
+    """The stages of a column, counted from the one that presents its accumulator's address.
+
+    Attributes
+    ----------
+    sum : int
+        The sum enters the accumulator.
+    total : int
+        The accumulator's total appears.
+    value : int
+        The requantized value appears.
+    output : int
+        The maximum appears, which is the column's output.
+    """
+
+    sum: int
+    total: int
+    value: int
+    output: int
+
+    @classmethod
+    def of(cls, requantize_latency: int) -> Self:
+        """The stages with a requantizer of so many cycles."""
+        total = Accumulator.latency
+        value = total + requantize_latency
+        return cls(total - Accumulator.sum_latency, total, value, value + 1)
 
 
 class Collector(Component):
@@ -55,13 +85,8 @@ class Collector(Component):
         activation = signed(config.activation_bits)
         self.requantizers = [Requantizer(config) for _ in range(config.columns)]
         self.align = Skew(activation, config.columns, reverse=True)
-        maximum = 1
-        # The stages in which a column's sum enters its accumulator, its total appears, and its output is there.
-        self.total_stage = Accumulator.latency
-        self.sum_stage = self.total_stage - Accumulator.sum_latency
-        self.value_stage = self.total_stage + self.requantizers[0].latency
-        self.output_stage = self.value_stage + maximum
-        self.latency = self.output_stage - self.sum_stage + self.align.latency
+        self.stages = _Stages.of(self.requantizers[0].latency)
+        self.latency = self.stages.output - self.stages.sum + self.align.latency
         super().__init__(
             {
                 "pixel": In(pixel_layout()),
@@ -77,27 +102,27 @@ class Collector(Component):
         m = Module()
         config = self.config
         # The marks wait until their pixel's sum approaches; there the parameters are asked for.
-        stage_zero = config.array_latency - self.sum_stage
+        stage_zero = config.array_latency - self.stages.sum
         early = delayed(m, self.pixel, stage_zero - ParameterReader.latency, name="early", reset_less=False)
         m.d.comb += self.parameters.start.eq(early.valid & early.parameters)
         marks = delayed(m, early, ParameterReader.latency - 1, name="marks", reset_less=False)
         tags, addresses = self._stages(m, marks)
         # Each parameter is taken just before the stage that uses it, for the block before may still be there.
-        bias_bus = delayed(m, self.parameters.bus, self.sum_stage - 1, name="bias_bus")
-        shift_bus = delayed(m, bias_bus, self.total_stage - self.sum_stage, name="shift_bus")
+        bias_bus = delayed(m, self.parameters.bus, self.stages.sum - 1, name="bias_bus")
+        shift_bus = delayed(m, bias_bus, self.stages.total - self.stages.sum, name="shift_bus")
 
         m.submodules.align = align = self.align
         for c in range(config.columns):
             total = self._accumulate(m, c, tags[c:], addresses[c:], bias_bus)
             value = self._requantize(m, c, tags[c:], total, shift_bus)
             # Pixels come in pooling-window order, so a maximum needs one register.
-            tag = tags[c + self.value_stage]
+            tag = tags[c + self.stages.value]
             maximum = Signal(signed(config.activation_bits), name=f"maximum{c}", reset_less=True)
             with m.If(tag.valid & tag.last & (tag.pool_first | above(value, maximum))):
                 m.d.sync += maximum.eq(value)
             m.d.comb += getattr(align, f"i{c}").eq(maximum)
             m.d.comb += self.results.channels[c].eq(getattr(align, f"o{c}"))
-        final = tags[config.columns - 1 + self.output_stage]
+        final = tags[config.columns - 1 + self.stages.output]
         m.d.comb += self.results.valid.eq(final.valid & final.last & final.pool_last)
         return m
 
@@ -109,9 +134,9 @@ class Collector(Component):
         with m.If(marks.valid):
             m.d.sync += address.eq(Mux(marks.start, 0, address + ~marks.hold))
         addresses = [address]
-        for n in range(1, columns + self.total_stage):
+        for n in range(1, columns + self.stages.total):
             addresses.append(delayed(m, addresses[-1], 1, name=f"address{n}"))
-        for n in range(1, columns + self.output_stage):
+        for n in range(1, columns + self.stages.output):
             tags.append(delayed(m, tags[-1], 1, name=f"tag{n}", reset_less=False))
         return tags, addresses
 
@@ -120,17 +145,17 @@ class Collector(Component):
     ) -> Signal:
         """Build the accumulators of a column, with the bias that it takes from the bus; return their total."""
         bias = Signal(signed(self.config.accumulator_bits), name=f"bias{c}", reset_less=True)
-        with m.If(tags[self.sum_stage - 1].parameters):
+        with m.If(tags[self.stages.sum - 1].parameters):
             m.d.sync += bias.eq(bus.bias)
         m.submodules[f"accumulator{c}"] = accumulator = Accumulator(self.config)
         m.d.comb += [
             accumulator.read_address.eq(addresses[0]),
-            accumulator.first.eq(tags[self.sum_stage].first),
-            accumulator.hold.eq(tags[self.sum_stage].hold),
+            accumulator.first.eq(tags[self.stages.sum].first),
+            accumulator.hold.eq(tags[self.stages.sum].hold),
             accumulator.bias.eq(bias),
             accumulator.sum.eq(self.sums[c]),
-            accumulator.write_address.eq(addresses[self.total_stage]),
-            accumulator.write_enable.eq(tags[self.total_stage].valid),
+            accumulator.write_address.eq(addresses[self.stages.total]),
+            accumulator.write_enable.eq(tags[self.stages.total].valid),
         ]
         return accumulator.total
 
@@ -146,7 +171,7 @@ class Collector(Component):
         for name in ("shift", "multiplier") if self.config.multiplier_bits else ("shift",):
             port = getattr(requantizer, name)
             register = Signal(port.shape(), name=f"{name}{c}", reset_less=True)
-            with m.If(tags[self.total_stage - 1].parameters):
+            with m.If(tags[self.stages.total - 1].parameters):
                 m.d.sync += register.eq(bus[name])
             m.d.comb += port.eq(register)
         return requantizer.value
@@ -155,18 +180,17 @@ class Collector(Component):
     def facts(config: ArrayConfig) -> Facts:
         """The chain of marks, and for each column its parameters, accumulators, requantizer and maximum."""
         columns, bits, address = config.columns, config.activation_bits, index_bits(config.accumulator_depth)
-        total_stage = Accumulator.latency
-        sum_stage = total_stage - Accumulator.sum_latency
-        early = config.array_latency - sum_stage - 1  # before stage 0
-        tags = columns + total_stage + config.requantize_latency + 1
+        stages = _Stages.of(config.requantize_latency)
+        early = config.array_latency - stages.sum - 1  # before stage 0
+        tags = columns + stages.output
         unread = 1 + (not config.window_sums)  # start; hold
         parameters = config.parameter_bits
         return Facts(
             registers={
                 "early": early * pixel_layout().size,
                 "tags": tags * pixel_layout().size,
-                "addresses": (columns + total_stage) * address,
-                "bus": (total_stage - 1) * parameters,
+                "addresses": (columns + stages.total) * address,
+                "bus": (stages.total - 1) * parameters,
                 "bias": columns * config.accumulator_bits,
                 "shift": columns * config.shift_bits,
                 "multiplier": columns * config.multiplier_bits,
@@ -175,7 +199,7 @@ class Collector(Component):
             redundant={
                 "early": early * (unread - 1),
                 "tags": tags * unread,
-                "bus": (total_stage - sum_stage) * config.accumulator_bits,
+                "bus": (stages.total - stages.sum) * config.accumulator_bits,
             },
             adders={"maximum": columns * bits, "address": address},
             gates={"control": 1, "columns": columns},

@@ -1,5 +1,8 @@
 """The address generator: visits a block's pixels in pooling-window order."""
 
+from dataclasses import dataclass
+from typing import Self
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib.wiring import Component, In, Out
 
@@ -9,6 +12,43 @@ from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout, pixel_layout
 from hwquant.rtl_templates.ports import LaneSelection, ReadPort, TilePort
+
+
+@dataclass(frozen=True)
+class _Loops:
+    """Where the nested loops are.
+
+    Attributes
+    ----------
+    address : Signal
+        Address of the pixel that leaves.
+    y : Signal
+        Row of the pixel in its plane.
+    x : Signal
+        Column of the pixel in its plane.
+    index : list of Signal
+        Index of each level but the outermost.
+    done : list of Signal
+        Whether that level is at its last index: registered, as it selects the next step.
+    """
+
+    address: Signal
+    y: Signal
+    x: Signal
+    index: list[Signal]
+    done: list[Signal]
+
+    @classmethod
+    def of(cls, config: ArrayConfig) -> Self:
+        """Registers of these widths."""
+        bits = config.coordinate_bits
+        return cls(
+            address=Signal(config.activation_address_bits, name="address", reset_less=True),
+            y=Signal(signed(bits), name="y", reset_less=True),
+            x=Signal(signed(bits), name="x", reset_less=True),
+            index=[Signal(bits, name=f"index{k}", reset_less=True) for k in range(LEVELS - 1)],
+            done=[Signal(name=f"done{k}", reset_less=True) for k in range(LEVELS - 1)],
+        )
 
 
 class Streamer(Component):
@@ -81,14 +121,7 @@ class Streamer(Component):
         left = Signal(job.count.shape())
         fresh = Signal()
         first_output = Signal()
-        address = Signal(self.config.activation_address_bits, reset_less=True)
-        y = Signal(signed(self.config.coordinate_bits), reset_less=True)
-        x = Signal(signed(self.config.coordinate_bits), reset_less=True)
-        index = [
-            Signal(self.config.coordinate_bits, name=f"index{k}", reset_less=True) for k in range(LEVELS - 1)
-        ]
-        # Whether a level is at its last index is registered: it selects the next step.
-        done = [Signal(name=f"done{k}", reset_less=True) for k in range(LEVELS - 1)]
+        loops = _Loops.of(self.config)
 
         busy = left != 0
         ready = Signal(init=1)
@@ -96,36 +129,25 @@ class Streamer(Component):
         m.d.comb += self.tile.ready.eq(ready)
         with m.If(busy):
             m.d.sync += [left.eq(left - 1), fresh.eq(0)]
-            self._step(m, geometry, (address, y, x), index, done)
+            self._step(m, geometry, loops)
         pixel = self._outputs(m, job, geometry, busy, left, first_output)
-        takes = self.tile.job.source | self.tile.job.layer
         with m.If(self.tile.start):
             m.d.sync += [
                 job.eq(self.tile.job),
                 left.eq(self.tile.job.count),
                 fresh.eq(1),
-                address.eq(self.tile.job.address),
-                y.eq(self.tile.job.y),
-                x.eq(self.tile.job.x),
                 ready.eq(self.tile.job["count"] <= 1),
                 first_output.eq(1),
-                *(counter.eq(0) for counter in index),
             ]
-            for k in range(LEVELS - 1):
-                limit = Mux(takes, self.geometry.levels[k].limit, geometry.levels[k].limit)
-                m.d.sync += done[k].eq(limit == 0)
-            with m.If(takes):
-                m.d.sync += geometry.eq(self.geometry)
-
-        def beyond(coordinate: Signal, size: Value) -> Value:
-            return Cat(coordinate) >= size
-
+            self._begin(m, geometry, loops)
+        # As unsigned numbers, coordinates below zero are beyond any size.
+        plane, y, x = geometry.plane, Cat(loops.y), Cat(loops.x)
         m.d.comb += [
-            self.read.address.eq(address),
+            self.read.address.eq(loops.address),
             self.read.advance.eq(1),
             self.selection.part.eq(job.part),
-            self.selection.outside.eq(beyond(y, geometry.plane.height) | beyond(x, geometry.plane.width)),
-            self.selection.pad.eq(geometry.plane.pad),
+            self.selection.outside.eq((y >= plane.height) | (x >= plane.width)),
+            self.selection.pad.eq(plane.pad),
             self.offset.eq(job.offset),
             self.streaming.eq(busy),
             self.swap.eq(busy & fresh),
@@ -136,18 +158,23 @@ class Streamer(Component):
         ]
         if self.config.tap_lines:
             m.d.comb += [self.taps.eq(job.taps), self.delay.eq(geometry.taps.delay)]
-        self._windows(m, job, index, done)
+        self._windows(m, job, loops)
         return m
 
-    def _step(
-        self,
-        m: Module,
-        geometry: Signal,
-        place: tuple[Signal, Signal, Signal],
-        index: list[Signal],
-        done: list[Signal],
-    ) -> None:
+    def _begin(self, m: Module, geometry: Signal, loops: _Loops) -> None:
+        """Go to the first pixel of the job that starts, and take the geometry if it brings one."""
+        job = self.tile.job
+        takes = job.source | job.layer
+        m.d.sync += [loops.address.eq(job.address), loops.y.eq(job.y), loops.x.eq(job.x)]
+        for k, (index, done) in enumerate(zip(loops.index, loops.done)):
+            limit = Mux(takes, self.geometry.levels[k].limit, geometry.levels[k].limit)
+            m.d.sync += [index.eq(0), done.eq(limit == 0)]
+        with m.If(takes):
+            m.d.sync += geometry.eq(self.geometry)
+
+    def _step(self, m: Module, geometry: Signal, loops: _Loops) -> None:
         """Go to the next pixel of the nested loops: its address, its coordinates, and the levels' indices."""
+        index, done = loops.index, loops.done
         # The step is that of the innermost level which is not at its end.
         step = geometry.levels[LEVELS - 1]
         step_address, step_y, step_x = step.step, step.y, step.x
@@ -156,8 +183,11 @@ class Streamer(Component):
             step_address = Mux(done[k], step_address, level.step)
             step_y = Mux(done[k], step_y, level.y)
             step_x = Mux(done[k], step_x, level.x)
-        address, y, x = place
-        m.d.sync += [address.eq(address + step_address), y.eq(y + step_y), x.eq(x + step_x)]
+        m.d.sync += [
+            loops.address.eq(loops.address + step_address),
+            loops.y.eq(loops.y + step_y),
+            loops.x.eq(loops.x + step_x),
+        ]
         inner: ValueLike = 1
         for k in range(LEVELS - 1):
             limit = geometry.levels[k].limit
@@ -167,10 +197,10 @@ class Streamer(Component):
                 m.d.sync += [index[k].eq(index[k] + 1), done[k].eq(index[k] + 1 == limit)]
             inner = inner & done[k]
 
-    def _windows(self, m: Module, job: Signal, index: list[Signal], done: list[Signal]) -> None:
+    def _windows(self, m: Module, job: Signal, loops: _Loops) -> None:
         """Mark what is pooled over a window, or summed over it and complete with its last pixel."""
-        window_first = Cat(index[0], index[1]) == 0
-        window_last = done[0] & done[1]
+        window_first = Cat(loops.index[:2]) == 0
+        window_last = loops.done[0] & loops.done[1]
         summed = job.summed if self.config.window_sums else 0
         m.d.comb += [
             self.pixel.hold.eq(summed & ~window_first),

@@ -268,7 +268,7 @@ class WeightLoader(Component):
         for packing in PACKINGS[1:]:
             if packing <= self.config.weight_packing:
                 other = value(WeightFormat.of(packing, self.config))
-                result = Mux(form.packing == packing.bit_length() - 1, other, result)
+                result = Mux(_packs(form, packing), other, result)
         return result
 
     def _words(self, m: Module, form: Signal, reading: Signal, last: Value) -> tuple[Signal, Value]:
@@ -279,7 +279,7 @@ class WeightLoader(Component):
         advance = Signal()
         for packing in PACKINGS:
             if config.load_rows < packing <= config.weight_packing:
-                with m.If(form.packing == packing.bit_length() - 1):
+                with m.If(_packs(form, packing)):
                     m.d.comb += used_up.eq(inside == packing // config.load_rows - 1)
         m.d.comb += advance.eq(reading & (last | used_up))
         with m.If(reading):
@@ -292,7 +292,7 @@ class WeightLoader(Component):
         for packing in PACKINGS:
             if config.load_rows < packing <= config.weight_packing:
                 shift = config.slot_bits // packing * config.load_rows
-                with m.If(form.packing == packing.bit_length() - 1):
+                with m.If(_packs(form, packing)):
                     m.d.sync += [data[c].eq(data[c][shift:]) for c in range(config.columns)]
 
     def _fields(self, form: Signal, data: Signal, offset_row: Signal, part: int) -> Signal | list[Value]:
@@ -307,7 +307,7 @@ class WeightLoader(Component):
             for packing in PACKINGS[1:]:
                 if part < packing <= config.weight_packing:
                     width = config.slot_bits // packing
-                    packed = form.packing == packing.bit_length() - 1
+                    packed = _packs(form, packing)
                     if self.offset_row:
                         packed &= ~offset_row
                     narrow = slot[part * width : (part + 1) * width].as_signed()
@@ -374,3 +374,8 @@ class WeightLoader(Component):
             memories=[MemoryShape(config.weight_depth, word, writes=int(loadable), image="weights")],
             inside=[Inside("segments", Segments.facts(config))] if config.entries else [],
         )
+
+
+def _packs(form: Signal, packing: int) -> Value:
+    """Whether a format has so many rows in a word."""
+    return form.packing == packing.bit_length() - 1

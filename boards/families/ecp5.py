@@ -33,10 +33,14 @@ class Ecp5Product(RegisteredProduct):
     Yosys infers the multiplier alone, so that signals leave registers, cross the device, pass the multiplier and
     cross it again within a cycle.
 
+    Throughput: one product a cycle.
+
     Parameters
     ----------
-    x_bits, weight_bits : int
-        Widths of the operands.
+    x_bits : int
+        Width of the activation.
+    weight_bits : int
+        Width of the weight.
 
     Attributes
     ----------
@@ -46,13 +50,13 @@ class Ecp5Product(RegisteredProduct):
     Members
     -------
     x : In(signed(x_bits))
-        Input of the processing element.
+        The activation.
     weight : In(signed(weight_bits))
-        Weight that comes next.
+        The shadow weight.
     swap : In(1)
-        Whether ``weight`` becomes the active weight.
+        With the first activation of a tile: the shadow weight becomes active.
     product : Out(signed(x_bits + weight_bits))
-        Product of the previous input and the active weight.
+        The product.
     """
 
     latency = 2

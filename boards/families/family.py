@@ -23,10 +23,13 @@ class CellModels:
         File of Yosys' share folder with its models.
     own : tuple of str
         Files of ``boards/cells`` with models that Yosys lacks.
+    macros : tuple of str
+        Macros to define before Yosys' models, so that these are Verilog without SystemVerilog.
     """
 
     yosys: str
     own: tuple[str, ...] = ()
+    macros: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +121,8 @@ class Device:
         Number of large RAMs: with one port, and not initialized by the bitstream (UP5K's SPRAM).
     large_ram_bits : int
         Bits of each large RAM.
+    large_ram_width : int
+        Bits of a word of a large RAM.
     arguments : tuple of str
         Arguments by which the family's place and route knows the device.
     series : str
@@ -139,6 +144,7 @@ class Device:
     ram_bits: int
     large_rams: int = 0
     large_ram_bits: int = 0
+    large_ram_width: int = 0
     arguments: tuple[str, ...] = ()
     series: str = ""
     packages: tuple[str, ...] = ()

@@ -101,7 +101,8 @@ FAMILY = Family(
         bitstream="top.bit",
     ),
     board_fields=("package",),
-    models=CellModels("ice40/cells_sim.v"),
+    # Ports with default values, which only SystemVerilog has, are left out.
+    models=CellModels("ice40/cells_sim.v", macros=("NO_ICE40_DEFAULT_ASSIGNMENTS",)),
     notes=(
         "nextpnr does not time the DSP blocks of iCE40 UltraPlus: the clock that the hardware bears may be lower",
     ),
@@ -114,6 +115,7 @@ DEVICES = (
         *(5280, 5280, 8, 30, 4096),
         large_rams=4,
         large_ram_bits=262144,
+        large_ram_width=16,
         arguments=("--up5k",),
         packages=("sg48", "uwg30"),
         aliases=("ice40-up5k",),

@@ -20,6 +20,8 @@ from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.pe import ProcessingElement
 from hwquant.rtl_templates.requantize import Requantizer
 from hwquant.rtl_templates.soft_product import SoftProduct
+from hwquant.rtl_templates.streamer import Streamer
+from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.taps import LineDelay, TapLines
 from hwquant.rtl_templates.weights import WeightLoader
 
@@ -168,6 +170,18 @@ def test_latency_of_the_lines_of_a_depthwise_tile_is_the_measured_one():
     rest, pulse = {"i": [0] * 4, "delay": LineDelay.latency}, {"i": [7] * 4}
     assert measured(lambda: LineDelay(config), [rest] * 9, rest, pulse, "o") == LineDelay.latency
     assert measured(lambda: TapLines(config), [rest] * 9, rest, pulse, "line1") == TapLines.latency
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_latency_of_the_streamer_is_the_measured_one(config):
+    rest = {"tile.start": 0, "tile.job": {"count": 5, "address": 3}}
+    for output in ("streaming", "read.address"):
+        assert measured(lambda: Streamer(config), [], rest, {"tile.start": 1}, output) == Streamer.latency
+
+
+def test_latency_of_a_stream_register_is_the_measured_one():
+    latency = measured(lambda: StreamRegister(4), [], {"i.valid": 0}, {"i.valid": 1}, "o.valid")
+    assert latency == StreamRegister.latency
 
 
 def late(plain, attribute="latency"):

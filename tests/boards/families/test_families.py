@@ -79,7 +79,7 @@ def fitted(monkeypatch):
     """Coefficients, here those of another family."""
     known = json.loads((ROOT / "boards" / "resources.json").read_text())
     model = {kind: {**values, MADE_UP.name: values["ice40"]} for kind, values in known.items()}
-    monkeypatch.setattr(resources, "_model", lambda: model)
+    monkeypatch.setattr(resources, "resource_model", lambda: model)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from hwquant_testing.threads import one_thread
 
 from hwquant import golden, hwq
 from hwquant.program.compiler import compile_network
@@ -13,10 +13,8 @@ from hwquant.program.cycles import timing
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hwquant_testing.limits import attempt
+from hwquant_testing.threads import one_thread
 from hwquant_testing.torch_network import program
 from hwquant_testing.torch_networks import UNCALLED, Generator
 
@@ -73,11 +74,8 @@ class Reads(dict):
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
-    """These tensors are too small for two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 def test_random_networks_are_refused_or_equal_torch():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hwquant_testing.limits import attempt
 from hwquant_testing.pt2_mutations import mutated
+from hwquant_testing.threads import one_thread
 from torch import nn
 from torch.nn import functional as F
 
@@ -47,11 +48,8 @@ class Pixels(nn.Module):
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
-    """These tensors are too small for two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

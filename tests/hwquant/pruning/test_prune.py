@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hwquant_testing.threads import one_thread
 
 from hwquant import floating, golden
 from hwquant.errors import HwquantError
@@ -21,10 +22,8 @@ TRAIN = TrainOptions(epochs=3, lr=3e-3, batch_size=16)
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

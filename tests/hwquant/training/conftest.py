@@ -2,18 +2,16 @@
 
 import numpy as np
 import pytest
-import torch
 from hwquant_testing.float_networks import build
+from hwquant_testing.threads import one_thread
 
 from hwquant.quantize import observe_network
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(name="build")
