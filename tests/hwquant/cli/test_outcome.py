@@ -299,8 +299,10 @@ def test_closed_streams_change_no_verdict(network):
 )
 def test_a_signal_ends_with_one_line_and_one_object(tmp_path, number, status, message):
     os.mkfifo(tmp_path / "net.hwq")
+    # A network that takes as long to read as the pipe's other end is open.
+    waiting = "from hwquant import cli, hwq; hwq.load = lambda path: open(path, 'rb').read(); cli.main()"
     with subprocess.Popen(
-        [*SCRIPT, "evaluate", tmp_path / "net.hwq", "-d", "d.npz", "--json"],
+        [sys.executable, "-c", waiting, "evaluate", tmp_path / "net.hwq", "-d", "d.npz", "--json"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
