@@ -79,8 +79,10 @@ def test_a_pipe_that_is_closed_early_is_no_error(network):
 
 def test_control_c_ends_with_one_line(tmp_path):
     os.mkfifo(tmp_path / "net.hwq")
+    # A network that takes as long to read as the pipe's other end is open.
+    waiting = "from hwquant import cli, hwq; hwq.load = lambda path: open(path, 'rb').read(); cli.main()"
     with subprocess.Popen(
-        [sys.executable, "-m", "hwquant.cli", "evaluate", tmp_path / "net.hwq", "-d", "d.npz"],
+        [sys.executable, "-c", waiting, "evaluate", tmp_path / "net.hwq", "-d", "d.npz"],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
