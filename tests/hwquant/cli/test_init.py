@@ -1,12 +1,12 @@
 """The command line as a whole: help, errors, exit status."""
 
-import os
 import signal
 import subprocess
 import sys
 
 import click
 import pytest
+from hwquant_testing.signals import signalled
 
 from hwquant import __version__
 from hwquant.cli import COMMANDS, main
@@ -78,21 +78,4 @@ def test_a_pipe_that_is_closed_early_is_no_error(network):
 
 
 def test_control_c_ends_with_one_line(tmp_path):
-    os.mkfifo(tmp_path / "net.hwq")
-    # A network that takes as long to read as the pipe's other end is open.
-    waiting = "from hwquant import cli, hwq; hwq.load = lambda path: open(path, 'rb').read(); cli.main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", waiting, "evaluate", tmp_path / "net.hwq", "-d", "d.npz"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        # A shell that runs the tests in the background has them ignore the signal, and so their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        try:
-            with open(tmp_path / "net.hwq", "wb"):  # returns when the command has begun to read
-                process.send_signal(signal.SIGINT)
-                out, err = process.communicate(timeout=30)
-        finally:
-            process.kill()
-    assert (process.returncode, out, err.strip()) == (130, "", "interrupted")
+    assert signalled(tmp_path, signal.SIGINT) == (130, "", "interrupted")

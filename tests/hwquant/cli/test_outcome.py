@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from hwquant_testing.signals import signalled
 
 import hwquant.cli
 from hwquant import errors
@@ -298,24 +299,8 @@ def test_closed_streams_change_no_verdict(network):
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
 def test_a_signal_ends_with_one_line_and_one_object(tmp_path, number, status, message):
-    os.mkfifo(tmp_path / "net.hwq")
-    # A network that takes as long to read as the pipe's other end is open.
-    waiting = "from hwquant import cli, hwq; hwq.load = lambda path: open(path, 'rb').read(); cli.main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", waiting, "evaluate", tmp_path / "net.hwq", "-d", "d.npz", "--json"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        # A shell that runs the tests in the background has them ignore the signal, and so their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        try:
-            with open(tmp_path / "net.hwq", "wb"):  # returns when the command has begun to read
-                process.send_signal(number)
-                out, err = process.communicate(timeout=30)
-        finally:
-            process.kill()
-    assert (process.returncode, err.strip()) == (status, message)
+    returncode, out, err = signalled(tmp_path, number, "--json")
+    assert (returncode, err) == (status, message)
     assert json.loads(out) == {"error": {"kind": "interrupted", "message": message}}
 
 
