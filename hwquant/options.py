@@ -18,7 +18,11 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from hwquant.errors import HwquantError
 
 Options = TypeVar("Options")
+Value = TypeVar("Value")
 _KEY = "option"
+
+OTHERS = "*"
+"""The key, in values by name, of what is not named."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,8 @@ class Declared:
         All values, where the type is a ``Literal``; else empty.
     optional : bool
         Whether None is a value.
+    by_name : bool
+        Whether values by name, such as one for each layer, may stand in place of a single one.
     option : Option
         What else the field says.
     """
@@ -143,6 +149,7 @@ class Declared:
     kind: type
     choices: tuple[str, ...]
     optional: bool
+    by_name: bool
     option: Option
 
     @property
@@ -188,7 +195,25 @@ def _declared(field: dataclasses.Field[Any], hint: Any) -> Declared:
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     if get_origin(kind) is not None:
         kind = str if choices else tuple
-    return Declared(field.name, field.default, kind, choices, NoneType in parts, field.metadata[_KEY])
+    by_name = any(get_origin(part) is Mapping for part in parts)
+    return Declared(
+        field.name, field.default, kind, choices, NoneType in parts, by_name, field.metadata[_KEY]
+    )
+
+
+def of_name(given: Value | Mapping[str, Value], name: str, default: Value) -> Value:
+    """Find the value of one name in an option that is a single value, or values by name.
+
+    Parameters
+    ----------
+    given : object or mapping of str to object
+        The option. In a mapping, what is not named has the value of :data:`OTHERS`.
+    name : str
+        Name of a layer, or of what else the option is given for.
+    default : object
+        The value where the mapping has neither.
+    """
+    return given.get(name, given.get(OTHERS, default)) if isinstance(given, Mapping) else given
 
 
 def check(options: Any) -> None:

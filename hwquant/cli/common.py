@@ -16,6 +16,7 @@ from rich.segment import Segment
 
 from hwquant.advice import SHOWN, Advice, to_json
 from hwquant.cli import outcome
+from hwquant.cli.config import config_option
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.printable import printable
@@ -33,7 +34,7 @@ FILE_WIDTH = 120
 
 
 def json_option(command: Command) -> Command:
-    """Add ``--json`` and ``--debug``, which every command has."""
+    """Add ``--json``, ``--config`` and ``--debug``, which every command has."""
     as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
     debug = click.option(
         "--debug",
@@ -41,7 +42,7 @@ def json_option(command: Command) -> Command:
         expose_value=False,
         help=f"Print the traceback of an error ({outcome.DEBUG}=1 does too).",
     )
-    return as_json(debug(command))
+    return as_json(config_option(debug(command)))
 
 
 def data_option(command: Command) -> Command:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hwquant.cli.common import emit, json_option
-from hwquant.cli.options import LateChoice
+from hwquant.cli.types import LateChoice
 
 
 def _buses() -> Iterable[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hwquant.cli.common import Command
+from hwquant.cli.types import ByName, Spelled
 from hwquant.options import Declared, declared
 
 
@@ -60,14 +61,29 @@ def _option(item: Declared) -> Callable[[Callable[..., Any]], Callable[..., Any]
         return click.option(flag, item.name, is_flag=True, **settings)
     if default is not None or spelling is not None:
         settings |= {"default": default if spelling is None else spelling.show(default), "show_default": True}
-    if spelling is not None:
-        return click.option(flag, item.name, callback=_parsed(spelling.parse), **settings)
-    return click.option(flag, item.name, type=_type(item), **settings)
+    kind = _type(item)
+    if item.by_name:
+        kind = ByName(kind)
+        settings["metavar"] = f"{item.option.metavar or 'N'}[,NAME=...]"
+        settings["help"] = (
+            f"{item.option.help} {_allowed(item)}, or by name: conv1=3,fc=4; one alone is for the others."
+        )
+    return click.option(flag, item.name, type=kind, **settings)
+
+
+def _allowed(item: Declared) -> str:
+    """What a value may be, as the beginning of a sentence."""
+    if item.option.range is None:
+        return "One for all"
+    text = str(item.option.range)
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _type(item: Declared) -> Any:
-    """The type that click checks a value against; the class checks it too."""
+    """The type that click checks a single value against; the class checks it too."""
     limits = item.option.range
+    if item.option.spelling is not None:
+        return Spelled(item.option.spelling)
     if item.choices:
         return click.Choice(item.choices)
     if limits is None:
@@ -76,35 +92,6 @@ def _type(item: Declared) -> Any:
     if item.kind is int:
         return click.IntRange(int(limits.low), None if high is None else int(high), min_open=limits.above)
     return click.FloatRange(limits.low, high, min_open=limits.above)
-
-
-def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
-    """A callback that reads a text as its option's class writes it."""
-
-    def read(context: click.Context, parameter: click.Parameter, text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise click.BadParameter(str(error), context, parameter) from error
-
-    return read
-
-
-class LateChoice(click.ParamType):
-    """A choice among what a registry holds that is too heavy to be loaded before it is asked for."""
-
-    name = "choice"
-
-    def __init__(self, load: Callable[[], Iterable[str]]) -> None:
-        self._load = load
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
-        """All choices, as the help shows them."""
-        return click.Choice(list(self._load())).get_metavar(param, ctx)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check that a value is one of the choices."""
-        return click.Choice(list(self._load())).convert(value, param, ctx)
 
 
 def path_option(

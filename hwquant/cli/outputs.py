@@ -60,5 +60,5 @@ def check_ignored(context: click.Context, *names: str, reason: str) -> None:
 
 
 def was_given(context: click.Context, name: str) -> bool:
-    """Whether a parameter is on the command line."""
-    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    """Whether a parameter is on the command line, or in the file of ``--config``."""
+    return context.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)

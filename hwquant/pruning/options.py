@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
-from hwquant.options import Range, Spelling, check, option
+from hwquant.options import OTHERS, Range, Spelling, check, of_name, option
 from hwquant.program.array_shape import ARRAY
 from hwquant.pruning.groups import GroupShape, Polarity, convolutions
 
@@ -112,11 +112,13 @@ class PruneOptions:
 
     def shape(self, layer: str) -> GroupShape:
         """Find how the weights of a layer are cut into groups, by the layer's name."""
-        return GroupShape(self.array, _of(self.group_size, layer, None), _of(self.filters, layer, None))
+        return GroupShape(
+            self.array, of_name(self.group_size, layer, None), of_name(self.filters, layer, None)
+        )
 
     def factor(self, layer: str) -> float:
         """Find the threshold factor of a layer, by its name."""
-        return _of(self.threshold_factor, layer, 1.0)
+        return of_name(self.threshold_factor, layer, 1.0)
 
     def keep(self, graph: Graph, node: Conv) -> NDArray[np.bool_]:
         """Make the mask of a convolution after one pass over it.
@@ -141,7 +143,7 @@ class PruneOptions:
         for name in ("group_size", "filters", "threshold_factor"):
             value = getattr(self, name)
             for layer in value if isinstance(value, Mapping) else ():
-                if layer not in known:
+                if layer not in (*known, OTHERS):
                     raise HwquantError(
                         f"{name} names {layer!r}, which is no convolution of {graph.name!r}; it has "
                         f"{', '.join(known)}"
@@ -157,7 +159,3 @@ class PruneOptions:
 def _values(option: Any) -> list[Any]:
     values = list(option.values()) if isinstance(option, Mapping) else [option]
     return [value for value in values if value is not None]
-
-
-def _of(option: Any, layer: str, default: Any) -> Any:
-    return option.get(layer, default) if isinstance(option, Mapping) else option

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hwquant.errors import HwquantError
-from hwquant.options import Range, check, option
+from hwquant.options import OTHERS, Range, check, option
 
 Bits = int | Mapping[str, int]
 
@@ -22,8 +22,8 @@ class QuantizeOptions:
     Attributes
     ----------
     bits : int or mapping of str to int, default 8
-        Storage bits of the weights, 1..8, or a mapping from layer names (8 where a layer is not named);
-        any node that is fused into a layer names it.
+        Storage bits of the weights, 1..8, or a mapping from layer names; "*" stands for what is not named, which has 8
+        otherwise. Any node that is fused into a layer names it.
     activation_bits : int or mapping of str to int, default 8
         Bits of the activations, 2..8, or a mapping from tensor names, inputs included.
     per_channel : bool, default False
@@ -99,7 +99,7 @@ def resolve_bits(bits: Bits, aliases: Mapping[str, tuple[str, ...]], option: str
     Parameters
     ----------
     bits : int or mapping of str to int
-        One number for all, or numbers by name; an owner that is not named has 8.
+        One number for all, or numbers by name; an owner that is not named has that of "*", or 8.
     aliases : mapping of str to tuple of str
         The owners of every name that a user may give.
     option : str
@@ -120,6 +120,8 @@ def resolve_bits(bits: Bits, aliases: Mapping[str, tuple[str, ...]], option: str
         return dict.fromkeys(owners, bits)
     result: dict[str, int] = {}
     for name, count in bits.items():
+        if name == OTHERS:
+            continue
         if name not in aliases:
             raise HwquantError(
                 f"{option} names {name!r}, which is not in the network; it has {', '.join(aliases)}"
@@ -130,4 +132,5 @@ def resolve_bits(bits: Bits, aliases: Mapping[str, tuple[str, ...]], option: str
                     f"{option} asks for {result[owner]} bits at {owner!r} and, through {name!r}, for {count} "
                     "bits in the same place; name it once, or give the same number"
                 )
-    return {owner: result.get(owner, _DEFAULT_BITS) for owner in owners}
+    others = bits.get(OTHERS, _DEFAULT_BITS)
+    return {owner: result.get(owner, others) for owner in owners}

@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hwquant.cli.options import LateChoice, options_of
+from hwquant.cli.options import options_of
 from hwquant.cli.progressive import progressive
 from hwquant.cli.prune import prune
 from hwquant.cli.quantize import quantize
@@ -73,16 +73,9 @@ def test_values_are_written_as_their_class_says():
     assert "No such option" in run(options, "--reorder")
 
 
-def test_a_late_choice_is_loaded_when_it_is_used():
-    loaded = []
-
-    def load():
-        loaded.append(1)
-        return ["a", "b"]
-
-    option = click.option("--which", type=LateChoice(load), default="a")
-    assert loaded == []
-    assert run(option, "--which", "b") == {"which": "b"}
-    assert loaded
-    assert "'c' is not one of 'a', 'b'" in run(option, "--which", "c")
-    assert "[a|b]" in CliRunner().invoke(click.command()(option(lambda which: None)), ["--help"]).output
+def test_values_may_be_given_by_name_where_the_class_takes_them():
+    options = options_of(QuantizeOptions, "quantizer", only=("bits", "anchor"))
+    assert run(options, "--bits", "4,fc=8") == {"quantizer": QuantizeOptions(bits={"*": 4, "fc": 8})}
+    assert "9 is not in the range 1<=x<=8" in run(options, "--bits", "fc=9")
+    command = click.command()(options(lambda quantizer: None))
+    assert "An integer from 1 to 8, or by name: conv1=3,fc=4" in command.params[0].help
