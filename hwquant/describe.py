@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Node, Shape
+from hwquant.history import history
 from hwquant.qgraph import Layer, QGraph, QNode, Tensor, Term
 from hwquant.window import Window
 
@@ -18,14 +19,14 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
     Returns
     -------
     dict
-        Name, kind, inputs, outputs, numbers of parameters and of multiply-accumulates, and a description of each
-        layer, all by name.
+        Name, kind, inputs, outputs, numbers of parameters and of multiply-accumulates, a description of each layer, and
+        the steps of its history, all by name.
     """
     if isinstance(network, Graph):
-        layers = [_float_layer(node, network) for node in network.nodes]
+        layers, steps = [_float_layer(node, network) for node in network.nodes], network.history
         shapes: Mapping[str, Shape] = network.shapes
     else:
-        layers = [_integer_layer(node, network) for node in network.nodes]
+        layers, steps = [_integer_layer(node, network) for node in network.nodes], history(network)
         shapes = {name: tensor.shape for name, tensor in network.tensors.items()}
     inputs: list[dict[str, Any]] = [
         {"name": item.name, "shape": list(item.shape), "tensor_shape": list(item.tensor_shape)}
@@ -44,6 +45,7 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
         "parameters": sum(layer.get("parameters", 0) for layer in layers),
         "macs": network.macs(),
         "layers": [{**layer, "shape": list(shapes[layer["name"]])} for layer in layers],
+        "history": [step.to_json() for step in steps],
     }
 
 

@@ -46,7 +46,8 @@ def _parts(value: object) -> Iterator[bytes]:
             text = repr(value)
             yield f"{type(value).__name__} {len(text)} {text};".encode()
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = dataclasses.fields(value)
+            # What does not count in a comparison, as where a network comes from, is none of what it is.
+            fields = [field for field in dataclasses.fields(value) if field.compare]
             yield f"{type(value).__name__} {len(fields)};".encode()
             for field in fields:
                 yield from _parts(getattr(value, field.name))

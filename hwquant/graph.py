@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
+from hwquant.history import Step
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 Shape = tuple[int, int, int]
@@ -292,6 +293,8 @@ class Graph:
         The nodes in topological order.
     outputs : tuple of Output
         How the last tensors become the user's arrays.
+    history : tuple of Step, default empty
+        What was done to the network before, for people; it is no part of what the network is.
     shapes : mapping of tuple of int
         Channels, height and width of every tensor by name, inferred from the inputs.
 
@@ -305,6 +308,7 @@ class Graph:
     inputs: tuple[Input, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[Output, ...]
+    history: tuple[Step, ...] = field(default=(), compare=False)
     shapes: Mapping[str, Shape] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from hwquant import container
 from hwquant.coding import Anchor
 from hwquant.errors import Damaged, HwquantError, check_type
 from hwquant.graph import Input, Output
+from hwquant.history import KEY, of_json
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.validate import validate
 from hwquant.window import Pair, Window
@@ -232,7 +233,7 @@ class _Record:
 
 
 def _options(options: Mapping[str, object]) -> Mapping[str, object]:
-    """Check the part of the quantizer's report that :mod:`hwquant.describe` looks up; the rest is for people."""
+    """Check the part of the options that other modules look up; the rest is for people."""
     for name in ("layers", "tensors"):
         entries = options.get(name, {})
         if not isinstance(entries, dict) or not all(isinstance(item, dict) for item in entries.values()):
@@ -240,6 +241,7 @@ def _options(options: Mapping[str, object]) -> Mapping[str, object]:
         for owner, item in entries.items():
             if type(item.get("sqnr_db")) not in (type(None), int, float):
                 raise Damaged(f"its report gives {owner!r} an 'sqnr_db' that is no number")
+    of_json(options.get(KEY, []), "it")
     return options
 
 

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from hwquant.cli.common import emit, json_option, load_network
 from hwquant.cli.compile import limit_options, offset_option
 from hwquant.cli.passes import build_passes, inspect_pass, network_passes
-from hwquant.cli.tables import hardware_table, layer_table, network_table
+from hwquant.cli.tables import hardware_table, history_lines, layer_table, network_table
 from hwquant.describe import describe
 from hwquant.errors import HwquantError
 from hwquant.program.listing import PASSES
@@ -77,7 +77,8 @@ def inspect(
         raise HwquantError(f"{what} has no program; --program is for the folder that `hwquant compile` wrote")
     else:
         network = load_network(what)
-        result, output = describe(network), [network_table(network)]
+        result = describe(network)
+        output = [network_table(network), *history_lines(result["history"])]
     emit(as_json, result, *output)
 
 
@@ -88,7 +89,12 @@ def _inspect_build(folder: Path, instructions: bool) -> tuple[dict[str, Any], li
     report = build.report
     config = build.program.config.to_json()
     result = {**report.to_json(), "network": describe(build.qgraph), "config": config}
-    output: list[RenderableType] = [network_table(build.qgraph), layer_table(report), hardware_table(report)]
+    output: list[RenderableType] = [
+        network_table(build.qgraph),
+        *history_lines(result["network"]["history"]),
+        layer_table(report),
+        hardware_table(report),
+    ]
     if instructions:
         lines = [str(instruction) for instruction in build.program.instructions]
         result["program"] = lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -50,6 +51,11 @@ def network_table(network: Graph | QGraph) -> Group:
     for row in rows:
         table.add_row(*(Text(printable(_cell(key, row.get(key)))) for key in used))
     return Group(Text(printable(f"{title}{content['macs']:,} MACs")), table)
+
+
+def history_lines(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for every step of a network's history."""
+    return [f"{number}. {step['method']}: {step['text']}" for number, step in enumerate(steps, 1)]
 
 
 def sqnr_line(measured: Any) -> str:

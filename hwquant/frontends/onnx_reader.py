@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hwquant.errors import Damaged, Unsupported
+from hwquant.files import parse_json
 from hwquant.frontends.batch import not_fixed, shared_batch
 from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
 from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
@@ -21,6 +23,7 @@ from hwquant.frontends.onnx_types import INTEGERS, array_type, result_type, type
 from hwquant.frontends.same import same_graph
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Graph
+from hwquant.history import METADATA, Step, of_json
 from hwquant.packages import load_package
 
 if TYPE_CHECKING:
@@ -52,12 +55,24 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
         name, model = source.graph.name or "onnx model", source
     else:
         name, model = Path(source).stem, load(Path(source))
+    steps = _history(model, name)
     model = checked(model, name)
     inputs = _inputs(model)
     batch = _batch(inputs)
-    if batch is not None:
-        return _read(model, name, batch)
-    return _of_any_batch(model, name)
+    graph = _of_any_batch(model, name) if batch is None else _read(model, name, batch)
+    return replace(graph, history=steps)
+
+
+def _history(model: onnx.ModelProto, name: str) -> tuple[Step, ...]:
+    """What hwquant did to the network before it was written."""
+    texts = [item.value for item in model.metadata_props if item.key == METADATA]
+    try:
+        steps = [parse_json(text.encode()) for text in texts]
+    except ValueError as error:
+        raise Damaged(f"the metadata {METADATA!r} of {name!r} are damaged: {error}; delete them") from None
+    if len(steps) > 1:
+        raise Damaged(f"network {name!r} has the metadata {METADATA!r} twice; delete one")
+    return of_json(steps[0], f"network {name!r}") if steps else ()
 
 
 def _of_any_batch(model: onnx.ModelProto, name: str) -> Graph:

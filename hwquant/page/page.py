@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hwquant.advice import of_options
 from hwquant.build import PAGE, Build
 from hwquant.files import update_bytes
+from hwquant.history import history
 from hwquant.page.boards import board_results
 from hwquant.page.memory import memory_map, occupancy
 from hwquant.page.passes import passes
@@ -87,6 +88,7 @@ def render(build: Build, record: Record) -> str:
             advice=(*of_options(build.qgraph.options), *judge_array(build.qgraph, build.program)),
             inputs=[_tensor(build, item.name) for item in build.qgraph.inputs],
             options=_options(build),
+            history=history(build.qgraph),
             folder=build.folder.name,
         )
     )

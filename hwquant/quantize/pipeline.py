@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hwquant.history import with_history
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph, QNode
 from hwquant.quantize.formats import Formats, integer_tensors
@@ -59,7 +60,8 @@ def integer_network(
     graph = observed.graph
     asked = {"quantizer": precision.options.as_json(), "calibration_samples": observed.count}
     tensors = integer_tensors(precision.plan, formats)
-    return QGraph(graph.name, graph.inputs, nodes, graph.outputs, tensors, asked)
+    qgraph = QGraph(graph.name, graph.inputs, nodes, graph.outputs, tensors, asked)
+    return with_history(qgraph, graph.history) if graph.history else qgraph
 
 
 def with_report(
