@@ -26,7 +26,7 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
         layers, steps = [_float_layer(node, network) for node in network.nodes], network.history
         shapes: Mapping[str, Shape] = network.shapes
     else:
-        layers, steps = [_integer_layer(node, network) for node in network.nodes], history(network)
+        layers, steps = [_integer_layer(node, network) for node in network.nodes], history(network.options)
         shapes = {name: tensor.shape for name, tensor in network.tensors.items()}
     inputs: list[dict[str, Any]] = [
         {"name": item.name, "shape": list(item.shape), "tensor_shape": list(item.tensor_shape)}

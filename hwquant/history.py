@@ -9,13 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from hwquant.errors import Damaged
-
-if TYPE_CHECKING:
-    from hwquant.qgraph import QGraph
 
 KEY = "history"
 """Where ``QGraph.options`` has the steps."""
@@ -49,25 +46,26 @@ class Step:
         return {**dataclasses.asdict(self), "details": dict(self.details)}
 
 
-def history(qgraph: QGraph) -> tuple[Step, ...]:
+def history(options: Mapping[str, object]) -> tuple[Step, ...]:
     """Find what was done to an integer network, the first step first.
+
+    Parameters
+    ----------
+    options : mapping
+        ``QGraph.options``.
 
     Raises
     ------
     Damaged
         The steps are not as hwquant writes them.
     """
-    return of_json(qgraph.options.get(KEY, []), f"the network {qgraph.name!r}")
+    return of_json(options.get(KEY, []), "the network")
 
 
-def with_step(qgraph: QGraph, step: Step) -> QGraph:
-    """Add a step to what was done to an integer network."""
-    return with_history(qgraph, (*history(qgraph), step))
-
-
-def with_history(qgraph: QGraph, steps: Iterable[Step]) -> QGraph:
-    """Replace what was done to an integer network."""
-    return replace(qgraph, options={**qgraph.options, KEY: [step.to_json() for step in steps]})
+def with_steps(options: Mapping[str, object], steps: Iterable[Step]) -> dict[str, object]:
+    """Add steps to ``QGraph.options``, each once."""
+    told = merged(history(options), steps)
+    return {**options, KEY: [step.to_json() for step in told]} if told else dict(options)
 
 
 def merged(first: Iterable[Step], second: Iterable[Step]) -> tuple[Step, ...]:

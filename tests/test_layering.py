@@ -16,7 +16,7 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress"}
+FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress", "history"}
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "container": {"errors", "files"},
     "fingerprint": set(),
     "window": {"errors"},
-    "graph": {"errors", "window"},
+    "history": {"errors"},
+    "graph": {"errors", "window", "history"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
     "floating": FLOAT,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hwquant.advice import Advice
+from hwquant.cli.bits_from import bits_from_option
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     metavar="TEST.npz",
     help="x and labels y: report the accuracy on them, after every epoch too.",
 )
+@bits_from_option
 @options_of(QuantizeOptions, "quantizer", only=("bits", "activation_bits", "per_channel", "symmetric"))
 @options_of(ProgressiveOptions, "stages")
 @options_of(TrainOptions, "options")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwquant.cli.bits_from import bits_from_option
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
@@ -44,6 +45,7 @@ HELD_OUT = 10
 @output_option
 @options_of(PruneOptions, "pruning")
 @options_of(TrainOptions, "options")
+@bits_from_option
 @options_of(
     QuantizeOptions, "quantizer", only=("bits", "activation_bits", "per_channel", "error_compensation")
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from hwquant.cli.bits_from import bits_from_option
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.options import calibration_option, options_of, output_option, path_option
 from hwquant.cli.outputs import NETWORK, check_ignored, check_outputs
@@ -18,6 +19,7 @@ from hwquant.quantize.options import QuantizeOptions
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2")
 @calibration_option
 @output_option
+@bits_from_option
 @options_of(QuantizeOptions, "options")
 @path_option(
     "--validation",

@@ -88,7 +88,7 @@ def render(build: Build, record: Record) -> str:
             advice=(*of_options(build.qgraph.options), *judge_array(build.qgraph, build.program)),
             inputs=[_tensor(build, item.name) for item in build.qgraph.inputs],
             options=_options(build),
-            history=history(build.qgraph),
+            history=history(build.qgraph.options),
             folder=build.folder.name,
         )
     )

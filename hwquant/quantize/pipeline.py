@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hwquant.history import with_history
+from hwquant.history import with_steps
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph, QNode
 from hwquant.quantize.formats import Formats, integer_tensors
@@ -60,8 +60,7 @@ def integer_network(
     graph = observed.graph
     asked = {"quantizer": precision.options.as_json(), "calibration_samples": observed.count}
     tensors = integer_tensors(precision.plan, formats)
-    qgraph = QGraph(graph.name, graph.inputs, nodes, graph.outputs, tensors, asked)
-    return with_history(qgraph, graph.history) if graph.history else qgraph
+    return QGraph(graph.name, graph.inputs, nodes, graph.outputs, tensors, with_steps(asked, graph.history))
 
 
 def with_report(

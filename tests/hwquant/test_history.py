@@ -1,6 +1,7 @@
 """What was done to a network travels with it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ from hwquant.describe import describe
 from hwquant.errors import Damaged
 from hwquant.fingerprint import fingerprint
 from hwquant.frontends import from_onnx
-from hwquant.history import KEY, METADATA, Step, history, merged, of_json, to_text, with_step
+from hwquant.history import KEY, METADATA, Step, history, merged, of_json, to_text, with_steps
 from hwquant.quantize import quantize
 
 FIRST = Step("prune", "31 % of the weights", {"passes": 3})
@@ -43,10 +44,11 @@ def calibration():
 def test_from_onnx_through_quantization_into_a_file(tmp_path):
     graph = from_onnx(model(to_text([FIRST])))
     assert graph.history == (FIRST,)
-    qgraph = with_step(quantize(graph, calibration()), SECOND)
+    qgraph = quantize(graph, calibration())
+    qgraph = replace(qgraph, options=with_steps(qgraph.options, [SECOND]))
     hwq.save(qgraph, tmp_path / "net.hwq")
     loaded = hwq.load(tmp_path / "net.hwq")
-    assert history(loaded) == (FIRST, SECOND)
+    assert history(loaded.options) == (FIRST, SECOND)
     assert describe(loaded)["history"] == [FIRST.to_json(), SECOND.to_json()]
     assert describe(graph)["history"] == [FIRST.to_json()]
 
@@ -92,7 +94,7 @@ def test_two_of_them_are_refused():
 
 def test_a_damaged_one_of_a_network_is_refused(tmp_path):
     qgraph = quantize(from_onnx(model()), calibration())
-    qgraph = with_step(qgraph, FIRST)
+    qgraph = replace(qgraph, options=with_steps(qgraph.options, [FIRST]))
     qgraph.options[KEY][0]["text"] = 3
     hwq.save(qgraph, tmp_path / "net.hwq")
     with pytest.raises(Damaged, match="history"):
