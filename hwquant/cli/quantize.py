@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from hwquant.cli.bits_from import bits_from_option
+from hwquant.cli.bits_from import bits_from_option, history_of_bits
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.options import calibration_option, options_of, output_option, path_option
 from hwquant.cli.outputs import NETWORK, check_ignored, check_outputs
 from hwquant.cli.progress import progress
 from hwquant.cli.tables import network_table, sqnr_line
+from hwquant.history import merged
 from hwquant.quantize.options import QuantizeOptions
 
 
@@ -56,6 +58,7 @@ def quantize(
     samples = load_samples(calibration_data, graph.inputs)
     judging = None if validation is None else load_samples(validation, graph.inputs).x
     with progress() as track:
+        graph = replace(graph, history=merged(graph.history, history_of_bits(context)))
         qgraph = quantize_network(graph, samples.x, options, progress=track, validation=judging)
     hwq.save(qgraph, output)
     result = {"network": str(output), "name": qgraph.name, "samples": len(samples), **qgraph.options}

@@ -28,12 +28,14 @@ The rooms, in the order in which a network goes through them:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from hwquant.errors import check_type
 from hwquant.graph import Graph
+from hwquant.history import with_steps
 from hwquant.options import chosen
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
@@ -41,6 +43,7 @@ from hwquant.quantize.calibration import Data
 from hwquant.quantize.observe import Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.pipeline import quantize_observed
+from hwquant.quantize.report import quantized_step
 
 __all__ = ["Observed", "QuantizeOptions", "observe_network", "quantize", "quantize_observed"]
 
@@ -81,8 +84,8 @@ def quantize(
     QGraph
         The same for the same arguments, bit for bit. Its ``options`` are plain JSON values: "quantizer" (the
         options), "calibration_samples", "layers" and "tensors" (scales, ranges, shifts, signal to noise
-        ratios), "sqnr" (the outputs, the worst tensor, and the samples that it was measured on) and "warnings", which
-        :func:`hwquant.advice.of_options` reads.
+        ratios), "sqnr" (the outputs, the worst tensor, and the samples that it was measured on), "warnings", which
+        :func:`hwquant.advice.of_options` reads, and "history", which :func:`hwquant.history.history` reads.
 
     Raises
     ------
@@ -92,4 +95,6 @@ def quantize(
     """
     check_type("graph", graph, Graph, hint="hwquant.load_model reads one")
     options = chosen(QuantizeOptions, options, changes)
-    return quantize_observed(observe_network(graph, calibration, progress, validation), options, progress)
+    observed = observe_network(graph, calibration, progress, validation)
+    qgraph = quantize_observed(observed, options, progress)
+    return replace(qgraph, options=with_steps(qgraph.options, [quantized_step(qgraph)]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hwquant import advice
+from hwquant.history import Step
 from hwquant.qgraph import Layer, QGraph
 from hwquant.quantize.fidelity import Evidence, Fidelity, fidelity
 from hwquant.quantize.formats import Formats, TensorFormat
@@ -112,3 +114,21 @@ def quantization_report(
     if observed.equalized:
         result["equalized"] = sorted(observed.equalized)
     return result
+
+
+def quantized_step(qgraph: QGraph) -> Step:
+    """Tell in a line what quantization without training did to a network."""
+    bits = sorted({term.bits for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms})
+    widths = sorted({tensor.bits for tensor in qgraph.tensors.values()})
+    measured: Any = qgraph.options["sqnr"]
+    known = [value for value in measured["outputs"].values() if value is not None]
+    noise = f"signal over noise {min(known):.1f} dB" if known else "exact outputs"
+    return Step(
+        "quantize",
+        f"weights {_span(bits)} bits, activations {_span(widths)} bits; {noise} on {measured['samples']} samples of "
+        f"the {measured['data']}",
+    )
+
+
+def _span(values: Sequence[int]) -> str:
+    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}" if values else "no"

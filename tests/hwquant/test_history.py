@@ -48,8 +48,11 @@ def test_from_onnx_through_quantization_into_a_file(tmp_path):
     qgraph = replace(qgraph, options=with_steps(qgraph.options, [SECOND]))
     hwq.save(qgraph, tmp_path / "net.hwq")
     loaded = hwq.load(tmp_path / "net.hwq")
-    assert history(loaded.options) == (FIRST, SECOND)
-    assert describe(loaded)["history"] == [FIRST.to_json(), SECOND.to_json()]
+    first, quantized, second = history(loaded.options)
+    assert (first, second) == (FIRST, SECOND)
+    assert quantized.method == "quantize"
+    assert quantized.text.startswith("weights 8 bits, activations 8 bits; signal over noise")
+    assert describe(loaded)["history"] == [step.to_json() for step in (first, quantized, second)]
     assert describe(graph)["history"] == [FIRST.to_json()]
 
 
@@ -57,7 +60,7 @@ def test_it_is_no_part_of_what_a_network_is():
     plain, told = from_onnx(model()), from_onnx(model(to_text([FIRST])))
     assert plain.history == ()
     assert fingerprint(plain) == fingerprint(told)
-    assert KEY not in quantize(plain, calibration()).options
+    assert [step.method for step in history(quantize(plain, calibration()).options)] == ["quantize"]
 
 
 def test_steps_of_two_files_are_told_once():
