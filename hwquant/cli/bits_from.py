@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -13,11 +13,13 @@ from hwquant.files import parse_json, read_bytes
 from hwquant.history import Step, history, of_json
 from hwquant.options import declared
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 HISTORY = "hwquant.history"
 """Where the context has the steps of the file."""
 
 
-def bits_from_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def bits_from_option(command: Function) -> Function:
     """Add the option ``--bits-from FILE``, for commands that have those of QuantizeOptions."""
     return click.option(
         "--bits-from",

@@ -42,7 +42,7 @@ def json_option(command: Command) -> Command:
         expose_value=False,
         help=f"Print the traceback of an error ({outcome.DEBUG}=1 does too).",
     )
-    return as_json(config_option(debug(command)))
+    return as_json(debug(config_option(command)))
 
 
 def data_option(command: Command) -> Command:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -27,11 +27,13 @@ from hwquant.cli.types import ByName, Spelled
 from hwquant.errors import Damaged, HwquantError
 from hwquant.files import read_bytes
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 LARGEST = 1 << 20
 """Bytes that such a file may have."""
 
 
-def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def config_option(command: Function) -> Function:
     """Add the option ``--config FILE.toml``."""
     return click.option(
         "--config",

@@ -64,6 +64,12 @@ def test_accuracy_is_shown_once_it_is_known(build):
     assert "points" not in write_page(build).read_text()
 
 
+def test_what_was_done_to_the_network_is_told(digits_build):
+    assert "<b>quantize</b> weights 8 bits, activations 8 bits; signal over noise" in render(
+        digits_build, Record()
+    )
+
+
 def test_commands_are_shown_with_their_versions(build):
     record = load_record(build.folder).after("compile", "hwquant compile 'my net.hwq' --array 8x8")
     text = render(build, record)
