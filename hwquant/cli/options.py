@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from hwquant.cli.common import Command
+from hwquant.cli.outputs import check_ignored
 from hwquant.options import Declared, declared
+from hwquant.quantize.options import QuantizeOptions
 
 
 def options_of(
-    cls: type, name: str, *, only: Collection[str] = ()
+    cls: type, name: str, *, only: Collection[str] = (), without: Collection[str] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the options that a class declares to a command, which gets an object of the class.
 
@@ -26,13 +28,15 @@ def options_of(
         The command's parameter that gets the object.
     only : collection of str
         Fields that become options; all where none is named. The others keep their defaults.
+    without : collection of str
+        Fields that do not, and keep their defaults.
 
     Returns
     -------
     callable
         A decorator of the command.
     """
-    chosen = [item for item in declared(cls) if not only or item.name in only]
+    chosen = [item for item in declared(cls) if (not only or item.name in only) and item.name not in without]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -44,6 +48,44 @@ def options_of(
         for item in reversed(chosen):
             decorated = _option(item)(decorated)
         return decorated
+
+    return decorate
+
+
+def quantizer_options(
+    name: str, *, without: Collection[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add all options of the quantizer to a command, which gets a :class:`~hwquant.quantize.QuantizeOptions`.
+
+    An option that would do nothing beside the others is refused.
+
+    Parameters
+    ----------
+    name : str
+        The command's parameter that gets the object.
+    without : collection of str
+        Fields that the command itself decides.
+
+    Returns
+    -------
+    callable
+        A decorator of the command.
+    """
+    add = options_of(QuantizeOptions, name, without=without)
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def checked(*arguments: Any, **values: Any) -> Any:
+            context, options = click.get_current_context(), values[name]
+            if options.calibration_method != "percentile":
+                reason = "is for --calibration percentile: give that as well, or leave it out"
+                check_ignored(context, "percentile", reason=reason)
+            if options.symmetric:
+                reason = "is for integer offsets, which --symmetric leaves out: choose one of the two"
+                check_ignored(context, "rounding", reason=reason)
+            return command(*arguments, **values)
+
+        return add(checked)
 
     return decorate
 

@@ -16,6 +16,7 @@ from hwquant.cli.options import (
     options_of,
     output_option,
     path_option,
+    quantizer_options,
 )
 from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.cli.progress import leaving, progress
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     metavar="TEST.npz",
     help="x and labels y: report the accuracy on them, after every epoch too.",
 )
-@options_of(QuantizeOptions, "quantizer", only=("bits", "activation_bits", "per_channel", "symmetric"))
+@quantizer_options("quantizer")
 @options_of(ProgressiveOptions, "stages")
 @options_of(TrainOptions, "options")
 @checkpoint_options

@@ -15,6 +15,7 @@ from hwquant.cli.options import (
     options_of,
     output_option,
     path_option,
+    quantizer_options,
 )
 from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.cli.progress import leaving, progress
@@ -44,9 +45,7 @@ HELD_OUT = 10
 @output_option
 @options_of(PruneOptions, "pruning")
 @options_of(TrainOptions, "options")
-@options_of(
-    QuantizeOptions, "quantizer", only=("bits", "activation_bits", "per_channel", "error_compensation")
-)
+@quantizer_options("quantizer")
 @checkpoint_options
 @json_option
 def prune(

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from hwquant.cli.common import emit, json_option
-from hwquant.cli.options import calibration_option, options_of, output_option, path_option
-from hwquant.cli.outputs import NETWORK, check_ignored, check_outputs
+from hwquant.cli.options import calibration_option, output_option, path_option, quantizer_options
+from hwquant.cli.outputs import NETWORK, check_outputs
 from hwquant.cli.progress import progress
 from hwquant.cli.tables import network_table, sqnr_line
 from hwquant.quantize.options import QuantizeOptions
@@ -18,7 +18,7 @@ from hwquant.quantize.options import QuantizeOptions
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2")
 @calibration_option
 @output_option
-@options_of(QuantizeOptions, "options")
+@quantizer_options("options")
 @path_option(
     "--validation",
     metavar="DATA.npz",
@@ -26,9 +26,7 @@ from hwquant.quantize.options import QuantizeOptions
     "that layers are fitted to, or, where there are too few, these. They change no integer.",
 )
 @json_option
-@click.pass_context
 def quantize(
-    context: click.Context,
     model: Path,
     calibration_data: Path,
     output: Path,
@@ -44,12 +42,6 @@ def quantize(
     from hwquant.quantize import quantize as quantize_network
 
     check_outputs({"--output": (output, NETWORK)}, [model, calibration_data])
-    if options.calibration_method != "percentile":
-        check_ignored(
-            context,
-            "percentile",
-            reason="is for --calibration percentile: give that as well, or leave it out",
-        )
     graph = load_model(model)
     samples = load_samples(calibration_data, graph.inputs)
     judging = None if validation is None else load_samples(validation, graph.inputs).x
