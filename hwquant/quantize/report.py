@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from hwquant import advice
 from hwquant.qgraph import Layer, QGraph
+from hwquant.quantize.chains import describe_chains, judge_chains
 from hwquant.quantize.fidelity import Evidence, Fidelity, fidelity
 from hwquant.quantize.formats import Formats, TensorFormat
 from hwquant.quantize.fuse import LayerPlan
@@ -92,13 +93,18 @@ def quantization_report(
     -------
     dict of str to object
         ``layers`` and ``tensors`` by name, ``sqnr`` in short, ``warnings``, and the names of convolutions whose
-        channels were ``equalized`` where there are any.
+        channels were ``equalized`` where there are any; the ``chains`` of layers without rescaling between them where
+        these were asked for.
     """
     plan = observed.plan
     layers = {node.name: node for node in qgraph.nodes if isinstance(node, Layer)}
     measured = fidelity(plan, qgraph, observed.judged)
     evidence = Evidence(plan, qgraph, observed.statistics, measured)
     judged = () if trained else judge(evidence, observed.judged_by)
+    chains, most = None, precision.options.chain_bits
+    if most is not None:
+        chains = describe_chains(qgraph)
+        judged = (*judged, *judge_chains(chains, most, qgraph.name))
     found = (*observed.advice, *judged)
     result: dict[str, object] = {
         "layers": {
@@ -109,6 +115,8 @@ def quantization_report(
         "sqnr": summary(qgraph, measured, observed),
         "warnings": advice.to_json(found),
     }
+    if chains is not None:
+        result["chains"] = chains
     if observed.equalized:
         result["equalized"] = sorted(observed.equalized)
     return result
