@@ -10,7 +10,7 @@ from hwquant.cli.common import emit, json_option
 from hwquant.cli.options import calibration_option, output_option, path_option, quantizer_options
 from hwquant.cli.outputs import NETWORK, check_outputs
 from hwquant.cli.progress import progress
-from hwquant.cli.tables import network_table, sqnr_line
+from hwquant.cli.tables import chain_lines, network_table, sqnr_line
 from hwquant.quantize.options import QuantizeOptions
 
 
@@ -54,6 +54,7 @@ def quantize(
         result,
         network_table(qgraph),
         sqnr_line(qgraph.options["sqnr"]),
+        *chain_lines(qgraph.options.get("chains", ())),
         f"wrote {output}, calibrated on {len(samples)} samples",
         advice=of_options(qgraph.options),
     )

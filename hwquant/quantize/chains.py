@@ -110,7 +110,8 @@ def kept(
         The format of its output.
     """
     low, high = sum_range(layer, {source.name: source}, {source.name: limits})
-    low, high = (min(max(end, layer.low), layer.high) for end in (low, high))
+    # 0 stays within them where the float layer's clamp leaves it: channels that fill up a word hold it.
+    low, high = (min(max(end, layer.low), layer.high) for end in (min(low, 0), max(high, 0)))
     for bits in range(2, most + 1):
         least, greatest = integer_limits(bits)
         if least <= low and high <= greatest:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer
 from hwquant.quantize import QuantizeOptions
 from hwquant.training import QuantizedNetwork
@@ -40,3 +41,9 @@ def test_a_literal_range_gives_the_published_scale_and_offset(observed, anchor, 
         offset = np.trunc(offset) if rounding == "truncate" else np.floor(offset + 0.5)
         assert term.scale.tolist() == [scale]
         assert term.offset.tolist() == [offset + (16 if anchor == "min" else -16)]
+
+
+def test_layers_that_hand_on_their_sums_are_refused(observed):
+    message = r"training needs a rescaling after every layer.*leave chain_bits out"
+    with pytest.raises(HwquantError, match=message):
+        QuantizedNetwork(observed("chain"), QuantizeOptions(chain_bits=16))
