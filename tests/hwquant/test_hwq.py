@@ -198,7 +198,7 @@ def test_every_part_is_needed(edit, key):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda n, a: n["tensors"][0].update(bits=9), "tensor 'input' has 9 bits"),
+        (lambda n, a: n["tensors"][0].update(bits=25), "tensor 'input' has 25 bits; 2 to 24 are possible"),
         (lambda n, a: n["tensors"][0].update(zero_point=999), "tensor 'input' has the zero point 999"),
         (lambda n, a: n["tensors"][0].update(scale="1"), "tensor 'input' has no number 'scale'"),
         (lambda n, a: n["tensors"][0].update(name="x"), "input 'input' has no tensor description"),
