@@ -18,6 +18,8 @@ SHOWN = 3
 
 DATA_KINDS = ("few_samples", "constant_input", "outliers")
 """Kinds of advice that are about calibration data."""
+ASKED_KINDS = ("stretched_range", "no_chain")
+"""Kinds of advice that are about options which a network leaves little or nothing to do."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def of_options(options: Mapping[str, object]) -> tuple[Advice, ...]:
 
 
 def of_data(options: Mapping[str, object]) -> tuple[Advice, ...]:
-    """Read what the quantizer had to say about the calibration data.
+    """Read what the quantizer had to say about the calibration data, and about options that had no effect.
 
     That is all that is left to say of weights that were trained or searched.
 
@@ -93,4 +95,4 @@ def of_data(options: Mapping[str, object]) -> tuple[Advice, ...]:
     options : mapping
         ``QGraph.options``.
     """
-    return tuple(item for item in of_options(options) if item.kind in DATA_KINDS)
+    return tuple(item for item in of_options(options) if item.kind in (*DATA_KINDS, *ASKED_KINDS))

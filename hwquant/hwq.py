@@ -1,17 +1,22 @@
 """Integer networks in files: ``.hwq``, a :mod:`~hwquant.container` of kind "network".
 
 ``network.json`` holds names, geometry and single numbers; every array is its own member, named after its
-place, such as ``layers/2/terms/0/codes.npy``.
+place, such as ``layers/2/terms/0/codes.npy``. Codes of fewer than 8 bits, and the mask beside them, are
+:mod:`~hwquant.packed`; ``network.json`` then has the shape.
 
-A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused.
+A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
+is written as the oldest version that can say what it means: packed codes, and tensors of more than 8 bits, came with
+version 2.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any, assert_never, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import container
@@ -19,12 +24,15 @@ from hwquant.coding import Anchor
 from hwquant.errors import Damaged, HwquantError, check_type
 from hwquant.graph import Input, Output
 from hwquant.history import KEY, of_json
+from hwquant.packed import pack, unpack
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.validate import validate
 from hwquant.window import Pair, Window
 
 KIND = "network"
-VERSION = 1
+VERSION = 2
+PLAIN_BITS = 8
+"""Codes of so many bits are int8 as they are, and no tensor of version 1 has more."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -66,7 +74,7 @@ def save(qgraph: QGraph, path: str | os.PathLike[str]) -> None:
             for tensor in qgraph.tensors.values()
         ],
     }
-    container.write(path, KIND, VERSION, {"network": network}, arrays)
+    container.write(path, KIND, _version(qgraph), {"network": network}, arrays)
 
 
 def load(path: str | os.PathLike[str]) -> QGraph:
@@ -101,6 +109,13 @@ def load(path: str | os.PathLike[str]) -> QGraph:
         message = f"{path} holds no valid network: {error}; quantize it again"
         raise Damaged(message, path=str(path)) from error
     return qgraph
+
+
+def _version(qgraph: QGraph) -> int:
+    """The oldest version whose readers understand a network."""
+    terms = [term for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms]
+    packed = any(term.bits < PLAIN_BITS for term in terms)
+    return 2 if packed or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
 
 
 def _ints(values: tuple[int, ...]) -> list[int]:
@@ -157,8 +172,13 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
 
 
 def _encode_term(term: Term, place: str, arrays: Arrays) -> dict[str, object]:
-    _put(arrays, place, codes=term.codes, offset=term.offset, scale=term.scale, mask=term.mask)
+    _put(arrays, place, offset=term.offset, scale=term.scale)
+    packed = term.bits < PLAIN_BITS
+    for name, values, bits in (("codes", term.codes, term.bits), ("mask", term.mask, 1)):
+        if values is not None:
+            arrays[f"{place}/{name}"] = pack(values, bits) if packed else values
     return {
+        **({"shape": _ints(term.codes.shape)} if packed else {}),
         "input": term.input,
         "anchor": term.anchor,
         "bits": int(term.bits),
@@ -313,10 +333,31 @@ def _decode_node(record: _Record, arrays: Arrays) -> QNode:
             raise HwquantError(f"{record.where} is of the unknown type {other!r}")
 
 
-def _decode_term(record: _Record, arrays: Arrays) -> Term:
-    codes = record.array(arrays, "codes")
+def _decode_codes(record: _Record, arrays: Arrays) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The codes of a term, and its mask where it has one."""
+    codes, mask = record.array(arrays, "codes"), record.optional_array(arrays, "mask")
+    if "shape" in record.value:
+        shape, bits = record.integers("shape", 4, 1), record.integer("bits")
+        sign = 1 << (bits - 1) if 1 <= bits <= PLAIN_BITS else 0
+        codes = (_unpacked(record, "codes", codes, shape, bits).astype(np.int64) ^ sign) - sign
+        codes = codes.astype(np.int8)
+        mask = None if mask is None else _unpacked(record, "mask", mask, shape, 1).astype(np.bool_)
     if codes.ndim != 4:
         raise HwquantError(f"{record.where} has codes of shape {codes.shape}, not 4-D")
+    return codes, mask
+
+
+def _unpacked(
+    record: _Record, name: str, packed: NDArray[Any], shape: tuple[int, ...], bits: int
+) -> NDArray[np.uint8]:
+    try:
+        return unpack(packed, math.prod(shape), bits).reshape(shape)
+    except HwquantError as error:
+        raise HwquantError(f"{record.where} has {name} {error}") from error
+
+
+def _decode_term(record: _Record, arrays: Arrays) -> Term:
+    codes, mask = _decode_codes(record, arrays)
     return Term(
         input=record.text("input"),
         codes=codes,
@@ -326,6 +367,6 @@ def _decode_term(record: _Record, arrays: Arrays) -> Term:
         bits=record.integer("bits"),
         groups=record.integer("groups"),
         shift=record.integer("shift"),
-        mask=record.optional_array(arrays, "mask"),
+        mask=mask,
         window=_decode_window(record, codes.shape[2:]),
     )

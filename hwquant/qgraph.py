@@ -31,6 +31,8 @@ from hwquant.graph import Concat, Input, MaxPool, Output, Shape
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 IntArray = NDArray[np.int64]
+WIDEST = 24
+"""Most bits of a tensor: as many as 32-bit floats hold exactly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Tensor:
     zero_point : int
         The integer that stands for 0.
     bits : int, default 8
-        Width of an integer, 2..8; integers are signed.
+        Width of an integer, signed: 2..8, or up to :data:`WIDEST` for the sums of a layer that are not rescaled.
     """
 
     name: str

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hwquant.graph import Moving
-from hwquant.qgraph import Layer, QGraph
+from hwquant.qgraph import Layer, QGraph, QNode, Tensor
 
 Range = tuple[int, int]
 
@@ -16,14 +16,18 @@ def tensor_ranges(qgraph: QGraph) -> dict[str, Range]:
     """Find the least and the greatest integer of each tensor, by name, from the clamps of the layers."""
     ranges = {item.name: qgraph.tensors[item.name].limits for item in qgraph.inputs}
     for node in qgraph.nodes:
-        if isinstance(node, Layer):
-            ranges[node.name] = (node.low, node.high)
-        elif isinstance(node, Moving):
-            lows, highs = zip(*(ranges[name] for name in node.inputs))
-            ranges[node.name] = (min(lows), max(highs))
-        else:
-            ranges[node.name] = qgraph.tensors[node.name].limits
+        ranges[node.name] = node_range(node, qgraph.tensors[node.name], ranges)
     return ranges
+
+
+def node_range(node: QNode, tensor: Tensor, ranges: Mapping[str, Range]) -> Range:
+    """Find the least and the greatest integer that a node produces, from the ranges of what it reads, by name."""
+    if isinstance(node, Layer):
+        return node.low, node.high
+    if isinstance(node, Moving):
+        lows, highs = zip(*(ranges[name] for name in node.inputs))
+        return min(lows), max(highs)
+    return tensor.limits
 
 
 def accumulator_bound(layer: Layer, qgraph: QGraph, ranges: Mapping[str, Range]) -> list[int]:
@@ -59,3 +63,38 @@ def accumulator_bound(layer: Layer, qgraph: QGraph, ranges: Mapping[str, Range])
         bound = [value * int(factor) for value, factor in zip(bound, factors)]
     shifts = np.broadcast_to(layer.shift, channels)
     return [value + ((1 << int(shift)) >> 1) for value, shift in zip(bound, shifts)]
+
+
+def sum_range(layer: Layer, tensors: Mapping[str, Tensor], ranges: Mapping[str, Range]) -> Range:
+    """Find the least and the greatest sum ``acc`` of a layer over all inputs, padding included.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    tensors : mapping of Tensor
+        The tensors that it reads, by name, for their zero points.
+    ranges : mapping of tuple of int
+        Least and greatest integer of each of them, by name.
+
+    Returns
+    -------
+    tuple of int
+        The range of all output channels together.
+    """
+    lows = highs = [int(bias) for bias in layer.bias]
+    for term in layer.terms:
+        zero = tensors[term.input].zero_point
+        ends = [min(0, ranges[term.input][0] - zero), max(0, ranges[term.input][1] - zero)]
+        rows = term.weight.reshape(len(layer.bias), -1)
+        positive = np.maximum(rows, 0).sum(axis=1).tolist()
+        negative = np.minimum(rows, 0).sum(axis=1).tolist()
+        lows = [
+            low + ((up * ends[0] + down * ends[1]) << term.shift)
+            for low, up, down in zip(lows, positive, negative)
+        ]
+        highs = [
+            high + ((up * ends[1] + down * ends[0]) << term.shift)
+            for high, up, down in zip(highs, positive, negative)
+        ]
+    return min(lows), max(highs)

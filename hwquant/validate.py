@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Input, Moving, Output
-from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.qgraph import WIDEST, Concat, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.window import Window
 
@@ -109,7 +109,7 @@ def _tensor(name: str, tensor: Tensor) -> None:
     _positive(where, "a dimension of", tensor.shape)
     elements = math.prod(tensor.shape)
     _require(elements <= LARGEST_TENSOR, where, f"has {elements} elements, more than {LARGEST_TENSOR}")
-    _require(2 <= tensor.bits <= 8, where, f"has {tensor.bits} bits; 2 to 8 are possible")
+    _require(2 <= tensor.bits <= WIDEST, where, f"has {tensor.bits} bits; 2 to {WIDEST} are possible")
     problem = (
         f"has the scale {tensor.scale}; it must be positive, from {SMALLEST_SCALE:.2g} to {LARGEST_SCALE:.2g}"
     )

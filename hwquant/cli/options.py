@@ -9,13 +9,16 @@ from typing import Any
 
 import click
 
+from hwquant.cli.bits_from import bits_from_option
 from hwquant.cli.common import Command
+from hwquant.cli.outputs import check_ignored
 from hwquant.cli.types import ByName, Spelled
 from hwquant.options import Declared, declared
+from hwquant.quantize.options import QuantizeOptions
 
 
 def options_of(
-    cls: type, name: str, *, only: Collection[str] = ()
+    cls: type, name: str, *, only: Collection[str] = (), without: Collection[str] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the options that a class declares to a command, which gets an object of the class.
 
@@ -27,13 +30,15 @@ def options_of(
         The command's parameter that gets the object.
     only : collection of str
         Fields that become options; all where none is named. The others keep their defaults.
+    without : collection of str
+        Fields that do not, and keep their defaults.
 
     Returns
     -------
     callable
         A decorator of the command.
     """
-    chosen = [item for item in declared(cls) if not only or item.name in only]
+    chosen = [item for item in declared(cls) if (not only or item.name in only) and item.name not in without]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -45,6 +50,46 @@ def options_of(
         for item in reversed(chosen):
             decorated = _option(item)(decorated)
         return decorated
+
+    return decorate
+
+
+def quantizer_options(
+    name: str, *, without: Collection[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add all options of the quantizer to a command, which gets a :class:`~hwquant.quantize.QuantizeOptions`.
+
+    With the bits among them, ``--bits-from`` takes these from a file. An option that would do nothing beside the others
+    is refused.
+
+    Parameters
+    ----------
+    name : str
+        The command's parameter that gets the object.
+    without : collection of str
+        Fields that the command itself decides.
+
+    Returns
+    -------
+    callable
+        A decorator of the command.
+    """
+    add = options_of(QuantizeOptions, name, without=without)
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def checked(*arguments: Any, **values: Any) -> Any:
+            context, options = click.get_current_context(), values[name]
+            if options.calibration_method != "percentile":
+                reason = "is for --calibration percentile: give that as well, or leave it out"
+                check_ignored(context, "percentile", reason=reason)
+            if options.symmetric:
+                reason = "is for integer offsets, which --symmetric leaves out: choose one of the two"
+                check_ignored(context, "rounding", reason=reason)
+            return command(*arguments, **values)
+
+        added = add(checked)
+        return added if "bits" in without else bits_from_option(added)
 
     return decorate
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hwquant.advice import Advice
-from hwquant.cli.bits_from import bits_from_option
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
@@ -17,6 +16,7 @@ from hwquant.cli.options import (
     options_of,
     output_option,
     path_option,
+    quantizer_options,
 )
 from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.cli.progress import leaving, progress
@@ -51,8 +51,7 @@ if TYPE_CHECKING:
     metavar="TEST.npz",
     help="x and labels y: report the accuracy on them, after every epoch too.",
 )
-@bits_from_option
-@options_of(QuantizeOptions, "quantizer", only=("bits", "activation_bits", "per_channel", "symmetric"))
+@quantizer_options("quantizer")
 @options_of(ProgressiveOptions, "stages")
 @options_of(TrainOptions, "options")
 @checkpoint_options

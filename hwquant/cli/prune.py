@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwquant.cli.bits_from import bits_from_option
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
@@ -16,6 +15,7 @@ from hwquant.cli.options import (
     options_of,
     output_option,
     path_option,
+    quantizer_options,
 )
 from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.cli.progress import leaving, progress
@@ -45,10 +45,7 @@ HELD_OUT = 10
 @output_option
 @options_of(PruneOptions, "pruning")
 @options_of(TrainOptions, "options")
-@bits_from_option
-@options_of(
-    QuantizeOptions, "quantizer", only=("bits", "activation_bits", "per_channel", "error_compensation")
-)
+@quantizer_options("quantizer")
 @checkpoint_options
 @json_option
 def prune(

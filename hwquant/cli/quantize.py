@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from hwquant.cli.bits_from import bits_from_option, history_of_bits
+from hwquant.cli.bits_from import history_of_bits
 from hwquant.cli.common import emit, json_option
-from hwquant.cli.options import calibration_option, options_of, output_option, path_option
-from hwquant.cli.outputs import NETWORK, check_ignored, check_outputs
+from hwquant.cli.options import calibration_option, output_option, path_option, quantizer_options
+from hwquant.cli.outputs import NETWORK, check_outputs
 from hwquant.cli.progress import progress
-from hwquant.cli.tables import network_table, sqnr_line
+from hwquant.cli.tables import chain_lines, network_table, sqnr_line
 from hwquant.history import merged
 from hwquant.quantize.options import QuantizeOptions
 
@@ -21,8 +21,7 @@ from hwquant.quantize.options import QuantizeOptions
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2")
 @calibration_option
 @output_option
-@bits_from_option
-@options_of(QuantizeOptions, "options")
+@quantizer_options("options")
 @path_option(
     "--validation",
     metavar="DATA.npz",
@@ -30,9 +29,7 @@ from hwquant.quantize.options import QuantizeOptions
     "that layers are fitted to, or, where there are too few, these. They change no integer.",
 )
 @json_option
-@click.pass_context
 def quantize(
-    context: click.Context,
     model: Path,
     calibration_data: Path,
     output: Path,
@@ -48,12 +45,6 @@ def quantize(
     from hwquant.quantize import quantize as quantize_network
 
     check_outputs({"--output": (output, NETWORK)}, [model, calibration_data])
-    if options.calibration_method != "percentile":
-        check_ignored(
-            context,
-            "percentile",
-            reason="is for --calibration percentile: give that as well, or leave it out",
-        )
     graph = load_model(model)
     samples = load_samples(calibration_data, graph.inputs)
     judging = None if validation is None else load_samples(validation, graph.inputs).x
@@ -67,6 +58,7 @@ def quantize(
         result,
         network_table(qgraph),
         sqnr_line(qgraph.options["sqnr"]),
+        *chain_lines(qgraph.options.get("chains", ())),
         f"wrote {output}, calibrated on {len(samples)} samples",
         advice=of_options(qgraph.options),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hwquant.cli.common import emit, json_option
-from hwquant.cli.options import calibration_option, options_of, output_option, path_option
+from hwquant.cli.options import calibration_option, options_of, output_option, path_option, quantizer_options
 from hwquant.cli.outcome import note
 from hwquant.cli.outputs import JSON, NETWORK, PLOT, Outputs, check_ignored, check_outputs, was_given
 from hwquant.cli.progress import progress
@@ -42,7 +42,7 @@ LARGEST_LIMIT = 1 << 60
     "--max-weight-bytes", type=click.IntRange(1, LARGEST_LIMIT), metavar="N", help="Limit of the pick."
 )
 @click.option("--max-cycles", type=click.IntRange(1, LARGEST_LIMIT), metavar="N", help="Limit of the pick.")
-@options_of(QuantizeOptions, "quantizer", only=("per_channel", "error_compensation"))
+@quantizer_options("quantizer", without=("bits",))
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; one a core if not given.")
 @click.option("--scheduler", metavar="ADDRESS", help="Evaluate on a Dask cluster, such as tcp://host:8786.")
 @path_option("--front", metavar="FRONT.json", help="Write all candidates.")

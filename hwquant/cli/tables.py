@@ -70,6 +70,21 @@ def sqnr_line(measured: Any) -> str:
     return f"SQNR: {text}; measured on {measured['samples']} samples of the {measured['data']}"
 
 
+def chain_lines(chains: Any) -> list[str]:
+    """A line for every chain of layers without rescaling between them, from ``QGraph.options``."""
+    lines = []
+    for chain in chains:
+        scales = chain["scale"]
+        scale = f"{scales[0]:.4g}" if len(scales) == 1 else f"{min(scales):.4g}..{max(scales):.4g}"
+        end = "at the output" if chain["shift"] is None else f"by the rescaling of {chain['layers'][-1]}"
+        bits = ", ".join(map(str, chain["bits"]))
+        lines.append(
+            f"no rescaling in {' -> '.join(chain['layers'])}: sums of {bits} bits are handed on; the product of the "
+            f"scales, {scale}, is applied once, {end}"
+        )
+    return lines
+
+
 def _shown(value: object) -> bool:
     return value is not None and value != 0
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hwquant.errors import Unsupported
 from hwquant.export.builder import Builder
-from hwquant.export.layers import MIDDLE, carried
+from hwquant.export.layers import carried, carrier, middle
 from hwquant.graph import Input, Output, Shape
 from hwquant.qgraph import Tensor
 
@@ -41,30 +41,30 @@ def add_prepared(builder: Builder, item: Input, doc: str) -> str:
 
 def add_input(builder: Builder, item: Input, tensor: Tensor) -> None:
     """Add an input as integers: prepared, rounded half up, saturated."""
-    name = item.name
+    name, centre = item.name, middle(tensor)
     doc = f"real values; they become q = floor(x / {tensor.scale!r} + 0.5) + {tensor.zero_point}, saturated"
     value = add_prepared(builder, item, doc)
     scale = builder.constant(f"{name}/scale", tensor.scale, np.float64)
     half = builder.constant(f"{name}/half", 0.5, np.float64)
-    zero = builder.constant(f"{name}/zero_point", tensor.zero_point + MIDDLE, np.float64)
-    low, high = (limit + MIDDLE for limit in tensor.limits)
+    zero = builder.constant(f"{name}/zero_point", tensor.zero_point + centre, np.float64)
+    low, high = (limit + centre for limit in tensor.limits)
     value = builder.node("Div", [value, scale], f"{name}/divided")
     value = builder.node("Add", [value, half], f"{name}/half_up")
     value = builder.node("Floor", [value], f"{name}/rounded")
-    value = builder.node("Add", [value, zero], f"{name}/offset", f"z + {MIDDLE}")
+    value = builder.node("Add", [value, zero], f"{name}/offset", f"z + {centre}")
     limits = [
         builder.constant(f"{name}/low", low, np.float64),
         builder.constant(f"{name}/high", high, np.float64),
     ]
     value = builder.node("Clip", [value, *limits], f"{name}/clamped")
-    builder.cast(value, np.uint8, carried(name), f"q + {MIDDLE}")
+    builder.cast(value, carrier(tensor), carried(tensor), f"q + {centre}")
 
 
 def add_output(builder: Builder, output: Output, tensor: Tensor) -> None:
     """Add an output: dequantized, and delivered in the user's layout."""
     name = output.name
-    value = builder.cast(carried(tensor.name), np.float64, f"{name}/double")
-    zero = builder.constant(f"{name}/zero_point_double", tensor.zero_point + MIDDLE, np.float64)
+    value = builder.cast(carried(tensor), np.float64, f"{name}/double")
+    zero = builder.constant(f"{name}/zero_point_double", tensor.zero_point + middle(tensor), np.float64)
     value = builder.node("Sub", [value, zero], f"{name}/difference", "q - z")
     scale = builder.constant(f"{name}/scale_double", tensor.scale, np.float64)
     value = builder.node("Mul", [value, scale], f"{name}/real", "S * (q - z)")

@@ -6,6 +6,10 @@ subtracts both zero points and pads with that of the activation, and so is ``sum
 is written, where ``-o`` fits into the zero point of the weights. Where it does not, or differs from channel
 to channel, ``o * sum (x_q - z_x)`` is added, from a second ConvInteger whose weights are 1.
 
+Sums that a layer did not rescale have more bits. They are carried as uint32 ``q + 2^15`` or ``q + 2^23``, and
+multiplied byte by byte: a ConvInteger for each, which subtracts the same byte of ``z_x`` carried likewise, and a sum
+of the results times ``256^i``.
+
 The arithmetic shift is BitShift, which ONNX has for unsigned integers only: a multiple of ``2^s`` is added
 before that makes every sum non-negative, and its quotient is subtracted after it. That this never overflows,
 in int32 or else in int64, follows from the weights (:mod:`hwquant.ranges`).
@@ -25,13 +29,27 @@ from hwquant.export.weights import WeightOperand
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.ranges import Range, accumulator_bound, tensor_ranges
 
-MIDDLE = 128
-"""What is added to a signed byte to carry it as an unsigned one."""
+BYTE = 8
 
 
-def carried(name: str) -> str:
-    """The name of a tensor's uint8 value, ``q + 128``."""
-    return f"{name}/uint8"
+def byte_count(tensor: Tensor) -> int:
+    """Number of bytes that a tensor's integers are carried in."""
+    return -(-tensor.bits // BYTE)
+
+
+def middle(tensor: Tensor) -> int:
+    """What is added to a tensor's signed integers to carry them as unsigned ones."""
+    return 1 << (BYTE * byte_count(tensor) - 1)
+
+
+def carrier(tensor: Tensor) -> type:
+    """The type that a tensor's integers are carried in."""
+    return np.uint8 if tensor.bits <= BYTE else np.uint32
+
+
+def carried(tensor: Tensor) -> str:
+    """The name of a tensor's unsigned value, ``q`` plus its :func:`middle`."""
+    return f"{tensor.name}/{np.dtype(carrier(tensor)).name}"
 
 
 def _channels(values: IntArray) -> IntArray:
@@ -74,9 +92,8 @@ class LayerWriter:
             case MaxPool():
                 self._pool(node)
             case Concat():
-                self.builder.node(
-                    "Concat", [carried(name) for name in node.inputs], carried(node.name), axis=1
-                )
+                names = [carried(self.tensors[name]) for name in (*node.inputs, node.name)]
+                self.builder.node("Concat", names[:-1], names[-1], axis=1)
             case _:
                 assert_never(node)
 
@@ -96,8 +113,8 @@ class LayerWriter:
             total = builder.node("Mul", [total, factor], f"{name}/multiplied", "acc * m")
         clamped = self._requantize(layer, total, lift, dtype)
         tensor = self.tensors[name]
-        doc = f"{name}: real value {tensor.scale!r} * (q - {tensor.zero_point}), q = this - {MIDDLE}"
-        builder.cast(clamped, np.uint8, carried(name), doc)
+        doc = f"{name}: real value {tensor.scale!r} * (q - {tensor.zero_point}), q = this - {middle(tensor)}"
+        builder.cast(clamped, carrier(tensor), carried(tensor), doc)
 
     def _width(self, layer: Layer, operands: list[WeightOperand]) -> tuple[IntArray, type]:
         """What to add, in units of ``2^s`` by channel, against negative sums; and the type of the sums.
@@ -109,15 +126,20 @@ class LayerWriter:
         lift = [-(-value // (1 << s)) for value, s in zip(bound, shift)]
         peaks = [value + (up << s) for value, up, s in zip(bound, lift, shift)]
         for term, operand in zip(layer.terms, operands):
-            zero, (low, high) = self.tensors[term.input].zero_point, self.ranges[term.input]
-            largest = max(abs(low - zero), abs(high - zero))
-            if operand.sum_bound(largest) >= 1 << 31:
+            source, (low, high) = self.tensors[term.input], self.ranges[term.input]
+            largest, bytes_ = (
+                max(abs(low - source.zero_point), abs(high - source.zero_point)),
+                byte_count(source),
+            )
+            each = largest if bytes_ == 1 else (1 << BYTE) - 1
+            if operand.sum_bound(each) >= 1 << 31:
                 raise Unsupported(
                     f"layer {layer.name!r} sums {operand.window} products to as much as "
-                    f"{operand.sum_bound(largest):,}, beyond the 32 bits of ONNX's ConvInteger; split the layer",
+                    f"{operand.sum_bound(each):,}, beyond the 32 bits of ONNX's ConvInteger; split the layer",
                     where=layer.name,
                 )
             peaks += [operand.bound(largest) << term.shift, 1 << term.shift]
+            peaks += [operand.bound(each) << (BYTE * bytes_)] * (bytes_ > 1)
         if layer.multiplier is not None:
             peaks.append(int(layer.multiplier.max()))
         if max(peaks) >= 1 << 63:
@@ -129,10 +151,11 @@ class LayerWriter:
         return np.array(lift, np.int64), np.int32 if max(peaks) < 1 << 31 else np.int64
 
     def _requantize(self, layer: Layer, total: str, lift: IntArray, dtype: type) -> str:
-        """Add ``clamp(((x + half of 2^s) >> s) + z_y)``, plus :data:`MIDDLE`."""
+        """Add ``clamp(((x + half of 2^s) >> s) + z_y)``, plus what carries it."""
         builder, name, unsigned = self.builder, layer.name, np.uint32 if dtype is np.int32 else np.uint64
+        centre = middle(self.tensors[name])
         rounding = (lift << layer.shift) + ((1 << layer.shift) >> 1)
-        zero_point = self.tensors[name].zero_point + MIDDLE - lift
+        zero_point = self.tensors[name].zero_point + centre - lift
         added = builder.constant(f"{name}/rounding", _channels(rounding), dtype)
         doc = "half of 2^s, and a multiple of 2^s that makes every sum non-negative"
         total = builder.node("Add", [total, added], f"{name}/rounded", doc)
@@ -141,11 +164,11 @@ class LayerWriter:
         total = builder.node("BitShift", [total, shift], f"{name}/shifted", ">> s", direction="RIGHT")
         total = builder.cast(total, dtype, f"{name}/signed")
         added = builder.constant(f"{name}/zero_point", _channels(zero_point), dtype)
-        doc = f"z_y + {MIDDLE}, without the multiple that was added before the shift"
+        doc = f"z_y + {centre}, without the multiple that was added before the shift"
         total = builder.node("Add", [total, added], f"{name}/centred", doc)
         limits = [
-            builder.constant(f"{name}/low", layer.low + MIDDLE, dtype),
-            builder.constant(f"{name}/high", layer.high + MIDDLE, dtype),
+            builder.constant(f"{name}/low", layer.low + centre, dtype),
+            builder.constant(f"{name}/high", layer.high + centre, dtype),
         ]
         return builder.node("Clip", [total, *limits], f"{name}/clamped")
 
@@ -172,17 +195,38 @@ class LayerWriter:
         self, name: str, term: Term, weight: NDArray[np.uint8], zero_point: int, dtype: type, doc: str
     ) -> str:
         """Add ``sum (weight - zero_point)(x_q - z_x)``, padding being ``z_x``."""
-        builder = self.builder
-        source_zero = self.tensors[term.input].zero_point + MIDDLE
-        operands = [
-            carried(term.input),
-            builder.constant(name, weight, np.uint8),
-            builder.constant(f"{name}_input_zero_point", source_zero, np.uint8),
-            builder.constant(f"{name}_zero_point", zero_point, np.uint8),
-        ]
-        total = builder.node(
+        builder, source = self.builder, self.tensors[term.input]
+        carried_zero, total = source.zero_point + middle(source), ""
+        parts = [name] if byte_count(source) == 1 else [f"{name}_byte_{i}" for i in range(byte_count(source))]
+        builder.constant(name, weight, np.uint8)
+        for index, part in enumerate(parts):
+            zero = (carried_zero >> (BYTE * index)) & ((1 << BYTE) - 1)
+            builder.constant(f"{part}_input_zero_point", zero, np.uint8)
+        weights = name, builder.constant(f"{name}_zero_point", zero_point, np.uint8)
+        for index, part in enumerate(parts):
+            x = carried(source) if part == name else self._byte(source, index, part)
+            made = self._convolve_bytes(part, x, weights, term, doc)
+            if dtype is not np.int32:
+                made = builder.cast(made, dtype, f"{part}_wide")
+            if index:
+                factor = builder.constant(f"{part}_factor", 1 << (BYTE * index), dtype)
+                made = builder.node("Mul", [made, factor], f"{part}_product", f"* 256^{index}")
+            total = builder.node("Add", [total, made], f"{part}_sum") if total else made
+        return total
+
+    def _byte(self, tensor: Tensor, index: int, name: str) -> str:
+        """Add a byte of a tensor's carried value, 0 being the lowest; a cast drops what is above it."""
+        amount = self.builder.constant(f"{name}_amount", BYTE * index, np.uint32)
+        shifted = self.builder.node(
+            "BitShift", [carried(tensor), amount], f"{name}_shifted", direction="RIGHT"
+        )
+        return self.builder.cast(shifted, np.uint8, f"{name}_input")
+
+    def _convolve_bytes(self, name: str, x: str, weights: tuple[str, str], term: Term, doc: str) -> str:
+        """Add a ConvInteger of bytes less their zero point with weights less theirs."""
+        return self.builder.node(
             "ConvInteger",
-            operands,
+            [x, weights[0], f"{name}_input_zero_point", weights[1]],
             f"{name}_convolution",
             doc,
             kernel_shape=term.window.kernel,
@@ -191,10 +235,10 @@ class LayerWriter:
             dilations=term.window.dilation,
             group=term.groups,
         )
-        return total if dtype is np.int32 else builder.cast(total, dtype, f"{name}_wide")
 
     def _pool(self, pool: MaxPool) -> None:
-        builder, source = self.builder, carried(pool.inputs[0])
+        builder, tensor = self.builder, self.tensors[pool.name]
+        source, target = carried(self.tensors[pool.inputs[0]]), carried(tensor)
         sizes = self.tensors[pool.inputs[0]].shape[1:]
         positions = self.tensors[pool.name].shape[1:]
         before = pool.window.padding[:2]
@@ -211,13 +255,15 @@ class LayerWriter:
             "dilations": pool.window.dilation,
         }
         padding = (*before, *after)
-        if all(pad < kernel for pad, kernel in zip(padding, pool.window.kernel * 2)):
-            builder.node("MaxPool", [source], carried(pool.name), pads=padding, **window)
+        plain = all(pad < kernel for pad, kernel in zip(padding, pool.window.kernel * 2))
+        if plain and carrier(tensor) is np.uint8:
+            builder.node("MaxPool", [source], target, pads=padding, **window)
             return
-        # A dilated window can want more padding. In float32 there is a number below all others to pad with.
+        # MaxPool knows no uint32, but float32 holds it. A dilated window can want more padding than MaxPool takes: in
+        # float32 there is a number below all others to pad with.
         real = builder.cast(source, np.float32, f"{pool.name}/real")
         amounts = builder.constant(f"{pool.name}/padding", [0, 0, *before, 0, 0, *after], np.int64)
         lowest = builder.constant(f"{pool.name}/lowest", -1, np.float32)
         real = builder.node("Pad", [real, amounts, lowest], f"{pool.name}/padded")
         real = builder.node("MaxPool", [real], f"{pool.name}/pooled", **window)
-        builder.cast(real, np.uint8, carried(pool.name))
+        builder.cast(real, carrier(tensor), target)

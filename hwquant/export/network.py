@@ -9,7 +9,7 @@ import numpy as np
 
 from hwquant.export.borders import BATCH, add_input, add_output
 from hwquant.export.builder import Builder
-from hwquant.export.layers import MIDDLE, LayerWriter, carried
+from hwquant.export.layers import LayerWriter, carried, carrier, middle
 from hwquant.files import write_bytes
 from hwquant.packages import load_package
 from hwquant.qgraph import QGraph
@@ -24,6 +24,7 @@ DOC = (
     "Integer network, equal bit for bit to hwquant's golden model. Tensors are carried as uint8 q + 128, called "
     "TENSOR/uint8; acc = b_q + sum (w_q + o)(x_q - z_x), y_q = clamp(((acc * m + (1 << (s - 1))) >> s) + z_y)."
 )
+WIDE_DOC = " Those of more than 8 bits are carried as uint32 q + 2^15 or q + 2^23, called TENSOR/uint32."
 
 
 def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
@@ -38,7 +39,8 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
     qgraph : QGraph
         The network.
     layers : bool, default False
-        Also output every tensor's integers, int8 (batch, C, H, W), as ``TENSOR/q``.
+        Also output every tensor's integers, int8 (int32 where it has more than 8 bits) (batch, C, H, W), as
+        ``TENSOR/q``.
 
     Returns
     -------
@@ -64,13 +66,15 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
     for name, tensor in qgraph.tensors.items():
         doc = f"S = {tensor.scale!r}, z = {tensor.zero_point}, {tensor.bits} bits"
         shape: list[int | str] = [BATCH, *tensor.shape]
-        builder.describe(carried(name), np.uint8, shape, f"q + {MIDDLE}; {doc}")
+        builder.describe(carried(tensor), carrier(tensor), shape, f"q + {middle(tensor)}; {doc}")
         if layers:
-            wide = builder.cast(carried(name), np.int32, f"{name}/int32")
-            middle = builder.constant(f"{name}/middle", MIDDLE, np.int32)
-            wide = builder.node("Sub", [wide, middle], f"{name}/q_int32")
-            builder.output(builder.cast(wide, np.int8, f"{name}/q"), np.int8, shape, doc)
-    return builder.model(qgraph.name, DOC, OPSET, IR_VERSION)
+            signed = builder.cast(carried(tensor), np.int32, f"{name}/int32")
+            centre = builder.constant(f"{name}/middle", middle(tensor), np.int32)
+            signed = builder.node("Sub", [signed, centre], f"{name}/q_int32")
+            dtype = np.int8 if carrier(tensor) is np.uint8 else np.int32
+            builder.output(builder.cast(signed, dtype, f"{name}/q"), dtype, shape, doc)
+    wide = any(carrier(tensor) is not np.uint8 for tensor in qgraph.tensors.values())
+    return builder.model(qgraph.name, DOC + WIDE_DOC * wide, OPSET, IR_VERSION)
 
 
 def save_onnx(qgraph: QGraph, path: str | os.PathLike[str], *, layers: bool = False) -> None:

@@ -42,7 +42,7 @@ MIN_TAP_DELAY = 3
 """Least delay of a line memory: write, read, register."""
 
 LIMITS = {
-    "activation_bits": (2, 8),
+    "activation_bits": (2, 24),
     "weight_bits": (1, 8),
     "weight_slot_bits": (0, 16),
     "adjusted_bits": (1, 18),
@@ -74,7 +74,7 @@ class ArrayShape:
     columns : int
         Columns of the systolic array, 2..32.
     activation_bits : int, default 8
-        Width of a lane, 2..8.
+        Width of a lane, 2..24: of the widest tensor.
     weight_bits : int, default 8
         Width of the widest stored weight, 1..8.
     weight_slot_bits : int, default 0

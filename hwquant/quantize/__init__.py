@@ -17,6 +17,7 @@ The rooms, in the order in which a network goes through them:
 ``weights``          method 1: weights to codes and an integer offset, as their ``weight_scheme`` says
 ``single_bit``       what one bit with an offset cannot hold
 ``assemble``         a layer in integers
+``chains``           layers that hand on their sums without rescaling them
 ``layerwise``        one after the other on what the integers before (``integer_run``) really give: ``compensation`` of
                      rounding errors, ``bias_correction``
 ``fidelity``         how well each tensor stands for the float one; ``judge`` says what is wrong, ``remedies``

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +32,16 @@ class IntegerRun:
     """
 
     def __init__(self, plan: Plan, tensors: Mapping[str, Tensor], samples: Data) -> None:
-        self._tensors = tensors
+        self._tensors = dict(tensors)
         self._pending = {name: sum(name in node.inputs for node in plan.nodes) for name in plan.tensors}
-        self._values: dict[str, NDArray[np.int8]] = {}
+        self._values: dict[str, NDArray[np.signedinteger[Any]]] = {}
         for item in plan.graph.inputs:
             q = tensors[item.name].quantize(item.prepare(samples[item.name]))
-            self._values[item.name] = q.astype(np.int8)
+            self._values[item.name] = q.astype(_dtype(tensors[item.name]))
+
+    def change(self, tensors: Iterable[Tensor]) -> None:
+        """Give tensors that are not computed yet other formats."""
+        self._tensors |= {tensor.name: tensor for tensor in tensors}
 
     def tensor(self, name: str) -> Tensor:
         """The integer format of a tensor."""
@@ -57,8 +62,13 @@ class IntegerRun:
         result = golden.run(
             single, {name: self._values[name].astype(np.int64) for name in names}, keep=[node.name]
         )
-        self._values[node.name] = result[node.name].astype(np.int8)
+        self._values[node.name] = result[node.name].astype(_dtype(self._tensors[node.name]))
         for name in names:
             self._pending[name] -= 1
             if not self._pending[name]:
                 del self._values[name]
+
+
+def _dtype(tensor: Tensor) -> type[np.signedinteger[Any]]:
+    """The smallest type that values are kept in."""
+    return np.int8 if tensor.bits <= 8 else np.int32

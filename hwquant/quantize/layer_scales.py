@@ -12,7 +12,16 @@ from hwquant.coding import IntArray
 from hwquant.quantize.formats import Formats, Scale
 from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.options import QuantizeOptions
-from hwquant.quantize.shifts import Alignment, align, fixed_point, net_shifts, term_scale, weight_exponents
+from hwquant.quantize.shifts import (
+    FINEST_SHIFT,
+    LARGEST_SHIFT,
+    Alignment,
+    align,
+    fixed_point,
+    net_shifts,
+    term_scale,
+    weight_exponents,
+)
 from hwquant.quantize.weight_scheme import Array, WeightScheme
 from hwquant.quantize.weights import ideal_scale
 
@@ -79,9 +88,11 @@ def layer_scales(
     """
     target = formats[layer.name].scale
     sources = [formats[term.input].scale for term in layer.terms]
+    # Sums that the layer before did not rescale have more bits, which the shift takes off.
+    wider = max(0, *(formats[term.input].bits - 8 for term in layer.terms))
     ideals = [ideal_scale(term.weight, scheme) for term, scheme in zip(layer.terms, schemes)]
     if options.scales == "multiplier" and len(layer.terms) == 1 and layer.terms[0].unit is None:
-        return _free_scale(ideals[0], sources[0], target)
+        return _free_scale(ideals[0], sources[0], target, LARGEST_SHIFT + wider)
     reference = target if options.scales != "multiplier" else _reference(layer, sources, ideals, target)
     shifts: list[IntArray | int] = []
     for term, scheme, source, share in zip(layer.terms, schemes, sources, importances):
@@ -90,9 +101,9 @@ def layer_scales(
         else:
             ratio = reference.mantissa / source.mantissa
             _, exponents, free = weight_exponents(term.weight, scheme, ratio, share)
-            shifts.append(net_shifts(exponents, free, reference, source))
+            shifts.append(net_shifts(exponents, free, reference, source, FINEST_SHIFT + wider))
     largest_power = max(0, min(scheme.bits for scheme in schemes) - 2)
-    alignment = align(layer.name, shifts, largest_power)
+    alignment = align(layer.name, shifts, largest_power, LARGEST_SHIFT + wider)
     scales = tuple(
         np.array(term.unit / 2.0**powers)
         if term.unit is not None and powers is not None
@@ -102,15 +113,15 @@ def layer_scales(
     accumulator = np.ldexp(reference.mantissa, reference.exponent - alignment.shift)
     if options.scales != "multiplier":
         return LayerScales(alignment, scales, accumulator, alignment.shift, None)
-    multiplier, shift = fixed_point(accumulator / target.value)
+    multiplier, shift = fixed_point(accumulator / target.value, largest_shift=LARGEST_SHIFT + wider)
     return LayerScales(alignment, scales, accumulator, shift, multiplier)
 
 
-def _free_scale(ideal: Array, source: Scale, target: Scale) -> LayerScales:
+def _free_scale(ideal: Array, source: Scale, target: Scale, largest_shift: int) -> LayerScales:
     """A single term with a multiplier: its weights have their ideal scale."""
     scale = np.where(ideal > 0, ideal, target.value / source.value)
     accumulator = source.value * scale
-    multiplier, shift = fixed_point(accumulator / target.value)
+    multiplier, shift = fixed_point(accumulator / target.value, largest_shift=largest_shift)
     return LayerScales(
         Alignment(np.zeros(1, np.int64), (0,), (None,)), (scale,), accumulator, shift, multiplier
     )

@@ -6,23 +6,50 @@ that goes into the bias (``bias_correction``), and the covariances for error-com
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from hwquant.progress import Progress
-from hwquant.qgraph import Layer, QNode
-from hwquant.quantize.assemble import assemble_layer, round_layer
+from hwquant.qgraph import Layer, QNode, Term
+from hwquant.quantize import chains
+from hwquant.quantize.assemble import assemble_layer, quantize_terms, round_layer
 from hwquant.quantize.bias_correction import mean_error
+from hwquant.quantize.calibration import importance
 from hwquant.quantize.compensation import compensate
-from hwquant.quantize.formats import Formats, integer_tensors
+from hwquant.quantize.formats import Formats, TensorFormat, integer_tensors
 from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.integer_run import IntegerRun
+from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.observe import Observed
+from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.precision import Precision
+from hwquant.ranges import Range, node_range
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The integer nodes of a plan, and what became of the formats and the weight schemes on the way.
+
+    Attributes
+    ----------
+    nodes : tuple of QNode
+        The nodes, in the order of the plan.
+    precision : Precision
+        As it was, but for layers that hand on their sums: their weights have one scale.
+    formats : Formats
+        As they were, but for the outputs of these layers.
+    """
+
+    nodes: tuple[QNode, ...]
+    precision: Precision
+    formats: Formats
 
 
 def fit_layers(
     precision: Precision, formats: Formats, observed: Observed, progress: Progress | None = None
-) -> tuple[QNode, ...]:
+) -> Fitted:
     """Compute the integer nodes of a plan whose tensors' formats are chosen.
 
     Parameters
@@ -38,27 +65,74 @@ def fit_layers(
 
     Returns
     -------
-    tuple of QNode
-        The nodes, in the order of the plan.
+    Fitted
+        The nodes; where layers hand on their sums (:mod:`~hwquant.quantize.chains`), the formats of these too.
     """
-    plan = precision.plan
-    run = IntegerRun(plan, integer_tensors(plan, formats), observed.samples)
+    plan, made, schemes = precision.plan, dict(formats), dict(precision.schemes)
+    run = IntegerRun(plan, integer_tensors(plan, made), observed.samples)
+    members, may_hand_on = precision.groups.sets(), chains.candidates(precision)
+    ranges = {item.name: run.tensor(item.name).limits for item in plan.graph.inputs}
     nodes: list[QNode] = []
-    for node in plan.integer_nodes(lambda layer: _fit_layer(layer, precision, formats, observed, run)):
+
+    def fit(layer: LayerPlan) -> Layer:
+        if layer.name in may_hand_on:
+            found = _fit_sums(layer, precision, made, observed, run, ranges)
+            if found is not None:
+                integer, of_sums = found
+                made.update(dict.fromkeys(members[precision.groups.find(layer.name)], of_sums))
+                schemes[layer.name] = tuple(chains.one_scale(scheme) for scheme in schemes[layer.name])
+                run.change(integer_tensors(plan, made).values())
+                return integer
+        return _fit_layer(layer, precision, made, observed, run)
+
+    for node in plan.integer_nodes(fit):
         run.step(node)
+        ranges[node.name] = node_range(node, run.tensor(node.name), ranges)
         nodes.append(node)
         if progress:
             progress("quantize", len(nodes), len(plan.nodes))
-    return tuple(nodes)
+    return Fitted(tuple(nodes), replace(precision, schemes=schemes), made)
 
 
 def _fit_layer(
     layer: LayerPlan, precision: Precision, formats: Formats, observed: Observed, run: IntegerRun
 ) -> Layer:
     """A layer rounded, with the errors of its weights compensated and its mean error in the bias, as asked for."""
-    options = precision.options
     scales, terms = round_layer(layer, precision, formats, observed.statistics)
+    return _finish(layer, terms, scales, formats[layer.name], precision.options, observed, run)
+
+
+def _fit_sums(
+    layer: LayerPlan,
+    precision: Precision,
+    formats: Formats,
+    observed: Observed,
+    run: IntegerRun,
+    ranges: Mapping[str, Range],
+) -> tuple[Layer, TensorFormat] | None:
+    """A layer that hands on its sums, and their format; None where they have more bits than were asked for."""
+    options, (term,), (scheme,) = precision.options, layer.terms, precision.schemes[layer.name]
+    if options.chain_bits is None:
+        return None
+    scheme, source = chains.one_scale(scheme), formats[term.input].scale
+    scales = chains.sum_scales(term, scheme, source, options.scales)
+    (scale,) = scales.accumulator.tolist()
+    terms = quantize_terms(layer, (scheme,), scales, [importance(term, observed.statistics)])
+    integer = _finish(layer, terms, scales, chains.sum_format(scale), options, observed, run)
+    return chains.kept(integer, run.tensor(term.input), ranges[term.input], scale, options.chain_bits)
+
+
+def _finish(
+    layer: LayerPlan,
+    terms: list[Term],
+    scales: LayerScales,
+    output: TensorFormat,
+    options: QuantizeOptions,
+    observed: Observed,
+    run: IntegerRun,
+) -> Layer:
+    """A layer whose scales are chosen: errors compensated and in the bias, as asked for."""
     if options.error_compensation:
         terms = [compensate(term, plan, run.centred(term.input)) for term, plan in zip(terms, layer.terms)]
     correction = mean_error(layer, terms, observed.images, run) if options.bias_correction else np.zeros(())
-    return assemble_layer(layer, terms, scales, correction, formats[layer.name])
+    return assemble_layer(layer, terms, scales, correction, output)

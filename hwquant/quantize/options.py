@@ -9,6 +9,7 @@ from typing import Literal
 
 from hwquant.errors import HwquantError
 from hwquant.options import OTHERS, Range, check, option
+from hwquant.qgraph import WIDEST
 
 Bits = int | Mapping[str, int]
 
@@ -31,12 +32,15 @@ class QuantizeOptions:
     symmetric : bool, default False
         Use no offsets: they are 0, and codes are within ``-(2^(n-1)-1)..2^(n-1)-1``.
     anchor : {"min", "max"}, default "min"
-        Which end of the weights' range codes are counted from: "min" stores ``w = S * (q + o)``, "max" stores
-        ``w = S * (o - q)``.
+        Which end of the weights' range codes are counted from: "min" stores ``w = S * (q + o)`` (CN112085154A, claim
+        4), "max" stores ``w = S * (o - q)`` (claim 3).
     rounding : {"round", "truncate"}, default "round"
-        How the offset becomes an integer.
+        How the offset ``w_min / S`` or ``w_max / S`` becomes an integer (claims 1 and 5).
     literal_range : bool, default False
-        Take the weights' range as it is, without stretching it to contain 0.
+        Take the weights' range as it is, without stretching it to contain 0 (claim 1). Literally
+        ``S = (w_max - w_min) / (2^n - 1)`` holds with ``scales="multiplier"``, or in layers that hand on their sums
+        (``chain_bits``); with shifts alone ``S`` is the next one above that leaves a shift. With ``per_channel`` a
+        channel whose offset does not fit 8 bits takes the stretched range, which the report says.
     scales : {"shift", "power_of_two", "multiplier"}, default "shift"
         What is between layers: "shift" (only ratios of powers of two), "power_of_two" (every scale is one: fixed
         point) or "multiplier" (15 bits and a shift).
@@ -50,6 +54,12 @@ class QuantizeOptions:
     error_compensation : bool, default False
         Round the weights one after the other, each making up for the errors of those before
         it (GPTQ), instead of each to its nearest code.
+    chain_bits : int or None, optional
+        Bits, 2..24, that the sums of a layer may have which the next one multiplies as they are: consecutive layers run
+        on integers without any rescaling between them for as long as the proven range of their sums fits, and the
+        product of their scales is applied once, at the end (CN112085154A, claim 7; see
+        :mod:`hwquant.quantize.chains`). Such a layer's weights have one scale, also with ``per_channel``. None rescales
+        after every layer.
     """
 
     bits: Bits = option(_DEFAULT_BITS, "Bits of a weight.", range=Range(1, 8, noun="an integer"))
@@ -59,10 +69,17 @@ class QuantizeOptions:
     per_channel: bool = option(False, "A scale, offset and shift for every output channel.")
     symmetric: bool = option(False, "No integer offsets.")
     anchor: Literal["min", "max"] = option(
-        "min", "Which end of the weights' range has code 0: w = S (q + o), or w = S (o - q)."
+        "min",
+        "Which end of the weights' range has code 0: w = S (q + o), or w = S (o - q) (CN112085154A, claims 4 and 3).",
     )
-    rounding: Literal["round", "truncate"] = option("round", "How an offset becomes an integer.")
-    literal_range: bool = option(False, "Do not stretch the weights' range to contain 0.")
+    rounding: Literal["round", "truncate"] = option(
+        "round", "How the offset w_min / S or w_max / S becomes an integer (CN112085154A, claims 1 and 5)."
+    )
+    literal_range: bool = option(
+        False,
+        "Do not stretch the weights' range to contain 0; with --scales multiplier S is (w_max - w_min) / (2^n - 1) to "
+        "the letter (CN112085154A, claim 1).",
+    )
     scales: Literal["shift", "power_of_two", "multiplier"] = option(
         "shift",
         "Between layers: shifts only (also with every scale a power of two: fixed point), or a fixed-point "
@@ -76,6 +93,13 @@ class QuantizeOptions:
     error_compensation: bool = option(
         False,
         "Round each weight to make up for the errors of those before it: better than to the nearest below 8 bits.",
+    )
+    chain_bits: int | None = option(
+        None,
+        "Run consecutive layers without rescaling between them while their proven sums fit so many bits; the product "
+        "of their scales is applied once, at the end (CN112085154A, claim 7).",
+        range=Range(2, WIDEST, noun="an integer"),
+        metavar="N",
     )
 
     def __post_init__(self) -> None:

@@ -48,8 +48,9 @@ def quantize_observed(
     """
     precision = resolve_precision(observed.plan, options)
     formats = choose_scales(precision, observed.statistics, observed.tables)
-    nodes = fit_layers(precision, formats, observed, progress)
-    qgraph = integer_network(observed, precision, formats, nodes)
+    fitted = fit_layers(precision, formats, observed, progress)
+    precision, formats = fitted.precision, fitted.formats
+    qgraph = integer_network(observed, precision, formats, fitted.nodes)
     return with_report(qgraph, observed, precision, formats) if described else qgraph
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hwquant import advice
+from hwquant.advice import Advice
 from hwquant.history import Step
 from hwquant.qgraph import Layer, QGraph
+from hwquant.quantize.chains import describe_chains, judge_chains
 from hwquant.quantize.fidelity import Evidence, Fidelity, fidelity
 from hwquant.quantize.formats import Formats, TensorFormat
 from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.judge import judge
 from hwquant.quantize.observe import Observed
 from hwquant.quantize.precision import Precision, Schemes
-from hwquant.quantize.weights import ideal_scale
+from hwquant.quantize.weights import ideal_scale, stretched_rows
 
 
-def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str, object]:
+def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str, Any]:
     """Describe terms, shifts and clamp of a layer as plain values.
 
     ``stretch`` is the factor by which a weight scale exceeds the ideal one.
@@ -41,6 +43,30 @@ def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str,
         result["multiplier"] = layer.multiplier.tolist()
     result["clamp"] = [layer.low, layer.high]
     return result
+
+
+def literal_ranges(
+    precision: Precision, layers: Mapping[str, Layer], described: Mapping[str, dict[str, Any]]
+) -> Iterator[Advice]:
+    """Say which layers have channels that do not take their literal range, and note how many in their descriptions."""
+    for plan in precision.plan.layers:
+        terms = zip(plan.terms, layers[plan.name].terms, precision.schemes[plan.name])
+        for index, (float_term, term, scheme) in enumerate(terms):
+            if not float_term.has_weights:
+                continue
+            stretched = stretched_rows(float_term.weight, scheme, term.scale)
+            count = int(stretched.sum())
+            described[plan.name]["terms"][index]["stretched_channels"] = count
+            if count:
+                yield Advice(
+                    "stretched_range",
+                    plan.name,
+                    f"{count} of {stretched.size} channels of {float_term.node!r} take the range stretched to contain "
+                    "0, as their literal offsets do not fit the 8 bits that a channel's has; leave out --per-channel "
+                    "for an offset of the whole layer, which may have more",
+                    "--per-channel",
+                    count / stretched.size,
+                )
 
 
 def describe_tensor(item: TensorFormat, measured: Fidelity) -> dict[str, object]:
@@ -94,23 +120,33 @@ def quantization_report(
     -------
     dict of str to object
         ``layers`` and ``tensors`` by name, ``sqnr`` in short, ``warnings``, and the names of convolutions whose
-        channels were ``equalized`` where there are any.
+        channels were ``equalized`` where there are any; the ``chains`` of layers without rescaling between them where
+        these were asked for.
     """
     plan = observed.plan
     layers = {node.name: node for node in qgraph.nodes if isinstance(node, Layer)}
     measured = fidelity(plan, qgraph, observed.judged)
     evidence = Evidence(plan, qgraph, observed.statistics, measured)
     judged = () if trained else judge(evidence, observed.judged_by)
+    chains, most = None, precision.options.chain_bits
+    if most is not None:
+        chains = describe_chains(qgraph)
+        judged = (*judged, *judge_chains(chains, most, qgraph.name))
+    described = {
+        layer.name: describe_layer(layer, layers[layer.name], precision.schemes[layer.name])
+        for layer in plan.layers
+    }
+    if precision.options.literal_range and not trained:
+        judged = (*judged, *literal_ranges(precision, layers, described))
     found = (*observed.advice, *judged)
     result: dict[str, object] = {
-        "layers": {
-            layer.name: describe_layer(layer, layers[layer.name], precision.schemes[layer.name])
-            for layer in plan.layers
-        },
+        "layers": described,
         "tensors": {name: describe_tensor(formats[name], measured[name]) for name in qgraph.tensors},
         "sqnr": summary(qgraph, measured, observed),
         "warnings": advice.to_json(found),
     }
+    if chains is not None:
+        result["chains"] = chains
     if observed.equalized:
         result["equalized"] = sorted(observed.equalized)
     return result

@@ -100,12 +100,14 @@ def weight_exponents(
     return float(least.sum()), exponents, free
 
 
-def net_shifts(exponents: IntArray, free: NDArray[np.bool_], reference: Scale, source: Scale) -> IntArray:
+def net_shifts(
+    exponents: IntArray, free: NDArray[np.bool_], reference: Scale, source: Scale, finest: int = FINEST_SHIFT
+) -> IntArray:
     """The net shifts ``t`` for the scales that :func:`weight_exponents` found, with ``ratio = m_R / m_x``."""
     shifts = reference.exponent - source.exponent - exponents
     known = shifts[~free]
     shifts = np.where(free, known.max() if known.size else _SHIFT_OF_ZEROS, shifts)
-    return np.minimum(shifts, FINEST_SHIFT)
+    return np.minimum(shifts, finest)
 
 
 def term_scale(shift: IntArray, left: int, reference: Scale, source: Scale) -> Array:
@@ -114,7 +116,9 @@ def term_scale(shift: IntArray, left: int, reference: Scale, source: Scale) -> A
     return np.ldexp(ratio, reference.exponent - source.exponent - (shift - left))
 
 
-def align(name: str, terms: Sequence[IntArray | int], largest_power: int) -> Alignment:
+def align(
+    name: str, terms: Sequence[IntArray | int], largest_power: int, largest_shift: int = LARGEST_SHIFT
+) -> Alignment:
     """Find one accumulator for all terms of a layer.
 
     Parameters
@@ -126,6 +130,8 @@ def align(name: str, terms: Sequence[IntArray | int], largest_power: int) -> Ali
         given one, an int, of an identity-like term.
     largest_power : int
         Greatest log2 of an identity-like term's integer weight.
+    largest_shift : int
+        Bits of the largest shift.
 
     Returns
     -------
@@ -135,14 +141,14 @@ def align(name: str, terms: Sequence[IntArray | int], largest_power: int) -> Ali
     Raises
     ------
     HwquantError
-        A shift would be larger than ``LARGEST_SHIFT``.
+        A shift would be larger than ``largest_shift``, or one to the left than ``LARGEST_SHIFT``.
     """
     # Terms are brought to one level by their middle channels; a channel's shift suits its most demanding
     # term.
     typical = [int(np.median(shift)) for shift in terms]
     top = max(0, *typical)
     left = [top - shift for shift in typical]
-    shift = np.array([LARGEST_SHIFT])
+    shift = np.array([largest_shift])
     for term, extra in zip(terms, left):
         shift = np.minimum(shift, np.asarray(term) + extra)
     floor = max([0, *(term for term in terms if isinstance(term, int))])
@@ -153,17 +159,20 @@ def align(name: str, terms: Sequence[IntArray | int], largest_power: int) -> Ali
         shift = np.minimum(shift, shift.min() + largest_power)
     least = int(shift.min())
     left = [least - term if isinstance(term, int) else extra + lift for term, extra in zip(terms, left)]
-    largest = max(int(shift.max()), *left)
-    if largest > LARGEST_SHIFT:
+    for largest, most in ((int(shift.max()), largest_shift), (max(left), LARGEST_SHIFT)):
+        if largest <= most:
+            continue
         raise HwquantError(
-            f"layer {name!r} would need a shift of {largest} bits, more than {LARGEST_SHIFT}: the ranges of "
+            f"layer {name!r} would need a shift of {largest} bits, more than {most}: the ranges of "
             "its inputs and of its output differ too much; look for unusual values in the calibration data"
         )
     powers = tuple(shift - least if unit else None for unit in units)
     return Alignment(shift.astype(np.int64), tuple(left), powers)
 
 
-def fixed_point(ratio: Array, bits: int = 15) -> tuple[IntArray, IntArray]:
+def fixed_point(
+    ratio: Array, bits: int = 15, largest_shift: int = LARGEST_SHIFT
+) -> tuple[IntArray, IntArray]:
     """Split real factors into fixed-point multipliers and right shifts.
 
     Parameters
@@ -172,6 +181,8 @@ def fixed_point(ratio: Array, bits: int = 15) -> tuple[IntArray, IntArray]:
         The positive factors.
     bits : int, default 15
         Bits of the unsigned multiplier.
+    largest_shift : int
+        Bits of the largest shift.
 
     Returns
     -------
@@ -185,7 +196,7 @@ def fixed_point(ratio: Array, bits: int = 15) -> tuple[IntArray, IntArray]:
     HwquantError
         A factor is so large that no multiplier of ``bits`` bits expresses it, or so small that none is left.
     """
-    shift = np.clip(bits - 1 - np.floor(np.log2(ratio)), 0, LARGEST_SHIFT)
+    shift = np.clip(bits - 1 - np.floor(np.log2(ratio)), 0, largest_shift)
     multiplier = np.floor(np.ldexp(ratio, shift.astype(int)) + 0.5)
     full = multiplier >= 1 << bits
     if np.any(multiplier < 1) or np.any(shift < full):

@@ -138,6 +138,30 @@ def quantize_weight(
     return QuantizedWeight(codes.astype(np.int8).reshape(weight.shape), scale, coding)
 
 
+def stretched_rows(weight: Array, scheme: WeightScheme, scale: Array) -> NDArray[np.bool_]:
+    """Where a literal range was asked for, but the one that is stretched to contain 0 is taken.
+
+    It is where the literal offset does not fit the 8 bits that a single channel's has.
+
+    Parameters
+    ----------
+    weight : ndarray of float64, shape (out, ...)
+        The weights.
+    scheme : WeightScheme
+        How they became integers.
+    scale : ndarray of float64, shape (1,) or (out,)
+        The scale that they got.
+
+    Returns
+    -------
+    ndarray of bool, shape (1,) or (out,)
+        False also for equal weights, which have no range.
+    """
+    rows = scheme.rows(weight)
+    _, _, literal = _ranges(rows, scheme, scale)
+    return (rows.max(axis=1) > rows.min(axis=1)) & ~literal & scheme.literal_range
+
+
 def _to_int(x: Array, scheme: WeightScheme) -> Array:
     return np.trunc(x) if scheme.rounding == "truncate" else round_half_up(x)
 

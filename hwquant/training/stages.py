@@ -80,8 +80,8 @@ def progressive(
     calibration : ndarray of real numbers, shape (N, *shape), or mapping of them
         Typical inputs, as for :func:`hwquant.quantize.quantize`.
     options : QuantizeOptions or None, optional
-        Options of the quantizer; all but ``literal_range`` work, and those for biases and rounding without training
-        (``bias_correction``, ``error_compensation``) have no effect.
+        Options of the quantizer; those for biases and rounding without training (``bias_correction``,
+        ``error_compensation``) have no effect.
     stages : ProgressiveOptions or None, optional
         What becomes an integer when.
 

@@ -46,8 +46,11 @@ class QuantizedState(nn.Module):
 
     def __init__(self, observed: Observed, options: QuantizeOptions) -> None:
         super().__init__()
-        if options.literal_range:
-            raise HwquantError("training needs ranges that contain 0: leave literal_range out")
+        if options.chain_bits is not None:
+            raise HwquantError(
+                "training needs a rescaling after every layer, as its weights change what sums reach: leave "
+                "chain_bits out"
+            )
         self.observed, self.options, self.plan = observed, options, observed.plan
         self.precision = resolve_precision(self.plan, options)
         self.formats = choose_scales(self.precision, observed.statistics)

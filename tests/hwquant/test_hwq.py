@@ -109,11 +109,11 @@ def edit(tmp_path):
     """Change a saved network by hand, checksums made right again, and load it."""
 
     def load(change):
-        qgraph = network(1, residual=False, concat=False, layers=(2, 2))
+        qgraph = network(1, residual=False, concat=False, layers=(2, 2), weight_bits=(8, 8))
         hwq.save(qgraph, tmp_path / "net.hwq")
-        meta, arrays = container.read(tmp_path / "net.hwq", "network")
+        meta, arrays = container.read(tmp_path / "net.hwq", hwq.KIND, hwq.VERSION)
         change(meta["network"], arrays)
-        container.write(tmp_path / "net.hwq", "network", 1, meta, arrays)
+        container.write(tmp_path / "net.hwq", hwq.KIND, hwq.VERSION, meta, arrays)
         return hwq.load(tmp_path / "net.hwq")
 
     return load
@@ -198,7 +198,7 @@ def test_every_part_is_needed(edit, key):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda n, a: n["tensors"][0].update(bits=9), "tensor 'input' has 9 bits"),
+        (lambda n, a: n["tensors"][0].update(bits=25), "tensor 'input' has 25 bits; 2 to 24 are possible"),
         (lambda n, a: n["tensors"][0].update(zero_point=999), "tensor 'input' has the zero point 999"),
         (lambda n, a: n["tensors"][0].update(scale="1"), "tensor 'input' has no number 'scale'"),
         (lambda n, a: n["tensors"][0].update(name="x"), "input 'input' has no tensor description"),
@@ -229,3 +229,75 @@ def test_the_network_that_tests_edit_is_valid_when_unchanged(edit):
     qgraph = edit(lambda network, arrays: None)
     assert isinstance(qgraph.nodes[0], Layer)
     assert qgraph.nodes[0].name == "conv0"
+
+
+# --- codes of a few bits
+
+
+def narrow(bits, mask=False):
+    """A network whose first layer has codes of ``bits`` bits."""
+    qgraph = network(1, residual=False, concat=False, layers=(2, 2))
+    first, *others = qgraph.nodes
+    (term,) = first.terms
+    low = -(1 << (bits - 1))
+    codes = np.random.default_rng(bits).integers(low, -low, term.codes.shape, np.int8)
+    term = replace(term, codes=codes, bits=bits, mask=term.coding.adjusted(codes) != 0 if mask else None)
+    return replace(qgraph, nodes=(replace(first, terms=(term,)), *others))
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("mask", [False, True])
+def test_codes_and_masks_of_fewer_than_8_bits_take_as_many_bits(tmp_path, bits, mask):
+    qgraph = narrow(bits, mask)
+    hwq.save(qgraph, tmp_path / "a.hwq")
+    same(hwq.load(tmp_path / "a.hwq"), qgraph)
+    _, arrays = container.read(tmp_path / "a.hwq", hwq.KIND, hwq.VERSION)
+    count = qgraph.nodes[0].terms[0].codes.size
+    stored = {name: arrays[f"layers/0/terms/0/{name}"] for name in ("codes", *(["mask"] if mask else []))}
+    assert {name: array.nbytes for name, array in stored.items()} == {
+        name: count if bits == 8 else -(-count * (bits if name == "codes" else 1) // 8) for name in stored
+    }
+
+
+@pytest.mark.parametrize(("bits", "version"), [(8, 1), (7, 2), (1, 2)])
+def test_a_network_is_written_as_the_oldest_version_that_has_its_bits(tmp_path, bits, version):
+    qgraph = network(1, residual=False, concat=False, layers=(2, 2), weight_bits=(bits, bits))
+    hwq.save(qgraph, tmp_path / "a.hwq")
+    container.read(tmp_path / "a.hwq", hwq.KIND, version)
+    if version > 1:
+        with pytest.raises(HwquantError, match="has format version 2, this hwquant reads up to 1; update"):
+            container.read(tmp_path / "a.hwq", hwq.KIND, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("codes", lambda made: made[:-1], "has codes packed in uint8 of shape"),
+        ("codes", lambda made: made.astype(np.int8), "has codes packed in int8"),
+        (
+            "codes",
+            lambda made: made | np.uint8(0x80) * (np.arange(made.size) == made.size - 1),
+            "behind the last one that are not zero",
+        ),
+        ("mask", lambda made: np.append(made, np.uint8(0)), "has mask packed in uint8 of shape"),
+        ("shape", lambda shape: [shape[0] + 8, *shape[1:]], "has codes packed in uint8 of shape"),
+        ("shape", lambda shape: shape[1:], "it must have 4 values"),
+        ("shape", lambda shape: [-1, *shape[1:]], "each must be an integer and at least 1"),
+        ("shape", lambda shape: [1 << 40, *shape[1:]], "has codes packed in uint8 of shape"),
+        ("bits", lambda bits: 0, "has codes of 0 bits; 1 to 8 are possible"),
+        ("bits", lambda bits: 9, "has codes of 9 bits; 1 to 8 are possible"),
+    ],
+)
+def test_packed_codes_are_read_strictly(tmp_path, name, change, message):
+    qgraph = narrow(3, mask=True)
+    assert qgraph.nodes[0].terms[0].codes.size * 3 % 8
+    hwq.save(qgraph, tmp_path / "a.hwq")
+    meta, arrays = container.read(tmp_path / "a.hwq", hwq.KIND, hwq.VERSION)
+    term, place = meta["network"]["layers"][0]["terms"][0], f"layers/0/terms/0/{name}"
+    if name in ("codes", "mask"):
+        arrays[place] = change(arrays[place])
+    else:
+        term[name] = change(term[name])
+    container.write(tmp_path / "a.hwq", hwq.KIND, hwq.VERSION, meta, arrays)
+    with pytest.raises(HwquantError, match=f"layer 'conv0', term 0 .*{message}.*; quantize it again"):
+        hwq.load(tmp_path / "a.hwq")

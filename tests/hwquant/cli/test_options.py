@@ -4,12 +4,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hwquant.cli.options import options_of
+from hwquant.cli.options import options_of, quantizer_options
 from hwquant.cli.progressive import progressive
 from hwquant.cli.prune import prune
 from hwquant.cli.quantize import quantize
 from hwquant.cli.search import search
 from hwquant.cli.truncate import truncate
+from hwquant.errors import HwquantError
 from hwquant.options import declared
 from hwquant.pruning.options import PruneOptions
 from hwquant.quantize.options import QuantizeOptions
@@ -21,8 +22,8 @@ from hwquant.training.options import ProgressiveOptions, TrainOptions
     ("command", "classes"),
     [
         (quantize, [QuantizeOptions]),
-        (progressive, [ProgressiveOptions, TrainOptions]),
-        (prune, [PruneOptions, TrainOptions]),
+        (progressive, [QuantizeOptions, ProgressiveOptions, TrainOptions]),
+        (prune, [QuantizeOptions, PruneOptions, TrainOptions]),
         (search, [SearchOptions, Constraints]),
         (truncate, [TrainOptions]),
     ],
@@ -40,6 +41,26 @@ def test_a_command_has_every_option_of_its_classes_with_their_defaults(command, 
                 assert spelling.parse(default) == item.default
             elif item.default is not None:
                 assert default == item.default
+
+
+def test_the_search_decides_the_bits_of_weights_and_takes_every_other_option_of_the_quantizer():
+    flags = {flag for parameter in search.params for flag in parameter.opts}
+    assert {item.flag for item in declared(QuantizeOptions)} <= flags
+    (bits,) = (parameter for parameter in search.params if parameter.name == "bits")
+    assert bits.help.startswith("What the bits")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--percentile", "99"], "--percentile is for --calibration percentile"),
+        (["--symmetric", "--rounding", "truncate"], "--rounding is for integer offsets, which --symmetric"),
+        (["--symmetric", "--literal-range"], "symmetric weights have no literal range"),
+    ],
+)
+def test_options_of_the_quantizer_that_contradict_each_other_are_one_error(arguments, message):
+    with pytest.raises(HwquantError, match=message):
+        run(quantizer_options("options"), *arguments)
 
 
 def run(options, *arguments):

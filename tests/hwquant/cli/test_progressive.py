@@ -76,7 +76,8 @@ def test_the_network_is_the_one_that_the_python_function_gives(
         "--seed",
         3,
     )
-    outcome = hwquant("progressive", *arguments, *QUICK, *options, "--batch-size", 32, "--per-channel")
+    offsets = ("--per-channel", "--anchor", "max", "--rounding", "truncate", "--literal-range")
+    outcome = hwquant("progressive", *arguments, *QUICK, *options, "--batch-size", 32, *offsets)
     assert outcome.status == 0, outcome.stderr
     assert "fine-tuned on 160 samples" in outcome.stdout
     train = load(files / "train.npz")
@@ -87,7 +88,7 @@ def test_the_network_is_the_one_that_the_python_function_gives(
             TrainOptions(epochs=1.0, optimizer="sgd", lr=0.01, loss="mse", seed=3, batch_size=32),
         ),
         load(demo_folder / "calibration.npz")["x"],
-        QuantizeOptions(bits=3, per_channel=True),
+        QuantizeOptions(bits=3, per_channel=True, anchor="max", rounding="truncate", literal_range=True),
         ProgressiveOptions(fraction=0.4, rounds=3),
     )
     hwq.save(expected, files / "expected.hwq")

@@ -92,10 +92,14 @@ def test_without_validation_samples_a_tenth_of_the_training_samples_decides(hwqu
 def test_options_reach_pruning_and_quantization(hwquant, arguments, tmp_path):
     options = ["--filters", 1, "--group-size", 2, "--prune", "above", "--reorder", "--threshold-factor", 1.1]
     options += ["--bits", 5, "--per-channel", "--max-drop", 100, "--max-sensitivity", 100, "--passes", 1]
+    options += ["--anchor", "max", "--rounding", "truncate", "--literal-range"]
     outcome = hwquant("prune", *arguments, *options, "--json")
     assert outcome.status == 0, outcome.stderr
     terms = [term for node in hwq.load(tmp_path / "net.hwq").nodes for term in getattr(node, "terms", ())]
     assert {term.bits for term in terms} == {5}
+    assert {term.anchor for term in terms} == {"max"}
+    chosen = hwq.load(tmp_path / "net.hwq").options["quantizer"]
+    assert (chosen["rounding"], chosen["literal_range"]) == ("truncate", True)
     assert terms[0].scale.size == 8
     assert len(outcome.json["passes"]) == 1
 

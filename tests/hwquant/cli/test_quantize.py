@@ -68,6 +68,7 @@ def test_every_option_reaches_the_quantizer(hwquant, arguments, tmp_path):
         "percentile": 99.0,
         "bias_correction": False,
         "error_compensation": True,
+        "chain_bits": None,
     }
     (term,) = hwq.load(tmp_path / "net.hwq").nodes[0].terms
     assert (term.bits, term.anchor, term.scale.size) == (4, "max", 8)
@@ -157,3 +158,12 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(hwquant, ar
     hwquant("quantize", "none.onnx", "-c", "c.npz", "-o", tmp_path / "no" / "net.hwq").fails("does not exist")
     hwquant("quantize", "none.onnx", "-c", "c.npz", "-o", tmp_path).fails("it is a folder; name a file")
     hwquant("quantize", *arguments[:3], "-o", "/proc/net.hwq").fails("cannot write /proc/net.hwq")
+
+
+def test_a_chain_without_rescaling_is_said_and_runs_in_hardware(hwquant, arguments, demo_folder, tmp_path):
+    outcome = hwquant("quantize", *arguments, "--chain-bits", 20)
+    assert outcome.status == 0, outcome.stderr
+    assert "no rescaling in relu1 -> relu2: sums of 18 bits are handed on" in " ".join(outcome.stdout.split())
+    assert hwquant("compile", tmp_path / "net.hwq", "--array", "4x4", "-o", tmp_path / "build").status == 0
+    found = hwquant("quantize", *arguments, "--chain-bits", 9, "--json").json
+    assert (found["chains"], [item["kind"] for item in found["warnings"]]) == ([], ["no_chain"])

@@ -39,7 +39,7 @@ def test_the_pick_is_written_and_compiles(hwquant, arguments, tmp_path):
         "search",
         *arguments,
         *("--bits", "2,8", "--max-drop", 3, "--drop-from", "int8", "--front", front, "--plot", plot),
-        "--error-compensation",
+        *("--error-compensation", "--anchor", "max", "--literal-range"),
         "--json",
     )
     assert outcome.status == 0, outcome.stderr
@@ -54,6 +54,8 @@ def test_the_pick_is_written_and_compiles(hwquant, arguments, tmp_path):
     bits = [node.terms[0].bits for node in network.nodes if isinstance(node, Layer)]
     assert bits == list(result["picked"]["bits"].values())
     assert network.options["quantizer"]["error_compensation"] is True
+    assert network.options["quantizer"]["literal_range"] is True
+    assert {node.terms[0].anchor for node in network.nodes if isinstance(node, Layer)} == {"max"}
     assert not (tmp_path / "net.hwq.journal").exists()
     compiled = hwquant("compile", tmp_path / "net.hwq", "--array", "8x8", "-o", tmp_path / "build", "--json")
     assert compiled.json["cycles"] == result["picked"]["cycles"]

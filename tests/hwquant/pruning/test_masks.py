@@ -109,7 +109,7 @@ def test_trained_networks_keep_their_zeros(seeds, method):
     for seed in seeds:
         rng = np.random.default_rng(seed)
         array = (int(rng.integers(2, 10)), int(rng.integers(2, 10)))
-        graph, options = pruned_network(rng, array), replace(random_options(rng), literal_range=False)
+        graph, options = pruned_network(rng, array), random_options(rng)
         if method == "truncated":
             names = [node.name for node in convolutions(graph)]
             options = fixed_point.options(str(rng.choice(["int8", "binary"])), names[1:-1])

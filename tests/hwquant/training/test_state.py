@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hwquant.errors import HwquantError
+from hwquant.qgraph import Layer
 from hwquant.quantize import QuantizeOptions
 from hwquant.training import QuantizedNetwork
 
@@ -25,6 +26,24 @@ def test_a_grid_that_is_decided_stays(observed):
     assert not np.array_equal(ours.codes, theirs.codes)
 
 
-def test_a_literal_range_is_refused(observed):
-    with pytest.raises(HwquantError, match="leave literal_range out"):
-        QuantizedNetwork(observed("chain"), QuantizeOptions(literal_range=True))
+@pytest.mark.parametrize("anchor", ["min", "max"])
+@pytest.mark.parametrize("rounding", ["round", "truncate"])
+def test_a_literal_range_gives_the_published_scale_and_offset(observed, anchor, rounding):
+    options = QuantizeOptions(5, anchor=anchor, rounding=rounding, literal_range=True, scales="multiplier")
+    network = QuantizedNetwork(observed("chain"), options)
+    weights = [network.weight(name).detach() for name in ("c1", "c2")]
+    extremes = [(float(weight.min()), float(weight.max())) for weight in weights]
+    network.freeze_all()
+    for node, (low, high) in zip((n for n in network.to_qgraph().nodes if isinstance(n, Layer)), extremes):
+        (term,) = node.terms
+        scale = (high - low) / 31
+        offset = low / scale if anchor == "min" else high / scale
+        offset = np.trunc(offset) if rounding == "truncate" else np.floor(offset + 0.5)
+        assert term.scale.tolist() == [scale]
+        assert term.offset.tolist() == [offset + (16 if anchor == "min" else -16)]
+
+
+def test_layers_that_hand_on_their_sums_are_refused(observed):
+    message = r"training needs a rescaling after every layer.*leave chain_bits out"
+    with pytest.raises(HwquantError, match=message):
+        QuantizedNetwork(observed("chain"), QuantizeOptions(chain_bits=16))
