@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +11,8 @@ import click
 
 from hwquant.errors import Damaged, HwquantError
 from hwquant.files import parse_json, read_bytes
-from hwquant.history import Step, history, of_json
+from hwquant.graph import Graph
+from hwquant.history import Step, history, merged, of_json
 from hwquant.options import declared
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -33,10 +35,10 @@ def bits_from_option(command: Function) -> Function:
     )(command)
 
 
-def history_of_bits(context: click.Context) -> tuple[Step, ...]:
-    """What was done to find the bits that ``--bits-from`` took; nothing without that option."""
-    steps: tuple[Step, ...] = context.meta.get(HISTORY, ())
-    return steps
+def with_history_of_bits(graph: Graph) -> Graph:
+    """Put what was done to find the bits that ``--bits-from`` took into the history of the network that gets them."""
+    steps = click.get_current_context().meta.get(HISTORY, ())
+    return replace(graph, history=merged(graph.history, steps))
 
 
 def _read(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from hwquant.cli.bits_from import history_of_bits
+from hwquant.cli.bits_from import with_history_of_bits
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.options import calibration_option, output_option, path_option, quantizer_options
 from hwquant.cli.outputs import NETWORK, check_outputs
 from hwquant.cli.progress import progress
 from hwquant.cli.tables import chain_lines, network_table, sqnr_line
-from hwquant.history import merged
 from hwquant.quantize.options import QuantizeOptions
 
 
@@ -45,11 +43,10 @@ def quantize(
     from hwquant.quantize import quantize as quantize_network
 
     check_outputs({"--output": (output, NETWORK)}, [model, calibration_data])
-    graph = load_model(model)
+    graph = with_history_of_bits(load_model(model))
     samples = load_samples(calibration_data, graph.inputs)
     judging = None if validation is None else load_samples(validation, graph.inputs).x
     with progress() as track:
-        graph = replace(graph, history=merged(graph.history, history_of_bits(context)))
         qgraph = quantize_network(graph, samples.x, options, progress=track, validation=judging)
     hwq.save(qgraph, output)
     result = {"network": str(output), "name": qgraph.name, "samples": len(samples), **qgraph.options}
