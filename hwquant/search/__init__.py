@@ -25,7 +25,7 @@ from hwquant.progress import Progress
 from hwquant.quantize import observe_network
 from hwquant.quantize.calibration import Data, check_data
 from hwquant.search.evaluate import Outcome, Task, one_thread
-from hwquant.search.guided import Evolution, check_guide
+from hwquant.search.guided import Evolution, check_guide, evolve
 from hwquant.search.journal import Journal, identity
 from hwquant.search.ledger import Ledger
 from hwquant.search.objectives import ACCURACY, OBJECTIVES, Objective
@@ -48,8 +48,6 @@ __all__ = [
 
 _LARGEST_SPACE = 100_000
 """Most configurations that an exhaustive search takes on."""
-_PATIENCE = 20
-"""Generations without a new configuration after which the guided search ends."""
 
 
 def search(
@@ -184,22 +182,9 @@ class _Search:
         return list(dict.fromkeys(chosen))
 
     def _evolve(self, ledger: Ledger, start: list[Configuration]) -> None:
-        evolution = Evolution(
-            self._space, len(self._options.objectives), self._options.generation, self._options.seed
-        )
-        asked = evolution.begin(start)
-        idle = 0
-        while True:
-            evolution.tell([self._judged(item) for item in ledger.evaluate(asked)])
-            if len(ledger) >= self._total or idle > _PATIENCE:
-                return
-            asked = evolution.ask(self._descent(ledger))
-            fresh = ledger.new(asked)
-            idle = 0 if fresh else idle + 1
-            left = self._total - len(ledger)
-            if len(fresh) > left:
-                ledger.evaluate(fresh[:left])
-                return
+        options = self._options
+        evolution = Evolution(self._space.choices, len(options.objectives), options.generation, options.seed)
+        evolve(evolution, ledger, start, self._total, self._judged, lambda: self._descent(ledger))
 
     def _descent(self, ledger: Ledger) -> list[Configuration]:
         """The next steps down from the best so far, at most half a generation of them."""

@@ -49,6 +49,10 @@ class Task:
     array: tuple[int, int]
     measured: tuple[str, ...]
 
+    def __call__(self, configuration: Configuration) -> Outcome:
+        """Evaluate a candidate, as workers do."""
+        return evaluate(self, configuration)
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -58,6 +58,8 @@ class Journal:
         Number of bits in a configuration.
     resume : bool
         Whether to go on with a file that is there already.
+    values : range, default range(1, 9)
+        What the bits, or whatever else a configuration chooses, may be.
 
     Attributes
     ----------
@@ -74,7 +76,14 @@ class Journal:
         There is a file already and ``resume`` is not set, it belongs to another search, or it cannot be written to.
     """
 
-    def __init__(self, path: Path | None, identity: Mapping[str, str], variables: int, resume: bool) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        identity: Mapping[str, str],
+        variables: int,
+        resume: bool,
+        values: range = range(1, 9),
+    ) -> None:
         self.outcomes: dict[Configuration, Outcome] = {}
         header = {"format": FORMAT, "version": VERSION, "of": dict(identity)}
         self._seal = _check(header)
@@ -87,7 +96,7 @@ class Journal:
                 raise HwquantError(
                     f"{path} holds an earlier search; go on with it (--resume), or remove the file"
                 )
-            self._load(file, header, variables)
+            self._load(file, header, variables, values)
         except HwquantError:
             if not file.size:
                 remove(path)
@@ -120,7 +129,7 @@ class Journal:
             }
             self._file.append(_line(content, self._seal))
 
-    def _load(self, file: AppendedFile, header: Mapping[str, Any], variables: int) -> None:
+    def _load(self, file: AppendedFile, header: Mapping[str, Any], variables: int, values: range) -> None:
         """Read the outcomes in the file, and drop a last line that was cut off."""
         data, path = file.read(), file.path
         *lines, rest = data.split(b"\n")
@@ -129,7 +138,8 @@ class Journal:
         if lines:
             _same(path, _parse(path, 1, lines[0]), header)
         for number, line in enumerate(lines[1:], 2):
-            configuration, outcome = _entry(path, number, _parse(path, number, line, self._seal), variables)
+            content = _parse(path, number, line, self._seal)
+            configuration, outcome = _entry(path, number, content, variables, values)
             self.outcomes[configuration] = outcome
         if rest:  # only now is it known that the file is ours to change
             text = f"the last line of {path} was not finished; what it held is evaluated again"
@@ -166,7 +176,7 @@ def _no_journal(path: Path, number: int) -> Damaged:
 
 
 def _entry(
-    path: Path, number: int, content: Mapping[str, Any], variables: int
+    path: Path, number: int, content: Mapping[str, Any], variables: int, values: range
 ) -> tuple[Configuration, Outcome]:
     """Check and decode a candidate's line: its checksum alone does not say that this hwquant wrote it."""
     match content:
@@ -179,7 +189,7 @@ def _entry(
         } if (
             len(content) == 5
             and len(bits) == variables
-            and all(type(item) is int and 1 <= item <= 8 for item in bits)
+            and all(type(item) is int and item in values for item in bits)
             and noise >= 0
             and all(_is_number(item) for item in measures.values())
             and (error is None) == bool(measures)

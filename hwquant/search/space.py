@@ -102,6 +102,11 @@ class Space:
         """The configuration with everything in 8 bits; it need not be part of the space."""
         return (INT8,) * len(self.variables)
 
+    @property
+    def choices(self) -> dict[str, tuple[int, ...]]:
+        """What each variable may be, by its name, in the order of a configuration."""
+        return {f"{item.kind} {item.name}": self.bits for item in self.variables}
+
     def __contains__(self, configuration: Configuration) -> bool:
         return all(bits in self.bits for bits in configuration)
 
