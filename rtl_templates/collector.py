@@ -152,7 +152,7 @@ class Collector(Component):
             accumulator.read_address.eq(addresses[0]),
             accumulator.first.eq(tags[self.stages.sum].first),
             accumulator.hold.eq(tags[self.stages.sum].hold),
-            accumulator.bias.eq(bias << self.config.bias_zeros if self.config.bias_zeros else bias),
+            accumulator.bias.eq(bias),
             accumulator.sum.eq(self.sums[c]),
             accumulator.write_address.eq(addresses[self.stages.total]),
             accumulator.write_enable.eq(tags[self.stages.total].valid),
