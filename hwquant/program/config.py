@@ -56,7 +56,9 @@ class ArrayConfig(ArrayShape):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.bias_bits + self.bias_zeros > self.accumulator_bits or (self.bias_zeros and not self.bias_bits):
+        if self.bias_bits + self.bias_zeros > self.accumulator_bits or (
+            self.bias_zeros and not self.bias_bits
+        ):
             raise HwquantError(
                 f"bias_bits {self.bias_bits} and bias_zeros {self.bias_zeros} must be at most {self.accumulator_bits} "
                 "together, as accumulators have so many bits, and there are no bias_zeros without bias_bits"

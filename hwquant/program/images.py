@@ -19,7 +19,6 @@ from hwquant.program.weight_format import WeightFormat
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray, Tensor
 
-
 LEAST_ZEROS = 4
 """Low bits that all biases must share as zeros for hardware that leaves them out: fewer come about by chance."""
 
@@ -190,9 +189,7 @@ def _weights(
     )
 
 
-def _parameters(
-    layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: ArrayShape
-) -> Parameters:
+def _parameters(layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: ArrayShape) -> Parameters:
     """Bias, shift and multiplier of a column block.
 
     ``zeros`` is what inputs that are all at their zero point add to a sum.

@@ -335,7 +335,7 @@ def _check_biases(needed: Mapping[str, int], config: ArrayConfig) -> None:
     zeros = config.bias_zeros
     if needed["bias_zeros"] < zeros:
         raise DoesNotFit(
-            f"the network's biases share {needed['bias_zeros']} low bits that are zero, the hardware leaves out {zeros}",
+            f"the network's biases share {needed['bias_zeros']} low zeros, the hardware leaves out {zeros}",
             resource="bias_zeros",
             needed=needed["bias_zeros"],
             available=zeros,

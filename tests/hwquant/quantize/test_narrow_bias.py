@@ -54,7 +54,9 @@ def test_no_other_multiples_of_a_power_of_two_are_nearer(bias, shift, bits):
     assert error(constant) == pytest.approx(min(errors.values()), rel=1e-12)
     low, high = integer_limits(bits)
     assert any(
-        (constant % (1 << power) == 0).all() and (low <= constant >> power).all() and (constant >> power <= high).all()
+        (constant % (1 << power) == 0).all()
+        and (low <= constant >> power).all()
+        and (constant >> power <= high).all()
         for power in range(26)
     )
 
@@ -70,7 +72,10 @@ def test_a_network_s_constants_have_the_bits_that_are_asked_for(digits_graph, de
     with np.load(demo_folder / "calibration.npz", allow_pickle=False) as file:
         x = file["x"][:40]
     wide = quantize(digits_graph, x, **options)
-    assert quantize(digits_graph, x, bias_bits=32, **options).nodes[0].bias.tolist() == wide.nodes[0].bias.tolist()
+    assert (
+        quantize(digits_graph, x, bias_bits=32, **options).nodes[0].bias.tolist()
+        == wide.nodes[0].bias.tolist()
+    )
     made = quantize(digits_graph, x, bias_bits={"conv1": 6, "scores": 9}, **options)
     points = {name: item.zero_point for name, item in made.tensors.items()}
     layers = {node.name: node for node in made.nodes if isinstance(node, Layer)}
@@ -82,7 +87,7 @@ def test_a_network_s_constants_have_the_bits_that_are_asked_for(digits_graph, de
     before = {node.name: node for node in wide.nodes if isinstance(node, Layer)}
     assert before["relu2"].shift.tolist() == layers["relu2"].shift.tolist()
     difference = golden.predict(made, x)[0] - golden.predict(wide, x)[0]
-    assert 0 < np.abs(difference).max()
+    assert np.abs(difference).max() > 0
 
 
 def test_a_layer_that_is_not_there_and_a_width_out_of_range_are_refused(digits_graph):
