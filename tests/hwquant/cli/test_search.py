@@ -91,7 +91,19 @@ def test_where_nothing_keeps_to_the_constraints_the_front_is_written_and_resume_
 
 
 def test_a_board_s_resources_and_clock_decide(hwquant, arguments, tmp_path):
-    few = (*arguments, "--bits", "2,8", "--board", "icebreaker", "--array", "4x4", "--bias-bits", "9,32")
+    few = (
+        *arguments,
+        "--bits",
+        "2,8",
+        "--board",
+        "icebreaker",
+        "--array",
+        "4x4",
+        "--bias-bits",
+        "9,32",
+        "--trials",
+        5,
+    )
     objectives = ("--objective", "accuracy,lut,milliseconds,ram")
     outcome = hwquant("search", *few, *objectives, "--limit", "fits", "--max-drop", 100, "--json")
     assert outcome.status == 0, outcome.stderr
@@ -102,7 +114,7 @@ def test_a_board_s_resources_and_clock_decide(hwquant, arguments, tmp_path):
     assert (picked["lut"], picked["ram"]) == (needed["lut"], needed["ram"])
     assert picked["milliseconds"] == fit["milliseconds"]
     least = min(item["lut"] for item in outcome.json["candidates"])
-    outcome = hwquant("search", *few, *objectives, "--limit", f"lut={least - 1}")
+    outcome = hwquant("search", *few, *objectives, "--limit", f"lut={least - 1}", "--json")
     outcome.fails(f"at most {least - 1:,g} LUTs")
 
 
@@ -119,7 +131,8 @@ def test_what_was_fine_tuned_is_written_where_it_is_better(hwquant, arguments, d
     picked = outcome.json["picked"]
     assert picked["trained"]
     assert picked["accuracy"] > picked["untrained_accuracy"]
-    assert hwquant("evaluate", tmp_path / "net.hwq", arguments[4], "--json").json["accuracy"] == picked["accuracy"]
+    again = hwquant("evaluate", tmp_path / "net.hwq", "-d", arguments[4], "--json").json
+    assert again["accuracy"] == picked["accuracy"]
 
 
 def test_a_limit_replaces_the_default_drop_and_a_drop_goes_with_it(hwquant, arguments):

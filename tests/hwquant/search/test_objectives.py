@@ -52,7 +52,9 @@ def needed_bits(constants):
     zeros = 0
     while any(constants) and not any(value >> zeros & 1 for value in constants.tolist()):
         zeros += 1
-    least = min(n for n in range(1, 64) if all(-(1 << n - 1) <= value < 1 << n - 1 for value in constants.tolist()))
+    least = min(
+        n for n in range(1, 64) if all(-(1 << n - 1) <= value < 1 << n - 1 for value in constants.tolist())
+    )
     return len(constants) * (least - zeros)
 
 

@@ -51,7 +51,9 @@ def test_activations_are_one_variable_as_hardware_is_as_wide_as_the_widest(graph
 def test_biases_are_those_of_every_layer_as_all_have_zero_points_in_them(graph):
     space = Space.of(plan_layers(graph), (4, 8), biases=(12, 6))
     found = [(item.name, item.elements, item.bits) for item in space.variables if item.kind == BIASES]
-    assert found == [(name, count, (6, 12)) for name, count in (("a", 4), ("r", 6), ("mean", 10), ("scores", 5))]
+    assert found == [
+        (name, count, (6, 12)) for name, count in (("a", 4), ("r", 6), ("mean", 10), ("scores", 5))
+    ]
     assert space.int8 == (8, 8, 8, 32, 32, 32, 32)
     assert space.widest == (8, 8, 8, 12, 12, 12, 12)
     assert (8, 4, 8, 6, 12, 6, 6) in space

@@ -6,7 +6,9 @@ from hwquant.search.space import BIASES, WEIGHTS, Space, Variable
 from hwquant.search.start import evenly, narrower, probes, staircase, uniform
 
 WIDTHS = (2, 3, 5, 8)
-SPACE = Space(tuple(Variable(WEIGHTS, name, size, WIDTHS) for name, size in (("a", 10), ("b", 1000), ("c", 10))))
+SPACE = Space(
+    tuple(Variable(WEIGHTS, name, size, WIDTHS) for name, size in (("a", 10), ("b", 1000), ("c", 10)))
+)
 MIXED = Space((Variable(WEIGHTS, "a", 10, WIDTHS), Variable(BIASES, "a", 10, (6, 32))))
 
 
