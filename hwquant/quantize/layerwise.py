@@ -18,12 +18,12 @@ from hwquant.quantize.assemble import assemble_layer, quantize_terms, round_laye
 from hwquant.quantize.bias_correction import mean_error
 from hwquant.quantize.calibration import importance
 from hwquant.quantize.compensation import compensate
-from hwquant.quantize.formats import Formats, TensorFormat, integer_tensors
+from hwquant.quantize.formats import Formats, TensorFormat, integer_tensors, zero_points
 from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.integer_run import IntegerRun
 from hwquant.quantize.layer_scales import LayerScales
+from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.observe import Observed
-from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.precision import Precision
 from hwquant.ranges import Range, node_range
 
@@ -99,7 +99,7 @@ def _fit_layer(
 ) -> Layer:
     """A layer rounded, with the errors of its weights compensated and its mean error in the bias, as asked for."""
     scales, terms = round_layer(layer, precision, formats, observed.statistics)
-    return _finish(layer, terms, scales, formats[layer.name], precision.options, observed, run)
+    return _finish(layer, terms, scales, formats[layer.name], precision, formats, observed, run)
 
 
 def _fit_sums(
@@ -118,7 +118,7 @@ def _fit_sums(
     scales = chains.sum_scales(term, scheme, source, options.scales)
     (scale,) = scales.accumulator.tolist()
     terms = quantize_terms(layer, (scheme,), scales, [importance(term, observed.statistics)])
-    integer = _finish(layer, terms, scales, chains.sum_format(scale), options, observed, run)
+    integer = _finish(layer, terms, scales, chains.sum_format(scale), precision, formats, observed, run)
     return chains.kept(integer, run.tensor(term.input), ranges[term.input], scale, options.chain_bits)
 
 
@@ -127,12 +127,15 @@ def _finish(
     terms: list[Term],
     scales: LayerScales,
     output: TensorFormat,
-    options: QuantizeOptions,
+    precision: Precision,
+    formats: Formats,
     observed: Observed,
     run: IntegerRun,
 ) -> Layer:
     """A layer whose scales are chosen: errors compensated and in the bias, as asked for."""
+    options = precision.options
     if options.error_compensation:
         terms = [compensate(term, plan, run.centred(term.input)) for term, plan in zip(terms, layer.terms)]
     correction = mean_error(layer, terms, observed.images, run) if options.bias_correction else np.zeros(())
-    return assemble_layer(layer, terms, scales, correction, output)
+    made = assemble_layer(layer, terms, scales, correction, output)
+    return narrow_bias(made, precision.bias_bits[layer.name], zero_points(formats))

@@ -7,11 +7,16 @@ constraints go before all others. The caller may add configurations of its own t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hwquant.packages import load_package
-from hwquant.search.space import Configuration, Space
+from hwquant.search.evaluate import Outcome
+from hwquant.search.ledger import Ledger
+from hwquant.search.space import Configuration
+
+PATIENCE = 20
+"""Generations without a new configuration after which the guided search ends."""
 
 
 def check_guide() -> Any:
@@ -30,8 +35,8 @@ class Evolution:
 
     Parameters
     ----------
-    space : Space
-        The configurations that there are.
+    choices : mapping of sequence of int
+        What each variable of a configuration may be, by the variable's name, in the configuration's order.
     objectives : int
         Number of costs, each to be made small.
     population : int
@@ -40,10 +45,12 @@ class Evolution:
         Seed of all random choices.
     """
 
-    def __init__(self, space: Space, objectives: int, population: int, seed: int) -> None:
+    def __init__(
+        self, choices: Mapping[str, Sequence[int]], objectives: int, population: int, seed: int
+    ) -> None:
         optuna = check_guide()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space, self._population = space, population
+        self._choices, self._population = choices, population
         self._failed = optuna.trial.TrialState.FAIL
         self._study = optuna.create_study(
             directions=["minimize"] * objectives,
@@ -60,12 +67,11 @@ class Evolution:
         return self._ask(given, self._population)
 
     def _ask(self, given: Sequence[Configuration], count: int) -> list[Configuration]:
-        names = [f"{item.kind} {item.name}" for item in self._space.variables]
         for configuration in given:
-            self._study.enqueue_trial(dict(zip(names, configuration)))
+            self._study.enqueue_trial(dict(zip(self._choices, configuration)))
         self._asked = [self._study.ask() for _ in range(count)]
         return [
-            tuple(trial.suggest_categorical(name, self._space.bits) for name in names)
+            tuple(trial.suggest_categorical(name, values) for name, values in self._choices.items())
             for trial in self._asked
         ]
 
@@ -87,3 +93,46 @@ class Evolution:
             for name, value in missed.items():
                 trial.set_constraint(name, value)
             self._study.tell(trial, list(costs))
+
+
+Judge = Callable[[Outcome], tuple[Sequence[float], Mapping[str, float]] | None]
+"""What :meth:`Evolution.tell` wants to know of an outcome."""
+
+
+def evolve(
+    evolution: Evolution,
+    ledger: Ledger,
+    start: Sequence[Configuration],
+    total: int,
+    judge: Judge,
+    descent: Callable[[], Sequence[Configuration]],
+) -> None:
+    """Ask for one generation after another, until enough configurations are known or none is new any more.
+
+    Parameters
+    ----------
+    evolution : Evolution
+        What guides.
+    ledger : Ledger
+        Who evaluates, and knows what was evaluated before.
+    start : sequence of tuple of int
+        The first generation.
+    total : int
+        Configurations in the ledger after which the search ends.
+    judge : callable
+        Function from an outcome to what the evolution is told of it.
+    descent : callable
+        Function that gives configurations which are worth a try in any case, in the next generation.
+    """
+    asked, idle = evolution.begin(start), 0
+    while True:
+        evolution.tell([judge(item) for item in ledger.evaluate(asked)])
+        if len(ledger) >= total or idle > PATIENCE:
+            return
+        asked = evolution.ask(descent())
+        fresh = ledger.new(asked)
+        idle = 0 if fresh else idle + 1
+        left = total - len(ledger)
+        if len(fresh) > left:
+            ledger.evaluate(fresh[:left])
+            return

@@ -7,45 +7,47 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from hwquant.errors import HwquantError, MissingPackage
 from hwquant.packages import load_package
-from hwquant.search.evaluate import Outcome, Task, evaluate
-from hwquant.search.space import Configuration
 
+Item = TypeVar("Item", contravariant=True)
+Result = TypeVar("Result", covariant=True)
 CONNECT_SECONDS = 30
 _ATTEMPTS = 3
 """How often a candidate is sent again when all workers that had it, or the data, are lost."""
 
 
-class Workers(Protocol):
-    """A function that evaluates configurations, and yields (index, outcome) in any order."""
+class Workers(Protocol[Item, Result]):
+    """A function that evaluates items, such as configurations, and yields (index, outcome) in any order."""
 
-    def __call__(self, configurations: Sequence[Configuration], /) -> Iterator[tuple[int, Outcome]]:
-        """Evaluate configurations.
+    def __call__(self, items: Sequence[Item], /) -> Iterator[tuple[int, Result]]:
+        """Evaluate items.
 
         Yields
         ------
         index : int
-            Which of the configurations it is.
-        outcome : Outcome
-            What is known about it.
+            Which of the items it is.
+        outcome : object
+            What the task says of it.
         """
 
 
-def open_workers(task: Task, jobs: int | None, scheduler: str | None) -> AbstractContextManager[Workers]:
+def open_workers(
+    task: Callable[[Item], Result], jobs: int | None, scheduler: str | None
+) -> AbstractContextManager[Workers[Item, Result]]:
     """Open workers for a task; they are closed with the ``with`` block.
 
     Parameters
     ----------
-    task : Task
-        What candidates are evaluated with.
+    task : callable
+        What evaluates one item, such as :class:`hwquant.search.evaluate.Task`; it is sent to each worker once.
     jobs : int or None
         Processes on this machine; None starts one a core, and with 1 this process evaluates.
     scheduler : str or None
@@ -68,19 +70,19 @@ def open_workers(task: Task, jobs: int | None, scheduler: str | None) -> Abstrac
 
 
 @contextmanager
-def _here(task: Task) -> Iterator[Workers]:
-    def run(configurations: Sequence[Configuration]) -> Iterator[tuple[int, Outcome]]:
-        for index, configuration in enumerate(configurations):
-            yield index, evaluate(task, configuration)
+def _here(task: Callable[[Item], Result]) -> Iterator[Workers[Item, Result]]:
+    def run(items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
+        for index, item in enumerate(items):
+            yield index, task(item)
 
     yield run
 
 
-_task: Task | None = None
+_task: Callable[[Any], Any] | None = None
 """The task of a worker process."""
 
 
-def _start(task: Task) -> None:
+def _start(task: Callable[[Any], Any]) -> None:
     global _task
     _task = task
 
@@ -95,19 +97,19 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _evaluate_here(configuration: Configuration) -> Outcome:
+def _evaluate_here(item: Any) -> Any:
     if _task is None:
         raise RuntimeError("a worker process was not given its task")
-    return evaluate(_task, configuration)
+    return _task(item)
 
 
 @contextmanager
-def _processes(task: Task, jobs: int) -> Iterator[Workers]:
+def _processes(task: Callable[[Item], Result], jobs: int) -> Iterator[Workers[Item, Result]]:
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start, (task,))
 
-    def run(configurations: Sequence[Configuration]) -> Iterator[tuple[int, Outcome]]:
+    def run(items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
         with _without_interrupts():
-            futures = {pool.submit(_evaluate_here, item): index for index, item in enumerate(configurations)}
+            futures = {pool.submit(_evaluate_here, item): index for index, item in enumerate(items)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -124,7 +126,7 @@ def _processes(task: Task, jobs: int) -> Iterator[Workers]:
 
 
 @contextmanager
-def _cluster(task: Task, scheduler: str) -> Iterator[Workers]:
+def _cluster(task: Callable[[Item], Result], scheduler: str) -> Iterator[Workers[Item, Result]]:
     distributed: Any = load_package("distributed", "distributed", "search", "a search on a Dask cluster")
     try:
         client = distributed.Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -138,14 +140,18 @@ def _cluster(task: Task, scheduler: str) -> Iterator[Workers]:
         client.close()
 
 
+def _evaluated(task: Callable[[Item], Result], item: Item) -> Result:
+    return task(item)
+
+
 class _Cluster:
     """A Dask cluster. The task is sent to every worker once, and again only if all that had it are gone."""
 
-    def __init__(self, client: Any, task: Task) -> None:
+    def __init__(self, client: Any, task: Callable[[Any], Any]) -> None:
         self._client, self._task, self._data = client, task, None
 
-    def __call__(self, configurations: Sequence[Configuration]) -> Iterator[tuple[int, Outcome]]:
-        pending = dict(enumerate(configurations))
+    def __call__(self, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        pending = dict(enumerate(items))
         for _ in range(_ATTEMPTS):
             for index, outcome in self._attempt(pending):
                 del pending[index]
@@ -168,7 +174,7 @@ class _Cluster:
                 f"the Dask scheduler at {address!r} has no workers; start some with: dask worker {address}"
             ) from error
 
-    def _attempt(self, pending: dict[int, Configuration]) -> Iterator[tuple[int, Outcome]]:
+    def _attempt(self, pending: dict[int, Any]) -> Iterator[tuple[int, Any]]:
         """Outcomes until all are known or lost with their workers."""
         from concurrent.futures import CancelledError
 
@@ -179,7 +185,7 @@ class _Cluster:
         if self._data is None:
             self._data = self._send()
         futures = {
-            self._client.submit(evaluate, self._data, item, pure=False): index
+            self._client.submit(_evaluated, self._data, item, pure=False): index
             for index, item in pending.items()
         }
         for future in dask_as_completed(list(futures), loop=self._client.loop):

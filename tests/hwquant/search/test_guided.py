@@ -4,7 +4,7 @@ from hwquant.search.guided import Evolution
 from hwquant.search.pareto import front
 from hwquant.search.space import WEIGHTS, Space, Variable
 
-SPACE = Space(tuple(Variable(WEIGHTS, f"layer{i}", 2**i) for i in range(6)), (2, 4, 8))
+SPACE = Space(tuple(Variable(WEIGHTS, f"layer{i}", 2**i, (2, 4, 8)) for i in range(6)))
 
 
 def costs(configuration):
@@ -14,7 +14,7 @@ def costs(configuration):
 
 
 def run(seed, generations, start=(), missed=lambda values: {}):
-    evolution = Evolution(SPACE, 2, 10, seed)
+    evolution = Evolution(SPACE.choices, 2, 10, seed)
     seen, asked = [], evolution.begin(start) if start else evolution.ask()
     for _ in range(generations):
         seen.append(asked)
@@ -37,7 +37,7 @@ def test_the_first_generation_is_the_one_given():
 
 
 def test_configurations_that_the_caller_adds_are_part_of_a_generation():
-    evolution = Evolution(SPACE, 2, 10, 0)
+    evolution = Evolution(SPACE.choices, 2, 10, 0)
     asked = evolution.ask([(8,) * 6])
     assert asked[0] == (8,) * 6
     assert len(asked) == 10
@@ -64,7 +64,7 @@ def test_later_generations_keep_to_the_constraints():
 
 
 def test_candidates_that_do_not_work_are_told_to_the_guided_search():
-    evolution = Evolution(SPACE, 2, 4, 0)
+    evolution = Evolution(SPACE.choices, 2, 4, 0)
     evolution.ask()
     evolution.tell([None, None, None, None])
     assert len(evolution.ask()) == 4
