@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from hwquant.coding import Step
 from hwquant.golden import reference
-from hwquant.coding import Step
 from hwquant.graph import Input, Output, Shape
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.window import Window
