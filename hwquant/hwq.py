@@ -5,8 +5,8 @@ place, such as ``layers/2/terms/0/codes.npy``. Codes of fewer than 8 bits, and t
 :mod:`~hwquant.packed`; ``network.json`` then has the shape.
 
 A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
-is written as the oldest version that can say what it means: packed codes, and tensors of more than 8 bits, came with
-version 2.
+is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, and tensors of
+more than 8 bits, came with version 2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import container
-from hwquant.coding import Anchor
+from hwquant.coding import Anchor, Step
 from hwquant.errors import Damaged, HwquantError, check_type
 from hwquant.files import read_bytes, recover, write_bytes
 from hwquant.graph import Input, Output
@@ -150,8 +150,8 @@ def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:
 def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
     terms = [term for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms]
-    packed = any(term.bits < PLAIN_BITS for term in terms)
-    return 2 if packed or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
+    new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)
+    return 2 if new or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
 
 
 def _ints(values: tuple[int, ...]) -> list[int]:
@@ -220,6 +220,7 @@ def _encode_term(term: Term, place: str, arrays: Arrays) -> dict[str, object]:
         "bits": int(term.bits),
         "groups": int(term.groups),
         "shift": int(term.shift),
+        **({"step": int(term.step)} if term.step != 1 else {}),
         **_encode_window(term.window),
     }
 
@@ -401,6 +402,9 @@ def _decode_term(record: _Record, arrays: Arrays) -> Term:
         scale=record.array(arrays, "scale"),
         anchor=cast(Anchor, record.text("anchor")),  # another text is refused by validate
         bits=record.integer("bits"),
+        step=cast(
+            Step, record.integer("step") if "step" in record.value else 1
+        ),  # validate knows which there are
         groups=record.integer("groups"),
         shift=record.integer("shift"),
         mask=mask,

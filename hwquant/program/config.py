@@ -92,16 +92,18 @@ class ArrayConfig(ArrayShape):
         return self.stored_bias_bits + self.shift_bits + self.multiplier_bits
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name, as a ``.hwp`` file holds them: those of narrow biases only where there are such."""
+        """The fields by name, as a ``.hwp`` file holds them: those that came later only where they say something."""
         return {
-            name: value for name, value in dataclasses.asdict(self).items() if value or name not in BIASES
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in LATER or value != LATER[name]
         }
 
     @cached_property
     def key(self) -> tuple[Any, ...]:
         """The fields' values, hashable: for caches of built simulators, and for the checksum of a program."""
-        narrow = BIASES if self.bias_bits else ()
-        return tuple(getattr(self, name) for name in (*KEY, *narrow))
+        later = [name for name, value in LATER.items() if getattr(self, name) != value]
+        return tuple(getattr(self, name) for name in (*KEY, *later)) + tuple(later)
 
 
 SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ArrayShape))
@@ -114,6 +116,9 @@ SIZES = tuple(
     field.name for field in dataclasses.fields(ArrayConfig) if field.name not in (*SHAPE_FIELDS, *BIASES)
 )
 """Names of the other fields that :class:`ArrayConfig` adds: they are measured on the compiled network."""
+
+LATER: Mapping[str, object] = {"odd_weights": "none", "ternary": False, **dict.fromkeys(BIASES, 0)}
+"""Fields that the first version of ``.hwp`` files lacks, with what they are there."""
 
 KEY = (
     *("rows", "columns", "activation_bits", "weight_bits", "weight_slot_bits", "weight_packing", "load_rows"),
@@ -129,4 +134,4 @@ KEY = (
     ),
     *("activation_depth", "weight_depth", "parameter_depth", "program_depth"),
 )
-"""The fields in the order that the checksum of a program has always had, without those of narrow biases."""
+"""The fields in the order that the checksum of a program has always had, without those that came later."""
