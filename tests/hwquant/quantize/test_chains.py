@@ -122,6 +122,28 @@ def test_the_proven_range_is_one_that_inputs_reach():
     assert limits[0] // 2 > layer.low or limits[1] // 2 < layer.high
 
 
+def test_a_layer_whose_weights_are_nothing_beside_its_bias_rescales():
+    graph = line()
+    tiny = tuple(replace(n, weight=n.weight * 1e-30) if n.name == "c0" else n for n in graph.nodes)
+    qgraph = quantize(replace(graph, nodes=tiny), data(graph), bits=3, activation_bits=3, chain_bits=24)
+    validate(qgraph)
+    assert qgraph.tensors["r0"].bits == 3
+    zero = tuple(replace(n, weight=n.weight * 0) if n.name == "c0" else n for n in graph.nodes)
+    validate(quantize(replace(graph, nodes=zero), data(graph), chain_bits=24))
+
+
+@pytest.mark.parametrize("anchor", ["min", "max"])
+def test_channels_of_either_sign_that_one_scale_of_a_bit_cannot_hold_are_rescaled(anchor):
+    graph = line()
+    signs = np.array([1.0, -1.0, 1.0]).reshape(-1, 1, 1, 1)
+    nodes = tuple(replace(n, weight=0 * n.weight + signs) if n.name == "c0" else n for n in graph.nodes)
+    options = {"bits": {"c0": 1}, "per_channel": True, "anchor": anchor, "chain_bits": 24}
+    qgraph = quantize(replace(graph, nodes=nodes), data(graph), **options)
+    validate(qgraph)
+    (term,) = layers(qgraph)["r0"].terms
+    assert term.scale.size == 3
+
+
 def test_an_average_is_a_sum_and_its_scale_takes_the_division():
     shape = (2, 6, 6)
     for kernel, area in ((2, 4), (3, 9)):
