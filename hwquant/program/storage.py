@@ -4,6 +4,7 @@
 
 A program of any version up to `VERSION` is read, and runs on the hardware that is generated now, in the cycles that
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
+A program is written as the oldest version that has its configuration: lanes of more than 8 bits came with version 2.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hwquant.program.layout import Placement, RowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
-VERSION = 1
+VERSION = 2
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "weights": (np.int16, 2),
@@ -59,7 +60,8 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "checksum": program.checksum,
     }
     images = {name: getattr(program, name) for name in _IMAGES}
-    container.write(path, KIND, VERSION, {"program": meta}, {"words": _pack(program.words), **images})
+    version = 2 if program.config.activation_bits > 8 else 1
+    container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
 
 def load(path: str | os.PathLike[str]) -> Program:

@@ -8,11 +8,12 @@ import pytest
 from hwquant_testing.float_networks import KINDS, build, conv
 
 import hwquant
-from hwquant import golden
+from hwquant import container, golden
 from hwquant.advice import of_options
 from hwquant.cli.tables import chain_lines
-from hwquant.errors import DoesNotFit
+from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.graph import AveragePool, Clip, Conv, Graph, Input, MaxPool, Output
+from hwquant.program import storage
 from hwquant.qgraph import Layer
 from hwquant.quantize import quantize
 from hwquant.quantize.chains import hands_on_sums
@@ -206,6 +207,12 @@ def test_a_chain_runs_in_hardware(tmp_path):
     qgraph = hwquant.load_network(tmp_path / "net.hwq")
     program = hwquant.compile_network(qgraph, (2, 2))
     assert program.config.activation_bits == max(tensor.bits for tensor in qgraph.tensors.values()) > 16
+    storage.save(program, tmp_path / "program.hwp")
+    with pytest.raises(
+        HwquantError, match="has format version 2, this hwquant reads up to 1; update hwquant"
+    ):
+        container.read(tmp_path / "program.hwp", storage.KIND, 1)
+    program = storage.load(tmp_path / "program.hwp")
     q = golden.quantize_input(qgraph, data(graph, 1))
     result = hwquant.verify(program, qgraph, q, watch=1, simulator="amaranth")
     assert result.mismatches == 0, result.first
