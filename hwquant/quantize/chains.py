@@ -184,7 +184,7 @@ def _producers(qgraph: QGraph) -> Mapping[str, str]:
     for node in qgraph.nodes:
         if isinstance(node, Layer):
             result[node.name] = node.name
-        elif not isinstance(node, Concat) and node.inputs[0] in result:
+        elif len(node.inputs) == 1 and node.inputs[0] in result:
             result[node.name] = result[node.inputs[0]]
     return result
 
