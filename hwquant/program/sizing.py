@@ -52,7 +52,7 @@ REMEDY = {
     "weight_depth": "a larger weight memory, fewer or pruned weights, or a wider array",
     "parameter_depth": "a larger parameter memory or fewer output channels",
     "program_depth": "a larger program memory, deeper accumulators, or a larger array",
-    "accumulator_bits": "wider accumulators, or fewer activation or weight bits",
+    "accumulator_bits": "wider accumulators, or fewer activation, weight or chain bits",
     "coordinate_bits": "a smaller input, or hardware with wider coordinates",
     "block_steps": "shallower accumulators or smaller pooling windows",
 }

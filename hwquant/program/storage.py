@@ -4,7 +4,8 @@
 
 A program of any version up to `VERSION` is read, and runs on the hardware that is generated now, in the cycles that
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
-A program is written as the oldest version that knows all of its configuration: version 2 knows odd and ternary weights.
+A program is written as the oldest version that knows all of its configuration: version 2 knows odd and ternary weights,
+narrow biases, and lanes of more than 8 bits.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "checksum": program.checksum,
     }
     images = {name: getattr(program, name) for name in _IMAGES}
-    version = 2 if LATER.keys() & meta["config"].keys() else 1
+    new = LATER.keys() & meta["config"].keys() or program.config.activation_bits > 8
+    version = VERSION if new else 1
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
 

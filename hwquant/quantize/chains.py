@@ -27,12 +27,15 @@ from hwquant.quantize.fuse import TermPlan
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.shifts import Alignment
-from hwquant.quantize.weight_scheme import WeightScheme
+from hwquant.quantize.single_bit import loses_signs
+from hwquant.quantize.weight_scheme import Array, WeightScheme
 from hwquant.quantize.weights import ideal_scale
 from hwquant.ranges import Range, sum_range
 
 _UNBOUNDED = 62
 """Bits that hold every sum, before its range is known."""
+_LARGEST_BIAS = 2.0**40
+"""Steps of a bias beside which what weights add is nothing, and that accumulators hardly hold."""
 
 
 def candidates(precision: Precision) -> Collection[str]:
@@ -44,9 +47,17 @@ def candidates(precision: Precision) -> Collection[str]:
     for layer in plan.layers:
         tied |= {term.input for term in layer.terms if term.unit is not None or len(layer.terms) > 1}
     fixed = {groups.find(name) for name in tied}
+    alone = [layer for layer in plan.layers if len(layer.terms) == 1 and groups.find(layer.name) not in fixed]
     return {
-        layer.name for layer in plan.layers if len(layer.terms) == 1 and groups.find(layer.name) not in fixed
+        layer.name
+        for layer in alone
+        if not loses_signs(layer.terms[0].weight, one_scale(*precision.schemes[layer.name]))
     }
+
+
+def suits(bias: Array, scales: LayerScales) -> bool:
+    """Whether biases are such that an accumulator holds them in steps of these scales."""
+    return bool((np.abs(bias) < _LARGEST_BIAS * scales.accumulator).all())
 
 
 def sum_scales(term: TermPlan, scheme: WeightScheme, source: Scale, scales: str) -> LayerScales:
@@ -173,7 +184,7 @@ def _producers(qgraph: QGraph) -> Mapping[str, str]:
     for node in qgraph.nodes:
         if isinstance(node, Layer):
             result[node.name] = node.name
-        elif not isinstance(node, Concat) and node.inputs[0] in result:
+        elif len(node.inputs) == 1 and node.inputs[0] in result:
             result[node.name] = result[node.inputs[0]]
     return result
 

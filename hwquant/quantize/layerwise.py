@@ -116,6 +116,8 @@ def _fit_sums(
         return None
     scheme, source = chains.one_scale(scheme), formats[term.input].scale
     scales = chains.sum_scales(term, scheme, source, options.scales)
+    if not chains.suits(layer.bias, scales):
+        return None
     (scale,) = scales.accumulator.tolist()
     terms = quantize_terms(layer, (scheme,), scales, [importance(term, observed.statistics)])
     integer = _finish(layer, terms, scales, chains.sum_format(scale), precision, formats, observed, run)

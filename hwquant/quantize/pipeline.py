@@ -47,7 +47,7 @@ def quantize_observed(
         Options that do not suit the network, and networks that integers cannot express.
     """
     precision = resolve_precision(observed.plan, options)
-    formats = choose_scales(precision, observed.statistics, observed.tables)
+    formats: Formats = choose_scales(precision, observed.statistics, observed.tables)
     fitted = fit_layers(precision, formats, observed, progress)
     precision, formats = fitted.precision, fitted.formats
     qgraph = integer_network(observed, precision, formats, fitted.nodes)

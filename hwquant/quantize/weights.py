@@ -3,8 +3,8 @@
 From the extreme weights and the number of bits ``n``::
 
     S = (w_max - w_min) / (2^n - 1)
-    anchored at the minimum:  q = round((w - w_min) / S),  o = to_int(w_min / S),  w ~ S * (q + o)
-    anchored at the maximum:  q = round((w_max - w) / S),  o = to_int(w_max / S),  w ~ S * (o - q)
+    anchored at the minimum:  q = round((w - w_min) / S),  o = to_int(w_min / S),  w ~ S * (q + o)     (claim 4)
+    anchored at the maximum:  q = round((w_max - w) / S),  o = to_int(w_max / S),  w ~ S * (o - q)     (claim 3)
 
 ``q`` is stored as a signed ``n``-bit integer: it is shifted by ``2^(n-1)``, which ``o`` absorbs. By default
 the range is first stretched to contain 0 and its anchor moved to the nearest multiple of ``S``, which turns

@@ -26,7 +26,7 @@ DEFAULTS = {
     "frontends.fold._never_negative": "a tensor of which nothing is known may be negative",
     "quantize.equalize._reads": "channels are left as they are where an unknown kind reads them",
     "pruning.permute.ChannelSpaces._node": "the channels around an unknown kind keep their order",
-    "ranges.tensor_ranges": "a tensor holds no more than its bits can",
+    "ranges.node_range": "a tensor holds no more than its bits can",
     "export.float16_network._operator": "a kind without an operator is refused, by its name",
     "golden.fast.Engine.__init__": "the reference computes what has no fast path",
 }

@@ -45,6 +45,12 @@ def test_every_weight_with_the_extremes_of_x(weight_bits):
     assert products(8, weight_bits, stimulus) == [x * weight for x, weight in pairs]
 
 
+def test_products_of_sums_that_are_not_rescaled():
+    pairs = [(x, weight) for weight in (-256, 255, 7) for x in (-(1 << 23), (1 << 23) - 1, -1, 0x155555)]
+    stimulus = [{"x": x, "weight": weight, "swap": 1} for x, weight in pairs]
+    assert products(24, 9, stimulus) == [x * weight for x, weight in pairs]
+
+
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(2, 13), st.integers(1, 18), st.integers(0, 2**32 - 1))
 def test_products_of_all_widths_with_weights_that_stay(x_bits, weight_bits, seed):

@@ -21,7 +21,7 @@ def test_memory_bits_are_those_of_the_memories():
 LIMITS = {
     "rows": (2, 32),
     "columns": (2, 32),
-    "activation_bits": (2, 8),
+    "activation_bits": (2, 24),
     "weight_bits": (1, 8),
     "weight_slot_bits": (0, 16),
     "adjusted_bits": (1, 18),

@@ -8,11 +8,12 @@ import pytest
 from hwquant_testing.float_networks import KINDS, build, conv
 
 import hwquant
-from hwquant import golden
+from hwquant import container, golden
 from hwquant.advice import of_options
 from hwquant.cli.tables import chain_lines
-from hwquant.errors import DoesNotFit
+from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.graph import AveragePool, Clip, Conv, Graph, Input, MaxPool, Output
+from hwquant.program import storage
 from hwquant.qgraph import Layer
 from hwquant.quantize import quantize
 from hwquant.quantize.chains import hands_on_sums
@@ -122,6 +123,28 @@ def test_the_proven_range_is_one_that_inputs_reach():
     assert limits[0] // 2 > layer.low or limits[1] // 2 < layer.high
 
 
+def test_a_layer_whose_weights_are_nothing_beside_its_bias_rescales():
+    graph = line()
+    tiny = tuple(replace(n, weight=n.weight * 1e-30) if n.name == "c0" else n for n in graph.nodes)
+    qgraph = quantize(replace(graph, nodes=tiny), data(graph), bits=3, activation_bits=3, chain_bits=24)
+    validate(qgraph)
+    assert qgraph.tensors["r0"].bits == 3
+    zero = tuple(replace(n, weight=n.weight * 0) if n.name == "c0" else n for n in graph.nodes)
+    validate(quantize(replace(graph, nodes=zero), data(graph), chain_bits=24))
+
+
+@pytest.mark.parametrize("anchor", ["min", "max"])
+def test_channels_of_either_sign_that_one_scale_of_a_bit_cannot_hold_are_rescaled(anchor):
+    graph = line()
+    signs = np.array([1.0, -1.0, 1.0]).reshape(-1, 1, 1, 1)
+    nodes = tuple(replace(n, weight=0 * n.weight + signs) if n.name == "c0" else n for n in graph.nodes)
+    options = {"bits": {"c0": 1}, "per_channel": True, "anchor": anchor, "chain_bits": 24}
+    qgraph = quantize(replace(graph, nodes=nodes), data(graph), **options)
+    validate(qgraph)
+    (term,) = layers(qgraph)["r0"].terms
+    assert term.scale.size == 3
+
+
 def test_an_average_is_a_sum_and_its_scale_takes_the_division():
     shape = (2, 6, 6)
     for kernel, area in ((2, 4), (3, 9)):
@@ -184,6 +207,12 @@ def test_a_chain_runs_in_hardware(tmp_path):
     qgraph = hwquant.load_network(tmp_path / "net.hwq")
     program = hwquant.compile_network(qgraph, (2, 2))
     assert program.config.activation_bits == max(tensor.bits for tensor in qgraph.tensors.values()) > 16
+    storage.save(program, tmp_path / "program.hwp")
+    with pytest.raises(
+        HwquantError, match="has format version 2, this hwquant reads up to 1; update hwquant"
+    ):
+        container.read(tmp_path / "program.hwp", storage.KIND, 1)
+    program = storage.load(tmp_path / "program.hwp")
     q = golden.quantize_input(qgraph, data(graph, 1))
     result = hwquant.verify(program, qgraph, q, watch=1, simulator="amaranth")
     assert result.mismatches == 0, result.first

@@ -10,7 +10,7 @@ from hwquant.quantize.scales import choose_scales
 def fitted(graph, samples, progress=None, **options):
     observed = observe_network(graph, samples)
     precision = resolve_precision(observed.plan, QuantizeOptions(**options))
-    return fit_layers(precision, choose_scales(precision, observed.statistics), observed, progress)
+    return fit_layers(precision, choose_scales(precision, observed.statistics), observed, progress).nodes
 
 
 def test_every_node_of_the_plan_becomes_one_in_order_and_is_reported(graph, samples):
