@@ -38,7 +38,7 @@ class Known:
 
 
 def made_up(seed):
-    """Five layers of random sizes and sensitivities; widths that share words cost less; the noise is not quite a sum."""
+    """Five layers of random sizes and sensitivities; some widths cost what wider ones do; noise is not quite a sum."""
     rng = np.random.default_rng(seed)
     sizes, shares = rng.integers(20, 2000, 5), rng.lognormal(0, 2, 5)
     space = Space(tuple(Variable(WEIGHTS, f"layer{i}", int(size), WIDTHS) for i, size in enumerate(sizes)))
@@ -54,12 +54,12 @@ def made_up(seed):
     return Known(space, table, ("accuracy", "cycles", "weight_bytes"))
 
 
-@pytest.mark.parametrize(
-    "limits", [Constraints(1.0, "int8"), Constraints(None, limits={"weight_bytes": 9000.0})]
-)
-@pytest.mark.parametrize("seed", range(4))
-def test_a_tenth_of_the_candidates_are_enough_for_nearly_the_best_pick(make_task, seed, limits):
+@pytest.mark.parametrize("limited", [False, True], ids=["drop", "limit"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tenth_of_the_candidates_are_enough_for_nearly_the_best_pick(make_task, seed, limited):
     known = made_up(seed)
+    half = known.table[known.space.int8].measures["weight_bytes"] / 2
+    limits = Constraints(None, limits={"weight_bytes": half}) if limited else Constraints(1.0, "int8")
     everything = SearchOptions(bits=WIDTHS, exhaustive=True, constraints=limits)
     truth = known.search(make_task, everything, 0.9)
     assert len(truth.candidates) == 5**5
@@ -67,7 +67,7 @@ def test_a_tenth_of_the_candidates_are_enough_for_nearly_the_best_pick(make_task
     found = known.search(make_task, few, 0.9)
     assert len(found.candidates) == 200
     best, pick = truth.pick(), found.pick()
-    if limits.max_drop is None:
+    if limited:
         assert best.measures["accuracy"] - pick.measures["accuracy"] <= 0.003
     else:
         assert found.relative_cost(pick) <= 1.03 * truth.relative_cost(best)
