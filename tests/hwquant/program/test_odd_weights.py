@@ -169,6 +169,16 @@ def test_weights_of_at_most_1_need_no_multiplier_whatever_they_are_stored_as():
     assert (config.odd_weights, config.ternary, config.offset) == ("none", True, "edge")
 
 
+@pytest.mark.parametrize("offset", [101, -255])
+def test_lanes_that_no_stored_bit_leaves_out_widen_nothing(offset):
+    """Idle columns would need a weight of zero; of odd ones that is far from what a bit stores, beside a sum column."""
+    net = Net(x=(4, 3, 3))
+    net.conv("x", 3, bits=1, step=2, offset=offset)
+    qgraph = net.build()
+    config = verified(qgraph, compile_network(qgraph, (4, 4), offset="sum")).config
+    assert (config.weight_bits, config.operand_bits, config.ternary) == (1, 2, True)
+
+
 # Hardware that exists
 
 
