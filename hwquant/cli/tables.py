@@ -23,6 +23,7 @@ _COLUMNS = {
     "operation": "operation",
     "shape": "output",
     "bits": "bits",
+    "step": "step",
     "offset": "offset",
     "shift": "shift",
     "sqnr_db": "SQNR",

@@ -192,11 +192,11 @@ class Requirements:
         rows = offset == "sum" and per_channel
         small = not rows and ternary(terms, weight_bits, adjusted=offset == "edge")
         if offset != "edge" and odd != "none":
-            width = raw_bits(terms, offset_rows=rows)
+            width = raw_bits(terms, weight_bits, offset_rows=rows)
         added = [term.offset * (1 if offset == "edge" and odd == "all" else term.step) for term in terms]
         return {
             "weight_bits": weight_bits,
-            "adjusted_bits": min(width, 2) if small and offset == "edge" else width,
+            "adjusted_bits": min(width, 2) if small and (offset == "edge" or odd != "none") else width,
             "offset": offset,
             "offset_bits": max(bits_for(int(values.min()), int(values.max())) for values in added),
             "channel_offsets": per_channel,

@@ -74,18 +74,19 @@ def adjusted_bits(terms: Sequence[ArrayTerm], weight_bits: int) -> int:
     by_step = _by_step(terms)
     widths = []
     for step, own in by_step.items():
-        least, greatest = integer_limits(weight_bits if len(by_step) == 1 else _stored_bits(own))
+        bits = weight_bits if len(by_step) == 1 else _stored_bits(own, weight_bits)
+        least, greatest = integer_limits(bits)
         lowest, highest = offset_limits(own)
         widths.append(bits_for(least + min(0, lowest), greatest + max(0, highest)) + step - 1)
     return max(widths)
 
 
-def raw_bits(terms: Sequence[ArrayTerm], *, offset_rows: bool) -> int:
+def raw_bits(terms: Sequence[ArrayTerm], weight_bits: int, *, offset_rows: bool) -> int:
     """Find the width of the widest weight without its offset; ``offset_rows`` says that offsets are weights, too."""
     widths = []
     for step, own in _by_step(terms).items():
         offsets = bits_for(*offset_limits(own)) if offset_rows else 1
-        widths.append(max(_stored_bits(own), offsets) + step - 1)
+        widths.append(max(_stored_bits(own, weight_bits), offsets) + step - 1)
     return max(widths)
 
 
@@ -118,5 +119,6 @@ def _by_step(terms: Sequence[ArrayTerm]) -> dict[Step, list[ArrayTerm]]:
     return found
 
 
-def _stored_bits(terms: Sequence[ArrayTerm]) -> int:
-    return max(bits_for(*term.stored_limits) for term in terms)
+def _stored_bits(terms: Sequence[ArrayTerm], weight_bits: int) -> int:
+    """Bits of the widest stored weight; what stands for zero is left out where ``weight_bits`` do not hold it."""
+    return min(weight_bits, max(bits_for(*term.stored_limits) for term in terms))

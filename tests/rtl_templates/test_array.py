@@ -140,18 +140,19 @@ def test_sums_are_those_of_the_matrix_product(rows, columns, mode):
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-@pytest.mark.parametrize("bits", [2, 3, 9])
-@pytest.mark.parametrize("odd_weights", ["some", "all"])
-def test_sums_of_odd_weights_are_those_of_the_matrix_product(bits, odd_weights, mode):
+@pytest.mark.parametrize("bits", [2, 9])
+def test_sums_of_odd_weights_are_those_of_the_matrix_product(bits, mode):
     """The array carries all but their lowest bit where it has no others, and appends a 0 to channels' offsets."""
-    config = ArrayConfig(5, 3, weight_bits=bits - 1, adjusted_bits=bits, odd_weights=odd_weights, **mode)
+    config = ArrayConfig(5, 3, weight_bits=bits - 1, adjusted_bits=bits, odd_weights="all", **mode)
     rng = np.random.default_rng(bits)
     check(config, random_tiles(rng, config, 15, lambda rng: 0), rng)
 
 
 @pytest.mark.parametrize("rows", [2, 7])
-@pytest.mark.parametrize("mode", ["none", "edge", "sum"])
-@pytest.mark.parametrize(("odd_weights", "bits"), [("none", 1), ("none", 2), ("some", 2), ("all", 2)])
+@pytest.mark.parametrize(
+    ("mode", "odd_weights", "bits"),
+    [("none", "none", 1), ("edge", "none", 2), ("sum", "some", 2), ("sum", "all", 2)],
+)
 def test_sums_without_multipliers_are_those_of_the_matrix_product(rows, mode, odd_weights, bits):
     config = ArrayConfig(
         rows, 3, weight_bits=bits, adjusted_bits=bits, odd_weights=odd_weights, ternary=True, **MODES[mode]
