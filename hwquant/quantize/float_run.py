@@ -72,6 +72,6 @@ def unclipped(layer: LayerPlan, plan: Plan) -> str:
     """The float tensor that a layer clamps."""
     nodes = {node.name: node for node in plan.graph.nodes}
     name = layer.name
-    while len(layer.members) > 1 and isinstance(node := nodes[name], Clip) and node.inputs[0] in layer.members:
+    while name in layer.members and isinstance(node := nodes[name], Clip):
         name = node.inputs[0]
     return name
