@@ -99,7 +99,13 @@ def as_module(graph: Graph) -> Any:
         out, per_group, *kernel = node.weight.shape
         top, left, bottom, right = node.window.padding
         made = nn.Conv2d(
-            per_group * node.groups, out, tuple(kernel), node.window.stride, 0, node.window.dilation, node.groups
+            per_group * node.groups,
+            out,
+            tuple(kernel),
+            node.window.stride,
+            0,
+            node.window.dilation,
+            node.groups,
         )
         with torch.no_grad():
             made.weight.copy_(torch.tensor(node.weight))
@@ -175,7 +181,8 @@ def onnxruntime_network(name: str, method: str) -> Callable[[Graph, Array], Pred
         class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
             def __init__(self) -> None:
                 self.parts = iter(
-                    {"input": calibration[start : start + BATCH]} for start in range(0, len(calibration), BATCH)
+                    {"input": calibration[start : start + BATCH]}
+                    for start in range(0, len(calibration), BATCH)
                 )
 
             def get_next(self) -> dict[str, Array] | None:
@@ -216,7 +223,9 @@ def cases(name: str) -> Iterator[Case]:
             words = f"per channel, float scales, {method}, percentile {percentile:g}"
             yield Case("brevitas", words, bits, brevitas_network(bits, method, percentile))
     for method in ("MinMax", "Entropy"):
-        yield Case("onnxruntime", f"per channel, float scales, {method}", 8, onnxruntime_network(name, method))
+        yield Case(
+            "onnxruntime", f"per channel, float scales, {method}", 8, onnxruntime_network(name, method)
+        )
 
 
 def measure(name: str, case: Case) -> dict[str, Any]:
@@ -261,10 +270,14 @@ def main() -> None:
     done = {(row["network"], row["bits"], row["tool"], row["settings"]) for row in rows}
     for name in names:
         for case in cases(name):
-            if (NAMES[name], case.bits, case.tool, case.settings) in done or (tools and case.tool not in tools):
+            if (NAMES[name], case.bits, case.tool, case.settings) in done or (
+                tools and case.tool not in tools
+            ):
                 continue
             if importlib.util.find_spec(case.tool) is None:
-                print(f"{case.tool} is not installed: left out {NAMES[name]}, {case.bits} bits, {case.settings}")
+                print(
+                    f"{case.tool} is not installed: left out {NAMES[name]}, {case.bits} bits, {case.settings}"
+                )
                 continue
             rows.append(measure(name, case))
             print(*rows[-1].values(), sep="  ", flush=True)

@@ -173,7 +173,9 @@ def descend(
     for _ in range(_SWEEPS):
         moved = False
         for column in range(result.shape[2]):
-            best = np.floor(result[:, :, column] - slope[:, :, column] / variance[:, column, column, None] + 0.5)
+            best = np.floor(
+                result[:, :, column] - slope[:, :, column] / variance[:, column, column, None] + 0.5
+            )
             step = np.clip(best, least, most) - result[:, :, column]
             step *= mask[:, :, column]
             if step.any():

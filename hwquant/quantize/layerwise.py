@@ -46,7 +46,9 @@ def fit_layers(
     run = IntegerRun(plan, integer_tensors(plan, formats), observed.samples)
     floats = FloatRun(plan, observed.samples)
     nodes: list[QNode] = []
-    for node in plan.integer_nodes(lambda layer: _fit_layer(layer, precision, formats, observed, run, floats)):
+    for node in plan.integer_nodes(
+        lambda layer: _fit_layer(layer, precision, formats, observed, run, floats)
+    ):
         run.step(node)
         nodes.append(node)
         if progress:

@@ -80,7 +80,8 @@ class QuantizeOptions:
         True, "Round each weight to make up for the errors of those before it, not to its nearest code."
     )
     equalization: bool = option(
-        True, "Below 8 bits, try channels with balanced weights, and keep them where the outputs have less noise."
+        True,
+        "Below 8 bits, try channels with balanced weights, and keep them where the outputs have less noise.",
     )
 
     def __post_init__(self) -> None:

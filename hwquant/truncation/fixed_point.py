@@ -49,9 +49,7 @@ def options(to: str, binary: Collection[str]) -> QuantizeOptions:
     if to == "int8":
         return QuantizeOptions(scales="power_of_two", symmetric=True, error_compensation=False)
     bits = dict.fromkeys(binary, 1)
-    return QuantizeOptions(
-        bits=bits, scales="power_of_two", per_channel=True, error_compensation=False
-    )
+    return QuantizeOptions(bits=bits, scales="power_of_two", per_channel=True, error_compensation=False)
 
 
 def finetune(

@@ -17,7 +17,12 @@ SHAPE = (4, 6, 6)
 def conv(rng, name, source, out, channels, kernel=3, groups=1):
     weight = rng.normal(size=(out, channels // groups, kernel, kernel))
     return Conv(
-        name, (source,), weight, rng.normal(0, 0.1, out), Window((kernel,) * 2, padding=(kernel // 2,) * 4), groups
+        name,
+        (source,),
+        weight,
+        rng.normal(0, 0.1, out),
+        Window((kernel,) * 2, padding=(kernel // 2,) * 4),
+        groups,
     )
 
 
@@ -28,7 +33,11 @@ def network(nodes, last):
 
 def uneven(rng):
     """A chain whose rows and columns differ by up to 30, with a depthwise layer in it."""
-    first, middle, last = conv(rng, "a", "x", 8, 4), conv(rng, "d", "r", 8, 8, 3, 8), conv(rng, "b", "s", 4, 8, 1)
+    first, middle, last = (
+        conv(rng, "a", "x", 8, 4),
+        conv(rng, "d", "r", 8, 8, 3, 8),
+        conv(rng, "b", "s", 4, 8, 1),
+    )
     sizes = [np.exp(rng.uniform(-1.7, 1.7, (8, 1, 1, 1))) for _ in range(2)]
     first = Conv("a", ("x",), first.weight * sizes[0], first.bias, first.window)
     middle = Conv("d", ("r",), middle.weight / sizes[0] * sizes[1], middle.bias, middle.window, 8)
@@ -52,7 +61,10 @@ def test_the_largest_weights_of_a_channel_become_alike():
     graph = uneven(np.random.default_rng(0))
     nodes = {node.name: node for node in rescale(graph, balancing_factors(graph)).nodes}
     a, d, b = (nodes[name].weight for name in "adb")
-    for own, other in ((largest(a, (1, 2, 3)), largest(d, (1, 2, 3))), (largest(d, (1, 2, 3)), largest(b, (0, 2, 3)))):
+    for own, other in (
+        (largest(a, (1, 2, 3)), largest(d, (1, 2, 3))),
+        (largest(d, (1, 2, 3)), largest(b, (0, 2, 3))),
+    ):
         ratio = own / other
         assert ratio.max() / ratio.min() < 1.1
 
