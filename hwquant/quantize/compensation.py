@@ -10,7 +10,6 @@ that inputs count by their covariance.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,10 +21,9 @@ from hwquant.floating import windows
 from hwquant.qgraph import Term
 from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.integer_run import IntegerRun
+from hwquant.quantize.references import Positions, References, positions
 from hwquant.quantize.weight_scheme import Array
 
-_PATCHES = 1 << 14
-"""Input patches that covariances are estimated from, at most."""
 _DAMPING = 0.01
 """Share of the mean variance that is added to each: keeps inputs that never vary, and noise, from
 dominating."""
@@ -33,7 +31,9 @@ _SWEEPS = 4
 """Times that descent goes through the weights, at most."""
 
 
-def compensate(layer: LayerPlan, terms: Sequence[Term], run: IntegerRun, sums: Array) -> list[Term]:
+def compensate(
+    layer: LayerPlan, terms: Sequence[Term], run: IntegerRun, references: References
+) -> list[Term]:
     """Round the weights of a layer again, for the least error of its sums on the calibration data.
 
     The weights of a pool stay one number: hardware sums its window with a single weight.
@@ -46,8 +46,8 @@ def compensate(layer: LayerPlan, terms: Sequence[Term], run: IntegerRun, sums: A
         Its integer weights, each rounded to its nearest code.
     run : IntegerRun
         What the integer layers before it really produce.
-    sums : ndarray of float, shape (out, N, H, W)
-        What the float layer computes in front of its clamp.
+    references : References
+        What the float layers compute in front of their clamps.
 
     Returns
     -------
@@ -56,42 +56,36 @@ def compensate(layer: LayerPlan, terms: Sequence[Term], run: IntegerRun, sums: A
     """
     if not any(plan.has_weights for plan in layer.terms):
         return list(terms)
-    where = positions(sums.shape[1:])
-    error = centred(sums[:, *where].T.astype(np.float64))
+    stride = references.stride
+    error = references.sums[layer.name].astype(np.float64)
     inputs = []
     for term, plan in zip(terms, layer.terms):
-        seen = run.tensor(term.input).scale * patches(plan, run.centred(term.input), where)
-        inputs.append(seen)
-        error -= contribution(seen, plan.weight)
+        x = run.centred(term.input)
+        where = positions((len(x), *run.tensor(layer.name).shape[1:]))
+        inputs.append(run.tensor(term.input).scale * patches(plan, x, where))
+        error -= contribution(inputs[-1][:, ::stride], plan.weight)
+    error -= error.mean(axis=0)
     result = []
     for term, plan, seen in zip(terms, layer.terms, inputs):
         if plan.has_weights:
-            term = _compensated(term, plan, seen, error)
-            error -= contribution(seen, term.weight * term.scale.reshape(-1, 1, 1, 1) - plan.weight)
+            covariance = gram(seen)
+            moved = correction(covariance, seen[:, ::stride], error).reshape(plan.weight.shape)
+            term = _rounded(term, plan.weight + moved, covariance)
+            change = term.weight * term.scale.reshape(-1, 1, 1, 1) - plan.weight
+            error -= contribution(seen[:, ::stride], change)
         result.append(term)
     return result
 
 
-def _compensated(term: Term, plan: TermPlan, seen: Array, error: Array) -> Term:
-    """One term with other codes: ``error`` [P, out] is what the layer's sums lack, with the float weights."""
-    covariance = gram(seen)
-    scale = term.scale.reshape(-1, 1, 1, 1)
-    wanted = plan.weight + correction(covariance, seen, error).reshape(plan.weight.shape)
+def _rounded(term: Term, weight: Array, covariance: Array) -> Term:
+    """A term with the codes that stand best for a weight."""
     kept = np.ones(term.codes.shape, np.bool_) if term.mask is None else term.mask
-    limits = term.coding.limits
-    adjusted = compensated_rounding(wanted / scale, covariance, *limits, kept)
-    adjusted = descend(adjusted, wanted / scale, covariance, *limits, kept)
-    return replace(term, codes=term.coding.codes(adjusted))
+    steps, limits = weight / term.scale.reshape(-1, 1, 1, 1), term.coding.limits
+    adjusted = compensated_rounding(steps, covariance, *limits, kept)
+    return replace(term, codes=term.coding.codes(descend(adjusted, steps, covariance, *limits, kept)))
 
 
-def positions(shape: Sequence[int]) -> tuple[NDArray[np.int64], ...]:
-    """Samples, rows and columns (N, H, W) taken evenly, as many as covariances are estimated from."""
-    total = math.prod(shape)
-    chosen = np.unique(np.linspace(0, total - 1, min(total, _PATCHES)).astype(np.int64))
-    return tuple(np.unravel_index(chosen, tuple(shape)))
-
-
-def patches(term: TermPlan, x: IntArray, where: tuple[NDArray[np.int64], ...]) -> Array:
+def patches(term: TermPlan, x: IntArray, where: Positions) -> Array:
     """What a kernel sees of ``x`` (N, C, H, W) at given positions, less its mean: float64 [groups, P, K]."""
     sample, row, column = where
     seen = windows(x, term.window)[sample, :, row, column].astype(np.float64)

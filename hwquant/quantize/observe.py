@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from hwquant.advice import Advice
 from hwquant.graph import Graph
 from hwquant.progress import Progress
-from hwquant.quantize.bias_correction import mean_images
 from hwquant.quantize.calibration import Data, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
 from hwquant.quantize.equalize import Factors, equalize, rescale
 from hwquant.quantize.fuse import Plan, plan_layers
 from hwquant.quantize.judge import VALIDATION
 from hwquant.quantize.judge_data import judge_data, unusual
+from hwquant.quantize.references import References, float_references
 from hwquant.quantize.weight_scheme import Array
 
 _BATCH = 64
@@ -45,8 +45,8 @@ class Observed:
         Statistics of every tensor, over all calibration samples.
     samples : Mapping[str, NDArray]
         The samples that layers are fitted to, by input name.
-    images : Mapping[str, Array]
-        Mean over ``samples`` of each float tensor that a layer reads, float64 (C, H, W).
+    references : References
+        What the float network gives on ``samples``.
     count : int
         Number of calibration samples.
     judged : Mapping[str, NDArray]
@@ -69,7 +69,7 @@ class Observed:
     plan: Plan
     statistics: Mapping[str, TensorStatistics]
     samples: Mapping[str, NDArray[Any]]
-    images: Mapping[str, Array]
+    references: References
     count: int
     judged: Mapping[str, NDArray[Any]]
     judged_by: str
@@ -120,7 +120,7 @@ def observe_network(
         plan,
         statistics,
         samples,
-        mean_images(plan, samples),
+        float_references(plan, samples),
         count,
         judged,
         judged_by,
@@ -139,7 +139,7 @@ def with_channels(
         observed,
         plan=plan,
         statistics=observe(plan.graph, data, plan.tensors, progress),
-        images=mean_images(plan, observed.samples),
+        references=float_references(plan, observed.samples),
         equalized={**before, **{name: before.get(name, 1.0) * factor for name, factor in factors.items()}},
         tables={},
     )
