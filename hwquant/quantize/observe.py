@@ -31,6 +31,23 @@ ENOUGH_TO_JUDGE = 64
 """Samples beyond those that layers are fitted to, from which on these alone are what the result is measured on."""
 
 
+@dataclass(frozen=True)
+class Balancing:
+    """What :func:`hwquant.quantize.balance` tried.
+
+    Attributes
+    ----------
+    as_is_db, balanced_db : float
+        Signal to noise ratios of the outputs on calibration data, in dB.
+    kept : bool
+        Whether the channels are balanced.
+    """
+
+    as_is_db: float
+    balanced_db: float
+    kept: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Observed:
     """All that quantization needs besides its options; who tries many options makes it once.
@@ -57,9 +74,8 @@ class Observed:
         What channels were multiplied by, by convolution; see :mod:`hwquant.quantize.equalize`.
     advice : tuple of Advice
         What is wrong with the calibration data.
-    balancing : Mapping[str, float]
-        Signal to noise ratios of the outputs in dB, "as is" and "balanced", where both were tried; see
-        :mod:`hwquant.quantize.balance`.
+    balancing : Balancing or None
+        What balanced channels do to the noise; None where they were not tried.
     tables : dict
         What earlier calls of :func:`~hwquant.quantize.quantize_observed` have found out about single weights; it
         changes no result.
@@ -75,7 +91,7 @@ class Observed:
     judged_by: str
     equalized: Factors
     advice: tuple[Advice, ...]
-    balancing: Mapping[str, float] = field(default_factory=dict)
+    balancing: Balancing | None = None
     tables: dict[Hashable, Cost] = field(default_factory=dict)
 
 

@@ -1,5 +1,7 @@
 """``hwquant quantize``."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -158,3 +160,13 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(hwquant, ar
     hwquant("quantize", "none.onnx", "-c", "c.npz", "-o", tmp_path / "no" / "net.hwq").fails("does not exist")
     hwquant("quantize", "none.onnx", "-c", "c.npz", "-o", tmp_path).fails("it is a folder; name a file")
     hwquant("quantize", *arguments[:3], "-o", "/proc/net.hwq").fails("cannot write /proc/net.hwq")
+
+
+def test_people_are_told_whether_channels_are_balanced(hwquant, arguments):
+    outcome = hwquant("quantize", *arguments, "--bits", 4)
+    assert outcome.status == 0, outcome.stderr
+    found = re.search(
+        r"channels (not )?balanced: balanced ([\d.]+) dB at the outputs, ([\d.]+) dB", outcome.stdout
+    )
+    assert bool(found[1]) == (float(found[2]) < float(found[3]) + 0.2)
+    assert "balanced" not in hwquant("quantize", *arguments, "--no-equalization", "--bits", 4).stdout
