@@ -2,8 +2,8 @@
 
 GPTQ (Frantar et al., 2023) after Optimal Brain Surgeon (Hassibi and Stork, 1993): the weights of an output channel
 are rounded one after the other, and the remaining ones move so that the channel's output changes least on the
-calibration data. Three things are added. The weights first move to where the layer gives what the float network gives,
-though its inputs are off (least squares, as in GPTAQ, Li et al., 2025). Codes then move by single steps for as long as
+calibration data. Two things are added. The weights first move to where the layer gives what the float network gives,
+though its inputs are off (least squares, as in GPTAQ, Li et al., 2025). In the end codes move, one by one, as long as
 the error falls (coordinate descent, as in QuantEase, Behdin et al., 2023). The output's mean is left to the bias, so
 that inputs count by their covariance.
 """
@@ -150,8 +150,14 @@ def descend(
     ----------
     codes : ndarray of int64, shape (out, in / groups, kernel height, kernel width)
         The integers.
-    weight, covariance, low, high, kept
-        As for :func:`compensated_rounding`.
+    weight : ndarray of float64
+        What they stand for, in the shape of ``codes``.
+    covariance : ndarray of float64, shape (groups, K, K)
+        Covariance of the inputs of each group, with K = in / groups * kernel height * kernel width.
+    low, high : ndarray of int64, shape (1,) or (out,)
+        Least and greatest integer.
+    kept : ndarray of bool
+        The shape of ``codes``; where it is False an integer stays as it is.
 
     Returns
     -------
