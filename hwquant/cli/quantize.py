@@ -11,7 +11,7 @@ from hwquant.cli.common import emit, json_option
 from hwquant.cli.options import calibration_option, output_option, path_option, quantizer_options
 from hwquant.cli.outputs import NETWORK, check_outputs
 from hwquant.cli.progress import progress
-from hwquant.cli.tables import chain_lines, network_table, sqnr_line
+from hwquant.cli.tables import balancing_lines, chain_lines, network_table, sqnr_line
 from hwquant.quantize.options import QuantizeOptions
 
 
@@ -56,6 +56,7 @@ def quantize(
         network_table(qgraph),
         sqnr_line(qgraph.options["sqnr"]),
         *chain_lines(qgraph.options.get("chains", ())),
+        *balancing_lines(qgraph.options),
         f"wrote {output}, calibrated on {len(samples)} samples",
         advice=of_options(qgraph.options),
     )

@@ -86,6 +86,15 @@ def chain_lines(chains: Any) -> list[str]:
     return lines
 
 
+def balancing_lines(options: Mapping[str, Any]) -> list[str]:
+    """What balanced channels do to the noise, from ``QGraph.options``; nothing where they were not tried."""
+    tried = options.get("balancing")
+    if tried is None:
+        return []
+    figures = f"{tried['balanced_db']:.1f} dB at the outputs, {tried['as_is_db']:.1f} dB as they were"
+    return [f"channels {'' if tried['kept'] else 'not '}balanced: balanced {figures}"]
+
+
 def _shown(value: object) -> bool:
     return value is not None and value != 0
 

@@ -18,12 +18,14 @@ The rooms, in the order in which a network goes through them:
 ``single_bit``       what one bit with an offset cannot hold
 ``assemble``         a layer in integers
 ``chains``           layers that hand on their sums without rescaling them
+``references``       what the float network gives on the samples that layers are fitted to
 ``layerwise``        one after the other on what the integers before (``integer_run``) really give: ``compensation`` of
                      rounding errors, ``bias_correction``, biases of few bits (``narrow_bias``)
 ``fidelity``         how well each tensor stands for the float one; ``judge`` says what is wrong, ``remedies``
                      what helps
 ``report``           all of it as plain values
 ``pipeline``         the stages from ``Observed`` on
+``balance``          channels balanced, where the network quantized both ways is better so
 ===================  ==================================================================================================
 """
 
@@ -40,13 +42,14 @@ from hwquant.history import with_steps
 from hwquant.options import chosen
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
-from hwquant.quantize.calibration import Data
+from hwquant.quantize.balance import balance
+from hwquant.quantize.calibration import Data, check_data
 from hwquant.quantize.observe import Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.pipeline import quantize_observed
 from hwquant.quantize.report import quantized_step
 
-__all__ = ["Observed", "QuantizeOptions", "observe_network", "quantize", "quantize_observed"]
+__all__ = ["Observed", "QuantizeOptions", "balance", "observe_network", "quantize", "quantize_observed"]
 
 
 def quantize(
@@ -97,5 +100,7 @@ def quantize(
     check_type("graph", graph, Graph, hint="hwquant.load_model reads one")
     options = chosen(QuantizeOptions, options, changes)
     observed = observe_network(graph, calibration, progress, validation)
+    if options.equalization:
+        observed = balance(observed, check_data(graph, calibration), options, progress)
     qgraph = quantize_observed(observed, options, progress)
     return replace(qgraph, options=with_steps(qgraph.options, [quantized_step(qgraph)]))

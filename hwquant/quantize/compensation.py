@@ -1,13 +1,16 @@
-"""Rounding in which each weight makes up for the errors of those before it.
+"""Rounding in which each weight makes up for the errors of those before it, and of the layers before.
 
-GPTQ (Frantar et al., 2023) after Optimal Brain Surgeon (Hassibi and Stork, 1993): the weights of an output
-channel are rounded one after the other, and the remaining ones move so that the channel's output changes
-least on the calibration data. The output's mean is left to the bias, so that inputs count by their
-covariance.
+GPTQ (Frantar et al., 2023) after Optimal Brain Surgeon (Hassibi and Stork, 1993): the weights of an output channel
+are rounded one after the other, and the remaining ones move so that the channel's output changes least on the
+calibration data. Two things are added. The weights first move to where the layer gives what the float network gives,
+though its inputs are off (least squares, as in GPTAQ, Li et al., 2025). In the end codes move, one by one, as long as
+the error falls (coordinate descent, as in QuantEase, Behdin et al., 2023). The output's mean is left to the bias, so
+that inputs count by their covariance.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,45 +19,105 @@ from numpy.typing import NDArray
 from hwquant.coding import IntArray
 from hwquant.floating import windows
 from hwquant.qgraph import Term
-from hwquant.quantize.fuse import TermPlan
+from hwquant.quantize.fuse import LayerPlan, TermPlan
+from hwquant.quantize.integer_run import IntegerRun
+from hwquant.quantize.references import Positions, References, positions
 from hwquant.quantize.weight_scheme import Array
 
-_PATCHES = 1 << 14
-"""Input patches that covariances are estimated from, at most."""
 _DAMPING = 0.01
 """Share of the mean variance that is added to each: keeps inputs that never vary, and noise, from
 dominating."""
+_SWEEPS = 4
+"""Times that descent goes through the weights, at most."""
 
 
-def compensate(term: Term, float_term: TermPlan, x: IntArray) -> Term:
-    """Round a term's weights again, for the least error of the output on given inputs.
+def compensate(
+    layer: LayerPlan, terms: Sequence[Term], run: IntegerRun, references: References
+) -> list[Term]:
+    """Round the weights of a layer again, for the least error of its sums on the calibration data.
 
     The weights of a pool stay one number: hardware sums its window with a single weight.
 
     Parameters
     ----------
-    term : Term
-        The integer weights, each rounded to its nearest code.
-    float_term : TermPlan
-        The float weights.
-    x : ndarray of int64, shape (N, C, H, W)
-        The integers that the term reads, less their zero point.
+    layer : LayerPlan
+        The float layer.
+    terms : sequence of Term
+        Its integer weights, each rounded to its nearest code.
+    run : IntegerRun
+        What the integer layers before it really produce.
+    references : References
+        What the float layers compute in front of their clamps.
 
     Returns
     -------
-    Term
-        The term with other codes.
+    list of Term
+        The terms with other codes.
     """
-    if not float_term.has_weights:
-        return term
+    if not any(plan.has_weights for plan in layer.terms):
+        return list(terms)
+    stride = references.stride
+    error = references.sums[layer.name].astype(np.float64)
+    inputs = []
+    for term, plan in zip(terms, layer.terms):
+        x = run.centred(term.input)
+        where = positions((len(x), *run.tensor(layer.name).shape[1:]))
+        inputs.append(run.tensor(term.input).scale * patches(plan, x, where))
+        error -= contribution(inputs[-1][:, ::stride], plan.weight)
+    error -= error.mean(axis=0)
+    result = []
+    for term, plan, seen in zip(terms, layer.terms, inputs):
+        if plan.has_weights:
+            covariance = gram(seen)
+            moved = correction(covariance, seen[:, ::stride], error).reshape(plan.weight.shape)
+            term = _rounded(term, plan.weight + moved, covariance)
+            change = term.weight * term.scale.reshape(-1, 1, 1, 1) - plan.weight
+            error -= contribution(seen[:, ::stride], change)
+        result.append(term)
+    return result
+
+
+def _rounded(term: Term, weight: Array, covariance: Array) -> Term:
+    """A term with the codes that stand best for a weight."""
     kept = np.ones(term.codes.shape, np.bool_) if term.mask is None else term.mask
-    adjusted = compensated_rounding(
-        float_term.weight / term.scale.reshape(-1, 1, 1, 1),
-        covariances(float_term, x),
-        *term.coding.limits,
-        kept,
-    )
-    return replace(term, codes=term.coding.codes(adjusted))
+    steps, limits = weight / term.scale.reshape(-1, 1, 1, 1), term.coding.limits
+    adjusted = compensated_rounding(steps, covariance, *limits, kept)
+    return replace(term, codes=term.coding.codes(descend(adjusted, steps, covariance, *limits, kept)))
+
+
+def patches(term: TermPlan, x: IntArray, where: Positions) -> Array:
+    """What a kernel sees of ``x`` (N, C, H, W) at given positions, less its mean: float64 [groups, P, K]."""
+    sample, row, column = where
+    seen = windows(x, term.window)[sample, :, row, column].astype(np.float64)
+    return centred(seen.reshape(len(sample), term.groups, -1)).swapaxes(0, 1)
+
+
+def centred(values: Array) -> Array:
+    """Values less their mean over the first axis."""
+    return values - values.mean(axis=0)
+
+
+def gram(seen: Array) -> Array:
+    """The covariance [groups, K, K] of patches [groups, P, K] whose mean is zero."""
+    return np.asarray(seen.swapaxes(1, 2) @ seen / seen.shape[1])
+
+
+def contribution(seen: Array, weight: Array) -> Array:
+    """What weights [out, ...] make of patches [groups, P, K]: [P, out]."""
+    rows = weight.reshape(len(seen), len(weight) // len(seen), -1)
+    return (seen @ rows.swapaxes(1, 2)).swapaxes(0, 1).reshape(seen.shape[1], -1)
+
+
+def correction(covariance: Array, seen: Array, error: Array) -> Array:
+    """The change of weights [groups, out / groups, K] that takes most of an error [P, out] away.
+
+    The fewer patches there are for a weight, the less they are trusted.
+    """
+    groups, count, size = seen.shape
+    wanted = error.T.reshape(groups, -1, count) @ seen / count
+    trace = np.trace(covariance, axis1=1, axis2=2)[:, None, None] / size
+    ridge = np.where(trace > 0, trace * (_DAMPING + size / count), 1.0) * np.eye(size)
+    return np.linalg.solve(covariance + ridge, wanted.swapaxes(1, 2)).swapaxes(1, 2)
 
 
 def covariances(term: TermPlan, x: IntArray) -> Array:
@@ -74,14 +137,54 @@ def covariances(term: TermPlan, x: IntArray) -> Array:
     ndarray of float64, shape (groups, K, K)
         One a group, with K = in / groups * kernel height * kernel width.
     """
-    view = windows(x, term.window)
-    count, _, height, width = view.shape[:4]
-    total = count * height * width
-    chosen = np.unique(np.linspace(0, total - 1, min(total, _PATCHES)).astype(np.int64))
-    sample, row, column = np.unravel_index(chosen, (count, height, width))
-    patches = view[sample, :, row, column].astype(np.float64).reshape(len(chosen), term.groups, -1)
-    patches = (patches - patches.mean(axis=0)).swapaxes(0, 1)
-    return patches.swapaxes(1, 2) @ patches / len(chosen)
+    count, _, height, width = windows(x, term.window).shape[:4]
+    return gram(patches(term, x, positions((count, height, width))))
+
+
+def descend(
+    codes: IntArray, weight: Array, covariance: Array, low: IntArray, high: IntArray, kept: NDArray[np.bool_]
+) -> IntArray:
+    """Move integers one after the other, each to where the error is least, until none moves.
+
+    Parameters
+    ----------
+    codes : ndarray of int64, shape (out, in / groups, kernel height, kernel width)
+        The integers.
+    weight : ndarray of float64
+        What they stand for, in the shape of ``codes``.
+    covariance : ndarray of float64, shape (groups, K, K)
+        Covariance of the inputs of each group, with K = in / groups * kernel height * kernel width.
+    low, high : ndarray of int64, shape (1,) or (out,)
+        Least and greatest integer.
+    kept : ndarray of bool
+        The shape of ``codes``; where it is False an integer stays as it is.
+
+    Returns
+    -------
+    ndarray of int64
+        Integers that err at most as much, in the shape of ``codes``.
+    """
+    out, groups = len(weight), len(covariance)
+    variance = np.stack([damped(item) for item in covariance])
+    shape = (groups, out // groups, -1)
+    result, mask = codes.reshape(shape).astype(np.float64), kept.reshape(shape)
+    least, most = (np.broadcast_to(bound, out).reshape(groups, -1) for bound in (low, high))
+    slope = (result - weight.reshape(shape)) @ variance
+    for _ in range(_SWEEPS):
+        moved = False
+        for column in range(result.shape[2]):
+            best = np.floor(
+                result[:, :, column] - slope[:, :, column] / variance[:, column, column, None] + 0.5
+            )
+            step = np.clip(best, least, most) - result[:, :, column]
+            step *= mask[:, :, column]
+            if step.any():
+                moved = True
+                result[:, :, column] += step
+                slope += step[:, :, None] * variance[:, None, column]
+        if not moved:
+            break
+    return result.astype(np.int64).reshape(codes.shape)
 
 
 def compensated_rounding(

@@ -95,7 +95,11 @@ def fit_layers(
 
 
 def _fit_layer(
-    layer: LayerPlan, precision: Precision, formats: Formats, observed: Observed, run: IntegerRun
+    layer: LayerPlan,
+    precision: Precision,
+    formats: Formats,
+    observed: Observed,
+    run: IntegerRun,
 ) -> Layer:
     """A layer rounded, with the errors of its weights compensated and its mean error in the bias, as asked for."""
     scales, terms = round_layer(layer, precision, formats, observed.statistics)
@@ -137,7 +141,9 @@ def _finish(
     """A layer whose scales are chosen: errors compensated and in the bias, as asked for."""
     options = precision.options
     if options.error_compensation:
-        terms = [compensate(term, plan, run.centred(term.input)) for term, plan in zip(terms, layer.terms)]
-    correction = mean_error(layer, terms, observed.images, run) if options.bias_correction else np.zeros(())
+        terms = compensate(layer, terms, run, observed.references)
+    correction = np.zeros(())
+    if options.bias_correction:
+        correction = mean_error(layer, terms, observed.references.images, run)
     made = assemble_layer(layer, terms, scales, correction, output)
     return narrow_bias(made, precision.bias_bits[layer.name], zero_points(formats))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hwquant import advice
@@ -121,7 +122,7 @@ def quantization_report(
     dict of str to object
         ``layers`` and ``tensors`` by name, ``sqnr`` in short, ``warnings``, and the names of convolutions whose
         channels were ``equalized`` where there are any; the ``chains`` of layers without rescaling between them where
-        these were asked for.
+        these were asked for; signal to noise ratios with and without ``balancing`` where both were tried.
     """
     plan = observed.plan
     layers = {node.name: node for node in qgraph.nodes if isinstance(node, Layer)}
@@ -149,6 +150,8 @@ def quantization_report(
         result["chains"] = chains
     if observed.equalized:
         result["equalized"] = sorted(observed.equalized)
+    if observed.balancing:
+        result["balancing"] = asdict(observed.balancing)
     return result
 
 

@@ -148,8 +148,11 @@ class Space:
         }
 
     def options(self, base: QuantizeOptions, configuration: Configuration) -> QuantizeOptions:
-        """Put a configuration's bits into the quantizer's options."""
-        chosen = replace(base, bits=self.named(configuration, WEIGHTS))
+        """Put a configuration's bits into the quantizer's options.
+
+        All candidates are quantized from one observation of the network, with its channels as they are.
+        """
+        chosen = replace(base, bits=self.named(configuration, WEIGHTS), equalization=False)
         if biases := self.named(configuration, BIASES):
             chosen = replace(chosen, bias_bits=biases)
         if activations := self.named(configuration, ACTIVATIONS):

@@ -47,9 +47,9 @@ def options(to: str, binary: Collection[str]) -> QuantizeOptions:
         Every scale is a power of two.
     """
     if to == "int8":
-        return QuantizeOptions(scales="power_of_two", symmetric=True)
+        return QuantizeOptions(scales="power_of_two", symmetric=True, error_compensation=False)
     bits = dict.fromkeys(binary, 1)
-    return QuantizeOptions(bits=bits, scales="power_of_two", per_channel=True)
+    return QuantizeOptions(bits=bits, scales="power_of_two", per_channel=True, error_compensation=False)
 
 
 def finetune(

@@ -1,5 +1,7 @@
 """``hwquant quantize``."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -52,7 +54,7 @@ def test_every_option_reaches_the_quantizer(hwquant, arguments, tmp_path):
         "--percentile",
         99,
     ]
-    options += ["--no-bias-correction", "--error-compensation"]
+    options += ["--no-bias-correction", "--no-error-compensation", "--no-equalization"]
     outcome = hwquant("quantize", *arguments, *options, "--json")
     assert outcome.status == 0, outcome.stderr
     assert outcome.json["quantizer"] == {
@@ -67,8 +69,9 @@ def test_every_option_reaches_the_quantizer(hwquant, arguments, tmp_path):
         "calibration_method": "percentile",
         "percentile": 99.0,
         "bias_correction": False,
-        "error_compensation": True,
         "chain_bits": None,
+        "error_compensation": False,
+        "equalization": False,
     }
     (term,) = hwq.load(tmp_path / "net.hwq").nodes[0].terms
     assert (term.bits, term.anchor, term.scale.size) == (4, "max", 8)
@@ -167,3 +170,13 @@ def test_a_chain_without_rescaling_is_said_and_runs_in_hardware(hwquant, argumen
     assert hwquant("compile", tmp_path / "net.hwq", "--array", "4x4", "-o", tmp_path / "build").status == 0
     found = hwquant("quantize", *arguments, "--chain-bits", 9, "--json").json
     assert (found["chains"], [item["kind"] for item in found["warnings"]]) == ([], ["no_chain"])
+
+
+def test_people_are_told_whether_channels_are_balanced(hwquant, arguments):
+    outcome = hwquant("quantize", *arguments, "--bits", 4)
+    assert outcome.status == 0, outcome.stderr
+    found = re.search(
+        r"channels (not )?balanced: balanced ([\d.]+) dB at the outputs, ([\d.]+) dB", outcome.stdout
+    )
+    assert bool(found[1]) == (float(found[2]) < float(found[3]) + 0.2)
+    assert "balanced" not in hwquant("quantize", *arguments, "--no-equalization", "--bits", 4).stdout

@@ -91,7 +91,8 @@ def test_pruned_weights_have_no_weight_bits(digits_qgraph, few):
 
 
 def test_fewer_bits_make_more_noise_and_less_memory(make_task):
-    task = make_task(measured=("weight_bytes", "weight_bits", "memory_bytes"))
+    # Compensation leaves less noise at 4 bits than the ranges of 40 images.
+    task = make_task(measured=("weight_bytes", "weight_bits", "memory_bytes"), error_compensation=False)
     outcomes = [evaluate(task, (bits,) * 3) for bits in (8, 4, 2)]
     assert outcomes[0].noise < outcomes[1].noise < outcomes[2].noise
     for name in ("weight_bytes", "weight_bits", "memory_bytes"):
