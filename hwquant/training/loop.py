@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from hwquant.errors import HwquantError
 from hwquant.training.checkpoint import FIT, Checkpoint
 from hwquant.training.losses import Loss, named_loss
 from hwquant.training.options import TrainOptions
+from hwquant.training.schedules import rate
 from hwquant.training.training import Training
 
 LabelledArrays = tuple[NDArray[Any], NDArray[Any]]
@@ -108,8 +109,8 @@ def fit(
             weights: list[int] = []
             for position, (x, y) in batches.part(share):
                 done = span[0] + (span[1] - span[0]) * (epoch + position) / options.epochs
-                for group, rate in zip(chosen.param_groups, rates):
-                    group["lr"] = rate * _factor(options.schedule, done)
+                for group, initial in zip(chosen.param_groups, rates):
+                    group["lr"] = initial * rate(options, done)
                 losses.append(_step(network, loss, chosen, x, y, epoch))
                 weights.append(len(y))
             if not losses:
@@ -193,17 +194,6 @@ def named_optimizer(options: TrainOptions) -> OptimizerFactory:
                 assert_never(options.optimizer)
 
     return make
-
-
-def _factor(schedule: Literal["cosine", "constant"], done: float) -> float:
-    """Share of the learning rate after a share ``done`` of the training."""
-    match schedule:
-        case "cosine":
-            return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        case "constant":
-            return 1.0
-        case _:
-            assert_never(schedule)
 
 
 def _seed(seed: int, stage: str, epoch: int) -> int:

@@ -25,9 +25,19 @@ class TrainOptions:
     optimizer : {"adam", "sgd", "rmsprop"}, default "adam"
         The method; "adam" is AdamW.
     lr : float, default 0.001
-        Learning rate, at the start where the schedule is "cosine".
-    schedule : {"cosine", "constant"}, default "cosine"
-        How the learning rate changes: from ``lr`` down to 0 over the epochs, or not at all.
+        Learning rate, the greatest of the schedule.
+    schedule : {"cosine", "constant", "step", "exponential", "one_cycle"}, default "cosine"
+        How the learning rate changes over all epochs: from ``lr`` down to 0 along a cosine; not at all; down to
+        ``lr_end`` of it in ``lr_steps`` equal factors at equal distances, or steadily; or from a 25th up to ``lr``
+        (30 % of the training) and down to almost 0 (Smith and Topin, Super-convergence, 2018, without a cycle of the
+        momentum).
+    lr_end : float, default 0.01
+        Share of ``lr`` that is left in the end of "step" and "exponential".
+    lr_steps : int, default 2
+        Number of times that the learning rate falls with "step".
+    warmup : float, default 0.0
+        Share of the training, below 1, in which the learning rate first rises in a line from a 25th of ``lr`` (Goyal
+        et al., Accurate, large minibatch SGD, 2017); the schedule goes through the rest.
     batch_size : int, default 64
         Samples of a step.
     loss : str, default "cross_entropy"
@@ -50,8 +60,21 @@ class TrainOptions:
         "adam", "adam is AdamW; sgd and rmsprop have --momentum."
     )
     lr: float = option(1e-3, "Learning rate.", range=Range(0, noun="a number"))
-    schedule: Literal["cosine", "constant"] = option(
-        "cosine", "Of the learning rate: down to 0 over the epochs, or as it is."
+    schedule: Literal["cosine", "constant", "step", "exponential", "one_cycle"] = option(
+        "cosine",
+        "Of the learning rate, over all epochs: down to 0; as it is; down to --lr-end of it in --lr-steps, or "
+        "steadily; up and down.",
+    )
+    lr_end: float = option(
+        0.01, "Share of the learning rate that step and exponential end with.", range=Range(0, 1, above=True)
+    )
+    lr_steps: int = option(
+        2,
+        "Times that the learning rate falls with --schedule step.",
+        range=Range(1, noun="an integer", largest=1 << 30),
+    )
+    warmup: float = option(
+        0.0, "Share of the training in which the learning rate rises first; below 1.", range=Range(0, 1)
     )
     batch_size: int = option(64, "Samples of a step.", range=Range(1, noun="an integer", largest=1 << 30))
     loss: str = option(
@@ -69,6 +92,14 @@ class TrainOptions:
             raise HwquantError("lr must be above 0: with 0 nothing is learned")
         if self.momentum >= 1:
             raise HwquantError(f"momentum must be below 1, not {self.momentum!r}")
+        if self.warmup == 1:
+            raise HwquantError(
+                "warmup must be below 1: nothing of the training would be left for the schedule"
+            )
+        if self.warmup > 0 and self.schedule == "one_cycle":
+            raise HwquantError(
+                "one_cycle has a warm-up of its own: leave warmup out, or choose another schedule"
+            )
         parse_loss(self.loss)
 
     def as_json(self) -> dict[str, object]:
