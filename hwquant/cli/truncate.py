@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,15 @@ from hwquant.cli.progress import leaving, progress
 from hwquant.cli.results import layers_table, operators_table
 from hwquant.errors import HwquantError
 from hwquant.training.options import TrainOptions
+from hwquant.truncation.limits import ParityLimits
 from hwquant.truncation.truncate import BINARY_RATE, TARGETS, Target
 
 if TYPE_CHECKING:
     from hwquant.graph import Graph
     from hwquant.training import Training
-    from hwquant.truncation import Truncation
+    from hwquant.truncation import Miss, Truncation
+
+MISSED = 1
 
 
 @click.command()
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
 @path_option("--train", metavar="TRAIN.npz", help="x and labels y to fine-tune on.")
 @options_of(TrainOptions, "options")
 @checkpoint_options
+@options_of(ParityLimits, "limits")
 @path_option("--report", metavar="REPORT.json", help="Write the parity report.")
 @path_option("--plot", metavar="PARITY.png", help="Plot it.")
 @json_option
@@ -73,13 +78,15 @@ def truncate(
     options: TrainOptions,
     checkpoint: Path | None,
     resume: bool,
+    limits: ParityLimits,
     report: Path | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
     """Truncate MODEL's parameters, and report what it costs.
 
-    Operator by operator, and layer after layer.
+    Operator by operator, and layer after layer. With --max-drop or --min-sqnr parity is a test: exit 1 if a limit is
+    missed; the network and the report are written all the same.
 
     With --train the truncated network is fine-tuned; the learning rate is then 0.005 for binary weights unless
     another one is given. MODULE:FACTORY is a Python function, importable from the working folder, that returns
@@ -87,6 +94,7 @@ def truncate(
     """
     from hwquant.data import load_samples
     from hwquant.files import remove
+    from hwquant.truncation import check_parity
     from hwquant.truncation import truncate as truncate_network
     from hwquant.truncation.report import plotting
 
@@ -103,6 +111,10 @@ def truncate(
     graph = load_float(model, calibration_data)
     calibration = load_samples(calibration_data, graph.inputs)
     test = calibration if data is None else load_samples(data, graph.inputs)
+    if limits.max_drop is not None and test.y is None:
+        raise HwquantError(
+            f"--max-drop needs labels y, which {data or calibration_data} has not; give --data with them"
+        )
     kept = checkpoint or output.with_name(f"{output.name}.checkpoint")
     training = None
     if train is not None:
@@ -116,11 +128,21 @@ def truncate(
         result = truncate_network(
             graph, calibration.x, to, test=test, int8_ends=int8_ends, training=training, progress=track
         )
-    _write(result, output, report, plot)
+    missed = check_parity(result.parity, limits)
+    content = {
+        "network": str(output),
+        **result.parity.to_json(),
+        "limits": limits.as_json(),
+        "missed": [asdict(item) for item in missed],
+    }
+    _write(result, content, output, report, plot)
     if train is not None and checkpoint is None:
         remove(kept)
     written = [path for path in (output, report, plot) if path is not None]
-    _report(result, graph.name, written, train is not None, as_json)
+    lines = [*(f"wrote {path}" for path in written), *_verdict(limits, missed)]
+    _report(result, graph.name, content, lines, train is not None, as_json)
+    if missed:
+        context.exit(MISSED)
 
 
 def _check_ignored(context: click.Context, to: Target, train: Path | None) -> None:
@@ -149,11 +171,16 @@ def _training(data: Path, graph: Graph, options: TrainOptions, checkpoint: Path,
     return Training((x, samples.y), options, checkpoint=checkpoint, resume=resume)
 
 
-def _content(result: Truncation, output: Path) -> dict[str, object]:
-    return {"network": str(output), **result.parity.to_json()}
+def _verdict(limits: ParityLimits, missed: Sequence[Miss]) -> list[str]:
+    """What the test says, where there is one."""
+    if limits == ParityLimits():
+        return []
+    return [f"parity missed: {item}" for item in missed] or ["parity kept"]
 
 
-def _write(result: Truncation, output: Path, report: Path | None, plot: Path | None) -> None:
+def _write(
+    result: Truncation, content: Mapping[str, object], output: Path, report: Path | None, plot: Path | None
+) -> None:
     """Write the network, and what else was asked for."""
     from hwquant import hwq
     from hwquant.export import save_float16
@@ -165,14 +192,21 @@ def _write(result: Truncation, output: Path, report: Path | None, plot: Path | N
     else:
         hwq.save(result.qgraph, output)
     if report is not None:
-        text = json.dumps(_content(result, output), indent=1, allow_nan=False) + "\n"
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
         write_bytes(report, text.encode())
     if plot is not None:
         write_bytes(plot, parity_plot(result.parity))
 
 
-def _report(result: Truncation, name: str, written: list[Path], trained: bool, as_json: bool) -> None:
-    """Print what was found, and which files were written, the network first."""
+def _report(
+    result: Truncation,
+    name: str,
+    content: Mapping[str, object],
+    lines: Sequence[str],
+    trained: bool,
+    as_json: bool,
+) -> None:
+    """Print what was found, which files were written, and what the test says."""
     from hwquant.advice import of_data
     from hwquant.truncation.report import judge_parity
 
@@ -180,9 +214,9 @@ def _report(result: Truncation, name: str, written: list[Path], trained: bool, a
     of_calibration = () if qgraph is None else of_data(qgraph.options)
     emit(
         as_json,
-        _content(result, written[0]),
+        content,
         operators_table(parity),
         layers_table(parity),
-        *(f"wrote {path}" for path in written),
+        *lines,
         advice=(*judge_parity(parity, name, trained=trained), *of_calibration),
     )

@@ -12,7 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Clip, Conv, Graph, Input, Output
 from hwquant.qgraph import Layer
 from hwquant.training import Training, TrainOptions
-from hwquant.truncation import truncate
+from hwquant.truncation import Error, truncate
 from hwquant.window import Window
 
 
@@ -34,6 +34,28 @@ def test_every_operator_and_every_layer_has_a_row(build, samples, structure, to)
     json.dumps(result.parity.to_json(), allow_nan=False)
     least = {"float16": 50, "int8": 20, "binary": -20}[to]
     assert rows[-1].output.sqnr_db > least
+
+
+@pytest.mark.parametrize("to", ["float16", "int8"])
+def test_the_reshape_before_a_matrix_product_of_pixels_has_an_exact_row(samples, to):
+    rng = np.random.default_rng(0)
+    shape = (3, 8, 8)
+    nodes = (
+        Conv("c", ("x",), rng.normal(size=(4, 3, 3, 3)), np.zeros(4), Window((3, 3))),
+        Clip("r", ("c",), 0.0),
+        Conv("fc1", ("r",), rng.normal(size=(5, 4, 6, 6)), np.zeros(5), Window((6, 6))),
+        Conv("fc2", ("fc1",), rng.normal(size=(2, 5, 1, 1)), np.zeros(2)),  # reads a vector already
+    )
+    graph = Graph("net", (Input("x", shape, shape),), nodes, (Output("y", "fc2", (2,)),))
+    rows = truncate(graph, samples, to).parity.operators
+    assert [(row.name, row.kind) for row in rows] == [
+        ("c", "convolution"),
+        ("r", "activation"),
+        ("into fc1", "reshape"),
+        ("fc1", "matrix product"),
+        ("fc2", "matrix product"),
+    ]
+    assert rows[2].error == Error(0.0, 0.0, None)
 
 
 def test_fewer_bits_cost_more(digits_graph, digits):
