@@ -77,6 +77,7 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
                 "operation": " + ".join(_term(term, qgraph) for term in node.terms),
                 "bits": max(term.bits for term in node.terms),
                 "anchor": node.terms[0].anchor,
+                "step": max(term.step for term in node.terms),
                 "offset": [value for term in node.terms for value in term.offset.tolist()],
                 "weight_scale": [value for term in node.terms for value in term.scale.tolist()],
                 "shift": node.shift.tolist(),

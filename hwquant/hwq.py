@@ -3,7 +3,8 @@
 ``network.json`` holds names, geometry and single numbers; every array is its own member, named after its
 place, such as ``layers/2/terms/0/codes.npy``.
 
-A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused.
+A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
+is written as the oldest version that can say what it means: weights on a mid-rise grid came with version 2.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, assert_never, cast
 from numpy.typing import NDArray
 
 from hwquant import container
-from hwquant.coding import Anchor
+from hwquant.coding import Anchor, Step
 from hwquant.errors import Damaged, HwquantError, check_type
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
@@ -23,7 +24,8 @@ from hwquant.validate import validate
 from hwquant.window import Pair, Window
 
 KIND = "network"
-VERSION = 1
+VERSION = 2
+MID_RISE_VERSION = 2
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -65,7 +67,7 @@ def save(qgraph: QGraph, path: str | os.PathLike[str]) -> None:
             for tensor in qgraph.tensors.values()
         ],
     }
-    container.write(path, KIND, VERSION, {"network": network}, arrays)
+    container.write(path, KIND, _version(qgraph), {"network": network}, arrays)
 
 
 def load(path: str | os.PathLike[str]) -> QGraph:
@@ -100,6 +102,12 @@ def load(path: str | os.PathLike[str]) -> QGraph:
         message = f"{path} holds no valid network: {error}; quantize it again"
         raise Damaged(message, path=str(path)) from error
     return qgraph
+
+
+def _version(qgraph: QGraph) -> int:
+    """The oldest version whose readers understand a network."""
+    terms = (term for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms)
+    return MID_RISE_VERSION if any(term.step != 1 for term in terms) else 1
 
 
 def _ints(values: tuple[int, ...]) -> list[int]:
@@ -163,6 +171,7 @@ def _encode_term(term: Term, place: str, arrays: Arrays) -> dict[str, object]:
         "bits": int(term.bits),
         "groups": int(term.groups),
         "shift": int(term.shift),
+        **({"step": int(term.step)} if term.step != 1 else {}),
         **_encode_window(term.window),
     }
 
@@ -322,6 +331,9 @@ def _decode_term(record: _Record, arrays: Arrays) -> Term:
         scale=record.array(arrays, "scale"),
         anchor=cast(Anchor, record.text("anchor")),  # another text is refused by validate
         bits=record.integer("bits"),
+        step=cast(
+            Step, record.integer("step") if "step" in record.value else 1
+        ),  # validate knows which there are
         groups=record.integer("groups"),
         shift=record.integer("shift"),
         mask=record.optional_array(arrays, "mask"),

@@ -10,6 +10,7 @@ Numbers (all exact)::
     x    = S_x * (x_q - z_x)
     w    = S_w * (w_q + o)            anchor "min"
     w    = S_w * (o - w_q)            anchor "max"
+    w    = S_w * (o +- 2 * w_q)       step 2, o odd: a mid-rise grid, {-1, 1} at one bit
     acc  = b_q + Sum_terms 2^k * Sum (adjusted weight) * (x_q - z_x)
     y_q  = clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)      (m = 1 unless a multiplier is given;
                                                                          s = 0 adds no rounding term)
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import Anchor, Coding, integer_limits
+from hwquant.coding import Anchor, Coding, Step, integer_limits
 from hwquant.errors import HwquantError
 from hwquant.graph import Concat, Input, MaxPool, Output, Shape
 from hwquant.window import EACH_PIXEL, Window, check_kernel
@@ -85,11 +86,13 @@ class Term:
     offset : ndarray of int64, shape (1,) or (out,)
         The offset ``o`` of method 1 (CN112085154A), one for all output channels or one for each.
     scale : ndarray of float64, shape (1,) or (out,)
-        The scale ``S_w``, one for all output channels or one for each.
+        The scale ``S_w``, the real value of 1 of the adjusted weight, one for all output channels or one for each.
     anchor : {"min", "max"}
         Whether codes count up from the least weight (``w_q + o``) or down from the greatest (``o - w_q``).
     bits : int, default 8
         Bits of a stored code, 1..8.
+    step : {1, 2}
+        What one more in a code changes in the adjusted weight; 2, with odd offsets, for a mid-rise grid.
     window : Window
         How the kernel moves; its kernel is that of ``codes``.
     groups : int, default 1
@@ -106,6 +109,7 @@ class Term:
     scale: NDArray[np.float64]
     anchor: Anchor = "min"
     bits: int = 8
+    step: Step = 1
     window: Window = EACH_PIXEL
     groups: int = 1
     shift: int = 0
@@ -117,7 +121,7 @@ class Term:
     @property
     def coding(self) -> Coding:
         """What the codes stand for."""
-        return Coding(self.bits, self.anchor, self.offset)
+        return Coding(self.bits, self.anchor, self.offset, self.step)
 
     @property
     def weight(self) -> IntArray:

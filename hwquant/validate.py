@@ -204,8 +204,11 @@ def _term(where: str, term: Term, source: Tensor, target: Tensor) -> None:
     problem = f"has codes {least}..{greatest}; its {term.bits} bits hold {low}..{high}"
     _require(low <= least and greatest <= high, where, problem)
     _require(term.anchor in ("min", "max"), where, f"has the anchor {term.anchor!r}, not 'min' or 'max'")
+    _require(term.step in (1, 2), where, f"has weights {term.step} apart; steps of 1 and 2 are possible")
     _array(where, "an offset", term.offset, np.int64, [(1,), (out,)])
     _require(bool((np.abs(term.offset) < 1 << 31).all()), where, "has an offset beyond 32 bits")
+    odd = term.step == 1 or bool((term.offset % 2 == 1).all())
+    _require(odd, where, "has an even offset with weights 2 apart, on both sides of zero; it must be odd")
     _array(where, "a scale", term.scale, np.float64, [(1,), (out,)])
     inside = (term.scale >= SMALLEST_SCALE**2) & (term.scale <= LARGEST_SCALE**2)
     _require(bool(inside.all()), where, "has a scale that is not positive, or far from 1")

@@ -155,6 +155,9 @@ class LayerWriter:
         doc = f"{term.bits}-bit weights, {term.scale.min():.6g} * (adjusted weight)"
         point = operand.zero_point
         total = self._convolve(f"{name}/weight{suffix}", term, operand.stored, point, dtype, doc)
+        if operand.factor != 1:
+            factor = builder.constant(f"{name}/step{suffix}", operand.factor, dtype)
+            total = builder.node("Mul", [total, factor], f"{name}/stepped{suffix}", f"* {operand.factor}")
         if operand.offset is not None:
             # Where all output channels see the same inputs, one window sum serves them all.
             ones = np.ones_like(operand.stored[:1] if term.groups == 1 else operand.stored)

@@ -18,13 +18,24 @@ def test_codes_count_up_from_the_least_weight_or_down_from_the_greatest(anchor, 
     assert coding.adjusted(codes).dtype == np.int64
 
 
+@pytest.mark.parametrize(
+    ("bits", "expected"),
+    [(1, [-1, 1]), (2, [-3, -1, 1, 3]), (3, [-7, -5, -3, -1, 1, 3, 5, 7]), (8, list(range(-255, 256, 2)))],
+)
+def test_codes_two_apart_lie_on_both_sides_of_zero(bits, expected):
+    codes = np.arange(-(1 << (bits - 1)), 1 << (bits - 1)).astype(np.int8)
+    assert Coding(bits, "min", np.array([1]), 2).adjusted(codes).tolist() == expected
+    assert Coding(bits, "max", np.array([-1]), 2).adjusted(codes).tolist() == expected[::-1]
+
+
 @given(
     st.integers(1, 8),
     st.sampled_from(["min", "max"]),
     st.lists(st.integers(-1000, 1000), min_size=1, max_size=4),
+    st.sampled_from([1, 2]),
 )
-def test_all_codes_are_within_the_limits_and_come_back(bits, anchor, offsets):
-    coding = Coding(bits, anchor, np.array(offsets))
+def test_all_codes_are_within_the_limits_and_come_back(bits, anchor, offsets, step):
+    coding = Coding(bits, anchor, np.array(offsets), step)
     low, high = integer_limits(bits)
     codes = np.tile(np.arange(low, high + 1, dtype=np.int8), (4 if len(offsets) == 1 else len(offsets), 1))
     adjusted = coding.adjusted(codes)

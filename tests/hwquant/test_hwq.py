@@ -61,7 +61,7 @@ def network(seed=0, **features):
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_loaded_network_is_the_saved_one(tmp_path, seed):
-    qgraph = network(seed)
+    qgraph = network(seed, steps=(1,) if seed % 2 else (1, 2))
     hwq.save(qgraph, tmp_path / "a.hwq")
     loaded = hwq.load(tmp_path / "a.hwq")
     same(loaded, qgraph)
@@ -73,6 +73,17 @@ def test_a_loaded_network_is_the_saved_one(tmp_path, seed):
     expected = golden.run(qgraph, q, keep)
     for name, value in golden.run(loaded, q, keep).items():
         np.testing.assert_array_equal(value, expected[name])
+
+
+@pytest.mark.parametrize(("step", "version"), [(1, 1), (2, 2)])
+def test_a_network_is_written_for_the_oldest_readers_that_understand_it(tmp_path, step, version):
+    hwq.save(network(steps=(step,), residual=False), tmp_path / "a.hwq")
+    if version > 1:
+        with pytest.raises(HwquantError, match=f"has format version {version}, this hwquant reads up to"):
+            container.read(tmp_path / "a.hwq", "network", version - 1)
+    meta, _ = container.read(tmp_path / "a.hwq", "network", version)
+    terms = [term for layer in meta["network"]["layers"] for term in layer.get("terms", [])]
+    assert [term.get("step") for term in terms] == [None if step == 1 else step] * len(terms)
 
 
 def test_numbers_of_numpy_are_saved_as_numbers(tmp_path):
@@ -151,6 +162,14 @@ CODES = "terms/0/codes"
         (set_term("input", "nothing"), "layer 'conv0' reads 'nothing', which nothing before it produces"),
         (set_term("anchor", "middle"), "layer 'conv0' has the anchor 'middle'"),
         (set_term("bits", 9), "layer 'conv0' has weights of 9 bits"),
+        (set_term("step", 0), "layer 'conv0' has weights 0 apart; steps of 1 and 2 are possible"),
+        (set_term("step", 3), "layer 'conv0' has weights 3 apart"),
+        (set_term("step", True), "layer 'conv0', term 0 has no integer 'step'"),
+        (set_term("step", 2.0), "layer 'conv0', term 0 has no integer 'step'"),
+        (
+            lambda n, a: (set_term("step", 2)(n, a), set_array("terms/0/offset", [-4])(n, a)),
+            "has an even offset",
+        ),
         (set_term("bits", 1), r"layer 'conv0' has codes .* its 1 bits hold -1\.\.0"),
         (set_term("stride", [0, 1]), r"layer 'conv0', term 0 has stride \[0, 1\]; each must be"),
         (set_term("stride", [1]), r"term 0 has stride \[1\]; it must have 2 values"),

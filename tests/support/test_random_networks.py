@@ -42,7 +42,7 @@ def layer_parts(layer, qgraph):
         found.add("per channel")
     for term in layer.terms:
         top, left, bottom, right = term.window.padding
-        found |= {f"anchor {term.anchor}", f"{term.bits} bit weights"}
+        found |= {f"anchor {term.anchor}", f"{term.bits} bit weights", f"step {term.step}"}
         found.add(f"{qgraph.tensors[layer.name].bits} bit activations")
         found |= {f"{size}-tap" for size in term.codes.shape[2:]}
         for name, present in {
@@ -93,7 +93,8 @@ def test_nothing_occurs_that_is_off():
         for part in parts(replace(PLAIN, weight_bits=(8, 8), activation_bits=(8, 8)))
         if "tap" not in part
     }
-    assert found == {"pool", "1 terms", "padding", "anchor min", "8 bit weights", "8 bit activations"}
+    expected = {"pool", "1 terms", "padding", "anchor min", "step 1", "8 bit weights", "8 bit activations"}
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,8 @@ def test_nothing_occurs_that_is_off():
         ({"groups": False, "depthwise": False}, "groups"),
         ({"per_channel": False}, "per channel"),
         ({"anchors": ("max",)}, "anchor min"),
+        ({}, "step 2"),
+        ({"steps": (2,), "residual": False}, "step 1"),
         ({"multiplier": False}, "multiplier"),
         ({"zero_blocks": 0.0}, "mask"),
         ({"pools": ("plain",)}, "overlapping pool"),
@@ -113,8 +116,28 @@ def test_nothing_occurs_that_is_off():
     ],
 )
 def test_each_feature_can_be_switched_off(off, part):
-    # identities have 2 bits and the anchor "min"
+    # identities have 2 bits, the anchor "min" and step 1
     assert part not in parts(replace(Features(residual="anchors" not in off), **off))
+
+
+def test_odd_weights_lie_on_both_sides_of_zero_or_beside_it():
+    terms = [
+        term
+        for qgraph in networks(replace(PLAIN, steps=(1, 2), weight_bits=(1, 8), anchors=("min", "max")), 60)
+        for node in qgraph.nodes
+        if isinstance(node, Layer)
+        for term in node.terms
+    ]
+    assert {term.step for term in terms} == {1, 2}
+    assert {(term.bits, term.anchor) for term in terms if term.step == 2} >= {
+        (1, "min"),
+        (1, "max"),
+        (8, "max"),
+    }
+    for term in terms:
+        if term.step == 2:
+            assert (term.weight % 2 == 1).all()
+            assert all(low <= 1 and high >= -1 for low, high in zip(*term.coding.limits))
 
 
 def test_a_seed_always_gives_the_same_network(tmp_path):

@@ -28,6 +28,18 @@ def test_every_offset_is_exact_in_the_zero_point_or_beside_it(assert_equal, real
     assert operators(model).count("ConvInteger") == (1 if fits else 2)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 7, 8])
+@pytest.mark.parametrize("offset", [1, -1, 129, -127, [1, 5, -3, 301]])
+def test_every_mid_rise_grid_is_exact(assert_equal, real_inputs, bits, offset):
+    net = Net(x=(4, 6, 5))
+    options = {"bits": bits, "step": 2, "offset": offset, "padding": (1, 0, 2, 1), "groups": 2}
+    codes = np.random.default_rng(bits).integers(-(1 << (bits - 1)), 1 << (bits - 1), (4, 2, 3, 3))
+    net.conv("x", 4, (3, 3), codes=codes, shift=bits + 4, **options)
+    net.conv("layer0", 4, (3, 3), codes=codes, shift=bits + 4, anchor="max", **options)
+    qgraph = net.build()
+    assert_equal(qgraph, real_inputs(qgraph))
+
+
 @pytest.mark.parametrize("groups", [1, 2, 6])
 def test_offsets_of_every_channel_are_exact_in_groups(assert_equal, real_inputs, groups):
     net = Net(x=(6, 5, 5))

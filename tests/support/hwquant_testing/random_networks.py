@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import Step
 from hwquant.golden import reference
 from hwquant.graph import Input, Output, Shape
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
@@ -34,6 +35,7 @@ class Features:
     per_channel : offsets and shifts of an output channel's own
     channel_shifts : the latter alone
     anchors : "min", "max"
+    steps : steps of weights; those of step 2 are odd, and none of them is pruned
     multiplier : requantization with a fixed-point multiplier, in half of the layers
     zero_blocks : share of the weight blocks (kernel position x input channels x output channels) to prune
     block : (input channels, output channels) of such a block
@@ -60,6 +62,7 @@ class Features:
     per_channel: bool = True
     channel_shifts: bool = False
     anchors: tuple[str, ...] = ("min", "max")
+    steps: tuple[Step, ...] = (1,)
     multiplier: bool = False
     zero_blocks: float = 0.3
     block: tuple[int, int] = (4, 4)
@@ -288,6 +291,11 @@ class _Builder:
         if anchor == "max":
             zero = np.minimum(zero, 126)  # the offset of a channel that 8 bits can store
         codes = rng.integers(low, high + 1, shape)
+        step = (
+            self.features.steps[0] if len(self.features.steps) == 1 else int(rng.choice(self.features.steps))
+        )
+        if step == 2:
+            return self._mid_rise(source, codes, zero, anchor, bits, window or Window(shape[2:]), groups)
         mask = self._mask(shape)
         if mask is not None:
             codes = np.where(mask, codes, zero.reshape(-1, 1, 1, 1))
@@ -301,6 +309,32 @@ class _Builder:
             window=window or Window(shape[2:]),
             groups=groups,
             mask=mask,
+        )
+
+    def _mid_rise(
+        self,
+        source: str,
+        codes: IntArray,
+        below: IntArray,
+        anchor: str,
+        bits: int,
+        window: Window,
+        groups: int,
+    ) -> Term:
+        """Odd weights: -1 and 1, or 1 and -1, are those of codes ``below`` and the next."""
+        if not self.features.offsets:
+            below = np.full(1, -1)
+        offset = 2 * below + 1 if anchor == "max" else -2 * below - 1
+        return Term(
+            input=source,
+            codes=codes.astype(np.int8),
+            offset=offset,
+            scale=np.ones(1),
+            anchor=anchor,
+            bits=bits,
+            step=2,
+            window=window,
+            groups=groups,
         )
 
     def _mask(self, shape: tuple[int, int, int, int]) -> NDArray[np.bool_] | None:
