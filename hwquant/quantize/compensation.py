@@ -13,11 +13,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import IntArray
+from hwquant.coding import IntArray, Step
 from hwquant.floating import windows
 from hwquant.qgraph import Term
 from hwquant.quantize.fuse import TermPlan
 from hwquant.quantize.weight_scheme import Array
+from hwquant.quantize.weights import nearest
 
 _PATCHES = 1 << 14
 """Input patches that covariances are estimated from, at most."""
@@ -53,6 +54,7 @@ def compensate(term: Term, float_term: TermPlan, x: IntArray) -> Term:
         covariances(float_term, x),
         *term.coding.limits,
         kept,
+        term.step,
     )
     return replace(term, codes=term.coding.codes(adjusted))
 
@@ -85,7 +87,12 @@ def covariances(term: TermPlan, x: IntArray) -> Array:
 
 
 def compensated_rounding(
-    weight: Array, covariance: Array, low: IntArray, high: IntArray, kept: NDArray[np.bool_]
+    weight: Array,
+    covariance: Array,
+    low: IntArray,
+    high: IntArray,
+    kept: NDArray[np.bool_],
+    step: Step = 1,
 ) -> IntArray:
     """Round weights to integers within bounds, each making up for the errors of those before it.
 
@@ -99,6 +106,8 @@ def compensated_rounding(
         Least and greatest integer.
     kept : ndarray of bool
         The shape of ``weight``; where it is False the weight becomes 0.
+    step : {1, 2}
+        Whether the integers are all there are, or the odd ones.
 
     Returns
     -------
@@ -116,7 +125,7 @@ def compensated_rounding(
         factor = inverse_factor(variance[np.ix_(order, order)])
         left = rows[group][:, order]
         for index, column in enumerate(order):
-            rounded = np.clip(np.floor(left[:, index] + 0.5), bounds[0][group], bounds[1][group])
+            rounded = np.clip(nearest(left[:, index], step), bounds[0][group], bounds[1][group])
             rounded = np.where(mask[group][:, column], rounded, 0.0)
             error = (left[:, index] - rounded) / factor[index, index]
             left[:, index + 1 :] -= np.outer(error, factor[index, index + 1 :])

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import Step
 from hwquant.quantize.compensation import damped, inverse_factor
+from hwquant.quantize.weights import nearest
 
 Array = NDArray[np.float64]
 
@@ -24,6 +26,7 @@ def round_compensated(
     covariance: Array,
     low: NDArray[Any],
     high: NDArray[Any],
+    step: Step = 1,
 ) -> Array:
     """Round the chosen weights to integers within bounds, and move the other ones that are not frozen.
 
@@ -37,6 +40,8 @@ def round_compensated(
         Covariance of the inputs of each group, with K = in / groups * kernel height * kernel width.
     low, high : ndarray of real numbers, shape (1,) or (out,)
         Least and greatest integer.
+    step : {1, 2}
+        Whether the integers are all there are, or the odd ones.
 
     Returns
     -------
@@ -55,16 +60,21 @@ def round_compensated(
         free = np.concatenate([first, rest])
         if len(first):
             rows[channel, free] = _round_row(
-                rows[channel, free], len(first), variance[np.ix_(free, free)], lows[channel], highs[channel]
+                rows[channel, free],
+                len(first),
+                variance[np.ix_(free, free)],
+                lows[channel],
+                highs[channel],
+                step,
             )
     return rows.reshape(weight.shape)
 
 
-def _round_row(row: Array, count: int, covariance: Array, low: float, high: float) -> Array:
+def _round_row(row: Array, count: int, covariance: Array, low: float, high: float, step: Step) -> Array:
     """The first ``count`` weights rounded, one after the other."""
     factor = inverse_factor(damped(covariance))
     for index in range(count):
-        rounded = np.clip(np.floor(row[index] + 0.5), low, high)
+        rounded = np.clip(nearest(row[index], step), low, high)
         row[index + 1 :] -= (row[index] - rounded) / factor[index, index] * factor[index, index + 1 :]
         row[index] = rounded
     return np.clip(row, low, high)

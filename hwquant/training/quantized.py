@@ -78,10 +78,11 @@ class QuantizedNetwork(QuantizedForward):
         """
         layer, index = self.place(node)
         weight, frozen = self.weight(node).detach(), self.frozen(node)
-        unit = per_channel(self.grid(layer.name).terms[index].scale, weight.double())
+        term = self.grid(layer.name).terms[index]
+        unit, reach = per_channel(term.scale, weight.double()), _SETTLED * term.step
         before = weight.double() / unit
         steps = self._rounded(node, ~frozen, True)
-        settled = torch.clamp(before, steps - _SETTLED, steps + _SETTLED) * unit
+        settled = torch.clamp(before, steps - reach, steps + reach) * unit
         weight.copy_(torch.where(frozen, weight, settled))
 
     def clamp_weights(self) -> None:
@@ -136,6 +137,7 @@ class QuantizedNetwork(QuantizedForward):
             chosen.numpy(),
             covariances(plan, x.numpy()),
             *term.coding.limits,
+            term.step,
         )
         after = torch.from_numpy(made)
         change = torch.where(frozen, 0.0, before - after)

@@ -29,7 +29,7 @@ def test_tensors_that_share_a_scale_share_bits(build):
     bits = tensor_bits(plan, groups, QuantizeOptions(activation_bits={"c3": 5, "x": 6}))
     assert bits[groups.find("k1")] == bits[groups.find("c2")] == 5
     assert bits[groups.find("x")] == 6
-    with pytest.raises(HwquantError, match="asks for 5 bits at 'c2' and, through 'k1', for 6"):
+    with pytest.raises(HwquantError, match="asks for 5 at 'c2' and, through 'k1', for 6"):
         tensor_bits(plan, groups, QuantizeOptions(activation_bits={"c3": 5, "k1": 6}))
 
 
