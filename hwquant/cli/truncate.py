@@ -30,7 +30,7 @@ from hwquant.cli.results import layers_table, operators_table
 from hwquant.errors import HwquantError
 from hwquant.training.options import TrainOptions
 from hwquant.truncation.limits import ParityLimits
-from hwquant.truncation.truncate import BINARY_RATE, TARGETS, Target
+from hwquant.truncation.truncate import BINARY, BINARY_RATE, TARGETS, Binary, Target
 
 if TYPE_CHECKING:
     from hwquant.graph import Graph
@@ -47,7 +47,7 @@ MISSED = 1
     default="int8",
     show_default=True,
     type=click.Choice(TARGETS),
-    help="float16 parameters; 8-bit weights; 1-bit weights, by output channel.",
+    help="float16 parameters; 8-bit weights; 1-bit weights, with a scale S for each output channel.",
 )
 @calibration_option
 @path_option(
@@ -58,6 +58,13 @@ MISSED = 1
 )
 @path_option("-o", "--output", required=True, metavar="OUT", help="OUT.hwq; OUT.onnx for float16.")
 @click.option("--int8-ends", is_flag=True, help="With binary: the first and the last layer keep 8 bits.")
+@click.option(
+    "--binary",
+    default="bipolar",
+    show_default=True,
+    type=click.Choice(BINARY),
+    help="What 1-bit weights are: +S or -S; or 0 or S (0 or -S in channels where that is closer).",
+)
 @path_option("--train", metavar="TRAIN.npz", help="x and labels y to fine-tune on.")
 @options_of(TrainOptions, "options")
 @checkpoint_options
@@ -74,6 +81,7 @@ def truncate(
     data: Path | None,
     output: Path,
     int8_ends: bool,
+    binary: Binary,
     train: Path | None,
     options: TrainOptions,
     checkpoint: Path | None,
@@ -126,7 +134,14 @@ def truncate(
         if training is not None:
             training = replace(training, progress=track)
         result = truncate_network(
-            graph, calibration.x, to, test=test, int8_ends=int8_ends, training=training, progress=track
+            graph,
+            calibration.x,
+            to,
+            test=test,
+            int8_ends=int8_ends,
+            binary=binary,
+            training=training,
+            progress=track,
         )
     missed = check_parity(result.parity, limits)
     content = {
@@ -156,7 +171,9 @@ def _check_ignored(context: click.Context, to: Target, train: Path | None) -> No
             reason="is for fine-tuning: give --train as well, or leave it out",
         )
     if to != "binary":
-        check_ignored(context, "int8_ends", reason="is for binary weights: give --to binary, or leave it out")
+        check_ignored(
+            context, "int8_ends", "binary", reason="is for binary weights: give --to binary, or leave it out"
+        )
 
 
 def _training(data: Path, graph: Graph, options: TrainOptions, checkpoint: Path, resume: bool) -> Training:

@@ -122,10 +122,10 @@ def _weight_names(plan: Plan) -> dict[str, tuple[str, ...]]:
 def _scheme(term: TermPlan, bits: int, grid: Grid, options: QuantizeOptions) -> WeightScheme:
     """How the weights of a term become integers.
 
-    The constant weights of a pool need no channel scales, and one bit has its offset.
+    The constant weights of a pool need no channel scales; one bit of a pool or an identity needs its offset.
     """
     per_channel = options.per_channel and not term.constant
-    symmetric = options.symmetric and not (term.constant and bits == 1)
+    symmetric = options.symmetric and (term.has_weights or bits > 1)
     scheme = WeightScheme(
         bits,
         options.anchor,

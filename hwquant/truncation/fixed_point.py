@@ -1,24 +1,30 @@
 """Truncation to fixed point: every scale is a power of two, weights have 8 bits or one.
 
-Eight-bit weights have no offset: ``w = 2^-f w_q``, what the bits of a fixed-point number are. A single bit is
-0 or -1, and says little without its integer offset: every output channel has a scale and an offset of its own,
-so that its weights are either 0 or ``2^-f``, or either 0 or ``-2^-f``.
+Eight-bit weights have no offset: ``w = 2^-f w_q``, what the bits of a fixed-point number are. Binary weights are +1 or
+-1 times the scale ``S = 2^-f`` of their output channel, by their sign, as the method has them, and BinaryConnect
+(Courbariaux et al., 2015); ``S`` is the power of two with the least squared error, which would otherwise be the mean of
+the weights' sizes (Rastegari et al., XNOR-Net, 2016). These are "bipolar" weights. "Unipolar" ones are 0 or ``S``, or 0
+or ``-S``, whichever suits a channel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hwquant.data import Samples
 from hwquant.graph import Conv, Graph
 from hwquant.qgraph import Layer, QGraph
 from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
+from hwquant.quantize.weight_scheme import Grid
 
 if TYPE_CHECKING:
     from hwquant.training import QuantizedNetwork, Training
     from hwquant.training.loop import Evaluate
+
+Binary = Literal["bipolar", "unipolar"]
+"""What a single bit stands for: +S or -S; or 0 or S, or 0 or -S, by output channel."""
 
 _EVALUATED = 2000
 """Samples that the accuracy after each epoch is an estimate from."""
@@ -29,7 +35,7 @@ def weighted(graph: Graph) -> list[str]:
     return [node.name for node in graph.nodes if isinstance(node, Conv)]
 
 
-def options(to: str, binary: Collection[str]) -> QuantizeOptions:
+def options(to: str, binary: Collection[str], values: Binary = "bipolar") -> QuantizeOptions:
     """Options of the quantizer for a target: each weight is rounded to the nearest.
 
     Biases make up for the mean error that is left.
@@ -40,6 +46,8 @@ def options(to: str, binary: Collection[str]) -> QuantizeOptions:
         "int8" or "binary".
     binary : collection of str
         Names of the layers whose weights get one bit where ``to`` is "binary".
+    values : {"bipolar", "unipolar"}, default "bipolar"
+        What the bit stands for: +S or -S; or 0 or S.
 
     Returns
     -------
@@ -49,7 +57,10 @@ def options(to: str, binary: Collection[str]) -> QuantizeOptions:
     if to == "int8":
         return QuantizeOptions(scales="power_of_two", symmetric=True)
     bits = dict.fromkeys(binary, 1)
-    return QuantizeOptions(bits=bits, scales="power_of_two", per_channel=True)
+    if values == "unipolar":
+        return QuantizeOptions(bits=bits, scales="power_of_two", per_channel=True, grid="mid_tread")
+    grid: dict[str, Grid] = dict.fromkeys(binary, "mid_rise")
+    return QuantizeOptions(bits=bits, scales="power_of_two", per_channel=True, symmetric=True, grid=grid)
 
 
 def finetune(

@@ -144,6 +144,7 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_network(
         (("-o", "none/net.hwq"), "does not exist"),
         (("-o", "net.hwq", "--plot", "none/parity.png"), "does not exist"),
         (("-o", "net.hwq", "--int8-ends"), "--int8-ends is for binary"),
+        (("-o", "net.hwq", "--binary", "unipolar"), "--binary is for binary weights"),
         (("-o", "net.hwq", "--max-drop", 1), "--max-drop needs labels y, which"),
         (("-o", "net.hwq", "--min-sqnr", -1), "--min-sqnr"),
         (("-o", "net.hwq", "-d", "none.npz"), "none.npz"),

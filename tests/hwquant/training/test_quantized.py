@@ -27,6 +27,8 @@ VARIANTS = [
     {"bits": 4, "scales": "multiplier"},
     {"bits": 8, "scales": "multiplier", "per_channel": True, "calibration_method": "minmax"},
     {"bits": 1},
+    {"bits": 1, "grid": "mid_rise", "symmetric": True, "per_channel": True},
+    {"bits": 2, "grid": "mid_rise", "anchor": "max", "activation_bits": 4},
 ]
 COMBINATIONS = [
     pytest.param(kind, variant, marks=[] if (row + column) % 3 == 0 else pytest.mark.nightly)

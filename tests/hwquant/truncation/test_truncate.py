@@ -1,6 +1,7 @@
 """Truncation as a whole, on networks with every structure."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,6 +140,7 @@ def test_networks_with_several_inputs_are_truncated():
     ("arguments", "message"),
     [
         ({"to": "int4"}, "to must be one of float16, int8, binary, not 'int4'"),
+        ({"to": "binary", "binary": "both"}, "binary must be one of bipolar, unipolar, not 'both'"),
         ({"to": "int8", "int8_ends": True}, "int8_ends is for binary"),
         ({"to": "float16", "training": Training(())}, "float16 networks are not fine-tuned"),
     ],
@@ -147,6 +149,25 @@ def test_arguments_that_do_not_go_together_are_refused(build, samples, arguments
     graph = build("chain", 0)
     with pytest.raises(HwquantError, match=message):
         truncate(graph, samples, **arguments)
+
+
+def test_binary_weights_that_are_zero_have_no_sign(build, samples):
+    graph = build("chain", 0)
+    pruned = replace(graph.nodes[0], weight=graph.nodes[0].weight * (np.arange(8) > 1)[:, None, None, None])
+    graph = replace(graph, nodes=(pruned, *graph.nodes[1:]))
+    with pytest.raises(HwquantError, match=r"54 weights of 'c1' are exactly 0, .*--binary unipolar"):
+        truncate(graph, samples, "binary")
+    qgraph = truncate(graph, samples, "binary", binary="unipolar").qgraph
+    assert not qgraph.nodes[0].terms[0].weight[:2].any()
+
+
+def test_binary_weights_too_small_for_float16_keep_their_sign(build, samples):
+    graph = build("chain", 0)
+    weight = graph.nodes[0].weight.copy()
+    weight[0] *= 1e-9
+    graph = replace(graph, nodes=(replace(graph.nodes[0], weight=weight), *graph.nodes[1:]))
+    qgraph = truncate(graph, samples, "binary").qgraph
+    assert np.array_equal(qgraph.nodes[0].terms[0].weight, np.sign(weight))
 
 
 def test_a_network_of_two_layers_has_nothing_between_its_ends(samples):
