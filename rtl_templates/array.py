@@ -13,9 +13,10 @@ from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside, Product
-from hwquant.rtl_templates.pe import ProcessingElement
+from hwquant.rtl_templates.pe import ProcessingElement, RegisteredProduct
 from hwquant.rtl_templates.ports import WeightPort, array_rows
 from hwquant.rtl_templates.taps import TapLines
+from hwquant.rtl_templates.ternary_product import TernaryProduct
 
 
 class SystolicArray(Component):
@@ -104,7 +105,7 @@ class SystolicArray(Component):
         config, rows, columns = self.config, self.config.rows, self.config.columns
 
         m.submodules.skew_x = skew_x = Skew(signed(config.activation_bits), rows)
-        m.submodules.skew_weight = skew_weight = Skew(signed(config.operand_bits), columns)
+        m.submodules.skew_weight = skew_weight = Skew(signed(config.carried_bits), columns)
         m.d.comb += [getattr(skew_x, f"i{r}").eq(self.x[r]) for r in range(rows)]
         m.d.comb += [getattr(skew_weight, f"i{c}").eq(self.weights.weight[c]) for c in range(columns)]
         swaps = [self.swap]
@@ -149,15 +150,15 @@ class SystolicArray(Component):
         self, platform: object, row: int, column: int, x_bits: int, sum_bits: int
     ) -> ProcessingElement:
         """Make a processing element, with the product that the platform chooses."""
-        config, product = self.config, None
-        if isinstance(platform, DspBudget):
-            product = platform.product(row * config.columns + column, x_bits, config.operand_bits)
+        config = self.config
+        budget = platform if isinstance(platform, DspBudget) else None
         return ProcessingElement(
             activation_bits=x_bits,
             operand_bits=config.operand_bits,
             sum_bits=sum_bits,
             next_bits=config.sum_bits(row + 1) if row < config.rows else config.column_bits,
-            product=product,
+            product=_product(config, budget, row * config.columns + column, x_bits),
+            appended=_appended(config, row),
         )
 
     def _entries(self, m: Module) -> tuple[dict[int, list[Signal]], dict[int, list[Signal]]]:
@@ -247,7 +248,7 @@ class SystolicArray(Component):
         chain, depthwise = array_rows(config), TAP_COLUMNS * config.tap_lines
         entered = columns * sum(config.entry_bits(row) for row in config.entries)
         inside = [Inside("skew_x", Skew.facts(bits, rows))]
-        inside += [Inside("skew_weight", Skew.facts(config.operand_bits, columns))]
+        inside += [Inside("skew_weight", Skew.facts(config.carried_bits, columns))]
         inside += [
             Inside("skew_weight", Skew.facts(config.entry_bits(row), columns)) for row in config.entries
         ]
@@ -264,6 +265,22 @@ class SystolicArray(Component):
             inside=inside + _elements(config, chain, budget),
         )
         return _with_sum_column(own, config) if config.offset == "sum" else own
+
+
+def _product(
+    config: ArrayConfig, budget: DspBudget | None, index: int, x_bits: int
+) -> type[RegisteredProduct] | None:
+    """What multiplies in the element ``index``: nothing does where weights are ternary."""
+    if config.ternary:
+        return TernaryProduct
+    return budget.product(index, x_bits, config.operand_bits) if budget else None
+
+
+def _appended(config: ArrayConfig, row: int) -> int | None:
+    """The bit at the low end of a row's weights that the array does not carry: 0 of offsets, which are doubled."""
+    if config.odd_weights != "all":
+        return None
+    return 1 if row < config.rows else 0
 
 
 def _offset_rows(config: ArrayConfig) -> list[int]:
@@ -284,10 +301,16 @@ def _elements(config: ArrayConfig, chain: int, budget: DspBudget | None) -> list
         x_bits = config.activation_bits if r < config.rows else config.input_sum_bits
         next_bits = config.sum_bits(r + 1) if r < config.rows else config.column_bits
         indices = range(r * config.columns, (r + 1) * config.columns)
-        products = Counter(budget.product(i, x_bits, weight_bits) if budget else None for i in indices)
+        products = Counter(_product(config, budget, i, x_bits) for i in indices)
         for component, count in products.items():
-            product = component.facts(x_bits, weight_bits) if component else None
-            facts = ProcessingElement.facts(x_bits, weight_bits, next_bits, first=r == 0, product=product)
+            facts = ProcessingElement.facts(
+                x_bits,
+                weight_bits,
+                next_bits,
+                first=r == 0,
+                product=component,
+                appended=_appended(config, r) is not None,
+            )
             elements.append(Inside("pe", facts, count))
     return elements
 

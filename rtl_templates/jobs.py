@@ -19,7 +19,7 @@ def instruction_layout(config: ArrayConfig, opcode: Opcode) -> StructLayout:
 def job_layout(config: ArrayConfig) -> StructLayout:
     """A tile to load and stream: TILE's fields, with the block's pixel count and the weights' offset and format."""
     tile = instruction_layout(config, Opcode.TILE)
-    packed = {"format": instruction_layout(config, Opcode.FORMAT)} if config.weight_packing > 1 else {}
+    packed = {"format": instruction_layout(config, Opcode.FORMAT)} if config.formatted else {}
     return StructLayout(
         {name: field.shape for name, field in tile}
         | {

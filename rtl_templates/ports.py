@@ -157,7 +157,7 @@ class WeightPort(Signature):
     Members
     -------
     weight : Out(ArrayLayout)
-        Weights of the ``columns`` columns for the first row, each ``signed(config.operand_bits)``.
+        Weights of the ``columns`` columns for the first row, each ``signed(config.carried_bits)``.
     load : Out(array_rows(config))
         Rows of the array that shift, a bit for each.
     entries : Out(EntryPort)
@@ -167,7 +167,7 @@ class WeightPort(Signature):
     def __init__(self, config: ArrayConfig):
         super().__init__(
             {
-                "weight": Out(ArrayLayout(signed(config.operand_bits), config.columns)),
+                "weight": Out(ArrayLayout(signed(config.carried_bits), config.columns)),
                 "load": Out(array_rows(config)),
                 "entries": Out(EntryPort(config)),
             }

@@ -157,7 +157,7 @@ class Sequencer(Component):
             job["count"].eq(state.count),
             job.offset.eq(state.offset),
         ]
-        if self.config.weight_packing > 1:
+        if self.config.formatted:
             m.d.comb += job["format"].eq(state.form)
         # Of repeated tiles, the marks of the beginning belong to the first, `last` to the last.
         with m.If(state.repeated):
@@ -197,7 +197,7 @@ class Sequencer(Component):
                 m.d.sync += state.offset.eq(self._view(state, Opcode.OFFSET).offset)
             with m.Case(Opcode.COUNT):
                 m.d.sync += state.count.eq(self._view(state, Opcode.COUNT)["count"])
-            if self.config.weight_packing > 1:
+            if self.config.formatted:
                 with m.Case(Opcode.FORMAT):
                     m.d.sync += state.form.eq(self._view(state, Opcode.FORMAT))
             with m.Case(Opcode.REPEAT):
@@ -257,7 +257,7 @@ class Sequencer(Component):
 
         word, address = program_bits(config), config.activation_address_bits
         pc = index_bits(config.program_depth)
-        packed = size(Opcode.FORMAT) if config.weight_packing > 1 else 0
+        packed = size(Opcode.FORMAT) if config.formatted else 0
         return Facts(
             registers={
                 "word": word,

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from hwquant.program.widths import bits_for
 from hwquant.rtl_templates.facts import Facts
-from hwquant.rtl_templates.pe import RegisteredProduct
+from hwquant.rtl_templates.pe import RegisteredProduct, whole
 
 
 class SoftProduct(RegisteredProduct):
@@ -30,6 +30,8 @@ class SoftProduct(RegisteredProduct):
         Width of the activation.
     weight_bits : int
         Width of the weight.
+    appended : {0, 1} or None
+        The bit at the low end of the weight that ``weight`` lacks; None where it lacks none.
 
     Attributes
     ----------
@@ -40,8 +42,8 @@ class SoftProduct(RegisteredProduct):
     -------
     x : In(signed(x_bits))
         The activation.
-    weight : In(signed(weight_bits))
-        The shadow weight.
+    weight : In(signed)
+        The shadow weight, without the bit that is appended.
     swap : In(1)
         With the first activation of a tile: the shadow weight becomes active.
     product : Out(signed(x_bits + weight_bits))
@@ -72,16 +74,23 @@ class SoftProduct(RegisteredProduct):
         m.d.comb += self.product.eq(product)
         return m
 
-    def _digits(self, m: Module) -> list[Signal]:
+    def _digits(self, m: Module) -> list[Value]:
         """Build the registers of the stationary weight's digits, each in two bits: 0, 1, 2, and 3 for -1."""
-        digits = []
+        digits: list[Value] = []
         carry = Const(0)
-        sign = len(self.weight) - 1
-        for k in range(0, len(self.weight) + 1, 2):
-            low, high = self.weight[min(k, sign)], self.weight[min(k + 1, sign)]
-            digit = Signal(2, name=f"digit{k // 2}", reset_less=True)
-            with m.If(self.swap):
-                m.d.sync += digit.eq(Cat(low ^ carry, high ^ (low & carry)))
+        weight = whole(self.weight, self.appended)
+        sign = len(weight) - 1
+        for k in range(0, len(weight) + 1, 2):
+            low, high = weight[min(k, sign)], weight[min(k + 1, sign)]
+            if k == 0 and self.appended is not None:  # its low bit is no register
+                digit: Value = Signal(name="digit0", reset_less=True)
+                with m.If(self.swap):
+                    m.d.sync += digit.eq(high)
+                digit = Cat(low, digit)
+            else:
+                digit = Signal(2, name=f"digit{k // 2}", reset_less=True)
+                with m.If(self.swap):
+                    m.d.sync += digit.eq(Cat(low ^ carry, high ^ (low & carry)))
             carry = high & (low | carry)
             digits.append(digit)
         return digits
@@ -135,7 +144,7 @@ class SoftProduct(RegisteredProduct):
         return Cat(value[:start], total[1:])
 
     @staticmethod
-    def facts(x_bits: int, weight_bits: int) -> Facts:
+    def facts(x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:
         """What a product of operands of these widths is made of.
 
         Parameters
@@ -144,6 +153,8 @@ class SoftProduct(RegisteredProduct):
             Width of the activation.
         weight_bits : int
             Width of the weight.
+        appended : bool, default False
+            Whether the low end of the weight is a constant.
 
         Returns
         -------
@@ -152,7 +163,7 @@ class SoftProduct(RegisteredProduct):
         """
         digits = weight_bits // 2 + 1
         return Facts(
-            registers={"x": x_bits, "digits": 2 * digits, "product": x_bits + weight_bits},
+            registers={"x": x_bits, "digits": 2 * digits - appended, "product": x_bits + weight_bits},
             redundant={"x": x_bits},
             adders={"tree": (digits - 1) * (x_bits + 3) + max(0, digits - 2) * 2},
             muxes={"rows": digits * (x_bits + 1)},

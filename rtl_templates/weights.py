@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Signal, Value, ValueLike, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory, ReadPort, WritePort
@@ -56,6 +56,9 @@ class WeightLoader(Component):
 
         weight[c] = w_q[c] + offset      with the offset at the edge ("edge")
         weight[c] = w_q[c]               otherwise
+
+    Where some tiles have odd weights, ``w_q`` of these is the stored weight with a 1 appended; where all have, that is
+    left to the array (:class:`~hwquant.rtl_templates.pe.ProcessingElement`).
 
     The row for the bottom of the array comes first; an offset row, if the job has one, before it.
 
@@ -173,7 +176,7 @@ class WeightLoader(Component):
             advance, inside = self._words(m, form, reading, (left == idle + 1) | (fresh & offsets))
         with m.If(advance):
             m.d.sync += pointer.eq(pointer + 1)
-        taken = job["format"] if config.weight_packing > 1 else form
+        taken = job["format"] if config.formatted else form
         cycles = self._by_format(taken, lambda item: item.load_cycles(config))
         with m.If(self.tile.start):
             m.d.sync += [
@@ -182,7 +185,7 @@ class WeightLoader(Component):
                 offsets.eq(job.offsets),
                 ready.eq(0),
             ]
-            if config.weight_packing > 1:
+            if config.formatted:
                 m.d.sync += form.eq(job["format"])
             with m.If(job.first):
                 # The pointer may still be advancing over the last row of the tile before.
@@ -212,10 +215,11 @@ class WeightLoader(Component):
         config, form = self.config, reads.form
         data = Signal(ArrayLayout(signed(config.slot_bits), config.columns), reset_less=True)
         m.d.sync += data.as_value().eq(port.data)
-        if reads.inside is not None:
+        if config.formatted:
             form = delayed(m, form, 1, name="format")
-            with m.If(delayed(m, reads.inside, 1, name="inside")):
-                self._shift(m, form, data)
+            if reads.inside is not None:
+                with m.If(delayed(m, reads.inside, 1, name="inside")):
+                    self._shift(m, form, data)
             form = delayed(m, form, 1, name="format_row")
         fields = [self._fields(form, data, offset_row, part) for part in range(config.load_rows)]
         weights = [
@@ -227,7 +231,7 @@ class WeightLoader(Component):
             for part in range(config.load_rows)
         ]
         if config.offset == "edge":
-            self._adjust(m, data, fields, offset_row, weights)
+            self._adjust(m, form, data, fields, offset_row, weights)
         else:
             for part, weight in enumerate(weights):
                 m.d.sync += [weight[c].eq(fields[part][c]) for c in range(config.columns)]
@@ -298,7 +302,7 @@ class WeightLoader(Component):
     def _fields(self, form: Signal, data: Signal, offset_row: Signal, part: int) -> Signal | list[Value]:
         """The weights, one for each column, that belong to a part; an offset row has words of its own."""
         config = self.config
-        if config.weight_packing == 1 and config.slot_bits == config.weight_bits:
+        if not config.formatted and config.slot_bits == config.weight_bits:
             return data
         fields = []
         for c in range(config.columns):
@@ -312,12 +316,16 @@ class WeightLoader(Component):
                         packed &= ~offset_row
                     narrow = slot[part * width : (part + 1) * width].as_signed()
                     field = narrow if field is None else Mux(packed, narrow, field)
+            if config.odd_weights == "some":
+                lowest = ~offset_row if self.offset_row else Const(1)  # offsets are even
+                field = Mux(form.odd, Cat(lowest, field).as_signed(), field)
             fields.append(field)
         return fields
 
     def _adjust(
         self,
         m: Module,
+        form: Signal,
         data: Signal,
         fields: list[Signal | list[Value]],
         offset_row: Signal,
@@ -326,8 +334,12 @@ class WeightLoader(Component):
         """Add the offset to the weights, ``w_q + o``: the layer's, or one for each column."""
         config = self.config
         if config.channel_offsets:
-            offsets = Signal(ArrayLayout(signed(config.weight_bits), config.columns), reset_less=True)
-            unpacked = [data[c][: config.weight_bits].as_signed() for c in range(config.columns)]
+            some = config.odd_weights == "some"
+            shape = signed(config.weight_bits + some)
+            offsets = Signal(ArrayLayout(shape, config.columns), reset_less=True)
+            unpacked: list[Value] = [data[c][: config.weight_bits].as_signed() for c in range(config.columns)]
+            if some:
+                unpacked = [Mux(form.odd, value << 1, value) for value in unpacked]
             with m.If(offset_row):
                 m.d.sync += [offsets[c].eq(unpacked[c]) for c in range(config.columns)]
             offset = [offsets[c] for c in range(config.columns)]
@@ -348,7 +360,8 @@ class WeightLoader(Component):
         edge, packed = config.offset == "edge", config.weight_packing > 1
         offset_row = config.offset == "sum" and config.channel_offsets
         parts = columns * sum(config.field_bits(part) for part in range(config.load_rows))
-        form = instruction_layout(config, Opcode.FORMAT).size if packed else 0
+        form = instruction_layout(config, Opcode.FORMAT).size if config.formatted else 0
+        some = config.odd_weights == "some"
         # The count of rows; fresh, offsets, ready; three marks alongside the memory; missing; a mark after offsets.
         control = index_bits(config.load_cycles + 2) + 3 + 3 * 2 + loadable
         control += config.channel_offsets and not offset_row
@@ -362,12 +375,13 @@ class WeightLoader(Component):
                 "format": 3 * form + (index_bits(config.weight_packing) + 1 if packed else 0),
                 "data": word,
                 "adjusted": parts,
-                "offsets": own_offsets * columns * config.weight_bits + one_offset * 2 * config.offset_bits,
+                "offsets": own_offsets * columns * (config.weight_bits + some)
+                + one_offset * 2 * config.offset_bits,
                 "rows": 0 if config.entries else config.rows + offset_row,
             },
             adders={"pointer": depth, "adjust": parts if edge else 0},
             muxes={
-                "fields": parts * len(packings),
+                "fields": parts * (len(packings) + some),
                 "shifts": word * sum(packing > config.load_rows for packing in packings),
             },
             gates={"control": 1, "rows": config.rows, "loadable": loadable * (word + depth)},

@@ -17,7 +17,7 @@ from hwquant.boards.families.pll import Pll, PllPins, PllSettings
 from hwquant.boards.families.ram import NARROW, WIDE, LogicCost, Ram
 from hwquant.rtl_templates.dsp import DspBlocks
 from hwquant.rtl_templates.facts import Facts, Product
-from hwquant.rtl_templates.pe import RegisteredProduct
+from hwquant.rtl_templates.pe import RegisteredProduct, whole
 
 MULTIPLIER_BITS = 18
 
@@ -41,6 +41,8 @@ class Ecp5Product(RegisteredProduct):
         Width of the activation.
     weight_bits : int
         Width of the weight.
+    appended : {0, 1} or None
+        The bit at the low end of the weight that ``weight`` lacks; None where it lacks none.
 
     Attributes
     ----------
@@ -51,8 +53,8 @@ class Ecp5Product(RegisteredProduct):
     -------
     x : In(signed(x_bits))
         The activation.
-    weight : In(signed(weight_bits))
-        The shadow weight.
+    weight : In(signed)
+        The shadow weight, without the bit that is appended.
     swap : In(1)
         With the first activation of a tile: the shadow weight becomes active.
     product : Out(signed(x_bits + weight_bits))
@@ -68,7 +70,7 @@ class Ecp5Product(RegisteredProduct):
         ports: dict[str, object] = {}
         for name, enable in registers.items():
             ports |= {f"p_REG_{name}_CLK": "CLK0", f"p_REG_{name}_CE": enable, f"p_REG_{name}_RST": "RST0"}
-        for name, value in (("A", self.x), ("B", self.weight)):
+        for name, value in (("A", self.x), ("B", whole(self.weight, self.appended))):
             wide = [*value, *[value[-1]] * (MULTIPLIER_BITS - len(value))]
             ports |= {f"i_{name}{n}": bit for n, bit in enumerate(wide)}
         ports |= {f"i_C{n}": Const(0) for n in range(MULTIPLIER_BITS)}
@@ -92,7 +94,7 @@ class Ecp5Product(RegisteredProduct):
         return m
 
     @staticmethod
-    def facts(x_bits: int, weight_bits: int) -> Facts:
+    def facts(x_bits: int, weight_bits: int, *, appended: bool = False) -> Facts:
         """The facts of the product: no registers, as the block has its own."""
         return Facts(products=[Product(x_bits, weight_bits)])
 

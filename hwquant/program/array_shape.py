@@ -15,6 +15,10 @@ OffsetMode = Literal["none", "edge", "sum"]
 """Where a weight's integer offset is added: nowhere, where weights enter the array, or in a column that sums."""
 
 OFFSET_MODES: tuple[OffsetMode, ...] = get_args(OffsetMode)
+OddWeights = Literal["none", "some", "all"]
+"""Which tiles have odd weights, ``2 (q + o) + 1``, of a mid-rise grid, instead of ``q + o``."""
+
+ODD_WEIGHTS: tuple[OddWeights, ...] = get_args(OddWeights)
 MIN_SIDE, MAX_SIDE = 2, 32
 
 MEMORY_LATENCY = 2
@@ -84,7 +88,7 @@ class ArrayShape:
     load_rows : {1, 2, 4, 8}
         Rows of a tile that may enter the array in one cycle, at most ``weight_packing`` and ``rows``.
     adjusted_bits : int, default 9
-        Width of the adjusted weight ``w_q + o``, 1..18.
+        Width of the adjusted weight ``w_q + o``, 1..18; with odd weights that of what multiplies.
     offset : {"edge", "sum", "none"}
         Where the integer offset is added: "edge" (adders where weights enter), "sum" (a column that sums the inputs,
         and a multiplier), or "none" (every offset is zero).
@@ -104,6 +108,10 @@ class ArrayShape:
         Kernel rows that a depthwise tile covers; 0 means that the array has no depthwise mode.
     tap_depth : int, default 16
         Longest delay from one kernel row to the next, in pixels, 3..65536.
+    odd_weights : {"none", "some", "all"}
+        Which tiles have odd weights, ``2 (w_q + o) + 1``: a stored weight with a 1 appended, where the offset is 0.
+    ternary : bool, default False
+        Whether each weight that multiplies is -1, 0 or 1, so that products need no multiplier.
 
     Raises
     ------
@@ -128,6 +136,8 @@ class ArrayShape:
     window_sums: bool = False
     tap_lines: int = 0
     tap_depth: int = 16
+    odd_weights: OddWeights = "none"
+    ternary: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -150,7 +160,22 @@ class ArrayShape:
             )
         if self.offset not in OFFSET_MODES:
             raise HwquantError(f"offset must be one of {', '.join(OFFSET_MODES)}, not {self.offset!r}")
+        self._check_odd()
         self._check_packing()
+
+    def _check_odd(self) -> None:
+        if self.odd_weights not in ODD_WEIGHTS:
+            raise HwquantError(
+                f"odd_weights must be one of {', '.join(ODD_WEIGHTS)}, not {self.odd_weights!r}"
+            )
+        if self.odd_weights != "none" and self.operand_bits < 2:
+            raise HwquantError("odd weights have at least 2 bits: adjusted_bits must be 2 or more, not 1")
+        if type(self.ternary) is not bool:
+            raise HwquantError(f"ternary must be true or false, not {self.ternary!r}")
+        if self.ternary and self.operand_bits > 2:
+            raise HwquantError(f"ternary weights have 2 bits, not {self.operand_bits}")
+        if self.ternary and self.offset == "sum" and self.channel_offsets:
+            raise HwquantError("channel offsets in a sum column are weights, too, that are not ternary")
 
     def _check_packing(self) -> None:
         for name in ("weight_packing", "load_rows"):
@@ -237,7 +262,24 @@ class ArrayShape:
     @property
     def operand_bits(self) -> int:
         """Width of the weight operand of a PE's multiplier."""
-        return self.adjusted_bits if self.offset == "edge" else self.weight_bits
+        return self.adjusted_bits if self.offset == "edge" or self.odd_weights != "none" else self.weight_bits
+
+    @property
+    def carried_bits(self) -> int:
+        """Width of a weight on its way through the array: without the 1 at its end where all weights are odd."""
+        return self.operand_bits - (self.odd_weights == "all")
+
+    @property
+    def formatted(self) -> bool:
+        """Whether tiles differ in how their weights are stored, so that instructions say how."""
+        return self.weight_packing > 1 or self.odd_weights == "some"
+
+    def offset_step(self, step: int) -> int:
+        """What the hardware adds, as a multiple of a term's offset, for weights that are ``step`` apart.
+
+        It adds to what will have a 1 appended, where all weights are odd and offsets are added at the edge.
+        """
+        return 1 if self.offset == "edge" and self.odd_weights == "all" else step
 
     @property
     def slot_bits(self) -> int:
@@ -245,11 +287,15 @@ class ArrayShape:
         return self.weight_slot_bits or self.weight_bits
 
     def field_bits(self, field: int) -> int:
-        """Width of the adjusted weights in a field of a slot: of the widest such field, and a bit for the offset."""
+        """Width of the adjusted weights in a field of a slot.
+
+        It is that of the widest such field, with a bit for the offset, and one that may be appended.
+        """
         if not field:
-            return self.operand_bits
+            return self.carried_bits
         fewest = 1 << field.bit_length()  # rows that enter together where there is such a field
-        return min(self.operand_bits, self.slot_bits // fewest + (1 if self.offset == "edge" else 0))
+        more = (self.offset == "edge") + (self.odd_weights == "some")
+        return min(self.carried_bits, self.slot_bits // fewest + more)
 
     def entry_bits(self, row: int) -> int:
         """Width of the weights that enter the array at a row of :attr:`entries`."""
@@ -257,7 +303,7 @@ class ArrayShape:
 
     def sum_bits(self, rows: int) -> int:
         """Width of the exact partial sum of the first ``rows`` products of a column."""
-        largest = rows << (self.operand_bits - 1 + self.activation_bits - 1)
+        largest = rows * self._largest_product
         return bits_for(-largest, largest)
 
     @property
@@ -271,10 +317,14 @@ class ArrayShape:
         """Width of a column's sum where it leaves the bottom of the array."""
         if self.offset != "sum":
             return self.sum_bits(self.rows)
-        largest = self.rows << (self.activation_bits - 1)
-        products = largest << (self.weight_bits - 1)
-        offsets = largest << (self.offset_bits - 1)
+        products = self.rows * self._largest_product
+        offsets = self.rows << (self.activation_bits - 1 + self.offset_bits - 1)
         return bits_for(-products - offsets, products + offsets)
+
+    @property
+    def _largest_product(self) -> int:
+        """The largest magnitude of a product."""
+        return 1 << (self.activation_bits - 1 + (0 if self.ternary else self.operand_bits - 1))
 
     # Latencies, in cycles -------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from hwquant.program.images import Images, make_images
 from hwquant.program.isa import Instruction, encode, fields
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.lowering import lower
-from hwquant.program.mapping import MappedLayer, map_layers, used_modes
+from hwquant.program.mapping import MappedLayer, map_layers
 from hwquant.program.placement import Placed, place
 from hwquant.program.program import Program
 from hwquant.program.schedule import LayerSchedule, make_schedule
@@ -143,7 +143,7 @@ class Compilation:
     @cached_property
     def needed(self) -> ArrayShape:
         """The array with only the modes that the layers use, and one row of weights in a word."""
-        return self.offered if self.requirements.config else used_modes(self.offered, self.mapped)
+        return self.requirements.needed(self.mapped, self.offered, self.qgraph)
 
     @cached_property
     def placed(self) -> Placed:

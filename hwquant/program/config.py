@@ -64,13 +64,18 @@ class ArrayConfig(ArrayShape):
         return self.accumulator_bits + self.shift_bits + self.multiplier_bits
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name, as a ``.hwp`` file holds them."""
-        return dataclasses.asdict(self)
+        """The fields by name, as a ``.hwp`` file holds them: those that came later only where they say something."""
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in LATER or value != LATER[name]
+        }
 
     @cached_property
     def key(self) -> tuple[Any, ...]:
         """The fields' values, hashable: for caches of built simulators, and for the checksum of a program."""
-        return tuple(getattr(self, name) for name in KEY)
+        later = [name for name, value in LATER.items() if getattr(self, name) != value]
+        return tuple(getattr(self, name) for name in (*KEY, *later)) + tuple(later)
 
 
 SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ArrayShape))
@@ -78,6 +83,9 @@ SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ArrayShape))
 
 SIZES = tuple(field.name for field in dataclasses.fields(ArrayConfig) if field.name not in SHAPE_FIELDS)
 """Names of the fields that :class:`ArrayConfig` adds: they are measured on the compiled network."""
+
+LATER: Mapping[str, object] = {"odd_weights": "none", "ternary": False}
+"""Fields that the first version of ``.hwp`` files lacks, with what they are there."""
 
 KEY = (
     *("rows", "columns", "activation_bits", "weight_bits", "weight_slot_bits", "weight_packing", "load_rows"),

@@ -78,9 +78,10 @@ def _source(
         yield _set(Opcode.LEVEL, level=level, limit=limit, step=y * width + x, y=y, x=x)
     yield _set(Opcode.PLANE, height=height, width=width, pad=sweep.term.pad)
     if shape.offset != "none" and not shape.channel_offsets:
-        yield _set(Opcode.OFFSET, offset=int(sweep.term.offset[0]))
-    if shape.weight_packing > 1:
-        yield _set(Opcode.FORMAT, packing=weights.rows_per_word.bit_length() - 1)
+        offset = shape.offset_step(sweep.term.step) * int(sweep.term.offset[0])
+        yield _set(Opcode.OFFSET, offset=offset)
+    if shape.formatted:
+        yield _set(Opcode.FORMAT, packing=weights.rows_per_word.bit_length() - 1, odd=sweep.term.step - 1)
 
 
 def _levels(mapped: MappedLayer, term: ArrayTerm) -> list[tuple[int, int, int]]:

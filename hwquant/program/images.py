@@ -128,8 +128,8 @@ def _weights(
         offset[:] = term.offset[0]
     weight = tile_weights(mapped, term, block, shape)[[tile.number for tile in term_tiles.tiles]]
     # A zero that no stored weight can express is left to lanes that always hold the zero point.
-    stored = np.clip(weight - offset, least, greatest)
-    actual = (stored + offset).reshape(-1, shape.columns)
+    stored = np.clip(term.stored(weight, offset), least, greatest)
+    actual = term.adjusted(stored, offset).reshape(-1, shape.columns)
     words = form.pack(stored, shape).reshape(-1, shape.columns)
     if shape.channel_offsets:
         words = np.concatenate([offset[None], words])

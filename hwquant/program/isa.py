@@ -12,11 +12,12 @@ LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row
 PLANE     height and width of the tensor that is read, and the value outside of it
 WRITE     where the layer's outputs go, and the words of one plane of them
 CLAMP     least and greatest output; output zero point (used by multiplier requantization only)
-OFFSET    integer offset of the weights
+OFFSET    integer offset of the weights, as the hardware adds it
 COUNT     pixels of a block
 REPEAT    the next TILE stands for ``count + 1`` tiles whose addresses are ``step`` apart
 TILE      load the next ``rows`` weight rows and stream a block of pixels through them
-FORMAT    of the weights: the binary logarithm of the rows that share a word
+FORMAT    of the weights: the binary logarithm of the rows that share a word, and whether a 1 is appended to each
+          stored weight (``odd``, which exists where the hardware has both kinds)
 TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of a row, pixels before the first
           output, and pixels after the last
 ========  =====================================================================================================
@@ -146,7 +147,10 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("lead", coordinate + 2),
             Field("tail", TAIL_BITS),
         ),
-        Opcode.FORMAT: (Field("packing", index_bits(config.weight_packing.bit_length())),),
+        Opcode.FORMAT: (
+            Field("packing", index_bits(config.weight_packing.bit_length())),
+            *([Field("odd", 1)] if config.odd_weights == "some" else []),
+        ),
     }
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.coding import Step
 from hwquant.qgraph import IntArray
 from hwquant.window import Padding
 
@@ -17,6 +18,11 @@ ALL = slice(None)
 @dataclass(frozen=True, eq=False)
 class ArrayTerm:
     """A convolution whose products are summed in the accumulators.
+
+    ::
+
+        adjusted weight = stored + offset              step 1
+        adjusted weight = 2 (stored + offset) + 1      step 2: odd weights, of a mid-rise grid
 
     Attributes
     ----------
@@ -30,7 +36,7 @@ class ArrayTerm:
         The tensor's channel that a weight multiplies, in increasing order; -1 where it is none. Tiles of channels that
         no output reads are neither executed nor counted as skipped.
     offset : ndarray of int64, shape (1,) or (out,)
-        What the hardware adds to a stored weight to make the adjusted one.
+        What is added to a stored weight to make the adjusted one, or what is then doubled.
     stride : tuple of int
         Pixels from one position of the kernel to the next, (y, x).
     padding : tuple of int
@@ -39,6 +45,8 @@ class ArrayTerm:
         Pixels from one element of the kernel to the next, (y, x).
     pad : int
         The value that padding inserts.
+    step : {1, 2}
+        The distance of neighbouring weights; all of them are odd where it is 2.
     """
 
     tensor: str
@@ -50,6 +58,7 @@ class ArrayTerm:
     padding: Padding
     dilation: tuple[int, int]
     pad: int
+    step: Step = 1
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -75,20 +84,32 @@ class ArrayTerm:
     @cached_property
     def weight_limits(self) -> tuple[int, int]:
         """Least and greatest stored weight, with those of zeros that the array holds between the network's weights."""
-        stored = self.weight - self.offset.reshape(-1, 1, 1, 1)
-        values = [int(stored.min()), int(stored.max()), *(self.zero_limits if self.partial else ())]
+        stored = self.stored(self.weight, self.offset.reshape(-1, 1, 1, 1))
+        zeros = self.zero_limits if self.partial and self.step == 1 else ()
+        values = [int(stored.min()), int(stored.max()), *zeros]
         return min(values), max(values)
 
     @property
     def zero_limits(self) -> tuple[int, int]:
-        """Least and greatest stored weight that stands for adjusted weight zero, over the output channels."""
+        """Least and greatest stored weight that stands for adjusted weight zero, over the output channels.
+
+        Of odd weights, which have no zero, it is 1.
+        """
         return int(-self.offset.max()), int(-self.offset.min())
 
     @property
     def stored_limits(self) -> tuple[int, int]:
-        """Least and greatest stored weight, those that stand for adjusted weight zero among them."""
+        """Least and greatest stored weight, those of :attr:`zero_limits` among them."""
         (low, high), zeros = self.weight_limits, self.zero_limits
         return min(low, zeros[0]), max(high, zeros[1])
+
+    def stored(self, weight: IntArray, offset: IntArray) -> IntArray:
+        """Turn adjusted weights into stored ones, for the offset of each; of odd weights, zero is taken for 1."""
+        return weight // self.step - offset
+
+    def adjusted(self, stored: IntArray, offset: IntArray) -> IntArray:
+        """Turn stored weights into adjusted ones, for the offset of each."""
+        return self.step * (stored + offset) + self.step - 1
 
     def dense(self, outputs: slice = ALL) -> IntArray:
         """The adjusted weights of all channels, int64 [outputs, channels, kernel height, kernel width]."""

@@ -13,7 +13,7 @@ from typing import assert_never
 
 import numpy as np
 
-from hwquant.coding import integer_limits
+from hwquant.coding import SIGN, integer_limits
 from hwquant.errors import Unsupported
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
@@ -36,7 +36,10 @@ def lower(qgraph: QGraph) -> list[ArrayLayer]:
     for output in qgraph.outputs:
         readers.setdefault(output.tensor, []).append("")
     offsets = any(
-        term.offset.any() for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms
+        (term.offset if term.step == 1 else _odd_offset(term)).any()
+        for node in qgraph.nodes
+        if isinstance(node, Layer)
+        for term in node.terms
     )
     layers: list[ArrayLayer] = []
     for node in qgraph.nodes:
@@ -107,9 +110,11 @@ def _layer(layer: Layer, qgraph: QGraph, offsets: bool) -> ArrayLayer:
 
 def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[ArrayTerm]:
     """A term as the array computes it; ``offsets`` says whether any term of the network has an integer offset."""
-    weight = term.weight
-    offset = term.offset if term.anchor == "min" else _negated_offset(term)
-    copies = 1
+    weight, step, copies = term.weight, term.step, 1
+    if step == 2:
+        offset = _odd_offset(term)
+    else:
+        offset = term.offset if term.anchor == "min" else _negated_offset(term)
     if term.shift:
         # A shifted term is stored as shifted weights; what exceeds a weight is repeated.
         low, high = min(0, int(weight.min(initial=0))), max(0, int(weight.max(initial=0)))
@@ -125,14 +130,14 @@ def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[Arra
             )
         if shift:
             weight, low, high = weight << shift, low << shift, high << shift
-            offset = np.array([high - 127 if high > 127 else min(0, low + 128)])
-    if term.groups > 1 and not term.shift and not _fits(-offset, term.bits):
+            offset, step = np.array([high - 127 if high > 127 else min(0, low + 128)]), 1
+    if step == 1 and term.groups > 1 and not term.shift and not _fits(-offset, term.bits):
         raise Unsupported(
             f"layer {layer.name!r}: a grouped convolution needs a representable zero weight; "
             "quantize it without the literal range",
             where=layer.name,
         )
-    if offset.tolist() == [128] and weight.min() >= -1 and weight.max() <= 254:
+    if step == 1 and offset.tolist() == [128] and weight.min() >= -1 and weight.max() <= 254:
         # As large as an offset in a row of weights, beside channels with offsets of their own, can be.
         offset = np.array([127])
     lowered = ArrayTerm(
@@ -145,6 +150,7 @@ def _terms(layer: Layer, term: Term, tensor: Tensor, offsets: bool) -> list[Arra
         padding=term.window.padding,
         dilation=term.window.dilation,
         pad=tensor.zero_point,
+        step=step,
     )
     return [lowered] * copies
 
@@ -161,6 +167,11 @@ def _negated_offset(term: Term) -> IntArray:
     """
     plain = not term.offset.any() and bool(np.all(term.codes > integer_limits(term.bits)[0]))
     return term.offset if plain else term.offset + 1
+
+
+def _odd_offset(term: Term) -> IntArray:
+    """The offset ``h`` of ``2 (stored + h) + 1``: of ``o + 2 q``, or of ``o - 2 q``, for which ``~q`` is stored."""
+    return (term.offset - SIGN[term.anchor]) // 2
 
 
 def _fits(values: IntArray, bits: int) -> bool:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from hwquant.program.array_shape import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
 from hwquant.program.input_packing import packed_term, row_packing
-from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.layers import ArrayLayer
 from hwquant.program.layout import RowPacking
+from hwquant.program.odd_weights import fill_lanes, without_odd
 from hwquant.program.taps import MAX_LINES, TapPlan, plan_taps
 from hwquant.program.tiling import PixelBlock
 from hwquant.program.widths import bits_for
@@ -122,27 +123,34 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
 def _map_layer(layer: ArrayLayer, qgraph: QGraph, shape: ArrayShape, alone: Iterable[str]) -> MappedLayer:
     """Map one layer; ``alone`` are the network's inputs that one term reads, and nothing else."""
     name = layer.terms[0].tensor
+    inputs = {item.name for item in qgraph.inputs}
+    plain = layer
     plan = plan_taps(layer, qgraph.tensors[name].shape, shape.tap_lines, shape.accumulator_depth)
-    if plan and (plan.delay > shape.tap_depth or not _stores_zero(layer.terms[0], shape)):
+    if plan:
+        plain = without_odd(layer)
+    if plan and (plan.delay > shape.tap_depth or not _stores_zero(plain, shape)):
         plan = None
     summed = sum_over_window(layer) if shape.window_sums else None
+    if summed:
+        summed = fill_lanes(summed, shape, inputs)
+        summed = summed if len(summed.terms) == 1 else None
     if summed and revisits_early(summed, shape) and not shape.settles:
         summed = None
     if summed and (plan is None or _sum_cost(summed) <= _tap_cost(plan, layer)):
         return MappedLayer(summed, WindowSums())
     if plan:
-        return MappedLayer(layer, Taps(plan))
+        return MappedLayer(plain, Taps(plan))
     packing = None
     if len(layer.terms) == 1 and name in alone:
         packing = row_packing(layer.terms[0], qgraph.tensors[name].shape, shape.rows)
     if packing:
         layer = replace(layer, terms=(packed_term(layer.terms[0]),))
-    return MappedLayer(layer, Dense(packing))
+    return MappedLayer(fill_lanes(layer, shape, inputs), Dense(packing))
 
 
-def _stores_zero(term: ArrayTerm, shape: ArrayShape) -> bool:
+def _stores_zero(layer: ArrayLayer, shape: ArrayShape) -> bool:
     """Whether the rows of the array that a filter does not use can hold weight zero."""
-    return bits_for(*term.zero_limits) <= shape.weight_bits
+    return len(layer.terms) == 1 and bits_for(*layer.terms[0].zero_limits) <= shape.weight_bits
 
 
 def _sum_cost(layer: ArrayLayer) -> int:
@@ -154,7 +162,10 @@ def _tap_cost(plan: TapPlan, layer: ArrayLayer) -> int:
 
 
 def all_modes(shape: ArrayShape) -> ArrayShape:
-    """Give an array every mode that mapping may choose: window sums, and depthwise lines as far as rows allow."""
+    """Give an array every mode that mapping may choose: window sums, and depthwise lines as far as rows allow.
+
+    Odd weights are not among them: where a network has some, the array has them.
+    """
     lines = min(MAX_LINES, shape.rows // TAP_COLUMNS)
     if shape.columns > shape.rows or shape.offset == "sum":
         lines = 0

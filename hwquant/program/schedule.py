@@ -196,6 +196,12 @@ def _layer(
             "without the literal range",
             where=layer.name,
         )
+    if complete and output.shape[0] % shape.lanes and any(term.step != 1 for term in layer.terms):
+        raise Unsupported(
+            f"layer {layer.name!r} has odd weights, so that lanes without a channel cannot hold zero, and a layer that "
+            "reads it has no weight zero to leave them out; quantize that without the literal range",
+            where=layer.name,
+        )
     blocks = column_blocks(output.shape[0], shape, complete)
     inputs = tuple({term.tensor: placed.tensors[term.tensor] for term in layer.terms}.values())
     grids = {
@@ -250,9 +256,12 @@ def tile_weights(mapped: MappedLayer, term: ArrayTerm, block: ColumnBlock, shape
 
 
 def _needs_full_words(tensor: str, mapped: Sequence[MappedLayer], shape: ArrayShape) -> bool:
-    """Whether a term that reads the tensor cannot give weight zero to the lanes that hold no channel."""
+    """Whether a term that reads the tensor cannot give weight zero to the lanes that hold no channel.
+
+    Terms with odd weights are mapped such that they need no zero there.
+    """
     return any(
-        term.tensor == tensor and bits_for(*term.zero_limits) > shape.weight_bits
+        term.tensor == tensor and term.step == 1 and bits_for(*term.zero_limits) > shape.weight_bits
         for item in mapped
         for term in item.layer.terms
     )

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
-
-from hwquant.coding import integer_limits
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import LIMITS, OFFSET_MODES, ArrayShape, OffsetMode
 from hwquant.program.config import SIZES, ArrayConfig
 from hwquant.program.images import Images
 from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.layers import ArrayLayer
-from hwquant.program.mapping import all_modes
+from hwquant.program.mapping import MappedLayer, all_modes, used_modes
 from hwquant.program.placement import Placed
 from hwquant.program.schedule import LayerSchedule
-from hwquant.program.tiling import column_blocks
+from hwquant.program.weight_widths import (
+    MAX_WEIGHT_BITS,
+    adjusted_bits,
+    odd_weights,
+    offset_limits,
+    raw_bits,
+    stored_weights,
+    ternary,
+)
 from hwquant.program.widths import bits_for, index_bits
 from hwquant.qgraph import QGraph
 
@@ -27,11 +32,21 @@ OffsetChoice = Literal["auto", OffsetMode]
 """Offset mode that may be asked for; "auto" is the one that the weights and the multipliers suggest."""
 
 DEFAULT_ACCUMULATOR_DEPTH = 512
-MAX_WEIGHT_BITS = 8
 MAX_OPERAND_BITS = 18
 DSP_OPERAND_BITS = 9
 """Width of a weight that the narrowest multiplier of all known devices takes, for an array that is compiled for none of
 them: a wider adjusted weight is kept out of the array."""
+OF_WEIGHTS = (
+    "weight_bits",
+    "adjusted_bits",
+    "offset",
+    "offset_bits",
+    "channel_offsets",
+    "odd_weights",
+    "ternary",
+)
+"""Names of the fields of an array that weights decide."""
+
 REMEDY = {
     "activation_depth": "a larger activation memory, a smaller input, or fewer channels",
     "weight_depth": "a larger weight memory, fewer or pruned weights, or a wider array",
@@ -91,7 +106,7 @@ class Requirements:
     def offered(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
         """Choose the array that layers are mapped to: as wide as they need, with every mode that it could have.
 
-        Where there is hardware already, it is that, checked.
+        Where there is hardware already, it is that.
 
         Parameters
         ----------
@@ -103,43 +118,45 @@ class Requirements:
         Raises
         ------
         DoesNotFit
+            Weights, offsets, multipliers or shifts are wider than an array can have.
+        Unsupported
+            The network has offsets that are not to be added.
+        """
+        return self.config or all_modes(self._needed(layers, qgraph))
+
+    def needed(self, mapped: Sequence[MappedLayer], offered: ArrayShape, qgraph: QGraph) -> ArrayShape:
+        """Leave of the array that was offered what the mapped layers use; check it where it is hardware already.
+
+        Parameters
+        ----------
+        mapped : sequence of MappedLayer
+            How each layer uses the array.
+        offered : ArrayShape
+            The array that they were mapped to.
+        qgraph : QGraph
+            The network, for the shapes and widths of tensors.
+
+        Raises
+        ------
+        DoesNotFit
             Weights, offsets, multipliers or shifts are wider than an array can have, or than the hardware has.
         Unsupported
-            The network has offsets that the hardware cannot add.
+            The network has offsets that the hardware cannot add, or weights that it cannot have.
         """
-        needed = self._needed(layers, qgraph)
+        exact = self._needed([item.layer for item in mapped], qgraph)
         if self.config:
-            _check(needed, self.config)
+            _check(exact, self.config)
             return self.config
-        return all_modes(needed)
+        return replace(used_modes(offered, mapped), **{name: getattr(exact, name) for name in OF_WEIGHTS})
 
     def _needed(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
-        offsets = np.concatenate([term.offset for layer in layers for term in layer.terms])
-        lowest, highest = int(offsets.min()), int(offsets.max())
-        weight_bits, per_channel = self._stored_weights(layers, qgraph)
-        if per_channel:
-            weight_bits = max(weight_bits, bits_for(lowest, highest))
-        if weight_bits > MAX_WEIGHT_BITS:
-            raise DoesNotFit(
-                f"the weights and channel offsets of {qgraph.name!r} need {weight_bits} stored bits, the array "
-                f"has {MAX_WEIGHT_BITS}; quantize with the default range",
-                resource="weight_bits",
-                needed=weight_bits,
-                available=MAX_WEIGHT_BITS,
-                remedy="the default range of weights",
-            )
-        least, greatest = integer_limits(weight_bits)
-        adjusted = bits_for(least + min(0, lowest), greatest + max(0, highest))
-        offset: OffsetMode = self._offset_mode(adjusted, qgraph.name) if offsets.any() else "none"
         multipliers = [layer.multiplier for layer in layers if layer.multiplier is not None]
         largest = max((int(values.max()) for values in multipliers), default=0)
         shift = max(int(layer.shift.max()) for layer in layers)
         pixels = max(math.prod(layer.pixels) * math.prod(layer.window) for layer in layers)
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
         widths: dict[str, Any] = {
-            "weight_bits": weight_bits,
-            "adjusted_bits": adjusted,
-            "offset_bits": bits_for(lowest, highest),
+            **self._weights(layers, qgraph),
             "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
             "shift_bits": index_bits(shift + 1),
         }
@@ -149,29 +166,43 @@ class Requirements:
             rows=rows,
             columns=columns,
             activation_bits=max(tensor.bits for tensor in qgraph.tensors.values()),
-            offset=offset,
-            channel_offsets=per_channel and offset != "none",
             accumulator_depth=min(pixels, depth),
             **widths,
         )
 
-    def _stored_weights(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> tuple[int, bool]:
-        """Bits of the widest stored weight, and whether output channels need offsets of their own."""
+    def _weights(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> dict[str, Any]:
+        """The fields of :data:`OF_WEIGHTS`."""
         terms = [term for layer in layers for term in layer.terms]
-        per_channel = any(term.offset.size > 1 for term in terms) or bool(
-            self.config and self.config.channel_offsets
-        )
-        weight_bits = max(bits_for(*term.weight_limits) for term in terms)
-        probe = ArrayShape(*self.array)
-        # Idle columns need weight zero; where no stored weight expresses it, they get an offset of their own.
-        for layer in layers:
-            channels = qgraph.tensors[layer.name].shape[0]
-            idle = any(len(block.channels) < probe.columns for block in column_blocks(channels, probe, True))
-            for term in layer.terms if idle else ():
-                zero = bits_for(*term.zero_limits)
-                per_channel |= zero > MAX_WEIGHT_BITS
-                weight_bits = max(weight_bits, zero if zero <= MAX_WEIGHT_BITS else 1)
-        return weight_bits, per_channel
+        always = bool(self.config and self.config.channel_offsets)
+        weight_bits, per_channel = stored_weights(layers, qgraph, self.array, per_channel=always)
+        if weight_bits > MAX_WEIGHT_BITS:
+            raise DoesNotFit(
+                f"the weights and channel offsets of {qgraph.name!r} need {weight_bits} stored bits, the array "
+                f"has {MAX_WEIGHT_BITS}; quantize with the default range",
+                resource="weight_bits",
+                needed=weight_bits,
+                available=MAX_WEIGHT_BITS,
+                remedy="the default range of weights",
+            )
+        odd = self.config.odd_weights if self.config else odd_weights(terms)
+        width = adjusted_bits(terms, weight_bits)
+        lowest, highest = offset_limits(terms)
+        offset: OffsetMode = self._offset_mode(width, qgraph.name) if lowest or highest else "none"
+        per_channel &= offset != "none"
+        rows = offset == "sum" and per_channel
+        small = not rows and ternary(terms, weight_bits, adjusted=offset == "edge")
+        if offset != "edge" and odd != "none":
+            width = raw_bits(terms, offset_rows=rows)
+        added = [term.offset * (1 if offset == "edge" and odd == "all" else term.step) for term in terms]
+        return {
+            "weight_bits": weight_bits,
+            "adjusted_bits": min(width, 2) if small and offset == "edge" else width,
+            "offset": offset,
+            "offset_bits": max(bits_for(int(values.min()), int(values.max())) for values in added),
+            "channel_offsets": per_channel,
+            "odd_weights": odd_weights(terms),
+            "ternary": small,
+        }
 
     def _offset_mode(self, adjusted_bits: int, network: str) -> OffsetMode:
         """Where offsets, of which some are not zero, are added to weights that then have ``adjusted_bits``."""
@@ -190,6 +221,12 @@ def _check(needed: ArrayShape, config: ArrayConfig) -> None:
     """Raise unless existing hardware can express what a network needs, its size apart."""
     for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits"):
         _compare(name, needed, config)
+    if config.odd_weights == "all" and needed.odd_weights != "all":
+        raise Unsupported("the network needs weights that are not odd, the hardware has no others")
+    if config.ternary and not needed.ternary:
+        raise Unsupported("the network needs weights beyond -1, 0 and 1, the hardware has no multipliers")
+    if config.odd_weights != "none":
+        _compare("adjusted_bits", needed, config)
     if needed.offset == "none":
         return
     if config.offset != needed.offset:

@@ -4,6 +4,7 @@
 
 A program of any version up to `VERSION` is read, and runs on the hardware that is generated now, in the cycles that
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
+A program is written as the oldest version that knows all of its configuration: version 2 knows odd and ternary weights.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from numpy.typing import NDArray
 
 from hwquant import container
 from hwquant.errors import Damaged, HwquantError
-from hwquant.program.config import ArrayConfig
+from hwquant.program.config import LATER, ArrayConfig
 from hwquant.program.layout import Placement, RowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
-VERSION = 1
+VERSION = 2
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "weights": (np.int16, 2),
@@ -49,7 +50,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     HwquantError
         The file cannot be written.
     """
-    meta = {
+    meta: dict[str, Any] = {
         "name": program.name,
         "config": program.config.to_json(),
         "layers": [dataclasses.asdict(layer) for layer in program.layers],
@@ -59,7 +60,8 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "checksum": program.checksum,
     }
     images = {name: getattr(program, name) for name in _IMAGES}
-    container.write(path, KIND, VERSION, {"program": meta}, {"words": _pack(program.words), **images})
+    version = 2 if LATER.keys() & meta["config"].keys() else 1
+    container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
 
 def load(path: str | os.PathLike[str]) -> Program:
