@@ -18,7 +18,7 @@ _ROUNDING = 1e-9
 """By which a position may be off that is a sum of floats and begins the next step."""
 
 
-def rate(options: TrainOptions, done: float) -> float:
+def rate_factor(options: TrainOptions, done: float) -> float:
     """Share of the learning rate after a part of the training.
 
     Parameters

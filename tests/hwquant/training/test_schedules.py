@@ -7,7 +7,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from hwquant.training.options import TrainOptions
-from hwquant.training.schedules import rate
+from hwquant.training.schedules import rate_factor
 
 STEPS = 60
 
@@ -25,7 +25,7 @@ def torch_rates(make, steps=STEPS):
 
 
 def rates(steps=STEPS, **options):
-    return [rate(TrainOptions(**options), index / steps) for index in range(steps)]
+    return [rate_factor(TrainOptions(**options), index / steps) for index in range(steps)]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_one_cycle_is_that_of_pytorch_but_for_the_ends_of_its_steps():
     theirs = torch_rates(lambda o: lr_scheduler.OneCycleLR(o, 1.0, total_steps=steps + 1), steps)
     assert rates(steps, schedule="one_cycle") == pytest.approx(theirs, abs=2e-4)
     options = TrainOptions(schedule="one_cycle")
-    found = [rate(options, done) for done in (0, 0.15, 0.3, 0.65, 1)]
+    found = [rate_factor(options, done) for done in (0, 0.15, 0.3, 0.65, 1)]
     assert found == pytest.approx([1 / 25, (1 + 1 / 25) / 2, 1, (1 + 4e-6) / 2, 4e-6])
 
 
@@ -72,9 +72,9 @@ def test_one_cycle_is_that_of_pytorch_but_for_the_ends_of_its_steps():
 def test_a_warm_up_rises_in_a_line_to_where_the_schedule_begins(schedule):
     options = TrainOptions(schedule=schedule, warmup=0.5)
     plain = TrainOptions(schedule=schedule)
-    assert [rate(options, done) for done in (0, 0.25)] == pytest.approx([0.04, 0.52])
+    assert [rate_factor(options, done) for done in (0, 0.25)] == pytest.approx([0.04, 0.52])
     for part in (0.0, 0.2, 0.5, 0.7, 0.999):
-        assert rate(options, 0.5 + part / 2) == pytest.approx(rate(plain, part))
+        assert rate_factor(options, 0.5 + part / 2) == pytest.approx(rate_factor(plain, part))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 10])
@@ -82,7 +82,7 @@ def test_step_falls_at_the_boundary_and_stays_to_the_end(steps):
     options = TrainOptions(schedule="step", lr_steps=steps, lr_end=2.0**-steps)
     for index in range(steps + 1):
         begin = index / (steps + 1)
-        assert rate(options, begin) == pytest.approx(2.0**-index)
-        assert rate(options, begin + 0.99 / (steps + 1)) == pytest.approx(2.0**-index)
-    assert rate(options, 1.0) == rate(options, 1.0 + 1e-12) == pytest.approx(options.lr_end)
-    assert math.isclose(rate(TrainOptions(schedule="exponential"), 1.0), 0.01)
+        assert rate_factor(options, begin) == pytest.approx(2.0**-index)
+        assert rate_factor(options, begin + 0.99 / (steps + 1)) == pytest.approx(2.0**-index)
+    assert rate_factor(options, 1.0) == rate_factor(options, 1.0 + 1e-12) == pytest.approx(options.lr_end)
+    assert math.isclose(rate_factor(TrainOptions(schedule="exponential"), 1.0), 0.01)
