@@ -23,14 +23,13 @@ from hwquant.cli.outputs import (
     Outputs,
     check_ignored,
     check_outputs,
-    was_given,
 )
 from hwquant.cli.progress import leaving, progress
 from hwquant.cli.results import layers_table, operators_table
 from hwquant.errors import HwquantError
 from hwquant.training.options import TrainOptions
 from hwquant.truncation.limits import ParityLimits
-from hwquant.truncation.truncate import BINARY, BINARY_RATE, TARGETS, Binary, Target
+from hwquant.truncation.truncate import BINARY, TARGETS, Binary, Target
 
 if TYPE_CHECKING:
     from hwquant.graph import Graph
@@ -66,6 +65,11 @@ MISSED = 1
     help="What 1-bit weights are: +S or -S; or 0 or S (0 or -S in channels where that is closer).",
 )
 @path_option("--train", metavar="TRAIN.npz", help="x and labels y to fine-tune on.")
+@path_option(
+    "--validation",
+    metavar="VAL.npz",
+    help="x and labels y that decide what is best, and are not trained on; a tenth of TRAIN.npz if not given.",
+)
 @options_of(TrainOptions, "options")
 @checkpoint_options
 @options_of(ParityLimits, "limits")
@@ -83,6 +87,7 @@ def truncate(
     int8_ends: bool,
     binary: Binary,
     train: Path | None,
+    validation: Path | None,
     options: TrainOptions,
     checkpoint: Path | None,
     resume: bool,
@@ -96,8 +101,8 @@ def truncate(
     Operator by operator, and layer after layer. With --max-drop or --min-sqnr parity is a test: exit 1 if a limit is
     missed; the network and the report are written all the same.
 
-    With --train the truncated network is fine-tuned; the learning rate is then 0.005 for binary weights unless
-    another one is given. MODULE:FACTORY is a Python function, importable from the working folder, that returns
+    With --train the truncated network is fine-tuned; what is written is the best on VAL.npz of the trained network and
+    of those without training. MODULE:FACTORY is a Python function, importable from the working folder, that returns
     a torch.nn.Module.
     """
     from hwquant.data import load_samples
@@ -112,7 +117,7 @@ def truncate(
         "--plot": (plot, PLOT),
         "--checkpoint": (checkpoint, ANY),
     }
-    check_outputs(outputs, [model, calibration_data, data, train])
+    check_outputs(outputs, [model, calibration_data, data, train, validation])
     _check_ignored(context, to, train)
     if plot is not None:
         plotting()
@@ -126,9 +131,7 @@ def truncate(
     kept = checkpoint or output.with_name(f"{output.name}.checkpoint")
     training = None
     if train is not None:
-        if to == "binary" and not was_given(context, "lr"):
-            options = replace(options, lr=BINARY_RATE)
-        training = _training(train, graph, options, kept, resume)
+        training = _training(train, validation, graph, options, kept, resume)
     hint = nullcontext() if training is None else leaving(kept, "has what was trained")
     with progress() as track, hint:
         if training is not None:
@@ -144,12 +147,15 @@ def truncate(
             progress=track,
         )
     missed = check_parity(result.parity, limits)
-    content = {
+    content: dict[str, Any] = {
         "network": str(output),
         **result.parity.to_json(),
         "limits": limits.as_json(),
         "missed": [asdict(item) for item in missed],
     }
+    if train is not None and result.qgraph is not None:
+        finetuned: Any = result.qgraph.options["finetuned"]
+        content["guard"] = finetuned["guard"]
     _write(result, content, output, report, plot)
     if train is not None and checkpoint is None:
         remove(kept)
@@ -168,6 +174,7 @@ def _check_ignored(context: click.Context, to: Target, train: Path | None) -> No
             *(field.name for field in fields(TrainOptions)),
             "checkpoint",
             "resume",
+            "validation",
             reason="is for fine-tuning: give --train as well, or leave it out",
         )
     if to != "binary":
@@ -176,16 +183,30 @@ def _check_ignored(context: click.Context, to: Target, train: Path | None) -> No
         )
 
 
-def _training(data: Path, graph: Graph, options: TrainOptions, checkpoint: Path, resume: bool) -> Training:
-    """How to fine-tune, on the labelled samples of a file."""
-    from hwquant.data import load_samples
+def _training(
+    data: Path,
+    validation: Path | None,
+    graph: Graph,
+    options: TrainOptions,
+    checkpoint: Path,
+    resume: bool,
+) -> Training:
+    """How to fine-tune, on the labelled samples of files."""
     from hwquant.training import Training
 
-    samples = load_samples(data, graph.inputs)
+    deciding = None if validation is None else _labelled(validation, graph)
+    train = _labelled(data, graph)
+    return Training(train, options, validation=deciding, checkpoint=checkpoint, resume=resume)
+
+
+def _labelled(path: Path, graph: Graph) -> tuple[Any, Any]:
+    """Samples and labels of a file; networks with several inputs are refused by what trains."""
+    from hwquant.data import load_samples
+
+    samples = load_samples(path, graph.inputs)
     if samples.y is None:
-        raise HwquantError(f"{data} has no labels y; training needs them")
-    x: Any = samples.x  # networks with several inputs are refused by what trains
-    return Training((x, samples.y), options, checkpoint=checkpoint, resume=resume)
+        raise HwquantError(f"{path} has no labels y; training needs them")
+    return samples.x, samples.y
 
 
 def _verdict(limits: ParityLimits, missed: Sequence[Miss]) -> list[str]:
@@ -228,12 +249,18 @@ def _report(
     from hwquant.truncation.report import judge_parity
 
     parity, qgraph = result.parity, result.qgraph
-    of_calibration = () if qgraph is None else of_data(qgraph.options)
+    found = () if qgraph is None else of_data(qgraph.options)
+    if trained:
+        from hwquant.training import Verdict
+
+        guard: Any = content["guard"]
+        verdict = Verdict.from_json(guard)
+        lines, found = [str(verdict), *lines], (*verdict.advice(name), *found)
     emit(
         as_json,
         content,
         operators_table(parity),
         layers_table(parity),
         *lines,
-        advice=(*judge_parity(parity, name, trained=trained), *of_calibration),
+        advice=(*judge_parity(parity, name, trained=trained), *found),
     )

@@ -135,18 +135,6 @@ class QuantizedNetwork(QuantizedForward):
         layer, index = self.place(node)
         return self.grid(layer.name).terms[index]
 
-    def clamp_weights(self) -> None:
-        """Put the float weights of layers whose grid is decided back into the range of their codes.
-
-        Outside of it the clamp of :meth:`forward` lets no gradient through.
-        """
-        with torch.no_grad():
-            for name, grid in self._grids.items():
-                for plan, term in zip(self._layers[name].terms, grid.terms):
-                    if plan.has_weights:
-                        weight = self.weight(plan.node)
-                        weight.clamp_(*(per_channel(end * term.scale, weight) for end in term.coding.limits))
-
     def freeze_biases(self) -> None:
         """Round all biases to steps of their accumulators, for good."""
         for name in self._layers:

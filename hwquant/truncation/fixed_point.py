@@ -9,25 +9,20 @@ or ``-S``, whichever suits a channel.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
-from hwquant.data import Samples
 from hwquant.graph import Conv, Graph
-from hwquant.qgraph import Layer, QGraph
-from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
+from hwquant.qgraph import QGraph
+from hwquant.quantize import Observed, QuantizeOptions
+from hwquant.quantize.calibration import Data
 from hwquant.quantize.weight_scheme import Grid
 
 if TYPE_CHECKING:
-    from hwquant.training import QuantizedNetwork, Training
-    from hwquant.training.loop import Evaluate
+    from hwquant.training import Training
 
 Binary = Literal["bipolar", "unipolar"]
 """What a single bit stands for: +S or -S; or 0 or S, or 0 or -S, by output channel."""
-
-_EVALUATED = 2000
-"""Samples that the accuracy after each epoch is an estimate from."""
 
 
 def weighted(graph: Graph) -> list[str]:
@@ -63,14 +58,11 @@ def options(to: str, binary: Collection[str], values: Binary = "bipolar") -> Qua
     return QuantizeOptions(bits=bits, scales="power_of_two", per_channel=True, symmetric=True, grid=grid)
 
 
-def finetune(
-    observed: Observed, chosen: QuantizeOptions, training: Training, *, test: Samples | None = None
-) -> QGraph:
+def finetune(observed: Observed, chosen: QuantizeOptions, training: Training, calibration: Data) -> QGraph:
     """Truncate everything, and train the float weights behind the truncated ones.
 
-    Gradients go straight through the truncation. Before every step a weight is put back into the range of its codes
-    (as in BinaryConnect, Courbariaux et al. 2015): outside of it no gradient gets through, and with one bit most
-    weights begin outside.
+    Gradients go straight through the truncation. Before every step a weight of a single bit is put back between the two
+    numbers that the bit stands for, as in BinaryConnect.
 
     Parameters
     ----------
@@ -79,52 +71,18 @@ def finetune(
     chosen : QuantizeOptions
         What the weights and tensors are truncated to.
     training : Training
-        What is trained with. Unless it evaluates in another way, the score of an epoch is the accuracy on ``test``.
-    test : Samples or None, optional
-        Inputs, perhaps with labels.
+        What is trained with.
+    calibration : mapping of ndarray, shape (N, *shape)
+        The calibration data by input name, which a checkpoint depends on.
 
     Returns
     -------
     QGraph
-        The truncated network after fine-tuning; its ``options`` have "finetuned".
+        The best of the truncated networks without training and after it, on samples that are not trained on (see
+        :func:`hwquant.training.finetune_all_at_once`); "finetuned" in its ``options`` says which.
     """
-    from hwquant.training import QuantizedNetwork, fit
+    from hwquant.training.tuning import Method, Stage, tune
 
-    saved = training.open_checkpoint(
-        "truncation",
-        network=observed.graph,
-        calibration_data=[observed.statistics, observed.samples],
-        quantizer_options=chosen,
-    )
-    network = QuantizedNetwork(observed, chosen)
-    network.quantize_tensors(network.plan.tensors)
-    network.decide_grids(layer.name for layer in network.plan.layers)
-    network.straight_through = True
-    _start_from(network, quantize_observed(observed, chosen, described=False))
-    network.register_forward_pre_hook(lambda *_: network.clamp_weights())
-    evaluated = replace(training, evaluate=training.evaluate or _accuracy(test))
-    results = fit(network, evaluated, checkpoint=saved, stage="fine-tune")
-    network.freeze_all()
-    qgraph = network.to_qgraph()
-    summary = {"training": training.chosen.as_json(), "loss": [item.loss for item in results]}
-    return replace(qgraph, options={**qgraph.options, "finetuned": summary})
-
-
-def _accuracy(test: Samples | None) -> Evaluate | None:
-    """The accuracy on some of the test samples, where they are such as one can train with, and have labels."""
-    from hwquant.training import accuracy
-
-    if test is None or test.y is None or isinstance(test.x, Mapping):
-        return None
-    x, y = test.x[:_EVALUATED], test.y[:_EVALUATED]
-    return lambda module: accuracy(module, x, y)
-
-
-def _start_from(network: QuantizedNetwork, qgraph: QGraph) -> None:
-    """Biases that make up for the mean error, without which one bit leaves activations that are always 0."""
-    for layer in qgraph.nodes:
-        if isinstance(layer, Layer):
-            term = layer.terms[0]
-            step = qgraph.tensors[term.input].scale * term.scale / 2.0**term.shift
-            bias = network.bias(layer.name)
-            bias.data.copy_(bias.new_tensor((layer.bias * step).tolist()))
+    stage = Stage("fine-tune", lambda network: None, 1.0)
+    method = Method("finetuned", [stage], {}, literal=False)
+    return tune(method, observed, training, calibration, chosen)

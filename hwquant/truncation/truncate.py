@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -20,7 +20,6 @@ from hwquant.quantize import observe_network, quantize_observed
 from hwquant.quantize.calibration import check_data
 from hwquant.quantize.equalize import rescale
 from hwquant.quantize.fuse import plan_layers
-from hwquant.training.options import TrainOptions
 from hwquant.truncation import fixed_point, float16
 from hwquant.truncation.fixed_point import Binary
 from hwquant.truncation.measure import (
@@ -36,12 +35,13 @@ from hwquant.truncation.parity import ParityReport
 
 if TYPE_CHECKING:
     from hwquant.training import Training
+    from hwquant.training.loop import Evaluate
 
 Target = Literal["float16", "int8", "binary"]
 TARGETS: tuple[Target, ...] = get_args(Target)
+_EVALUATED = 2000
+"""Samples that the accuracy after each epoch is an estimate from."""
 BINARY: tuple[Binary, ...] = get_args(Binary)
-BINARY_RATE = 0.005
-"""Default learning rate for binary weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +100,9 @@ def truncate(
         What binary weights are, with a scale ``S`` for each output channel: +S or -S, by their sign, as published; or
         0 or S, or 0 or -S.
     training : Training or None, optional
-        What the integer network is fine-tuned with; not at all if None. Without options of its own it has a learning
-        rate of 0.005 for binary weights: a weight has to cross the middle between its two values before anything
-        changes.
+        What the integer network is fine-tuned with; not at all if None. What is returned is the best on its validation
+        samples, or on a share of the training data that is not trained on, of the networks without training and after
+        it. Unless it evaluates in another way, the score of an epoch is the accuracy on ``test``.
     progress : Progress or None, optional
         Told of everything but the fine-tuning, of which the training's is.
 
@@ -136,9 +136,8 @@ def truncate(
         if training is None:
             qgraph = quantize_observed(observed, options, progress)
         else:
-            if names and training.options is None:
-                training = replace(training, options=TrainOptions(lr=BINARY_RATE))
-            qgraph = fixed_point.finetune(observed, options, training, test=test)
+            training = replace(training, evaluate=training.evaluate or _accuracy(test))
+            qgraph = fixed_point.finetune(observed, options, training, data)
         # Planning may move activations and rescale channels, and rounds nothing: these are the float tensors of
         # integer layers.
         plan = plan_layers(rescale(graph, observed.equalized))
@@ -168,6 +167,16 @@ def _check_arguments(
         raise HwquantError("float16 networks are not fine-tuned: leave the training data out")
     if training is not None and len(graph.inputs) > 1:
         raise Unsupported(f"network {graph.name!r} has several inputs; fine-tuning trains networks of one")
+
+
+def _accuracy(test: Samples) -> Evaluate | None:
+    """The accuracy on some of the test samples, where they are such as one can train with, and have labels."""
+    from hwquant.training import accuracy
+
+    if test.y is None or isinstance(test.x, Mapping):
+        return None
+    x, y = test.x[:_EVALUATED], test.y[:_EVALUATED]
+    return lambda module: accuracy(module, x, y)
 
 
 def _check_zeros(graph: Graph, signed: Collection[str]) -> None:

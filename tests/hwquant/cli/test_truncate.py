@@ -103,7 +103,10 @@ def test_fine_tuning_leaves_no_checkpoint_when_it_ends(hwquant, arguments, train
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.hwq", "train.npz"]
     options = hwq.load(tmp_path / "net.hwq").options
     assert options["finetuned"]["training"]["batch_size"] == 50
-    assert options["finetuned"]["training"]["lr"] == 0.005
+    guard = options["finetuned"]["guard"]
+    assert guard["samples"] == "10 of the 100 training samples, which are not trained on"
+    assert {"compensated", "direct", "trained"} <= {score["name"] for score in guard["scores"]}
+    assert f"best on {guard['samples']}: {guard['best']}" in outcome.stdout
 
 
 def test_an_interrupted_fine_tuning_goes_on_to_the_same_network(

@@ -31,6 +31,12 @@ def observed(digits_graph, digits):
     return observe_network(digits_graph, digits[2])
 
 
+def finetune(observed, options, digits, training_options=TRAINING, **training):
+    """Fine-tune on the training images; the test images decide nothing."""
+    training = Training(digits[0], training_options, **training)
+    return fixed_point.finetune(observed, options, training, {"image": digits[2]})
+
+
 def test_int8_has_no_offsets_and_only_powers_of_two(observed):
     qgraph = quantize_observed(observed, fixed_point.options("int8", ()))
     assert {math.frexp(scale)[0] for scale in scales(qgraph)} == {0.5}
@@ -45,7 +51,7 @@ def test_binary_weights_of_a_channel_are_one_power_of_two_with_both_signs_or_wit
 ):
     options = fixed_point.options("binary", ["conv1", "conv2"], values)
     if finetuned:
-        qgraph = fixed_point.finetune(observed, options, Training(digits[0], TRAINING))
+        qgraph = finetune(observed, options, digits)
     else:
         qgraph = quantize_observed(observed, options)
     assert {math.frexp(scale)[0] for scale in scales(qgraph)} == {0.5}
@@ -74,7 +80,7 @@ def test_bipolar_weights_are_the_signs_and_their_scale_has_the_least_squared_err
 
 @pytest.mark.parametrize(("values", "least"), [("bipolar", 0.85), ("unipolar", 0.7)])
 def test_fine_tuning_regains_accuracy(observed, digits, values, least):
-    train, (x, y), _ = digits
+    _, (x, y), _ = digits
     options = fixed_point.options("binary", ["conv1", "conv2", "scores"], values)
 
     def accuracy(qgraph):
@@ -82,7 +88,7 @@ def test_fine_tuning_regains_accuracy(observed, digits, values, least):
 
     training = TrainOptions(epochs=15, lr=0.005, batch_size=16)
     before = accuracy(quantize_observed(observed, options))
-    after = accuracy(fixed_point.finetune(observed, options, Training(train, training)))
+    after = accuracy(finetune(observed, options, digits, training_options=training))
     assert before < least - 0.1 < least < after
 
 
@@ -90,8 +96,7 @@ def test_fine_tuning_gives_the_same_bytes_again_and_when_it_was_cut_off(observed
     options = fixed_point.options("binary", ["conv1", "conv2", "scores"])
 
     def run(name, **more):
-        training = Training(digits[0], TRAINING, **more)
-        hwq.save(fixed_point.finetune(observed, options, training), tmp_path / name)
+        hwq.save(finetune(observed, options, digits, **more), tmp_path / name)
         return (tmp_path / name).read_bytes()
 
     class Stop(Exception):
@@ -113,12 +118,14 @@ def test_a_checkpoint_of_another_network_or_training_is_refused(observed, digits
     options = fixed_point.options("binary", ["conv2"])
     short = TrainOptions(epochs=1, batch_size=100)
     path = tmp_path / "checkpoint"
-    fixed_point.finetune(observed, options, Training(digits[0], short, checkpoint=path))
+    finetune(observed, options, digits, training_options=short, checkpoint=path)
     other = TrainOptions(epochs=1, batch_size=50)
     with pytest.raises(HwquantError, match=r"what differs: training options\)"):
-        fixed_point.finetune(observed, options, Training(digits[0], other, checkpoint=path, resume=True))
+        finetune(observed, options, digits, training_options=other, checkpoint=path, resume=True)
     with pytest.raises(HwquantError, match=r"what differs: training data\)"):
-        fixed_point.finetune(observed, options, Training(digits[1], short, checkpoint=path, resume=True))
+        finetune(
+            observed, options, (digits[1], *digits[1:]), training_options=short, checkpoint=path, resume=True
+        )
     with pytest.raises(HwquantError, match="resume needs the checkpoint"):
         Training(digits[0], short, resume=True)
 
