@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "hwq": INTEGER | {"container"},
     "quantize": INTEGER | {"floating", "golden", "advice", "clipping"},
     "program": INTEGER | {"container", "advice"},
-    "training": MODELS | {"quantize"},
+    "training": MODELS | {"quantize", "advice"},
     "pruning": MODELS | {"quantize", "program", "training", "advice"},
     "truncation": MODELS | {"quantize", "training", "advice"},
     "search": MODELS | {"quantize", "program", "advice", "__init__"},

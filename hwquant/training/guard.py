@@ -1,10 +1,10 @@
 """The guard of every training: its result is returned only where it measures better than what costs nothing.
 
 Samples that are not trained on decide between integer networks, by the mean of a loss. One takes the lead from another
-only where its loss is lower by more than the standard error of the difference, sample by sample, and its accuracy,
-where there are labels, is not lower by more than the standard error of that: so chance does not make a winner where
-samples are few. Loss comes first since it changes with every sample, accuracy only with those at the edge. Among equals
-the one that was given first stays, the cheapest.
+only where its loss is lower by more than chance, sample by sample (1.64 standard errors of the mean difference: one
+time in twenty it is chance nevertheless), and its accuracy, where there are labels, is not lower by more than one
+standard error of that difference. So a single sample never makes a winner. Loss comes first since it changes with every
+sample, accuracy only with those at the edge. Among equals the one that was given first stays, the cheapest.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ TRAINED = "trained"
 HELD_OUT_SHARE = 0.1
 """Of the training samples, those that decide where no validation samples are given."""
 MOST_HELD_OUT = 5000
+BETTER, WORSE = 1.64, 1.0
+"""Standard errors by which a loss must be lower, and beyond which an accuracy must not be lower."""
 _CHUNK = 500
 """Samples of a forward pass."""
 Values = NDArray[np.float64]
@@ -193,7 +195,7 @@ class Guard:
             losses, hits = self._measure(qgraph)
             accuracy = float(hits.mean()) if len(hits) else None
             scores.append(Score(name, float(losses.mean()), accuracy))
-            if not best or (_above(lead[0], losses) > 1 and not _above(lead[1], hits) > 1):
+            if not best or (_above(lead[0], losses) > BETTER and not _above(lead[1], hits) > WORSE):
                 best, lead = name, (losses, hits)
         return Verdict(best, returned or best, self.source, tuple(scores))
 

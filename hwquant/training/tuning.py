@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ Convert = Callable[[QuantizedNetwork], None]
 UNTRAINED = {"compensated": True, "direct": False}
 """The networks without training, by whether each weight makes up for the errors of those before it."""
 LEAST_TRIAL_STEPS = 30
+JUDGED_SHARE = 0.1
+"""Of all epochs: a stage that is shorter is not worth a look at the samples that decide."""
 ROW = {"name": str, "frozen": float, "loss": (float, None), "score": (float, None)}
 """The form of a stage's row in the report, which a checkpoint holds too."""
 FOUND = {"start": str, "lr": float, "trials": [{"start": str, "lr": float, "loss": float}]}
@@ -213,13 +216,14 @@ class _Run:
             part = replace(
                 self._training, options=replace(options, epochs=epochs), optimizer=lambda _: optimizer
             )
+            long = epochs / total >= JUDGED_SHARE or index == len(stages) - 1
             results = fit(
                 network,
                 part,
                 checkpoint=checkpoint,
                 stage=stage.name,
                 span=span,
-                after_epoch=lambda number, name=stage.name: self._look(f"{name}, epoch {number}"),
+                after_epoch=partial(self._look, stage.name) if long else None,
             )
             rows.append({"name": stage.name, "frozen": _frozen_share(network), **_outcome(results)})
             if checkpoint and results:
@@ -236,9 +240,9 @@ class _Run:
             result[f"{TRAINED}, {self._best['name']}"] = self._network.to_qgraph()
         return result
 
-    def _look(self, name: str) -> None:
+    def _look(self, stage: str, epoch: int) -> None:
         """Keep the network if it is the best so far; one that is not rounded throughout is not judged."""
-        self._last = name
+        self._last = name = f"{stage}, epoch {epoch}"
         if not self._network.rounded:
             return
         loss = self._guard.loss(self._network)
