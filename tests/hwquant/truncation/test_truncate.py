@@ -96,17 +96,17 @@ def test_a_fine_tuned_network_is_what_the_layers_are_measured_on(digits_graph, d
         test=Samples(x, y),
         training=Training(
             train,
-            TrainOptions(epochs=2, lr=0.005, batch_size=20),
+            TrainOptions(epochs=8, lr=0.005, batch_size=20),
             progress=lambda *arguments: notes.append(arguments),
         ),
     )
     assert result.parity.accuracy == (golden.predict(result.qgraph, x)[0].argmax(axis=1) == y).mean()
-    assert [note[1:3] for note in notes] == [(1, 2), (2, 2)]
+    assert [note[1:3] for note in notes] == [(number, 8) for number in range(1, 9)]
     assert "accuracy" in notes[-1][3]
     plain = truncate(digits_graph, calibration, "binary", test=Samples(x, y))
     assert result.parity.operators == plain.parity.operators
     assert result.parity.layers != plain.parity.layers
-    assert result.qgraph.options["finetuned"]["training"]["epochs"] == 2
+    assert result.qgraph.options["finetuned"]["training"]["epochs"] == 8
 
 
 def test_progress_reaches_its_end(build, samples):
