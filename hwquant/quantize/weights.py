@@ -166,6 +166,8 @@ def quantize_weight(
             offset = np.where(clipping, best, offset)
         codes = _unsigned(rows, distance, offset, scheme) - scheme.half
         offset = offset + scheme.sign * scheme.half
+    if scheme.symmetric and scheme.grid == "mid_rise":
+        offset = offset[:1]  # one for all channels: hardware stores none
     whole = scheme.step * (offset + scheme.middle)
     coding = Coding(scheme.bits, scheme.anchor, whole.astype(np.int64), scheme.step)
     return QuantizedWeight(codes.astype(np.int8).reshape(weight.shape), scale, coding)
