@@ -51,6 +51,7 @@ from hwquant.quantize import quantize
 from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
+from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.ports import RegisterPort, word_layout
 from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.verilog import to_verilog
@@ -153,10 +154,10 @@ def network(name: str) -> QGraph:
     return hwq.load(name)
 
 
-def synthesize(component: Component, config: ArrayConfig, work: Path) -> dict[str, int]:
+def synthesize(component: Component, budget: DspBudget, work: Path) -> dict[str, int]:
     """Cells of the flattened netlist; leaves ``netlist.json`` in the work folder."""
     source, report = work / "core.v", work / "stat.json"
-    source.write_text(to_verilog(component, platform=DEVICES["lfe5u-85f"].budget(config)))
+    source.write_text(to_verilog(component, platform=budget))
     design = libyosys.Design()
     for command in (
         f"read_verilog {source}",
@@ -220,7 +221,7 @@ def working_folder(kept: Path | None) -> Iterator[Path]:
 
 def measure(component: Component, config: ArrayConfig, work: Path, target: float | None) -> dict[str, Any]:
     """Cells, LUTs and flip-flops a multiplier and, if it is to be routed, clock and critical path."""
-    cells = synthesize(component, config, work)
+    cells = synthesize(component, DEVICES["lfe5u-85f"].budget(config), work)
     luts = cells["LUT4"] + 2 * cells["CCU2C"]
     elements = config.rows * config.columns
     row: dict[str, Any] = {**cells, "LUT total": luts, "LUT/PE": round(luts / elements, 1)}

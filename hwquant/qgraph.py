@@ -91,8 +91,6 @@ class Term:
         Whether codes count up from the least weight (``w_q + o``) or down from the greatest (``o - w_q``).
     bits : int, default 8
         Bits of a stored code, 1..8.
-    step : {1, 2}
-        What one more in a code changes in the adjusted weight; 2, with odd offsets, for a mid-rise grid.
     window : Window
         How the kernel moves; its kernel is that of ``codes``.
     groups : int, default 1
@@ -101,6 +99,8 @@ class Term:
         Left shift of the whole term, 0..31.
     mask : ndarray of bool, of the shape of ``codes``, optional
         False where a weight is pruned; None where none is.
+    step : {1, 2}
+        What one more in a code changes in the adjusted weight; 2, with odd offsets, for a mid-rise grid.
     """
 
     input: str
@@ -109,11 +109,11 @@ class Term:
     scale: NDArray[np.float64]
     anchor: Anchor = "min"
     bits: int = 8
-    step: Step = 1
     window: Window = EACH_PIXEL
     groups: int = 1
     shift: int = 0
     mask: NDArray[np.bool_] | None = None
+    step: Step = 1
 
     def __post_init__(self) -> None:
         check_kernel(f"the term that reads {self.input!r}", self.window, self.codes)

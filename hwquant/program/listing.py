@@ -97,6 +97,7 @@ def _lowered(compilation: Compilation) -> Iterator[Row]:
                 "channels": term.channels,
                 "stored": _span(*term.stored_limits),
                 "offset": _span(int(term.offset.min()), int(term.offset.max())),
+                "step": None if term.step == 1 else term.step,
                 "stride": _unless(term.stride, 1),
                 "padding": _unless(term.padding, 0),
                 "dilation": _unless(term.dilation, 1),

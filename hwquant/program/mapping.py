@@ -117,7 +117,18 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
         item.name for item in qgraph.inputs if readers.get(item.name, []) and len(readers[item.name]) == 1
     }
     alone -= {item.tensor for item in qgraph.outputs}
-    return tuple(_map_layer(layer, qgraph, shape, alone) for layer in layers)
+    # What reads these tensors cannot leave out lanes without a channel, which odd weights would fill.
+    full = {
+        term.tensor
+        for layer in layers
+        for term in layer.terms
+        if term.step == 1 and bits_for(*term.zero_limits) > bits_for(*term.weight_limits)
+    }
+    partial = {name for name in full if qgraph.tensors[name].shape[0] % shape.lanes}
+    return tuple(
+        _map_layer(without_odd(layer) if layer.name in partial else layer, qgraph, shape, alone)
+        for layer in layers
+    )
 
 
 def _map_layer(layer: ArrayLayer, qgraph: QGraph, shape: ArrayShape, alone: Iterable[str]) -> MappedLayer:

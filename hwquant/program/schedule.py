@@ -196,12 +196,6 @@ def _layer(
             "without the literal range",
             where=layer.name,
         )
-    if complete and output.shape[0] % shape.lanes and any(term.step != 1 for term in layer.terms):
-        raise Unsupported(
-            f"layer {layer.name!r} has odd weights, so that lanes without a channel cannot hold zero, and a layer that "
-            "reads it has no weight zero to leave them out; quantize that without the literal range",
-            where=layer.name,
-        )
     blocks = column_blocks(output.shape[0], shape, complete)
     inputs = tuple({term.tensor: placed.tensors[term.tensor] for term in layer.terms}.values())
     grids = {
@@ -258,7 +252,8 @@ def tile_weights(mapped: MappedLayer, term: ArrayTerm, block: ColumnBlock, shape
 def _needs_full_words(tensor: str, mapped: Sequence[MappedLayer], shape: ArrayShape) -> bool:
     """Whether a term that reads the tensor cannot give weight zero to the lanes that hold no channel.
 
-    Terms with odd weights are mapped such that they need no zero there.
+    Odd weights are mapped such that they need no zero there, and such that a layer of which full words are needed has
+    none.
     """
     return any(
         term.tensor == tensor and term.step == 1 and bits_for(*term.zero_limits) > shape.weight_bits

@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ FEATURES = Features(multiplier=True, layers=(1, 4), channels=(1, 6), size=(2, 7)
 def network(rng):
     """A random integer network, or one that the quantizer made, with orders at its ends."""
     if rng.random() < 0.5:
-        qgraph = random_qgraph(rng, FEATURES)
+        qgraph = random_qgraph(rng, replace(FEATURES, steps=((1,), (1, 2))[int(rng.integers(2))]))
     else:
         graph = NETWORKS[rng.choice(list(NETWORKS))](int(rng.integers(100)))
         x = rng.normal(size=(2, *graph.inputs[0].shape)).astype(np.float32)

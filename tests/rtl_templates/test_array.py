@@ -54,11 +54,16 @@ def random_tiles(rng, config, count, gap, fixed=None):
         elif by_row:
             if offset_row:
                 offset = integers(rng, config.weight_bits, config.columns)
+                offset = offset * (2 if config.odd_weights == "all" else 1)
         else:
             offset = np.repeat(integers(rng, config.offset_bits, 1), config.columns)
         parallel = 1 << int(rng.integers(config.load_rows.bit_length()))
         bits = config.operand_bits if parallel == 1 else config.field_bits(parallel - 1)
         weight = integers(rng, bits, (config.rows, config.columns))
+        if config.odd_weights == "all":
+            weight |= 1
+        if config.ternary:
+            weight = np.maximum(weight, -1)
         x = integers(rng, config.activation_bits, (pixels, config.rows))
         cycles = config.rows + offset_row
         if parallel > 1:
@@ -78,7 +83,7 @@ def stimulus(rng, config, array, tiles):
     cycles = [
         {
             "x": integers(rng, config.activation_bits, config.rows).tolist(),
-            "weights.weight": integers(rng, config.operand_bits, config.columns).tolist(),
+            "weights.weight": integers(rng, config.carried_bits, config.columns).tolist(),
             "offset": int(integers(rng, config.offset_bits, 1)[0]),
             "swap": 0,
             "weights.load": 0,
@@ -94,6 +99,7 @@ def stimulus(rng, config, array, tiles):
     for tile in tiles:
         # The bottom of the array comes first; row r shifts from the r-th word on.
         words = [*([tile.offset] if tile.offset_row else []), *tile.weight[::-1]]
+        words = [word >> (config.operand_bits - config.carried_bits) for word in words]
         segment = len(words) if tile.parallel == 1 else config.segment_rows(tile.parallel)
         for top in range(0, len(words), segment):
             # What enters further down is as late as the swap mark is there.
@@ -131,6 +137,31 @@ def test_sums_are_those_of_the_matrix_product(rows, columns, mode):
     rng = np.random.default_rng((rows, columns))
     check(config, random_tiles(rng, config, 25, lambda rng: 0), rng)
     check(config, random_tiles(rng, config, 12, lambda rng: int(rng.integers(0, 4))), rng)
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("bits", [2, 3, 9])
+@pytest.mark.parametrize("odd_weights", ["some", "all"])
+def test_sums_of_odd_weights_are_those_of_the_matrix_product(bits, odd_weights, mode):
+    """The array carries all but their lowest bit where it has no others, and appends a 0 to channels' offsets."""
+    config = ArrayConfig(5, 3, weight_bits=bits - 1, adjusted_bits=bits, odd_weights=odd_weights, **mode)
+    rng = np.random.default_rng(bits)
+    check(config, random_tiles(rng, config, 15, lambda rng: 0), rng)
+
+
+@pytest.mark.parametrize("rows", [2, 7])
+@pytest.mark.parametrize("mode", ["none", "edge", "sum"])
+@pytest.mark.parametrize(("odd_weights", "bits"), [("none", 1), ("none", 2), ("some", 2), ("all", 2)])
+def test_sums_without_multipliers_are_those_of_the_matrix_product(rows, mode, odd_weights, bits):
+    config = ArrayConfig(
+        rows, 3, weight_bits=bits, adjusted_bits=bits, odd_weights=odd_weights, ternary=True, **MODES[mode]
+    )
+    rng = np.random.default_rng((rows, bits))
+    check(config, random_tiles(rng, config, 25, lambda rng: 0), rng)
+    extreme = random_tiles(rng, config, 4, lambda rng: 0, fixed=5)
+    for tile in extreme:
+        tile.x[:], tile.weight[:] = -128, rng.choice([-1, -1 if bits == 1 else 1])
+    check(config, extreme, rng)
 
 
 @pytest.mark.parametrize("mode", ["none", "edge", "edge, channel offsets", "sum"])

@@ -43,6 +43,19 @@ CONFIGS = {
     "eight rows at once, wide slots": config(
         9, 2, weight_packing=8, load_rows=8, weight_slot_bits=16, offset="sum"
     ),
+    "some odd weights": config(
+        3, 2, odd_weights="some", channel_offsets=True, weight_bits=5, adjusted_bits=8
+    ),
+    "some odd weights, packed": config(
+        5, 2, odd_weights="some", offset="sum", weight_packing=2, load_rows=2, adjusted_bits=9
+    ),
+    "odd weights": config(
+        3, 2, odd_weights="all", offset="sum", channel_offsets=True, weight_bits=3, adjusted_bits=5
+    ),
+    "ternary": config(3, 2, weight_bits=2, offset="none", ternary=True, activation_bits=5),
+    "ternary, odd": config(
+        3, 2, weight_bits=1, adjusted_bits=2, offset="none", odd_weights="all", ternary=True
+    ),
     "banks": config(2, 2, activation_depth=5000, coordinate_bits=12, block_steps=100),
 }
 

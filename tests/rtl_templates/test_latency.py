@@ -23,6 +23,7 @@ from hwquant.rtl_templates.soft_product import SoftProduct
 from hwquant.rtl_templates.streamer import Streamer
 from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.taps import LineDelay, TapLines
+from hwquant.rtl_templates.ternary_product import TernaryProduct
 from hwquant.rtl_templates.weights import WeightLoader
 
 CONFIGS = {
@@ -31,6 +32,11 @@ CONFIGS = {
     "sum, channel offsets": ArrayConfig(3, 2, offset="sum", channel_offsets=True),
     "multiplier": ArrayConfig(2, 5, multiplier_bits=9),
     "depthwise": ArrayConfig(6, 4, tap_lines=2),
+    "odd weights": ArrayConfig(4, 3, offset="none", weight_bits=1, adjusted_bits=2, odd_weights="all"),
+    "ternary": ArrayConfig(
+        4, 3, offset="none", weight_bits=1, adjusted_bits=2, odd_weights="all", ternary=True
+    ),
+    "ternary, some odd": ArrayConfig(4, 3, adjusted_bits=2, odd_weights="some", ternary=True),
 }
 AFTER = 40
 
@@ -62,13 +68,14 @@ def measured(make, prefix, rest, pulse, output, index=None):
 
 
 def element(product=None):
-    return ProcessingElement(activation_bits=8, operand_bits=8, sum_bits=16, next_bits=17, product=product)
+    bits = 2 if product is TernaryProduct else 8
+    return ProcessingElement(activation_bits=8, operand_bits=bits, sum_bits=16, next_bits=17, product=product)
 
 
-PE_PREFIX = [{"weight": 3, "load": 1}, {"load": 0, "swap": 1}]
+PE_PREFIX = [{"weight": 1, "load": 1}, {"load": 0, "swap": 1}]
 
 
-@pytest.mark.parametrize("product", [None, SoftProduct])
+@pytest.mark.parametrize("product", [None, SoftProduct, TernaryProduct])
 def test_latency_of_a_processing_element_is_the_measured_one(product):
     quiet = {"x": 0, "swap": 0}
     latency = measured(lambda: element(product), PE_PREFIX, quiet, {"x": 7}, "sum_next")
@@ -78,10 +85,11 @@ def test_latency_of_a_processing_element_is_the_measured_one(product):
         assert measured(element, [], rest, pulse, output) == ProcessingElement.step
 
 
-def test_latency_of_a_product_of_look_up_tables_is_the_measured_one():
+@pytest.mark.parametrize("product", [SoftProduct, TernaryProduct])
+def test_latency_of_a_product_of_look_up_tables_is_the_measured_one(product):
     rest = {"x": 0, "swap": 0}
-    latency = measured(lambda: SoftProduct(8, 8), [{"weight": 3, "swap": 1}], rest, {"x": 7}, "product")
-    assert latency == SoftProduct.latency == ProcessingElement.product_latency
+    latency = measured(lambda: product(8, 2), [{"weight": 1, "swap": 1}], rest, {"x": 7}, "product")
+    assert latency == product.latency == ProcessingElement.product_latency
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

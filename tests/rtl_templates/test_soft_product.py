@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from hwquant.rtl_templates.soft_product import SoftProduct
 
 
-def products(x_bits, weight_bits, stimulus):
+def products(x_bits, weight_bits, stimulus, appended=None):
     """What leaves the component, from the first pixel's product on."""
-    return [
-        row["product"] for row in trace(SoftProduct(x_bits, weight_bits), [*stimulus, {}, {}], ["product"])
-    ][2:]
+    component = SoftProduct(x_bits, weight_bits, appended)
+    return [row["product"] for row in trace(component, [*stimulus, {}, {}], ["product"])][2:]
 
 
 def span(bits):
@@ -28,6 +27,15 @@ def test_every_product_of_narrow_operands(x_bits, weight_bits):
     pairs = list(itertools.product(span(x_bits), span(weight_bits)))
     stimulus = [{"x": x, "weight": weight, "swap": 1} for x, weight in pairs]
     assert products(x_bits, weight_bits, stimulus) == [x * weight for x, weight in pairs]
+
+
+@pytest.mark.parametrize("appended", [0, 1])
+@pytest.mark.parametrize("weight_bits", [2, 3, 4, 5, 6, 9])
+def test_every_product_with_a_bit_that_is_appended(weight_bits, appended):
+    pairs = list(itertools.product(span(3), span(weight_bits - 1)))
+    stimulus = [{"x": x, "weight": weight, "swap": 1} for x, weight in pairs]
+    expected = [x * (2 * weight + appended) for x, weight in pairs]
+    assert products(3, weight_bits, stimulus, appended) == expected
 
 
 @pytest.mark.parametrize("weight_bits", [7, 8, 9, 10])

@@ -44,6 +44,7 @@ class Load:
     offset: int
     wait: int
     form: WeightFormat
+    odd: bool = False
     rewind: bool = False
 
 
@@ -63,7 +64,8 @@ def random_loads(rng, config, depth, wait):
                 break
             pointer += form.words(config) + offsets
             offset = 0 if config.offset == "none" else int(rng.integers(-256, 256))
-            tiles.append(Load(number == 0, number == 0 and mark, offsets, offset, wait(rng), form))
+            odd = config.odd_weights == "some" and bool(rng.random() < 0.5)
+            tiles.append(Load(number == 0, number == 0 and mark, offsets, offset, wait(rng), form, odd))
         if not tiles:
             # The memory is used up: a new inference.
             inference, pointer = inference + 1, 0
@@ -110,7 +112,7 @@ def expected(config, slots, loads, takes, cycles):
                 pointer = marked
         cycle, shifted = take + 1 + FEED_LATENCY, 0
         if item.offsets:
-            offset_row = field(slots[pointer], config.weight_bits, 0)
+            offset_row = field(slots[pointer], config.weight_bits, 0) << item.odd
             pointer += 1
             if config.offset == "sum":
                 shifted = 1
@@ -122,6 +124,7 @@ def expected(config, slots, loads, takes, cycles):
         pointer += item.form.words(config)
         for n, rows in enumerate(rows_of(words, config, item.form)):
             for part, word in enumerate(rows):
+                word = (word << item.odd) | item.odd
                 top = part * segment
                 if top >= config.rows:
                     continue
@@ -165,8 +168,10 @@ def run(config, slots, loads, seed):
         state["offset"], state["rewind"] = load.offset, load.rewind
         state["wait"] = loads[state["next"]].wait if state["next"] < len(loads) else 0
         job = {"offsets": load.offsets, "first": load.first, "parameters": load.mark}
-        if config.weight_packing > 1:
+        if config.formatted:
             job["format"] = {"packing": load.form.rows_per_word.bit_length() - 1}
+        if config.odd_weights == "some":
+            job["format"]["odd"] = int(load.odd)
         return inputs | {"tile.start": 1, "tile.job": job}
 
     entries = [f"weights.entries.{name}" for name in EntryPort(config).members]
@@ -220,6 +225,18 @@ def test_rows_of_narrow_weights_come_to_all_segments(rows, columns, packed):
         )
         check(config, 64, seed, lambda rng: 0)
         check(config, 64, seed + 10, lambda rng: int(rng.integers(0, 4)))
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("packed", [{}, *PACKED.values()], ids=["one in a word", *PACKED])
+def test_a_1_is_appended_to_odd_weights_and_a_0_to_their_offsets(mode, packed):
+    if mode == MODES["sum, channel offsets"] and packed.get("load_rows"):
+        return
+    for seed, rows in enumerate((4, 7)):
+        options = {"weight_depth": 64, "adjusted_bits": 11, "offset_bits": 10, "odd_weights": "some"}
+        config = ArrayConfig(rows, 2, **options, **mode, **packed)
+        loads, *_ = check(config, 64, seed, lambda rng: int(rng.integers(0, 3)))
+        assert {load.odd for load in loads} == {False, True}
 
 
 @pytest.mark.parametrize("depth", [8, 16, 17, 31, 32])

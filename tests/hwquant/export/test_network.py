@@ -17,7 +17,7 @@ from hwquant.quantize import quantize
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_networks_are_equal_in_every_tensor(assert_equal, real_inputs, seed):
-    features = Features(multiplier=True, weight_bits=(1, 8))
+    features = Features(multiplier=True, weight_bits=(1, 8), steps=(1, 2) if seed % 3 == 0 else (1,))
     qgraph = random_qgraph(np.random.default_rng(seed), features)
     assert_equal(qgraph, real_inputs(qgraph))
 
@@ -25,7 +25,13 @@ def test_random_networks_are_equal_in_every_tensor(assert_equal, real_inputs, se
 @pytest.mark.nightly
 @pytest.mark.parametrize("block", range(20))
 def test_many_random_networks_are_equal_in_every_tensor(assert_equal, real_inputs, block):
-    features = Features(multiplier=True, weight_bits=(1, 8), layers=(1, 6), channels=(1, 20))
+    features = Features(
+        multiplier=True,
+        weight_bits=(1, 8),
+        layers=(1, 6),
+        channels=(1, 20),
+        steps=(1, 2) if block % 2 else (1,),
+    )
     for seed in range(50):
         qgraph = random_qgraph(np.random.default_rng((block, seed)), features)
         assert_equal(qgraph, real_inputs(qgraph))

@@ -12,7 +12,7 @@ from hwquant.window import Window
 
 def term(codes, offset, anchor, bits=8, step=1):
     window = Window(codes.shape[2:])
-    return Term("x", codes, np.asarray(offset, np.int64), np.ones(1), anchor, bits, step, window)
+    return Term("x", codes, np.asarray(offset, np.int64), np.ones(1), anchor, bits, window, step=step)
 
 
 @given(

@@ -292,49 +292,24 @@ class _Builder:
             zero = np.minimum(zero, 126)  # the offset of a channel that 8 bits can store
         codes = rng.integers(low, high + 1, shape)
         step = (
-            self.features.steps[0] if len(self.features.steps) == 1 else int(rng.choice(self.features.steps))
+            int(rng.choice(self.features.steps)) if len(self.features.steps) > 1 else self.features.steps[0]
         )
-        if step == 2:
-            return self._mid_rise(source, codes, zero, anchor, bits, window or Window(shape[2:]), groups)
-        mask = self._mask(shape)
+        if step == 2 and not self.features.offsets:
+            zero = -np.ones_like(zero)
+        mask = self._mask(shape) if step == 1 else None  # odd weights have no zero
         if mask is not None:
             codes = np.where(mask, codes, zero.reshape(-1, 1, 1, 1))
         return Term(
             input=source,
             codes=codes.astype(np.int8),
-            offset=zero if anchor == "max" else -zero,
+            offset=step * (zero if anchor == "max" else -zero) + (step - 1) * (1 if anchor == "max" else -1),
             scale=np.ones(1),
             anchor=anchor,
             bits=bits,
             window=window or Window(shape[2:]),
             groups=groups,
             mask=mask,
-        )
-
-    def _mid_rise(
-        self,
-        source: str,
-        codes: IntArray,
-        below: IntArray,
-        anchor: str,
-        bits: int,
-        window: Window,
-        groups: int,
-    ) -> Term:
-        """Odd weights: -1 and 1, or 1 and -1, are those of codes ``below`` and the next."""
-        if not self.features.offsets:
-            below = np.full(1, -1)
-        offset = 2 * below + 1 if anchor == "max" else -2 * below - 1
-        return Term(
-            input=source,
-            codes=codes.astype(np.int8),
-            offset=offset,
-            scale=np.ones(1),
-            anchor=anchor,
-            bits=bits,
-            step=2,
-            window=window,
-            groups=groups,
+            step=step,
         )
 
     def _mask(self, shape: tuple[int, int, int, int]) -> NDArray[np.bool_] | None:
