@@ -33,7 +33,7 @@ JUDGED_SHARE = 0.1
 """Of all epochs: a stage that is shorter is not worth a look at the samples that decide."""
 ROW = {"name": str, "frozen": float, "loss": (float, None), "score": (float, None)}
 """The form of a stage's row in the report, which a checkpoint holds too."""
-FOUND = {"start": str, "lr": float, "trials": [{"start": str, "lr": float, "loss": float}]}
+FOUND = {"start": str, "lr": float, "trials": [{"start": str, "lr": float, "loss": (float, None)}]}
 BEST = {"name": str, "loss": float, "network": dict}
 """The forms of the start and the learning rate that were found, and of the best epoch, in a checkpoint."""
 

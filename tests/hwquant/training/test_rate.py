@@ -35,6 +35,8 @@ def test_the_search_climbs_or_descends_from_the_middle(losses, compensated, dire
     result = find_rate({"compensated": "a", "direct": "b"}, None, None, 1.0)
     assert (result["start"], RATES.index(result["lr"])) == found
     assert sorted(RATES.index(item["lr"]) for item in result["trials"]) == sorted(tried)
+    diverged = [item["lr"] for item in result["trials"] if item["loss"] is None]
+    assert diverged == [RATES[4]] * 2 * (math.inf in compensated)
 
 
 def test_a_rate_is_found_and_reported_and_used(digits_graph, digits):
