@@ -122,13 +122,14 @@ def tune(
         calibration_data=calibration,
         validation_data=training.validation,
         quantizer_options=[options, method.summary],
+        tuning_options=training.tuned,
     )
     training, source = hold_out(training)
     guard = Guard(training, source)
     candidates = {name: _untrained(network, name) for name in UNTRAINED}
-    labels = method.literal and training.chosen.distill is None
+    labels = method.literal and training.tuned.distill is None
     taught = training if labels else distilled(training, observed.graph)
-    asked = training.chosen.start
+    asked = training.tuned.start
     starts = {name: _begun(network, candidates[name]) for name in UNTRAINED if asked in ("auto", name)}
     taught, begun, found = _prepared(starts, taught, guard, checkpoint)
     run = _Run(network if method.literal else starts[begun], taught, guard, checkpoint)
@@ -138,7 +139,7 @@ def tune(
     returned = verdict.returned
     report = {
         **method.summary,
-        "training": training.chosen.as_json(),
+        "training": {**training.chosen.as_json(), **training.tuned.as_json()},
         **found,
         "stages": rows,
         "guard": verdict.as_json(),
