@@ -46,7 +46,7 @@ def find_rate(
     -------
     dict
         "start" and "lr", after which the loss on the guard's samples is least, and "trials", dictionaries with
-        "start", "lr" and "loss" of all that was tried, in order; the loss is infinite where training diverged.
+        "start", "lr" and "loss" of all that was tried, in order; the loss is None where training diverged.
     """
     known: dict[tuple[str, int], float] = {}
 
@@ -61,7 +61,10 @@ def find_rate(
             while 0 <= place + direction < len(RATES) and loss(start, place + direction) < loss(start, place):
                 place += direction
     begun, place = min(known, key=lambda pair: known[pair])  # the first of equals
-    trials = [{"start": start, "lr": RATES[at], "loss": value} for (start, at), value in known.items()]
+    trials = [
+        {"start": start, "lr": RATES[at], "loss": value if math.isfinite(value) else None}
+        for (start, at), value in known.items()
+    ]
     return {"start": begun, "lr": RATES[place], "trials": trials}
 
 

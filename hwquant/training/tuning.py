@@ -33,7 +33,7 @@ JUDGED_SHARE = 0.1
 """Of all epochs: a stage that is shorter is not worth a look at the samples that decide."""
 ROW = {"name": str, "frozen": float, "loss": (float, None), "score": (float, None)}
 """The form of a stage's row in the report, which a checkpoint holds too."""
-FOUND = {"start": str, "lr": float, "trials": [{"start": str, "lr": float, "loss": float}]}
+FOUND = {"start": str, "lr": float, "trials": [{"start": str, "lr": float, "loss": (float, None)}]}
 BEST = {"name": str, "loss": float, "network": dict}
 """The forms of the start and the learning rate that were found, and of the best epoch, in a checkpoint."""
 
@@ -122,13 +122,14 @@ def tune(
         calibration_data=calibration,
         validation_data=training.validation,
         quantizer_options=[options, method.summary],
+        tuning_options=training.tuned,
     )
     training, source = hold_out(training)
     guard = Guard(training, source)
     candidates = {name: _untrained(network, name) for name in UNTRAINED}
-    labels = method.literal and training.chosen.distill is None
+    labels = method.literal and training.tuned.distill is None
     taught = training if labels else distilled(training, observed.graph)
-    asked = training.chosen.start
+    asked = training.tuned.start
     starts = {name: _begun(network, candidates[name]) for name in UNTRAINED if asked in ("auto", name)}
     taught, begun, found = _prepared(starts, taught, guard, checkpoint)
     run = _Run(network if method.literal else starts[begun], taught, guard, checkpoint)
@@ -138,7 +139,7 @@ def tune(
     returned = verdict.returned
     report = {
         **method.summary,
-        "training": training.chosen.as_json(),
+        "training": {**training.chosen.as_json(), **training.tuned.as_json()},
         **found,
         "stages": rows,
         "guard": verdict.as_json(),

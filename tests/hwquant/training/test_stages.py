@@ -12,7 +12,14 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Add, AveragePool, Conv, Graph, Input, Output
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers
-from hwquant.training import ProgressiveOptions, Training, TrainOptions, finetune_all_at_once, progressive
+from hwquant.training import (
+    ProgressiveOptions,
+    Training,
+    TrainOptions,
+    TuneOptions,
+    finetune_all_at_once,
+    progressive,
+)
 from hwquant.training.subnetworks import cut
 from hwquant.window import Window
 
@@ -65,7 +72,9 @@ def test_fine_tuning_makes_up_for_what_weights_lack(digits_graph, digits, method
     graph, options = replace(digits_graph, nodes=noisy), QuantizeOptions(bits=4)
     direct = cross_entropy(quantize(graph, calibration, options), *train)
     # What the noisy network says is not worth learning.
-    tuned = METHODS[method](graph, Training(train, replace(QUICK, distill=0)), calibration, options)
+    tuned = METHODS[method](
+        graph, Training(train, QUICK, tuning=TuneOptions(distill=0)), calibration, options
+    )
     assert cross_entropy(tuned, *train) < 0.5 * direct
 
 
@@ -200,6 +209,8 @@ def test_the_checkpoint_of_another_call_is_refused(digits_graph, digits, tmp_pat
         "quantizer options": {"options": QuantizeOptions(bits=3)},
         "training options": {"training": replace(short, lr=0.1)},
         "training data": {"data": (train[0], train[1][::-1])},
+        "tuning options": {"tuning": TuneOptions(distill=2)},
+        "validation data": {"validation": (train[0][:9], train[1][:9])},
         "loss": {"loss": torch.nn.functional.cross_entropy},
         "optimizer": {"optimizer": torch.optim.Adagrad},
     }
