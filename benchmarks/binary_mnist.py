@@ -11,7 +11,7 @@ weights and the order of the images:
 - "literal": a network that was trained with weights of +a and -a in PyTorch, outside of hwquant, one ``a`` for each
   layer, and then quantized with ``bits=1``: it must come through exactly.
 
-All are trained on the same 20,000 images for the same number of epochs (the fine-tuned one after those of the float
+All are trained on the same 10,000 images for the same number of epochs (the fine-tuned one after those of the float
 network), at the same learning rate; the last 5,000 training images decide, and the
 10,000 test images measure. The networks of the first seed are compiled for one array and simulated in CXXRTL on 10
 images, and their exports run in onnxruntime on 1,000; every integer must be the golden model's. LUTs and flip-flops are
@@ -55,7 +55,7 @@ from hwquant.training import TrainableNetwork, Training, TrainOptions, finetune_
 
 LAYERS = (784, 128, 64, 10)
 SEEDS = (0, 1, 2)
-TRAINED, VALIDATION, CALIBRATION, SIMULATED, EXPORTED = 20_000, 5000, 500, 10, 1000
+TRAINED, VALIDATION, CALIBRATION, SIMULATED, EXPORTED = 10_000, 5000, 500, 10, 1000
 EPOCHS, RATE = 3.0, 1e-3
 ARRAY, DEVICE, SIMULATOR = (16, 16), "ecp5-25k", "cxxrtl"
 BITS = QuantizeOptions(bits=1, grid="mid_rise", symmetric=True)

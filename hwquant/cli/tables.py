@@ -22,6 +22,7 @@ _COLUMNS = {
     "operation": "operation",
     "shape": "output",
     "bits": "bits",
+    "grid": "grid",
     "offset": "offset",
     "shift": "shift",
     "sqnr_db": "SQNR",

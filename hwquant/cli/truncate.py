@@ -27,7 +27,7 @@ from hwquant.cli.outputs import (
 from hwquant.cli.progress import leaving, progress
 from hwquant.cli.results import layers_table, operators_table
 from hwquant.errors import HwquantError
-from hwquant.training.options import TrainOptions
+from hwquant.training.options import TrainOptions, TuneOptions
 from hwquant.truncation.limits import ParityLimits
 from hwquant.truncation.truncate import BINARY, TARGETS, Binary, Target
 
@@ -70,6 +70,7 @@ MISSED = 1
     metavar="VAL.npz",
     help="x and labels y that decide what is best, and are not trained on; a tenth of TRAIN.npz if not given.",
 )
+@options_of(TuneOptions, "tuning")
 @options_of(TrainOptions, "options")
 @checkpoint_options
 @options_of(ParityLimits, "limits")
@@ -88,6 +89,7 @@ def truncate(
     binary: Binary,
     train: Path | None,
     validation: Path | None,
+    tuning: TuneOptions,
     options: TrainOptions,
     checkpoint: Path | None,
     resume: bool,
@@ -131,7 +133,8 @@ def truncate(
     kept = checkpoint or output.with_name(f"{output.name}.checkpoint")
     training = None
     if train is not None:
-        training = _training(train, validation, graph, options, kept, resume)
+        samples = _training(train, validation, graph)
+        training = replace(samples, options=options, tuning=tuning, checkpoint=kept, resume=resume)
     hint = nullcontext() if training is None else leaving(kept, "has what was trained")
     with progress() as track, hint:
         if training is not None:
@@ -171,7 +174,7 @@ def _check_ignored(context: click.Context, to: Target, train: Path | None) -> No
     if train is None:
         check_ignored(
             context,
-            *(field.name for field in fields(TrainOptions)),
+            *(field.name for cls in (TrainOptions, TuneOptions) for field in fields(cls)),
             "checkpoint",
             "resume",
             "validation",
@@ -183,20 +186,12 @@ def _check_ignored(context: click.Context, to: Target, train: Path | None) -> No
         )
 
 
-def _training(
-    data: Path,
-    validation: Path | None,
-    graph: Graph,
-    options: TrainOptions,
-    checkpoint: Path,
-    resume: bool,
-) -> Training:
-    """How to fine-tune, on the labelled samples of files."""
+def _training(data: Path, validation: Path | None, graph: Graph) -> Training:
+    """The labelled samples to fine-tune on, and those that decide."""
     from hwquant.training import Training
 
     deciding = None if validation is None else _labelled(validation, graph)
-    train = _labelled(data, graph)
-    return Training(train, options, validation=deciding, checkpoint=checkpoint, resume=resume)
+    return Training(_labelled(data, graph), validation=deciding)
 
 
 def _labelled(path: Path, graph: Graph) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """Mid-rise grids: odd multiples of a scale, taken where the weights lie on one, within half a step elsewhere."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -201,6 +202,27 @@ def test_a_network_of_signs_keeps_its_weights_to_the_last_digit(scale, scales):
     assert qgraph.options["sqnr"]["outputs"]["y"] > 30
 
 
+def test_signs_with_a_scale_for_each_channel_want_multipliers():
+    graph, rng = signs(2), np.random.default_rng(3)
+    nodes = [
+        replace(node, weight=node.weight * rng.choice([1.0, 1.45], (len(node.weight), 1, 1, 1)))
+        if isinstance(node, Conv)
+        else node
+        for node in graph.nodes
+    ]
+    graph, x = replace(graph, nodes=tuple(nodes)), rng.uniform(0, 1, (200, 12, 1, 1))
+    free = quantize(graph, x, bits=1, scales="multiplier")
+    for term, layer in zip(terms(free), (node for node in nodes if isinstance(node, Conv)), strict=True):
+        assert term.scale.shape == (len(layer.weight),)
+        np.testing.assert_allclose(term.weight * term.scale.reshape(-1, 1, 1, 1), layer.weight, rtol=1e-12)
+        assert term.offset.tolist() == [1]
+    assert free.options["warnings"] == []
+    tied = quantize(graph, x, bits=1)
+    assert all(term.step == 2 for term in terms(tied))
+    assert tied.options["sqnr"]["outputs"]["y"] < free.options["sqnr"]["outputs"]["y"] - 10
+    assert any(item["option"] == "--scales" for item in tied.options["warnings"])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("compensated", [False, True])
 def test_networks_of_every_structure_take_a_mid_rise_grid(kind, compensated):
@@ -233,7 +255,7 @@ def test_pruned_weights_have_no_place_on_a_mid_rise_grid():
     pruned = Conv(
         "fc1", ("r0",), graph.nodes[2].weight * (np.arange(9) > 2)[:, None, None], graph.nodes[2].bias
     )
-    graph = Graph("net", graph.inputs, (*graph.nodes[:2], pruned, *graph.nodes[3:]), graph.outputs)
+    graph = replace(graph, nodes=(*graph.nodes[:2], pruned, *graph.nodes[3:]))
     x = np.random.default_rng(1).uniform(0, 1, (50, 12, 1, 1))
     with pytest.raises(Unsupported, match="layer 'fc1': some of its weights are exactly 0") as error:
         quantize(graph, x, grid="mid_rise")
