@@ -45,7 +45,9 @@ HELD_OUT = 10
 @options_of(PruneOptions, "pruning")
 @options_of(TrainOptions, "options")
 @options_of(
-    QuantizeOptions, "quantizer", only=("bits", "activation_bits", "per_channel", "error_compensation")
+    QuantizeOptions,
+    "quantizer",
+    only=("bits", "activation_bits", "per_channel", "error_compensation", "equalization"),
 )
 @checkpoint_options
 @json_option

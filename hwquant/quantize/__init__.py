@@ -17,12 +17,13 @@ The rooms, in the order in which a network goes through them:
 ``weights``          method 1: weights to codes and an integer offset, as their ``weight_scheme`` says
 ``single_bit``       what one bit with an offset cannot hold
 ``assemble``         a layer in integers
-``layerwise``        one after the other on what the integers before (``integer_run``) really give: ``compensation`` of
-                     rounding errors, ``bias_correction``
+``layerwise``        one after the other on what the integers before (``integer_run``) really give, against the float
+                     network (``float_run``): ``compensation`` of errors, ``bias_correction``
 ``fidelity``         how well each tensor stands for the float one; ``judge`` says what is wrong, ``remedies``
                      what helps
 ``report``           all of it as plain values
 ``pipeline``         the stages from ``Observed`` on
+``balance``          channels balanced, where the network quantized both ways is better so
 ===================  ==================================================================================================
 """
 
@@ -37,12 +38,13 @@ from hwquant.graph import Graph
 from hwquant.options import chosen
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
-from hwquant.quantize.calibration import Data
+from hwquant.quantize.balance import balance
+from hwquant.quantize.calibration import Data, check_data
 from hwquant.quantize.observe import Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.pipeline import quantize_observed
 
-__all__ = ["Observed", "QuantizeOptions", "observe_network", "quantize", "quantize_observed"]
+__all__ = ["Observed", "QuantizeOptions", "balance", "observe_network", "quantize", "quantize_observed"]
 
 
 def quantize(
@@ -92,4 +94,7 @@ def quantize(
     """
     check_type("graph", graph, Graph, hint="hwquant.load_model reads one")
     options = chosen(QuantizeOptions, options, changes)
-    return quantize_observed(observe_network(graph, calibration, progress, validation), options, progress)
+    observed = observe_network(graph, calibration, progress, validation)
+    if options.equalization:
+        observed = balance(observed, check_data(graph, calibration), options, progress)
+    return quantize_observed(observed, options, progress)

@@ -6,7 +6,7 @@ Memory is bounded: the data are seen in batches, and large sets of values become
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,11 +137,44 @@ def batches(graph: Graph, data: Data, names: Collection[str]) -> Iterator[dict[s
 def observe(
     graph: Graph, data: Data, names: Collection[str], progress: Progress | None = None
 ) -> dict[str, TensorStatistics]:
-    """Take the statistics of the named tensors, in two passes: moments and ranges, then histograms."""
-    first = {name: _Moments() for name in names}
+    """Take the statistics of the named tensors of a float network on calibration data."""
     count = len(next(iter(data.values())))
+    return take_statistics(names, lambda wanted: batches(graph, data, wanted), count, progress)
+
+
+def take_statistics(
+    names: Collection[str],
+    source: Callable[[Collection[str]], Iterable[Mapping[str, Array]]],
+    count: int,
+    progress: Progress | None = None,
+) -> dict[str, TensorStatistics]:
+    """Take the statistics of tensors in two passes: moments and ranges, then histograms.
+
+    Parameters
+    ----------
+    names : collection of str
+        The tensors.
+    source : callable
+        A function from names to batches of these tensors (n, C, H, W), by name: the same ones whenever it is called.
+        A network that is being trained is calibrated again with what it gives now.
+    count : int
+        Samples in all batches together.
+    progress : Progress or None, optional
+        Called with "calibrate", samples seen, and twice their number.
+
+    Returns
+    -------
+    dict of str to TensorStatistics
+        The statistics of every tensor.
+
+    Raises
+    ------
+    HwquantError
+        A tensor is infinite or NaN.
+    """
+    first = {name: _Moments() for name in names}
     done = 0
-    for batch in batches(graph, data, names):
+    for batch in source(names):
         for name, x in batch.items():
             if not np.isfinite(x).all():
                 raise HwquantError(f"tensor {name!r} becomes infinite or NaN on the calibration data")
@@ -150,7 +183,7 @@ def observe(
         if progress:
             progress("calibrate", done, 2 * count)
     histograms = {name: np.zeros(_BINS) for name in names}
-    for batch in batches(graph, data, [name for name in names if first[name].many]):
+    for batch in source([name for name in names if first[name].many]):
         for name, x in batch.items():
             bounds = (first[name].low, first[name].high)
             histograms[name] += np.histogram(x[x != 0], bins=_BINS, range=bounds)[0]

@@ -1,13 +1,17 @@
-"""Rounding in which each weight makes up for the errors of those before it.
+"""Rounding in which each weight makes up for the errors of those before it, and of the layers before.
 
-GPTQ (Frantar et al., 2023) after Optimal Brain Surgeon (Hassibi and Stork, 1993): the weights of an output
-channel are rounded one after the other, and the remaining ones move so that the channel's output changes
-least on the calibration data. The output's mean is left to the bias, so that inputs count by their
-covariance.
+GPTQ (Frantar et al., 2023) after Optimal Brain Surgeon (Hassibi and Stork, 1993): the weights of an output channel
+are rounded one after the other, and the remaining ones move so that the channel's output changes least on the
+calibration data. Three things are added. The weights first move to where the layer gives what the float network gives,
+though its inputs are off (least squares, as in GPTAQ, Li et al., 2025). Codes then move by single steps for as long as
+the error falls (coordinate descent, as in QuantEase, Behdin et al., 2023). The output's mean is left to the bias, so
+that inputs count by their covariance.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +20,9 @@ from numpy.typing import NDArray
 from hwquant.coding import IntArray, Step
 from hwquant.floating import windows
 from hwquant.qgraph import Term
-from hwquant.quantize.fuse import TermPlan
+from hwquant.quantize.fuse import LayerPlan, TermPlan
+from hwquant.quantize.integer_run import IntegerRun
+from hwquant.quantize.mid_rise import lies_on_grid
 from hwquant.quantize.weight_scheme import Array
 from hwquant.quantize.weights import nearest
 
@@ -25,38 +31,103 @@ _PATCHES = 1 << 14
 _DAMPING = 0.01
 """Share of the mean variance that is added to each: keeps inputs that never vary, and noise, from
 dominating."""
+_SWEEPS = 4
+"""Times that descent goes through the weights, at most."""
 
 
-def compensate(term: Term, float_term: TermPlan, x: IntArray) -> Term:
-    """Round a term's weights again, for the least error of the output on given inputs.
+def compensate(layer: LayerPlan, terms: Sequence[Term], run: IntegerRun, sums: Array) -> list[Term]:
+    """Round the weights of a layer again, for the least error of its sums on the calibration data.
 
     The weights of a pool stay one number: hardware sums its window with a single weight.
 
     Parameters
     ----------
-    term : Term
-        The integer weights, each rounded to its nearest code.
-    float_term : TermPlan
-        The float weights.
-    x : ndarray of int64, shape (N, C, H, W)
-        The integers that the term reads, less their zero point.
+    layer : LayerPlan
+        The float layer.
+    terms : sequence of Term
+        Its integer weights, each rounded to its nearest code.
+    run : IntegerRun
+        What the integer layers before it really produce.
+    sums : ndarray of float, shape (out, N, H, W)
+        What the float layer computes in front of its clamp.
 
     Returns
     -------
-    Term
-        The term with other codes.
+    list of Term
+        The terms with other codes.
     """
-    if not float_term.has_weights:
-        return term
+    if not any(plan.has_weights for plan in layer.terms):
+        return list(terms)
+    where = positions(sums.shape[1:])
+    error = centred(sums[:, *where].T.astype(np.float64))
+    inputs = []
+    for term, plan in zip(terms, layer.terms):
+        seen = run.tensor(term.input).scale * patches(plan, run.centred(term.input), where)
+        inputs.append(seen)
+        error -= contribution(seen, plan.weight)
+    result = []
+    for term, plan, seen in zip(terms, layer.terms, inputs):
+        # Weights that lie on their grid already mean what they say.
+        if plan.has_weights and not (term.step == 2 and lies_on_grid(plan.weight, term.bits)):
+            term = _compensated(term, plan, seen, error)
+        if plan.has_weights:
+            error -= contribution(seen, term.weight * term.scale.reshape(-1, 1, 1, 1) - plan.weight)
+        result.append(term)
+    return result
+
+
+def _compensated(term: Term, plan: TermPlan, seen: Array, error: Array) -> Term:
+    """One term with other codes: ``error`` [P, out] is what the layer's sums lack, with the float weights."""
+    covariance = gram(seen)
+    scale = term.scale.reshape(-1, 1, 1, 1)
+    wanted = plan.weight + correction(covariance, seen, error).reshape(plan.weight.shape)
     kept = np.ones(term.codes.shape, np.bool_) if term.mask is None else term.mask
-    adjusted = compensated_rounding(
-        float_term.weight / term.scale.reshape(-1, 1, 1, 1),
-        covariances(float_term, x),
-        *term.coding.limits,
-        kept,
-        term.step,
-    )
+    limits = term.coding.limits
+    adjusted = compensated_rounding(wanted / scale, covariance, *limits, kept, term.step)
+    adjusted = descend(adjusted, wanted / scale, covariance, *limits, kept, term.step)
     return replace(term, codes=term.coding.codes(adjusted))
+
+
+def positions(shape: Sequence[int]) -> tuple[NDArray[np.int64], ...]:
+    """Samples, rows and columns (N, H, W) taken evenly, as many as covariances are estimated from."""
+    total = math.prod(shape)
+    chosen = np.unique(np.linspace(0, total - 1, min(total, _PATCHES)).astype(np.int64))
+    return tuple(np.unravel_index(chosen, tuple(shape)))
+
+
+def patches(term: TermPlan, x: IntArray, where: tuple[NDArray[np.int64], ...]) -> Array:
+    """What a kernel sees of ``x`` (N, C, H, W) at given positions, less its mean: float64 [groups, P, K]."""
+    sample, row, column = where
+    seen = windows(x, term.window)[sample, :, row, column].astype(np.float64)
+    return centred(seen.reshape(len(sample), term.groups, -1)).swapaxes(0, 1)
+
+
+def centred(values: Array) -> Array:
+    """Values less their mean over the first axis."""
+    return values - values.mean(axis=0)
+
+
+def gram(seen: Array) -> Array:
+    """The covariance [groups, K, K] of patches [groups, P, K] whose mean is zero."""
+    return np.asarray(seen.swapaxes(1, 2) @ seen / seen.shape[1])
+
+
+def contribution(seen: Array, weight: Array) -> Array:
+    """What weights [out, ...] make of patches [groups, P, K]: [P, out]."""
+    rows = weight.reshape(len(seen), len(weight) // len(seen), -1)
+    return (seen @ rows.swapaxes(1, 2)).swapaxes(0, 1).reshape(seen.shape[1], -1)
+
+
+def correction(covariance: Array, seen: Array, error: Array) -> Array:
+    """The change of weights [groups, out / groups, K] that takes most of an error [P, out] away.
+
+    The fewer patches there are for a weight, the less they are trusted.
+    """
+    groups, count, size = seen.shape
+    wanted = error.T.reshape(groups, -1, count) @ seen / count
+    trace = np.trace(covariance, axis1=1, axis2=2)[:, None, None] / size
+    ridge = np.where(trace > 0, trace * (_DAMPING + size / count), 1.0) * np.eye(size)
+    return np.linalg.solve(covariance + ridge, wanted.swapaxes(1, 2)).swapaxes(1, 2)
 
 
 def covariances(term: TermPlan, x: IntArray) -> Array:
@@ -76,14 +147,52 @@ def covariances(term: TermPlan, x: IntArray) -> Array:
     ndarray of float64, shape (groups, K, K)
         One a group, with K = in / groups * kernel height * kernel width.
     """
-    view = windows(x, term.window)
-    count, _, height, width = view.shape[:4]
-    total = count * height * width
-    chosen = np.unique(np.linspace(0, total - 1, min(total, _PATCHES)).astype(np.int64))
-    sample, row, column = np.unravel_index(chosen, (count, height, width))
-    patches = view[sample, :, row, column].astype(np.float64).reshape(len(chosen), term.groups, -1)
-    patches = (patches - patches.mean(axis=0)).swapaxes(0, 1)
-    return patches.swapaxes(1, 2) @ patches / len(chosen)
+    count, _, height, width = windows(x, term.window).shape[:4]
+    return gram(patches(term, x, positions((count, height, width))))
+
+
+def descend(
+    codes: IntArray,
+    weight: Array,
+    covariance: Array,
+    low: IntArray,
+    high: IntArray,
+    kept: NDArray[np.bool_],
+    step: Step = 1,
+) -> IntArray:
+    """Move integers one after the other, each to where the error is least, until none moves.
+
+    Parameters
+    ----------
+    codes : ndarray of int64, shape (out, in / groups, kernel height, kernel width)
+        The integers.
+    weight, covariance, low, high, kept, step
+        As for :func:`compensated_rounding`.
+
+    Returns
+    -------
+    ndarray of int64
+        Integers that err at most as much, in the shape of ``codes``.
+    """
+    out, groups = len(weight), len(covariance)
+    variance = np.stack([damped(item) for item in covariance])
+    shape = (groups, out // groups, -1)
+    result, mask = codes.reshape(shape).astype(np.float64), kept.reshape(shape)
+    least, most = (np.broadcast_to(bound, out).reshape(groups, -1) for bound in (low, high))
+    slope = (result - weight.reshape(shape)) @ variance
+    for _ in range(_SWEEPS):
+        moved = False
+        for column in range(result.shape[2]):
+            least_error = result[:, :, column] - slope[:, :, column] / variance[:, column, column, None]
+            move = np.clip(nearest(least_error, step), least, most) - result[:, :, column]
+            move *= mask[:, :, column]
+            if move.any():
+                moved = True
+                result[:, :, column] += move
+                slope += move[:, :, None] * variance[:, None, column]
+        if not moved:
+            break
+    return result.astype(np.int64).reshape(codes.shape)
 
 
 def compensated_rounding(

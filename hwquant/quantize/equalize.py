@@ -2,8 +2,8 @@
 
 A channel may be multiplied by a positive factor where it is computed and divided by it where it is read, as long as
 only ReLUs, pools and concatenations lie between (Nagel et al., Data-free quantization through weight equalization and
-bias correction, 2019). With powers of two the float network computes the same numbers. It is done only where a reader
-would otherwise lose its signal: elsewhere a network's channels stay as they are.
+bias correction, 2019). With powers of two the float network computes the same numbers. Here it is done only where a
+reader would otherwise lose its signal, whatever the options; ``balance`` goes on where that lowers the noise.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, MaxPool
 from hwquant.progress import Progress
 from hwquant.quantize.calibration import Data, TensorStatistics, observe
 from hwquant.quantize.fuse import Plan, plan_layers
+from hwquant.quantize.mid_rise import lies_on_grid
 from hwquant.quantize.weight_scheme import Array
 
 LEAST_RATIO = 100.0
@@ -27,13 +28,15 @@ _STEPS = 255
 LEAST_EXCESS = 6
 """Bits of the reader's weights that channels which are always zero must cost before they are touched."""
 _LARGEST_POWER = 24
+_GRID_BITS = 2
+"""Weights such as +1 and -1, or -3, -1, 1 and 3, would not be that when multiplied: they stay as they are."""
 
 Factors = Mapping[str, Array]
-"""Powers of two, float64 [out], by convolution."""
+"""Positive numbers, float64 [out], by convolution; powers of two are exact."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Read:
+class Read:
     """Channels ``start`` on of ``tensor``, which a convolution reads, are those of another convolution."""
 
     reader: Conv
@@ -107,8 +110,10 @@ def channel_factors(
     for node in graph.nodes:
         if not isinstance(node, Conv) or node.name in kept:
             continue
-        reads = _reads(graph, node.name)
+        reads = channel_reads(graph, node.name)
         if not reads or not all(read.tensor in statistics for read in reads):
+            continue
+        if any(lies_on_grid(item.weight, _GRID_BITS) for item in (node, *(read.reader for read in reads))):
             continue
         wanted = [_wanted(node, read, statistics[read.tensor]) for read in reads]
         powers = np.min([powers for powers, _ in wanted], axis=0)
@@ -117,12 +122,12 @@ def channel_factors(
     return result
 
 
-def _wanted(node: Conv, read: _Read, item: TensorStatistics) -> tuple[Array, bool]:
+def _wanted(node: Conv, read: Read, item: TensorStatistics) -> tuple[Array, bool]:
     """The power of two by which each channel should grow for one reader, and whether that reader needs it."""
     part = slice(read.start, read.start + len(node.weight))
     step = (item.high - item.low) / _STEPS
     largest = float(item.peak.max()) or 1.0
-    peak, variance, weights = item.peak[part], item.variance[part], _largest_weights(read.reader)
+    peak, variance, weights = item.peak[part], item.variance[part], largest_weights(read.reader)
     lost = (variance > 0) & (variance < LEAST_RATIO * step**2 / 12)
     powers = np.where(lost, np.floor(np.log2(largest / np.where(peak > 0, peak, largest))), 0.0)
     # A channel that is always zero does nothing, but its weights in the reader may take the scale from all others; it
@@ -135,7 +140,7 @@ def _wanted(node: Conv, read: _Read, item: TensorStatistics) -> tuple[Array, boo
     return powers, _loses(read.reader, item, step, part) or bool((powers[peak == 0] > 0).any())
 
 
-def _largest_weights(reader: Conv) -> Array:
+def largest_weights(reader: Conv) -> Array:
     """The largest magnitude of the weights of each input channel."""
     return _grouped(np.abs(reader.weight), reader).max(axis=(1, 3)).reshape(-1)
 
@@ -145,9 +150,9 @@ def _grouped(values: Array, reader: Conv) -> Array:
     return values.reshape(reader.groups, -1, values.shape[1], math.prod(values.shape[2:]))
 
 
-def _reads(graph: Graph, name: str) -> list[_Read]:
+def channel_reads(graph: Graph, name: str) -> list[Read]:
     """Find where the channels of a tensor end up, if only in convolutions; otherwise nothing."""
-    found: list[_Read] = []
+    found: list[Read] = []
     pending = [(name, 0)]
     while pending:
         tensor, start = pending.pop()
@@ -159,7 +164,7 @@ def _reads(graph: Graph, name: str) -> list[_Read]:
                     continue
                 match node:
                     case Conv():
-                        found.append(_Read(node, tensor, start))
+                        found.append(Read(node, tensor, start))
                     case MaxPool() | AveragePool():
                         pending.append((node.name, start))
                     case Clip() if {abs(node.low), abs(node.high)} <= {0.0, math.inf}:
@@ -204,7 +209,7 @@ def rescale(graph: Graph, factors: Factors) -> Graph:
         node = nodes[name]
         assert isinstance(node, Conv)
         nodes[name] = replace(node, weight=node.weight * factor.reshape(-1, 1, 1, 1), bias=node.bias * factor)
-        for read in _reads(graph, name):
+        for read in channel_reads(graph, name):
             reader = nodes[read.reader.name]
             assert isinstance(reader, Conv)
             nodes[reader.name] = replace(reader, weight=_divided(reader, factor, read.start))

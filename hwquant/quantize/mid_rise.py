@@ -62,6 +62,12 @@ def settle_grid(weight: Array, scheme: WeightScheme) -> WeightScheme:
     return replace(scheme, grid="mid_tread") if scheme.grid == "auto" else scheme
 
 
+def lies_on_grid(weight: Array, bits: int) -> bool:
+    """Whether the weights of each channel are such as a symmetric mid-rise grid of ``bits`` bits holds exactly."""
+    rows = weight.reshape(len(weight), -1)
+    return bool(weight.all() and (rows != rows[:, :1]).any() and (exact_unit(rows, bits) > 0).all())
+
+
 def exact_unit(rows: Array, bits: int) -> Array:
     """Find the greatest number of which all weights of a row are odd multiples, within what ``bits`` bits hold.
 

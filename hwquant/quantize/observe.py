@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ from hwquant.advice import Advice
 from hwquant.graph import Graph
 from hwquant.progress import Progress
 from hwquant.quantize.bias_correction import mean_images
-from hwquant.quantize.calibration import Data, TensorStatistics, check_data
+from hwquant.quantize.calibration import Data, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
-from hwquant.quantize.equalize import Factors, equalize
-from hwquant.quantize.fuse import Plan
+from hwquant.quantize.equalize import Factors, equalize, rescale
+from hwquant.quantize.fuse import Plan, plan_layers
 from hwquant.quantize.judge import VALIDATION
 from hwquant.quantize.judge_data import judge_data, unusual
 from hwquant.quantize.weight_scheme import Array
@@ -57,6 +57,9 @@ class Observed:
         What channels were multiplied by, by convolution; see :mod:`hwquant.quantize.equalize`.
     advice : tuple of Advice
         What is wrong with the calibration data.
+    balancing : Mapping[str, float]
+        Signal to noise ratios of the outputs in dB, "as is" and "balanced", where both were tried; see
+        :mod:`hwquant.quantize.balance`.
     tables : dict
         What earlier calls of :func:`~hwquant.quantize.quantize_observed` have found out about single weights; it
         changes no result.
@@ -72,6 +75,7 @@ class Observed:
     judged_by: str
     equalized: Factors
     advice: tuple[Advice, ...]
+    balancing: Mapping[str, float] = field(default_factory=dict)
     tables: dict[Hashable, Cost] = field(default_factory=dict)
 
 
@@ -122,6 +126,22 @@ def observe_network(
         judged_by,
         factors,
         judge_data(peaks, statistics),
+    )
+
+
+def with_channels(
+    observed: Observed, factors: Factors, data: Data, progress: Progress | None = None
+) -> Observed:
+    """The same network with its channels multiplied by ``factors``, observed again on its calibration data."""
+    plan = plan_layers(rescale(observed.plan.graph, factors))
+    before = observed.equalized
+    return replace(
+        observed,
+        plan=plan,
+        statistics=observe(plan.graph, data, plan.tensors, progress),
+        images=mean_images(plan, observed.samples),
+        equalized={**before, **{name: before.get(name, 1.0) * factor for name, factor in factors.items()}},
+        tables={},
     )
 
 

@@ -55,9 +55,12 @@ class QuantizeOptions:
         The upper end of the range in percent, where it is a percentile; the lower end is its mirror image.
     bias_correction : bool, default True
         Put the mean error that is left on the calibration data into the biases.
-    error_compensation : bool, default False
-        Round the weights one after the other, each making up for the errors of those before
-        it (GPTQ), instead of each to its nearest code.
+    error_compensation : bool, default True
+        Round the weights one after the other, each making up for the errors of those before it (GPTQ) and of the
+        layers before, instead of each to its nearest code.
+    equalization : bool, default True
+        Below 8 bits, try channels with balanced weights, and keep them where the outputs have less noise on
+        calibration data. Channels that would lose their signal are made alike in any case.
     """
 
     bits: Bits = option(DEFAULT_BITS, "Bits of a weight.", range=Range(1, 8, noun="an integer"))
@@ -87,8 +90,11 @@ class QuantizeOptions:
     percentile: float = option(99.99, "Of --calibration percentile.", range=Range(50, 100, above=True))
     bias_correction: bool = option(True, "Put the mean error on the calibration data into the biases.")
     error_compensation: bool = option(
-        False,
-        "Round each weight to make up for the errors of those before it: better than to the nearest below 8 bits.",
+        True, "Round each weight to make up for the errors of those before it, not to its nearest code."
+    )
+    equalization: bool = option(
+        True,
+        "Below 8 bits, try channels with balanced weights, and keep them where the outputs have less noise.",
     )
 
     def __post_init__(self) -> None:

@@ -21,7 +21,10 @@ def quantize_observed(
     progress: Progress | None = None,
     described: bool = True,
 ) -> QGraph:
-    """Quantize a network that was observed: :func:`hwquant.quantize.quantize` gives the same for its data.
+    """Quantize a network that was observed, its channels as they are in there.
+
+    :func:`hwquant.quantize.quantize` gives the same for its data with ``equalization=False``, or after
+    :func:`hwquant.quantize.balance`.
 
     Parameters
     ----------

@@ -93,7 +93,8 @@ def quantization_report(
     -------
     dict of str to object
         ``layers`` and ``tensors`` by name, ``sqnr`` in short, ``warnings``, and the names of convolutions whose
-        channels were ``equalized`` where there are any.
+        channels were ``equalized`` where there are any; signal to noise ratios with and without ``balancing`` where
+        both were tried.
     """
     plan = observed.plan
     layers = {node.name: node for node in qgraph.nodes if isinstance(node, Layer)}
@@ -112,4 +113,6 @@ def quantization_report(
     }
     if observed.equalized:
         result["equalized"] = sorted(observed.equalized)
+    if observed.balancing:
+        result["balancing"] = dict(observed.balancing)
     return result

@@ -23,7 +23,7 @@ import numpy as np
 
 from hwquant.quantize.calibration import TensorStatistics, importance
 from hwquant.quantize.elimination import Cost, minimize
-from hwquant.quantize.formats import Scale, TensorFormat
+from hwquant.quantize.formats import Formats, Scale, TensorFormat
 from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.groups import Partition, scale_classes
 from hwquant.quantize.mid_rise import exact_unit
@@ -44,6 +44,7 @@ def choose_scales(
     precision: Precision,
     statistics: Mapping[str, TensorStatistics],
     tables: dict[Hashable, Cost] | None = None,
+    decided: Formats | None = None,
 ) -> dict[str, TensorFormat]:
     """Choose scale, zero point and bits of every tensor.
 
@@ -56,6 +57,9 @@ def choose_scales(
     tables : dict or None, optional
         The noise of single terms from an earlier call with the same plan and statistics; what this call computes of
         it is added.
+    decided : Formats or None, optional
+        Formats from an earlier call, by tensor, that are kept; the others are chosen to suit them. Between the stages
+        of a training, tensors that are not integers yet are calibrated again so.
 
     Returns
     -------
@@ -64,19 +68,23 @@ def choose_scales(
     """
     classes = scale_classes(precision.plan, _shift_only(precision))
     ranges = group_ranges(precision, statistics)
-    labels = _labels(precision, classes, ranges)
+    kept = {precision.groups.find(name): item for name, item in (decided or {}).items()}
+    labels = {
+        **_labels(precision, classes, ranges),
+        **{classes.find(group): [item.scale.mantissa] for group, item in kept.items()},
+    }
     costs = [
         *_range_costs(classes, ranges, labels),
         *_weight_costs(precision, statistics, classes, labels, {} if tables is None else tables),
     ]
     labelling = minimize(costs, {name: len(mantissas) for name, mantissas in labels.items()})
-    result = {}
+    result: dict[str, TensorFormat] = {}
     for group, members in precision.groups.sets().items():
         owner, item = classes.find(group), ranges[group]
         mantissa = labels[owner][labelling[owner]]
         _, exponent, zero_point = item.best(mantissa)
-        for name in members:
-            result[name] = TensorFormat(Scale(mantissa, exponent), zero_point, item.bits, item.low, item.high)
+        chosen = TensorFormat(Scale(mantissa, exponent), zero_point, item.bits, item.low, item.high)
+        result |= dict.fromkeys(members, kept.get(group, chosen))
     return result
 
 

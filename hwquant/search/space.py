@@ -118,7 +118,10 @@ class Space:
         }
 
     def options(self, base: QuantizeOptions, configuration: Configuration) -> QuantizeOptions:
-        """Put a configuration's bits into the quantizer's options."""
-        chosen = replace(base, bits=self.named(configuration, WEIGHTS))
+        """Put a configuration's bits into the quantizer's options.
+
+        All candidates are quantized from one observation of the network, with its channels as they are.
+        """
+        chosen = replace(base, bits=self.named(configuration, WEIGHTS), equalization=False)
         activations = self.named(configuration, ACTIVATIONS)
         return replace(chosen, activation_bits=activations) if activations else chosen

@@ -10,7 +10,7 @@ or ``-S``, whichever suits a channel.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hwquant.graph import Conv, Graph
 from hwquant.qgraph import QGraph
@@ -50,12 +50,18 @@ def options(to: str, binary: Collection[str], values: Binary = "bipolar") -> Qua
         Every scale is a power of two.
     """
     if to == "int8":
-        return QuantizeOptions(scales="power_of_two", symmetric=True)
+        return QuantizeOptions(scales="power_of_two", symmetric=True, error_compensation=False)
     bits = dict.fromkeys(binary, 1)
+    common: dict[str, Any] = {
+        "bits": bits,
+        "scales": "power_of_two",
+        "per_channel": True,
+        "error_compensation": False,
+    }
     if values == "unipolar":
-        return QuantizeOptions(bits=bits, scales="power_of_two", per_channel=True, grid="mid_tread")
+        return QuantizeOptions(**common, grid="mid_tread")
     grid: dict[str, Grid] = dict.fromkeys(binary, "mid_rise")
-    return QuantizeOptions(bits=bits, scales="power_of_two", per_channel=True, symmetric=True, grid=grid)
+    return QuantizeOptions(**common, symmetric=True, grid=grid)
 
 
 def finetune(observed: Observed, chosen: QuantizeOptions, training: Training, calibration: Data) -> QGraph:

@@ -24,7 +24,7 @@ DEFAULTS = {
     "truncation.operators.kind": "a kind without words of its own goes by its name",
     "frontends.fold._padded": "padding stays a node of its own where nothing is known to take it in",
     "frontends.fold._never_negative": "a tensor of which nothing is known may be negative",
-    "quantize.equalize._reads": "channels are left as they are where an unknown kind reads them",
+    "quantize.equalize.channel_reads": "channels are left as they are where an unknown kind reads them",
     "pruning.permute.ChannelSpaces._node": "the channels around an unknown kind keep their order",
     "ranges.tensor_ranges": "a tensor holds no more than its bits can",
     "export.float16_network._operator": "a kind without an operator is refused, by its name",

@@ -52,7 +52,7 @@ def test_every_option_reaches_the_quantizer(hwquant, arguments, tmp_path):
         "--percentile",
         99,
     ]
-    options += ["--no-bias-correction", "--error-compensation"]
+    options += ["--no-bias-correction", "--no-error-compensation", "--no-equalization"]
     outcome = hwquant("quantize", *arguments, *options, "--json")
     assert outcome.status == 0, outcome.stderr
     assert outcome.json["quantizer"] == {
@@ -67,7 +67,8 @@ def test_every_option_reaches_the_quantizer(hwquant, arguments, tmp_path):
         "calibration_method": "percentile",
         "percentile": 99.0,
         "bias_correction": False,
-        "error_compensation": True,
+        "error_compensation": False,
+        "equalization": False,
     }
     (term,) = hwq.load(tmp_path / "net.hwq").nodes[0].terms
     assert (term.bits, term.anchor, term.scale.size) == (4, "max", 8)

@@ -4,7 +4,7 @@ from hwquant_testing.windows import take_window
 
 from hwquant import floating
 from hwquant.graph import Conv
-from hwquant.quantize.compensation import compensated_rounding, covariances
+from hwquant.quantize.compensation import compensated_rounding, correction, covariances, damped, descend, gram
 from hwquant.quantize.fuse import TermPlan
 
 
@@ -78,3 +78,55 @@ def test_inputs_that_never_vary_leave_nearest_codes():
         np.ones((6, 4, 1, 1), np.bool_),
     )
     assert np.array_equal(result, np.floor(plan.weight + 0.5))
+
+
+def quadratic(rows, weight, covariance):
+    """The error of the outputs of each group, as descent sees it."""
+    away = (rows - weight).reshape(len(covariance), -1, covariance.shape[1])
+    variance = np.stack([damped(item) for item in covariance])
+    return np.einsum("gok,gkl,gol->go", away, variance, away)
+
+
+@pytest.mark.parametrize(("shape", "groups"), [((6, 4, 3, 3), 1), ((4, 1, 3, 3), 4), ((4, 2, 1, 1), 2)])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_descent_ends_where_no_single_step_helps(shape, groups, share):
+    plan, x = term(shape, groups=groups), data(4)
+    covariance = covariances(plan, x)
+    kept = np.random.default_rng(3).random(shape) < share
+    low, high = np.array([-4]), np.array([3])
+    start = compensated_rounding(plan.weight, covariance, low, high, kept)
+    ended = descend(start, plan.weight, covariance, low, high, kept)
+    assert not ended[~kept].any()
+    assert ended.min() >= -4
+    assert ended.max() <= 3
+    least = quadratic(ended, plan.weight, covariance)
+    assert np.all(least <= quadratic(start, plan.weight, covariance) * (1 + 1e-9))
+    again = descend(ended, plan.weight, covariance, low, high, kept)
+    for index in np.argwhere(kept):
+        for step in (-1, 1):
+            moved = again.copy()
+            moved[tuple(index)] += step
+            if -4 <= moved[tuple(index)] <= 3:
+                assert np.all(quadratic(moved, plan.weight, covariance) >= least * (1 - 1e-9))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_correction_finds_the_weights_that_inputs_lost(groups):
+    """Noisy inputs and what the exact ones gave: the correction leads to less error than the weights themselves."""
+    rng = np.random.default_rng(4)
+    exact = rng.normal(size=(groups, 4000, 6)) @ rng.normal(size=(groups, 6, 6))
+    seen = 0.8 * exact + rng.normal(0, 0.3, exact.shape)
+    seen -= seen.mean(axis=1, keepdims=True)
+    rows = rng.normal(size=(groups, 3, 6))
+    wanted, got = (np.concatenate(list(x @ rows.swapaxes(1, 2)), axis=1) for x in (exact, seen))
+    error = wanted - wanted.mean(axis=0) - got
+    change = correction(gram(seen), seen, error)
+    left = error - np.concatenate(list(seen @ change.swapaxes(1, 2)), axis=1)
+    assert np.square(left).sum() < 0.5 * np.square(error).sum()
+    fewer = correction(gram(seen[:, :8]), seen[:, :8], error[:8])
+    assert np.square(fewer).sum() < np.square(change).sum()
+
+
+def test_inputs_that_never_vary_need_no_correction():
+    seen = np.zeros((2, 50, 4))
+    assert not correction(gram(seen), seen, np.ones((50, 6))).any()

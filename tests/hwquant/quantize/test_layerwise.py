@@ -21,10 +21,11 @@ def test_every_node_of_the_plan_becomes_one_in_order_and_is_reported(graph, samp
 
 
 def test_a_layer_makes_up_for_the_layers_before_it(build, samples):
+    nearest = {"bits": 2, "error_compensation": False}
     plain, corrected = (
         [
             node
-            for node in fitted(build("chain", 1), samples, bits=2, bias_correction=wanted)
+            for node in fitted(build("chain", 1), samples, **nearest, bias_correction=wanted)
             if isinstance(node, Layer)
         ]
         for wanted in (False, True)

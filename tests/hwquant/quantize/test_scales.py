@@ -6,7 +6,7 @@ import pytest
 from hwquant.errors import HwquantError
 from hwquant.graph import Clip, Concat, Conv, Graph, Input, MaxPool, Output
 from hwquant.quantize import scales
-from hwquant.quantize.calibration import observe
+from hwquant.quantize.calibration import batches, observe, take_statistics
 from hwquant.quantize.elimination import minimize
 from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.options import QuantizeOptions
@@ -117,3 +117,30 @@ def test_inputs_that_are_joined_share_a_scale(samples):
             other.zero_point,
             other.bits,
         )
+
+
+def test_decided_formats_are_kept_and_the_others_suit_them(build, samples):
+    """As between the stages of a training: what is not an integer yet has grown."""
+    plan = plan_layers(build("residual", 0))
+    precision = resolve_precision(plan, QuantizeOptions())
+    before = choose_scales(precision, observe(plan.graph, {"x": samples}, plan.tensors))
+
+    def grown(names):
+        for batch in batches(plan.graph, {"x": samples}, names):
+            yield {name: x if name == "x" else 3.3 * x for name, x in batch.items()}
+
+    statistics = take_statistics(plan.tensors, grown, len(samples))
+    members = {name: precision.groups.find(name) for name in plan.tensors}
+    decided = {name: before[name] for name in plan.tensors[:3]}
+    after = choose_scales(precision, statistics, decided=decided)
+    fixed = {members[name] for name in decided}
+    assert all(after[name] is before[name] for name in plan.tensors if members[name] in fixed)
+    others = [name for name in plan.tensors if members[name] not in fixed]
+    assert others
+    for name in others:
+        assert 2 <= after[name].scale.value / before[name].scale.value <= 6
+    for layer in plan.layers:
+        for term in layer.terms:
+            if term.unit is not None:
+                assert after[term.input].scale.mantissa == after[layer.name].scale.mantissa
+    assert choose_scales(precision, statistics, decided=after) == after

@@ -46,7 +46,9 @@ def test_pruned_weights_have_no_weight_bits(digits_qgraph, few):
 
 
 def test_fewer_bits_make_more_noise_and_less_memory(make_task):
-    task = make_task(measured=ALL)
+    task = make_task(
+        measured=ALL, error_compensation=False
+    )  # which leaves less noise at 4 bits than 40 images' ranges
     outcomes = [evaluate(task, (bits,) * 3) for bits in (8, 4, 2)]
     assert outcomes[0].noise < outcomes[1].noise < outcomes[2].noise
     for name in ("weight_bytes", "weight_bits", "memory_bytes"):
