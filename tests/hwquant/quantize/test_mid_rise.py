@@ -15,7 +15,9 @@ from hwquant.golden import reference
 from hwquant.graph import Clip, Conv, Graph, Input, Output
 from hwquant.qgraph import Layer
 from hwquant.quantize import quantize
-from hwquant.quantize.mid_rise import exact_unit, settle_grid
+from hwquant.quantize.balance import balancing_factors
+from hwquant.quantize.compensation import compensated_rounding, descend
+from hwquant.quantize.mid_rise import exact_unit, lies_on_grid, settle_grid
 from hwquant.quantize.shifts import weight_exponents
 from hwquant.quantize.weight_scheme import WeightScheme
 from hwquant.quantize.weights import ideal_scale, nearest, quantize_weight
@@ -245,6 +247,47 @@ def test_compensation_helps_on_a_mid_rise_grid_too():
         for on in (False, True)
     ]
     assert found[1] > found[0]
+
+
+def test_compensated_weights_are_odd_and_err_less_than_the_nearest():
+    rng = np.random.default_rng(4)
+    inputs = rng.normal(size=(500, 20)) @ rng.normal(size=(20, 20))
+    covariance = (inputs.T @ inputs / len(inputs))[None]
+    weight, limit = rng.normal(0, 1.5, (6, 20, 1, 1)), np.array([3])
+    kept = np.ones(weight.shape, np.bool_)
+    arguments = (weight, covariance, -limit, limit, kept, 2)
+    compensated = compensated_rounding(*arguments)
+    moved = descend(compensated, *arguments)
+
+    def error(odd):
+        difference = (odd - weight).reshape(6, -1)
+        return np.einsum("oi,ij,oj->", difference, covariance[0], difference)
+
+    plain = np.clip(nearest(weight, 2), -3, 3)
+    for odd in (compensated, moved):
+        assert (odd % 2 == 1).all()
+        assert np.abs(odd).max() == 3
+        assert error(odd) < error(plain)
+    assert error(moved) <= error(compensated) * 1.01  # descent counts a little variance of every input
+
+
+def test_weights_on_a_grid_are_neither_balanced_nor_equalized():
+    graph = signs(5)
+    bias = graph.nodes[0].bias * np.where(np.arange(9) < 4, 1.0, 1e-4)
+    tiny = graph.nodes[0].weight * np.where(np.arange(9) < 4, 1.0, 1e-4)[:, None, None, None]
+    small = replace(
+        graph.nodes[0], weight=tiny + np.random.default_rng(0).normal(0, 1e-6, tiny.shape), bias=bias
+    )
+    graph = replace(graph, nodes=(small, *graph.nodes[1:]))
+    x = np.random.default_rng(1).uniform(0, 1, (200, 12, 1, 1))
+    qgraph = quantize(graph, x, bits={"fc1": 1, "fc2": 1, "fc0": 4})
+    assert "equalized" not in qgraph.options
+    assert balancing_factors(graph, {"fc1", "fc2"}) == {}
+    assert balancing_factors(graph) != {}
+    for term, node in zip(terms(qgraph)[1:], (graph.nodes[2], graph.nodes[4]), strict=True):
+        np.testing.assert_allclose(term.weight * term.scale, node.weight, rtol=1e-12)
+    assert lies_on_grid(graph.nodes[2].weight, 1)
+    assert not lies_on_grid(small.weight, 2)
 
 
 def test_pruned_weights_have_no_place_on_a_mid_rise_grid():
