@@ -77,7 +77,6 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
                 "operation": " + ".join(_term(term, qgraph) for term in node.terms),
                 "bits": max(term.bits for term in node.terms),
                 "anchor": node.terms[0].anchor,
-                "step": max(term.step for term in node.terms),
                 "offset": [value for term in node.terms for value in term.offset.tolist()],
                 "weight_scale": [value for term in node.terms for value in term.scale.tolist()],
                 "shift": node.shift.tolist(),
@@ -86,8 +85,14 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
                 "pruned": sum(int((~mask).sum()) for mask in masks),
                 "macs": node.macs(*(qgraph.tensors[name].shape for name in node.inputs)),
             }
+<<<<<<< HEAD
             if any(term.step == 2 for term in node.terms):
                 layer["grid"] = "mid_rise"
+||||||| f2af37e
+=======
+            if any(term.step != 1 for term in node.terms):
+                layer["step"] = max(term.step for term in node.terms)
+>>>>>>> midrise
             if node.multiplier is not None:
                 layer["multiplier"] = node.multiplier.tolist()
         case MaxPool():

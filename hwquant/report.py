@@ -198,9 +198,7 @@ def make_report(program: Program) -> Report:
 
 def _offset_reason(config: ArrayConfig) -> str:
     if config.offset == "none" and config.odd_weights != "none":
-        return (
-            "none is left to add: odd weights are stored ones with a 1 appended, and other offsets are zero"
-        )
+        return "nothing is left to add: odd weights are stored ones with a 1 appended, and other offsets are zero"
     if config.offset == "none":
         return "every offset of the network is zero"
     if config.offset == "edge":

@@ -67,6 +67,19 @@ def test_a_network_is_written_as_it_was(stored, tmp_path):
     assert (tmp_path / "again.hwq").read_bytes() == (stored / "net.hwq").read_bytes()
 
 
+def test_odd_weights_predict_what_they_did(stored, expected):
+    """Of the versions that have them."""
+    if not (stored / "odd.hwq").exists():
+        assert stored.name == "0.1.0"
+        return
+    qgraph, program = hwquant.load_network(stored / "odd.hwq"), storage.load(stored / "odd.hwp")
+    (got,) = hwquant.predict(qgraph, expected["x"])
+    np.testing.assert_allclose(got, expected["odd"], rtol=1e-9)
+    x = hwquant.quantize_input(qgraph, expected["x"][:1])
+    result = hwquant.verify(program, qgraph, x, watch=1, simulator="amaranth")
+    assert result.mismatches == 0, result.first
+
+
 def test_a_build_predicts_and_takes_the_cycles_that_it_did(stored, expected):
     found = hwquant.load_build(stored / "build")
     assert found.program.checksum == expected["checksum"]

@@ -22,7 +22,12 @@ _COLUMNS = {
     "operation": "operation",
     "shape": "output",
     "bits": "bits",
+<<<<<<< HEAD
     "grid": "grid",
+||||||| f2af37e
+=======
+    "step": "step",
+>>>>>>> midrise
     "offset": "offset",
     "shift": "shift",
     "sqnr_db": "SQNR",

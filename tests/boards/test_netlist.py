@@ -77,6 +77,28 @@ def test_a_netlist_equals_the_golden_model(network, ecp5_netlist, name, offset, 
 
 
 @needs_icarus
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["lfe5u-25f", "gw1nr-9", "ice40up5k"])
+@pytest.mark.parametrize(
+    "last", [{}, {"bits": 2}, {"offset": 3, "groups": 2}], ids=["ternary", "2 bits", "both"]
+)
+def test_a_netlist_of_odd_weights_equals_the_golden_model(name, last):
+    """Without multipliers where all weights are -1 or 1; else with a 1 that is appended in the array, or before it."""
+    net = Net(x=(4, 5, 5))
+    first = net.conv("x", 4, (2, 2), bits=1, step=2, offset=1)
+    net.conv(first, 4, (2, 2), **{"bits": 1, "step": 2, "offset": 1} | last)
+    qgraph = net.build()
+    program = compile_network(qgraph, (4, 2))
+    assert program.config.odd_weights == ("some" if "groups" in last else "all")
+    assert program.config.ternary == (not last)
+    verilog = netlist(program, DEVICES[name])
+    if program.config.ternary:
+        assert instances(verilog, MULTIPLIER[DEVICES[name].family.name]) == 0
+    result = verify(program, qgraph, images(qgraph, 2), simulator="icarus", watch=2, verilog=verilog)
+    assert result.first is None, str(result.first)
+
+
+@needs_icarus
 def test_a_netlist_whose_multipliers_lack_registers_differs(network, ecp5_netlist):
     program = compiled(network)
     register = '.REG_INPUTA_CLK("CLK0")'

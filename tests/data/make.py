@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import hwquant
+from hwquant.program import storage
 from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.evaluate import Outcome
@@ -55,6 +56,14 @@ def masked(qgraph: QGraph) -> QGraph:
     return dataclasses.replace(qgraph, nodes=(dataclasses.replace(first, terms=(term,)), *qgraph.nodes[1:]))
 
 
+def odd(qgraph: QGraph) -> QGraph:
+    """The first layer with odd weights."""
+    first = qgraph.nodes[0]
+    (term,) = first.terms
+    term = dataclasses.replace(term, step=2, offset=2 * term.offset + 1)
+    return dataclasses.replace(qgraph, nodes=(dataclasses.replace(first, terms=(term,)), *qgraph.nodes[1:]))
+
+
 def main(folder: Path) -> None:
     folder.mkdir()
     torch.manual_seed(0)
@@ -66,9 +75,13 @@ def main(folder: Path) -> None:
     }
     networks = {name: hwquant.quantize_network(graph, x, chosen) for name, chosen in options.items()}
     networks["multiplier"] = masked(networks["multiplier"])
+    networks["odd"] = odd(networks["shift"])
     results = {name: hwquant.predict(qgraph, x[:4])[0] for name, qgraph in networks.items()}
     np.savez_compressed(folder / "expected.npz", x=x[:4], **results)
     hwquant.save_network(networks["multiplier"], folder / "net.hwq")
+
+    hwquant.save_network(networks["odd"], folder / "odd.hwq")
+    storage.save(hwquant.compile_network(networks["odd"], (2, 2)), folder / "odd.hwp")
 
     program = hwquant.compile_network(networks["shift"], (2, 2))
     with tempfile.TemporaryDirectory() as place:

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from hwquant_testing.small_networks import Net
 
 from hwquant.describe import convolution, describe
 from hwquant.graph import Add, Clip, Concat, Conv, Graph, Input, Output
@@ -50,6 +51,12 @@ def test_every_kind_of_float_node_has_a_name():
     assert result["macs"] == 2 * 9 * 16
     assert result["parameters"] == 2 * 9 + 2
     assert json.loads(json.dumps(result)) == result
+
+
+def test_only_odd_weights_have_a_step():
+    net = Net(x=(2, 3, 3))
+    net.conv(net.conv("x", 2), 3, bits=1, step=2, offset=1)
+    assert [layer.get("step") for layer in describe(net.build())["layers"]] == [None, 2]
 
 
 def test_pruned_weights_are_counted(digits_qgraph):

@@ -4,6 +4,7 @@ import io
 import json
 
 import pytest
+from hwquant_testing.small_networks import Net
 from rich.console import Console
 
 from hwquant.cli.tables import hardware_table, layer_table
@@ -54,6 +55,14 @@ def test_a_symmetric_network_needs_no_offset(digits_graph, demo_folder):
     assert (report.offset, report.offset_reason) == ("none", "every offset of the network is zero")
     with pytest.raises(HwquantError, match="offset must be"):
         compile_network(qgraph, (8, 8), offset="middle")
+
+
+def test_offsets_of_one_that_are_appended_are_not_called_zero():
+    net = Net(x=(4, 3, 3))
+    net.conv("x", 2, bits=1, step=2, offset=1)
+    report = make_report(compile_network(net.build(), (4, 4)))
+    assert (report.offset, report.weight_bits) == ("none", 1)
+    assert "a 1 appended" in report.offset_reason
 
 
 def test_json_holds_plain_values_and_tables_every_layer(digits_program):
