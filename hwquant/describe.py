@@ -85,14 +85,8 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
                 "pruned": sum(int((~mask).sum()) for mask in masks),
                 "macs": node.macs(*(qgraph.tensors[name].shape for name in node.inputs)),
             }
-<<<<<<< HEAD
-            if any(term.step == 2 for term in node.terms):
-                layer["grid"] = "mid_rise"
-||||||| f2af37e
-=======
             if any(term.step != 1 for term in node.terms):
                 layer["step"] = max(term.step for term in node.terms)
->>>>>>> midrise
             if node.multiplier is not None:
                 layer["multiplier"] = node.multiplier.tolist()
         case MaxPool():

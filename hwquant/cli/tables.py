@@ -22,12 +22,7 @@ _COLUMNS = {
     "operation": "operation",
     "shape": "output",
     "bits": "bits",
-<<<<<<< HEAD
-    "grid": "grid",
-||||||| f2af37e
-=======
     "step": "step",
->>>>>>> midrise
     "offset": "offset",
     "shift": "shift",
     "sqnr_db": "SQNR",
