@@ -158,3 +158,11 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(hwquant, ar
     hwquant("quantize", "none.onnx", "-c", "c.npz", "-o", tmp_path / "no" / "net.hwq").fails("does not exist")
     hwquant("quantize", "none.onnx", "-c", "c.npz", "-o", tmp_path).fails("it is a folder; name a file")
     hwquant("quantize", *arguments[:3], "-o", "/proc/net.hwq").fails("cannot write /proc/net.hwq")
+
+
+def test_a_mid_rise_grid_gives_odd_weights(hwquant, arguments):
+    outcome = hwquant("quantize", *arguments, "--bits", 2, "--grid", "mid_rise")
+    assert outcome.status == 0, outcome.stderr
+    weights = [term.weight for node in hwq.load(arguments[-1]).nodes for term in getattr(node, "terms", ())]
+    assert len(weights) == 3
+    assert all((weight % 2 == 1).all() for weight in weights)
