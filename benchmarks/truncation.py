@@ -35,12 +35,11 @@ from hwquant.sim.check import verify
 from hwquant.training import Training, TrainOptions
 from hwquant.truncation import truncate
 from hwquant.truncation.report import parity_plot
-from hwquant.truncation.truncate import BINARY_RATE
 
 NETWORK = Path(__file__).resolve().parent / "networks" / "fashion_cnn.onnx"
 CALIBRATION, PARITY, SIMULATED = 500, 2000, 10
 ARRAY = (8, 8)
-TRAINING = TrainOptions(epochs=8, lr=BINARY_RATE, batch_size=128, seed=0)
+TRAINING = TrainOptions(epochs=8, batch_size=128, seed=0)
 CASES: dict[str, dict[str, Any]] = {
     "float16": {"to": "float16"},
     "int8": {"to": "int8"},

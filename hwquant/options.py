@@ -226,14 +226,15 @@ def check(options: Any) -> None:
     """
     for item in declared(options.__class__):
         given = getattr(options, item.name)
-        if item.choices and given not in item.choices:
-            raise HwquantError(f"{item.name} must be one of {', '.join(item.choices)}, not {given!r}")
-        if item.option.range is None or (item.optional and given is None):
+        limits = item.option.range
+        if item.optional and given is None:
             continue
         for owner, value in given.items() if isinstance(given, Mapping) else [("", given)]:
-            if value not in item.option.range:
-                where = f" of {owner!r}" if owner else ""
-                raise HwquantError(f"{item.name}{where} must be {item.option.range}, not {value!r}")
+            where = f"{item.name} of {owner!r}" if owner else item.name
+            if item.choices and value not in item.choices:
+                raise HwquantError(f"{where} must be one of {', '.join(item.choices)}, not {value!r}")
+            if limits is not None and value not in limits:
+                raise HwquantError(f"{where} must be {limits}, not {value!r}")
 
 
 def chosen(kind: type[Options], options: Options | None, changes: Mapping[str, Any]) -> Options:

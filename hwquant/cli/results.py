@@ -112,4 +112,6 @@ def pruning_table(content: dict[str, Any]) -> Table:
 
 def _cells(error: Error) -> list[str]:
     ratio = "" if error.sqnr_db is None else f"{error.sqnr_db:.1f}"
+    if error.largest == 0:
+        ratio = "exact"
     return [f"{error.largest:.3g}", f"{error.mean:.3g}", ratio]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +23,20 @@ from hwquant.cli.outputs import (
     Outputs,
     check_ignored,
     check_outputs,
-    was_given,
 )
 from hwquant.cli.progress import leaving, progress
 from hwquant.cli.results import layers_table, operators_table
 from hwquant.errors import HwquantError
-from hwquant.training.options import TrainOptions
-from hwquant.truncation.truncate import BINARY_RATE, TARGETS, Target
+from hwquant.training.options import TrainOptions, TuneOptions
+from hwquant.truncation.limits import ParityLimits
+from hwquant.truncation.truncate import BINARY, TARGETS, Binary, Target
 
 if TYPE_CHECKING:
     from hwquant.graph import Graph
     from hwquant.training import Training
-    from hwquant.truncation import Truncation
+    from hwquant.truncation import Miss, Truncation
+
+MISSED = 1
 
 
 @click.command()
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     default="int8",
     show_default=True,
     type=click.Choice(TARGETS),
-    help="float16 parameters; 8-bit weights; 1-bit weights, by output channel.",
+    help="float16 parameters; 8-bit weights; 1-bit weights, with a scale S for each output channel.",
 )
 @calibration_option
 @path_option(
@@ -54,9 +57,23 @@ if TYPE_CHECKING:
 )
 @path_option("-o", "--output", required=True, metavar="OUT", help="OUT.hwq; OUT.onnx for float16.")
 @click.option("--int8-ends", is_flag=True, help="With binary: the first and the last layer keep 8 bits.")
+@click.option(
+    "--binary",
+    default="bipolar",
+    show_default=True,
+    type=click.Choice(BINARY),
+    help="What 1-bit weights are: +S or -S; or 0 or S (0 or -S in channels where that is closer).",
+)
 @path_option("--train", metavar="TRAIN.npz", help="x and labels y to fine-tune on.")
+@path_option(
+    "--validation",
+    metavar="VAL.npz",
+    help="x and labels y that decide what is best, and are not trained on; a tenth of TRAIN.npz if not given.",
+)
+@options_of(TuneOptions, "tuning")
 @options_of(TrainOptions, "options")
 @checkpoint_options
+@options_of(ParityLimits, "limits")
 @path_option("--report", metavar="REPORT.json", help="Write the parity report.")
 @path_option("--plot", metavar="PARITY.png", help="Plot it.")
 @json_option
@@ -69,24 +86,30 @@ def truncate(
     data: Path | None,
     output: Path,
     int8_ends: bool,
+    binary: Binary,
     train: Path | None,
+    validation: Path | None,
+    tuning: TuneOptions,
     options: TrainOptions,
     checkpoint: Path | None,
     resume: bool,
+    limits: ParityLimits,
     report: Path | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
     """Truncate MODEL's parameters, and report what it costs.
 
-    Operator by operator, and layer after layer.
+    Operator by operator, and layer after layer. With --max-drop or --min-sqnr parity is a test: exit 1 if a limit is
+    missed; the network and the report are written all the same.
 
-    With --train the truncated network is fine-tuned; the learning rate is then 0.005 for binary weights unless
-    another one is given. MODULE:FACTORY is a Python function, importable from the working folder, that returns
+    With --train the truncated network is fine-tuned; what is written is the best on VAL.npz of the trained network and
+    of those without training. MODULE:FACTORY is a Python function, importable from the working folder, that returns
     a torch.nn.Module.
     """
     from hwquant.data import load_samples
     from hwquant.files import remove
+    from hwquant.truncation import check_parity
     from hwquant.truncation import truncate as truncate_network
     from hwquant.truncation.report import plotting
 
@@ -96,31 +119,54 @@ def truncate(
         "--plot": (plot, PLOT),
         "--checkpoint": (checkpoint, ANY),
     }
-    check_outputs(outputs, [model, calibration_data, data, train])
+    check_outputs(outputs, [model, calibration_data, data, train, validation])
     _check_ignored(context, to, train)
     if plot is not None:
         plotting()
     graph = load_float(model, calibration_data)
     calibration = load_samples(calibration_data, graph.inputs)
     test = calibration if data is None else load_samples(data, graph.inputs)
+    if limits.max_drop is not None and test.y is None:
+        raise HwquantError(
+            f"--max-drop needs labels y, which {data or calibration_data} has not; give --data with them"
+        )
     kept = checkpoint or output.with_name(f"{output.name}.checkpoint")
     training = None
     if train is not None:
-        if to == "binary" and not was_given(context, "lr"):
-            options = replace(options, lr=BINARY_RATE)
-        training = _training(train, graph, options, kept, resume)
+        samples = _training(train, validation, graph)
+        training = replace(samples, options=options, tuning=tuning, checkpoint=kept, resume=resume)
     hint = nullcontext() if training is None else leaving(kept, "has what was trained")
     with progress() as track, hint:
         if training is not None:
             training = replace(training, progress=track)
         result = truncate_network(
-            graph, calibration.x, to, test=test, int8_ends=int8_ends, training=training, progress=track
+            graph,
+            calibration.x,
+            to,
+            test=test,
+            int8_ends=int8_ends,
+            binary=binary,
+            training=training,
+            progress=track,
         )
-    _write(result, output, report, plot)
+    missed = check_parity(result.parity, limits)
+    content: dict[str, Any] = {
+        "network": str(output),
+        **result.parity.to_json(),
+        "limits": limits.as_json(),
+        "missed": [asdict(item) for item in missed],
+    }
+    if train is not None and result.qgraph is not None:
+        finetuned: Any = result.qgraph.options["finetuned"]
+        content["guard"] = finetuned["guard"]
+    _write(result, content, output, report, plot)
     if train is not None and checkpoint is None:
         remove(kept)
     written = [path for path in (output, report, plot) if path is not None]
-    _report(result, graph.name, written, train is not None, as_json)
+    lines = [*(f"wrote {path}" for path in written), *_verdict(limits, missed)]
+    _report(result, graph.name, content, lines, train is not None, as_json)
+    if missed:
+        context.exit(MISSED)
 
 
 def _check_ignored(context: click.Context, to: Target, train: Path | None) -> None:
@@ -128,32 +174,46 @@ def _check_ignored(context: click.Context, to: Target, train: Path | None) -> No
     if train is None:
         check_ignored(
             context,
-            *(field.name for field in fields(TrainOptions)),
+            *(field.name for cls in (TrainOptions, TuneOptions) for field in fields(cls)),
             "checkpoint",
             "resume",
+            "validation",
             reason="is for fine-tuning: give --train as well, or leave it out",
         )
     if to != "binary":
-        check_ignored(context, "int8_ends", reason="is for binary weights: give --to binary, or leave it out")
+        check_ignored(
+            context, "int8_ends", "binary", reason="is for binary weights: give --to binary, or leave it out"
+        )
 
 
-def _training(data: Path, graph: Graph, options: TrainOptions, checkpoint: Path, resume: bool) -> Training:
-    """How to fine-tune, on the labelled samples of a file."""
-    from hwquant.data import load_samples
+def _training(data: Path, validation: Path | None, graph: Graph) -> Training:
+    """The labelled samples to fine-tune on, and those that decide."""
     from hwquant.training import Training
 
-    samples = load_samples(data, graph.inputs)
+    deciding = None if validation is None else _labelled(validation, graph)
+    return Training(_labelled(data, graph), validation=deciding)
+
+
+def _labelled(path: Path, graph: Graph) -> tuple[Any, Any]:
+    """Samples and labels of a file; networks with several inputs are refused by what trains."""
+    from hwquant.data import load_samples
+
+    samples = load_samples(path, graph.inputs)
     if samples.y is None:
-        raise HwquantError(f"{data} has no labels y; training needs them")
-    x: Any = samples.x  # networks with several inputs are refused by what trains
-    return Training((x, samples.y), options, checkpoint=checkpoint, resume=resume)
+        raise HwquantError(f"{path} has no labels y; training needs them")
+    return samples.x, samples.y
 
 
-def _content(result: Truncation, output: Path) -> dict[str, object]:
-    return {"network": str(output), **result.parity.to_json()}
+def _verdict(limits: ParityLimits, missed: Sequence[Miss]) -> list[str]:
+    """What the test says, where there is one."""
+    if limits == ParityLimits():
+        return []
+    return [f"parity missed: {item}" for item in missed] or ["parity kept"]
 
 
-def _write(result: Truncation, output: Path, report: Path | None, plot: Path | None) -> None:
+def _write(
+    result: Truncation, content: Mapping[str, object], output: Path, report: Path | None, plot: Path | None
+) -> None:
     """Write the network, and what else was asked for."""
     from hwquant import hwq
     from hwquant.export import save_float16
@@ -165,24 +225,37 @@ def _write(result: Truncation, output: Path, report: Path | None, plot: Path | N
     else:
         hwq.save(result.qgraph, output)
     if report is not None:
-        text = json.dumps(_content(result, output), indent=1, allow_nan=False) + "\n"
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
         write_bytes(report, text.encode())
     if plot is not None:
         write_bytes(plot, parity_plot(result.parity))
 
 
-def _report(result: Truncation, name: str, written: list[Path], trained: bool, as_json: bool) -> None:
-    """Print what was found, and which files were written, the network first."""
+def _report(
+    result: Truncation,
+    name: str,
+    content: Mapping[str, object],
+    lines: Sequence[str],
+    trained: bool,
+    as_json: bool,
+) -> None:
+    """Print what was found, which files were written, and what the test says."""
     from hwquant.advice import of_data
     from hwquant.truncation.report import judge_parity
 
     parity, qgraph = result.parity, result.qgraph
-    of_calibration = () if qgraph is None else of_data(qgraph.options)
+    found = () if qgraph is None else of_data(qgraph.options)
+    if trained:
+        from hwquant.training import Verdict
+
+        guard: Any = content["guard"]
+        verdict = Verdict.from_json(guard)
+        lines, found = [str(verdict), *lines], (*verdict.advice(name), *found)
     emit(
         as_json,
-        _content(result, written[0]),
+        content,
         operators_table(parity),
         layers_table(parity),
-        *(f"wrote {path}" for path in written),
-        advice=(*judge_parity(parity, name, trained=trained), *of_calibration),
+        *lines,
+        advice=(*judge_parity(parity, name, trained=trained), *found),
     )

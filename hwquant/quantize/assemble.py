@@ -67,6 +67,7 @@ def quantize_terms(
                 scale=quantized.scale,
                 anchor=scheme.anchor,
                 bits=scheme.bits,
+                step=quantized.coding.step,
                 window=plan.window,
                 groups=plan.groups,
                 shift=scales.alignment.left[index],

@@ -10,6 +10,7 @@ kept.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -19,10 +20,11 @@ from hwquant.graph import Conv, Graph
 from hwquant.progress import Progress
 from hwquant.quantize.calibration import Data
 from hwquant.quantize.equalize import Factors, channel_reads, largest_weights, rescale
+from hwquant.quantize.mid_rise import lies_on_grid
 from hwquant.quantize.observe import Balancing, Observed, with_channels
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.pipeline import quantize_observed
-from hwquant.quantize.precision import term_bits
+from hwquant.quantize.precision import resolve_precision, term_bits
 from hwquant.quantize.weight_scheme import Array
 
 _ROUNDS = 20
@@ -63,7 +65,7 @@ def balance(
         was tried.
     """
     narrow = any(bits < _ENOUGH_BITS for bits in term_bits(observed.plan, options).values())
-    factors = balancing_factors(observed.plan.graph) if narrow else {}
+    factors = balancing_factors(observed.plan.graph, _exact(observed, options)) if narrow else {}
     if not factors:
         return observed
     balanced = with_channels(observed, factors, data, progress)
@@ -72,20 +74,35 @@ def balance(
     return replace(balanced if kept else observed, balancing=Balancing(before, after, kept))
 
 
-def balancing_factors(graph: Graph) -> Factors:
+def _exact(observed: Observed, options: QuantizeOptions) -> set[str]:
+    """Convolutions whose weights lie on their grid already, which they would not when multiplied."""
+    precision = resolve_precision(observed.plan, options)
+    return {
+        term.node
+        for layer in observed.plan.layers
+        for term, scheme in zip(layer.terms, precision.schemes[layer.name])
+        if scheme.grid == "mid_rise" and lies_on_grid(term.weight, scheme.bits)
+    }
+
+
+def balancing_factors(graph: Graph, kept: Collection[str] = ()) -> Factors:
     """Choose factors with which the largest weights of a channel are alike where it is computed and read.
 
     Parameters
     ----------
     graph : Graph
         The float network.
+    kept : collection of str, optional
+        Convolutions whose weights stay as they are.
 
     Returns
     -------
     Factors
         Only of those convolutions of which a channel changes. A channel that nothing computes or reads has 1.
     """
-    free = [node.name for node in graph.nodes if isinstance(node, Conv) and channel_reads(graph, node.name)]
+    convolutions = [node.name for node in graph.nodes if isinstance(node, Conv) and node.name not in kept]
+    readers = {name: [read.reader.name for read in channel_reads(graph, name)] for name in convolutions}
+    free = [name for name, found in readers.items() if found and not set(found) & set(kept)]
     result = {name: np.ones(graph.shapes[name][0]) for name in free}
     for _ in range(_ROUNDS):
         largest = 1.0

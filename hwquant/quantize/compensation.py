@@ -16,13 +16,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import IntArray
+from hwquant.coding import IntArray, Step
 from hwquant.floating import windows
 from hwquant.qgraph import Term
 from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.integer_run import IntegerRun
+from hwquant.quantize.mid_rise import lies_on_grid
 from hwquant.quantize.references import Positions, References, positions
 from hwquant.quantize.weight_scheme import Array
+from hwquant.quantize.weights import nearest
 
 _DAMPING = 0.01
 """Share of the mean variance that is added to each: keeps inputs that never vary, and noise, from
@@ -67,10 +69,12 @@ def compensate(
     error -= error.mean(axis=0)
     result = []
     for term, plan, seen in zip(terms, layer.terms, inputs):
-        if plan.has_weights:
+        # Weights that lie on their grid already mean what they say.
+        if plan.has_weights and not (term.step == 2 and lies_on_grid(plan.weight, term.bits)):
             covariance = gram(seen)
             moved = correction(covariance, seen[:, ::stride], error).reshape(plan.weight.shape)
             term = _rounded(term, plan.weight + moved, covariance)
+        if plan.has_weights:
             change = term.weight * term.scale.reshape(-1, 1, 1, 1) - plan.weight
             error -= contribution(seen[:, ::stride], change)
         result.append(term)
@@ -81,8 +85,9 @@ def _rounded(term: Term, weight: Array, covariance: Array) -> Term:
     """A term with the codes that stand best for a weight."""
     kept = np.ones(term.codes.shape, np.bool_) if term.mask is None else term.mask
     steps, limits = weight / term.scale.reshape(-1, 1, 1, 1), term.coding.limits
-    adjusted = compensated_rounding(steps, covariance, *limits, kept)
-    return replace(term, codes=term.coding.codes(descend(adjusted, steps, covariance, *limits, kept)))
+    adjusted = compensated_rounding(steps, covariance, *limits, kept, term.step)
+    adjusted = descend(adjusted, steps, covariance, *limits, kept, term.step)
+    return replace(term, codes=term.coding.codes(adjusted))
 
 
 def patches(term: TermPlan, x: IntArray, where: Positions) -> Array:
@@ -142,7 +147,13 @@ def covariances(term: TermPlan, x: IntArray) -> Array:
 
 
 def descend(
-    codes: IntArray, weight: Array, covariance: Array, low: IntArray, high: IntArray, kept: NDArray[np.bool_]
+    codes: IntArray,
+    weight: Array,
+    covariance: Array,
+    low: IntArray,
+    high: IntArray,
+    kept: NDArray[np.bool_],
+    step: Step = 1,
 ) -> IntArray:
     """Move integers one after the other, each to where the error is least, until none moves.
 
@@ -158,6 +169,8 @@ def descend(
         Least and greatest integer.
     kept : ndarray of bool
         The shape of ``codes``; where it is False an integer stays as it is.
+    step : {1, 2}
+        Whether the integers are all there are, or the odd ones.
 
     Returns
     -------
@@ -173,22 +186,25 @@ def descend(
     for _ in range(_SWEEPS):
         moved = False
         for column in range(result.shape[2]):
-            best = np.floor(
-                result[:, :, column] - slope[:, :, column] / variance[:, column, column, None] + 0.5
-            )
-            step = np.clip(best, least, most) - result[:, :, column]
-            step *= mask[:, :, column]
-            if step.any():
+            least_error = result[:, :, column] - slope[:, :, column] / variance[:, column, column, None]
+            move = np.clip(nearest(least_error, step), least, most) - result[:, :, column]
+            move *= mask[:, :, column]
+            if move.any():
                 moved = True
-                result[:, :, column] += step
-                slope += step[:, :, None] * variance[:, None, column]
+                result[:, :, column] += move
+                slope += move[:, :, None] * variance[:, None, column]
         if not moved:
             break
     return result.astype(np.int64).reshape(codes.shape)
 
 
 def compensated_rounding(
-    weight: Array, covariance: Array, low: IntArray, high: IntArray, kept: NDArray[np.bool_]
+    weight: Array,
+    covariance: Array,
+    low: IntArray,
+    high: IntArray,
+    kept: NDArray[np.bool_],
+    step: Step = 1,
 ) -> IntArray:
     """Round weights to integers within bounds, each making up for the errors of those before it.
 
@@ -202,6 +218,8 @@ def compensated_rounding(
         Least and greatest integer.
     kept : ndarray of bool
         The shape of ``weight``; where it is False the weight becomes 0.
+    step : {1, 2}
+        Whether the integers are all there are, or the odd ones.
 
     Returns
     -------
@@ -219,7 +237,7 @@ def compensated_rounding(
         factor = inverse_factor(variance[np.ix_(order, order)])
         left = rows[group][:, order]
         for index, column in enumerate(order):
-            rounded = np.clip(np.floor(left[:, index] + 0.5), bounds[0][group], bounds[1][group])
+            rounded = np.clip(nearest(left[:, index], step), bounds[0][group], bounds[1][group])
             rounded = np.where(mask[group][:, column], rounded, 0.0)
             error = (left[:, index] - rounded) / factor[index, index]
             left[:, index + 1 :] -= np.outer(error, factor[index, index + 1 :])

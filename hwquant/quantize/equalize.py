@@ -18,6 +18,7 @@ from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, MaxPool
 from hwquant.progress import Progress
 from hwquant.quantize.calibration import Data, TensorStatistics, observe
 from hwquant.quantize.fuse import Plan, plan_layers
+from hwquant.quantize.mid_rise import lies_on_grid
 from hwquant.quantize.weight_scheme import Array
 
 LEAST_RATIO = 100.0
@@ -27,6 +28,8 @@ _STEPS = 255
 LEAST_EXCESS = 6
 """Bits of the reader's weights that channels which are always zero must cost before they are touched."""
 _LARGEST_POWER = 24
+_GRID_BITS = 2
+"""Weights such as +1 and -1, or -3, -1, 1 and 3, would not be that when multiplied: they stay as they are."""
 
 Factors = Mapping[str, Array]
 """Positive numbers, float64 [out], by convolution; powers of two are exact."""
@@ -119,6 +122,8 @@ def channel_factors(
             continue
         reads = channel_reads(graph, node.name)
         if not reads or not all(read.tensor in statistics for read in reads):
+            continue
+        if any(lies_on_grid(item.weight, _GRID_BITS) for item in (node, *(read.reader for read in reads))):
             continue
         wanted = [_wanted(node, read, statistics[read.tensor]) for read in reads]
         powers = np.min([powers for powers, _ in wanted], axis=0)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from hwquant.errors import HwquantError
 from hwquant.options import OTHERS, Range, check, option
 from hwquant.qgraph import WIDEST
+from hwquant.quantize.weight_scheme import Grid
 
 Bits = int | Mapping[str, int]
+Value = TypeVar("Value")
 
-_DEFAULT_BITS = 8
+DEFAULT_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class QuantizeOptions:
     per_channel : bool, default False
         Give every output channel a weight scale, an offset and a shift of its own.
     symmetric : bool, default False
-        Use no offsets: they are 0, and codes are within ``-(2^(n-1)-1)..2^(n-1)-1``.
+        Use grids that are their own mirror image: offsets are 0, and codes are within ``-(2^(n-1)-1)..2^(n-1)-1``; on
+        a mid-rise grid all codes are used, and the offset is half a step.
     anchor : {"min", "max"}, default "min"
         Which end of the weights' range codes are counted from: "min" stores ``w = S * (q + o)`` (CN112085154A, claim
         4), "max" stores ``w = S * (o - q)`` (claim 3).
@@ -45,6 +48,11 @@ class QuantizeOptions:
         ``S = (w_max - w_min) / (2^n - 1)`` holds with ``scales="multiplier"``, or in layers that hand on their sums
         (``chain_bits``); with shifts alone ``S`` is the next one above that leaves a shift. With ``per_channel`` a
         channel whose offset does not fit 8 bits takes the stretched range, which the report says.
+    grid : {"auto", "mid_tread", "mid_rise"} or mapping of str to them, default "auto"
+        Where 0 is on the weights' grid: "mid_tread" is multiples of ``S``, 0 among them; "mid_rise" is ``S (q + o)``
+        with a half-integer ``o``, such as {-1, 1} with one bit, and has no 0, so that no weight may be pruned. "auto"
+        is mid-rise where a layer's weights lie on such a grid already, as those of networks that were trained with
+        +1 and -1. Or a mapping from layer names ("auto" where a layer is not named).
     scales : {"shift", "power_of_two", "multiplier"}, default "shift"
         What is between layers: "shift" (only ratios of powers of two), "power_of_two" (every scale is one: fixed
         point) or "multiplier" (15 bits and a shift).
@@ -69,9 +77,9 @@ class QuantizeOptions:
         after every layer.
     """
 
-    bits: Bits = option(_DEFAULT_BITS, "Bits of a weight.", range=Range(1, 8, noun="an integer"))
+    bits: Bits = option(DEFAULT_BITS, "Bits of a weight.", range=Range(1, 8, noun="an integer"))
     activation_bits: Bits = option(
-        _DEFAULT_BITS, "Bits of an activation.", range=Range(2, 8, noun="an integer")
+        DEFAULT_BITS, "Bits of an activation.", range=Range(2, 8, noun="an integer")
     )
     bias_bits: Bits | None = option(
         None,
@@ -80,7 +88,7 @@ class QuantizeOptions:
         metavar="N",
     )
     per_channel: bool = option(False, "A scale, offset and shift for every output channel.")
-    symmetric: bool = option(False, "No integer offsets.")
+    symmetric: bool = option(False, "No integer offsets; on a mid-rise grid, that of half a step.")
     anchor: Literal["min", "max"] = option(
         "min",
         "Which end of the weights' range has code 0: w = S (q + o), or w = S (o - q) (CN112085154A, claims 4 and 3).",
@@ -92,6 +100,11 @@ class QuantizeOptions:
         False,
         "Do not stretch the weights' range to contain 0; with --scales multiplier S is (w_max - w_min) / (2^n - 1) to "
         "the letter (CN112085154A, claim 1).",
+    )
+    grid: Grid | Mapping[str, Grid] = option(
+        "auto",
+        "Of the weights: with 0 on it (mid_tread), or in the middle between two numbers (mid_rise: +S and -S with one "
+        "bit); auto is mid_rise where the weights lie on such a grid already.",
     )
     scales: Literal["shift", "power_of_two", "multiplier"] = option(
         "shift",
@@ -122,8 +135,10 @@ class QuantizeOptions:
         check(self)
         if self.symmetric and self.literal_range:
             raise HwquantError("symmetric weights have no literal range: choose symmetric or literal_range")
-        if self.symmetric and 1 in (self.bits.values() if isinstance(self.bits, Mapping) else (self.bits,)):
-            raise HwquantError("symmetric weights need at least 2 bits: with 1 bit only the code 0 is left")
+        if self.literal_range and "mid_rise" in _values(self.grid):
+            raise HwquantError(
+                "a mid-rise grid has no literal range: choose mid_tread, or leave literal_range out"
+            )
 
     def as_json(self) -> dict[str, object]:
         """The options as plain JSON values."""
@@ -133,37 +148,41 @@ class QuantizeOptions:
         }
 
 
-def resolve_bits(
-    bits: Bits, aliases: Mapping[str, tuple[str, ...]], option: str, default: int = _DEFAULT_BITS
-) -> dict[str, int]:
-    """Resolve the bits that a user asks for to bits by owner.
+def _values(option: Value | Mapping[str, Value]) -> tuple[Value, ...]:
+    return tuple(option.values()) if isinstance(option, Mapping) else (option,)
+
+
+def by_owner(
+    asked: Value | Mapping[str, Value], aliases: Mapping[str, tuple[str, ...]], option: str, default: Value
+) -> dict[str, Value]:
+    """Resolve what a user asks for by names to values by owner.
 
     Parameters
     ----------
-    bits : int or mapping of str to int
-        One number for all, or numbers by name; "*" stands for what is not named.
+    asked : object or mapping of str to object
+        One value for all, or values by name; "*" stands for what is not named.
     aliases : mapping of str to tuple of str
         The owners of every name that a user may give.
     option : str
         The option's name, for messages.
-    default : int, default 8
-        Bits of an owner that is not named, where "*" is not either.
+    default : object
+        The value of an owner that is not named, where "*" is not either.
 
     Returns
     -------
-    dict of str to int
-        Bits of every owner.
+    dict of str to object
+        The value of every owner.
 
     Raises
     ------
     HwquantError
-        A name is unknown, or an owner is given two different numbers of bits.
+        A name is unknown, or an owner is given two different values.
     """
     owners = [owner for names in aliases.values() for owner in names]
-    if not isinstance(bits, Mapping):
-        return dict.fromkeys(owners, bits)
-    result: dict[str, int] = {}
-    for name, count in bits.items():
+    if not isinstance(asked, Mapping):
+        return dict.fromkeys(owners, asked)
+    result: dict[str, Value] = {}
+    for name, value in asked.items():
         if name == OTHERS:
             continue
         if name not in aliases:
@@ -171,10 +190,10 @@ def resolve_bits(
                 f"{option} names {name!r}, which is not in the network; it has {', '.join(aliases)}"
             )
         for owner in aliases[name]:
-            if result.setdefault(owner, count) != count:
+            if result.setdefault(owner, value) != value:
                 raise HwquantError(
-                    f"{option} asks for {result[owner]} bits at {owner!r} and, through {name!r}, for {count} "
-                    "bits in the same place; name it once, or give the same number"
+                    f"{option} asks for {result[owner]} at {owner!r} and, through {name!r}, for {value} in the same "
+                    "place; name it once, or give the same"
                 )
-    others = bits.get(OTHERS, default)
+    others = asked.get(OTHERS, default)
     return {owner: result.get(owner, others) for owner in owners}

@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from hwquant.errors import Unsupported
 from hwquant.quantize.fuse import Plan, TermPlan
 from hwquant.quantize.groups import Partition, scale_groups
+from hwquant.quantize.mid_rise import settle_grid
 from hwquant.quantize.narrow_bias import WIDEST
-from hwquant.quantize.options import QuantizeOptions, resolve_bits
+from hwquant.quantize.options import DEFAULT_BITS, QuantizeOptions, by_owner
 from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
-from hwquant.quantize.weight_scheme import WeightScheme
+from hwquant.quantize.weight_scheme import Grid, WeightScheme
+
+DEFAULT_GRID: Grid = "auto"
+ONE_CODE = (
+    "symmetric weights on a mid-tread grid need at least 2 bits, as 1 bit leaves only 0; choose mid_rise"
+)
 
 Schemes = tuple[WeightScheme, ...]
 """The weight schemes of the terms of a layer."""
@@ -67,15 +73,20 @@ def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
     Raises
     ------
     HwquantError
-        The options name what is not in the network, or ask for two numbers of bits in one place.
+        The options name what is not in the network, or ask for two numbers of bits, or two grids, in one place.
     Unsupported
-        Weights are +a and -a, and are to have one bit.
+        Weights are +a and -a (and 0), and are to have one bit on a mid-tread grid; or some are 0, and are to be on a
+        mid-rise one; or weights are to have one symmetric bit on a mid-tread grid.
     """
     groups = scale_groups(plan)
     bits = tensor_bits(plan, groups, options)
     weight_bits = term_bits(plan, options)
+    grids = by_owner(options.grid, _weight_names(plan), "grid", DEFAULT_GRID)
     schemes = {
-        layer.name: tuple(_scheme(term, weight_bits[term.node], options) for term in layer.terms)
+        layer.name: tuple(
+            _scheme(term, weight_bits[term.node], grids.get(term.node, DEFAULT_GRID), options)
+            for term in layer.terms
+        )
         for layer in plan.layers
     }
     return Precision(plan, options, groups, bits, schemes, layer_bias_bits(plan, options))
@@ -86,14 +97,14 @@ def tensor_bits(plan: Plan, groups: Partition, options: QuantizeOptions) -> dict
     aliases = {name: (groups.find(name),) for name in plan.tensors}
     for layer in plan.layers:
         aliases |= {name: (groups.find(layer.name),) for name in layer.members}
-    return resolve_bits(options.activation_bits, aliases, "activation_bits")
+    return by_owner(options.activation_bits, aliases, "activation_bits", DEFAULT_BITS)
 
 
 def layer_bias_bits(plan: Plan, options: QuantizeOptions) -> dict[str, int]:
     """The bits of the biases, by layer; any node that is fused into a layer names it."""
     aliases = {name: (layer.name,) for layer in plan.layers for name in (*layer.members, layer.name)}
     bits = WIDEST if options.bias_bits is None else options.bias_bits
-    return resolve_bits(bits, aliases, "bias_bits", WIDEST)
+    return by_owner(bits, aliases, "bias_bits", WIDEST)
 
 
 def term_bits(plan: Plan, options: QuantizeOptions) -> dict[str, int]:
@@ -101,25 +112,46 @@ def term_bits(plan: Plan, options: QuantizeOptions) -> dict[str, int]:
 
     Identity terms take the fewest of their layer's convolutions.
     """
-    aliases: dict[str, tuple[str, ...]] = {}
-    for layer in plan.layers:
-        owners = tuple(dict.fromkeys(term.node for term in layer.terms if term.unit is None))
-        owners = owners or (layer.terms[0].node,)
-        aliases |= {name: owners for name in layer.members if name not in owners}
-        aliases |= {name: (name,) for name in owners}
-    bits = resolve_bits(options.bits, aliases, "bits")
+    bits = by_owner(options.bits, _weight_names(plan), "bits", DEFAULT_BITS)
     for layer in plan.layers:
         least = min(bits[term.node] for term in layer.terms if term.node in bits)
         bits |= {term.node: least for term in layer.terms if term.node not in bits}
     return bits
 
 
-def _scheme(term: TermPlan, bits: int, options: QuantizeOptions) -> WeightScheme:
-    """How the weights of a term become integers; the constant weights of a pool need no channel scales."""
+def _weight_names(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """The float nodes of terms that each name of a layer's members stands for."""
+    aliases: dict[str, tuple[str, ...]] = {}
+    for layer in plan.layers:
+        owners = tuple(dict.fromkeys(term.node for term in layer.terms if term.unit is None))
+        owners = owners or (layer.terms[0].node,)
+        aliases |= {name: owners for name in layer.members if name not in owners}
+        aliases |= {name: (name,) for name in owners}
+    return aliases
+
+
+def _scheme(term: TermPlan, bits: int, grid: Grid, options: QuantizeOptions) -> WeightScheme:
+    """How the weights of a term become integers.
+
+    The constant weights of a pool need no channel scales; one bit of a pool or an identity needs its offset.
+    """
     per_channel = options.per_channel and not term.constant
+    symmetric = options.symmetric and (term.has_weights or bits > 1)
     scheme = WeightScheme(
-        bits, options.anchor, options.rounding, options.symmetric, per_channel, options.literal_range
+        bits,
+        options.anchor,
+        options.rounding,
+        symmetric,
+        per_channel,
+        options.literal_range,
+        grid if term.has_weights else "mid_tread",
     )
+    try:
+        scheme = settle_grid(term.weight, scheme)
+    except Unsupported as error:
+        raise Unsupported(f"layer {term.node!r}: {error}", where=term.node) from error
     if term.unit is None and loses_signs(term.weight, scheme):
         raise Unsupported(f"layer {term.node!r}: {SIGNS_ARE_LOST}", where=term.node)
+    if term.has_weights and scheme.symmetric and scheme.bits == 1 and scheme.grid == "mid_tread":
+        raise Unsupported(f"layer {term.node!r}: {ONE_CODE}", where=term.node)
     return scheme

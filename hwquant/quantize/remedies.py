@@ -10,6 +10,7 @@ from hwquant.qgraph import Layer, Term
 from hwquant.quantize.calibration import TensorStatistics, importance
 from hwquant.quantize.fidelity import LEAST_DB, Evidence
 from hwquant.quantize.fuse import LayerPlan, TermPlan
+from hwquant.quantize.mid_rise import settle_grid
 from hwquant.quantize.single_bit import loses_signs
 from hwquant.quantize.weight_scheme import Array, WeightScheme
 from hwquant.quantize.weights import quantize_weight
@@ -41,6 +42,11 @@ def remedy(tensor: str, evidence: Evidence) -> tuple[str, str]:
         if own.scale.size == 1 and _spread(term) > SPREAD and _helps(term, own, statistics, per_channel=True):
             spread = f"the largest weights of its channels differ by a factor of {_spread(term):.3g}"
             return "--per-channel", f"{spread}; try --per-channel"
+    if any(own.step == 2 and own.bits == 1 and _helps(term, own, statistics) for term, own in terms):
+        return (
+            "--scales",
+            "its weights are +1 and -1 times numbers that shifts do not give; try --scales multiplier",
+        )
     least = min((own.bits for _, own in terms), default=8)
     if least < min(8, bits + 1):
         count = f"its weights have {least} bit{'s' if least > 1 else ''}"
@@ -89,7 +95,13 @@ def _helps(
     per_channel: bool = False,
 ) -> bool:
     """Whether other integers would keep clearly more of the weights."""
-    scheme = WeightScheme(bits or made.bits, made.anchor, per_channel=per_channel or made.scale.size > 1)
+    scheme = WeightScheme(
+        bits or made.bits,
+        made.anchor,
+        per_channel=per_channel or made.scale.size > 1,
+        grid="mid_rise" if made.step == 2 else "auto",
+    )
+    scheme = settle_grid(term.weight, scheme)
     if loses_signs(term.weight, scheme):
         return False
     share = importance(term, statistics)

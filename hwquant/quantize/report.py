@@ -30,6 +30,7 @@ def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str,
         item: dict[str, object] = {"input": term.input, "bits": term.bits, "left_shift": term.shift}
         item["scale"], item["offset"] = term.scale.tolist(), term.offset.tolist()
         if float_term.unit is None:
+            item["grid"] = scheme.grid
             ideal = ideal_scale(float_term.weight, scheme)
             item["weight_range"] = [float(float_term.weight.min()), float(float_term.weight.max())]
             item["stretch"] = [

@@ -26,6 +26,7 @@ from hwquant.quantize.elimination import Cost, minimize
 from hwquant.quantize.formats import Formats, Scale, TensorFormat
 from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.groups import Partition, scale_classes
+from hwquant.quantize.mid_rise import exact_unit
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.shifts import weight_exponents
 from hwquant.quantize.value_ranges import GroupRange, group_ranges
@@ -98,7 +99,8 @@ def _labels(precision: Precision, classes: Partition, ranges: Mapping[str, Group
             return {name: [1.0] for name in classes.sets()}
         case "shift" | "multiplier":
             inputs = {precision.groups.find(item.name) for item in precision.plan.graph.inputs}
-            return {name: _mantissas(_members(name, classes, ranges), inputs) for name in classes.sets()}
+            labels = {name: _mantissas(_members(name, classes, ranges), inputs) for name in classes.sets()}
+            return _with_exact(precision, classes, labels) if _shift_only(precision) else labels
         case _:
             assert_never(precision.options.scales)
 
@@ -122,6 +124,37 @@ def _mantissas(own: Mapping[str, GroupRange], inputs: Collection[str]) -> list[f
     }
     uniform = [2.0 ** (step / STEPS_PER_OCTAVE) for step in range(STEPS_PER_OCTAVE)]
     return list(dict.fromkeys(exact.values())) or uniform
+
+
+def _with_exact(precision: Precision, classes: Partition, labels: Labels) -> Labels:
+    """Add the mantissas with which weights that lie on a grid already keep their scale, layer after layer.
+
+    The accumulator of such a layer has the mantissa of its input times that of its weights.
+    """
+    exact = {
+        name: list(mantissas) if len(mantissas) < STEPS_PER_OCTAVE else []
+        for name, mantissas in labels.items()
+    }
+    for layer in precision.plan.layers:
+        target = classes.find(layer.name)
+        for term, scheme in zip(layer.terms, precision.schemes[layer.name]):
+            source, mantissa = classes.find(term.input), _exact_mantissa(term, scheme)
+            if mantissa is None or source == target:
+                continue
+            for before in exact[source] or labels[source][:1]:
+                product = Scale.of(before * mantissa).mantissa
+                if all(abs(product - other) > _EXACT for other in (*labels[target], *exact[target])):
+                    exact[target].append(product)
+    return {name: [*dict.fromkeys((*mantissas, *exact[name]))] for name, mantissas in labels.items()}
+
+
+def _exact_mantissa(term: TermPlan, scheme: WeightScheme) -> float | None:
+    """The mantissa of the scale of weights that lie on a mid-rise grid; None where they do not, or it is not one."""
+    if scheme.grid != "mid_rise" or not scheme.symmetric:
+        return None
+    units = exact_unit(scheme.rows(term.weight), scheme.bits)
+    mantissas = {round(Scale.of(unit).mantissa, 6) for unit in units.tolist() if unit > 0}
+    return Scale.of(float(units[0])).mantissa if (units > 0).all() and len(mantissas) == 1 else None
 
 
 def _range_costs(classes: Partition, ranges: Mapping[str, GroupRange], labels: Labels) -> Iterator[Cost]:

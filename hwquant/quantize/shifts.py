@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hwquant.coding import IntArray
 from hwquant.errors import HwquantError
 from hwquant.quantize.formats import Scale
+from hwquant.quantize.mid_rise import settle_grid
 from hwquant.quantize.weight_scheme import Array, WeightScheme
 from hwquant.quantize.weights import ideal_scale, quantize_weight
 
@@ -57,7 +58,7 @@ def weight_exponents(
     """Find the best scales ``ratio * 2^e`` for a weight tensor, an ``e`` for each of its rows.
 
     Tried are the smallest scale that clips no weight and smaller ones for as long as the error falls; a
-    literal range is not clipped.
+    literal range is not clipped. One symmetric bit on a mid-rise grid begins where no weight is larger.
 
     Parameters
     ----------
@@ -79,7 +80,10 @@ def weight_exponents(
     free : ndarray of bool, shape (1,) or (out,)
         Where all weights of a row are zero, so that its exponent says nothing.
     """
+    scheme = settle_grid(weight, scheme)
     ideal = ideal_scale(weight, scheme)
+    if scheme.grid == "mid_rise" and scheme.bits == 1:
+        ideal = np.maximum(ideal, np.abs(scheme.rows(weight)).max(axis=1))
     free = ideal <= 0
     exponents = np.ceil(np.log2(np.where(free, ratio, ideal) / ratio) - 1e-9).astype(np.int64)
     shape = (len(exponents), -1)

@@ -10,8 +10,8 @@ from hwquant.quantize.weight_scheme import Array, WeightScheme
 _SAME_SIZE = 1e-6
 """Relative difference of two weights that are the same number, but for the rounding of 32-bit floats."""
 SIGNS_ARE_LOST = (
-    "its weights are +a and -a, and a single bit with an offset holds only a and 0, or -a and 0; give it 2 bits and "
-    "choose symmetric weights, which hold both"
+    "its weights are +a and -a, and a single bit on a mid-tread grid holds only a and 0, or -a and 0; choose the grid "
+    "mid_rise, or, where some weights are 0, 2 bits and symmetric weights"
 )
 
 
@@ -22,7 +22,7 @@ def loses_signs(weight: Array, scheme: WeightScheme) -> bool:
     offset holds one and 0. ``a`` may be that of each output channel, as in networks that were trained with binary
     weights.
     """
-    if scheme.bits > 1:
+    if scheme.bits > 1 or scheme.grid == "mid_rise":
         return False
 
     def one_size(rows: Array) -> NDArray[np.bool_]:

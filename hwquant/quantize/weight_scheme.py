@@ -8,11 +8,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import SIGN, Anchor
+from hwquant.coding import SIGN, Anchor, Step
 
 Array = NDArray[np.float64]
 Rounding = Literal["round", "truncate"]
 """How ``w_min / S`` or ``w_max / S`` becomes the integer offset."""
+
+
+Grid = Literal["auto", "mid_tread", "mid_rise"]
+"""Where 0 is: on the grid, or in the middle between two of its numbers; "auto" looks at the weights."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,15 @@ class WeightScheme:
     rounding : {"round", "truncate"}, default "round"
         How the offset becomes an integer.
     symmetric : bool, default False
-        The offset is 0, and codes are within ``-(2^(n-1)-1)..2^(n-1)-1``.
+        The grid is its own mirror image: on "mid_tread" the offset is 0, and codes are within
+        ``-(2^(n-1)-1)..2^(n-1)-1``.
     per_channel : bool, default False
         Every output channel has a scale and an offset of its own.
     literal_range : bool, default False
         The range is taken as it is, not stretched to contain 0.
+    grid : {"auto", "mid_tread", "mid_rise"}, default "auto"
+        Multiples of a scale, 0 among them, or odd multiples of half of it; "auto" is the latter where the weights are
+        such already (:mod:`~hwquant.quantize.mid_rise`).
     """
 
     bits: int = 8
@@ -41,6 +49,17 @@ class WeightScheme:
     symmetric: bool = False
     per_channel: bool = False
     literal_range: bool = False
+    grid: Grid = "auto"
+
+    @property
+    def step(self) -> Step:
+        """What one more in a code changes in the adjusted weight."""
+        return 2 if self.grid == "mid_rise" else 1
+
+    @property
+    def middle(self) -> float:
+        """What the numbers of the grid are off its multiples, in steps."""
+        return (self.step - 1) / 2
 
     @property
     def levels(self) -> int:

@@ -18,7 +18,7 @@ from hwquant.training.state import QuantizedState
 
 
 class QuantizedForward(QuantizedState):
-    """The forward pass of a network that is float in part; it changes nothing of the state.
+    """The forward pass of a network that is float in part; of the state it changes weights of a single bit.
 
     Every tensor is carried in units of its scale, less its zero point: ``x / S_x``, which is ``x_q - z_x`` once the
     tensor is quantized. A layer whose grid is decided multiplies with ``w / S_w``, which is ``w_q + o`` for frozen
@@ -43,6 +43,7 @@ class QuantizedForward(QuantizedState):
 
     def steps(self, *xs: Tensor, keep: Collection[str]) -> dict[str, Tensor]:
         """Compute the named tensors (N, C, H, W) in units of their scales, less their zero points."""
+        self.clamp_weights()
         dtype = next(self.parameters()).dtype
         values = {}
         for name, x in self.border.prepare(xs).items():
@@ -54,6 +55,18 @@ class QuantizedForward(QuantizedState):
                 if last[name] == index:
                     del values[name]
         return {name: values[name] for name in keep}
+
+    def clamp_weights(self) -> None:
+        """Put the float weights that get a single bit back between the two numbers that it stands for.
+
+        As in BinaryConnect (Courbariaux et al., 2015): outside, where most of them begin, no gradient gets through.
+        """
+        with torch.no_grad():
+            for name, grid in self._grids.items():
+                for plan, term in zip(self._layers[name].terms, grid.terms):
+                    if plan.has_weights and term.bits == 1:
+                        weight = self.weight(plan.node)
+                        weight.clamp_(*(per_channel(end * term.scale, weight) for end in term.coding.limits))
 
     def _round(self, name: str, x: Tensor) -> Tensor:
         if name not in self._quantized:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from hwquant.errors import HwquantError
 from hwquant.training.checkpoint import FIT, Checkpoint
 from hwquant.training.losses import Loss, named_loss
 from hwquant.training.options import TrainOptions
+from hwquant.training.schedules import rate_factor
 from hwquant.training.training import Training
 
 LabelledArrays = tuple[NDArray[Any], NDArray[Any]]
@@ -55,6 +56,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     stage: str = "train",
     span: tuple[float, float] = (0.0, 1.0),
+    after_epoch: Callable[[int], None] | None = None,
 ) -> list[EpochResult]:
     """Train a module in place.
 
@@ -72,6 +74,8 @@ def fit(
         Which of several trainings with one checkpoint, or one progress bar, this is.
     span : tuple of float, default (0.0, 1.0)
         Part of the learning rate's schedule that this training goes through.
+    after_epoch : callable or None, optional
+        Called with the number of every epoch that is done, before the checkpoint is saved.
 
     Returns
     -------
@@ -108,8 +112,8 @@ def fit(
             weights: list[int] = []
             for position, (x, y) in batches.part(share):
                 done = span[0] + (span[1] - span[0]) * (epoch + position) / options.epochs
-                for group, rate in zip(chosen.param_groups, rates):
-                    group["lr"] = rate * _factor(options.schedule, done)
+                for group, initial in zip(chosen.param_groups, rates):
+                    group["lr"] = initial * rate_factor(options, done)
                 losses.append(_step(network, loss, chosen, x, y, epoch))
                 weights.append(len(y))
             if not losses:
@@ -121,6 +125,8 @@ def fit(
             results.append(EpochResult(epoch + 1, mean, score))
             if training.progress:
                 training.progress(stage, epoch + 1, total, loss_and_score(results[-1]))
+            if after_epoch:
+                after_epoch(epoch + 1)
             if checkpoint:
                 _save(checkpoint, stage, results, network, chosen)
     return results
@@ -142,6 +148,11 @@ def accuracy(network: nn.Module, x: NDArray[Any], y: NDArray[Any], batch_size: i
             scores = scores.reshape(len(scores), -1)
             correct += int((scores.argmax(dim=1) == torch.tensor(y[start : start + batch_size])).sum())
     return correct / len(x)
+
+
+def count_batches(training: Training) -> int | None:
+    """Batches of an epoch; None for a loader without a length."""
+    return _Batches(training.data, training.chosen).count
 
 
 def _save(
@@ -170,8 +181,12 @@ def _step(
     return result
 
 
-def _diverged(what: str, epoch: int) -> HwquantError:
-    return HwquantError(
+class Diverged(HwquantError):
+    """A training whose loss or weights are not finite any more."""
+
+
+def _diverged(what: str, epoch: int) -> Diverged:
+    return Diverged(
         f"{what} in epoch {epoch + 1}; choose a lower learning rate (lr), or look for unusual values in the training "
         "data"
     )
@@ -184,26 +199,15 @@ def named_optimizer(options: TrainOptions) -> OptimizerFactory:
     def make(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         match options.optimizer:
             case "adam":
-                return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=decay)
+                return torch.optim.AdamW(parameters, lr=options.rate, weight_decay=decay)
             case "sgd":
-                return torch.optim.SGD(parameters, lr=options.lr, weight_decay=decay, momentum=momentum)
+                return torch.optim.SGD(parameters, lr=options.rate, weight_decay=decay, momentum=momentum)
             case "rmsprop":
-                return torch.optim.RMSprop(parameters, lr=options.lr, weight_decay=decay, momentum=momentum)
+                return torch.optim.RMSprop(parameters, lr=options.rate, weight_decay=decay, momentum=momentum)
             case _:
                 assert_never(options.optimizer)
 
     return make
-
-
-def _factor(schedule: Literal["cosine", "constant"], done: float) -> float:
-    """Share of the learning rate after a share ``done`` of the training."""
-    match schedule:
-        case "cosine":
-            return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        case "constant":
-            return 1.0
-        case _:
-            assert_never(schedule)
 
 
 def _seed(seed: int, stage: str, epoch: int) -> int:
@@ -226,16 +230,22 @@ class _Batches:
                 )
             self._arrays = torch.tensor(x), torch.tensor(y)
 
+    @property
+    def count(self) -> int | None:
+        """Batches of an epoch; None for a loader without a length."""
+        if self._arrays is not None:
+            return -(-len(self._arrays[0]) // self._size)
+        return len(self._loader) if hasattr(self._loader, "__len__") else None
+
     def part(self, share: float) -> Iterator[tuple[float, tuple[Tensor, Tensor]]]:
         """The first ``share`` of an epoch, at least one batch."""
         if self._arrays is not None:
             x, y = self._arrays
             chosen = torch.randperm(len(x)).split(self._size)
-            count: int | None = len(chosen)
             batches: Iterable[tuple[Tensor, Tensor]] = ((x[rows], y[rows]) for rows in chosen)
         else:
-            count = len(self._loader) if hasattr(self._loader, "__len__") else None
             batches = self._loader
+        count = self.count
         if count is None and share < 1:
             raise HwquantError(
                 "a loader without a length cannot be cut: give whole epochs, or a loader that has __len__"

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hwquant.coding import IntArray
+from hwquant.coding import IntArray, Step
 from hwquant.qgraph import Term
 
 Array = NDArray[Any]
@@ -17,17 +17,20 @@ Array = NDArray[Any]
 
 class _RoundHalfUp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return torch.floor(x + 0.5)
+    def forward(ctx: Any, x: Tensor, step: Step) -> Tensor:
+        return torch.floor(x + 0.5) if step == 1 else 2 * torch.floor(x / 2) + 1
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
 
 
-def round_half_up(x: Tensor) -> Tensor:
-    """Round: ``floor(x + 1/2)``, with the gradient of ``x`` (straight-through estimator)."""
-    return _RoundHalfUp.apply(x)
+def round_half_up(x: Tensor, step: Step = 1) -> Tensor:
+    """Round, ``floor(x + 1/2)``, or, with a step of 2, to odd integers.
+
+    The gradient is that of ``x`` (straight-through estimator).
+    """
+    return _RoundHalfUp.apply(x, step)
 
 
 def per_channel(values: Array, like: Tensor) -> Tensor:
@@ -44,7 +47,7 @@ def weight_limits(term: Term, like: Tensor) -> tuple[Tensor, Tensor]:
 def weight_steps(weight: Tensor, term: Term, rounded: bool = True) -> Tensor:
     """Real weights [out, ...] in steps of a term's scale, within what its codes express."""
     steps = weight / per_channel(term.scale, weight)
-    return torch.clamp(round_half_up(steps) if rounded else steps, *weight_limits(term, weight))
+    return torch.clamp(round_half_up(steps, term.step) if rounded else steps, *weight_limits(term, weight))
 
 
 def to_integers(values: Tensor) -> IntArray:

@@ -1,27 +1,28 @@
 """Truncation to fixed point: every scale is a power of two, weights have 8 bits or one.
 
-Eight-bit weights have no offset: ``w = 2^-f w_q``, what the bits of a fixed-point number are. A single bit is
-0 or -1, and says little without its integer offset: every output channel has a scale and an offset of its own,
-so that its weights are either 0 or ``2^-f``, or either 0 or ``-2^-f``.
+Eight-bit weights have no offset: ``w = 2^-f w_q``, what the bits of a fixed-point number are. Binary weights are +1 or
+-1 times the scale ``S = 2^-f`` of their output channel, by their sign, as the method has them, and BinaryConnect
+(Courbariaux et al., 2015); ``S`` is the power of two with the least squared error, which would otherwise be the mean of
+the weights' sizes (Rastegari et al., XNOR-Net, 2016). These are "bipolar" weights. "Unipolar" ones are 0 or ``S``, or 0
+or ``-S``, whichever suits a channel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal
 
-from hwquant.data import Samples
 from hwquant.graph import Conv, Graph
-from hwquant.qgraph import Layer, QGraph
-from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
+from hwquant.qgraph import QGraph
+from hwquant.quantize import Observed, QuantizeOptions
+from hwquant.quantize.calibration import Data
+from hwquant.quantize.weight_scheme import Grid
 
 if TYPE_CHECKING:
-    from hwquant.training import QuantizedNetwork, Training
-    from hwquant.training.loop import Evaluate
+    from hwquant.training import Training
 
-_EVALUATED = 2000
-"""Samples that the accuracy after each epoch is an estimate from."""
+Binary = Literal["bipolar", "unipolar"]
+"""What a single bit stands for: +S or -S; or 0 or S, or 0 or -S, by output channel."""
 
 
 def weighted(graph: Graph) -> list[str]:
@@ -29,7 +30,7 @@ def weighted(graph: Graph) -> list[str]:
     return [node.name for node in graph.nodes if isinstance(node, Conv)]
 
 
-def options(to: str, binary: Collection[str]) -> QuantizeOptions:
+def options(to: str, binary: Collection[str], values: Binary = "bipolar") -> QuantizeOptions:
     """Options of the quantizer for a target: each weight is rounded to the nearest.
 
     Biases make up for the mean error that is left.
@@ -40,6 +41,8 @@ def options(to: str, binary: Collection[str]) -> QuantizeOptions:
         "int8" or "binary".
     binary : collection of str
         Names of the layers whose weights get one bit where ``to`` is "binary".
+    values : {"bipolar", "unipolar"}, default "bipolar"
+        What the bit stands for: +S or -S; or 0 or S.
 
     Returns
     -------
@@ -49,17 +52,23 @@ def options(to: str, binary: Collection[str]) -> QuantizeOptions:
     if to == "int8":
         return QuantizeOptions(scales="power_of_two", symmetric=True, error_compensation=False)
     bits = dict.fromkeys(binary, 1)
-    return QuantizeOptions(bits=bits, scales="power_of_two", per_channel=True, error_compensation=False)
+    common: dict[str, Any] = {
+        "bits": bits,
+        "scales": "power_of_two",
+        "per_channel": True,
+        "error_compensation": False,
+    }
+    if values == "unipolar":
+        return QuantizeOptions(**common, grid="mid_tread")
+    grid: dict[str, Grid] = dict.fromkeys(binary, "mid_rise")
+    return QuantizeOptions(**common, symmetric=True, grid=grid)
 
 
-def finetune(
-    observed: Observed, chosen: QuantizeOptions, training: Training, *, test: Samples | None = None
-) -> QGraph:
+def finetune(observed: Observed, chosen: QuantizeOptions, training: Training, calibration: Data) -> QGraph:
     """Truncate everything, and train the float weights behind the truncated ones.
 
-    Gradients go straight through the truncation. Before every step a weight is put back into the range of its codes
-    (as in BinaryConnect, Courbariaux et al. 2015): outside of it no gradient gets through, and with one bit most
-    weights begin outside.
+    Gradients go straight through the truncation. Before every step a weight of a single bit is put back between the two
+    numbers that the bit stands for, as in BinaryConnect.
 
     Parameters
     ----------
@@ -68,52 +77,18 @@ def finetune(
     chosen : QuantizeOptions
         What the weights and tensors are truncated to.
     training : Training
-        What is trained with. Unless it evaluates in another way, the score of an epoch is the accuracy on ``test``.
-    test : Samples or None, optional
-        Inputs, perhaps with labels.
+        What is trained with.
+    calibration : mapping of ndarray, shape (N, *shape)
+        The calibration data by input name, which a checkpoint depends on.
 
     Returns
     -------
     QGraph
-        The truncated network after fine-tuning; its ``options`` have "finetuned".
+        The best of the truncated networks without training and after it, on samples that are not trained on (see
+        :func:`hwquant.training.finetune_all_at_once`); "finetuned" in its ``options`` says which.
     """
-    from hwquant.training import QuantizedNetwork, fit
+    from hwquant.training.tuning import Method, Stage, tune
 
-    saved = training.open_checkpoint(
-        "truncation",
-        network=observed.graph,
-        calibration_data=[observed.statistics, observed.samples],
-        quantizer_options=chosen,
-    )
-    network = QuantizedNetwork(observed, chosen)
-    network.quantize_tensors(network.plan.tensors)
-    network.decide_grids(layer.name for layer in network.plan.layers)
-    network.straight_through = True
-    _start_from(network, quantize_observed(observed, chosen, described=False))
-    network.register_forward_pre_hook(lambda *_: network.clamp_weights())
-    evaluated = replace(training, evaluate=training.evaluate or _accuracy(test))
-    results = fit(network, evaluated, checkpoint=saved, stage="fine-tune")
-    network.freeze_all()
-    qgraph = network.to_qgraph()
-    summary = {"training": training.chosen.as_json(), "loss": [item.loss for item in results]}
-    return replace(qgraph, options={**qgraph.options, "finetuned": summary})
-
-
-def _accuracy(test: Samples | None) -> Evaluate | None:
-    """The accuracy on some of the test samples, where they are such as one can train with, and have labels."""
-    from hwquant.training import accuracy
-
-    if test is None or test.y is None or isinstance(test.x, Mapping):
-        return None
-    x, y = test.x[:_EVALUATED], test.y[:_EVALUATED]
-    return lambda module: accuracy(module, x, y)
-
-
-def _start_from(network: QuantizedNetwork, qgraph: QGraph) -> None:
-    """Biases that make up for the mean error, without which one bit leaves activations that are always 0."""
-    for layer in qgraph.nodes:
-        if isinstance(layer, Layer):
-            term = layer.terms[0]
-            step = qgraph.tensors[term.input].scale * term.scale / 2.0**term.shift
-            bias = network.bias(layer.name)
-            bias.data.copy_(bias.new_tensor((layer.bias * step).tolist()))
+    stage = Stage("fine-tune", lambda network: None, 1.0)
+    method = Method("finetuned", [stage], {}, literal=False)
+    return tune(method, observed, training, calibration, chosen)

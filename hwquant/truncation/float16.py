@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from hwquant.floating import evaluate
 from hwquant.graph import Conv, Graph
 
 Array = NDArray[Any]
+_SMALLEST = float(np.finfo(np.float16).smallest_subnormal)
 
 
 def rounded(x: Array, what: str) -> Array:
@@ -27,21 +28,41 @@ def rounded(x: Array, what: str) -> Array:
     return half.astype(np.float64)
 
 
-def truncate_parameters(graph: Graph) -> Graph:
-    """The network with every weight and bias rounded to the nearest float16."""
+def truncate_parameters(graph: Graph, signed: Collection[str] = ()) -> Graph:
+    """Round every weight and bias of a network to the nearest float16.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    signed : collection of str, default empty
+        Names of the convolutions of whose weights the signs matter: those that are too small for float16 become the
+        smallest numbers that it has, in place of 0.
+
+    Returns
+    -------
+    Graph
+        The network with other parameters.
+
+    Raises
+    ------
+    Unsupported
+        A parameter exceeds the largest float16.
+    """
     return replace(
         graph,
         nodes=tuple(
-            replace(
-                node,
-                weight=rounded(node.weight, f"the weight of {node.name!r}"),
-                bias=rounded(node.bias, f"the bias of {node.name!r}"),
-            )
-            if isinstance(node, Conv)
-            else node
-            for node in graph.nodes
+            _truncated(node, node.name in signed) if isinstance(node, Conv) else node for node in graph.nodes
         ),
     )
+
+
+def _truncated(node: Conv, signed: bool) -> Conv:
+    weight = rounded(node.weight, f"the weight of {node.name!r}")
+    if signed:
+        lost = (weight == 0) & (node.weight != 0)
+        weight = np.where(lost, np.copysign(_SMALLEST, node.weight), weight)
+    return replace(node, weight=weight, bias=rounded(node.bias, f"the bias of {node.name!r}"))
 
 
 def run(graph: Graph, x: Mapping[str, Array]) -> dict[str, Array]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from hwquant import floating
 from hwquant.data import Samples
-from hwquant.graph import Graph
+from hwquant.graph import Conv, Graph
 from hwquant.progress import Progress
-from hwquant.truncation.operators import alone, kind, rest
+from hwquant.truncation.operators import alone, has_reshape, kind, reshaped, rest
 from hwquant.truncation.parity import ErrorSum, LayerParity, OperatorParity
 
 Array = NDArray[Any]
@@ -56,6 +56,9 @@ def operator_parity(
 ) -> tuple[OperatorParity, ...]:
     """Measure every operator alone, on the tensors that it reads in the float network.
 
+    A matrix product that reads pixels, as the first fully connected layer behind convolutions does, has a row for the
+    reshape between them before its own: the truncated tensor that goes in against the vector that is multiplied.
+
     Parameters
     ----------
     graph : Graph
@@ -72,7 +75,7 @@ def operator_parity(
     Returns
     -------
     tuple of OperatorParity
-        A row for each operator.
+        A row for each operator, and for each reshape.
     """
     nodes = [(node, alone(node, graph)) for node in graph.nodes]
     truncated = []
@@ -81,18 +84,24 @@ def operator_parity(
         truncated.append(truncate(network, floating.run(graph, calibration, keep=set(node.inputs))))
         if progress:
             progress("truncate each operator", done + 1, len(nodes))
-    errors = [ErrorSum() for _ in nodes]
+    errors = {node.name: ErrorSum() for node, _ in nodes}
+    reshapes = {node.name: ErrorSum() for node, _ in nodes if has_reshape(node, graph)}
     for done, count, part in batches(graph, test):
         exact = floating.run(graph, part, keep=graph.shapes)
-        for (node, _), operator, error in zip(nodes, truncated, errors):
+        for (node, _), operator in zip(nodes, truncated):
             got = operator({name: exact[name] for name in node.inputs})
-            error.add(exact[node.name], got[node.name])
+            errors[node.name].add(exact[node.name], got[node.name])
+            if node.name in reshapes and isinstance(node, Conv):
+                pixels = got[node.inputs[0]]
+                reshapes[node.name].add(pixels, reshaped(node, pixels))
         if progress:
             progress("test each operator", done, count)
-    return tuple(
-        OperatorParity(node.name, kind(node, graph), error.result())
-        for (node, _), error in zip(nodes, errors)
-    )
+    rows = []
+    for node, _ in nodes:
+        if node.name in reshapes:
+            rows.append(OperatorParity(f"into {node.name}", "reshape", reshapes[node.name].result()))
+        rows.append(OperatorParity(node.name, kind(node, graph), errors[node.name].result()))
+    return tuple(rows)
 
 
 def layer_parity(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hwquant.floating import windows
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
 
 
@@ -23,6 +28,20 @@ def kind(node: Node, graph: Graph) -> str:
             return "concatenation"
         case _:
             return type(node).__name__.lower()
+
+
+def has_reshape(node: Node, graph: Graph) -> bool:
+    """Whether an operator is a matrix product that reads pixels: between them and its vector there is a reshape."""
+    return kind(node, graph) == "matrix product" and graph.shapes[node.inputs[0]][1:] != (1, 1)
+
+
+def reshaped(node: Conv, x: NDArray[Any]) -> NDArray[Any]:
+    """The vectors that a matrix product reads of a tensor (N, C, H, W), put back into its shape.
+
+    Frontends fold the order of a reshape into the weights, so that what comes out should be what goes in.
+    """
+    vectors = windows(x.swapaxes(0, 1), node.window).transpose(1, 2, 3, 0, 4, 5)
+    return vectors.reshape(x.shape)
 
 
 def alone(node: Node, graph: Graph) -> Graph:

@@ -60,7 +60,7 @@ class OperatorParity:
     Attributes
     ----------
     name : str
-        Name of the operator in the float network.
+        Name of the operator in the float network; "into NAME" for the reshape to the vector that NAME reads.
     kind : str
         What people call it, such as "matrix product".
     error : Error

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import golden
 from hwquant.data import Samples
 from hwquant.errors import HwquantError, Unsupported
-from hwquant.graph import Graph
+from hwquant.graph import Conv, Graph
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 from hwquant.quantize import observe_network, quantize_observed
 from hwquant.quantize.calibration import check_data
 from hwquant.quantize.equalize import rescale
 from hwquant.quantize.fuse import plan_layers
-from hwquant.training.options import TrainOptions
 from hwquant.truncation import fixed_point, float16
+from hwquant.truncation.fixed_point import Binary
 from hwquant.truncation.measure import (
     Tensors,
     Truncate,
@@ -33,11 +35,13 @@ from hwquant.truncation.parity import ParityReport
 
 if TYPE_CHECKING:
     from hwquant.training import Training
+    from hwquant.training.loop import Evaluate
 
 Target = Literal["float16", "int8", "binary"]
 TARGETS: tuple[Target, ...] = get_args(Target)
-BINARY_RATE = 0.005
-"""Default learning rate for binary weights."""
+_EVALUATED = 2000
+"""Samples that the accuracy after each epoch is an estimate from."""
+BINARY: tuple[Binary, ...] = get_args(Binary)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,7 @@ def truncate(
     *,
     test: Samples | None = None,
     int8_ends: bool = False,
+    binary: Binary = "bipolar",
     training: Training | None = None,
     progress: Progress | None = None,
 ) -> Truncation:
@@ -91,10 +96,13 @@ def truncate(
         Inputs, perhaps with labels, that parity is measured on; the calibration data if None.
     int8_ends : bool, default False
         Leave the first and the last layer with weights in 8 bits where the rest is "binary".
+    binary : {"bipolar", "unipolar"}, default "bipolar"
+        What binary weights are, with a scale ``S`` for each output channel: +S or -S, by their sign, as published; or
+        0 or S, or 0 or -S.
     training : Training or None, optional
-        What the integer network is fine-tuned with; not at all if None. Without options of its own it has a learning
-        rate of 0.005 for binary weights: a weight has to cross the middle between its two values before anything
-        changes.
+        What the integer network is fine-tuned with; not at all if None. What is returned is the best on its validation
+        samples, or on a share of the training data that is not trained on, of the networks without training and after
+        it. Unless it evaluates in another way, the score of an epoch is the accuracy on ``test``.
     progress : Progress or None, optional
         Told of everything but the fine-tuning, of which the training's is.
 
@@ -109,26 +117,27 @@ def truncate(
         For a target that does not exist or does not suit the other arguments, parameters or tensors beyond
         float16, data that do not fit, and what the quantizer refuses.
     """
-    _check_arguments(graph, to, int8_ends, training)
+    _check_arguments(graph, to, int8_ends, binary, training)
     data = check_data(graph, calibration)
-    binary = _binary(graph, to, int8_ends)
+    names = _binary(graph, to, int8_ends)
+    signed = names if binary == "bipolar" else frozenset[str]()
+    _check_zeros(graph, signed)
     if test is None:
         test = Samples(data if len(data) > 1 else next(iter(data.values())), None)
-    operators = operator_parity(graph, data, named(graph, test.x), _operator(to, binary), progress)
+    operators = operator_parity(graph, data, named(graph, test.x), _operator(to, names, binary), progress)
 
-    parameters, qgraph, exact = float16.truncate_parameters(graph), None, graph
+    parameters, qgraph, exact = float16.truncate_parameters(graph, signed), None, graph
     if to == "float16":
         steps = [TruncationStep(node.name, (node.name,), (node.name,)) for node in graph.nodes]
         run: Truncated = partial(float16.run, parameters)
     else:
         observed = observe_network(parameters, data, progress)
-        options = fixed_point.options(to, binary)
+        options = fixed_point.options(to, names, binary)
         if training is None:
             qgraph = quantize_observed(observed, options, progress)
         else:
-            if binary and training.options is None:
-                training = replace(training, options=TrainOptions(lr=BINARY_RATE))
-            qgraph = fixed_point.finetune(observed, options, training, test=test)
+            training = replace(training, evaluate=training.evaluate or _accuracy(test))
+            qgraph = fixed_point.finetune(observed, options, training, data)
         # Planning may move activations and rescale channels, and rounds nothing: these are the float tensors of
         # integer layers.
         plan = plan_layers(rescale(graph, observed.equalized))
@@ -144,16 +153,42 @@ def truncate(
     return Truncation(to, parameters, qgraph, ParityReport(to, len(test), operators, layers, accuracy))
 
 
-def _check_arguments(graph: Graph, to: Target, int8_ends: bool, training: Training | None) -> None:
+def _check_arguments(
+    graph: Graph, to: Target, int8_ends: bool, binary: Binary, training: Training | None
+) -> None:
     """Raise for a target that does not exist or does not suit the other arguments."""
     if to not in TARGETS:
         raise HwquantError(f"to must be one of {', '.join(TARGETS)}, not {to!r}")
+    if binary not in BINARY:
+        raise HwquantError(f"binary must be one of {', '.join(BINARY)}, not {binary!r}")
     if int8_ends and to != "binary":
         raise HwquantError(f"int8_ends is for binary weights; leave it out with {to!r}")
     if training is not None and to == "float16":
         raise HwquantError("float16 networks are not fine-tuned: leave the training data out")
     if training is not None and len(graph.inputs) > 1:
         raise Unsupported(f"network {graph.name!r} has several inputs; fine-tuning trains networks of one")
+
+
+def _accuracy(test: Samples) -> Evaluate | None:
+    """The accuracy on some of the test samples, where they are such as one can train with, and have labels."""
+    from hwquant.training import accuracy
+
+    if test.y is None or isinstance(test.x, Mapping):
+        return None
+    x, y = test.x[:_EVALUATED], test.y[:_EVALUATED]
+    return lambda module: accuracy(module, x, y)
+
+
+def _check_zeros(graph: Graph, signed: Collection[str]) -> None:
+    """Raise where weights that are to be +S or -S are 0."""
+    for node in graph.nodes:
+        if isinstance(node, Conv) and node.name in signed and not node.weight.all():
+            count = int(np.count_nonzero(node.weight == 0))
+            raise Unsupported(
+                f"{count} weights of {node.name!r} are exactly 0, as pruned ones are, and bipolar weights are +S or "
+                '-S; choose "unipolar" (--binary unipolar), or keep 8 bits',
+                where=node.name,
+            )
 
 
 def _binary(graph: Graph, to: Target, int8_ends: bool) -> frozenset[str]:
@@ -175,14 +210,15 @@ def integers(qgraph: QGraph) -> Truncated:
     return run
 
 
-def _operator(to: str, binary: frozenset[str]) -> Truncate:
+def _operator(to: str, names: frozenset[str], binary: Binary) -> Truncate:
     """A function that truncates an operator alone, with the weights and bits that it has in the network."""
 
     def truncate_operator(network: Graph, inputs: Tensors) -> Truncated:
-        parameters = float16.truncate_parameters(network)
+        own = names & {node.name for node in network.nodes}
+        parameters = float16.truncate_parameters(network, own if binary == "bipolar" else ())
         if to == "float16":
             return partial(float16.run, parameters)
-        options = fixed_point.options(to, binary & {node.name for node in network.nodes})
+        options = fixed_point.options(to, own, binary)
         return integers(quantize_observed(observe_network(parameters, inputs), options, described=False))
 
     return truncate_operator

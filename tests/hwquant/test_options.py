@@ -13,9 +13,17 @@ from hwquant.options import NAMES, NUMBERS, Range, check, chosen, declared, opti
 from hwquant.pruning.options import PruneOptions
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.search.options import Constraints, SearchOptions
-from hwquant.training.options import ProgressiveOptions, TrainOptions
+from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptions
 
-CLASSES = (QuantizeOptions, TrainOptions, ProgressiveOptions, PruneOptions, SearchOptions, Constraints)
+CLASSES = (
+    QuantizeOptions,
+    TrainOptions,
+    TuneOptions,
+    ProgressiveOptions,
+    PruneOptions,
+    SearchOptions,
+    Constraints,
+)
 
 
 @dataclass(frozen=True)

@@ -180,3 +180,11 @@ def test_people_are_told_whether_channels_are_balanced(hwquant, arguments):
     )
     assert bool(found[1]) == (float(found[2]) < float(found[3]) + 0.2)
     assert "balanced" not in hwquant("quantize", *arguments, "--no-equalization", "--bits", 4).stdout
+
+
+def test_a_mid_rise_grid_gives_odd_weights(hwquant, arguments):
+    outcome = hwquant("quantize", *arguments, "--bits", 2, "--grid", "mid_rise")
+    assert outcome.status == 0, outcome.stderr
+    weights = [term.weight for node in hwq.load(arguments[-1]).nodes for term in getattr(node, "terms", ())]
+    assert len(weights) == 3
+    assert all((weight % 2 == 1).all() for weight in weights)

@@ -46,6 +46,39 @@ def test_int8_writes_the_network_of_the_python_function_and_its_report(
         assert word in outcome.stdout
 
 
+def test_missed_limits_are_named_and_exit_with_1_and_everything_is_written(
+    hwquant, arguments, demo_folder, tmp_path
+):
+    command = ("truncate", *arguments, "-d", demo_folder / "digits.npz", "--to", "binary", "--max-drop", 1)
+    written = ("-o", tmp_path / "net.hwq", "--report", tmp_path / "report.json")
+    outcome = hwquant(*command, "--min-sqnr", 25, *written)
+    assert outcome.status == 1
+    assert "parity missed: the network loses" in outcome.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["limits"] == {"max_drop": 1.0, "min_sqnr": 25.0}
+    below = [row["name"] for row in report["operators"] if (row["error"]["sqnr_db"] or 99) < 25]
+    assert [item["name"] for item in report["missed"] if item["what"] == "operator"] == below != []
+    for name in below:
+        assert f"parity missed: operator '{name}' alone has" in outcome.stdout
+    assert [item["what"] for item in report["missed"]][-2:] == ["output", "accuracy"]
+    assert report["missed"][-1]["value"] == pytest.approx(
+        100 * (report["float_accuracy"] - report["accuracy"])
+    )
+    assert hwq.load(tmp_path / "net.hwq").name
+    result = hwquant(*command, *written, "--json")
+    assert result.status == 1
+    assert [item["what"] for item in result.json["missed"]] == ["accuracy"]
+
+
+def test_limits_that_are_kept_exit_with_0(hwquant, arguments, demo_folder, tmp_path):
+    limits = ("--max-drop", 1, "--min-sqnr", 20)
+    outcome = hwquant(
+        "truncate", *arguments, "-d", demo_folder / "digits.npz", *limits, "-o", tmp_path / "net.hwq"
+    )
+    assert outcome.status == 0, outcome.stdout
+    assert "parity kept" in outcome.stdout
+
+
 def test_the_network_compiles_and_simulates_without_a_difference(hwquant, arguments, demo_folder, tmp_path):
     assert hwquant("truncate", *arguments, "--to", "binary", "-o", tmp_path / "net.hwq").status == 0
     assert hwquant("compile", tmp_path / "net.hwq", "--array", "4x4", "-o", tmp_path / "build").status == 0
@@ -70,7 +103,10 @@ def test_fine_tuning_leaves_no_checkpoint_when_it_ends(hwquant, arguments, train
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.hwq", "train.npz"]
     options = hwq.load(tmp_path / "net.hwq").options
     assert options["finetuned"]["training"]["batch_size"] == 50
-    assert options["finetuned"]["training"]["lr"] == 0.005
+    guard = options["finetuned"]["guard"]
+    assert guard["samples"] == "10 of the 100 training samples, which are not trained on"
+    assert {"compensated", "direct", "trained"} <= {score["name"] for score in guard["scores"]}
+    assert f"best on {guard['samples']}: {guard['best']}" in outcome.stdout
 
 
 def test_an_interrupted_fine_tuning_goes_on_to_the_same_network(
@@ -111,6 +147,9 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_network(
         (("-o", "none/net.hwq"), "does not exist"),
         (("-o", "net.hwq", "--plot", "none/parity.png"), "does not exist"),
         (("-o", "net.hwq", "--int8-ends"), "--int8-ends is for binary"),
+        (("-o", "net.hwq", "--binary", "unipolar"), "--binary is for binary weights"),
+        (("-o", "net.hwq", "--max-drop", 1), "--max-drop needs labels y, which"),
+        (("-o", "net.hwq", "--min-sqnr", -1), "--min-sqnr"),
         (("-o", "net.hwq", "-d", "none.npz"), "none.npz"),
         (("--to", "int4", "-o", "net.hwq"), "int4"),
     ],

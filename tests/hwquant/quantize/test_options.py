@@ -3,7 +3,7 @@ import json
 import pytest
 
 from hwquant.errors import HwquantError
-from hwquant.quantize.options import QuantizeOptions, resolve_bits
+from hwquant.quantize.options import QuantizeOptions, by_owner
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,9 @@ from hwquant.quantize.options import QuantizeOptions, resolve_bits
         ({"activation_bits": 1}, "activation_bits must be an integer from 2 to 8"),
         ({"percentile": 50}, "percentile must be above 50"),
         ({"symmetric": True, "literal_range": True}, "no literal range"),
-        ({"symmetric": True, "bits": 1}, "at least 2 bits"),
-        ({"symmetric": True, "bits": {"a": 8, "b": 1}}, "at least 2 bits"),
+        ({"literal_range": True, "grid": {"a": "mid_rise"}}, "a mid-rise grid has no literal range"),
+        ({"grid": "odd"}, "grid must be one of auto, mid_tread, mid_rise, not 'odd'"),
+        ({"grid": {"a": "odd"}}, "grid of 'a' must be one of auto, mid_tread, mid_rise, not 'odd'"),
     ],
 )
 def test_an_option_out_of_range_is_named(changes, message):
@@ -34,11 +35,11 @@ def test_options_are_plain_json_values():
     assert json.loads(json.dumps(options.as_json()))["bits"] == {"conv": 4}
 
 
-def test_bits_reach_every_owner_of_a_name():
+def test_values_reach_every_owner_of_a_name():
     aliases = {"conv": ("conv",), "relu": ("conv", "other"), "other": ("other",), "fc": ("fc",)}
-    assert resolve_bits(3, aliases, "bits") == {"conv": 3, "other": 3, "fc": 3}
-    assert resolve_bits({"relu": 4}, aliases, "bits") == {"conv": 4, "other": 4, "fc": 8}
+    assert by_owner(3, aliases, "bits", 8) == {"conv": 3, "other": 3, "fc": 3}
+    assert by_owner({"relu": 4}, aliases, "bits", 8) == {"conv": 4, "other": 4, "fc": 8}
     with pytest.raises(HwquantError, match="'nothing', which is not in the network; it has conv, relu"):
-        resolve_bits({"nothing": 4}, aliases, "bits")
-    with pytest.raises(HwquantError, match="4 bits at 'conv' and, through 'relu', for 5"):
-        resolve_bits({"conv": 4, "relu": 5}, aliases, "bits")
+        by_owner({"nothing": 4}, aliases, "bits", 8)
+    with pytest.raises(HwquantError, match="4 at 'conv' and, through 'relu', for 5"):
+        by_owner({"conv": 4, "relu": 5}, aliases, "bits", 8)

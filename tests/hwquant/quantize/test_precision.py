@@ -29,7 +29,7 @@ def test_tensors_that_share_a_scale_share_bits(build):
     bits = tensor_bits(plan, groups, QuantizeOptions(activation_bits={"c3": 5, "x": 6}))
     assert bits[groups.find("k1")] == bits[groups.find("c2")] == 5
     assert bits[groups.find("x")] == 6
-    with pytest.raises(HwquantError, match="asks for 5 bits at 'c2' and, through 'k1', for 6"):
+    with pytest.raises(HwquantError, match="asks for 5 at 'c2' and, through 'k1', for 6"):
         tensor_bits(plan, groups, QuantizeOptions(activation_bits={"c3": 5, "k1": 6}))
 
 
@@ -51,6 +51,14 @@ def test_weights_whose_signs_a_single_bit_would_lose_are_refused():
     node = Conv("c", ("x",), np.array([1.0, -1.0]).reshape(2, 1, 1, 1), np.zeros(2))
     graph = Graph("signs", (Input("x", (1, 1, 1), (1, 1, 1)),), (node,), (Output("y", "c", (2, 1, 1)),))
     with pytest.raises(Unsupported, match=r"layer 'c': its weights are \+a and -a") as caught:
-        resolve_precision(plan_layers(graph), QuantizeOptions(bits=1))
+        resolve_precision(plan_layers(graph), QuantizeOptions(bits=1, grid="mid_tread"))
     assert caught.value.where == "c"
+    (scheme,) = resolve_precision(plan_layers(graph), QuantizeOptions(bits=1)).schemes["c"]
+    assert (scheme.grid, scheme.symmetric, scheme.per_channel) == ("mid_rise", True, False)
+    two = Conv("c", ("x",), np.array([1.0, -1.0, 1.0, 0.5]).reshape(2, 2, 1, 1), np.zeros(2))
+    other = Graph("other", (Input("x", (2, 1, 1), (2, 1, 1)),), (two,), graph.outputs)
+    with pytest.raises(
+        Unsupported, match="layer 'c': symmetric weights on a mid-tread grid need at least 2 bits"
+    ):
+        resolve_precision(plan_layers(other), QuantizeOptions(bits=1, symmetric=True))
     resolve_precision(plan_layers(graph), QuantizeOptions(bits=2, symmetric=True))

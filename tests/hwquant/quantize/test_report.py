@@ -16,6 +16,7 @@ def test_layers_tell_how_well_the_weight_range_is_used(build, samples):
         "offset": [0],
         "weight": 1.0,
     }
+    assert term["grid"] == "mid_tread"
     weight = next(node.weight for node in graph.nodes if node.name == "c3")
     assert term["weight_range"] == [weight.min(), weight.max()]
     ideal = (weight.max() - weight.min()) / 31

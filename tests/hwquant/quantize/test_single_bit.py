@@ -20,15 +20,17 @@ SIGNS = np.array([1.0, -1.0, -1.0, 1.0, 1.0, -1.0]).reshape(2, 3, 1, 1)
     ],
     ids=["vector", "layer", "channels", "pruned"],
 )
-def test_one_bit_for_weights_of_both_signs_and_one_size_is_refused(weight, options):
-    scheme = WeightScheme(1, **options)
+def test_one_bit_for_weights_of_both_signs_and_one_size_is_refused_on_a_mid_tread_grid(weight, options):
+    scheme = WeightScheme(1, **options, grid="mid_tread")
     if weight.ndim == 1 and options.get("per_channel"):  # a weight a channel: each has one sign
         assert np.array_equal(quantize_weight(weight, scheme).dequantize(), weight)
         return
-    with pytest.raises(Unsupported, match=r"weights are \+a and -a, and a single bit .* give it 2 bits"):
+    with pytest.raises(Unsupported, match=r"weights are \+a and -a, and a single bit .* the grid mid_rise"):
         quantize_weight(weight, scheme)
     exact = quantize_weight(weight, WeightScheme(2, symmetric=True, per_channel=True))
     assert np.allclose(exact.dequantize(), weight)
+    if weight.all():
+        assert np.allclose(quantize_weight(weight, WeightScheme(1, **options)).dequantize(), weight)
 
 
 @pytest.mark.parametrize(

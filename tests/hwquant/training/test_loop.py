@@ -105,7 +105,15 @@ def test_fractions_of_an_epoch_take_as_many_batches(network, samples, labels):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "expected"), [("constant", [1, 1, 1, 1]), ("cosine", [1, 0.853553, 0.5, 0.146447])]
+    ("schedule", "expected"),
+    [
+        ({"schedule": "constant"}, [1, 1, 1, 1]),
+        ({"schedule": "cosine"}, [1, 0.853553, 0.5, 0.146447]),
+        ({"schedule": "step", "lr_steps": 1}, [1, 1, 0.01, 0.01]),
+        ({"schedule": "exponential", "lr_end": 0.0625}, [1, 0.5, 0.25, 0.125]),
+        ({"schedule": "one_cycle"}, [0.04, 0.933013 * 0.96 + 0.04, 0.811745, 0.283061]),
+        ({"schedule": "constant", "warmup": 0.5}, [0.04, 0.52, 1, 1]),
+    ],
 )
 def test_the_schedule_scales_the_rate(network, samples, labels, schedule, expected):
     rates = []
@@ -115,7 +123,7 @@ def test_the_schedule_scales_the_rate(network, samples, labels, schedule, expect
             rates.append(self.param_groups[0]["lr"])
             return super().step(closure)
 
-    options = TrainOptions(epochs=2, schedule=schedule, batch_size=32)
+    options = TrainOptions(epochs=2, batch_size=32, **schedule)
     fit(network(), Training((samples, labels), options, optimizer=lambda p: Spy(p, lr=0.01)))
     np.testing.assert_allclose(rates, 0.01 * np.array(expected), rtol=1e-5)
 

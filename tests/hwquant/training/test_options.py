@@ -10,7 +10,15 @@ from hwquant.training.options import TrainOptions, parse_loss
     ("change", "message"),
     [
         ({"optimizer": "lion"}, "optimizer must be one of adam, sgd, rmsprop, not 'lion'"),
-        ({"schedule": "step"}, "schedule must be one of cosine, constant, not 'step'"),
+        (
+            {"schedule": "linear"},
+            "schedule must be one of cosine, constant, step, exponential, one_cycle, not 'linear'",
+        ),
+        ({"lr_end": 0}, "lr_end must be above 0 and at most 1, not 0"),
+        ({"lr_steps": 0}, "lr_steps must be an integer of at least 1, not 0"),
+        ({"warmup": 1}, "warmup must be below 1: nothing of the training would be left"),
+        ({"warmup": 1.5}, "warmup must be from 0 to 1, not 1.5"),
+        ({"warmup": 0.1, "schedule": "one_cycle"}, "one_cycle has a warm-up of its own: leave warmup out"),
         ({"epochs": -1}, "epochs must be a number of at least 0, not -1"),
         ({"epochs": float("nan")}, "epochs must be a number of at least 0, not nan"),
         ({"lr": 0}, "lr must be above 0"),

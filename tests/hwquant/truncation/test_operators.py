@@ -6,7 +6,7 @@ from hwquant_testing.float_networks import KINDS
 
 from hwquant import floating
 from hwquant.graph import AveragePool, Conv, Graph, Input, Output
-from hwquant.truncation.operators import alone, kind, rest
+from hwquant.truncation.operators import alone, has_reshape, kind, reshaped, rest
 from hwquant.window import Window
 
 
@@ -51,3 +51,6 @@ def test_a_kernel_as_large_as_its_input_is_a_matrix_product():
         "convolution",
         "average pooling",
     ]
+    assert [has_reshape(node, graph) for node in graph.nodes] == [True, False, False, False, False]
+    x = np.random.default_rng(0).normal(size=(3, 2, 4, 4))
+    np.testing.assert_array_equal(reshaped(whole, x), x)

@@ -28,9 +28,9 @@ def text(table):
 def test_tables_show_every_row_with_its_numbers(parity):
     lines = text(operators_table(parity))
     for row in parity.operators:
-        (line,) = (line for line in lines if line.split()[:1] == [row.name])
+        (line,) = (line for line in lines if line.startswith((f" {row.name} ", f"{row.name} ")))
         assert row.kind in line
-        assert f"{row.error.sqnr_db:.1f}" in line
+        assert ("exact" if row.kind == "reshape" else f"{row.error.sqnr_db:.1f}") in line
     lines = text(layers_table(parity))
     for row in parity.layers:
         (line,) = (line for line in lines if line.split()[:1] == [row.name])

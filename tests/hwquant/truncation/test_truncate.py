@@ -1,6 +1,7 @@
 """Truncation as a whole, on networks with every structure."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Clip, Conv, Graph, Input, Output
 from hwquant.qgraph import Layer
 from hwquant.training import Training, TrainOptions
-from hwquant.truncation import truncate
+from hwquant.truncation import Error, truncate
 from hwquant.window import Window
 
 
@@ -34,6 +35,28 @@ def test_every_operator_and_every_layer_has_a_row(build, samples, structure, to)
     json.dumps(result.parity.to_json(), allow_nan=False)
     least = {"float16": 50, "int8": 20, "binary": -20}[to]
     assert rows[-1].output.sqnr_db > least
+
+
+@pytest.mark.parametrize("to", ["float16", "int8"])
+def test_the_reshape_before_a_matrix_product_of_pixels_has_an_exact_row(samples, to):
+    rng = np.random.default_rng(0)
+    shape = (3, 8, 8)
+    nodes = (
+        Conv("c", ("x",), rng.normal(size=(4, 3, 3, 3)), np.zeros(4), Window((3, 3))),
+        Clip("r", ("c",), 0.0),
+        Conv("fc1", ("r",), rng.normal(size=(5, 4, 6, 6)), np.zeros(5), Window((6, 6))),
+        Conv("fc2", ("fc1",), rng.normal(size=(2, 5, 1, 1)), np.zeros(2)),  # reads a vector already
+    )
+    graph = Graph("net", (Input("x", shape, shape),), nodes, (Output("y", "fc2", (2,)),))
+    rows = truncate(graph, samples, to).parity.operators
+    assert [(row.name, row.kind) for row in rows] == [
+        ("c", "convolution"),
+        ("r", "activation"),
+        ("into fc1", "reshape"),
+        ("fc1", "matrix product"),
+        ("fc2", "matrix product"),
+    ]
+    assert rows[2].error == Error(0.0, 0.0, None)
 
 
 def test_fewer_bits_cost_more(digits_graph, digits):
@@ -73,17 +96,17 @@ def test_a_fine_tuned_network_is_what_the_layers_are_measured_on(digits_graph, d
         test=Samples(x, y),
         training=Training(
             train,
-            TrainOptions(epochs=2, lr=0.005, batch_size=20),
+            TrainOptions(epochs=8, lr=0.005, batch_size=20),
             progress=lambda *arguments: notes.append(arguments),
         ),
     )
     assert result.parity.accuracy == (golden.predict(result.qgraph, x)[0].argmax(axis=1) == y).mean()
-    assert [note[1:3] for note in notes] == [(1, 2), (2, 2)]
+    assert [note[1:3] for note in notes] == [(number, 8) for number in range(1, 9)]
     assert "accuracy" in notes[-1][3]
     plain = truncate(digits_graph, calibration, "binary", test=Samples(x, y))
     assert result.parity.operators == plain.parity.operators
     assert result.parity.layers != plain.parity.layers
-    assert result.qgraph.options["finetuned"]["training"]["epochs"] == 2
+    assert result.qgraph.options["finetuned"]["training"]["epochs"] == 8
 
 
 def test_progress_reaches_its_end(build, samples):
@@ -117,6 +140,7 @@ def test_networks_with_several_inputs_are_truncated():
     ("arguments", "message"),
     [
         ({"to": "int4"}, "to must be one of float16, int8, binary, not 'int4'"),
+        ({"to": "binary", "binary": "both"}, "binary must be one of bipolar, unipolar, not 'both'"),
         ({"to": "int8", "int8_ends": True}, "int8_ends is for binary"),
         ({"to": "float16", "training": Training(())}, "float16 networks are not fine-tuned"),
     ],
@@ -125,6 +149,25 @@ def test_arguments_that_do_not_go_together_are_refused(build, samples, arguments
     graph = build("chain", 0)
     with pytest.raises(HwquantError, match=message):
         truncate(graph, samples, **arguments)
+
+
+def test_binary_weights_that_are_zero_have_no_sign(build, samples):
+    graph = build("chain", 0)
+    pruned = replace(graph.nodes[0], weight=graph.nodes[0].weight * (np.arange(8) > 1)[:, None, None, None])
+    graph = replace(graph, nodes=(pruned, *graph.nodes[1:]))
+    with pytest.raises(HwquantError, match=r"54 weights of 'c1' are exactly 0, .*--binary unipolar"):
+        truncate(graph, samples, "binary")
+    qgraph = truncate(graph, samples, "binary", binary="unipolar").qgraph
+    assert not qgraph.nodes[0].terms[0].weight[:2].any()
+
+
+def test_binary_weights_too_small_for_float16_keep_their_sign(build, samples):
+    graph = build("chain", 0)
+    weight = graph.nodes[0].weight.copy()
+    weight[0] *= 1e-9
+    graph = replace(graph, nodes=(replace(graph.nodes[0], weight=weight), *graph.nodes[1:]))
+    qgraph = truncate(graph, samples, "binary").qgraph
+    assert np.array_equal(qgraph.nodes[0].terms[0].weight, np.sign(weight))
 
 
 def test_a_network_of_two_layers_has_nothing_between_its_ends(samples):
