@@ -7,6 +7,7 @@ where training lost: see :mod:`hwquant.training.guard`. Where no learning rate i
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -158,7 +159,7 @@ def _untrained(network: QuantizedNetwork, name: str, described: bool = False) ->
 
 def _begun(network: QuantizedNetwork, qgraph: QGraph) -> QuantizedNetwork:
     """A copy of a network that is still float, with the weights of an integer one."""
-    result = copy.deepcopy(network)
+    result = network.duplicate()
     result.adopt(qgraph)
     return result
 
@@ -210,6 +211,9 @@ class _Run:
         begin, total = 0.0, sum(lengths) or 1.0
         for index, (stage, epochs) in enumerate(zip(stages, lengths)):
             begin, span = begin + epochs / total, (begin, begin + epochs / total)
+            judged = epochs / total >= JUDGED_SHARE or index == len(stages) - 1
+            if judged and epochs:
+                self._last = f"{stage.name}, epoch {math.ceil(epochs)}"
             if index < len(rows):
                 continue
             if saved.get("stage") != stage.name:
@@ -217,14 +221,13 @@ class _Run:
             part = replace(
                 self._training, options=replace(options, epochs=epochs), optimizer=lambda _: optimizer
             )
-            long = epochs / total >= JUDGED_SHARE or index == len(stages) - 1
             results = fit(
                 network,
                 part,
                 checkpoint=checkpoint,
                 stage=stage.name,
                 span=span,
-                after_epoch=partial(self._look, stage.name) if long else None,
+                after_epoch=partial(self._look, stage.name) if judged else None,
             )
             rows.append({"name": stage.name, "frozen": _frozen_share(network), **_outcome(results)})
             if checkpoint and results:
@@ -243,13 +246,12 @@ class _Run:
 
     def _look(self, stage: str, epoch: int) -> None:
         """Keep the network if it is the best so far; one that is not rounded throughout is not judged."""
-        self._last = name = f"{stage}, epoch {epoch}"
         if not self._network.rounded:
             return
         loss = self._guard.loss(self._network)
         if not self._best or loss < self._best["loss"]:
             state = copy.deepcopy(self._network.state_dict())
-            self._best = {"name": name, "loss": loss, "network": state}
+            self._best = {"name": f"{stage}, epoch {epoch}", "loss": loss, "network": state}
             if self._checkpoint is not None:
                 self._checkpoint.state["best"] = self._best  # written with the epoch
 
