@@ -9,7 +9,6 @@ first steps undo what compensation did, and what is left is worse than where it 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -70,7 +69,7 @@ def find_rate(
 
 def _try(network: QuantizedNetwork, training: Training, guard: Guard, epochs: float, rate: float) -> float:
     """The loss on the guard's samples after a short training."""
-    trial = copy.deepcopy(network)
+    trial = network.duplicate()
     options = replace(training.chosen, lr=rate, epochs=epochs)
     quiet = replace(training, options=options, evaluate=None, progress=None, checkpoint=None, resume=False)
     try:

@@ -7,6 +7,7 @@ where training lost: see :mod:`hwquant.training.guard`. Where no learning rate i
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +22,7 @@ from hwquant.training.distill import distilled
 from hwquant.training.guard import TRAINED, Guard, hold_out
 from hwquant.training.loop import EpochResult, count_batches, fit, named_optimizer
 from hwquant.training.quantized import QuantizedNetwork
-from hwquant.training.rate import TRIAL_SHARE, find_rate
+from hwquant.training.rate import RATES, TRIAL_SHARE, find_rate
 from hwquant.training.training import Training
 
 Calibration = NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -158,7 +159,7 @@ def _untrained(network: QuantizedNetwork, name: str, described: bool = False) ->
 
 def _begun(network: QuantizedNetwork, qgraph: QGraph) -> QuantizedNetwork:
     """A copy of a network that is still float, with the weights of an integer one."""
-    result = copy.deepcopy(network)
+    result = network.duplicate()
     result.adopt(qgraph)
     return result
 
@@ -168,10 +169,13 @@ def _prepared(
 ) -> tuple[Training, str, dict[str, Any]]:
     """The training with a learning rate, the name of the network to begin with, and what is to be reported of it."""
     options = training.chosen
+    found: dict[str, Any]
     if options.lr is not None or training.optimizer is not None or options.epochs == 0:
         found = {"start": next(iter(starts)), "lr": options.rate, "trials": []}
         return training, found["start"], found
     found = {} if checkpoint is None else checkpoint.part("found", FOUND)
+    if checkpoint is not None and found and not (found["lr"] in RATES and found["start"] in starts):
+        raise checkpoint.damaged("its learning rate is none that is tried")
     if not found:
         count = count_batches(training)
         epochs = options.epochs * TRIAL_SHARE
@@ -210,6 +214,9 @@ class _Run:
         begin, total = 0.0, sum(lengths) or 1.0
         for index, (stage, epochs) in enumerate(zip(stages, lengths)):
             begin, span = begin + epochs / total, (begin, begin + epochs / total)
+            judged = epochs / total >= JUDGED_SHARE or index == len(stages) - 1
+            if judged and epochs:
+                self._last = f"{stage.name}, epoch {math.ceil(epochs)}"
             if index < len(rows):
                 continue
             if saved.get("stage") != stage.name:
@@ -217,14 +224,13 @@ class _Run:
             part = replace(
                 self._training, options=replace(options, epochs=epochs), optimizer=lambda _: optimizer
             )
-            long = epochs / total >= JUDGED_SHARE or index == len(stages) - 1
             results = fit(
                 network,
                 part,
                 checkpoint=checkpoint,
                 stage=stage.name,
                 span=span,
-                after_epoch=partial(self._look, stage.name) if long else None,
+                after_epoch=partial(self._look, stage.name) if judged else None,
             )
             rows.append({"name": stage.name, "frozen": _frozen_share(network), **_outcome(results)})
             if checkpoint and results:
@@ -236,20 +242,22 @@ class _Run:
         self._network.freeze_all()
         result = {TRAINED: self._network.to_qgraph()}
         if self._best and self._best["name"] != self._last:
-            self._network.load_state_dict(self._best["network"])
+            if self._checkpoint is None:
+                self._network.load_state_dict(self._best["network"])
+            else:
+                self._checkpoint.restore(self._network, self._best["network"])
             self._network.freeze_all()
             result[f"{TRAINED}, {self._best['name']}"] = self._network.to_qgraph()
         return result
 
     def _look(self, stage: str, epoch: int) -> None:
         """Keep the network if it is the best so far; one that is not rounded throughout is not judged."""
-        self._last = name = f"{stage}, epoch {epoch}"
         if not self._network.rounded:
             return
         loss = self._guard.loss(self._network)
         if not self._best or loss < self._best["loss"]:
             state = copy.deepcopy(self._network.state_dict())
-            self._best = {"name": name, "loss": loss, "network": state}
+            self._best = {"name": f"{stage}, epoch {epoch}", "loss": loss, "network": state}
             if self._checkpoint is not None:
                 self._checkpoint.state["best"] = self._best  # written with the epoch
 

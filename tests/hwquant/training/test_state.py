@@ -47,3 +47,17 @@ def test_layers_that_hand_on_their_sums_are_refused(observed):
     message = r"training needs a rescaling after every layer.*leave chain_bits out"
     with pytest.raises(HwquantError, match=message):
         QuantizedNetwork(observed("chain"), QuantizeOptions(chain_bits=16))
+
+
+def test_a_duplicate_has_weights_of_its_own_and_shares_what_is_known(observed):
+    network = QuantizedNetwork(observed("chain"), QuantizeOptions(bits=4))
+    network.decide_grids([network.plan.layers[0].name])
+    other = network.duplicate()
+    assert other.observed is network.observed
+    assert other.precision is network.precision
+    with torch.no_grad():
+        other.weight("c1").zero_()
+    other.freeze_all()
+    assert network.weight("c1").any()
+    assert not network.frozen("c1").any()
+    assert network.grid(network.plan.layers[0].name) is not None
