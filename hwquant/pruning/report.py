@@ -11,7 +11,7 @@ from hwquant.program.cycles import timing
 from hwquant.program.program import LayerInfo, Program
 from hwquant.pruning.groups import convolutions
 from hwquant.pruning.options import PruneOptions
-from hwquant.pruning.prune import PruneResult, pruned_share
+from hwquant.pruning.state import PruneResult, pruned_share
 from hwquant.qgraph import QGraph
 
 
