@@ -112,8 +112,14 @@ class Subject:
         validation = fashion_mnist("validation")
         result = prune(self.graph, training, validation, self.calibration, METHODS[method], QUANTIZER)
         program = compile_network(result.qgraph, ARRAY, config=self.program.config)
-        found, rtl = savings(result.graph, result.qgraph, program, self.program), simulated(program, result.qgraph)
-        saved, promise = self.dense["rtl"]["cycles"] - rtl["cycles"], found.promised * self.dense["rtl"]["cycles"]
+        found, rtl = (
+            savings(result.graph, result.qgraph, program, self.program),
+            simulated(program, result.qgraph),
+        )
+        saved, promise = (
+            self.dense["rtl"]["cycles"] - rtl["cycles"],
+            found.promised * self.dense["rtl"]["cycles"],
+        )
         return {
             "network": self.name,
             "method": method,
@@ -148,7 +154,18 @@ def measure(case: tuple[str, str, int]) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> Table:
     view = Table(title="accuracies and drops in points are on the test images")
-    headings = ("seed", "epochs", "int8", "lost", "pruned", "skipped", "cycles", "saved", "kept promise", "RTL")
+    headings = (
+        "seed",
+        "epochs",
+        "int8",
+        "lost",
+        "pruned",
+        "skipped",
+        "cycles",
+        "saved",
+        "kept promise",
+        "RTL",
+    )
     for heading in ("network", "method"):
         view.add_column(heading)
     for heading in headings:
@@ -178,7 +195,9 @@ def main() -> None:
     parser.add_argument("--network", default="cnn", choices=("cnn", "residual", "depthwise"))
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    cases = [(given.network, method, seed) for method in given.methods or METHODS for seed in range(given.seeds)]
+    cases = [
+        (given.network, method, seed) for method in given.methods or METHODS for seed in range(given.seeds)
+    ]
     file = FOLDER / "pruning.json"
     kept = json.loads(file.read_text())["results"]["rows"] if file.exists() else []
     rows = [row for row in kept if (row["network"], row["method"], row["seed"]) not in cases]

@@ -42,6 +42,11 @@ class Verdict:
     skipped: float
     cycles: int
 
+    @property
+    def accuracy(self) -> dict[str, float]:
+        """Both accuracies, by the names that reports have for them."""
+        return {"float": self.floating, "integer": self.integer}
+
 
 @dataclass(frozen=True, eq=False)
 class Judge:

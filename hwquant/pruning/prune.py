@@ -186,6 +186,10 @@ class _Run:
         layers, steps = [cut.layer for cut in cuts], [cut.step for cut in cuts]
         pruned = pruned_share(candidate.to_graph())
         state.passes.append(asdict(PruningPass(layers, steps, pruned, verdict, met)))
+        if self.training.progress:
+            stage = f"pass {len(state.passes)} {'kept' if met else 'undone'}"
+            note = f"{', '.join(layers)}, accuracy as integers {verdict.integer:.2%}, tiles {verdict.skipped:.1%} skipped"
+            self.training.progress(stage, len(state.passes), self.options.passes, note)
         if met:
             state.after = asdict(verdict)
         for cut in cuts:
