@@ -50,8 +50,10 @@ def add_prepared(builder: Builder, item: Input, doc: str) -> str:
 
 def _turns(order: IntArray, sides: Sequence[int], axes: Sequence[int]) -> bool:
     """Whether a tensor with these sides has its elements in this order once its axes are in that."""
-    elements = np.arange(len(order)).reshape(sides)
-    return np.array_equal(elements.transpose(axes).ravel(), order)
+    elements = np.arange(math.prod(sides)).reshape(sides)
+    return np.array_equal(
+        elements.transpose(axes).ravel(), order
+    )  # a part of the elements is not in any order
 
 
 def _transposed(builder: Builder, value: str, axes: Sequence[int], name: str) -> str:

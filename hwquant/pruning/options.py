@@ -57,7 +57,7 @@ class PruneOptions:
     max_drop : float, default 0.75
         Accuracy that the result may lose, as integers and on the validation samples, against the network before pruning
         as integers, in points (percent).
-    max_sensitivity : float, default 2.0
+    max_sensitivity : float, default 4.0
         Accuracy that pruning one layer may cost before retraining, in points (percent): more, and its step is halved.
     sensitivity_samples : int, default 1000
         Validation samples that this is measured on, the first ones.
@@ -111,7 +111,7 @@ class PruneOptions:
         metavar="POINTS",
     )
     max_sensitivity: float = option(
-        2.0,
+        4.0,
         "What pruning a layer may cost before retraining: more, and its step is halved.",
         range=Range(0, 100, unit="points"),
         metavar="POINTS",
@@ -176,6 +176,9 @@ class RetrainOptions(TrainOptions):
     epochs : float, default 1.0
         Passes over the training data after each pruning, not in all; a fraction stands for as large a part of the last
         one, 0 trains nothing.
+    lr : float, default 0.002
+        Learning rate, at the start of each retraining where the schedule is "cosine". Higher than for fine-tuning:
+        what is cut off has to be made up for in a single epoch.
     """
 
     epochs: float = option(
@@ -183,6 +186,7 @@ class RetrainOptions(TrainOptions):
         "Passes over the training data after each pruning, not in all; may be a fraction.",
         range=Range(0, noun="a number"),
     )
+    lr: float = option(2e-3, "Learning rate.", range=Range(0, noun="a number"))
 
 
 def _values(option: Any) -> list[Any]:

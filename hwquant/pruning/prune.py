@@ -188,7 +188,8 @@ class _Run:
         state.passes.append(asdict(PruningPass(layers, steps, pruned, verdict, met)))
         if self.training.progress:
             stage = f"pass {len(state.passes)} {'kept' if met else 'undone'}"
-            note = f"{', '.join(layers)}, accuracy as integers {verdict.integer:.2%}, tiles {verdict.skipped:.1%} skipped"
+            achieved = f"accuracy {verdict.integer:.2%} as integers, tiles skipped {verdict.skipped:.1%}"
+            note = f"{', '.join(layers)}; {achieved}"
             self.training.progress(stage, len(state.passes), self.options.passes, note)
         if met:
             state.after = asdict(verdict)
