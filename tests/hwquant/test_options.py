@@ -10,7 +10,7 @@ import pytest
 
 from hwquant.errors import HwquantError
 from hwquant.options import NAMES, NUMBERS, Range, check, chosen, declared, option
-from hwquant.pruning.options import PruneOptions
+from hwquant.pruning.options import PruneOptions, RetrainOptions
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.search.options import Constraints, SearchOptions
 from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptions
@@ -18,6 +18,7 @@ from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptio
 CLASSES = (
     QuantizeOptions,
     TrainOptions,
+    RetrainOptions,
     TuneOptions,
     ProgressiveOptions,
     PruneOptions,

@@ -12,6 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Add, Clip, Conv, Graph, Input, MaxPool, Output
 from hwquant.program.compiler import compile_network
 from hwquant.pruning.groups import Groups, GroupShape, convolutions
+from hwquant.pruning.mapping import map_convolutions
 from hwquant.quantize import quantize
 from hwquant.window import Window
 
@@ -109,30 +110,30 @@ def groups_of(*norms):
 def test_the_threshold_is_the_mean_norm_of_the_groups_that_are_left():
     groups, weight = groups_of(1, -2, 3, 6)
     assert groups.thresholds(weight).tolist() == [3, 3, 3, 3]
-    assert groups.keep(weight, 1.0).ravel().tolist() == [False, False, True, True]
+    assert groups.pruned(weight, 1.0).tolist() == [True, True, False, False]
     groups, weight = groups_of(0, 0, 3, -6)
     assert groups.thresholds(weight).tolist() == [4.5] * 4
-    assert groups.keep(weight, 1.0).ravel().tolist() == [False, False, False, True]
+    assert groups.pruned(weight, 1.0).tolist() == [True, True, True, False]
 
 
 def test_groups_below_or_above_the_threshold_are_pruned():
     groups, weight = groups_of(1, 2, 3, 6)
-    assert groups.keep(weight, 1.0, "below").ravel().tolist() == [False, False, True, True]
-    assert groups.keep(weight, 1.0, "above").ravel().tolist() == [True, True, True, False]
+    assert groups.pruned(weight, 1.0, "below").tolist() == [True, True, False, False]
+    assert groups.pruned(weight, 1.0, "above").tolist() == [False, False, False, True]
 
 
 def test_groups_of_zeros_stay_pruned_with_any_factor():
     groups, weight = groups_of(0, 1, 0, 5)
     for prune in ("below", "above"):
-        assert not groups.keep(weight, 0.0, prune).ravel()[[0, 2]].any()
-    assert groups.keep(weight, 0.0).ravel().tolist() == [False, True, False, True]
+        assert groups.pruned(weight, 0.0, prune)[[0, 2]].all()
+    assert groups.pruned(weight, 0.0).tolist() == [True, False, True, False]
 
 
-def test_a_step_prunes_no_more_than_its_share_and_the_farthest_from_the_threshold_first():
+def test_a_step_prunes_its_share_of_what_is_beyond_the_threshold_and_the_farthest_from_the_threshold_first():
     groups, weight = groups_of(0, 1, 2, 3, 9, 15)  # the mean of those that are left is 6
-    assert groups.pruned(weight, step=0.2).tolist() == [True, True, False, False, False, False]
-    assert groups.pruned(weight, step=0.4).tolist() == [True, True, True, False, False, False]
-    assert groups.pruned(weight, step=0.01).tolist() == groups.pruned(weight, step=0.2).tolist()
+    assert groups.pruned(weight, step=0.4).tolist() == [True, True, False, False, False, False]
+    assert groups.pruned(weight, step=0.7).tolist() == [True, True, True, False, False, False]
+    assert groups.pruned(weight, step=0.01).tolist() == groups.pruned(weight, step=0.4).tolist()
     assert groups.pruned(weight, step=1.0).tolist() == [True, True, True, True, False, False]
     assert groups.pruned(weight, prune="above", step=0.2).tolist() == [True, False, False, False, False, True]
 
@@ -140,7 +141,7 @@ def test_a_step_prunes_no_more_than_its_share_and_the_farthest_from_the_threshol
 def test_a_layer_of_zeros_has_nothing_to_prune():
     groups, weight = groups_of(0, 0)
     assert groups.thresholds(weight).tolist() == [0, 0]
-    assert not groups.keep(weight, 1.0).any()
+    assert groups.pruned(weight, 1.0).all()
 
 
 def test_bad_shapes_are_refused():
@@ -152,7 +153,7 @@ def test_bad_shapes_are_refused():
         GroupShape((1, 8))
     groups, weight = groups_of(1)
     with pytest.raises(HwquantError, match="prune must be one of below, above, not 'middle'"):
-        groups.keep(weight, 1.0, "middle")
+        groups.pruned(weight, 1.0, "middle")
 
 
 def random_network(rng):
@@ -210,6 +211,8 @@ def test_groups_are_the_compilers_tiles_whatever_the_geometry(seeds):
         fused = sum(len(item.terms) for item in qgraph.nodes if getattr(item, "name", "") == layer)
         if fused == 1:
             assert info.tiles - info.tiles_skipped == groups.count, f"seed {seed}: {array}"
+            cycles = map_convolutions(graph, array)["conv"].cycles
+            assert info.ideal_cycles == groups.count * cycles, f"seed {seed}: {array}"
 
 
 def test_a_row_wider_than_the_accumulators_takes_no_depthwise_tiles():
