@@ -302,6 +302,30 @@ def choose_array(
     return _answer(board, best, runner_up, compiled, len(excess))
 
 
+def fitting_arrays(shapes: Shapes, board: Board) -> list[Candidate]:
+    """Compile a network for every array that may fit a board, and list those that do, the largest first.
+
+    Raises
+    ------
+    DoesNotFit
+        None fits; the message says what the nearest one lacks.
+    HwquantError
+        The board has no device, or the network cannot be compiled.
+    """
+    nearest = choose_array(shapes, board)
+    if board.device is None or not nearest.fits:
+        raise nearest.shortfall()
+    device, refused = board.device, list[HwquantError]()
+    hopeful = [
+        shape
+        for shape, config in shapes.rough(device).items()
+        if _worst(needs(config, device)).excess <= HOPELESS
+    ]
+    largest_first = sorted(hopeful, key=lambda shape: -math.prod(shape))
+    found = [item for shape in largest_first for item in _attempt(shapes, shape, device, refused)]
+    return [item for item in found if item.fits]
+
+
 def largest_array(device: Device) -> Sides | None:
     """The largest array, its sides at most 2:1, that a device has room for; None where there is none.
 

@@ -35,7 +35,11 @@ class Ledger:
     """
 
     def __init__(
-        self, workers: Workers[Configuration, Outcome], journal: Journal, measured: Sequence[str], watch: Watch | None
+        self,
+        workers: Workers[Configuration, Outcome],
+        journal: Journal,
+        measured: Sequence[str],
+        watch: Watch | None,
     ) -> None:
         self._workers, self._journal, self._watch = workers, journal, watch
         self._measured = set(measured)
