@@ -54,7 +54,7 @@ class OptimizeOptions:
     rounds : int, default 2
         How often finalists are chosen and trained: the second time between the best that kept to ``max_drop`` and the
         next one that did not.
-    regain : float, default 1.5
+    regain : float, default 4.0
         Points beyond ``max_drop`` that a candidate may lose before it is trained.
     seed : int, default 0
         Seed of all that is random; the same seed gives the same result.
@@ -105,7 +105,7 @@ class OptimizeOptions:
     finalists: int = option(4, "Candidates that are trained at a time; 0 trains none.", range=Range(0))
     rounds: int = option(2, "How often finalists are trained.", range=Range(1))
     regain: float = option(
-        1.5,
+        4.0,
         "Points beyond --max-drop that a candidate may lose before it is trained.",
         range=Range(0, 100, unit="points"),
         metavar="POINTS",

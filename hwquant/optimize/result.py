@@ -155,12 +155,13 @@ class OptimizeResult:
     @cached_property
     def front(self) -> tuple[Candidate, ...]:
         """The candidates that no other beats in accuracy and in the goal, the most accurate first."""
-        kept = front([[-item.accuracy, self.goal.cost(item.measures)] for item in self.candidates])
-        return tuple(sorted((self.candidates[index] for index in kept), key=lambda item: -item.accuracy))
+        ordered = sorted(self.candidates, key=lambda item: _order(item, self.goal, self.options))
+        kept = front([[-item.accuracy, self.goal.cost(item.measures)] for item in ordered])
+        return tuple(sorted((ordered[index] for index in kept), key=lambda item: -item.accuracy))
 
-    def drop(self, candidate: Candidate) -> float:
-        """Count the points of accuracy that a candidate loses against the float network."""
-        return 100 * (self.float_accuracy - candidate.accuracy)
+    def change(self, candidate: Candidate) -> float:
+        """Count the points of accuracy that a candidate has more than the float network, below 0 where it has less."""
+        return 100 * (candidate.accuracy - self.float_accuracy)
 
     def keeps(self, candidate: Candidate) -> bool:
         """Tell whether a candidate keeps to the limits of the options."""
@@ -181,7 +182,7 @@ class OptimizeResult:
         remedy = "raise --max-drop or --trials, train for more --epochs, or take a larger board"
         raise DoesNotFit(
             f"none of {len(self.candidates)} candidates keeps to the limits on {self.board}; the nearest loses "
-            f"{self.drop(nearest):.2f} points at {nearest.measures['fps']:,.0f} inferences a second; {remedy}",
+            f"{-self.change(nearest):.2f} points at {nearest.measures['fps']:,.0f} inferences a second; {remedy}",
             resource="constraints",
             remedy=remedy,
         )

@@ -7,6 +7,7 @@ tensors buy no hardware.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,6 @@ from hwquant.program.array_shape import OFFSET_MODES, OffsetMode
 from hwquant.program.sizing import OffsetChoice
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.space import INT8, Configuration
-from hwquant.search.start import evenly
 
 DENSE = 0
 """Number of the network that is not pruned."""
@@ -124,23 +124,32 @@ class Space:
         """The dense network in 8 bits, with every offset mode; what everything is compared with."""
         return [self.uniform(DENSE, mode, INT8, INT8) for mode in range(len(OFFSET_MODES))]
 
-    def start(self, count: int) -> list[Configuration]:
-        """List at most ``count`` configurations of the dense network, evenly from the widest to the narrowest."""
+    def start(self, count: int, seed: int) -> list[Configuration]:
+        """Choose at most ``count`` configurations of the dense network with the same bits in all layers, at random."""
         everything = [
             self.uniform(DENSE, offset, lanes, bits)
             for lanes in self.activation_bits
             for bits in self.bits
             for offset in self.offsets
         ]
-        return evenly(everything, count)
+        random.Random(seed).shuffle(everything)
+        return everything[:count]
 
     def neighbours(self, configuration: Configuration) -> Iterator[Configuration]:
-        """List configurations a step away: first those that should cost less, then those that should lose less."""
+        """List configurations a step away.
+
+        First those with other offsets, then those that should cost less, then those that should lose less.
+        """
         if configuration not in self:
             return
         choices = list(self.choices.values())
+        for offset in self.offsets:  # which of them costs less depends on the bits
+            if offset != configuration[1]:
+                yield (configuration[0], offset, *configuration[2:])
         for step in (1, -1):
             for index, values in enumerate(choices):
+                if index == 1:
+                    continue
                 place = values.index(configuration[index]) + step
                 if 0 <= place < len(values):
                     yield (*configuration[:index], values[place], *configuration[index + 1 :])

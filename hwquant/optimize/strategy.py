@@ -21,7 +21,7 @@ from hwquant.search.objectives import ACCURACY
 from hwquant.search.space import Configuration
 from hwquant.search.workers import Workers
 
-DENSE_SHARE = 3
+DENSE_SHARE = 2
 """One of so many trials goes to the dense network, before anything is pruned."""
 
 
@@ -54,7 +54,7 @@ class Strategy:
         """
         self._begin("search dense", max(len(space.baseline), self._options.trials // DENSE_SHARE))
         ledger.evaluate(space.baseline)
-        self._explore(ledger, space, space.start(max(2, (self._total - len(ledger)) // 2)))
+        self._explore(ledger, space, self._start(ledger, space))
         works = self._ranked(ledger)
         if not works:
             reasons = [item.error for item in ledger.outcomes.values() if item.error is not None]
@@ -90,6 +90,9 @@ class Strategy:
             )
         if self._progress is not None:
             self._progress(self._what, done, self._total, self._note)
+
+    def _start(self, ledger: Ledger, space: Space) -> list[Configuration]:
+        return space.start(max(2, (self._total - len(ledger)) // 2), self._options.seed)
 
     def _begin(self, what: str, total: int) -> None:
         self._what, self._total = what, total
