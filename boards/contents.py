@@ -66,7 +66,7 @@ class Contents:
         program, program_table = _columns(images["program"], config.program_depth)
         weights, weights_table = _columns(images["weights"], config.weight_depth)
         parameters, parameters_table = _columns(images["parameters"], config.parameter_depth)
-        shift = _changing(images["parameters"], config.parameter_depth) >> config.accumulator_bits
+        shift = _changing(images["parameters"], config.parameter_depth) >> config.stored_bias_bits
         return cls(
             program=program,
             weights=weights,

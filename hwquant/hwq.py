@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, assert_never, cast
 
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from hwquant import container
 from hwquant.coding import Anchor
 from hwquant.errors import Damaged, HwquantError, check_type
+from hwquant.files import read_bytes, recover, write_bytes
 from hwquant.graph import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.validate import validate
@@ -45,6 +47,19 @@ def save(qgraph: QGraph, path: str | os.PathLike[str]) -> None:
     TypeError
         The network is no QGraph.
     """
+    write_bytes(path, to_bytes(qgraph))
+
+
+def to_bytes(qgraph: QGraph) -> bytes:
+    """Make the bytes of a file, those that :func:`save` writes.
+
+    Raises
+    ------
+    HwquantError
+        The network is not valid.
+    TypeError
+        The network is no QGraph.
+    """
     check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
     validate(qgraph)
     arrays: Arrays = {}
@@ -65,7 +80,7 @@ def save(qgraph: QGraph, path: str | os.PathLike[str]) -> None:
             for tensor in qgraph.tensors.values()
         ],
     }
-    container.write(path, KIND, VERSION, {"network": network}, arrays)
+    return container.pack(KIND, VERSION, {"network": network}, arrays)
 
 
 def load(path: str | os.PathLike[str]) -> QGraph:
@@ -83,7 +98,28 @@ def load(path: str | os.PathLike[str]) -> QGraph:
     HwquantError
         The file is absent, or of a newer version.
     """
-    meta, arrays = container.read(path, KIND, VERSION)
+    recover(path)
+    return from_bytes(read_bytes(Path(path)), path)
+
+
+def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:
+    """Read a network from the bytes of a file.
+
+    Parameters
+    ----------
+    data : bytes
+        The bytes.
+    path : str or os.PathLike
+        Where they are from, for messages.
+
+    Raises
+    ------
+    Damaged
+        They are not those of a ``.hwq`` file, or have numbers out of range.
+    HwquantError
+        They are of a newer version.
+    """
+    meta, arrays = container.unpack(data, KIND, VERSION, path)
     try:
         record = _Record(meta.get("network"), "network.json")
         tensors = [_decode_tensor(item) for item in record.records("tensors")]

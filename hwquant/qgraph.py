@@ -164,6 +164,30 @@ class Layer:
         """Names of the tensors that the terms read, in order."""
         return tuple(term.input for term in self.terms)
 
+    def constant(self, zero_points: Mapping[str, int]) -> IntArray:
+        """Sum up what is added to a channel's sum of products with the stored integers ``x_q``.
+
+        It is the bias with all zero points folded in and, where a shift alone requantizes, the rounding term: what
+        hardware stores of a bias. Any other bias changes it by as much.
+
+        Parameters
+        ----------
+        zero_points : mapping of int
+            Zero points of the tensors that the layer reads and of its own, by name.
+
+        Returns
+        -------
+        ndarray of int64, shape (out,)
+            The constant of each channel, in units of the accumulator.
+        """
+        total = self.bias.copy()
+        for term in self.terms:
+            total -= zero_points[term.input] * (term.weight.sum(axis=(1, 2, 3)) << term.shift)
+        if self.multiplier is None:
+            half = np.where(self.shift > 0, np.int64(1) << np.maximum(self.shift - 1, 0), 0)
+            total += half + (zero_points[self.name] << self.shift)
+        return total
+
     def output_shape(self, *shapes: Shape) -> Shape:
         """Find the shape of the output tensor for the shapes of the inputs."""
         return self.terms[0].output_shape(shapes[0])

@@ -42,8 +42,8 @@ class Accumulator(Component):
         ``latency - sum_latency`` cycles after the address.
     hold : In(1)
         The pixel adds to the total of the one before it; used with ``config.window_sums`` only.
-    bias : In(signed(config.accumulator_bits))
-        Value at which a sum begins.
+    bias : In(signed(config.stored_bias_bits))
+        Value at which a sum begins, without ``config.bias_zeros`` low bits.
     sum : In(signed(config.column_bits))
         Sum of the column for the pixel.
     write_address : In(index_bits(config.accumulator_depth))
@@ -65,7 +65,7 @@ class Accumulator(Component):
                 "read_address": In(address),
                 "first": In(1),
                 "hold": In(1),
-                "bias": In(signed(config.accumulator_bits)),
+                "bias": In(signed(config.stored_bias_bits)),
                 "sum": In(signed(config.column_bits)),
                 "write_address": In(address),
                 "write_enable": In(1),
@@ -90,7 +90,8 @@ class Accumulator(Component):
             write.data.eq(total),
             self.total.eq(total),
         ]
-        before = Mux(self.first, self.bias, data)
+        zeros = self.config.bias_zeros
+        before = Mux(self.first, self.bias.shift_left(zeros) if zeros else self.bias, data)
         if self.config.window_sums:
             before = Mux(self.hold, total, before)
         m.d.sync += [data.eq(read.data), total.eq(before + self.sum)]

@@ -144,7 +144,7 @@ class Collector(Component):
         self, m: Module, c: int, tags: list[Signal], addresses: list[Signal], bus: Signal
     ) -> Signal:
         """Build the accumulators of a column, with the bias that it takes from the bus; return their total."""
-        bias = Signal(signed(self.config.accumulator_bits), name=f"bias{c}", reset_less=True)
+        bias = Signal(signed(self.config.stored_bias_bits), name=f"bias{c}", reset_less=True)
         with m.If(tags[self.stages.sum - 1].parameters):
             m.d.sync += bias.eq(bus.bias)
         m.submodules[f"accumulator{c}"] = accumulator = Accumulator(self.config)
@@ -191,7 +191,7 @@ class Collector(Component):
                 "tags": tags * pixel_layout().size,
                 "addresses": (columns + stages.total) * address,
                 "bus": (stages.total - 1) * parameters,
-                "bias": columns * config.accumulator_bits,
+                "bias": columns * config.stored_bias_bits,
                 "shift": columns * config.shift_bits,
                 "multiplier": columns * config.multiplier_bits,
                 "maximum": columns * bits,
@@ -199,7 +199,7 @@ class Collector(Component):
             redundant={
                 "early": early * (unread - 1),
                 "tags": tags * unread,
-                "bus": (stages.total - stages.sum) * config.accumulator_bits,
+                "bus": (stages.total - stages.sum) * config.stored_bias_bits,
             },
             adders={"maximum": columns * bits, "address": address},
             gates={"control": 1, "columns": columns},

@@ -22,10 +22,10 @@ def word_layout(config: ArrayConfig) -> StructLayout:
 def parameter_layout(config: ArrayConfig) -> StructLayout:
     """The parameters of one output channel, a word of the parameter memory.
 
-    ``bias`` has rounding and zero points folded in; ``shift`` is a number of bits; ``multiplier`` is there only where
-    the array requantizes with one.
+    ``bias`` has rounding and zero points folded in, and lacks ``config.bias_zeros`` low bits; ``shift`` is a number of
+    bits; ``multiplier`` is there only where the array requantizes with one.
     """
-    fields = {"bias": signed(config.accumulator_bits), "shift": unsigned(config.shift_bits)}
+    fields = {"bias": signed(config.stored_bias_bits), "shift": unsigned(config.shift_bits)}
     if config.multiplier_bits:
         fields["multiplier"] = signed(config.multiplier_bits)
     return StructLayout(fields)

@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "training": MODELS | {"quantize"},
     "pruning": MODELS | {"quantize", "program", "training", "advice"},
     "truncation": MODELS | {"quantize", "training", "advice"},
-    "search": MODELS | {"quantize", "program", "advice", "__init__"},
+    "search": MODELS | {"quantize", "program", "training", "boards", "boards.families", "advice", "__init__"},
     "export": INTEGER,
     "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "link", "program", "__init__"},

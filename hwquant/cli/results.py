@@ -21,9 +21,12 @@ def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
     It has bits, accuracy, its change in points against the constraints' reference, and costs relative to int8.
     """
     from hwquant.search.objectives import ACCURACY, OBJECTIVES
+    from hwquant.search.space import BIASES
 
     reference = result.options.constraints.drop_from
-    order = ", ".join(item.name for item in result.task.space.variables)
+    order = ", ".join(
+        f"{item.name} (biases)" if item.kind == BIASES else item.name for item in result.task.space.variables
+    )
     table = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -34,6 +37,9 @@ def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
     table.add_column("bits")
     table.add_column("accuracy", justify="right")
     table.add_column(f"to {reference}", justify="right")
+    trained = any(item.trained for item in result.front)
+    if trained:
+        table.add_column("untrained", justify="right")
     costs = [name for name in result.options.objectives if name != ACCURACY]
     for name in costs:
         table.add_column(OBJECTIVES[name].title, justify="right")
@@ -45,9 +51,11 @@ def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
             f"{item.measures[ACCURACY]:.2%}",
             f"{-result.drop(item, reference):+.2f}",
         ]
+        if trained:
+            cells.append("" if item.untrained is None else f"{item.untrained:.2%}")
         for name in costs:
-            change = item.measures[name] / max(result.int8.measures[name], 1) - 1
-            cells += [f"{item.measures[name]:,.0f}", f"{change:+.1%}"]
+            objective, value = OBJECTIVES[name], item.measures[name]
+            cells += [objective.show(value), f"{objective.ratio(value, result.int8.measures[name]) - 1:+.1%}"]
         table.add_row(*(Text(cell) for cell in cells), Text("picked" if item == picked else ""))
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,32 @@ from hwquant.cli.progress import progress
 from hwquant.cli.results import front_table
 from hwquant.errors import DoesNotFit
 from hwquant.quantize.options import QuantizeOptions
+from hwquant.search.objectives import FILL
 from hwquant.search.options import Constraints, SearchOptions
+from hwquant.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from hwquant.search import Candidate, SearchResult
 
-LARGEST_LIMIT = 1 << 60
+FITS = "fits"
+"""The limit that is met by what fits the board."""
+
+
+def limits_of(context: click.Context, parameter: click.Parameter, text: str | None) -> dict[str, float]:
+    """Read limits such as ``lut=5000,fits``: a number for each objective, or a word."""
+    found: dict[str, float] = {}
+    for part in text.split(",") if text else []:
+        name, equals, value = (item.strip() for item in part.partition("="))
+        try:
+            number = 1.0 if (name, equals) == (FITS, "") else float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < math.inf:
+            raise click.BadParameter(
+                f"{part.strip()!r} is no limit such as cycles=50000, or {FITS}", context, parameter
+            )
+        found[FILL if name == FITS else name] = number
+    return found
 
 
 @click.command()
@@ -39,10 +60,21 @@ LARGEST_LIMIT = 1 << 60
 @options_of(SearchOptions, "options")
 @options_of(Constraints, "constraints")
 @click.option(
-    "--max-weight-bytes", type=click.IntRange(1, LARGEST_LIMIT), metavar="N", help="Limit of the pick."
+    "--limit",
+    "limits",
+    callback=limits_of,
+    metavar="NAME=N,...",
+    help=f"The most that the pick may have of what --objective names, such as weight_bytes=4096,lut=5000; {FITS}: it "
+    "fits the board.",
 )
-@click.option("--max-cycles", type=click.IntRange(1, LARGEST_LIMIT), metavar="N", help="Limit of the pick.")
 @options_of(QuantizeOptions, "quantizer", only=("per_channel", "error_compensation"))
+@path_option(
+    "-t",
+    "--train",
+    metavar="TRAIN.npz",
+    help="x and labels y: the most promising candidates are fine-tuned on them.",
+)
+@options_of(TrainOptions, "training", only=("epochs", "lr", "batch_size"))
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; one a core if not given.")
 @click.option("--scheduler", metavar="ADDRESS", help="Evaluate on a Dask cluster, such as tcp://host:8786.")
 @path_option("--front", metavar="FRONT.json", help="Write all candidates.")
@@ -58,9 +90,10 @@ def search(
     output: Path,
     options: SearchOptions,
     constraints: Constraints,
-    max_weight_bytes: int | None,
-    max_cycles: int | None,
+    limits: dict[str, float],
     quantizer: QuantizeOptions,
+    train: Path | None,
+    training: TrainOptions,
     front: Path | None,
     plot: Path | None,
     as_json: bool,
@@ -71,22 +104,21 @@ def search(
     The pick is written to NET.hwq.
 
     Every candidate is quantized, run on TEST.npz and compiled. Those evaluated so far are in NET.hwq.journal:
-    after an interruption, --resume goes on from there. The journal is removed when the pick is written.
+    after an interruption, --resume goes on from there. The journal is removed when the pick is written. What was
+    fine-tuned replaces what it was made of only where it is better.
     """
     from hwquant.search.report import plotting
 
-    limits = {"weight_bytes": max_weight_bytes, "cycles": max_cycles}
-    given = {name: float(value) for name, value in limits.items() if value is not None}
-    drop = constraints.max_drop if was_given(context, "max_drop") or not given else None
-    constraints = replace(constraints, max_drop=drop, limits=given)
-    chosen = replace(options, constraints=constraints, quantizer=quantizer)
+    drop = constraints.max_drop if was_given(context, "max_drop") or not limits else None
+    constraints = replace(constraints, max_drop=drop, limits=limits)
+    chosen = replace(options, constraints=constraints, quantizer=quantizer, training=training)
     outputs: Outputs = {"--output": (output, NETWORK), "--front": (front, JSON), "--plot": (plot, PLOT)}
-    check_outputs(outputs, [model, calibration_data, data])
-    _check_ignored(context, chosen, how["scheduler"])
+    check_outputs(outputs, [model, calibration_data, data, train])
+    _check_ignored(context, chosen, how["scheduler"], train)
     if plot is not None:
         plotting()
     journal = output.with_name(f"{output.name}.journal")
-    result = _searched(model, calibration_data, data, chosen, journal, how)
+    result = _searched(model, calibration_data, data, train, chosen, journal, how)
     try:
         picked = result.pick()
     except DoesNotFit:
@@ -97,7 +129,9 @@ def search(
     _report(result, picked, [*_write(result, picked, front, plot), output], journal, as_json)
 
 
-def _check_ignored(context: click.Context, options: SearchOptions, scheduler: str | None) -> None:
+def _check_ignored(
+    context: click.Context, options: SearchOptions, scheduler: str | None, train: Path | None
+) -> None:
     """Raise where an option was given that would do nothing."""
     if options.exhaustive:
         check_ignored(
@@ -107,12 +141,24 @@ def _check_ignored(context: click.Context, options: SearchOptions, scheduler: st
         check_ignored(
             context, "jobs", reason="means nothing with --scheduler, whose workers evaluate; leave it out"
         )
+    if train is None:
+        check_ignored(
+            context,
+            *("finetuned", "method", "epochs", "lr", "batch_size"),
+            reason="means nothing without --train; give that as well",
+        )
     if options.constraints.max_drop is None:
         check_ignored(context, "drop_from", reason="means nothing without --max-drop; give that as well")
 
 
 def _searched(
-    model: Path, calibration: Path, data: Path, options: SearchOptions, journal: Path, how: dict[str, Any]
+    model: Path,
+    calibration: Path,
+    data: Path,
+    train: Path | None,
+    options: SearchOptions,
+    journal: Path,
+    how: dict[str, Any],
 ) -> SearchResult:
     """Search; after Ctrl-C a line says where the candidates are that were evaluated."""
     from hwquant.data import load_samples
@@ -121,9 +167,10 @@ def _searched(
 
     graph = load_model(model)
     x, test = load_samples(calibration, graph.inputs).x, load_samples(data, graph.inputs)
+    samples = None if train is None else load_samples(train, graph.inputs)
     try:
         with progress() as track:
-            return search_bits(graph, x, test, options, journal=journal, progress=track, **how)
+            return search_bits(graph, x, test, options, train=samples, journal=journal, progress=track, **how)
     except KeyboardInterrupt:
         if journal.exists():
             note(f"what was evaluated is in {journal}: go on with --resume")

@@ -48,6 +48,8 @@ LIMITS = {
     "adjusted_bits": (1, 18),
     "offset_bits": (1, 18),
     "accumulator_bits": (8, 48),
+    "bias_bits": (0, 48),
+    "bias_zeros": (0, 47),
     "accumulator_depth": (1, 1 << 16),
     "multiplier_bits": (0, 18),
     "shift_bits": (1, 6),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.widths import index_bits
 
@@ -32,6 +33,15 @@ class ArrayConfig(ArrayShape):
         Words of the parameter memory.
     program_depth : int, default 512
         Words of the program memory.
+    bias_bits : int, default 0
+        Width of a bias in the parameter memory, 0..48; 0 means ``accumulator_bits``.
+    bias_zeros : int, default 0
+        Low bits of a bias that are zero in every word, 0..47, and not stored.
+
+    Raises
+    ------
+    HwquantError
+        A value is out of range, or contradicts another one.
     """
 
     accumulator_bits: int = 32
@@ -41,12 +51,25 @@ class ArrayConfig(ArrayShape):
     weight_depth: int = 2048
     parameter_depth: int = 512
     program_depth: int = 512
+    bias_bits: int = 0
+    bias_zeros: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bias_bits + self.bias_zeros > self.accumulator_bits or (
+            self.bias_zeros and not self.bias_bits
+        ):
+            raise HwquantError(
+                f"bias_bits {self.bias_bits} and bias_zeros {self.bias_zeros} must be at most {self.accumulator_bits} "
+                "together, as accumulators have so many bits, and there are no bias_zeros without bias_bits"
+            )
 
     @classmethod
     def of(cls, shape: ArrayShape, sizes: Mapping[str, int]) -> ArrayConfig:
         """The array of a shape, with values by name for the fields that the shape lacks."""
         values: dict[str, Any] = {name: getattr(shape, name) for name in SHAPE_FIELDS}
-        return cls(**values | {name: sizes[name] for name in SIZES})
+        biases = {name: sizes[name] for name in BIASES if name in sizes}
+        return cls(**values | {name: sizes[name] for name in SIZES} | biases)
 
     @property
     def count_bits(self) -> int:
@@ -59,25 +82,38 @@ class ArrayConfig(ArrayShape):
         return index_bits(self.activation_depth)
 
     @property
+    def stored_bias_bits(self) -> int:
+        """Width of a bias as the parameter memory holds it."""
+        return self.bias_bits or self.accumulator_bits
+
+    @property
     def parameter_bits(self) -> int:
         """Width of a word of the parameter memory: bias, shift and multiplier of one output channel."""
-        return self.accumulator_bits + self.shift_bits + self.multiplier_bits
+        return self.stored_bias_bits + self.shift_bits + self.multiplier_bits
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name, as a ``.hwp`` file holds them."""
-        return dataclasses.asdict(self)
+        """The fields by name, as a ``.hwp`` file holds them: those of narrow biases only where there are such."""
+        return {
+            name: value for name, value in dataclasses.asdict(self).items() if value or name not in BIASES
+        }
 
     @cached_property
     def key(self) -> tuple[Any, ...]:
         """The fields' values, hashable: for caches of built simulators, and for the checksum of a program."""
-        return tuple(getattr(self, name) for name in KEY)
+        narrow = BIASES if self.bias_bits else ()
+        return tuple(getattr(self, name) for name in (*KEY, *narrow))
 
 
 SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ArrayShape))
 """Names of the fields of :class:`~hwquant.program.array_shape.ArrayShape`."""
 
-SIZES = tuple(field.name for field in dataclasses.fields(ArrayConfig) if field.name not in SHAPE_FIELDS)
-"""Names of the fields that :class:`ArrayConfig` adds: they are measured on the compiled network."""
+BIASES = ("bias_bits", "bias_zeros")
+"""Names of the fields that say how narrow biases are stored."""
+
+SIZES = tuple(
+    field.name for field in dataclasses.fields(ArrayConfig) if field.name not in (*SHAPE_FIELDS, *BIASES)
+)
+"""Names of the other fields that :class:`ArrayConfig` adds: they are measured on the compiled network."""
 
 KEY = (
     *("rows", "columns", "activation_bits", "weight_bits", "weight_slot_bits", "weight_packing", "load_rows"),
@@ -93,4 +129,4 @@ KEY = (
     ),
     *("activation_depth", "weight_depth", "parameter_depth", "program_depth"),
 )
-"""The fields in the order that the checksum of a program has always had."""
+"""The fields in the order that the checksum of a program has always had, without those of narrow biases."""

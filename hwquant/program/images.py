@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from hwquant.program.tiling import ColumnBlock
 from hwquant.program.weight_format import WeightFormat
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray, Tensor
+
+LEAST_ZEROS = 4
+"""Low bits that all biases must share as zeros for hardware that leaves them out: fewer come about by chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,8 @@ class Images:
         Right shift of a channel's sum, as the hardware applies it.
     multiplier : ndarray of int64, shape (channels,)
         What a channel's sum is multiplied by; 0 where requantization is a shift alone.
+    bias_zeros : int
+        Low bits that are zero in every bias, where they are at least :data:`LEAST_ZEROS`; else 0.
     sums : tuple of int
         The least and the greatest sum that an accumulator can come to, with the bias.
     widest : str
@@ -44,8 +49,36 @@ class Images:
     bias: IntArray
     shift: IntArray
     multiplier: IntArray
+    bias_zeros: int
     sums: tuple[int, int]
     widest: str
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """The parameters of a column block: of its channels, then of the columns that have none.
+
+    Attributes
+    ----------
+    bias, shift, multiplier : ndarray of int64, shape (columns,)
+        As those of :class:`Images`.
+    channels : int
+        Number of columns with a channel.
+    """
+
+    bias: IntArray
+    shift: IntArray
+    multiplier: IntArray
+    channels: int
+
+    def with_zeros(self, zeros: int) -> Parameters:
+        """Let columns without a channel, whose results are zero points, come to them by a shift of ``zeros`` bits."""
+        idle = np.arange(len(self.bias)) >= self.channels
+        return replace(
+            self,
+            bias=np.where(idle, self.bias << zeros, self.bias),
+            shift=np.where(idle, zeros, self.shift),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +122,7 @@ def make_images(
     formats : mapping of WeightFormat
         How each term's weights are stored.
     """
-    weights, parameters = [], []
-    sums, widest = (0, 0), ""
+    weights, parameters, spans = [], [], []
     for item in schedule:
         layer = item.mapped.layer
         for column_pass in item.passes:
@@ -100,14 +132,29 @@ def make_images(
             zeros, low, high = (
                 np.sum([getattr(one, name) for one in own], axis=0) for name in ("zeros", "low", "high")
             )
-            bias, shift, multiplier = _parameters(layer, block, zeros, shape)
-            parameters.append((bias, shift, multiplier))
-            span = int((bias + low).min()), int((bias + high).max())
-            if bits_for(*span) > bits_for(*sums):
-                widest = layer.name
-            sums = min(span[0], sums[0]), max(span[1], sums[1])
-    bias, shift, multiplier = (np.concatenate(column) for column in zip(*parameters))
-    return Images(np.concatenate(weights), bias, shift, multiplier, sums, widest)
+            parameters.append(_parameters(layer, block, zeros, shape))
+            spans.append((layer.name, low, high))
+    shared = _shared_zeros(parameters, shape)
+    if not shape.multiplier_bits:
+        parameters = [item.with_zeros(shared) for item in parameters]
+    sums, widest = (0, 0), ""
+    for item, (name, low, high) in zip(parameters, spans):
+        span = int((item.bias + low).min()), int((item.bias + high).max())
+        if bits_for(*span) > bits_for(*sums):
+            widest = name
+        sums = min(span[0], sums[0]), max(span[1], sums[1])
+    bias, shift, multiplier = (
+        np.concatenate([getattr(item, name) for item in parameters])
+        for name in ("bias", "shift", "multiplier")
+    )
+    return Images(np.concatenate(weights), bias, shift, multiplier, shared, sums, widest)
+
+
+def _shared_zeros(parameters: Sequence[Parameters], shape: ArrayShape) -> int:
+    """Low bits that are zero in the bias of every channel, at most as many as a shift can have; 0 for a few."""
+    bits = int(np.bitwise_or.reduce(np.concatenate([item.bias[: item.channels] for item in parameters])))
+    zeros = min((bits & -bits).bit_length() - 1, (1 << shape.shift_bits) - 1)
+    return zeros if zeros >= LEAST_ZEROS else 0
 
 
 def _weights(
@@ -142,10 +189,8 @@ def _weights(
     )
 
 
-def _parameters(
-    layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: ArrayShape
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Bias, shift and multiplier of a column block's channels, int64 [columns] each.
+def _parameters(layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: ArrayShape) -> Parameters:
+    """Bias, shift and multiplier of a column block.
 
     ``zeros`` is what inputs that are all at their zero point add to a sum.
     """
@@ -158,8 +203,9 @@ def _parameters(
     multiplier = np.zeros(shape.columns, np.int64)
     if not shape.multiplier_bits:
         bias += np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0) + (layer.zero_point << shift)
-        return bias, shift, multiplier
+        return Parameters(bias, shift, multiplier, count)
     factors = np.ones(1, np.int64) if layer.multiplier is None else layer.multiplier
     multiplier[:count] = np.broadcast_to(factors, layer.bias.shape)[block.outputs]
     # The hardware rounds after shifting by one less; what is not shifted at all is doubled first.
-    return bias, np.maximum(shift - 1, 0), np.where(shift == 0, 2 * multiplier, multiplier)
+    multiplier = np.where(shift == 0, 2 * multiplier, multiplier)
+    return Parameters(bias, np.maximum(shift - 1, 0), multiplier, count)

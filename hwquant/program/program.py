@@ -112,10 +112,10 @@ class Program:
         """The parameter memory: bias in the low bits, then shift, then multiplier."""
         config, image = self.config, []
         for bias, shift, multiplier in zip(self.bias.tolist(), self.shift.tolist(), self.multiplier.tolist()):
-            word = bias & ((1 << config.accumulator_bits) - 1)
-            word |= shift << config.accumulator_bits
+            word = (bias >> config.bias_zeros) & ((1 << config.stored_bias_bits) - 1)
+            word |= shift << config.stored_bias_bits
             word |= (multiplier & ((1 << config.multiplier_bits) - 1)) << (
-                config.accumulator_bits + config.shift_bits
+                config.stored_bias_bits + config.shift_bits
             )
             image.append(word)
         return image

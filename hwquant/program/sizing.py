@@ -12,7 +12,7 @@ import numpy as np
 from hwquant.coding import integer_limits
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.array_shape import LIMITS, OFFSET_MODES, ArrayShape, OffsetMode
-from hwquant.program.config import SIZES, ArrayConfig
+from hwquant.program.config import BIASES, SIZES, ArrayConfig
 from hwquant.program.images import Images
 from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.layers import ArrayLayer
@@ -230,7 +230,7 @@ def _within_limits(values: Mapping[str, int], name: str) -> None:
 def measure(
     code: Sequence[Instruction], schedule: Sequence[LayerSchedule], placed: Placed, images: Images
 ) -> dict[str, int]:
-    """Measure what a compiled network needs of each field in ``SIZES``.
+    """Measure what a compiled network needs of each field in ``SIZES`` and ``BIASES``.
 
     Parameters
     ----------
@@ -263,6 +263,8 @@ def measure(
         "accumulator_bits": bits_for(*images.sums),
         "block_steps": max(counts),
         "coordinate_bits": bits_for(min(coordinates), max(*coordinates, _reach(schedule))),
+        "bias_bits": bits_for(int(images.bias.min()), int(images.bias.max())) - images.bias_zeros,
+        "bias_zeros": images.bias_zeros,
     }
 
 
@@ -318,8 +320,33 @@ def size(
                 remedy=REMEDY[name],
             )
     if requirements.config:
+        _check_biases(needed, requirements.config)
         return requirements.config
     minimum = {name: max(2, needed[name]) for name in SIZES}
+    if needed["bias_zeros"]:  # biases that share no zeros are stored whole
+        minimum |= {name: needed[name] for name in BIASES}
     minimum["accumulator_bits"] = max(8, needed["accumulator_bits"])
     _within_limits(minimum, network)
     return ArrayConfig.of(shape, minimum)
+
+
+def _check_biases(needed: Mapping[str, int], config: ArrayConfig) -> None:
+    """Raise unless existing hardware holds the biases: they have as many zeros, and room above them."""
+    zeros = config.bias_zeros
+    if needed["bias_zeros"] < zeros:
+        raise DoesNotFit(
+            f"the network's biases share {needed['bias_zeros']} low zeros, the hardware leaves out {zeros}",
+            resource="bias_zeros",
+            needed=needed["bias_zeros"],
+            available=zeros,
+            remedy="hardware made for this network",
+        )
+    width = needed["bias_bits"] + needed["bias_zeros"] - zeros
+    if width > config.stored_bias_bits:
+        raise DoesNotFit(
+            f"the network needs bias_bits {width}, the hardware has {config.stored_bias_bits}",
+            resource="bias_bits",
+            needed=width,
+            available=config.stored_bias_bits,
+            remedy="hardware made for this network",
+        )

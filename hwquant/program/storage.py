@@ -23,7 +23,8 @@ from hwquant.program.layout import Placement, RowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
-VERSION = 1
+VERSION = 2
+"""Version 2 has narrow biases (``bias_bits``, ``bias_zeros``); a program without them is one of version 1."""
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "weights": (np.int16, 2),
@@ -59,7 +60,8 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "checksum": program.checksum,
     }
     images = {name: getattr(program, name) for name in _IMAGES}
-    container.write(path, KIND, VERSION, {"program": meta}, {"words": _pack(program.words), **images})
+    version = VERSION if program.config.bias_bits else 1
+    container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
 
 def load(path: str | os.PathLike[str]) -> Program:

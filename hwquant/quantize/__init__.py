@@ -18,7 +18,7 @@ The rooms, in the order in which a network goes through them:
 ``single_bit``       what one bit with an offset cannot hold
 ``assemble``         a layer in integers
 ``layerwise``        one after the other on what the integers before (``integer_run``) really give: ``compensation`` of
-                     rounding errors, ``bias_correction``
+                     rounding errors, ``bias_correction``, biases of few bits (``narrow_bias``)
 ``fidelity``         how well each tensor stands for the float one; ``judge`` says what is wrong, ``remedies``
                      what helps
 ``report``           all of it as plain values

@@ -71,3 +71,8 @@ Formats = Mapping[str, TensorFormat]
 def integer_tensors(plan: Plan, formats: Formats) -> dict[str, Tensor]:
     """The tensors of a plan as those of an integer network."""
     return {name: formats[name].tensor(name, plan.graph.shapes[name]) for name in plan.tensors}
+
+
+def zero_points(formats: Formats) -> dict[str, int]:
+    """The zero points of all tensors, by name."""
+    return {name: item.zero_point for name, item in formats.items()}

@@ -13,9 +13,10 @@ from hwquant.qgraph import Layer, QNode
 from hwquant.quantize.assemble import assemble_layer, round_layer
 from hwquant.quantize.bias_correction import mean_error
 from hwquant.quantize.compensation import compensate
-from hwquant.quantize.formats import Formats, integer_tensors
+from hwquant.quantize.formats import Formats, integer_tensors, zero_points
 from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.integer_run import IntegerRun
+from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.observe import Observed
 from hwquant.quantize.precision import Precision
 
@@ -61,4 +62,5 @@ def _fit_layer(
     if options.error_compensation:
         terms = [compensate(term, plan, run.centred(term.input)) for term, plan in zip(terms, layer.terms)]
     correction = mean_error(layer, terms, observed.images, run) if options.bias_correction else np.zeros(())
-    return assemble_layer(layer, terms, scales, correction, formats[layer.name])
+    made = assemble_layer(layer, terms, scales, correction, formats[layer.name])
+    return narrow_bias(made, precision.bias_bits[layer.name], zero_points(formats))

@@ -26,6 +26,10 @@ class QuantizeOptions:
         any node that is fused into a layer names it.
     activation_bits : int or mapping of str to int, default 8
         Bits of the activations, 2..8, or a mapping from tensor names, inputs included.
+    bias_bits : int, mapping of str to int, or None, optional
+        Bits of the biases, 2..32, or a mapping from layer names: a layer adds ``c * 2^k`` to its sums of products, with
+        integers ``c`` of so many bits and one ``k`` for all its channels. It is the bias as hardware stores it, with
+        zero points and rounding in it. None, or a layer that is not named: as wide as its values need.
     per_channel : bool, default False
         Give every output channel a weight scale, an offset and a shift of its own.
     symmetric : bool, default False
@@ -55,6 +59,12 @@ class QuantizeOptions:
     bits: Bits = option(_DEFAULT_BITS, "Bits of a weight.", range=Range(1, 8, noun="an integer"))
     activation_bits: Bits = option(
         _DEFAULT_BITS, "Bits of an activation.", range=Range(2, 8, noun="an integer")
+    )
+    bias_bits: Bits | None = option(
+        None,
+        "Bits of a bias, as hardware stores it (zero points in it); as wide as needed if not given.",
+        range=Range(2, 32, noun="an integer"),
+        metavar="N",
     )
     per_channel: bool = option(False, "A scale, offset and shift for every output channel.")
     symmetric: bool = option(False, "No integer offsets.")
@@ -93,17 +103,21 @@ class QuantizeOptions:
         }
 
 
-def resolve_bits(bits: Bits, aliases: Mapping[str, tuple[str, ...]], option: str) -> dict[str, int]:
+def resolve_bits(
+    bits: Bits, aliases: Mapping[str, tuple[str, ...]], option: str, default: int = _DEFAULT_BITS
+) -> dict[str, int]:
     """Resolve the bits that a user asks for to bits by owner.
 
     Parameters
     ----------
     bits : int or mapping of str to int
-        One number for all, or numbers by name; an owner that is not named has 8.
+        One number for all, or numbers by name.
     aliases : mapping of str to tuple of str
         The owners of every name that a user may give.
     option : str
         The option's name, for messages.
+    default : int, default 8
+        Bits of an owner that is not named.
 
     Returns
     -------
@@ -130,4 +144,4 @@ def resolve_bits(bits: Bits, aliases: Mapping[str, tuple[str, ...]], option: str
                     f"{option} asks for {result[owner]} bits at {owner!r} and, through {name!r}, for {count} "
                     "bits in the same place; name it once, or give the same number"
                 )
-    return {owner: result.get(owner, _DEFAULT_BITS) for owner in owners}
+    return {owner: result.get(owner, default) for owner in owners}

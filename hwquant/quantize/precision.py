@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hwquant.errors import Unsupported
 from hwquant.quantize.fuse import Plan, TermPlan
 from hwquant.quantize.groups import Partition, scale_groups
+from hwquant.quantize.narrow_bias import WIDEST
 from hwquant.quantize.options import QuantizeOptions, resolve_bits
 from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
 from hwquant.quantize.weight_scheme import WeightScheme
@@ -36,6 +37,8 @@ class Precision:
         Bits of the activations, by group.
     schemes : Mapping[str, Schemes]
         How the weights of each term become integers, by layer.
+    bias_bits : Mapping[str, int]
+        Bits of the biases as hardware stores them, by layer.
     """
 
     plan: Plan
@@ -43,6 +46,7 @@ class Precision:
     groups: Partition
     bits: Mapping[str, int]
     schemes: Mapping[str, Schemes]
+    bias_bits: Mapping[str, int]
 
 
 def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
@@ -74,7 +78,7 @@ def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
         layer.name: tuple(_scheme(term, weight_bits[term.node], options) for term in layer.terms)
         for layer in plan.layers
     }
-    return Precision(plan, options, groups, bits, schemes)
+    return Precision(plan, options, groups, bits, schemes, layer_bias_bits(plan, options))
 
 
 def tensor_bits(plan: Plan, groups: Partition, options: QuantizeOptions) -> dict[str, int]:
@@ -83,6 +87,13 @@ def tensor_bits(plan: Plan, groups: Partition, options: QuantizeOptions) -> dict
     for layer in plan.layers:
         aliases |= {name: (groups.find(layer.name),) for name in layer.members}
     return resolve_bits(options.activation_bits, aliases, "activation_bits")
+
+
+def layer_bias_bits(plan: Plan, options: QuantizeOptions) -> dict[str, int]:
+    """The bits of the biases, by layer; any node that is fused into a layer names it."""
+    aliases = {name: (layer.name,) for layer in plan.layers for name in (*layer.members, layer.name)}
+    bits = WIDEST if options.bias_bits is None else options.bias_bits
+    return resolve_bits(bits, aliases, "bias_bits", WIDEST)
 
 
 def term_bits(plan: Plan, options: QuantizeOptions) -> dict[str, int]:

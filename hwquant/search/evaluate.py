@@ -1,22 +1,28 @@
-"""One candidate: quantized, run on the test samples, compiled, measured."""
+"""One candidate: quantized, fine-tuned if asked for, run on the test samples, compiled, measured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
+from hwquant import hwq
 from hwquant.data import Samples
-from hwquant.errors import DoesNotFit, Unsupported
+from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.fingerprint import fingerprint
 from hwquant.packages import load_package
 from hwquant.qgraph import QGraph
 from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
 from hwquant.search.objectives import OBJECTIVES, Trial
 from hwquant.search.space import Configuration, Space
+from hwquant.search.target import Target
+from hwquant.search.tuning import FineTuning, Tuned
+
+Item = Configuration | Tuned
+"""What is evaluated: bits, or bits and a fine-tuning."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +45,10 @@ class Task:
         Rows and columns of the array that candidates are compiled for.
     measured : tuple of str
         Names of the objectives that are measured.
+    target : Target, optional
+        The board that candidates are compiled for.
+    tuning : FineTuning, optional
+        What candidates are fine-tuned with; None where none are.
     """
 
     observed: Observed
@@ -48,10 +58,12 @@ class Task:
     quantizer: QuantizeOptions
     array: tuple[int, int]
     measured: tuple[str, ...]
+    target: Target | None = None
+    tuning: FineTuning | None = None
 
-    def __call__(self, configuration: Configuration) -> Outcome:
+    def __call__(self, item: Item) -> Outcome:
         """Evaluate a candidate, as workers do."""
-        return evaluate(self, configuration)
+        return finetune(self, item) if isinstance(item, Tuned) else evaluate(self, item)
 
 
 @dataclass(frozen=True)
@@ -69,12 +81,15 @@ class Outcome:
         Checksum of the candidate's integers; empty where the candidate does not work.
     error : str, optional
         Why the candidate cannot be quantized or compiled; None where it works.
+    made : bytes, default b""
+        The network as a ``.hwq`` file has it, where it was fine-tuned; empty for one that quantization makes again.
     """
 
     measures: Mapping[str, float] = field(default_factory=dict)
     noise: float = 0.0
     network: str = ""
     error: str | None = None
+    made: bytes = b""
 
 
 def one_thread() -> AbstractContextManager[object]:
@@ -122,10 +137,32 @@ def network_checksum(qgraph: QGraph) -> str:
 def evaluate(task: Task, configuration: Configuration) -> Outcome:
     """Measure a candidate; that it does not fit, or that integers cannot express it, is an outcome and no error."""
     try:
-        qgraph = quantize_candidate(task, configuration)
-        trial = Trial(qgraph, task.test, task.exact, task.array)
-        with one_thread():
-            measures = {name: OBJECTIVES[name].measure(trial) for name in task.measured}
-        return Outcome(measures, trial.noise, network_checksum(qgraph))
+        return measured(task, quantize_candidate(task, configuration))
     except (DoesNotFit, Unsupported) as error:
         return Outcome(error=str(error))
+
+
+def finetune(task: Task, item: Tuned) -> Outcome:
+    """Fine-tune a candidate and measure it; that its training fails, too, is an outcome and no error."""
+    if task.tuning is None:
+        raise RuntimeError("a candidate is to be fine-tuned, and there is nothing to train with")
+    options = task.space.options(task.quantizer, item.configuration)
+    try:
+        qgraph = task.tuning.run(task.observed.graph, options)
+        return replace(measured(task, qgraph), made=hwq.to_bytes(qgraph))
+    except HwquantError as error:
+        return Outcome(error=str(error))
+
+
+def measured(task: Task, qgraph: QGraph) -> Outcome:
+    """Measure a candidate's network.
+
+    Raises
+    ------
+    DoesNotFit
+        It cannot be compiled for the array.
+    """
+    trial = Trial(qgraph, task.test, task.exact, task.array, task.target)
+    with one_thread():
+        measures = {name: OBJECTIVES[name].measure(trial) for name in task.measured}
+    return Outcome(measures, trial.noise, network_checksum(qgraph))

@@ -1,9 +1,10 @@
 """What has been evaluated, on disk at once: a search that is interrupted goes on where it was.
 
 A text file of JSON lines. The first says what the outcomes belong to, by checksums of network, data and
-options; each other line is a candidate. Every line carries a checksum, of what it says and of the first line: so
-lines of another journal do not count. Each line stands for itself: where one is missing, the candidate is evaluated
-again. An interrupted write leaves a last line without its end: it is dropped, with a warning.
+options; each other line is a candidate, with its network where that was fine-tuned. Every line carries a checksum, of
+what it says and of the first line: so lines of another journal do not count. Each line stands for itself: where one is
+missing, the candidate is evaluated again. An interrupted write leaves a last line without its end: it is dropped, with
+a warning.
 
 A journal is for the version of hwquant that began it, which is one of the checksums; a file of another `VERSION` is
 refused.
@@ -13,7 +14,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import warnings
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -25,11 +28,13 @@ from hwquant.files import AppendedFile, parse_json, remove
 from hwquant.fingerprint import fingerprint
 from hwquant.graph import Graph
 from hwquant.quantize.calibration import Data
-from hwquant.search.evaluate import Outcome, Task
-from hwquant.search.space import Configuration
+from hwquant.search.evaluate import Item, Outcome, Task
+from hwquant.search.space import INT8, WIDE_BIAS
+from hwquant.search.tuning import Tuned
 
 FORMAT = "hwquant search"
-VERSION = 2
+BASE64 = re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+VERSION = 3
 
 
 def identity(graph: Graph, calibration: Data, task: Task) -> dict[str, str]:
@@ -41,7 +46,8 @@ def identity(graph: Graph, calibration: Data, task: Task) -> dict[str, str]:
         "test data": fingerprint(task.test),
         "quantizer options": fingerprint(task.quantizer),
         "array": fingerprint(task.array),
-        "searched layers": fingerprint(task.space.variables),
+        "searched layers": fingerprint([(item.kind, item.name) for item in task.space.variables]),
+        "board": fingerprint(task.target),
     }
 
 
@@ -58,13 +64,13 @@ class Journal:
         Number of bits in a configuration.
     resume : bool
         Whether to go on with a file that is there already.
-    values : range, default range(1, 9)
+    values : range, default range(1, 33)
         What the bits, or whatever else a configuration chooses, may be.
 
     Attributes
     ----------
     outcomes : dict of Outcome
-        All outcomes so far, by configuration.
+        All outcomes so far, by configuration, or by configuration and training.
 
     Raises
     ------
@@ -82,9 +88,9 @@ class Journal:
         identity: Mapping[str, str],
         variables: int,
         resume: bool,
-        values: range = range(1, 9),
+        values: range = range(1, max(INT8, WIDE_BIAS) + 1),
     ) -> None:
-        self.outcomes: dict[Configuration, Outcome] = {}
+        self.outcomes: dict[Item, Outcome] = {}
         header = {"format": FORMAT, "version": VERSION, "of": dict(identity)}
         self._seal = _check(header)
         self._file: AppendedFile | None = None
@@ -116,16 +122,19 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def add(self, configuration: Configuration, outcome: Outcome) -> None:
+    def add(self, item: Item, outcome: Outcome) -> None:
         """Keep an outcome; it is on the disk when this returns."""
-        self.outcomes[configuration] = outcome
+        self.outcomes[item] = outcome
         if self._file is not None:
+            tuned = item if isinstance(item, Tuned) else None
             content = {
-                "bits": list(configuration),
+                "bits": list(tuned.configuration if tuned else item),
+                "training": tuned.training if tuned else None,
                 "measures": dict(outcome.measures),
                 "noise": outcome.noise,
                 "network": outcome.network,
                 "error": outcome.error,
+                "made": b64encode(outcome.made).decode(),
             }
             self._file.append(_line(content, self._seal))
 
@@ -139,8 +148,8 @@ class Journal:
             _same(path, _parse(path, 1, lines[0]), header)
         for number, line in enumerate(lines[1:], 2):
             content = _parse(path, number, line, self._seal)
-            configuration, outcome = _entry(path, number, content, variables, values)
-            self.outcomes[configuration] = outcome
+            item, outcome = _entry(path, number, content, variables, values)
+            self.outcomes[item] = outcome
         if rest:  # only now is it known that the file is ours to change
             text = f"the last line of {path} was not finished; what it held is evaluated again"
             warnings.warn(text, stacklevel=3)
@@ -177,24 +186,29 @@ def _no_journal(path: Path, number: int) -> Damaged:
 
 def _entry(
     path: Path, number: int, content: Mapping[str, Any], variables: int, values: range
-) -> tuple[Configuration, Outcome]:
+) -> tuple[Item, Outcome]:
     """Check and decode a candidate's line: its checksum alone does not say that this hwquant wrote it."""
     match content:
         case {
             "bits": list(bits),
+            "training": None | str() as training,
             "measures": dict(measures),
             "noise": int() | float() as noise,
             "network": str(network),
             "error": None | str() as error,
+            "made": str(made),
         } if (
-            len(content) == 5
+            len(content) == 7
             and len(bits) == variables
             and all(type(item) is int and item in values for item in bits)
             and noise >= 0
             and all(_is_number(item) for item in measures.values())
             and (error is None) == bool(measures)
+            and bool(made) == (training is not None and error is None)
+            and BASE64.fullmatch(made)
         ):
-            return tuple(bits), Outcome(measures, noise, network, error)
+            item = tuple(bits) if training is None else Tuned(tuple(bits), training)
+            return item, Outcome(measures, noise, network, error, b64decode(made))
     raise Damaged(f"{path} is damaged at line {number}; remove the file", path=str(path))
 
 

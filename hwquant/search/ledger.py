@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from hwquant.search.evaluate import Outcome
+from hwquant.search.evaluate import Item, Outcome
 from hwquant.search.journal import Journal
-from hwquant.search.space import Configuration
 from hwquant.search.workers import Workers
 
-Watch = Callable[[Configuration, Outcome, int], None]
+Asked = TypeVar("Asked", bound=Item)
+Watch = Callable[[Item, Outcome, int], None]
 """Called for each outcome as it comes, with the number of candidates so far."""
 
 
@@ -30,32 +31,28 @@ class Ledger:
     Attributes
     ----------
     outcomes : dict of Outcome
-        Outcomes by configuration, in the order in which they were first asked for: the same for the same search,
-        whoever evaluates and whatever the journal already holds.
+        Outcomes by configuration, and by configuration and training, in the order in which they were first asked for:
+        the same for the same search, whoever evaluates and whatever the journal already holds.
     """
 
     def __init__(
-        self,
-        workers: Workers[Configuration, Outcome],
-        journal: Journal,
-        measured: Sequence[str],
-        watch: Watch | None,
+        self, workers: Workers[Item, Outcome], journal: Journal, measured: Sequence[str], watch: Watch | None
     ) -> None:
         self._workers, self._journal, self._watch = workers, journal, watch
         self._measured = set(measured)
-        self.outcomes: dict[Configuration, Outcome] = {}
+        self.outcomes: dict[Item, Outcome] = {}
 
     def __len__(self) -> int:
         return len(self.outcomes)
 
-    def new(self, configurations: Sequence[Configuration]) -> list[Configuration]:
-        """Leave out the configurations that were asked for before, and those that are there twice."""
-        return [item for item in dict.fromkeys(configurations) if item not in self.outcomes]
+    def new(self, items: Sequence[Asked]) -> list[Asked]:
+        """Leave out what was asked for before, and what is there twice."""
+        return [item for item in dict.fromkeys(items) if item not in self.outcomes]
 
-    def evaluate(self, configurations: Sequence[Configuration]) -> list[Outcome]:
-        """Give the outcomes of configurations, in order; what is not known yet is evaluated."""
-        asked = self.new(configurations)
-        outcomes: dict[Configuration, Outcome] = {}
+    def evaluate(self, items: Sequence[Item]) -> list[Outcome]:
+        """Give the outcomes of configurations, or of trainings, in order; what is not known yet is evaluated."""
+        asked = self.new(items)
+        outcomes: dict[Item, Outcome] = {}
         missing = []
         for item in asked:
             known = self._journal.outcomes.get(item)
@@ -67,11 +64,9 @@ class Ledger:
             self._journal.add(missing[index], outcome)
             self._keep(outcomes, missing[index], outcome)
         self.outcomes |= {item: outcomes[item] for item in asked}
-        return [self.outcomes[item] for item in configurations]
+        return [self.outcomes[item] for item in items]
 
-    def _keep(
-        self, outcomes: dict[Configuration, Outcome], configuration: Configuration, outcome: Outcome
-    ) -> None:
-        outcomes[configuration] = outcome
+    def _keep(self, outcomes: dict[Item, Outcome], item: Item, outcome: Outcome) -> None:
+        outcomes[item] = outcome
         if self._watch is not None:
-            self._watch(configuration, outcome, len(self.outcomes) + len(outcomes))
+            self._watch(item, outcome, len(self.outcomes) + len(outcomes))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,13 @@ from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.memories import memory_bits
 from hwquant.program.program import Program
-from hwquant.qgraph import Layer, QGraph
+from hwquant.program.sizing import DSP_OPERAND_BITS
+from hwquant.program.widths import bits_for
+from hwquant.qgraph import IntArray, Layer, QGraph
+from hwquant.search.target import Target
+
+if TYPE_CHECKING:
+    from hwquant.boards.resources import Resources
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +44,15 @@ class Trial:
         The float network's first output for the samples.
     array : tuple of int
         Rows and columns of the array that the network is compiled for.
+    target : Target, optional
+        The board that the network is compiled for; None for none in particular.
     """
 
     qgraph: QGraph
     test: Samples
     exact: NDArray[Any]
     array: tuple[int, int]
+    target: Target | None = None
 
     @cached_property
     def output(self) -> NDArray[Any]:
@@ -53,7 +62,20 @@ class Trial:
     @cached_property
     def program(self) -> Program:
         """The network compiled, every memory as small as it allows."""
-        return compile_network(self.qgraph, self.array)
+        operand_bits = self.target.operand_bits if self.target else DSP_OPERAND_BITS
+        return compile_network(self.qgraph, self.array, operand_bits=operand_bits)
+
+    @property
+    def board(self) -> Target:
+        """The board that the network is compiled for; there must be one."""
+        if self.target is None:
+            raise HwquantError("resources are those of a board, and there is none: name one")
+        return self.target
+
+    @cached_property
+    def resources(self) -> Resources:
+        """What the program takes of the board's device."""
+        return self.board.resources(self.program)
 
     @property
     def noise(self) -> float:
@@ -79,11 +101,30 @@ class Objective:
         Function from a :class:`Trial` to the number.
     maximize : bool, default False
         Whether large is good.
+    of_board : bool, default False
+        Whether the number is one of a board.
+    decimals : int, default 0
+        Digits behind the point that are shown, and below which differences do not count.
     """
 
     title: str
     measure: Callable[[Trial], float]
     maximize: bool = False
+    of_board: bool = False
+    decimals: int = 0
+
+    def show(self, value: float) -> str:
+        """Write a value for people."""
+        return f"{value:,.{self.decimals}f}"
+
+    def ratio(self, value: float, reference: float) -> float:
+        """Divide a value by another; what is less than the least digit that is shown counts as this digit."""
+        return max(value, self.least) / max(reference, self.least)
+
+    @property
+    def least(self) -> float:
+        """The least digit that is shown, as a number."""
+        return 10.0**-self.decimals
 
 
 def _accuracy(trial: Trial) -> float:
@@ -94,29 +135,61 @@ def _accuracy(trial: Trial) -> float:
 
 
 def _weight_bits(trial: Trial) -> float:
-    terms = [term for node in trial.qgraph.nodes if isinstance(node, Layer) for term in node.terms]
-    return sum(
+    layers = [node for node in trial.qgraph.nodes if isinstance(node, Layer)]
+    points = {name: tensor.zero_point for name, tensor in trial.qgraph.tensors.items()}
+    weights = sum(
         term.bits * (term.codes.size if term.mask is None else int(np.count_nonzero(term.mask)))
-        for term in terms
+        for layer in layers
+        for term in layer.terms
     )
+    return weights + sum(_bias_bits(layer.constant(points)) for layer in layers)
+
+
+def _bias_bits(constants: IntArray) -> int:
+    """Bits of a layer's biases as hardware has them, without the low bits that all share as zeros."""
+    shared = int(np.bitwise_or.reduce(constants))
+    zeros = max(0, (shared & -shared).bit_length() - 1)
+    return constants.size * (bits_for(int(constants.min()), int(constants.max())) - zeros)
+
+
+def _weight_bytes(trial: Trial) -> float:
+    config = trial.program.config
+    return _bytes(memory_bits(config)["weight"] + config.parameter_depth * config.stored_bias_bits)
 
 
 def _bytes(bits: int) -> int:
     return -(-bits // 8)
 
 
-ACCURACY = "accuracy"
+ACCURACY, FILL = "accuracy", "fill"
 OBJECTIVES = {
     ACCURACY: Objective("accuracy", _accuracy, maximize=True),
     "cycles": Objective("cycles", lambda trial: timing(trial.program).cycles),
-    "weight_bytes": Objective(
-        "weight bytes", lambda trial: _bytes(memory_bits(trial.program.config)["weight"])
-    ),
+    "weight_bytes": Objective("weight bytes", _weight_bytes),
     "memory_bytes": Objective(
         "memory bytes", lambda trial: _bytes(sum(memory_bits(trial.program.config).values()))
     ),
     "weight_bits": Objective("weight bits", _weight_bits),
+    "lut": Objective("LUTs", lambda trial: trial.resources.lut, of_board=True),
+    "ff": Objective("flip-flops", lambda trial: trial.resources.ff, of_board=True),
+    "dsp": Objective("DSP blocks", lambda trial: trial.resources.dsp, of_board=True),
+    "ram": Objective("block RAMs", lambda trial: trial.resources.ram, of_board=True),
+    "milliseconds": Objective(
+        "ms", lambda trial: trial.board.milliseconds(timing(trial.program).cycles), of_board=True, decimals=4
+    ),
+    FILL: Objective(
+        "of the board's scarcest resource",
+        lambda trial: trial.board.fill(trial.program),
+        of_board=True,
+        decimals=3,
+    ),
 }
-"""All objectives by name. ``accuracy``: share of right answers, 0..1. ``cycles``: cycles of one inference, exact.
-``weight_bytes``: size of the compiled program's weight memory, incomplete tiles and all. ``memory_bytes``: size of all
-memories. ``weight_bits``: bits of all weights that are not pruned, which do not depend on the array."""
+"""All objectives by name.
+
+``accuracy``: share of right answers, 0..1. ``cycles``: cycles of one inference, exact. ``weight_bytes``: size of
+weights and biases in the compiled program's memories, incomplete tiles and all. ``memory_bytes``: size of all memories.
+``weight_bits``: bits of all weights that are not pruned and of all biases, which do not depend on the array.
+
+Of a board: ``lut``, ``ff``, ``dsp``, ``ram``: what the accelerator and the host link take of its device
+(:mod:`hwquant.boards.resources`). ``milliseconds``: time of one inference at the clock that it aims at. ``fill``: share
+of what may be used of its scarcest resource; above 1 the network does not fit (:mod:`hwquant.boards.fit`)."""

@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hwquant.errors import HwquantError
-from hwquant.options import NAMES, NUMBERS, Range, check, option
+from hwquant.options import NAMES, NUMBERS, Range, Spelling, check, option
 from hwquant.program.array_shape import ARRAY, ArrayShape
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
-from hwquant.search.space import INT8
+from hwquant.search.space import WIDE_BIAS
+from hwquant.training.options import TrainOptions
+
+_NONE = "none"
+_OR_NONE = Spelling(
+    lambda text: () if text == _NONE else NUMBERS.parse(text), lambda values: NUMBERS.show(values) or _NONE
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,8 @@ class Constraints:
     drop_from : {"float", "int8"}
         What the loss is counted from: the "float" network, or everything in 8 bits ("int8").
     limits : mapping of float, default empty
-        Greatest allowed value of objectives that are minimized, by name, such as ``{"weight_bytes": 4096}``.
+        Greatest allowed value of objectives that are minimized, by name, such as ``{"weight_bytes": 4096}``;
+        ``{"fill": 1}`` has a candidate fit the board.
 
     Raises
     ------
@@ -72,7 +79,7 @@ class Constraints:
             # Where the drop is exactly what is allowed, it may be off by a rounding error.
             missed["max_drop"] = drop - self.max_drop - 1e-9
         for name, limit in self.limits.items():
-            missed[name] = (measures[name] - limit) / max(abs(limit), 1.0)
+            missed[name] = (measures[name] - limit) / max(abs(limit), OBJECTIVES[name].least)
         return missed
 
     def __str__(self) -> str:
@@ -90,13 +97,20 @@ class SearchOptions:
     Attributes
     ----------
     bits : tuple of int, default (2, 3, 4, 5, 6, 8)
-        Numbers of bits that each variable may have.
+        Numbers of bits that a layer's weights may have.
+    bias_bits : tuple of int, default ()
+        Numbers of bits that a layer's biases may have, as
+        :attr:`hwquant.quantize.options.QuantizeOptions.bias_bits` counts them; empty where they are not searched.
     activations : bool, default False
-        Whether the bits of layer outputs and of the network's inputs are searched too.
+        Whether the bits of layer outputs and of the network's inputs are searched too: one number for all, of those in
+        ``bits``, as hardware is as wide as the widest.
     objectives : tuple of str, default ("accuracy", "cycles", "weight_bytes")
         Names in :data:`~hwquant.search.objectives.OBJECTIVES`, the accuracy among them.
     array : tuple of int, default (8, 8)
         Rows and columns of the array that candidates are compiled for.
+    board : str, optional
+        Board that candidates are compiled for: its name, or a file of the user's own. Its resources and its clock are
+        objectives then.
     constraints : Constraints
         What a pick must keep to; candidates that keep to them also go first in the guided search.
     trials : int, default 200
@@ -107,8 +121,14 @@ class SearchOptions:
         Seed of the guided search; the same seed gives the same result.
     exhaustive : bool, default False
         Whether every configuration is evaluated; so it is too where there are no more than ``trials``.
+    finetuned : int, default 4
+        Candidates at most that are fine-tuned, where there are training data.
+    method : {"progressive", "all_at_once"}
+        How they are: :func:`hwquant.training.progressive` or :func:`hwquant.training.finetune_all_at_once`.
     quantizer : QuantizeOptions
         The quantizer's options, without the bits that are searched.
+    training : TrainOptions
+        How long, and at which rate, a candidate is fine-tuned.
 
     Raises
     ------
@@ -119,15 +139,31 @@ class SearchOptions:
     bits: tuple[int, ...] = option(
         (2, 3, 4, 5, 6, 8), "What the bits of a layer's weights may be.", spelling=NUMBERS
     )
-    activations: bool = option(False, "Search the bits of layer outputs and inputs too.")
+    bias_bits: tuple[int, ...] = option(
+        (),
+        "What the bits of a layer's biases may be, such as 6,8,12,32 (zero points in them).",
+        spelling=_OR_NONE,
+        metavar="N,...",
+    )
+    activations: bool = option(
+        False,
+        "Search the bits of layer outputs and inputs too: one number for all, as memory and multipliers are as wide as "
+        "the widest.",
+    )
     objectives: tuple[str, ...] = option(
         (ACCURACY, "cycles", "weight_bytes"),
-        f"Of {', '.join(OBJECTIVES)}: memory_bytes are those of all memories, weight_bits do not depend on the array.",
+        f"Of {', '.join(OBJECTIVES)}: memory_bytes are those of all memories, weight_bits do not depend on the array; "
+        "from lut on they are of a --board, fill is the share of its scarcest resource.",
         flag="--objective",
         spelling=NAMES,
     )
     array: tuple[int, int] = option(
         (8, 8), "Array that cycles and bytes are for.", metavar="RxC", spelling=ARRAY
+    )
+    board: str | None = option(
+        None,
+        "Also what candidates take of this board, and how long: a name (hwquant boards), or a TOML file of your own.",
+        metavar="BOARD",
     )
     constraints: Constraints = Constraints()
     trials: int = option(200, "Candidates at most.", range=Range(1))
@@ -136,7 +172,14 @@ class SearchOptions:
     )
     seed: int = option(0, "Of the guided search.", range=Range(0))
     exhaustive: bool = option(False, "Every configuration, however many trials that is.")
+    finetuned: int = option(
+        4, "Candidates at most that --train fine-tunes, on the front or near it.", range=Range(1)
+    )
+    method: Literal["progressive", "all_at_once"] = option(
+        "progressive", "How --train fine-tunes.", flag="--train-method"
+    )
     quantizer: QuantizeOptions = field(default_factory=QuantizeOptions)
+    training: TrainOptions = field(default_factory=TrainOptions)
 
     def __post_init__(self) -> None:
         least = 2 if self.activations else 1
@@ -152,12 +195,21 @@ class SearchOptions:
             )
         check(self)
         ArrayShape(*self.array)  # raises for an array that does not exist
-        searched = ["bits", *(["activation_bits"] if self.activations else [])]
-        for name in searched:
-            if getattr(self.quantizer, name) != INT8:
+        if not all(isinstance(item, int) and 2 <= item <= WIDE_BIAS for item in self.bias_bits):
+            raise HwquantError(
+                f"bits of biases must be numbers from 2 to {WIDE_BIAS}, not {self.bias_bits!r}"
+            )
+        searched = {"bits": True, "activation_bits": self.activations, "bias_bits": bool(self.bias_bits)}
+        defaults = QuantizeOptions()
+        for name in (name for name, is_searched in searched.items() if is_searched):
+            if getattr(self.quantizer, name) != getattr(defaults, name):
                 raise HwquantError(
-                    f"{name} of the quantizer are what is searched; leave them at {INT8} and give the search's bits"
+                    f"{name} of the quantizer are what is searched; leave them at {getattr(defaults, name)} and give "
+                    "the search's bits"
                 )
+        of_board = [name for name in self.measured if OBJECTIVES[name].of_board]
+        if of_board and self.board is None:
+            raise HwquantError(f"{of_board[0]} is measured on a board, and none is named: name one (--board)")
 
     @property
     def measured(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def judge_pick(result: SearchResult, picked: Candidate) -> tuple[Advice, ...]:
         One piece of the kind "nothing_found" or "search_costs"; empty where all is well.
     """
     where = result.task.observed.graph.name
-    if picked.configuration == result.int8.configuration and len(result.candidates) > 1:
+    if picked == result.int8 and len(result.candidates) > 1:
         text = "the pick has 8 bits everywhere: no other candidate keeps to the constraints and costs less"
         return (
             Advice(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from hwquant import hwq
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions
-from hwquant.search.evaluate import Outcome, Task, network_checksum, quantize_candidate
+from hwquant.quantize.options import Bits
+from hwquant.search.evaluate import Item, Outcome, Task, network_checksum, quantize_candidate
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.options import Constraints, SearchOptions
 from hwquant.search.pareto import front
-from hwquant.search.space import ACTIVATIONS, WEIGHTS, Configuration
+from hwquant.search.space import WEIGHTS, Configuration
+from hwquant.search.tuning import Tuned
 
 
 @dataclass(frozen=True)
@@ -27,31 +30,50 @@ class Candidate:
         The bits in the order of the space's variables.
     bits : mapping of int
         Bits of weights by name of convolution, as in QuantizeOptions.
-    activation_bits : mapping of int
-        Bits of activations by name of tensor, as in QuantizeOptions; empty where they are not searched.
+    activation_bits : int or mapping of int
+        Bits of activations, as in QuantizeOptions.
+    bias_bits : int, mapping of int, or None
+        Bits of biases, by name of layer where they are searched, as in QuantizeOptions.
     measures : mapping of float
         Values of objectives by name.
     noise : float
         Power of the output's error relative to the float network's output.
     network : str
         Checksum of the network's integers.
+    made : bytes, default b""
+        The network as a ``.hwq`` file has it, where it was fine-tuned.
+    untrained : float, optional
+        Accuracy of the same bits without fine-tuning, 0..1, where it was fine-tuned.
     """
 
     configuration: Configuration
     bits: Mapping[str, int]
-    activation_bits: Mapping[str, int]
+    activation_bits: Bits
+    bias_bits: Bits | None
     measures: Mapping[str, float]
     noise: float
     network: str
+    made: bytes = b""
+    untrained: float | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether the candidate was fine-tuned."""
+        return bool(self.made)
 
     def to_json(self) -> dict[str, object]:
         """Give bits and measures as plain JSON values."""
         return {
-            "bits": dict(self.bits),
-            "activation_bits": dict(self.activation_bits),
+            **{name: _plain(getattr(self, name)) for name in ("bits", "activation_bits", "bias_bits")},
             **self.measures,
             "noise": self.noise,
+            "trained": self.trained,
+            "untrained_accuracy": self.untrained,
         }
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +91,7 @@ class SearchResult:
     float_accuracy : float
         Accuracy of the float network on the same samples, 0..1.
     failed : mapping of str
-        By configuration, why candidates cannot be quantized or compiled.
+        By configuration, or configuration and training, why candidates cannot be quantized, compiled or trained.
     task : Task
         What candidates were evaluated with, to make their networks again.
     """
@@ -78,7 +100,7 @@ class SearchResult:
     candidates: tuple[Candidate, ...]
     int8: Candidate
     float_accuracy: float
-    failed: Mapping[Configuration, str]
+    failed: Mapping[Item, str]
     task: Task
 
     @classmethod
@@ -87,7 +109,7 @@ class SearchResult:
         options: SearchOptions,
         task: Task,
         float_accuracy: float,
-        outcomes: Mapping[Configuration, Outcome],
+        outcomes: Mapping[Item, Outcome],
     ) -> SearchResult:
         """Collect a search's outcomes.
 
@@ -102,21 +124,11 @@ class SearchResult:
         outcomes : mapping of Outcome
             Outcomes by configuration; the one with everything in 8 bits must be there and work.
         """
-        space = task.space
-        candidates = {
-            configuration: Candidate(
-                configuration,
-                space.named(configuration, WEIGHTS),
-                space.named(configuration, ACTIVATIONS),
-                {name: outcome.measures[name] for name in task.measured},
-                outcome.noise,
-                outcome.network,
-            )
-            for configuration, outcome in outcomes.items()
-            if outcome.error is None
-        }
-        failed = {key: outcome.error for key, outcome in outcomes.items() if outcome.error is not None}
-        return cls(options, tuple(candidates.values()), candidates[space.int8], float_accuracy, failed, task)
+        works = {item: outcome for item, outcome in outcomes.items() if outcome.error is None}
+        candidates = {item: _candidate(task, item, works) for item in works}
+        failed = {item: outcome.error for item, outcome in outcomes.items() if outcome.error is not None}
+        int8 = candidates[task.space.int8]
+        return cls(options, tuple(candidates.values()), int8, float_accuracy, failed, task)
 
     @cached_property
     def front(self) -> tuple[Candidate, ...]:
@@ -186,11 +198,7 @@ class SearchResult:
 
     def relative_cost(self, candidate: Candidate) -> float:
         """Multiply the costs of a candidate, each relative to that of int8."""
-        return math.prod(
-            candidate.measures[name] / max(self.int8.measures[name], 1.0)
-            for name in self.options.objectives
-            if not OBJECTIVES[name].maximize
-        )
+        return relative_cost(self.options.objectives, candidate.measures, self.int8.measures)
 
     def quantize_options(self, candidate: Candidate) -> QuantizeOptions:
         """Find the quantizer's options that make a candidate.
@@ -207,6 +215,8 @@ class SearchResult:
         HwquantError
             This machine makes other integers of the same options than the worker did.
         """
+        if candidate.trained:
+            return hwq.from_bytes(candidate.made, "the journal of the search")
         qgraph = quantize_candidate(self.task, candidate.configuration, described=True)
         if network_checksum(qgraph) != candidate.network:
             raise HwquantError(
@@ -226,19 +236,58 @@ class SearchResult:
             "candidates": [item.to_json() for item in self.candidates],
             "failed": [
                 {
-                    "bits": self.task.space.named(key, WEIGHTS),
-                    "activation_bits": self.task.space.named(key, ACTIVATIONS),
+                    **self._options_json(configuration_of(item)),
+                    "trained": isinstance(item, Tuned),
                     "error": reason,
                 }
-                for key, reason in self.failed.items()
+                for item, reason in self.failed.items()
             ],
         }
+
+    def _options_json(self, configuration: Configuration) -> dict[str, object]:
+        options = self.task.space.options(self.task.quantizer, configuration)
+        return {name: _plain(getattr(options, name)) for name in ("bits", "activation_bits", "bias_bits")}
+
+
+def configuration_of(item: Item) -> Configuration:
+    """Find the bits of what was evaluated."""
+    return item.configuration if isinstance(item, Tuned) else item
+
+
+def _candidate(task: Task, item: Item, works: Mapping[Item, Outcome]) -> Candidate:
+    configuration, outcome = configuration_of(item), works[item]
+    options = task.space.options(task.quantizer, configuration)
+    untrained = works[configuration].measures[ACCURACY] if isinstance(item, Tuned) else None
+    return Candidate(
+        configuration,
+        task.space.named(configuration, WEIGHTS),
+        options.activation_bits,
+        options.bias_bits,
+        {name: outcome.measures[name] for name in task.measured},
+        outcome.noise,
+        outcome.network,
+        outcome.made,
+        untrained,
+    )
+
+
+def relative_cost(
+    objectives: Sequence[str], measures: Mapping[str, float], reference: Mapping[str, float]
+) -> float:
+    """Multiply all costs among objectives, each relative to that of a reference."""
+    return math.prod(
+        OBJECTIVES[name].ratio(measures[name], reference[name])
+        for name in objectives
+        if not OBJECTIVES[name].maximize
+    )
 
 
 def describe_measures(measures: Mapping[str, float]) -> str:
     """Write measures by name of objective in a line for people."""
     return ", ".join(
-        f"accuracy {value:.2%}" if name == ACCURACY else f"{value:,.0f} {OBJECTIVES[name].title}"
+        f"accuracy {value:.2%}"
+        if name == ACCURACY
+        else f"{OBJECTIVES[name].show(value)} {OBJECTIVES[name].title}"
         for name, value in measures.items()
     )
 

@@ -18,7 +18,9 @@ from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer, QGraph, Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.compensation import covariances
+from hwquant.quantize.formats import zero_points
 from hwquant.quantize.fuse import LayerPlan, TermPlan
+from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.pipeline import integer_network, with_report
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.training.compensation import round_compensated
@@ -97,7 +99,11 @@ class QuantizedNetwork(QuantizedForward):
                         weight.clamp_(*(per_channel(end * term.scale, weight) for end in term.coding.limits))
 
     def freeze_biases(self) -> None:
-        """Round all biases to steps of their accumulators, for good."""
+        """Round all biases to steps of their accumulators, for good.
+
+        Those that are to have few bits depend on the weights: they are rounded to so many once these are frozen, by
+        :meth:`freeze_all`.
+        """
         for name in self._layers:
             bias = self.bias(name)
             unit = per_channel(self.accumulator_step(name), bias)
@@ -111,6 +117,10 @@ class QuantizedNetwork(QuantizedForward):
         for node in self.convolutions:
             self.freeze(node)
         self.freeze_biases()
+        for name, layer in self._layers.items():
+            bits = self.precision.bias_bits[name]
+            made = narrow_bias(self._integer_layer(layer), bits, zero_points(self.formats))
+            self.bias_steps(name).copy_(torch.from_numpy(made.bias))
 
     def _rounded(self, node: str, chosen: Tensor, compensate: bool) -> Tensor:
         """Steps of the weights with the chosen ones rounded; what is not frozen is set to them."""

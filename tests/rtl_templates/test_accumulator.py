@@ -78,3 +78,10 @@ def test_a_total_that_is_not_written_leaves_the_memory_alone():
         [visit] * 5 + [visit | {"write_enable": 0, "sum": 70}] * 5 + [visit | {"first": 0, "sum": 1}] * 4
     )
     assert trace(Accumulator(config), stimulus, ["total"])[-1]["total"] == 106
+
+
+@pytest.mark.parametrize("bias", [-64, -1, 0, 63])
+def test_a_narrow_bias_stands_for_its_multiple(bias):
+    config = ArrayConfig(2, 2, accumulator_depth=4, accumulator_bits=20, bias_bits=7, bias_zeros=11)
+    visit = {"read_address": 1, "write_address": 1, "first": 1, "bias": bias, "sum": 5, "write_enable": 1}
+    assert trace(Accumulator(config), [visit] * 5, ["total"])[-1]["total"] == (bias << 11) + 5

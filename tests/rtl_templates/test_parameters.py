@@ -11,25 +11,23 @@ from hwquant.rtl_templates.ports import parameter_layout
 
 def image(rng, config, count):
     """Parameters as dictionaries, and as words: bias in the low bits, then shift, then multiplier."""
-    half = 1 << (config.accumulator_bits - 1)
+    half = 1 << (config.stored_bias_bits - 1)
     rows, words = [], []
     for _ in range(count):
         row = {"bias": int(rng.integers(-half, half)), "shift": int(rng.integers(0, 1 << config.shift_bits))}
-        word = row["bias"] % (2 * half) | row["shift"] << config.accumulator_bits
+        word = row["bias"] % (2 * half) | row["shift"] << config.stored_bias_bits
         if config.multiplier_bits:
             row["multiplier"] = int(rng.integers(0, 1 << (config.multiplier_bits - 1)))
-            word |= row["multiplier"] << (config.accumulator_bits + config.shift_bits)
+            word |= row["multiplier"] << (config.stored_bias_bits + config.shift_bits)
         rows.append(row)
         words.append(word)
     return rows, words
 
 
-@pytest.mark.parametrize("multiplier_bits", [0, 16])
+@pytest.mark.parametrize("widths", [{}, {"multiplier_bits": 16}, {"bias_bits": 7, "bias_zeros": 9}], ids=str)
 @pytest.mark.parametrize(("columns", "depth"), [(2, 16), (5, 15), (5, 16), (8, 64)])
-def test_the_next_parameters_are_sent_one_word_a_cycle(columns, depth, multiplier_bits):
-    config = ArrayConfig(
-        4, columns, parameter_depth=depth, accumulator_bits=20, multiplier_bits=multiplier_bits
-    )
+def test_the_next_parameters_are_sent_one_word_a_cycle(columns, depth, widths):
+    config = ArrayConfig(4, columns, parameter_depth=depth, accumulator_bits=20, **widths)
     rng = np.random.default_rng((columns, depth))
     rows, words = image(rng, config, depth)
     stimulus, expected, pointer = [{"port.start": 0, "rewind": 0}], {}, 0
@@ -53,3 +51,5 @@ def test_the_layout_is_as_wide_as_the_configuration_says():
     for multiplier_bits in (0, 12):
         config = ArrayConfig(2, 2, multiplier_bits=multiplier_bits, shift_bits=6, accumulator_bits=23)
         assert parameter_layout(config).size == config.parameter_bits == 29 + multiplier_bits
+    narrow = ArrayConfig(2, 2, shift_bits=6, accumulator_bits=23, bias_bits=9, bias_zeros=14)
+    assert parameter_layout(narrow).size == narrow.parameter_bits == 15

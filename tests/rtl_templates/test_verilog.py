@@ -20,6 +20,7 @@ CONFIGS = {
     "4x4, sum, multiplier": ArrayConfig(4, 4, offset="sum", multiplier_bits=12),
     "4x2, channel offsets": ArrayConfig(4, 2, channel_offsets=True),
     "2x11": ArrayConfig(2, 11, accumulator_depth=1),
+    "3x4, narrow biases": ArrayConfig(3, 4, bias_bits=7, bias_zeros=11),
 }
 IMAGES = {"program": [1, 2, 0], "weights": [5, 6], "parameters": [0xABC], "checksum": 0x12345678}
 PORTS = {

@@ -57,7 +57,12 @@ def test_the_pick_is_written_and_compiles(hwquant, arguments, tmp_path):
     assert not (tmp_path / "net.hwq.journal").exists()
     compiled = hwquant("compile", tmp_path / "net.hwq", "--array", "8x8", "-o", tmp_path / "build", "--json")
     assert compiled.json["cycles"] == result["picked"]["cycles"]
-    assert -(-compiled.json["memory_bits"]["weight"] // 8) == result["picked"]["weight_bytes"]
+    memory = compiled.json["memory_bits"]
+    parameters = memory["parameter"] - memory["parameter"] % 8
+    assert memory["weight"] // 8 < result["picked"]["weight_bytes"] < (memory["weight"] + parameters) // 8
+    assert result["picked"]["activation_bits"] == 8
+    assert result["picked"]["bias_bits"] is None
+    assert network.options["quantizer"]["bits"] == result["picked"]["bits"]
 
 
 def test_people_get_a_table(hwquant, arguments, tmp_path):
@@ -74,23 +79,68 @@ def test_where_nothing_keeps_to_the_constraints_the_front_is_written_and_resume_
     hwquant, arguments, tmp_path
 ):
     narrow = (*arguments, "--bits", "2,8", "--front", tmp_path / "front.json")
-    outcome = hwquant("search", *narrow, "--max-weight-bytes", 10, "--json")
+    outcome = hwquant("search", *narrow, "--limit", "weight_bytes=10", "--json")
     outcome.fails("none of 8 candidates keeps to at most 10 weight bytes; the nearest has accuracy")
     assert not (tmp_path / "net.hwq").exists()
     assert json.loads((tmp_path / "front.json").read_text())["picked"] is None
     journal = (tmp_path / "net.hwq.journal").read_bytes()
     hwquant("search", *narrow).fails("go on with it (--resume)")
     assert (tmp_path / "net.hwq.journal").read_bytes() == journal
-    assert hwquant("search", *narrow, "--max-weight-bytes", 2000, "--resume").status == 0
+    assert hwquant("search", *narrow, "--limit", "weight_bytes=2000", "--resume").status == 0
     assert (tmp_path / "net.hwq").exists()
+
+
+def test_a_board_s_resources_and_clock_decide(hwquant, arguments, tmp_path):
+    few = (
+        *arguments,
+        "--bits",
+        "2,8",
+        "--board",
+        "icebreaker",
+        "--array",
+        "4x4",
+        "--bias-bits",
+        "9,32",
+        "--trials",
+        5,
+    )
+    objectives = ("--objective", "accuracy,lut,milliseconds,ram")
+    outcome = hwquant("search", *few, *objectives, "--limit", "fits", "--max-drop", 100, "--json")
+    assert outcome.status == 0, outcome.stderr
+    picked = outcome.json["picked"]
+    assert picked["fill"] <= 1
+    fit = hwquant("fit", tmp_path / "net.hwq", "--board", "icebreaker", "--array", "4x4", "--json").json
+    needed = {need["resource"]: need["needed"] for need in fit["chosen"]["needs"]}
+    assert (picked["lut"], picked["ram"]) == (needed["lut"], needed["ram"])
+    assert picked["milliseconds"] == fit["milliseconds"]
+    least = min(item["lut"] for item in outcome.json["candidates"])
+    outcome = hwquant("search", *few, *objectives, "--limit", f"lut={least - 1}", "--json")
+    outcome.fails(f"at most {least - 1:,g} LUTs")
+
+
+@pytest.mark.nightly
+def test_what_was_fine_tuned_is_written_where_it_is_better(hwquant, arguments, demo_folder, tmp_path):
+    with np.load(demo_folder / "digits.npz", allow_pickle=False) as file:
+        np.savez(tmp_path / "train.npz", x=file["x"][120:], y=file["y"][120:])
+    few = (*arguments, "--bits", "1,2", "--objective", "accuracy,weight_bits", "--max-drop", 12)
+    tune = ("--train", tmp_path / "train.npz", "--epochs", 12, "--finetuned", 3)
+    outcome = hwquant("search", *few, *tune, "--json", "--front", tmp_path / "front.json")
+    assert outcome.status == 0, outcome.stderr
+    trained = [item for item in outcome.json["candidates"] if item["trained"]]
+    assert len(trained) == 3
+    picked = outcome.json["picked"]
+    assert picked["trained"]
+    assert picked["accuracy"] > picked["untrained_accuracy"]
+    again = hwquant("evaluate", tmp_path / "net.hwq", "-d", arguments[4], "--json").json
+    assert again["accuracy"] == picked["accuracy"]
 
 
 def test_a_limit_replaces_the_default_drop_and_a_drop_goes_with_it(hwquant, arguments):
     few = (*arguments, "--bits", "2,8", "--json")
-    limited = hwquant("search", *few, "--max-cycles", 1_000_000).json
+    limited = hwquant("search", *few, "--limit", "cycles=1e6").json
     best = max(item["accuracy"] for item in limited["candidates"])
     assert limited["picked"]["accuracy"] == best
-    outcome = hwquant("search", *few, "--max-cycles", 1, "--max-drop", 100)
+    outcome = hwquant("search", *few, "--limit", "cycles=1", "--max-drop", 100)
     outcome.fails("at most 100 points below float and at most 1 cycles")
 
 
@@ -103,6 +153,16 @@ def test_a_limit_replaces_the_default_drop_and_a_drop_goes_with_it(hwquant, argu
         (["--array", "8"], "8"),
         (["--front", "no/front.json"], "does not exist"),
         (["--max-drop", "-1"], "not in the range"),
+        (["--limit", "lut"], "'lut' is no limit such as cycles=50000, or fits"),
+        (["--limit", "cycles=-1"], "'cycles=-1' is no limit"),
+        (["--limit", "cycles=nan"], "'cycles=nan' is no limit"),
+        (["--limit", "area=5"], "no limit on 'area'"),
+        (["--limit", "fits"], "fill is measured on a board, and none is named: name one (--board)"),
+        (["--board", "nowhere"], "nowhere"),
+        (["--board", "generic"], "'generic' has no device"),
+        (["--bias-bits", "1,8"], "bits of biases must be numbers from 2 to 32"),
+        (["--finetuned", "2"], "means nothing without --train"),
+        (["--train", "absent.npz"], "absent.npz"),
     ],
 )
 def test_wrong_options_are_one_line(hwquant, arguments, options, message):

@@ -11,7 +11,7 @@ from hwquant_testing.small_networks import Net, images
 from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation, compile_network, lowered_network
-from hwquant.program.config import KEY, SHAPE_FIELDS, SIZES, ArrayConfig
+from hwquant.program.config import BIASES, KEY, SHAPE_FIELDS, SIZES, ArrayConfig
 from hwquant.program.emission import drop_redundant_sets, emit
 from hwquant.program.isa import REGISTERS, Instruction, Opcode
 from hwquant.program.listing import PASSES, listing
@@ -273,6 +273,10 @@ def test_an_array_is_a_shape_and_sizes_and_its_key_has_them_all():
     shape = ArrayShape(4, 6, weight_bits=3)
     assert not any(hasattr(shape, name) for name in SIZES)
     config = ArrayConfig.of(shape, dict.fromkeys(SIZES, 16))
+    assert config.key == tuple(getattr(config, name) for name in KEY)
+    narrow = ArrayConfig.of(shape, dict.fromkeys(SIZES, 16) | {"bias_bits": 6, "bias_zeros": 3})
+    assert narrow.key == (*config.key, 6, 3)
+    assert {*dataclasses.asdict(narrow)} == {*KEY, *BIASES}
     assert (config.columns, config.weight_bits, config.program_depth) == (6, 3, 16)
     with pytest.raises(KeyError):
         ArrayConfig.of(shape, {})

@@ -8,6 +8,7 @@ from hwquant.data import Samples
 from hwquant.quantize import QuantizeOptions, observe_network
 from hwquant.search.evaluate import Task
 from hwquant.search.space import Space
+from hwquant.search.target import Target
 
 
 @pytest.fixture(scope="session")
@@ -31,12 +32,15 @@ def make_task(digits_graph, calibration, few):
 
     def make(
         bits=(2, 4, 8),
-        activations=False,
+        activations=(),
+        biases=(),
         measured=("accuracy", "cycles", "weight_bytes"),
         array=(8, 8),
+        board=None,
         **quantizer,
     ):
-        space = Space.of(observed.plan, bits, activations)
-        return Task(observed, few, exact, space, QuantizeOptions(**quantizer), array, measured)
+        space = Space.of(observed.plan, bits, activations, biases)
+        target = None if board is None else Target.of(board)
+        return Task(observed, few, exact, space, QuantizeOptions(**quantizer), array, measured, target)
 
     return make

@@ -4,7 +4,7 @@ from hwquant.search.guided import Evolution
 from hwquant.search.pareto import front
 from hwquant.search.space import WEIGHTS, Space, Variable
 
-SPACE = Space(tuple(Variable(WEIGHTS, f"layer{i}", 2**i) for i in range(6)), (2, 4, 8))
+SPACE = Space(tuple(Variable(WEIGHTS, f"layer{i}", 2**i, (2, 4, 8)) for i in range(6)))
 
 
 def costs(configuration):

@@ -8,11 +8,14 @@ import pytest
 from hwquant.errors import Busy, Damaged, HwquantError
 from hwquant.search.evaluate import Outcome
 from hwquant.search.journal import Journal, _line, identity
+from hwquant.search.tuning import Tuned
 
 IDENTITY = {"network": "a", "test data": "b"}
 OUTCOMES = {
     (8, 4): Outcome({"accuracy": 0.1 + 0.2, "cycles": 1934}, 1e-7 / 3, "c0ffee"),
     (2, 4): Outcome(error="does not fit"),
+    Tuned((8, 4), "feed"): Outcome({"accuracy": 0.5, "cycles": 19}, 0.25, "ab", made=b"a network"),
+    Tuned((2, 4), "feed"): Outcome(error="diverges"),
 }
 
 
@@ -61,8 +64,8 @@ def test_a_line_that_was_not_finished_is_dropped_and_written_again(path):
         with pytest.warns(UserWarning, match=r"journal was not finished; what it held is evaluated again"):
             journal = Journal(path, IDENTITY, 2, resume=True)
         with journal:
-            assert list(journal.outcomes) == [(8, 4)]
-            journal.add((2, 4), OUTCOMES[2, 4])
+            assert list(journal.outcomes) == list(OUTCOMES)[:-1]
+            journal.add(list(OUTCOMES)[-1], list(OUTCOMES.values())[-1])
         assert path.read_bytes() == whole
 
 
@@ -212,7 +215,9 @@ def test_identity_tells_networks_data_and_options_apart(digits_graph, calibratio
     }
     assert changed(digits_graph, data, make_task(per_channel=True)) == {"quantizer options"}
     assert changed(digits_graph, data, make_task(array=(4, 4))) == {"array"}
-    assert changed(digits_graph, data, make_task(activations=True)) == {"searched layers"}
+    assert changed(digits_graph, data, make_task(activations=(4, 8))) == {"searched layers"}
+    assert changed(digits_graph, data, make_task(biases=(8,))) == {"searched layers"}
+    assert changed(digits_graph, data, make_task(board="icebreaker")) == {"board"}
     assert changed(digits_graph, data, make_task(bits=(3, 8))) == set()
 
 

@@ -12,11 +12,14 @@ from hwquant.errors import HwquantError
 from hwquant.fingerprint import fingerprint
 from hwquant.search.evaluate import Outcome
 from hwquant.search.journal import Journal
+from hwquant.search.tuning import Tuned
 
 IDENTITY = {"network": "a", "test data": "b"}
 OUTCOMES = {
     (8, 4): Outcome({"accuracy": 0.1 + 0.2, "cycles": 1934}, 1e-7 / 3, "c0ffee"),
     (2, 4): Outcome(error="does not fit"),
+    Tuned((8, 4), "feed"): Outcome({"accuracy": 0.5, "cycles": 19}, 0.25, "ab", made=b"a network"),
+    Tuned((2, 4), "feed"): Outcome(error="diverges"),
     (8, 8): Outcome({"accuracy": 1.0, "cycles": 20}, 0.0, "abc"),
     (3, 1): Outcome({"accuracy": 0.0, "cycles": 7}, float("inf"), "0"),
 }

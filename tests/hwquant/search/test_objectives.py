@@ -1,12 +1,18 @@
 """What candidates are judged by."""
 
+import pickle
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from hwquant import golden
+from hwquant.boards.board import load_board
+from hwquant.boards.fit import choose_array
 from hwquant.data import Samples
 from hwquant.errors import HwquantError
 from hwquant.program.compiler import compile_network
+from hwquant.qgraph import Layer
 from hwquant.report import make_report
 from hwquant.search.evaluate import evaluate, quantize_candidate
 from hwquant.search.objectives import OBJECTIVES, Trial
@@ -15,19 +21,58 @@ ALL = tuple(OBJECTIVES)
 
 
 def test_every_objective_is_what_the_compiled_network_says(make_task):
-    task = make_task(measured=ALL)
+    task = make_task(measured=ALL, board="ulx3s-12f")
     outcome = evaluate(task, (4, 2, 8))
     qgraph = quantize_candidate(task, (4, 2, 8))
-    report = make_report(compile_network(qgraph, (8, 8)))
+    program = compile_network(qgraph, (8, 8))
+    report, biases = make_report(program), program.config.parameter_depth * program.config.accumulator_bits
+    fit = choose_array(qgraph, load_board("ulx3s-12f"), (8, 8))
+    taken = SimpleNamespace(**{need.resource: need.needed for need in fit.chosen.needs})
+    points = {name: tensor.zero_point for name, tensor in qgraph.tensors.items()}
     right = golden.predict(qgraph, task.test.x)[0].argmax(axis=1) == task.test.y
     weights = [term.codes for node in qgraph.nodes for term in getattr(node, "terms", ())]
     assert outcome.measures == {
         "accuracy": right.mean(),
         "cycles": report.cycles,
-        "weight_bytes": -(-report.memory_bits["weight"] // 8),
+        "weight_bytes": -(-(report.memory_bits["weight"] + biases) // 8),
         "memory_bytes": -(-sum(report.memory_bits.values()) // 8),
-        "weight_bits": sum(bits * codes.size for bits, codes in zip((4, 2, 8), weights, strict=True)),
+        "weight_bits": sum(bits * codes.size for bits, codes in zip((4, 2, 8), weights, strict=True))
+        + sum(needed_bits(node.constant(points)) for node in qgraph.nodes if isinstance(node, Layer)),
+        "lut": taken.lut,
+        "ff": taken.ff,
+        "dsp": taken.dsp,
+        "ram": taken.ram,
+        "milliseconds": report.cycles / (fit.clock_mhz * 1e3),
+        "fill": fit.chosen.worst.excess,
     }
+
+
+def needed_bits(constants):
+    """Bits of integers without the low bits that are zero in all of them, counted one by one."""
+    zeros = 0
+    while any(constants) and not any(value >> zeros & 1 for value in constants.tolist()):
+        zeros += 1
+    least = min(
+        n for n in range(1, 64) if all(-(1 << n - 1) <= value < 1 << n - 1 for value in constants.tolist())
+    )
+    return len(constants) * (least - zeros)
+
+
+def test_narrow_biases_count_in_bits_and_in_the_parameter_memory(make_task):
+    task = make_task(biases=(7, 32), measured=("weight_bits", "weight_bytes", "memory_bytes"))
+    wide, narrow = (evaluate(task, (4, 4, 4, bits, bits, bits)).measures for bits in (32, 7))
+    assert all(narrow[name] < wide[name] for name in wide)
+
+
+def test_resources_need_a_board(make_task):
+    with pytest.raises(HwquantError, match="resources are those of a board"):
+        evaluate(make_task(measured=("lut",)), (4, 2, 8))
+
+
+def test_a_task_with_a_board_goes_to_other_processes(make_task):
+    task = make_task(board="icebreaker", measured=("fill",))
+    again = pickle.loads(pickle.dumps(task))  # what workers are sent; no file is read so
+    assert evaluate(again, (8, 8, 8)) == evaluate(task, (8, 8, 8))
 
 
 def test_pruned_weights_have_no_weight_bits(digits_qgraph, few):
@@ -46,7 +91,7 @@ def test_pruned_weights_have_no_weight_bits(digits_qgraph, few):
 
 
 def test_fewer_bits_make_more_noise_and_less_memory(make_task):
-    task = make_task(measured=ALL)
+    task = make_task(measured=("weight_bytes", "weight_bits", "memory_bytes"))
     outcomes = [evaluate(task, (bits,) * 3) for bits in (8, 4, 2)]
     assert outcomes[0].noise < outcomes[1].noise < outcomes[2].noise
     for name in ("weight_bytes", "weight_bits", "memory_bytes"):

@@ -17,6 +17,15 @@ WRONG = [
     ({"generation": 1}, "generation must be at least 2"),
     ({"array": (1, 8)}, "rows"),
     ({"quantizer": QuantizeOptions(bits=4)}, "bits of the quantizer are what is searched"),
+    ({"bias_bits": (1, 8)}, "bits of biases must be numbers from 2 to 32"),
+    ({"bias_bits": (8, 33)}, "bits of biases must be numbers from 2 to 32"),
+    (
+        {"quantizer": QuantizeOptions(bias_bits=8), "bias_bits": (8, 12)},
+        "bias_bits of the quantizer are what is searched; leave them at None",
+    ),
+    ({"objectives": ("accuracy", "lut")}, "lut is measured on a board, and none is named"),
+    ({"constraints": Constraints(limits={"fill": 1.0})}, "fill is measured on a board, and none is named"),
+    ({"finetuned": 0}, "finetuned must be at least 1"),
     (
         {"quantizer": QuantizeOptions(activation_bits=4), "activations": True},
         "activation_bits of the quantizer are what is searched",
@@ -62,3 +71,9 @@ def test_violations_are_points_and_shares_of_the_limit():
     assert missed == {"max_drop": pytest.approx(0.5), "cycles": 0.5}
     kept = constraints.violations({"accuracy": 0.945, "cycles": 100}, references)
     assert max(kept.values()) <= 0
+    small = Constraints(None, limits={"dsp": 0, "milliseconds": 0.01})
+    assert small.violations({"dsp": 2, "milliseconds": 0.015}, references) == {
+        "dsp": 2.0,
+        "milliseconds": pytest.approx(0.5),
+    }
+    assert max(small.violations({"dsp": 0, "milliseconds": 0.01}, references).values()) == 0

@@ -96,7 +96,13 @@ def test_candidates_that_do_not_work_are_listed_and_not_picked(make_task):
     assert bits(result.candidates) == [(8, 8, 8)]
     assert result.pick() == result.int8
     assert result.to_json()["failed"] == [
-        {"bits": dict.fromkeys(("conv1", "conv2", "scores"), 2), "activation_bits": {}, "error": "no"}
+        {
+            "bits": dict.fromkeys(("conv1", "conv2", "scores"), 2),
+            "activation_bits": 8,
+            "bias_bits": None,
+            "trained": False,
+            "error": "no",
+        }
     ]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from hwquant.data import Samples
 from hwquant.errors import HwquantError
+from hwquant.program.compiler import compile_network
 from hwquant.search import Constraints, SearchOptions, search
 from hwquant.search.evaluate import evaluate
 
@@ -61,11 +62,24 @@ def test_the_same_seed_gives_the_same_result_and_another_one_another(arguments):
 
 def test_activations_are_searched_where_asked_for(arguments):
     result = search(*arguments, bits=(4, 8), activations=True, trials=12, generation=4, jobs=1)
-    names = {"image", "relu1", "relu2", "scores"}
-    assert all(set(item.activation_bits) == names for item in result.candidates)
-    assert {bits for item in result.candidates for bits in item.activation_bits.values()} == {4, 8}
-    network = result.network(result.candidates[-1])
-    assert {name: network.tensors[name].bits for name in names} == result.candidates[-1].activation_bits
+    assert {item.activation_bits for item in result.candidates} == {4, 8}
+    narrow = next(item for item in result.candidates if item.activation_bits == 4)
+    assert {tensor.bits for tensor in result.network(narrow).tensors.values()} == {4}
+
+
+def test_biases_are_searched_where_asked_for(arguments):
+    result = search(*arguments, bits=(8,), bias_bits=(6, 10, 32), trials=27, jobs=1)
+    assert len(result.candidates) == 27
+    names = ("relu1", "relu2", "scores")
+    assert {tuple(item.bias_bits.values()) for item in result.candidates} == set(
+        itertools.product((6, 10, 32), repeat=3)
+    )
+    assert all(tuple(item.bias_bits) == names for item in result.candidates)
+    cheapest = min(result.candidates, key=lambda item: item.measures["weight_bytes"])
+    assert cheapest.measures["weight_bytes"] < result.int8.measures["weight_bytes"]
+    program = compile_network(result.network(cheapest), (8, 8))
+    assert program.config.bias_zeros
+    assert result.to_json()["front"][0]["bias_bits"].keys() == set(names)
 
 
 class Stop(Exception):
@@ -128,8 +142,9 @@ def test_a_network_that_does_not_work_in_8_bits_is_an_error(arguments):
 
 
 def test_an_exhaustive_search_of_a_vast_space_is_refused(arguments):
-    with pytest.raises(HwquantError, match=r"would evaluate 823,543 configurations"):
-        search(*arguments, bits=(2, 3, 4, 5, 6, 7, 8), activations=True, exhaustive=True)
+    with pytest.raises(HwquantError, match=r"would evaluate 823,543 configurations of 7 numbers of bits"):
+        widths = (2, 3, 4, 5, 6, 7, 8)
+        search(*arguments, bits=widths, bias_bits=widths, activations=True, exhaustive=True)
 
 
 def test_options_come_whole_or_one_by_one(arguments):
