@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -49,6 +51,7 @@ NODES = (
     "scores",
 )
 """Names of the exported operators, in order."""
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class FashionCnn(nn.Module):
@@ -92,18 +95,18 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return padded[torch.arange(count)[:, None, None], 0, rows, columns][:, None]
 
 
-def train(x: np.ndarray, y: np.ndarray) -> FashionCnn:
+def train(make: Callable[[], Model], x: np.ndarray, y: np.ndarray, epochs: int = EPOCHS) -> Model:
     """AdamW with one cycle of the learning rate, on one thread: the order of additions decides the last bits."""
     torch.manual_seed(SEED)
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(SEED)
-    model = FashionCnn().to(memory_format=torch.channels_last)
+    model = make().to(memory_format=torch.channels_last)
     images, labels = torch.tensor(x).float(), torch.tensor(y).long()
-    steps = EPOCHS * -(-len(images) // BATCH)
+    steps = epochs * -(-len(images) // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         start, total = time.perf_counter(), 0.0
         for batch in torch.randperm(len(images), generator=generator).split(BATCH):
             loss = nn.functional.cross_entropy(model(augment(images[batch], generator)), labels[batch])
@@ -113,12 +116,12 @@ def train(x: np.ndarray, y: np.ndarray) -> FashionCnn:
             schedule.step()
             total += loss.item() * len(batch)
         seconds = time.perf_counter() - start
-        print(f"epoch {epoch + 1}/{EPOCHS}: loss {total / len(images):.4f}, {seconds:.0f} s", flush=True)
+        print(f"epoch {epoch + 1}/{epochs}: loss {total / len(images):.4f}, {seconds:.0f} s", flush=True)
     return model.eval()
 
 
-def export(model: FashionCnn, path: Path) -> None:
-    """ONNX with a free batch dimension and readable names, without the exporter's notes on source files."""
+def export(model: nn.Module, path: Path, names: Sequence[str] = ()) -> None:
+    """ONNX with a free batch dimension, without the exporter's notes on source files."""
     program = torch.onnx.export(
         model,
         (torch.zeros(2, 1, 28, 28),),
@@ -129,8 +132,8 @@ def export(model: FashionCnn, path: Path) -> None:
         verbose=False,
     )
     proto = program.model_proto
-    proto.graph.name = "fashion_cnn"
-    for node, name in zip(proto.graph.node, NODES, strict=True):
+    proto.graph.name = path.stem
+    for node, name in zip(proto.graph.node, names, strict=bool(names)):
         node.name = name
     del proto.metadata_props[:]
     graph = proto.graph
@@ -142,17 +145,17 @@ def export(model: FashionCnn, path: Path) -> None:
     path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
-def accuracy(model: FashionCnn, x: np.ndarray, y: np.ndarray) -> float:
+def accuracy(model: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
     with torch.no_grad():
         scores = torch.cat([model(torch.from_numpy(part).float()) for part in np.array_split(x, 20)])
     return float((scores.argmax(dim=1).numpy() == y).mean())
 
 
 def main() -> int:
-    model = train(*fashion_mnist("train"))
+    model = train(FashionCnn, *fashion_mnist("train"))
     result = accuracy(model, *fashion_mnist("test"))
     print(f"validation {accuracy(model, *fashion_mnist('validation')):.4f}  test {result:.4f}")
-    export(model, NETWORK)
+    export(model, NETWORK, NODES)
     print(f"{NETWORK.name}: {NETWORK.stat().st_size} bytes")
     return 0 if result >= TARGET else 1
 

@@ -283,9 +283,9 @@ def trained_cases(verilog: bool) -> Iterator[Case]:
             network = QuantizedNetwork(observe_network(build(kind, 1), noise), chosen)
             network.quantize_tensors(network.plan.tensors[:2])
             network.decide_grids(layer.name for layer in network.plan.layers)
-            for compensate, node in zip((True, False) * 9, network.convolutions):
-                network.freeze(node, 0.5, compensate)
-            network.settle(network.convolutions[-1])
+            network.freeze(network.convolutions[:2], 0.5)
+            for node in network.convolutions[2:]:
+                network.freeze(node, 0.5)
             network.clamp_weights()
             state = network.state_dict()
             extra = {name: value for name, value in state.items() if not isinstance(value, torch.Tensor)}

@@ -8,6 +8,8 @@ The names below are loaded when they are first used, PyTorch with them::
     Checkpoint, owner                a file from which a training that was cut off goes on, and what it belongs to
     QuantizedNetwork                 a network whose weights and tensors become integers step by step
     progressive, ProgressiveOptions, finetune_all_at_once    from a Graph to a fine-tuned QGraph
+    hold_out, Guard, Verdict         samples that decide, and whether a training made a network better
+    distilled                        a training whose targets are the outputs of a float network
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from hwquant.packages import load_package
 
 if TYPE_CHECKING:
     from hwquant.training.checkpoint import Checkpoint, owner
+    from hwquant.training.distill import distilled
+    from hwquant.training.guard import Guard, Verdict, hold_out
     from hwquant.training.loop import EpochResult, accuracy, fit
     from hwquant.training.network import TrainableNetwork
     from hwquant.training.options import ProgressiveOptions, TrainOptions
@@ -29,14 +33,18 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Checkpoint": "checkpoint",
     "EpochResult": "loop",
+    "Guard": "guard",
     "ProgressiveOptions": "options",
     "QuantizedNetwork": "quantized",
     "TrainOptions": "options",
     "TrainableNetwork": "network",
     "Training": "training",
+    "Verdict": "guard",
     "accuracy": "loop",
+    "distilled": "distill",
     "finetune_all_at_once": "stages",
     "fit": "loop",
+    "hold_out": "guard",
     "owner": "checkpoint",
     "progressive": "stages",
 }
@@ -45,14 +53,18 @@ _PUBLIC = {
 __all__ = [
     "Checkpoint",
     "EpochResult",
+    "Guard",
     "ProgressiveOptions",
     "QuantizedNetwork",
     "TrainOptions",
     "TrainableNetwork",
     "Training",
+    "Verdict",
     "accuracy",
+    "distilled",
     "finetune_all_at_once",
     "fit",
+    "hold_out",
     "owner",
     "progressive",
 ]

@@ -55,6 +55,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     stage: str = "train",
     span: tuple[float, float] = (0.0, 1.0),
+    after_epoch: Callable[[int], None] | None = None,
 ) -> list[EpochResult]:
     """Train a module in place.
 
@@ -72,6 +73,8 @@ def fit(
         Which of several trainings with one checkpoint, or one progress bar, this is.
     span : tuple of float, default (0.0, 1.0)
         Part of the learning rate's schedule that this training goes through.
+    after_epoch : callable or None, optional
+        Called with the number of every epoch that is done, before the checkpoint is saved.
 
     Returns
     -------
@@ -87,6 +90,10 @@ def fit(
     options = training.chosen
     if not parameters or options.epochs == 0:
         return []
+    if options.distill:
+        raise HwquantError(
+            "distill needs the float network whose outputs are learned: call hwquant.training.distilled first"
+        )
     loss = training.loss or named_loss(options.loss)
     chosen = (training.optimizer or named_optimizer(options))(parameters)
     rates = [group.setdefault("initial_lr", group["lr"]) for group in chosen.param_groups]
@@ -121,6 +128,8 @@ def fit(
             results.append(EpochResult(epoch + 1, mean, score))
             if training.progress:
                 training.progress(stage, epoch + 1, total, loss_and_score(results[-1]))
+            if after_epoch:
+                after_epoch(epoch + 1)
             if checkpoint:
                 _save(checkpoint, stage, results, network, chosen)
     return results
@@ -142,6 +151,11 @@ def accuracy(network: nn.Module, x: NDArray[Any], y: NDArray[Any], batch_size: i
             scores = scores.reshape(len(scores), -1)
             correct += int((scores.argmax(dim=1) == torch.tensor(y[start : start + batch_size])).sum())
     return correct / len(x)
+
+
+def count_batches(training: Training) -> int | None:
+    """Batches of an epoch; None for a loader without a length."""
+    return _Batches(training.data, training.chosen).count
 
 
 def _save(
@@ -170,8 +184,12 @@ def _step(
     return result
 
 
-def _diverged(what: str, epoch: int) -> HwquantError:
-    return HwquantError(
+class Diverged(HwquantError):
+    """A training whose loss or weights are not finite any more."""
+
+
+def _diverged(what: str, epoch: int) -> Diverged:
+    return Diverged(
         f"{what} in epoch {epoch + 1}; choose a lower learning rate (lr), or look for unusual values in the training "
         "data"
     )
@@ -184,11 +202,11 @@ def named_optimizer(options: TrainOptions) -> OptimizerFactory:
     def make(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         match options.optimizer:
             case "adam":
-                return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=decay)
+                return torch.optim.AdamW(parameters, lr=options.rate, weight_decay=decay)
             case "sgd":
-                return torch.optim.SGD(parameters, lr=options.lr, weight_decay=decay, momentum=momentum)
+                return torch.optim.SGD(parameters, lr=options.rate, weight_decay=decay, momentum=momentum)
             case "rmsprop":
-                return torch.optim.RMSprop(parameters, lr=options.lr, weight_decay=decay, momentum=momentum)
+                return torch.optim.RMSprop(parameters, lr=options.rate, weight_decay=decay, momentum=momentum)
             case _:
                 assert_never(options.optimizer)
 
@@ -226,16 +244,22 @@ class _Batches:
                 )
             self._arrays = torch.tensor(x), torch.tensor(y)
 
+    @property
+    def count(self) -> int | None:
+        """Batches of an epoch; None for a loader without a length."""
+        if self._arrays is not None:
+            return -(-len(self._arrays[0]) // self._size)
+        return len(self._loader) if hasattr(self._loader, "__len__") else None
+
     def part(self, share: float) -> Iterator[tuple[float, tuple[Tensor, Tensor]]]:
         """The first ``share`` of an epoch, at least one batch."""
         if self._arrays is not None:
             x, y = self._arrays
             chosen = torch.randperm(len(x)).split(self._size)
-            count: int | None = len(chosen)
             batches: Iterable[tuple[Tensor, Tensor]] = ((x[rows], y[rows]) for rows in chosen)
         else:
-            count = len(self._loader) if hasattr(self._loader, "__len__") else None
             batches = self._loader
+        count = self.count
         if count is None and share < 1:
             raise HwquantError(
                 "a loader without a length cannot be cut: give whole epochs, or a loader that has __len__"

@@ -8,9 +8,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hwquant.errors import HwquantError
-from hwquant.options import Range, check, option
+from hwquant.options import Range, Spelling, check, option
 
 LOSSES = ("cross_entropy", "mse", "l1", "l2")
+PLAIN_RATE = 1e-3
+"""Learning rate where none is given and nothing decides on one."""
+
+
+def _number(text: str) -> float | None:
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a number nor auto") from None
+
+
+AUTO = Spelling(_number, lambda value: "auto" if value is None else f"{value:g}")
+"""A number, or ``auto`` for None."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +39,22 @@ class TrainOptions:
         nothing.
     optimizer : {"adam", "sgd", "rmsprop"}, default "adam"
         The method; "adam" is AdamW.
-    lr : float, default 0.001
-        Learning rate, at the start where the schedule is "cosine".
+    lr : float or None, optional
+        Learning rate, at the start where the schedule is "cosine". None stands for the one that short trainings find
+        on held-out samples where a network is fine-tuned to integers (:mod:`hwquant.training.rate`), and for 0.001
+        elsewhere.
     schedule : {"cosine", "constant"}, default "cosine"
         How the learning rate changes: from ``lr`` down to 0 over the epochs, or not at all.
     batch_size : int, default 64
         Samples of a step.
+    start : {"auto", "compensated", "direct"}, default "auto"
+        What fine-tuning to integers begins with: weights that were rounded to make up for each other's errors, or each
+        to its nearest integer. "auto" takes what the short trainings find, or the compensated ones where ``lr`` is
+        given.
+    distill : float or None, optional
+        Temperature of the float network's outputs that are learned in place of labels (Hinton, Vinyals and Dean,
+        2015), where a network is fine-tuned to integers; 0 stands for labels, None for 1 where a float network is at
+        hand and for labels elsewhere.
     loss : str, default "cross_entropy"
         "cross_entropy", "mse", "l1", "l2" (mean Euclidean distance of a sample's outputs from its
         targets), or weighted sums: "cross_entropy+0.1*mse". Targets are one-hot where ``y`` are labels.
@@ -49,13 +74,32 @@ class TrainOptions:
     optimizer: Literal["adam", "sgd", "rmsprop"] = option(
         "adam", "adam is AdamW; sgd and rmsprop have --momentum."
     )
-    lr: float = option(1e-3, "Learning rate.", range=Range(0, noun="a number"))
+    lr: float | None = option(
+        None,
+        "Learning rate; auto finds it with short trainings where held-out samples decide, and is 0.001 elsewhere.",
+        range=Range(0, noun="a number"),
+        spelling=AUTO,
+        metavar="RATE",
+    )
     schedule: Literal["cosine", "constant"] = option(
         "cosine", "Of the learning rate: down to 0 over the epochs, or as it is."
     )
     batch_size: int = option(64, "Samples of a step.", range=Range(1, noun="an integer", largest=1 << 30))
     loss: str = option(
         "cross_entropy", f"{', '.join(LOSSES)}, or a weighted sum such as cross_entropy+0.1*mse."
+    )
+    start: Literal["auto", "compensated", "direct"] = option(
+        "auto",
+        "What fine-tuning to integers begins with: weights rounded to make up for each other's errors, or each to the "
+        "nearest integer.",
+    )
+    distill: float | None = option(
+        None,
+        "Learn the float network's outputs, softened by this temperature, in place of the labels; 0 learns the labels, "
+        "auto is 1 where a network is fine-tuned to integers.",
+        range=Range(0, noun="a number"),
+        spelling=AUTO,
+        metavar="TEMPERATURE",
     )
     weight_decay: float = option(
         0.0, "Of the optimizer; with adam apart from the gradient.", range=Range(0, noun="a number")
@@ -71,6 +115,11 @@ class TrainOptions:
             raise HwquantError(f"momentum must be below 1, not {self.momentum!r}")
         parse_loss(self.loss)
 
+    @property
+    def rate(self) -> float:
+        """The learning rate, or the plain one where none is given."""
+        return PLAIN_RATE if self.lr is None else self.lr
+
     def as_json(self) -> dict[str, object]:
         """The options as plain JSON values."""
         return dataclasses.asdict(self)
@@ -83,17 +132,14 @@ class ProgressiveOptions:
     Attributes
     ----------
     fraction : float, default 0.5
-        Share of a layer's weights, the largest in absolute value, that its sub-network freezes; and the share of what
-        is left that each round but the last one freezes.
-    rounds : int, default 2
-        Number of rounds in which the remaining weights are frozen.
+        Share of a sub-network's weights, the largest in absolute value, that it freezes; and the share of what is left
+        that each round but the last one freezes.
+    rounds : int or None, optional
+        Number of rounds in which the remaining weights are frozen; 2 if None, 1 with ``literal``.
     subnetworks : int or None, optional
         Number of sub-networks of consecutive layers; one for each layer with weights if None.
-    compensate : bool, default True
-        When weights are frozen, those of the layer that are still float first move in closed form, so that its output
-        on the calibration data changes least.
-    anticipate : bool, default True
-        In the rounds, weights that are still float are trained as what they will be rounded to.
+    literal : bool, default False
+        The method as published, from the float network and without additions: see :mod:`hwquant.training.stages`.
     """
 
     fraction: float = option(
@@ -101,10 +147,11 @@ class ProgressiveOptions:
         "Share of a sub-network's weights, the largest, that becomes integers first.",
         range=Range(0, 1, above=True),
     )
-    rounds: int = option(
-        2,
-        "In which the remaining weights become integers, when all sub-networks are done.",
+    rounds: int | None = option(
+        None,
+        "In which the remaining weights become integers, when all sub-networks are done; 2, with --literal 1.",
         range=Range(1, noun="an integer"),
+        metavar="N",
     )
     subnetworks: int | None = option(
         None,
@@ -112,15 +159,23 @@ class ProgressiveOptions:
         range=Range(1, noun="an integer"),
         metavar="N",
     )
-    compensate: bool = True
-    anticipate: bool = True
+    literal: bool = option(
+        False,
+        "The method as published: from the float network, without straight-through training, and returned even where "
+        "it lost.",
+    )
 
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def all_rounds(self) -> int:
+        """The number of rounds, where none is given the method's own."""
+        return self.rounds or (1 if self.literal else 2)
+
     def as_json(self) -> dict[str, object]:
         """The options as plain JSON values."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "rounds": self.all_rounds}
 
 
 def parse_loss(text: str) -> dict[str, float]:

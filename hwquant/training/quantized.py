@@ -8,25 +8,21 @@ inside their bounds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer, QGraph, Term
 from hwquant.quantize.assemble import kept_weights
-from hwquant.quantize.compensation import covariances
 from hwquant.quantize.formats import zero_points
 from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.pipeline import integer_network, with_report
 from hwquant.ranges import accumulator_bound, tensor_ranges
-from hwquant.training.compensation import round_compensated
 from hwquant.training.forward import QuantizedForward
-from hwquant.training.operators import convolve
-from hwquant.training.rounding import per_channel, to_integers, weight_steps
+from hwquant.training.rounding import per_channel, to_integers, weight_limits, weight_steps
 
 _EXACT = {torch.float32: 1 << 23, torch.float64: 1 << 52}
 """Bounds of sums that leave room for a half."""
@@ -46,7 +42,7 @@ class QuantizedNetwork(QuantizedForward):
         The float network and what its calibration data say.
     options : QuantizeOptions
         Bits, scales and so on. ``bias_correction`` and ``error_compensation`` are for quantization
-        without training and have no effect here: biases are trained, and so is what is still float.
+        without training and have no effect here; :meth:`adopt` takes over what they give.
 
     Attributes
     ----------
@@ -56,35 +52,89 @@ class QuantizedNetwork(QuantizedForward):
 
     # --- what becomes an integer
 
-    def freeze(self, node: str, fraction: float = 1.0, compensate: bool = False) -> None:
-        """Freeze the largest ``fraction`` (in absolute value) of a convolution's weights that are still float.
+    def freeze(self, nodes: str | Iterable[str], fraction: float = 1.0) -> None:
+        """Freeze the largest ``fraction`` of the weights of some convolutions that are still float.
 
-        They become their nearest integers. With ``compensate``, what is still float of the layer moves at the
-        same time, so that its output on the calibration data changes least: see
-        :mod:`hwquant.training.compensation`.
+        They are sorted by their absolute values, all convolutions together, and become their nearest integers.
+
+        Parameters
+        ----------
+        nodes : str or iterable of str
+            Names of the convolutions, such as those of a sub-network; their grids are decided.
+        fraction : float, default 1.0
+            Share, 0..1, of their weights that are not frozen yet.
+
+        Raises
+        ------
+        HwquantError
+            A name is that of no convolution, or a grid is not decided.
         """
-        self.grid(self.place(node)[0].name)  # refuses what cannot be frozen
-        weight, frozen, integers = self.weight(node).detach(), self.frozen(node), self.integers(node)
-        size = torch.where(frozen, -1.0, weight.abs()).ravel()
-        largest = torch.argsort(size, descending=True, stable=True)[: round(fraction * int((~frozen).sum()))]
-        chosen = torch.zeros_like(size, dtype=torch.bool).index_fill(0, largest, True).reshape(weight.shape)
-        steps = self._rounded(node, chosen, compensate)
-        integers.copy_(torch.where(chosen, steps, integers))
-        frozen.logical_or_(chosen)
+        names = [nodes] if isinstance(nodes, str) else list(nodes)
+        grids = [self._term_grid(name) for name in names]  # refuses what cannot be frozen
+        sizes = [
+            torch.where(self.frozen(name), -1.0, self.weight(name).detach().abs()).ravel() for name in names
+        ]
+        order = torch.cat(sizes)
+        largest = torch.argsort(order, descending=True, stable=True)[
+            : round(fraction * int((order >= 0).sum()))
+        ]
+        chosen = torch.zeros_like(order, dtype=torch.bool).index_fill(0, largest, True)
+        for name, term, part in zip(names, grids, chosen.split([len(size) for size in sizes])):
+            weight, frozen, integers = self.weight(name).detach(), self.frozen(name), self.integers(name)
+            mask = part.reshape(weight.shape)
+            steps = weight_steps(weight.double(), term)
+            integers.copy_(torch.where(mask, steps, integers))
+            weight.copy_(torch.where(mask, steps * per_channel(term.scale, steps), weight))
+            frozen.logical_or_(mask)
 
-    def settle(self, node: str) -> None:
-        """Choose integers for all weights of a convolution that are still float.
+    def adopt(self, qgraph: QGraph) -> None:
+        """Begin with the weights and biases of an integer network of the same float one.
 
-        They make up for each other's errors as in :meth:`freeze`. The weights stay float, and as they are where they
-        round to these integers anyway; others move to where they just do.
+        All tensors are rounded from now on, all grids decided, and what is not frozen is rounded in the forward pass
+        (``straight_through``). Weights stay float, and as they are where they round to the network's integers anyway;
+        others move to where they just do.
+
+        Parameters
+        ----------
+        qgraph : QGraph
+            What the quantizer made of the float network, with these options or with others.
+
+        Raises
+        ------
+        HwquantError
+            The network has other layers.
         """
+        self.quantize_tensors(self.plan.tensors)
+        self.decide_grids(self._layers)
+        self.straight_through = True
+        made = {node.name: node for node in qgraph.nodes if isinstance(node, Layer)}
+        if made.keys() != self._layers.keys():
+            raise HwquantError(f"{qgraph.name!r} has other layers than {self.plan.graph.name!r}")
+        for name, layer in self._layers.items():
+            for plan, term in zip(layer.terms, made[name].terms):
+                if plan.has_weights:
+                    self._settle(plan.node, term)
+            first = made[name].terms[0]
+            step = qgraph.tensors[first.input].scale * first.scale / 2.0**first.shift
+            self.bias(name).data.copy_(torch.from_numpy(made[name].bias * step))
+
+    def _settle(self, node: str, term: Term) -> None:
+        """Move the weights of a convolution no farther than needed to round to those of an integer term."""
+        weight = self.weight(node).detach()
+        grid = self._term_grid(node)
+        unit = per_channel(grid.scale, weight.double())
+        wanted = torch.from_numpy(term.weight * term.scale.reshape(-1, 1, 1, 1)) / unit
+        low, high = weight_limits(grid, wanted)
+        # What is out of range rounds to its end, and stays where it is.
+        least = torch.where(wanted <= low, -torch.inf, wanted - _SETTLED)
+        most = torch.where(wanted >= high, torch.inf, wanted + _SETTLED)
+        settled = torch.clamp(weight.double() / unit, least, most) * unit
+        weight.copy_(torch.where(self.frozen(node), weight, settled))
+
+    def _term_grid(self, node: str) -> Term:
+        """The grid of a convolution, as a term whose codes are not used."""
         layer, index = self.place(node)
-        weight, frozen = self.weight(node).detach(), self.frozen(node)
-        unit = per_channel(self.grid(layer.name).terms[index].scale, weight.double())
-        before = weight.double() / unit
-        steps = self._rounded(node, ~frozen, True)
-        settled = torch.clamp(before, steps - _SETTLED, steps + _SETTLED) * unit
-        weight.copy_(torch.where(frozen, weight, settled))
+        return self.grid(layer.name).terms[index]
 
     def clamp_weights(self) -> None:
         """Put the float weights of layers whose grid is decided back into the range of their codes.
@@ -114,53 +164,12 @@ class QuantizedNetwork(QuantizedForward):
         """Make integers of all that is still float."""
         self.quantize_tensors(self.plan.tensors)
         self.decide_grids(self._layers)
-        for node in self.convolutions:
-            self.freeze(node)
+        self.freeze(self.convolutions)
         self.freeze_biases()
         for name, layer in self._layers.items():
             bits = self.precision.bias_bits[name]
             made = narrow_bias(self._integer_layer(layer), bits, zero_points(self.formats))
             self.bias_steps(name).copy_(torch.from_numpy(made.bias))
-
-    def _rounded(self, node: str, chosen: Tensor, compensate: bool) -> Tensor:
-        """Steps of the weights with the chosen ones rounded; what is not frozen is set to them."""
-        layer, index = self.place(node)
-        term = self.grid(layer.name).terms[index]
-        weight, frozen = self.weight(node).detach(), self.frozen(node)
-        before = weight_steps(weight.double(), term, rounded=False)
-        if compensate and chosen.any():
-            after = self._compensated(layer, index, before, chosen)
-        else:
-            after = torch.where(chosen, weight_steps(weight.double(), term), before)
-        weight.copy_(torch.where(frozen, weight, after * per_channel(term.scale, after)))
-        return after
-
-    def _compensated(self, layer: LayerPlan, index: int, before: Tensor, chosen: Tensor) -> Tensor:
-        """Steps of a term's weights with the chosen ones rounded, for which the others and the bias make up."""
-        plan, term = layer.terms[index], self.grid(layer.name).terms[index]
-        frozen = self.frozen(plan.node)
-        x = self._calibration_input(plan.input)
-        made = round_compensated(
-            before.numpy(),
-            frozen.numpy(),
-            chosen.numpy(),
-            covariances(plan, x.numpy()),
-            *term.coding.limits,
-        )
-        after = torch.from_numpy(made)
-        change = torch.where(frozen, 0.0, before - after)
-        unit = self.formats[plan.input].scale.value * term.scale
-        moved = convolve(x, change * per_channel(unit, change), plan.window, plan.groups)
-        bias = self.bias(layer.name)
-        bias.data += moved.mean((0, 2, 3)).to(bias)
-        return after
-
-    def _calibration_input(self, tensor: str) -> Tensor:
-        """A tensor on the calibration samples, in steps, float64."""
-        samples = self.observed.samples
-        xs = [torch.tensor(np.ascontiguousarray(samples[item.name])) for item in self.observed.graph.inputs]
-        with torch.no_grad():
-            return self.steps(*xs, keep=[tensor])[tensor].double()
 
     # --- to integers
 

@@ -127,6 +127,12 @@ class QuantizedState(nn.Module):
         term = self.grid(layer).terms[0]
         return self.formats[term.input].scale.value * term.scale / 2.0**term.shift
 
+    @property
+    def rounded(self) -> bool:
+        """Whether all of the network is rounded in the forward pass, frozen or not."""
+        decided = self._grids.keys() == self._layers.keys()
+        return decided and self.straight_through and self._quantized == set(self.plan.tensors)
+
     def place(self, node: str) -> tuple[LayerPlan, int]:
         """The layer of a convolution, and which of its terms it is."""
         for layer in self.plan.layers:

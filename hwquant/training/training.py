@@ -12,7 +12,7 @@ from hwquant.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from hwquant.training.checkpoint import Checkpoint
-    from hwquant.training.loop import Evaluate, OptimizerFactory, TrainingData
+    from hwquant.training.loop import Evaluate, LabelledArrays, OptimizerFactory, TrainingData
     from hwquant.training.losses import Loss
 
 
@@ -33,6 +33,10 @@ class Training:
     optimizer : callable or None, optional
         A function of the parameters in place of the optimizer that the options name; the schedule scales its rates.
         One that it returned before goes on with the moments that it has.
+    validation : tuple of arrays or None, optional
+        Samples x (N, *shape) and y that decide between networks, epochs and learning rates, and are not trained on.
+        Where a method needs some and there are none, it holds back a share of the training data, if these are arrays:
+        see :func:`hwquant.training.guard.hold_out`.
     evaluate : callable or None, optional
         Called with the network after every epoch; its result is a score of the epoch, and goes to ``progress``.
     progress : Progress or None, optional
@@ -52,6 +56,7 @@ class Training:
     options: TrainOptions | None = None
     loss: Loss | None = None
     optimizer: OptimizerFactory | None = None
+    validation: LabelledArrays | None = None
     evaluate: Evaluate | None = None
     progress: Progress | None = None
     checkpoint: str | os.PathLike[str] | None = None

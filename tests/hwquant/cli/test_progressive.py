@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hwquant import golden, hwq
-from hwquant.cli.progressive import judge_training
 from hwquant.quantize import QuantizeOptions
+from hwquant.quantize import quantize as quantize_network
 from hwquant.training import ProgressiveOptions, Training, TrainOptions, progressive
 
 MODULE = """
@@ -56,7 +56,7 @@ def arguments(demo_folder, files):
     )
 
 
-QUICK = ("--epochs", 1, "--bits", 3)
+QUICK = ("--epochs", 1, "--bits", 3, "--lr", 0.001)
 
 
 def test_the_network_is_the_one_that_the_python_function_gives(
@@ -78,7 +78,7 @@ def test_the_network_is_the_one_that_the_python_function_gives(
     )
     outcome = hwquant("progressive", *arguments, *QUICK, *options, "--batch-size", 32, "--per-channel")
     assert outcome.status == 0, outcome.stderr
-    assert "fine-tuned on 160 samples" in outcome.stdout
+    assert "best on 16 of the 160 training samples, which are not trained on: " in outcome.stdout
     train = load(files / "train.npz")
     expected = progressive(
         digits_graph,
@@ -101,11 +101,11 @@ def test_json_reports_accuracies_and_stages(hwquant, arguments, files):
     qgraph = hwq.load(files / "net.hwq")
     exact = float((golden.predict(qgraph, test["x"])[0].argmax(axis=1) == test["y"]).mean())
     assert result["network"] == str(files / "net.hwq")
-    untrained = result["accuracy"].pop("untrained")
     assert result["accuracy"] == {"float": pytest.approx(0.99, abs=0.02), "integer": exact}
-    assert [item["kind"] for item in result["warnings"]] == ["training_hurts"] * (exact < untrained)
+    trained = result["guard"]["best"].startswith("trained")
+    assert [item["kind"] for item in result["warnings"]] == ["training_hurts"] * (not trained)
     assert [stage["name"] for stage in result["stages"]][-2:] == ["round 1/2", "round 2/2"]
-    assert result["stages"][-1]["score"] == exact
+    assert [score["name"] for score in result["guard"]["scores"]][:3] == ["compensated", "direct", "trained"]
     assert result["stages"][-1]["frozen"] == 1
 
 
@@ -130,7 +130,9 @@ def test_after_ctrl_c_resuming_gives_the_same_network(hwquant, arguments, files,
     assert "net.hwq.checkpoint has what was done; the same command with --resume goes on" in outcome.stderr
     assert not (files / "net.hwq").exists()
     monkeypatch.setattr(loop, "loss_and_score", real)
-    hwquant("progressive", *arguments, "--resume", "--epochs", 2, "--bits", 3).fails("another training")
+    hwquant("progressive", *arguments, "--resume", "--epochs", 2, "--bits", 3, "--lr", 0.001).fails(
+        "another training"
+    )
     assert hwquant("progressive", *arguments, *QUICK, "--resume").status == 0
     assert (files / "net.hwq").read_bytes() == expected
 
@@ -152,7 +154,7 @@ def test_a_module_of_the_user_is_exported(hwquant, arguments, files, monkeypatch
 def test_bad_input_is_refused_in_one_line(hwquant, arguments, files):
     hwquant("progressive", *arguments, "--resume").fails("cannot resume from")
     hwquant("progressive", *arguments, "--loss", "hinge").fails("loss 'hinge' is not a sum")
-    hwquant("progressive", *arguments, "--lr", -1).fails("-1.0 is not in the range x>=0")
+    hwquant("progressive", *arguments, "--lr", -1).fails("lr must be a number of at least 0, not -1.0")
     hwquant("progressive", *arguments, "--subnetworks", 9).fails("subnetworks must be an integer from 1 to 3")
     np.savez(files / "unlabelled.npz", x=load(files / "train.npz")["x"])
     hwquant("progressive", arguments[0], "--train", files / "unlabelled.npz", *arguments[3:]).fails(
@@ -161,9 +163,22 @@ def test_bad_input_is_refused_in_one_line(hwquant, arguments, files):
     hwquant("progressive", *arguments[:5], "-o", files / "no" / "net.hwq").fails("does not exist")
 
 
-def test_training_that_did_harm_is_told_of():
-    (advice,) = judge_training("net", float=0.99, integer=0.90, untrained=0.95)
-    assert (advice.kind, advice.where, advice.option) == ("training_hurts", "net", "--lr")
-    assert "90.00%, 95.00%" in advice.message
-    assert judge_training("net", float=0.99, integer=0.95, untrained=0.95) == ()
-    assert judge_training("net", float=None, integer=None, untrained=None) == ()
+def test_training_that_lost_is_not_written_and_told_of(hwquant, arguments, files, digits_graph, demo_folder):
+    np.savez(files / "val.npz", **load(files / "test.npz"))
+    absurd = ("--validation", files / "val.npz", "--epochs", 1, "--bits", 4, "--lr", 1)
+    calibration = load(demo_folder / "calibration.npz")["x"]
+    expected = quantize_network(digits_graph, calibration, bits=4, error_compensation=True)
+    for more in ((), ("--all-at-once",)):
+        outcome = hwquant("progressive", *arguments, *absurd, *more)
+        assert outcome.status == 0, outcome.stderr
+        assert "best on 200 validation samples: compensated (loss " in outcome.stdout
+        assert "the network called 'compensated'" in outcome.stdout
+        assert "training did not make the network better" in outcome.stderr
+        written = hwq.load(files / "net.hwq")
+        for mine, other in zip(written.nodes, expected.nodes, strict=True):
+            for term, wanted in zip(getattr(mine, "terms", ()), getattr(other, "terms", ()), strict=True):
+                assert np.array_equal(term.codes, wanted.codes)
+    result = hwquant("progressive", *arguments, *absurd, "--literal", "--json").json
+    assert (result["guard"]["best"], result["guard"]["returned"]) == ("compensated", "trained")
+    assert [item["kind"] for item in result["warnings"]] == ["training_hurts"]
+    hwquant("progressive", *arguments, "--literal", "--all-at-once").fails("leave out --all-at-once")

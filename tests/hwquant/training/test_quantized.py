@@ -139,27 +139,45 @@ def test_the_largest_weights_are_frozen_first(observed):
     )
 
 
-def test_settled_weights_round_to_integers_and_are_still_trained(observed, samples, labels):
-    network = QuantizedNetwork(observed("chain"), QuantizeOptions(bits=3))
-    network.quantize_tensors(network.plan.tensors)
+def test_the_largest_of_several_convolutions_are_found_together(observed):
+    network = QuantizedNetwork(observed("chain"), QuantizeOptions())
     network.decide_grids(layer.name for layer in network.plan.layers)
-    network.freeze("c2", 0.3)
-    frozen = network.integers("c2").clone(), network.frozen("c2").clone()
-    network.settle("c2")
-    assert torch.equal(network.integers("c2"), frozen[0])
-    assert torch.equal(network.frozen("c2"), frozen[1])
-    weight = network.weight("c2").detach().clone()
-    nearest = copy.deepcopy(network)
-    nearest.freeze_all()
-    (layer,) = (node for node in nearest.to_qgraph().nodes if getattr(node, "inputs", ()) == ("p1",))
-    (term,) = layer.terms
-    rest = ~frozen[1].numpy()
-    # They stay float, and round to the integers that were chosen.
-    steps = weight.numpy()[rest] / term.scale
-    assert np.abs(steps - term.weight[rest]).max() < 0.5
-    assert (steps != np.round(steps)).any()
+    with torch.no_grad():
+        network.weight("c2").mul_(1e-6)  # smaller than those of c1, one and all
+    sizes = {node: network.weight(node).numel() for node in ("c1", "c2")}
+    network.freeze(["c1", "c2"], sizes["c1"] / sum(sizes.values()))
+    assert network.frozen("c1").all()
+    assert not network.frozen("c2").any()
+    network.freeze(["c2", "c1"], 0.5)
+    assert int(network.frozen("c2").sum()) == round(0.5 * sizes["c2"])
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_an_adopted_network_is_computed_and_goes_on_being_trained(build, samples, labels, bits):
+    graph, options = build("residual", 3), QuantizeOptions(bits=bits)
+    compensated = quantize(graph, samples, bits=bits, error_compensation=True)
+    network = QuantizedNetwork(observe_network(graph, samples), options)
+    before = {node: network.weight(node).detach().clone() for node in network.convolutions}
+    network.adopt(compensated)
+    assert network.rounded
+    own = copy.deepcopy(network)
+    own.freeze_all()
+    moved = 0
+    for mine, other in zip(own.to_qgraph().nodes, compensated.nodes, strict=True):
+        for term, wanted in zip(getattr(mine, "terms", ()), getattr(other, "terms", ()), strict=True):
+            assert np.array_equal(term.codes, wanted.codes)
+        if hasattr(mine, "bias"):
+            assert np.abs(mine.bias - other.bias).max() <= 1  # float32 biases
+    for node, weight in before.items():
+        changed = network.weight(node).detach() != weight
+        moved += int(changed.sum())
+        assert not changed.all()
+    assert moved or bits == 8
+    adopted = {node: network.weight(node).detach().clone() for node in network.convolutions}
     train(network, samples, labels)
-    assert (network.weight("c2") != weight)[rest].any()
+    assert all((network.weight(node) != weight).any() for node, weight in adopted.items())
+    with pytest.raises(HwquantError, match="has other layers than"):
+        network.adopt(quantize(build("chain", 1), samples))
 
 
 @pytest.mark.parametrize("anchor", ["min", "max"])

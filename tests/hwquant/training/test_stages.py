@@ -13,10 +13,11 @@ from hwquant.graph import Add, AveragePool, Conv, Graph, Input, Output
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers
 from hwquant.training import ProgressiveOptions, Training, TrainOptions, finetune_all_at_once, progressive
-from hwquant.training.stages import cut
+from hwquant.training.subnetworks import cut
 from hwquant.window import Window
 
 QUICK = TrainOptions(epochs=4, batch_size=16, lr=2e-3)
+LITERAL = ProgressiveOptions(literal=True)
 
 
 def score(qgraph, x, y):
@@ -45,7 +46,7 @@ def cross_entropy(qgraph, x, y):
 
 METHODS = {
     "progressive": progressive,
-    "literal": partial(progressive, stages=ProgressiveOptions(compensate=False, anticipate=False)),
+    "literal": partial(progressive, stages=ProgressiveOptions(literal=True)),
     "one round": partial(progressive, stages=ProgressiveOptions(rounds=1)),
     "all at once": finetune_all_at_once,
 }
@@ -63,11 +64,13 @@ def test_fine_tuning_makes_up_for_what_weights_lack(digits_graph, digits, method
     )
     graph, options = replace(digits_graph, nodes=noisy), QuantizeOptions(bits=4)
     direct = cross_entropy(quantize(graph, calibration, options), *train)
-    tuned = METHODS[method](graph, Training(train, QUICK), calibration, options)
+    # What the noisy network says is not worth learning.
+    tuned = METHODS[method](graph, Training(train, replace(QUICK, distill=0)), calibration, options)
     assert cross_entropy(tuned, *train) < 0.5 * direct
 
 
-def test_stages_freeze_the_shares_that_were_asked_for(digits_graph, digits):
+@pytest.mark.parametrize("literal", [False, True])
+def test_stages_freeze_the_shares_that_were_asked_for(digits_graph, digits, literal):
     train, _, calibration = digits
     reported = []
     training = Training(
@@ -76,23 +79,29 @@ def test_stages_freeze_the_shares_that_were_asked_for(digits_graph, digits):
         evaluate=lambda network: 0.25,
         progress=lambda *arguments: reported.append(arguments),
     )
-    stages = ProgressiveOptions(fraction=0.4, rounds=3)
+    stages = ProgressiveOptions(fraction=0.4, rounds=3, literal=literal)
     qgraph = progressive(digits_graph, training, calibration, QuantizeOptions(bits=4), stages)
     report = qgraph.options["progressive"]
     names = ["sub-network 1/3", "sub-network 2/3", "sub-network 3/3", "round 1/3", "round 2/3", "round 3/3"]
-    assert [stage["name"] for stage in report["stages"]] == names
     weights = [node.weight.size for node in digits_graph.nodes if isinstance(node, Conv)]
     expected = [*(np.cumsum(weights) * 0.4 / sum(weights)), 0.64, 0.784, 1.0]
-    np.testing.assert_allclose([stage["frozen"] for stage in report["stages"]], expected, atol=1e-3)
-    assert all(stage["loss"] > 0 and stage["score"] == 0.25 for stage in report["stages"])
-    assert [(what, done, total) for what, done, total, _ in reported] == [(name, 1, 1) for name in names]
+    rows, trained = report["stages"], names[:-1]
+    if not literal:
+        assert rows[0]["name"] == "all at once"
+        assert rows[0]["frozen"] == 0.0
+        rows, trained = rows[1:], ["all at once", *names]
+    assert [stage["name"] for stage in rows] == names
+    np.testing.assert_allclose([stage["frozen"] for stage in rows], expected, atol=1e-3)
+    assert all(stage["loss"] > 0 and stage["score"] == 0.25 for stage in rows[: len(trained)][:5])
+    assert [(what, done, total) for what, done, total, _ in reported] == [(name, 1, 1) for name in trained]
     assert all(note.endswith(", accuracy 25.00%") for *_, note in reported)
     assert report["training"]["epochs"] == 1.2
     assert (report["fraction"], report["rounds"], report["subnetworks"]) == (0.4, 3, 3)
     assert {"quantizer", "layers", "tensors", "calibration_samples"} <= qgraph.options.keys()
 
 
-def test_what_is_frozen_keeps_its_bits_through_all_stages_and_into_the_result(digits_graph, digits):
+@pytest.mark.parametrize("literal", [False, True])
+def test_what_is_frozen_keeps_its_bits_through_all_stages_and_into_the_result(digits_graph, digits, literal):
     train, _, calibration = digits
     seen = []
 
@@ -103,13 +112,16 @@ def test_what_is_frozen_keeps_its_bits_through_all_stages_and_into_the_result(di
         return 0.0
 
     training = Training(train, replace(QUICK, weight_decay=0.1), evaluate=look)
-    qgraph = progressive(digits_graph, training, calibration, QuantizeOptions(bits=3))
+    stages = ProgressiveOptions(literal=literal)
+    qgraph = progressive(digits_graph, training, calibration, QuantizeOptions(bits=3), stages)
     last = {node.terms[0].input: node.terms[0].weight for node in qgraph.nodes if hasattr(node, "terms")}
-    assert len(seen) >= 5
+    assert len(seen) >= 3
+    kept = qgraph.options["progressive"]["guard"]["returned"] == "trained"
+    assert kept or not literal
     for state in seen:
         for layer, (node, (frozen, integers)) in zip(look.network.plan.layers, state.items(), strict=True):
             assert torch.equal(look.network.integers(node)[frozen], integers)
-            assert np.array_equal(last[layer.terms[0].input][frozen.numpy()], integers.numpy())
+            assert not kept or np.array_equal(last[layer.terms[0].input][frozen.numpy()], integers.numpy())
 
 
 def test_pruned_weights_and_mixed_bits_go_into_the_result(digits_graph, digits):
@@ -142,14 +154,16 @@ class Interrupt(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", [progressive, finetune_all_at_once])
+@pytest.mark.parametrize("method", ["progressive", "literal", "all at once"])
 @pytest.mark.parametrize("after", [1, 5])
 def test_a_resumed_quantization_ends_with_the_same_bits(digits_graph, digits, tmp_path, method, after):
     train, _, calibration = digits
-    training = Training(train, replace(QUICK, epochs=7))
+    training = Training(train, replace(QUICK, epochs=9, lr=None if after == 1 else 2e-3))
 
     def run(**changes):
-        return method(digits_graph, replace(training, **changes), calibration, QuantizeOptions(bits=3))
+        return METHODS[method](
+            digits_graph, replace(training, **changes), calibration, QuantizeOptions(bits=3)
+        )
 
     whole = run()
     path, reports = tmp_path / "checkpoint", []
@@ -203,7 +217,9 @@ def test_a_training_without_epochs_is_quantization_with_compensation(digits_grap
     training = Training(train, TrainOptions(epochs=0))
     untrained = progressive(digits_graph, training, calibration, QuantizeOptions(bits=3))
     assert score(untrained, x, y) > 0.9
-    assert [stage["loss"] for stage in untrained.options["progressive"]["stages"]] == [None] * 5
+    assert [stage["loss"] for stage in untrained.options["progressive"]["stages"]] == [None] * 6
+    assert untrained.options["progressive"]["guard"]["best"] == "compensated"
+    assert equal(untrained, quantize(digits_graph, calibration, bits=3, error_compensation=True))
 
 
 def test_sub_networks_are_consecutive_layers_and_pools_go_with_the_next():
