@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,12 @@ from hwquant.cli.options import (
     output_option,
     path_option,
 )
-from hwquant.cli.outputs import ANY, NETWORK, check_outputs
+from hwquant.cli.outputs import ANY, NETWORK, ONNX, check_outputs
 from hwquant.cli.progress import leaving, progress
 from hwquant.cli.results import pruning_table
 from hwquant.errors import HwquantError
-from hwquant.pruning.options import PruneOptions
+from hwquant.pruning.options import PruneOptions, RetrainOptions
 from hwquant.quantize.options import QuantizeOptions
-from hwquant.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from hwquant.data import Samples
@@ -42,11 +42,15 @@ HELD_OUT = 10
 )
 @calibration_option
 @output_option
-@options_of(PruneOptions, "pruning")
-@options_of(TrainOptions, "options")
-@options_of(
-    QuantizeOptions, "quantizer", only=("bits", "activation_bits", "per_channel", "error_compensation")
+@path_option(
+    "--float",
+    "float_output",
+    metavar="PRUNED.onnx",
+    help="Keep the pruned float network too, for hwquant search, progressive or quantize: zeros stay zeros.",
 )
+@options_of(PruneOptions, "pruning")
+@options_of(RetrainOptions, "options")
+@options_of(QuantizeOptions, "quantizer")
 @checkpoint_options
 @json_option
 def prune(
@@ -55,25 +59,27 @@ def prune(
     validation: Path | None,
     calibration_data: Path,
     output: Path,
+    float_output: Path | None,
     pruning: PruneOptions,
-    options: TrainOptions,
+    options: RetrainOptions,
     quantizer: QuantizeOptions,
     checkpoint: Path | None,
     resume: bool,
     as_json: bool,
 ) -> None:
-    """Prune MODEL in groups, retrain it, and quantize it.
+    """Prune MODEL in groups, layer by layer with retraining after each pass, and quantize it.
 
     The integer network goes to NET.hwq.
 
     MODULE:FACTORY is a Python function, importable from the working folder, that returns a torch.nn.Module.
-    --epochs are those of each pass. On the validation samples the accuracy, before quantization, stays within
-    --max-drop of the float network's. Reported are the weights that are zero, the tiles that the array skips, and
-    the cycles that this saves.
+    Each pass is judged on the validation samples as integers: the accuracy stays within --max-drop of what the network
+    had as integers before. Reported are the weights that are zero, the tiles that the array skips, and the cycles that
+    this saves.
     """
-    from hwquant import golden, hwq
+    from hwquant import hwq
     from hwquant.advice import of_options
     from hwquant.data import load_samples
+    from hwquant.export import save_float
     from hwquant.files import remove
     from hwquant.program.compiler import compile_network
     from hwquant.pruning import prune as prune_network
@@ -83,46 +89,69 @@ def prune(
 
     file = output.with_name(f"{output.name}.checkpoint") if checkpoint is None else checkpoint
     inputs: list[Path | str | None] = [model, train, validation, calibration_data]
-    check_outputs({"--output": (output, NETWORK), "--checkpoint": (checkpoint, ANY)}, inputs)
+    outputs = {
+        "--output": (output, NETWORK),
+        "--float": (float_output, ONNX),
+        "--checkpoint": (checkpoint, ANY),
+    }
+    check_outputs(outputs, inputs)
     graph = load_float(model, train)
+    if float_output is not None:
+        _check_float(graph)
     samples, deciding = _samples(graph, train, validation)
     calibration = load_samples(calibration_data, graph.inputs)
     with progress() as track:
         training = Training(samples.pair(), options, progress=track, checkpoint=file, resume=resume)
         with leaving(file, "has what was done"):
-            result = prune_network(graph, training, deciding.pair(), pruning)
-        qgraph = quantize(result.graph, calibration.x, quantizer, progress=track)
+            result = prune_network(graph, training, deciding.pair(), calibration.x, pruning, quantizer)
         dense = compile_network(quantize(graph, calibration.x, quantizer), pruning.array)
-        integer = deciding.accuracy(golden.predict(qgraph, deciding.x)[0])
+    qgraph = result.qgraph
     saved = savings(result.graph, qgraph, compile_network(qgraph, pruning.array), dense)
     hwq.save(qgraph, output)
+    if float_output is not None:
+        save_float(result.graph, float_output)
     if checkpoint is None:
         remove(file)
     content: dict[str, Any] = {
         "network": str(output),
-        "accuracy": {"float": result.before, "pruned": result.accuracy, "integer": integer},
+        "float": None if float_output is None else str(float_output),
+        "accuracy": {"before": result.before.accuracy, "after": result.after.accuracy},
         **saved.to_json(),
         "sensitivity": {item.layer: item.drop for item in result.sensitivities},
-        "passes": [vars(item) for item in result.passes],
+        "passes": [asdict(item) for item in result.passes],
+        "epochs": len(result.passes) * options.epochs,
         "samples": {"train": len(samples), "validation": len(deciding), "calibration": len(calibration)},
     }
-    advice = (*judge_pruning(graph, result, pruning), *of_options(qgraph.options))
+    advice = (*judge_pruning(graph, result, pruning, len(deciding)), *of_options(qgraph.options))
     emit(as_json, content, pruning_table(content), *_lines(content), advice=advice)
 
 
 def _lines(content: dict[str, Any]) -> list[str]:
     """Lines on what the table does not say."""
+    cycles, accuracy = content["cycles"], content["accuracy"]
     accuracies = ", ".join(
-        f"{content['accuracy'][kind]:.2%} {what}"
-        for kind, what in (("float", "float"), ("pruned", "pruned"), ("integer", "as integers"))
+        f"{accuracy['before'][kind]:.2%} -> {accuracy['after'][kind]:.2%} {what}"
+        for kind, what in (("integer", "as integers"), ("float", "in float"))
     )
-    cycles = content["cycles"]
+    kept = sum(item["met"] for item in content["passes"])
     return [
         f"weights pruned {content['pruned']:.1%}, tiles skipped {content['skipped']:.1%}, cycles of an inference "
         f"{cycles['dense']:,} -> {cycles['pruned']:,}",
         f"accuracy on {content['samples']['validation']} validation samples: {accuracies}",
-        f"wrote {content['network']}",
+        f"passes {len(content['passes'])}, of which {kept} were kept; epochs of training {content['epochs']:g} in all",
+        *(f"wrote {content[name]}" for name in ("network", "float") if content[name] is not None),
     ]
+
+
+def _check_float(graph: Graph) -> None:
+    """Raise early where the float network could not be read back from the file that is to keep it."""
+    from hwquant.export import float_to_onnx
+    from hwquant.frontends import from_onnx
+
+    try:
+        from_onnx(float_to_onnx(graph))
+    except HwquantError as error:
+        raise HwquantError(f"--float cannot keep {graph.name!r}: {error}; leave --float out") from error
 
 
 def _samples(graph: Graph, train: Path, validation: Path | None) -> tuple[Samples, Samples]:

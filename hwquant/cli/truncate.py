@@ -156,12 +156,12 @@ def _content(result: Truncation, output: Path) -> dict[str, object]:
 def _write(result: Truncation, output: Path, report: Path | None, plot: Path | None) -> None:
     """Write the network, and what else was asked for."""
     from hwquant import hwq
-    from hwquant.export import save_float16
+    from hwquant.export import save_float
     from hwquant.files import write_bytes
     from hwquant.truncation.report import parity_plot
 
     if result.qgraph is None:
-        save_float16(result.graph, output)
+        save_float(result.graph, output, "float16")
     else:
         hwq.save(result.qgraph, output)
     if report is not None:

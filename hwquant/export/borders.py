@@ -7,9 +7,12 @@ are float32, as those of the float network.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import permutations
 
 import numpy as np
 
+from hwquant.coding import IntArray
 from hwquant.errors import Unsupported
 from hwquant.export.builder import Builder
 from hwquant.export.layers import MIDDLE, carried
@@ -17,6 +20,8 @@ from hwquant.graph import Input, Output, Shape
 from hwquant.qgraph import Tensor
 
 BATCH = "batch"
+AXES = tuple(permutations(range(3)))
+"""Orders of the axes of an image."""
 
 
 def add_prepared(builder: Builder, item: Input, doc: str) -> str:
@@ -31,12 +36,35 @@ def add_prepared(builder: Builder, item: Input, doc: str) -> str:
         addend = builder.constant(f"{name}/preprocessing_shift", item.shift, np.float64)
         value = builder.node("Add", [value, addend], f"{name}/preprocessed")
     if item.order is not None:
+        for axes in AXES:
+            sides = [item.tensor_shape[axes.index(axis)] for axis in range(3)]
+            if _turns(item.order, sides, axes):
+                value = builder.reshape(value, sides, f"{name}/sides")
+                return _transposed(builder, value, axes, f"{name}/image")
         value = builder.reshape(value, [math.prod(item.shape)], f"{name}/flat")
-        order = builder.constant(f"{name}/order", item.order, np.int64)
-        value = builder.node("Gather", [value, order], f"{name}/ordered", axis=1)
+        value = _gathered(builder, value, item.order, name)
     if item.order is not None or item.shape != item.tensor_shape:
         value = builder.reshape(value, item.tensor_shape, f"{name}/image")
     return value
+
+
+def _turns(order: IntArray, sides: Sequence[int], axes: Sequence[int]) -> bool:
+    """Whether a tensor with these sides has its elements in this order once its axes are in that."""
+    elements = np.arange(math.prod(sides)).reshape(sides)
+    return np.array_equal(
+        elements.transpose(axes).ravel(), order
+    )  # a part of the elements is not in any order
+
+
+def _transposed(builder: Builder, value: str, axes: Sequence[int], name: str) -> str:
+    """Put the axes of each sample in another order."""
+    return builder.node("Transpose", [value], name, perm=[0, *(1 + axis for axis in axes)])
+
+
+def _gathered(builder: Builder, value: str, order: IntArray, name: str) -> str:
+    """Put the elements of each sample in any order."""
+    indices = builder.constant(f"{name}/order", order, np.int64)
+    return builder.node("Gather", [value, indices], f"{name}/ordered", axis=1)
 
 
 def add_input(builder: Builder, item: Input, tensor: Tensor) -> None:
@@ -78,9 +106,12 @@ def add_delivered(builder: Builder, output: Output, value: str, tensor_shape: Sh
     """
     name, shape = output.name, output.shape
     if output.order is not None:
-        value = builder.reshape(value, [math.prod(tensor_shape)], f"{name}/flat")
-        order = builder.constant(f"{name}/order", output.order, np.int64)
-        value = builder.node("Gather", [value, order], f"{name}/ordered", axis=1)
+        axes = next((axes for axes in AXES if _turns(output.order, tensor_shape, axes)), None)
+        if axes is not None:
+            value = _transposed(builder, value, axes, f"{name}/ordered")
+        else:
+            value = builder.reshape(value, [math.prod(tensor_shape)], f"{name}/flat")
+            value = _gathered(builder, value, output.order, name)
     if output.order is not None or shape != tensor_shape:
         value = builder.reshape(value, shape, f"{name}/shaped")
     for index, function in enumerate(output.host):

@@ -26,6 +26,7 @@ class Builder:
 
         self._onnx = onnx
         self._names: set[str] = set()
+        self._labels: set[str] = set()
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
@@ -51,11 +52,21 @@ class Builder:
         return name
 
     def node(
-        self, operator: str, inputs: Sequence[str], name: str, doc: str | None = None, **attributes: Any
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        name: str,
+        doc: str | None = None,
+        label: str = "",
+        **attributes: Any,
     ) -> str:
-        """Add a node, which carries the name of its only output."""
+        """Add a node with one output, ``name``, which is also what the node is called where it has no ``label``."""
+        called = label or name
+        while called in self._labels:  # as that of an output, which may be called like a node of the network
+            called += "/output"
+        self._labels.add(called)
         made = self._onnx.helper.make_node(
-            operator, list(inputs), [self._claim(name)], name, doc, **attributes
+            operator, list(inputs), [self._claim(name)], called, doc, **attributes
         )
         self.nodes.append(made)
         return name

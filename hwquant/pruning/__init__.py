@@ -7,17 +7,22 @@ and compile: a tile of zeros costs the hardware nothing. :func:`reorder` packs f
 from __future__ import annotations
 
 from hwquant.pruning.groups import Groups, GroupShape
-from hwquant.pruning.options import PruneOptions
+from hwquant.pruning.judge import Verdict
+from hwquant.pruning.options import PruneOptions, RetrainOptions
 from hwquant.pruning.permute import permute
-from hwquant.pruning.prune import PruneResult, prune, pruned_share
+from hwquant.pruning.prune import prune
 from hwquant.pruning.reorder import Reordering, reorder
+from hwquant.pruning.state import PruneResult, PruningPass, pruned_share
 
 __all__ = [
     "GroupShape",
     "Groups",
     "PruneOptions",
     "PruneResult",
+    "PruningPass",
     "Reordering",
+    "RetrainOptions",
+    "Verdict",
     "permute",
     "prune",
     "pruned_share",

@@ -21,7 +21,7 @@ from hwquant.coding import IntArray
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
 from hwquant.program.array_shape import ArrayShape
-from hwquant.pruning.mapping import map_convolutions
+from hwquant.pruning.mapping import MappedConv, map_convolutions
 
 Polarity = Literal["below", "above"]
 """Which groups are pruned: those below their layer's threshold, or those above it."""
@@ -87,8 +87,8 @@ class Groups:
         prune : {"below", "above"}
             Whether the groups below the threshold are pruned, or those above it, as the claim literally says.
         step : float, default 1.0
-            Share of the groups left, 0..1, that is pruned at most, though at least one group: the groups farthest from
-            the threshold.
+            Share of the groups beyond the threshold, 0..1, that is pruned, though at least one group: the groups
+            farthest from the threshold.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class Groups:
         if prune == "below":
             excess = -excess
         candidates = np.flatnonzero((excess > 0) & ~zeros)
-        most = max(1, int(step * (~zeros).sum()))
+        most = max(1, int(step * len(candidates)))
         # Relative to the size of a group, which differs at the edges of a layer.
         farthest = np.argsort(-excess[candidates] / self.sizes[candidates], kind="stable")[:most]
         zeros[candidates[farthest]] = True
@@ -156,22 +156,14 @@ class GroupShape:
 
     def cut(self, graph: Graph, node: Conv) -> Groups:
         """Divide one of the graph's convolutions into groups, as the compiler divides it into tiles."""
-        shape = ArrayShape(*self.array)
-        out, per_group, kernel_rows, kernel_columns = node.weight.shape
-        filters = np.arange(out)[:, None, None, None]
-        channel = filters // (out // node.groups) * per_group + np.arange(per_group)[None, :, None, None]
-        y = np.arange(kernel_rows)[None, None, :, None]
-        x = np.arange(kernel_columns)[None, None, None, :]
-        columns = filter_blocks(filters, shape, self.filters)
         mapped = map_convolutions(graph, self.array)[node.name]
-        if mapped.filters is not None:
-            coordinates = [columns, mapped.filters[y, x]]
+        columns = filter_groups(mapped, self.filters)[:, None, None, None]
+        if mapped.lanes is None:
+            coordinates = [columns, mapped.tiles]
         else:
-            lane, position = channel, x
-            if mapped.packed:
-                lane, position = x * (per_group * node.groups) + channel, np.zeros_like(x)
-            coordinates = [columns, blocks(lane, self.size or shape.rows, shape.rows), y, position]
-        arrays = np.broadcast_arrays(*coordinates, np.empty(node.weight.shape))[:-1]
+            rows = self.array[0]
+            coordinates = [columns, _blocks(mapped.lanes, self.size or rows, rows), mapped.positions]
+        arrays = np.broadcast_arrays(*coordinates)
         flat = np.ravel_multi_index([a.ravel() for a in arrays], [int(a.max()) + 1 for a in arrays])
         numbers, labels = np.unique(flat, return_inverse=True)
         return Groups(labels.reshape(node.weight.shape).astype(np.int64), len(numbers))
@@ -182,34 +174,17 @@ def convolutions(graph: Graph) -> list[Conv]:
     return [node for node in graph.nodes if isinstance(node, Conv)]
 
 
-def filter_blocks(index: IntArray, shape: ArrayShape, filters: int | None = None) -> IntArray:
-    """Number the groups along the output channels.
-
-    Parameters
-    ----------
-    index : ndarray of int64
-        Numbers of output channels.
-    shape : ArrayShape
-        The array.
-    filters : int, optional
-        Output channels in a group; None takes those of one tile.
-
-    Returns
-    -------
-    ndarray of int64, of the shape of ``index``
-        The number of each channel's group.
-    """
-    # A write covers no more than a word.
-    return blocks(index, filters or min(shape.columns, shape.lanes), shape.lanes)
+def filter_groups(mapped: MappedConv, filters: int | None) -> IntArray:
+    """Number the groups along the output channels, int64 [out]: ``filters`` in a group, None for those of a tile."""
+    if filters is None:
+        return mapped.blocks
+    width = int(mapped.columns.max()) + 1
+    if filters > width:
+        return np.arange(len(mapped.blocks)) // filters
+    return mapped.blocks * -(-width // filters) + mapped.columns // filters
 
 
-def blocks(index: IntArray, size: int, word: int) -> IntArray:
-    """Number the blocks of ``size`` indices; blocks begin anew with each ``word`` indices.
-
-    Returns
-    -------
-    ndarray of int64, of the shape of ``index``
-        The number of each index's block.
-    """
+def _blocks(index: IntArray, size: int, word: int) -> IntArray:
+    """Number the blocks of ``size`` indices; blocks begin anew with each ``word`` indices."""
     word = max(word, size)
     return index // word * -(-word // size) + index % word // size

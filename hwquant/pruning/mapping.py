@@ -4,34 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hwquant.graph import Graph
 from hwquant.program.compiler import Compilation, lowered_network
-from hwquant.program.mapping import Dense
+from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.mapping import MappedLayer, map_layers
+from hwquant.program.schedule import tile_weights
 from hwquant.program.sizing import Requirements
-from hwquant.qgraph import Layer, QGraph, Tensor, Term
+from hwquant.program.tiling import column_blocks, pixel_blocks
+from hwquant.qgraph import IntArray, Layer, QGraph, Tensor, Term
 from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan, plan_layers
 
 
 @dataclass(frozen=True, eq=False)
 class MappedConv:
-    """How a convolution uses the array.
+    """Where the weights of a convolution lie in the array's tiles, and what a tile costs.
 
     Attributes
     ----------
-    packed : bool, default False
-        Whether its kernel rows are packed into words of the network's input.
-    filters : ndarray of int64, shape (kernel height, kernel width), optional
-        Which of a channel's depthwise tiles a kernel position is in; None where it runs as dense tiles.
+    blocks : ndarray of int64, shape (out,)
+        Number of the column block that an output channel is in.
+    columns : ndarray of int64, shape (out,)
+        Column of the array that it takes.
+    tiles : ndarray of int64, of the shape of the weight
+        Number of the tile of its column block that a weight is in.
+    lanes : ndarray of int64, of the shape of the weight, or None
+        Number of the channel, as the activation memory has them, that the weight multiplies. None where the tiles are
+        depthwise, of a channel a column.
+    positions : ndarray of int64, of the shape of the weight
+        Number of the kernel position, as the array has them: where kernel rows are packed, they are channels.
+    cycles : int
+        Cycles that a tile takes for all pixels of an inference, of weights that are a row in a word.
     """
 
-    packed: bool = False
-    filters: NDArray[np.int64] | None = None
+    blocks: IntArray
+    columns: IntArray
+    tiles: IntArray
+    lanes: IntArray | None
+    positions: IntArray
+    cycles: int
 
 
 def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, MappedConv]:
@@ -85,21 +100,55 @@ def _shape(value: object) -> object:
 def _mapped(structure: _Structure, array: tuple[int, int]) -> Mapping[str, MappedConv]:
     plan = plan_layers(structure.graph)
     layers = {layer.name: layer for layer in plan.layers}
-    result = {}
     qgraph = _stand_in(plan)
-    for mapped in Compilation(qgraph, lowered_network(qgraph), Requirements(array)).mapped:
-        layer = layers.get(mapped.layer.covers[0])
-        if layer is None:
+    lowered = lowered_network(qgraph)
+    compilation = Compilation(qgraph, lowered, Requirements(array))
+    # Weights that are numbers show where the compiler puts each of them.
+    numbered = [_numbered(layer, layers.get(layer.covers[0])) for layer in lowered]
+    result = {}
+    for mapped in map_layers(numbered, qgraph, compilation.offered):
+        if (layer := layers.get(mapped.layer.covers[0])) is None:
             continue
-        packed = isinstance(mapped.strategy, Dense) and mapped.strategy.packing is not None
-        for term in layer.terms:
-            filters = None
-            if mapped.plan:
-                filters = np.zeros(term.weight.shape[2:], np.int64)
-                for number, item in enumerate(mapped.plan.filters):
-                    filters[np.ix_(item.rows, item.columns)] = number
-            result[term.node] = MappedConv(packed, filters)
+        for planned, term in zip(layer.terms, mapped.layer.terms, strict=True):
+            if planned.has_weights:
+                result[planned.node] = _places(planned, term, mapped, compilation)
     return result
+
+
+def _numbered(layer: ArrayLayer, plan: LayerPlan | None) -> ArrayLayer:
+    """A layer whose convolutions have the weights 1, 2, 3 and so on."""
+    if plan is None:
+        return layer
+    terms = [
+        replace(term, weight=1 + np.arange(term.weight.size).reshape(term.weight.shape))
+        if planned.has_weights
+        else term
+        for planned, term in zip(plan.terms, layer.terms, strict=True)
+    ]
+    return replace(layer, terms=tuple(terms))
+
+
+def _places(plan: TermPlan, term: ArrayTerm, mapped: MappedLayer, compilation: Compilation) -> MappedConv:
+    """Find the places of a term's numbered weights in the tiles that the compiler cuts."""
+    shape, size = compilation.needed, plan.weight.size
+    block, tile, row, column = (np.zeros(size, np.int64) for _ in range(4))
+    for number, item in enumerate(column_blocks(len(plan.weight), shape, complete=False)):
+        weights = tile_weights(mapped, term, item, shape)
+        where = np.nonzero(weights)
+        index = weights[where] - 1
+        block[index] = number
+        tile[index], row[index], column[index] = where
+    block, tile, row, column = (values.reshape(plan.weight.shape) for values in (block, tile, row, column))
+    kernel = term.kernel[0] * term.kernel[1]
+    blocks = pixel_blocks(mapped.layer, shape.accumulator_depth, summed=mapped.summed)
+    return MappedConv(
+        blocks=block[:, 0, 0, 0],
+        columns=column[:, 0, 0, 0],
+        tiles=tile,
+        lanes=None if mapped.plan else tile // kernel * shape.rows + row,
+        positions=tile % kernel,
+        cycles=sum(max(mapped.streamed(item), shape.load_cycles) for item in blocks),
+    )
 
 
 def _stand_in(plan: Plan) -> QGraph:
@@ -117,7 +166,7 @@ def _layer(layer: LayerPlan) -> Layer:
 
 def _term(term: TermPlan) -> Term:
     codes = np.ones(term.weight.shape, np.int8)
-    if term.unit is None and not term.constant:
+    if term.has_weights:
         codes = (1 + np.arange(codes.size) % 97).astype(np.int8).reshape(codes.shape)
     zero, one = np.zeros(1, np.int64), np.ones(1)
     return Term(term.input, codes, zero, one, "min", 8, term.window, term.groups)

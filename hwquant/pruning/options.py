@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Literal
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Conv, Graph
+from hwquant.graph import Graph
 from hwquant.options import Range, Spelling, check, option
 from hwquant.program.array_shape import ARRAY
 from hwquant.pruning.groups import GroupShape, Polarity, convolutions
+from hwquant.training.options import TrainOptions
+
+Order = Literal["sensitivity", "cycles", "together"]
+"""Which layers a pass prunes."""
 
 
 def _filters(text: str) -> int | None:
@@ -43,19 +44,25 @@ class PruneOptions:
     threshold_factor : float or mapping of float, default 1.0
         What a layer's threshold, the mean L1 norm of its groups, is multiplied by, for all convolutions or by name (1
         where a layer is not named).
-    step : float, default 0.2
-        Share of the groups of a layer, of those that are left, that a pass prunes at most, 0..1.
+    order : {"sensitivity", "cycles", "together"}
+        Which layers a pass prunes: one after the other in turn, the most sensitive first, as the claim has it; the one
+        that saves the most cycles for the accuracy that it costs before retraining; or all of them.
+    step : float, default 1.0
+        Share, 0..1, of the groups beyond a layer's threshold that a pass takes at first, those farthest from it. A
+        layer's step is halved whenever it costs too much, before retraining or after.
+    least_step : float, default 0.1
+        A layer whose step would become less is finished.
     prune : {"below", "above"}
         Which groups are pruned: those below the threshold, or those above it, as the claim literally says.
-    max_drop : float, default 0.5
-        Accuracy on the validation samples that the result may lose, in points (percent).
-    max_sensitivity : float, default 20.0
-        Accuracy that a layer may lose when it alone is pruned, without retraining, in points (percent); a more
-        sensitive layer is left untouched.
+    max_drop : float, default 0.75
+        Accuracy that the result may lose, as integers and on the validation samples, against the network before pruning
+        as integers, in points (percent).
+    max_sensitivity : float, default 4.0
+        Accuracy that pruning one layer may cost before retraining, in points (percent): more, and its step is halved.
     sensitivity_samples : int, default 1000
-        Validation samples that the sensitivity is measured on, the first ones.
-    passes : int, default 10
-        How often the layers are pruned and retrained at most.
+        Validation samples that this is measured on, the first ones.
+    passes : int, default 40
+        How often the network is pruned and retrained at most.
     reorder : bool, default False
         Whether filters with like patterns of zeros are packed into tiles, before pruning and after it.
 
@@ -81,25 +88,38 @@ class PruneOptions:
     threshold_factor: float | Mapping[str, float] = option(
         1.0, "Of a layer's threshold, the mean L1 norm of its groups.", range=Range(0, above=True)
     )
+    order: Order = option(
+        "sensitivity",
+        "Layers of a pass: each in turn, the most sensitive first; that which saves the most cycles for the accuracy "
+        "it costs; or all together.",
+    )
     step: float = option(
-        0.2, "Share of a layer's groups that a pass prunes at most.", range=Range(0, 1, above=True)
+        1.0,
+        "Share of the groups beyond its threshold that a pass over a layer takes; halved where it costs too much.",
+        range=Range(0, 1, above=True),
+    )
+    least_step: float = option(
+        0.1, "A layer whose step would become less is finished.", range=Range(0, 1, above=True)
     )
     prune: Polarity = option(
         "below", "Which groups: those below the threshold, or those above it (the literal claim)."
     )
     max_drop: float = option(
-        0.5, "Validation accuracy that may be lost.", range=Range(0, 100, unit="points"), metavar="POINTS"
+        0.75,
+        "Validation accuracy that may be lost, as integers.",
+        range=Range(0, 100, unit="points"),
+        metavar="POINTS",
     )
     max_sensitivity: float = option(
-        20.0,
-        "Layers that lose more when they alone are pruned are left untouched.",
+        4.0,
+        "What pruning a layer may cost before retraining: more, and its step is halved.",
         range=Range(0, 100, unit="points"),
         metavar="POINTS",
     )
     sensitivity_samples: int = option(
         1000, "Validation samples that this is measured on.", range=Range(1), metavar="N"
     )
-    passes: int = option(10, "Passes at most.", range=Range(1))
+    passes: int = option(40, "Passes of pruning and retraining at most.", range=Range(1))
     reorder: bool = option(False, "Pack like-patterned filters into tiles.")
 
     def __post_init__(self) -> None:
@@ -109,6 +129,10 @@ class PruneOptions:
         for filters in _values(self.filters):
             GroupShape(self.array, filters=filters)
         check(self)
+        if self.least_step > self.step:
+            raise HwquantError(
+                f"least_step must be at most step, {self.step:g}, not {self.least_step:g}: no layer would be pruned"
+            )
 
     def shape(self, layer: str) -> GroupShape:
         """Find how the weights of a layer are cut into groups, by the layer's name."""
@@ -117,17 +141,6 @@ class PruneOptions:
     def factor(self, layer: str) -> float:
         """Find the threshold factor of a layer, by its name."""
         return _of(self.threshold_factor, layer, 1.0)
-
-    def keep(self, graph: Graph, node: Conv) -> NDArray[np.bool_]:
-        """Make the mask of a convolution after one pass over it.
-
-        Returns
-        -------
-        ndarray of bool, of the shape of the weight
-            False where a weight is pruned.
-        """
-        groups = self.shape(node.name).cut(graph, node)
-        return groups.keep(node.weight, self.factor(node.name), self.prune, self.step)
 
     def check(self, graph: Graph) -> None:
         """Raise where an option names a layer that the network does not have.
@@ -152,6 +165,28 @@ class PruneOptions:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values |= {name: dict(value) for name, value in values.items() if isinstance(value, Mapping)}
         return values | {"array": list(self.array)}
+
+
+@dataclass(frozen=True)
+class RetrainOptions(TrainOptions):
+    """What a user can ask of the retraining after each pass.
+
+    Attributes
+    ----------
+    epochs : float, default 1.0
+        Passes over the training data after each pruning, not in all; a fraction stands for as large a part of the last
+        one, 0 trains nothing.
+    lr : float, default 0.002
+        Learning rate, at the start of each retraining where the schedule is "cosine". Higher than for fine-tuning:
+        what is cut off has to be made up for in a single epoch.
+    """
+
+    epochs: float = option(
+        1.0,
+        "Passes over the training data after each pruning, not in all; may be a fraction.",
+        range=Range(0, noun="a number"),
+    )
+    lr: float = option(2e-3, "Learning rate.", range=Range(0, noun="a number"))
 
 
 def _values(option: Any) -> list[Any]:

@@ -1,90 +1,48 @@
 """Group pruning with retraining, until the accuracy no longer holds (CN111242287A).
 
-A pass goes through the layers to prune, the least sensitive first: the groups below the layer's threshold are
-masked, and stay so. Then the network is retrained. Where the accuracy holds, the next pass cuts what is now
-below the threshold (the mean norm of the groups that are left). Where it does not, the pass is undone, and the
-most sensitive layer is left as it is from then on. It ends when nothing more can go.
+The layers are pruned one after the other, the most sensitive first. A pass masks groups beyond the layer's threshold,
+which stay zero, and retrains the network; then the next layer has its turn, and after the last one the first again,
+whose threshold (the mean norm of the groups that are left) is another one by then. A pass is judged on integers: where
+the accuracy does not hold it is undone, and the layer's step is halved. So it is, without any training, where pruning
+alone would cost too much. A layer whose step becomes too small is finished, and pruning ends when all layers are.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, assert_never
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import training
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
-from hwquant.progress import Progress
 from hwquant.pruning.groups import convolutions
-from hwquant.pruning.options import PruneOptions
-from hwquant.pruning.reorder import reorder
-from hwquant.pruning.sensitivity import Sensitivity, measure, to_prune
+from hwquant.pruning.judge import Judge
+from hwquant.pruning.options import PruneOptions, RetrainOptions
+from hwquant.pruning.permute import permute
+from hwquant.pruning.reorder import reorder, skipped_cycles
+from hwquant.pruning.sensitivity import Cut, Trials, measure
+from hwquant.pruning.state import STATE, PruneResult, PruningPass, State, pruned_share
+from hwquant.quantize import QuantizeOptions, quantize
+from hwquant.quantize.calibration import Data
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from hwquant.training import TrainableNetwork, Training
 
 LOOK_AHEAD = 1.0
 """The threshold factor by which filters are packed before pruning: what is below the mean will mostly go."""
 
 
-@dataclass(frozen=True)
-class PruningPass:
-    """One pass of pruning and retraining.
-
-    Attributes
-    ----------
-    layers : list of str
-        Names of the layers that the pass pruned.
-    pruned : float
-        Share of all weights, 0..1, that were zero after the pass.
-    accuracy : float
-        Validation accuracy after retraining, 0..1.
-    met : bool
-        Whether the accuracy held, so that the pass was kept.
-    """
-
-    layers: list[str]
-    pruned: float
-    accuracy: float
-    met: bool
-
-
-@dataclass(frozen=True, eq=False)
-class PruneResult:
-    """A pruned network.
-
-    Attributes
-    ----------
-    graph : Graph
-        The last network that met the target; pruned weights are exactly 0.
-    before : float
-        Validation accuracy of the network as it was, 0..1.
-    accuracy : float
-        Validation accuracy of ``graph``, 0..1.
-    sensitivities : tuple of Sensitivity
-        Sensitivities of all convolutions, the least sensitive first.
-    passes : tuple of PruningPass
-        The passes in order.
-    """
-
-    graph: Graph
-    before: float
-    accuracy: float
-    sensitivities: tuple[Sensitivity, ...]
-    passes: tuple[PruningPass, ...]
-
-
 def prune(
     graph: Graph,
     retraining: Training,
     validation: tuple[NDArray[Any], NDArray[Any]],
+    calibration: NDArray[Any] | Data,
     options: PruneOptions | None = None,
+    quantizer: QuantizeOptions | None = None,
 ) -> PruneResult:
     """Prune a trained network (CN111242287A); the same arguments give the same result.
 
@@ -93,17 +51,21 @@ def prune(
     graph : Graph
         The network, trained; weights that are zero already stay so.
     retraining : Training
-        What the network is retrained with after each pass; the epochs are those of one pass. Its ``evaluate`` stays
-        None, as the validation samples decide.
+        What the network is retrained with after each pass, by default with :class:`RetrainOptions`; the epochs are
+        those of one pass. Its ``evaluate`` stays None, as the validation samples decide.
     validation : tuple of arrays
         Samples x, (N, *shape), and labels y, (N,), that decide; they are not to be trained on.
+    calibration : ndarray of real numbers, shape (N, *shape), or mapping of them
+        Typical inputs, to quantize with.
     options : PruneOptions, optional
         What to prune, and how much accuracy it may cost.
+    quantizer : QuantizeOptions, optional
+        How the network is quantized, to be judged and in the end.
 
     Returns
     -------
     PruneResult
-        The pruned network, and how it came about.
+        The pruned network, float and as integers, and how it came about.
 
     Raises
     ------
@@ -112,15 +74,22 @@ def prune(
         of another pruning.
     """
     options = PruneOptions() if options is None else options
+    quantizer = QuantizeOptions() if quantizer is None else quantizer
     options.check(graph)
     if retraining.evaluate is not None:
         raise HwquantError("pruning evaluates on the validation samples; leave evaluate out of the training")
+    retraining = replace(retraining, options=retraining.options or RetrainOptions())
     file = retraining.open_checkpoint(
-        "prune", network=graph, validation_data=validation, pruning_options=options
+        "prune",
+        network=graph,
+        validation_data=validation,
+        calibration_data=calibration,
+        pruning_options=options,
+        quantizer_options=quantizer,
     )
     if options.reorder:
         graph = reorder(graph, options.array, LOOK_AHEAD, options.prune).graph
-    run = _Run(graph, validation, options, retraining.progress)
+    run = _Run(Judge(*validation, calibration, quantizer, options.array), options, retraining)
     network = training.TrainableNetwork(graph, {node.name: node.weight != 0 for node in convolutions(graph)})
     saved = {} if file is None else file.part("prune", {"network": dict, "state": STATE})
     if file is not None and saved:
@@ -128,112 +97,116 @@ def prune(
         state = State(**saved["state"])
     else:
         state = run.begin(network)
-    one_pass = replace(retraining, evaluate=run.accuracy)
     while True:
         if file is not None:
             file.save(prune={"network": network.state_dict(), "state": copy.deepcopy(vars(state))})
-        if len(state.passes) == options.passes:
+        cuts = run.choose(network, state) if len(state.passes) < options.passes else []
+        if not cuts:
             break
-        candidate = run.cut(network, state)
-        if candidate is None:
-            break
-        network_before, number = network, len(state.passes) + 1
-        training.fit(candidate, one_pass, checkpoint=file, stage=f"pass {number}")
-        network = candidate if run.judge(candidate, state) else network_before
-    result = network.to_graph()
-    if options.reorder:
-        result = reorder(result, options.array).graph
-    return PruneResult(
-        graph=result,
-        before=state.before,
-        accuracy=state.accuracy,
-        sensitivities=tuple(Sensitivity(**item) for item in state.sensitivities),
-        passes=tuple(PruningPass(**item) for item in state.passes),
-    )
-
-
-@dataclass
-class State:
-    """All that a checkpoint holds of a pruning beside the network, as plain values.
-
-    Attributes
-    ----------
-    before : float
-        Validation accuracy of the network as it was, 0..1.
-    accuracy : float
-        Validation accuracy of the last network that met the target, 0..1.
-    sensitivities : list of dict
-        The fields of each :class:`~hwquant.pruning.sensitivity.Sensitivity`, by name.
-    active : list of str
-        Names of the layers that are still being pruned, the least sensitive first.
-    passes : list of dict
-        The fields of each :class:`PruningPass`, by name.
-    """
-
-    before: float
-    accuracy: float
-    sensitivities: list[dict[str, Any]]
-    active: list[str]
-    passes: list[dict[str, Any]]
-
-
-STATE = {
-    "before": float,
-    "accuracy": float,
-    "sensitivities": [{"layer": str, "pruned": float, "drop": float}],
-    "active": [str],
-    "passes": [{"layers": [str], "pruned": float, "accuracy": float, "met": bool}],
-}
-"""The form of a :class:`State` in a checkpoint."""
+        candidate = run.masked(network, cuts)
+        stage = f"pass {len(state.passes) + 1}"
+        training.fit(candidate, run.retraining, checkpoint=file, stage=stage)
+        network = candidate if run.judge(candidate, cuts, state) else network
+    return run.result(network, state)
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
     """The steps of a pruning; they change the state."""
 
-    graph: Graph
-    validation: tuple[NDArray[Any], NDArray[Any]]
+    decides: Judge
     options: PruneOptions
-    progress: Progress | None
+    training: Training
 
-    def accuracy(self, network: nn.Module) -> float:
-        """Measure the accuracy on the validation samples, 0..1."""
-        return training.accuracy(network, *self.validation)
+    @property
+    def retraining(self) -> Training:
+        """The training of a pass, whose epochs are scored on the validation samples in float."""
+        judge = self.decides
+        return replace(self.training, evaluate=lambda net: training.accuracy(net, judge.x, judge.y))
 
     def begin(self, network: TrainableNetwork) -> State:
-        """Measure what the network can do, and which layers to prune."""
-        before = self.accuracy(network)
-        sensitivities = measure(self.graph, *self.validation, self.options, self.progress)
-        active = to_prune(sensitivities, self.options)
-        return State(before, before, [vars(item) for item in sensitivities], active, [])
+        """Measure what the network can do, and how sensitive its layers are."""
+        before = asdict(self.decides.verdict(network))
+        samples = self.decides.x, self.decides.y
+        found = measure(network.to_graph(), *samples, self.options, self.training.progress)
+        queue = [item.layer for item in found]
+        steps = dict.fromkeys(queue, self.options.step)
+        return State(before, before, [asdict(item) for item in found], queue, steps, [])
 
-    def cut(self, network: TrainableNetwork, state: State) -> TrainableNetwork | None:
-        """Mask more groups of a network; None where nothing more can go."""
+    def choose(self, network: TrainableNetwork, state: State) -> Sequence[Cut]:
+        """Choose what the next pass prunes; layers that bear nothing more leave the queue."""
+        trials = Trials.of(network.to_graph(), self.decides.x, self.decides.y, self.options)
+        nodes = {node.name: node for node in convolutions(trials.graph)}
+        cuts = []
+        for layer in list(state.queue):
+            found = trials.bearable(nodes[layer], state.steps[layer])
+            if found is None:
+                state.queue.remove(layer)
+                continue
+            cuts.append(found)
+            if self.options.order == "sensitivity":
+                break
+        if not cuts and not state.passes:
+            self._check_sensitivities(state)
+        match self.options.order:
+            case "sensitivity" | "together":
+                return cuts
+            case "cycles":
+                return [max(cuts, key=lambda cut: self._bargain(trials, cut))] if cuts else []
+            case _:
+                assert_never(self.options.order)
+
+    def _check_sensitivities(self, state: State) -> None:
+        """Raise where no layer bears to be pruned at all."""
+        limit = self.options.max_sensitivity
+        prunable = [item for item in state.sensitivities if item["pruned"]]
+        if prunable and all(100 * item["drop"] > limit for item in prunable):
+            least = prunable[-1]
+            raise HwquantError(
+                f"every convolution is too sensitive: {least['layer']!r} loses least, {100 * least['drop']:.1f} "
+                f"points, and max_sensitivity is {limit:g}; lower threshold_factor or raise max_sensitivity"
+            )
+
+    def _bargain(self, trials: Trials, cut: Cut) -> float:
+        """Cycles that a cut saves for the accuracy that it costs before retraining, at least that of a sample."""
+        saved = skipped_cycles(trials.pruned(cut), self.options.array)
+        saved -= skipped_cycles(trials.graph, self.options.array)
+        return saved / max(cut.drop, 1 / len(trials.x))
+
+    def masked(self, network: TrainableNetwork, cuts: Sequence[Cut]) -> TrainableNetwork:
+        """Make the network of a pass, not yet retrained."""
         graph = network.to_graph()
         masks = {node.name: node.weight != 0 for node in convolutions(graph)}
-        changed = False
-        for node in convolutions(graph):
-            if node.name in state.active:
-                kept = self.options.keep(graph, node) & masks[node.name]
-                # A layer is not pruned away altogether.
-                if kept.any() and not np.array_equal(kept, masks[node.name]):
-                    masks[node.name], changed = kept, True
-        return training.TrainableNetwork(graph, masks) if changed else None
+        return training.TrainableNetwork(graph, masks | {cut.layer: cut.keep for cut in cuts})
 
-    def judge(self, candidate: TrainableNetwork, state: State) -> bool:
-        """Decide whether the accuracy holds; where it does not, the most sensitive layer goes no further."""
-        accuracy = self.accuracy(candidate)
-        met = accuracy >= state.before - self.options.max_drop / 100
-        done = {"pruned": pruned_share(candidate.to_graph()), "accuracy": accuracy, "met": met}
-        state.passes.append({"layers": list(state.active), **done})
+    def judge(self, candidate: TrainableNetwork, cuts: Sequence[Cut], state: State) -> bool:
+        """Decide whether the accuracy holds; where it does not, the layers of the pass take smaller steps."""
+        verdict = self.decides.verdict(candidate)
+        met = verdict.integer >= state.before["integer"] - self.options.max_drop / 100
+        layers, steps = [cut.layer for cut in cuts], [cut.step for cut in cuts]
+        pruned = pruned_share(candidate.to_graph())
+        state.passes.append(asdict(PruningPass(layers, steps, pruned, verdict, met)))
+        if self.training.progress:
+            stage = f"pass {len(state.passes)} {'kept' if met else 'undone'}"
+            achieved = f"accuracy {verdict.integer:.2%} as integers, tiles skipped {verdict.skipped:.1%}"
+            note = f"{', '.join(layers)}; {achieved}"
+            self.training.progress(stage, len(state.passes), self.options.passes, note)
         if met:
-            state.accuracy = accuracy
-        else:
-            state.active.pop()
+            state.after = asdict(verdict)
+        for cut in cuts:
+            step = cut.step if met else cut.step / 2
+            state.steps[cut.layer] = step
+            state.queue.remove(cut.layer)
+            if met or not (cut.smallest or step < self.options.least_step):
+                state.queue.append(cut.layer)
         return met
 
-
-def pruned_share(graph: Graph) -> float:
-    """Measure the share of the convolutions' weights, 0..1, that are exactly zero."""
-    weights = [node.weight for node in convolutions(graph)]
-    return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.size for weight in weights)
+    def result(self, network: TrainableNetwork, state: State) -> PruneResult:
+        """Quantize what is left, packed into tiles where that is asked for."""
+        judge, graph, result = self.decides, network.to_graph(), state.result
+        qgraph = quantize(graph, judge.calibration, judge.quantizer, progress=self.training.progress)
+        if not self.options.reorder:
+            return result(graph, qgraph)
+        found = reorder(graph, self.options.array)
+        graph, qgraph = found.graph, permute(qgraph, found.orders)
+        return result(graph, qgraph, judge.verdict(training.TrainableNetwork(graph), qgraph))

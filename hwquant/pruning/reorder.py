@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.coding import IntArray
-from hwquant.graph import Conv, Graph
-from hwquant.program.array_shape import ArrayShape
-from hwquant.pruning.groups import GroupShape, Polarity, convolutions, filter_blocks
+from hwquant.graph import Graph
+from hwquant.pruning.groups import GroupShape, Polarity, convolutions
+from hwquant.pruning.mapping import map_convolutions
 from hwquant.pruning.permute import ChannelSpaces, permute
 
 PASSES = 3
@@ -110,17 +110,11 @@ def reorder(
 
 def skipped_cycles(graph: Graph, array: tuple[int, int]) -> int:
     """Count the cycles of a network's tiles that are zero, for an array of (rows, columns)."""
-    shape = GroupShape(array)
+    shape, mapped = GroupShape(array), map_convolutions(graph, array)
     return sum(
-        tile_cycles(graph, node, array) * int(shape.cut(graph, node).zeros(node.weight).sum())
+        mapped[node.name].cycles * int(shape.cut(graph, node).zeros(node.weight).sum())
         for node in convolutions(graph)
     )
-
-
-def tile_cycles(graph: Graph, node: Conv, array: tuple[int, int]) -> int:
-    """Count the cycles of a convolution's tile: one for each pixel, or those of loading it where they are more."""
-    _, height, width = graph.shapes[node.name]
-    return max(height * width, ArrayShape(*array).load_cycles)
 
 
 def best_order(patterns: list[Pattern], channels: int) -> IntArray:
@@ -150,23 +144,22 @@ def _patterns(
     graph: Graph, tensors: tuple[str, ...], array: tuple[int, int], factor: float, prune: Polarity
 ) -> list[Pattern]:
     """The patterns of every convolution that writes or reads the channels, where they have zeros."""
-    shape = ArrayShape(*array)
     patterns = []
     for node in convolutions(graph):
         reads, writes = node.inputs[0] in tensors, node.name in tensors
-        cycles = tile_cycles(graph, node, array)
+        mapped = map_convolutions(graph, array)[node.name]
         if writes:
             groups = GroupShape(array, filters=1).cut(graph, node)
             # A filter's groups are numbered consecutively.
             zero = groups.pruned(node.weight, factor, prune).reshape(len(node.weight), -1)
-            patterns.append(Pattern(zero, filter_blocks(np.arange(len(zero)), shape), cycles))
-        if reads and node.groups == 1:
+            patterns.append(Pattern(zero, mapped.blocks, mapped.cycles))
+        if reads and node.groups == 1 and mapped.lanes is not None:
             groups = GroupShape(array, size=1).cut(graph, node)
             zero = groups.pruned(node.weight, factor, prune)[groups.labels]
             # The filters of a tile have one bit: its first filter's.
-            _, first = np.unique(filter_blocks(np.arange(len(zero)), shape), return_index=True)
+            _, first = np.unique(mapped.blocks, return_index=True)
             zero = zero[first].swapaxes(0, 1).reshape(zero.shape[1], -1)
-            patterns.append(Pattern(zero, np.arange(len(zero)) // shape.rows, cycles))
+            patterns.append(Pattern(zero, mapped.lanes[0, :, 0, 0] // array[0], mapped.cycles))
     return [pattern for pattern in patterns if pattern.zero.any()]
 
 

@@ -11,7 +11,7 @@ from hwquant.program.cycles import timing
 from hwquant.program.program import LayerInfo, Program
 from hwquant.pruning.groups import convolutions
 from hwquant.pruning.options import PruneOptions
-from hwquant.pruning.prune import PruneResult, pruned_share
+from hwquant.pruning.state import PruneResult, pruned_share
 from hwquant.qgraph import QGraph
 
 
@@ -122,8 +122,10 @@ def savings(graph: Graph, qgraph: QGraph, program: Program, dense: Program) -> S
     )
 
 
-def judge_pruning(graph: Graph, result: PruneResult, options: PruneOptions) -> tuple[Advice, ...]:
-    """Judge why nothing was pruned.
+def judge_pruning(
+    graph: Graph, result: PruneResult, options: PruneOptions, samples: int
+) -> tuple[Advice, ...]:
+    """Judge why nothing was pruned, and whether the validation samples could decide.
 
     Parameters
     ----------
@@ -133,31 +135,45 @@ def judge_pruning(graph: Graph, result: PruneResult, options: PruneOptions) -> t
         What pruning made of it.
     options : PruneOptions
         What it was pruned with.
+    samples : int
+        Number of validation samples.
 
     Returns
     -------
     tuple of Advice
-        One piece of the kind "nothing_pruned"; empty where something was pruned.
+        A piece of the kind "nothing_pruned" where that is so, and one of the kind "few_validation_samples" where a
+        single sample is more than the accuracy that may be lost.
     """
+    advice = _why_nothing(graph, result, options)
+    if 100 / samples > options.max_drop > 0:
+        text = (
+            f"one of {samples} validation samples is {100 / samples:.2g} points of accuracy, more than the "
+            f"{options.max_drop:g} of --max-drop, so that none may be lost: give more with --validation"
+        )
+        few = Advice("few_validation_samples", graph.name, text, "--validation", float(samples))
+        return (*advice, few)
+    return advice
+
+
+def _why_nothing(graph: Graph, result: PruneResult, options: PruneOptions) -> tuple[Advice, ...]:
+    """Why nothing was pruned; empty where something was."""
     if pruned_share(result.graph) > pruned_share(graph):
         return ()
     if result.passes:
-        lost = 100 * (result.before - max(item.accuracy for item in result.passes))
+        lost = 100 * (result.before.integer - max(item.verdict.integer for item in result.passes))
         what = "the only pass" if len(result.passes) == 1 else f"each of {len(result.passes)} passes"
         return _nothing(
             graph,
             f"{what} lost more than the {options.max_drop:g} points of --max-drop, even after retraining (the best "
-            f"{lost:.1f}): raise --max-drop or --epochs, or lower --step",
+            f"{lost:.1f}): raise --max-drop or --epochs, or lower --step and --least-step",
             "--max-drop",
             lost,
         )
-    drops = {item.layer: item.drop for item in result.sensitivities}
-    allowed = [node for node in convolutions(graph) if 100 * drops[node.name] <= options.max_sensitivity]
-    largest = max(options.shape(node.name).cut(graph, node).count for node in allowed)
+    largest = max(options.shape(node.name).cut(graph, node).count for node in convolutions(graph))
     if largest == 1:
         return _nothing(
             graph,
-            "every layer that may be pruned is a single group, and no layer is pruned away altogether: make groups "
+            "every layer is a single group, and no layer is pruned away altogether: make groups "
             "smaller with --group-size, --filters or --array",
             "--group-size",
             1.0,
@@ -165,7 +181,7 @@ def judge_pruning(graph: Graph, result: PruneResult, options: PruneOptions) -> t
     side = "below" if options.prune == "below" else "above"
     return _nothing(
         graph,
-        f"no group of the layers that may be pruned lies {side} its layer's threshold, {options.threshold_factor} "
+        f"no group but whole layers lies {side} its layer's threshold, {options.threshold_factor} "
         "times the mean: change --threshold-factor, or make groups smaller with --group-size",
         "--threshold-factor",
         float(largest),

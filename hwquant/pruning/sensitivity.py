@@ -1,16 +1,15 @@
-"""How much accuracy each convolution costs when it alone is pruned, and which ones to prune (CN111242287A)."""
+"""How much accuracy each convolution costs when it alone is pruned, without retraining (CN111242287A)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import training
-from hwquant.errors import HwquantError
-from hwquant.graph import Graph
+from hwquant.graph import Conv, Graph
 from hwquant.progress import Progress
 from hwquant.pruning.groups import convolutions
 from hwquant.pruning.options import PruneOptions
@@ -25,7 +24,7 @@ class Sensitivity:
     layer : str
         Name of the convolution.
     pruned : float
-        Share of its weights, 0..1, that a first pruning takes.
+        Share of its weights, 0..1, that are zero after a first pruning.
     drop : float
         Accuracy that is then lost, as a share of the samples; negative where it is gained.
     """
@@ -35,6 +34,100 @@ class Sensitivity:
     drop: float
 
 
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What a pass takes from one layer.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the convolution.
+    keep : ndarray of bool, of the shape of the weight
+        False where a weight is zero from then on.
+    step : float
+        Share of the groups beyond the threshold that are taken.
+    smallest : bool
+        Whether no fewer groups can be taken: it is one.
+    drop : float
+        Accuracy that is lost before retraining, as a share of the samples.
+    """
+
+    layer: str
+    keep: NDArray[np.bool_]
+    step: float
+    smallest: bool
+    drop: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Prunes layers of a network alone, and measures what it costs before retraining.
+
+    Attributes
+    ----------
+    graph : Graph
+        The network as it is.
+    x : ndarray, shape (N, ...)
+        Samples.
+    y : ndarray of int, shape (N,)
+        Labels of the samples.
+    options : PruneOptions
+        How a layer is pruned.
+    before : float
+        Accuracy of the network on the samples.
+    """
+
+    graph: Graph
+    x: NDArray[Any]
+    y: NDArray[Any]
+    options: PruneOptions
+    before: float
+
+    @classmethod
+    def of(cls, graph: Graph, x: NDArray[Any], y: NDArray[Any], options: PruneOptions) -> Trials:
+        """Begin trials on the first samples, as many as the options say."""
+        x, y = x[: options.sensitivity_samples], y[: options.sensitivity_samples]
+        return cls(graph, x, y, options, training.accuracy(training.TrainableNetwork(graph), x, y))
+
+    def cut(self, node: Conv, step: float) -> Cut | None:
+        """Prune a share of what is beyond a layer's threshold; None where that is nothing, or the whole layer."""
+        groups = self.options.shape(node.name).cut(self.graph, node)
+        pruned = groups.pruned(node.weight, self.options.factor(node.name), self.options.prune, step)
+        taken = int(pruned.sum() - groups.zeros(node.weight).sum())
+        if not taken or pruned.all():
+            return None
+        keep = ~pruned[groups.labels] & (node.weight != 0)
+        after = training.accuracy(training.TrainableNetwork(self.graph, {node.name: keep}), self.x, self.y)
+        return Cut(node.name, keep, step, taken == 1, self.before - after)
+
+    def pruned(self, cut: Cut) -> Graph:
+        """The network with a cut applied, not yet retrained."""
+        nodes = (
+            replace(node, weight=node.weight * cut.keep)
+            if isinstance(node, Conv) and node.name == cut.layer
+            else node
+            for node in self.graph.nodes
+        )
+        return replace(self.graph, nodes=tuple(nodes))
+
+    def bearable(self, node: Conv, step: float) -> Cut | None:
+        """Prune as much of a layer as it bears: the step is halved until it costs no more than it may.
+
+        Returns
+        -------
+        Cut or None
+            None where there is nothing to prune, or even the least step costs too much.
+        """
+        while step >= self.options.least_step:
+            found = self.cut(node, step)
+            if found is None or 100 * found.drop <= self.options.max_sensitivity:
+                return found
+            if found.smallest:
+                return None
+            step /= 2
+        return None
+
+
 def measure(
     graph: Graph,
     x: NDArray[Any],
@@ -42,7 +135,7 @@ def measure(
     options: PruneOptions,
     progress: Progress | None = None,
 ) -> tuple[Sensitivity, ...]:
-    """Measure how sensitive every convolution is, without retraining.
+    """Measure how sensitive every convolution is to the first pruning.
 
     Parameters
     ----------
@@ -60,46 +153,15 @@ def measure(
     Returns
     -------
     tuple of Sensitivity
-        All convolutions, the least sensitive first.
+        All convolutions, the most sensitive first.
     """
-    x, y = x[: options.sensitivity_samples], y[: options.sensitivity_samples]
-    before = training.accuracy(training.TrainableNetwork(graph), x, y)
+    trials = Trials.of(graph, x, y, options)
     sensitivities = []
     nodes = convolutions(graph)
     for index, node in enumerate(nodes):
         if progress:
             progress("sensitivity", index, len(nodes), node.name)
-        mask = options.keep(graph, node)
-        after = training.accuracy(training.TrainableNetwork(graph, {node.name: mask}), x, y)
-        sensitivities.append(Sensitivity(node.name, float(1 - mask.mean()), before - after))
-    return tuple(sorted(sensitivities, key=lambda item: item.drop))  # equal ones in the order of the network
-
-
-def to_prune(sensitivities: Sequence[Sensitivity], options: PruneOptions) -> list[str]:
-    """Choose the layers to prune.
-
-    Parameters
-    ----------
-    sensitivities : sequence of Sensitivity
-        All convolutions, the least sensitive first.
-    options : PruneOptions
-        How sensitive a layer may be.
-
-    Returns
-    -------
-    list of str
-        Names of the layers, the least sensitive first.
-
-    Raises
-    ------
-    HwquantError
-        All layers are too sensitive.
-    """
-    layers = [item.layer for item in sensitivities if 100 * item.drop <= options.max_sensitivity]
-    if not layers:
-        least = sensitivities[0]
-        raise HwquantError(
-            f"every convolution is too sensitive: {least.layer!r} loses least, {100 * least.drop:.1f} points, and "
-            f"max_sensitivity is {options.max_sensitivity:g}; lower threshold_factor or raise max_sensitivity"
-        )
-    return layers
+        found = trials.cut(node, options.step)
+        keep, drop = (node.weight != 0, 0.0) if found is None else (found.keep, found.drop)
+        sensitivities.append(Sensitivity(node.name, float(1 - keep.mean()), drop))
+    return tuple(sorted(sensitivities, key=lambda item: -item.drop))  # equal ones in the order of the network

@@ -27,7 +27,7 @@ DEFAULTS = {
     "quantize.equalize._reads": "channels are left as they are where an unknown kind reads them",
     "pruning.permute.ChannelSpaces._node": "the channels around an unknown kind keep their order",
     "ranges.tensor_ranges": "a tensor holds no more than its bits can",
-    "export.float16_network._operator": "a kind without an operator is refused, by its name",
+    "export.float_network._operator": "a kind without an operator is refused, by its name",
     "golden.fast.Engine.__init__": "the reference computes what has no fast path",
 }
 

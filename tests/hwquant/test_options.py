@@ -10,12 +10,20 @@ import pytest
 
 from hwquant.errors import HwquantError
 from hwquant.options import NAMES, NUMBERS, Range, check, chosen, declared, option
-from hwquant.pruning.options import PruneOptions
+from hwquant.pruning.options import PruneOptions, RetrainOptions
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.search.options import Constraints, SearchOptions
 from hwquant.training.options import ProgressiveOptions, TrainOptions
 
-CLASSES = (QuantizeOptions, TrainOptions, ProgressiveOptions, PruneOptions, SearchOptions, Constraints)
+CLASSES = (
+    QuantizeOptions,
+    TrainOptions,
+    RetrainOptions,
+    ProgressiveOptions,
+    PruneOptions,
+    SearchOptions,
+    Constraints,
+)
 
 
 @dataclass(frozen=True)

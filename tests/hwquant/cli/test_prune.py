@@ -7,8 +7,10 @@ import pytest
 from hwquant_testing.threads import one_thread
 
 from hwquant import golden, hwq
+from hwquant.frontends import load_model
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
+from hwquant.pruning import pruned_share
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -27,7 +29,7 @@ def arguments(demo_folder, tmp_path):
     files += ["--validation", tmp_path / "validation.npz", "-c", demo_folder / "calibration.npz"]
     options = ["-o", tmp_path / "net.hwq", "--array", "4x4", "--max-drop", 10, "--max-sensitivity", 60]
     training = ["--epochs", 2, "--lr", 0.003, "--batch-size", 16]
-    return [*files, *options, *training, "--step", 0.3, "--passes", 2]
+    return [*files, *options, *training, "--step", 0.5, "--passes", 2]
 
 
 def test_the_network_is_pruned_skipped_and_as_fast_as_reported(hwquant, arguments, tmp_path):
@@ -42,8 +44,11 @@ def test_the_network_is_pruned_skipped_and_as_fast_as_reported(hwquant, argument
     assert result["skipped"] == sum(b for _, b in tiles) / sum(a for a, _ in tiles) > 0
     assert [(layer["tiles"], layer["skipped"]) for layer in result["layers"]] == tiles
     x, y = (np.load(tmp_path / "validation.npz")[name] for name in "xy")
-    assert result["accuracy"]["integer"] == (golden.predict(qgraph, x)[0].argmax(axis=1) == y).mean()
-    assert result["accuracy"]["pruned"] >= result["accuracy"]["float"] - 0.1
+    before, after = result["accuracy"]["before"], result["accuracy"]["after"]
+    assert after["integer"] == (golden.predict(qgraph, x)[0].argmax(axis=1) == y).mean()
+    assert after["integer"] >= before["integer"] - 0.1
+    assert after == {"float": result["passes"][-1]["verdict"]["floating"], "integer": after["integer"]}
+    assert result["epochs"] == 4 == 2 * len(result["passes"])
     assert set(result["sensitivity"]) == {"conv1", "conv2", "scores"}
     assert not (tmp_path / "net.hwq.checkpoint").exists()
 
@@ -51,8 +56,36 @@ def test_the_network_is_pruned_skipped_and_as_fast_as_reported(hwquant, argument
 def test_people_see_layers_and_what_was_gained(hwquant, arguments):
     outcome = hwquant("prune", *arguments)
     assert outcome.status == 0, outcome.stderr
-    for text in ("weights pruned", "tiles skipped", "accuracy on 160 validation samples", "conv2", "scores"):
+    for text in (
+        "weights pruned",
+        "tiles skipped",
+        "accuracy on 160 validation samples",
+        "as integers",
+        "conv2",
+        "scores",
+    ):
         assert text in outcome.stdout
+
+
+def test_the_float_network_is_kept_and_can_be_quantized_again(hwquant, arguments, tmp_path, demo_folder):
+    result = hwquant("prune", *arguments, "--float", tmp_path / "pruned.onnx", "--json").json
+    assert result["float"] == str(tmp_path / "pruned.onnx")
+    assert pruned_share(load_model(tmp_path / "pruned.onnx")) == result["pruned"] > 0
+    calibration = ["-c", demo_folder / "calibration.npz"]
+    outcome = hwquant("quantize", tmp_path / "pruned.onnx", *calibration, "-o", tmp_path / "again.hwq")
+    assert outcome.status == 0, outcome.stderr
+    first, again = (hwq.load(tmp_path / name) for name in ("net.hwq", "again.hwq"))
+    q = golden.quantize_input(first, np.load(tmp_path / "validation.npz")["x"])
+    assert all(
+        np.array_equal(golden.run(again, q)[name], value) for name, value in golden.run(first, q).items()
+    )
+
+
+def test_files_of_the_wrong_kind_are_refused_before_any_work(hwquant, arguments, tmp_path):
+    position = arguments.index("-o") + 1
+    wrong = [*arguments[:position], tmp_path / "z.onnx", *arguments[position + 1 :]]
+    hwquant("prune", *wrong).fails("--output writes a .hwq file; name it so, not 'z.onnx'")
+    hwquant("prune", *arguments, "--float", tmp_path / "z.hwq").fails("--float writes a .onnx file")
 
 
 def test_after_ctrl_c_resume_gives_the_same_file(hwquant, arguments, tmp_path, monkeypatch):
@@ -91,13 +124,25 @@ def test_without_validation_samples_a_tenth_of_the_training_samples_decides(hwqu
 
 def test_options_reach_pruning_and_quantization(hwquant, arguments, tmp_path):
     options = ["--filters", 1, "--group-size", 2, "--prune", "above", "--reorder", "--threshold-factor", 1.1]
+    options += [
+        "--order",
+        "together",
+        "--step",
+        0.4,
+        "--least-step",
+        0.4,
+        "--anchor",
+        "max",
+        "--scales",
+        "multiplier",
+    ]
     options += ["--bits", 5, "--per-channel", "--max-drop", 100, "--max-sensitivity", 100, "--passes", 1]
     outcome = hwquant("prune", *arguments, *options, "--json")
     assert outcome.status == 0, outcome.stderr
     terms = [term for node in hwq.load(tmp_path / "net.hwq").nodes for term in getattr(node, "terms", ())]
-    assert {term.bits for term in terms} == {5}
+    assert {(term.bits, term.anchor) for term in terms} == {(5, "max")}
     assert terms[0].scale.size == 8
-    assert len(outcome.json["passes"]) == 1
+    assert [sorted(item["layers"]) for item in outcome.json["passes"]] == [["conv1", "conv2", "scores"]]
 
 
 def test_bad_input_is_one_line(hwquant, arguments, tmp_path, demo_folder):

@@ -12,6 +12,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Add, Clip, Conv, Graph, Input, MaxPool, Output
 from hwquant.program.compiler import compile_network
 from hwquant.pruning.groups import Groups, GroupShape, convolutions
+from hwquant.pruning.mapping import map_convolutions
 from hwquant.quantize import quantize
 from hwquant.window import Window
 
@@ -128,11 +129,11 @@ def test_groups_of_zeros_stay_pruned_with_any_factor():
     assert groups.keep(weight, 0.0).ravel().tolist() == [False, True, False, True]
 
 
-def test_a_step_prunes_no_more_than_its_share_and_the_farthest_from_the_threshold_first():
+def test_a_step_prunes_its_share_of_what_is_beyond_the_threshold_and_the_farthest_from_the_threshold_first():
     groups, weight = groups_of(0, 1, 2, 3, 9, 15)  # the mean of those that are left is 6
-    assert groups.pruned(weight, step=0.2).tolist() == [True, True, False, False, False, False]
-    assert groups.pruned(weight, step=0.4).tolist() == [True, True, True, False, False, False]
-    assert groups.pruned(weight, step=0.01).tolist() == groups.pruned(weight, step=0.2).tolist()
+    assert groups.pruned(weight, step=0.4).tolist() == [True, True, False, False, False, False]
+    assert groups.pruned(weight, step=0.7).tolist() == [True, True, True, False, False, False]
+    assert groups.pruned(weight, step=0.01).tolist() == groups.pruned(weight, step=0.4).tolist()
     assert groups.pruned(weight, step=1.0).tolist() == [True, True, True, True, False, False]
     assert groups.pruned(weight, prune="above", step=0.2).tolist() == [True, False, False, False, False, True]
 
@@ -210,6 +211,8 @@ def test_groups_are_the_compilers_tiles_whatever_the_geometry(seeds):
         fused = sum(len(item.terms) for item in qgraph.nodes if getattr(item, "name", "") == layer)
         if fused == 1:
             assert info.tiles - info.tiles_skipped == groups.count, f"seed {seed}: {array}"
+            cycles = map_convolutions(graph, array)["conv"].cycles
+            assert info.ideal_cycles == groups.count * cycles, f"seed {seed}: {array}"
 
 
 def test_a_row_wider_than_the_accumulators_takes_no_depthwise_tiles():

@@ -10,9 +10,10 @@ from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.pruning import PruneOptions, pruned_share
 from hwquant.pruning.groups import GroupShape, convolutions
-from hwquant.pruning.prune import PruneResult, PruningPass
+from hwquant.pruning.judge import Verdict
 from hwquant.pruning.report import judge_pruning, savings
 from hwquant.pruning.sensitivity import Sensitivity
+from hwquant.pruning.state import PruneResult, PruningPass
 from hwquant.quantize import quantize
 
 ARRAY = (4, 4)
@@ -70,13 +71,16 @@ def test_a_dense_network_promises_nothing_and_keeps_it(graph, x):
 
 def result(graph, *accuracies):
     """Of a pruning whose passes all failed."""
-    passes = tuple(PruningPass([], 0.1, accuracy, False) for accuracy in accuracies)
+    passes = tuple(
+        PruningPass([], [], 0.1, Verdict(0.99, accuracy, 0.1, 1000), False) for accuracy in accuracies
+    )
     sensitivities = tuple(Sensitivity(node.name, 0.1, 0.0) for node in convolutions(graph))
-    return PruneResult(graph, 0.9, 0.9, sensitivities, passes)
+    before = Verdict(0.95, 0.9, 0.0, 1000)
+    return PruneResult(graph, None, before, before, sensitivities, passes)
 
 
 def reason(graph, made, **options):
-    (advice,) = judge_pruning(graph, made, PruneOptions(ARRAY, **options))
+    (advice,) = judge_pruning(graph, made, PruneOptions(ARRAY, **options), 1000)
     assert advice.kind == "nothing_pruned"
     assert advice.message.startswith("nothing was pruned: ")
     return advice
@@ -103,9 +107,19 @@ def test_groups_as_large_as_layers_are_a_reason(graph):
 def test_a_threshold_that_no_group_is_below_is_a_reason(graph):
     advice = reason(graph, result(graph), threshold_factor=1e-9)
     assert advice.option == "--threshold-factor"
-    assert "lies below its layer's threshold, 1e-09 times the mean" in advice.message
+    assert "whole layers lies below its layer's threshold, 1e-09 times the mean" in advice.message
 
 
 def test_a_network_that_was_pruned_gets_no_advice(graph, x):
     pruned, *_ = programs(graph, x, 0.6)
-    assert judge_pruning(graph, replace(result(graph), graph=pruned), PruneOptions(ARRAY)) == ()
+    assert judge_pruning(graph, replace(result(graph), graph=pruned), PruneOptions(ARRAY), 1000) == ()
+
+
+def test_validation_samples_too_few_to_see_the_drop_are_named(graph, x):
+    pruned, *_ = programs(graph, x, 0.6)
+    made = replace(result(graph), graph=pruned)
+    (advice,) = judge_pruning(graph, made, PruneOptions(ARRAY, max_drop=0.5), 199)
+    assert (advice.kind, advice.option, advice.value) == ("few_validation_samples", "--validation", 199)
+    assert "one of 199 validation samples is 0.5 points" in advice.message
+    assert judge_pruning(graph, made, PruneOptions(ARRAY, max_drop=0.5), 200) == ()
+    assert judge_pruning(graph, made, PruneOptions(ARRAY, max_drop=0), 2) == ()

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from hwquant import floating
-from hwquant.errors import HwquantError
 from hwquant.pruning import PruneOptions
 from hwquant.pruning.groups import convolutions
-from hwquant.pruning.sensitivity import Sensitivity, measure, to_prune
+from hwquant.pruning.sensitivity import Trials, measure
 
 OPTIONS = PruneOptions((4, 4), step=0.5, sensitivity_samples=100)
 
@@ -26,7 +25,8 @@ def test_sensitivity_is_that_of_a_layer_pruned_alone(digits_graph, digits_sample
     before = accuracy(digits_graph, x[:100], y[:100])
     for item in found:
         (node,) = (node for node in convolutions(digits_graph) if node.name == item.layer)
-        mask = OPTIONS.keep(digits_graph, node)
+        groups = OPTIONS.shape(node.name).cut(digits_graph, node)
+        mask = groups.keep(node.weight, step=OPTIONS.step)
         nodes = [
             replace(other, weight=other.weight * mask) if other is node else other
             for other in digits_graph.nodes
@@ -34,7 +34,7 @@ def test_sensitivity_is_that_of_a_layer_pruned_alone(digits_graph, digits_sample
         pruned = replace(digits_graph, nodes=tuple(nodes))
         assert item.drop == pytest.approx(before - accuracy(pruned, x[:100], y[:100]))
         assert item.pruned == 1 - mask.mean() > 0
-    assert [item.drop for item in found] == sorted(item.drop for item in found)
+    assert [item.drop for item in found] == sorted((item.drop for item in found), reverse=True)
     assert [report[:3] for report in reported] == [("sensitivity", i, 3) for i in range(3)]
 
 
@@ -45,13 +45,37 @@ def test_sensitivity_is_measured_on_as_many_samples_as_asked_for(digits_graph, d
     assert measure(digits_graph, x, y, OPTIONS) == few
 
 
-def test_layers_above_the_limit_are_untouched_and_the_order_is_kept():
-    found = [Sensitivity("a", 0.2, -0.01), Sensitivity("b", 0.2, 0.05), Sensitivity("c", 0.2, 0.3)]
-    assert to_prune(found, replace(OPTIONS, max_sensitivity=30.0)) == ["a", "b", "c"]
-    assert to_prune(found, replace(OPTIONS, max_sensitivity=5.0)) == ["a", "b"]
-    assert to_prune(found, replace(OPTIONS, max_sensitivity=0.0)) == ["a"]
-    with pytest.raises(HwquantError, match=r"'b' loses least, 5.0 points, and max_sensitivity is 1"):
-        to_prune(found[1:], replace(OPTIONS, max_sensitivity=1.0))
+def trials(graph, samples, **changes):
+    options = replace(OPTIONS, **changes)
+    return Trials.of(graph, samples.x, samples.y, options), {node.name: node for node in convolutions(graph)}
+
+
+def test_a_step_is_halved_until_it_costs_no_more_than_it_may(digits_graph, digits_samples):
+    free, nodes = trials(digits_graph, digits_samples, step=1.0, max_sensitivity=100)
+    drops = {step: free.cut(nodes["scores"], step).drop for step in (1.0, 0.5, 0.25)}
+    assert drops[1.0] > drops[0.5] > drops[0.25]
+    assert free.bearable(nodes["scores"], 1.0).step == 1.0
+    bound, _ = trials(digits_graph, digits_samples, step=1.0, max_sensitivity=100 * drops[0.5])
+    found = bound.bearable(nodes["scores"], 1.0)
+    assert (found.step, found.drop) == (0.5, drops[0.5])
+    least, _ = trials(
+        digits_graph, digits_samples, step=1.0, max_sensitivity=100 * drops[0.5], least_step=0.6
+    )
+    assert least.bearable(nodes["scores"], 1.0) is None
+
+
+def test_a_cut_is_the_smallest_where_it_takes_one_group(digits_graph, digits_samples):
+    found, nodes = trials(digits_graph, digits_samples, max_sensitivity=100, least_step=1e-9)
+    cuts = {step: found.cut(nodes["conv2"], step) for step in (1.0, 1e-9)}
+    assert {step: cut.smallest for step, cut in cuts.items()} == {1.0: False, 1e-9: True}
+    groups = OPTIONS.shape("conv2").cut(digits_graph, nodes["conv2"])
+    assert len(np.unique(groups.labels[~cuts[1e-9].keep])) == 1
+
+
+def test_a_layer_is_never_pruned_away_altogether(digits_graph, digits_samples):
+    found, nodes = trials(digits_graph, digits_samples, threshold_factor=1e9, step=1.0, max_sensitivity=100)
+    assert found.cut(nodes["conv2"], 1.0) is None
+    assert not found.cut(nodes["conv2"], 0.5).keep.all()
 
 
 def test_measuring_sensitivity_changes_no_weights(digits_graph, digits_samples):
