@@ -270,13 +270,14 @@ def choose_array(
         )
     if array:
         return _answer(board, _candidate(shapes, array, device), None, [], 1)
-    excess = {shape: _worst(needs(config, device)).excess for shape, config in shapes.rough(device).items()}
+    rough, excess = shapes.rough(device), dict[Sides, float]()
     compiled: list[Candidate] = []
     refused: list[HwquantError] = []
     best: Candidate | None = None
-    for shape in sorted(excess, key=lambda item: -math.prod(item)):
+    for shape in sorted(rough, key=lambda item: -math.prod(item)):
         if best and shapes.macs > math.prod(shape) * best.cycles:
             break  # neither this nor any smaller one can be faster
+        excess[shape] = _worst(needs(rough[shape], device)).excess
         if excess[shape] > HOPELESS:
             continue
         if progress:
@@ -289,7 +290,7 @@ def choose_array(
         if not compiled:
             raise refused[0]
         nearest = min(compiled, key=lambda item: item.worst.excess)
-        return _answer(board, nearest, None, compiled, len(excess))
+        return _answer(board, nearest, None, compiled, len(rough))
     if not any(item.cycles < best.cycles for item in compiled):
         # For the reason that is given: the next larger ones, though they are hopeless.
         area = best.rows * best.columns
@@ -299,7 +300,7 @@ def choose_array(
             compiled += _attempt(shapes, shape, device, refused)
     faster = [item for item in compiled if item.cycles < best.cycles]
     runner_up = min(faster, key=lambda item: item.worst.excess, default=None)
-    return _answer(board, best, runner_up, compiled, len(excess))
+    return _answer(board, best, runner_up, compiled, len(rough))
 
 
 def fitting_arrays(shapes: Shapes, board: Board) -> list[Candidate]:

@@ -83,7 +83,7 @@ def designs_table(result: OptimizeResult, picked: OptimizeCandidate | None = Non
         design, measures = item.design, item.measures
         names = {id(picked): "picked", id(result.baseline): "8-bit dense"}
         table.add_row(
-            Text(item.variant + (", trained" if design.trained else "")),
+            Text(item.variant + (", trained" if item.trained else "")),
             f"{design.activation_bits} | {' '.join(map(str, design.bits.values()))}",
             design.offset,
             f"{item.array[0]}x{item.array[1]}",

@@ -30,9 +30,9 @@ from hwquant.graph import Graph
 from hwquant.optimize.hardware import HARDWARE
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.result import Candidate, OptimizeResult
-from hwquant.optimize.space import Space, trained
+from hwquant.optimize.space import Space
 from hwquant.optimize.store import Store
-from hwquant.optimize.strategy import Strategy, keeping
+from hwquant.optimize.strategy import Strategy
 from hwquant.optimize.task import Task
 from hwquant.optimize.variants import Pass, pruned_variants, quick
 from hwquant.options import chosen
@@ -46,6 +46,7 @@ from hwquant.search.ledger import Ledger
 from hwquant.search.objectives import ACCURACY
 from hwquant.search.space import INT8
 from hwquant.search.space import Space as BitSpace
+from hwquant.search.target import Target
 from hwquant.search.workers import Item, Result, Workers, open_workers
 
 if TYPE_CHECKING:
@@ -121,22 +122,26 @@ def optimize(
     board = load_board(board) if isinstance(board, str) else board
     _check(board, training, validation)
     check_guide()  # before anything is kept
-    training = replace(training, options=replace(training.chosen, seed=options.seed), progress=None)
+    training = replace(
+        training,
+        options=replace(training.chosen, seed=options.seed),
+        validation=validation.pair(),
+        progress=None,
+    )
     data = check_data(graph, calibration)
     with one_thread():
         observed = observe_network(graph, data, progress)
         accuracy = validation.accuracy(floating.predict(graph, validation.x)[0])
     if accuracy is None:
         raise HwquantError("the validation samples have no labels y, which decide; add them")
-    layers = [item.name for item in BitSpace.of(observed.plan, options.bits, activations=False).variables]
+    layers = [item.name for item in BitSpace.of(observed.plan, options.bits).variables]
     space = Space.of(layers, options.bits, options.activation_bits, options.offsets)
-    bare = replace(board, device=None)
-    task = Task((graph,), data, validation, training, bare, board.device_name, space, options, {0: observed})
+    target = Target(board.name, board.device_name, board.target_mhz)
+    task = Task((graph,), data, validation, training, target, space, options, {0: observed})
     identity = _identity(task)
     store = Store(folder, graph, fingerprint(identity))
     values = range(max(INT8 + 1, 1 + options.arrays * options.passes))
     with Journal(store.journal, identity, len(space.choices), resume, values) as journal:
-        _forget_lost(journal, store)
         return _run(task, accuracy, store, journal, _Where(jobs, scheduler, progress))
 
 
@@ -157,25 +162,25 @@ def _run(task: Task, accuracy: float, store: Store, journal: Journal, where: _Wh
     options = task.options
     strategy = Strategy(options, accuracy, where.progress)
     with where.workers(task) as workers:
-        ledger = Ledger(keeping(workers, store), journal, MEASURED, strategy.watch)
+        ledger = Ledger(workers, journal, MEASURED, strategy.watch)
         arrays = strategy.explore_dense(ledger, task.space)
     known = list(ledger.outcomes)
     one_pass = Pass(
-        quick(task.training, options), task.validation, options, accuracy - options.worth_training / 100
+        quick(task.training, options),
+        task.validation,
+        task.calibration,
+        options,
+        accuracy - options.worth_training / 100,
     )
     with where.workers(one_pass) as workers:
         variants = pruned_variants(task.graphs[0], arrays, one_pass, store, workers, where.progress)
     space = replace(task.space, networks=len(variants))
     task = replace(task, graphs=tuple(item.graph for item in variants), space=space)
     with where.workers(task) as workers:
-        ledger = Ledger(keeping(workers, store), journal, MEASURED, strategy.watch)
+        ledger = Ledger(workers, journal, MEASURED, strategy.watch)
         strategy.explore_all(ledger, space, known)
-        strategy.train(ledger)
-    networks = {
-        key: store.trained(key, item.network) for key, item in ledger.outcomes.items() if item.error is None
-    }
-    trained_networks = {key: network for key, network in networks.items() if network is not None}
-    return OptimizeResult.of(task, accuracy, tuple(variants), ledger.outcomes, trained_networks)
+        strategy.train(ledger, fingerprint(task.training.chosen))
+    return OptimizeResult.of(task, accuracy, tuple(variants), ledger.outcomes)
 
 
 def _check(board: Board, training: Training, validation: Samples) -> None:
@@ -209,13 +214,6 @@ def _identity(task: Task) -> dict[str, str]:
             loss=training.loss,
             optimizer=training.optimizer,
         ),
-        "board": fingerprint(task.device, task.board.target_mhz),
+        "board": fingerprint(task.target),
         "optimizer's options": fingerprint(task.options),
     }
-
-
-def _forget_lost(journal: Journal, store: Store) -> None:
-    """Drop the outcomes of trained candidates whose networks are not there, so that they are trained again."""
-    for key, outcome in list(journal.outcomes.items()):
-        if key == trained(key) and outcome.error is None and store.trained(key, outcome.network) is None:
-            del journal.outcomes[key]

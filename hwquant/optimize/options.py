@@ -41,8 +41,9 @@ class OptimizeOptions:
         Arrays whose tiles are pruned, those of the best dense candidates; 0 prunes nothing.
     passes : int, default 6
         Passes of pruning and retraining for each of these arrays; a candidate may use the network after any.
-    step : float, default 0.25
-        Share of a layer's groups, of those that are left, that a pass prunes at most, 0..1.
+    step : float, default 0.5
+        Share, 0..1, of the groups below a layer's threshold that a pass prunes, as in
+        :class:`~hwquant.pruning.PruneOptions`.
     prune_epochs : float, default 1.0
         Passes over the training data for each pass of pruning.
     trials : int, default 150
@@ -95,7 +96,9 @@ class OptimizeOptions:
     arrays: int = option(2, "Arrays whose tiles are pruned; 0 prunes nothing.", range=Range(0, 16))
     passes: int = option(6, "Passes of pruning for each of these arrays.", range=Range(1, 64))
     step: float = option(
-        0.25, "Share of a layer's groups that a pass prunes at most.", range=Range(0, 1, above=True)
+        0.5,
+        "Share of the groups below a layer's threshold that a pass prunes.",
+        range=Range(0, 1, above=True),
     )
     prune_epochs: float = option(
         1.0, "Passes over the training data after each pass of pruning.", range=Range(0, noun="a number")

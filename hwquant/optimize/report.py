@@ -83,10 +83,10 @@ def optimize_plot(result: OptimizeResult, picked: Candidate | None = None) -> by
         style = {"s": 18, "color": colour, **style}
         axis.scatter([x for x, _ in points], [y for _, y in points], label=label, marker=marker, **style)
 
-    untrained = [item for item in shown if not item.design.trained]
+    untrained = [item for item in shown if not item.trained]
     scatter([item for item in untrained if not item.design.network], "dense", "0.75", "o")
     scatter([item for item in untrained if item.design.network], "pruned", "tab:green", ".")
-    scatter([item for item in shown if item.design.trained], "trained", "tab:purple", "^")
+    scatter([item for item in shown if item.trained], "trained", "tab:purple", "^")
     front = [item for item in result.front if item in shown]
     line = sorted((item.measures[result.goal.name], 100 * item.accuracy) for item in front)
     axis.plot(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from hwquant.boards.device import find_device
+from hwquant import hwq
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.optimize.hardware import MEASURES, Measure
 from hwquant.optimize.options import OptimizeOptions
@@ -17,10 +17,11 @@ from hwquant.optimize.variants import Variant
 from hwquant.program.compiler import compile_network
 from hwquant.program.program import Program
 from hwquant.qgraph import QGraph
-from hwquant.search.evaluate import Outcome, network_checksum
+from hwquant.search.evaluate import Item, Outcome, network_checksum
 from hwquant.search.objectives import ACCURACY
 from hwquant.search.pareto import front
 from hwquant.search.space import Configuration
+from hwquant.search.tuning import Tuned
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Candidate:
         The same in words.
     variant : str
         The float network, in words.
+    made : bytes
+        The network as a ``.hwq`` file has it, where it was trained; empty for one that quantization makes again.
     measures : mapping of float
         The accuracy on the validation samples, 0..1, and the numbers of
         :data:`~hwquant.optimize.hardware.HARDWARE`, by name.
@@ -45,6 +48,7 @@ class Candidate:
     configuration: Configuration
     design: Design
     variant: str
+    made: bytes = field(repr=False)
     measures: Mapping[str, float]
     network: str
 
@@ -52,6 +56,11 @@ class Candidate:
     def array(self) -> tuple[int, int]:
         """Rows and columns of the array."""
         return int(self.measures["rows"]), int(self.measures["columns"])
+
+    @property
+    def trained(self) -> bool:
+        """Whether the network is trained with its bits."""
+        return bool(self.made)
 
     @property
     def accuracy(self) -> float:
@@ -63,7 +72,7 @@ class Candidate:
         design = self.design
         return {
             "network": self.variant,
-            "trained": design.trained,
+            "trained": self.trained,
             "array": list(self.array),
             "offset": design.offset,
             "activation_bits": design.activation_bits,
@@ -95,9 +104,7 @@ class OptimizeResult:
     no_baseline : str
         Why there is no baseline; empty where there is one.
     failed : mapping of str
-        By configuration, why candidates do not work.
-    trained : mapping of QGraph
-        The trained networks by configuration.
+        By configuration, or by configuration and training, why candidates do not work.
     task : Task
         What candidates were judged with.
     """
@@ -110,8 +117,7 @@ class OptimizeResult:
     candidates: tuple[Candidate, ...]
     baseline: Candidate | None
     no_baseline: str
-    failed: Mapping[Configuration, str]
-    trained: Mapping[Configuration, QGraph]
+    failed: Mapping[Item, str]
     task: Task
 
     @classmethod
@@ -120,30 +126,25 @@ class OptimizeResult:
         task: Task,
         float_accuracy: float,
         variants: tuple[Variant, ...],
-        outcomes: Mapping[Configuration, Outcome],
-        trained: Mapping[Configuration, QGraph],
+        outcomes: Mapping[Item, Outcome],
     ) -> OptimizeResult:
         """Collect the outcomes of all configurations, those of the baseline among them."""
         candidates = {
-            key: Candidate(key, design, str(variants[design.network]), dict(item.measures), item.network)
-            for key, item in outcomes.items()
-            for design in [task.space.design(key)]
-            if item.error is None
+            key: _candidate(key, item, task, variants) for key, item in outcomes.items() if item.error is None
         }
         failed = {key: item.error for key, item in outcomes.items() if item.error is not None}
         eight = [candidates[key] for key in task.space.baseline if key in candidates]
         goal = MEASURES[task.options.objective]
         return cls(
             options=task.options,
-            board=task.board.name,
-            clock_mhz=task.board.target_mhz,
+            board=task.target.board,
+            clock_mhz=task.target.megahertz,
             float_accuracy=float_accuracy,
             variants=variants,
             candidates=tuple(candidates.values()),
             baseline=min(eight, key=lambda item: _order(item, goal, task.options), default=None),
             no_baseline="" if eight else failed[task.space.baseline[0]],
             failed=failed,
-            trained=trained,
             task=task,
         )
 
@@ -199,8 +200,8 @@ class OptimizeResult:
         HwquantError
             This machine makes other integers of the same options than the worker did.
         """
-        if candidate.design.trained:
-            return self.trained[candidate.configuration]
+        if candidate.made:
+            return hwq.from_bytes(candidate.made, "a trained candidate")
         options = candidate.design.options(self.options.quantizer)
         qgraph = self.task.network(candidate.design, options, described=True)
         if network_checksum(qgraph) != candidate.network:
@@ -216,7 +217,7 @@ class OptimizeResult:
             self.network(candidate) if network is None else network,
             candidate.array,
             offset=candidate.design.placing,
-            operand_bits=find_device(self.task.device).operand_bits,
+            operand_bits=self.task.target.operand_bits,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -231,7 +232,7 @@ class OptimizeResult:
             "networks": [str(item) for item in self.variants],
             "front": [item.to_json() for item in self.front],
             "candidates": [item.to_json() for item in self.candidates],
-            "failed": [_failure(self.task.space.design(key), reason) for key, reason in self.failed.items()],
+            "failed": [_failure(key, self.task, reason) for key, reason in self.failed.items()],
         }
 
 
@@ -274,10 +275,23 @@ def _order(item: Candidate, goal: Measure, options: OptimizeOptions) -> tuple[fl
     return slow, goal.cost(item.measures), -item.accuracy, item.measures["lut"]
 
 
-def _failure(design: Design, reason: str) -> dict[str, Any]:
+def _candidate(item: Item, outcome: Outcome, task: Task, variants: Sequence[Variant]) -> Candidate:
+    configuration = bits_of(item)
+    design = task.space.design(configuration)
+    variant = str(variants[design.network])
+    return Candidate(configuration, design, variant, outcome.made, dict(outcome.measures), outcome.network)
+
+
+def bits_of(item: Item) -> Configuration:
+    """Find the configuration of what was judged, trained or not."""
+    return item.configuration if isinstance(item, Tuned) else item
+
+
+def _failure(item: Item, task: Task, reason: str) -> dict[str, Any]:
+    design = task.space.design(bits_of(item))
     return {
         "network": design.network,
-        "trained": design.trained,
+        "trained": isinstance(item, Tuned),
         "offset": design.offset,
         "activation_bits": design.activation_bits,
         "bits": dict(design.bits),

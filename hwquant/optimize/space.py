@@ -32,8 +32,6 @@ class Design:
         Where offsets are added.
     activation_bits : int
         Bits of all activations.
-    trained : bool
-        Whether the network is trained with these bits.
     bits : mapping of int
         Bits of weights by name of convolution.
     """
@@ -41,7 +39,6 @@ class Design:
     network: int
     offset: OffsetMode
     activation_bits: int
-    trained: bool
     bits: Mapping[str, int]
 
     @property
@@ -58,7 +55,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Space:
-    """All configurations; one is (network, offset, activation bits, trained, bits of each layer).
+    """All configurations; one is (network, offset, activation bits, bits of each layer).
 
     Attributes
     ----------
@@ -95,12 +92,11 @@ class Space:
 
     @property
     def choices(self) -> dict[str, tuple[int, ...]]:
-        """What each variable may be, by its name, in the order of a configuration; nothing is trained here."""
+        """What each variable may be, by its name, in the order of a configuration."""
         fixed = {
             "network": tuple(range(self.networks)),
             "offset": self.offsets,
             "activation_bits": self.activation_bits,
-            "trained": (0,),
         }
         return {**fixed, **{f"bits {name}": self.bits for name in self.layers}}
 
@@ -111,13 +107,13 @@ class Space:
 
     def design(self, configuration: Configuration) -> Design:
         """Say what a configuration stands for."""
-        network, offset, activation_bits, trained, *bits = configuration
+        network, offset, activation_bits, *bits = configuration
         named = dict(zip(self.layers, bits, strict=True))
-        return Design(network, OFFSET_MODES[offset], activation_bits, bool(trained), named)
+        return Design(network, OFFSET_MODES[offset], activation_bits, named)
 
     def uniform(self, network: int, offset: int, activation_bits: int, bits: int) -> Configuration:
         """Make the configuration with the same bits in all layers."""
-        return (network, offset, activation_bits, 0, *(bits for _ in self.layers))
+        return (network, offset, activation_bits, *(bits for _ in self.layers))
 
     @property
     def baseline(self) -> list[Configuration]:
@@ -161,8 +157,3 @@ class Space:
                     for item in configuration[-len(self.layers) :]
                 )
                 yield (*configuration[: -len(self.layers)], *bits)
-
-
-def trained(configuration: Configuration) -> Configuration:
-    """Make the configuration that differs only in being trained."""
-    return (*configuration[:3], 1, *configuration[4:])

@@ -9,17 +9,15 @@ from hwquant.errors import DoesNotFit
 from hwquant.optimize.hardware import MEASURES
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.result import missed
-from hwquant.optimize.space import Space, trained
-from hwquant.optimize.store import Store
+from hwquant.optimize.space import Space
 from hwquant.optimize.variants import Array
 from hwquant.progress import Progress
-from hwquant.qgraph import QGraph
-from hwquant.search.evaluate import Outcome
+from hwquant.search.evaluate import Item, Outcome
 from hwquant.search.guided import Evolution, evolve
 from hwquant.search.ledger import Ledger
 from hwquant.search.objectives import ACCURACY
 from hwquant.search.space import Configuration
-from hwquant.search.workers import Workers
+from hwquant.search.tuning import Tuned
 
 DENSE_SHARE = 2
 """One of so many trials goes to the dense network, before anything is pruned."""
@@ -62,24 +60,24 @@ class Strategy:
         arrays = [(int(item.measures["rows"]), int(item.measures["columns"])) for _, item in works]
         return list(dict.fromkeys(arrays))[: self._options.arrays]
 
-    def explore_all(self, ledger: Ledger, space: Space, known: Sequence[Configuration]) -> None:
+    def explore_all(self, ledger: Ledger, space: Space, known: Sequence[Item]) -> None:
         """Judge candidates of all networks; those of the dense one, which are ``known``, are where it begins."""
         self._begin("search all", max(self._options.trials, len(known)))
         ledger.evaluate(known)
-        best = [key for key, _ in self._ranked(ledger) if key in space]
+        best = [key for key, _ in self._untrained(ledger) if key in space]
         count = max(2, (self._total - len(ledger)) // 2)
         pruned = [(number, *key[1:]) for key in best for number in range(1, space.networks)]
         self._explore(ledger, space, [*best[: self._options.generation], *pruned[:count]])
 
-    def train(self, ledger: Ledger) -> None:
-        """Train finalists, in rounds."""
+    def train(self, ledger: Ledger, training: str) -> None:
+        """Train finalists, in rounds; ``training`` is the checksum of what they are trained with."""
         options = self._options
         self._begin("train finalists", len(ledger) + options.finalists * options.rounds)
         for _ in range(options.rounds if options.finalists else 0):
             chosen = self._finalists(ledger)
-            ledger.evaluate([trained(item) for item in chosen])
+            ledger.evaluate([Tuned(item, training) for item in chosen])
 
-    def watch(self, configuration: Configuration, outcome: Outcome, done: int) -> None:
+    def watch(self, item: Item, outcome: Outcome, done: int) -> None:
         """Report a candidate, and the best so far."""
         if outcome.error is None and self._rank(outcome, self._options.max_drop) < self._best:
             self._best = self._rank(outcome, self._options.max_drop)
@@ -109,7 +107,7 @@ class Strategy:
 
     def _descent(self, ledger: Ledger, space: Space) -> list[Configuration]:
         """Steps from the best so far, at most half a generation of them."""
-        steps = [item for key, _ in self._ranked(ledger)[:2] for item in space.neighbours(key)]
+        steps = [item for key, _ in self._untrained(ledger)[:2] for item in space.neighbours(key)]
         return ledger.new(steps)[: self._options.generation // 2]
 
     def _judged(self, outcome: Outcome) -> tuple[list[float], dict[str, float]] | None:
@@ -118,11 +116,14 @@ class Strategy:
         missing = missed(outcome.measures, self._float, self._options, self._options.worth_training)
         return [-outcome.measures[ACCURACY], self._goal.cost(outcome.measures)], missing
 
-    def _ranked(self, ledger: Ledger) -> list[tuple[Configuration, Outcome]]:
+    def _ranked(self, ledger: Ledger) -> list[tuple[Item, Outcome]]:
         """The candidates that work, the best first: those that are worth training before all others."""
         allowed = self._options.worth_training
         works = [item for item in ledger.outcomes.items() if item[1].error is None]
         return sorted(works, key=lambda item: self._rank(item[1], allowed))
+
+    def _untrained(self, ledger: Ledger) -> list[tuple[Configuration, Outcome]]:
+        return [(key, item) for key, item in self._ranked(ledger) if not isinstance(key, Tuned)]
 
     def _rank(self, outcome: Outcome, allowed: float) -> tuple[float, ...]:
         """Small is good: first by how much the limits are missed, then by the goal, then by accuracy."""
@@ -137,11 +138,11 @@ class Strategy:
         options, goal = self._options, self._goal
         cost = {key: goal.cost(item.measures) for key, item in self._ranked(ledger)}
         kept = [cost[key] for key in cost if not self._rank(ledger.outcomes[key], options.max_drop)[0]]
-        tried = [key for key in cost if key == trained(key)]
+        tried = [key for key in cost if isinstance(key, Tuned)]
         failed = [cost[key] for key in tried if self._rank(ledger.outcomes[key], options.max_drop)[0]]
         candidates, accuracy = list[Configuration](), -1.0
-        for key, outcome in self._ranked(ledger):
-            hopeful = not self._rank(outcome, options.worth_training)[0] and key != trained(key)
+        for key, outcome in self._untrained(ledger):
+            hopeful = not self._rank(outcome, options.worth_training)[0]
             if not hopeful or outcome.measures[ACCURACY] <= accuracy:
                 continue  # another is as good in the goal and more accurate
             accuracy = outcome.measures[ACCURACY]
@@ -157,17 +158,3 @@ def _everything(space: Space) -> Iterator[Configuration]:
     for values in space.choices.values():
         configurations = [(*item, value) for item in configurations for value in values]
     yield from configurations
-
-
-def keeping(
-    workers: Workers[Configuration, tuple[Outcome, QGraph | None]], store: Store
-) -> Workers[Configuration, Outcome]:
-    """Make workers whose trained networks are stored before anybody hears of them."""
-
-    def run(items: Sequence[Configuration]) -> Iterator[tuple[int, Outcome]]:
-        for index, (outcome, network) in workers(items):
-            if network is not None:
-                store.keep_trained(items[index], network)
-            yield index, outcome
-
-    return run

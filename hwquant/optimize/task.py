@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hwquant import golden, training
+from hwquant import golden, hwq, training
 from hwquant.boards.board import Board
 from hwquant.boards.device import find_device
 from hwquant.boards.shapes import Shapes
@@ -20,9 +18,10 @@ from hwquant.optimize.space import Design, Space
 from hwquant.qgraph import QGraph
 from hwquant.quantize import Observed, QuantizeOptions, observe_network, quantize_observed
 from hwquant.quantize.calibration import Data
-from hwquant.search.evaluate import Outcome, network_checksum, one_thread
+from hwquant.search.evaluate import Item, Outcome, network_checksum, one_thread
 from hwquant.search.objectives import ACCURACY
-from hwquant.search.space import Configuration
+from hwquant.search.target import Target
+from hwquant.search.tuning import Tuned, one_torch_thread
 
 if TYPE_CHECKING:
     from hwquant.training import Training
@@ -42,10 +41,8 @@ class Task:
         Labelled samples that candidates are judged by.
     training : Training
         What finalists are trained with.
-    board : Board
-        The board, without its device, which does not travel.
-    device : str
-        Name of the board's device.
+    target : Target
+        The board.
     space : Space
         What a configuration chooses.
     options : OptimizeOptions
@@ -56,28 +53,22 @@ class Task:
     calibration: Data
     validation: Samples
     training: Training
-    board: Board
-    device: str
+    target: Target
     space: Space
     options: OptimizeOptions
     _observed: dict[int, Observed] = field(default_factory=dict, repr=False)
 
-    def __call__(self, configuration: Configuration) -> tuple[Outcome, QGraph | None]:
-        """Judge a candidate; that it does not work is an outcome and no error. A trained network comes along."""
-        design = self.space.design(configuration)
+    def __call__(self, item: Item) -> Outcome:
+        """Judge a candidate; that it does not work is an outcome and no error."""
+        tuned = isinstance(item, Tuned)
+        design = self.space.design(item.configuration if isinstance(item, Tuned) else item)
         try:
             options = _checked(design, self.options.quantizer)
             with one_thread():
-                network = self.network(design, options, described=design.trained)
-                network = self._trained(network, design, options) if design.trained else network
-                shapes = Shapes(network, offset=design.placing)
-                board = replace(self.board, device=find_device(self.device))
-                numbers = best_hardware(shapes, board, self.options.objective, self.options.min_fps)
-                measures = {ACCURACY: self.accuracy(network), **numbers}
+                network = self._trained(design, options) if tuned else self.network(design, options)
+                return self._measured(network, design, hwq.to_bytes(network) if tuned else b"")
         except (DoesNotFit, Unsupported) as error:
-            return Outcome(error=str(error)), None
-        outcome = Outcome(measures, network=network_checksum(network))
-        return outcome, network if design.trained else None
+            return Outcome(error=str(error))
 
     def network(self, design: Design, options: QuantizeOptions, described: bool = False) -> QGraph:
         """Quantize a design without training; ``described`` measures the result too."""
@@ -85,20 +76,21 @@ class Task:
             self._observed[design.network] = observe_network(self.graphs[design.network], self.calibration)
         return quantize_observed(self._observed[design.network], options, described=described)
 
-    def accuracy(self, network: QGraph) -> float:
-        """Measure the share of the validation samples that an integer network gets right."""
+    def _trained(self, design: Design, options: QuantizeOptions) -> QGraph:
+        """Train a design; where that makes it no better, its guard returns the network without training."""
+        with one_torch_thread():
+            return training.progressive(self.graphs[design.network], self.training, self.calibration, options)
+
+    def _measured(self, network: QGraph, design: Design, made: bytes) -> Outcome:
+        """Put a network on its best array, and measure both."""
+        device = find_device(self.target.device)
+        board = Board(self.target.board, self.target.board, device, target_mhz=self.target.megahertz)
+        shapes = Shapes(network, offset=design.placing)
+        numbers = best_hardware(shapes, board, self.options.objective, self.options.min_fps)
         accuracy = self.validation.accuracy(golden.predict(network, self.validation.x)[0])
         if accuracy is None:
             raise HwquantError("the validation samples have no labels y")
-        return accuracy
-
-    def _trained(self, direct: QGraph, design: Design, options: QuantizeOptions) -> QGraph:
-        """Train a design; where that makes it no better, the direct network is what is returned."""
-        with one_torch_thread():
-            trained = training.progressive(
-                self.graphs[design.network], self.training, self.calibration, options
-            )
-        return max(direct, trained, key=self.accuracy)
+        return Outcome({ACCURACY: accuracy, **numbers}, network=network_checksum(network), made=made)
 
 
 def _checked(design: Design, base: QuantizeOptions) -> QuantizeOptions:
@@ -107,16 +99,3 @@ def _checked(design: Design, base: QuantizeOptions) -> QuantizeOptions:
         return design.options(base)
     except HwquantError as error:
         raise Unsupported(str(error)) from error
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Train on one thread in the ``with`` block, for the same weights on every machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -8,7 +8,7 @@ what the float network loses may come back (``OptimizeOptions.worth_training``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from hwquant.data import Samples
@@ -16,10 +16,11 @@ from hwquant.fingerprint import fingerprint
 from hwquant.graph import Graph
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.store import Store
-from hwquant.optimize.task import one_torch_thread
 from hwquant.progress import Progress
-from hwquant.pruning import PruneOptions, prune
+from hwquant.pruning import PruneOptions, RetrainOptions, prune
+from hwquant.quantize.calibration import Data
 from hwquant.search.evaluate import one_thread
+from hwquant.search.tuning import one_torch_thread
 from hwquant.search.workers import Workers
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Pass:
         What the network is retrained with.
     validation : Samples
         Labelled samples that decide.
+    calibration : mapping of ndarray
+        Calibration data by name of input.
     options : OptimizeOptions
         How much a pass prunes, and what may be lost.
     lowest : float
@@ -70,6 +73,7 @@ class Pass:
 
     training: Training
     validation: Samples
+    calibration: Data
     options: OptimizeOptions
     lowest: float
 
@@ -77,9 +81,22 @@ class Pass:
         """Prune a network once more for an array; None where it then loses too much, or nothing can go."""
         graph, array = item
         with one_thread(), one_torch_thread():
-            options = PruneOptions(array=array, passes=1, step=self.options.step, max_drop=100.0)
-            result = prune(graph, self.training, self.validation.pair(), options)
-        return result.graph if result.passes and result.accuracy >= self.lowest else None
+            found = prune(
+                graph,
+                self.training,
+                self.validation.pair(),
+                self.calibration,
+                self._options(array),
+                self.options.quantizer,
+            )
+        return found.graph if found.passes and found.after.floating >= self.lowest else None
+
+    def _options(self, array: Array) -> PruneOptions:
+        """All layers in one pass, whatever it costs: who loses too much is left out afterwards."""
+        step = self.options.step
+        return PruneOptions(
+            array=array, order="together", passes=1, step=step, least_step=min(0.1, step), max_drop=100.0
+        )
 
 
 def pruned_variants(
@@ -115,12 +132,12 @@ def pruned_variants(
     chains: dict[Array, list[Graph]] = {array: [dense] for array in arrays}
     active, done, total = list(arrays), 0, len(arrays) * one_pass.options.passes
     for depth in range(1, one_pass.options.passes + 1):
-        found = {array: store.pruned(_name(array, depth)) for array in active}
+        found = {array: store.get(_name(array, depth)) for array in active}
         missing = [array for array in active if found[array] is None]
         for index, graph in workers([(chains[array][-1], array) for array in missing]) if missing else ():
             found[missing[index]] = graph
             # The network that was pruned too much is not used: to keep the one before says that it was the last.
-            store.keep_pruned(_name(missing[index], depth), graph or chains[missing[index]][-1])
+            store.keep(_name(missing[index], depth), graph or chains[missing[index]][-1])
             done += 1
             if progress is not None:
                 progress("prune", done, total)
@@ -145,5 +162,9 @@ def _name(array: Array, depth: int) -> str:
 
 
 def quick(training: Training, options: OptimizeOptions) -> Training:
-    """Make the training of a pass of that of a finalist."""
-    return replace(training, options=replace(training.chosen, epochs=options.prune_epochs))
+    """Make the training of a pass of that of a finalist; where that finds its rate itself, the pass has its own."""
+    chosen = asdict(training.chosen) | {"epochs": options.prune_epochs}
+    own = RetrainOptions(
+        **{name: value for name, value in chosen.items() if name != "lr" or value is not None}
+    )
+    return replace(training, options=own, validation=None)

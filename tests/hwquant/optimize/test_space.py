@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwquant.optimize.space import Space, trained
+from hwquant.optimize.space import Space
 from hwquant.quantize import QuantizeOptions
 
 
@@ -30,8 +30,8 @@ def test_neighbours_are_in_the_space_and_differ(place):
     for item in space.neighbours(configuration):
         assert item in space
         assert item != configuration
-        layers = item[4:] != configuration[4:]
-        assert layers + sum(a != b for a, b in zip(item[:4], configuration[:4])) == 1
+        layers = item[3:] != configuration[3:]
+        assert layers + sum(a != b for a, b in zip(item[:3], configuration[:3])) == 1
 
 
 @given(places())
@@ -49,9 +49,7 @@ def test_a_step_narrower_and_other_offsets_are_there(place):
 def test_a_design_says_what_a_configuration_chooses(place):
     space, configuration = place
     design = space.design(configuration)
-    assert tuple(design.bits.values()) == configuration[4:]
-    assert not design.trained
-    assert space.design(trained(configuration)) == space.design((*configuration[:3], 1, *configuration[4:]))
+    assert tuple(design.bits.values()) == configuration[3:]
     if design.offset != "none" and design.activation_bits > 1:
         options = design.options(QuantizeOptions(per_channel=True))
         assert (options.bits, options.activation_bits) == (design.bits, design.activation_bits)
@@ -71,9 +69,9 @@ def test_the_start_is_of_the_dense_network_and_spreads_over_widths_and_offsets()
     space = Space.of(["a", "b"], (2, 4, 8), (4, 6, 8), ("edge", "none"))
     start = space.start(12, seed=0)
     assert len(start) == len(set(start)) == 12
-    assert all(item in space and item[0] == 0 and len(set(item[4:])) == 1 for item in start)
+    assert all(item in space and item[0] == 0 and len(set(item[3:])) == 1 for item in start)
     assert {item[2] for item in start} == {4, 6, 8}
-    assert {item[4] for item in start} == {2, 4, 8}
+    assert {item[3] for item in start} == {2, 4, 8}
     assert {item[1] for item in start} == {0, 1}
     assert start == space.start(12, seed=0) != space.start(12, seed=1)
     assert len(space.start(100, seed=0)) == 18

@@ -4,11 +4,12 @@ import pytest
 
 from hwquant.errors import DoesNotFit
 from hwquant.optimize import OptimizeOptions
-from hwquant.optimize.space import Space, trained
+from hwquant.optimize.space import Space
 from hwquant.optimize.strategy import Strategy
 from hwquant.search.evaluate import Outcome
 from hwquant.search.journal import Journal
 from hwquant.search.ledger import Ledger
+from hwquant.search.tuning import Tuned
 
 SPACE = Space.of(["a", "b", "c"], (2, 4, 8), (4, 6, 8), ("edge", "none"))
 FLOAT = 0.95
@@ -20,11 +21,11 @@ def outcome(accuracy, fps, rows=4, columns=4):
 
 
 def made_up(configuration):
-    """Narrow activations buy a larger array, and cost accuracy, half of which training brings back."""
-    network, _, lanes, is_trained, *bits = configuration
+    """Narrow activations buy a larger array, and cost accuracy."""
+    network, _, lanes, *bits = configuration
     lost = (8 - lanes) * 0.004 + sum(8 - item for item in bits) * 0.0005 + network * 0.004
     side = {8: 4, 6: 6, 4: 8}[lanes]
-    return outcome(FLOAT - lost * (0.5 if is_trained else 1.0), 100.0 * side * (1 + network), side, side)
+    return outcome(FLOAT - lost, 100.0 * side * (1 + network), side, side)
 
 
 def ledger(judge=made_up):
@@ -34,7 +35,7 @@ def ledger(judge=made_up):
         asked.extend(items)
         yield from enumerate(judge(item) for item in items)
 
-    return Ledger(workers, Journal(None, {}, 7, False), ("accuracy", "fps"), None), asked
+    return Ledger(workers, Journal(None, {}, 6, False), ("accuracy", "fps"), None), asked
 
 
 def test_the_arrays_to_prune_are_those_of_the_best_that_are_worth_training():
@@ -74,9 +75,9 @@ def judged(*pairs):
     }
 
     def judge(item):
-        before = known[(*item[:3], 0, *item[4:])]
-        if not item[3]:
-            return before
+        if not isinstance(item, Tuned):
+            return known[item]
+        before = known[item.configuration]  # training brings half of what is lost back
         lost = 100 * (FLOAT - before.measures["accuracy"])
         return outcome(FLOAT - lost / 200, before.measures["fps"])
 
@@ -88,20 +89,24 @@ def judged(*pairs):
 
 def test_finalists_are_faster_than_the_best_so_far_and_not_hopeless():
     kept, asked, known = judged((0.0, 100), (0.4, 200), (0.9, 300), (1.0, 250), (1.9, 400), (2.1, 500))
-    Strategy(OptimizeOptions(max_drop=0.5, regain=1.5, finalists=5, rounds=1), FLOAT, None).train(kept)
+    Strategy(OptimizeOptions(max_drop=0.5, regain=1.5, finalists=5, rounds=1), FLOAT, None).train(
+        kept, "training"
+    )
     # 250 is beaten by 300, which loses less; 500 loses too much.
-    assert asked == [trained(known[4]), trained(known[2])]
+    assert asked == [Tuned(known[4], "training"), Tuned(known[2], "training")]
 
 
 def test_a_second_round_is_between_what_held_and_what_did_not():
     points = [(0.4, 100), (0.8, 200), (0.9, 300), (1.1, 400), (1.4, 500), (1.6, 600), (1.9, 700)]
     kept, asked, known = judged(*points)
-    Strategy(OptimizeOptions(max_drop=0.5, regain=1.5, finalists=2, rounds=2), FLOAT, None).train(kept)
+    Strategy(OptimizeOptions(max_drop=0.5, regain=1.5, finalists=2, rounds=2), FLOAT, None).train(
+        kept, "training"
+    )
     # Of six: the boldest and one in the middle; both fail, so the second round is less bold.
-    assert asked == [trained(known[6]), trained(known[3]), trained(known[2]), trained(known[1])]
+    assert [item.configuration for item in asked] == [known[6], known[3], known[2], known[1]]
 
 
 def test_no_finalists_where_none_are_wanted():
     kept, asked, _ = judged((0.4, 100), (0.8, 200))
-    Strategy(OptimizeOptions(finalists=0), FLOAT, None).train(kept)
+    Strategy(OptimizeOptions(finalists=0), FLOAT, None).train(kept, "training")
     assert not asked
