@@ -52,7 +52,7 @@ HELD_OUT = 10
 @options_of(
     TrainOptions,
     "training",
-    only=("epochs", "optimizer", "lr", "schedule", "batch_size", "loss", "weight_decay"),
+    only=("epochs", "optimizer", "lr", "schedule", "batch_size", "loss", "distill", "weight_decay"),
 )
 @options_of(QuantizeOptions, "quantizer", only=("per_channel",))
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; one a core if not given.")

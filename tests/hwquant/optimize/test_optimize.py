@@ -1,16 +1,18 @@
 """The whole optimization: what it promises, and that it goes on where it was cut off."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
 
 from hwquant import golden
+from hwquant.boards import shapes
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.optimize import optimize
 from hwquant.program.cycles import timing
 from hwquant.training import Training
 
-from .conftest import OPTIONS
+from .conftest import ARRAYS, OPTIONS
 
 
 def test_every_step_was_taken(result):
@@ -60,6 +62,15 @@ def test_pruned_networks_skip_tiles(result):
     assert all(b.measures["cycles"] < a.measures["cycles"] for a, b in same)
 
 
+def test_a_worker_that_gets_the_task_judges_alike(result, monkeypatch):
+    monkeypatch.setattr(shapes, "SHAPES", ARRAYS)
+    task = pickle.loads(pickle.dumps(result.task))
+    item = next(item for item in result.candidates if item.design.network and not item.trained)
+    outcome = task(item.configuration)
+    assert outcome.measures == item.measures
+    assert outcome.network == item.network
+
+
 class CutOff(Exception):
     pass
 
@@ -88,11 +99,10 @@ def test_an_optimization_that_is_cut_off_anywhere_goes_on_to_the_same_result(res
     assert again.to_json() == result.to_json()
     lines = (folder / "journal").read_text().splitlines()[1:]
     assert len(lines) == len(set(lines)) == 9
+    what_is_lost_is_made_again(again, subject, folder)
 
 
-def test_what_was_lost_is_made_again(result, subject, tmp_path):
-    folder = tmp_path / "work"
-    subject.run(folder)
+def what_is_lost_is_made_again(result, subject, folder):
     journal = folder / "journal"
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join(lines[:-1]))  # the trained one
