@@ -98,7 +98,7 @@ def load(path: str | os.PathLike[str]) -> QGraph:
     HwquantError
         The file is absent, or of a newer version.
     """
-    recover(path)
+    recover(Path(path))
     return from_bytes(read_bytes(Path(path)), path)
 
 

@@ -19,6 +19,9 @@ from hwquant.program.weight_format import WeightFormat
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray, Tensor
 
+Span = tuple[str, IntArray, IntArray]
+"""A layer, and the least and the greatest sum of products of each column."""
+
 LEAST_ZEROS = 4
 """Low bits that all biases must share as zeros for hardware that leaves them out: fewer come about by chance."""
 
@@ -134,15 +137,10 @@ def make_images(
             )
             parameters.append(_parameters(layer, block, zeros, shape))
             spans.append((layer.name, low, high))
-    shared = _shared_zeros(parameters, shape)
+    shared = _shared_zeros(parameters, shape, bits_for(*_sums(parameters, spans)[0]))
     if not shape.multiplier_bits:
-        parameters = [item.with_zeros(shared) for item in parameters]
-    sums, widest = (0, 0), ""
-    for item, (name, low, high) in zip(parameters, spans):
-        span = int((item.bias + low).min()), int((item.bias + high).max())
-        if bits_for(*span) > bits_for(*sums):
-            widest = name
-        sums = min(span[0], sums[0]), max(span[1], sums[1])
+        parameters = [one.with_zeros(shared) for one in parameters]
+    sums, widest = _sums(parameters, spans)
     bias, shift, multiplier = (
         np.concatenate([getattr(item, name) for item in parameters])
         for name in ("bias", "shift", "multiplier")
@@ -150,10 +148,26 @@ def make_images(
     return Images(np.concatenate(weights), bias, shift, multiplier, shared, sums, widest)
 
 
-def _shared_zeros(parameters: Sequence[Parameters], shape: ArrayShape) -> int:
-    """Low bits that are zero in the bias of every channel, at most as many as a shift can have; 0 for a few."""
+def _sums(parameters: Sequence[Parameters], spans: Sequence[Span]) -> tuple[tuple[int, int], str]:
+    """The least and the greatest sum that an accumulator can come to, and the layer that needs the widest."""
+    sums, widest = (0, 0), ""
+    for item, (name, low, high) in zip(parameters, spans):
+        span = int((item.bias + low).min()), int((item.bias + high).max())
+        if bits_for(*span) > bits_for(*sums):
+            widest = name
+        sums = min(span[0], sums[0]), max(span[1], sums[1])
+    return sums, widest
+
+
+def _shared_zeros(parameters: Sequence[Parameters], shape: ArrayShape, width: int) -> int:
+    """Low bits that are zero in the bias of every channel; 0 for a few.
+
+    They are at most as many as a shift can have, and so many that a zero point before that shift has no more than the
+    ``width`` of the sums.
+    """
     bits = int(np.bitwise_or.reduce(np.concatenate([item.bias[: item.channels] for item in parameters])))
-    zeros = min((bits & -bits).bit_length() - 1, (1 << shape.shift_bits) - 1)
+    most = min((1 << shape.shift_bits) - 1, width - shape.activation_bits)
+    zeros = min((bits & -bits).bit_length() - 1, most)
     return zeros if zeros >= LEAST_ZEROS else 0
 
 

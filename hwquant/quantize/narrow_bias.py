@@ -42,8 +42,8 @@ def narrow_bias(layer: Layer, bits: int, zero_points: Mapping[str, int]) -> Laye
     low, high = integer_limits(bits)
     if low <= int(exact.min()) and int(exact.max()) <= high:
         return layer
-    factor: IntArray | int = 1 if layer.multiplier is None else layer.multiplier
-    step = factor * 2.0**-layer.shift
+    factor = np.ones(1, np.int64) if layer.multiplier is None else layer.multiplier
+    step: Array = factor * 2.0**-layer.shift
     choices = [_rounded(exact, power, bits) for power in range(WIDEST)]
     best = min(choices, key=lambda made: _error(made - exact, step))
     return replace(layer, bias=layer.bias + best - exact)

@@ -18,6 +18,7 @@ import re
 import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,7 +35,7 @@ from hwquant.search.tuning import Tuned
 
 FORMAT = "hwquant search"
 BASE64 = re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-VERSION = 3
+VERSION = 2
 
 
 def identity(graph: Graph, calibration: Data, task: Task) -> dict[str, str]:
@@ -126,16 +127,15 @@ class Journal:
         """Keep an outcome; it is on the disk when this returns."""
         self.outcomes[item] = outcome
         if self._file is not None:
-            tuned = item if isinstance(item, Tuned) else None
-            content = {
-                "bits": list(tuned.configuration if tuned else item),
-                "training": tuned.training if tuned else None,
+            content: dict[str, Any] = {
+                "bits": list(item.configuration if isinstance(item, Tuned) else item),
                 "measures": dict(outcome.measures),
                 "noise": outcome.noise,
                 "network": outcome.network,
                 "error": outcome.error,
-                "made": b64encode(outcome.made).decode(),
             }
+            if isinstance(item, Tuned):
+                content |= {"training": item.training, "made": b64encode(outcome.made).decode()}
             self._file.append(_line(content, self._seal))
 
     def _load(self, file: AppendedFile, header: Mapping[str, Any], variables: int, values: range) -> None:
@@ -191,24 +191,26 @@ def _entry(
     match content:
         case {
             "bits": list(bits),
-            "training": None | str() as training,
             "measures": dict(measures),
             "noise": int() | float() as noise,
             "network": str(network),
             "error": None | str() as error,
-            "made": str(made),
+            **rest,
         } if (
-            len(content) == 7
-            and len(bits) == variables
+            len(bits) == variables
             and all(type(item) is int and item in values for item in bits)
             and noise >= 0
             and all(_is_number(item) for item in measures.values())
             and (error is None) == bool(measures)
-            and bool(made) == (training is not None and error is None)
-            and BASE64.fullmatch(made)
         ):
-            item = tuple(bits) if training is None else Tuned(tuple(bits), training)
-            return item, Outcome(measures, noise, network, error, b64decode(made))
+            outcome = Outcome(measures, noise, network, error)
+            match rest:
+                case {"training": str(training), "made": str(made)} if (
+                    len(rest) == 2 and bool(made) == (error is None) and BASE64.fullmatch(made)
+                ):
+                    return Tuned(tuple(bits), training), replace(outcome, made=b64decode(made))
+                case _ if not rest:
+                    return tuple(bits), outcome
     raise Damaged(f"{path} is damaged at line {number}; remove the file", path=str(path))
 
 

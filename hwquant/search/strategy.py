@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from hwquant.errors import Unsupported
 from hwquant.progress import Progress
@@ -15,6 +16,7 @@ from hwquant.search.pareto import front
 from hwquant.search.result import cost, describe_measures, relative_cost
 from hwquant.search.space import Configuration, Space
 from hwquant.search.start import evenly, narrower, probes, staircase, uniform
+from hwquant.search.surrogate import Expectation, Surrogate, pool
 from hwquant.search.tuning import FineTuning, Tuned
 
 
@@ -86,7 +88,7 @@ class Strategy:
         chosen = [works[index] for index in front([self._costs(item) for _, item in works])]
         limits = self._options.constraints
         ranked = []
-        best = min((self._rank(item) for _, item in works), default=(0.0, 0.0))[1]
+        best = min((self._rank(item.measures) for _, item in works), default=(0.0, 0.0))[1]
         for configuration, outcome in chosen:
             missed = limits.violations(outcome.measures, self._references)
             lost = max(0.0, missed.pop("max_drop", 0.0))
@@ -131,17 +133,43 @@ class Strategy:
         evolve(evolution, ledger, start, self._total, self._judged, lambda: self._descent(ledger))
 
     def _descent(self, ledger: Ledger) -> list[Configuration]:
-        """The next steps down from the best so far, at most half a generation of them."""
-        best, _ = min(self._works(ledger), key=lambda item: self._rank(item[1]))
-        return ledger.new(narrower(self._space, best))[: self._options.generation // 2]
+        """What is expected to be best of what is not known yet: half a generation.
 
-    def _rank(self, outcome: Outcome) -> tuple[float, float]:
-        """Small is good: first by how much the constraints are missed, then by the costs."""
-        missed = self._options.constraints.violations(outcome.measures, self._references)
-        return (
-            sum(max(0.0, value) for value in missed.values()),
-            relative_cost(self._options.objectives, outcome.measures, self._int8.measures),
-        )
+        A quarter are the next steps down from the best so far.
+        """
+        works = sorted(self._works(ledger), key=lambda item: self._rank(item[1].measures))
+        count = self._options.generation // 2
+        down = ledger.new(narrower(self._space, works[0][0]))[: count // 2]
+        others = [
+            item for item in ledger.new(pool(self._space, [item for item, _ in works])) if item not in down
+        ]
+        if not others:
+            return down
+        accurate = [self._missed(item.measures).get("max_drop", 0.0) <= 0 for _, item in works]
+        expected = Surrogate(self._space, works, accurate).expect(others)
+        best = self._rank(works[0][1].measures)
+        order = sorted(range(len(others)), key=lambda index: self._promise(expected[index], best))
+        return down + [others[index] for index in order[: count - len(down)]]
+
+    def _promise(self, expected: Expectation, best: tuple[float, ...]) -> tuple[float, ...]:
+        """Small is good: the gain over the best so far, times its chance; where there is none yet, the rank."""
+        missed = self._missed(expected.measures)
+        missed.pop("max_drop", None)
+        rank = self._rank(expected.measures)
+        if best[0] > 0 or self._options.constraints.max_drop is None or max(missed.values(), default=0.0) > 0:
+            return (0.0, *rank)
+        return (-expected.chance * max(0.0, 1 - rank[1] / best[1]), *rank)
+
+    def _missed(self, measures: Mapping[str, float]) -> dict[str, float]:
+        return self._options.constraints.violations(measures, self._references)
+
+    def _rank(self, measures: Mapping[str, float]) -> tuple[float, float]:
+        """Small is good: first by how much the constraints are missed, then as a pick is made of what keeps to them."""
+        missed = self._missed(measures)
+        total = sum(max(0.0, value) for value in missed.values())
+        if self._options.constraints.max_drop is None:
+            return total, -measures[ACCURACY]
+        return total, relative_cost(self._options.objectives, measures, self._int8.measures)
 
     def _costs(self, outcome: Outcome) -> list[float]:
         return [cost(name, outcome.measures[name]) for name in self._options.objectives]
@@ -160,7 +188,7 @@ class Strategy:
         if self._progress is None:
             return
         if outcome.error is None and "int8" in self._references:
-            rank = self._rank(outcome)
+            rank = self._rank(outcome.measures)
             if rank < self._best:
                 self._best, self._note = rank, "best " + describe_measures(outcome.measures)
         self._progress(

@@ -142,8 +142,8 @@ def test_a_network_that_does_not_work_in_8_bits_is_an_error(arguments):
 
 
 def test_an_exhaustive_search_of_a_vast_space_is_refused(arguments):
+    widths = (2, 3, 4, 5, 6, 7, 8)
     with pytest.raises(HwquantError, match=r"would evaluate 823,543 configurations of 7 numbers of bits"):
-        widths = (2, 3, 4, 5, 6, 7, 8)
         search(*arguments, bits=widths, bias_bits=widths, activations=True, exhaustive=True)
 
 

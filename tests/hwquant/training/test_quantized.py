@@ -27,6 +27,7 @@ VARIANTS = [
     {"bits": 4, "scales": "multiplier"},
     {"bits": 8, "scales": "multiplier", "per_channel": True, "calibration_method": "minmax"},
     {"bits": 1},
+    {"bias_bits": 7, "per_channel": True},
 ]
 COMBINATIONS = [
     pytest.param(kind, variant, marks=[] if (row + column) % 3 == 0 else pytest.mark.nightly)
