@@ -21,7 +21,7 @@ from hwquant.cli.progress import leaving, progress
 from hwquant.cli.tables import network_table
 from hwquant.errors import HwquantError
 from hwquant.quantize.options import QuantizeOptions
-from hwquant.training.options import ProgressiveOptions, TrainOptions
+from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptions
 
 if TYPE_CHECKING:
     from hwquant.data import Samples
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Fine-tune everything at once instead; the options on sub-networks and rounds have no effect.",
 )
+@options_of(TuneOptions, "tuning")
 @options_of(TrainOptions, "options")
 @checkpoint_options
 @json_option
@@ -70,6 +71,7 @@ def progressive(
     quantizer: QuantizeOptions,
     stages: ProgressiveOptions,
     all_at_once: bool,
+    tuning: TuneOptions,
     options: TrainOptions,
     checkpoint: Path | None,
     resume: bool,
@@ -107,6 +109,7 @@ def progressive(
             train.pair(),
             options,
             validation=deciding,
+            tuning=tuning,
             evaluate=evaluate,
             progress=track,
             checkpoint=kept,

@@ -3,7 +3,7 @@
 The names below are loaded when they are first used, PyTorch with them::
 
     TrainableNetwork                 a float Graph as a torch.nn.Module, and back
-    Training, TrainOptions, fit      with what to train, and how; and training
+    Training, TrainOptions, TuneOptions, fit     with what to train, and how; and training
     accuracy                         of any module on labelled samples
     Checkpoint, owner                a file from which a training that was cut off goes on, and what it belongs to
     QuantizedNetwork                 a network whose weights and tensors become integers step by step
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hwquant.training.guard import Guard, Verdict, hold_out
     from hwquant.training.loop import EpochResult, accuracy, fit
     from hwquant.training.network import TrainableNetwork
-    from hwquant.training.options import ProgressiveOptions, TrainOptions
+    from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptions
     from hwquant.training.quantized import QuantizedNetwork
     from hwquant.training.stages import finetune_all_at_once, progressive
     from hwquant.training.training import Training
@@ -39,6 +39,7 @@ _PUBLIC = {
     "TrainOptions": "options",
     "TrainableNetwork": "network",
     "Training": "training",
+    "TuneOptions": "options",
     "Verdict": "guard",
     "accuracy": "loop",
     "distilled": "distill",
@@ -59,6 +60,7 @@ __all__ = [
     "TrainOptions",
     "TrainableNetwork",
     "Training",
+    "TuneOptions",
     "Verdict",
     "accuracy",
     "distilled",

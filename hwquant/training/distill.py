@@ -33,16 +33,15 @@ def distilled(training: Training, graph: Graph) -> Training:
     Parameters
     ----------
     training : Training
-        What is trained with; its ``distill`` is the temperature, and without one it is 1 where the loss is a named one
-        and the network has one output.
+        What is trained with; its ``tuning`` says at which temperature.
     graph : Graph
         The float network.
 
     Returns
     -------
     Training
-        The training with other targets, its options without ``distill``; the labels of its validation samples stay.
-        The same where ``distill`` is 0.
+        The training with other targets; the labels of its validation samples stay. The same where labels are asked
+        for, or nothing else suits.
 
     Raises
     ------
@@ -51,13 +50,12 @@ def distilled(training: Training, graph: Graph) -> Training:
     """
     options = training.chosen
     suits = training.loss is None and len(graph.outputs) == 1
-    if options.distill is None and not suits:
+    asked = training.tuned.distill
+    if asked == 0 or (asked is None and not suits):
         return training
-    if options.distill == 0:
-        return replace(training, options=replace(options, distill=None))
     if not suits:
         raise HwquantError("distill needs a network with one output, and a loss by its name")
-    temperature = TEMPERATURE if options.distill is None else options.distill
+    temperature = TEMPERATURE if asked is None else asked
     probabilities = "cross_entropy" in parse_loss(options.loss)
     teacher = _Teacher(TrainableNetwork(graph), temperature if probabilities else None)
     data: Any
@@ -69,7 +67,7 @@ def distilled(training: Training, graph: Graph) -> Training:
         kind = _SizedLoader if hasattr(training.data, "__len__") else _Loader
         data = kind(training.data, teacher)
     loss = _softened(named_loss(options.loss), temperature) if probabilities and temperature != 1 else None
-    return replace(training, data=data, loss=loss, options=replace(options, distill=None))
+    return replace(training, data=data, loss=loss)
 
 
 @dataclass(frozen=True)

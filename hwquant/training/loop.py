@@ -90,10 +90,6 @@ def fit(
     options = training.chosen
     if not parameters or options.epochs == 0:
         return []
-    if options.distill:
-        raise HwquantError(
-            "distill needs the float network whose outputs are learned: call hwquant.training.distilled first"
-        )
     loss = training.loss or named_loss(options.loss)
     chosen = (training.optimizer or named_optimizer(options))(parameters)
     rates = [group.setdefault("initial_lr", group["lr"]) for group in chosen.param_groups]

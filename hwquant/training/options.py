@@ -47,14 +47,6 @@ class TrainOptions:
         How the learning rate changes: from ``lr`` down to 0 over the epochs, or not at all.
     batch_size : int, default 64
         Samples of a step.
-    start : {"auto", "compensated", "direct"}, default "auto"
-        What fine-tuning to integers begins with: weights that were rounded to make up for each other's errors, or each
-        to its nearest integer. "auto" takes what the short trainings find, or the compensated ones where ``lr`` is
-        given.
-    distill : float or None, optional
-        Temperature of the float network's outputs that are learned in place of labels (Hinton, Vinyals and Dean,
-        2015), where a network is fine-tuned to integers; 0 stands for labels, None for 1 where a float network is at
-        hand and for labels elsewhere.
     loss : str, default "cross_entropy"
         "cross_entropy", "mse", "l1", "l2" (mean Euclidean distance of a sample's outputs from its
         targets), or weighted sums: "cross_entropy+0.1*mse". Targets are one-hot where ``y`` are labels.
@@ -88,19 +80,6 @@ class TrainOptions:
     loss: str = option(
         "cross_entropy", f"{', '.join(LOSSES)}, or a weighted sum such as cross_entropy+0.1*mse."
     )
-    start: Literal["auto", "compensated", "direct"] = option(
-        "auto",
-        "What fine-tuning to integers begins with: weights rounded to make up for each other's errors, or each to the "
-        "nearest integer.",
-    )
-    distill: float | None = option(
-        None,
-        "Learn the float network's outputs, softened by this temperature, in place of the labels; 0 learns the labels, "
-        "auto is 1 where a network is fine-tuned to integers.",
-        range=Range(0, noun="a number"),
-        spelling=AUTO,
-        metavar="TEMPERATURE",
-    )
     weight_decay: float = option(
         0.0, "Of the optimizer; with adam apart from the gradient.", range=Range(0, noun="a number")
     )
@@ -119,6 +98,44 @@ class TrainOptions:
     def rate(self) -> float:
         """The learning rate, or the plain one where none is given."""
         return PLAIN_RATE if self.lr is None else self.lr
+
+    def as_json(self) -> dict[str, object]:
+        """The options as plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """Options of what fine-tunes a float network to integers, besides those of training.
+
+    Attributes
+    ----------
+    start : {"auto", "compensated", "direct"}, default "auto"
+        What fine-tuning begins with: weights that were rounded to make up for each other's errors, or each to its
+        nearest integer. "auto" takes what the short trainings find, or the compensated ones where a learning rate is
+        given.
+    distill : float or None, optional
+        Temperature of the float network's outputs that are learned in place of labels (Hinton, Vinyals and Dean,
+        2015); 0 stands for labels. None stands for 1, but for labels where the loss is a function, the network has
+        several outputs, or the published method is asked for.
+    """
+
+    start: Literal["auto", "compensated", "direct"] = option(
+        "auto",
+        "What fine-tuning begins with: weights rounded to make up for each other's errors, or each to the nearest "
+        "integer.",
+    )
+    distill: float | None = option(
+        None,
+        "Learn the float network's outputs, softened by this temperature, in place of the labels; 0 learns the labels, "
+        "auto is 1, with --literal 0.",
+        range=Range(0, noun="a number"),
+        spelling=AUTO,
+        metavar="TEMPERATURE",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def as_json(self) -> dict[str, object]:
         """The options as plain JSON values."""

@@ -9,7 +9,6 @@ first steps undo what compensation did, and what is left is worse than where it 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -46,7 +45,7 @@ def find_rate(
     -------
     dict
         "start" and "lr", after which the loss on the guard's samples is least, and "trials", dictionaries with
-        "start", "lr" and "loss" of all that was tried, in order; the loss is infinite where training diverged.
+        "start", "lr" and "loss" of all that was tried, in order; the loss is None where training diverged.
     """
     known: dict[tuple[str, int], float] = {}
 
@@ -61,13 +60,16 @@ def find_rate(
             while 0 <= place + direction < len(RATES) and loss(start, place + direction) < loss(start, place):
                 place += direction
     begun, place = min(known, key=lambda pair: known[pair])  # the first of equals
-    trials = [{"start": start, "lr": RATES[at], "loss": value} for (start, at), value in known.items()]
+    trials = [
+        {"start": start, "lr": RATES[at], "loss": value if math.isfinite(value) else None}
+        for (start, at), value in known.items()
+    ]
     return {"start": begun, "lr": RATES[place], "trials": trials}
 
 
 def _try(network: QuantizedNetwork, training: Training, guard: Guard, epochs: float, rate: float) -> float:
     """The loss on the guard's samples after a short training."""
-    trial = copy.deepcopy(network)
+    trial = network.duplicate()
     options = replace(training.chosen, lr=rate, epochs=epochs)
     quiet = replace(training, options=options, evaluate=None, progress=None, checkpoint=None, resume=False)
     try:

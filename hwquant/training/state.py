@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -171,6 +172,11 @@ class QuantizedState(nn.Module):
         scales, rounded = round_layer(changed, self.precision, self.formats, self.observed.statistics)
         grid = assemble_layer(changed, rounded, scales, np.zeros(()), self.formats[layer.name])
         self._grids[layer.name], self._decided[layer.name] = grid, weights
+
+    def duplicate(self) -> Self:
+        """Copy what changes; what is known of the float network is shared."""
+        shared = (self.observed, self.options, self.plan, self.precision, self.formats)
+        return copy.deepcopy(self, {id(item): item for item in shared})
 
     # --- checkpoints
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwquant.errors import HwquantError
 from hwquant.progress import Progress
-from hwquant.training.options import TrainOptions
+from hwquant.training.options import TrainOptions, TuneOptions
 
 if TYPE_CHECKING:
     from hwquant.training.checkpoint import Checkpoint
@@ -37,6 +37,8 @@ class Training:
         Samples x (N, *shape) and y that decide between networks, epochs and learning rates, and are not trained on.
         Where a method needs some and there are none, it holds back a share of the training data, if these are arrays:
         see :func:`hwquant.training.guard.hold_out`.
+    tuning : TuneOptions or None, optional
+        How a float network is fine-tuned to integers, for the methods that do so; the defaults where None.
     evaluate : callable or None, optional
         Called with the network after every epoch; its result is a score of the epoch, and goes to ``progress``.
     progress : Progress or None, optional
@@ -57,6 +59,7 @@ class Training:
     loss: Loss | None = None
     optimizer: OptimizerFactory | None = None
     validation: LabelledArrays | None = None
+    tuning: TuneOptions | None = None
     evaluate: Evaluate | None = None
     progress: Progress | None = None
     checkpoint: str | os.PathLike[str] | None = None
@@ -70,6 +73,11 @@ class Training:
     def chosen(self) -> TrainOptions:
         """The options, or the defaults where there are none."""
         return TrainOptions() if self.options is None else self.options
+
+    @property
+    def tuned(self) -> TuneOptions:
+        """How a float network is fine-tuned, or the defaults where nothing is said."""
+        return TuneOptions() if self.tuning is None else self.tuning
 
     def open_checkpoint(self, method: str, **subject: Any) -> Checkpoint | None:
         """Open the checkpoint for one method; None where there is none.

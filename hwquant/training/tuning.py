@@ -7,6 +7,7 @@ where training lost: see :mod:`hwquant.training.guard`. Where no learning rate i
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +34,7 @@ JUDGED_SHARE = 0.1
 """Of all epochs: a stage that is shorter is not worth a look at the samples that decide."""
 ROW = {"name": str, "frozen": float, "loss": (float, None), "score": (float, None)}
 """The form of a stage's row in the report, which a checkpoint holds too."""
-FOUND = {"start": str, "lr": float, "trials": [{"start": str, "lr": float, "loss": float}]}
+FOUND = {"start": str, "lr": float, "trials": [{"start": str, "lr": float, "loss": (float, None)}]}
 BEST = {"name": str, "loss": float, "network": dict}
 """The forms of the start and the learning rate that were found, and of the best epoch, in a checkpoint."""
 
@@ -122,13 +123,14 @@ def tune(
         calibration_data=calibration,
         validation_data=training.validation,
         quantizer_options=[options, method.summary],
+        tuning_options=training.tuned,
     )
     training, source = hold_out(training)
     guard = Guard(training, source)
     candidates = {name: _untrained(network, name) for name in UNTRAINED}
-    labels = method.literal and training.chosen.distill is None
+    labels = method.literal and training.tuned.distill is None
     taught = training if labels else distilled(training, observed.graph)
-    asked = training.chosen.start
+    asked = training.tuned.start
     starts = {name: _begun(network, candidates[name]) for name in UNTRAINED if asked in ("auto", name)}
     taught, begun, found = _prepared(starts, taught, guard, checkpoint)
     run = _Run(network if method.literal else starts[begun], taught, guard, checkpoint)
@@ -138,7 +140,7 @@ def tune(
     returned = verdict.returned
     report = {
         **method.summary,
-        "training": training.chosen.as_json(),
+        "training": {**training.chosen.as_json(), **training.tuned.as_json()},
         **found,
         "stages": rows,
         "guard": verdict.as_json(),
@@ -157,7 +159,7 @@ def _untrained(network: QuantizedNetwork, name: str, described: bool = False) ->
 
 def _begun(network: QuantizedNetwork, qgraph: QGraph) -> QuantizedNetwork:
     """A copy of a network that is still float, with the weights of an integer one."""
-    result = copy.deepcopy(network)
+    result = network.duplicate()
     result.adopt(qgraph)
     return result
 
@@ -209,6 +211,9 @@ class _Run:
         begin, total = 0.0, sum(lengths) or 1.0
         for index, (stage, epochs) in enumerate(zip(stages, lengths)):
             begin, span = begin + epochs / total, (begin, begin + epochs / total)
+            judged = epochs / total >= JUDGED_SHARE or index == len(stages) - 1
+            if judged and epochs:
+                self._last = f"{stage.name}, epoch {math.ceil(epochs)}"
             if index < len(rows):
                 continue
             if saved.get("stage") != stage.name:
@@ -216,14 +221,13 @@ class _Run:
             part = replace(
                 self._training, options=replace(options, epochs=epochs), optimizer=lambda _: optimizer
             )
-            long = epochs / total >= JUDGED_SHARE or index == len(stages) - 1
             results = fit(
                 network,
                 part,
                 checkpoint=checkpoint,
                 stage=stage.name,
                 span=span,
-                after_epoch=partial(self._look, stage.name) if long else None,
+                after_epoch=partial(self._look, stage.name) if judged else None,
             )
             rows.append({"name": stage.name, "frozen": _frozen_share(network), **_outcome(results)})
             if checkpoint and results:
@@ -242,13 +246,12 @@ class _Run:
 
     def _look(self, stage: str, epoch: int) -> None:
         """Keep the network if it is the best so far; one that is not rounded throughout is not judged."""
-        self._last = name = f"{stage}, epoch {epoch}"
         if not self._network.rounded:
             return
         loss = self._guard.loss(self._network)
         if not self._best or loss < self._best["loss"]:
             state = copy.deepcopy(self._network.state_dict())
-            self._best = {"name": name, "loss": loss, "network": state}
+            self._best = {"name": f"{stage}, epoch {epoch}", "loss": loss, "network": state}
             if self._checkpoint is not None:
                 self._checkpoint.state["best"] = self._best  # written with the epoch
 

@@ -9,20 +9,23 @@ from typing import Literal
 import pytest
 
 from hwquant.errors import HwquantError
+from hwquant.optimize import OptimizeOptions
 from hwquant.options import NAMES, NUMBERS, Range, check, chosen, declared, option
 from hwquant.pruning.options import PruneOptions, RetrainOptions
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.search.options import Constraints, SearchOptions
-from hwquant.training.options import ProgressiveOptions, TrainOptions
+from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptions
 
 CLASSES = (
     QuantizeOptions,
     TrainOptions,
+    TuneOptions,
     RetrainOptions,
     ProgressiveOptions,
     PruneOptions,
     SearchOptions,
     Constraints,
+    OptimizeOptions,
 )
 
 

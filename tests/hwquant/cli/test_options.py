@@ -14,14 +14,14 @@ from hwquant.options import declared
 from hwquant.pruning.options import PruneOptions
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.search.options import Constraints, SearchOptions
-from hwquant.training.options import ProgressiveOptions, TrainOptions
+from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptions
 
 
 @pytest.mark.parametrize(
     ("command", "classes"),
     [
         (quantize, [QuantizeOptions]),
-        (progressive, [ProgressiveOptions, TrainOptions]),
+        (progressive, [ProgressiveOptions, TuneOptions, TrainOptions]),
         (prune, [PruneOptions, TrainOptions]),
         (search, [SearchOptions, Constraints]),
         (truncate, [TrainOptions]),

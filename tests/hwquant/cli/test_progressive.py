@@ -141,7 +141,9 @@ def test_a_module_of_the_user_is_exported(hwquant, arguments, files, monkeypatch
     monkeypatch.chdir(files)
     (files / "my_tiny_network.py").write_text(MODULE)
     for name in ("make", "Tiny"):
-        outcome = hwquant("progressive", f"my_tiny_network:{name}", *arguments[1:], "--epochs", 0.5, "--json")
+        outcome = hwquant(
+            "progressive", f"my_tiny_network:{name}", *arguments[1:], "--epochs", 0.5, "--lr", 0.001, "--json"
+        )
         assert outcome.status == 0, outcome.stderr
         assert outcome.json["name"] == "Tiny"
     for name in ("broken", "absent"):

@@ -123,7 +123,7 @@ def test_another_optimization_is_refused(subject, tmp_path):
         subject.run(tmp_path / "work", progress=stop)
     with pytest.raises(HwquantError, match=r"go on with it \(--resume\)"):
         subject.run(tmp_path / "work")
-    for changes, what in (({"max_drop": 2.0}, "optimizer's options"), ({"seed": 2}, "training options")):
+    for changes, what in (({"max_drop": 3.0}, "optimizer's options"), ({"seed": 2}, "training options")):
         with pytest.raises(HwquantError, match=f"belongs to a search with other {what}"):
             subject.run(tmp_path / "work", replace(OPTIONS, **changes), resume=True)
 

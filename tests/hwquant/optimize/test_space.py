@@ -1,10 +1,13 @@
 """What is searched: configurations and their neighbours."""
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwquant.optimize.space import Space
 from hwquant.quantize import QuantizeOptions
+
+
+SETTINGS = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -23,6 +26,7 @@ def places(draw):
     return space, tuple(draw(st.sampled_from(values)) for values in space.choices.values())
 
 
+@SETTINGS
 @given(places())
 def test_neighbours_are_in_the_space_and_differ(place):
     space, configuration = place
@@ -34,6 +38,7 @@ def test_neighbours_are_in_the_space_and_differ(place):
         assert layers + sum(a != b for a, b in zip(item[:3], configuration[:3])) == 1
 
 
+@SETTINGS
 @given(places())
 def test_a_step_narrower_and_other_offsets_are_there(place):
     space, configuration = place
@@ -45,6 +50,7 @@ def test_a_step_narrower_and_other_offsets_are_there(place):
             assert (*configuration[:index], value, *configuration[index + 1 :]) in steps
 
 
+@SETTINGS
 @given(places())
 def test_a_design_says_what_a_configuration_chooses(place):
     space, configuration = place

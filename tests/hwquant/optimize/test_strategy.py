@@ -44,7 +44,7 @@ def test_the_arrays_to_prune_are_those_of_the_best_that_are_worth_training():
     arrays = Strategy(options, FLOAT, None).explore_dense(kept, SPACE)
     assert arrays == [(6, 6), (4, 4)]  # 8x8 loses 1.6 points
     assert asked[:3] == SPACE.baseline
-    assert len(asked) == 30
+    assert len(asked) == 45
 
 
 def test_pruned_networks_are_judged_from_the_best_dense_ones_on():

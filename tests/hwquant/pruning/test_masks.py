@@ -12,7 +12,7 @@ from hwquant.graph import Conv
 from hwquant.program.compiler import compile_network
 from hwquant.pruning.groups import GroupShape, convolutions
 from hwquant.quantize import QuantizeOptions, observe_network, quantize
-from hwquant.training import Training, TrainOptions, finetune_all_at_once, progressive
+from hwquant.training import Training, TrainOptions, finetune_all_at_once, guard, progressive
 from hwquant.truncation import fixed_point
 from hwquant.validate import validate
 
@@ -105,7 +105,10 @@ METHODS = {
     ],
 )
 @pytest.mark.parametrize("seeds", seed_ranges(1, 20))
-def test_trained_networks_keep_their_zeros(seeds, method):
+def test_trained_networks_keep_their_zeros(seeds, method, monkeypatch):
+    # Of so few samples nothing can be learned; what was trained comes back nevertheless.
+    monkeypatch.setattr(guard, "BETTER", -np.inf)
+    monkeypatch.setattr(guard, "WORSE", np.inf)
     for seed in seeds:
         rng = np.random.default_rng(seed)
         array = (int(rng.integers(2, 10)), int(rng.integers(2, 10)))
@@ -114,7 +117,9 @@ def test_trained_networks_keep_their_zeros(seeds, method):
             names = [node.name for node in convolutions(graph)]
             options = fixed_point.options(str(rng.choice(["int8", "binary"])), names[1:-1])
         x = rng.normal(size=(8, *graph.inputs[0].shape)).astype(np.float32)
-        training = TrainOptions(epochs=2, batch_size=4, weight_decay=0.01, seed=seed)
+        training = TrainOptions(epochs=2, lr=1e-3, batch_size=4, weight_decay=0.01, seed=seed)
         data = (x, rng.integers(0, 10, 8))
         qgraph = METHODS[method](graph, Training(data, training), x, options)
+        if method == "all at once":
+            assert qgraph.options["finetuned"]["guard"]["best"].startswith("trained")
         check(graph, qgraph, array, f"seed {seed}: {array} {options}")

@@ -138,7 +138,7 @@ def test_progressive_quantization_takes_a_candidate_s_options(make_task, digits_
         SearchOptions(), task, 0.9, {key: evaluate(task, key) for key in ((8,) * 3, (2, 4, 8))}
     )
     options = result.quantize_options(result.candidates[1])
-    training = Training((few.x, few.y), TrainOptions(epochs=4, batch_size=32))
+    training = Training((few.x, few.y), TrainOptions(epochs=4, lr=1e-3, batch_size=32))
     qgraph = progressive(digits_graph, training, calibration, options)
     assert [node.terms[0].bits for node in qgraph.nodes if isinstance(node, Layer)] == [2, 4, 8]
 

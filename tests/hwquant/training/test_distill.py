@@ -6,13 +6,12 @@ import torch
 
 from hwquant import floating
 from hwquant.errors import HwquantError
-from hwquant.training import Training, TrainOptions, distilled, fit
-from hwquant.training.network import TrainableNetwork
+from hwquant.training import Training, TrainOptions, TuneOptions, distilled
 
 
 def test_targets_are_probabilities_at_a_temperature(digits_graph, digits):
     x, y = digits[0]
-    made = distilled(Training((x, y), TrainOptions(distill=2.0), validation=(x, y)), digits_graph)
+    made = distilled(Training((x, y), tuning=TuneOptions(distill=2.0), validation=(x, y)), digits_graph)
     scores = torch.tensor(floating.predict(digits_graph, x)[0])
     np.testing.assert_allclose(made.data[1], torch.softmax(scores / 2, 1), atol=1e-5)
     assert made.data[0] is x
@@ -47,13 +46,12 @@ def test_a_loader_gives_other_targets(digits_graph, digits):
 
 
 def test_labels_stay_where_they_are_asked_for(digits_graph, digits):
-    asked = Training(digits[0], TrainOptions(distill=0))
+    asked = Training(digits[0], tuning=TuneOptions(distill=0))
     assert distilled(asked, digits_graph).data is asked.data
     own = Training(digits[0], loss=torch.nn.functional.cross_entropy)
     assert distilled(own, digits_graph) is own
     with pytest.raises(HwquantError, match="distill needs a network with one output, and a loss by its name"):
         distilled(
-            Training(digits[0], TrainOptions(distill=1), torch.nn.functional.cross_entropy), digits_graph
+            Training(digits[0], tuning=TuneOptions(distill=1), loss=torch.nn.functional.cross_entropy),
+            digits_graph,
         )
-    with pytest.raises(HwquantError, match="distill needs the float network"):
-        fit(TrainableNetwork(digits_graph), Training(digits[0], TrainOptions(distill=1)))

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from hwquant.errors import HwquantError
-from hwquant.training import Training, TrainOptions, finetune_all_at_once, rate
+from hwquant.training import Training, TrainOptions, TuneOptions, finetune_all_at_once, rate
 from hwquant.training.rate import RATES, find_rate
 
 
@@ -35,6 +35,8 @@ def test_the_search_climbs_or_descends_from_the_middle(losses, compensated, dire
     result = find_rate({"compensated": "a", "direct": "b"}, None, None, 1.0)
     assert (result["start"], RATES.index(result["lr"])) == found
     assert sorted(RATES.index(item["lr"]) for item in result["trials"]) == sorted(tried)
+    diverged = [item["lr"] for item in result["trials"] if item["loss"] is None]
+    assert diverged == [RATES[4]] * 2 * (math.inf in compensated)
 
 
 def test_a_rate_is_found_and_reported_and_used(digits_graph, digits):
@@ -50,10 +52,9 @@ def test_a_rate_is_found_and_reported_and_used(digits_graph, digits):
 
 def test_a_rate_that_is_given_is_taken(digits_graph, digits):
     train, test, calibration = digits
-    options = TrainOptions(epochs=0.1, lr=1e-5, start="direct")
-    report = finetune_all_at_once(
-        digits_graph, Training(train, options, validation=test), calibration
-    ).options
+    options, tuning = TrainOptions(epochs=0.1, lr=1e-5), TuneOptions(start="direct")
+    training = Training(train, options, validation=test, tuning=tuning)
+    report = finetune_all_at_once(digits_graph, training, calibration).options
     assert {"lr": 1e-5, "start": "direct", "trials": []}.items() <= report["finetuned"].items()
     with pytest.raises(HwquantError, match="start must be one of auto, compensated, direct, not 'float'"):
-        TrainOptions(start="float")
+        TuneOptions(start="float")

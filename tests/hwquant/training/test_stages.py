@@ -12,7 +12,14 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Add, AveragePool, Conv, Graph, Input, Output
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers
-from hwquant.training import ProgressiveOptions, Training, TrainOptions, finetune_all_at_once, progressive
+from hwquant.training import (
+    ProgressiveOptions,
+    Training,
+    TrainOptions,
+    TuneOptions,
+    finetune_all_at_once,
+    progressive,
+)
 from hwquant.training.subnetworks import cut
 from hwquant.window import Window
 
@@ -65,7 +72,9 @@ def test_fine_tuning_makes_up_for_what_weights_lack(digits_graph, digits, method
     graph, options = replace(digits_graph, nodes=noisy), QuantizeOptions(bits=4)
     direct = cross_entropy(quantize(graph, calibration, options), *train)
     # What the noisy network says is not worth learning.
-    tuned = METHODS[method](graph, Training(train, replace(QUICK, distill=0)), calibration, options)
+    tuned = METHODS[method](
+        graph, Training(train, QUICK, tuning=TuneOptions(distill=0)), calibration, options
+    )
     assert cross_entropy(tuned, *train) < 0.5 * direct
 
 
@@ -75,7 +84,7 @@ def test_stages_freeze_the_shares_that_were_asked_for(digits_graph, digits, lite
     reported = []
     training = Training(
         train,
-        replace(QUICK, epochs=1.2),
+        replace(QUICK, epochs=1.1),
         evaluate=lambda network: 0.25,
         progress=lambda *arguments: reported.append(arguments),
     )
@@ -95,7 +104,7 @@ def test_stages_freeze_the_shares_that_were_asked_for(digits_graph, digits, lite
     assert all(stage["loss"] > 0 and stage["score"] == 0.25 for stage in rows[: len(trained)][:5])
     assert [(what, done, total) for what, done, total, _ in reported] == [(name, 1, 1) for name in trained]
     assert all(note.endswith(", accuracy 25.00%") for *_, note in reported)
-    assert report["training"]["epochs"] == 1.2
+    assert report["training"]["epochs"] == 1.1
     assert (report["fraction"], report["rounds"], report["subnetworks"]) == (0.4, 3, 3)
     assert {"quantizer", "layers", "tensors", "calibration_samples"} <= qgraph.options.keys()
 
@@ -178,7 +187,9 @@ def test_a_resumed_quantization_ends_with_the_same_bits(digits_graph, digits, tm
     resumed = run(checkpoint=path, resume=True)
     assert equal(resumed, whole)
     assert resumed.options == whole.options
-    assert equal(run(checkpoint=path, resume=True), whole)  # nothing is left to do
+    again = run(checkpoint=path, resume=True)  # nothing is left to do
+    assert equal(again, whole)
+    assert again.options == whole.options
 
 
 def test_the_checkpoint_of_another_call_is_refused(digits_graph, digits, tmp_path):
@@ -200,6 +211,8 @@ def test_the_checkpoint_of_another_call_is_refused(digits_graph, digits, tmp_pat
         "quantizer options": {"options": QuantizeOptions(bits=3)},
         "training options": {"training": replace(short, lr=0.1)},
         "training data": {"data": (train[0], train[1][::-1])},
+        "tuning options": {"tuning": TuneOptions(distill=2)},
+        "validation data": {"validation": (train[0][:9], train[1][:9])},
         "loss": {"loss": torch.nn.functional.cross_entropy},
         "optimizer": {"optimizer": torch.optim.Adagrad},
     }

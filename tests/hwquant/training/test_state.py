@@ -28,3 +28,17 @@ def test_a_grid_that_is_decided_stays(observed):
 def test_a_literal_range_is_refused(observed):
     with pytest.raises(HwquantError, match="leave literal_range out"):
         QuantizedNetwork(observed("chain"), QuantizeOptions(literal_range=True))
+
+
+def test_a_duplicate_has_weights_of_its_own_and_shares_what_is_known(observed):
+    network = QuantizedNetwork(observed("chain"), QuantizeOptions(bits=4))
+    network.decide_grids([network.plan.layers[0].name])
+    other = network.duplicate()
+    assert other.observed is network.observed
+    assert other.precision is network.precision
+    with torch.no_grad():
+        other.weight("c1").zero_()
+    other.freeze_all()
+    assert network.weight("c1").any()
+    assert not network.frozen("c1").any()
+    assert network.grid(network.plan.layers[0].name) is not None
