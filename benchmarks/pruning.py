@@ -1,7 +1,7 @@
 """Group pruning on Fashion-MNIST with nothing but defaults: what is pruned, skipped and saved in RTL; array 8x8.
 
 Each network is pruned with :class:`PruneOptions` as they are, retrained with :class:`RetrainOptions` as they are on the
-first 20,000 training images, and judged, as integers, on the validation images, the last 5,000 of the training set. The
+first 40,000 training images, and judged, as integers, on the validation images, the last 5,000 of the training set. The
 test images are looked at once, at the end. The methods differ in one option: the layers of a pass (each in turn, the
 most sensitive first; by the cycles that are saved for the accuracy that it costs; all together) or the group (the
 published one of a single filter, also with like-patterned filters packed into tiles). Each pruned network is simulated
@@ -48,7 +48,7 @@ from hwquant.training import TrainableNetwork, Training, accuracy
 
 ARRAY = (8, 8)
 NETWORKS = Path(__file__).resolve().parent / "networks"
-TRAINING_IMAGES, CALIBRATION_IMAGES, SIMULATED_IMAGES = 20_000, 500, 10
+TRAINING_IMAGES, CALIBRATION_IMAGES, SIMULATED_IMAGES = 40_000, 500, 10
 QUANTIZER = QuantizeOptions(error_compensation=True)
 METHODS = {
     "sensitivity": PruneOptions(ARRAY),

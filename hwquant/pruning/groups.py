@@ -113,16 +113,6 @@ class Groups:
         zeros[candidates[farthest]] = True
         return zeros
 
-    def keep(self, weight: Array, factor: float = 1.0, prune: Polarity = "below", step: float = 1.0) -> Mask:
-        """Make the mask of a pruning with these arguments of :meth:`pruned`.
-
-        Returns
-        -------
-        ndarray of bool, of the shape of the weight
-            False where a weight is pruned.
-        """
-        return ~self.pruned(weight, factor, prune, step)[self.labels]
-
 
 @dataclass(frozen=True)
 class GroupShape:

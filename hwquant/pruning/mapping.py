@@ -130,15 +130,13 @@ def _numbered(layer: ArrayLayer, plan: LayerPlan | None) -> ArrayLayer:
 
 def _places(plan: TermPlan, term: ArrayTerm, mapped: MappedLayer, compilation: Compilation) -> MappedConv:
     """Find the places of a term's numbered weights in the tiles that the compiler cuts."""
-    shape, size = compilation.needed, plan.weight.size
-    block, tile, row, column = (np.zeros(size, np.int64) for _ in range(4))
+    shape = compilation.needed
+    places = np.zeros((4, plan.weight.size), np.int64)
     for number, item in enumerate(column_blocks(len(plan.weight), shape, complete=False)):
         weights = tile_weights(mapped, term, item, shape)
         where = np.nonzero(weights)
-        index = weights[where] - 1
-        block[index] = number
-        tile[index], row[index], column[index] = where
-    block, tile, row, column = (values.reshape(plan.weight.shape) for values in (block, tile, row, column))
+        places[:, weights[where] - 1] = np.stack([np.full(len(where[0]), number), *where])
+    block, tile, row, column = places.reshape(4, *plan.weight.shape)
     kernel = term.kernel[0] * term.kernel[1]
     blocks = pixel_blocks(mapped.layer, shape.accumulator_depth, summed=mapped.summed)
     return MappedConv(

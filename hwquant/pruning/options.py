@@ -50,16 +50,17 @@ class PruneOptions:
     step : float, default 1.0
         Share, 0..1, of the groups beyond a layer's threshold that a pass takes at first, those farthest from it. A
         layer's step is halved whenever it costs too much, before retraining or after.
-    least_step : float, default 0.1
+    least_step : float, default 0.2
         A layer whose step would become less is finished.
     prune : {"below", "above"}
         Which groups are pruned: those below the threshold, or those above it, as the claim literally says.
     max_drop : float, default 0.75
         Accuracy that the result may lose, as integers and on the validation samples, against the network before pruning
         as integers, in points (percent).
-    max_sensitivity : float, default 4.0
-        Accuracy that pruning one layer may cost before retraining, in points (percent): more, and its step is halved.
-    sensitivity_samples : int, default 1000
+    max_sensitivity : float, default 0.5
+        Accuracy that pruning one layer may cost before retraining, in points (percent) for each percent that it takes
+        of the network's weights or, with the order "cycles", of its tiles' cycles: more, and its step is halved.
+    sensitivity_samples : int, default 2000
         Validation samples that this is measured on, the first ones.
     passes : int, default 40
         How often the network is pruned and retrained at most.
@@ -99,7 +100,7 @@ class PruneOptions:
         range=Range(0, 1, above=True),
     )
     least_step: float = option(
-        0.1, "A layer whose step would become less is finished.", range=Range(0, 1, above=True)
+        0.2, "A layer whose step would become less is finished.", range=Range(0, 1, above=True)
     )
     prune: Polarity = option(
         "below", "Which groups: those below the threshold, or those above it (the literal claim)."
@@ -111,13 +112,14 @@ class PruneOptions:
         metavar="POINTS",
     )
     max_sensitivity: float = option(
-        4.0,
-        "What pruning a layer may cost before retraining: more, and its step is halved.",
-        range=Range(0, 100, unit="points"),
+        0.5,
+        "What pruning a layer may cost before retraining, for each percent of the network's weights that it takes (of "
+        "the cycles, with --order cycles): more, and its step is halved.",
+        range=Range(0),
         metavar="POINTS",
     )
     sensitivity_samples: int = option(
-        1000, "Validation samples that this is measured on.", range=Range(1), metavar="N"
+        2000, "Validation samples that this is measured on.", range=Range(1), metavar="N"
     )
     passes: int = option(40, "Passes of pruning and retraining at most.", range=Range(1))
     reorder: bool = option(False, "Pack like-patterned filters into tiles.")
@@ -173,16 +175,16 @@ class RetrainOptions(TrainOptions):
 
     Attributes
     ----------
-    epochs : float, default 1.0
+    epochs : float, default 0.5
         Passes over the training data after each pruning, not in all; a fraction stands for as large a part of the last
-        one, 0 trains nothing.
+        one, another one for each pruning; 0 trains nothing.
     lr : float, default 0.002
         Learning rate, at the start of each retraining where the schedule is "cosine". Higher than for fine-tuning:
-        what is cut off has to be made up for in a single epoch.
+        what is cut off has to be made up for in few steps.
     """
 
     epochs: float = option(
-        1.0,
+        0.5,
         "Passes over the training data after each pruning, not in all; may be a fraction.",
         range=Range(0, noun="a number"),
     )

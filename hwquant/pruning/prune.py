@@ -4,7 +4,8 @@ The layers are pruned one after the other, the most sensitive first. A pass mask
 which stay zero, and retrains the network; then the next layer has its turn, and after the last one the first again,
 whose threshold (the mean norm of the groups that are left) is another one by then. A pass is judged on integers: where
 the accuracy does not hold it is undone, and the layer's step is halved. So it is, without any training, where pruning
-alone would cost too much. A layer whose step becomes too small is finished, and pruning ends when all layers are.
+alone would cost too much for the share of the network that it takes. A layer whose step becomes too small is finished,
+and pruning ends when all layers are.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hwquant.pruning.groups import convolutions
 from hwquant.pruning.judge import Judge
 from hwquant.pruning.options import PruneOptions, RetrainOptions
 from hwquant.pruning.permute import permute
-from hwquant.pruning.reorder import reorder, skipped_cycles
+from hwquant.pruning.reorder import reorder
 from hwquant.pruning.sensitivity import Cut, Trials, measure
 from hwquant.pruning.state import STATE, PruneResult, PruningPass, State, pruned_share
 from hwquant.quantize import QuantizeOptions, quantize
@@ -105,7 +106,7 @@ def prune(
             break
         candidate = run.masked(network, cuts)
         stage = f"pass {len(state.passes) + 1}"
-        training.fit(candidate, run.retraining, checkpoint=file, stage=stage)
+        training.fit(candidate, retraining, checkpoint=file, stage=stage)
         network = candidate if run.judge(candidate, cuts, state) else network
     return run.result(network, state)
 
@@ -117,12 +118,6 @@ class _Run:
     decides: Judge
     options: PruneOptions
     training: Training
-
-    @property
-    def retraining(self) -> Training:
-        """The training of a pass, whose epochs are scored on the validation samples in float."""
-        judge = self.decides
-        return replace(self.training, evaluate=lambda net: training.accuracy(net, judge.x, judge.y))
 
     def begin(self, network: TrainableNetwork) -> State:
         """Measure what the network can do, and how sensitive its layers are."""
@@ -147,31 +142,25 @@ class _Run:
             if self.options.order == "sensitivity":
                 break
         if not cuts and not state.passes:
-            self._check_sensitivities(state)
+            self._check_bearable(trials, state)
         match self.options.order:
             case "sensitivity" | "together":
                 return cuts
             case "cycles":
-                return [max(cuts, key=lambda cut: self._bargain(trials, cut))] if cuts else []
+                least = 1 / len(trials.x)  # the drop of a single sample
+                return sorted(cuts, key=lambda cut: -cut.share / max(cut.drop, least))[:1]
             case _:
                 assert_never(self.options.order)
 
-    def _check_sensitivities(self, state: State) -> None:
-        """Raise where no layer bears to be pruned at all."""
-        limit = self.options.max_sensitivity
-        prunable = [item for item in state.sensitivities if item["pruned"]]
-        if prunable and all(100 * item["drop"] > limit for item in prunable):
-            least = prunable[-1]
+    def _check_bearable(self, trials: Trials, state: State) -> None:
+        """Raise where there is something to prune, and no layer bears it."""
+        cuts = [trials.cut(node, self.options.step) for node in convolutions(trials.graph)]
+        if any(cuts):
+            least = min(state.sensitivities, key=lambda item: item["drop"])
             raise HwquantError(
                 f"every convolution is too sensitive: {least['layer']!r} loses least, {100 * least['drop']:.1f} "
-                f"points, and max_sensitivity is {limit:g}; lower threshold_factor or raise max_sensitivity"
+                f"points; raise max_sensitivity, which is {self.options.max_sensitivity:g}, or lower least_step"
             )
-
-    def _bargain(self, trials: Trials, cut: Cut) -> float:
-        """Cycles that a cut saves for the accuracy that it costs before retraining, at least that of a sample."""
-        saved = skipped_cycles(trials.pruned(cut), self.options.array)
-        saved -= skipped_cycles(trials.graph, self.options.array)
-        return saved / max(cut.drop, 1 / len(trials.x))
 
     def masked(self, network: TrainableNetwork, cuts: Sequence[Cut]) -> TrainableNetwork:
         """Make the network of a pass, not yet retrained."""

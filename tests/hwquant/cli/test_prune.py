@@ -151,6 +151,8 @@ def test_bad_input_is_one_line(hwquant, arguments, tmp_path, demo_folder):
     hwquant("prune", *arguments, "--resume").fails("cannot resume from")
     hwquant("prune", *arguments, "--loss", "magic").fails("loss")
     hwquant("prune", *arguments[:2], demo_folder / "calibration.npz", *arguments[3:]).fails("has no labels y")
-    hwquant("prune", *arguments, "--max-sensitivity", 0).fails("too sensitive")
+    hwquant("prune", *arguments, "--max-sensitivity", 0, "--step", 1, "--least-step", 1).fails(
+        "too sensitive"
+    )
     hwquant("prune", "none.onnx", *arguments[1:]).fails("none.onnx")
     assert not (tmp_path / "net.hwq").exists()

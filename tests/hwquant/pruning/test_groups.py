@@ -110,23 +110,23 @@ def groups_of(*norms):
 def test_the_threshold_is_the_mean_norm_of_the_groups_that_are_left():
     groups, weight = groups_of(1, -2, 3, 6)
     assert groups.thresholds(weight).tolist() == [3, 3, 3, 3]
-    assert groups.keep(weight, 1.0).ravel().tolist() == [False, False, True, True]
+    assert groups.pruned(weight, 1.0).tolist() == [True, True, False, False]
     groups, weight = groups_of(0, 0, 3, -6)
     assert groups.thresholds(weight).tolist() == [4.5] * 4
-    assert groups.keep(weight, 1.0).ravel().tolist() == [False, False, False, True]
+    assert groups.pruned(weight, 1.0).tolist() == [True, True, True, False]
 
 
 def test_groups_below_or_above_the_threshold_are_pruned():
     groups, weight = groups_of(1, 2, 3, 6)
-    assert groups.keep(weight, 1.0, "below").ravel().tolist() == [False, False, True, True]
-    assert groups.keep(weight, 1.0, "above").ravel().tolist() == [True, True, True, False]
+    assert groups.pruned(weight, 1.0, "below").tolist() == [True, True, False, False]
+    assert groups.pruned(weight, 1.0, "above").tolist() == [False, False, False, True]
 
 
 def test_groups_of_zeros_stay_pruned_with_any_factor():
     groups, weight = groups_of(0, 1, 0, 5)
     for prune in ("below", "above"):
-        assert not groups.keep(weight, 0.0, prune).ravel()[[0, 2]].any()
-    assert groups.keep(weight, 0.0).ravel().tolist() == [False, True, False, True]
+        assert groups.pruned(weight, 0.0, prune)[[0, 2]].all()
+    assert groups.pruned(weight, 0.0).tolist() == [True, False, True, False]
 
 
 def test_a_step_prunes_its_share_of_what_is_beyond_the_threshold_and_the_farthest_from_the_threshold_first():
@@ -141,7 +141,7 @@ def test_a_step_prunes_its_share_of_what_is_beyond_the_threshold_and_the_farthes
 def test_a_layer_of_zeros_has_nothing_to_prune():
     groups, weight = groups_of(0, 0)
     assert groups.thresholds(weight).tolist() == [0, 0]
-    assert not groups.keep(weight, 1.0).any()
+    assert groups.pruned(weight, 1.0).all()
 
 
 def test_bad_shapes_are_refused():
@@ -153,7 +153,7 @@ def test_bad_shapes_are_refused():
         GroupShape((1, 8))
     groups, weight = groups_of(1)
     with pytest.raises(HwquantError, match="prune must be one of below, above, not 'middle'"):
-        groups.keep(weight, 1.0, "middle")
+        groups.pruned(weight, 1.0, "middle")
 
 
 def random_network(rng):

@@ -26,7 +26,7 @@ def test_sensitivity_is_that_of_a_layer_pruned_alone(digits_graph, digits_sample
     for item in found:
         (node,) = (node for node in convolutions(digits_graph) if node.name == item.layer)
         groups = OPTIONS.shape(node.name).cut(digits_graph, node)
-        mask = groups.keep(node.weight, step=OPTIONS.step)
+        mask = ~groups.pruned(node.weight, step=OPTIONS.step)[groups.labels]
         nodes = [
             replace(other, weight=other.weight * mask) if other is node else other
             for other in digits_graph.nodes
