@@ -19,7 +19,7 @@ from hwquant.cli.results import designs_table
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.quantize.options import QuantizeOptions
-from hwquant.training.options import TrainOptions
+from hwquant.training.options import TrainOptions, TuneOptions
 
 if TYPE_CHECKING:
     from hwquant.data import Samples
@@ -52,8 +52,9 @@ HELD_OUT = 10
 @options_of(
     TrainOptions,
     "training",
-    only=("epochs", "optimizer", "lr", "schedule", "batch_size", "loss", "distill", "weight_decay"),
+    only=("epochs", "optimizer", "lr", "schedule", "batch_size", "loss", "weight_decay"),
 )
+@options_of(TuneOptions, "tuning")
 @options_of(QuantizeOptions, "quantizer", only=("per_channel",))
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; one a core if not given.")
 @click.option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster, such as tcp://host:8786.")
@@ -74,6 +75,7 @@ def optimize(
     plot: Path | None,
     options: OptimizeOptions,
     training: TrainOptions,
+    tuning: TuneOptions,
     quantizer: QuantizeOptions,
     as_json: bool,
     **how: Any,  # jobs, scheduler and resume, as the optimizer takes them
@@ -118,7 +120,7 @@ def optimize(
             result = find_best(
                 graph,
                 chosen,
-                Training(samples.pair(), training),
+                Training(samples.pair(), training, tuning=tuning),
                 calibration,
                 deciding,
                 asked,

@@ -179,7 +179,7 @@ def _run(task: Task, accuracy: float, store: Store, journal: Journal, where: _Wh
     with where.workers(task) as workers:
         ledger = Ledger(workers, journal, MEASURED, strategy.watch)
         strategy.explore_all(ledger, space, known)
-        strategy.train(ledger, fingerprint(task.training.chosen))
+        strategy.train(ledger, fingerprint(task.training.chosen, task.training.tuning))
     return OptimizeResult.of(task, accuracy, tuple(variants), ledger.outcomes)
 
 
@@ -210,7 +210,7 @@ def _identity(task: Task) -> dict[str, str]:
         "validation data": fingerprint(task.validation),
         **owner(
             training_data=training.data,
-            training_options=training.chosen,
+            training_options=[training.chosen, training.tuning],
             loss=training.loss,
             optimizer=training.optimizer,
         ),
