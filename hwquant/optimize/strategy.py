@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from hwquant.errors import DoesNotFit
 from hwquant.optimize.hardware import MEASURES
@@ -106,9 +107,10 @@ class Strategy:
         evolve(evolution, ledger, start, self._total, self._judged, lambda: self._descent(ledger, space))
 
     def _descent(self, ledger: Ledger, space: Space) -> list[Configuration]:
-        """Steps from the best so far, at most half a generation of them."""
-        steps = [item for key, _ in self._untrained(ledger)[:2] for item in space.neighbours(key)]
-        return ledger.new(steps)[: self._options.generation // 2]
+        """Steps from those that nothing beats, each in turn, at most half a generation of them."""
+        steps = [list(space.neighbours(key)) for key in self._hopeful(ledger)]
+        in_turn = [item for row in zip_longest(*steps) for item in row if item is not None]
+        return ledger.new(in_turn)[: self._options.generation // 2]
 
     def _judged(self, outcome: Outcome) -> tuple[list[float], dict[str, float]] | None:
         if outcome.error is not None:
@@ -130,26 +132,39 @@ class Strategy:
         missing = missed(outcome.measures, self._float, self._options, allowed)
         return sum(missing.values()), self._goal.cost(outcome.measures), -outcome.measures[ACCURACY]
 
+    def _hopeful(self, ledger: Ledger) -> list[Configuration]:
+        """The untrained candidates that no other one beats in goal and accuracy, the best in the goal first.
+
+        Only those that are worth training, or the one that comes nearest to it.
+        """
+        chosen, accuracy = list[Configuration](), -1.0
+        for key, outcome in self._untrained(ledger):
+            if chosen and self._rank(outcome, self._options.worth_training)[0]:
+                break
+            if outcome.measures[ACCURACY] > accuracy:
+                chosen.append(key)
+                accuracy = outcome.measures[ACCURACY]
+        return chosen
+
     def _finalists(self, ledger: Ledger) -> list[Configuration]:
-        """Choose whom to train: better in the goal than the best that keeps to the limits, evenly, the best first.
+        """Choose whom to train: better in the goal than the best that keeps to the limits, evenly, with both ends.
 
         Where trained ones failed already, only those that are less bold than they were.
         """
         options, goal = self._options, self._goal
         cost = {key: goal.cost(item.measures) for key, item in self._ranked(ledger)}
-        kept = [cost[key] for key in cost if not self._rank(ledger.outcomes[key], options.max_drop)[0]]
-        tried = [key for key in cost if isinstance(key, Tuned)]
-        failed = [cost[key] for key in tried if self._rank(ledger.outcomes[key], options.max_drop)[0]]
-        candidates, accuracy = list[Configuration](), -1.0
-        for key, outcome in self._untrained(ledger):
-            hopeful = not self._rank(outcome, options.worth_training)[0]
-            if not hopeful or outcome.measures[ACCURACY] <= accuracy:
-                continue  # another is as good in the goal and more accurate
-            accuracy = outcome.measures[ACCURACY]
-            if cost[key] < min(kept, default=math.inf) and cost[key] > max(failed, default=-math.inf):
-                candidates.append(key)
+        fails = {key: self._rank(ledger.outcomes[key], options.max_drop)[0] > 0 for key in cost}
+        best = min((cost[key] for key in cost if not fails[key]), default=math.inf)
+        bold = max((cost[key] for key in cost if fails[key] and isinstance(key, Tuned)), default=-math.inf)
+        candidates = [
+            key
+            for key in self._hopeful(ledger)
+            if bold < cost[key] < best and not self._rank(ledger.outcomes[key], options.worth_training)[0]
+        ]
         count = min(options.finalists, len(candidates))
-        return [candidates[index * len(candidates) // count] for index in range(count)]
+        if count == 1:
+            return candidates[-1:]  # the most accurate
+        return [candidates[index * (len(candidates) - 1) // (count - 1)] for index in range(count)]
 
 
 def _everything(space: Space) -> Iterator[Configuration]:

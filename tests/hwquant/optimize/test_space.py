@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from hwquant.optimize.space import Space
 from hwquant.quantize import QuantizeOptions
 
-
 SETTINGS = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
