@@ -37,6 +37,7 @@ from hwquant.data import Samples
 from hwquant.frontends import from_torch, load_model
 from hwquant.graph import Graph
 from hwquant.optimize import Candidate, OptimizeOptions, OptimizeResult, optimize
+from hwquant.optimize.report import comparison
 from hwquant.qgraph import QGraph
 from hwquant.sim.check import verify
 from hwquant.training import TrainableNetwork, Training, TrainOptions, fit
@@ -44,8 +45,8 @@ from hwquant.training import TrainableNetwork, Training, TrainOptions, fit
 BOARDS = {"icebreaker": "strided", "ulx3s-25f": "fashion_cnn", "tang-nano-20k": "fashion_cnn"}
 CALIBRATION_IMAGES = 300
 SIMULATED_IMAGES = 10
-OPTIONS = OptimizeOptions(max_drop=0.5, trials=64, passes=4, prune_epochs=0.3, finalists=2, rounds=1)
-TRAINING = TrainOptions(epochs=0.6, batch_size=128)
+OPTIONS = OptimizeOptions(max_drop=0.5, trials=120, passes=4, prune_epochs=0.5, finalists=3)
+TRAINING = TrainOptions(epochs=1.0, batch_size=128)
 FLOAT_TRAINING = TrainOptions(epochs=8.0, lr=2e-3, batch_size=64)
 
 
@@ -116,6 +117,7 @@ def measure(board: str, folder: Path, console: Console) -> dict[str, Any]:
         "network": BOARDS[board],
         "board": board,
         "improvement": result.improvement(picked),
+        "comparison": comparison(result, picked),
         "baseline": content["baseline"],
         "pick": picked.to_json(),
         "validation": {"float": result.float_accuracy, "change": result.change(picked)},
@@ -140,11 +142,7 @@ def main(folder: str, *boards: str) -> int:
     for board in boards or BOARDS:
         rows[board] = measure(board, place, console)
         row = rows[board]
-        console.print(
-            f"{board}: {row['improvement']:.2f} x, {row['pick']['fps']:,.0f} inferences a second against "
-            f"{row['baseline']['fps']:,.0f}, test {row['test']}, RTL {row['rtl']}",
-            highlight=False,
-        )
+        console.print(f"{board}: {row['comparison']}; test {row['test']}, RTL {row['rtl']}", highlight=False)
         write_results("optimize", rows)
     return 0
 
