@@ -113,38 +113,38 @@ class Checkpoint:
         """
         value = self.state.get(name, {})
         if (needed or value != {}) and not conforms(value, form):
-            raise self._damaged(f"its part {name!r} is not built as it must be")
+            raise self.damaged(f"its part {name!r} is not built as it must be")
         return value
 
     def restore(self, network: nn.Module, saved: Mapping[str, Any]) -> None:
         """Give a network its saved state; raise Damaged where it is not one of this network, or not finite."""
         if not all(item.isfinite().all() for item in saved.values() if isinstance(item, torch.Tensor)):
-            raise self._damaged("it holds weights that are not finite")
+            raise self.damaged("it holds weights that are not finite")
         try:
             network.load_state_dict(dict(saved))
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise self._damaged("its network is another one") from error
+            raise self.damaged("its network is another one") from error
 
     def restore_optimizer(self, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
         """Give an optimizer its saved state; raise Damaged where it is not one of this optimizer."""
         if not _of_optimizer(optimizer, saved):
-            raise self._damaged("its optimizer is another one")
+            raise self.damaged("its optimizer is another one")
         try:
             optimizer.load_state_dict(dict(saved))
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise self._damaged("its optimizer is another one") from error
+            raise self.damaged("its optimizer is another one") from error
 
     def _read(self) -> tuple[dict[str, str], dict[str, Any]]:
         meta, arrays = container.read(self.path, KIND, VERSION)
         content: Any = meta.get("training")
         if not conforms(content, {"owner": dict, "state": dict}):
-            raise self._damaged("it has no state")
+            raise self.damaged("it has no state")
         try:
             state = decode(content["state"], arrays)
         except (ValueError, RecursionError) as error:
-            raise self._damaged(str(error)) from error
+            raise self.damaged(str(error)) from error
         if not isinstance(state, dict):
-            raise self._damaged("its state is no dictionary")
+            raise self.damaged("its state is no dictionary")
         return content["owner"], state
 
     def _check_kind(self) -> None:
@@ -161,7 +161,8 @@ class Checkpoint:
                 where=str(self.path),
             )
 
-    def _damaged(self, what: str) -> Damaged:
+    def damaged(self, what: str) -> Damaged:
+        """Make the error that says what is wrong with the file."""
         return Damaged(
             f"{self.path} is a damaged checkpoint: {what}; start anew without resuming", path=str(self.path)
         )

@@ -22,7 +22,7 @@ from hwquant.training.distill import distilled
 from hwquant.training.guard import TRAINED, Guard, hold_out
 from hwquant.training.loop import EpochResult, count_batches, fit, named_optimizer
 from hwquant.training.quantized import QuantizedNetwork
-from hwquant.training.rate import TRIAL_SHARE, find_rate
+from hwquant.training.rate import RATES, TRIAL_SHARE, find_rate
 from hwquant.training.training import Training
 
 Calibration = NDArray[Any] | Mapping[str, NDArray[Any]]
@@ -169,10 +169,13 @@ def _prepared(
 ) -> tuple[Training, str, dict[str, Any]]:
     """The training with a learning rate, the name of the network to begin with, and what is to be reported of it."""
     options = training.chosen
+    found: dict[str, Any]
     if options.lr is not None or training.optimizer is not None or options.epochs == 0:
         found = {"start": next(iter(starts)), "lr": options.rate, "trials": []}
         return training, found["start"], found
     found = {} if checkpoint is None else checkpoint.part("found", FOUND)
+    if checkpoint is not None and found and not (found["lr"] in RATES and found["start"] in starts):
+        raise checkpoint.damaged("its learning rate is none that is tried")
     if not found:
         count = count_batches(training)
         epochs = options.epochs * TRIAL_SHARE
@@ -239,7 +242,10 @@ class _Run:
         self._network.freeze_all()
         result = {TRAINED: self._network.to_qgraph()}
         if self._best and self._best["name"] != self._last:
-            self._network.load_state_dict(self._best["network"])
+            if self._checkpoint is None:
+                self._network.load_state_dict(self._best["network"])
+            else:
+                self._checkpoint.restore(self._network, self._best["network"])
             self._network.freeze_all()
             result[f"{TRAINED}, {self._best['name']}"] = self._network.to_qgraph()
         return result
