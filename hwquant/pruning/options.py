@@ -57,9 +57,9 @@ class PruneOptions:
     max_drop : float, default 0.75
         Accuracy that the result may lose, as integers and on the validation samples, against the network before pruning
         as integers, in points (percent).
-    max_sensitivity : float, default 0.5
-        Accuracy that pruning one layer may cost before retraining, in points (percent) for each percent that it takes
-        of the network's weights or, with the order "cycles", of its tiles' cycles: more, and its step is halved.
+    max_sensitivity : float, default 4.0
+        Accuracy that pruning one layer may cost before retraining, in points (percent). Where it costs more the step is
+        halved, and where even the least step does, the layer stays as it is for this turn.
     sensitivity_samples : int, default 2000
         Validation samples that this is measured on, the first ones.
     passes : int, default 40
@@ -112,10 +112,9 @@ class PruneOptions:
         metavar="POINTS",
     )
     max_sensitivity: float = option(
-        0.5,
-        "What pruning a layer may cost before retraining, for each percent of the network's weights that it takes (of "
-        "the cycles, with --order cycles): more, and its step is halved.",
-        range=Range(0),
+        4.0,
+        "What pruning a layer may cost before retraining: more, and its step is halved.",
+        range=Range(0, 100, unit="points"),
         metavar="POINTS",
     )
     sensitivity_samples: int = option(

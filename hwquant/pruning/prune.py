@@ -3,9 +3,9 @@
 The layers are pruned one after the other, the most sensitive first. A pass masks groups beyond the layer's threshold,
 which stay zero, and retrains the network; then the next layer has its turn, and after the last one the first again,
 whose threshold (the mean norm of the groups that are left) is another one by then. A pass is judged on integers: where
-the accuracy does not hold it is undone, and the layer's step is halved. So it is, without any training, where pruning
-alone would cost too much for the share of the network that it takes. A layer whose step becomes too small is finished,
-and pruning ends when all layers are.
+the accuracy does not hold it is undone, and the layer's step is halved; a layer whose step becomes too small is
+finished. Before any training a smaller step is taken where pruning alone would cost too much. It ends when all layers
+are finished, or bear nothing more.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class _Run:
         return State(before, before, [asdict(item) for item in found], queue, steps, [])
 
     def choose(self, network: TrainableNetwork, state: State) -> Sequence[Cut]:
-        """Choose what the next pass prunes; layers that bear nothing more leave the queue."""
+        """Choose what the next pass prunes; layers that do not bear it let their turn pass."""
         trials = Trials.of(network.to_graph(), self.decides.x, self.decides.y, self.options)
         nodes = {node.name: node for node in convolutions(trials.graph)}
         cuts = []
@@ -137,6 +137,7 @@ class _Run:
             found = trials.bearable(nodes[layer], state.steps[layer])
             if found is None:
                 state.queue.remove(layer)
+                state.queue.append(layer)
                 continue
             cuts.append(found)
             if self.options.order == "sensitivity":
@@ -148,7 +149,7 @@ class _Run:
                 return cuts
             case "cycles":
                 least = 1 / len(trials.x)  # the drop of a single sample
-                return sorted(cuts, key=lambda cut: -cut.share / max(cut.drop, least))[:1]
+                return sorted(cuts, key=lambda cut: -trials.saved(cut) / max(cut.drop, least))[:1]
             case _:
                 assert_never(self.options.order)
 

@@ -117,12 +117,6 @@ def skipped_cycles(graph: Graph, array: tuple[int, int]) -> int:
     )
 
 
-def dense_cycles(graph: Graph, array: tuple[int, int]) -> int:
-    """Count the cycles of all tiles of a network's convolutions, zero or not, for an array of (rows, columns)."""
-    shape, mapped = GroupShape(array), map_convolutions(graph, array)
-    return sum(mapped[node.name].cycles * shape.cut(graph, node).count for node in convolutions(graph))
-
-
 def best_order(patterns: list[Pattern], channels: int) -> IntArray:
     """Search for the order that saves the most cycles; the order stays as it is where none saves more.
 

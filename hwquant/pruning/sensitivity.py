@@ -13,7 +13,7 @@ from hwquant.graph import Conv, Graph
 from hwquant.progress import Progress
 from hwquant.pruning.groups import convolutions
 from hwquant.pruning.options import PruneOptions
-from hwquant.pruning.reorder import dense_cycles, skipped_cycles
+from hwquant.pruning.reorder import skipped_cycles
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,6 @@ class Cut:
         Whether no fewer groups can be taken: it is one.
     drop : float
         Accuracy that is lost before retraining, as a share of the samples.
-    share : float
-        Share of the network's weights that is taken or, where passes are chosen by cycles, of its tiles' cycles.
     """
 
     layer: str
@@ -60,7 +58,6 @@ class Cut:
     step: float
     smallest: bool
     drop: float
-    share: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,30 +99,23 @@ class Trials:
             return None
         keep = ~pruned[groups.labels] & (node.weight != 0)
         after = training.accuracy(training.TrainableNetwork(self.graph, {node.name: keep}), self.x, self.y)
-        share = self._share(node, keep)
-        return Cut(node.name, keep, step, taken == 1, self.before - after, share)
+        return Cut(node.name, keep, step, taken == 1, self.before - after)
 
-    def _share(self, node: Conv, keep: NDArray[np.bool_]) -> float:
-        """What share of the network a cut takes."""
-        if self.options.order != "cycles":
-            taken = int((node.weight != 0).sum() - keep.sum())
-            return taken / sum(other.weight.size for other in convolutions(self.graph))
+    def saved(self, cut: Cut) -> int:
+        """Count the cycles of the tiles that a cut empties."""
         array = self.options.array
-        saved = skipped_cycles(self.pruned(node.name, keep), array) - skipped_cycles(self.graph, array)
-        return saved / dense_cycles(self.graph, array)
-
-    def pruned(self, layer: str, keep: NDArray[np.bool_]) -> Graph:
-        """Give the network with one layer pruned, not yet retrained."""
         nodes = (
-            replace(node, weight=node.weight * keep)
-            if isinstance(node, Conv) and node.name == layer
+            replace(node, weight=node.weight * cut.keep)
+            if isinstance(node, Conv) and node.name == cut.layer
             else node
             for node in self.graph.nodes
         )
-        return replace(self.graph, nodes=tuple(nodes))
+        return skipped_cycles(replace(self.graph, nodes=tuple(nodes)), array) - skipped_cycles(
+            self.graph, array
+        )
 
     def bearable(self, node: Conv, step: float) -> Cut | None:
-        """Prune as much of a layer as it bears: the step is halved until it costs no more than it may for its share.
+        """Prune as much of a layer as it bears: the step is halved until it costs no more than it may.
 
         Returns
         -------
@@ -134,7 +124,7 @@ class Trials:
         """
         while step >= self.options.least_step:
             found = self.cut(node, step)
-            if found is None or found.drop <= self.options.max_sensitivity * found.share:
+            if found is None or 100 * found.drop <= self.options.max_sensitivity:
                 return found
             if found.smallest:
                 return None

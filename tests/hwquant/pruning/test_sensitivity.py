@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from hwquant import floating
+from hwquant.program.compiler import compile_network
 from hwquant.pruning import PruneOptions
 from hwquant.pruning.groups import convolutions
 from hwquant.pruning.sensitivity import Trials, measure
+from hwquant.quantize import quantize
 
 OPTIONS = PruneOptions((4, 4), step=0.5, sensitivity_samples=100)
 
@@ -62,6 +64,23 @@ def test_a_step_is_halved_until_it_costs_no_more_than_it_may(digits_graph, digit
         digits_graph, digits_samples, step=1.0, max_sensitivity=100 * drops[0.5], least_step=0.6
     )
     assert least.bearable(nodes["scores"], 1.0) is None
+
+
+def test_a_cut_saves_the_cycles_of_the_tiles_that_it_empties(digits_graph, digits_samples):
+    found, nodes = trials(digits_graph, digits_samples)
+    cut = found.cut(nodes["conv2"], 1.0)
+    pruned = [
+        replace(node, weight=node.weight * cut.keep) if node.name == "conv2" else node
+        for node in digits_graph.nodes
+    ]
+    before, after = (
+        sum(
+            layer.ideal_cycles
+            for layer in compile_network(quantize(graph, digits_samples.x[:50]), (4, 4)).layers
+        )
+        for graph in (digits_graph, replace(digits_graph, nodes=tuple(pruned)))
+    )
+    assert found.saved(cut) == before - after > 0
 
 
 def test_a_cut_is_the_smallest_where_it_takes_one_group(digits_graph, digits_samples):
