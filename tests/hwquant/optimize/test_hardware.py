@@ -2,13 +2,24 @@
 
 import pytest
 
+from hwquant.boards import shapes as all_shapes
 from hwquant.boards.board import load_board
 from hwquant.boards.fit import choose_array, needs
-from hwquant.boards.shapes import SHAPES, Shapes
+from hwquant.boards.shapes import Shapes
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.optimize.hardware import HARDWARE, MEASURES, best_hardware
 from hwquant.program.activity import activity
 from hwquant.program.memories import memory_bits
+
+SHAPES = tuple((a, b) for a in (2, 4, 6, 8) for b in (2, 4, 6, 8) if a % b == 0 or b % a == 0)
+"""Arrays: few, for the time that more take."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_arrays():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(all_shapes, "SHAPES", SHAPES)
+        yield
 
 
 @pytest.fixture(scope="module")
