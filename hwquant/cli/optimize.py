@@ -52,7 +52,7 @@ HELD_OUT = 10
 @options_of(
     TrainOptions,
     "training",
-    only=("epochs", "optimizer", "lr", "schedule", "batch_size", "loss", "weight_decay"),
+    only=("epochs", "optimizer", "lr", "schedule", "batch_size", "loss", "weight_decay", "momentum"),
 )
 @options_of(TuneOptions, "tuning")
 @options_of(QuantizeOptions, "quantizer", only=("per_channel",))
