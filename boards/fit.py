@@ -270,13 +270,14 @@ def choose_array(
         )
     if array:
         return _answer(board, _candidate(shapes, array, device), None, [], 1)
-    excess = {shape: _worst(needs(config, device)).excess for shape, config in shapes.rough(device).items()}
+    rough, excess = shapes.rough(device), dict[Sides, float]()
     compiled: list[Candidate] = []
     refused: list[HwquantError] = []
     best: Candidate | None = None
-    for shape in sorted(excess, key=lambda item: -math.prod(item)):
+    for shape in sorted(rough, key=lambda item: -math.prod(item)):
         if best and shapes.macs > math.prod(shape) * best.cycles:
             break  # neither this nor any smaller one can be faster
+        excess[shape] = _worst(needs(rough[shape], device)).excess
         if excess[shape] > HOPELESS:
             continue
         if progress:
@@ -289,7 +290,7 @@ def choose_array(
         if not compiled:
             raise refused[0]
         nearest = min(compiled, key=lambda item: item.worst.excess)
-        return _answer(board, nearest, None, compiled, len(excess))
+        return _answer(board, nearest, None, compiled, len(rough))
     if not any(item.cycles < best.cycles for item in compiled):
         # For the reason that is given: the next larger ones, though they are hopeless.
         area = best.rows * best.columns
@@ -299,7 +300,31 @@ def choose_array(
             compiled += _attempt(shapes, shape, device, refused)
     faster = [item for item in compiled if item.cycles < best.cycles]
     runner_up = min(faster, key=lambda item: item.worst.excess, default=None)
-    return _answer(board, best, runner_up, compiled, len(excess))
+    return _answer(board, best, runner_up, compiled, len(rough))
+
+
+def fitting_arrays(shapes: Shapes, board: Board) -> list[Candidate]:
+    """Compile a network for every array that may fit a board, and list those that do, the largest first.
+
+    Raises
+    ------
+    DoesNotFit
+        None fits; the message says what the nearest one lacks.
+    HwquantError
+        The board has no device, or the network cannot be compiled.
+    """
+    nearest = choose_array(shapes, board)
+    if board.device is None or not nearest.fits:
+        raise nearest.shortfall()
+    device, refused = board.device, list[HwquantError]()
+    hopeful = [
+        shape
+        for shape, config in shapes.rough(device).items()
+        if _worst(needs(config, device)).excess <= HOPELESS
+    ]
+    largest_first = sorted(hopeful, key=lambda shape: -math.prod(shape))
+    found = [item for shape in largest_first for item in _attempt(shapes, shape, device, refused)]
+    return [item for item in found if item.fits]
 
 
 def largest_array(device: Device) -> Sides | None:

@@ -65,9 +65,22 @@ MAY_IMPORT = {
     "demo": set(),
     "boards": INTEGER
     | {"link", "program", "report", "rtl_templates", "build", "board_report", "boards.families"},
+    "optimize": MODELS
+    | {"quantize", "program", "advice", "training", "pruning", "search", "boards", "__init__"},
     "cli": MODELS
     | {"advice", "clipping"}
-    | {"training", "pruning", "truncation", "search", "export", "link", "driver", "boards", "boards.families"}
+    | {
+        "training",
+        "pruning",
+        "truncation",
+        "search",
+        "optimize",
+        "export",
+        "link",
+        "driver",
+        "boards",
+        "boards.families",
+    }
     | {
         "frontends",
         "quantize",

@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from hwquant.optimize import Candidate as OptimizeCandidate
+    from hwquant.optimize import OptimizeResult
     from hwquant.search.result import Candidate, SearchResult
     from hwquant.truncation.parity import Error, ParityReport
 
@@ -55,6 +57,44 @@ def front_table(result: SearchResult, picked: Candidate | None = None) -> Table:
             objective, value = OBJECTIVES[name], item.measures[name]
             cells += [objective.show(value), f"{objective.ratio(value, result.int8.measures[name]) - 1:+.1%}"]
         table.add_row(*(Text(cell) for cell in cells), Text("picked" if item == picked else ""))
+    return table
+
+
+def designs_table(result: OptimizeResult, picked: OptimizeCandidate | None = None) -> Table:
+    """The table of an optimization's front, a row for each candidate, and of the best 8-bit dense build."""
+    order = ", ".join(result.task.space.layers)
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption=Text(f"bits of the activations, then of {order}"),
+        caption_justify="left",
+    )
+    for name in ("network", "bits", "offset", "array"):
+        table.add_column(name)
+    titles = ("accuracy", "to float", "cycles", "inferences/s", "LUT", "DSP", "RAM", "bytes", "nJ")
+    for name in titles:
+        table.add_column(name, justify="right")
+    table.add_column()
+    rows = list(result.front)
+    if result.baseline is not None and result.baseline not in rows:
+        rows.append(result.baseline)
+    for item in rows:
+        design, measures = item.design, item.measures
+        names = {id(picked): "picked", id(result.baseline): "8-bit dense"}
+        table.add_row(
+            Text(item.variant + (", trained" if item.trained else "")),
+            f"{design.activation_bits} | {' '.join(map(str, design.bits.values()))}",
+            design.offset,
+            f"{item.array[0]}x{item.array[1]}",
+            f"{item.accuracy:.2%}",
+            f"{result.change(item):+.2f}",
+            *(
+                f"{measures[name]:,.0f}"
+                for name in ("cycles", "fps", "lut", "dsp", "ram", "bytes", "energy_nj")
+            ),
+            names.get(id(item), ""),
+        )
     return table
 
 

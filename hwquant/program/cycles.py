@@ -78,8 +78,8 @@ class _Machine:
         self.loaded, self.started, self.pixels = load, start, self.count
 
 
-def _jobs(instructions: tuple[Instruction, ...]) -> Iterator[Instruction]:
-    """The instructions, with repeated tiles written out."""
+def jobs(instructions: tuple[Instruction, ...]) -> Iterator[Instruction]:
+    """Go through a program's instructions, with repeated tiles written out."""
     repeat = 0
     for instruction in instructions:
         if instruction.opcode is Opcode.REPEAT:
@@ -97,7 +97,7 @@ def timing(program: Program) -> Timing:
     machine = _Machine(program)
     starts: list[int] = []
     before = after = cycles = 0
-    for instruction in _jobs(program.instructions):
+    for instruction in jobs(program.instructions):
         opcode, values = instruction.opcode, instruction.values
         if opcode is Opcode.INPUT:
             # Time begins anew with the end of the input.

@@ -73,13 +73,13 @@ class FineTuning:
         from hwquant.training import Training, finetune_all_at_once, progressive
 
         method = progressive if self.method == "progressive" else finetune_all_at_once
-        with _one_thread():
+        with one_torch_thread():
             return method(graph, Training(self.samples.pair(), self.options), self.calibration, options)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """PyTorch on one thread: how sums are split among threads shows in their last bits."""
+def one_torch_thread() -> Iterator[None]:
+    """Train on one thread in the ``with`` block: how sums are split among threads shows in their last bits."""
     import torch
 
     before = torch.get_num_threads()

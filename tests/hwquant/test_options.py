@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 
 from hwquant.errors import HwquantError
+from hwquant.optimize import OptimizeOptions
 from hwquant.options import NAMES, NUMBERS, Range, check, chosen, declared, option
 from hwquant.pruning.options import PruneOptions, RetrainOptions
 from hwquant.quantize.options import QuantizeOptions
@@ -24,6 +25,7 @@ CLASSES = (
     PruneOptions,
     SearchOptions,
     Constraints,
+    OptimizeOptions,
 )
 
 

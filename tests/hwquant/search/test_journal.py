@@ -219,3 +219,14 @@ def test_identity_tells_networks_data_and_options_apart(digits_graph, calibratio
     assert changed(digits_graph, data, make_task(biases=(8,))) == {"searched layers"}
     assert changed(digits_graph, data, make_task(board="icebreaker")) == {"board"}
     assert changed(digits_graph, data, make_task(bits=(3, 8))) == set()
+
+
+def test_other_searches_have_other_values(tmp_path):
+    outcomes = {(0, 12): Outcome({"accuracy": 0.5}, 0.0, "a" * 64), (3, 20): Outcome(error="too large")}
+    with Journal(tmp_path / "journal", IDENTITY, 2, resume=False, values=range(21)) as journal:
+        for key, outcome in outcomes.items():
+            journal.add(key, outcome)
+    with Journal(tmp_path / "journal", IDENTITY, 2, resume=True, values=range(21)) as journal:
+        assert journal.outcomes == outcomes
+    with pytest.raises(Damaged, match="is damaged at line 2"):
+        Journal(tmp_path / "journal", IDENTITY, 2, resume=True)

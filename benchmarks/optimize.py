@@ -1,0 +1,151 @@
+"""The best network for three boards, against the best 8-bit dense build that fits, at most 0.5 points lost.
+
+ULX3S-25F and Tang Nano 20K get the network of ``fashion_cnn.py``; it does not fit an iCEBreaker in 8 bits, so that
+one gets a smaller one (three strided convolutions, 16, 32 and 64 channels, trained here). The validation images, the
+last 5,000 of the training set, decide everything; the test images are looked at once, at the end. ``improvement`` is
+the ratio of inferences a second of the core (clock / cycles), at the same clock, the board's target. The pick is
+simulated (CXXRTL) on 10 images and compared with the golden model.
+
+    python benchmarks/optimize.py FOLDER [BOARD ...]
+
+What was done is in FOLDER/BOARD.work: the same command goes on after an interruption. The pick's build is
+FOLDER/BOARD, to be routed with ``hwquant build FOLDER/BOARD --board BOARD``. Writes
+``benchmarks/results/optimize.json``, a row a board; rows of boards that are not named stay. Needs Fashion-MNIST
+(HWQUANT_DATA); about half an hour of one core for a board.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import fashion_mnist
+from fashion_cnn import NETWORK
+from results import FOLDER as RESULTS
+from results import write_results
+from rich.console import Console
+from torch import nn
+
+from hwquant import floating, golden
+from hwquant.build import write_build
+from hwquant.data import Samples
+from hwquant.frontends import from_torch, load_model
+from hwquant.graph import Graph
+from hwquant.optimize import Candidate, OptimizeOptions, OptimizeResult, optimize
+from hwquant.optimize.report import comparison
+from hwquant.qgraph import QGraph
+from hwquant.sim.check import verify
+from hwquant.training import TrainableNetwork, Training, TrainOptions, fit
+
+BOARDS = {"icebreaker": "strided", "ulx3s-25f": "fashion_cnn", "tang-nano-20k": "fashion_cnn"}
+CALIBRATION_IMAGES = 300
+SIMULATED_IMAGES = 10
+OPTIONS = OptimizeOptions(max_drop=0.5, trials=120, passes=4, prune_epochs=0.5, finalists=3)
+TRAINING = TrainOptions(epochs=1.0, batch_size=128)
+FLOAT_TRAINING = TrainOptions(epochs=8.0, lr=2e-3, batch_size=64)
+
+
+def labelled(part: str) -> Samples:
+    x, y = fashion_mnist(part)
+    return Samples(x, y.astype(np.int64))
+
+
+def strided() -> Graph:
+    """A network that fits an iCEBreaker in 8 bits: 25,000 parameters, 0.3 million multiply-accumulates."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((1, 16), (16, 32), (32, 64)):
+        layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
+    module = nn.Sequential(*layers, nn.AvgPool2d(4), nn.Flatten(), nn.Linear(64, 10))
+    with torch.no_grad():
+        module[0].weight /= 128  # pixels are 0..255
+    network = TrainableNetwork(from_torch(module.eval(), torch.zeros(2, 1, 28, 28)))
+    fit(network, Training(labelled("train").pair(), FLOAT_TRAINING))
+    return network.to_graph()
+
+
+def network(name: str) -> Graph:
+    return load_model(NETWORK) if name == "fashion_cnn" else strided()
+
+
+def accuracies(
+    result: OptimizeResult, candidates: dict[str, Candidate | None], graph: Graph
+) -> dict[str, Any]:
+    """On the test images."""
+    test = labelled("test")
+    networks: dict[str, QGraph] = {key: result.network(item) for key, item in candidates.items() if item}
+    return {
+        "float": test.accuracy(floating.predict(graph, test.x)[0]),
+        **{key: test.accuracy(golden.predict(item, test.x)[0]) for key, item in networks.items()},
+    }
+
+
+def measure(board: str, folder: Path, console: Console) -> dict[str, Any]:
+    graph, start = network(BOARDS[board]), time.time()
+    work = folder / f"{board}.work"
+    train, validation = labelled("train"), labelled("validation")
+
+    def report(what: str, done: int, total: int, note: str = "", /) -> None:
+        console.print(f"{board} {time.time() - start:.0f} s: {what} {done}/{total} {note}", highlight=False)
+
+    result = optimize(
+        graph,
+        board,
+        Training(train.pair(), TRAINING),
+        fashion_mnist("train")[0][:CALIBRATION_IMAGES],
+        validation,
+        OPTIONS,
+        folder=work,
+        resume=work.exists(),
+        jobs=1,
+        progress=report,
+    )
+    picked = result.pick()
+    qgraph = result.network(picked)
+    program = result.program(picked, qgraph)
+    write_build(qgraph, program, folder / board)
+    q = golden.quantize_input(qgraph, fashion_mnist("test")[0][:SIMULATED_IMAGES])
+    simulated = verify(program, qgraph, q, simulator="cxxrtl")
+    content = result.to_json()
+    return {
+        "network": BOARDS[board],
+        "board": board,
+        "improvement": result.improvement(picked),
+        "comparison": comparison(result, picked),
+        "baseline": content["baseline"],
+        "pick": picked.to_json(),
+        "validation": {"float": result.float_accuracy, "change": result.change(picked)},
+        "test": accuracies(result, {"baseline": result.baseline, "pick": picked}, graph),
+        "rtl": {
+            "images": simulated.samples,
+            "mismatches": simulated.mismatches,
+            "cycles": simulated.cycles,
+        },
+        "front": content["front"],
+        "candidates": len(content["candidates"]),
+        "seconds": round(time.time() - start),
+    }
+
+
+def main(folder: str, *boards: str) -> int:
+    console = Console()
+    place = Path(folder)
+    place.mkdir(exist_ok=True)
+    path = RESULTS / "optimize.json"
+    rows = json.loads(path.read_text())["results"] if path.exists() else {}
+    for board in boards or BOARDS:
+        rows[board] = measure(board, place, console)
+        row = rows[board]
+        console.print(f"{board}: {row['comparison']}; test {row['test']}, RTL {row['rtl']}", highlight=False)
+        write_results("optimize", rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

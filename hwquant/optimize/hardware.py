@@ -1,0 +1,107 @@
+"""The best array for an integer network on a board, found exactly, and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hwquant.boards.board import Board
+from hwquant.boards.fit import Candidate, choose_array, fitting_arrays
+from hwquant.boards.shapes import Shapes
+from hwquant.errors import Unsupported
+from hwquant.optimize.options import Goal
+from hwquant.program.activity import activity
+from hwquant.program.memories import memory_bits
+
+HARDWARE = ("rows", "columns", "cycles", "fps", "lut", "ff", "dsp", "ram", "large_ram", "bytes", "energy_nj")
+"""Names of what is known of a network on an array."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A goal as a number.
+
+    Attributes
+    ----------
+    name : str
+        Which of :data:`HARDWARE` it is.
+    title : str
+        What it is, in words for people.
+    maximize : bool, default False
+        Whether large is good.
+    """
+
+    name: str
+    title: str
+    maximize: bool = False
+
+    def cost(self, measures: Mapping[str, float]) -> float:
+        """Turn the number into something to make small."""
+        return -measures[self.name] if self.maximize else measures[self.name]
+
+    def better(self, measures: Mapping[str, float], than: Mapping[str, float]) -> float:
+        """Say how many times better some measures are than others, above 1 where they are."""
+        one, other = measures[self.name], than[self.name]
+        return one / other if self.maximize else other / one
+
+
+MEASURES: Mapping[Goal, Measure] = {
+    "fps": Measure("fps", "inferences a second", maximize=True),
+    "lut": Measure("lut", "LUTs"),
+    "energy-proxy": Measure("energy_nj", "energy proxy, nJ"),
+    "bytes": Measure("bytes", "memory bytes"),
+}
+"""The number of each goal."""
+
+
+def best_hardware(shapes: Shapes, board: Board, goal: Goal, min_fps: float | None) -> dict[str, float]:
+    """Find the array on which a network does best, among all that fit a board.
+
+    Parameters
+    ----------
+    shapes : Shapes
+        The network.
+    board : Board
+        The board; inferences a second are those at its target clock.
+    goal : {"fps", "lut", "energy-proxy", "bytes"}
+        What is to be best.
+    min_fps : float or None
+        Inferences a second that the array must reach; where none does, the fastest array is taken.
+
+    Returns
+    -------
+    dict of float
+        The numbers of :data:`HARDWARE`, by name.
+
+    Raises
+    ------
+    DoesNotFit
+        No array fits; the message says what the nearest one lacks.
+    Unsupported
+        The board has no device, or the array cannot execute the network.
+    """
+    fastest = choose_array(shapes, board)
+    if not fastest.fits:
+        raise fastest.shortfall()
+    best = _numbers(fastest.chosen, shapes, board)
+    if goal == "fps" or (min_fps is not None and best["fps"] < min_fps):
+        return best
+    everything = [_numbers(item, shapes, board) for item in fitting_arrays(shapes, board)]
+    enough = [item for item in everything if min_fps is None or item["fps"] >= min_fps]
+    return min(enough, key=lambda item: (MEASURES[goal].cost(item), item["cycles"], item["lut"]))
+
+
+def _numbers(candidate: Candidate, shapes: Shapes, board: Board) -> dict[str, float]:
+    if board.device is None:
+        raise Unsupported(f"the board {board.name!r} has no device", where=board.name)
+    program = shapes.compiled((candidate.rows, candidate.columns), board.device).program
+    needs = {need.resource: float(need.needed) for need in candidate.needs}
+    return {
+        "rows": candidate.rows,
+        "columns": candidate.columns,
+        "cycles": candidate.cycles,
+        "fps": board.target_mhz * 1e6 / candidate.cycles,
+        **{name: needs.get(name, 0.0) for name in ("lut", "ff", "dsp", "ram", "large_ram")},
+        "bytes": -(-sum(memory_bits(program.config).values()) // 8),
+        "energy_nj": activity(program).energy_nj,
+    }

@@ -1,0 +1,73 @@
+"""The best array of a network is the best of all arrays, compiled one by one."""
+
+import pytest
+
+from hwquant.boards import shapes as all_shapes
+from hwquant.boards.board import load_board
+from hwquant.boards.fit import choose_array, needs
+from hwquant.boards.shapes import Shapes
+from hwquant.errors import DoesNotFit, HwquantError
+from hwquant.optimize.hardware import HARDWARE, MEASURES, best_hardware
+from hwquant.program.activity import activity
+from hwquant.program.memories import memory_bits
+
+SHAPES = tuple((a, b) for a in (2, 4, 6, 8) for b in (2, 4, 6, 8) if a % b == 0 or b % a == 0)
+"""Arrays: few, for the time that more take."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_arrays():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(all_shapes, "SHAPES", SHAPES)
+        yield
+
+
+@pytest.fixture(scope="module")
+def shapes(digits_qgraph):
+    return Shapes(digits_qgraph)
+
+
+@pytest.fixture(scope="module")
+def everything(shapes):
+    """Numbers of every array that fits an iCEBreaker."""
+    device, found = load_board("icebreaker").device, []
+    for shape in SHAPES:
+        try:
+            item = shapes.compiled(shape, device)
+        except HwquantError:
+            continue
+        config = item.program.config
+        taken = needs(config, device, item.contents)
+        if all(need.excess <= 1 for need in taken):
+            numbers = {need.resource: need.needed for need in taken}
+            numbers |= {"fps": 24e6 / item.report.cycles, "energy_nj": activity(item.program).energy_nj}
+            found.append({**numbers, "bytes": -(-sum(memory_bits(config).values()) // 8)})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("goal", "min_fps"), [("fps", None), ("lut", 3000.0), ("bytes", None), ("energy-proxy", 3000.0)]
+)
+def test_it_is_the_best_of_all(goal, min_fps, shapes, everything):
+    best = best_hardware(shapes, load_board("icebreaker"), goal, min_fps)
+    assert set(best) == set(HARDWARE)
+    measure = MEASURES[goal]
+    enough = [item for item in everything if item["fps"] >= (min_fps or 0)]
+    assert enough
+    assert measure.cost(best) == min(measure.cost(item) for item in enough)
+    assert best["fps"] >= (min_fps or 0)
+
+
+def test_where_none_is_fast_enough_the_fastest_is_taken(shapes):
+    board = load_board("icebreaker")
+    best = best_hardware(shapes, board, "lut", 1e9)
+    assert best["cycles"] == choose_array(shapes, board).chosen.cycles
+
+
+def test_a_network_that_fits_nowhere_is_an_error_that_says_what_is_missing(shapes):
+    from dataclasses import replace
+
+    board = load_board("icebreaker")
+    small = replace(board, device=replace(board.device, luts=100))
+    with pytest.raises(DoesNotFit, match="LUT of 100"):
+        best_hardware(shapes, small, "lut", None)

@@ -1,0 +1,33 @@
+"""What is said of a result."""
+
+from dataclasses import replace
+
+from hwquant.optimize.report import comparison, describe_candidate, judge_pick, optimize_plot
+
+
+def test_the_plot_is_a_png_and_the_same_again(result):
+    plot = optimize_plot(result, result.pick())
+    assert plot.startswith(b"\x89PNG")
+    assert plot == optimize_plot(result, result.pick())
+    assert plot != optimize_plot(result)
+
+
+def test_the_pick_is_compared_with_the_8_bit_dense_build(result):
+    picked = result.pick()
+    assert comparison(result, picked).startswith(
+        f"{result.improvement(picked):.2f} x the best 8-bit dense build"
+    )
+    assert "inferences a second of the core at 24 MHz" in describe_candidate(result, picked)
+    assert judge_pick(result, picked) == ()
+
+
+def test_a_pick_that_is_no_better_is_worth_a_word(result):
+    (advice,) = judge_pick(result, result.baseline)
+    assert (advice.kind, advice.option, advice.value) == ("nothing_found", "--max-drop", 1.0)
+
+
+def test_where_no_8_bit_build_fits_the_reason_is_given(result):
+    alone = replace(result, baseline=None, no_baseline="3x3 does not fit")
+    assert comparison(alone, result.pick()) == "no 8-bit dense build to compare with: 3x3 does not fit"
+    assert alone.improvement(result.pick()) is None
+    assert alone.to_json()["no_baseline"] == "3x3 does not fit"
