@@ -8,7 +8,7 @@ and tested on the other, both ways. Activations have 8 bits everywhere, and noth
   equalization, then GPTQ or Qronos with the order by activations, then bias correction. What it is given is its
   examples' default for CNNs (percentile 99.999), or minimum and maximum of the activations, as named.
 - onnxruntime: static quantization to QDQ with 8-bit weights for every output channel and 8-bit biases' sums, ranges
-  by minimum and maximum or by entropy; it has no narrower convolutions.
+  by minimum and maximum; it has no narrower convolutions.
 
 Needs the data sets (HWQUANT_DATA). Brevitas is no dependency: rows of it are left out, and named, where
 ``pip install brevitas`` was not done. Adds its rows to ``benchmarks/results/post_training.json`` one by one, so that
