@@ -223,10 +223,7 @@ def cases(name: str) -> Iterator[Case]:
         for method, percentile in (("gptq", 99.999), ("qronos", 99.999), ("qronos", 100.0)):
             words = f"per channel, float scales, {method}, percentile {percentile:g}"
             yield Case("brevitas", words, bits, brevitas_network(bits, method, percentile))
-    for method in ("MinMax", "Entropy"):
-        yield Case(
-            "onnxruntime", f"per channel, float scales, {method}", 8, onnxruntime_network(name, method)
-        )
+    yield Case("onnxruntime", "per channel, float scales, MinMax", 8, onnxruntime_network(name, "MinMax"))
 
 
 def measure(name: str, case: Case) -> dict[str, Any]:
