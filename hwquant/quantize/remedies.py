@@ -46,7 +46,10 @@ def remedy(tensor: str, evidence: Evidence) -> tuple[str, str]:
         count = f"its weights have {least} bit{'s' if least > 1 else ''}"
         asked = qgraph.options["quantizer"]
         plain = isinstance(asked, Mapping) and not asked["error_compensation"]
-        return "--bits", f"{count}; try --bits {least + 1} or more{', or --error-compensation' if plain else ''}"
+        return (
+            "--bits",
+            f"{count}; try --bits {least + 1} or more{', or --error-compensation' if plain else ''}",
+        )
     if bits < 8:
         return "--activation-bits", f"its values have {bits} bits; try --activation-bits {bits + 1} or more"
     for name in node.inputs if node is not None else ():
