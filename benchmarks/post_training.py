@@ -8,7 +8,7 @@ and tested on the other, both ways. Activations have 8 bits everywhere, and noth
   equalization, then GPTQ or Qronos with the order by activations, then bias correction. What it is given is its
   examples' default for CNNs (percentile 99.999), or minimum and maximum of the activations, as named.
 - onnxruntime: static quantization to QDQ with 8-bit weights for every output channel and 8-bit biases' sums, ranges
-  by minimum and maximum or by entropy; it has no narrower convolutions.
+  by minimum and maximum; it has no narrower convolutions.
 
 Needs the data sets (HWQUANT_DATA). Brevitas is no dependency: rows of it are left out, and named, where
 ``pip install brevitas`` was not done. Adds its rows to ``benchmarks/results/post_training.json`` one by one, so that
@@ -223,10 +223,7 @@ def cases(name: str) -> Iterator[Case]:
         for method, percentile in (("gptq", 99.999), ("qronos", 99.999), ("qronos", 100.0)):
             words = f"per channel, float scales, {method}, percentile {percentile:g}"
             yield Case("brevitas", words, bits, brevitas_network(bits, method, percentile))
-    for method in ("MinMax", "Entropy"):
-        yield Case(
-            "onnxruntime", f"per channel, float scales, {method}", 8, onnxruntime_network(name, method)
-        )
+    yield Case("onnxruntime", "per channel, float scales, MinMax", 8, onnxruntime_network(name, "MinMax"))
 
 
 def measure(name: str, case: Case) -> dict[str, Any]:
