@@ -23,6 +23,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import math
 import sys
 import tempfile
 import time
@@ -250,7 +251,7 @@ def measure(name: str, case: Case) -> dict[str, Any]:
         "settings": case.settings,
         "accuracy": round(100 * right / len(inputs.x), 2),
         "agreement": round(100 * same / len(inputs.x), 2),
-        "sqnr_db": round(10 * np.log10(signal / noise), 2),
+        "sqnr_db": round(10 * math.log10(signal / noise), 2),
         "cpu_seconds": round(seconds / len(parts), 1),
     }
 

@@ -10,7 +10,7 @@ from hwquant.cli.common import emit, json_option
 from hwquant.cli.options import calibration_option, options_of, output_option, path_option
 from hwquant.cli.outputs import NETWORK, check_ignored, check_outputs
 from hwquant.cli.progress import progress
-from hwquant.cli.tables import network_table, sqnr_line
+from hwquant.cli.tables import balancing_lines, network_table, sqnr_line
 from hwquant.quantize.options import QuantizeOptions
 
 
@@ -62,6 +62,7 @@ def quantize(
         result,
         network_table(qgraph),
         sqnr_line(qgraph.options["sqnr"]),
+        *balancing_lines(qgraph.options),
         f"wrote {output}, calibrated on {len(samples)} samples",
         advice=of_options(qgraph.options),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -63,6 +64,15 @@ def sqnr_line(measured: Any) -> str:
     if measured["worst"] is not None:
         text += f"; the worst is {measured['worst']['tensor']} with {decibels(measured['worst']['sqnr_db'])}"
     return f"SQNR: {text}; measured on {measured['samples']} samples of the {measured['data']}"
+
+
+def balancing_lines(options: Mapping[str, Any]) -> list[str]:
+    """What balanced channels do to the noise, from ``QGraph.options``; nothing where they were not tried."""
+    tried = options.get("balancing")
+    if tried is None:
+        return []
+    figures = f"{tried['balanced_db']:.1f} dB at the outputs, {tried['as_is_db']:.1f} dB as they were"
+    return [f"channels {'' if tried['kept'] else 'not '}balanced: balanced {figures}"]
 
 
 def _shown(value: object) -> bool:

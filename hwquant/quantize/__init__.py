@@ -17,8 +17,9 @@ The rooms, in the order in which a network goes through them:
 ``weights``          method 1: weights to codes and an integer offset, as their ``weight_scheme`` says
 ``single_bit``       what one bit with an offset cannot hold
 ``assemble``         a layer in integers
-``layerwise``        one after the other on what the integers before (``integer_run``) really give, against the float
-                     network (``float_run``): ``compensation`` of errors, ``bias_correction``
+``references``       what the float network gives on the samples that layers are fitted to
+``layerwise``        one after the other on what the integers before (``integer_run``) really give: ``compensation`` of
+                     errors, ``bias_correction``
 ``fidelity``         how well each tensor stands for the float one; ``judge`` says what is wrong, ``remedies``
                      what helps
 ``report``           all of it as plain values

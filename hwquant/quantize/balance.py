@@ -21,7 +21,7 @@ from hwquant.progress import Progress
 from hwquant.quantize.calibration import Data
 from hwquant.quantize.equalize import Factors, channel_reads, largest_weights, rescale
 from hwquant.quantize.mid_rise import lies_on_grid
-from hwquant.quantize.observe import Observed, with_channels
+from hwquant.quantize.observe import Balancing, Observed, with_channels
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.pipeline import quantize_observed
 from hwquant.quantize.precision import resolve_precision, term_bits
@@ -69,11 +69,9 @@ def balance(
     if not factors:
         return observed
     balanced = with_channels(observed, factors, data, progress)
-    ratios = {
-        name: output_sqnr(item, options) for name, item in (("as is", observed), ("balanced", balanced))
-    }
-    gains = ratios["balanced"] > ratios["as is"] + _LEAST_GAIN_DB
-    return replace(balanced if gains else observed, balancing=ratios)
+    before, after = output_sqnr(observed, options), output_sqnr(balanced, options)
+    kept = after > before + _LEAST_GAIN_DB
+    return replace(balanced if kept else observed, balancing=Balancing(before, after, kept))
 
 
 def _exact(observed: Observed, options: QuantizeOptions) -> set[str]:

@@ -13,21 +13,9 @@ import numpy as np
 from hwquant import floating
 from hwquant.graph import Conv
 from hwquant.qgraph import Term
-from hwquant.quantize.calibration import Data, batches
-from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan
+from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.integer_run import IntegerRun
 from hwquant.quantize.weight_scheme import Array
-
-
-def mean_images(plan: Plan, samples: Data) -> dict[str, Array]:
-    """The mean over the samples of each float tensor that a layer reads, float64 (C, H, W) by name."""
-    names = list(dict.fromkeys(name for layer in plan.layers for name in layer.inputs))
-    count = len(next(iter(samples.values())))
-    total: dict[str, Array] = {name: np.zeros(plan.graph.shapes[name]) for name in names}
-    for batch in batches(plan.graph, samples, names):
-        for name, x in batch.items():
-            total[name] += x.sum(axis=0)
-    return {name: image / count for name, image in total.items()}
 
 
 def mean_error(
@@ -44,7 +32,7 @@ def mean_error(
     terms : sequence of Term
         Its integer weights.
     images : mapping of ndarray of float64, shape (C, H, W)
-        The mean of each float tensor that the layer reads, by name (see :func:`mean_images`).
+        The mean of each float tensor that the layer reads, by name.
     run : IntegerRun
         What the integer layers before it really produce.
 

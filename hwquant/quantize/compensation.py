@@ -2,15 +2,14 @@
 
 GPTQ (Frantar et al., 2023) after Optimal Brain Surgeon (Hassibi and Stork, 1993): the weights of an output channel
 are rounded one after the other, and the remaining ones move so that the channel's output changes least on the
-calibration data. Three things are added. The weights first move to where the layer gives what the float network gives,
-though its inputs are off (least squares, as in GPTAQ, Li et al., 2025). Codes then move by single steps for as long as
+calibration data. Two things are added. The weights first move to where the layer gives what the float network gives,
+though its inputs are off (least squares, as in GPTAQ, Li et al., 2025). In the end codes move, one by one, as long as
 the error falls (coordinate descent, as in QuantEase, Behdin et al., 2023). The output's mean is left to the bias, so
 that inputs count by their covariance.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,11 +22,10 @@ from hwquant.qgraph import Term
 from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.integer_run import IntegerRun
 from hwquant.quantize.mid_rise import lies_on_grid
+from hwquant.quantize.references import Positions, References, positions
 from hwquant.quantize.weight_scheme import Array
 from hwquant.quantize.weights import nearest
 
-_PATCHES = 1 << 14
-"""Input patches that covariances are estimated from, at most."""
 _DAMPING = 0.01
 """Share of the mean variance that is added to each: keeps inputs that never vary, and noise, from
 dominating."""
@@ -35,7 +33,9 @@ _SWEEPS = 4
 """Times that descent goes through the weights, at most."""
 
 
-def compensate(layer: LayerPlan, terms: Sequence[Term], run: IntegerRun, sums: Array) -> list[Term]:
+def compensate(
+    layer: LayerPlan, terms: Sequence[Term], run: IntegerRun, references: References
+) -> list[Term]:
     """Round the weights of a layer again, for the least error of its sums on the calibration data.
 
     The weights of a pool stay one number: hardware sums its window with a single weight.
@@ -48,8 +48,8 @@ def compensate(layer: LayerPlan, terms: Sequence[Term], run: IntegerRun, sums: A
         Its integer weights, each rounded to its nearest code.
     run : IntegerRun
         What the integer layers before it really produce.
-    sums : ndarray of float, shape (out, N, H, W)
-        What the float layer computes in front of its clamp.
+    references : References
+        What the float layers compute in front of their clamps.
 
     Returns
     -------
@@ -58,44 +58,39 @@ def compensate(layer: LayerPlan, terms: Sequence[Term], run: IntegerRun, sums: A
     """
     if not any(plan.has_weights for plan in layer.terms):
         return list(terms)
-    where = positions(sums.shape[1:])
-    error = centred(sums[:, *where].T.astype(np.float64))
+    stride = references.stride
+    error = references.sums[layer.name].astype(np.float64)
     inputs = []
     for term, plan in zip(terms, layer.terms):
-        seen = run.tensor(term.input).scale * patches(plan, run.centred(term.input), where)
-        inputs.append(seen)
-        error -= contribution(seen, plan.weight)
+        x = run.centred(term.input)
+        where = positions((len(x), *run.tensor(layer.name).shape[1:]))
+        inputs.append(run.tensor(term.input).scale * patches(plan, x, where))
+        error -= contribution(inputs[-1][:, ::stride], plan.weight)
+    error -= error.mean(axis=0)
     result = []
     for term, plan, seen in zip(terms, layer.terms, inputs):
-        # Weights that lie on their grid already mean what they say.
-        if plan.has_weights and not (term.step == 2 and lies_on_grid(plan.weight, term.bits)):
-            term = _compensated(term, plan, seen, error)
         if plan.has_weights:
-            error -= contribution(seen, term.weight * term.scale.reshape(-1, 1, 1, 1) - plan.weight)
+            # Weights that lie on their grid already mean what they say.
+            if not (term.step == 2 and lies_on_grid(plan.weight, term.bits)):
+                covariance = gram(seen)
+                moved = correction(covariance, seen[:, ::stride], error).reshape(plan.weight.shape)
+                term = _rounded(term, plan.weight + moved, covariance)
+            change = term.weight * term.scale.reshape(-1, 1, 1, 1) - plan.weight
+            error -= contribution(seen[:, ::stride], change)
         result.append(term)
     return result
 
 
-def _compensated(term: Term, plan: TermPlan, seen: Array, error: Array) -> Term:
-    """One term with other codes: ``error`` [P, out] is what the layer's sums lack, with the float weights."""
-    covariance = gram(seen)
-    scale = term.scale.reshape(-1, 1, 1, 1)
-    wanted = plan.weight + correction(covariance, seen, error).reshape(plan.weight.shape)
+def _rounded(term: Term, weight: Array, covariance: Array) -> Term:
+    """A term with the codes that stand best for a weight."""
     kept = np.ones(term.codes.shape, np.bool_) if term.mask is None else term.mask
-    limits = term.coding.limits
-    adjusted = compensated_rounding(wanted / scale, covariance, *limits, kept, term.step)
-    adjusted = descend(adjusted, wanted / scale, covariance, *limits, kept, term.step)
+    steps, limits = weight / term.scale.reshape(-1, 1, 1, 1), term.coding.limits
+    adjusted = compensated_rounding(steps, covariance, *limits, kept, term.step)
+    adjusted = descend(adjusted, steps, covariance, *limits, kept, term.step)
     return replace(term, codes=term.coding.codes(adjusted))
 
 
-def positions(shape: Sequence[int]) -> tuple[NDArray[np.int64], ...]:
-    """Samples, rows and columns (N, H, W) taken evenly, as many as covariances are estimated from."""
-    total = math.prod(shape)
-    chosen = np.unique(np.linspace(0, total - 1, min(total, _PATCHES)).astype(np.int64))
-    return tuple(np.unravel_index(chosen, tuple(shape)))
-
-
-def patches(term: TermPlan, x: IntArray, where: tuple[NDArray[np.int64], ...]) -> Array:
+def patches(term: TermPlan, x: IntArray, where: Positions) -> Array:
     """What a kernel sees of ``x`` (N, C, H, W) at given positions, less its mean: float64 [groups, P, K]."""
     sample, row, column = where
     seen = windows(x, term.window)[sample, :, row, column].astype(np.float64)
@@ -166,8 +161,16 @@ def descend(
     ----------
     codes : ndarray of int64, shape (out, in / groups, kernel height, kernel width)
         The integers.
-    weight, covariance, low, high, kept, step
-        As for :func:`compensated_rounding`.
+    weight : ndarray of float64
+        What they stand for, in the shape of ``codes``.
+    covariance : ndarray of float64, shape (groups, K, K)
+        Covariance of the inputs of each group, with K = in / groups * kernel height * kernel width.
+    low, high : ndarray of int64, shape (1,) or (out,)
+        Least and greatest integer.
+    kept : ndarray of bool
+        The shape of ``codes``; where it is False an integer stays as it is.
+    step : {1, 2}
+        Whether the integers are all there are, or the odd ones.
 
     Returns
     -------

@@ -37,7 +37,17 @@ Factors = Mapping[str, Array]
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """Channels ``start`` on of ``tensor``, which a convolution reads, are those of another convolution."""
+    """Channels of a tensor that are those of a convolution.
+
+    Attributes
+    ----------
+    reader : Conv
+        What reads them.
+    tensor : str
+        The tensor.
+    start : int
+        The first of them.
+    """
 
     reader: Conv
     tensor: str

@@ -130,6 +130,9 @@ def _collapsed(evidence: Evidence) -> Iterator[Advice]:
     layers = {node.name: node for node in evidence.qgraph.nodes if isinstance(node, Layer)}
     statistics = evidence.statistics
     for layer in evidence.plan.layers:
+        kept = evidence.measured[layer.name].sqnr_db
+        if kept is None or kept >= LEAST_DB:
+            continue  # compensated weights may be far from the float ones and do the same
         for term, own in zip(layer.terms, layers[layer.name].terms):
             if not term.has_weights:
                 continue

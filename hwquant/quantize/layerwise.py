@@ -13,7 +13,6 @@ from hwquant.qgraph import Layer, QNode
 from hwquant.quantize.assemble import assemble_layer, round_layer
 from hwquant.quantize.bias_correction import mean_error
 from hwquant.quantize.compensation import compensate
-from hwquant.quantize.float_run import FloatRun
 from hwquant.quantize.formats import Formats, integer_tensors
 from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.integer_run import IntegerRun
@@ -44,11 +43,8 @@ def fit_layers(
     """
     plan = precision.plan
     run = IntegerRun(plan, integer_tensors(plan, formats), observed.samples)
-    floats = FloatRun(plan, observed.samples)
     nodes: list[QNode] = []
-    for node in plan.integer_nodes(
-        lambda layer: _fit_layer(layer, precision, formats, observed, run, floats)
-    ):
+    for node in plan.integer_nodes(lambda layer: _fit_layer(layer, precision, formats, observed, run)):
         run.step(node)
         nodes.append(node)
         if progress:
@@ -62,12 +58,13 @@ def _fit_layer(
     formats: Formats,
     observed: Observed,
     run: IntegerRun,
-    floats: FloatRun,
 ) -> Layer:
     """A layer rounded, with the errors of its weights compensated and its mean error in the bias, as asked for."""
     options = precision.options
     scales, terms = round_layer(layer, precision, formats, observed.statistics)
     if options.error_compensation:
-        terms = compensate(layer, terms, run, floats.sums(layer))
-    correction = mean_error(layer, terms, observed.images, run) if options.bias_correction else np.zeros(())
+        terms = compensate(layer, terms, run, observed.references)
+    correction = np.zeros(())
+    if options.bias_correction:
+        correction = mean_error(layer, terms, observed.references.images, run)
     return assemble_layer(layer, terms, scales, correction, formats[layer.name])

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from hwquant.advice import Advice
 from hwquant.graph import Graph
 from hwquant.progress import Progress
-from hwquant.quantize.bias_correction import mean_images
 from hwquant.quantize.calibration import Data, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
 from hwquant.quantize.equalize import Factors, equalize, rescale
 from hwquant.quantize.fuse import Plan, plan_layers
 from hwquant.quantize.judge import VALIDATION
 from hwquant.quantize.judge_data import judge_data, unusual
+from hwquant.quantize.references import References, float_references
 from hwquant.quantize.weight_scheme import Array
 
 _BATCH = 64
@@ -29,6 +29,23 @@ _SAMPLES = 512
 """Samples that layers are fitted to, at most."""
 ENOUGH_TO_JUDGE = 64
 """Samples beyond those that layers are fitted to, from which on these alone are what the result is measured on."""
+
+
+@dataclass(frozen=True)
+class Balancing:
+    """What :func:`hwquant.quantize.balance` tried.
+
+    Attributes
+    ----------
+    as_is_db, balanced_db : float
+        Signal to noise ratios of the outputs on calibration data, in dB.
+    kept : bool
+        Whether the channels are balanced.
+    """
+
+    as_is_db: float
+    balanced_db: float
+    kept: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +62,8 @@ class Observed:
         Statistics of every tensor, over all calibration samples.
     samples : Mapping[str, NDArray]
         The samples that layers are fitted to, by input name.
-    images : Mapping[str, Array]
-        Mean over ``samples`` of each float tensor that a layer reads, float64 (C, H, W).
+    references : References
+        What the float network gives on ``samples``.
     count : int
         Number of calibration samples.
     judged : Mapping[str, NDArray]
@@ -57,9 +74,8 @@ class Observed:
         What channels were multiplied by, by convolution; see :mod:`hwquant.quantize.equalize`.
     advice : tuple of Advice
         What is wrong with the calibration data.
-    balancing : Mapping[str, float]
-        Signal to noise ratios of the outputs in dB, "as is" and "balanced", where both were tried; see
-        :mod:`hwquant.quantize.balance`.
+    balancing : Balancing or None
+        What balanced channels do to the noise; None where they were not tried.
     tables : dict
         What earlier calls of :func:`~hwquant.quantize.quantize_observed` have found out about single weights; it
         changes no result.
@@ -69,13 +85,13 @@ class Observed:
     plan: Plan
     statistics: Mapping[str, TensorStatistics]
     samples: Mapping[str, NDArray[Any]]
-    images: Mapping[str, Array]
+    references: References
     count: int
     judged: Mapping[str, NDArray[Any]]
     judged_by: str
     equalized: Factors
     advice: tuple[Advice, ...]
-    balancing: Mapping[str, float] = field(default_factory=dict)
+    balancing: Balancing | None = None
     tables: dict[Hashable, Cost] = field(default_factory=dict)
 
 
@@ -120,7 +136,7 @@ def observe_network(
         plan,
         statistics,
         samples,
-        mean_images(plan, samples),
+        float_references(plan, samples),
         count,
         judged,
         judged_by,
@@ -139,7 +155,7 @@ def with_channels(
         observed,
         plan=plan,
         statistics=observe(plan.graph, data, plan.tensors, progress),
-        images=mean_images(plan, observed.samples),
+        references=float_references(plan, observed.samples),
         equalized={**before, **{name: before.get(name, 1.0) * factor for name, factor in factors.items()}},
         tables={},
     )

@@ -50,7 +50,12 @@ def remedy(tensor: str, evidence: Evidence) -> tuple[str, str]:
     least = min((own.bits for _, own in terms), default=8)
     if least < min(8, bits + 1):
         count = f"its weights have {least} bit{'s' if least > 1 else ''}"
-        return "--bits", f"{count}; try --bits {least + 1} or more, or --error-compensation"
+        asked = qgraph.options["quantizer"]
+        plain = isinstance(asked, Mapping) and not asked["error_compensation"]
+        return (
+            "--bits",
+            f"{count}; try --bits {least + 1} or more{', or --error-compensation' if plain else ''}",
+        )
     if bits < 8:
         return "--activation-bits", f"its values have {bits} bits; try --activation-bits {bits + 1} or more"
     for name in node.inputs if node is not None else ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from hwquant import advice
 from hwquant.qgraph import Layer, QGraph
@@ -114,5 +115,5 @@ def quantization_report(
     if observed.equalized:
         result["equalized"] = sorted(observed.equalized)
     if observed.balancing:
-        result["balancing"] = dict(observed.balancing)
+        result["balancing"] = asdict(observed.balancing)
     return result

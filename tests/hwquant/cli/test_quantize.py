@@ -1,5 +1,7 @@
 """``hwquant quantize``."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -166,3 +168,13 @@ def test_a_mid_rise_grid_gives_odd_weights(hwquant, arguments):
     weights = [term.weight for node in hwq.load(arguments[-1]).nodes for term in getattr(node, "terms", ())]
     assert len(weights) == 3
     assert all((weight % 2 == 1).all() for weight in weights)
+
+
+def test_people_are_told_whether_channels_are_balanced(hwquant, arguments):
+    outcome = hwquant("quantize", *arguments, "--bits", 4)
+    assert outcome.status == 0, outcome.stderr
+    found = re.search(
+        r"channels (not )?balanced: balanced ([\d.]+) dB at the outputs, ([\d.]+) dB", outcome.stdout
+    )
+    assert bool(found[1]) == (float(found[2]) < float(found[3]) + 0.2)
+    assert "balanced" not in hwquant("quantize", *arguments, "--no-equalization", "--bits", 4).stdout

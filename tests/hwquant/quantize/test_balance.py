@@ -1,5 +1,7 @@
 """Channels are balanced where that lowers the noise of the outputs, and the network computes the same."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hwquant_testing.float_networks import KINDS
@@ -90,15 +92,16 @@ def test_the_better_of_both_is_kept_and_reported(per_channel):
     options = QuantizeOptions(bits=4, per_channel=per_channel)
     observed = observe_network(graph, x)
     chosen = balance(observed, {"x": x}, options)
-    ratios = chosen.balancing
-    assert ratios["as is"] == output_sqnr(observed, options)
-    assert bool(chosen.equalized) == (ratios["balanced"] > ratios["as is"] + 0.2)
-    assert output_sqnr(chosen, options) == ratios["balanced" if chosen.equalized else "as is"]
+    tried = chosen.balancing
+    assert tried.as_is_db == output_sqnr(observed, options)
+    assert tried.kept == bool(chosen.equalized) == (tried.balanced_db > tried.as_is_db + 0.2)
+    best = tried.balanced_db if tried.kept else tried.as_is_db
+    assert output_sqnr(chosen, options) == best
     qgraph = quantize(graph, x, options)
-    assert qgraph.options["balancing"] == ratios
+    assert qgraph.options["balancing"] == asdict(tried)
     assert qgraph.options.get("equalized", []) == sorted(chosen.equalized)
     exact, got = floating.predict(graph, x)[0], golden.predict(qgraph, x)[0]
-    assert 10 * np.log10(np.square(exact).sum() / np.square(got - exact).sum()) > max(ratios.values()) - 1
+    assert 10 * np.log10(np.square(exact).sum() / np.square(got - exact).sum()) > best - 1
 
 
 def test_one_scale_for_a_layer_of_uneven_channels_is_better_balanced():
@@ -106,7 +109,7 @@ def test_one_scale_for_a_layer_of_uneven_channels_is_better_balanced():
     graph, x = uneven(rng), rng.normal(size=(48, *SHAPE))
     qgraph = quantize(graph, x, bits=4)
     assert qgraph.options["equalized"] == ["a", "d"]
-    assert qgraph.options["balancing"]["balanced"] > qgraph.options["balancing"]["as is"] + 1
+    assert qgraph.options["balancing"]["balanced_db"] > qgraph.options["balancing"]["as_is_db"] + 1
 
 
 def test_eight_bits_and_networks_without_a_free_channel_are_not_tried(build, samples):
