@@ -69,12 +69,12 @@ def compensate(
     error -= error.mean(axis=0)
     result = []
     for term, plan, seen in zip(terms, layer.terms, inputs):
-        # Weights that lie on their grid already mean what they say.
-        if plan.has_weights and not (term.step == 2 and lies_on_grid(plan.weight, term.bits)):
-            covariance = gram(seen)
-            moved = correction(covariance, seen[:, ::stride], error).reshape(plan.weight.shape)
-            term = _rounded(term, plan.weight + moved, covariance)
         if plan.has_weights:
+            # Weights that lie on their grid already mean what they say.
+            if not (term.step == 2 and lies_on_grid(plan.weight, term.bits)):
+                covariance = gram(seen)
+                moved = correction(covariance, seen[:, ::stride], error).reshape(plan.weight.shape)
+                term = _rounded(term, plan.weight + moved, covariance)
             change = term.weight * term.scale.reshape(-1, 1, 1, 1) - plan.weight
             error -= contribution(seen[:, ::stride], change)
         result.append(term)
