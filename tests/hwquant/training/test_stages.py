@@ -84,7 +84,7 @@ def test_stages_freeze_the_shares_that_were_asked_for(digits_graph, digits, lite
     reported = []
     training = Training(
         train,
-        replace(QUICK, epochs=1.1),
+        replace(QUICK, epochs=1.0),
         evaluate=lambda network: 0.25,
         progress=lambda *arguments: reported.append(arguments),
     )
@@ -104,7 +104,7 @@ def test_stages_freeze_the_shares_that_were_asked_for(digits_graph, digits, lite
     assert all(stage["loss"] > 0 and stage["score"] == 0.25 for stage in rows[: len(trained)][:5])
     assert [(what, done, total) for what, done, total, _ in reported] == [(name, 1, 1) for name in trained]
     assert all(note.endswith(", accuracy 25.00%") for *_, note in reported)
-    assert report["training"]["epochs"] == 1.1
+    assert report["training"]["epochs"] == 1.0
     assert (report["fraction"], report["rounds"], report["subnetworks"]) == (0.4, 3, 3)
     assert {"quantizer", "layers", "tensors", "calibration_samples"} <= qgraph.options.keys()
 
