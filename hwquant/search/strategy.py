@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from hwquant.errors import Unsupported
 from hwquant.progress import Progress
-from hwquant.search.evaluate import Item, Outcome
+from hwquant.search.evaluate import Item, Outcome, one_thread
 from hwquant.search.guided import Evolution, evolve
 from hwquant.search.ledger import Ledger
 from hwquant.search.objectives import ACCURACY
@@ -146,7 +146,8 @@ class Strategy:
         if not others:
             return down
         accurate = [self._missed(item.measures).get("max_drop", 0.0) <= 0 for _, item in works]
-        expected = Surrogate(self._space, works, accurate).expect(others)
+        with one_thread():
+            expected = Surrogate(self._space, works, accurate).expect(others)
         best = self._rank(works[0][1].measures)
         order = sorted(range(len(others)), key=lambda index: self._promise(expected[index], best))
         return down + [others[index] for index in order[: count - len(down)]]
