@@ -11,7 +11,7 @@ simulated (CXXRTL) on 10 images and compared with the golden model.
 What was done is in FOLDER/BOARD.work: the same command goes on after an interruption. The pick's build is
 FOLDER/BOARD, to be routed with ``hwquant build FOLDER/BOARD --board BOARD``. Writes
 ``benchmarks/results/optimize.json``, a row a board; rows of boards that are not named stay. Needs Fashion-MNIST
-(HWQUANT_DATA); about half an hour of one core for a board.
+(HWQUANT_DATA); about half an hour of one idle core for a board.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ BOARDS = {"icebreaker": "strided", "ulx3s-25f": "fashion_cnn", "tang-nano-20k": 
 CALIBRATION_IMAGES = 300
 SIMULATED_IMAGES = 10
 OPTIONS = OptimizeOptions(max_drop=0.5, trials=120, passes=4, prune_epochs=0.5, finalists=3)
-TRAINING = TrainOptions(epochs=1.0, batch_size=128)
+TRAINING = TrainOptions(epochs=3.0, batch_size=128)
 FLOAT_TRAINING = TrainOptions(epochs=8.0, lr=2e-3, batch_size=64)
 
 
