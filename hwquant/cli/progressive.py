@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwquant.cli.bits_from import with_history_of_bits
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
@@ -96,7 +97,7 @@ def progressive(
         raise HwquantError("--literal is progressive quantization as published; leave out --all-at-once")
     inputs: list[Path | str | None] = [model, train_data, validation, calibration_data, test_data]
     check_outputs({"--output": (output, NETWORK), "--checkpoint": (checkpoint, ANY)}, inputs)
-    graph = load_float(model, train_data)
+    graph = with_history_of_bits(load_float(model, train_data))
     if len(graph.inputs) > 1:
         raise HwquantError(f"network {graph.name!r} has several inputs; the command trains one, use Python")
     train = _labelled(train_data, graph)

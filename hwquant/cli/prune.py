@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hwquant.cli.bits_from import with_history_of_bits
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.modules import MODEL, load_float
 from hwquant.cli.options import (
@@ -96,7 +97,7 @@ def prune(
         "--checkpoint": (checkpoint, ANY),
     }
     check_outputs(outputs, inputs)
-    graph = load_float(model, train)
+    graph = with_history_of_bits(load_float(model, train))
     if float_output is not None:
         _check_float(graph)
     samples, deciding = _samples(graph, train, validation)

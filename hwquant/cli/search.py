@@ -67,7 +67,7 @@ def limits_of(context: click.Context, parameter: click.Parameter, text: str | No
     help=f"The most that the pick may have of what --objective names, such as weight_bytes=4096,lut=5000; {FITS}: it "
     "fits the board.",
 )
-@quantizer_options("quantizer", without=("bits",))
+@quantizer_options("quantizer", without=("bits", "bias_bits"))
 @path_option(
     "-t",
     "--train",
@@ -202,7 +202,8 @@ def _report(
 
 
 def _content(result: SearchResult, picked: Candidate | None) -> dict[str, Any]:
-    return {**result.to_json(), "picked": None if picked is None else picked.to_json()}
+    told = [] if picked is None else [step.to_json() for step in result.history(picked)]
+    return {**result.to_json(), "picked": None if picked is None else picked.to_json(), "history": told}
 
 
 def _write(

@@ -7,7 +7,7 @@ wherever owner or role do; only inputs and outputs keep the names that the user 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,8 +93,10 @@ class Builder:
         """State the type and shape of a value inside."""
         self.values.append(self._info(name, dtype, shape, doc))
 
-    def model(self, name: str, doc: str, opset: int, ir_version: int) -> Any:
-        """Finish the model, checked by ONNX itself, shapes included."""
+    def model(
+        self, name: str, doc: str, opset: int, ir_version: int, metadata: Mapping[str, str] | None = None
+    ) -> Any:
+        """Finish the model, checked by ONNX itself, shapes included; ``metadata`` are texts by key."""
         helper = self._onnx.helper
         graph = helper.make_graph(
             self.nodes, name, self.inputs, self.outputs, self.initializers, doc, self.values
@@ -106,5 +108,6 @@ class Builder:
             producer_name="hwquant",
             doc_string=doc,
         )
+        helper.set_model_props(model, dict(metadata or {}))
         self._onnx.checker.check_model(model, full_check=True)
         return model

@@ -15,6 +15,7 @@ from hwquant.export.builder import Builder
 from hwquant.export.network import IR_VERSION, OPSET
 from hwquant.files import write_bytes
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
+from hwquant.history import METADATA, to_text
 from hwquant.packages import load_package
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def float_to_onnx(graph: Graph, precision: Precision = "float32") -> onnx.ModelP
     for output in graph.outputs:
         value = builder.cast(f"{output.tensor}/float32", np.float64, f"{output.name}/delivered")
         add_delivered(builder, output, value, graph.shapes[output.tensor])
-    return builder.model(graph.name, DOCS[precision], OPSET, IR_VERSION)
+    told = {METADATA: to_text(graph.history)} if graph.history else {}
+    return builder.model(graph.name, DOCS[precision], OPSET, IR_VERSION, told)
 
 
 def save_float(graph: Graph, path: str | os.PathLike[str], precision: Precision = "float32") -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hwquant import hwq
 from hwquant.errors import DoesNotFit, HwquantError
+from hwquant.history import Step, with_steps
 from hwquant.optimize.hardware import MEASURES, Measure
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.space import Design
@@ -201,7 +202,7 @@ class OptimizeResult:
             This machine makes other integers of the same options than the worker did.
         """
         if candidate.made:
-            return hwq.from_bytes(candidate.made, "a trained candidate")
+            return self._told(hwq.from_bytes(candidate.made, "a trained candidate"), candidate)
         options = candidate.design.options(self.options.quantizer)
         qgraph = self.task.network(candidate.design, options, described=True)
         if network_checksum(qgraph) != candidate.network:
@@ -209,7 +210,17 @@ class OptimizeResult:
                 "this machine quantizes the candidate to other integers than the worker that judged it (another "
                 "processor or numpy); optimize on machines like this one"
             )
-        return qgraph
+        return self._told(qgraph, candidate)
+
+    def _told(self, qgraph: QGraph, candidate: Candidate) -> QGraph:
+        """The network, whose history says what was chosen for which board."""
+        (rows, columns), times = candidate.array, self.improvement(candidate)
+        than = "" if times is None else f", {times:.2f} x the best 8-bit dense build that fits"
+        text = (
+            f"for {self.board}, of {len(self.candidates)} candidates: {candidate.variant}, {rows}x{columns}, "
+            f"{candidate.measures['fps']:,.0f} inferences a second of the core{than}"
+        )
+        return replace(qgraph, options=with_steps(qgraph.options, [Step("optimize", text)]))
 
     def program(self, candidate: Candidate, network: QGraph | None = None) -> Program:
         """Compile a candidate for its array, as `hwquant compile --board` would."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hwquant.graph import Graph
+from hwquant.history import KEY, Step, history, with_steps
 from hwquant.pruning.groups import convolutions
 from hwquant.pruning.judge import Verdict
 from hwquant.pruning.sensitivity import Sensitivity
@@ -94,11 +95,18 @@ class State:
 
     def result(self, graph: Graph, qgraph: QGraph, after: Verdict | None = None) -> PruneResult:
         """Make the result of a pruning; ``after`` is the verdict on it where it is not the last one that was met."""
+        before, after = Verdict(**self.before), after or Verdict(**self.after)
+        text = (
+            f"{pruned_share(graph):.1%} of the weights, {after.skipped:.1%} of the tiles, {before.cycles:,} to "
+            f"{after.cycles:,} cycles; accuracy as integers {before.integer:.2%} to {after.integer:.2%}"
+        )
+        steps = (*graph.history, Step("prune", text))
+        options = with_steps({**qgraph.options, KEY: []}, (*steps, *history(qgraph.options)))
         return PruneResult(
-            graph=graph,
-            qgraph=qgraph,
-            before=Verdict(**self.before),
-            after=after or Verdict(**self.after),
+            graph=replace(graph, history=steps),
+            qgraph=replace(qgraph, options=options),
+            before=before,
+            after=after,
             sensitivities=tuple(Sensitivity(**item) for item in self.sensitivities),
             passes=tuple(
                 PruningPass(**{**item, "verdict": Verdict(**item["verdict"])}) for item in self.passes

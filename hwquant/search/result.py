@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hwquant import hwq
 from hwquant.errors import DoesNotFit, HwquantError
+from hwquant.history import Step, with_steps
 from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions
 from hwquant.quantize.options import Bits
@@ -216,14 +217,25 @@ class SearchResult:
             This machine makes other integers of the same options than the worker did.
         """
         if candidate.trained:
-            return hwq.from_bytes(candidate.made, "the journal of the search")
+            return self._told(hwq.from_bytes(candidate.made, "the journal of the search"), candidate)
         qgraph = quantize_candidate(self.task, candidate.configuration, described=True)
         if network_checksum(qgraph) != candidate.network:
             raise HwquantError(
                 "this machine quantizes the candidate to other integers than the worker that evaluated it (another "
                 "processor or numpy); search on machines like this one"
             )
-        return qgraph
+        return self._told(qgraph, candidate)
+
+    def history(self, candidate: Candidate) -> tuple[Step, ...]:
+        """Tell what was done to the network before, and that the search chose a candidate."""
+        text = (
+            f"{len(self.candidates)} candidates of {self.task.space.size:,}; {describe_measures(candidate.measures)} "
+            f"(float {self.float_accuracy:.2%})"
+        )
+        return (*self.task.observed.graph.history, Step("search", text))
+
+    def _told(self, qgraph: QGraph, candidate: Candidate) -> QGraph:
+        return replace(qgraph, options=with_steps(qgraph.options, self.history(candidate)))
 
     def to_json(self) -> dict[str, object]:
         """Give front, candidates and references as plain JSON values."""

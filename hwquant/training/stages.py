@@ -82,7 +82,7 @@ def progressive(
     parts = cut(observed.plan, chosen.subnetworks)
     summary = {**chosen.as_json(), "subnetworks": len(parts)}
     in_order = _literal(parts, chosen) if chosen.literal else _stages(parts, chosen)
-    method = Method("progressive", in_order, summary, chosen.literal)
+    method = Method("progressive", "progressive", in_order, summary, chosen.literal)
     return tune(method, observed, training, calibration, options or QuantizeOptions())
 
 
@@ -114,7 +114,8 @@ def finetune_all_at_once(
     HwquantError
         As :func:`progressive`.
     """
-    method = Method("finetuned", [Stage("all at once", _nothing, 1.0)], {}, literal=False)
+    stage = Stage("all at once", _nothing, 1.0)
+    method = Method("finetuned", "progressive --all-at-once", [stage], {}, literal=False)
     observed = observe_network(graph, calibration)
     return tune(method, observed, training, calibration, options or QuantizeOptions())
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from hwquant.history import Step, with_steps
 from hwquant.qgraph import QGraph
 from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
 from hwquant.training.checkpoint import FIT, Checkpoint
@@ -69,6 +70,8 @@ class Method:
     ----------
     name : str
         Its name in checkpoints, and in the ``options`` of the network.
+    command : str
+        The command that does it.
     stages : sequence of Stage
         The stages in order.
     summary : mapping
@@ -78,6 +81,7 @@ class Method:
     """
 
     name: str
+    command: str
     stages: Sequence[Stage]
     summary: Mapping[str, Any]
     literal: bool
@@ -148,7 +152,10 @@ def tune(
     chosen = (
         candidates[returned] if returned not in UNTRAINED else _untrained(network, returned, described=True)
     )
-    return replace(chosen, options={**chosen.options, method.name: report})
+    step = Step(
+        method.command, f"{training.chosen.epochs:g} epochs, learning rate {found['lr']:g}; {verdict}"
+    )
+    return replace(chosen, options=with_steps({**chosen.options, method.name: report}, [step]))
 
 
 def _untrained(network: QuantizedNetwork, name: str, described: bool = False) -> QGraph:

@@ -90,5 +90,5 @@ def finetune(observed: Observed, chosen: QuantizeOptions, training: Training, ca
     from hwquant.training.tuning import Method, Stage, tune
 
     stage = Stage("fine-tune", lambda network: None, 1.0)
-    method = Method("finetuned", [stage], {}, literal=False)
+    method = Method("finetuned", "truncate", [stage], {}, literal=False)
     return tune(method, observed, training, calibration, chosen)

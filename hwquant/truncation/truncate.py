@@ -14,6 +14,7 @@ from hwquant import golden
 from hwquant.data import Samples
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.graph import Conv, Graph
+from hwquant.history import Step, with_steps
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 from hwquant.quantize import observe_network, quantize_observed
@@ -135,6 +136,8 @@ def truncate(
         options = fixed_point.options(to, names, binary)
         if training is None:
             qgraph = quantize_observed(observed, options, progress)
+            step = Step("truncate", f"to {to}{f', {binary}' if to == 'binary' else ''}, not fine-tuned")
+            qgraph = replace(qgraph, options=with_steps(qgraph.options, [step]))
         else:
             training = replace(training, evaluate=training.evaluate or _accuracy(test))
             qgraph = fixed_point.finetune(observed, options, training, data)
