@@ -3,18 +3,26 @@
 The functions that most users need are here, loaded when they are first used::
 
     load_model, from_onnx, from_torch        a float network (Graph)
-    quantize_network                         to integers (QGraph)
+    load_samples                             inputs, perhaps with labels (Samples)
+    quantize_network                         method 1: to integers, with an integer offset (QGraph)
+    quantize_progressively                   method 2: part by part, trained in between; finetune_all_at_once
+    prune_network                            method 3: groups that the hardware skips
+    search_bits                              method 4: bits of each layer, by accuracy and cost
+    truncate_network, check_parity           method 5: to fixed point, tested operator by operator
+    optimize_network                         the best network for a board: all of these together
     save_network, load_network               .hwq files
     quantize_input, predict                  the user's arrays to integers; what the integers compute
     check_inputs                             whether samples fit the ranges that the integers were chosen for (Advice)
     compile_network                          for an array of rows x columns (Program)
     write_build, load_build                  program, Verilog and report in a folder (Build)
     simulate, verify                         the hardware, against the integers
-    Training, TrainOptions                   with what hwquant.training and hwquant.pruning train, and how
+    Training, TrainOptions                   with what they train, and how
+    QuantizeOptions, ProgressiveOptions, TuneOptions, PruneOptions, RetrainOptions, SearchOptions, Constraints,
+    ParityLimits, OptimizeOptions            what can be asked of the methods
     HwquantError                             what all of them raise; Unsupported, DoesNotFit, Damaged and
                                              MissingPackage are kinds of it
 
-Each is documented where it is defined; see ``_PUBLIC``.
+Each is documented, with an example, where it is defined; see ``_PUBLIC``.
 """
 
 from __future__ import annotations
@@ -26,16 +34,27 @@ if TYPE_CHECKING:
     from hwquant.advice import Advice
     from hwquant.build import load_build, write_build
     from hwquant.clipping import check_inputs
+    from hwquant.data import Samples, load_samples
     from hwquant.errors import Damaged, DoesNotFit, HwquantError, MissingPackage, Unsupported
     from hwquant.frontends import from_onnx, from_torch, load_model
     from hwquant.golden import predict, quantize_input
     from hwquant.hwq import load as load_network
     from hwquant.hwq import save as save_network
+    from hwquant.optimize import OptimizeOptions
+    from hwquant.optimize import optimize as optimize_network
     from hwquant.program.compiler import compile_network
+    from hwquant.pruning import PruneOptions, RetrainOptions
+    from hwquant.pruning import prune as prune_network
+    from hwquant.quantize import QuantizeOptions
     from hwquant.quantize import quantize as quantize_network
+    from hwquant.search import Constraints, SearchOptions
+    from hwquant.search import search as search_bits
     from hwquant.sim import simulate
     from hwquant.sim.check import verify
-    from hwquant.training import Training, TrainOptions
+    from hwquant.training import ProgressiveOptions, Training, TrainOptions, TuneOptions, finetune_all_at_once
+    from hwquant.training import progressive as quantize_progressively
+    from hwquant.truncation import ParityLimits, check_parity
+    from hwquant.truncation import truncate as truncate_network
 
 __version__ = "0.1.0"
 
@@ -62,30 +81,66 @@ _PUBLIC = {
     "verify": ("hwquant.sim.check", "verify"),
     "Training": ("hwquant.training", "Training"),
     "TrainOptions": ("hwquant.training", "TrainOptions"),
+    "load_samples": ("hwquant.data", "load_samples"),
+    "Samples": ("hwquant.data", "Samples"),
+    "QuantizeOptions": ("hwquant.quantize", "QuantizeOptions"),
+    "quantize_progressively": ("hwquant.training", "progressive"),
+    "finetune_all_at_once": ("hwquant.training", "finetune_all_at_once"),
+    "ProgressiveOptions": ("hwquant.training", "ProgressiveOptions"),
+    "TuneOptions": ("hwquant.training", "TuneOptions"),
+    "prune_network": ("hwquant.pruning", "prune"),
+    "PruneOptions": ("hwquant.pruning", "PruneOptions"),
+    "RetrainOptions": ("hwquant.pruning", "RetrainOptions"),
+    "search_bits": ("hwquant.search", "search"),
+    "SearchOptions": ("hwquant.search", "SearchOptions"),
+    "Constraints": ("hwquant.search", "Constraints"),
+    "truncate_network": ("hwquant.truncation", "truncate"),
+    "ParityLimits": ("hwquant.truncation", "ParityLimits"),
+    "check_parity": ("hwquant.truncation", "check_parity"),
+    "optimize_network": ("hwquant.optimize", "optimize"),
+    "OptimizeOptions": ("hwquant.optimize", "OptimizeOptions"),
 }
 """Public name to module and name there."""
 
 __all__ = [
     "Advice",
+    "Constraints",
     "Damaged",
     "DoesNotFit",
     "HwquantError",
     "MissingPackage",
+    "OptimizeOptions",
+    "ParityLimits",
+    "ProgressiveOptions",
+    "PruneOptions",
+    "QuantizeOptions",
+    "RetrainOptions",
+    "Samples",
+    "SearchOptions",
     "TrainOptions",
     "Training",
+    "TuneOptions",
     "Unsupported",
     "check_inputs",
+    "check_parity",
     "compile_network",
+    "finetune_all_at_once",
     "from_onnx",
     "from_torch",
     "load_build",
     "load_model",
     "load_network",
+    "load_samples",
+    "optimize_network",
     "predict",
+    "prune_network",
     "quantize_input",
     "quantize_network",
+    "quantize_progressively",
     "save_network",
+    "search_bits",
     "simulate",
+    "truncate_network",
     "verify",
     "write_build",
 ]

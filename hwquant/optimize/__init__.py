@@ -117,6 +117,24 @@ def optimize(
         Options are out of range, data do not fit, or the folder is of another optimization.
     MissingPackage
         A package that the search or the training needs is not installed.
+
+    Examples
+    --------
+    The best network for an iCEBreaker, by inferences a second:
+
+    >>> import hwquant
+    >>> from hwquant import demo
+    >>> graph = hwquant.load_model(demo.MODEL)
+    >>> calibration = hwquant.load_samples(demo.CALIBRATION, graph.inputs).x
+    >>> samples = hwquant.load_samples(demo.TEST_DATA, graph.inputs)
+    >>> train, validation, test = samples[:160], samples[160:260], samples[260:]
+    >>> training = hwquant.Training(train.pair(), hwquant.TrainOptions(epochs=1, batch_size=16, lr=1e-3))
+    >>> options = hwquant.OptimizeOptions(trials=4, arrays=0, finalists=1, rounds=1, max_drop=2.0)
+    >>> result = hwquant.optimize_network(graph, "icebreaker", training, calibration, validation, options, jobs=1)
+    >>> picked = result.pick()
+    >>> picked.measures["fps"] >= result.baseline.measures["fps"]
+    True
+    >>> program = result.program(picked)
     """
     options = chosen(OptimizeOptions, options, changes)
     board = load_board(board) if isinstance(board, str) else board

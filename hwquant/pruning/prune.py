@@ -73,6 +73,24 @@ def prune(
     HwquantError
         The options name a layer that is not there, nothing can be pruned, the training diverges, or the checkpoint is
         of another pruning.
+
+    Examples
+    --------
+    Method 3, for a 4x4 array, which then takes fewer cycles; the zeros are in the float network, too:
+
+    >>> import hwquant
+    >>> from hwquant import demo
+    >>> graph = hwquant.load_model(demo.MODEL)
+    >>> calibration = hwquant.load_samples(demo.CALIBRATION, graph.inputs).x
+    >>> samples = hwquant.load_samples(demo.TEST_DATA, graph.inputs)
+    >>> train, validation, test = samples[:160], samples[160:260], samples[260:]
+    >>> retraining = hwquant.Training(train.pair(), hwquant.RetrainOptions(epochs=3, batch_size=16))
+    >>> options = hwquant.PruneOptions(array=(4, 4), max_drop=3, passes=2)
+    >>> result = hwquant.prune_network(graph, retraining, validation.pair(), calibration, options)
+    >>> result.after.cycles < result.before.cycles, result.after.integer >= result.before.integer - 0.03
+    (True, True)
+    >>> sum(int((node.weight == 0).sum()) for node in result.graph.nodes if hasattr(node, "weight")) > 0
+    True
     """
     options = PruneOptions() if options is None else options
     quantizer = QuantizeOptions() if quantizer is None else quantizer

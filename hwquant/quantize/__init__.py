@@ -96,6 +96,21 @@ def quantize(
     HwquantError
         For options out of range, calibration data that do not fit or are not finite, weights that are not
         finite, and networks that integers cannot express.
+
+    Examples
+    --------
+    Method 1, 4 bits of which the last layer gets 8:
+
+    >>> import hwquant
+    >>> from hwquant import demo
+    >>> graph = hwquant.load_model(demo.MODEL)
+    >>> calibration = hwquant.load_samples(demo.CALIBRATION, graph.inputs).x
+    >>> qgraph = hwquant.quantize_network(graph, calibration, bits={"*": 4, "scores": 8})
+    >>> samples = hwquant.load_samples(demo.TEST_DATA, graph.inputs)
+    >>> bool(samples.accuracy(hwquant.predict(qgraph, samples.x)[0]) > 0.95)
+    True
+    >>> [(term.bits, term.anchor, term.offset.shape) for node in qgraph.nodes[:1] for term in node.terms]
+    [(4, 'min', (1,))]
     """
     check_type("graph", graph, Graph, hint="hwquant.load_model reads one")
     options = chosen(QuantizeOptions, options, changes)

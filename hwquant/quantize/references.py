@@ -62,8 +62,9 @@ def float_references(plan: Plan, samples: Data) -> References:
         name: np.empty((len(where[name][0]), shapes[source][0]), np.float32)
         for name, source in sources.items()
     }
-    start = 0
-    for batch in batches(plan.graph, samples, list(dict.fromkeys([*read, *sources.values()]))):
+    start, wanted = 0, list(dict.fromkeys([*read, *sources.values()]))
+    # Networks that only move values are fitted to nothing.
+    for batch in batches(plan.graph, samples, wanted) if wanted else ():
         for name in read:
             images[name] += batch[name].sum(axis=0)
         stop = start + len(next(iter(batch.values())))

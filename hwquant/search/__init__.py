@@ -107,6 +107,24 @@ def search(
         Options are out of range, data do not fit, the journal is of another search, or workers die again and again.
     MissingPackage
         A package that the search needs is not installed.
+
+    Examples
+    --------
+    Method 4, all combinations of 2, 4 and 8 bits in three layers:
+
+    >>> import hwquant
+    >>> from hwquant import demo
+    >>> graph = hwquant.load_model(demo.MODEL)
+    >>> calibration = hwquant.load_samples(demo.CALIBRATION, graph.inputs).x
+    >>> samples = hwquant.load_samples(demo.TEST_DATA, graph.inputs)
+    >>> train, validation, test = samples[:160], samples[160:260], samples[260:]
+    >>> result = hwquant.search_bits(graph, calibration, validation, bits=(2, 4, 8), exhaustive=True, jobs=1)
+    >>> len(result.candidates), result.front[0].measures["accuracy"] >= result.front[-1].measures["accuracy"]
+    (27, True)
+    >>> picked = result.pick(hwquant.Constraints(max_drop=1.0))
+    >>> picked.measures["weight_bytes"] < result.int8.measures["weight_bytes"]
+    True
+    >>> qgraph = result.network(picked)
     """
     options = chosen(SearchOptions, options, changes)
     if test.y is None:

@@ -76,6 +76,25 @@ def progressive(
     HwquantError
         Options that the network does not suit, training data of which none can be held back, a training that
         diverges, or a checkpoint of another one.
+
+    Examples
+    --------
+    Method 2, with 3 bits; the guard returns what is best on the validation samples:
+
+    >>> import hwquant
+    >>> from hwquant import demo
+    >>> graph = hwquant.load_model(demo.MODEL)
+    >>> calibration = hwquant.load_samples(demo.CALIBRATION, graph.inputs).x
+    >>> samples = hwquant.load_samples(demo.TEST_DATA, graph.inputs)
+    >>> train, validation, test = samples[:160], samples[160:260], samples[260:]
+    >>> options = hwquant.TrainOptions(epochs=1, batch_size=16, lr=1e-3)
+    >>> training = hwquant.Training(train.pair(), options, validation=validation.pair())
+    >>> bits = hwquant.QuantizeOptions(bits=3)
+    >>> qgraph = hwquant.quantize_progressively(graph, training, calibration, bits)
+    >>> [score["name"] for score in qgraph.options["progressive"]["guard"]["scores"][:3]]
+    ['compensated', 'direct', 'trained']
+    >>> bool(test.accuracy(hwquant.predict(qgraph, test.x)[0]) > 0.9)
+    True
     """
     chosen = stages or ProgressiveOptions()
     observed = observe_network(graph, calibration)
