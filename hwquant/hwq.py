@@ -28,6 +28,7 @@ from hwquant.graph import Input, Output
 from hwquant.history import KEY, of_json
 from hwquant.packed import pack, unpack
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.record import Arrays, Record
 from hwquant.validate import validate
 from hwquant.window import Pair, Window
 
@@ -35,8 +36,6 @@ KIND = "network"
 VERSION = 2
 PLAIN_BITS = 8
 """Codes of so many bits are int8 as they are, and no tensor of version 1 has more."""
-
-Arrays = dict[str, NDArray[Any]]
 
 
 def save(qgraph: QGraph, path: str | os.PathLike[str]) -> None:
@@ -130,7 +129,7 @@ def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:
     """
     meta, arrays = container.unpack(data, KIND, VERSION, path)
     try:
-        record = _Record(meta.get("network"), "network.json")
+        record = Record(meta.get("network"), "network.json")
         tensors = [_decode_tensor(item) for item in record.records("tensors")]
         qgraph = QGraph(
             name=record.text("name"),
@@ -225,70 +224,6 @@ def _encode_term(term: Term, place: str, arrays: Arrays) -> dict[str, object]:
     }
 
 
-class _Record:
-    """A JSON object whose values are checked as they are read; ``where`` says which one in errors."""
-
-    def __init__(self, value: object, where: str, place: str = "") -> None:
-        if not isinstance(value, dict):
-            raise HwquantError(f"{where} is no JSON object")
-        self.value, self.where, self.place = value, where, place
-
-    def _get(self, key: str, kinds: type | tuple[type, ...], what: str) -> Any:
-        value = self.value.get(key)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise HwquantError(f"{self.where} has no {what} {key!r}")
-        return value
-
-    def integer(self, key: str) -> int:
-        return self._get(key, int, "integer")
-
-    def real(self, key: str) -> float:
-        return float(self._get(key, (int, float), "number"))
-
-    def text(self, key: str) -> str:
-        return self._get(key, str, "text")
-
-    def mapping(self, key: str) -> Mapping[str, object]:
-        return self._get(key, dict, "object")
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        values = self._get(key, list, "list")
-        if not all(isinstance(value, str) for value in values):
-            raise HwquantError(f"{self.where} has a value in {key!r} that is not text")
-        return tuple(values)
-
-    def integers(self, key: str, count: int | None, least: int) -> Any:
-        """Read a tuple of ``count`` integers (any number where None), each at least ``least``."""
-        values = self._get(key, list, "list")
-        if not all(type(value) is int and value >= least for value in values):
-            raise HwquantError(
-                f"{self.where} has {key} {values}; each must be an integer and at least {least}"
-            )
-        if count not in (None, len(values)):
-            raise HwquantError(f"{self.where} has {key} {values}; it must have {count} values")
-        return tuple(values)
-
-    def records(self, key: str) -> list[_Record]:
-        """Read the JSON objects of a list; their arrays are found under ``key`` and their position."""
-        values = self._get(key, list, "list")
-        parent = f"{self.place}/" if self.place else ""
-        result = []
-        for index, value in enumerate(values):
-            name = value.get("name", index) if isinstance(value, dict) else index
-            where = f"{self.where}, term {index}" if key == "terms" else f"{key.removesuffix('s')} {name!r}"
-            result.append(_Record(value, where, f"{parent}{key}/{index}"))
-        return result
-
-    def array(self, arrays: Arrays, name: str) -> NDArray[Any]:
-        place = f"{self.place}/{name}"
-        if place not in arrays:
-            raise HwquantError(f"{self.where} has no array {place!r}")
-        return arrays[place]
-
-    def optional_array(self, arrays: Arrays, name: str) -> NDArray[Any] | None:
-        return arrays.get(f"{self.place}/{name}")
-
-
 def _options(options: Mapping[str, object]) -> Mapping[str, object]:
     """Check the part of the options that other modules look up; the rest is for people."""
     for name in ("layers", "tensors"):
@@ -302,7 +237,7 @@ def _options(options: Mapping[str, object]) -> Mapping[str, object]:
     return options
 
 
-def _decode_tensor(record: _Record) -> Tensor:
+def _decode_tensor(record: Record) -> Tensor:
     return Tensor(
         name=record.text("name"),
         shape=record.integers("shape", 3, 1),
@@ -312,7 +247,7 @@ def _decode_tensor(record: _Record) -> Tensor:
     )
 
 
-def _decode_input(record: _Record, arrays: Arrays) -> Input:
+def _decode_input(record: Record, arrays: Arrays) -> Input:
     return Input(
         name=record.text("name"),
         shape=record.integers("shape", None, 1),
@@ -323,7 +258,7 @@ def _decode_input(record: _Record, arrays: Arrays) -> Input:
     )
 
 
-def _decode_output(record: _Record, arrays: Arrays) -> Output:
+def _decode_output(record: Record, arrays: Arrays) -> Output:
     return Output(
         name=record.text("name"),
         tensor=record.text("tensor"),
@@ -333,7 +268,7 @@ def _decode_output(record: _Record, arrays: Arrays) -> Output:
     )
 
 
-def _decode_window(record: _Record, kernel: Pair) -> Window:
+def _decode_window(record: Record, kernel: Pair) -> Window:
     return Window(
         kernel,
         stride=record.integers("stride", 2, 1),
@@ -342,7 +277,7 @@ def _decode_window(record: _Record, kernel: Pair) -> Window:
     )
 
 
-def _decode_node(record: _Record, arrays: Arrays) -> QNode:
+def _decode_node(record: Record, arrays: Arrays) -> QNode:
     name = record.text("name")
     match record.text("type"):
         case "layer":
@@ -370,7 +305,7 @@ def _decode_node(record: _Record, arrays: Arrays) -> QNode:
             raise HwquantError(f"{record.where} is of the unknown type {other!r}")
 
 
-def _decode_codes(record: _Record, arrays: Arrays) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _decode_codes(record: Record, arrays: Arrays) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """The codes of a term, and its mask where it has one."""
     codes, mask = record.array(arrays, "codes"), record.optional_array(arrays, "mask")
     if "shape" in record.value:
@@ -385,7 +320,7 @@ def _decode_codes(record: _Record, arrays: Arrays) -> tuple[NDArray[Any], NDArra
 
 
 def _unpacked(
-    record: _Record, name: str, packed: NDArray[Any], shape: tuple[int, ...], bits: int
+    record: Record, name: str, packed: NDArray[Any], shape: tuple[int, ...], bits: int
 ) -> NDArray[np.uint8]:
     try:
         return unpack(packed, math.prod(shape), bits).reshape(shape)
@@ -393,7 +328,7 @@ def _unpacked(
         raise HwquantError(f"{record.where} has {name} {error}") from error
 
 
-def _decode_term(record: _Record, arrays: Arrays) -> Term:
+def _decode_term(record: Record, arrays: Arrays) -> Term:
     codes, mask = _decode_codes(record, arrays)
     return Term(
         input=record.text("input"),

@@ -31,7 +31,7 @@ COMMANDS = {
     "progressive": "Quantize MODEL part by part, with fine-tuning in between.",
     "prune": "Prune MODEL in groups, retrain it, and quantize it.",
     "search": "Search the bits of each layer of MODEL: accuracy and costs.",
-    "optimize": "Find the best network for a board: array, bits, pruning and offset mode together.",
+    "optimize": "Find the best network for a board: array, bits and pruning.",
     "evaluate": "Accuracy of MODEL on DATA.npz, in float or in integers.",
     "compile": "Compile NET.hwq for an array of RxC, or for a board.",
     "simulate": "Simulate BUILD and compare it with the golden model.",

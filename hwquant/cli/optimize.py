@@ -80,7 +80,7 @@ def optimize(
     as_json: bool,
     **how: Any,  # jobs, scheduler and resume, as the optimizer takes them
 ) -> None:
-    """Find the best network for a board: array, bits, pruning and offset mode together.
+    """Find the best network for a board: array, bits and pruning.
 
     The pick is written to NET.hwq.
 

@@ -69,9 +69,9 @@ def prune(
     resume: bool,
     as_json: bool,
 ) -> None:
-    """Prune MODEL in groups, layer by layer with retraining after each pass, and quantize it.
+    """Prune MODEL in groups, retrain it, and quantize it.
 
-    The integer network goes to NET.hwq.
+    Layer by layer, with retraining after each pass. The integer network goes to NET.hwq.
 
     MODULE:FACTORY is a Python function, importable from the working folder, that returns a torch.nn.Module.
     Each pass is judged on the validation samples as integers: the accuracy stays within --max-drop of what the network

@@ -67,7 +67,7 @@ def limits_of(context: click.Context, parameter: click.Parameter, text: str | No
     help=f"The most that the pick may have of what --objective names, such as weight_bytes=4096,lut=5000; {FITS}: it "
     "fits the board.",
 )
-@quantizer_options("quantizer", without=("bits", "bias_bits"))
+@quantizer_options("quantizer", without=("bits", "bias_bits", "equalization"))
 @path_option(
     "-t",
     "--train",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hwquant import golden, hwq, training
@@ -67,7 +67,7 @@ class Task:
             with one_thread():
                 network = self._trained(design, options) if tuned else self.network(design, options)
                 return self._measured(network, design, hwq.to_bytes(network) if tuned else b"")
-        except (DoesNotFit, Unsupported) as error:
+        except (DoesNotFit, Unsupported, training.Diverged) as error:
             return Outcome(error=str(error))
 
     def network(self, design: Design, options: QuantizeOptions, described: bool = False) -> QGraph:
@@ -77,9 +77,12 @@ class Task:
         return quantize_observed(self._observed[design.network], options, described=described)
 
     def _trained(self, design: Design, options: QuantizeOptions) -> QGraph:
-        """Train a design; where that makes it no better, its guard returns the network without training."""
+        """Train a design; whether that paid is judged here, as of all candidates."""
+        trained = replace(self.training.tuned, returns="trained")
         with one_torch_thread():
-            return training.progressive(self.graphs[design.network], self.training, self.calibration, options)
+            return training.progressive(
+                self.graphs[design.network], replace(self.training, tuning=trained), self.calibration, options
+            )
 
     def _measured(self, network: QGraph, design: Design, made: bytes) -> Outcome:
         """Put a network on its best array, and measure both."""

@@ -14,7 +14,7 @@ from hwquant.graph import Graph
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.qgraph import QGraph
-from hwquant.quantize import QuantizeOptions, observe_network, quantize_observed
+from hwquant.quantize import QuantizeOptions, observe_for, quantize_observed
 from hwquant.quantize.calibration import Data
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class Judge:
 
     def quantized(self, graph: Graph) -> QGraph:
         """Quantize a network, without a report on it."""
-        return quantize_observed(observe_network(graph, self.calibration), self.quantizer, described=False)
+        observed = observe_for(graph, self.calibration, self.quantizer)
+        return quantize_observed(observed, self.quantizer, described=False)
 
     def verdict(self, network: TrainableNetwork, qgraph: QGraph | None = None) -> Verdict:
         """Judge a network as it is now; ``qgraph`` is what it is as integers, where that is known."""

@@ -42,14 +42,14 @@ from hwquant.history import with_steps
 from hwquant.options import chosen
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
-from hwquant.quantize.balance import balance
-from hwquant.quantize.calibration import Data, check_data
+from hwquant.quantize.balance import observe_for
+from hwquant.quantize.calibration import Data
 from hwquant.quantize.observe import Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.pipeline import quantize_observed
 from hwquant.quantize.report import quantized_step
 
-__all__ = ["Observed", "QuantizeOptions", "balance", "observe_network", "quantize", "quantize_observed"]
+__all__ = ["Observed", "QuantizeOptions", "observe_for", "observe_network", "quantize", "quantize_observed"]
 
 
 def quantize(
@@ -114,8 +114,6 @@ def quantize(
     """
     check_type("graph", graph, Graph, hint="hwquant.load_model reads one")
     options = chosen(QuantizeOptions, options, changes)
-    observed = observe_network(graph, calibration, progress, validation)
-    if options.equalization:
-        observed = balance(observed, check_data(graph, calibration), options, progress)
+    observed = observe_for(graph, calibration, options, progress, validation)
     qgraph = quantize_observed(observed, options, progress)
     return replace(qgraph, options=with_steps(qgraph.options, [quantized_step(qgraph)]))

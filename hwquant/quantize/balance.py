@@ -12,16 +12,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwquant import floating, golden
 from hwquant.graph import Conv, Graph
 from hwquant.progress import Progress
-from hwquant.quantize.calibration import Data
+from hwquant.quantize.calibration import Data, check_data
 from hwquant.quantize.equalize import Factors, channel_reads, largest_weights, rescale
 from hwquant.quantize.mid_rise import lies_on_grid
-from hwquant.quantize.observe import Balancing, Observed, with_channels
+from hwquant.quantize.observe import Balancing, Observed, observe_network, with_channels
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.pipeline import quantize_observed
 from hwquant.quantize.precision import resolve_precision, term_bits
@@ -38,6 +40,34 @@ _LEAST_GAIN_DB = 0.2
 """Signal over noise that balanced channels must gain to be kept: less is chance."""
 _JUDGED = 256
 """Calibration samples that the two networks are compared on, at most."""
+
+
+def observe_for(
+    graph: Graph,
+    calibration: NDArray[Any] | Data,
+    options: QuantizeOptions,
+    progress: Progress | None = None,
+    validation: NDArray[Any] | Data | None = None,
+) -> Observed:
+    """Observe a network that is to be quantized with certain options: its channels are balanced if that pays.
+
+    A literal range is that of the weights as they are.
+
+    Parameters
+    ----------
+    graph : Graph
+        The float network.
+    calibration, validation : ndarray of real numbers, shape (N, *shape), or mapping of them
+        As for :func:`hwquant.quantize.observe_network`.
+    options : QuantizeOptions
+        How it is to be quantized.
+    progress : Progress or None, optional
+        Told of every stage.
+    """
+    observed = observe_network(graph, calibration, progress, validation)
+    if not options.equalization or options.literal_range:
+        return observed
+    return balance(observed, check_data(graph, calibration), options, progress)
 
 
 def balance(

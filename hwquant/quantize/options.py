@@ -68,7 +68,8 @@ class QuantizeOptions:
         layers before, instead of each to its nearest code.
     equalization : bool, default True
         Below 8 bits, try channels with balanced weights, and keep them where the outputs have less noise on
-        calibration data. Channels that would lose their signal are made alike in any case.
+        calibration data. Channels that would lose their signal are made alike in any case. Weights with a literal
+        range stay as they are.
     chain_bits : int or None, optional
         Bits, 2..24, that the sums of a layer may have which the next one multiplies as they are: consecutive layers run
         on integers without any rescaling between them for as long as the proven range of their sums fits, and the

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwquant import hwq
 from hwquant.data import Samples
-from hwquant.errors import DoesNotFit, HwquantError, Unsupported
+from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.fingerprint import fingerprint
 from hwquant.packages import load_package
 from hwquant.qgraph import QGraph
@@ -146,11 +146,13 @@ def finetune(task: Task, item: Tuned) -> Outcome:
     """Fine-tune a candidate and measure it; that its training fails, too, is an outcome and no error."""
     if task.tuning is None:
         raise RuntimeError("a candidate is to be fine-tuned, and there is nothing to train with")
+    from hwquant.training import Diverged
+
     options = task.space.options(task.quantizer, item.configuration)
     try:
         qgraph = task.tuning.run(task.observed.graph, options)
         return replace(measured(task, qgraph), made=hwq.to_bytes(qgraph))
-    except HwquantError as error:
+    except (DoesNotFit, Unsupported, Diverged) as error:
         return Outcome(error=str(error))
 
 

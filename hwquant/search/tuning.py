@@ -70,11 +70,13 @@ class FineTuning:
         MissingPackage
             PyTorch is not installed.
         """
-        from hwquant.training import Training, finetune_all_at_once, progressive
+        from hwquant.training import Training, TuneOptions, finetune_all_at_once, progressive
 
         method = progressive if self.method == "progressive" else finetune_all_at_once
         with one_torch_thread():
-            return method(graph, Training(self.samples.pair(), self.options), self.calibration, options)
+            # A search judges on its own samples whether training paid.
+            training = Training(self.samples.pair(), self.options, tuning=TuneOptions(returns="trained"))
+            return method(graph, training, self.calibration, options)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hwquant.training.checkpoint import Checkpoint, owner
     from hwquant.training.distill import distilled
     from hwquant.training.guard import Guard, Verdict, hold_out
-    from hwquant.training.loop import EpochResult, accuracy, fit
+    from hwquant.training.loop import Diverged, EpochResult, accuracy, fit
     from hwquant.training.network import TrainableNetwork
     from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptions
     from hwquant.training.quantized import QuantizedNetwork
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Checkpoint": "checkpoint",
+    "Diverged": "loop",
     "EpochResult": "loop",
     "Guard": "guard",
     "ProgressiveOptions": "options",
@@ -53,6 +54,7 @@ _PUBLIC = {
 
 __all__ = [
     "Checkpoint",
+    "Diverged",
     "EpochResult",
     "Guard",
     "ProgressiveOptions",

@@ -148,6 +148,9 @@ class TuneOptions:
         Temperature of the float network's outputs that are learned in place of labels (Hinton, Vinyals and Dean,
         2015); 0 stands for labels. None stands for 1, but for labels where the loss is a function, the network has
         several outputs, or the published method is asked for.
+    returns : {"best", "trained"}, default "best"
+        What is returned: the best network on the samples that decide, trained or not, or the best that was trained, for
+        whoever compares it with others by other samples. All are scored in any case.
     """
 
     start: Literal["auto", "compensated", "direct"] = option(
@@ -162,6 +165,10 @@ class TuneOptions:
         range=Range(0, noun="a number"),
         spelling=AUTO,
         metavar="TEMPERATURE",
+    )
+    returns: Literal["best", "trained"] = option(
+        "best",
+        "What is returned: the best network on the validation samples, or the best of those that were trained.",
     )
 
     def __post_init__(self) -> None:

@@ -18,10 +18,11 @@ the trained one, and what it was after an earlier epoch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
-from hwquant.quantize import QuantizeOptions, observe_network
+from hwquant.quantize import QuantizeOptions, observe_for
 from hwquant.training.options import ProgressiveOptions
 from hwquant.training.quantized import QuantizedNetwork
 from hwquant.training.subnetworks import SubNetwork, convolutions, cut
@@ -97,12 +98,15 @@ def progressive(
     True
     """
     chosen = stages or ProgressiveOptions()
-    observed = observe_network(graph, calibration)
+    options = options or QuantizeOptions()
+    if chosen.literal:
+        options = replace(options, equalization=False)
+    observed = observe_for(graph, calibration, options)
     parts = cut(observed.plan, chosen.subnetworks)
     summary = {**chosen.as_json(), "subnetworks": len(parts)}
     in_order = _literal(parts, chosen) if chosen.literal else _stages(parts, chosen)
     method = Method("progressive", "progressive", in_order, summary, chosen.literal)
-    return tune(method, observed, training, calibration, options or QuantizeOptions())
+    return tune(method, observed, training, calibration, options)
 
 
 def finetune_all_at_once(
@@ -135,8 +139,8 @@ def finetune_all_at_once(
     """
     stage = Stage("all at once", _nothing, 1.0)
     method = Method("finetuned", "progressive --all-at-once", [stage], {}, literal=False)
-    observed = observe_network(graph, calibration)
-    return tune(method, observed, training, calibration, options or QuantizeOptions())
+    options = options or QuantizeOptions()
+    return tune(method, observe_for(graph, calibration, options), training, calibration, options)
 
 
 def _stages(parts: Sequence[SubNetwork], options: ProgressiveOptions) -> list[Stage]:

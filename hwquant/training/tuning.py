@@ -139,8 +139,12 @@ def tune(
     taught, begun, found = _prepared(starts, taught, guard, checkpoint)
     run = _Run(network if method.literal else starts[begun], taught, guard, checkpoint)
     rows = run.train(method.stages)
-    candidates |= run.candidates()
-    verdict = guard.choose(candidates, TRAINED if method.literal else None)
+    trained = run.candidates()
+    candidates |= trained
+    wanted = TRAINED if method.literal else None
+    if training.tuned.returns == "trained" and not method.literal:
+        wanted = guard.choose(trained).best
+    verdict = guard.choose(candidates, wanted)
     returned = verdict.returned
     report = {
         **method.summary,

@@ -12,7 +12,7 @@ from hwquant.cli.search import search
 from hwquant.cli.truncate import truncate
 from hwquant.errors import HwquantError
 from hwquant.options import declared
-from hwquant.pruning.options import PruneOptions
+from hwquant.pruning.options import PruneOptions, RetrainOptions
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.search.options import Constraints, SearchOptions
 from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptions
@@ -23,7 +23,7 @@ from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptio
     [
         (quantize, [QuantizeOptions]),
         (progressive, [QuantizeOptions, ProgressiveOptions, TuneOptions, TrainOptions]),
-        (prune, [QuantizeOptions, PruneOptions, TrainOptions]),
+        (prune, [QuantizeOptions, PruneOptions, RetrainOptions]),
         (search, [SearchOptions, Constraints]),
         (truncate, [TrainOptions]),
     ],

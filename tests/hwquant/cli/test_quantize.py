@@ -60,6 +60,8 @@ def test_every_option_reaches_the_quantizer(hwquant, arguments, tmp_path):
     assert outcome.json["quantizer"] == {
         "bits": 4,
         "activation_bits": 6,
+        "bias_bits": None,
+        "grid": "auto",
         "per_channel": True,
         "symmetric": False,
         "anchor": "max",

@@ -70,7 +70,7 @@ def test_the_first_mismatch_is_named_and_the_status_is_1(hwquant, wrong_build, d
         f"first mismatch: sample 0, layer 'pool', y {first['y']}, x {first['x']}, channel 5: "
         in outcome.stdout
     )
-    outcome = hwquant(*arguments)
+    outcome = hwquant("simulate", wrong_build, "-d", data, "-n", 60, "--simulator", "cxxrtl")
     assert "--layers finds the first layer that differs" in outcome.stdout
 
 

@@ -55,6 +55,7 @@ def test_claims_1_and_5_scale_offset_and_codes_of_a_network_are_the_published_on
         rounding=rounding,
         literal_range=True,
         scales="multiplier",
+        error_compensation=False,
     )
     checked = 0
     for weight, term in weighted_terms(graph, qgraph):

@@ -172,7 +172,7 @@ def test_validation_data_are_measured_on_and_change_no_integer(build, samples, t
     assert other.options["sqnr"]["data"] == "validation data"
     assert other.options["sqnr"]["outputs"] != plain.options["sqnr"]["outputs"]
     for made, name in ((plain, "a"), (other, "b")):
-        made.options["sqnr"], made.options["tensors"] = {}, {}
+        made.options["sqnr"], made.options["tensors"], made.options["history"] = {}, {}, []
         hwq.save(made, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 

@@ -64,10 +64,13 @@ def test_a_configuration_becomes_the_quantizer_s_options(graph):
     base = QuantizeOptions(per_channel=True)
     plan = plan_layers(graph)
     options = Space.of(plan, (2, 8)).options(base, (2, 8, 4))
-    assert options == QuantizeOptions(per_channel=True, bits={"a": 2, "b": 8, "scores": 4})
+    assert options == QuantizeOptions(
+        per_channel=True, equalization=False, bits={"a": 2, "b": 8, "scores": 4}
+    )
     options = Space.of(plan, (2, 8), (4, 6), (9, 12)).options(base, (2, 8, 4, 9, 9, 12, 9, 6))
     assert options == QuantizeOptions(
         per_channel=True,
+        equalization=False,
         bits={"a": 2, "b": 8, "scores": 4},
         bias_bits={"a": 9, "r": 9, "mean": 12, "scores": 9},
         activation_bits=6,
