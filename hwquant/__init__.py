@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hwquant.optimize import optimize as optimize_network
     from hwquant.program.compiler import compile_network
     from hwquant.pruning import PruneOptions, RetrainOptions
-    from hwquant.pruning import prune as prune_network
+    from hwquant.pruning.prune import prune as prune_network
     from hwquant.quantize import QuantizeOptions
     from hwquant.quantize import quantize as quantize_network
     from hwquant.search import Constraints, SearchOptions
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from hwquant.training import ProgressiveOptions, Training, TrainOptions, TuneOptions, finetune_all_at_once
     from hwquant.training import progressive as quantize_progressively
     from hwquant.truncation import ParityLimits, check_parity
-    from hwquant.truncation import truncate as truncate_network
+    from hwquant.truncation.truncate import truncate as truncate_network
 
 __version__ = "0.1.0"
 

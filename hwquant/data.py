@@ -5,6 +5,7 @@ For a network with several inputs there is an array for each, by its name, in pl
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ from hwquant.graph import Input
 LABELS = "y"
 DTYPES = (np.float32, np.float64, np.uint8)
 """Dtypes that samples may have; networks compute with the values as they are."""
+
+
+HELD_OUT_SHARE = 0.1
+"""Of the training samples, those that decide where no others are given for that."""
+MOST_HELD_OUT = 5000
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,36 @@ class Samples:
         else:
             x = self.x[part]
         return Samples(x, None if self.y is None else self.y[part])
+
+    def hold_out(self, seed: int) -> tuple[Samples, Samples]:
+        """Divide the samples at random: those to train with, and a tenth, but at most 5,000, to decide by.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the choice; both parts keep the order of the samples.
+
+        Raises
+        ------
+        HwquantError
+            There are fewer than two samples.
+        """
+        count, number = len(self), min(MOST_HELD_OUT, math.ceil(HELD_OUT_SHARE * len(self)))
+        if not 0 < number < count:
+            raise HwquantError(
+                f"{count} training samples are too few to hold some back: give validation samples"
+            )
+        held = np.zeros(count, np.bool_)
+        held[np.random.default_rng(seed).permutation(count)[:number]] = True
+        return self._where(~held), self._where(held)
+
+    def _where(self, mask: NDArray[np.bool_]) -> Samples:
+        x = (
+            {name: array[mask] for name, array in self.x.items()}
+            if isinstance(self.x, Mapping)
+            else self.x[mask]
+        )
+        return Samples(x, None if self.y is None else self.y[mask])
 
     def pair(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Give ``x`` and ``y`` of a network with one input, as training takes them.

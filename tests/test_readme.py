@@ -56,11 +56,13 @@ def test_the_commands_run_one_after_the_other(folder):
     assert "20 samples, 0 mismatches" in run.stdout
 
 
-def test_the_other_commands_exist_with_these_options():
+def test_the_other_commands_exist_with_these_options(tmp_path, monkeypatch):
     import shlex
 
     from hwquant.cli import main
 
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "front.json").write_text('{"picked": {"bits": {"fc": 4}}}')
     lines = [line for body in blocks("") for line in body.splitlines() if line.startswith("hwquant ")]
     assert len(lines) >= 10
     for line in lines:

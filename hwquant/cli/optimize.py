@@ -16,7 +16,8 @@ from hwquant.cli.outcome import note
 from hwquant.cli.outputs import JSON, NETWORK, PLOT, check_ignored, check_outputs
 from hwquant.cli.progress import progress
 from hwquant.cli.results import designs_table
-from hwquant.errors import DoesNotFit, HwquantError
+from hwquant.cli.samples import HELD_OUT, divided, labelled
+from hwquant.errors import DoesNotFit
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.training.options import TrainOptions, TuneOptions
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from hwquant.graph import Graph
     from hwquant.optimize import Candidate, OptimizeResult
     from hwquant.qgraph import QGraph
-
-HELD_OUT = 10
-"""One of so many training samples is used for validation, where there are no samples for that."""
 
 
 @click.command()
@@ -40,7 +38,7 @@ HELD_OUT = 10
 @path_option(
     "--validation",
     metavar="VAL.npz",
-    help=f"x and labels y that decide; the last {HELD_OUT}th of TRAIN.npz, not trained on, if not given.",
+    help=f"x and labels y that decide; if not given, {HELD_OUT}.",
 )
 @path_option("--test", metavar="TEST.npz", help="x and labels y: report the pick's accuracy on them too.")
 @calibration_option
@@ -110,8 +108,8 @@ def optimize(
         plotting()
     chosen = load_board(board)
     graph = load_float(model, train)
-    samples, deciding = _samples(graph, train, validation)
-    tested = None if test is None else _labelled(test, graph)
+    samples, deciding = divided(graph, train, validation, options.seed)
+    tested = None if test is None else labelled(test, graph)
     calibration = load_samples(calibration_data, graph.inputs).x
     asked = replace(options, quantizer=replace(quantizer, error_compensation=True))
     folder = output.with_name(f"{output.name}.work")
@@ -236,29 +234,3 @@ def _write(
     if plot is not None:
         write_bytes(plot, optimize_plot(result, picked))
     return [path for path in (front, plot) if path is not None]
-
-
-def _samples(graph: Graph, train: Path, validation: Path | None) -> tuple[Samples, Samples]:
-    """Samples to train with, and samples that decide."""
-    samples = _labelled(train, graph)
-    if validation is not None:
-        return samples, _labelled(validation, graph)
-    held_out = -(-len(samples) // HELD_OUT)
-    return samples[:-held_out], samples[-held_out:]
-
-
-def _labelled(path: Path, graph: Graph) -> Samples:
-    """Load labelled samples, to train, to decide or to report with."""
-    from hwquant.data import load_samples
-
-    if len(graph.inputs) != 1:
-        names = ", ".join(item.name for item in graph.inputs)
-        raise HwquantError(
-            f"network {graph.name!r} has the inputs {names}; optimize it from Python, with a loader"
-        )
-    samples = load_samples(path, graph.inputs)
-    if samples.y is None:
-        raise HwquantError(f"{path} has no labels y, which training and decisions need")
-    if len(samples) < 2:
-        raise HwquantError(f"{path} has a single sample; give more")
-    return samples

@@ -20,14 +20,14 @@ from hwquant.cli.options import (
 )
 from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.cli.progress import leaving, progress
+from hwquant.cli.samples import labelled
 from hwquant.cli.tables import network_table
 from hwquant.errors import HwquantError
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.training.options import ProgressiveOptions, TrainOptions, TuneOptions
 
 if TYPE_CHECKING:
-    from hwquant.data import Samples
-    from hwquant.graph import Graph
+    pass
 
 
 @click.command()
@@ -98,11 +98,9 @@ def progressive(
     inputs: list[Path | str | None] = [model, train_data, validation, calibration_data, test_data]
     check_outputs({"--output": (output, NETWORK), "--checkpoint": (checkpoint, ANY)}, inputs)
     graph = with_history_of_bits(load_float(model, train_data))
-    if len(graph.inputs) > 1:
-        raise HwquantError(f"network {graph.name!r} has several inputs; the command trains one, use Python")
-    train = _labelled(train_data, graph)
-    test = _labelled(test_data, graph) if test_data else None
-    deciding = _labelled(validation, graph).pair() if validation else None
+    train = labelled(train_data, graph)
+    test = labelled(test_data, graph) if test_data else None
+    deciding = labelled(validation, graph).pair() if validation else None
     x = load_samples(calibration_data, graph.inputs).x
     kept = checkpoint or output.with_name(f"{output.name}.checkpoint")
     evaluate = (lambda network: accuracy(network, *test.pair())) if test else None
@@ -137,12 +135,3 @@ def progressive(
     result = {"network": str(output), "name": qgraph.name, "accuracy": scores, **report}
     advice = (*verdict.advice(qgraph.name), *of_data(qgraph.options))
     emit(as_json, result, network_table(qgraph), *lines, advice=advice)
-
-
-def _labelled(path: Path, graph: Graph) -> Samples:
-    from hwquant.data import load_samples
-
-    samples = load_samples(path, graph.inputs)
-    if samples.y is None:
-        raise HwquantError(f"{path} has no labels y; training and accuracy need them")
-    return samples

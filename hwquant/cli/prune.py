@@ -22,16 +22,13 @@ from hwquant.cli.options import (
 from hwquant.cli.outputs import ANY, NETWORK, ONNX, check_outputs
 from hwquant.cli.progress import leaving, progress
 from hwquant.cli.results import pruning_table
+from hwquant.cli.samples import HELD_OUT, divided
 from hwquant.errors import HwquantError
 from hwquant.pruning.options import PruneOptions, RetrainOptions
 from hwquant.quantize.options import QuantizeOptions
 
 if TYPE_CHECKING:
-    from hwquant.data import Samples
     from hwquant.graph import Graph
-
-HELD_OUT = 10
-"""One of so many training samples is used for validation, where there are no samples for that."""
 
 
 @click.command()
@@ -40,7 +37,7 @@ HELD_OUT = 10
 @path_option(
     "--validation",
     metavar="VAL.npz",
-    help=f"Samples x and labels y that decide; the last {HELD_OUT}th of TRAIN.npz, not trained on, if not given.",
+    help=f"Samples x and labels y that decide; if not given, {HELD_OUT}.",
 )
 @calibration_option
 @output_option
@@ -100,7 +97,7 @@ def prune(
     graph = with_history_of_bits(load_float(model, train))
     if float_output is not None:
         _check_float(graph)
-    samples, deciding = _samples(graph, train, validation)
+    samples, deciding = divided(graph, train, validation, options.seed)
     calibration = load_samples(calibration_data, graph.inputs)
     with progress() as track:
         training = Training(samples.pair(), options, progress=track, checkpoint=file, resume=resume)
@@ -154,29 +151,3 @@ def _check_float(graph: Graph) -> None:
         from_onnx(float_to_onnx(graph))
     except HwquantError as error:
         raise HwquantError(f"--float cannot keep {graph.name!r}: {error}; leave --float out") from error
-
-
-def _samples(graph: Graph, train: Path, validation: Path | None) -> tuple[Samples, Samples]:
-    """Samples to train with, and samples that decide."""
-    samples = _labelled(train, graph)
-    if validation is not None:
-        return samples, _labelled(validation, graph)
-    held_out = -(-len(samples) // HELD_OUT)
-    return samples[:-held_out], samples[-held_out:]
-
-
-def _labelled(path: Path, graph: Graph) -> Samples:
-    """Load labelled samples, to train or to decide with."""
-    from hwquant.data import load_samples
-
-    if len(graph.inputs) != 1:
-        names = ", ".join(item.name for item in graph.inputs)
-        raise HwquantError(
-            f"network {graph.name!r} has the inputs {names}; prune it from Python, with a loader"
-        )
-    samples = load_samples(path, graph.inputs)
-    if samples.y is None:
-        raise HwquantError(f"{path} has no labels y, which pruning needs to retrain and to decide")
-    if len(samples) < 2:
-        raise HwquantError(f"{path} has a single sample; give more")
-    return samples

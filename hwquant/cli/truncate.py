@@ -26,6 +26,7 @@ from hwquant.cli.outputs import (
 )
 from hwquant.cli.progress import leaving, progress
 from hwquant.cli.results import layers_table, operators_table
+from hwquant.cli.samples import labelled
 from hwquant.errors import HwquantError
 from hwquant.training.options import TrainOptions, TuneOptions
 from hwquant.truncation.limits import ParityLimits
@@ -190,18 +191,8 @@ def _training(data: Path, validation: Path | None, graph: Graph) -> Training:
     """The labelled samples to fine-tune on, and those that decide."""
     from hwquant.training import Training
 
-    deciding = None if validation is None else _labelled(validation, graph)
-    return Training(_labelled(data, graph), validation=deciding)
-
-
-def _labelled(path: Path, graph: Graph) -> tuple[Any, Any]:
-    """Samples and labels of a file; networks with several inputs are refused by what trains."""
-    from hwquant.data import load_samples
-
-    samples = load_samples(path, graph.inputs)
-    if samples.y is None:
-        raise HwquantError(f"{path} has no labels y; training needs them")
-    return samples.x, samples.y
+    deciding = None if validation is None else labelled(validation, graph).pair()
+    return Training(labelled(data, graph).pair(), validation=deciding)
 
 
 def _verdict(limits: ParityLimits, missed: Sequence[Miss]) -> list[str]:

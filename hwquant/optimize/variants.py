@@ -89,7 +89,10 @@ class Pass:
                 self._options(array),
                 self.options.quantizer,
             )
-        return found.graph if found.passes and found.after.floating >= self.lowest else None
+        if not found.passes or found.after.floating < self.lowest:
+            return None
+        # What a candidate is says how it was pruned; a network that is found again in a store has no other history.
+        return replace(found.graph, history=graph.history)
 
     def _options(self, array: Array) -> PruneOptions:
         """All layers in one pass, whatever it costs: who loses too much is left out afterwards."""

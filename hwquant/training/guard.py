@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from hwquant import golden
 from hwquant.advice import Advice
+from hwquant.data import Samples
 from hwquant.errors import HwquantError
 from hwquant.qgraph import QGraph
 from hwquant.training.losses import named_loss
@@ -28,9 +29,6 @@ from hwquant.training.training import Training
 
 TRAINED = "trained"
 """What the names of networks that were trained begin with."""
-HELD_OUT_SHARE = 0.1
-"""Of the training samples, those that decide where no validation samples are given."""
-MOST_HELD_OUT = 5000
 BETTER, WORSE = 1.64, 1.0
 """Standard errors by which a loss must be lower, and beyond which an accuracy must not be lower."""
 _CHUNK = 500
@@ -64,13 +62,9 @@ def hold_out(training: Training) -> tuple[Training, str]:
     if not isinstance(training.data, tuple):
         raise HwquantError("no share of a loader can be held back: give validation samples, arrays x and y")
     x, y = training.data
-    count, number = len(x), min(MOST_HELD_OUT, math.ceil(HELD_OUT_SHARE * len(x)))
-    if not 0 < number < count:
-        raise HwquantError(f"{count} training samples are too few to hold some back: give validation samples")
-    chosen = np.zeros(count, np.bool_)
-    chosen[np.random.default_rng(training.chosen.seed).permutation(count)[:number]] = True
-    apart = replace(training, data=(x[~chosen], y[~chosen]), validation=(x[chosen], y[chosen]))
-    return apart, f"{number} of the {count} training samples, which are not trained on"
+    rest, held = Samples(x, y).hold_out(training.chosen.seed)
+    apart = replace(training, data=rest.pair(), validation=held.pair())
+    return apart, f"{len(held)} of the {len(x)} training samples, which are not trained on"
 
 
 @dataclass(frozen=True)

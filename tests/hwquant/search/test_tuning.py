@@ -14,6 +14,7 @@ from hwquant.search.ledger import Ledger
 from hwquant.search.space import WEIGHTS, Space, Variable
 from hwquant.search.strategy import Strategy
 from hwquant.search.tuning import FineTuning, Tuned
+from hwquant.training import Diverged
 from hwquant.training.options import TrainOptions
 
 
@@ -30,7 +31,7 @@ def options():
         constraints=Constraints(2.0, "int8"),
         finetuned=2,
         method="all_at_once",
-        training=TrainOptions(epochs=3, lr=0.003, batch_size=16),
+        training=TrainOptions(epochs=12, lr=0.003, batch_size=16),
     )
 
 
@@ -105,7 +106,7 @@ def test_training_data_need_labels(digits_graph, calibration, few, train):
 
 def test_a_training_that_fails_is_an_outcome(digits_graph, calibration, few, train, monkeypatch):
     def fail(tuning, graph, options):
-        raise HwquantError("the training diverged")
+        raise Diverged("the training diverged")
 
     monkeypatch.setattr(FineTuning, "run", fail)
     result = search(digits_graph, calibration, few, bits=(2, 8), finetuned=1, train=train, jobs=1)
