@@ -167,4 +167,4 @@ def test_training_data_need_labels(hwquant, arguments, demo_folder, tmp_path):
     with np.load(demo_folder / "digits.npz") as file:
         np.savez(tmp_path / "train.npz", x=file["x"])
     command = ("truncate", *arguments, "-o", tmp_path / "net.hwq", "--train", tmp_path / "train.npz")
-    hwquant(*command).fails("has no labels y; training needs them")
+    hwquant(*command).fails("has no labels y; training and accuracy need them")
