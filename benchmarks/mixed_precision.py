@@ -141,7 +141,7 @@ def run(
         constraints=Constraints(MARGIN, "int8"),
         trials=trials,
         seed=SEED,
-        quantizer=QuantizeOptions(error_compensation=True, per_channel=case.per_channel),
+        quantizer=QuantizeOptions(per_channel=case.per_channel),
     )
     start = time.perf_counter()
     result = search(case.graph, case.calibration, case.decide, options, jobs=jobs)

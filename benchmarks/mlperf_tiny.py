@@ -42,7 +42,7 @@ SEED = 2026
 
 def quantized(graph: Graph, calibration: NDArray[np.float32], **options: Any) -> QGraph:
     """The default of this benchmark: int8, shift-only, error-compensated rounding."""
-    return quantize(graph, calibration, error_compensation=True, **options)
+    return quantize(graph, calibration, **options)
 
 
 def accuracy(graph: Graph, inputs: Data, **options: Any) -> dict[str, float]:

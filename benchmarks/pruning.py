@@ -49,7 +49,7 @@ from hwquant.training import TrainableNetwork, Training, accuracy
 ARRAY = (8, 8)
 NETWORKS = Path(__file__).resolve().parent / "networks"
 TRAINING_IMAGES, CALIBRATION_IMAGES, SIMULATED_IMAGES = 40_000, 500, 10
-QUANTIZER = QuantizeOptions(error_compensation=True)
+QUANTIZER = QuantizeOptions()
 METHODS = {
     "sensitivity": PruneOptions(ARRAY),
     "cycles": PruneOptions(ARRAY, order="cycles"),

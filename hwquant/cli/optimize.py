@@ -111,7 +111,7 @@ def optimize(
     samples, deciding = divided(graph, train, validation, options.seed)
     tested = None if test is None else labelled(test, graph)
     calibration = load_samples(calibration_data, graph.inputs).x
-    asked = replace(options, quantizer=replace(quantizer, error_compensation=True))
+    asked = replace(options, quantizer=quantizer)
     folder = output.with_name(f"{output.name}.work")
     try:
         with progress() as track:

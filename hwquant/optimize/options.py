@@ -114,7 +114,7 @@ class OptimizeOptions:
         metavar="POINTS",
     )
     seed: int = option(0, "Of all that is random.", range=Range(0))
-    quantizer: QuantizeOptions = field(default_factory=lambda: QuantizeOptions(error_compensation=True))
+    quantizer: QuantizeOptions = field(default_factory=QuantizeOptions)
 
     def __post_init__(self) -> None:
         check(self)

@@ -125,27 +125,6 @@ def correction(covariance: Array, seen: Array, error: Array) -> Array:
     return np.linalg.solve(covariance + ridge, wanted.swapaxes(1, 2)).swapaxes(1, 2)
 
 
-def covariances(term: TermPlan, x: IntArray) -> Array:
-    """The covariance of the inputs of a kernel, group by group.
-
-    Patches are taken evenly over samples and positions.
-
-    Parameters
-    ----------
-    term : TermPlan
-        The kernel's geometry.
-    x : ndarray of int64, shape (N, C, H, W)
-        The integers that the term reads, less their zero point.
-
-    Returns
-    -------
-    ndarray of float64, shape (groups, K, K)
-        One a group, with K = in / groups * kernel height * kernel width.
-    """
-    count, _, height, width = windows(x, term.window).shape[:4]
-    return gram(patches(term, x, positions((count, height, width))))
-
-
 def descend(
     codes: IntArray,
     weight: Array,

@@ -3,9 +3,17 @@ import pytest
 from hwquant_testing.windows import take_window
 
 from hwquant import floating
+from hwquant.floating import windows
 from hwquant.graph import Conv
-from hwquant.quantize.compensation import compensated_rounding, correction, covariances, damped, descend, gram
+from hwquant.quantize.compensation import compensated_rounding, correction, damped, descend, gram, patches
 from hwquant.quantize.fuse import TermPlan
+from hwquant.quantize.references import positions
+
+
+def covariances(plan, x):
+    """What compensation takes the inputs of a kernel to vary by, group by group."""
+    count, _, height, width = windows(x, plan.window).shape[:4]
+    return gram(patches(plan, x, positions((count, height, width))))
 
 
 def term(shape, **options):
