@@ -3,15 +3,15 @@
 ULX3S-25F and Tang Nano 20K get the network of ``fashion_cnn.py``; it does not fit an iCEBreaker in 8 bits, so that
 one gets a smaller one (three strided convolutions, 16, 32 and 64 channels, trained here). The validation images, the
 last 5,000 of the training set, decide everything; the test images are looked at once, at the end. ``improvement`` is
-the ratio of inferences a second of the core (clock / cycles), at the same clock, the board's target. The pick is
-simulated (CXXRTL) on 10 images and compared with the golden model.
+the ratio of inferences a second of the core (clock / cycles), at the same clock, the board's target. Pick and baseline
+are simulated (CXXRTL) on 10 images and compared with the golden model, and built for the board: ``routed`` is the ratio
+at the clocks that place and route reached.
 
     python benchmarks/optimize.py FOLDER [BOARD ...]
 
-What was done is in FOLDER/BOARD.work: the same command goes on after an interruption. The pick's build is
-FOLDER/BOARD, to be routed with ``hwquant build FOLDER/BOARD --board BOARD``. Writes
-``benchmarks/results/optimize.json``, a row a board; rows of boards that are not named stay. Needs Fashion-MNIST
-(HWQUANT_DATA); about half an hour of one idle core for a board.
+What was done is in FOLDER/BOARD.work: the same command goes on after an interruption. The builds are FOLDER/BOARD and
+FOLDER/BOARD-baseline. Writes ``benchmarks/results/optimize.json``, a row a board; rows of boards that are not named
+stay. Needs Fashion-MNIST (HWQUANT_DATA); about half an hour of one idle core for a board, and as much for both builds.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from rich.console import Console
 from torch import nn
 
 from hwquant import floating, golden
+from hwquant.boards.board import load_board
+from hwquant.boards.implement import implement
 from hwquant.build import write_build
 from hwquant.data import Samples
 from hwquant.frontends import from_torch, load_model
@@ -86,6 +88,34 @@ def accuracies(
     }
 
 
+def built(
+    result: OptimizeResult, candidate: Candidate | None, board: str, place: Path
+) -> dict[str, Any] | None:
+    """Simulate a candidate, and make its bitstream; None where there is no candidate."""
+    if candidate is None:
+        return None
+    qgraph = result.network(candidate)
+    program = result.program(candidate, qgraph)
+    q = golden.quantize_input(qgraph, fashion_mnist("test")[0][:SIMULATED_IMAGES])
+    simulated = verify(program, qgraph, q, simulator="cxxrtl")
+    made = implement(write_build(qgraph, program, place), load_board(board))
+    return {
+        "rtl": {
+            "images": simulated.samples,
+            "mismatches": simulated.mismatches,
+            "cycles": simulated.cycles,
+        },
+        "used": made.used,
+        "available": made.available,
+        "fmax_mhz": made.fmax_mhz,
+        "clock_mhz": made.clock_mhz,
+        "fps": made.clock_mhz * 1e6 / made.cycles,
+        "bitstream": made.bitstream,
+        "notes": list(made.notes),
+        "seconds": made.seconds,
+    }
+
+
 def measure(board: str, folder: Path, console: Console) -> dict[str, Any]:
     graph, start = network(BOARDS[board]), time.time()
     work = folder / f"{board}.work"
@@ -107,12 +137,12 @@ def measure(board: str, folder: Path, console: Console) -> dict[str, Any]:
         progress=report,
     )
     picked = result.pick()
-    qgraph = result.network(picked)
-    program = result.program(picked, qgraph)
-    write_build(qgraph, program, folder / board)
-    q = golden.quantize_input(qgraph, fashion_mnist("test")[0][:SIMULATED_IMAGES])
-    simulated = verify(program, qgraph, q, simulator="cxxrtl")
     content = result.to_json()
+    builds = {
+        "pick": built(result, picked, board, folder / board),
+        "baseline": built(result, result.baseline, board, folder / f"{board}-baseline"),
+    }
+    routed = {key: item["fps"] for key, item in builds.items() if item}
     return {
         "network": BOARDS[board],
         "board": board,
@@ -122,11 +152,8 @@ def measure(board: str, folder: Path, console: Console) -> dict[str, Any]:
         "pick": picked.to_json(),
         "validation": {"float": result.float_accuracy, "change": result.change(picked)},
         "test": accuracies(result, {"baseline": result.baseline, "pick": picked}, graph),
-        "rtl": {
-            "images": simulated.samples,
-            "mismatches": simulated.mismatches,
-            "cycles": simulated.cycles,
-        },
+        "builds": builds,
+        "routed": routed["pick"] / routed["baseline"] if len(routed) > 1 else None,
         "front": content["front"],
         "candidates": len(content["candidates"]),
         "seconds": round(time.time() - start),
@@ -138,12 +165,13 @@ def main(folder: str, *boards: str) -> int:
     place = Path(folder)
     place.mkdir(exist_ok=True)
     path = RESULTS / "optimize.json"
-    rows = json.loads(path.read_text())["results"] if path.exists() else {}
     for board in boards or BOARDS:
-        rows[board] = measure(board, place, console)
-        row = rows[board]
-        console.print(f"{board}: {row['comparison']}; test {row['test']}, RTL {row['rtl']}", highlight=False)
-        write_results("optimize", rows)
+        row = measure(board, place, console)
+        console.print(
+            f"{board}: {row['comparison']}; test {row['test']}, builds {row['builds']}", highlight=False
+        )
+        kept = json.loads(path.read_text())["results"] if path.exists() else {}
+        write_results("optimize", {**kept, board: row})
     return 0
 
 

@@ -1,7 +1,7 @@
 """Group pruning on Fashion-MNIST with nothing but defaults: what is pruned, skipped and saved in RTL; array 8x8.
 
 Each network is pruned with :class:`PruneOptions` as they are, retrained with :class:`RetrainOptions` as they are on the
-first 40,000 training images, and judged, as integers, on the validation images, the last 5,000 of the training set. The
+training images, and judged, as integers, on the validation images, the last 5,000 of the training set. The
 test images are looked at once, at the end. The methods differ in one option: the layers of a pass (each in turn, the
 most sensitive first; by the cycles that are saved for the accuracy that it costs; all together) or the group (the
 published one of a single filter, also with like-patterned filters packed into tiles). Each pruned network is simulated
@@ -48,7 +48,7 @@ from hwquant.training import TrainableNetwork, Training, accuracy
 
 ARRAY = (8, 8)
 NETWORKS = Path(__file__).resolve().parent / "networks"
-TRAINING_IMAGES, CALIBRATION_IMAGES, SIMULATED_IMAGES = 40_000, 500, 10
+CALIBRATION_IMAGES, SIMULATED_IMAGES = 500, 10
 QUANTIZER = QuantizeOptions()
 METHODS = {
     "sensitivity": PruneOptions(ARRAY),
@@ -79,9 +79,8 @@ class Subject:
     def __init__(self, name: str) -> None:
         self.name = name
         self.graph = load_model(NETWORKS / f"fashion_{name}.onnx")
-        x, y = fashion_mnist("train")
-        self.train = x[:TRAINING_IMAGES], y[:TRAINING_IMAGES]
-        self.calibration = x[:CALIBRATION_IMAGES]
+        self.train = fashion_mnist("train")
+        self.calibration = self.train[0][:CALIBRATION_IMAGES]
         qgraph = quantize(self.graph, self.calibration, QUANTIZER)
         fitting = compile_network(qgraph, ARRAY).config
         # Spare bits, so that the pruned networks run on the same hardware.
@@ -104,7 +103,7 @@ class Subject:
     def row(self, method: str, seed: int) -> dict[str, Any]:
         """Prune the network, and measure all figures of the result."""
 
-        def report(what: str, done: int, total: int, note: str) -> None:
+        def report(what: str, done: int, total: int, note: str = "", /) -> None:
             print(f"{self.name}, {method}, seed {seed}, {what}: {note}", file=sys.stderr, flush=True)
 
         options = dataclasses.replace(RetrainOptions(), seed=seed)
@@ -202,7 +201,7 @@ def main() -> None:
     kept = json.loads(file.read_text())["results"]["rows"] if file.exists() else []
     rows = [row for row in kept if (row["network"], row["method"], row["seed"]) not in cases]
     settings = {
-        "training_images": TRAINING_IMAGES,
+        "training_images": len(fashion_mnist("train")[0]),
         "quantizer": QUANTIZER.as_json(),
         "retraining": RetrainOptions().as_json(),
         "methods": {name: options.as_json() for name, options in METHODS.items()},
