@@ -123,7 +123,7 @@ class Subject:
             "network": self.name,
             "method": method,
             "seed": seed,
-            "epochs": len(result.passes) * options.epochs,
+            "epochs": sum(item.epochs for item in result.passes),
             "validation": {"before": vars(result.before), "after": vars(result.after)},
             "accuracy": {
                 "float": accuracy(TrainableNetwork(result.graph), *fashion_mnist("test")),

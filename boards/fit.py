@@ -25,7 +25,7 @@ from hwquant.program.memories import memory_bits
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 
-ROUTABLE = {"lut": 0.85}
+ROUTABLE = {"lut": 0.85, "cell": 0.95}
 """Share of a resource that may be used, above which routing gets slow or fails; 1 for those not named here."""
 
 HOPELESS = 1.25
@@ -225,6 +225,7 @@ SMALLER = {
 
 ADVICE = {
     "lut": "weights and activations of fewer bits, or without offsets, need fewer LUTs",
+    "cell": "weights and activations of fewer bits, or without offsets, need fewer LUTs and flip-flops",
     "ff": "weights and activations of fewer bits need fewer flip-flops",
     "dsp": "shift-only scales need no multiplier besides those of the array",
 }

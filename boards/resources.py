@@ -45,6 +45,8 @@ class Resources:
         Number of block RAMs.
     large_ram : int
         Number of large RAMs, which the bitstream does not fill.
+    cell : int
+        Number of logic cells, where a flip-flop may take one of its own; else 0.
     """
 
     lut: int
@@ -52,6 +54,7 @@ class Resources:
     dsp: int
     ram: int
     large_ram: int = 0
+    cell: int = 0
 
 
 def estimate_resources(
@@ -86,12 +89,14 @@ def estimate_resources(
             factors = {**coefficients[kind].get(part, {}), KNOWN: 1.0}
             for name, value in getattr(found, kind).items():
                 sums[kind] += value * factors.get(name, UNFITTED[kind])
+    lut, ff = round(sums["lut"]), round(sums["ff"])
     return Resources(
-        lut=round(sums["lut"]),
-        ff=round(sums["ff"]),
+        lut=lut,
+        ff=ff,
         dsp=math.ceil(sum(found.dsp for found in parts.values())),
         ram=math.ceil(sum(found.ram for found in parts.values())),
         large_ram=large_rams(weight_memory(config), device) if weights_in_large_ram(config, device) else 0,
+        cell=device.family.logic_cells(lut, ff),
     )
 
 

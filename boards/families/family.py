@@ -66,6 +66,9 @@ class Family:
         Models of its cells, for simulations of netlists; None where there are none.
     shift_registers : ShiftRegisters or None
         Which delays become shift registers made of LUTs; None where none does.
+    lone_registers : float, default 0
+        Where a flip-flop and a LUT share a cell only if the one is fed by nothing but the other: the share of the
+        flip-flops, 0..1, that take a cell of their own; 0 where the two are independent.
     notes : tuple of str
         What to know about figures of every implementation.
     """
@@ -82,6 +85,7 @@ class Family:
     board_fields: tuple[str, ...] = ()
     models: CellModels | None = None
     shift_registers: ShiftRegisters | None = None
+    lone_registers: float = 0.0
     notes: tuple[str, ...] = ()
 
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:
@@ -94,7 +98,13 @@ class Family:
                     if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
                         total += weight * number
             result[resource] = round(total + 0.25)
+        if self.lone_registers:
+            result["cell"] = self.logic_cells(result["lut"], result["ff"])
         return result
+
+    def logic_cells(self, luts: int, flip_flops: int) -> int:
+        """Estimate how many cells LUTs and flip-flops take; 0 where these are independent."""
+        return luts + round(self.lone_registers * flip_flops) if self.lone_registers else 0
 
 
 @dataclass(frozen=True)
@@ -153,10 +163,11 @@ class Device:
 
     @property
     def resources(self) -> Mapping[str, int]:
-        """Counts by the names of resources in reports; large RAMs only where there are such."""
+        """Counts by the names of resources in reports; cells and large RAMs only where there are such."""
         return {
             "lut": self.luts,
             "ff": self.flip_flops,
+            **({"cell": self.luts} if self.family.lone_registers else {}),
             "dsp": self.multipliers,
             "ram": self.rams,
             **({"large_ram": self.large_rams} if self.large_rams else {}),

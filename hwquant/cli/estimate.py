@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from hwquant.boards.families.family import Device
     from hwquant.program.program import Program
 
-LABELS = {"lut": "LUT", "ff": "flip-flop", "dsp": "DSP block", "ram": "block RAM", "large_ram": "large RAM"}
+LABELS = {
+    "lut": "LUT",
+    "ff": "flip-flop",
+    "cell": "logic cell",
+    "dsp": "DSP block",
+    "ram": "block RAM",
+    "large_ram": "large RAM",
+}
 
 
 def targets() -> list[str]:

@@ -118,7 +118,7 @@ def prune(
         **saved.to_json(),
         "sensitivity": {item.layer: item.drop for item in result.sensitivities},
         "passes": [asdict(item) for item in result.passes],
-        "epochs": len(result.passes) * options.epochs,
+        "epochs": sum(item.epochs for item in result.passes),
         "samples": {"train": len(samples), "validation": len(deciding), "calibration": len(calibration)},
     }
     advice = (*judge_pruning(graph, result, pruning, len(deciding)), *of_options(qgraph.options))

@@ -98,7 +98,13 @@ class Pass:
         """All layers in one pass, whatever it costs: who loses too much is left out afterwards."""
         step = self.options.step
         return PruneOptions(
-            array=array, order="together", passes=1, step=step, least_step=min(0.1, step), max_drop=100.0
+            array=array,
+            order="together",
+            passes=1,
+            step=step,
+            least_step=min(0.1, step),
+            max_drop=100.0,
+            final_epochs=0,
         )
 
 

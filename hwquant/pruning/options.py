@@ -64,6 +64,9 @@ class PruneOptions:
         Validation samples that this is measured on, the first ones.
     passes : int, default 40
         How often the network is pruned and retrained at most.
+    final_epochs : float, optional
+        Passes over the training data after the last pruning; 6 times those after the others unless given. What they
+        make is kept where it is better.
     reorder : bool, default False
         Whether filters with like patterns of zeros are packed into tiles, before pruning and after it.
 
@@ -121,6 +124,11 @@ class PruneOptions:
         2000, "Validation samples that this is measured on.", range=Range(1), metavar="N"
     )
     passes: int = option(40, "Passes of pruning and retraining at most.", range=Range(1))
+    final_epochs: float | None = option(
+        None,
+        "Passes over the training data after the last pruning; 6 times those of a pass unless given.",
+        range=Range(0, noun="a number"),
+    )
     reorder: bool = option(False, "Pack like-patterned filters into tiles.")
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ which stay zero, and retrains the network; then the next layer has its turn, and
 whose threshold (the mean norm of the groups that are left) is another one by then. A pass is judged on integers: where
 the accuracy does not hold it is undone, and the layer's step is halved; a layer whose step becomes too small is
 finished. Before any training a smaller step is taken where pruning alone would cost too much. It ends when all layers
-are finished, or bear nothing more.
+are finished, or bear nothing more; what is left is then retrained for longer.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.calibration import Data
 
 if TYPE_CHECKING:
-    from hwquant.training import TrainableNetwork, Training
+    from hwquant.training import Checkpoint, TrainableNetwork, Training
 
+FINAL = 6.0
+"""Epochs of the retraining in the end over those of a pass: a pass makes up for one layer, the end for all."""
 LOOK_AHEAD = 1.0
 """The threshold factor by which filters are packed before pruning: what is below the mean will mostly go."""
 
@@ -126,6 +128,7 @@ def prune(
         stage = f"pass {len(state.passes) + 1}"
         training.fit(candidate, retraining, checkpoint=file, stage=stage)
         network = candidate if run.judge(candidate, cuts, state) else network
+    network = run.finish(network, state, file)
     return run.result(network, state)
 
 
@@ -189,24 +192,50 @@ class _Run:
 
     def judge(self, candidate: TrainableNetwork, cuts: Sequence[Cut], state: State) -> bool:
         """Decide whether the accuracy holds; where it does not, the layers of the pass take smaller steps."""
-        verdict = self.decides.verdict(candidate)
-        met = verdict.integer >= state.before["integer"] - self.options.max_drop / 100
-        layers, steps = [cut.layer for cut in cuts], [cut.step for cut in cuts]
-        pruned = pruned_share(candidate.to_graph())
-        state.passes.append(asdict(PruningPass(layers, steps, pruned, verdict, met)))
-        if self.training.progress:
-            stage = f"pass {len(state.passes)} {'kept' if met else 'undone'}"
-            achieved = f"accuracy {verdict.integer:.2%} as integers, tiles skipped {verdict.skipped:.1%}"
-            note = f"{', '.join(layers)}; {achieved}"
-            self.training.progress(stage, len(state.passes), self.options.passes, note)
-        if met:
-            state.after = asdict(verdict)
+        floor = state.before["integer"] - self.options.max_drop / 100
+        met = self._record(candidate, cuts, state, self.training.chosen.epochs, floor)
         for cut in cuts:
             step = cut.step if met else cut.step / 2
             state.steps[cut.layer] = step
             state.queue.remove(cut.layer)
             if met or not (cut.smallest or step < self.options.least_step):
                 state.queue.append(cut.layer)
+        return met
+
+    def finish(self, network: TrainableNetwork, state: State, file: Checkpoint | None) -> TrainableNetwork:
+        """Retrain what is left for longer; where that makes it no better, it stays as it was."""
+        chosen, epochs = self.training.chosen, self.options.final_epochs
+        epochs = FINAL * chosen.epochs if epochs is None else epochs
+        if not epochs or not any(item["met"] for item in state.passes):
+            return network
+        candidate = self.masked(network, [])
+        longer = replace(self.training, options=replace(chosen, epochs=epochs))
+        training.fit(candidate, longer, checkpoint=file, stage="final")
+        better = self._record(candidate, [], state, epochs, state.after["integer"])
+        return candidate if better else network
+
+    def _record(
+        self,
+        candidate: TrainableNetwork,
+        cuts: Sequence[Cut],
+        state: State,
+        epochs: float,
+        least: float,
+    ) -> bool:
+        """Judge a retrained network, and add what was found to the passes."""
+        verdict = self.decides.verdict(candidate)
+        met = verdict.integer >= least
+        layers, steps = [cut.layer for cut in cuts], [cut.step for cut in cuts]
+        pruned = pruned_share(candidate.to_graph())
+        state.passes.append(asdict(PruningPass(layers, steps, float(epochs), pruned, verdict, met)))
+        if self.training.progress:
+            stage = f"pass {len(state.passes)} {'kept' if met else 'undone'}"
+            achieved = f"accuracy {verdict.integer:.2%} as integers, tiles skipped {verdict.skipped:.1%}"
+            note = f"{', '.join(layers) or 'final'}; {achieved}"
+            total = max(self.options.passes, len(state.passes))
+            self.training.progress(stage, len(state.passes), total, note)
+        if met:
+            state.after = asdict(verdict)
         return met
 
     def result(self, network: TrainableNetwork, state: State) -> PruneResult:

@@ -20,19 +20,22 @@ class PruningPass:
     Attributes
     ----------
     layers : list of str
-        Names of the layers that the pass pruned.
+        Names of the layers that the pass pruned; none for the longer retraining in the end.
     steps : list of float
         Their steps, in the same order.
+    epochs : float
+        Passes over the training data of its retraining.
     pruned : float
         Share of all weights, 0..1, that were zero after the pass.
     verdict : Verdict
         On the network after retraining.
     met : bool
-        Whether the accuracy held, so that the pass was kept.
+        Whether the accuracy held, or became no worse in the end, so that the pass was kept.
     """
 
     layers: list[str]
     steps: list[float]
+    epochs: float
     pruned: float
     verdict: Verdict
     met: bool
@@ -121,7 +124,16 @@ STATE = {
     "sensitivities": [{"layer": str, "pruned": float, "drop": float}],
     "queue": [str],
     "steps": dict,
-    "passes": [{"layers": [str], "steps": [float], "pruned": float, "verdict": _VERDICT, "met": bool}],
+    "passes": [
+        {
+            "layers": [str],
+            "steps": [float],
+            "epochs": float,
+            "pruned": float,
+            "verdict": _VERDICT,
+            "met": bool,
+        }
+    ],
 }
 """The form of a :class:`State` in a checkpoint."""
 

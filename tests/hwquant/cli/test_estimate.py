@@ -5,6 +5,7 @@ import pytest
 from hwquant.boards import tools
 from hwquant.boards.contents import Contents
 from hwquant.boards.device import DEVICES
+from hwquant.boards.fit import needs
 from hwquant.boards.resources import estimate_resources, model_errors
 from hwquant.build import load_build
 from hwquant.cli.estimate import targets
@@ -36,7 +37,7 @@ def test_the_estimate_is_the_models_and_says_how_far_off_it_may_be(hwquant, buil
     assert found["available"] == dict(device.resources)
     assert found["model_error"] == model_errors(device.family)
     assert set(found["model_error"]) >= {"lut", "ff", "dsp", "ram"}
-    assert found["fits"] == all(found["board"][kind] <= count for kind, count in found["available"].items())
+    assert found["fits"] == all(need.excess <= 1 for need in needs(program.config, device, contents))
     assert found["board"]["lut"] > found["core"]["lut"]
 
 

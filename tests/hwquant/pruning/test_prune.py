@@ -68,8 +68,22 @@ def test_the_result_is_the_last_network_that_met_the_target_as_integers(digits_g
     kept = [item for item in result.passes if item.met]
     assert result.after == kept[-1].verdict
     assert pruned_share(result.graph) == kept[-1].pruned > 0.2
-    for item in result.passes:
+    for item in result.passes[:-1]:
         assert item.met == (item.verdict.integer >= result.before.integer - 0.02)
+
+
+def test_in_the_end_all_that_is_left_is_retrained_six_times_as_long_and_kept_if_it_is_no_worse(result):
+    *cuts, final = result.passes
+    assert all(item.layers and item.epochs == TRAIN.epochs for item in cuts)
+    assert (final.layers, final.steps, final.epochs) == ([], [], 6 * TRAIN.epochs)
+    last = [item for item in cuts if item.met][-1]
+    assert final.pruned == last.pruned
+    assert final.met == (final.verdict.integer >= last.verdict.integer)
+
+
+def test_the_longer_retraining_can_be_left_out(digits_graph, data):
+    found = pruned(digits_graph, data, replace(OPTIONS, passes=1, final_epochs=0))
+    assert [len(item.layers) for item in found.passes] == [1]
 
 
 def test_the_integers_are_those_that_quantization_makes_of_the_float_network(result, data):
@@ -101,7 +115,7 @@ def test_layers_are_pruned_in_turn_the_most_sensitive_first(result):
     assert drops == sorted(drops, reverse=True)
     assert [item.layers for item in result.passes[: len(order)]] == [[name] for name in order]
     last = {}
-    for number, item in enumerate(result.passes):
+    for number, item in enumerate(result.passes[:-1]):
         (layer,) = item.layers
         if layer in last:
             between = {other for later in result.passes[last[layer] + 1 : number] for other in later.layers}
@@ -113,7 +127,7 @@ def test_a_pass_changes_the_zeros_of_its_layers_alone_and_each_prunes_more_than_
     result,
 ):
     last = 0.0
-    for item in result.passes:
+    for item in result.passes[:-1]:
         assert item.pruned > last
         last = item.pruned if item.met else last
 
