@@ -11,7 +11,14 @@ def test_a_board_gets_an_array_and_the_reason(hwquant, network):
     found = hwquant("fit", network, "--board", "icebreaker", "--json").json
     assert found["fits"] is True
     assert found["board"] == "icebreaker"
-    assert {need["resource"] for need in found["chosen"]["needs"]} == {"lut", "ff", "cell", "dsp", "ram", "large_ram"}
+    assert {need["resource"] for need in found["chosen"]["needs"]} == {
+        "lut",
+        "ff",
+        "cell",
+        "dsp",
+        "ram",
+        "large_ram",
+    }
     assert all(need["fits"] for need in found["chosen"]["needs"])
     assert found["frames_per_second"] == found["clock_mhz"] * 1e6 / found["chosen"]["frame_cycles"]
     text = hwquant("fit", network, "--board", "icebreaker").stdout

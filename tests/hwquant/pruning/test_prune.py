@@ -17,7 +17,8 @@ from hwquant.pruning.sensitivity import Trials
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.training import Training, TrainOptions, progressive
 
-OPTIONS = PruneOptions((4, 4), max_drop=2, max_sensitivity=12, passes=4)
+OPTIONS = PruneOptions((4, 4), max_drop=2, max_sensitivity=12, passes=4, final_epochs=0)
+WITH_END = replace(OPTIONS, final_epochs=None)
 TRAIN = TrainOptions(epochs=3, lr=3e-3, batch_size=16)
 
 
@@ -42,7 +43,7 @@ def pruned(graph, data, options=OPTIONS, training=TRAIN, quantizer=None, **more)
 
 @pytest.fixture(scope="module")
 def result(digits_graph, data):
-    return pruned(digits_graph, data)
+    return pruned(digits_graph, data, WITH_END)
 
 
 def accuracy(graph, validation):
@@ -82,7 +83,7 @@ def test_in_the_end_all_that_is_left_is_retrained_six_times_as_long_and_kept_if_
 
 
 def test_the_longer_retraining_can_be_left_out(digits_graph, data):
-    found = pruned(digits_graph, data, replace(OPTIONS, passes=1, final_epochs=0))
+    found = pruned(digits_graph, data, replace(OPTIONS, passes=1))
     assert [len(item.layers) for item in found.passes] == [1]
 
 
@@ -174,12 +175,14 @@ def test_pruned_weights_are_whole_groups_of_zeros(result):
 
 
 def test_the_same_arguments_prune_to_the_same_bits_and_another_seed_to_others(digits_graph, data, result):
-    assert same(result.graph, pruned(digits_graph, data, OPTIONS, TRAIN).graph)
-    other = pruned(digits_graph, data, OPTIONS, replace(TRAIN, seed=1))
+    assert same(result.graph, pruned(digits_graph, data, WITH_END, TRAIN).graph)
+    other = pruned(digits_graph, data, WITH_END, replace(TRAIN, seed=1))
     assert not same(result.graph, other.graph)
 
 
-@pytest.mark.parametrize("stop_at", [("sensitivity", 1), ("pass 1", 2), ("pass 2", 1), ("pass 4", 3)])
+@pytest.mark.parametrize(
+    "stop_at", [("sensitivity", 1), ("pass 1", 2), ("pass 2", 1), ("pass 4", 3), ("final", 7)]
+)
 def test_an_interrupted_pruning_goes_on_to_the_same_bits(digits_graph, data, result, tmp_path, stop_at):
     def stop(what, done, total, note=""):
         if (what, done) == stop_at:
@@ -187,12 +190,12 @@ def test_an_interrupted_pruning_goes_on_to_the_same_bits(digits_graph, data, res
 
     path = tmp_path / "checkpoint"
     with pytest.raises(KeyboardInterrupt):
-        pruned(digits_graph, data, OPTIONS, TRAIN, checkpoint=path, progress=stop)
+        pruned(digits_graph, data, WITH_END, TRAIN, checkpoint=path, progress=stop)
     stages = []
     resumed = pruned(
         digits_graph,
         data,
-        OPTIONS,
+        WITH_END,
         TRAIN,
         checkpoint=path,
         resume=path.exists(),

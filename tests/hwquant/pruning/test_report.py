@@ -72,7 +72,8 @@ def test_a_dense_network_promises_nothing_and_keeps_it(graph, x):
 def result(graph, *accuracies):
     """Of a pruning whose passes all failed."""
     passes = tuple(
-        PruningPass([], [], 0.1, Verdict(0.99, accuracy, 0.1, 1000), False) for accuracy in accuracies
+        PruningPass(["scores"], [1.0], 1.0, 0.1, Verdict(0.99, accuracy, 0.1, 1000), False)
+        for accuracy in accuracies
     )
     sensitivities = tuple(Sensitivity(node.name, 0.1, 0.0) for node in convolutions(graph))
     before = Verdict(0.95, 0.9, 0.0, 1000)
