@@ -181,7 +181,7 @@ def product_shape(name: str, a: Shape, b: Shape) -> Shape:
     """
     if b not in (a, (a[0], 1, 1)):
         raise HwquantError(
-            f"product {name!r} reads factors of shape {b} for a tensor of shape {a}; the shapes must be equal, or there "
+            f"product {name!r} reads factors of shape {b} for a tensor of shape {a}; the shapes must be equal, or it "
             f"must be one factor a channel, {(a[0], 1, 1)}"
         )
     return a

@@ -120,9 +120,7 @@ class SystolicArray(Component):
 
         marks = list(swaps)
         if shares_lanes(config):
-            m.d.comb += [
-                self.lanes[c].eq(getattr(skew_x, f"o{c}")) for c in range(product_columns(config))
-            ]
+            m.d.comb += [self.lanes[c].eq(getattr(skew_x, f"o{c}")) for c in range(product_columns(config))]
 
         # What enters each row from the left: a lane of x, and the sum of all of them for the offset row.
         left = [getattr(skew_x, f"o{r}") for r in range(rows)]

@@ -85,8 +85,8 @@ def blocks_of(dsp: DspBlocks, a_bits: int, b_bits: int, least_product: int = LEA
 def blocks_elsewhere(config: ArrayConfig, dsp: DspBlocks) -> float:
     """Count the DSP blocks of everything but processing elements.
 
-    These products, of requantization, of two activations and of the offset in a sum column, are left to synthesis, which
-    has a bound of its own for each kind of block.
+    These products, of requantization, of two activations and of the offset in a sum column, are left to synthesis,
+    which has a bound of its own for each kind of block.
     """
     least, total = dsp.least_product, 0.0
     if config.multiplier_bits:

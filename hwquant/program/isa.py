@@ -99,8 +99,8 @@ FLAGS = (
 """Flags of a TILE: first and last of a block; the block has new output channels; an offset row comes before the
 weight rows; a new geometry takes effect; a new layer begins (waits until the one before it is written); sums
 are taken over windows of pixels; pixels enter from above (depthwise); the accumulators are visited again so soon
-that the tile waits until the one before it has written them; it has no weights, but reads factors and pixels by turns; or
-one factor, and then all pixels. The last five exist where the hardware has them."""
+that the tile waits until the one before it has written them; it has no weights, but reads factors and pixels by
+turns; or one factor, and then all pixels. The last five exist where the hardware has them."""
 
 TAIL_BITS = 4
 

@@ -162,7 +162,8 @@ class Requirements:
             **self._weights(layers, qgraph),
             "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
             "product_bits": max(
-                (qgraph.tensors[name].bits for layer in layers if layer.product for name in layer.reads), default=0
+                (qgraph.tensors[name].bits for layer in layers if layer.product for name in layer.reads),
+                default=0,
             ),
             "shift_bits": index_bits(shift + 1),
         }
