@@ -148,12 +148,16 @@ def multiply(build: Builder, name: str, left: Value, right: Value) -> Value:
             f"it multiplies activations of shapes {left.shape} and {right.shape}; they must be equal, or one must have "
             "a factor for each channel or each pixel of the other"
         )
-    if left.shape != shape:
+    if math.prod(build.shapes[placed[0].tensor]) < math.prod(build.shapes[placed[1].tensor]):
         placed.reverse()
     a, b = placed
+    if a.shape != shape or a.expanded:
+        raise build.refuse(
+            f"it multiplies {a.tensor!r} and {b.tensor!r}, of which both repeat elements; only one may"
+        )
     base, other = build.shapes[a.tensor], build.shapes[b.tensor]
     pixels = base[1] * base[2]
-    own, factor = build.sample(a), np.broadcast_to(build.sample(b), shape[1:])
+    own, factor = (np.broadcast_to(build.sample(value, expanded=True), shape[1:]) for value in placed)
     alike = other == base and np.array_equal(own, factor)
     by_channel = other == (base[0], 1, 1) and np.array_equal(own // pixels, factor)
     shared = other == (1, 1, 1) or (other == (1, *base[1:]) and np.array_equal(own % pixels, factor))
