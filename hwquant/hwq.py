@@ -150,7 +150,7 @@ def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
     terms = [term for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms]
     new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)
-    new |= any(isinstance(node, Product) for node in qgraph.nodes)
+    new |= any(isinstance(item, Product) for item in qgraph.nodes)
     return 2 if new or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
 
 

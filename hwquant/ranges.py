@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 import numpy as np
 
-from hwquant.graph import Moving
+from hwquant.graph import Concat, MaxPool, Moving
 from hwquant.qgraph import Layer, Product, QGraph, QNode, Tensor
 
 Range = tuple[int, int]
@@ -53,6 +54,19 @@ def product_bound(node: Product, qgraph: QGraph, ranges: Mapping[str, Range]) ->
     ends = product_range([qgraph.tensors[name] for name in names], [ranges[name] for name in names])
     largest = max(abs(end) for end in ends)
     return largest * (1 if node.multiplier is None else node.multiplier) + ((1 << node.shift) >> 1)
+
+
+def largest_sum(node: QNode, qgraph: QGraph, ranges: Mapping[str, Range]) -> int:
+    """Bound ``|acc * m + (1 << (s-1))|`` of a node over all inputs and output channels; 0 where nothing is computed."""
+    match node:
+        case Layer():
+            return max(accumulator_bound(node, qgraph, ranges))
+        case Product():
+            return product_bound(node, qgraph, ranges)
+        case MaxPool() | Concat():
+            return 0
+        case _:
+            assert_never(node)
 
 
 def accumulator_bound(layer: Layer, qgraph: QGraph, ranges: Mapping[str, Range]) -> list[int]:

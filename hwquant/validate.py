@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hwquant.errors import HwquantError
 from hwquant.graph import Input, Moving, Output
 from hwquant.qgraph import WIDEST, Concat, Layer, MaxPool, Product, QGraph, Tensor, Term
-from hwquant.ranges import accumulator_bound, product_bound, tensor_ranges
+from hwquant.ranges import largest_sum, tensor_ranges
 from hwquant.window import Window
 
 PRODUCT_BITS = 8
@@ -41,10 +41,16 @@ def validate(qgraph: QGraph) -> None:
     """
     validate_integers(qgraph)
     for node in qgraph.nodes:
-        if isinstance(node, Layer):
-            _scales(f"layer {node.name!r}", node, qgraph)
-        if isinstance(node, Product):
-            _product_scales(f"layer {node.name!r}", node, qgraph)
+        where = f"layer {node.name!r}"
+        match node:
+            case Layer():
+                _scales(where, node, qgraph)
+            case Product():
+                _product_scales(where, node, qgraph)
+            case MaxPool() | Concat():
+                pass
+            case _:
+                assert_never(node)
 
 
 def validate_integers(qgraph: QGraph) -> None:
@@ -74,17 +80,8 @@ def validate_integers(qgraph: QGraph) -> None:
         match node:
             case Layer():
                 _layer(where, node, qgraph)
-                bound = max(accumulator_bound(node, qgraph, ranges))
-                _require(
-                    bound < 1 << 63, where, "can overflow 64 bits: its weights, bias or shift are too large"
-                )
             case Product():
                 _product(where, node, qgraph)
-                _require(
-                    product_bound(node, qgraph, ranges) < 1 << 63,
-                    where,
-                    "can overflow 64 bits: its multiplier or shift is too large",
-                )
             case MaxPool():
                 _pool(where, node, qgraph)
             case Concat():
@@ -93,6 +90,8 @@ def validate_integers(qgraph: QGraph) -> None:
                 _require(len(sizes) == 1, where, f"joins tensors of different sizes: {sorted(sizes)}")
             case _:
                 assert_never(node)
+        problem = "can overflow 64 bits: its weights, bias, multiplier or shift are too large"
+        _require(largest_sum(node, qgraph, ranges) < 1 << 63, where, problem)
 
 
 def _require(condition: bool, where: str, problem: str) -> None:

@@ -224,10 +224,7 @@ class ArrayShape:
 
     @property
     def selections(self) -> int:
-        """Lane selections of a read: parts of a word, or write groups that are moved to lane 0.
-
-        Those are what a depthwise tile and a product read.
-        """
+        """Lane selections of a read: parts of a word, or write groups that depthwise tiles and products read."""
         return max(self.reads_per_word, self.groups if self.tap_lines or self.product_bits else 1)
 
     @property

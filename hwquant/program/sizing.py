@@ -21,6 +21,7 @@ from hwquant.program.weight_widths import (
     adjusted_bits,
     odd_weights,
     offset_limits,
+    product_bits,
     raw_bits,
     stored_weights,
     ternary,
@@ -161,10 +162,7 @@ class Requirements:
         widths: dict[str, Any] = {
             **self._weights(layers, qgraph),
             "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
-            "product_bits": max(
-                (qgraph.tensors[name].bits for layer in layers if layer.product for name in layer.reads),
-                default=0,
-            ),
+            "product_bits": product_bits(layers, qgraph),
             "shift_bits": index_bits(shift + 1),
         }
         _within_limits(widths, qgraph.name)

@@ -146,8 +146,12 @@ def quantization_report(
         layer.name: describe_layer(layer, layers[layer.name], precision.schemes[layer.name])
         for layer in plan.layers
     }
-    products = {node.name: node for node in qgraph.nodes if isinstance(node, Product)}
-    described |= {item.name: describe_product(item, products[item.name]) for item in plan.products}
+    described |= {
+        item.name: describe_product(item, product)
+        for item in plan.products
+        for product in qgraph.nodes
+        if isinstance(product, Product) and product.name == item.name
+    }
     if precision.options.literal_range and not trained:
         judged = (*judged, *literal_ranges(precision, layers, described))
     found = (*observed.advice, *judged)

@@ -14,13 +14,13 @@ from dataclasses import replace
 import torch
 
 from hwquant.errors import HwquantError
-from hwquant.qgraph import Layer, Product, QGraph, Term
+from hwquant.qgraph import Layer, QGraph, Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.formats import zero_points
 from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.pipeline import integer_network, with_report
-from hwquant.ranges import accumulator_bound, product_bound, tensor_ranges
+from hwquant.ranges import largest_sum, tensor_ranges
 from hwquant.training.forward import QuantizedForward
 from hwquant.training.rounding import per_channel, to_integers, weight_limits, weight_steps
 
@@ -192,10 +192,7 @@ class QuantizedNetwork(QuantizedForward):
         """Change the module to the dtype in which all sums are exact: float32 while they stay below 2^23."""
         qgraph = self.to_qgraph()
         ranges = tensor_ranges(qgraph)
-        layers = [node for node in qgraph.nodes if isinstance(node, Layer)]
-        bounds = [max(accumulator_bound(layer, qgraph, ranges)) for layer in layers]
-        bounds += [product_bound(node, qgraph, ranges) for node in qgraph.nodes if isinstance(node, Product)]
-        bound = max(bounds, default=0)
+        bound = max((largest_sum(node, qgraph, ranges) for node in qgraph.nodes), default=0)
         for dtype, limit in _EXACT.items():
             if bound < limit:
                 return self.to(dtype)

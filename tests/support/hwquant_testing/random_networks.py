@@ -11,12 +11,13 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from hwquant_testing.random_products import append_product
 from numpy.typing import NDArray
 
 from hwquant.coding import Step
 from hwquant.golden import reference
 from hwquant.graph import Input, Output, Shape
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
 from hwquant.window import Window
 
 
@@ -190,19 +191,7 @@ class _Builder:
         while _chance(rng, features.pool_chains, 0.4):
             self._pool(str(rng.choice([*features.pools, "subsampling"])))
         if features.products and rng.random() < 0.8:
-            self.product(str(rng.choice(["channel", "shape", "itself"], p=[0.5, 0.4, 0.1])))
-
-    def product(self, kind: str) -> None:
-        """The last tensor times a factor for each channel, a tensor of its shape, or itself."""
-        pixels = self.last
-        channels, height, width = self.tensors[pixels].shape
-        match kind:
-            case "channel":  # of a weighted mean, as squeeze-and-excitation has it
-                shape = (channels, 1, height, width)
-                self._layer([self._term(pixels, shape, Window(shape[2:]), channels)])
-            case "shape":
-                self._layer([self._convolution(pixels, keep_shape=True)])
-        self._multiply(pixels, self.last)
+            append_product(self)
 
     def fully_connected(self) -> None:
         channels, height, width = self.tensors[self.last].shape
@@ -389,27 +378,6 @@ class _Builder:
         acc = reference.accumulate(layer, self.values, self.tensors)
         self.values[name] = reference.requantize(acc, layer, tensor.zero_point)
         self._append(layer)
-
-    def _multiply(self, pixels: str, factors: str) -> None:
-        """A product whose scale is such that values fill the bits of its tensor."""
-        rng, name = self.rng, self._name("product")
-        a, b = self.tensors[pixels], self.tensors[factors]
-        tensor = self._tensor(name, a.shape)
-        acc = (self.values[pixels] - a.zero_point) * (self.values[factors] - b.zero_point)
-        multiplier = None
-        if self.features.multiplier and rng.random() < 0.5:
-            multiplier = int(rng.integers(1 << 10, 1 << 15))
-        factor = multiplier or 1
-        steps = (1 << tensor.bits) / rng.uniform(3, 5)
-        shift = max(0, round(math.log2(max(1.0, float(acc.std())) * factor / steps)))
-        low, high = tensor.limits
-        if rng.random() < 0.5:
-            low = tensor.zero_point
-        scale = a.scale * b.scale * 2.0**shift / factor
-        self.tensors[name] = replace(tensor, scale=scale)
-        node = Product(name, (pixels, factors), shift, low, high, multiplier)
-        self.values[name] = reference.evaluate(node, self.values, self.tensors)
-        self._append(node)
 
     def _move(self, node: MaxPool | Concat) -> None:
         """A layer that moves values without arithmetic."""
