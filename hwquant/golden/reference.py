@@ -104,7 +104,8 @@ def evaluate(node: QNode, inputs: Mapping[str, IntArray], tensors: Mapping[str, 
         case Layer():
             return requantize(accumulate(node, inputs, tensors), node, tensor.zero_point)
         case Product():
-            return multiply(node, *(inputs[name] for name in node.inputs), tensors)
+            a, b = node.inputs
+            return multiply(node, inputs[a], inputs[b], tensors)
         case MaxPool():
             return max_pool(node, inputs[node.inputs[0]], tensor.limits[0])
         case Concat():

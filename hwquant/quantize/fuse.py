@@ -155,6 +155,11 @@ class Plan:
         return [node for node in self.nodes if isinstance(node, ProductPlan)]
 
     @property
+    def computed(self) -> Sequence[LayerPlan | ProductPlan]:
+        """The nodes that compute: the layers, then the products."""
+        return [*self.layers, *self.products]
+
+    @property
     def tensors(self) -> Sequence[str]:
         """Names of the tensors that exist as integers."""
         return [item.name for item in self.graph.inputs] + [node.name for node in self.nodes]

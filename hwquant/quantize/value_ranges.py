@@ -97,7 +97,7 @@ def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics
     """
     plan, groups, options = precision.plan, precision.groups, precision.options
     outputs = {output.tensor for output in plan.graph.outputs}
-    read = outputs | {name for node in (*plan.layers, *plan.products) for name in node.inputs}
+    read = outputs | {name for node in plan.computed for name in node.inputs}
     result: dict[str, GroupRange] = {}
     for group, members in groups.sets().items():
         # Clipping and rounding commute with the maximum: what matters of a pooled tensor is what the pool
@@ -126,7 +126,7 @@ def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics
 def _borrowed_range(group: str, precision: Precision, known: Mapping[str, GroupRange]) -> tuple[float, float]:
     """A range for tensors that are always zero: the one of the tensor that they are computed from."""
     groups = precision.groups
-    for node in (*precision.plan.layers, *precision.plan.products):
+    for node in precision.plan.computed:
         if groups.find(node.name) == group:
             source = groups.find(node.inputs[0])
             if source in known:
