@@ -74,7 +74,7 @@ def choose_scales(
     ranges = group_ranges(precision, statistics)
     kept = {precision.groups.find(name): item for name, item in (decided or {}).items()}
     fixed = {classes.find(group): item.scale.mantissa for group, item in kept.items()}
-    labels = {
+    labels: Labels = {
         **_labels(precision, classes, ranges),
         **{name: [mantissa] for name, mantissa in fixed.items()},
     }
