@@ -45,7 +45,12 @@ def test_what_the_hardware_cannot_is_refused():
     build = Builder("net", ANY_BATCH)
     x = build.input("x", (2, 4))
     for kind, left, right, message in (
-        ("mul", x, build.input("other", (2, 3)), r"it multiplies activations of shapes \(2, 2, 4\) and \(2, 2, 3\)"),
+        (
+            "mul",
+            x,
+            build.input("other", (2, 3)),
+            r"it multiplies activations of shapes \(2, 2, 4\) and \(2, 2, 3\)",
+        ),
         ("div", x, x, r"it divides by an activation"),
         ("div", np.asarray(1.0), x, r"it divides a constant by an activation"),
         ("div", x, np.asarray([1.0, 0.0, 1.0, 1.0]), r"it divides by zero"),

@@ -98,7 +98,8 @@ def build(kind: str, seed: int) -> Graph:
     return Graph(kind, inputs, tuple(nodes), (Output("y", "fc", (5,)),))
 
 
-KINDS = ("chain", "residual", "projection", "concat", "depthwise", "clips", "gated")
+KINDS = ("chain", "residual", "projection", "concat", "depthwise", "clips")
+ALL_KINDS = (*KINDS, "gated")
 
 
 def kinds(graph: Graph) -> list[type[Node]]:
