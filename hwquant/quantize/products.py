@@ -20,6 +20,8 @@ from hwquant.quantize.groups import Partition
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.shifts import LARGEST_SHIFT, fixed_point
 
+MOST_MANTISSAS = 64
+"""Mantissas that a class may choose from because of products: those of one behind the other multiply."""
 _SAME = 1e-9
 """Octaves by which mantissas that are the same differ at most."""
 
@@ -59,17 +61,19 @@ def with_products(
     """
     found = {name: [fixed[name]] if name in fixed else list(mantissas) for name, mantissas in labels.items()}
 
-    def add(name: str, mantissas: Sequence[float]) -> None:
+    def add(name: str, mantissas: Sequence[float], most: int | None = None) -> None:
         if name not in fixed:
             known = found[name]
-            known += [item for item in mantissas if not any(_power_of_two(item / other) for other in known)]
+            new = [item for item in mantissas if not any(_power_of_two(item / other) for other in known)]
+            known += new if most is None else new[: max(0, most - len(known))]
 
     for product in plan.products:
         for name in scale_ends(product, classes):
             add(name, every)
     for product in plan.products:
         y, a, b = scale_ends(product, classes)
-        add(y, [Scale.of(first * second).mantissa for first in found[a] for second in found[b]])
+        products = (Scale.of(first * second).mantissa for first in found[a] for second in found[b])
+        add(y, list({round(item, 12): item for item in products}.values()), MOST_MANTISSAS)
         if y in fixed:
             for one, other in ((a, b), (b, a)):
                 add(one, [Scale.of(fixed[y] / mantissa).mantissa for mantissa in found[other]])

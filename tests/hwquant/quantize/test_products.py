@@ -15,6 +15,7 @@ from hwquant.quantize.calibration import observe
 from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.precision import resolve_precision
 from hwquant.quantize.scales import choose_scales
+from hwquant.validate import validate
 from hwquant.window import Window
 
 SIZE = 5
@@ -168,3 +169,13 @@ def test_factors_of_another_shape_are_refused():
         HwquantError, match=r"product 'm' reads factors of shape \(4, 5, 5\) for a tensor of shape \(3"
     ):
         network(conv("c", "x", 4, 3), Multiply("m", ("x", "c")))
+
+
+def test_many_products_one_behind_the_other_stay_cheap():
+    """Pixels that are exact at a scale of their own give each square more mantissas to choose from, up to a bound."""
+    squares = [Multiply(f"m{i}", (f"m{i - 1}" if i else "x",) * 2) for i in range(8)]
+    graph = network(*squares, conv("y", "m7", 4, 3))
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 3, SIZE, SIZE)) / 255
+    qgraph = quantize(graph, pixels)
+    validate(qgraph)
+    assert sum(isinstance(node, Product) for node in qgraph.nodes) == 8
