@@ -108,10 +108,14 @@ def _lowered(compilation: Compilation) -> Iterator[Row]:
         if layer.product:
             yield {
                 "layer": layer.name,
-                "term": 0,
+                "covers": None,
+                "term": None,
                 "reads": " * ".join(layer.reads),
+                "weights": None,
                 "channels": len(layer.bias),
+                **dict.fromkeys(("stored", "offset", "step", "stride", "padding", "dilation")),
                 "pixels": list(layer.pixels),
+                "window": None,
                 "clamp": _span(layer.low, layer.high),
             }
 

@@ -153,6 +153,19 @@ def test_programs_with_products_are_kept_and_listed(tmp_path):
     assert {row["tensor"]: row["read last by"] for row in rows["placed"]} == {"a": "y", "b": "y", "y": "host"}
     assert (len(rows["schedule"]), len(rows["tiles"])) == (2, 0)
     assert listing(passes, "placed", "y").rows == rows["placed"]
+    # Rows have the same titles whatever they are of, as a table has.
+    tensors = {
+        "x": Tensor("x", (4, 3, 3), 1.0, 0),
+        "c": Tensor("c", (4, 3, 3), 1.0, 0),
+        "y": qgraph.tensors["y"],
+    }
+    tensors["y"] = dataclasses.replace(tensors["y"], scale=256.0)
+    both = QGraph("both", (Input("x", (4, 3, 3), (4, 3, 3)),), (), (), tensors)
+    nodes = (convolution(both, "c", "x", 4, 1), Product("y", ("c", "x"), 8, -128, 127))
+    both = dataclasses.replace(both, nodes=nodes, outputs=qgraph.outputs)
+    passes = Compilation(both, lowered_network(both), Requirements((4, 2)))
+    for name in PASSES:
+        assert len({tuple(row) for row in listing(passes, name).rows}) <= 1, name
 
 
 def test_energy_counts_no_weights_of_products():
