@@ -54,7 +54,7 @@ class Opcode(IntEnum):
     TILE = 10
     TAPS = 11
     FORMAT = 12
-    PRODUCT = 14
+    PRODUCT = 13
 
 
 SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)
