@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hwquant import golden
 from hwquant.advice import Advice
 from hwquant.graph import Input
-from hwquant.qgraph import IntArray, Layer, QGraph, Tensor
+from hwquant.qgraph import IntArray, Layer, Product, QGraph, Tensor
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -165,7 +165,7 @@ def layer_ends(qgraph: QGraph) -> dict[str, tuple[int, ...]]:
     """
     result = {}
     for node in qgraph.nodes:
-        if isinstance(node, Layer):
+        if isinstance(node, Layer | Product):
             tensor = qgraph.tensors[node.name]
             ends = [
                 end

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Node, Shape
+from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Multiply, Node, Shape
 from hwquant.history import history
-from hwquant.qgraph import Layer, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Layer, Product, QGraph, QNode, Tensor, Term
 from hwquant.window import Window
 
 
@@ -63,6 +63,9 @@ def _float_layer(node: Node, graph: Graph) -> dict[str, Any]:
             operation = (
                 "ReLU" if (node.low, node.high) == (0, np.inf) else f"clip {node.low:g}..{node.high:g}"
             )
+        case Multiply():
+            operation = _product(*shapes)
+            layer["macs"] = node.macs(*shapes)
         case _:
             operation = type(node).__name__.lower()
     return {**layer, "operation": operation}
@@ -91,11 +94,25 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
                 layer["step"] = max(term.step for term in node.terms)
             if node.multiplier is not None:
                 layer["multiplier"] = node.multiplier.tolist()
+        case Product():
+            shapes = [qgraph.tensors[name].shape for name in node.inputs]
+            layer |= {
+                "operation": _product(*shapes),
+                "shift": [node.shift],
+                "clamp": [node.low, node.high],
+                "macs": node.macs(*shapes),
+            }
+            if node.multiplier is not None:
+                layer["multiplier"] = [node.multiplier]
         case MaxPool():
             layer["operation"] = f"max pool {_window(node.window)}"
         case _:
             layer["operation"] = type(node).__name__.lower()
     return layer
+
+
+def _product(a: Shape, b: Shape) -> str:
+    return "product" if a == b else "product by channel"
 
 
 def _format(tensor: Tensor, qgraph: QGraph) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from hwquant.graph import (
     Conv,
     Graph,
     MaxPool,
+    Multiply,
     Node,
     Output,
     as_array,
@@ -156,6 +157,8 @@ def evaluate(node: Node, *inputs: Array) -> Array:
             return _average_pool(node, inputs[0])
         case Add():
             return sum(inputs[1:], start=inputs[0])
+        case Multiply():
+            return inputs[0] * inputs[1]
         case Concat():
             return np.concatenate(inputs, axis=0)
         case _:

@@ -153,6 +153,41 @@ class Add(BaseNode):
 
 
 @dataclass(frozen=True, eq=False)
+class Multiply(BaseNode):
+    """Elementwise product of two tensors: of one shape, or the second with one factor a channel, (channels, 1, 1)."""
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor for the shapes of the inputs.
+
+        Raises
+        ------
+        HwquantError
+            The second input has neither the first one's shape nor one factor for each of its channels.
+        """
+        return product_shape(self.name, *shapes)
+
+    def macs(self, *shapes: Shape) -> int:
+        """Count the multiplications of one inference, for the shapes of the inputs."""
+        return math.prod(shapes[0])
+
+
+def product_shape(name: str, a: Shape, b: Shape) -> Shape:
+    """Find the shape of the product ``name`` of two tensors, which is that of the first.
+
+    Raises
+    ------
+    HwquantError
+        The second one's is neither the same nor one factor for each channel.
+    """
+    if b not in (a, (a[0], 1, 1)):
+        raise HwquantError(
+            f"product {name!r} reads factors of shape {b} for a tensor of shape {a}; the shapes must be equal, or it "
+            f"must be one factor a channel, {(a[0], 1, 1)}"
+        )
+    return a
+
+
+@dataclass(frozen=True, eq=False)
 class Concat(BaseNode):
     """Concatenation along the channels."""
 
@@ -164,7 +199,7 @@ class Concat(BaseNode):
 Moving = MaxPool | Concat
 """Kinds that move values without arithmetic: real or integer, with one scale, zero point and width from end to end."""
 
-Node = Conv | Clip | MaxPool | AveragePool | Add | Concat
+Node = Conv | Clip | MaxPool | AveragePool | Add | Multiply | Concat
 """All kinds. What must know them ends its ``match`` in ``assert_never``, so that mypy names it for a new one."""
 
 

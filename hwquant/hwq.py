@@ -5,8 +5,8 @@ place, such as ``layers/2/terms/0/codes.npy``. Codes of fewer than 8 bits, and t
 :mod:`~hwquant.packed`; ``network.json`` then has the shape.
 
 A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
-is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, and tensors of
-more than 8 bits, came with version 2.
+is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, tensors of more
+than 8 bits, and products, came with version 2.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hwquant.files import read_bytes, recover, write_bytes
 from hwquant.graph import Input, Output
 from hwquant.history import KEY, of_json
 from hwquant.packed import pack, unpack
-from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Tensor, Term
 from hwquant.record import Arrays, Record
 from hwquant.validate import validate
 from hwquant.window import Pair, Window
@@ -150,6 +150,7 @@ def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
     terms = [term for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms]
     new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)
+    new |= any(isinstance(item, Product) for item in qgraph.nodes)
     return 2 if new or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
 
 
@@ -191,6 +192,16 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
                 "low": int(node.low),
                 "high": int(node.high),
                 "terms": terms,
+            }
+        case Product():
+            return {
+                "type": "product",
+                "name": node.name,
+                "inputs": list(node.inputs),
+                "shift": int(node.shift),
+                "low": int(node.low),
+                "high": int(node.high),
+                **({} if node.multiplier is None else {"multiplier": int(node.multiplier)}),
             }
         case MaxPool():
             return {
@@ -292,6 +303,18 @@ def _decode_node(record: Record, arrays: Arrays) -> QNode:
                 low=record.integer("low"),
                 high=record.integer("high"),
                 multiplier=record.optional_array(arrays, "multiplier"),
+            )
+        case "product":
+            factors = record.texts("inputs")
+            if len(factors) != 2:
+                raise HwquantError(f"{record.where} multiplies {len(factors)} tensors, not two")
+            return Product(
+                name=name,
+                inputs=(factors[0], factors[1]),
+                shift=record.integer("shift"),
+                low=record.integer("low"),
+                high=record.integer("high"),
+                multiplier=record.integer("multiplier") if "multiplier" in record.value else None,
             )
         case "max_pool":
             window = _decode_window(record, record.integers("kernel", 2, 1))

@@ -1,7 +1,7 @@
 """The integer network: the one meaning that the golden model, the compiler and the RTL share.
 
-There are three kinds of nodes. A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one
-term, a residual addition two, an average pooling one with constant weights. The float network's
+A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one term, a residual addition two, an
+average pooling one with constant weights. A :class:`Product` multiplies two tensors. The float network's
 :class:`~hwquant.graph.MaxPool` and :class:`~hwquant.graph.Concat` move integers as they do reals, without
 arithmetic: scale, zero point and bits pass through. Tensors are (channels, height, width) of signed integers.
 
@@ -14,7 +14,7 @@ Numbers (all exact)::
     acc  = b_q + Sum_terms 2^k * Sum (adjusted weight) * (x_q - z_x)
     y_q  = clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)      (m = 1 unless a multiplier is given;
                                                                          s = 0 adds no rounding term)
-Padding inserts z_x.
+Padding inserts z_x. A product has ``acc = (a_q - z_a) * (b_q - z_b)`` and no bias.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from hwquant.coding import Anchor, Coding, Step, integer_limits
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, Input, MaxPool, Output, Shape
+from hwquant.graph import Concat, Input, MaxPool, Output, Shape, product_shape
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 IntArray = NDArray[np.int64]
@@ -206,7 +206,44 @@ class Layer:
         )
 
 
-QNode = Layer | MaxPool | Concat
+@dataclass(frozen=True, eq=False)
+class Product:
+    """Multiply two tensors element by element, requantize, clamp.
+
+    Attributes
+    ----------
+    name : str
+        Name of the product, and of its output tensor.
+    inputs : tuple of str
+        Names of the two tensors that it reads: of one shape, or the second with one factor a channel,
+        (channels, 1, 1).
+    shift : int
+        The rounding right shift, 0..62.
+    low : int
+        The least output, within the output tensor's bits.
+    high : int
+        The greatest output, within the output tensor's bits.
+    multiplier : int, optional
+        What the product is multiplied by, positive; None where requantization is a shift alone.
+    """
+
+    name: str
+    inputs: tuple[str, str]
+    shift: int
+    low: int
+    high: int
+    multiplier: int | None = None
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor for the shapes of the inputs."""
+        return product_shape(self.name, *shapes)
+
+    def macs(self, *shapes: Shape) -> int:
+        """Count the multiplications of one inference, for the shapes of the inputs."""
+        return math.prod(shapes[0])
+
+
+QNode = Layer | Product | MaxPool | Concat
 """All kinds. What must know them ends its ``match`` in ``assert_never``, so that mypy names it for a new one."""
 
 

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Input, Moving, Output
-from hwquant.qgraph import WIDEST, Concat, Layer, MaxPool, QGraph, Tensor, Term
-from hwquant.ranges import accumulator_bound, tensor_ranges
+from hwquant.qgraph import WIDEST, Concat, Layer, MaxPool, Product, QGraph, Tensor, Term
+from hwquant.ranges import largest_sum, tensor_ranges
 from hwquant.window import Window
 
+PRODUCT_BITS = 8
+"""Most bits of a tensor that is multiplied with another one."""
 HOST_FUNCTIONS = ("softmax", "log_softmax", "argmax")
 LARGEST_SCALE, SMALLEST_SCALE = 2.0**100, 2.0**-100
 """Bounds of a tensor's scale, far from where real values, or products of two scales, overflow a 32-bit float."""
@@ -39,8 +41,16 @@ def validate(qgraph: QGraph) -> None:
     """
     validate_integers(qgraph)
     for node in qgraph.nodes:
-        if isinstance(node, Layer):
-            _scales(f"layer {node.name!r}", node, qgraph)
+        where = f"layer {node.name!r}"
+        match node:
+            case Layer():
+                _scales(where, node, qgraph)
+            case Product():
+                _product_scales(where, node, qgraph)
+            case MaxPool() | Concat():
+                pass
+            case _:
+                assert_never(node)
 
 
 def validate_integers(qgraph: QGraph) -> None:
@@ -70,10 +80,8 @@ def validate_integers(qgraph: QGraph) -> None:
         match node:
             case Layer():
                 _layer(where, node, qgraph)
-                bound = max(accumulator_bound(node, qgraph, ranges))
-                _require(
-                    bound < 1 << 63, where, "can overflow 64 bits: its weights, bias or shift are too large"
-                )
+            case Product():
+                _product(where, node, qgraph)
             case MaxPool():
                 _pool(where, node, qgraph)
             case Concat():
@@ -82,6 +90,8 @@ def validate_integers(qgraph: QGraph) -> None:
                 _require(len(sizes) == 1, where, f"joins tensors of different sizes: {sorted(sizes)}")
             case _:
                 assert_never(node)
+        problem = "can overflow 64 bits: its weights, bias, multiplier or shift are too large"
+        _require(largest_sum(node, qgraph, ranges) < 1 << 63, where, problem)
 
 
 def _require(condition: bool, where: str, problem: str) -> None:
@@ -187,9 +197,34 @@ def _layer(where: str, layer: Layer, qgraph: QGraph) -> None:
     if layer.multiplier is not None:
         _array(where, "a multiplier", layer.multiplier, np.int64, one_or_all)
         _require(bool((layer.multiplier > 0).all()), where, "has a multiplier that is not positive")
+    _clamp(where, layer, tensor)
+
+
+def _clamp(where: str, node: Layer | Product, tensor: Tensor) -> None:
     low, high = tensor.limits
-    problem = f"clamps to {layer.low}..{layer.high}, which is not a range within {low}..{high}"
-    _require(low <= layer.low <= layer.high <= high, where, problem)
+    problem = f"clamps to {node.low}..{node.high}, which is not a range within {low}..{high}"
+    _require(low <= node.low <= node.high <= high, where, problem)
+
+
+def _product(where: str, node: Product, qgraph: QGraph) -> None:
+    for name in node.inputs:
+        bits = qgraph.tensors[name].bits
+        problem = f"multiplies {name!r}, which has {bits} bits; factors have at most {PRODUCT_BITS}"
+        _require(bits <= PRODUCT_BITS, where, problem)
+    _require(0 <= node.shift <= 62, where, f"has a shift of {node.shift}; 0..62 is possible")
+    if node.multiplier is not None:
+        _require(node.multiplier > 0, where, f"has a multiplier of {node.multiplier}, which is not positive")
+    _clamp(where, node, qgraph.tensors[node.name])
+
+
+def _product_scales(where: str, node: Product, qgraph: QGraph) -> None:
+    """Raise unless ``S_a S_b m = S_y 2^s``: exactly, or where there is a multiplier, as well as an integer can."""
+    a, b, y = (qgraph.tensors[name].scale for name in (*node.inputs, node.name))
+    factor = 1 if node.multiplier is None else node.multiplier
+    share = a * b / (y * factor / 2.0**node.shift)
+    tolerance = EXACT if node.multiplier is None else 1 / factor + EXACT
+    problem = f"rescales by another factor than its scales say: S_a S_b 2^s / m is {share:.7g} times the output's scale"
+    _require(_near(np.array([share]), 1.0, tolerance), where, problem)
 
 
 def _term(where: str, term: Term, source: Tensor, target: Tensor) -> None:

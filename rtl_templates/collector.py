@@ -74,6 +74,12 @@ class Collector(Component):
         Sums of the ``columns`` columns, each ``signed(config.column_bits)``, skewed.
     parameters : Out(ParameterPort)
         Request for the parameters of new output channels.
+    multiplies : In(1)
+        The layer's sums are ``products``, which are earlier than those of the array; only where there are any. Constant
+        during a layer.
+    products : In(ArrayLayout)
+        Products of the ``columns`` columns, each ``signed(config.product_sum_bits)``, skewed,
+        ``config.product_latency`` cycles after the pixel's marks; only where there are any.
     clamp : In(instruction_layout(config, Opcode.CLAMP))
         Bounds ``low`` and ``high`` of an output and its zero point ``zero``, constant during a layer.
     results : Out(ResultPort)
@@ -87,6 +93,10 @@ class Collector(Component):
         self.align = Skew(activation, config.columns, reverse=True)
         self.stages = _Stages.of(self.requantizers[0].latency)
         self.latency = self.stages.output - self.stages.sum + self.align.latency
+        multiplied = {}
+        if config.product_bits:
+            products = ArrayLayout(signed(config.product_sum_bits), config.columns)
+            multiplied = {"multiplies": In(1), "products": In(products)}
         super().__init__(
             {
                 "pixel": In(pixel_layout()),
@@ -95,6 +105,7 @@ class Collector(Component):
                 "clamp": In(instruction_layout(config, Opcode.CLAMP)),
                 "results": Out(ResultPort(config)),
             }
+            | multiplied
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -102,8 +113,7 @@ class Collector(Component):
         m = Module()
         config = self.config
         # The marks wait until their pixel's sum approaches; there the parameters are asked for.
-        stage_zero = config.array_latency - self.stages.sum
-        early = delayed(m, self.pixel, stage_zero - ParameterReader.latency, name="early", reset_less=False)
+        early = self._approaching(m)
         m.d.comb += self.parameters.start.eq(early.valid & early.parameters)
         marks = delayed(m, early, ParameterReader.latency - 1, name="marks", reset_less=False)
         tags, addresses = self._stages(m, marks)
@@ -125,6 +135,21 @@ class Collector(Component):
         final = tags[config.columns - 1 + self.stages.output]
         m.d.comb += self.results.valid.eq(final.valid & final.last & final.pool_last)
         return m
+
+    def _approaching(self, m: Module) -> Signal:
+        """The marks of the pixel whose sum, or product, approaches.
+
+        A layer begins when the one before it is written: no marks are on their way where it changes what is waited for.
+        """
+        config, before = self.config, self.stages.sum + ParameterReader.latency
+        wait = config.array_latency - before
+        if not config.product_bits:
+            return delayed(m, self.pixel, wait, name="early", reset_less=False)
+        soon = delayed(m, self.pixel, config.product_latency - before, name="soon", reset_less=False)
+        late = delayed(m, soon, wait - (config.product_latency - before), name="late", reset_less=False)
+        early = Signal(pixel_layout())
+        m.d.comb += early.eq(Mux(self.multiplies, soon.as_value(), late.as_value()))
+        return early
 
     def _stages(self, m: Module, marks: Signal) -> tuple[list[Signal], list[Signal]]:
         """The marks, and the accumulators' addresses, in every stage of every column."""
@@ -153,7 +178,11 @@ class Collector(Component):
             accumulator.first.eq(tags[self.stages.sum].first),
             accumulator.hold.eq(tags[self.stages.sum].hold),
             accumulator.bias.eq(bias),
-            accumulator.sum.eq(self.sums[c]),
+            accumulator.sum.eq(
+                Mux(self.multiplies, self.products[c], self.sums[c])
+                if self.config.product_bits
+                else self.sums[c]
+            ),
             accumulator.write_address.eq(addresses[self.stages.total]),
             accumulator.write_enable.eq(tags[self.stages.total].valid),
         ]
@@ -182,6 +211,7 @@ class Collector(Component):
         columns, bits, address = config.columns, config.activation_bits, index_bits(config.accumulator_depth)
         stages = _Stages.of(config.requantize_latency)
         early = config.array_latency - stages.sum - 1  # before stage 0
+        multiplied = config.product_bits > 0
         tags = columns + stages.output
         unread = 1 + (not config.window_sums)  # start; hold
         parameters = config.parameter_bits
@@ -202,6 +232,10 @@ class Collector(Component):
                 "bus": (stages.total - stages.sum) * config.stored_bias_bits,
             },
             adders={"maximum": columns * bits, "address": address},
+            muxes={
+                "sum": columns * config.added_bits * multiplied,
+                "early": pixel_layout().size * multiplied,
+            },
             gates={"control": 1, "columns": columns},
             inside=[
                 Inside("align", Skew.facts(bits, columns)),

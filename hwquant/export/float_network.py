@@ -14,7 +14,7 @@ from hwquant.export.borders import BATCH, add_delivered, add_prepared
 from hwquant.export.builder import Builder
 from hwquant.export.network import IR_VERSION, OPSET
 from hwquant.files import write_bytes
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Multiply, Node
 from hwquant.history import METADATA, to_text
 from hwquant.packages import load_package
 
@@ -133,6 +133,8 @@ def _operator(builder: Builder, node: Node, precision: Precision, value: str) ->
             return add("AveragePool", inputs, value, count_include_pad=counted, **window)
         case Add():
             return add("Sum", inputs, value)
+        case Multiply():
+            return add("Mul", inputs, value)
         case Concat():
             return add("Concat", inputs, value, axis=1)
     kind = type(node).__name__

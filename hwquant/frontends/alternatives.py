@@ -6,7 +6,7 @@ import re
 
 GENERAL = (
     "build the network from convolution, linear layers, batch norm, ReLU, LeakyReLU or clip, pooling, add, "
-    "concatenation, reshapes and constant factors, the rest is the host's"
+    "products, concatenation, reshapes and constant factors, the rest is the host's"
 )
 """The advice for an operator that is not named here."""
 

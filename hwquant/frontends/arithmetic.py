@@ -1,4 +1,4 @@
-"""Elementwise arithmetic where at most one operand, or the operands of a sum, are activations."""
+"""Elementwise arithmetic of activations and constants."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ def binary(build: Builder, name: str, kind: str, left: Value | Array, right: Val
         if kind == "sub":
             negative = elementwise.affine(build, f"{name}_negative", right, -1.0, 0.0)
             return elementwise.add(build, name, [left, negative])
-        verb = {"mul": "multiplies", "div": "divides"}[kind]
+        if kind == "mul":
+            return elementwise.multiply(build, name, left, right)
         raise build.refuse(
-            f"it {verb} two activations, which the hardware cannot; only constants can be factors"
+            "it divides by an activation, which the hardware cannot; only constants can be divisors"
         )
     if isinstance(left, Value) and not isinstance(right, Value):
         return _with_constant(build, name, kind, left, right)

@@ -97,7 +97,7 @@ def shape(name: str) -> Callable[[AtenCall], Callable[[Array], Array]]:
 
 
 def expand(name: str) -> Callable[[AtenCall], Value | Array]:
-    """A constant broadcast to a size; an activation only where nothing changes."""
+    """A constant broadcast to a size, or an activation that is to be multiplied."""
 
     def translate(call: AtenCall) -> Value | Array:
         source, target = call.get("self"), call.get(name)
@@ -110,12 +110,7 @@ def expand(name: str) -> Callable[[AtenCall], Value | Array]:
         size = [*size[:lead], *(have if item == -1 else item for item, have in zip(size[lead:], shape))]
         if not isinstance(source, Value):
             return spread(call, np.asarray(source), size)
-        if tuple(size) == tuple(shape):
-            return source
-        raise call.build.refuse(
-            f"it repeats the elements of an activation of shape {tuple(shape)} to {tuple(size)}; only constants "
-            "can be expanded"
-        )
+        return rearrange.expand(call.build, source, size)
 
     return translate
 

@@ -229,14 +229,19 @@ class Builder:
         batch = np.arange(self.batch, dtype=np.int64).reshape(-1, *[1] * len(sample_shape)) * size
         return Value(tensor, shape, simplified(batch + sample.reshape(1, *sample_shape)))
 
-    def sample(self, value: Value) -> Index:
-        """The index of one sample (without the batch dimension).
+    def sample(self, value: Value, expanded: bool = False) -> Index:
+        """The index of one sample (without the batch dimension); repeated elements are refused unless ``expanded``.
 
         Raises
         ------
         Unsupported
-            If the batch is not the first dimension any more, or the value has a softmax or argmax behind it.
+            If the batch is not the first dimension any more, the value has a softmax or argmax behind it, or its
+            elements are repeated.
         """
+        if value.expanded and not expanded:
+            raise self.refuse(
+                f"it reads {value.tensor!r} expanded to the shape {value.shape}; only products read what is expanded"
+            )
         if value.host:
             raise self.refuse(
                 f"it reads the result of {value.host[-1]}, which is only supported at the network's end"
@@ -249,7 +254,8 @@ class Builder:
         if value.index is None:
             return np.arange(size, dtype=np.int64).reshape(value.shape[1:])
         flat = value.index.reshape(self.batch, size)
-        if not np.array_equal(flat, flat[0] + size * np.arange(self.batch)[:, None]):
+        stride = math.prod(self.shapes[value.tensor]) if value.expanded else size
+        if not np.array_equal(flat, flat[0] + stride * np.arange(self.batch)[:, None]):
             raise self.refuse(
                 "a reshape or transpose mixes the samples of a batch; keep the batch dimension first"
             )

@@ -1,4 +1,4 @@
-"""Affine maps, clips and sums, element by element.
+"""Affine maps, clips, sums and products, element by element.
 
 Every function takes the builder, a name for the node, and values, as those of `operators` do.
 """
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import Affine, Unfolded
 from hwquant.frontends.values import Float, Value
-from hwquant.graph import Add, Clip
+from hwquant.graph import Add, Clip, Conv, Multiply
 
 
 def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: ArrayLike) -> Value:
@@ -131,6 +131,53 @@ def add(build: Builder, name: str, values: Sequence[Value]) -> Value:
                 "transpose or reshape both alike"
             )
     return _like(build, first, Add(build.unique(name), tuple(value.tensor for value in placed)))
+
+
+def multiply(build: Builder, name: str, left: Value, right: Value) -> Value:
+    """Multiply values element by element: of one shape, or one of them with a factor a channel, a pixel or a sample.
+
+    A factor that all channels share is first copied to all of them, by a convolution whose weights are 1.
+    """
+    try:
+        shape = np.broadcast_shapes(left.shape, right.shape)
+    except ValueError:
+        shape = ()
+    placed = [build.place(value) for value in (left, right)]
+    if not len(left.shape) == len(right.shape) == len(shape) or shape not in (left.shape, right.shape):
+        raise build.refuse(
+            f"it multiplies activations of shapes {left.shape} and {right.shape}; they must be equal, or one must have "
+            "a factor for each channel or each pixel of the other"
+        )
+    if math.prod(build.shapes[placed[0].tensor]) < math.prod(build.shapes[placed[1].tensor]):
+        placed.reverse()
+    a, b = placed
+    if a.shape != shape or a.expanded:
+        raise build.refuse(
+            f"it multiplies {a.tensor!r} and {b.tensor!r}, of which both repeat elements; only one may"
+        )
+    base, other = build.shapes[a.tensor], build.shapes[b.tensor]
+    pixels = base[1] * base[2]
+    own, factor = (np.broadcast_to(build.sample(value, expanded=True), shape[1:]) for value in placed)
+    alike = other == base and np.array_equal(own, factor)
+    by_channel = other == (base[0], 1, 1) and np.array_equal(own // pixels, factor)
+    shared = other == (1, 1, 1) or (other == (1, *base[1:]) and np.array_equal(own % pixels, factor))
+    if alike or by_channel:
+        factors = b.tensor
+    elif shared:
+        factors = _for_each_channel(build, name, b.tensor, base[0])
+    else:
+        raise build.refuse(
+            f"it multiplies {a.tensor!r} of shape {base}, seen as {a.shape[1:]}, with {b.tensor!r} of shape {other}, "
+            f"seen as {b.shape[1:]}; factors must be for each element in the same order, for each channel or for each "
+            "pixel"
+        )
+    return _like(build, a, Multiply(build.unique(name), (a.tensor, factors)))
+
+
+def _for_each_channel(build: Builder, name: str, tensor: str, channels: int) -> str:
+    """Copy a tensor of one channel to several."""
+    weight = np.ones((channels, 1, 1, 1))
+    return build.emit(Conv(build.unique(f"{name}_factors"), (tensor,), weight, np.zeros(channels)))
 
 
 def _like(build: Builder, value: Value, node: Unfolded) -> Value:

@@ -96,6 +96,7 @@ OPERATORS: Mapping[str, Operator] = {
         },
         {"mask": Irrelevant("nothing is dropped in evaluation mode; leave the mask away")},
     ),
+    "Expand": Operator(views.expand, {"input": REAL, "shape": INDICES}),
     "Flatten": _view(views.flatten, ("input",), None, "axis"),
     "Gemm": Operator(
         layers.gemm,

@@ -63,6 +63,16 @@ def reshape(call: OnnxCall) -> Value:
     return rearrange.view(call.build, call.value(), reshaped)
 
 
+def expand(call: OnnxCall) -> Value:
+    """The operator Expand, of an activation that is to be multiplied."""
+    value, target = call.value(), call.integers(1) or []
+    try:
+        size = np.broadcast_shapes(value.shape, tuple(target))
+    except ValueError:
+        raise call.build.refuse(f"a tensor of shape {value.shape} cannot be expanded to {target}") from None
+    return rearrange.expand(call.build, value, size)
+
+
 def transpose(call: OnnxCall) -> Value:
     """The operator Transpose; without ``perm`` it reverses the axes."""
     order = call.attributes.get("perm")

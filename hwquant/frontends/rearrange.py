@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,6 +40,24 @@ def concat(build: Builder, name: str, values: Sequence[Value], axis: int) -> Val
         return placed[0]
     tensor = build.emit(Concat(build.unique(name), tuple(value.tensor for value in placed)))
     return build.value(tensor, index.shape, index)
+
+
+def expand(build: Builder, value: Value, size: Sequence[int]) -> Value:
+    """Repeat the elements of a value along axes of length 1, for a product with another value to read."""
+    if tuple(size) == value.shape:
+        return value
+    if len(size) != len(value.shape) or size[0] != value.shape[0]:
+        raise build.refuse(
+            f"it expands an activation of shape {value.shape} to {tuple(size)}; only axes of length 1 behind the batch "
+            "can be, for a product"
+        )
+    build.spend(math.prod(size[1:]))
+    placed = build.place(value)
+    try:
+        index = np.broadcast_to(placed.indices(), tuple(size))
+    except ValueError:
+        raise build.refuse(f"a tensor of shape {value.shape} cannot be expanded to {tuple(size)}") from None
+    return replace(placed, shape=index.shape, index=index, expanded=True)
 
 
 def pad(

@@ -44,6 +44,8 @@ class Value:
         Functions that the host applies to the value.
     integer : bool, default False
         The value has an integer type (before a Cast), in which arithmetic would wrap or truncate.
+    expanded : bool, default False
+        Elements of the base tensor are repeated along an axis: only a product reads such a value.
     """
 
     tensor: str
@@ -52,6 +54,7 @@ class Value:
     preprocess: tuple[Float, Float] | None = None
     host: tuple[str, ...] = ()
     integer: bool = False
+    expanded: bool = False
 
     @property
     def seen_shape(self) -> tuple[int, ...]:

@@ -25,8 +25,8 @@ from hwquant.golden.convolution import Block
 from hwquant.golden.layer import LayerStep
 from hwquant.golden.memory import Arena, borrowed
 from hwquant.golden.pooling import Pooling
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode
-from hwquant.ranges import accumulator_bound, tensor_ranges
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode
+from hwquant.ranges import accumulator_bound, product_bound, tensor_ranges
 
 IMAGES = 64
 """Most images in a chunk: enough for a matrix product to run at full speed, few enough for the cache."""
@@ -126,6 +126,8 @@ class Engine:
                 case Layer():
                     bound = max(accumulator_bound(node, qgraph, ranges))
                     self.steps.append(self._layer_step(node, bound))
+                case Product():
+                    self.steps.append(self._product_step(node, product_bound(node, qgraph, ranges)))
                 case MaxPool():
                     self.steps.append(self._pool_step(node))
                 case Concat():
@@ -182,6 +184,24 @@ class Engine:
             pool = readers[0]
         out = self._allocate(layer.name if pool is None else pool.name)
         return LayerStep(layer, pool, self.qgraph, sources, out, dtype, self.arena)
+
+    def _product_step(self, node: Product, bound: int) -> Step:
+        if bound >= 1 << 53:
+            return self._reference_step(node)
+        a, b = (self.blocks[name] for name in node.inputs)
+        out, zero = self._allocate(node.name), self.qgraph.tensors[node.name].zero_point
+        low, high = node.low - zero, node.high - zero
+        factor = math.ldexp(1 if node.multiplier is None else node.multiplier, -node.shift)
+        dtype = np.float32 if bound < 1 << 24 else np.float64
+
+        def run() -> None:  # a row at a time, which stays in the cache
+            for row, target in enumerate(out):
+                product = np.multiply(a[row], b[row if len(b) == len(a) else 0], dtype=dtype)
+                product *= dtype(factor)
+                product += dtype(0.5 if node.shift else 0.0)
+                np.clip(np.floor(product, out=product), low, high, out=target, casting="unsafe")
+
+        return run
 
     def _reference_step(self, node: QNode) -> Step:
         self._allocate(node.name)

@@ -12,7 +12,7 @@ from typing import assert_never
 
 import numpy as np
 
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode, Tensor, Term
 from hwquant.window import Padding
 
 
@@ -72,6 +72,15 @@ def requantize(acc: IntArray, layer: Layer, zero_point: int) -> IntArray:
     return np.clip(((scaled + rounding) >> shift) + zero_point, layer.low, layer.high)
 
 
+def multiply(product: Product, a: IntArray, b: IntArray, tensors: Mapping[str, Tensor]) -> IntArray:
+    """Compute ``clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)`` of ``acc = (a_q - z_a) * (b_q - z_b)``."""
+    first, second = (tensors[name].zero_point for name in product.inputs)
+    scaled = (a - first) * (b - second) * (1 if product.multiplier is None else product.multiplier)
+    rounding = (1 << product.shift) >> 1
+    shifted = ((scaled + rounding) >> product.shift) + tensors[product.name].zero_point
+    return np.clip(shifted, product.low, product.high)
+
+
 def max_pool(pool: MaxPool, x: IntArray, lowest: int) -> IntArray:
     """Take the maximum over a window.
 
@@ -94,6 +103,9 @@ def evaluate(node: QNode, inputs: Mapping[str, IntArray], tensors: Mapping[str, 
     match node:
         case Layer():
             return requantize(accumulate(node, inputs, tensors), node, tensor.zero_point)
+        case Product():
+            a, b = node.inputs
+            return multiply(node, inputs[a], inputs[b], tensors)
         case MaxPool():
             return max_pool(node, inputs[node.inputs[0]], tensor.limits[0])
         case Concat():

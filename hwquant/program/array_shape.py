@@ -33,6 +33,9 @@ it starts to stream."""
 PE_LATENCY = 3
 """Registered operands, registered product, registered partial sum."""
 
+PRODUCT_LATENCY = 2
+"""Of two activations: both less their zero points, and the product, each registered."""
+
 ACCUMULATE_HAZARD = 4
 """Least number of cycles between two visits of one accumulator (read, register, add, write)."""
 
@@ -56,6 +59,7 @@ LIMITS = {
     "bias_zeros": (0, 47),
     "accumulator_depth": (1, 1 << 16),
     "multiplier_bits": (0, 18),
+    "product_bits": (0, 8),
     "shift_bits": (1, 6),
     "coordinate_bits": (2, 16),
     "block_steps": (1, 1 << 24),
@@ -114,6 +118,8 @@ class ArrayShape:
         Which tiles have odd weights, ``2 (w_q + o) + 1``: a stored weight with a 1 appended, where the offset is 0.
     ternary : bool, default False
         Whether each weight that multiplies is -1, 0 or 1, so that products need no multiplier.
+    product_bits : int, default 0
+        Width of the widest activation that is multiplied with another one, 0..8; 0 means that none is.
 
     Raises
     ------
@@ -140,6 +146,7 @@ class ArrayShape:
     tap_depth: int = 16
     odd_weights: OddWeights = "none"
     ternary: bool = False
+    product_bits: int = 0
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -217,8 +224,8 @@ class ArrayShape:
 
     @property
     def selections(self) -> int:
-        """Lane selections of a read: parts of a word, or write groups that a depthwise tile moves to lane 0."""
-        return max(self.reads_per_word, self.groups if self.tap_lines else 1)
+        """Lane selections of a read: parts of a word, or write groups that depthwise tiles and products read."""
+        return max(self.reads_per_word, self.groups if self.tap_lines or self.product_bits else 1)
 
     @property
     def settles(self) -> bool:
@@ -328,12 +335,27 @@ class ArrayShape:
         """The largest magnitude of a product."""
         return 1 << (self.activation_bits - 1 + (0 if self.ternary else self.operand_bits - 1))
 
+    @property
+    def product_sum_bits(self) -> int:
+        """Width of a product of two activations, both less their zero points."""
+        return 2 * self.product_bits + 1 if self.product_bits else 0
+
+    @property
+    def added_bits(self) -> int:
+        """Width of what an accumulator adds: a column's sum, or a product of two activations."""
+        return max(self.column_bits, self.product_sum_bits)
+
     # Latencies, in cycles -------------------------------------------------------------------------------
 
     @property
     def array_latency(self) -> int:
         """Cycles from a pixel's address to the first column's sum at the bottom of the array."""
         return FEED_LATENCY + self.rows - 1 + PE_LATENCY + (1 if self.offset == "sum" else 0)
+
+    @property
+    def product_latency(self) -> int:
+        """Cycles from a pixel's address to the first column's product with its factor."""
+        return FEED_LATENCY + PRODUCT_LATENCY
 
     @property
     def requantize_latency(self) -> int:

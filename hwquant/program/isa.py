@@ -18,6 +18,7 @@ REPEAT    the next TILE stands for ``count + 1`` tiles whose addresses are ``ste
 TILE      load the next ``rows`` weight rows and stream a block of pixels through them
 FORMAT    of the weights: the binary logarithm of the rows that share a word, and whether a 1 is appended to each
           stored weight (``odd``, which exists where the hardware has both kinds)
+PRODUCT   of a product: the zero points of its pixels and of its factors (only where the hardware multiplies them)
 TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of a row, pixels before the first
           output, and pixels after the last
 ========  =====================================================================================================
@@ -53,12 +54,13 @@ class Opcode(IntEnum):
     TILE = 10
     TAPS = 11
     FORMAT = 12
+    PRODUCT = 13
 
 
 SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)
 """Instructions that say how a term's input is read: they take effect with a TILE's ``source``."""
 
-BUFFERED = (*SOURCE, Opcode.WRITE, Opcode.CLAMP)
+BUFFERED = (*SOURCE, Opcode.WRITE, Opcode.CLAMP, Opcode.PRODUCT)
 """Double-buffered instructions: one waits until what the same set before has taken effect."""
 
 REGISTERS = (*BUFFERED, Opcode.OFFSET, Opcode.COUNT, Opcode.FORMAT)
@@ -90,21 +92,32 @@ class Field(NamedTuple):
     wraps: bool = False
 
 
-FLAGS = ("first", "last", "parameters", "offsets", "source", "layer", "summed", "taps", "settle")
+FLAGS = (
+    *("first", "last", "parameters", "offsets", "source", "layer", "summed", "taps", "settle"),
+    *("product", "held"),
+)
 """Flags of a TILE: first and last of a block; the block has new output channels; an offset row comes before the
 weight rows; a new geometry takes effect; a new layer begins (waits until the one before it is written); sums
 are taken over windows of pixels; pixels enter from above (depthwise); the accumulators are visited again so soon
-that the tile waits until the one before it has written them. The last three exist where the hardware has them."""
+that the tile waits until the one before it has written them; it has no weights, but reads factors and pixels by
+turns; or one factor, and then all pixels. The last five exist where the hardware has them."""
 
 TAIL_BITS = 4
 
 
 def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
-    """Lay out the instructions for one accelerator: by opcode the fields, the least significant first."""
+    """Lay out the instructions that one accelerator has: by opcode the fields, the least significant first."""
     address = Field("address", config.activation_address_bits)
     count = Field("count", config.activation_address_bits + 1)
     coordinate, activation = config.coordinate_bits, config.activation_bits
     absent = {"summed": not config.window_sums, "taps": not config.tap_lines, "settle": not config.settles}
+    absent |= dict.fromkeys(("product", "held"), not config.product_bits)
+    products = {
+        Opcode.PRODUCT: (
+            Field("pixel", config.product_bits, True),
+            Field("factor", config.product_bits, True),
+        )
+    }
     flags = [flag for flag in FLAGS if not absent.get(flag)]
     return {
         Opcode.END: (),
@@ -151,6 +164,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("packing", index_bits(config.weight_packing.bit_length())),
             *([Field("odd", 1)] if config.odd_weights == "some" else []),
         ),
+        **(products if config.product_bits else {}),
     }
 
 
@@ -229,7 +243,7 @@ def decode(word: int, formats: Mapping[Opcode, tuple[Field, ...]]) -> Instructio
         The word has an unknown opcode.
     """
     code = word & ((1 << OPCODE_BITS) - 1)
-    if code not in Opcode._value2member_map_:
+    if code not in formats:
         raise HwquantError(f"program word {word:#x} has the unknown opcode {code}")
     opcode, position, values = Opcode(code), OPCODE_BITS, {}
     for field in formats[opcode]:

@@ -131,6 +131,32 @@ class ArrayTerm:
 
 
 @dataclass(frozen=True, eq=False)
+class ArrayProduct:
+    """What is multiplied below the array, in place of a convolution: the factors are read from the activation memory.
+
+    ::
+
+        product = (pixel - zero_points[0]) * (factor - zero_points[1])
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the tensor whose pixels are multiplied.
+    factors : str
+        Name of the tensor that they are multiplied with.
+    zero_points : tuple of int
+        The zero points of both.
+    held : bool
+        Whether there is one factor a channel, which is read once a tile; otherwise there is one for each pixel.
+    """
+
+    tensor: str
+    factors: str
+    zero_points: tuple[int, int]
+    held: bool
+
+
+@dataclass(frozen=True, eq=False)
 class ArrayLayer:
     """A layer on the array: one pass over all its tiles.
 
@@ -141,7 +167,7 @@ class ArrayLayer:
     covers : tuple of str
         Names of the integer network's nodes that the layer executes.
     terms : tuple of ArrayTerm
-        What the accumulators sum.
+        What the accumulators sum; nothing where there is a ``product``.
     bias : ndarray of int64, shape (out,)
         What is added to the sum of products with ``x - z``, as in the integer network.
     shift : ndarray of int64, shape (1,) or (out,)
@@ -167,6 +193,8 @@ class ArrayLayer:
         Pixels from one window to the next, (y, x).
     window_dilation : tuple of int
         Pixels from one pixel of a window to the next, (y, x).
+    product : ArrayProduct, optional
+        The product that takes the place of the sum.
     """
 
     name: str
@@ -184,6 +212,14 @@ class ArrayLayer:
     window: tuple[int, int] = (1, 1)
     window_stride: tuple[int, int] = (1, 1)
     window_dilation: tuple[int, int] = (1, 1)
+    product: ArrayProduct | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the tensors that are read, in order."""
+        if self.product:
+            return self.product.tensor, self.product.factors
+        return tuple(term.tensor for term in self.terms)
 
     @property
     def pooled(self) -> bool:

@@ -69,7 +69,7 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
             raise HwquantError(f"the pass {name} is about the array, not about a layer; leave the layer out")
         wanted = _layer(compilation, layer)
         if name == "placed":
-            tensors = {wanted.name, *(term.tensor for term in wanted.terms)}
+            tensors = {wanted.name, *wanted.reads}
             rows = (row for row in rows if row["tensor"] in tensors)
         else:
             rows = (row for row in rows if row["layer"] == wanted.name)
@@ -105,6 +105,19 @@ def _lowered(compilation: Compilation) -> Iterator[Row]:
                 "window": _unless(layer.window, 1),
                 "clamp": _span(layer.low, layer.high),
             }
+        if layer.product:
+            yield {
+                "layer": layer.name,
+                "covers": None,
+                "term": None,
+                "reads": " * ".join(layer.reads),
+                "weights": None,
+                "channels": len(layer.bias),
+                **dict.fromkeys(("stored", "offset", "step", "stride", "padding", "dilation")),
+                "pixels": list(layer.pixels),
+                "window": None,
+                "clamp": _span(layer.low, layer.high),
+            }
 
 
 def _mapped(compilation: Compilation) -> Iterator[Row]:
@@ -115,7 +128,7 @@ def _mapped(compilation: Compilation) -> Iterator[Row]:
 def _strategy(item: MappedLayer) -> Row:
     row: Row = {
         "strategy": type(item.strategy).__name__,
-        "kernel": list(item.layer.terms[0].kernel),
+        "kernel": list(item.layer.terms[0].kernel) if item.layer.terms else None,
         "window": list(item.layer.window),
         "input": None,
         "filters": None,
@@ -136,7 +149,7 @@ def _packing(packing: RowPacking) -> str:
 
 def _placed(compilation: Compilation) -> Iterator[Row]:
     # From what reads a tensor last on, others may lie in its place.
-    last = {term.tensor: item.layer.name for item in compilation.mapped for term in item.layer.terms}
+    last = {name: item.layer.name for item in compilation.mapped for name in item.layer.reads}
     last |= {item.tensor: "host" for item in compilation.qgraph.outputs}
     for name, place in compilation.placed.tensors.items():
         yield {
@@ -178,6 +191,8 @@ def _tiles(compilation: Compilation) -> Iterator[Row]:
         places = {place.name: place for place in item.inputs}
         for column_pass in item.passes:
             for term_tiles in column_pass.terms:
+                if not isinstance(term_tiles.term, ArrayTerm):
+                    continue  # a product has no weights to show
                 form = compilation.formats[term_tiles.term]
                 weights = tile_weights(item.mapped, term_tiles.term, column_pass.block, shape)
                 address += int(shape.channel_offsets)

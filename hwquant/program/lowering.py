@@ -15,8 +15,8 @@ import numpy as np
 
 from hwquant.coding import SIGN, integer_limits
 from hwquant.errors import Unsupported
-from hwquant.program.layers import ArrayLayer, ArrayTerm
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.program.layers import ArrayLayer, ArrayProduct, ArrayTerm
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, Tensor, Term
 
 MAX_COPIES = 64
 
@@ -46,6 +46,8 @@ def lower(qgraph: QGraph) -> list[ArrayLayer]:
         match node:
             case Layer():
                 layers.append(_layer(node, qgraph, offsets))
+            case Product():
+                layers.append(_product(node, qgraph))
             case Concat():
                 layers.append(_concat(node, qgraph))
             case MaxPool():
@@ -80,6 +82,7 @@ def _fusable(node: MaxPool, layer: ArrayLayer) -> bool:
     """Whether a max pool fits on a layer's way out: its only one, of windows that do not overlap or leave the image."""
     return (
         not layer.pooled
+        and not layer.product
         and not node.window.padded
         and all(size == 1 or d == 1 for size, d in zip(node.window.kernel, node.window.dilation))
         and all(stride >= size for stride, size in zip(node.window.stride, node.window.kernel))
@@ -105,6 +108,27 @@ def _layer(layer: Layer, qgraph: QGraph, offsets: bool) -> ArrayLayer:
         macs=macs,
         useful_macs=macs,
         pixels=tensor.shape[1:],
+    )
+
+
+def _product(node: Product, qgraph: QGraph) -> ArrayLayer:
+    tensor = qgraph.tensors[node.name]
+    a, b = (qgraph.tensors[name] for name in node.inputs)
+    macs = node.macs(a.shape, b.shape)
+    return ArrayLayer(
+        name=node.name,
+        covers=(node.name,),
+        terms=(),
+        bias=np.zeros(tensor.shape[0], np.int64),
+        shift=np.array([node.shift], np.int64),
+        multiplier=None if node.multiplier is None else np.array([node.multiplier], np.int64),
+        zero_point=tensor.zero_point,
+        low=node.low,
+        high=node.high,
+        macs=macs,
+        useful_macs=macs,
+        pixels=tensor.shape[1:],
+        product=ArrayProduct(a.name, b.name, (a.zero_point, b.zero_point), held=b.shape[1:] == (1, 1)),
     )
 
 

@@ -54,7 +54,20 @@ class Taps:
     plan: TapPlan
 
 
-Strategy = Dense | WindowSums | Taps
+@dataclass(frozen=True)
+class Products:
+    """Tiles without weights: both factors come from the activation memory, to multipliers below the array.
+
+    Attributes
+    ----------
+    held : bool
+        Whether a factor is read once a tile, before its pixels; otherwise one before each pixel.
+    """
+
+    held: bool
+
+
+Strategy = Dense | WindowSums | Taps | Products
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +79,7 @@ class MappedLayer:
     layer : ArrayLayer
         The layer, with terms and window as the strategy has them: where the input is packed, the kernel's columns have
         become channels; where windows are summed, the kernel has become the window.
-    strategy : Dense, WindowSums or Taps
+    strategy : Dense, WindowSums, Taps or Products
         How the layer uses the array.
     """
 
@@ -93,6 +106,8 @@ class MappedLayer:
         width = self.layer.pixels[1]
         if self.plan:
             return self.plan.streamed(block.count // width, width)
+        if isinstance(self.strategy, Products):
+            return block.count + 1 if self.strategy.held else 2 * block.count
         return block.count * self.visits
 
 
@@ -111,8 +126,8 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
     """
     readers: dict[str, list[str]] = {}
     for layer in layers:
-        for term in layer.terms:
-            readers.setdefault(term.tensor, []).append(layer.name)
+        for name in layer.reads:
+            readers.setdefault(name, []).append(layer.name)
     alone = {
         item.name for item in qgraph.inputs if readers.get(item.name, []) and len(readers[item.name]) == 1
     }
@@ -124,6 +139,9 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
         for term in layer.terms
         if term.step == 1 and bits_for(*term.zero_limits) > bits_for(*term.weight_limits)
     }
+    for layer in reversed(layers):  # what a lane without a channel holds is multiplied, too
+        if layer.product and layer.name in full:
+            full |= set(layer.reads)
     partial = {name for name in full if qgraph.tensors[name].shape[0] % shape.lanes}
     return tuple(
         _map_layer(without_odd(layer) if layer.name in partial else layer, qgraph, shape, alone)
@@ -133,6 +151,8 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
 
 def _map_layer(layer: ArrayLayer, qgraph: QGraph, shape: ArrayShape, alone: Iterable[str]) -> MappedLayer:
     """Map one layer; ``alone`` are the network's inputs that one term reads, and nothing else."""
+    if layer.product:
+        return MappedLayer(layer, Products(layer.product.held))
     name = layer.terms[0].tensor
     inputs = {item.name for item in qgraph.inputs}
     plain = layer

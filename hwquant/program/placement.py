@@ -69,6 +69,5 @@ def _deaths(mapped: Sequence[MappedLayer], qgraph: QGraph, places: Mapping[str, 
     for index, item in enumerate(mapped):
         deaths[item.layer.name] = index  # of a tensor that nobody reads
     for index, item in enumerate(mapped):
-        for term in item.layer.terms:
-            deaths[term.tensor] = index
+        deaths |= dict.fromkeys(item.layer.reads, index)
     return deaths | {item.tensor: len(mapped) for item in qgraph.outputs}

@@ -12,7 +12,7 @@ from hwquant.program.array_shape import LIMITS, OFFSET_MODES, ArrayShape, Offset
 from hwquant.program.config import BIASES, SIZES, ArrayConfig
 from hwquant.program.images import Images
 from hwquant.program.isa import Instruction, Opcode
-from hwquant.program.layers import ArrayLayer
+from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer, all_modes, used_modes
 from hwquant.program.placement import Placed
 from hwquant.program.schedule import LayerSchedule
@@ -21,6 +21,7 @@ from hwquant.program.weight_widths import (
     adjusted_bits,
     odd_weights,
     offset_limits,
+    product_bits,
     raw_bits,
     stored_weights,
     ternary,
@@ -46,6 +47,9 @@ OF_WEIGHTS = (
     "ternary",
 )
 """Names of the fields of an array that weights decide."""
+
+NO_WEIGHTS: Mapping[str, Any] = {"weight_bits": 1, "adjusted_bits": 1, "offset": "none", "offset_bits": 1}
+"""The array of a network without weights, in the fields of :data:`OF_WEIGHTS`."""
 
 REMEDY = {
     "activation_depth": "a larger activation memory, a smaller input, or fewer channels",
@@ -158,6 +162,7 @@ class Requirements:
         widths: dict[str, Any] = {
             **self._weights(layers, qgraph),
             "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
+            "product_bits": product_bits(layers, qgraph),
             "shift_bits": index_bits(shift + 1),
         }
         _within_limits(widths, qgraph.name)
@@ -173,6 +178,9 @@ class Requirements:
     def _weights(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> dict[str, Any]:
         """The fields of :data:`OF_WEIGHTS`."""
         terms = [term for layer in layers for term in layer.terms]
+        if not terms:  # but products; any weights would do
+            given = self.config or ArrayShape(*self.array, **NO_WEIGHTS)
+            return {name: getattr(given, name) for name in OF_WEIGHTS}
         always = bool(self.config and self.config.channel_offsets)
         weight_bits, per_channel = stored_weights(layers, qgraph, self.array, per_channel=always)
         if weight_bits > MAX_WEIGHT_BITS:
@@ -219,7 +227,7 @@ class Requirements:
 
 def _check(needed: ArrayShape, config: ArrayConfig) -> None:
     """Raise unless existing hardware can express what a network needs, its size apart."""
-    for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits"):
+    for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits", "product_bits"):
         _compare(name, needed, config)
     if config.odd_weights == "all" and needed.odd_weights != "all":
         raise Unsupported("the network needs weights that are not odd, the hardware has no others")
@@ -311,6 +319,8 @@ def _reach(schedule: Sequence[LayerSchedule]) -> int:
     for item in schedule:
         places = {place.name: place for place in item.inputs}
         for term in {term_tiles.term for column_pass in item.passes for term_tiles in column_pass.terms}:
+            if not isinstance(term, ArrayTerm):
+                continue  # a product reads no padding
             _, height, width = places[term.tensor].stored_shape
             reach = max(reach, height + term.padding[2], width + term.padding[3])
             if item.mapped.plan:

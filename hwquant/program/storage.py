@@ -5,7 +5,7 @@
 A program of any version up to `VERSION` is read, and runs on the hardware that is generated now, in the cycles that
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 A program is written as the oldest version that knows all of its configuration: version 2 knows odd and ternary weights,
-narrow biases, and lanes of more than 8 bits.
+narrow biases, lanes of more than 8 bits, and products.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How wide a network's weights are: stored, adjusted, and where they multiply."""
+"""How wide a network's weights are: stored, adjusted, and where they multiply; and activations where they do."""
 
 from __future__ import annotations
 
@@ -56,6 +56,13 @@ def stored_weights(
     if per_channel:
         weight_bits = max(weight_bits, bits_for(*offset_limits(terms)))
     return weight_bits, per_channel
+
+
+def product_bits(layers: Sequence[ArrayLayer], qgraph: QGraph) -> int:
+    """Find the bits of the widest tensor that is multiplied with another one; 0 where none is."""
+    return max(
+        (qgraph.tensors[name].bits for layer in layers if layer.product for name in layer.reads), default=0
+    )
 
 
 def offset_limits(terms: Sequence[ArrayTerm]) -> tuple[int, int]:

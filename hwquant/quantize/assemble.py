@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import Coding, IntArray, integer_limits
+from hwquant.coding import Coding, IntArray
 from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer, Term
 from hwquant.quantize.calibration import TensorStatistics, importance
@@ -128,18 +128,13 @@ def assemble_layer(
         raise HwquantError(
             f"the bias of layer {layer.name!r} is out of proportion to its weights: no integer holds it"
         )
-    low, high = integer_limits(activation.bits)
-    step, zero_point = activation.scale.value, activation.zero_point
-    bounds = [
-        int(np.clip(np.floor(bound / step + 0.5) + zero_point, low, high))
-        for bound in (layer.low, layer.high)
-    ]
+    low, high = activation.clamp(layer.low, layer.high)
     return Layer(
         name=layer.name,
         terms=tuple(terms),
         bias=bias.astype(np.int64),
         shift=scales.shift,
-        low=bounds[0],
-        high=bounds[1],
+        low=low,
+        high=high,
         multiplier=scales.multiplier,
     )

@@ -8,7 +8,8 @@ values.
 Integers grow from layer to layer. A layer hands on its sums where their range over all inputs, computed from the
 actual weights, fits the bits that were asked for; otherwise it rescales to its ordinary format, which ends the chain.
 It also does where several terms are added, in it or in the layer that reads its output (perhaps through max pools), and
-where its output is concatenated or averaged over 2^n elements: these need scales that suit each other.
+where its output is concatenated, multiplied with another one or averaged over 2^n elements: these need scales that suit
+each other.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def candidates(precision: Precision) -> Collection[str]:
     if precision.options.chain_bits is None:
         return frozenset()
     tied = {node.name for node in plan.nodes if isinstance(node, Concat)}
+    tied |= {name for product in plan.products for name in product.inputs}
     for layer in plan.layers:
         tied |= {term.input for term in layer.terms if term.unit is not None or len(layer.terms) > 1}
     fixed = {groups.find(name) for name in tied}

@@ -6,6 +6,7 @@ A :class:`LayerPlan` is a sum of linear terms, a bias and a clamp, which the acc
 - Add takes the convolutions before it as terms of its own, which saves a rounding each, and reads its other
   inputs through an identity term.
 - AveragePool is a term with constant weights.
+- A product of two tensors (:class:`ProductPlan`) takes in the Clip behind it, as a layer does.
 - A Clip that nothing can take in (on an input, or where others read the unclipped tensor) is a layer with one
   identity term.
 
@@ -24,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Moving, Node
-from hwquant.qgraph import Layer, QNode
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Moving, Multiply, Node
+from hwquant.qgraph import Layer, Product, QNode
 from hwquant.window import EACH_PIXEL, Window
 
 
@@ -102,7 +103,30 @@ class LayerPlan:
         return self.low > -math.inf or self.high < math.inf
 
 
-PlanNode = LayerPlan | Moving
+@dataclass(frozen=True, eq=False)
+class ProductPlan:
+    """A product of two tensors: ``clip(a * b, low, high)``.
+
+    Attributes
+    ----------
+    name : str
+        Name of the product and of its tensor: that of the last node that is fused into it.
+    inputs : tuple of str
+        The tensors that it reads: of one shape, or the second with one factor a channel.
+    members : tuple of str
+        The float nodes that the product stands for.
+    low, high : float, optional
+        The bounds of the clamp, real; infinite where there is none.
+    """
+
+    name: str
+    inputs: tuple[str, str]
+    members: tuple[str, ...]
+    low: float = -math.inf
+    high: float = math.inf
+
+
+PlanNode = LayerPlan | ProductPlan | Moving
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +137,8 @@ class Plan:
     ----------
     graph : Graph
         The float network, its clips before the pools where that is possible (:func:`hoist_clips`).
-    nodes : tuple of LayerPlan, MaxPool or Concat
-        The layers, and the nodes that only move integers.
+    nodes : tuple of LayerPlan, ProductPlan, MaxPool or Concat
+        The layers, the products, and the nodes that only move integers.
     """
 
     graph: Graph
@@ -126,18 +150,35 @@ class Plan:
         return [node for node in self.nodes if isinstance(node, LayerPlan)]
 
     @property
+    def products(self) -> Sequence[ProductPlan]:
+        """The nodes that are products of two tensors, in order."""
+        return [node for node in self.nodes if isinstance(node, ProductPlan)]
+
+    @property
+    def computed(self) -> Sequence[LayerPlan | ProductPlan]:
+        """The nodes that compute: the layers, then the products."""
+        return [*self.layers, *self.products]
+
+    @property
     def tensors(self) -> Sequence[str]:
         """Names of the tensors that exist as integers."""
         return [item.name for item in self.graph.inputs] + [node.name for node in self.nodes]
 
-    def integer_nodes(self, integer: Callable[[LayerPlan], Layer]) -> Iterator[QNode]:
-        """The integer network's nodes in order: what ``integer`` makes of a layer; what moves values is as it is."""
+    def integer_nodes(
+        self, layer: Callable[[LayerPlan], Layer], product: Callable[[ProductPlan], Product]
+    ) -> Iterator[QNode]:
+        """The integer network's nodes in order: what the functions make of a layer and of a product.
+
+        What moves values is as it is.
+        """
         for node in self.nodes:
             match node:
                 case MaxPool() | Concat():
                     yield node
                 case LayerPlan():
-                    yield integer(node)
+                    yield layer(node)
+                case ProductPlan():
+                    yield product(node)
                 case _:
                     assert_never(node)
 
@@ -172,6 +213,9 @@ def plan_layers(graph: Graph) -> Plan:
                 planned[node.name] = _average(node, graph)
             case Add():
                 planned[node.name] = _addition(node, graph, planned, readers, averages)
+            case Multiply():
+                a, b = node.inputs
+                planned[node.name] = ProductPlan(node.name, (a, b), (node.name,))
             case Clip():
                 planned[node.name] = _clip(node, graph, planned, readers)
             case MaxPool() | Concat():
@@ -270,7 +314,9 @@ def _addition(
     return LayerPlan(node.name, tuple(terms), bias, (*members, node.name))
 
 
-def _clip(node: Clip, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]) -> LayerPlan:
+def _clip(
+    node: Clip, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]
+) -> LayerPlan | ProductPlan:
     if not node.low <= node.high:
         raise HwquantError(
             f"clip {node.name!r} has the lower bound {node.low} above its upper bound {node.high}"
@@ -279,7 +325,7 @@ def _clip(node: Clip, graph: Graph, planned: dict[str, PlanNode], readers: Count
         raise HwquantError(f"clip {node.name!r} has an infinite lower or upper bound, which leaves no number")
     name = node.inputs[0]
     source = planned.get(name)
-    if isinstance(source, LayerPlan) and readers[name] == 1:
+    if isinstance(source, LayerPlan | ProductPlan) and readers[name] == 1:
         del planned[name]
         return replace(
             source,

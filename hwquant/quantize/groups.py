@@ -2,7 +2,8 @@
 
 A *group* shares scale, zero point and bits: MaxPool and Concat move integers as they are. A *class* is one or more
 groups whose scales must differ by a power of two: an identity term, or an average over 2^n elements, has nothing but a
-shift between its input and its output.
+shift between its input and its output. What a product asks of three classes at once is in
+:mod:`~hwquant.quantize.products`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from itertools import pairwise
 from typing import assert_never
 
 from hwquant.graph import Concat, MaxPool
-from hwquant.quantize.fuse import LayerPlan, Plan
+from hwquant.quantize.fuse import LayerPlan, Plan, ProductPlan
 
 
 class Partition:
@@ -55,7 +56,7 @@ def scale_groups(plan: Plan) -> Partition:
             case MaxPool() | Concat():
                 for name in node.inputs:
                     groups.unite(name, node.name)
-            case LayerPlan():
+            case LayerPlan() | ProductPlan():
                 pass
             case _:
                 assert_never(node)

@@ -12,19 +12,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hwquant.progress import Progress
-from hwquant.qgraph import Layer, QNode, Term
+from hwquant.qgraph import Layer, Product, QNode, Term
 from hwquant.quantize import chains
 from hwquant.quantize.assemble import assemble_layer, quantize_terms, round_layer
 from hwquant.quantize.bias_correction import mean_error
 from hwquant.quantize.calibration import importance
 from hwquant.quantize.compensation import compensate
 from hwquant.quantize.formats import Formats, TensorFormat, integer_tensors, zero_points
-from hwquant.quantize.fuse import LayerPlan
+from hwquant.quantize.fuse import LayerPlan, ProductPlan
 from hwquant.quantize.integer_run import IntegerRun
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.observe import Observed
 from hwquant.quantize.precision import Precision
+from hwquant.quantize.products import integer_product
 from hwquant.ranges import Range, node_range
 
 
@@ -85,7 +86,10 @@ def fit_layers(
                 return integer
         return _fit_layer(layer, precision, made, observed, run)
 
-    for node in plan.integer_nodes(fit):
+    def multiply(product: ProductPlan) -> Product:
+        return integer_product(product, made, precision.options)
+
+    for node in plan.integer_nodes(fit, multiply):
         run.step(node)
         ranges[node.name] = node_range(node, run.tensor(node.name), ranges)
         nodes.append(node)

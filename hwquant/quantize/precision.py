@@ -95,8 +95,8 @@ def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
 def tensor_bits(plan: Plan, groups: Partition, options: QuantizeOptions) -> dict[str, int]:
     """The bits of the activations, by group."""
     aliases = {name: (groups.find(name),) for name in plan.tensors}
-    for layer in plan.layers:
-        aliases |= {name: (groups.find(layer.name),) for name in layer.members}
+    for node in plan.computed:
+        aliases |= {name: (groups.find(node.name),) for name in node.members}
     return by_owner(options.activation_bits, aliases, "activation_bits", DEFAULT_BITS)
 
 

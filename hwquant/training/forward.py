@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hwquant.graph import Concat, MaxPool
 from hwquant.quantize import Observed, QuantizeOptions
-from hwquant.quantize.fuse import LayerPlan, PlanNode
+from hwquant.quantize.fuse import LayerPlan, PlanNode, ProductPlan
 from hwquant.training.operators import Border, clip, convolve, max_pool
 from hwquant.training.rounding import per_channel, round_half_up, weight_steps
 from hwquant.training.state import QuantizedState
@@ -83,6 +83,8 @@ class QuantizedForward(QuantizedState):
                 return torch.cat(inputs, dim=1)
             case LayerPlan():
                 return self._layer(node, inputs)
+            case ProductPlan():
+                return self._product(node, *inputs)
             case _:
                 assert_never(node)
 
@@ -100,6 +102,16 @@ class QuantizedForward(QuantizedState):
                 return torch.clamp(round_half_up(total), grid.low - zero, grid.high - zero)
         step = output.scale.value
         return self._round(layer.name, clip(total, layer.low / step, layer.high / step))
+
+    def _product(self, product: ProductPlan, a: Tensor, b: Tensor) -> Tensor:
+        integer, output = self.integer_product(product), self.formats[product.name]
+        if product.name in self._quantized:
+            factor = (1 if integer.multiplier is None else integer.multiplier) * 2.0**-integer.shift
+            zero = output.zero_point
+            return torch.clamp(round_half_up(a * b * factor), integer.low - zero, integer.high - zero)
+        step = output.scale.value
+        units = [self.formats[name].scale.value for name in product.inputs]
+        return clip(a * b * (units[0] * units[1] / step), product.low / step, product.high / step)
 
     def _bias(self, layer: LayerPlan) -> Tensor:
         """The bias in steps of the accumulator, or of the output where the layer has no grid yet."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Multiply, Node
 from hwquant.training.operators import Border, average_pool, clip, convolution, max_pool
 
 
@@ -165,6 +165,8 @@ class TrainableNetwork(nn.Module):
                 return average_pool(inputs[0], node)
             case Add():
                 return sum(inputs[1:], start=inputs[0])
+            case Multiply():
+                return inputs[0] * inputs[1]
             case Concat():
                 return torch.cat(inputs, dim=1)
             case _:

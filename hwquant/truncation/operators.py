@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hwquant.floating import windows
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Multiply, Node, Output
 
 
 def kind(node: Node, graph: Graph) -> str:
@@ -24,6 +24,8 @@ def kind(node: Node, graph: Graph) -> str:
             return "average pooling"
         case Add():
             return "addition"
+        case Multiply():
+            return "product"
         case Concat():
             return "concatenation"
         case _:

@@ -270,3 +270,15 @@ def test_estimated_counts_are_integers():
     found = estimate_resources(ArrayConfig(rows=3, columns=5), DEVICES["gw1n-9"], link=True)
     assert isinstance(found, Resources)
     assert all(isinstance(value, int) for value in (found.lut, found.ff, found.dsp, found.ram))
+
+
+def test_multipliers_of_two_activations_are_counted_with_what_is_around_them():
+    """Yosys takes 43 LUTs and 43 flip-flops a column of an 8x8 array more for ECP5, and a DSP block."""
+    config = ArrayConfig(8, 8)
+    without, products = (
+        estimate_resources(replace(config, product_bits=bits), DEVICES["ecp5-85k"], link=False)
+        for bits in (0, 8)
+    )
+    assert products.dsp - without.dsp == 8
+    assert products.lut - without.lut == pytest.approx(8 * 43, rel=0.15)
+    assert products.ff - without.ff == pytest.approx(8 * 43, rel=0.15)

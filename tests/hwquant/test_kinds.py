@@ -29,6 +29,8 @@ DEFAULTS = {
     "ranges.node_range": "a tensor holds no more than its bits can",
     "export.float_network._operator": "a kind without an operator is refused, by its name",
     "golden.fast.Engine.__init__": "the reference computes what has no fast path",
+    "quantize.fuse._clip": "a clip that nothing takes in is a layer of its own",
+    "clipping.layer_ends": "only what computes has values to clip",
 }
 
 

@@ -63,6 +63,32 @@ CONFIGS = {
         9, 5, tap_lines=3, weight_packing=4, load_rows=4, **SEPARATE, **BY_CHANNEL, **DEPTHS
     ),
 }
+PRODUCTS = {"product_bits": 8}
+PRODUCT_CONFIGS = {
+    "9x5, depthwise, channel offsets, multiplier, two rows a word and a cycle": ArrayConfig(
+        9,
+        5,
+        tap_lines=3,
+        weight_packing=2,
+        load_rows=2,
+        **SEPARATE,
+        **BY_CHANNEL,
+        **MULTIPLIER,
+        **PRODUCTS,
+        **DEPTHS,
+    ),
+    "3x13, sum, window sums": ArrayConfig(3, 13, offset="sum", window_sums=True, **PRODUCTS, **DEPTHS),
+}
+MORE_PRODUCT_CONFIGS = {
+    "8x8": ArrayConfig(8, 8, **PRODUCTS, **DEPTHS),
+    "2x2, 9 accumulators": ArrayConfig(2, 2, **PRODUCTS, **DEPTHS | {"accumulator_depth": 9}),
+    "2x9, no offsets": ArrayConfig(2, 9, offset="none", **PRODUCTS, **DEPTHS),
+    "7x2, 3001 words": ArrayConfig(7, 2, **PRODUCTS, **DEPTHS | {"activation_depth": 3001}),
+    "6x7, multiplier": ArrayConfig(6, 7, **MULTIPLIER, **PRODUCTS, **DEPTHS),
+    "8x3, sum, channel offsets": ArrayConfig(8, 3, offset="sum", **BY_CHANNEL, **PRODUCTS, **DEPTHS),
+    "16x4, depthwise": ArrayConfig(16, 4, tap_lines=3, **SEPARATE, **PRODUCTS, **DEPTHS),
+    "4x12, multiplier": ArrayConfig(4, 12, **BY_CHANNEL, **MULTIPLIER, **PRODUCTS, **DEPTHS),
+}
 ROOMY = DEPTHS | {"weight_depth": 400_000, "program_depth": 200_000}
 LARGE = {
     "16x16": ArrayConfig(16, 16, **ROOMY),
@@ -96,6 +122,7 @@ def network(config, seed, channels=None):
         zero_blocks=float(rng.choice([0.0, 0.3, 0.6, 0.9])),
         block=(config.rows, config.columns),
         weight_bits=(1, 8) if seed % 3 else (1, 4),
+        products=bool(config.product_bits),
         **({"channels": channels} if channels else {}),
     )
     qgraph = random_qgraph(rng, features)
@@ -134,6 +161,11 @@ def test_hardware_equals_the_golden_model_and_the_cycle_model(config):
     assert all(verify(config, seed) for seed in range(SEEDS))
 
 
+@pytest.mark.parametrize("config", PRODUCT_CONFIGS.values(), ids=PRODUCT_CONFIGS)
+def test_products_of_activations_equal_the_golden_model_and_the_cycle_model(config):
+    assert all(verify(config, seed) for seed in range(2, 2 + CHUNK))
+
+
 # Longer campaigns: HWQUANT_FUZZ_CASES networks for each array, from seed HWQUANT_FUZZ_SEED on. A piece is a test of
 # its own, so that a campaign that was interrupted goes on with ``pytest --last-failed`` or a later seed.
 
@@ -150,6 +182,13 @@ def pieces(count):
 @pytest.mark.parametrize("seeds", pieces(CASES), ids=str)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_hardware_equals_the_golden_model_for_many_more_networks(config, seeds):
+    assert sum(verify(config, seed) for seed in seeds) >= 0.9 * len(seeds), "too few networks fit"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seeds", pieces(CASES), ids=str)
+@pytest.mark.parametrize("config", (PRODUCT_CONFIGS | MORE_PRODUCT_CONFIGS).values())
+def test_products_of_activations_equal_the_golden_model_for_many_more_networks(config, seeds):
     assert sum(verify(config, seed) for seed in seeds) >= 0.9 * len(seeds), "too few networks fit"
 
 

@@ -56,6 +56,8 @@ CONFIGS = {
     "ternary, odd": config(
         3, 2, weight_bits=1, adjusted_bits=2, offset="none", odd_weights="all", ternary=True
     ),
+    "products, beside the rows": config(5, 3, product_bits=8, tap_lines=1),
+    "products of words of several parts, multiplier": config(2, 5, product_bits=6, multiplier_bits=9),
     "banks": config(2, 2, activation_depth=5000, coordinate_bits=12, block_steps=100),
 }
 

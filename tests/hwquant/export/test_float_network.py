@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from hwquant_testing.float_networks import KINDS, build
+from hwquant_testing.float_networks import ALL_KINDS, build
 
 from hwquant import floating
 from hwquant.errors import HwquantError
@@ -21,7 +21,7 @@ def images(shape=(3, 8, 8), count=8):
     return np.random.default_rng(2).normal(0.2, 1, (count, *shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_onnxruntime_gives_the_truncated_network_to_a_last_bit(run_onnx, kind):
     graph = build(kind, 0)
     got = run_onnx(float_to_onnx(graph, "float16"), {"x": images()})
@@ -84,7 +84,9 @@ def in_float32(graph):
     return replace(graph, nodes=tuple(nodes))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "clips"])  # whose clips are simplified
+@pytest.mark.parametrize(
+    "kind", [kind for kind in ALL_KINDS if kind != "clips"]
+)  # whose clips are simplified
 def test_a_float32_network_is_read_back_as_it_is(run_onnx, kind):
     graph = in_float32(build(kind, 3))
     model = float_to_onnx(graph)

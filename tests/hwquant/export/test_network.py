@@ -22,6 +22,12 @@ def test_random_networks_are_equal_in_every_tensor(assert_equal, real_inputs, se
     assert_equal(qgraph, real_inputs(qgraph))
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_random_networks_with_products_are_equal_in_every_tensor(assert_equal, real_inputs, seed):
+    qgraph = random_qgraph(np.random.default_rng(seed), Features(multiplier=seed % 2 == 0, products=True))
+    assert_equal(qgraph, real_inputs(qgraph))
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("block", range(20))
 def test_many_random_networks_are_equal_in_every_tensor(assert_equal, real_inputs, block):

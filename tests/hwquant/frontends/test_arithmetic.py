@@ -26,7 +26,7 @@ def test_a_constant_on_the_left(kind):
     np.testing.assert_allclose(predict(build.graph(), X)[0], OPERATORS[kind](3.0, X), rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["add", "sub"])
+@pytest.mark.parametrize("kind", ["add", "sub", "mul"])
 def test_two_activations(kind):
     build = Builder("net", ANY_BATCH)
     build.output("y", binary(build, "n", kind, build.input("a", (2, 4)), build.input("b", (2, 4))))
@@ -45,8 +45,13 @@ def test_what_the_hardware_cannot_is_refused():
     build = Builder("net", ANY_BATCH)
     x = build.input("x", (2, 4))
     for kind, left, right, message in (
-        ("mul", x, x, r"it multiplies two activations"),
-        ("div", x, x, r"it divides two activations"),
+        (
+            "mul",
+            x,
+            build.input("other", (2, 3)),
+            r"it multiplies activations of shapes \(2, 2, 4\) and \(2, 2, 3\)",
+        ),
+        ("div", x, x, r"it divides by an activation"),
         ("div", np.asarray(1.0), x, r"it divides a constant by an activation"),
         ("div", x, np.asarray([1.0, 0.0, 1.0, 1.0]), r"it divides by zero"),
         ("mul", x, np.asarray(np.inf), r"a constant that is not finite"),

@@ -30,7 +30,7 @@ from hwquant.frontends import from_onnx
             r"its slopes differ within a channel of tensor 'conv'",
         ),
         ([make_node("PRelu", ["a", "a"], ["y"])], r"'a' is computed from the network's input"),
-        ([make_node("Mul", ["a", "a"], ["y"])], r"node 'y' \(Mul\): it multiplies two activations"),
+        ([make_node("Div", ["a", "a"], ["y"])], r"node 'y' \(Div\): it divides by an activation"),
         ([make_node("Div", ["two", "a"], ["y"])], r"divides a constant by an activation"),
         ([make_node("Gemm", ["f", "w2"], ["y"], transA=1)], r"transA=1 is not supported"),
         (

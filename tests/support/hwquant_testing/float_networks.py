@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hwquant_testing.windows import take_window
 
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Multiply, Node, Output
 from hwquant.window import Window
 
 
@@ -28,7 +28,7 @@ def conv(
 
 
 def build(kind: str, seed: int) -> Graph:
-    """``kind``: chain, residual, projection, concat, depthwise or clips."""
+    """``kind``: chain, residual, projection, concat, depthwise, gated or clips."""
     rng = np.random.default_rng(seed)
     stem: list[Node] = [conv(rng, "c1", "x", (3, 8)), Clip("r1", ("c1",), 0.0)]
     body: list[Node]
@@ -68,6 +68,19 @@ def build(kind: str, seed: int) -> Graph:
             MaxPool("p3", ("c3",), Window((3, 3), (2, 2), (1, 1, 1, 1))),
             Clip("last", ("p3",), 0.0),
         ]
+    elif kind == "gated":
+        body = [
+            AveragePool("mean", ("r1",), Window((8, 8), (8, 8))),
+            conv(rng, "c2", "mean", (8, 4), 1),
+            Clip("r2", ("c2",), 0.0),
+            conv(rng, "c3", "r2", (4, 8), 1),
+            Clip("g3", ("c3",), 0.0, 1.0),
+            Multiply("m1", ("r1", "g3")),
+            conv(rng, "c4", "m1", (8, 6)),
+            conv(rng, "c5", "m1", (8, 6)),
+            Clip("g5", ("c5",), -1.0, 1.0),
+            Multiply("last", ("c4", "g5")),
+        ]
     else:
         body = [
             Clip("half", ("r1",), -1.0, 1.5),
@@ -86,6 +99,7 @@ def build(kind: str, seed: int) -> Graph:
 
 
 KINDS = ("chain", "residual", "projection", "concat", "depthwise", "clips")
+ALL_KINDS = (*KINDS, "gated")
 
 
 def kinds(graph: Graph) -> list[type[Node]]:

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from hwquant_testing.random_products import append_product
 from numpy.typing import NDArray
 
 from hwquant.coding import Step
@@ -45,6 +46,7 @@ class Features:
     inputs : 2 for a second input, which the first layer adds
     outputs : tensors that the network returns, at most
     pool_chains : pools behind pools, and pools that only leave pixels out
+    products : products of two tensors behind layers, by channel and of one shape, with themselves too
     """
 
     layers: tuple[int, int] = (1, 3)
@@ -73,6 +75,7 @@ class Features:
     inputs: int = 1
     outputs: int = 1
     pool_chains: bool = False
+    products: bool = False
 
 
 PLAIN = Features(
@@ -187,6 +190,8 @@ class _Builder:
             self._pool(str(rng.choice(features.pools)))
         while _chance(rng, features.pool_chains, 0.4):
             self._pool(str(rng.choice([*features.pools, "subsampling"])))
+        if features.products and rng.random() < 0.8:
+            append_product(self)
 
     def fully_connected(self) -> None:
         channels, height, width = self.tensors[self.last].shape
