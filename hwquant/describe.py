@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Node, Shape
+from hwquant.graph import AveragePool, Clip, Conv, Function, Graph, MaxPool, Node, Shape
 from hwquant.history import history
 from hwquant.qgraph import Layer, QGraph, QNode, Tensor, Term
 from hwquant.window import Window
@@ -63,6 +63,8 @@ def _float_layer(node: Node, graph: Graph) -> dict[str, Any]:
             operation = (
                 "ReLU" if (node.low, node.high) == (0, np.inf) else f"clip {node.low:g}..{node.high:g}"
             )
+        case Function():
+            operation = str(node.expression)
         case _:
             operation = type(node).__name__.lower()
     return {**layer, "operation": operation}
@@ -89,6 +91,12 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
             }
             if any(term.step != 1 for term in node.terms):
                 layer["step"] = max(term.step for term in node.terms)
+            if node.table is not None:
+                layer["table"] = {
+                    "bits": node.table.bits,
+                    "scale": node.table.scale,
+                    "zero_point": node.table.zero_point,
+                }
             if node.multiplier is not None:
                 layer["multiplier"] = node.multiplier.tolist()
         case MaxPool():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Input, Moving, Output
-from hwquant.qgraph import WIDEST, Concat, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.qgraph import MOST_TABLE_BITS, WIDEST, Concat, Layer, MaxPool, QGraph, Table, Tensor, Term
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.window import Window
 
@@ -187,9 +187,23 @@ def _layer(where: str, layer: Layer, qgraph: QGraph) -> None:
     if layer.multiplier is not None:
         _array(where, "a multiplier", layer.multiplier, np.int64, one_or_all)
         _require(bool((layer.multiplier > 0).all()), where, "has a multiplier that is not positive")
-    low, high = tensor.limits
+    if layer.table is not None:
+        _table(where, layer.table, tensor)
+    low, high = tensor.limits if layer.table is None else layer.table.limits
     problem = f"clamps to {layer.low}..{layer.high}, which is not a range within {low}..{high}"
     _require(low <= layer.low <= layer.high <= high, where, problem)
+
+
+def _table(where: str, table: Table, tensor: Tensor) -> None:
+    where = f"{where}, table,"
+    _array(where, "values", table.values, np.int64, [(1 << bits,) for bits in range(2, MOST_TABLE_BITS + 1)])
+    low, high = tensor.limits
+    inside = bool((table.values >= low).all() and (table.values <= high).all())
+    _require(inside, where, f"has values beyond the {tensor.bits} bits of its tensor, {low}..{high}")
+    _require(SMALLEST_SCALE <= table.scale <= LARGEST_SCALE, where, f"has the scale {table.scale}, far from 1")
+    low, high = table.limits
+    problem = f"has the zero point {table.zero_point} outside its {table.bits} bits, {low}..{high}"
+    _require(low <= table.zero_point <= high, where, problem)
 
 
 def _term(where: str, term: Term, source: Tensor, target: Tensor) -> None:
@@ -233,7 +247,7 @@ def _scales(where: str, layer: Layer, qgraph: QGraph) -> None:
 
     Shifts are exact; a multiplier is an integer, so that it may be off by one.
     """
-    target = qgraph.tensors[layer.name].scale
+    target = layer.table.scale if layer.table else qgraph.tensors[layer.name].scale
     factor = np.ones(1) if layer.multiplier is None else layer.multiplier.astype(np.float64)
     unit = target * factor / 2.0**layer.shift
     first = np.ones(1)

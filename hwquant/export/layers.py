@@ -113,6 +113,9 @@ class LayerWriter:
             total = builder.node("Mul", [total, factor], f"{name}/multiplied", "acc * m")
         clamped = self._requantize(layer, total, lift, dtype)
         tensor = self.tensors[name]
+        if layer.table is not None:
+            values = builder.constant(f"{name}/table", layer.table.values + middle(tensor), dtype)
+            clamped = builder.node("Gather", [values, clamped], f"{name}/looked_up", "table[address]", axis=0)
         doc = f"{name}: real value {tensor.scale!r} * (q - {tensor.zero_point}), q = this - {middle(tensor)}"
         builder.cast(clamped, carrier(tensor), carried(tensor), doc)
 
@@ -151,11 +154,12 @@ class LayerWriter:
         return np.array(lift, np.int64), np.int32 if max(peaks) < 1 << 31 else np.int64
 
     def _requantize(self, layer: Layer, total: str, lift: IntArray, dtype: type) -> str:
-        """Add ``clamp(((x + half of 2^s) >> s) + z_y)``, plus what carries it."""
+        """Add ``clamp(((x + half of 2^s) >> s) + z_y)``, plus what carries it, or makes it the place in a table."""
         builder, name, unsigned = self.builder, layer.name, np.uint32 if dtype is np.int32 else np.uint64
-        centre = middle(self.tensors[name])
+        table, tensor = layer.table, self.tensors[name]
+        centre = middle(tensor) if table is None else -table.limits[0]
         rounding = (lift << layer.shift) + ((1 << layer.shift) >> 1)
-        zero_point = self.tensors[name].zero_point + centre - lift
+        zero_point = (table or tensor).zero_point + centre - lift
         added = builder.constant(f"{name}/rounding", _channels(rounding), dtype)
         doc = "half of 2^s, and a multiple of 2^s that makes every sum non-negative"
         total = builder.node("Add", [total, added], f"{name}/rounded", doc)
