@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from hwquant.errors import HwquantError
 from hwquant.options import Spelling
 from hwquant.program.widths import bits_for
+from hwquant.qgraph import MOST_TABLE_BITS
 
 OffsetMode = Literal["none", "edge", "sum"]
 """Where a weight's integer offset is added: nowhere, where weights enter the array, or in a column that sums."""
@@ -32,6 +33,9 @@ it starts to stream."""
 
 PE_LATENCY = 3
 """Registered operands, registered product, registered partial sum."""
+
+TABLE_LATENCY = 2
+"""From an address of a table to its registered value (the memory, then a register)."""
 
 ACCUMULATE_HAZARD = 4
 """Least number of cycles between two visits of one accumulator (read, register, add, write)."""
@@ -60,6 +64,8 @@ LIMITS = {
     "coordinate_bits": (2, 16),
     "block_steps": (1, 1 << 24),
     "tap_depth": (MIN_TAP_DELAY, 1 << 16),
+    "table_bits": (0, MOST_TABLE_BITS),
+    "tables": (0, 1 << 8),
     "activation_depth": (2, 1 << 24),
     "weight_depth": (2, 1 << 24),
     "parameter_depth": (2, 1 << 24),
@@ -114,6 +120,11 @@ class ArrayShape:
         Which tiles have odd weights, ``2 (w_q + o) + 1``: a stored weight with a 1 appended, where the offset is 0.
     ternary : bool, default False
         Whether each weight that multiplies is -1, 0 or 1, so that products need no multiplier.
+    table_bits : int, default 0
+        Width of what is looked up in a table before it is an output, 2..10 and at least ``activation_bits``; 0 means
+        that there are no tables.
+    tables : int, default 0
+        Tables that there is room for.
 
     Raises
     ------
@@ -140,6 +151,8 @@ class ArrayShape:
     tap_depth: int = 16
     odd_weights: OddWeights = "none"
     ternary: bool = False
+    table_bits: int = 0
+    tables: int = 0
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -162,6 +175,12 @@ class ArrayShape:
             )
         if self.offset not in OFFSET_MODES:
             raise HwquantError(f"offset must be one of {', '.join(OFFSET_MODES)}, not {self.offset!r}")
+        if (self.table_bits > 0) != (self.tables > 0):
+            raise HwquantError(f"tables {self.tables} and table_bits {self.table_bits} must both be 0, or neither")
+        if 0 < self.table_bits < self.activation_bits:
+            raise HwquantError(
+                f"table_bits must be at least activation_bits, {self.activation_bits}, not {self.table_bits}"
+            )
         self._check_odd()
         self._check_packing()
 
@@ -328,6 +347,11 @@ class ArrayShape:
         """The largest magnitude of a product."""
         return 1 << (self.activation_bits - 1 + (0 if self.ternary else self.operand_bits - 1))
 
+    @property
+    def requantized_bits(self) -> int:
+        """Width of a clamped integer: an output, or what one is looked up with."""
+        return self.table_bits or self.activation_bits
+
     # Latencies, in cycles -------------------------------------------------------------------------------
 
     @property
@@ -341,13 +365,19 @@ class ArrayShape:
         return 3 if not self.multiplier_bits else 6
 
     @property
+    def table_latency(self) -> int:
+        """Cycles from the clamped integer to the output."""
+        return TABLE_LATENCY if self.table_bits else 0
+
+    @property
     def write_latency(self) -> int:
         """Cycles from a pixel's address to the writing of its output word.
 
-        They are those of the array, one to add to the accumulator, those of requantization, one for the pooling
-        maximum, and ``columns - 1`` until the last column has caught up.
+        They are those of the array, one to add to the accumulator, those of requantization and of tables, one for the
+        pooling maximum, and ``columns - 1`` until the last column has caught up.
         """
-        return self.array_latency + 1 + self.requantize_latency + 1 + self.columns - 1
+        behind = self.requantize_latency + self.table_latency
+        return self.array_latency + 1 + behind + 1 + self.columns - 1
 
     @property
     def drain_latency(self) -> int:

@@ -16,6 +16,7 @@ from hwquant.program.layers import ArrayLayer
 from hwquant.program.mapping import MappedLayer, all_modes, used_modes
 from hwquant.program.placement import Placed
 from hwquant.program.schedule import LayerSchedule
+from hwquant.program.tables import address_bits, make_pages
 from hwquant.program.weight_widths import (
     MAX_WEIGHT_BITS,
     adjusted_bits,
@@ -55,6 +56,8 @@ REMEDY = {
     "accumulator_bits": "wider accumulators, or fewer activation, weight or chain bits",
     "coordinate_bits": "a smaller input, or hardware with wider coordinates",
     "block_steps": "shallower accumulators or smaller pooling windows",
+    "table_bits": "no chain bits: what layers hand on is looked up",
+    "tables": "fewer layers with functions, or tensors that share a scale",
 }
 
 
@@ -157,6 +160,7 @@ class Requirements:
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
         widths: dict[str, Any] = {
             **self._weights(layers, qgraph),
+            **self._tables(layers, qgraph),
             "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
             "shift_bits": index_bits(shift + 1),
         }
@@ -169,6 +173,15 @@ class Requirements:
             accumulator_depth=min(pixels, depth),
             **widths,
         )
+
+    def _tables(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> dict[str, int]:
+        """Width of an address of tables, and how many different ones there are; hardware that has some needs one."""
+        bits = address_bits(layers, qgraph)
+        if self.config and self.config.tables:
+            bits = max([bits, self.config.table_bits, *(tensor.bits for tensor in qgraph.tensors.values())])
+        if bits > LIMITS["table_bits"][1]:
+            return {"table_bits": bits, "tables": 1}
+        return {"table_bits": bits, "tables": len(make_pages(layers, bits).image)}
 
     def _weights(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> dict[str, Any]:
         """The fields of :data:`OF_WEIGHTS`."""
@@ -219,7 +232,7 @@ class Requirements:
 
 def _check(needed: ArrayShape, config: ArrayConfig) -> None:
     """Raise unless existing hardware can express what a network needs, its size apart."""
-    for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits"):
+    for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits", "table_bits", "tables"):
         _compare(name, needed, config)
     if config.odd_weights == "all" and needed.odd_weights != "all":
         raise Unsupported("the network needs weights that are not odd, the hardware has no others")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hwquant.coding import Step
 from hwquant.golden import reference
 from hwquant.graph import Input, Output, Shape
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Table, Tensor, Term
 from hwquant.window import Window
 
 
@@ -45,6 +45,7 @@ class Features:
     inputs : 2 for a second input, which the first layer adds
     outputs : tensors that the network returns, at most
     pool_chains : pools behind pools, and pools that only leave pixels out
+    tables : share of the layers that have a table, of numbers that rise or are in no order
     """
 
     layers: tuple[int, int] = (1, 3)
@@ -73,6 +74,7 @@ class Features:
     inputs: int = 1
     outputs: int = 1
     pool_chains: bool = False
+    tables: float = 0.0
 
 
 PLAIN = Features(
@@ -114,6 +116,11 @@ def random_inputs(rng: np.random.Generator, qgraph: QGraph, count: int) -> dict[
         tensor.name: rng.integers(tensor.limits[0], tensor.limits[1] + 1, (count, *tensor.shape))
         for tensor in tensors
     }
+
+
+def vars_of(table: Table) -> dict[str, float]:
+    """What a table's addresses have in common with a tensor."""
+    return {"scale": table.scale, "zero_point": table.zero_point, "bits": table.bits}
 
 
 def _between(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
@@ -356,23 +363,33 @@ class _Builder:
         if _chance(rng, features.multiplier):
             multiplier = rng.integers(1 << 10, 1 << 15, len(spread))
         factor = np.ones(1) if multiplier is None else multiplier
-        steps = (1 << tensor.bits) / rng.uniform(3, 5)  # what the standard deviation of the output is to be
+        table = self._table(tensor) if features.tables and rng.random() < features.tables else None
+        address = replace(tensor, **vars_of(table)) if table else tensor
+        steps = (1 << address.bits) / rng.uniform(3, 5)  # what the standard deviation of the output is to be
         shift = np.maximum(np.round(np.log2(spread * factor / steps)), 0).astype(np.int64)
 
-        low, high = tensor.limits
+        low, high = address.limits
         if _chance(rng, True):
-            low = tensor.zero_point  # ReLU
+            low = address.zero_point  # ReLU
         if _chance(rng, True, 0.2):
             high = _between(rng, (max(low, high // 2), high))  # ReLU6
-        unit = tensor.scale * factor / 2.0**shift  # the real value of 1 in the accumulator
+        unit = address.scale * factor / 2.0**shift  # the real value of 1 in the accumulator
         scaled = [
             replace(term, scale=unit * 2.0**term.shift / self.tensors[term.input].scale) for term in terms
         ]
         self.tensors[name] = tensor
-        layer = Layer(name, tuple(scaled), bias.astype(np.int64), shift, low, high, multiplier)
+        layer = Layer(name, tuple(scaled), bias.astype(np.int64), shift, low, high, multiplier, table)
         acc = reference.accumulate(layer, self.values, self.tensors)
         self.values[name] = reference.requantize(acc, layer, tensor.zero_point)
         self._append(layer)
+
+    def _table(self, tensor: Tensor) -> Table:
+        """A table of 2 to 10 bits, of numbers that rise or are in no order."""
+        bits = _between(self.rng, (2, 10))
+        values = self.rng.integers(tensor.limits[0], tensor.limits[1] + 1, 1 << bits)
+        values = np.sort(values) if self.rng.random() < 0.5 else values
+        zero_point = int(self.rng.integers(-(1 << (bits - 1)), 1 << (bits - 1)))
+        return Table(values, float(self.rng.uniform(0.01, 0.1)), zero_point)
 
     def _move(self, node: MaxPool | Concat) -> None:
         """A layer that moves values without arithmetic."""
