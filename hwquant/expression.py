@@ -94,7 +94,9 @@ class Expression:
         """
         results: list[Any] = [x]
         for operation in self.operations:
-            operands = [results[item.number] if isinstance(item, Result) else item for item in operation.operands]
+            operands = [
+                results[item.number] if isinstance(item, Result) else item for item in operation.operands
+            ]
             results.append(functions[operation.operator](*operands))
         return results[-1]  # type: ignore[no-any-return]
 
@@ -134,7 +136,9 @@ class Expression:
     def __str__(self) -> str:
         texts = ["x"]
         for operation in self.operations:
-            operands = [texts[item.number] if isinstance(item, Result) else f"{item:g}" for item in operation.operands]
+            operands = [
+                texts[item.number] if isinstance(item, Result) else f"{item:g}" for item in operation.operands
+            ]
             texts.append(f"{operation.operator}({', '.join(operands)})")
         return texts[-1] if len(texts[-1]) <= 60 else f"a function of {len(self.operations)} operations"
 
@@ -177,7 +181,9 @@ class _Joined:
             return float(item)
         known = [variable]
         for operation in item.operations:
-            operands = (known[part.number] if isinstance(part, Result) else part for part in operation.operands)
+            operands = (
+                known[part.number] if isinstance(part, Result) else part for part in operation.operands
+            )
             known.append(self.add(operation.operator, tuple(operands)))
         return known[-1]
 
@@ -185,12 +191,18 @@ class _Joined:
         """Take in an operation."""
         number = self.numbers.setdefault(Operation(operator, operands), len(self.numbers) + 1)
         if number > MOST_OPERATIONS:
-            raise HwquantError(f"a function of more than {MOST_OPERATIONS} operations is no activation function")
+            raise HwquantError(
+                f"a function of more than {MOST_OPERATIONS} operations is no activation function"
+            )
         return Result(number)
 
     def choose(self, condition: Operand, yes: Operand, no: Operand) -> Result:
         """Take in ``condition ? yes : no`` of a condition that is 1 or 0: a comparison chooses by itself."""
-        made = list(self.numbers)[condition.number - 1] if isinstance(condition, Result) and condition.number else None
+        made = (
+            list(self.numbers)[condition.number - 1]
+            if isinstance(condition, Result) and condition.number
+            else None
+        )
         if made and made.operator in ("if_greater", "if_equal"):
             if made.operands[2:] == (1.0, 0.0):
                 return self.add(made.operator, (*made.operands[:2], yes, no))
@@ -206,13 +218,17 @@ class _Joined:
             number = pending.pop()
             if number not in needed:
                 needed.add(number)
-                pending += [item.number for item in operations[number - 1].operands if isinstance(item, Result)]
+                pending += [
+                    item.number for item in operations[number - 1].operands if isinstance(item, Result)
+                ]
         places = {number: Result(place) for place, number in enumerate(sorted(needed))}
         return Expression(
             tuple(
                 Operation(
                     made.operator,
-                    tuple(places[item.number] if isinstance(item, Result) else item for item in made.operands),
+                    tuple(
+                        places[item.number] if isinstance(item, Result) else item for item in made.operands
+                    ),
                 )
                 for number, made in enumerate(operations, 1)
                 if number in needed
@@ -265,7 +281,10 @@ def _erf(x: NDArray[Any]) -> NDArray[Any]:
 
 NUMPY: Mapping[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in ("add", "subtract", "multiply", "divide", "minimum", "maximum")},
-    **{name: getattr(np, name) for name in ("negative", "absolute", "sign", "floor", "ceil", "exp", "log", "sqrt")},
+    **{
+        name: getattr(np, name)
+        for name in ("negative", "absolute", "sign", "floor", "ceil", "exp", "log", "sqrt")
+    },
     **{name: getattr(np, name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
     **{f"a{name}": getattr(np, f"arc{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
     "power": np.power,

@@ -200,7 +200,9 @@ def _table(where: str, table: Table, tensor: Tensor) -> None:
     low, high = tensor.limits
     inside = bool((table.values >= low).all() and (table.values <= high).all())
     _require(inside, where, f"has values beyond the {tensor.bits} bits of its tensor, {low}..{high}")
-    _require(SMALLEST_SCALE <= table.scale <= LARGEST_SCALE, where, f"has the scale {table.scale}, far from 1")
+    _require(
+        SMALLEST_SCALE <= table.scale <= LARGEST_SCALE, where, f"has the scale {table.scale}, far from 1"
+    )
     low, high = table.limits
     problem = f"has the zero point {table.zero_point} outside its {table.bits} bits, {low}..{high}"
     _require(low <= table.zero_point <= high, where, problem)

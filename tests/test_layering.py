@@ -16,7 +16,9 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress", "history"} | {"expression"}
+FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress", "history"} | {
+    "expression"
+}
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {

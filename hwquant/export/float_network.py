@@ -12,8 +12,8 @@ import numpy as np
 from hwquant.errors import Unsupported
 from hwquant.export.borders import BATCH, add_delivered, add_prepared
 from hwquant.export.builder import Builder
-from hwquant.export.network import IR_VERSION, OPSET
 from hwquant.export.expression import write_expression
+from hwquant.export.network import IR_VERSION, OPSET
 from hwquant.files import write_bytes
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Node
 from hwquant.history import METADATA, to_text

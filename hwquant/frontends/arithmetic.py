@@ -25,6 +25,7 @@ OPERATORS: dict[str, Operator] = {
 }
 """What expressions call the operations."""
 
+
 def binary(build: Builder, name: str, kind: str, left: Value | Array, right: Value | Array) -> Value | Array:
     """Compute ``left kind right`` element by element.
 
@@ -47,7 +48,7 @@ def binary(build: Builder, name: str, kind: str, left: Value | Array, right: Val
         A constant where both operands are.
     """
     activations = isinstance(left, Value) + isinstance(right, Value)
-    if kind == "pow" and activations or activations == 2 or kind == "div" and isinstance(right, Value):
+    if (kind == "pow" and activations) or activations == 2 or (kind == "div" and isinstance(right, Value)):
         curved = kind in ("add", "sub")
         made = combined(build, name, partial(apply, OPERATORS[kind]), (left, right), curved)
         if made is not None:
@@ -62,7 +63,7 @@ def binary(build: Builder, name: str, kind: str, left: Value | Array, right: Val
         raise build.refuse(
             f"it {verb} two activations, which the hardware cannot unless they are functions of one tensor"
         )
-    if activations and (kind == "pow" or kind == "div" and isinstance(right, Value)):
+    if activations and (kind == "pow" or (kind == "div" and isinstance(right, Value))):
         raise build.refuse("a constant here must be one number for all elements")
     if isinstance(left, Value) and not isinstance(right, Value):
         return _with_constant(build, name, kind, left, right)

@@ -47,7 +47,10 @@ FIXED: Mapping[str, Expression] = {
     "log2": apply("log", X) / math.log(2),
     "reciprocal": apply("divide", 1.0, X),
     "rsqrt": apply("divide", 1.0, apply("sqrt", X)),
-    **{name: apply(name, X) for name in ("sqrt", "erf", "tanh", "sigmoid", "sin", "cos", "tan", "sinh", "cosh")},
+    **{
+        name: apply(name, X)
+        for name in ("sqrt", "erf", "tanh", "sigmoid", "sin", "cos", "tan", "sinh", "cosh")
+    },
     **{name: apply(name, X) for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
 }
 """Operators that make integers real."""

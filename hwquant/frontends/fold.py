@@ -171,7 +171,10 @@ def reachable(nodes: Iterable[Unfolded], tensors: Collection[str]) -> list[Unfol
 
 
 def _affine_backward(network: _Network, node: Affine) -> bool:
-    """``affine(conv(x))`` is a convolution, and of a function or an affine map it is one again."""
+    """``affine(conv(x))`` is a convolution, and of an affine map it is one again; so it is of a function, in its place.
+
+    True if the node is left to remove.
+    """
     (source,) = node.inputs
     producer = network.nodes.get(source)
     if not network.private(source):
@@ -183,8 +186,10 @@ def _affine_backward(network: _Network, node: Affine) -> bool:
         return True
     numbers = node.numbers()
     if isinstance(producer, Function) and numbers is not None:
-        network.nodes[source] = replace(producer, expression=mapped(*numbers).of(producer.expression))
-        return True
+        del network.nodes[source]
+        expression = mapped(*numbers).of(producer.expression)
+        network.nodes[node.name] = replace(producer, name=node.name, expression=expression)
+        return False
     channels = node.per_channel()
     if not isinstance(producer, Conv) or channels is None:
         return False

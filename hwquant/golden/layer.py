@@ -19,7 +19,9 @@ BLOCK_BYTES = 1 << 20
 class LayerStep:
     """A layer and the max pool, if any, that alone reads it; a block of rows at a time.
 
-    It writes ``floor(acc * m / 2^s + 1/2)``, clamped, and looked up where there is a table; why the sums are exact: :mod:`hwquant.golden.fast`.
+    It writes ``floor(acc * m / 2^s + 1/2)``, clamped, and looked up where there is a table; why the sums are exact:
+    :mod:`hwquant.golden.fast`.
+    :mod:`hwquant.golden.fast`.
 
     Parameters
     ----------

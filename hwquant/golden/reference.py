@@ -71,7 +71,9 @@ def requantize(acc: IntArray, layer: Layer, zero_point: int) -> IntArray:
     rounding = (1 << shift) >> 1
     if layer.table is None:
         return np.clip(((scaled + rounding) >> shift) + zero_point, layer.low, layer.high)
-    return layer.table(np.clip(((scaled + rounding) >> shift) + layer.table.zero_point, layer.low, layer.high))
+    return layer.table(
+        np.clip(((scaled + rounding) >> shift) + layer.table.zero_point, layer.low, layer.high)
+    )
 
 
 def max_pool(pool: MaxPool, x: IntArray, lowest: int) -> IntArray:

@@ -36,7 +36,6 @@ PE_LATENCY = 3
 
 TABLE_LATENCY = 2
 """From an address of a table to its registered value (the memory, then a register)."""
-
 ACCUMULATE_HAZARD = 4
 """Least number of cycles between two visits of one accumulator (read, register, add, write)."""
 
@@ -121,8 +120,7 @@ class ArrayShape:
     ternary : bool, default False
         Whether each weight that multiplies is -1, 0 or 1, so that products need no multiplier.
     table_bits : int, default 0
-        Width of what is looked up in a table before it is an output, 2..10 and at least ``activation_bits``; 0 means
-        that there are no tables.
+        Width of a table's address, 2..10 and at least ``activation_bits``; 0 means that there are no tables.
     tables : int, default 0
         Tables that there is room for.
 
@@ -175,11 +173,9 @@ class ArrayShape:
             )
         if self.offset not in OFFSET_MODES:
             raise HwquantError(f"offset must be one of {', '.join(OFFSET_MODES)}, not {self.offset!r}")
-        if (self.table_bits > 0) != (self.tables > 0):
-            raise HwquantError(f"tables {self.tables} and table_bits {self.table_bits} must both be 0, or neither")
-        if 0 < self.table_bits < self.activation_bits:
+        if (self.table_bits > 0) != (self.tables > 0) or 0 < self.table_bits < self.activation_bits:
             raise HwquantError(
-                f"table_bits must be at least activation_bits, {self.activation_bits}, not {self.table_bits}"
+                f"table_bits must be 0 without tables, else at least {self.activation_bits}, not {self.table_bits}"
             )
         self._check_odd()
         self._check_packing()
@@ -352,6 +348,11 @@ class ArrayShape:
         """Width of a clamped integer: an output, or what one is looked up with."""
         return self.table_bits or self.activation_bits
 
+    @property
+    def table_latency(self) -> int:
+        """Cycles from the clamped integer to the output."""
+        return TABLE_LATENCY * (self.tables > 0)
+
     # Latencies, in cycles -------------------------------------------------------------------------------
 
     @property
@@ -365,19 +366,12 @@ class ArrayShape:
         return 3 if not self.multiplier_bits else 6
 
     @property
-    def table_latency(self) -> int:
-        """Cycles from the clamped integer to the output."""
-        return TABLE_LATENCY if self.table_bits else 0
-
-    @property
     def write_latency(self) -> int:
         """Cycles from a pixel's address to the writing of its output word.
 
-        They are those of the array, one to add to the accumulator, those of requantization and of tables, one for the
-        pooling maximum, and ``columns - 1`` until the last column has caught up.
+        Those of the array, an addition, requantization, tables, the pooling maximum, and of the last column's delay.
         """
-        behind = self.requantize_latency + self.table_latency
-        return self.array_latency + 1 + behind + 1 + self.columns - 1
+        return self.array_latency + self.requantize_latency + self.table_latency + self.columns + 1
 
     @property
     def drain_latency(self) -> int:

@@ -177,7 +177,11 @@ class Compilation:
         """The instructions of an inference, in order."""
         inputs = [self.placed.tensors[item.name] for item in self.qgraph.inputs]
         outputs = [self.placed.tensors[item.tensor] for item in self.qgraph.outputs]
-        return tuple(drop_redundant_sets(emit(self.schedule, inputs, outputs, self.shape, self.formats, self.tables.pages)))
+        return tuple(
+            drop_redundant_sets(
+                emit(self.schedule, inputs, outputs, self.shape, self.formats, self.tables.pages)
+            )
+        )
 
     @cached_property
     def images(self) -> Images:

@@ -7,7 +7,10 @@ from hwquant.program.isa import program_bits
 
 
 def memory_bits(config: ArrayConfig) -> dict[str, int]:
-    """Count bits by memory: activation, weight, accumulator, line (of the depthwise mode), parameter and program; table, if any."""
+    """Count bits by memory: activation, weight, accumulator, line (of the depthwise mode), parameter and program.
+
+    That of tables is only there where the array has some.
+    """
     table = {"table": config.table_depth * config.activation_bits * -(-config.columns // 2)}
     return {
         "activation": config.activation_depth * config.word_bits,

@@ -16,7 +16,7 @@ from hwquant.program.layers import ArrayLayer
 from hwquant.program.mapping import MappedLayer, all_modes, used_modes
 from hwquant.program.placement import Placed
 from hwquant.program.schedule import LayerSchedule
-from hwquant.program.tables import address_bits, make_pages
+from hwquant.program.tables import needed_tables
 from hwquant.program.weight_widths import (
     MAX_WEIGHT_BITS,
     adjusted_bits,
@@ -160,7 +160,7 @@ class Requirements:
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
         widths: dict[str, Any] = {
             **self._weights(layers, qgraph),
-            **self._tables(layers, qgraph),
+            **needed_tables(layers, qgraph, self.config.table_bits if self.config else 0),
             "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
             "shift_bits": index_bits(shift + 1),
         }
@@ -173,15 +173,6 @@ class Requirements:
             accumulator_depth=min(pixels, depth),
             **widths,
         )
-
-    def _tables(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> dict[str, int]:
-        """Width of an address of tables, and how many different ones there are; hardware that has some needs one."""
-        bits = address_bits(layers, qgraph)
-        if self.config and self.config.tables:
-            bits = max([bits, self.config.table_bits, *(tensor.bits for tensor in qgraph.tensors.values())])
-        if bits > LIMITS["table_bits"][1]:
-            return {"table_bits": bits, "tables": 1}
-        return {"table_bits": bits, "tables": len(make_pages(layers, bits).image)}
 
     def _weights(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> dict[str, Any]:
         """The fields of :data:`OF_WEIGHTS`."""

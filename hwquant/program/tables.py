@@ -14,7 +14,7 @@ import numpy as np
 
 from hwquant.coding import integer_limits
 from hwquant.program.layers import ArrayLayer
-from hwquant.qgraph import IntArray, QGraph
+from hwquant.qgraph import MOST_TABLE_BITS, IntArray, QGraph
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +33,28 @@ class TablePages:
     pages: Mapping[str, int]
 
 
-def address_bits(layers: Sequence[ArrayLayer], qgraph: QGraph) -> int:
-    """Width of what a page is addressed with: of the widest table, and of the widest tensor; 0 without tables."""
+def needed_tables(layers: Sequence[ArrayLayer], qgraph: QGraph, least: int = 0) -> dict[str, int]:
+    """How wide a table's address must be, and how many tables there must be: fields of an array, by name.
+
+    Parameters
+    ----------
+    layers : sequence of ArrayLayer
+        The network's layers.
+    qgraph : QGraph
+        The network; an address is as wide as its widest tensor at least.
+    least : int, default 0
+        Width of the addresses of hardware that there is already; 0 where it has no tables, or there is none.
+
+    Returns
+    -------
+    dict of int
+        Both are 0 where neither the network nor the hardware has a table.
+    """
     tables = [layer.table.bits for layer in layers if layer.table is not None]
-    return max(*tables, *(tensor.bits for tensor in qgraph.tensors.values())) if tables else 0
+    if not tables and not least:
+        return {"table_bits": 0, "tables": 0}
+    bits = max(*tables, least, *(tensor.bits for tensor in qgraph.tensors.values()))
+    return {"table_bits": bits, "tables": len(make_pages(layers, min(bits, MOST_TABLE_BITS)).image)}
 
 
 def make_pages(layers: Sequence[ArrayLayer], bits: int) -> TablePages:

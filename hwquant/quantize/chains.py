@@ -47,8 +47,8 @@ def candidates(precision: Precision) -> Collection[str]:
     for layer in plan.layers:
         if layer.function:
             raise HwquantError(
-                f"layer {layer.name!r} has a table, whose addresses cannot be as wide as sums that are handed on: leave "
-                "chain_bits out"
+                f"layer {layer.name!r} has a table, whose addresses cannot be as wide as sums that are handed on: "
+                "leave chain_bits out"
             )
     tied = {node.name for node in plan.nodes if isinstance(node, Concat)}
     for layer in plan.layers:

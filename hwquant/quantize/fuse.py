@@ -231,10 +231,10 @@ def plan_layers(graph: Graph) -> Plan:
 
 
 def hoist_functions(graph: Graph) -> Graph:
-    """Move each Clip, or Function that never falls, before a MaxPool that it follows, if the layer there can take it in.
+    """Move each Clip that follows a MaxPool before it, where the layer before can take it in.
 
-    The maximum of clipped values is the clipped maximum. The MaxPool takes the Clip's name, so that its
-    tensor is found under that name as before; the Clip gets a new one.
+    So it goes with a Function that never falls: the maximum of clipped values is the clipped maximum. The MaxPool
+    takes the Clip's name, so that its tensor is found under that name as before; the Clip gets a new one.
     """
     while True:
         readers = _readers(graph)
@@ -343,9 +343,7 @@ def _clip(node: Clip, graph: Graph, planned: dict[str, PlanNode], readers: Count
     return LayerPlan(node.name, (_identity(node.name, name, graph),), bias, (node.name,), node.low, node.high)
 
 
-def _function(
-    node: Function, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]
-) -> LayerPlan:
+def _function(node: Function, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]) -> LayerPlan:
     name = node.inputs[0]
     source = planned.get(name)
     if isinstance(source, LayerPlan) and readers[name] == 1:

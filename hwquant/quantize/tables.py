@@ -61,7 +61,9 @@ def defined(expression: Expression, x: Array, where: str) -> Array:
     y = expression(x)
     known = np.flatnonzero(~np.isnan(y))
     if not len(known):
-        raise HwquantError(f"the function of layer {where!r} is not defined in the range of its calibration data")
+        raise HwquantError(
+            f"the function of layer {where!r} is not defined in the range of its calibration data"
+        )
     if len(known) == len(y):
         return y
     return np.asarray(y[known[np.abs(known[:, None] - np.arange(len(y))).argmin(axis=0)]])
@@ -142,7 +144,8 @@ def argument_ranges(
             low,
             high if high > low else 1.0,
             precision.bits[layer.function.argument],
-            precision.options.calibration_method == "mse" and precision.groups.find(layer.name) not in outputs,
+            precision.options.calibration_method == "mse"
+            and precision.groups.find(layer.name) not in outputs,
             layer.function.expression,
             output.power,
             layer.name,

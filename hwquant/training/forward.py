@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from hwquant.graph import Concat, MaxPool
+from hwquant.qgraph import Table
 from hwquant.quantize import Observed, QuantizeOptions
 from hwquant.quantize.fuse import LayerPlan, PlanNode
-from hwquant.qgraph import Table
 from hwquant.training.operators import Border, clip, convolve, function, max_pool
 from hwquant.training.rounding import per_channel, round_half_up, weight_steps
 from hwquant.training.state import QuantizedState

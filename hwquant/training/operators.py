@@ -94,10 +94,10 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "if_greater": _choose(torch.gt),
     "if_equal": _choose(torch.eq),
     **{
-        name: getattr(torch, name)
-        for name in ("sign", "floor", "ceil", "round", "exp", "log", "sqrt", "erf", "tanh", "sigmoid", "sin", "cos")
-        + ("tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
+        name: getattr(torch, name) for name in ("sign", "floor", "ceil", "round", "exp", "log", "sqrt", "erf")
     },
+    **{name: getattr(torch, name) for name in ("tanh", "sigmoid", "sin", "cos", "tan", "sinh", "cosh")},
+    **{name: getattr(torch, name) for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
 }
 """How torch computes operations, by operator."""
 

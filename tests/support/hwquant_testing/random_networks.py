@@ -118,11 +118,6 @@ def random_inputs(rng: np.random.Generator, qgraph: QGraph, count: int) -> dict[
     }
 
 
-def vars_of(table: Table) -> dict[str, float]:
-    """What a table's addresses have in common with a tensor."""
-    return {"scale": table.scale, "zero_point": table.zero_point, "bits": table.bits}
-
-
 def _between(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
     return int(rng.integers(bounds[0], bounds[1] + 1))
 
@@ -364,7 +359,7 @@ class _Builder:
             multiplier = rng.integers(1 << 10, 1 << 15, len(spread))
         factor = np.ones(1) if multiplier is None else multiplier
         table = self._table(tensor) if features.tables and rng.random() < features.tables else None
-        address = replace(tensor, **vars_of(table)) if table else tensor
+        address = table or tensor
         steps = (1 << address.bits) / rng.uniform(3, 5)  # what the standard deviation of the output is to be
         shift = np.maximum(np.round(np.log2(spread * factor / steps)), 0).astype(np.int64)
 
@@ -385,11 +380,12 @@ class _Builder:
 
     def _table(self, tensor: Tensor) -> Table:
         """A table of 2 to 10 bits, of numbers that rise or are in no order."""
-        bits = _between(self.rng, (2, 10))
-        values = self.rng.integers(tensor.limits[0], tensor.limits[1] + 1, 1 << bits)
+        size = 1 << _between(self.rng, (2, 10))
+        values = self.rng.integers(tensor.limits[0], tensor.limits[1] + 1, size)
         values = np.sort(values) if self.rng.random() < 0.5 else values
-        zero_point = int(self.rng.integers(-(1 << (bits - 1)), 1 << (bits - 1)))
-        return Table(values, float(self.rng.uniform(0.01, 0.1)), zero_point)
+        return Table(
+            values, float(self.rng.uniform(0.01, 0.1)), _between(self.rng, (-size // 2, size // 2 - 1))
+        )
 
     def _move(self, node: MaxPool | Concat) -> None:
         """A layer that moves values without arithmetic."""
