@@ -19,8 +19,6 @@ from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
 from hwquant.quantize.weight_scheme import Grid, WeightScheme
 
 DEFAULT_GRID: Grid = "auto"
-TABLE_BITS = 8
-"""Bits in front of a table."""
 ONE_CODE = (
     "symmetric weights on a mid-tread grid need at least 2 bits, as 1 bit leaves only 0; choose mid_rise"
 )
@@ -95,12 +93,11 @@ def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
 
 
 def tensor_bits(plan: Plan, groups: Partition, options: QuantizeOptions) -> dict[str, int]:
-    """The bits of the activations and of what is in front of tables, by group."""
+    """The bits of the activations, by group."""
     aliases = {name: (groups.find(name),) for name in plan.tensors}
     for layer in plan.layers:
         aliases |= {name: (groups.find(layer.name),) for name in layer.members}
-    bits = by_owner(options.activation_bits, aliases, "activation_bits", DEFAULT_BITS)
-    return bits | {layer.target: TABLE_BITS for layer in plan.layers if layer.function}
+    return by_owner(options.activation_bits, aliases, "activation_bits", DEFAULT_BITS)
 
 
 def layer_bias_bits(plan: Plan, options: QuantizeOptions) -> dict[str, int]:

@@ -68,7 +68,8 @@ def choose_scales(
         The format of every tensor.
     """
     classes = scale_classes(precision.plan, _shift_only(precision))
-    ranges = {**group_ranges(precision, statistics), **argument_ranges(precision, statistics)}
+    ranges = group_ranges(precision, statistics)
+    ranges |= argument_ranges(precision, statistics, ranges)
     kept = {precision.groups.find(name): item for name, item in (decided or {}).items()}
     labels = {
         **_labels(precision, classes, ranges),

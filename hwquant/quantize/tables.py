@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from hwquant.coding import integer_limits
 from hwquant.errors import HwquantError
 from hwquant.expression import Expression
-from hwquant.qgraph import Table
+from hwquant.qgraph import MOST_TABLE_BITS, Table
 from hwquant.quantize.activations import smallest_exponent, zero_points
 from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.formats import TensorFormat
@@ -27,6 +27,10 @@ from hwquant.quantize.weight_scheme import Array
 
 _CLIP_OCTAVES = 8
 """How far below the scale of the whole range the least error is looked for."""
+FEWEST_BITS = 8
+"""Bits in front of a table, where they are enough."""
+COSTLY = 4.0
+"""Noise in front of a table over that of rounding behind it for which a bit more is spent: 6 dB."""
 _COVERED = 1 / 510
 """Error at the ends, in shares of the function's range, that still counts as none: half a step of 8 bits."""
 
@@ -125,29 +129,49 @@ class ArgumentRange(GroupRange):
 
 
 def argument_ranges(
-    precision: Precision, statistics: Mapping[str, TensorStatistics]
+    precision: Precision, statistics: Mapping[str, TensorStatistics], ranges: Mapping[str, GroupRange]
 ) -> dict[str, GroupRange]:
     """What the integers in front of each table have to represent, by their name.
 
     Ends of a range may be lost where that costs less than it saves, as ``calibration_method`` says; not in front of the
-    network's outputs, which keep their whole range.
+    network's outputs, which keep their whole range. The integers have 8 bits, or up to 10 where fewer would leave
+    :data:`COSTLY` times as much noise behind the function as its output's own rounding.
+
+    Parameters
+    ----------
+    precision : Precision
+        The plan, and its bits.
+    statistics : mapping of TensorStatistics
+        Statistics of the float tensors, by name.
+    ranges : mapping of GroupRange
+        What the groups of tensors have to represent.
     """
     outputs = {precision.groups.find(output.tensor) for output in precision.plan.graph.outputs}
+    may_clip = precision.options.calibration_method == "mse"
     result: dict[str, GroupRange] = {}
     for layer in precision.plan.layers:
         if layer.function is None:
             continue
+        group = precision.groups.find(layer.name)
         item, output = statistics[layer.function.tensor], statistics[layer.name]
         low, high = min(0.0, item.low), max(0.0, item.high)
-        result[layer.function.argument] = ArgumentRange(
+        made = ArgumentRange(
             (item,),
             low,
             high if high > low else 1.0,
-            precision.bits[layer.function.argument],
-            precision.options.calibration_method == "mse"
-            and precision.groups.find(layer.name) not in outputs,
+            FEWEST_BITS,
+            may_clip and group not in outputs,
             layer.function.expression,
             output.power,
             layer.name,
         )
+        allowed = COSTLY * _least_noise(ranges[group])
+        while made.bits < MOST_TABLE_BITS and _least_noise(made) > allowed:
+            made = replace(made, bits=made.bits + 1)
+        result[layer.function.argument] = made
     return result
+
+
+def _least_noise(item: GroupRange) -> float:
+    """The noise that is left with the best of a few scales."""
+    return min(item.best(2.0 ** (step / 4))[0] for step in range(4))

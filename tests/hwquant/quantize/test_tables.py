@@ -102,6 +102,16 @@ def test_addresses_are_not_spent_where_the_function_is_flat():
     assert np.diff(layer.table.values).max() <= 8
 
 
+def test_addresses_have_more_bits_where_fewer_would_cost_accuracy():
+    wave = apply("sin", X * 6.0)
+    bits = {}
+    for name, function in (("wave", wave), ("gate", SIGMOID)):
+        graph = network(conv("conv", "x"), Function("f", ("conv",), function), conv("next", "f"))
+        qgraph = quantize(graph, samples())
+        bits[name] = qgraph.nodes[0].table.bits
+    assert bits == {"wave": 10, "gate": 8}
+
+
 def test_a_shared_address_scale_is_found_for_a_steep_function():
     """An identity in front of a table ties its address to the input by a power of two."""
     graph = network(Function("gate", ("x",), apply("tanh", X * 40.0)), conv("next", "gate"))
