@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hwquant_testing.float_networks import KINDS
+from hwquant_testing.float_networks import ALL_KINDS
 from torch import nn
 
 from hwquant import floating
@@ -76,7 +76,7 @@ def match(network, parameter):
     return shapes.get(tuple(getattr(network, parameter).shape), "")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_outputs_are_those_of_the_float_executor(build, samples, kind):
     graph = build(kind, 1)
     network = TrainableNetwork(graph).double()
