@@ -35,6 +35,9 @@ RISING = frozenset(
 MOST_OPERATIONS = 1000
 """Operations of an expression; a model with more is no activation function."""
 
+LONGEST_TEXT = 60
+"""Letters of a function that is written out."""
+
 T = TypeVar("T")
 
 
@@ -139,8 +142,10 @@ class Expression:
             operands = [
                 texts[item.number] if isinstance(item, Result) else f"{item:g}" for item in operation.operands
             ]
-            texts.append(f"{operation.operator}({', '.join(operands)})")
-        return texts[-1] if len(texts[-1]) <= 60 else f"a function of {len(self.operations)} operations"
+            text = f"{operation.operator}({', '.join(operands)})"
+            known = all(operands) and len(text) <= LONGEST_TEXT
+            texts.append(text if known else "")  # what is shared would double it again and again
+        return texts[-1] or f"a function of {len(self.operations)} operations"
 
 
 def apply(operator: Operator, *operands: Expression | float) -> Expression:
@@ -152,14 +157,14 @@ def apply(operator: Operator, *operands: Expression | float) -> Expression:
         The function would have more than :data:`MOST_OPERATIONS` operations.
     """
     joined = _Joined()
-    joined.add(operator, tuple(joined.include(item, Result(0)) for item in operands))
+    joined.add(operator, tuple(joined.operand(item) for item in operands))
     return joined.expression()
 
 
 def choose(condition: Expression, yes: Expression | float, no: Expression | float) -> Expression:
     """Choose between two values by a condition that is 1 or 0."""
     joined = _Joined()
-    joined.choose(*(joined.include(item, Result(0)) for item in (condition, yes, no)))
+    joined.choose(*(joined.operand(item) for item in (condition, yes, no)))
     return joined.expression()
 
 
@@ -175,10 +180,12 @@ class _Joined:
     def __init__(self) -> None:
         self.numbers: dict[Operation, int] = {}
 
-    def include(self, item: Expression | float, variable: Result) -> Operand:
+    def operand(self, item: Expression | float) -> Operand:
+        """Take in an expression of the variable, and return what its result is here; a constant is itself."""
+        return self.include(item, Result(0)) if isinstance(item, Expression) else float(item)
+
+    def include(self, item: Expression, variable: Result) -> Result:
         """Take in an expression of a variable, and return what its result is here."""
-        if not isinstance(item, Expression):
-            return float(item)
         known = [variable]
         for operation in item.operations:
             operands = (

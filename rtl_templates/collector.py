@@ -194,7 +194,7 @@ class Collector(Component):
 
     def _look_up(self, m: Module, clamped: list[Signal]) -> list[Signal]:
         """Build the tables of all columns; return their outputs."""
-        values = []
+        values: list[Signal] = []
         for number, columns in enumerate(_sharing(self.config)):
             m.submodules[f"table{number}"] = lookup = Lookup(self.config, self.tables, columns)
             m.d.comb += lookup.page.eq(self.clamp.table)

@@ -7,7 +7,7 @@ that all of them are functions of. What only served in between is read by nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,9 @@ from hwquant.graph import Clip, Function
 
 Combination = Callable[..., Expression]
 """What is computed of expressions of one variable, and of numbers."""
+
+LONGEST_PATH = 64
+"""Nodes that are gone back to find a common tensor; those of an activation function are fewer."""
 
 _LINEAR = frozenset({"add", "subtract", "multiply", "divide", "minimum", "maximum"})
 """Operators of what Add, Clip and maps by numbers compute without a Function."""
@@ -76,20 +79,21 @@ def combined(
         return None
     if not all(_seen_alike(build, first, other) for other in values[1:]):
         return None
-    chains = [dict(_chain(build, item.tensor)) for item in values]
-    root = next((tensor for tensor in chains[0] if all(tensor in chain for chain in chains)), None)
+    paths = [_path(build, item.tensor) for item in values]
+    behind = [{tensor for tensor, _ in path} for path in paths]
+    root = next((tensor for tensor, _ in paths[0] if all(tensor in known for known in behind)), None)
     if root is None:
         return None
-    if curved and not any(_curved(chain[root]) for chain in chains):
-        return None
-    expressions = iter(chain[root] for chain in chains)
-    inputs = [next(expressions) if isinstance(item, Value) else float(np.ravel(item)[0]) for item in placed]
     try:
+        expressions = [_from(root, path) for path in paths]
+        if curved and not any(map(_curved, expressions)):
+            return None
+        left = iter(expressions)
+        inputs = [next(left) if isinstance(item, Value) else float(np.ravel(item)[0]) for item in placed]
         made = combination(*inputs)
     except HwquantError as error:
         raise build.refuse(str(error)) from None
-    node = Function(build.unique(name), (root,), made)
-    return replace(first, tensor=build.emit(node))
+    return replace(first, tensor=build.emit(Function(build.unique(name), (root,), made)))
 
 
 def _seen_alike(build: Builder, one: Value, other: Value) -> bool:
@@ -101,12 +105,12 @@ def _seen_alike(build: Builder, one: Value, other: Value) -> bool:
     )
 
 
-def _chain(build: Builder, tensor: str) -> Iterator[tuple[str, Expression]]:
-    """The tensors that a tensor is a function of, itself first, and that function."""
-    expression = Expression()
-    while True:
-        yield tensor, expression
+def _path(build: Builder, tensor: str) -> list[tuple[str, Expression]]:
+    """The tensors that a tensor is a function of, itself first, each with the function of the next that it is."""
+    path = []
+    while len(path) < LONGEST_PATH:
         node = build.producer(tensor)
+        inner = None
         match node:
             case Function():
                 inner = node.expression
@@ -114,13 +118,21 @@ def _chain(build: Builder, tensor: str) -> Iterator[tuple[str, Expression]]:
                 inner = bounded(Expression(), node.low, node.high)
             case Affine() if (numbers := node.numbers()) is not None:
                 inner = mapped(*numbers)
-            case _:
-                return
-        try:
-            expression = expression.of(inner)
-        except HwquantError:  # too many operations
-            return
+        path.append((tensor, inner or Expression()))
+        if node is None or inner is None:
+            break
         (tensor,) = node.inputs
+    return path
+
+
+def _from(root: str, path: Sequence[tuple[str, Expression]]) -> Expression:
+    """What the first tensor of a path is as a function of one behind it."""
+    expression = Expression()
+    for tensor, inner in path:
+        if tensor == root:
+            break
+        expression = expression.of(inner)
+    return expression
 
 
 def _curved(expression: Expression) -> bool:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation
@@ -234,10 +232,17 @@ def _emitted(compilation: Compilation) -> Iterator[Row]:
 
 def _tables(compilation: Compilation) -> Iterator[Row]:
     tables = compilation.tables
-    for name, page in tables.pages.items():
-        size = len(tables.image[page])
-        values = np.roll(tables.image[page], size // 2).tolist()
-        yield {"layer": name, "page": page, "from": -(size // 2), "values": values}
+    for item in compilation.mapped:
+        page = tables.pages.get(item.layer.name)
+        values = [] if page is None else tables.image[page].tolist()
+        half = len(values) // 2
+        yield {
+            "layer": item.layer.name,
+            "page": page,
+            "function": item.layer.table is not None,
+            "from": None if page is None else -half,
+            "values": [*values[half:], *values[:half]],
+        }
 
 
 def _images(compilation: Compilation) -> Iterator[Row]:

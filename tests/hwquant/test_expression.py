@@ -102,6 +102,14 @@ def test_models_that_are_no_activation_functions_are_refused():
         apply("exp", long)
 
 
+def test_a_function_is_written_out_where_that_is_short():
+    assert str(X * apply("sigmoid", X)) == "multiply(x, sigmoid(x))"
+    squares = X
+    for _ in range(200):
+        squares = squares * squares
+    assert str(squares) == "a function of 200 operations"
+
+
 def test_the_dtype_stays():
     assert apply("erf", X)(GRID.astype(np.float32)).dtype == np.float32
     assert apply("if_greater", X, 0.0, 1.0, 0.0)(GRID.astype(np.float32)).dtype == np.float32

@@ -24,7 +24,7 @@ DEFAULTS = {
     "truncation.operators.kind": "a kind without words of its own goes by its name",
     "frontends.fold._affine_backward": "an affine map stays a node of its own where nothing is known to take it in",
     "frontends.fold._after": "an affine map stays a node of its own where nothing is known to take it in",
-    "frontends.functions._chain": "a tensor of which nothing is known is no function of another one",
+    "frontends.functions._path": "a tensor of which nothing is known is no function of another one",
     "quantize.fuse.hoist_functions": "all but clips and functions stay where they are",
     "quantize.references.unclipped": "what comes before a clip or a function is what a layer is fitted to",
     "frontends.fold._padded": "padding stays a node of its own where nothing is known to take it in",
