@@ -103,10 +103,10 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
         return source
     if (full == 0).all():
         return clip(build, name, source, 0.0, math.inf)
-    if (full == full.flat[0]).all():
-        return function(build, name, source, activations.leaky(float(full.flat[0])))
     if np.abs(full).max() > 1e6:  # the sum would cancel what is left of a number
         raise build.refuse(f"its slope {np.abs(full).max():g} is too steep; train it again")
+    if (full == full.flat[0]).all():
+        return function(build, name, source, activations.leaky(float(full.flat[0])))
     slopes = np.empty(sample.size)
     slopes[sample.ravel()] = full.ravel()
     rows = slopes.reshape(build.shapes[source.tensor][0], -1)
