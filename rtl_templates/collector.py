@@ -126,11 +126,12 @@ class Collector(Component):
         shift_bus = delayed(m, bias_bus, self.stages.total - self.stages.sum, name="shift_bus")
 
         m.submodules.align = align = self.align
-        clamped = []
+        lookups = self._lookups(m) if config.tables else []
         for c in range(config.columns):
             total = self._accumulate(m, c, tags[c:], addresses[c:], bias_bus)
-            clamped.append(self._requantize(m, c, tags[c:], total, shift_bus))
-        for c, value in enumerate(self._look_up(m, clamped) if config.tables else clamped):
+            value = self._requantize(m, c, tags[c:], total, shift_bus)
+            if lookups:
+                value = self._look_up(m, c, lookups[c // COLUMNS], value)
             # Pixels come in pooling-window order, so a maximum needs one register.
             tag = tags[c + self.stages.value]
             maximum = Signal(signed(config.activation_bits), name=f"maximum{c}", reset_less=True)
@@ -192,16 +193,19 @@ class Collector(Component):
             m.d.comb += port.eq(register)
         return requantizer.value
 
-    def _look_up(self, m: Module, clamped: list[Signal]) -> list[Signal]:
-        """Build the tables of all columns; return their outputs."""
-        values: list[Signal] = []
-        for number, columns in enumerate(_sharing(self.config)):
-            m.submodules[f"table{number}"] = lookup = Lookup(self.config, self.tables, columns)
+    def _lookups(self, m: Module) -> list[Lookup]:
+        """Build the tables of all columns, which read the layer's page."""
+        lookups = [Lookup(self.config, self.tables, columns) for columns in _sharing(self.config)]
+        for number, lookup in enumerate(lookups):
+            m.submodules[f"table{number}"] = lookup
             m.d.comb += lookup.page.eq(self.clamp.table)
-            for column in range(columns):
-                m.d.comb += getattr(lookup, f"address{column}").eq(clamped[len(values)])
-                values.append(getattr(lookup, f"value{column}"))
-        return values
+        return lookups
+
+    def _look_up(self, m: Module, c: int, lookup: Lookup, clamped: Signal) -> Signal:
+        """Connect a column to its tables; return its output."""
+        m.d.comb += getattr(lookup, f"address{c % COLUMNS}").eq(clamped)
+        value: Signal = getattr(lookup, f"value{c % COLUMNS}")
+        return value
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:

@@ -107,7 +107,7 @@ def _seen_alike(build: Builder, one: Value, other: Value) -> bool:
 
 def _path(build: Builder, tensor: str) -> list[tuple[str, Expression]]:
     """The tensors that a tensor is a function of, itself first, each with the function of the next that it is."""
-    path = []
+    path: list[tuple[str, Expression]] = []
     while len(path) < LONGEST_PATH:
         node = build.producer(tensor)
         inner = None
