@@ -100,7 +100,7 @@ class Contents:
 
 def _changing(words: Sequence[int], depth: int) -> int:
     """Mask of the bits that are not the same in all words; words beyond the image are zero."""
-    first = words[0] if len(words) == depth else 0
+    first = words[0] if 0 < len(words) == depth else 0
     changing = 0
     for word in words:
         changing |= word ^ first
