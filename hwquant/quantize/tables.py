@@ -55,7 +55,7 @@ def tabulate(expression: Expression, argument: TensorFormat, output: TensorForma
         The function is not defined for any of the integers.
     """
     low, high = integer_limits(argument.bits)
-    real = argument.scale.value * (np.arange(low, high + 1) - argument.zero_point)
+    real = argument.scale.value * (np.arange(low, high + 1, dtype=np.float64) - argument.zero_point)
     values = output.tensor(where, (1, 1, 1)).quantize(defined(expression, real, where))
     return Table(values, argument.scale.value, argument.zero_point)
 
@@ -120,7 +120,11 @@ class ArgumentRange(GroupRange):
         """Noise over signal behind the function, and whether both ends of the range get through."""
         least, greatest = integer_limits(self.bits)
         values, shares, exact = self._samples
-        table = defined(self.expression, scale * (np.arange(least, greatest + 1) - zero_point), self.where)
+        table = defined(
+            self.expression,
+            scale * (np.arange(least, greatest + 1, dtype=np.float64) - zero_point),
+            self.where,
+        )
         q = np.clip(np.floor(values / scale + 0.5) + zero_point, least, greatest).astype(np.int64)
         error = table[q - least] - exact
         noise = float(shares @ error**2 - (shares @ error) ** 2)
