@@ -161,11 +161,12 @@ def _found(qgraph: QGraph, name: str, clipped: int, samples: int) -> Clipping:
 def layer_ends(qgraph: QGraph) -> dict[str, tuple[int, ...]]:
     """Find the integers of each layer's output that stand for clipped values; layers without such are left out.
 
-    The end at which the layer has a clamp of its own, as ReLU has at 0, is none of them.
+    The end at which the layer has a clamp of its own, as ReLU has at 0, is none of them. A function may have as many
+    values there as it likes, so that layers with tables are left out.
     """
     result = {}
     for node in qgraph.nodes:
-        if isinstance(node, Layer | Product):
+        if isinstance(node, Product) or (isinstance(node, Layer) and node.table is None):
             tensor = qgraph.tensors[node.name]
             ends = [
                 end

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Multiply, Node, Shape
+from hwquant.graph import AveragePool, Clip, Conv, Function, Graph, MaxPool, Multiply, Node, Shape
 from hwquant.history import history
 from hwquant.qgraph import Layer, Product, QGraph, QNode, Tensor, Term
 from hwquant.window import Window
@@ -66,6 +66,8 @@ def _float_layer(node: Node, graph: Graph) -> dict[str, Any]:
         case Multiply():
             operation = _product(*shapes)
             layer["macs"] = node.macs(*shapes)
+        case Function():
+            operation = str(node.expression)
         case _:
             operation = type(node).__name__.lower()
     return {**layer, "operation": operation}
@@ -92,6 +94,12 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
             }
             if any(term.step != 1 for term in node.terms):
                 layer["step"] = max(term.step for term in node.terms)
+            if node.table is not None:
+                layer["table"] = {
+                    "bits": node.table.bits,
+                    "scale": node.table.scale,
+                    "zero_point": node.table.zero_point,
+                }
             if node.multiplier is not None:
                 layer["multiplier"] = node.multiplier.tolist()
         case Product():

@@ -20,6 +20,7 @@ from hwquant.graph import (
     Clip,
     Concat,
     Conv,
+    Function,
     Graph,
     MaxPool,
     Multiply,
@@ -151,6 +152,8 @@ def evaluate(node: Node, *inputs: Array) -> Array:
             return _conv(node, inputs[0])
         case Clip():
             return np.clip(inputs[0], node.low, node.high)
+        case Function():
+            return node.expression(inputs[0])
         case MaxPool():
             return _fold(np.maximum, windows(inputs[0], node.window, -np.inf))
         case AveragePool():

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
+from hwquant.expression import Expression
 from hwquant.history import Step
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
@@ -104,6 +105,19 @@ class Clip(BaseNode):
 
     low: float = -math.inf
     high: float = math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Function(BaseNode):
+    """A function of one variable, element by element: sigmoid, SiLU, GELU and all others but a clip.
+
+    Attributes
+    ----------
+    expression : Expression
+        The function.
+    """
+
+    expression: Expression
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +213,7 @@ class Concat(BaseNode):
 Moving = MaxPool | Concat
 """Kinds that move values without arithmetic: real or integer, with one scale, zero point and width from end to end."""
 
-Node = Conv | Clip | MaxPool | AveragePool | Add | Multiply | Concat
+Node = Conv | Clip | Function | MaxPool | AveragePool | Add | Multiply | Concat
 """All kinds. What must know them ends its ``match`` in ``assert_never``, so that mypy names it for a new one."""
 
 

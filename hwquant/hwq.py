@@ -6,7 +6,7 @@ place, such as ``layers/2/terms/0/codes.npy``. Codes of fewer than 8 bits, and t
 
 A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
 is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, tensors of more
-than 8 bits, and products, came with version 2.
+than 8 bits, and products, came with version 2, tables with version 3.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from hwquant.files import read_bytes, recover, write_bytes
 from hwquant.graph import Input, Output
 from hwquant.history import KEY, of_json
 from hwquant.packed import pack, unpack
-from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Table, Tensor, Term
 from hwquant.record import Arrays, Record
 from hwquant.validate import validate
 from hwquant.window import Pair, Window
 
 KIND = "network"
-VERSION = 2
+VERSION = 3
 PLAIN_BITS = 8
 """Codes of so many bits are int8 as they are, and no tensor of version 1 has more."""
 
@@ -148,7 +148,10 @@ def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:
 
 def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
-    terms = [term for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms]
+    layers = [node for node in qgraph.nodes if isinstance(node, Layer)]
+    if any(layer.table for layer in layers):
+        return 3
+    terms = [term for layer in layers for term in layer.terms]
     new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)
     new |= any(isinstance(item, Product) for item in qgraph.nodes)
     return 2 if new or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
@@ -185,6 +188,10 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
     match node:
         case Layer():
             _put(arrays, place, bias=node.bias, shift=node.shift, multiplier=node.multiplier)
+            table = {}
+            if node.table is not None:
+                _put(arrays, place, table=node.table.values)
+                table = {"table": {"scale": node.table.scale, "zero_point": int(node.table.zero_point)}}
             terms = [_encode_term(term, f"{place}/terms/{i}", arrays) for i, term in enumerate(node.terms)]
             return {
                 "type": "layer",
@@ -192,6 +199,7 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
                 "low": int(node.low),
                 "high": int(node.high),
                 "terms": terms,
+                **table,
             }
         case Product():
             return {
@@ -303,6 +311,7 @@ def _decode_node(record: Record, arrays: Arrays) -> QNode:
                 low=record.integer("low"),
                 high=record.integer("high"),
                 multiplier=record.optional_array(arrays, "multiplier"),
+                table=_decode_table(record, arrays),
             )
         case "product":
             factors = record.texts("inputs")
@@ -326,6 +335,19 @@ def _decode_node(record: Record, arrays: Arrays) -> QNode:
             return Concat(name=name, inputs=inputs)
         case other:
             raise HwquantError(f"{record.where} is of the unknown type {other!r}")
+
+
+def _decode_table(record: Record, arrays: Arrays) -> Table | None:
+    """The table of a layer, where it has one."""
+    values = record.optional_array(arrays, "table")
+    if ("table" in record.value) != (values is not None):
+        raise HwquantError(f"{record.where} has half of a table")
+    if values is None:
+        return None
+    if values.ndim != 1 or not len(values):
+        raise HwquantError(f"{record.where} has a table of shape {values.shape}, not one dimension")
+    item = record.record("table")
+    return Table(values, item.real("scale"), item.integer("zero_point"))
 
 
 def _decode_codes(record: Record, arrays: Arrays) -> tuple[NDArray[Any], NDArray[Any] | None]:

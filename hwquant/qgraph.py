@@ -14,6 +14,8 @@ Numbers (all exact)::
     acc  = b_q + Sum_terms 2^k * Sum (adjusted weight) * (x_q - z_x)
     y_q  = clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)      (m = 1 unless a multiplier is given;
                                                                          s = 0 adds no rounding term)
+    y_q  = table[clamp(...)]              where the layer has one; z_y is then that of the table's address
+
 Padding inserts z_x. A product has ``acc = (a_q - z_a) * (b_q - z_b)`` and no bias.
 """
 
@@ -135,9 +137,50 @@ class Term:
         return (len(self.codes), *self.window.output_size(shape[1:]))
 
 
+MOST_TABLE_BITS = 10
+"""Bits of the integer that a table is addressed with, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A function of one variable, of integers: the output for each clamped integer, which is its address.
+
+    Attributes
+    ----------
+    values : ndarray of int64, shape (2^bits,)
+        The outputs, in the order of the signed addresses of 2..10 bits, the least first.
+    scale : float
+        Real value of a step of the address.
+    zero_point : int
+        The address that stands for 0.
+    """
+
+    values: IntArray
+    scale: float
+    zero_point: int
+
+    @property
+    def bits(self) -> int:
+        """Width of an address, signed."""
+        return (len(self.values) - 1).bit_length()
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and greatest address."""
+        return integer_limits(self.bits)
+
+    def __call__(self, q: IntArray) -> IntArray:
+        """Look up the output of every address."""
+        return self.values[q - self.limits[0]]
+
+    def reached(self, low: int, high: int) -> IntArray:
+        """The outputs for the addresses from ``low`` to ``high``."""
+        return self.values[low - self.limits[0] : high - self.limits[0] + 1]
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Accumulate terms, add the bias, requantize, clamp.
+    """Accumulate terms, add the bias, requantize, clamp, and look up.
 
     Attributes
     ----------
@@ -150,11 +193,14 @@ class Layer:
     shift : ndarray of int64, shape (1,) or (out,)
         The rounding right shift, 0..62.
     low : int
-        The least output, within the output tensor's bits; ReLU has the tensor's zero point.
+        The least output, within the output tensor's bits; ReLU has the tensor's zero point. With a table it is the
+        least address.
     high : int
-        The greatest output, within the output tensor's bits.
+        The greatest output, within the output tensor's bits, or the greatest address.
     multiplier : ndarray of int64, shape (1,) or (out,), optional
         What the sum is multiplied by, positive; None where requantization is a shift alone.
+    table : Table, optional
+        What becomes of the clamped integer; None where that is the output.
     """
 
     name: str
@@ -164,6 +210,7 @@ class Layer:
     low: int
     high: int
     multiplier: IntArray | None = None
+    table: Table | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -191,7 +238,8 @@ class Layer:
             total -= zero_points[term.input] * (term.weight.sum(axis=(1, 2, 3)) << term.shift)
         if self.multiplier is None:
             half = np.where(self.shift > 0, np.int64(1) << np.maximum(self.shift - 1, 0), 0)
-            total += half + (zero_points[self.name] << self.shift)
+            zero_point = self.table.zero_point if self.table else zero_points[self.name]
+            total += half + (zero_point << self.shift)
         return total
 
     def output_shape(self, *shapes: Shape) -> Shape:

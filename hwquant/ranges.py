@@ -23,8 +23,13 @@ def tensor_ranges(qgraph: QGraph) -> dict[str, Range]:
 
 def node_range(node: QNode, tensor: Tensor, ranges: Mapping[str, Range]) -> Range:
     """Find the least and the greatest integer that a node produces, from the ranges of what it reads, by name."""
-    if isinstance(node, Layer | Product):
+    if isinstance(node, Product):
         return node.low, node.high
+    if isinstance(node, Layer):
+        if node.table is None:
+            return node.low, node.high
+        reached = node.table.reached(node.low, node.high)
+        return int(reached.min()), int(reached.max())
     if isinstance(node, Moving):
         lows, highs = zip(*(ranges[name] for name in node.inputs))
         return min(lows), max(highs)

@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Input, Moving, Output
-from hwquant.qgraph import WIDEST, Concat, Layer, MaxPool, Product, QGraph, Tensor, Term
+from hwquant.qgraph import (
+    MOST_TABLE_BITS,
+    WIDEST,
+    Concat,
+    Layer,
+    MaxPool,
+    Product,
+    QGraph,
+    Table,
+    Tensor,
+    Term,
+)
 from hwquant.ranges import largest_sum, tensor_ranges
 from hwquant.window import Window
 
@@ -197,11 +208,13 @@ def _layer(where: str, layer: Layer, qgraph: QGraph) -> None:
     if layer.multiplier is not None:
         _array(where, "a multiplier", layer.multiplier, np.int64, one_or_all)
         _require(bool((layer.multiplier > 0).all()), where, "has a multiplier that is not positive")
-    _clamp(where, layer, tensor)
+    if layer.table is not None:
+        _table(where, layer.table, tensor)
+    _clamp(where, layer, tensor.limits if layer.table is None else layer.table.limits)
 
 
-def _clamp(where: str, node: Layer | Product, tensor: Tensor) -> None:
-    low, high = tensor.limits
+def _clamp(where: str, node: Layer | Product, limits: tuple[int, int]) -> None:
+    low, high = limits
     problem = f"clamps to {node.low}..{node.high}, which is not a range within {low}..{high}"
     _require(low <= node.low <= node.high <= high, where, problem)
 
@@ -214,7 +227,7 @@ def _product(where: str, node: Product, qgraph: QGraph) -> None:
     _require(0 <= node.shift <= 62, where, f"has a shift of {node.shift}; 0..62 is possible")
     if node.multiplier is not None:
         _require(node.multiplier > 0, where, f"has a multiplier of {node.multiplier}, which is not positive")
-    _clamp(where, node, qgraph.tensors[node.name])
+    _clamp(where, node, qgraph.tensors[node.name].limits)
 
 
 def _product_scales(where: str, node: Product, qgraph: QGraph) -> None:
@@ -225,6 +238,20 @@ def _product_scales(where: str, node: Product, qgraph: QGraph) -> None:
     tolerance = EXACT if node.multiplier is None else 1 / factor + EXACT
     problem = f"rescales by another factor than its scales say: S_a S_b 2^s / m is {share:.7g} times the output's scale"
     _require(_near(np.array([share]), 1.0, tolerance), where, problem)
+
+
+def _table(where: str, table: Table, tensor: Tensor) -> None:
+    where = f"{where}, table,"
+    _array(where, "values", table.values, np.int64, [(1 << bits,) for bits in range(2, MOST_TABLE_BITS + 1)])
+    low, high = tensor.limits
+    inside = bool((table.values >= low).all() and (table.values <= high).all())
+    _require(inside, where, f"has values beyond the {tensor.bits} bits of its tensor, {low}..{high}")
+    _require(
+        SMALLEST_SCALE <= table.scale <= LARGEST_SCALE, where, f"has the scale {table.scale}, far from 1"
+    )
+    low, high = table.limits
+    problem = f"has the zero point {table.zero_point} outside its {table.bits} bits, {low}..{high}"
+    _require(low <= table.zero_point <= high, where, problem)
 
 
 def _term(where: str, term: Term, source: Tensor, target: Tensor) -> None:
@@ -268,7 +295,7 @@ def _scales(where: str, layer: Layer, qgraph: QGraph) -> None:
 
     Shifts are exact; a multiplier is an integer, so that it may be off by one.
     """
-    target = qgraph.tensors[layer.name].scale
+    target = layer.table.scale if layer.table else qgraph.tensors[layer.name].scale
     factor = np.ones(1) if layer.multiplier is None else layer.multiplier.astype(np.float64)
     unit = target * factor / 2.0**layer.shift
     first = np.ones(1)

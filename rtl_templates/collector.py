@@ -1,5 +1,6 @@
 """Everything below the array: accumulate, requantize, pool, and line the columns up again."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from amaranth.hdl import Module, Mux, Signal, signed
@@ -16,6 +17,12 @@ from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
 from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.ports import ParameterPort, ResultPort
 from hwquant.rtl_templates.requantize import Requantizer, above
+from hwquant.rtl_templates.tables import COLUMNS, Lookup
+
+
+def _sharing(config: ArrayConfig) -> list[int]:
+    """The columns that share each table memory."""
+    return [min(COLUMNS, config.columns - first) for first in range(0, config.columns, COLUMNS)]
 
 
 class _Stages(NamedTuple):
@@ -27,27 +34,31 @@ class _Stages(NamedTuple):
         The sum enters the accumulator.
     total : int
         The accumulator's total appears.
-    value : int
+    clamped : int
         The requantized value appears.
+    value : int
+        What is looked up of it appears; the same where there are no tables.
     output : int
         The maximum appears, which is the column's output.
     """
 
     sum: int
     total: int
+    clamped: int
     value: int
     output: int
 
     @classmethod
-    def of(cls, requantize_latency: int) -> Self:
-        """The stages with a requantizer of so many cycles."""
+    def of(cls, config: ArrayConfig) -> Self:
+        """The stages of an array."""
         total = Accumulator.latency
-        value = total + requantize_latency
-        return cls(total - Accumulator.sum_latency, total, value, value + 1)
+        clamped = total + config.requantize_latency
+        value = clamped + config.table_latency
+        return cls(total - Accumulator.sum_latency, total, clamped, value, value + 1)
 
 
 class Collector(Component):
-    """Everything below the array: ``columns`` accumulators, requantizers and running maxima.
+    """Everything below the array: ``columns`` accumulators, requantizers, perhaps tables, and running maxima.
 
     Column ``c`` does everything ``c`` cycles after column 0. So the marks of a pixel travel through one
     chain of registers, and column ``c`` in stage ``s`` looks at position ``c + s`` of it. Stage 0 presents the
@@ -59,12 +70,14 @@ class Collector(Component):
     ----------
     config : ArrayConfig
         Widths and depths; ``config.array_latency`` cycles lie between a pixel's marks and its first sum.
+    tables : Sequence of int
+        Contents of the table memories, unsigned words.
 
     Attributes
     ----------
     latency : int
-        Cycles from the first column's sum to ``results``: its addition, requantization, the pooling maximum, and
-        until the last column has caught up.
+        Cycles from the first column's sum to ``results``: its addition, requantization, tables, the pooling maximum,
+        and until the last column has caught up.
 
     Members
     -------
@@ -86,12 +99,13 @@ class Collector(Component):
         Finished output channels.
     """
 
-    def __init__(self, config: ArrayConfig):
+    def __init__(self, config: ArrayConfig, tables: Sequence[int] = ()):
         self.config = config
+        self.tables = tables
         activation = signed(config.activation_bits)
         self.requantizers = [Requantizer(config) for _ in range(config.columns)]
         self.align = Skew(activation, config.columns, reverse=True)
-        self.stages = _Stages.of(self.requantizers[0].latency)
+        self.stages = _Stages.of(config)
         self.latency = self.stages.output - self.stages.sum + self.align.latency
         multiplied = {}
         if config.product_bits:
@@ -122,9 +136,12 @@ class Collector(Component):
         shift_bus = delayed(m, bias_bus, self.stages.total - self.stages.sum, name="shift_bus")
 
         m.submodules.align = align = self.align
+        lookups = self._lookups(m) if config.tables else []
         for c in range(config.columns):
             total = self._accumulate(m, c, tags[c:], addresses[c:], bias_bus)
             value = self._requantize(m, c, tags[c:], total, shift_bus)
+            if lookups:
+                value = self._look_up(m, c, lookups[c // COLUMNS], value)
             # Pixels come in pooling-window order, so a maximum needs one register.
             tag = tags[c + self.stages.value]
             maximum = Signal(signed(config.activation_bits), name=f"maximum{c}", reset_less=True)
@@ -205,11 +222,25 @@ class Collector(Component):
             m.d.comb += port.eq(register)
         return requantizer.value
 
+    def _lookups(self, m: Module) -> list[Lookup]:
+        """Build the tables of all columns, which read the layer's page."""
+        lookups = [Lookup(self.config, self.tables, columns) for columns in _sharing(self.config)]
+        for number, lookup in enumerate(lookups):
+            m.submodules[f"table{number}"] = lookup
+            m.d.comb += lookup.page.eq(self.clamp.table)
+        return lookups
+
+    def _look_up(self, m: Module, c: int, lookup: Lookup, clamped: Signal) -> Signal:
+        """Connect a column to its tables; return its output."""
+        m.d.comb += getattr(lookup, f"address{c % COLUMNS}").eq(clamped)
+        value: Signal = getattr(lookup, f"value{c % COLUMNS}")
+        return value
+
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """The chain of marks, and for each column its parameters, accumulators, requantizer and maximum."""
+        """The chain of marks, and for each column its parameters, accumulators, requantizer, table and maximum."""
         columns, bits, address = config.columns, config.activation_bits, index_bits(config.accumulator_depth)
-        stages = _Stages.of(config.requantize_latency)
+        stages, sharing = _Stages.of(config), _sharing(config) if config.tables else []
         early = config.array_latency - stages.sum - 1  # before stage 0
         multiplied = config.product_bits > 0
         tags = columns + stages.output
@@ -241,5 +272,9 @@ class Collector(Component):
                 Inside("align", Skew.facts(bits, columns)),
                 Inside("accumulator", Accumulator.facts(config), columns),
                 Inside("requantize", Requantizer.facts(config), columns),
+                *(
+                    Inside("table", Lookup.facts(config, count), sharing.count(count))
+                    for count in sorted(set(sharing))
+                ),
             ],
         )

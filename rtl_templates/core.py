@@ -48,6 +48,8 @@ class Accelerator(Component):
         Initial contents of the weight memory, unsigned words.
     parameters : Sequence of int
         Initial contents of the parameter memory, unsigned words.
+    tables : Sequence of int
+        Contents of the table memories, unsigned words; empty where there are none.
     checksum : int
         32 bits that identify the program, readable by the host.
     loadable : bool
@@ -57,7 +59,7 @@ class Accelerator(Component):
     Attributes
     ----------
     images : dict of str to list of int
-        Contents of the memories ``program``, ``weights`` and ``parameters``.
+        Contents of the memories ``program``, ``weights``, ``parameters`` and ``tables``.
 
     Members
     -------
@@ -80,12 +82,18 @@ class Accelerator(Component):
         program: Sequence[int] = (),
         weights: Sequence[int] = (),
         parameters: Sequence[int] = (),
+        tables: Sequence[int] = (),
         checksum: int = 0,
         loadable: bool = False,
     ):
         self.config = config
         self.loadable = loadable
-        self.images = {"program": list(program), "weights": list(weights), "parameters": list(parameters)}
+        self.images = {
+            "program": list(program),
+            "weights": list(weights),
+            "parameters": list(parameters),
+            "tables": list(tables),
+        }
         self.checksum = checksum
         load = {"load": In(stream.Signature(config.columns * config.slot_bits))} if loadable else {}
         super().__init__(
@@ -113,7 +121,7 @@ class Accelerator(Component):
         m.submodules.feed = feed = ActivationFeed(config)
         m.submodules.array = array = SystolicArray(config)
         m.submodules.parameter_reader = parameters = ParameterReader(config, self.images["parameters"])
-        m.submodules.collector = collector = Collector(config)
+        m.submodules.collector = collector = Collector(config, self.images["tables"])
         m.submodules.writer = writer = Writer(config)
         _check_latencies(config, memory, host, feed, weights, array, collector)
 

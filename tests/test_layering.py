@@ -16,7 +16,9 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress", "history"}
+FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress", "history"} | {
+    "expression"
+}
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
@@ -34,7 +36,8 @@ MAY_IMPORT = {
     "record": {"errors"},
     "window": {"errors"},
     "history": {"errors"},
-    "graph": {"errors", "window", "history"},
+    "expression": {"errors"},
+    "graph": {"errors", "window", "history", "expression"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
     "floating": FLOAT,

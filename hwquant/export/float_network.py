@@ -12,9 +12,10 @@ import numpy as np
 from hwquant.errors import Unsupported
 from hwquant.export.borders import BATCH, add_delivered, add_prepared
 from hwquant.export.builder import Builder
+from hwquant.export.expression import write_expression
 from hwquant.export.network import IR_VERSION, OPSET
 from hwquant.files import write_bytes
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Multiply, Node
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
 from hwquant.history import METADATA, to_text
 from hwquant.packages import load_package
 
@@ -116,6 +117,8 @@ def _operator(builder: Builder, node: Node, precision: Precision, value: str) ->
                 for side, limit in (("low", node.low), ("high", node.high))
             ]
             return add("Clip", [*inputs, *limits], value)
+        case Function():
+            return write_expression(builder, node.expression, inputs[0], value, name)
         case MaxPool() | AveragePool():
             if any(pad >= size for pad, size in zip(node.window.padding, node.window.kernel * 2)):
                 raise Unsupported(

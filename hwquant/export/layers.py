@@ -115,7 +115,13 @@ class LayerWriter:
         if layer.multiplier is not None:
             factor = builder.constant(f"{name}/multiplier", _channels(layer.multiplier), dtype)
             total = builder.node("Mul", [total, factor], f"{name}/multiplied", "acc * m")
-        self._requantize(layer, layer.shift, total, lift, dtype)
+        clamped = self._requantize(layer, layer.shift, total, lift, dtype)
+        if layer.table is not None:
+            entries = builder.constant(
+                f"{name}/table", layer.table.values + middle(self.tensors[name]), dtype
+            )
+            clamped = builder.node("Gather", [entries, clamped], f"{name}/looked_up", "table[address]", axis=0)
+        self._carry(name, clamped)
 
     def _product(self, product: Product) -> None:
         builder, name = self.builder, product.name
@@ -133,7 +139,7 @@ class LayerWriter:
         if product.multiplier is not None:
             constant = builder.constant(f"{name}/multiplier", product.multiplier, dtype)
             total = builder.node("Mul", [total, constant], f"{name}/multiplied", "acc * m")
-        self._requantize(product, np.array([product.shift]), total, np.array([lift]), dtype)
+        self._carry(name, self._requantize(product, np.array([product.shift]), total, np.array([lift]), dtype))
 
     def _sum_type(self, name: str, peaks: list[int]) -> type:
         """The type that holds all of these: int32, else int64."""
@@ -181,12 +187,14 @@ class LayerWriter:
 
     def _requantize(
         self, layer: Layer | Product, shift: IntArray, total: str, lift: IntArray, dtype: type
-    ) -> None:
-        """Add ``clamp(((x + half of 2^s) >> s) + z_y)``, plus what carries it."""
+    ) -> str:
+        """Add ``clamp(((x + half of 2^s) >> s) + z_y)``: what is carried, or the place in a table."""
         builder, name, unsigned = self.builder, layer.name, np.uint32 if dtype is np.int32 else np.uint64
-        centre = middle(self.tensors[name])
+        table = layer.table if isinstance(layer, Layer) else None
+        tensor = self.tensors[name]
+        centre = middle(tensor) if table is None else -table.limits[0]
         rounding = (lift << shift) + ((1 << shift) >> 1)
-        zero_point = self.tensors[name].zero_point + centre - lift
+        zero_point = (table or tensor).zero_point + centre - lift
         added = builder.constant(f"{name}/rounding", _channels(rounding), dtype)
         doc = "half of 2^s, and a multiple of 2^s that makes every sum non-negative"
         total = builder.node("Add", [total, added], f"{name}/rounded", doc)
@@ -201,7 +209,7 @@ class LayerWriter:
             builder.constant(f"{name}/low", layer.low + centre, dtype),
             builder.constant(f"{name}/high", layer.high + centre, dtype),
         ]
-        self._carry(name, builder.node("Clip", [total, *limits], f"{name}/clamped"))
+        return builder.node("Clip", [total, *limits], f"{name}/clamped")
 
     def _term(self, name: str, term: Term, operand: WeightOperand, suffix: str, dtype: type) -> str:
         """Add one term of the accumulator."""

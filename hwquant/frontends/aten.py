@@ -12,7 +12,7 @@ from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_declared import account, declared
 from hwquant.frontends.aten_operators import ALIASING, IGNORED, NUMBERS, OPERATORS
 from hwquant.frontends.aten_program import AtenInput, AtenNode, AtenProgram, Reference, references
-from hwquant.frontends.aten_schema import BatchSize, Positive, Schema, Unaccounted
+from hwquant.frontends.aten_schema import BatchSize, Schema, Unaccounted
 from hwquant.frontends.aten_storage import Storage
 from hwquant.frontends.aten_types import NAMES, REAL, Operand, category, settled
 from hwquant.frontends.batch import not_fixed, shared_batch
@@ -121,9 +121,6 @@ class _Translation:
             raise self.build.refuse(f"it computes in {dtype}, which is not supported")
         if in_place:
             dtype = self._kept(operands[0], dtype)
-        for operand in operands:
-            if isinstance(operand.value, Positive) and operator != "where":
-                raise self.build.refuse_operator("gt")
         names = {
             name: self.program.labels.get(argument.name, argument.name)
             for name, argument in node.arguments.items()

@@ -50,9 +50,9 @@ ARGUMENTS: Mapping[str, Irrelevant | Refused] = {
 
 REFUSED_OVERLOADS: Mapping[str, str] = {
     "(addmm|bmm|mm).dtype": "it computes in another type than that of its operands",
-    "pow.(Tensor_Tensor|Scalar)": "only powers with a fixed exponent are computed, and those of constants",
+    "(eq|ne).Tensor_list": "it compares lists, for Python",
+    "round.decimals": "it rounds to decimals",
     "view.dtype": "it reads the bytes of a tensor as another type",
-    "gt.Tensor": alternative("gt"),
     "where.(ScalarOther|ScalarSelf|Scalar|default)": alternative("where"),
     "einsum.sublist": "give the equation as text",
     "numpy_T.a": "it is of TorchScript, which torch.export does not write",

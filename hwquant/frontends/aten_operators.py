@@ -16,9 +16,9 @@ import numpy as np
 from hwquant.frontends import arithmetic, operators, rearrange
 from hwquant.frontends import aten_constants as constants
 from hwquant.frontends import aten_layers as layers
+from hwquant.frontends import aten_pointwise as pointwise
 from hwquant.frontends import aten_views as views
 from hwquant.frontends.aten_call import AtenCall
-from hwquant.frontends.aten_choice import choose, positive
 from hwquant.frontends.aten_einsum import einsum
 from hwquant.frontends.aten_schema import BatchSize, Unaccounted
 from hwquant.frontends.aten_types import (
@@ -87,6 +87,11 @@ def _bounds(kind: str) -> Callable[[AtenCall], Value | Array]:
         return arithmetic.bounds(call.build, call.name, kind, sides)
 
     return translate
+
+
+def _power(call: AtenCall) -> Value | Array:
+    sides = [call.operand("self"), call.operand("exponent")]
+    return arithmetic.binary(call.build, call.name, "pow", *sides)
 
 
 def _filled(number: float | None) -> Callable[[AtenCall], Array]:
@@ -202,7 +207,6 @@ OPERATORS: Mapping[str, Operator] = {
             "adaptive_max_pool1d": layers.adaptive_pool(1, "max"),
             "adaptive_max_pool2d": layers.adaptive_pool(2, "max"),
             "addmm": layers.addmm,
-            "abs": constants.elementwise("abs", np.abs),
             "amax": layers.reduce("max", constants.reduction("amax", np.max)),
             "avg_pool1d": layers.average_pool(1),
             "avg_pool2d": layers.average_pool(2),
@@ -235,6 +239,7 @@ OPERATORS: Mapping[str, Operator] = {
             "std": constants.deviation("std", np.std),
             "var": constants.deviation("var", np.var),
             "vdot": constants.product("other"),
+            **pointwise.SAME_RESULTS,
         },
     ),
     **_all(
@@ -283,7 +288,7 @@ OPERATORS: Mapping[str, Operator] = {
             "maximum": _bounds("max"),
             "minimum": _bounds("min"),
             "mul": _binary("mul"),
-            "pow": constants.power,
+            "pow": _power,
             "rsub": _binary("sub", reverse=True),
             "sub": _binary("sub"),
         },
@@ -292,9 +297,7 @@ OPERATORS: Mapping[str, Operator] = {
         divides,
         {
             "div": _binary("div"),
-            "reciprocal": constants.elementwise("reciprocal", np.reciprocal),
-            "rsqrt": constants.elementwise("rsqrt", lambda array: 1 / np.sqrt(array)),
-            "sqrt": constants.elementwise("sqrt", np.sqrt),
+            **pointwise.REAL_RESULTS,
         },
     ),
     **_all(
@@ -310,6 +313,7 @@ OPERATORS: Mapping[str, Operator] = {
         {
             "full": _filled(None),
             "ones": _filled(1.0),
+            "scalar_tensor": lambda call: np.asarray(call.get("s"), np.float64),
             "zeros": _filled(0.0),
         },
     ),
@@ -328,13 +332,13 @@ OPERATORS: Mapping[str, Operator] = {
     **_all(
         compares,
         {
-            "gt": positive,
+            **pointwise.COMPARISONS,
         },
     ),
     **_all(
         chooses,
         {
-            "where": choose,
+            "where": pointwise.chosen,
         },
     ),
 }

@@ -24,19 +24,6 @@ class Unaccounted(ValueError):
     """What a call has and no importer reads, or what it lacks; the node at hand goes before the message."""
 
 
-@dataclass(frozen=True, eq=False)
-class Positive:
-    """True where an activation is above zero: what ``where`` may choose by.
-
-    Attributes
-    ----------
-    value : Value
-        The activation.
-    """
-
-    value: Value
-
-
 class BatchSize(int):
     """A size that was computed from the open batch: it may be part of a shape, never a number to compute with."""
 
@@ -79,7 +66,7 @@ class Argument:
 
 
 def _tensor(value: Any) -> bool:
-    return isinstance(value, Value | Positive | np.ndarray)
+    return isinstance(value, Value | np.ndarray)
 
 
 def _integer(value: Any) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 SCHEMAS = """
 abs(Tensor self) -> Tensor
+acos(Tensor self) -> Tensor
+acosh(Tensor self) -> Tensor
 adaptive_avg_pool1d(Tensor self, int[1] output_size) -> Tensor
 _adaptive_avg_pool2d(Tensor self, int[2] output_size) -> Tensor
 adaptive_avg_pool2d(Tensor self, int[2] output_size) -> Tensor
@@ -21,11 +23,15 @@ alias(Tensor(a) self) -> Tensor(a)
 alpha_dropout(Tensor input, float p, bool train) -> Tensor
 amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor
 argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor
+asin(Tensor self) -> Tensor
+asinh(Tensor self) -> Tensor
 _assert_async(Tensor self) -> ()
 _assert_async.msg(Tensor self, str assert_msg) -> ()
 _assert_scalar(Scalar self, str assert_msg) -> ()
 _assert_tensor_metadata(Tensor a, int[]? size=None, int[]? stride=None, ScalarType? dtype=None, *, Device?
   device=None, Layout? layout=None) -> ()
+atan(Tensor self) -> Tensor
+atanh(Tensor self) -> Tensor
 avg_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], bool ceil_mode=False,
   bool count_include_pad=True) -> Tensor
 avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, bool ceil_mode=False, bool
@@ -35,6 +41,8 @@ batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Ten
 bmm(Tensor self, Tensor mat2) -> Tensor
 broadcast_to(Tensor(a) self, int[] size) -> Tensor(a)
 cat(Tensor[] tensors, int dim=0) -> Tensor
+ceil(Tensor self) -> Tensor
+celu(Tensor self, Scalar alpha=1.) -> Tensor
 clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor
 clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor
 clamp_max(Tensor self, Scalar max) -> Tensor
@@ -58,6 +66,8 @@ conv2d.padding(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=[1,
   int[2] dilation=[1, 1], int groups=1) -> Tensor
 convolution(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, int[] dilation, bool
   transposed, int[] output_padding, int groups) -> Tensor
+cos(Tensor self) -> Tensor
+cosh(Tensor self) -> Tensor
 detach(Tensor(a) self) -> Tensor(a)
 div.Scalar(Tensor self, Scalar other) -> Tensor
 div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor
@@ -66,22 +76,49 @@ div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor
 dot(Tensor self, Tensor tensor) -> Tensor
 dropout(Tensor input, float p, bool train) -> Tensor
 einsum(str equation, Tensor[] tensors, *, int[]? path=None) -> Tensor
+elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor
+eq.Scalar(Tensor self, Scalar other) -> Tensor
+eq.Tensor(Tensor self, Tensor other) -> Tensor
+erf(Tensor self) -> Tensor
+erfc(Tensor self) -> Tensor
+exp(Tensor self) -> Tensor
+exp2(Tensor self) -> Tensor
 expand(Tensor(a) self, int[] size, *, bool implicit=False) -> Tensor(a)
 expand_as(Tensor(a) self, Tensor other) -> Tensor(a)
+expm1(Tensor self) -> Tensor
 feature_alpha_dropout(Tensor input, float p, bool train) -> Tensor
 feature_dropout(Tensor input, float p, bool train) -> Tensor
 flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)
+floor(Tensor self) -> Tensor
+frac(Tensor self) -> Tensor
 full(int[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None,
   bool? pin_memory=None) -> Tensor
+ge.Scalar(Tensor self, Scalar other) -> Tensor
+ge.Tensor(Tensor self, Tensor other) -> Tensor
+gelu(Tensor self, *, str approximate="none") -> Tensor
 gt.Scalar(Tensor self, Scalar other) -> Tensor
+gt.Tensor(Tensor self, Tensor other) -> Tensor
+hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor
+hardsigmoid(Tensor self) -> Tensor
+hardswish(Tensor self) -> Tensor
 hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor
+le.Scalar(Tensor self, Scalar other) -> Tensor
+le.Tensor(Tensor self, Tensor other) -> Tensor
 leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor
 lift_fresh_copy(Tensor self) -> Tensor
 linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType?
   dtype=None) -> Tensor
 linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor
+log(Tensor self) -> Tensor
+log10(Tensor self) -> Tensor
+log1p(Tensor self) -> Tensor
+log2(Tensor self) -> Tensor
+log_sigmoid(Tensor self) -> Tensor
+log_sigmoid_forward(Tensor self) -> (Tensor output, Tensor buffer)
 _log_softmax(Tensor self, int dim, bool half_to_float) -> Tensor
 log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor
+lt.Scalar(Tensor self, Scalar other) -> Tensor
+lt.Tensor(Tensor self, Tensor other) -> Tensor
 matmul(Tensor self, Tensor other) -> Tensor
 max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1],
   bool ceil_mode=False) -> Tensor
@@ -93,31 +130,48 @@ maximum(Tensor self, Tensor other) -> Tensor
 mean(Tensor self, *, ScalarType? dtype=None) -> Tensor
 mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor
 minimum(Tensor self, Tensor other) -> Tensor
+mish(Tensor self) -> Tensor
 mm(Tensor self, Tensor mat2) -> Tensor
 mul.Scalar(Tensor self, Scalar other) -> Tensor
 mul.Tensor(Tensor self, Tensor other) -> Tensor
 mv(Tensor self, Tensor vec) -> Tensor
 _native_batch_norm_legit_no_training(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean,
   Tensor running_var, float momentum, float eps) -> (Tensor, Tensor, Tensor)
+ne.Scalar(Tensor self, Scalar other) -> Tensor
+ne.Tensor(Tensor self, Tensor other) -> Tensor
 neg(Tensor self) -> Tensor
 numpy_T(Tensor(a) self) -> Tensor(a)
 ones(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool?
   pin_memory=None) -> Tensor
 pad(Tensor self, int[] pad, str mode="constant", float? value=None) -> Tensor
 permute(Tensor(a) self, int[] dims) -> Tensor(a)
+pow.Scalar(Scalar self, Tensor exponent) -> Tensor
 pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor
+pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor
 prelu(Tensor self, Tensor weight) -> Tensor
 reciprocal(Tensor self) -> Tensor
 relu(Tensor self) -> Tensor
 relu6(Tensor self) -> Tensor
 reshape(Tensor(a) self, int[] shape) -> Tensor(a)
 reshape_as(Tensor(a) self, Tensor other) -> Tensor(a)
+round(Tensor self) -> Tensor
 rsqrt(Tensor self) -> Tensor
 rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor
 rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor
+scalar_tensor(Scalar s, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool?
+  pin_memory=None) -> Tensor
+selu(Tensor self) -> Tensor
+sigmoid(Tensor self) -> Tensor
+sign(Tensor self) -> Tensor
+silu(Tensor self) -> Tensor
+sin(Tensor self) -> Tensor
+sinh(Tensor self) -> Tensor
 _softmax(Tensor self, int dim, bool half_to_float) -> Tensor
 softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor
+softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor
+softshrink(Tensor self, Scalar lambd=0.5) -> Tensor
 sqrt(Tensor self) -> Tensor
+square(Tensor self) -> Tensor
 squeeze(Tensor(a) self) -> Tensor(a)
 squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)
 squeeze.dims(Tensor(a) self, int[] dim) -> Tensor(a)
@@ -131,6 +185,9 @@ sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dty
 sym_constrain_range_for_size(Scalar size, *, int? min=None, int? max=None) -> ()
 sym_size.int(Tensor self, int dim) -> int
 t(Tensor(a) self) -> Tensor(a)
+tan(Tensor self) -> Tensor
+tanh(Tensor self) -> Tensor
+threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor
 to.device(Tensor(a) self, Device device, ScalarType dtype, bool non_blocking=False, bool copy=False,
   MemoryFormat? memory_format=None) -> Tensor(a)
 to.dtype(Tensor(a) self, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat?
@@ -143,6 +200,7 @@ to.other(Tensor(a) self, Tensor other, bool non_blocking=False, bool copy=False,
 _to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool?
   pin_memory=None, bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor
 transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)
+trunc(Tensor self) -> Tensor
 type_as(Tensor self, Tensor other) -> Tensor
 unflatten.int(Tensor(a) self, int dim, int[] sizes) -> Tensor(a)
 _unsafe_view(Tensor self, int[] size) -> Tensor
@@ -162,7 +220,9 @@ zeros(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device
 """Schemas, one a line, continued where the next is indented; symbolic integers are written as integers."""
 
 IN_PLACE = """
-abs add addmm alpha_dropout clamp clamp_max clamp_min clip detach div dropout feature_alpha_dropout feature_dropout
-hardtanh leaky_relu mul neg reciprocal relu relu6 rsqrt sqrt squeeze sub t transpose unsqueeze
+abs acos acosh add addmm alpha_dropout asin asinh atan atanh ceil celu clamp clamp_max clamp_min clip cos cosh
+detach div dropout elu erf erfc exp exp2 expm1 feature_alpha_dropout feature_dropout floor frac gelu hardsigmoid
+hardswish hardtanh leaky_relu log log10 log1p log2 mish mul neg reciprocal relu relu6 round rsqrt selu sigmoid
+sign silu sin sinh sqrt square squeeze sub t tan tanh threshold transpose trunc unsqueeze
 """
 """Operators with a variant that writes into its first argument, and is named with a "_" behind."""

@@ -102,6 +102,7 @@ class Builder:
         self._inputs: dict[str, tuple[int, ...]] = {}
         self._placed: dict[str, Input] = {}
         self._nodes: list[Unfolded] = []
+        self._producers: dict[str, Unfolded] = {}
         self._outputs: list[tuple[str, Value]] = []
         self._names: set[str] = set()
         self._spent = 0
@@ -214,11 +215,12 @@ class Builder:
             )
         self.shapes[node.name] = shape
         self._nodes.append(node)
+        self._producers[node.name] = node
         return node.name
 
     def producer(self, tensor: str) -> Unfolded | None:
         """The node that makes a tensor; None for an input."""
-        return next((node for node in self._nodes if node.name == tensor), None)
+        return self._producers.get(tensor)
 
     def value(self, tensor: str, sample_shape: Sequence[int], sample: Index | None = None) -> Value:
         """A value of a tensor from the view of one sample; None for the order as it is."""

@@ -12,8 +12,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hwquant.frontends import activations
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import Affine, Unfolded
+from hwquant.frontends.functions import function
 from hwquant.frontends.values import Float, Value
 from hwquant.graph import Add, Clip, Conv, Multiply
 
@@ -84,8 +86,9 @@ def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Va
 def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
     """Compute ``x`` where it is positive, else ``slope * x``.
 
-    There is one slope, or one a channel (broadcast to the value). It is ``(1 - slope) * max(x, 0) + slope * x``: a
-    clip, and one layer of two terms. Slope 0 is a clip alone, slope 1 nothing.
+    There is one slope, which makes it a function, or one a channel (broadcast to the value). The latter is
+    ``(1 - slope) * max(x, 0) + slope * x``: a clip, and one layer of two terms. Slope 0 is a clip alone, slope 1
+    nothing.
     """
     constant = np.asarray(slope, np.float64)
     source = build.place(value)
@@ -102,6 +105,8 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
         return clip(build, name, source, 0.0, math.inf)
     if np.abs(full).max() > 1e6:  # the sum would cancel what is left of a number
         raise build.refuse(f"its slope {np.abs(full).max():g} is too steep; train it again")
+    if (full == full.flat[0]).all():
+        return function(build, name, source, activations.leaky(float(full.flat[0])))
     slopes = np.empty(sample.size)
     slopes[sample.ravel()] = full.ravel()
     rows = slopes.reshape(build.shapes[source.tensor][0], -1)

@@ -196,7 +196,7 @@ def reduce(kind: str) -> Callable[[OnnxCall], Value]:
 
 
 def binary(kind: str) -> Callable[[OnnxCall], Result]:
-    """The operators Add, Sub, Mul and Div, ``kind`` "add", "sub", "mul" and "div"."""
+    """The operators Add, Sub, Mul, Div and Pow, ``kind`` "add", "sub", "mul", "div" and "pow"."""
     return lambda call: arithmetic.binary(call.build, call.name, kind, call.operand(0), call.operand(1))
 
 

@@ -12,6 +12,7 @@ from hwquant.frontends import onnx_layers as layers
 from hwquant.frontends import onnx_views as views
 from hwquant.frontends.declaration import FLAG, USED, Irrelevant, Refused, Treatment, Used
 from hwquant.frontends.onnx_call import OnnxCall, Operator, Result
+from hwquant.frontends.onnx_pointwise import POINTWISE
 from hwquant.frontends.onnx_types import ANY, INDICES, REAL, TRUTH
 
 _EVALUATION = "export the model in evaluation mode"
@@ -41,6 +42,7 @@ def _view(
 
 
 OPERATORS: Mapping[str, Operator] = {
+    **POINTWISE,
     "Add": _simple(layers.binary("add"), "A", "B"),
     "ArgMax": Operator(
         views.argmax,
@@ -70,7 +72,7 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "Cast": Operator(
         views.cast,
-        {"input": ANY},
+        {"input": ANY | TRUTH},
         {
             "to": USED,
             "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(1,)),
@@ -139,6 +141,7 @@ OPERATORS: Mapping[str, Operator] = {
             "value": USED,
         },
     ),
+    "Pow": _simple(layers.binary("pow"), "X", "Y"),
     "ReduceMax": Operator(layers.reduce("max"), {"data": REAL, "axes": INDICES}, _REDUCTION),
     "ReduceMean": Operator(layers.reduce("mean"), {"data": REAL, "axes": INDICES}, _REDUCTION),
     "Relu": _simple(layers.relu, "X"),

@@ -19,7 +19,7 @@ from hwquant.frontends.onnx_check import checked, node_name, opset
 from hwquant.frontends.onnx_constants import Constants
 from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_operators import OPERATORS
-from hwquant.frontends.onnx_types import INTEGERS, array_type, result_type, type_name
+from hwquant.frontends.onnx_types import INTEGERS, TRUTH, array_type, result_type, type_name
 from hwquant.frontends.same import same_graph
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Graph
@@ -172,6 +172,8 @@ class _Translation:
             value = self.values.get(item.name)
             if not isinstance(value, Value):
                 raise Unsupported(f"output {item.name!r} does not depend on the network's input")
+            if self.types[item.name] in TRUTH:
+                raise Unsupported(f"output {item.name!r} is a truth value; cast it to float")
             self.build.output(item.name, value)
         return self.build.graph()
 

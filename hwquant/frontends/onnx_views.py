@@ -9,7 +9,7 @@ import numpy as np
 
 from hwquant.frontends import operators, rearrange
 from hwquant.frontends.onnx_call import OnnxCall
-from hwquant.frontends.onnx_types import INTEGERS, REAL, holds, type_name
+from hwquant.frontends.onnx_types import INTEGERS, REAL, TRUTH, holds, type_name
 from hwquant.frontends.values import Array, Value
 
 
@@ -115,8 +115,8 @@ def shape(call: OnnxCall) -> Array:
 def cast(call: OnnxCall) -> Value:
     """The operator Cast: nothing for real numbers; integers may only become what keeps every one of them."""
     value, source, target = call.value(), str(call.types[0]), type_name(call.attributes["to"]) or "undefined"
-    if source in REAL and target in REAL:
-        return value
+    if source in REAL | TRUTH and (target in REAL or target == source):
+        return value  # a truth value is 1 or 0 here
     if source in REAL and target in INTEGERS:
         raise call.build.refuse(
             "a cast of activations to integers is not supported; quantization is what hwquant adds"

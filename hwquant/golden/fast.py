@@ -6,7 +6,8 @@ Why it is exact. A tensor is carried as ``x_q - z_x``, so padding is 0. A layer'
 which only changes exponents, every product and every partial sum in whatever order is an integer that
 :func:`hwquant.ranges.accumulator_bound` bounds. Below 2^24 float32 holds it exactly, below 2^53 float64;
 a layer beyond that runs in the reference. Requantization is monotone, so that a max pool which is a layer's
-only reader is taken on the sums before it, and what the pool does not see is not computed.
+only reader is taken on the sums before it, and what the pool does not see is not computed. So is a table that never
+falls.
 
 Images are worked on in chunks whose arrays stay in the cache, one chunk a thread.
 """
@@ -180,7 +181,8 @@ class Engine:
         dtype = np.dtype(np.float32 if bound < 1 << 24 else np.float64)
         readers = [node for node in self.qgraph.nodes if layer.name in node.inputs]
         pool = None
-        if layer.name not in self.keep and len(readers) == 1 and isinstance(readers[0], MaxPool):
+        rises = layer.table is None or bool((np.diff(layer.table.reached(layer.low, layer.high)) >= 0).all())
+        if rises and layer.name not in self.keep and len(readers) == 1 and isinstance(readers[0], MaxPool):
             pool = readers[0]
         out = self._allocate(layer.name if pool is None else pool.name)
         return LayerStep(layer, pool, self.qgraph, sources, out, dtype, self.arena)

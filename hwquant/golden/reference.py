@@ -62,14 +62,18 @@ def accumulate(layer: Layer, inputs: Mapping[str, IntArray], tensors: Mapping[st
 
 
 def requantize(acc: IntArray, layer: Layer, zero_point: int) -> IntArray:
-    """Compute ``clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)``.
+    """Compute ``clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)``, and look it up in a table.
 
-    A shift ``s = 0`` adds no rounding term.
+    A shift ``s = 0`` adds no rounding term. With a table ``z_y`` is the zero point of its addresses.
     """
     shift = layer.shift.reshape(1, -1, 1, 1)
     scaled = acc if layer.multiplier is None else acc * layer.multiplier.reshape(1, -1, 1, 1)
     rounding = (1 << shift) >> 1
-    return np.clip(((scaled + rounding) >> shift) + zero_point, layer.low, layer.high)
+    if layer.table is None:
+        return np.clip(((scaled + rounding) >> shift) + zero_point, layer.low, layer.high)
+    return layer.table(
+        np.clip(((scaled + rounding) >> shift) + layer.table.zero_point, layer.low, layer.high)
+    )
 
 
 def multiply(product: Product, a: IntArray, b: IntArray, tensors: Mapping[str, Tensor]) -> IntArray:

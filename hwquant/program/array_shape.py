@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from hwquant.errors import HwquantError
 from hwquant.options import Spelling
 from hwquant.program.widths import bits_for
+from hwquant.qgraph import MOST_TABLE_BITS
 
 OffsetMode = Literal["none", "edge", "sum"]
 """Where a weight's integer offset is added: nowhere, where weights enter the array, or in a column that sums."""
@@ -35,6 +36,8 @@ PE_LATENCY = 3
 
 PRODUCT_LATENCY = 2
 """Of two activations: both less their zero points, and the product, each registered."""
+TABLE_LATENCY = 2
+"""From an address of a table to its registered value (the memory, then a register)."""
 
 ACCUMULATE_HAZARD = 4
 """Least number of cycles between two visits of one accumulator (read, register, add, write)."""
@@ -64,6 +67,8 @@ LIMITS = {
     "coordinate_bits": (2, 16),
     "block_steps": (1, 1 << 24),
     "tap_depth": (MIN_TAP_DELAY, 1 << 16),
+    "table_bits": (0, MOST_TABLE_BITS),
+    "tables": (0, 1 << 8),
     "activation_depth": (2, 1 << 24),
     "weight_depth": (2, 1 << 24),
     "parameter_depth": (2, 1 << 24),
@@ -120,6 +125,10 @@ class ArrayShape:
         Whether each weight that multiplies is -1, 0 or 1, so that products need no multiplier.
     product_bits : int, default 0
         Width of the widest activation that is multiplied with another one, 0..8; 0 means that none is.
+    table_bits : int, default 0
+        Width of a table's address, 2..10 and at least ``activation_bits``; 0 means that there are no tables.
+    tables : int, default 0
+        Tables that there is room for.
 
     Raises
     ------
@@ -147,6 +156,8 @@ class ArrayShape:
     odd_weights: OddWeights = "none"
     ternary: bool = False
     product_bits: int = 0
+    table_bits: int = 0
+    tables: int = 0
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -169,6 +180,10 @@ class ArrayShape:
             )
         if self.offset not in OFFSET_MODES:
             raise HwquantError(f"offset must be one of {', '.join(OFFSET_MODES)}, not {self.offset!r}")
+        if (self.table_bits > 0) != (self.tables > 0) or 0 < self.table_bits < self.activation_bits:
+            raise HwquantError(
+                f"table_bits must be 0 without tables, else at least {self.activation_bits}, not {self.table_bits}"
+            )
         self._check_odd()
         self._check_packing()
 
@@ -345,6 +360,16 @@ class ArrayShape:
         """Width of what an accumulator adds: a column's sum, or a product of two activations."""
         return max(self.column_bits, self.product_sum_bits)
 
+    @property
+    def requantized_bits(self) -> int:
+        """Width of a clamped integer: an output, or what one is looked up with."""
+        return self.table_bits or self.activation_bits
+
+    @property
+    def table_latency(self) -> int:
+        """Cycles from the clamped integer to the output."""
+        return TABLE_LATENCY * (self.tables > 0)
+
     # Latencies, in cycles -------------------------------------------------------------------------------
 
     @property
@@ -366,10 +391,9 @@ class ArrayShape:
     def write_latency(self) -> int:
         """Cycles from a pixel's address to the writing of its output word.
 
-        They are those of the array, one to add to the accumulator, those of requantization, one for the pooling
-        maximum, and ``columns - 1`` until the last column has caught up.
+        Those of the array, an addition, requantization, tables, the pooling maximum, and of the last column's delay.
         """
-        return self.array_latency + 1 + self.requantize_latency + 1 + self.columns - 1
+        return self.array_latency + self.requantize_latency + self.table_latency + self.columns + 1
 
     @property
     def drain_latency(self) -> int:

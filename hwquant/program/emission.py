@@ -22,6 +22,7 @@ def emit(
     outputs: Sequence[Placement],
     shape: ArrayShape,
     formats: Mapping[ArrayTerm, WeightFormat],
+    pages: Mapping[str, int],
 ) -> Iterator[Instruction]:
     """Write the instructions of an inference; every sweep sets all registers that it depends on.
 
@@ -37,6 +38,8 @@ def emit(
         The array, with the format of its weight memory.
     formats : mapping of WeightFormat
         How each term's weights are stored.
+    pages : mapping of int
+        The page of each layer's table, by the layer's name; empty where there are none.
 
     Yields
     ------
@@ -47,7 +50,8 @@ def emit(
         layer = item.mapped.layer
         settle = item.mapped.summed and shape.settles and revisits_early(layer, shape)
         yield _set(Opcode.WRITE, address=item.output.address, plane=item.output.plane)
-        yield _set(Opcode.CLAMP, low=layer.low, high=layer.high, zero=layer.zero_point)
+        page = {"table": pages[layer.name]} if pages else {}
+        yield _set(Opcode.CLAMP, low=layer.low, high=layer.high, zero=layer.zero_point, **page)
         if layer.product:
             pixel, factor = layer.product.zero_points
             yield _set(Opcode.PRODUCT, pixel=pixel, factor=factor)

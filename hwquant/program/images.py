@@ -167,7 +167,7 @@ def _shared_zeros(parameters: Sequence[Parameters], shape: ArrayShape, width: in
     ``width`` of the sums.
     """
     bits = int(np.bitwise_or.reduce(np.concatenate([item.bias[: item.channels] for item in parameters])))
-    most = min((1 << shape.shift_bits) - 1, width - shape.activation_bits)
+    most = min((1 << shape.shift_bits) - 1, width - shape.requantized_bits)
     zeros = min((bits & -bits).bit_length() - 1, most)
     return zeros if zeros >= LEAST_ZEROS else 0
 
@@ -228,6 +228,7 @@ def _parameters(layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: A
     ``zeros`` is what inputs that are all at their zero point add to a sum.
     """
     count = len(block.channels)
+    idle = layer.idle(shape.multiplier_bits > 0)
     bias = np.zeros(shape.columns, np.int64)
     bias[:count] = layer.bias[block.outputs]
     bias -= zeros
@@ -236,6 +237,7 @@ def _parameters(layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: A
     multiplier = np.zeros(shape.columns, np.int64)
     if not shape.multiplier_bits:
         bias += np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0) + (layer.zero_point << shift)
+        bias[count:] += 0 if idle is None else idle - layer.zero_point
         return Parameters(bias, shift, multiplier, count)
     factors = np.ones(1, np.int64) if layer.multiplier is None else layer.multiplier
     multiplier[:count] = np.broadcast_to(factors, layer.bias.shape)[block.outputs]

@@ -11,7 +11,8 @@ LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row
           its last index, and what its step adds to the address and to the coordinates
 PLANE     height and width of the tensor that is read, and the value outside of it
 WRITE     where the layer's outputs go, and the words of one plane of them
-CLAMP     least and greatest output; output zero point (used by multiplier requantization only)
+CLAMP     least and greatest output; output zero point (used by multiplier requantization only). Where the hardware has
+          tables they are those of what is looked up, in the page ``table``
 OFFSET    integer offset of the weights, as the hardware adds it
 COUNT     pixels of a block
 REPEAT    the next TILE stands for ``count + 1`` tiles whose addresses are ``step`` apart
@@ -110,6 +111,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     address = Field("address", config.activation_address_bits)
     count = Field("count", config.activation_address_bits + 1)
     coordinate, activation = config.coordinate_bits, config.activation_bits
+    requantized = config.requantized_bits
     absent = {"summed": not config.window_sums, "taps": not config.tap_lines, "settle": not config.settles}
     absent |= dict.fromkeys(("product", "held"), not config.product_bits)
     products = {
@@ -137,9 +139,10 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
         ),
         Opcode.WRITE: (address, Field("plane", config.activation_address_bits)),
         Opcode.CLAMP: (
-            Field("low", activation, True),
-            Field("high", activation, True),
-            Field("zero", activation, True),
+            Field("low", requantized, True),
+            Field("high", requantized, True),
+            Field("zero", requantized, True),
+            *([Field("table", index_bits(config.tables))] if config.tables else []),
         ),
         Opcode.OFFSET: (Field("offset", config.offset_bits, True),),
         Opcode.COUNT: (Field("count", config.count_bits),),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.coding import Step
-from hwquant.qgraph import IntArray
+from hwquant.qgraph import IntArray, Table
 from hwquant.window import Padding
 
 ALL = slice(None)
@@ -175,11 +175,11 @@ class ArrayLayer:
     multiplier : ndarray of int64, shape (1,) or (out,), or None
         What the sum is multiplied by; None where requantization is a shift alone.
     zero_point : int
-        Zero point of the output.
+        What is added to the scaled sum: the zero point of the output, or of the table's addresses.
     low : int
-        The least output.
+        The least output, or address.
     high : int
-        The greatest output.
+        The greatest output, or address.
     macs : int
         Multiply-accumulates of the network's layer.
     useful_macs : int
@@ -195,6 +195,10 @@ class ArrayLayer:
         Pixels from one pixel of a window to the next, (y, x).
     product : ArrayProduct, optional
         The product that takes the place of the sum.
+    table : Table or None, default None
+        What becomes of the clamped integer, before any max pool; None where that is the output.
+    output_zero : int, default 0
+        Zero point of the output, where there is a table.
     """
 
     name: str
@@ -213,6 +217,8 @@ class ArrayLayer:
     window_stride: tuple[int, int] = (1, 1)
     window_dilation: tuple[int, int] = (1, 1)
     product: ArrayProduct | None = None
+    table: Table | None = None
+    output_zero: int = 0
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -220,6 +226,26 @@ class ArrayLayer:
         if self.product:
             return self.product.tensor, self.product.factors
         return tuple(term.tensor for term in self.terms)
+
+    def idle(self, multiplied: bool) -> int | None:
+        """What an idle column's sum is to come to before the clamp, so that its output stands for zero.
+
+        Parameters
+        ----------
+        multiplied : bool
+            The array requantizes with multipliers, of which an idle column has 0: it comes to the zero point.
+
+        Returns
+        -------
+        int or None
+            None where no output stands for zero.
+        """
+        if self.table is None:
+            return self.zero_point if self.low <= self.zero_point <= self.high else None
+        zeros = self.low + np.flatnonzero(self.table.reached(self.low, self.high) == self.output_zero)
+        if multiplied:
+            zeros = zeros[zeros == min(max(self.zero_point, self.low), self.high)]
+        return int(zeros[np.abs(zeros - self.zero_point).argmin()]) if len(zeros) else None
 
     @property
     def pooled(self) -> bool:

@@ -20,7 +20,9 @@ from hwquant.program.schedule import tile_weights
 from hwquant.program.sizing import measure
 from hwquant.program.tiling import Tile
 
-PassName = Literal["lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"]
+PassName = Literal[
+    "lowered", "mapped", "placed", "schedule", "tiles", "shape", "tables", "emitted", "images", "sized"
+]
 PASSES: tuple[PassName, ...] = get_args(PassName)
 
 Row = dict[str, Any]
@@ -49,7 +51,7 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
     ----------
     compilation : Compilation
         The passes over a network, for an array.
-    name : {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
+    name : {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "tables", "emitted", "images", "sized"}
         The pass. "tiles" are the schedule's, a row each: the input channels and the place in the kernel whose weights
         they hold (of a packed input, the lanes of its words; depthwise, each column's own channel), what they add to
         the address and coordinates of a block's first pixel, the part of a word that they read, the first of their
@@ -243,6 +245,21 @@ def _emitted(compilation: Compilation) -> Iterator[Row]:
     yield from ({"address": a, "layer": "", "instruction": text} for a, text in waiting)
 
 
+def _tables(compilation: Compilation) -> Iterator[Row]:
+    tables = compilation.tables
+    for item in compilation.mapped:
+        page = tables.pages.get(item.layer.name)
+        values = [] if page is None else tables.image[page].tolist()
+        half = len(values) // 2
+        yield {
+            "layer": item.layer.name,
+            "page": page,
+            "function": item.layer.table is not None,
+            "from": None if page is None else -half,
+            "values": [*values[half:], *values[:half]],
+        }
+
+
 def _images(compilation: Compilation) -> Iterator[Row]:
     images, address = compilation.images, 0
     columns = compilation.shape.columns
@@ -303,6 +320,7 @@ _PASSES: Mapping[PassName, tuple[Callable[[Compilation], Iterator[Row]], Callabl
     "schedule": (_schedule, lambda item: {"pixels a block at most": item.needed.accumulator_depth}),
     "tiles": (_tiles, _nothing),
     "shape": (_shape, _nothing),
+    "tables": (_tables, lambda item: {"pages": len(item.tables.image), "bits": item.shape.table_bits}),
     "emitted": (_emitted, lambda item: {"instructions": len(item.emitted)}),
     "images": (
         _images,

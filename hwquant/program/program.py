@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -83,6 +83,8 @@ class Program:
         Tensors as the host sends and receives them, in order.
     tensors : mapping of Placement
         Every tensor that is written to the activation memory and not packed, by name.
+    tables : ndarray of int64, shape (pages, 2^bits), default empty
+        The table memories' words, by page and address.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Program:
     inputs: tuple[Placement, ...]
     outputs: tuple[Placement, ...]
     tensors: Mapping[str, Placement]
+    tables: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     @cached_property
     def instructions(self) -> tuple[Instruction, ...]:
@@ -121,10 +124,16 @@ class Program:
         return image
 
     @cached_property
+    def table_image(self) -> list[int]:
+        """A table memory: one unsigned integer a word, page after page."""
+        return (self.tables.ravel() & ((1 << self.config.activation_bits) - 1)).tolist()
+
+    @cached_property
     def checksum(self) -> int:
         """32 bits over configuration and images: a driver compares them with the hardware's register."""
         digest = hashlib.sha256(repr(self.config.key).encode())
-        for image in (self.words, self.weight_image, self.parameter_image):
+        tables = [self.table_image] if self.table_image else []
+        for image in (self.words, self.weight_image, self.parameter_image, *tables):
             digest.update(repr(tuple(image)).encode())
         return int.from_bytes(digest.digest()[:4], "big")
 

@@ -194,9 +194,9 @@ def _layer(
 ) -> LayerSchedule:
     layer, output = mapped.layer, placed.tensors[mapped.layer.name]
     complete = _needs_full_words(layer.name, everything, shape)
-    if complete and output.shape[0] % shape.lanes and not layer.low <= layer.zero_point <= layer.high:
+    if complete and output.shape[0] % shape.lanes and layer.idle(shape.multiplier_bits > 0) is None:
         raise Unsupported(
-            f"layer {layer.name!r} is clamped to values above or below zero, so that lanes without a channel "
+            f"layer {layer.name!r} only gives values above or below zero, so that lanes without a channel "
             "cannot hold zero, and a layer that reads it has no weight zero to leave them out; quantize it "
             "without the literal range",
             where=layer.name,

@@ -16,6 +16,7 @@ from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer, all_modes, used_modes
 from hwquant.program.placement import Placed
 from hwquant.program.schedule import LayerSchedule
+from hwquant.program.tables import needed_tables
 from hwquant.program.weight_widths import (
     MAX_WEIGHT_BITS,
     adjusted_bits,
@@ -59,6 +60,8 @@ REMEDY = {
     "accumulator_bits": "wider accumulators, or fewer activation, weight or chain bits",
     "coordinate_bits": "a smaller input, or hardware with wider coordinates",
     "block_steps": "shallower accumulators or smaller pooling windows",
+    "table_bits": "no chain bits: what layers hand on is looked up",
+    "tables": "fewer layers with functions, or tensors that share a scale",
 }
 
 
@@ -161,6 +164,7 @@ class Requirements:
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
         widths: dict[str, Any] = {
             **self._weights(layers, qgraph),
+            **needed_tables(layers, qgraph, self.config.table_bits if self.config else 0),
             "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
             "product_bits": product_bits(layers, qgraph),
             "shift_bits": index_bits(shift + 1),
@@ -227,7 +231,8 @@ class Requirements:
 
 def _check(needed: ArrayShape, config: ArrayConfig) -> None:
     """Raise unless existing hardware can express what a network needs, its size apart."""
-    for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits", "product_bits"):
+    names = ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits", "product_bits", "table_bits", "tables")
+    for name in names:
         _compare(name, needed, config)
     if config.odd_weights == "all" and needed.odd_weights != "all":
         raise Unsupported("the network needs weights that are not odd, the hardware has no others")

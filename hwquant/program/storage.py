@@ -25,7 +25,7 @@ from hwquant.program.layout import Placement, RowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
-VERSION = 2
+VERSION = 3
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "weights": (np.int16, 2),
@@ -62,7 +62,9 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     }
     images = {name: getattr(program, name) for name in _IMAGES}
     new = LATER.keys() & meta["config"].keys() or program.config.activation_bits > 8
-    version = VERSION if new else 1
+    version = 2 if new else 1
+    if program.config.tables:
+        images, version = {**images, "tables": program.tables}, 3
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
 
@@ -100,11 +102,15 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
     for name, (dtype, dimensions) in _IMAGES.items():
         if arrays[name].dtype != dtype or arrays[name].ndim != dimensions:
             raise HwquantError(f"its {name} are {arrays[name].dtype} {arrays[name].shape}")
+    config = ArrayConfig(**meta["config"])
+    tables = arrays["tables"] if config.tables else np.zeros((0, 0), np.int64)
+    if tables.dtype != np.int64 or tables.shape[1:] != (config.tables and 1 << config.table_bits,):
+        raise HwquantError(f"its tables are {tables.dtype} {tables.shape}")
     layers = [LayerInfo(**{**item, "covers": tuple(item["covers"])}) for item in meta["layers"]]
     tensors = [_placement(item) for item in meta["tensors"]]
     return Program(
         name=meta["name"],
-        config=ArrayConfig(**meta["config"]),
+        config=config,
         words=_unpack(arrays["words"]),
         weights=arrays["weights"],
         bias=arrays["bias"],
@@ -114,6 +120,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         inputs=tuple(_placement(item) for item in meta["inputs"]),
         outputs=tuple(_placement(item) for item in meta["outputs"]),
         tensors={item.name: item for item in tensors},
+        tables=tables,
     )
 
 

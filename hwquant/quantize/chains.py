@@ -21,6 +21,7 @@ import numpy as np
 
 from hwquant.advice import Advice
 from hwquant.coding import integer_limits
+from hwquant.errors import HwquantError
 from hwquant.graph import Concat
 from hwquant.qgraph import Layer, QGraph, Tensor
 from hwquant.quantize.formats import Scale, TensorFormat
@@ -44,6 +45,12 @@ def candidates(precision: Precision) -> Collection[str]:
     plan, groups = precision.plan, precision.groups
     if precision.options.chain_bits is None:
         return frozenset()
+    for layer in plan.layers:
+        if layer.function:
+            raise HwquantError(
+                f"layer {layer.name!r} has a table, whose addresses cannot be as wide as sums that are handed on: "
+                "leave chain_bits out"
+            )
     tied = {node.name for node in plan.nodes if isinstance(node, Concat)}
     tied |= {name for product in plan.products for name in product.inputs}
     for layer in plan.layers:

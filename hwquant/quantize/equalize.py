@@ -78,7 +78,7 @@ def equalize(
         What channels were multiplied by, by convolution.
     """
     plan = plan_layers(graph)
-    statistics = observe(plan.graph, data, plan.tensors, progress)
+    statistics = observe(plan.graph, data, plan.observed, progress)
     equalized: dict[str, Array] = {}
     healthy = {item.name for item in graph.nodes} - spoiled(plan, statistics)
     kept: set[str] = set()
@@ -93,7 +93,7 @@ def equalize(
         else:
             return plan, statistics, equalized
         plan = plan_layers(rescale(graph, equalized))
-        statistics = observe(plan.graph, data, plan.tensors, progress)
+        statistics = observe(plan.graph, data, plan.observed, progress)
 
 
 def channel_factors(

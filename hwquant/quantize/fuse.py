@@ -7,8 +7,9 @@ A :class:`LayerPlan` is a sum of linear terms, a bias and a clamp, which the acc
   inputs through an identity term.
 - AveragePool is a term with constant weights.
 - A product of two tensors (:class:`ProductPlan`) takes in the Clip behind it, as a layer does.
-- A Clip that nothing can take in (on an input, or where others read the unclipped tensor) is a layer with one
-  identity term.
+- A Function becomes a table behind the clamp of the layer before it, and takes in what clips or functions follow.
+- A Clip or a Function that nothing can take in (on an input, or where others read the tensor in front of it) is a
+  layer with one identity term.
 
 A layer carries the name of the last node that is fused into it, and so does its tensor.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -25,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Moving, Multiply, Node
+from hwquant.expression import Expression, bounded
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Moving, Multiply, Node
 from hwquant.qgraph import Layer, Product, QNode
 from hwquant.window import EACH_PIXEL, Window
 
@@ -68,8 +70,27 @@ class TermPlan:
 
 
 @dataclass(frozen=True, eq=False)
+class FunctionPlan:
+    """A function that a layer applies to its clamped sum.
+
+    Attributes
+    ----------
+    expression : Expression
+        The function.
+    tensor : str
+        The float tensor that it is applied to.
+    argument : str
+        What the integers in front of the table are called, among the names of the network's tensors.
+    """
+
+    expression: Expression
+    tensor: str
+    argument: str
+
+
+@dataclass(frozen=True, eq=False)
 class LayerPlan:
-    """A layer with float weights: ``clip(sum of terms + bias, low, high)``.
+    """A layer with float weights: ``function(clip(sum of terms + bias, low, high))``.
 
     Attributes
     ----------
@@ -83,6 +104,8 @@ class LayerPlan:
         The float nodes that the layer stands for.
     low, high : float, optional
         The bounds of the clamp, real; infinite where there is none.
+    function : FunctionPlan or None, optional
+        What is applied to the clamped sum.
     """
 
     name: str
@@ -91,6 +114,7 @@ class LayerPlan:
     members: tuple[str, ...]
     low: float = -math.inf
     high: float = math.inf
+    function: FunctionPlan | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -98,9 +122,14 @@ class LayerPlan:
         return tuple(term.input for term in self.terms)
 
     @property
-    def clipped(self) -> bool:
-        """Whether the clamp has a finite bound."""
-        return self.low > -math.inf or self.high < math.inf
+    def target(self) -> str:
+        """What the shifts lead to: the layer's own tensor, or the argument of its function."""
+        return self.function.argument if self.function else self.name
+
+    @property
+    def linear(self) -> bool:
+        """Whether the layer gives its sum as it is."""
+        return self.low == -math.inf and self.high == math.inf and self.function is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +165,7 @@ class Plan:
     Attributes
     ----------
     graph : Graph
-        The float network, its clips before the pools where that is possible (:func:`hoist_clips`).
+        The float network, its clips before the pools where that is possible (:func:`hoist_functions`).
     nodes : tuple of LayerPlan, ProductPlan, MaxPool or Concat
         The layers, the products, and the nodes that only move integers.
     """
@@ -163,6 +192,24 @@ class Plan:
     def tensors(self) -> Sequence[str]:
         """Names of the tensors that exist as integers."""
         return [item.name for item in self.graph.inputs] + [node.name for node in self.nodes]
+
+    @property
+    def formats(self) -> Sequence[str]:
+        """Names of all that has a format: tensors, and what tables are addressed with."""
+        return [*self.tensors, *(layer.function.argument for layer in self.layers if layer.function)]
+
+    @property
+    def floats(self) -> Mapping[str, str]:
+        """The float tensor that each of :attr:`formats` stands for."""
+        arguments = {
+            layer.function.argument: layer.function.tensor for layer in self.layers if layer.function
+        }
+        return {**{name: name for name in self.tensors}, **arguments}
+
+    @property
+    def observed(self) -> Sequence[str]:
+        """The float tensors whose values matter, each once."""
+        return list(dict.fromkeys(self.floats.values()))
 
     def integer_nodes(
         self, layer: Callable[[LayerPlan], Layer], product: Callable[[ProductPlan], Product]
@@ -201,7 +248,7 @@ def plan_layers(graph: Graph) -> Plan:
     HwquantError
         Weights are not finite, a clip has bounds that leave no number, or an average leaves its padding out.
     """
-    graph = hoist_clips(graph)
+    graph = hoist_functions(graph)
     readers = _readers(graph)
     averages = {node.name for node in graph.nodes if isinstance(node, AveragePool)}
     planned: dict[str, PlanNode] = {}
@@ -218,6 +265,8 @@ def plan_layers(graph: Graph) -> Plan:
                 planned[node.name] = ProductPlan(node.name, (a, b), (node.name,))
             case Clip():
                 planned[node.name] = _clip(node, graph, planned, readers)
+            case Function():
+                planned[node.name] = _function(node, graph, planned, readers)
             case MaxPool() | Concat():
                 planned[node.name] = node
             case _:
@@ -225,17 +274,17 @@ def plan_layers(graph: Graph) -> Plan:
     return Plan(graph, tuple(planned.values()))
 
 
-def hoist_clips(graph: Graph) -> Graph:
+def hoist_functions(graph: Graph) -> Graph:
     """Move each Clip that follows a MaxPool before it, where the layer before can take it in.
 
-    The maximum of clipped values is the clipped maximum. The MaxPool takes the Clip's name, so that its
-    tensor is found under that name as before; the Clip gets a new one.
+    So it goes with a Function that never falls: the maximum of clipped values is the clipped maximum. The MaxPool
+    takes the Clip's name, so that its tensor is found under that name as before; the Clip gets a new one.
     """
     while True:
         readers = _readers(graph)
         nodes = {node.name: node for node in graph.nodes}
         for clip in graph.nodes:
-            if not isinstance(clip, Clip):
+            if not (isinstance(clip, Clip) or (isinstance(clip, Function) and clip.expression.rises)):
                 continue
             pool = nodes.get(clip.inputs[0])
             if not isinstance(pool, MaxPool) or readers[pool.name] > 1:
@@ -304,7 +353,7 @@ def _addition(
     for name in node.inputs:
         source = planned.get(name)
         alone = readers[name] == 1 and name not in averages
-        if alone and isinstance(source, LayerPlan) and not source.clipped:
+        if alone and isinstance(source, LayerPlan) and source.linear:
             del planned[name]
             terms += source.terms
             bias = bias + source.bias
@@ -327,6 +376,8 @@ def _clip(
     source = planned.get(name)
     if isinstance(source, LayerPlan | ProductPlan) and readers[name] == 1:
         del planned[name]
+        if isinstance(source, LayerPlan) and source.function:
+            return _composed(source, node.name, bounded(Expression(), node.low, node.high))
         return replace(
             source,
             name=node.name,
@@ -336,3 +387,27 @@ def _clip(
         )
     bias = np.zeros(graph.shapes[node.name][0])
     return LayerPlan(node.name, (_identity(node.name, name, graph),), bias, (node.name,), node.low, node.high)
+
+
+def _function(node: Function, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]) -> LayerPlan:
+    name = node.inputs[0]
+    source = planned.get(name)
+    if isinstance(source, LayerPlan) and readers[name] == 1:
+        del planned[name]
+    else:
+        bias = np.zeros(graph.shapes[node.name][0])
+        source = LayerPlan(node.name, (_identity(node.name, name, graph),), bias, ())
+    if source.function:
+        return _composed(source, node.name, node.expression)
+    argument = f"{node.name}/argument"
+    while argument in graph.shapes:
+        argument += "_"
+    function = FunctionPlan(node.expression, name, argument)
+    return replace(source, name=node.name, members=(*source.members, node.name), function=function)
+
+
+def _composed(source: LayerPlan, name: str, outer: Expression) -> LayerPlan:
+    """A layer with a function, and another one of that."""
+    assert source.function is not None
+    function = replace(source.function, expression=outer.of(source.function.expression))
+    return replace(source, name=name, members=(*source.members, name), function=function)

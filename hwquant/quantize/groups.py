@@ -50,7 +50,7 @@ class Partition:
 
 def scale_groups(plan: Plan) -> Partition:
     """The sets of tensors that must share scale, zero point and bits."""
-    groups = Partition(plan.tensors)
+    groups = Partition(plan.formats)
     for node in plan.nodes:
         match node:
             case MaxPool() | Concat():
@@ -71,7 +71,7 @@ def scale_classes(plan: Plan, shift_only: bool) -> Partition:
     plan : Plan
         The layers.
     shift_only : bool
-        The network has no multipliers, so that an identity ties its layer's output to its input.
+        The network has no multipliers, so that an identity ties what its layer's shifts lead to to its input.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def scale_classes(plan: Plan, shift_only: bool) -> Partition:
     for layer in plan.layers:
         tied = [term.input for term in layer.terms if term.unit is not None]
         if shift_only and tied:
-            tied.append(layer.name)
+            tied.append(layer.target)
         for a, b in pairwise(tied):
             classes.unite(a, b)
     return classes

@@ -107,7 +107,7 @@ def _fit_layer(
 ) -> Layer:
     """A layer rounded, with the errors of its weights compensated and its mean error in the bias, as asked for."""
     scales, terms = round_layer(layer, precision, formats, observed.statistics)
-    return _finish(layer, terms, scales, formats[layer.name], precision, formats, observed, run)
+    return _finish(layer, terms, scales, formats, precision, observed, run)
 
 
 def _fit_sums(
@@ -128,7 +128,8 @@ def _fit_sums(
         return None
     (scale,) = scales.accumulator.tolist()
     terms = quantize_terms(layer, (scheme,), scales, [importance(term, observed.statistics)])
-    integer = _finish(layer, terms, scales, chains.sum_format(scale), precision, formats, observed, run)
+    of_sums = {**formats, layer.name: chains.sum_format(scale)}
+    integer = _finish(layer, terms, scales, of_sums, precision, observed, run)
     return chains.kept(integer, run.tensor(term.input), ranges[term.input], scale, options.chain_bits)
 
 
@@ -136,9 +137,8 @@ def _finish(
     layer: LayerPlan,
     terms: list[Term],
     scales: LayerScales,
-    output: TensorFormat,
-    precision: Precision,
     formats: Formats,
+    precision: Precision,
     observed: Observed,
     run: IntegerRun,
 ) -> Layer:
@@ -149,5 +149,5 @@ def _finish(
     correction = np.zeros(())
     if options.bias_correction:
         correction = mean_error(layer, terms, observed.references.images, run)
-    made = assemble_layer(layer, terms, scales, correction, output)
+    made = assemble_layer(layer, terms, scales, correction, formats)
     return narrow_bias(made, precision.bias_bits[layer.name], zero_points(formats))

@@ -154,7 +154,7 @@ def with_channels(
     return replace(
         observed,
         plan=plan,
-        statistics=observe(plan.graph, data, plan.tensors, progress),
+        statistics=observe(plan.graph, data, plan.observed, progress),
         references=float_references(plan, observed.samples),
         equalized={**before, **{name: before.get(name, 1.0) * factor for name, factor in factors.items()}},
         tables={},

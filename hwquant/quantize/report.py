@@ -44,6 +44,13 @@ def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str,
     if layer.multiplier is not None:
         result["multiplier"] = layer.multiplier.tolist()
     result["clamp"] = [layer.low, layer.high]
+    if plan.function is not None and layer.table is not None:
+        result["table"] = {
+            "function": str(plan.function.expression),
+            "bits": layer.table.bits,
+            "scale": layer.table.scale,
+            "zero_point": layer.table.zero_point,
+        }
     return result
 
 

@@ -33,6 +33,7 @@ from hwquant.quantize.mid_rise import exact_unit
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.products import missing_octaves, product_costs, with_products
 from hwquant.quantize.shifts import weight_exponents
+from hwquant.quantize.tables import argument_ranges
 from hwquant.quantize.value_ranges import GroupRange, group_ranges
 from hwquant.quantize.weight_scheme import WeightScheme
 
@@ -72,6 +73,7 @@ def choose_scales(
     """
     classes = scale_classes(precision.plan, _shift_only(precision))
     ranges = group_ranges(precision, statistics)
+    ranges |= argument_ranges(precision, statistics, ranges)
     kept = {precision.groups.find(name): item for name, item in (decided or {}).items()}
     fixed = {classes.find(group): item.scale.mantissa for group, item in kept.items()}
     labels: Labels = {
@@ -171,7 +173,7 @@ def _with_exact(precision: Precision, classes: Partition, labels: Labels) -> Lab
         for name, mantissas in labels.items()
     }
     for layer in precision.plan.layers:
-        target = classes.find(layer.name)
+        target = classes.find(layer.target)
         for term, scheme in zip(layer.terms, precision.schemes[layer.name]):
             source, mantissa = classes.find(term.input), _exact_mantissa(term, scheme)
             if mantissa is None or source == target:
@@ -221,7 +223,7 @@ def _weight_costs(
 def _reference(layer: LayerPlan, shift_only: bool) -> str | None:
     """The tensor whose scale the terms' shifts lead to; None where nothing ties the accumulator's scale."""
     if shift_only:
-        return layer.name
+        return layer.target
     return next((term.input for term in layer.terms if term.unit is not None), None)
 
 
@@ -234,7 +236,7 @@ def _term_cost(
     labels: Labels,
 ) -> Cost:
     """The noise of a term's weights by the mantissas of its reference and of its input."""
-    output = statistics[layer.name]
+    output = statistics[layer.function.tensor if layer.function else layer.name]
     weights = importance(term, statistics)
     # Noise where the clamp is active does not get through.
     gain = (1 - output.zeros) / (len(term.weight) * output.power) if output.power > 0 else 0.0

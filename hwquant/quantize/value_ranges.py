@@ -99,7 +99,10 @@ def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics
     outputs = {output.tensor for output in plan.graph.outputs}
     read = outputs | {name for node in plan.computed for name in node.inputs}
     result: dict[str, GroupRange] = {}
+    tables = {layer.function.argument: layer for layer in plan.layers if layer.function}
     for group, members in groups.sets().items():
+        if group in tables:
+            continue
         # Clipping and rounding commute with the maximum: what matters of a pooled tensor is what the pool
         # leaves of it.
         used = tuple(statistics[name] for name in members if name in read) or tuple(

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Multiply, Node
-from hwquant.training.operators import Border, average_pool, clip, convolution, max_pool
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
+from hwquant.training.operators import Border, average_pool, clip, convolution, function, max_pool
 
 
 def attribute_names(names: Iterable[str]) -> dict[str, str]:
@@ -159,6 +159,8 @@ class TrainableNetwork(nn.Module):
                 return convolution(inputs[0], self.effective_weight(node.name), self.bias(node.name), node)
             case Clip():
                 return clip(inputs[0], node.low, node.high)
+            case Function():
+                return function(inputs[0], node.expression)
             case MaxPool():
                 return max_pool(inputs[0], node.window)
             case AveragePool():

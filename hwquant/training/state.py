@@ -178,7 +178,7 @@ class QuantizedState(nn.Module):
         )
         changed = replace(layer, terms=terms)
         scales, rounded = round_layer(changed, self.precision, self.formats, self.observed.statistics)
-        grid = assemble_layer(changed, rounded, scales, np.zeros(()), self.formats[layer.name])
+        grid = assemble_layer(changed, rounded, scales, np.zeros(()), self.formats)
         self._grids[layer.name], self._decided[layer.name] = grid, weights
 
     def duplicate(self) -> Self:

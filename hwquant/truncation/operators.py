@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hwquant.floating import windows
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Multiply, Node, Output
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, Input, MaxPool, Multiply, Node, Output
 
 
 def kind(node: Node, graph: Graph) -> str:
@@ -16,7 +16,7 @@ def kind(node: Node, graph: Graph) -> str:
         case Conv():
             whole = node.window.kernel == graph.shapes[node.inputs[0]][1:] and not node.window.padded
             return "matrix product" if whole and node.groups == 1 else "convolution"
-        case Clip():
+        case Clip() | Function():
             return "activation"
         case MaxPool():
             return "max pooling"

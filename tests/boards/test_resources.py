@@ -282,3 +282,16 @@ def test_multipliers_of_two_activations_are_counted_with_what_is_around_them():
     assert products.dsp - without.dsp == 8
     assert products.lut - without.lut == pytest.approx(8 * 43, rel=0.15)
     assert products.ff - without.ff == pytest.approx(8 * 43, rel=0.15)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tables_are_ram_for_two_columns_each_and_next_to_no_luts(family):
+    device = DEVICES[FAMILIES[family]]
+    without, beside = (
+        estimate_resources(replace(RESNET8, table_bits=bits, tables=tables), device, link=False)
+        for bits, tables in ((0, 0), (8, 4))
+    )
+    for_two = memory_resources(Memory(1024, 8, rom=True, reads=2), device.family)
+    assert beside.ram - without.ram == 8 * for_two.blocks
+    assert abs(beside.lut - without.lut) < 20 * RESNET8.columns
+    assert beside.ff - without.ff < 40 * RESNET8.columns

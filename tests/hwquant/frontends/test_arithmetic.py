@@ -43,16 +43,18 @@ def test_two_constants_are_computed(kind):
 
 def test_what_the_hardware_cannot_is_refused():
     build = Builder("net", ANY_BATCH)
-    x = build.input("x", (2, 4))
+    x, other = build.input("x", (2, 4)), build.input("other", (2, 4))
     for kind, left, right, message in (
         (
             "mul",
             x,
-            build.input("other", (2, 3)),
+            build.input("another", (2, 3)),
             r"it multiplies activations of shapes \(2, 2, 4\) and \(2, 2, 3\)",
         ),
-        ("div", x, x, r"it divides by an activation"),
-        ("div", np.asarray(1.0), x, r"it divides a constant by an activation"),
+        ("div", x, other, r"it divides two activations"),
+        ("pow", x, other, r"it takes powers of two activations"),
+        ("div", np.asarray([1.0, 2.0, 3.0, 4.0]), x, r"must be one number for all elements"),
+        ("pow", x, np.asarray([1.0, 2.0, 3.0, 4.0]), r"must be one number for all elements"),
         ("div", x, np.asarray([1.0, 0.0, 1.0, 1.0]), r"it divides by zero"),
         ("mul", x, np.asarray(np.inf), r"a constant that is not finite"),
         ("add", x, np.zeros((3, 1, 1)), r"\(3, 1, 1\) does not fit a sample of shape \(2, 4\)"),
@@ -69,9 +71,9 @@ def test_limits_are_clips_and_one_value_alone_is_itself():
     build.output("y", bounds(build, "n", "min", [np.asarray(0.5), clipped]))
     np.testing.assert_allclose(predict(build.graph(), X)[0], np.clip(X, 0.25, 0.5))
     assert bounds(build, "n", "max", [x]) is x
-    for values in ([x, x], [x, np.zeros(3)], [np.zeros(1)]):
+    for values in ([x, build.input("other", (2, 4))], [x, np.zeros(3)], [np.zeros(1)]):
         with pytest.raises(
-            HwquantError, match=r"elementwise max is only supported of one activation and single"
+            HwquantError, match=r"elementwise max is only supported of functions of one tensor"
         ):
             bounds(build, "n", "max", values)
 

@@ -24,11 +24,16 @@ def equal(actual, expected):
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.integers(0, 2**32), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 40))
-def test_random_networks_give_the_same_integers(seed, multiplier, mid_rise, every_tensor, images):
+@given(
+    *(st.integers(0, 2**32), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 40)),
+    st.sampled_from([0.0, 0.6]),
+)
+def test_random_networks_give_the_same_integers(seed, multiplier, mid_rise, every_tensor, images, tables):
     rng = np.random.default_rng(seed)
     steps = (1, 2) if mid_rise else (1,)
-    qgraph = random_qgraph(rng, Features(multiplier=multiplier, steps=steps, weight_bits=(1, 8)))
+    qgraph = random_qgraph(
+        rng, Features(multiplier=multiplier, steps=steps, weight_bits=(1, 8), tables=tables)
+    )
     q = random_images(rng, qgraph, images)
     keep = list(qgraph.tensors) if every_tensor else None  # None lets pools merge into layers
     equal(run(qgraph, q, keep), run(qgraph, q, keep, exact=True))

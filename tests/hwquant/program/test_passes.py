@@ -216,7 +216,8 @@ def test_sets_that_are_dropped_change_nothing_for_any_tile(seed):
     places = compilation.placed.tensors
     inputs = [places[item.name] for item in compilation.qgraph.inputs]
     outputs = [places[item.tensor] for item in compilation.qgraph.outputs]
-    everything = list(emit(compilation.schedule, inputs, outputs, compilation.shape, compilation.formats))
+    pages, formats = compilation.tables.pages, compilation.formats
+    everything = list(emit(compilation.schedule, inputs, outputs, compilation.shape, formats, pages))
     kept = list(drop_redundant_sets(everything))
     assert list(effects(kept)) == list(effects(everything))
     assert len(kept) < len(everything)

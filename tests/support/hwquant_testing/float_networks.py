@@ -5,7 +5,21 @@ from __future__ import annotations
 import numpy as np
 from hwquant_testing.windows import take_window
 
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Multiply, Node, Output
+from hwquant.frontends import activations
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Function,
+    Graph,
+    Input,
+    MaxPool,
+    Multiply,
+    Node,
+    Output,
+)
 from hwquant.window import Window
 
 
@@ -28,7 +42,7 @@ def conv(
 
 
 def build(kind: str, seed: int) -> Graph:
-    """``kind``: chain, residual, projection, concat, depthwise, gated or clips."""
+    """``kind``: chain, residual, projection, concat, depthwise, gated, clips or functions."""
     rng = np.random.default_rng(seed)
     stem: list[Node] = [conv(rng, "c1", "x", (3, 8)), Clip("r1", ("c1",), 0.0)]
     body: list[Node]
@@ -81,6 +95,19 @@ def build(kind: str, seed: int) -> Graph:
             Clip("g5", ("c5",), -1.0, 1.0),
             Multiply("last", ("c4", "g5")),
         ]
+    elif kind == "functions":
+        hard_swish, gate = activations.hard_swish(), activations.sigmoid()
+        body = [
+            Function("f1", ("x",), activations.gelu()),
+            conv(rng, "c2", "f1", (3, 8)),
+            Clip("r2", ("c2",), -2.0, 2.5),
+            Function("f2", ("r2",), hard_swish),
+            MaxPool("p2", ("f2",), Window((3, 3), (1, 1), (1, 1, 1, 1))),
+            Add("a1", ("r1", "p2")),
+            Function("f3", ("a1",), activations.swish()),
+            conv(rng, "c3", "f3", (8, 6), stride=(2, 2)),
+            Function("last", ("c3",), gate),
+        ]
     else:
         body = [
             Clip("half", ("r1",), -1.0, 1.5),
@@ -99,7 +126,7 @@ def build(kind: str, seed: int) -> Graph:
 
 
 KINDS = ("chain", "residual", "projection", "concat", "depthwise", "clips")
-ALL_KINDS = (*KINDS, "gated")
+ALL_KINDS = (*KINDS, "gated", "functions")
 
 
 def kinds(graph: Graph) -> list[type[Node]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hwquant.coding import Step
 from hwquant.golden import reference
 from hwquant.graph import Input, Output, Shape
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Table, Tensor, Term
 from hwquant.window import Window
 
 
@@ -47,6 +47,7 @@ class Features:
     outputs : tensors that the network returns, at most
     pool_chains : pools behind pools, and pools that only leave pixels out
     products : products of two tensors behind layers, by channel and of one shape, with themselves too
+    tables : share of the layers that have a table, of numbers that rise or are in no order
     """
 
     layers: tuple[int, int] = (1, 3)
@@ -76,6 +77,7 @@ class Features:
     outputs: int = 1
     pool_chains: bool = False
     products: bool = False
+    tables: float = 0.0
 
 
 PLAIN = Features(
@@ -361,33 +363,41 @@ class _Builder:
         if _chance(rng, features.multiplier):
             multiplier = rng.integers(1 << 10, 1 << 15, len(spread))
         factor = np.ones(1) if multiplier is None else multiplier
-        steps = (1 << tensor.bits) / rng.uniform(3, 5)  # what the standard deviation of the output is to be
+        table = self._table(tensor) if features.tables and rng.random() < features.tables else None
+        address = table or tensor
+        steps = (1 << address.bits) / rng.uniform(3, 5)  # what the standard deviation of the output is to be
         shift = np.maximum(np.round(np.log2(spread * factor / steps)), 0).astype(np.int64)
 
-        low, high = tensor.limits
+        low, high = address.limits
         if _chance(rng, True):
-            low = tensor.zero_point  # ReLU
+            low = address.zero_point  # ReLU
         if _chance(rng, True, 0.2):
             high = _between(rng, (max(low, high // 2), high))  # ReLU6
-        unit = tensor.scale * factor / 2.0**shift  # the real value of 1 in the accumulator
+        unit = address.scale * factor / 2.0**shift  # the real value of 1 in the accumulator
         scaled = [
             replace(term, scale=unit * 2.0**term.shift / self.tensors[term.input].scale) for term in terms
         ]
         self.tensors[name] = tensor
-        layer = Layer(name, tuple(scaled), bias.astype(np.int64), shift, low, high, multiplier)
+        layer = Layer(name, tuple(scaled), bias.astype(np.int64), shift, low, high, multiplier, table)
         acc = reference.accumulate(layer, self.values, self.tensors)
         self.values[name] = reference.requantize(acc, layer, tensor.zero_point)
         self._append(layer)
+
+    def _table(self, tensor: Tensor) -> Table:
+        """A table of 2 to 10 bits, of numbers that rise or are in no order."""
+        size = 1 << _between(self.rng, (2, 10))
+        values = self.rng.integers(tensor.limits[0], tensor.limits[1] + 1, size)
+        values = np.sort(values) if self.rng.random() < 0.5 else values
+        return Table(
+            values, float(self.rng.uniform(0.01, 0.1)), _between(self.rng, (-size // 2, size // 2 - 1))
+        )
 
     def _move(self, node: MaxPool | Concat) -> None:
         """A layer that moves values without arithmetic."""
         first = self.tensors[node.inputs[0]]
         shape = node.output_shape(*(self.tensors[name].shape for name in node.inputs))
         self.tensors[node.name] = replace(first, name=node.name, shape=shape)
-        if isinstance(node, MaxPool):
-            self.values[node.name] = reference.max_pool(node, self.values[node.inputs[0]], first.limits[0])
-        else:
-            self.values[node.name] = np.concatenate([self.values[name] for name in node.inputs], axis=1)
+        self.values[node.name] = reference.evaluate(node, self.values, self.tensors)
         self._append(node)
 
     def _append(self, node: QNode) -> None:
