@@ -120,7 +120,9 @@ class LayerWriter:
             entries = builder.constant(
                 f"{name}/table", layer.table.values + middle(self.tensors[name]), dtype
             )
-            clamped = builder.node("Gather", [entries, clamped], f"{name}/looked_up", "table[address]", axis=0)
+            clamped = builder.node(
+                "Gather", [entries, clamped], f"{name}/looked_up", "table[address]", axis=0
+            )
         self._carry(name, clamped)
 
     def _product(self, product: Product) -> None:
@@ -139,7 +141,9 @@ class LayerWriter:
         if product.multiplier is not None:
             constant = builder.constant(f"{name}/multiplier", product.multiplier, dtype)
             total = builder.node("Mul", [total, constant], f"{name}/multiplied", "acc * m")
-        self._carry(name, self._requantize(product, np.array([product.shift]), total, np.array([lift]), dtype))
+        self._carry(
+            name, self._requantize(product, np.array([product.shift]), total, np.array([lift]), dtype)
+        )
 
     def _sum_type(self, name: str, peaks: list[int]) -> type:
         """The type that holds all of these: int32, else int64."""

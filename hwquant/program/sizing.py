@@ -231,7 +231,15 @@ class Requirements:
 
 def _check(needed: ArrayShape, config: ArrayConfig) -> None:
     """Raise unless existing hardware can express what a network needs, its size apart."""
-    names = ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits", "product_bits", "table_bits", "tables")
+    names = (
+        "activation_bits",
+        "weight_bits",
+        "multiplier_bits",
+        "shift_bits",
+        "product_bits",
+        "table_bits",
+        "tables",
+    )
     for name in names:
         _compare(name, needed, config)
     if config.odd_weights == "all" and needed.odd_weights != "all":

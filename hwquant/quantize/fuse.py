@@ -27,7 +27,19 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.expression import Expression, bounded
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Moving, Multiply, Node
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Function,
+    Graph,
+    MaxPool,
+    Moving,
+    Multiply,
+    Node,
+)
 from hwquant.qgraph import Layer, Product, QNode
 from hwquant.window import EACH_PIXEL, Window
 

@@ -7,7 +7,20 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hwquant.floating import windows
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, Input, MaxPool, Multiply, Node, Output
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Function,
+    Graph,
+    Input,
+    MaxPool,
+    Multiply,
+    Node,
+    Output,
+)
 
 
 def kind(node: Node, graph: Graph) -> str:
