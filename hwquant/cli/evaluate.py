@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hwquant.cli.common import count_option, data_option, emit, json_option, load_network
 from hwquant.cli.progress import progress
+from hwquant.cli.reading import Reading, reading_options
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.progress import Progress
@@ -56,8 +57,11 @@ def output_index(network: Graph | QGraph, name: str | None) -> int:
 @click.option(
     "--output", metavar="NAME", help="Of several outputs, the one that y labels; by default the first."
 )
+@reading_options
 @json_option
-def evaluate(model: Path, data: Path, count: int | None, output: str | None, as_json: bool) -> None:
+def evaluate(
+    model: Path, data: Path, count: int | None, output: str | None, reading: Reading, as_json: bool
+) -> None:
     """Accuracy of MODEL on DATA.npz, in float or in integers.
 
     For a .hwq file those are the integers that the hardware computes.
@@ -65,7 +69,7 @@ def evaluate(model: Path, data: Path, count: int | None, output: str | None, as_
     from hwquant.clipping import check_inputs
     from hwquant.data import load_samples
 
-    network = load_network(model)
+    network = load_network(model, reading)
     index = output_index(network, output)
     samples = load_samples(data, network.inputs, count)
     with progress() as track:

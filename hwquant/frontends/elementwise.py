@@ -22,16 +22,17 @@ def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: Arr
     """Compute ``x * scale + shift`` with constants that broadcast to the value; folded later (see `fold`)."""
     if value.integer:
         raise build.refuse(f"input {value.tensor!r} is an integer here; cast it to float before arithmetic")
-    build.spend(math.prod(value.shape[1:]))
+    value = build.of_rank(value, max(np.ndim(scale), np.ndim(shift)))
+    build.spend(math.prod(build.sample_shape(value)))
     sample = build.sample(value)
     factors = []
     for constant in (scale, shift):
         constant = np.asarray(constant, np.float64)
         try:
-            full = np.broadcast_to(constant, (1, *value.shape[1:]))
+            full = np.broadcast_to(constant, (1, *sample.shape))
         except ValueError:
             raise build.refuse(
-                f"a constant of shape {constant.shape} does not fit a sample of shape {value.shape[1:]}"
+                f"a constant of shape {constant.shape} does not fit a sample of shape {sample.shape}"
             ) from None
         if not np.isfinite(full).all():
             raise build.refuse("it multiplies or adds a constant that is not finite")
@@ -91,10 +92,10 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
     source = build.place(value)
     sample = build.sample(source)
     try:
-        full = np.broadcast_to(constant, (1, *source.shape[1:]))
+        full = np.broadcast_to(constant, (1, *sample.shape))
     except ValueError:
         raise build.refuse(
-            f"slopes of shape {constant.shape} do not fit a sample of shape {source.shape[1:]}"
+            f"slopes of shape {constant.shape} do not fit a sample of shape {sample.shape}"
         ) from None
     if (full == 1).all():
         return source
@@ -117,7 +118,8 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
 
 def add(build: Builder, name: str, values: Sequence[Value]) -> Value:
     """Add values that see their tensors alike, element by element."""
-    placed = [build.place(value) for value in values]
+    rank = max(len(value.shape) for value in values)
+    placed = [build.place(build.of_rank(value, rank)) for value in values]
     first = placed[0]
     for other in placed[1:]:
         if other.shape != first.shape:

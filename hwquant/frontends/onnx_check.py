@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from hwquant.errors import Damaged, Unsupported
 from hwquant.frontends.alternatives import alternative
+from hwquant.frontends.batch import BatchAxis
 from hwquant.frontends.onnx_functions import STANDARD, inlined
+from hwquant.frontends.onnx_inputs import batch_of, inputs_of
 from hwquant.frontends.onnx_operators import CONSTANT_RESULT, OPERATORS
 from hwquant.frontends.onnx_types import ANY, REFUSED, type_name
 
@@ -30,7 +32,7 @@ _INVALID = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
 """What the onnx package raises beside its own errors, which are RuntimeError."""
 
 
-def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+def checked(model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0) -> onnx.ModelProto:
     """Check a model, and return it with its functions inlined; the argument is left as it is.
 
     Parameters
@@ -39,6 +41,8 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         The model.
     name : str
         What messages call it.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is.
 
     Returns
     -------
@@ -58,9 +62,10 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     try:
         _check_opset(model, name)
         model = inlined(model)
-        _check_operators(model.graph)
         _check_names(model.graph)
         _check_structure(model)
+        batch_of(model, batch_axis)
+        _check_operators(model.graph)
         onnx.checker.check_model(_with_output_shapes(model))
         onnx.shape_inference.infer_shapes(_without_shapes(model), check_type=True, strict_mode=True)
     except problems as error:
@@ -163,8 +168,7 @@ def _check_structure(model: onnx.ModelProto) -> None:
             f"tensor {name!r} is a sparse initializer, which is not read; export it as a dense one",
             where=name,
         )
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [item for item in graph.input if item.name not in weights]
+    inputs = inputs_of(model)
     for kind, items in (("input", inputs), ("output", graph.output)):
         for item in items:
             if item.type.WhichOneof("value") not in (None, "tensor_type"):
