@@ -16,14 +16,12 @@ from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.batch import BatchAxis
 from hwquant.frontends.onnx_functions import STANDARD, inlined
 from hwquant.frontends.onnx_inputs import batch_of, inputs_of
+from hwquant.frontends.onnx_old import modernized
 from hwquant.frontends.onnx_operators import CONSTANT_RESULT, OPERATORS
 from hwquant.frontends.onnx_types import ANY, REFUSED, type_name
 
 if TYPE_CHECKING:
     import onnx
-
-OLDEST_OPSET = 7
-"""The oldest operator set that is read: before it, Add and Mul had their own broadcasting rules."""
 
 _QUANTIZED = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 """Domains of QONNX, the format of quantization-aware training with Brevitas and QKeras."""
@@ -33,7 +31,7 @@ _INVALID = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
 
 
 def checked(model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0) -> onnx.ModelProto:
-    """Check a model, and return it with its functions inlined; the argument is left as it is.
+    """Check a model, and return it with its functions inlined, of a known operator set; the argument stays as it is.
 
     Parameters
     ----------
@@ -67,6 +65,7 @@ def checked(model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0) -> onn
         batch_of(model, batch_axis)
         _check_operators(model.graph)
         onnx.checker.check_model(_with_output_shapes(model))
+        model = modernized(model, opset(model))
         onnx.shape_inference.infer_shapes(_without_shapes(model), check_type=True, strict_mode=True)
     except problems as error:
         raise Damaged(f"{name!r} is not a valid ONNX model: {_reason(error)}; export it again") from None
@@ -95,10 +94,9 @@ def _check_opset(model: onnx.ModelProto, name: str) -> None:
     domains = Counter("" if entry.domain in STANDARD else entry.domain for entry in model.opset_import)
     if repeated := [domain for domain, count in domains.items() if count > 1]:
         raise ValueError(f"it imports operator set {repeated[0]!r} twice")
-    if version < OLDEST_OPSET:
+    if version < 1:
         raise Unsupported(
-            f"{name!r} uses ONNX operator set {version}, the oldest supported is {OLDEST_OPSET}; "
-            "convert it with onnx.version_converter"
+            f"{name!r} imports no operator set of ONNX, the oldest of which is 1; export it again"
         )
     if version > newest:
         raise Unsupported(

@@ -37,11 +37,13 @@ def folder(tmp_path):
 def test_quantize_and_inspect_with_a_shape(folder):
     arguments = ["quantize", folder / "open.onnx", "-c", folder / "calib.npz", "-o", folder / "net.hwq"]
     refused = hwquant(*arguments)
-    assert refused.exit_code == 2 and "--shape x=1,2,T" in refused.output
+    assert refused.exit_code == 2
+    assert "--shape x=1,2,T" in refused.output
     assert hwquant(*arguments, "--shape", "x=1,2,9").exit_code == 0
     assert hwquant("inspect", folder / "open.onnx", "--shape", "x=1,2,9").exit_code == 0
     again = hwquant("inspect", folder / "net.hwq", "--shape", "x=1,2,9")
-    assert again.exit_code == 2 and "--shape is for .onnx and .pt2 files" in again.output
+    assert again.exit_code == 2
+    assert "--shape is for .onnx and .pt2 files" in again.output
 
 
 def test_a_shape_from_a_configuration_file(folder):
@@ -52,12 +54,14 @@ def test_a_shape_from_a_configuration_file(folder):
 @pytest.mark.parametrize("text", ["x", "x=", "=1,2", "x=1,b", "x=1,,2", "x=-1,2,9", "x=1,2,99999999999"])
 def test_what_is_no_shape(folder, text):
     result = hwquant("inspect", folder / "open.onnx", "--shape", text)
-    assert result.exit_code == 2 and "--shape" in result.output
+    assert result.exit_code == 2
+    assert "--shape" in result.output
 
 
 def test_one_input_has_one_shape(folder):
     result = hwquant("inspect", folder / "open.onnx", "--shape", "x=1,2,9", "--shape", "x=1,2,8")
-    assert result.exit_code == 2 and "two shapes" in result.output
+    assert result.exit_code == 2
+    assert "two shapes" in result.output
 
 
 def test_no_batch_axis(tmp_path):
