@@ -17,7 +17,8 @@ from hwquant.frontends.aten_schema import BatchSize, Positive, Schema, Unaccount
 from hwquant.frontends.aten_storage import Storage
 from hwquant.frontends.aten_types import NAMES, REAL, Operand, category, settled
 from hwquant.frontends.batch import NO_BATCH, BatchAxis, Dimensions, Shapes, check_fixed, fixed, shared_batch
-from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
+from hwquant.frontends.builder import ANY_BATCH, Builder
+from hwquant.frontends.layouts import Layout, with_layouts
 from hwquant.frontends.values import Value
 from hwquant.graph import Graph
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from hwquant.errors import Unsupported
 from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.batch import NO_BATCH
 from hwquant.frontends.fold import Affine, Unfolded, fold
+from hwquant.frontends.layouts import Layout, LayoutWanted
 from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
 from hwquant.graph import Graph, Input, Node, Output, Shape
 from hwquant.window import Window
@@ -33,49 +34,9 @@ MOST_SPENT = 1 << 28
 MOST_SHIFTED = 1e9
 """How large the shift of a shared input can be that another reader has to undo, in multiples of the input."""
 
-Layout = tuple[Shape, Index | None]
-"""(C, H, W) of an input's tensor, and where its elements are in the user's array (None: as they are)."""
-
 
 class Misfit(Unsupported):
     """Shapes do not fit each other: every runtime refuses a model's node for as many samples."""
-
-
-class LayoutWanted(Exception):
-    """A window reads an input in another order than an earlier reader, to which the order does not matter.
-
-    Parameters
-    ----------
-    name : str
-        The input.
-    wanted : Layout
-        The layout in which the window reads it.
-    """
-
-    def __init__(self, name: str, wanted: Layout) -> None:
-        super().__init__(name)
-        self.name, self.wanted = name, wanted
-
-
-def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
-    """Make a graph with an importer, once the layouts in which windows want the inputs are known.
-
-    Parameters
-    ----------
-    translate : callable
-        A function from layouts to the graph that is made with them by a `Builder`.
-
-    Returns
-    -------
-    Graph
-        The graph.
-    """
-    layouts: dict[str, Layout] = {}
-    while True:  # at most once an input more
-        try:
-            return translate(dict(layouts))
-        except LayoutWanted as found:
-            layouts[found.name] = found.wanted
 
 
 class Builder:

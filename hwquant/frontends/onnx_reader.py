@@ -12,7 +12,8 @@ import numpy as np
 from hwquant.errors import Damaged, Unsupported
 from hwquant.files import parse_json
 from hwquant.frontends.batch import BatchAxis, Shapes
-from hwquant.frontends.builder import ANY_BATCH, Builder, Misfit, with_layouts
+from hwquant.frontends.builder import ANY_BATCH, Builder, Misfit
+from hwquant.frontends.layouts import with_layouts
 from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
 from hwquant.frontends.onnx_check import checked, node_name, opset
 from hwquant.frontends.onnx_constants import Constants
