@@ -26,14 +26,14 @@ BATCH = 500
 
 def predict(network: Graph | QGraph, samples: Samples, track: Progress, output: int = 0) -> NDArray[Any]:
     """Compute an output of the network, counted from 0, for every sample; raises where it is not finite."""
-    from hwquant import floating, golden
+    from hwquant import golden
 
-    run: Any = floating.predict if isinstance(network, Graph) else golden.predict
+    stream = golden.Stream(network)
     parts = []
     for start in range(0, len(samples), BATCH):
         track(f"evaluate {network.name}", start, len(samples))
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
-            parts.append(run(network, samples[start : start + BATCH].x)[output])
+            parts.append(stream.predict(samples[start : start + BATCH].x)[output])
     result = np.concatenate(parts)
     if not np.isfinite(result).all():
         raise HwquantError(f"network {network.name!r} gives NaN or infinity on these data")

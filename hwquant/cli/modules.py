@@ -43,4 +43,7 @@ def load_float(model: str, data: Path, reading: Reading) -> Graph:
             f"--shape is for files; {model} is exported for samples like those in {data}: leave it out"
         )
     example = load_array(data, count=2).astype("float32")
-    return from_torch(made, example if reading.batch_axis == 0 else example[0], batch_axis=reading.batch_axis)
+    graph = from_torch(
+        made, example if reading.batch_axis == 0 else example[0], batch_axis=reading.batch_axis
+    )
+    return reading.with_states(graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.frontends.pt2 import read_pt2
 from hwquant.frontends.torch_export import export, read_exported
 from hwquant.graph import Graph
+from hwquant.states import with_states
 
 if TYPE_CHECKING:
     import onnx
@@ -21,7 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["from_exported", "from_onnx", "from_torch", "load_model"]
 
 
-def load_model(path: str | Path, *, shapes: Shapes | None = None, batch_axis: BatchAxis = 0) -> Graph:
+def load_model(
+    path: str | Path,
+    *,
+    shapes: Shapes | None = None,
+    batch_axis: BatchAxis = 0,
+    states: Mapping[str, str] | None = None,
+) -> Graph:
     """Read a float network from a file: ONNX, or ``torch.export.save``'s .pt2.
 
     The suffix decides between the two, else the content. Nothing in the file is executed or unpickled.
@@ -35,6 +43,8 @@ def load_model(path: str | Path, *, shapes: Shapes | None = None, batch_axis: Ba
         dimensions of one name have one size.
     batch_axis : {0, None}, default 0
         Where the batch dimension of the inputs is; None where they have none, and are one sample each.
+    states : mapping of str, optional
+        The input that takes an output of the call before, by the output's name (see :mod:`hwquant.states`).
 
     Returns
     -------
@@ -60,8 +70,10 @@ def load_model(path: str | Path, *, shapes: Shapes | None = None, batch_axis: Ba
         except OSError as error:
             raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
     if suffix == ".pt2":
-        return translate(read_pt2(path), shapes, batch_axis)
-    return read_onnx(path, shapes, batch_axis)
+        graph = translate(read_pt2(path), shapes, batch_axis)
+    else:
+        graph = read_onnx(path, shapes, batch_axis)
+    return with_states(graph, states) if states else graph
 
 
 def from_onnx(
