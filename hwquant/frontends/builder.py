@@ -223,15 +223,20 @@ class Builder:
 
     def sample_shape(self, value: Value) -> tuple[int, ...]:
         """The shape of one sample: without the batch dimension, where there is one."""
-        return value.shape if self._lost(value) else value.shape[1:]
+        return value.shape if self.single and self._lost(value) else value.shape[1:]
 
     def _lost(self, value: Value) -> bool:
-        """Whether the value of the one sample has no batch dimension."""
-        return self.single and (value.shape[:1] != (1,) or (self.bare and len(value.shape) == 1))
+        """Whether a value of the one sample has no batch dimension, or one of several has it joined with an axis."""
+        if self.single:
+            return value.shape[:1] != (1,) or (self.bare and len(value.shape) == 1)
+        return bool(value.shape) and value.shape[0] != self.batch and value.shape[0] % self.batch == 0
 
     def with_batch(self, value: Value) -> Value:
-        """A value whose first axis is the batch: where it was lost, or never there, an axis of length 1."""
-        return value.view(lambda array: array[None]) if self._lost(value) else value
+        """A value whose first axis is the batch, where it was lost, never there, or joined with an axis of a sample."""
+        if not self._lost(value):
+            return value
+        size = (self.batch, *value.shape) if self.single else (self.batch, -1, *value.shape[1:])
+        return value.view(lambda array: array.reshape(size))
 
     def of_rank(self, value: Value, rank: int) -> Value:
         """A value with axes of length 1 in front, as broadcasting adds them to a sample without a batch dimension."""
@@ -239,8 +244,10 @@ class Builder:
         return value.view(lambda array: array.reshape((1,) * missing + array.shape)) if missing > 0 else value
 
     def as_given(self, result: Value, value: Value) -> Value:
-        """The result of an operator on ``with_batch(value)``, with a batch dimension only where the value has one."""
-        return result.view(lambda array: array[0]) if self._lost(value) else result
+        """The result of an operator on ``with_batch(value)``, its batch dimension as it is in the value."""
+        if not self._lost(value):
+            return result
+        return result.view(lambda array: array.reshape(-1, *array.shape[2:]))
 
     def sample(self, value: Value) -> Index:
         """The index of one sample (without the batch dimension).

@@ -186,11 +186,16 @@ def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool 
 
 
 def _one_sample(build: Builder, value: Value) -> None:
-    """Refuse what windows would take for several samples, where there is one."""
-    if build.single and value.shape[0] != 1:
+    """Refuse windows over what has no batch dimension, whose first axis they would take for samples."""
+    if build.with_batch(value) is not value:
+        what = (
+            "the network is for one"
+            if build.single
+            else "an axis of the network's own is joined with its batch"
+        )
         raise build.refuse(
-            f"windows over a tensor of shape {value.shape} are over {value.shape[0]} samples, and the network is "
-            "for one; transpose it to (1, channels, ...) before"
+            f"windows over a tensor of shape {value.shape} are over {value.shape[0]} samples, and {what}; make it "
+            "(batch, channels, ...) before"
         )
 
 
