@@ -75,9 +75,7 @@ def find_states(graph: Graph) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for output in graph.outputs:
         found = [
-            item.name
-            for item in graph.inputs
-            if item.shape == output.shape and _stem(item.name, _BEFORE) == _stem(output.name, _AFTER)
+            item.name for item in graph.inputs if item.shape == output.shape and _fit(item.name, output.name)
         ]
         if len(found) > 1 or (found and found[0] in pairs.values()):
             raise HwquantError(
@@ -95,12 +93,24 @@ _BEFORE = {"in", "input", "prev", "previous", "old"}
 _AFTER = {"out", "output", "next", "new", "n"}
 
 
-def _stem(name: str, words: set[str]) -> tuple[str, ...]:
-    """The words of a name without those that tell before from after: ``state`` of ``stateN`` and of ``state_out``."""
+def _fit(before: str, after: str) -> bool:
+    """Whether two names differ by nothing but words that tell before from after, as ``h0`` and ``hn`` do."""
+    first, second = _words(before), _words(after)
+    plain = tuple(word for word in first if word not in _BEFORE)
+    without = tuple(word for word in second if word not in _AFTER)
+    if plain == without:
+        return True
+    return plain[-1:] == ("0",) and plain[:-1] == without and "n" in second
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """The words and numbers of a name, in small letters; the "n" of ``hn`` and ``cn`` is a word, too."""
     parts = [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", name)]
-    if len(parts) == 1 and len(name) == 2 and name[-1] in "nN" and "n" in words:  # hn, cn
-        parts = [parts[0][0]]
-    return tuple(part for part in parts if part not in words)
+    return tuple(
+        word
+        for part in parts
+        for word in ((part[0], "n") if len(part) == 2 and part[1] == "n" and part != "in" else (part,))
+    )
 
 
 def given(inputs: Sequence[Input]) -> list[Input]:
