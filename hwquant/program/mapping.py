@@ -5,6 +5,7 @@ Of a layer's weights it looks at one thing: whether the positions of a kernel al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from hwquant.program.input_packing import input_packings, packed_term
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.layout import WindowPacking
 from hwquant.program.odd_weights import fill_lanes, without_odd
+from hwquant.program.sequence_taps import plan_sequence_taps
 from hwquant.program.taps import MAX_LINES, TapPlan, plan_taps
 from hwquant.program.tiling import PixelBlock
 from hwquant.program.widths import bits_for
@@ -91,6 +93,8 @@ class MappedLayer:
     def streamed(self, block: PixelBlock) -> int:
         """Pixels that a tile streams to make a block's outputs."""
         width = self.layer.pixels[1]
+        if self.plan and self.plan.axis is not None:
+            return self.plan.streamed_line(block.count)
         if self.plan:
             return self.plan.streamed(block.count // width, width)
         return block.count * self.visits
@@ -157,7 +161,9 @@ def _map_layer(layer: ArrayLayer, qgraph: QGraph, shape: ArrayShape) -> MappedLa
     name = layer.terms[0].tensor
     inputs = {item.name for item in qgraph.inputs}
     plain = layer
-    plan = plan_taps(layer, qgraph.tensors[name].shape, shape.tap_lines, shape.accumulator_depth)
+    stored = qgraph.tensors[name].shape
+    plan = plan_sequence_taps(layer, stored, shape.tap_lines)
+    plan = plan or plan_taps(layer, stored, shape.tap_lines, shape.accumulator_depth)
     if plan:
         plain = without_odd(layer)
     if plan and (plan.delay > shape.tap_depth or not _stores_zero(plain, shape)):
@@ -185,7 +191,9 @@ def _sum_cost(layer: ArrayLayer) -> int:
 
 
 def _tap_cost(plan: TapPlan, layer: ArrayLayer) -> int:
-    return len(plan.filters) * plan.streamed(*layer.pixels)
+    line = plan.axis is not None
+    pixels = plan.streamed_line(math.prod(layer.pixels)) if line else plan.streamed(*layer.pixels)
+    return len(plan.filters) * pixels
 
 
 def all_modes(shape: ArrayShape) -> ArrayShape:
