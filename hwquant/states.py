@@ -98,6 +98,8 @@ def _fit(before: str, after: str) -> bool:
     first, second = _words(before), _words(after)
     plain = tuple(word for word in first if word not in _BEFORE)
     without = tuple(word for word in second if word not in _AFTER)
+    if not without:
+        return False
     if plain == without:
         return True
     return plain[-1:] == ("0",) and plain[:-1] == without and "n" in second

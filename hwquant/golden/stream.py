@@ -22,12 +22,6 @@ class Stream:
     ----------
     network : QGraph or Graph
         The network; one without states may be one, too.
-
-    Examples
-    --------
-    >>> stream = hwquant.Stream(qgraph)  # doctest: +SKIP
-    >>> first = stream.predict(samples[:1])  # doctest: +SKIP
-    >>> second = stream.predict(samples[1:2])  # doctest: +SKIP
     """
 
     def __init__(self, network: QGraph | Graph) -> None:

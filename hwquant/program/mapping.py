@@ -1,6 +1,7 @@
 """The mapping: how each layer uses the array, decided once, from its geometry.
 
-Of a layer's weights it looks at one thing: whether the positions of a kernel all weigh the same.
+Of a layer's weights it looks at whether the positions of a kernel all weigh the same and, where an input is packed, at
+whether zero is stored in as few bits as they are.
 """
 
 from __future__ import annotations
