@@ -236,7 +236,17 @@ class Builder:
         if not self._lost(value):
             return value
         size = (self.batch, *value.shape) if self.single else (self.batch, -1, *value.shape[1:])
-        return value.view(lambda array: array.reshape(size))
+        joined = value.view(lambda array: array.reshape(size))
+        if not self._sample_by_sample(joined):
+            raise self.lost(value)
+        return joined
+
+    def _sample_by_sample(self, value: Value) -> bool:
+        """Whether each sample of a value is one of the tensor's, and all are seen alike."""
+        if value.index is None:
+            return True
+        flat = value.index.reshape(self.batch, -1)
+        return np.array_equal(flat, flat[0] + flat.shape[1] * np.arange(self.batch)[:, None])
 
     def of_rank(self, value: Value, rank: int) -> Value:
         """A value with axes of length 1 in front, as broadcasting adds them to a sample without a batch dimension."""
@@ -268,8 +278,7 @@ class Builder:
         size = math.prod(value.shape[1:])
         if value.index is None:
             return np.arange(size, dtype=np.int64).reshape(value.shape[1:])
-        flat = value.index.reshape(self.batch, size)
-        if not np.array_equal(flat, flat[0] + size * np.arange(self.batch)[:, None]):
+        if not self._sample_by_sample(value):
             raise self.refuse(
                 f"a reshape or transpose mixes the samples of a batch; keep the batch dimension first{NO_BATCH}"
             )
