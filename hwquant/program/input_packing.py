@@ -19,6 +19,9 @@ from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import WindowPacking
 from hwquant.program.widths import bits_for
 
+MOST = 64
+"""Positions in a word beyond which only a whole row of the kernel is tried: twice the rows of the largest array."""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Side:
@@ -84,10 +87,10 @@ def _candidates(terms: Sequence[ArrayTerm], tensor: Shape) -> Iterator[WindowPac
     rows = (height + top + bottom - dy * (kh - 1) - 1) // sy + 1
     columns = (width + left + right - dx * (kw - 1) - 1) // sx + 1
     zeros = all(_stores_zero(item) for item in terms)
-    for across in range(kw, 0, -1):
+    for across in (kw, *range(min(kw - 1, MOST), 0, -1)):
         side = _Side.of(across, kw, sx, dx, columns)
         plan = WindowPacking(tensor, across, side.step, dx, left, side.count)
-        for down in range(1, kh + 1):
+        for down in range(1, 1 + min(kh, max(1, MOST // across))):
             if not zeros and (kw % across or kh % down):
                 continue
             if down == 1:
