@@ -155,6 +155,7 @@ def load_samples(path: str | os.PathLike[str], inputs: Sequence[Input], count: i
         samples.
     """
     path = Path(path)
+    inputs = [item for item in inputs if item.state is None]  # the network itself gives its states
     keys = {item.name: item.name for item in inputs} if len(inputs) > 1 else {inputs[0].name: "x"}
     wanted = list(dict.fromkeys([*keys.values(), LABELS]))
     with open_data(path) as file:

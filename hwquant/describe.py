@@ -29,7 +29,12 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
         layers, steps = [_integer_layer(node, network) for node in network.nodes], history(network.options)
         shapes = {name: tensor.shape for name, tensor in network.tensors.items()}
     inputs: list[dict[str, Any]] = [
-        {"name": item.name, "shape": list(item.shape), "tensor_shape": list(item.tensor_shape)}
+        {
+            "name": item.name,
+            "shape": list(item.shape),
+            "tensor_shape": list(item.tensor_shape),
+            **({} if item.state is None else {"state": item.state}),
+        }
         for item in network.inputs
     ]
     if isinstance(network, QGraph):

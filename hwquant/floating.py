@@ -28,6 +28,7 @@ from hwquant.graph import (
     Output,
     as_array,
 )
+from hwquant.states import States, are_missing, arrays_of, named
 from hwquant.window import Padding, Window
 
 Array = NDArray[Any]
@@ -102,7 +103,8 @@ def predict(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.
     graph : Graph
         The network.
     x : ndarray or mapping of ndarray, shape (N, *input.shape)
-        Samples of any real dtype; a mapping by input name where the network has several.
+        Samples of any real dtype; a mapping by input name where the network has several. Where it has states, and the
+        data has none, the samples are calls one after the other.
     dtype : dtype, default float64
         In which everything is computed, float64 or float32.
 
@@ -116,6 +118,10 @@ def predict(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.
     HwquantError
         The data does not fit the inputs.
     """
+    x = named(graph.inputs, x)
+    if are_missing(graph.inputs, x):
+        states = States(graph.inputs, graph.outputs)
+        return states.run(arrays_of(graph.inputs, x), lambda one: predict(graph, one, dtype))[0]
     tensors = run(graph, x, dtype=dtype)
     return [finish(output, tensors[output.tensor]) for output in graph.outputs]
 

@@ -262,6 +262,8 @@ class Input:
         What is then added to each element.
     order : ndarray of int64, shape (elements,), optional
         The user's elements in the order of the tensor; None leaves the order as it is.
+    state : str, optional
+        Name of the output whose array of the call before the input takes; None where the user gives the array.
     """
 
     name: str
@@ -270,6 +272,12 @@ class Input:
     scale: NDArray[np.float64] = field(default_factory=lambda: np.ones(()))
     shift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
     order: NDArray[np.int64] | None = None
+    state: str | None = None
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether the tensor has the numbers of the user's array, in whatever order."""
+        return bool((self.scale == 1).all() and (self.shift == 0).all())
 
     def prepare(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Turn the user's samples into tensors.
@@ -328,6 +336,33 @@ class Output:
         return (flat if self.order is None else flat[:, self.order]).reshape(len(x), *self.shape)
 
 
+def check_states(inputs: Sequence[Input], outputs: Sequence[Output]) -> None:
+    """Raise unless every state has an output of its shape, and an input is left for data.
+
+    Raises
+    ------
+    HwquantError
+        There is no such output, it has another shape or a function of the host's behind it, or all inputs are states.
+    """
+    by_name = {item.name: item for item in outputs}
+    for item in inputs:
+        if item.state is None:
+            continue
+        output = by_name.get(item.state)
+        if output is None:
+            raise HwquantError(f"the state {item.name!r} takes output {item.state!r}, which there is not")
+        if output.shape != item.shape:
+            raise HwquantError(
+                f"the state {item.name!r} has the shape {item.shape}, its output {output.name!r} {output.shape}"
+            )
+        if output.host:
+            raise HwquantError(
+                f"output {output.name!r} ends in {output.host[-1]}, so that input {item.name!r} cannot take it"
+            )
+    if inputs and all(item.state is not None for item in inputs):
+        raise HwquantError("all inputs are states; one is needed that data is given for")
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """A float network; names are unique over inputs and nodes.
@@ -379,6 +414,7 @@ class Graph:
         for output in self.outputs:
             if output.tensor not in shapes:
                 raise HwquantError(f"output {output.name!r} reads {output.tensor!r}, which nothing produces")
+        check_states(self.inputs, self.outputs)
         object.__setattr__(self, "shapes", shapes)
 
     def consumers(self, tensor: str) -> Sequence[Node]:

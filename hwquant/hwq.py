@@ -6,7 +6,7 @@ place, such as ``layers/2/terms/0/codes.npy``. Codes of fewer than 8 bits, and t
 
 A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
 is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, tensors of more
-than 8 bits, and products, came with version 2, tables with version 3.
+than 8 bits, and products, came with version 2, tables and states with version 3.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:
 def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
     layers = [node for node in qgraph.nodes if isinstance(node, Layer)]
-    if any(layer.table for layer in layers):
+    if any(item.state is not None for item in qgraph.inputs) or any(layer.table for layer in layers):
         return 3
     terms = [term for layer in layers for term in layer.terms]
     new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)
@@ -167,7 +167,8 @@ def _put(arrays: Arrays, place: str, **members: NDArray[Any] | None) -> None:
 
 def _encode_input(item: Input, place: str, arrays: Arrays) -> dict[str, object]:
     _put(arrays, place, scale=item.scale, shift=item.shift, order=item.order)
-    return {"name": item.name, "shape": _ints(item.shape), "tensor_shape": _ints(item.tensor_shape)}
+    state = {} if item.state is None else {"state": item.state}
+    return {"name": item.name, "shape": _ints(item.shape), "tensor_shape": _ints(item.tensor_shape), **state}
 
 
 def _encode_output(item: Output, place: str, arrays: Arrays) -> dict[str, object]:
@@ -274,6 +275,7 @@ def _decode_input(record: Record, arrays: Arrays) -> Input:
         scale=record.array(arrays, "scale"),
         shift=record.array(arrays, "shift"),
         order=record.optional_array(arrays, "order"),
+        state=record.text("state") if "state" in record.value else None,
     )
 
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from hwquant.coding import Anchor, Coding, Step, integer_limits
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, Input, MaxPool, Output, Shape, product_shape
+from hwquant.graph import Concat, Input, MaxPool, Output, Shape, check_states, product_shape
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 IntArray = NDArray[np.int64]
@@ -349,6 +349,7 @@ class QGraph:
         for output in self.outputs:
             if output.tensor not in known:
                 raise HwquantError(f"output {output.name!r} reads {output.tensor!r}, which nothing produces")
+        check_states(self.inputs, self.outputs)
 
     def macs(self) -> int:
         """Count the multiply-accumulates of one inference."""

@@ -40,16 +40,17 @@ MAY_IMPORT = {
     "graph": {"errors", "window", "history", "expression"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
-    "floating": FLOAT,
-    "frontends": FLOAT,
+    "states": FLOAT,
+    "floating": FLOAT | {"states"},
+    "frontends": FLOAT | {"states"},
     "coding": set(),
     "qgraph": FLOAT | {"coding"},
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
-    "golden": INTEGER | {"floating"},
-    "clipping": INTEGER | {"golden", "advice"},
+    "golden": INTEGER | {"floating", "states"},
+    "clipping": INTEGER | {"golden", "advice", "states"},
     "hwq": INTEGER | {"container", "packed", "record"},
-    "quantize": INTEGER | {"floating", "golden", "advice", "clipping"},
+    "quantize": INTEGER | {"floating", "golden", "advice", "clipping", "states"},
     "program": INTEGER | {"container", "advice"},
     "training": MODELS | {"quantize", "advice"},
     "pruning": MODELS | {"quantize", "program", "training", "advice"},
@@ -58,7 +59,7 @@ MAY_IMPORT = {
     "export": INTEGER,
     "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "link", "program", "__init__"},
-    "driver": INTEGER | {"floating", "golden", "link", "program"},
+    "driver": INTEGER | {"floating", "golden", "link", "program", "states"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,
     "boards.families": {"errors", "program", "rtl_templates"},
@@ -72,7 +73,7 @@ MAY_IMPORT = {
     "optimize": MODELS
     | {"quantize", "program", "advice", "training", "pruning", "search", "boards", "__init__"},
     "cli": MODELS
-    | {"advice", "clipping"}
+    | {"advice", "clipping", "states"}
     | {
         "training",
         "pruning",

@@ -11,6 +11,7 @@ from hwquant.cli.common import emit, json_option
 from hwquant.cli.options import calibration_option, output_option, path_option, quantizer_options
 from hwquant.cli.outputs import NETWORK, check_outputs
 from hwquant.cli.progress import progress
+from hwquant.cli.reading import Reading, reading_options
 from hwquant.cli.tables import balancing_lines, chain_lines, network_table, sqnr_line
 from hwquant.quantize.options import QuantizeOptions
 
@@ -26,6 +27,7 @@ from hwquant.quantize.options import QuantizeOptions
     help="Inputs x that the signal to noise ratios are measured on; if not given, calibration samples beyond those "
     "that layers are fitted to, or, where there are too few, these. They change no integer.",
 )
+@reading_options
 @json_option
 def quantize(
     model: Path,
@@ -33,17 +35,17 @@ def quantize(
     output: Path,
     options: QuantizeOptions,
     validation: Path | None,
+    reading: Reading,
     as_json: bool,
 ) -> None:
     """Quantize MODEL to integers, calibrated on CALIB.npz."""
     from hwquant import hwq
     from hwquant.advice import of_options
     from hwquant.data import load_samples
-    from hwquant.frontends import load_model
     from hwquant.quantize import quantize as quantize_network
 
     check_outputs({"--output": (output, NETWORK)}, [model, calibration_data])
-    graph = with_history_of_bits(load_model(model))
+    graph = with_history_of_bits(reading.load(model))
     samples = load_samples(calibration_data, graph.inputs)
     judging = None if validation is None else load_samples(validation, graph.inputs).x
     with progress() as track:

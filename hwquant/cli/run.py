@@ -78,12 +78,16 @@ def run_samples(
     connection: Connection, build: Build, samples: Samples, track: Progress, *, check: bool
 ) -> dict[str, Any]:
     """Run samples and compare them with the golden model; returns what the command reports."""
-    from hwquant.golden import quantize_input
+    from hwquant.golden import quantize_given, quantize_input
     from hwquant.golden import run as golden
+    from hwquant.states import given
 
-    q = quantize_input(build.qgraph, samples.x)
+    q = quantize_input(build.qgraph, samples.x) if check else quantize_given(build.qgraph, samples.x)
+    data = {
+        item.name: q[item.name] for item in given(build.qgraph.inputs)
+    }  # the connection carries the states
     begin = time.perf_counter()
-    tensors = connection.run(q, track)
+    tensors = connection.run(data, track)
     seconds = time.perf_counter() - begin
     result: dict[str, Any] = {
         "samples": len(samples),

@@ -155,6 +155,8 @@ def prelu(call: AtenCall) -> Value:
 def _pool_window(call: AtenCall, axes: int) -> tuple[Value, Window, Window]:
     """The value, the window as asked for, and with the padding that ``ceil_mode`` adds."""
     value = call.value()
+    if call.build.bare and len(value.shape) == axes + 1:
+        value = value.view(lambda array: array[None])
     if len(value.shape) != axes + 2:
         raise call.build.refuse(
             f"a tensor of shape {value.shape} is not supported, it needs a batch dimension"
@@ -175,9 +177,15 @@ def max_pool(axes: int) -> Callable[[AtenCall], Value]:
 
     def translate(call: AtenCall) -> Value:
         value, _, found = _pool_window(call, axes)
-        return operators.max_pool(call.build, call.name, value, found)
+        return _as_given(call, operators.max_pool(call.build, call.name, value, found))
 
     return translate
+
+
+def _as_given(call: AtenCall, result: Value) -> Value:
+    """The result of a pool without the batch dimension that `_pool_window` put in front of one sample."""
+    added = len(result.shape) > len(call.value().shape)
+    return result.view(lambda array: array[0]) if added else result
 
 
 def average_pool(axes: int) -> Callable[[AtenCall], Value]:
@@ -190,7 +198,7 @@ def average_pool(axes: int) -> Callable[[AtenCall], Value]:
             raise call.build.refuse(
                 "count_include_pad with ceil_mode and windows beyond the padding is not supported"
             )
-        return operators.average_pool(call.build, call.name, value, found, include)
+        return _as_given(call, operators.average_pool(call.build, call.name, value, found, include))
 
     return translate
 
@@ -199,7 +207,11 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[AtenCall], Value]:
     """The adaptive pools, to sizes that divide the input's."""
 
     def translate(call: AtenCall) -> Value:
-        value = _rank(call, "self", axes + 2)
+        value = call.value()
+        if call.build.bare and len(value.shape) == axes + 1:
+            value = value.view(lambda array: array[None])
+        if len(value.shape) != axes + 2:
+            raise call.build.refuse(f"a tensor of shape {value.shape} does not fit a pool over {axes} axes")
         sizes, wanted = value.shape[-axes:], _pairs(call, axes, "output_size")
         if any(item < 1 or size % item for size, item in zip(sizes, wanted)):
             raise call.build.refuse(
@@ -209,8 +221,8 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[AtenCall], Value]:
         kernel = [size // item for size, item in zip(sizes, wanted)]
         found = window(kernel, kernel)
         if kind == "mean":
-            return operators.average_pool(call.build, call.name, value, found, False)
-        return operators.max_pool(call.build, call.name, value, found)
+            return _as_given(call, operators.average_pool(call.build, call.name, value, found, False))
+        return _as_given(call, operators.max_pool(call.build, call.name, value, found))
 
     return translate
 

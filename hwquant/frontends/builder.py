@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 
 from hwquant.errors import Unsupported
 from hwquant.frontends.alternatives import alternative
+from hwquant.frontends.batch import NO_BATCH
 from hwquant.frontends.fold import Affine, Unfolded, fold
+from hwquant.frontends.layouts import Layout, LayoutWanted
 from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
 from hwquant.graph import Graph, Input, Node, Output, Shape
 from hwquant.window import Window
@@ -32,45 +34,9 @@ MOST_SPENT = 1 << 28
 MOST_SHIFTED = 1e9
 """How large the shift of a shared input can be that another reader has to undo, in multiples of the input."""
 
-Layout = tuple[Shape, Index | None]
-"""(C, H, W) of an input's tensor, and where its elements are in the user's array (None: as they are)."""
 
-
-class LayoutWanted(Exception):
-    """A window reads an input in another order than an earlier reader, to which the order does not matter.
-
-    Parameters
-    ----------
-    name : str
-        The input.
-    wanted : Layout
-        The layout in which the window reads it.
-    """
-
-    def __init__(self, name: str, wanted: Layout) -> None:
-        super().__init__(name)
-        self.name, self.wanted = name, wanted
-
-
-def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
-    """Make a graph with an importer, once the layouts in which windows want the inputs are known.
-
-    Parameters
-    ----------
-    translate : callable
-        A function from layouts to the graph that is made with them by a `Builder`.
-
-    Returns
-    -------
-    Graph
-        The graph.
-    """
-    layouts: dict[str, Layout] = {}
-    while True:  # at most once an input more
-        try:
-            return translate(dict(layouts))
-        except LayoutWanted as found:
-            layouts[found.name] = found.wanted
+class Misfit(Unsupported):
+    """Shapes do not fit each other: every runtime refuses a model's node for as many samples."""
 
 
 class Builder:
@@ -84,6 +50,10 @@ class Builder:
         Batch size that every value carries as its first dimension.
     layouts : mapping of Layout, optional
         What windows are known to want, by input (see `with_layouts`).
+    single : bool
+        The model is for one sample, so that every value is all of it; the axis of length 1 for the batch may be lost.
+    bare : bool
+        The model has no batch dimension: its inputs and outputs are samples as they are. It is ``single`` then.
     where : str
         The model's node at hand, for messages.
     operator : str
@@ -92,9 +62,18 @@ class Builder:
         (C, H, W) of every tensor that exists so far.
     """
 
-    def __init__(self, name: str, batch: int, layouts: Mapping[str, Layout] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        batch: int,
+        layouts: Mapping[str, Layout] | None = None,
+        *,
+        single: bool = False,
+        bare: bool = False,
+    ) -> None:
         self.name = name
         self.batch = batch
+        self.single, self.bare = single or bare, bare
         self.layouts = layouts or {}
         self.where = ""
         self.operator = ""
@@ -111,6 +90,16 @@ class Builder:
         """The error for the node at hand."""
         message = f"{self.where}: {why}" if self.where else why
         return Unsupported(message, where=self.where, operator=self.operator)
+
+    def lost(self, value: Value) -> Unsupported:
+        """The error for a value without a batch dimension."""
+        return self.refuse(
+            f"a tensor of shape {value.shape} has lost its batch dimension; keep it the first one{NO_BATCH}"
+        )
+
+    def misfit(self, why: str) -> Misfit:
+        """The error for the node at hand where its shapes do not fit."""
+        return Misfit(str(self.refuse(why)), where=self.where, operator=self.operator)
 
     def refuse_operator(self, operator: str) -> Unsupported:
         """The error for an operator that has no translation, with what to use in its place."""
@@ -188,12 +177,15 @@ class Builder:
         self._names.add(name)
         self._inputs[name] = tuple(shape)
         preprocess = np.ones(size), np.zeros(size)
-        return Value(name, (self.batch, *shape), preprocess=preprocess, integer=integer)
+        whole = tuple(shape) if self.bare else (self.batch, *shape)
+        return Value(name, whole, preprocess=preprocess, integer=integer)
 
     def output(self, name: str, value: Value) -> None:
         """Make a value a network output."""
         self.where = f"output {name!r}"
         final = self.place(replace(value, host=()))
+        if not self.bare and final.shape[:1] != (self.batch,):
+            raise self.lost(final)
         self.sample(final)
         self._outputs.append((name, replace(final, host=value.host)))
 
@@ -231,6 +223,45 @@ class Builder:
         batch = np.arange(self.batch, dtype=np.int64).reshape(-1, *[1] * len(sample_shape)) * size
         return Value(tensor, shape, simplified(batch + sample.reshape(1, *sample_shape)))
 
+    def sample_shape(self, value: Value) -> tuple[int, ...]:
+        """The shape of one sample: without the batch dimension, where there is one."""
+        return value.shape if self.single and self._lost(value) else value.shape[1:]
+
+    def _lost(self, value: Value) -> bool:
+        """Whether a value of the one sample has no batch dimension, or one of several has it joined with an axis."""
+        if self.single:
+            return value.shape[:1] != (1,) or (self.bare and len(value.shape) == 1)
+        return bool(value.shape) and value.shape[0] != self.batch and value.shape[0] % self.batch == 0
+
+    def with_batch(self, value: Value) -> Value:
+        """A value whose first axis is the batch, where it was lost, never there, or joined with an axis of a sample."""
+        if not self._lost(value):
+            return value
+        size = (self.batch, *value.shape) if self.single else (self.batch, -1, *value.shape[1:])
+        joined = value.view(lambda array: array.reshape(size))
+        if not self._sample_by_sample(joined):
+            raise self.lost(value)
+        return joined
+
+    def _sample_by_sample(self, value: Value) -> bool:
+        """Whether each sample of a value is one of the tensor's, and all are seen alike."""
+        if value.index is None:
+            return True
+        flat = value.index.reshape(self.batch, -1)
+        stride = math.prod(self.shapes[value.tensor]) if value.expanded else flat.shape[1]
+        return np.array_equal(flat, flat[0] + stride * np.arange(self.batch)[:, None])
+
+    def of_rank(self, value: Value, rank: int) -> Value:
+        """A value with axes of length 1 in front, as broadcasting adds them to a sample without a batch dimension."""
+        missing = rank - len(value.shape) if self.single else 0
+        return value.view(lambda array: array.reshape((1,) * missing + array.shape)) if missing > 0 else value
+
+    def as_given(self, result: Value, value: Value) -> Value:
+        """The result of an operator on ``with_batch(value)``, its batch dimension as it is in the value."""
+        if not self._lost(value):
+            return result
+        return result.view(lambda array: array.reshape(-1, *array.shape[2:]))
+
     def sample(self, value: Value, expanded: bool = False) -> Index:
         """The index of one sample (without the batch dimension); repeated elements are refused unless ``expanded``.
 
@@ -248,18 +279,16 @@ class Builder:
             raise self.refuse(
                 f"it reads the result of {value.host[-1]}, which is only supported at the network's end"
             )
+        if self.single:
+            return value.indices().reshape(self.sample_shape(value))
         if not value.shape or value.shape[0] != self.batch:
-            raise self.refuse(
-                f"a tensor of shape {value.shape} has lost its batch dimension; keep it the first one"
-            )
+            raise self.lost(value)
         size = math.prod(value.shape[1:])
         if value.index is None:
             return np.arange(size, dtype=np.int64).reshape(value.shape[1:])
-        flat = value.index.reshape(self.batch, size)
-        stride = math.prod(self.shapes[value.tensor]) if value.expanded else size
-        if not np.array_equal(flat, flat[0] + stride * np.arange(self.batch)[:, None]):
+        if not self._sample_by_sample(value):
             raise self.refuse(
-                "a reshape or transpose mixes the samples of a batch; keep the batch dimension first"
+                f"a reshape or transpose mixes the samples of a batch; keep the batch dimension first{NO_BATCH}"
             )
         return value.index[0]
 
@@ -276,13 +305,14 @@ class Builder:
         sample = self.sample(value)
         if value.tensor not in self._placed:
             user = self._inputs[value.tensor]
-            own = shape or layout(value.shape[1:]), simplified(sample.ravel())
+            own = shape or layout(sample.shape), simplified(sample.ravel())
             tensor_shape, order = self.layouts.get(value.tensor, own)
             scale, shift = (compressed(part.reshape(user)) for part in value.preprocess)
             self._placed[value.tensor] = Input(value.tensor, user, tensor_shape, scale, shift, order)
             self.shapes[value.tensor] = tensor_shape
         tensor, inverse = self._placed_tensor(value.tensor, *value.preprocess)
-        return self.value(tensor, value.shape[1:], sample if inverse is None else inverse[sample])
+        placed = self.value(tensor, sample.shape, sample if inverse is None else inverse[sample])
+        return placed.view(lambda array: array.reshape(value.shape))
 
     def _placed_tensor(self, name: str, scale: Float, shift: Float) -> tuple[str, Index | None]:
         """The tensor of a placed input after preprocessing, and where each of the user's elements went in it.
@@ -316,7 +346,7 @@ class Builder:
 
         With ``whole`` its height and width must be the tensor's own, else only the channels count.
         """
-        shape = layout(value.shape[1:])
+        shape = layout(self.sample_shape(value))
         placed = self.place(value, shape)
         if not self.is_image(placed, whole):
             again = value.tensor not in self.layouts
@@ -332,7 +362,7 @@ class Builder:
 
     def is_image(self, value: Value, whole: bool = True) -> bool:
         """Whether a placed value is its tensor in channel-major order."""
-        have, want = self.shapes[value.tensor], layout(value.shape[1:])
+        have, want = self.shapes[value.tensor], layout(self.sample_shape(value))
         self.sample(value)
         return value.index is None and (have == want if whole else have[0] == want[0])
 
@@ -354,8 +384,9 @@ class Builder:
         used = {name for node in nodes for name in node.inputs} | set(tensors.values())
         delivered = []
         for number, (name, value) in enumerate(self._outputs):
-            index = None if value.index is None else value.index[0].ravel()
-            delivered.append(Output(name, tensors[str(number)], value.shape[1:], index, value.host))
+            index = None if value.index is None else self.sample(replace(value, host=())).ravel()
+            shape = value.shape if self.bare and not value.host else self.sample_shape(value)
+            delivered.append(Output(name, tensors[str(number)], shape, index, value.host))
         inputs = tuple(self._placed[name] for name in self._inputs if name in used)
         return Graph(self.name, inputs, tuple(nodes), tuple(delivered))
 

@@ -24,16 +24,18 @@ def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: Arr
     """Compute ``x * scale + shift`` with constants that broadcast to the value; folded later (see `fold`)."""
     if value.integer:
         raise build.refuse(f"input {value.tensor!r} is an integer here; cast it to float before arithmetic")
-    build.spend(math.prod(value.shape[1:]))
+    given = build.of_rank(value, max(np.ndim(scale), np.ndim(shift)))
+    value = build.with_batch(given)
+    build.spend(math.prod(build.sample_shape(value)))
     sample = build.sample(value)
     factors = []
     for constant in (scale, shift):
         constant = np.asarray(constant, np.float64)
         try:
-            full = np.broadcast_to(constant, (1, *value.shape[1:]))
+            full = np.broadcast_to(constant, (1, *sample.shape))
         except ValueError:
             raise build.refuse(
-                f"a constant of shape {constant.shape} does not fit a sample of shape {value.shape[1:]}"
+                f"a constant of shape {constant.shape} does not fit a sample of shape {sample.shape}"
             ) from None
         if not np.isfinite(full).all():
             raise build.refuse("it multiplies or adds a constant that is not finite")
@@ -42,13 +44,14 @@ def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: Arr
         factors.append(base)
     factor, offset = factors
     if (factor == 1).all() and (offset == 0).all():
-        return value
+        return given
     if value.preprocess is not None:
         before, already = value.preprocess
-        return replace(value, preprocess=(before * factor, already * factor + offset))
+        scaled = replace(value, preprocess=(before * factor, already * factor + offset))
+        return build.as_given(scaled, given)
     shape = build.shapes[value.tensor]
     node = Affine(build.unique(name), (value.tensor,), factor.reshape(shape), offset.reshape(shape))
-    return _like(build, value, node)
+    return build.as_given(_like(build, value, node), given)
 
 
 def batch_norm(
@@ -78,9 +81,10 @@ def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Va
         raise build.refuse(f"it clips to the empty range from {low} to {high}")
     if low == -math.inf and high == math.inf:
         return value
-    source = build.place(value)
+    source = build.place(build.with_batch(value))
     build.sample(source)
-    return _like(build, source, Clip(build.unique(name), (source.tensor,), float(low), float(high)))
+    clipped = _like(build, source, Clip(build.unique(name), (source.tensor,), float(low), float(high)))
+    return build.as_given(clipped, value)
 
 
 def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
@@ -91,18 +95,18 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
     nothing.
     """
     constant = np.asarray(slope, np.float64)
-    source = build.place(value)
+    given, source = value, build.place(build.with_batch(value))
     sample = build.sample(source)
     try:
-        full = np.broadcast_to(constant, (1, *source.shape[1:]))
+        full = np.broadcast_to(constant, (1, *sample.shape))
     except ValueError:
         raise build.refuse(
-            f"slopes of shape {constant.shape} do not fit a sample of shape {source.shape[1:]}"
+            f"slopes of shape {constant.shape} do not fit a sample of shape {sample.shape}"
         ) from None
     if (full == 1).all():
-        return source
+        return given
     if (full == 0).all():
-        return clip(build, name, source, 0.0, math.inf)
+        return clip(build, name, given, 0.0, math.inf)
     if np.abs(full).max() > 1e6:  # the sum would cancel what is left of a number
         raise build.refuse(f"its slope {np.abs(full).max():g} is too steep; train it again")
     if (full == full.flat[0]).all():
@@ -117,12 +121,14 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
     positive = clip(build, f"{name}_positive", source, 0.0, math.inf)
     above = affine(build, f"{name}_above", positive, 1.0 - full, 0.0)
     below = affine(build, f"{name}_slope", source, full, 0.0)
-    return add(build, name, [above, below])
+    return build.as_given(add(build, name, [above, below]), given)
 
 
 def add(build: Builder, name: str, values: Sequence[Value]) -> Value:
     """Add values that see their tensors alike, element by element."""
-    placed = [build.place(value) for value in values]
+    rank = max(len(value.shape) for value in values)
+    seen = [build.of_rank(value, rank) for value in values]
+    placed = [build.place(build.with_batch(value)) for value in seen]
     first = placed[0]
     for other in placed[1:]:
         if other.shape != first.shape:
@@ -135,7 +141,8 @@ def add(build: Builder, name: str, values: Sequence[Value]) -> Value:
                 f"it adds {first.tensor!r} and {other.tensor!r}, whose elements are in different orders; "
                 "transpose or reshape both alike"
             )
-    return _like(build, first, Add(build.unique(name), tuple(value.tensor for value in placed)))
+    node = Add(build.unique(name), tuple(value.tensor for value in placed))
+    return build.as_given(_like(build, first, node), seen[0])
 
 
 def multiply(build: Builder, name: str, left: Value, right: Value) -> Value:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from hwquant.errors import Damaged, Unsupported
 from hwquant.frontends.alternatives import alternative
+from hwquant.frontends.batch import BatchAxis
 from hwquant.frontends.onnx_functions import STANDARD, inlined
+from hwquant.frontends.onnx_inputs import batch_of, inputs_of
+from hwquant.frontends.onnx_old import modernized
 from hwquant.frontends.onnx_operators import CONSTANT_RESULT, OPERATORS
 from hwquant.frontends.onnx_types import ANY, REFUSED, type_name
 
 if TYPE_CHECKING:
     import onnx
-
-OLDEST_OPSET = 7
-"""The oldest operator set that is read: before it, Add and Mul had their own broadcasting rules."""
 
 _QUANTIZED = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 """Domains of QONNX, the format of quantization-aware training with Brevitas and QKeras."""
@@ -30,8 +30,8 @@ _INVALID = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
 """What the onnx package raises beside its own errors, which are RuntimeError."""
 
 
-def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """Check a model, and return it with its functions inlined; the argument is left as it is.
+def checked(model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0) -> onnx.ModelProto:
+    """Check a model, and return it with its functions inlined, of a known operator set; the argument stays as it is.
 
     Parameters
     ----------
@@ -39,6 +39,8 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         The model.
     name : str
         What messages call it.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is.
 
     Returns
     -------
@@ -58,10 +60,12 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     try:
         _check_opset(model, name)
         model = inlined(model)
-        _check_operators(model.graph)
         _check_names(model.graph)
         _check_structure(model)
+        batch_of(model, batch_axis)
+        _check_operators(model.graph)
         onnx.checker.check_model(_with_output_shapes(model))
+        model = modernized(model, opset(model))
         onnx.shape_inference.infer_shapes(_without_shapes(model), check_type=True, strict_mode=True)
     except problems as error:
         raise Damaged(f"{name!r} is not a valid ONNX model: {_reason(error)}; export it again") from None
@@ -90,10 +94,9 @@ def _check_opset(model: onnx.ModelProto, name: str) -> None:
     domains = Counter("" if entry.domain in STANDARD else entry.domain for entry in model.opset_import)
     if repeated := [domain for domain, count in domains.items() if count > 1]:
         raise ValueError(f"it imports operator set {repeated[0]!r} twice")
-    if version < OLDEST_OPSET:
+    if version < 1:
         raise Unsupported(
-            f"{name!r} uses ONNX operator set {version}, the oldest supported is {OLDEST_OPSET}; "
-            "convert it with onnx.version_converter"
+            f"{name!r} imports no operator set of ONNX, the oldest of which is 1; export it again"
         )
     if version > newest:
         raise Unsupported(
@@ -163,8 +166,7 @@ def _check_structure(model: onnx.ModelProto) -> None:
             f"tensor {name!r} is a sparse initializer, which is not read; export it as a dense one",
             where=name,
         )
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [item for item in graph.input if item.name not in weights]
+    inputs = inputs_of(model)
     for kind, items in (("input", inputs), ("output", graph.output)):
         for item in items:
             if item.type.WhichOneof("value") not in (None, "tensor_type"):

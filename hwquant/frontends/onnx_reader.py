@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,14 @@ import numpy as np
 
 from hwquant.errors import Damaged, Unsupported
 from hwquant.files import parse_json
-from hwquant.frontends.batch import not_fixed, shared_batch
-from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
+from hwquant.frontends.batch import BatchAxis, Shapes
+from hwquant.frontends.builder import ANY_BATCH, Builder, Misfit
+from hwquant.frontends.layouts import with_layouts
 from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
 from hwquant.frontends.onnx_check import checked, node_name, opset
 from hwquant.frontends.onnx_constants import Constants
 from hwquant.frontends.onnx_file import load
+from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of, with_shapes
 from hwquant.frontends.onnx_operators import OPERATORS
 from hwquant.frontends.onnx_types import INTEGERS, TRUTH, array_type, result_type, type_name
 from hwquant.frontends.same import same_graph
@@ -30,13 +31,19 @@ if TYPE_CHECKING:
     import onnx
 
 
-def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
+def read_onnx(
+    source: str | Path | onnx.ModelProto, shapes: Shapes | None = None, batch_axis: BatchAxis = 0
+) -> Graph:
     """Read a float network from an ONNX file or model.
 
     Parameters
     ----------
     source : path or onnx.ModelProto
         A path, beside which external data is looked for; or a model with its data inside.
+    shapes : mapping of sequence of int, optional
+        Whole shapes of inputs with open dimensions, by name.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is; None where they have none.
 
     Returns
     -------
@@ -56,10 +63,12 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
     else:
         name, model = Path(source).stem, load(Path(source))
     steps = _history(model, name)
-    model = checked(model, name)
-    inputs = _inputs(model)
-    batch = _batch(inputs)
-    graph = _of_any_batch(model, name) if batch is None else _read(model, name, batch)
+    model = checked(with_shapes(model, shapes or {}), name, batch_axis)
+    batch = batch_of(model, batch_axis)
+    if batch is None:
+        graph = _of_any_batch(model, name)
+    else:
+        graph = _read(model, name, batch, bare=batch_axis is None)
     return replace(graph, history=steps)
 
 
@@ -78,16 +87,24 @@ def _history(model: onnx.ModelProto, name: str) -> tuple[Step, ...]:
 def _of_any_batch(model: onnx.ModelProto, name: str) -> Graph:
     """The network of a model whose batch is open: `ANY_BATCH` stands for all sizes.
 
-    A model that reads its own shapes, or fixes one, can be another network for another batch.
+    A model that reads its own shapes, or fixes one, can be another network for another batch. One that takes a single
+    sample only, although it is declared otherwise, is read for one.
     """
     try:
         graph = _read(model, name, ANY_BATCH)
+    except Misfit:
+        # No runtime computes two samples with such shapes.
+        if not _importable(model, name, 1):
+            raise
+        return _read(model, name, 1)
     except Unsupported as error:
         if not _importable(model, name, 1):
             raise
+        shapes = [(item.name, ",".join(map(str, (1, *item.sizes[1:])))) for item in dimensions(model)]
+        flags = " ".join(f"--shape {item}={shape}" for item, shape in shapes)
         raise Unsupported(
             f"{error}. The batch of its inputs is open and was taken to be {ANY_BATCH}, and the model only works "
-            "for 1; fix it at 1 with onnxruntime.tools.make_dynamic_shape_fixed or at export",
+            f"for 1; fix it with {flags} (in Python {{{shapes[0][0]!r}: ({shapes[0][1]})}} as shapes)",
             where=error.where,
             operator=error.operator,
         ) from None
@@ -109,41 +126,19 @@ def _importable(model: onnx.ModelProto, name: str, batch: int) -> bool:
     return True
 
 
-def _read(model: onnx.ModelProto, name: str, batch: int) -> Graph:
+def _read(model: onnx.ModelProto, name: str, batch: int, *, bare: bool = False) -> Graph:
     with np.errstate(all="ignore"):  # what is not finite is refused by name
-        return with_layouts(lambda layouts: _Translation(model, name, batch, layouts).graph())
-
-
-def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """The inputs that are not weights (old models list their weights as inputs too)."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return [item for item in model.graph.input if item.name not in weights]
-
-
-def _batch(inputs: list[onnx.ValueInfoProto]) -> int | None:
-    """The batch size that all inputs share; None where it is open."""
-    sizes: list[int | None] = []
-    for item in inputs:
-        if not item.type.tensor_type.HasField("shape") or not item.type.tensor_type.shape.dim:
-            raise Unsupported(f"input {item.name!r} has no shape; export the model with fixed shapes")
-        first, *rest = item.type.tensor_type.shape.dim
-        for axis, dim in enumerate(rest, start=1):
-            if dim.dim_value < 1:
-                label = f" ({dim.dim_param!r})" if dim.dim_param else ""
-                remedy = "fix it with onnxruntime.tools.make_dynamic_shape_fixed or at export"
-                raise not_fixed(item.name, f"{axis}{label}", remedy)
-        if first.HasField("dim_value") and first.dim_value < 1:
-            raise Unsupported(
-                f"the batch of input {item.name!r} is {first.dim_value}; it must be positive or open"
-            )
-        sizes.append(first.dim_value or None)
-    return shared_batch(sizes)
+        return with_layouts(
+            lambda layouts: _Translation(
+                model, Builder(name, batch, layouts, single=batch == 1, bare=bare)
+            ).graph()
+        )
 
 
 class _Translation:
     """One pass over the nodes of a model."""
 
-    def __init__(self, model: onnx.ModelProto, name: str, batch: int, layouts: Mapping[str, Layout]) -> None:
+    def __init__(self, model: onnx.ModelProto, build: Builder) -> None:
         self.model = model
         self.opset = opset(model)
         self.values: dict[str, Result] = {}
@@ -152,15 +147,16 @@ class _Translation:
         stored = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
         self.constants = Constants(self.opset, stored)
         self.read = set(_tensors_read(model.graph))
-        self.build = Builder(name, batch, layouts)
+        self.build = build
 
     def graph(self) -> Graph:
         """Translate the inputs, every node and the outputs."""
-        for item in _inputs(self.model):
+        for item in inputs_of(self.model):
             kind = str(type_name(item.type.tensor_type.elem_type))
             shape = tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
             self.types[item.name] = kind
-            self.values[item.name] = self.build.input(item.name, shape[1:], integer=kind in INTEGERS)
+            sample = shape if self.build.bare else shape[1:]
+            self.values[item.name] = self.build.input(item.name, sample, integer=kind in INTEGERS)
         last = {name: index for index, node in enumerate(self.model.graph.node) for name in _read_by(node)}
         last |= {item.name: len(self.model.graph.node) for item in self.model.graph.output}
         for index, node in enumerate(self.model.graph.node):

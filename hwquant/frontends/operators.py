@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwquant.frontends.batch import NO_BATCH
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.values import Float, Value, layout
 from hwquant.graph import AveragePool, Conv, MaxPool
@@ -27,17 +28,22 @@ def conv(
     groups: int = 1,
 ) -> Value:
     """Convolve (N, C, H, W) with ``weight`` [out, C / groups, kh, kw], or both without the height."""
+    if build.bare and len(value.shape) == weight.ndim - 1:  # torch's, of one sample
+        whole = conv(build, name, value.view(lambda array: array[None]), weight, bias, window, groups)
+        return whole.view(lambda array: array[0])
     sequence = weight.ndim == 3
+    _one_sample(build, value)
     if weight.ndim not in (3, 4) or len(value.shape) != weight.ndim:
+        hint = NO_BATCH if len(value.shape) == weight.ndim - 1 else ""
         raise build.refuse(
             f"a convolution of {len(value.shape)} dimensions with weights of {weight.ndim} is not supported, "
-            "only N x C x H x W and N x C x L"
+            f"only N x C x H x W and N x C x L{hint}"
         )
     if sequence:
         weight = weight[:, :, None, :]
     out, per_group = weight.shape[:2]
     if groups < 1 or out % groups or per_group * groups != value.shape[1]:
-        raise build.refuse(f"{value.shape[1]} channels do not fit weights {weight.shape} in {groups} groups")
+        raise build.misfit(f"{value.shape[1]} channels do not fit weights {weight.shape} in {groups} groups")
     source = build.image(value, whole=not window.pointwise)
     node = Conv(
         build.unique(name),
@@ -65,8 +71,12 @@ def linear(build: Builder, name: str, value: Value, weight: Float, bias: Float |
             f"a matrix product with weights of shape {weight.shape} is not supported, only 2-D"
         )
     out, features = weight.shape
-    if len(value.shape) < 2 or value.shape[-1] != features:
-        raise build.refuse(f"a tensor of shape {value.shape} does not fit weights {weight.shape} (out, in)")
+    if len(value.shape) < (1 if build.single else 2) or value.shape[-1] != features:
+        hint = NO_BATCH if len(value.shape) < 2 else ""
+        raise build.misfit(
+            f"a tensor of shape {value.shape} does not fit weights {weight.shape} (out, in){hint}"
+        )
+    given, value = value, build.with_batch(value)
     lead = value.shape[1:-1]
     if math.prod(lead) == 1:
         source = build.place(value, (features, 1, 1))
@@ -75,10 +85,10 @@ def linear(build: Builder, name: str, value: Value, weight: Float, bias: Float |
         kernel = columns.reshape(out, *build.shapes[source.tensor])
         window = Window(kernel.shape[2:])
         node = Conv(build.unique(name), (source.tensor,), kernel, _bias(build, bias, out), window)
-        return build.value(build.emit(node), (*lead, out))
+        return build.as_given(build.value(build.emit(node), (*lead, out)), given)
     channels_first = value.view(lambda array: np.moveaxis(array, -1, 1))
     result = conv_1x1(build, name, channels_first, weight, bias)
-    return result.view(lambda array: np.moveaxis(array, 1, -1))
+    return build.as_given(result.view(lambda array: np.moveaxis(array, 1, -1)), given)
 
 
 def conv_1x1(build: Builder, name: str, value: Value, weight: Float, bias: Float | None) -> Value:
@@ -91,6 +101,7 @@ def conv_1x1(build: Builder, name: str, value: Value, weight: Float, bias: Float
 
 def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
     """Take the maximum over windows of (N, C, H, W) or (N, C, L)."""
+    _one_sample(build, value)
     source = _pooled(build, value, window)
     if window.pointwise:
         return value
@@ -101,6 +112,7 @@ def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
 
 def average_pool(build: Builder, name: str, value: Value, window: Window, count_include_pad: bool) -> Value:
     """Take the mean over windows of (N, C, H, W) or (N, C, L)."""
+    _one_sample(build, value)
     if window.dilation != (1, 1):
         raise build.refuse("average pooling with dilation is not supported")
     source = _pooled(build, value, window)
@@ -114,6 +126,11 @@ def reduce(build: Builder, name: str, value: Value, axes: Sequence[int], keepdim
     """Take the mean or maximum (``kind`` "mean" or "max") over all or some of the spatial axes."""
     rank = len(value.shape)
     reduced = sorted({axis % rank for axis in axes if -rank <= axis < rank})
+    if build.single and len(reduced) == len(axes) and (0 in reduced or value.shape[0] != 1):
+        inner = reduce(
+            build, name, value.view(lambda array: array[None]), [a + 1 for a in reduced], keepdims, kind
+        )
+        return inner.view(lambda array: array[0])
     if len(reduced) != len(axes) or 0 in reduced:
         raise build.refuse(f"it reduces axes {list(axes)} of {rank}; only spatial axes can be reduced")
     if not reduced:
@@ -150,6 +167,12 @@ def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool 
     It has to be at the network's end. With ``keepdims`` an argmax leaves an axis of length 1 in place of the classes.
     """
     rank = len(value.shape)
+    if build.single and not value.host and (build.bare or value.shape[0] != 1):
+        if axis % rank != 0:
+            raise build.refuse(
+                f"{function} over axis {axis} of one sample {value.shape} is not supported, only 0"
+            )
+        value, axis, rank = value.view(lambda array: array[None]), 1, rank + 1
     if not -rank <= axis < rank or axis % rank != 1:
         raise build.refuse(
             f"{function} over axis {axis} of a tensor of shape {value.shape} is not supported, only axis 1"
@@ -160,6 +183,20 @@ def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool 
     if keepdims:
         value = value.view(lambda array: np.expand_dims(array, 2))
     return replace(value, host=(*value.host, function))
+
+
+def _one_sample(build: Builder, value: Value) -> None:
+    """Refuse windows over what has no batch dimension, whose first axis they would take for samples."""
+    if build.with_batch(value) is not value:
+        what = (
+            "the network is for one"
+            if build.single
+            else "an axis of the network's own is joined with its batch"
+        )
+        raise build.refuse(
+            f"windows over a tensor of shape {value.shape} are over {value.shape[0]} samples, and {what}; make it "
+            "(batch, channels, ...) before"
+        )
 
 
 def _bias(build: Builder, bias: Float | None, out: int) -> Float:

@@ -23,8 +23,11 @@ def concat(build: Builder, name: str, values: Sequence[Value], axis: int) -> Val
 
     The result is a view, concatenated along any axis, of one tensor with their channels one after another.
     """
+    rank = len(values[0].shape)
+    if build.single and -rank <= axis < rank and (axis % rank == 0 or values[0].shape[0] != 1):
+        inner = [value.view(lambda array: array[None]) for value in values]
+        return concat(build, name, inner, axis % rank + 1).view(lambda array: array[0])
     placed = [build.place(value) for value in values]
-    rank = len(placed[0].shape)
     shapes = [build.shapes[value.tensor] for value in placed]
     if not -rank <= axis < rank or axis % rank == 0 or any(len(value.shape) != rank for value in placed):
         raise build.refuse(f"it concatenates along axis {axis} of tensors of {rank} dimensions")
@@ -71,6 +74,9 @@ def pad(
         )
     if not any(before) and not any(after):
         return value
+    if build.single and value.shape[0] != 1:
+        inner = pad(build, name, value.view(lambda array: array[None]), [0, *before], [0, *after], fill)
+        return inner.view(lambda array: array[0])
     if fill != 0 and not fill <= LEAST:
         raise build.refuse(
             f"padding with {fill} is not supported, only zeros, or minus infinity before a max pool"
@@ -103,11 +109,11 @@ def view(build: Builder, value: Value, function: Callable[[Array], Array]) -> Va
     """
     if value.host[-1:] == ("argmax",):
         function = of_each_class(function)
-    build.spend(math.prod(value.shape[1:]))
+    build.spend(math.prod(build.sample_shape(value)))
     try:
         result = value.view(function)
     except (ValueError, IndexError, OverflowError) as error:
-        raise build.refuse(f"a tensor of shape {value.seen_shape} cannot be reordered: {error}") from None
+        raise build.misfit(f"a tensor of shape {value.seen_shape} cannot be reordered: {error}") from None
     if not value.host:
         return result
     if result.shape[0] != value.shape[0]:

@@ -14,6 +14,7 @@ from hwquant.floating import finish
 from hwquant.golden import fast, reference
 from hwquant.graph import Graph, Input, as_array
 from hwquant.qgraph import IntArray, QGraph, Tensor
+from hwquant.states import States, are_missing, arrays_of, given, named
 from hwquant.validate import validate_integers
 
 AnyArray = NDArray[Any]
@@ -74,7 +75,8 @@ def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict
     qgraph : QGraph
         The network.
     x : ndarray of real numbers, shape (N, *shape), or mapping of them
-        The user's arrays, of any real dtype; a mapping by input name where there are several.
+        The user's arrays, of any real dtype; a mapping by input name where there are several. Where the network has
+        states, and the data has none, the samples are calls one after the other, and the network computes the states.
 
     Returns
     -------
@@ -86,7 +88,34 @@ def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict
     HwquantError
         An input is missing, has the wrong shape or dtype, or holds NaN or infinity.
     """
+    x = named(qgraph.inputs, x)
+    if are_missing(qgraph.inputs, x):
+        states = States(qgraph.inputs, qgraph.outputs)
+        x = states.run(arrays_of(qgraph.inputs, x), lambda one: predict(qgraph, one))[1]
     return _quantize(qgraph, _by_name(qgraph, x))
+
+
+def quantize_given(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, IntArray]:
+    """Quantize the user's arrays as :func:`quantize_input` does, without the states, which somebody else carries.
+
+    Raises
+    ------
+    HwquantError
+        An input is missing, has the wrong shape or dtype, or holds NaN or infinity.
+    """
+    if all(item.state is None for item in qgraph.inputs):
+        return quantize_input(qgraph, x)
+    x = named(qgraph.inputs, x)
+    if not isinstance(x, Mapping):
+        raise HwquantError(
+            f"give an array for each of {_list([item.name for item in given(qgraph.inputs)])}, by name"
+        )
+    return _quantize(qgraph, arrays_of(qgraph.inputs, x))
+
+
+def quantize_states(qgraph: QGraph, states: Mapping[str, AnyArray]) -> dict[str, IntArray]:
+    """Quantize the arrays of states, by input name."""
+    return _quantize(qgraph, states)
 
 
 def predict(
@@ -99,7 +128,8 @@ def predict(
     qgraph : QGraph or Graph
         The network; one that is still float is evaluated in float64, without the first three steps.
     x : ndarray of real numbers, shape (N, *shape), or mapping of them
-        The user's arrays, of any real dtype; a mapping by input name where there are several.
+        The user's arrays, of any real dtype; a mapping by input name where there are several. Where the network has
+        states, and the data has none, the samples are calls one after the other.
     exact : bool, default False
         Run the reference, else the fast path, which gives the same integers.
 
@@ -116,6 +146,10 @@ def predict(
     if isinstance(qgraph, Graph):
         return floating.predict(qgraph, x)
     check_type("qgraph", qgraph, QGraph, Graph)
+    x = named(qgraph.inputs, x)
+    if are_missing(qgraph.inputs, x):
+        states = States(qgraph.inputs, qgraph.outputs)
+        return states.run(arrays_of(qgraph.inputs, x), lambda one: predict(qgraph, one, exact))[0]
     inputs = _by_name(qgraph, x)
 
     def source(chunk: slice) -> dict[str, IntArray]:
@@ -197,7 +231,9 @@ def _kept(qgraph: QGraph, keep: Collection[str] | None) -> list[str]:
 
 def _quantize(qgraph: QGraph, x: Mapping[str, AnyArray]) -> dict[str, IntArray]:
     return {
-        item.name: qgraph.tensors[item.name].quantize(_prepare(item, x[item.name])) for item in qgraph.inputs
+        item.name: qgraph.tensors[item.name].quantize(_prepare(item, x[item.name]))
+        for item in qgraph.inputs
+        if item.name in x
     }
 
 

@@ -86,9 +86,9 @@ def _source(
     _, height, width = sweep.source.stored_shape
     if mapped.plan:
         plan = mapped.plan
-        yield _set(
-            Opcode.TAPS, delay=plan.delay, width=mapped.layer.pixels[1], lead=plan.lead, tail=plan.tail
-        )
+        # On a line every pixel of a pitch is an output's.
+        outputs = mapped.layer.pixels[1] if plan.axis is None else plan.pitch
+        yield _set(Opcode.TAPS, delay=plan.delay, width=outputs, lead=plan.lead, tail=plan.tail)
     for level, (limit, y, x) in enumerate(_levels(mapped, sweep.term)):
         yield _set(Opcode.LEVEL, level=level, limit=limit, step=y * width + x, y=y, x=x)
     yield _set(Opcode.PLANE, height=height, width=width, pad=sweep.term.pad)

@@ -14,7 +14,7 @@ from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation
 from hwquant.program.isa import Opcode
 from hwquant.program.layers import ArrayLayer, ArrayTerm
-from hwquant.program.layout import RowPacking
+from hwquant.program.layout import WindowPacking
 from hwquant.program.mapping import Dense, MappedLayer, Taps
 from hwquant.program.schedule import tile_weights
 from hwquant.program.sizing import measure
@@ -145,8 +145,10 @@ def _strategy(item: MappedLayer) -> Row:
     return row
 
 
-def _packing(packing: RowPacking) -> str:
-    return f"{packing.kernel} columns in a word, {packing.width} words a row"
+def _packing(packing: WindowPacking) -> str:
+    height = f" in {packing.height} rows" if packing.rows > 1 else ""
+    rows = f"{packing.rows} rows x " if packing.rows > 1 else ""
+    return f"{rows}{packing.kernel} columns in a word, {packing.width} words a row{height}"
 
 
 def _placed(compilation: Compilation) -> Iterator[Row]:

@@ -336,9 +336,14 @@ def _reach(schedule: Sequence[LayerSchedule]) -> int:
                 continue  # a product reads no padding
             _, height, width = places[term.tensor].stored_shape
             reach = max(reach, height + term.padding[2], width + term.padding[3])
-            if item.mapped.plan:
+            plan = item.mapped.plan
+            if plan and plan.axis is not None:
+                first = max(max(part.y, part.x) for part in plan.filters)
+                pixels = plan.streamed_line(math.prod(item.mapped.layer.pixels))
+                reach = max(reach, first + term.stride[plan.axis] * pixels)
+            elif plan:
                 # Streams run on below the last row and, at the end of a row, into the next one's padding.
-                reach = max(reach, max(height, width) + 2 * item.mapped.plan.pitch)
+                reach = max(reach, max(height, width) + 2 * plan.pitch)
     return reach
 
 

@@ -4,8 +4,8 @@
 
 A program of any version up to `VERSION` is read, and runs on the hardware that is generated now, in the cycles that
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
-A program is written as the oldest version that knows all of its configuration: version 2 knows odd and ternary weights,
-narrow biases, lanes of more than 8 bits, and products.
+A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
+lanes of more than 8 bits, and products; version 3 tables, and inputs with several rows of a kernel in a word.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hwquant import container
 from hwquant.errors import Damaged, HwquantError
 from hwquant.program.config import LATER, ArrayConfig
-from hwquant.program.layout import Placement, RowPacking
+from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
@@ -55,16 +55,17 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "name": program.name,
         "config": program.config.to_json(),
         "layers": [dataclasses.asdict(layer) for layer in program.layers],
-        "inputs": [dataclasses.asdict(item) for item in program.inputs],
-        "outputs": [dataclasses.asdict(item) for item in program.outputs],
-        "tensors": [dataclasses.asdict(item) for item in program.tensors.values()],
+        "inputs": [_written(item) for item in program.inputs],
+        "outputs": [_written(item) for item in program.outputs],
+        "tensors": [_written(item) for item in program.tensors.values()],
         "checksum": program.checksum,
     }
     images = {name: getattr(program, name) for name in _IMAGES}
-    new = LATER.keys() & meta["config"].keys() or program.config.activation_bits > 8
-    version = 2 if new else 1
+    second = LATER.keys() & meta["config"].keys() or program.config.activation_bits > 8
+    third = any(item.packing and item.packing.rows > 1 for item in program.inputs)
+    version = VERSION if third or program.config.tables else 2 if second else 1
     if program.config.tables:
-        images, version = {**images, "tables": program.tables}, 3
+        images = {**images, "tables": program.tables}
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
 
@@ -124,10 +125,21 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
     )
 
 
+def _written(place: Placement) -> dict[str, Any]:
+    """A placement as plain data; of a packing with one row of a kernel in a word without what it has for several."""
+    item = dataclasses.asdict(place)
+    if place.packing and place.packing.rows == 1:
+        item["packing"] = {name: item["packing"][name] for name in _ONE_ROW}
+    return item
+
+
+_ONE_ROW = ("shape", "kernel", "stride", "dilation", "left", "width")
+
+
 def _placement(item: Mapping[str, Any]) -> Placement:
     packing = item["packing"]
     if packing is not None:
-        packing = RowPacking(**{**packing, "shape": tuple(packing["shape"])})
+        packing = WindowPacking(**{**packing, "shape": tuple(packing["shape"])})
     return Placement(**{**item, "shape": tuple(item["shape"]), "packing": packing})
 
 

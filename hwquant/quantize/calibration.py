@@ -18,6 +18,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.progress import Progress
 from hwquant.quantize.fuse import TermPlan
+from hwquant.states import States, are_missing, arrays_of, named
 
 Array = NDArray[np.float64]
 Data = Mapping[str, NDArray[Any]]
@@ -82,7 +83,8 @@ def check_data(graph: Graph, x: NDArray[Any] | Data) -> dict[str, NDArray[Any]]:
     graph : Graph
         The float network.
     x : ndarray of real numbers, shape (N, *shape), or mapping of them
-        The data; a mapping by input name where there are several inputs.
+        The data; a mapping by input name where there are several inputs. Where the network has states, and the data
+        has none, the samples are calls one after the other.
 
     Returns
     -------
@@ -94,6 +96,10 @@ def check_data(graph: Graph, x: NDArray[Any] | Data) -> dict[str, NDArray[Any]]:
     HwquantError
         Arrays are missing, of the wrong shape, empty, or not finite.
     """
+    x = named(graph.inputs, x)
+    if are_missing(graph.inputs, x):
+        states = States(graph.inputs, graph.outputs)
+        x = states.run(arrays_of(graph.inputs, x), lambda one: floating.predict(graph, one))[1]
     if not isinstance(x, Mapping):
         if len(graph.inputs) != 1:
             names = ", ".join(repr(item.name) for item in graph.inputs)

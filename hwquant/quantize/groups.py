@@ -51,6 +51,10 @@ class Partition:
 def scale_groups(plan: Plan) -> Partition:
     """The sets of tensors that must share scale, zero point and bits."""
     groups = Partition(plan.formats)
+    outputs = {output.name: output.tensor for output in plan.graph.outputs}
+    for item in plan.graph.inputs:
+        if item.state is not None and item.as_it_is:
+            groups.unite(outputs[item.state], item.name)
     for node in plan.nodes:
         match node:
             case MaxPool() | Concat():

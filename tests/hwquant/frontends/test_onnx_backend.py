@@ -16,7 +16,6 @@ from onnx.backend.test.case.node import collect_testcases
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
 from hwquant.frontends import from_onnx
-from hwquant.frontends.onnx_check import OLDEST_OPSET, opset
 
 DATA = Path(onnx.backend.test.__file__).parent / "data"
 EVERY = int(os.environ.get("HWQUANT_BACKEND_EVERY", "1"))
@@ -47,16 +46,6 @@ def node_cases():
         yield f"node/{case.name}", case.model, inputs, outputs
 
 
-def modern(model):
-    """Operator sets below the oldest supported one, converted where onnx can."""
-    if 0 < opset(model) < OLDEST_OPSET:
-        try:
-            return onnx.version_converter.convert_version(model, 13)
-        except Exception:  # whatever a conversion raises; the model as it is will be refused
-            return model
-    return model
-
-
 def outcome(model, inputs, outputs):
     """Refused, right, or in which way it is wrong; without data of its own a test is compared with the oracles."""
     with limited():
@@ -85,7 +74,7 @@ def test_every_backend_test_is_right_or_refused():
     for number, (name, model, inputs, outputs) in enumerate((*model_cases(), *node_cases())):
         if number % EVERY:
             continue
-        found = outcome(modern(model), inputs, outputs)
+        found = outcome(model, inputs, outputs)
         counts[found.partition(":")[0]] += 1
         if found.startswith("wrong"):
             wrong.append(f"{name}: {found}")

@@ -10,6 +10,7 @@ from onnx.helper import make_node
 
 import hwquant
 from hwquant.errors import Damaged, HwquantError, Unsupported
+from hwquant.fingerprint import fingerprint
 from hwquant.floating import predict
 from hwquant.frontends import from_onnx, load_model
 from hwquant.frontends.builder import ANY_BATCH
@@ -73,12 +74,22 @@ def test_a_network_that_computes_with_the_size_of_its_batch_is_refused():
         from_onnx(build(nodes))
 
 
-def test_a_model_that_works_for_one_sample_only_says_so():
+def test_a_model_whose_shapes_fit_one_sample_only_is_read_for_one():
     nodes = [CONV, make_node("Reshape", ["c", "t"], ["r"]), make_node("MatMul", ["r", "v"], ["y"])]
-    with pytest.raises(
-        Unsupported, match=rf"was taken to be {ANY_BATCH}, and the model only works for 1; fix it"
-    ):
-        from_onnx(build(nodes, {"t": np.array([1, -1]), "v": np.ones((256, 2), np.float32)}))
+    model = build(nodes, {"t": np.array([1, -1]), "v": np.ones((256, 2), np.float32)})
+    fixed = build(nodes, {"t": np.array([1, -1]), "v": np.ones((256, 2), np.float32)})
+    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    assert from_onnx(model).outputs[0].shape == (2,)
+    assert fingerprint(from_onnx(model)) == fingerprint(from_onnx(fixed))
+
+
+def test_a_model_that_joins_its_samples_is_only_read_for_one_where_the_user_says_so():
+    nodes = [CONV, make_node("Reshape", ["c", "t"], ["r"]), make_node("Reshape", ["r", "u"], ["y"])]
+    model = build(nodes, {"t": np.array([-1]), "u": np.array([1, -1])})
+    with pytest.raises(Unsupported, match=rf"was taken to be {ANY_BATCH}, and .*; fix it with --shape x=1,"):
+        from_onnx(model)
+    shape = (1, *(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]))
+    assert from_onnx(model, shapes={"x": shape}).outputs[0].shape == (256,)
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,9 @@ def test_every_layer_is_mapped_to_what_is_cheapest():
     mapped = passes(three_ways(), (9, 4)).mapped
     first, depthwise, pooling = (item.strategy for item in mapped)
     assert isinstance(first, Dense)
-    assert (first.packing.kernel, first.packing.width) == (3, 9)
-    assert mapped[0].layer.terms[0].kernel == (3, 1)
+    assert (first.packing.rows, first.packing.kernel) == (3, 3)
+    assert (first.packing.height, first.packing.width) == (8, 9)
+    assert mapped[0].layer.terms[0].kernel == (1, 1)
     assert isinstance(depthwise, Taps)
     assert isinstance(pooling, WindowSums)
     assert (mapped[2].layer.window, mapped[2].visits) == ((4, 3), 12)
