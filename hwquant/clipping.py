@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hwquant import golden
 from hwquant.advice import Advice
 from hwquant.graph import Input
+from hwquant.host import before
 from hwquant.qgraph import IntArray, Layer, QGraph, Tensor
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -90,8 +91,9 @@ def check_inputs(qgraph: QGraph, x: NDArray[Any] | Arrays) -> tuple[Advice, ...]
     tuple of Advice
         Pieces of the kinds "clipped_input", "clipped_layer" and "narrow_input"; empty where all is well.
     """
-    arrays = x if isinstance(x, Mapping) else {qgraph.inputs[0].name: x}
-    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    inner = before(qgraph, x)
+    arrays = inner if isinstance(inner, Mapping) else {qgraph.inputs[0].name: inner}
+    arrays = {item.name: np.asarray(arrays[item.name]) for item in qgraph.inputs}
     advice = []
     for item, found in zip(qgraph.inputs, input_clipping(qgraph, arrays)):
         if found.bad:

@@ -26,6 +26,7 @@ from hwquant.graph import (
     Output,
     as_array,
 )
+from hwquant.host import after, before
 from hwquant.window import Padding, Window
 
 Array = NDArray[Any]
@@ -93,7 +94,7 @@ def run(
 
 
 def predict(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.float64) -> list[Array]:
-    """Compute a network's outputs as its user knows them, host functions applied.
+    """Compute the whole network's outputs as its user knows them, what stays with the host included.
 
     Parameters
     ----------
@@ -112,10 +113,11 @@ def predict(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.
     Raises
     ------
     HwquantError
-        The data does not fit the inputs.
+        The data does not fit the inputs, or the host's part cannot be run.
     """
-    tensors = run(graph, x, dtype=dtype)
-    return [finish(output, tensors[output.tensor]) for output in graph.outputs]
+    inner = before(graph, x)
+    tensors = run(graph, inner, dtype=dtype)
+    return after(graph, inner, [finish(output, tensors[output.tensor]) for output in graph.outputs])
 
 
 def finish(output: Output, tensor: Array) -> Array:
@@ -191,6 +193,7 @@ _HOST: Mapping[str, Callable[[Array], Array]] = {
 
 
 def _inputs(graph: Graph, x: Array | Mapping[str, Array]) -> dict[str, Array]:
+    x = before(graph, x)
     if not isinstance(x, Mapping):
         if len(graph.inputs) != 1:
             names = ", ".join(repr(item.name) for item in graph.inputs)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.ends import Ends, Port
 from hwquant.errors import HwquantError
 from hwquant.history import Step
 from hwquant.window import EACH_PIXEL, Window, check_kernel
@@ -279,8 +280,31 @@ class Output:
         return (flat if self.order is None else flat[:, self.order]).reshape(len(x), *self.shape)
 
 
+class Whole:
+    """What a network is to its user, with the ends that stay with the host."""
+
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    host: Ends | None
+
+    @property
+    def host_share(self) -> float:
+        """Share of the whole network's multiply-accumulates that stays with the host, 0..1."""
+        return 0.0 if self.host is None else self.host.share
+
+    @property
+    def network_inputs(self) -> tuple[Input | Port, ...]:
+        """What the user of the whole network gives: inputs of the host's part, where there is one."""
+        return self.inputs if self.host is None else self.host.inputs
+
+    @property
+    def network_outputs(self) -> tuple[str, ...]:
+        """Names of what the user of the whole network gets, in order."""
+        return tuple(item.name for item in self.outputs) if self.host is None else self.host.outputs
+
+
 @dataclass(frozen=True, eq=False)
-class Graph:
+class Graph(Whole):
     """A float network; names are unique over inputs and nodes.
 
     Attributes
@@ -295,6 +319,8 @@ class Graph:
         How the last tensors become the user's arrays.
     history : tuple of Step, default empty
         What was done to the network before, for people; it is no part of what the network is.
+    host : Ends or None, optional
+        What stays with the host before ``inputs`` and after ``outputs``; None where that is nothing.
     shapes : mapping of tuple of int
         Channels, height and width of every tensor by name, inferred from the inputs.
 
@@ -309,6 +335,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[Output, ...]
     history: tuple[Step, ...] = field(default=(), compare=False)
+    host: Ends | None = None
     shapes: Mapping[str, Shape] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -27,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.coding import Anchor, Coding, Step, integer_limits
+from hwquant.ends import Ends
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, Input, MaxPool, Output, Shape
+from hwquant.graph import Concat, Input, MaxPool, Output, Shape, Whole
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 IntArray = NDArray[np.int64]
@@ -211,7 +212,7 @@ QNode = Layer | MaxPool | Concat
 
 
 @dataclass(frozen=True, eq=False)
-class QGraph:
+class QGraph(Whole):
     """An integer network.
 
     Attributes
@@ -228,6 +229,8 @@ class QGraph:
         Every tensor by name, those of inputs and of nodes.
     options : mapping
         How the network was quantized, for people: plain JSON values.
+    host : Ends or None, optional
+        What stays with the host before ``inputs`` and after ``outputs``; None where that is nothing.
 
     Raises
     ------
@@ -241,6 +244,7 @@ class QGraph:
     outputs: tuple[Output, ...]
     tensors: Mapping[str, Tensor]
     options: Mapping[str, object] = field(default_factory=dict)
+    host: Ends | None = None
 
     def __post_init__(self) -> None:
         known = {item.name for item in self.inputs}

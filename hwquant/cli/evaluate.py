@@ -41,7 +41,7 @@ def predict(network: Graph | QGraph, samples: Samples, track: Progress, output: 
 
 def output_index(network: Graph | QGraph, name: str | None) -> int:
     """Index of the output with a name; of the first where the name is None."""
-    names = [item.name for item in network.outputs]
+    names = network.network_outputs
     if name is None:
         return 0
     if name not in names:
@@ -67,13 +67,13 @@ def evaluate(model: Path, data: Path, count: int | None, output: str | None, as_
 
     network = load_network(model)
     index = output_index(network, output)
-    samples = load_samples(data, network.inputs, count)
+    samples = load_samples(data, network.network_inputs, count)
     with progress() as track:
         scores = predict(network, samples, track, index)
     accuracy = samples.accuracy(scores)
     advice = check_inputs(network, samples.x) if isinstance(network, QGraph) else ()
     kind = "float" if isinstance(network, Graph) else "integer"
-    chosen = network.outputs[index].name
+    chosen = network.network_outputs[index]
     result = {
         "accuracy": accuracy,
         "total": len(samples),
@@ -81,7 +81,9 @@ def evaluate(model: Path, data: Path, count: int | None, output: str | None, as_
         "model": str(model),
         "kind": kind,
     }
-    what = f"{kind} network {network.name}" + (f", output {chosen}" if len(network.outputs) > 1 else "")
+    what = f"{kind} network {network.name}" + (
+        f", output {chosen}" if len(network.network_outputs) > 1 else ""
+    )
     if accuracy is None:
         line = f"{what}: {data} has no labels y, so the accuracy is not available"
     else:

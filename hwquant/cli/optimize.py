@@ -110,7 +110,7 @@ def optimize(
     graph = load_float(model, train)
     samples, deciding = divided(graph, train, validation, options.seed)
     tested = None if test is None else labelled(test, graph)
-    calibration = load_samples(calibration_data, graph.inputs).x
+    calibration = load_samples(calibration_data, graph.network_inputs).x
     asked = replace(options, quantizer=quantizer)
     folder = output.with_name(f"{output.name}.work")
     try:

@@ -166,8 +166,8 @@ def _searched(
     from hwquant.search import search as search_bits
 
     graph = load_model(model)
-    x, test = load_samples(calibration, graph.inputs).x, load_samples(data, graph.inputs)
-    samples = None if train is None else load_samples(train, graph.inputs)
+    x, test = load_samples(calibration, graph.network_inputs).x, load_samples(data, graph.network_inputs)
+    samples = None if train is None else load_samples(train, graph.network_inputs)
     try:
         with progress() as track:
             return search_bits(graph, x, test, options, train=samples, journal=journal, progress=track, **how)

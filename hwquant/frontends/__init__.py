@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwquant.errors import HwquantError
 from hwquant.files.reading import open_ordinary
 from hwquant.frontends.aten import translate
+from hwquant.frontends.onnx_cut import Cut, read_cut
 from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.frontends.pt2 import read_pt2
 from hwquant.frontends.torch_export import export, read_exported
@@ -20,15 +22,22 @@ if TYPE_CHECKING:
 __all__ = ["from_exported", "from_onnx", "from_torch", "load_model"]
 
 
-def load_model(path: str | Path) -> Graph:
+def load_model(
+    path: str | Path, *, inputs: Sequence[str] = (), outputs: Sequence[str] = (), host: bool = True
+) -> Graph:
     """Read a float network from a file: ONNX, or ``torch.export.save``'s .pt2.
 
     The suffix decides between the two, else the content. Nothing in the file is executed or unpickled.
+    What the array cannot do at the beginning and the end stays with the host (``Graph.host``).
 
     Parameters
     ----------
     path : str or Path
         The file.
+    inputs, outputs : sequence of str, optional
+        Tensors by name that the array's part begins and ends with; by default its part is the largest.
+    host : bool, default True
+        Whether the host may do a part; else what the array cannot do is refused.
 
     Returns
     -------
@@ -53,16 +62,28 @@ def load_model(path: str | Path) -> Graph:
                 suffix = ".pt2" if file.read(4) == b"PK\x03\x04" else ".onnx"
         except OSError as error:
             raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    return translate(read_pt2(path)) if suffix == ".pt2" else read_onnx(path)
+    if suffix == ".pt2":
+        return translate(read_pt2(path))
+    return from_onnx(path, inputs=inputs, outputs=outputs, host=host)
 
 
-def from_onnx(model: str | Path | onnx.ModelProto) -> Graph:
+def from_onnx(
+    model: str | Path | onnx.ModelProto,
+    *,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
+) -> Graph:
     """Read a float network from an ONNX file or a ModelProto (operator sets 7 to the newest).
 
     Parameters
     ----------
     model : str, Path or onnx.ModelProto
         The file, or the model with its data inside.
+    inputs, outputs : sequence of str, optional
+        Tensors by name that the array's part begins and ends with; by default its part is the largest.
+    host : bool, default True
+        Whether the host may do what the array cannot do at the beginning and the end; else that is refused.
 
     Returns
     -------
@@ -74,7 +95,12 @@ def from_onnx(model: str | Path | onnx.ModelProto) -> Graph:
     HwquantError
         For what is not an ONNX model, and for what is not supported, by node and operator.
     """
-    return read_onnx(model)
+    if not host:
+        if inputs or outputs:
+            raise HwquantError("inputs and outputs of a cut are given, and no host that does the rest")
+        return read_onnx(model)
+    cut = Cut(tuple(inputs), tuple(outputs))
+    return read_onnx(model, lambda loaded, name: read_cut(loaded, name, cut))
 
 
 def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:

@@ -216,6 +216,11 @@ class Builder:
         self._nodes.append(node)
         return node.name
 
+    @property
+    def nodes(self) -> Sequence[Unfolded]:
+        """The nodes so far."""
+        return self._nodes
+
     def producer(self, tensor: str) -> Unfolded | None:
         """The node that makes a tensor; None for an input."""
         return next((node for node in self._nodes if node.name == tensor), None)

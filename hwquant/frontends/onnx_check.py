@@ -30,7 +30,7 @@ _INVALID = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
 """What the onnx package raises beside its own errors, which are RuntimeError."""
 
 
-def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+def checked(model: onnx.ModelProto, name: str, whole: bool = True) -> onnx.ModelProto:
     """Check a model, and return it with its functions inlined; the argument is left as it is.
 
     Parameters
@@ -39,6 +39,8 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         The model.
     name : str
         What messages call it.
+    whole : bool, default True
+        Whether the array has to do all of it; else any operator of ONNX's own is let through.
 
     Returns
     -------
@@ -58,11 +60,11 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     try:
         _check_opset(model, name)
         model = inlined(model)
-        _check_operators(model.graph)
+        _check_operators(model.graph, whole)
         _check_names(model.graph)
         _check_structure(model)
         onnx.checker.check_model(_with_output_shapes(model))
-        onnx.shape_inference.infer_shapes(_without_shapes(model), check_type=True, strict_mode=True)
+        onnx.shape_inference.infer_shapes(without_shapes(model), check_type=True, strict_mode=True)
     except problems as error:
         raise Damaged(f"{name!r} is not a valid ONNX model: {_reason(error)}; export it again") from None
     return model
@@ -102,13 +104,13 @@ def _check_opset(model: onnx.ModelProto, name: str) -> None:
         )
 
 
-def _check_operators(graph: onnx.GraphProto) -> None:
+def _check_operators(graph: onnx.GraphProto, whole: bool) -> None:
     """Refuse what is not supported by name, before shape inference fails at it with another reason."""
     activations = {item.name for item in graph.input} - {item.name for item in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _check_operators(attribute.g)
+                _check_operators(attribute.g, whole)
         label = f"node {node_name(node)!r} ({node.op_type})"
         if node.domain in _QUANTIZED:
             raise _refused(
@@ -122,7 +124,7 @@ def _check_operators(graph: onnx.GraphProto) -> None:
                 f"{label}: operators of the domain {node.domain!r} are not supported; "
                 "export without a runtime's own optimizations",
             )
-        if activations.isdisjoint(node.input):
+        if not whole or activations.isdisjoint(node.input):
             continue
         if node.op_type not in OPERATORS:
             raise _refused(node, f"{label}: this operator is not supported; {alternative(node.op_type)}")
@@ -199,7 +201,7 @@ def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     return copied
 
 
-def _without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model for shape inference: nodes have names, by which its errors call them, and no shapes.
 
     Declared shapes of what is computed can be stale (the batch changed by hand): they are inferred anew.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,13 +30,17 @@ if TYPE_CHECKING:
     import onnx
 
 
-def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
+def read_onnx(
+    source: str | Path | onnx.ModelProto, read: Callable[[onnx.ModelProto, str], Graph] | None = None
+) -> Graph:
     """Read a float network from an ONNX file or model.
 
     Parameters
     ----------
     source : path or onnx.ModelProto
         A path, beside which external data is looked for; or a model with its data inside.
+    read : callable, optional
+        A function from the model and its name to the network; by default :func:`read_whole`.
 
     Returns
     -------
@@ -56,11 +60,20 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
     else:
         name, model = Path(source).stem, load(Path(source))
     steps = _history(model, name)
+    return replace((read or read_whole)(model, name), history=steps)
+
+
+def read_whole(model: onnx.ModelProto, name: str) -> Graph:
+    """Read a model that the array can do from end to end.
+
+    Raises
+    ------
+    HwquantError
+        It is no valid ONNX model, or has something unsupported; the node and the operator are named.
+    """
     model = checked(model, name)
-    inputs = _inputs(model)
-    batch = _batch(inputs)
-    graph = _of_any_batch(model, name) if batch is None else _read(model, name, batch)
-    return replace(graph, history=steps)
+    batch = _batch(graph_inputs(model))
+    return _of_any_batch(model, name) if batch is None else _read(model, name, batch)
 
 
 def _history(model: onnx.ModelProto, name: str) -> tuple[Step, ...]:
@@ -111,10 +124,10 @@ def _importable(model: onnx.ModelProto, name: str, batch: int) -> bool:
 
 def _read(model: onnx.ModelProto, name: str, batch: int) -> Graph:
     with np.errstate(all="ignore"):  # what is not finite is refused by name
-        return with_layouts(lambda layouts: _Translation(model, name, batch, layouts).graph())
+        return with_layouts(lambda layouts: Translation(model, name, batch, layouts).graph())
 
 
-def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """The inputs that are not weights (old models list their weights as inputs too)."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return [item for item in model.graph.input if item.name not in weights]
@@ -140,7 +153,7 @@ def _batch(inputs: list[onnx.ValueInfoProto]) -> int | None:
     return shared_batch(sizes)
 
 
-class _Translation:
+class Translation:
     """One pass over the nodes of a model."""
 
     def __init__(self, model: onnx.ModelProto, name: str, batch: int, layouts: Mapping[str, Layout]) -> None:
@@ -156,23 +169,35 @@ class _Translation:
 
     def graph(self) -> Graph:
         """Translate the inputs, every node and the outputs."""
-        for item in _inputs(self.model):
+        for item in graph_inputs(self.model):
             kind = str(type_name(item.type.tensor_type.elem_type))
-            shape = tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
-            self.types[item.name] = kind
-            self.values[item.name] = self.build.input(item.name, shape[1:], integer=kind in INTEGERS)
-        last = {name: index for index, node in enumerate(self.model.graph.node) for name in _read_by(node)}
-        last |= {item.name: len(self.model.graph.node) for item in self.model.graph.output}
-        for index, node in enumerate(self.model.graph.node):
+            self.begin(item.name, kind, tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim))
+        outputs = [item.name for item in self.model.graph.output]
+        self._translate_all(self.model.graph.node, outputs)
+        return self.finished(outputs)
+
+    def _translate_all(self, nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> None:
+        """Translate nodes in order; ``outputs`` are read after them."""
+        last = {name: index for index, node in enumerate(nodes) for name in tensors_read_by(node)}
+        last |= dict.fromkeys(outputs, len(nodes))
+        for index, node in enumerate(nodes):
             self._translate(node)
-            for name in (*_read_by(node), *node.output):
+            for name in (*tensors_read_by(node), *node.output):
                 if last.get(name, index) == index:  # of large models not all values can be kept
                     self.values.pop(name, None)
-        for item in self.model.graph.output:
-            value = self.values.get(item.name)
+
+    def begin(self, tensor: str, kind: str, shape: tuple[int, ...]) -> None:
+        """Make a tensor an input of the network: of element type ``kind``, its first axis the batch."""
+        self.types[tensor] = kind
+        self.values[tensor] = self.build.input(tensor, shape[1:], integer=kind in INTEGERS)
+
+    def finished(self, outputs: Iterable[str]) -> Graph:
+        """The network with these tensors as its outputs."""
+        for name in outputs:
+            value = self.values.get(name)
             if not isinstance(value, Value):
-                raise Unsupported(f"output {item.name!r} does not depend on the network's input")
-            self.build.output(item.name, value)
+                raise Unsupported(f"output {name!r} does not depend on the network's input")
+            self.build.output(name, value)
         return self.build.graph()
 
     def _load(self, graph: onnx.GraphProto) -> None:
@@ -237,10 +262,13 @@ class _Translation:
 
 def _tensors_read(graph: onnx.GraphProto) -> list[str]:
     """Every tensor that a node reads or that is an output, inside of branches too."""
-    return [item.name for item in graph.output] + [name for node in graph.node for name in _read_by(node)]
+    return [item.name for item in graph.output] + [
+        name for node in graph.node for name in tensors_read_by(node)
+    ]
 
 
-def _read_by(node: onnx.NodeProto) -> list[str]:
+def tensors_read_by(node: onnx.NodeProto) -> list[str]:
+    """Every tensor that a node reads, inside of its branches too."""
     inside = [_tensors_read(attribute.g) for attribute in node.attribute if attribute.HasField("g")]
     return [*node.input, *(name for names in inside for name in names)]
 

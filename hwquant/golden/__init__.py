@@ -4,6 +4,6 @@
 integers at the speed of BLAS.
 """
 
-from hwquant.golden.inference import predict, quantize_input, run
+from hwquant.golden.inference import deliver, predict, quantize_input, run
 
-__all__ = ["predict", "quantize_input", "run"]
+__all__ = ["deliver", "predict", "quantize_input", "run"]

@@ -13,6 +13,7 @@ from hwquant.errors import HwquantError, check_type
 from hwquant.floating import finish
 from hwquant.golden import fast, reference
 from hwquant.graph import Graph, Input, as_array
+from hwquant.host import after, before
 from hwquant.qgraph import IntArray, QGraph, Tensor
 from hwquant.validate import validate_integers
 
@@ -67,7 +68,7 @@ def run(
 
 
 def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, IntArray]:
-    """Quantize the user's arrays to the integers of the input tensors.
+    """Quantize the user's arrays to the integers of the input tensors, the head on the host before it.
 
     Parameters
     ----------
@@ -86,13 +87,13 @@ def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict
     HwquantError
         An input is missing, has the wrong shape or dtype, or holds NaN or infinity.
     """
-    return _quantize(qgraph, _by_name(qgraph, x))
+    return _quantize(qgraph, _samples(qgraph, x))
 
 
 def predict(
     qgraph: QGraph | Graph, x: Mapping[str, AnyArray] | AnyArray, exact: bool = False
 ) -> list[AnyArray]:
-    """Run the network on the user's arrays: quantize, run, dequantize, reorder, apply the host functions.
+    """Run the whole network on the user's arrays: quantize, run, dequantize, reorder; what is on the host around it.
 
     Parameters
     ----------
@@ -106,26 +107,55 @@ def predict(
     Returns
     -------
     list of ndarray
-        For each output float64 (N, *shape), or int64 (N, *shape[1:]) where it is an arg max.
+        For each output float64 (N, *shape), or int64 (N, *shape[1:]) where it is an arg max; what the host's part
+        computes has the model's dtype.
 
     Raises
     ------
     HwquantError
-        The network is not valid; an input is missing, has the wrong shape or dtype, or holds NaN or infinity.
+        The network is not valid; an input is missing, has the wrong shape or dtype, or holds NaN or infinity; the
+        host's part cannot be run.
     """
     if isinstance(qgraph, Graph):
         return floating.predict(qgraph, x)
     check_type("qgraph", qgraph, QGraph, Graph)
-    inputs = _by_name(qgraph, x)
+    inner = before(qgraph, x)
+    inputs = _samples(qgraph, inner)
 
     def source(chunk: slice) -> dict[str, IntArray]:
         return _quantize(qgraph, {name: value[chunk] for name, value in inputs.items()})
 
     q = _collect(qgraph, _count(inputs), source, _kept(qgraph, None), exact)
-    return [
+    return deliver(qgraph, inner, q)
+
+
+def deliver(qgraph: QGraph, x: object, q: Mapping[str, IntArray]) -> list[AnyArray]:
+    """Turn the integers of the output tensors into the whole network's outputs, as :func:`predict` does.
+
+    Parameters
+    ----------
+    qgraph : QGraph
+        The network.
+    x : ndarray or mapping of ndarray, shape (N, *shape)
+        The samples that the integers are of: the part of the network on the host may read them.
+    q : mapping of ndarray of int64, shape (N, C, H, W)
+        Integers by output tensor, as :func:`run` returns them.
+
+    Returns
+    -------
+    list of ndarray
+        An array for each output, as of :func:`predict`.
+
+    Raises
+    ------
+    HwquantError
+        The host's part cannot be run.
+    """
+    results = [
         finish(output, qgraph.tensors[output.tensor].dequantize(q[output.tensor]))
         for output in qgraph.outputs
     ]
+    return after(qgraph, before(qgraph, x), results)
 
 
 def _collect(
@@ -160,6 +190,12 @@ def _within_bits(tensor: Tensor, q: AnyArray) -> AnyArray:
             f"input {tensor.name!r} holds {q.min()}..{q.max()}, its {tensor.bits} bits hold {low}..{high}"
         )
     return q
+
+
+def _samples(qgraph: QGraph, x: object) -> dict[str, AnyArray]:
+    """The user's arrays by input name, once the head has been run."""
+    check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
+    return _by_name(qgraph, before(qgraph, x))
 
 
 def _by_name(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, AnyArray]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hwquant import floating
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.host import before
 from hwquant.progress import Progress
 from hwquant.quantize.fuse import TermPlan
 
@@ -94,6 +95,7 @@ def check_data(graph: Graph, x: NDArray[Any] | Data) -> dict[str, NDArray[Any]]:
     HwquantError
         Arrays are missing, of the wrong shape, empty, or not finite.
     """
+    x = before(graph, x)
     if not isinstance(x, Mapping):
         if len(graph.inputs) != 1:
             names = ", ".join(repr(item.name) for item in graph.inputs)
