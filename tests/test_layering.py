@@ -16,7 +16,7 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress", "history"}
+FLOAT = {"errors", "names", "files", "packages", "window", "ends", "graph", "options", "progress", "history"}
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
@@ -34,28 +34,30 @@ MAY_IMPORT = {
     "record": {"errors"},
     "window": {"errors"},
     "history": {"errors"},
-    "graph": {"errors", "window", "history"},
+    "ends": set(),
+    "graph": {"errors", "window", "history", "ends"},
+    "host": FLOAT | {"coding", "qgraph", "record"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
-    "floating": FLOAT,
-    "frontends": FLOAT,
+    "floating": FLOAT | {"host"},
+    "frontends": FLOAT | {"host"},
     "coding": set(),
     "qgraph": FLOAT | {"coding"},
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
-    "golden": INTEGER | {"floating"},
-    "clipping": INTEGER | {"golden", "advice"},
-    "hwq": INTEGER | {"container", "packed", "record"},
-    "quantize": INTEGER | {"floating", "golden", "advice", "clipping"},
+    "golden": INTEGER | {"floating", "host"},
+    "clipping": INTEGER | {"golden", "advice", "host"},
+    "hwq": INTEGER | {"container", "packed", "record", "host"},
+    "quantize": INTEGER | {"floating", "golden", "advice", "clipping", "host"},
     "program": INTEGER | {"container", "advice"},
     "training": MODELS | {"quantize", "advice"},
     "pruning": MODELS | {"quantize", "program", "training", "advice"},
-    "truncation": MODELS | {"quantize", "training", "advice"},
+    "truncation": MODELS | {"quantize", "training", "advice", "host"},
     "search": MODELS | {"quantize", "program", "training", "boards", "boards.families", "advice", "__init__"},
-    "export": INTEGER,
+    "export": INTEGER | {"host"},
     "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "link", "program", "__init__"},
-    "driver": INTEGER | {"floating", "golden", "link", "program"},
+    "driver": INTEGER | {"golden", "host", "link", "program"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,
     "boards.families": {"errors", "program", "rtl_templates"},
@@ -84,6 +86,7 @@ MAY_IMPORT = {
     }
     | {
         "frontends",
+        "host",
         "quantize",
         "program",
         "rtl_templates",

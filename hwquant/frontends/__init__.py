@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.files.reading import open_ordinary
 from hwquant.frontends.aten import translate
 from hwquant.frontends.onnx_cut import Cut, read_cut
 from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.frontends.pt2 import read_pt2
 from hwquant.frontends.torch_export import export, read_exported
+from hwquant.frontends.torch_onnx import as_onnx
 from hwquant.graph import Graph
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ def load_model(
         except OSError as error:
             raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
     if suffix == ".pt2":
+        if inputs or outputs:
+            raise HwquantError(
+                f"{str(path)!r} cannot be cut: only ONNX models and modules are; write it with torch.onnx.export"
+            )
         return translate(read_pt2(path))
     return from_onnx(path, inputs=inputs, outputs=outputs, host=host)
 
@@ -103,7 +108,14 @@ def from_onnx(
     return read_onnx(model, lambda loaded, name: read_cut(loaded, name, cut))
 
 
-def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:
+def from_torch(
+    module: torch.nn.Module,
+    example_input: Any,
+    *,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
+) -> Graph:
     """Read a float network from a module, traced by ``torch.export`` in evaluation mode.
 
     Parameters
@@ -112,6 +124,10 @@ def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:
         The module, which is left as it is, its training mode included.
     example_input : Any
         A tensor or array (N, ...), or a tuple of them for several inputs.
+    inputs, outputs : sequence of str, optional
+        Tensors that the array's part begins and ends with, by name in the ONNX model that torch makes of it.
+    host : bool, default True
+        Whether the host may do what the array cannot do at the beginning and the end; else that is refused.
 
     Returns
     -------
@@ -123,16 +139,27 @@ def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:
     HwquantError
         If torch.export cannot trace it, and for what is not supported, by node and operator.
     """
-    return from_exported(export(module, example_input))
+    program = export(module, example_input)
+    return from_exported(program, inputs=inputs, outputs=outputs, host=host)
 
 
-def from_exported(program: torch.export.ExportedProgram) -> Graph:
+def from_exported(
+    program: torch.export.ExportedProgram,
+    *,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
+) -> Graph:
     """Read a float network from ``torch.export.export``'s program, decomposed or not.
 
     Parameters
     ----------
     program : torch.export.ExportedProgram
         The program.
+    inputs, outputs : sequence of str, optional
+        Tensors that the array's part begins and ends with, by name in the ONNX model that torch makes of it.
+    host : bool, default True
+        Whether the host may do what the array cannot do at the beginning and the end; else that is refused.
 
     Returns
     -------
@@ -144,4 +171,17 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     HwquantError
         For what is not supported, by node, place in the module and operator.
     """
-    return translate(read_exported(program))
+    refusal = Unsupported("a cut is asked for by the names of tensors")
+    if not inputs and not outputs:
+        try:
+            return translate(read_exported(program))
+        except Unsupported as error:
+            if not host:
+                raise
+            refusal = error
+    try:
+        return from_onnx(as_onnx(program, refusal), inputs=inputs, outputs=outputs, host=host)
+    except Unsupported as error:
+        if inputs or outputs:
+            raise
+        raise refusal from error

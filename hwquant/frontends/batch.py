@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from hwquant.errors import Unsupported
 
 
+class BatchMatters(Unsupported):
+    """A model in which a sample's result depends on how many others there are."""
+
+
 def shared_batch(sizes: Iterable[int | None]) -> int | None:
     """Find the batch size of all inputs.
 

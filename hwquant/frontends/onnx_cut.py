@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwquant.errors import Unsupported
+from hwquant.frontends.batch import BatchMatters
 from hwquant.frontends.onnx_batch import fixed
 from hwquant.frontends.onnx_check import checked, node_name
 from hwquant.frontends.onnx_division import Division
@@ -68,6 +69,8 @@ def read_cut(model: onnx.ModelProto, name: str, cut: Cut) -> Graph:
     if not named:
         try:
             return read_whole(model, name)
+        except BatchMatters:
+            raise
         except Unsupported as error:
             refusal = error
     model, batch = fixed(checked(model, name, whole=False))

@@ -175,6 +175,8 @@ class Division:
         places = dict(zip(order, largest_segment(sources, weights, host, apart)))
         self._leave_idle(places)
         self._leave_joins(places)
+        needed = self._before(name for i, place in places.items() if place == "array" for name in self._reads[i])
+        places.update({i: "tail" for i, place in places.items() if place == "head" and i not in needed})
         return places
 
     def _leave_idle(self, places: dict[int, Place]) -> None:

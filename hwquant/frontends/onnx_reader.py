@@ -12,7 +12,7 @@ import numpy as np
 
 from hwquant.errors import Damaged, Unsupported
 from hwquant.files import parse_json
-from hwquant.frontends.batch import not_fixed, shared_batch
+from hwquant.frontends.batch import BatchMatters, not_fixed, shared_batch
 from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
 from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
 from hwquant.frontends.onnx_check import checked, node_name, opset
@@ -107,7 +107,7 @@ def _of_any_batch(model: onnx.ModelProto, name: str) -> Graph:
     # A shape that is read, or a number that happens to be the batch that was taken.
     depends = any(node.op_type in ("Shape", "Size", "If", "Reshape") for node in model.graph.node)
     if depends and not same_graph(graph, _read(model, name, ANY_BATCH + 1)):
-        raise Unsupported(
+        raise BatchMatters(
             f"network {name!r} computes with the size of its batch, so that a sample's result depends on how many "
             "others there are; fix the batch at export"
         )

@@ -95,7 +95,10 @@ def check_ends(network: Graph | QGraph) -> None:
     _require(bool(names) and len(set(names)) == len(names), f"{where} has no inputs, or two of one name")
     for port in ends.inputs:
         _require(port.dtype in DTYPES, f"{where} has input {port.name!r} of type {port.dtype!r:.20}")
-        _require(math.prod(port.shape) <= LARGEST, f"{where} has input {port.name!r}, which is too large")
+        _require(
+            math.prod(port.shape) * ends.batch <= LARGEST,
+            f"{where} has input {port.name!r}, which is too large",
+        )
         _require(port.batched or ends.batch == 1, f"{where} has input {port.name!r}, which holds no batch")
     counted = sum(node.macs for node in ends.nodes)
     _require(0 <= counted <= ends.macs, f"{where} has {counted} of {ends.macs} multiply-accumulates")
@@ -106,9 +109,11 @@ def check_ends(network: Graph | QGraph) -> None:
             known |= {item.name for item in network.outputs}
         graph = opened(data, f"the {end} of network {network.name!r}").graph
         weights = {tensor.name for tensor in graph.initializer}
-        _meet(
-            where, [item.name for item in graph.input if item.name not in weights], known, f"its {end} reads"
-        )
+        inputs = [item for item in graph.input if item.name not in weights]
+        _meet(where, [item.name for item in inputs], known, f"its {end} reads")
+        for item in inputs:
+            first = [dim.dim_value for dim in item.type.tensor_type.shape.dim[:1]]
+            _require(ends.batch in (1, *first), f"{where} has {item.name!r}, which holds no batch of {ends.batch}")
         known |= {item.name for item in graph.output}
     _meet(where, [item.name for item in network.inputs], known, "the array reads")
     _require(bool(ends.outputs), f"{where} gives nothing")
