@@ -175,7 +175,9 @@ class Division:
         places = dict(zip(order, largest_segment(sources, weights, host, apart)))
         self._leave_idle(places)
         self._leave_joins(places)
-        needed = self._before(name for i, place in places.items() if place == "array" for name in self._reads[i])
+        needed = self._before(
+            name for i, place in places.items() if place == "array" for name in self._reads[i]
+        )
         places.update({i: "tail" for i, place in places.items() if place == "head" and i not in needed})
         return places
 

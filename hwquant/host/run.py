@@ -111,7 +111,9 @@ def _run(name: str, ends: Ends, end: End, data: bytes, values: Mapping[str, obje
     for start in range(0, count, batch):
         indices = np.minimum(np.arange(start, start + batch), count - 1)
         chunk = {
-            item.name: feeds[item.name][indices] if item.batched(batch) else feeds[item.name][start]
+            item.name: feeds[item.name][indices]
+            if item.batched(batch)
+            else np.asarray(feeds[item.name][start])
             for item in part.inputs
         }
         for item, result in zip(part.outputs, part.compute(chunk)):

@@ -113,7 +113,9 @@ def check_ends(network: Graph | QGraph) -> None:
         _meet(where, [item.name for item in inputs], known, f"its {end} reads")
         for item in inputs:
             first = [dim.dim_value for dim in item.type.tensor_type.shape.dim[:1]]
-            _require(ends.batch in (1, *first), f"{where} has {item.name!r}, which holds no batch of {ends.batch}")
+            _require(
+                ends.batch in (1, *first), f"{where} has {item.name!r}, which holds no batch of {ends.batch}"
+            )
         known |= {item.name for item in graph.output}
     _meet(where, [item.name for item in network.inputs], known, "the array reads")
     _require(bool(ends.outputs), f"{where} gives nothing")

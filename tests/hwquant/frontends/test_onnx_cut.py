@@ -180,10 +180,10 @@ def test_an_input_without_a_batch_is_whole_for_every_sample():
     ]
     data = {p.name: rng().standard_normal((5, *p.shape)).astype(np.float32) for p in graph.network_inputs}
     runtime = session(made)
-    want = [
-        runtime.run(None, {"x": data["x"][i : i + 1], "state": data["state"][i], "gain": data["gain"][i]})[0]
-        for i in range(5)
-    ]
+    want = []
+    for index in range(5):
+        own = {name: np.asarray(data[name][index]) for name in ("state", "gain")}
+        want.append(runtime.run(None, {"x": data["x"][index : index + 1], **own})[0])
     np.testing.assert_allclose(predict(graph, data)[0], np.stack(want), rtol=1e-4, atol=1e-4)
 
 

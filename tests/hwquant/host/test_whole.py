@@ -74,7 +74,9 @@ def test_the_head_is_run_once_and_what_it_gave_may_be_given(qgraph, x):
     assert before(qgraph, inner) is inner
     q = golden.quantize_input(qgraph, inner)
     np.testing.assert_array_equal(q["h"], golden.quantize_input(qgraph, x)["h"])
-    for one, other in zip(golden.deliver(qgraph, inner, golden.run(qgraph, q)), hwquant.predict(qgraph, x), strict=True):
+    for one, other in zip(
+        golden.deliver(qgraph, inner, golden.run(qgraph, q)), hwquant.predict(qgraph, x), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
 
 
@@ -200,7 +202,10 @@ def test_resealed_ends_are_refused_or_safe(qgraph, x, tmp_path):
 
 
 def test_the_export_is_the_whole_network(graph, qgraph, x):
-    for made, ours in ((to_onnx(qgraph, layers=True), hwquant.predict(qgraph, x)), (float_to_onnx(graph), predict(graph, x))):
+    for made, ours in (
+        (to_onnx(qgraph, layers=True), hwquant.predict(qgraph, x)),
+        (float_to_onnx(graph), predict(graph, x)),
+    ):
         runtime = session(made)
         assert [item.name for item in runtime.get_inputs()] == ["x"]
         assert [item.name for item in runtime.get_outputs()][:3] == ["m", "s", "k"]
@@ -215,7 +220,11 @@ def test_the_export_is_the_whole_network(graph, qgraph, x):
 def test_a_description_names_the_hosts_nodes(qgraph):
     told = describe(qgraph)["host"]
     assert told["inputs"] == [{"name": "x", "shape": [2, 7, 6], "dtype": "float32"}]
-    assert {(node["name"], node["end"]) for node in told["nodes"]} >= {("h", "head"), ("s", "tail"), ("m", "tail")}
+    assert {(node["name"], node["end"]) for node in told["nodes"]} >= {
+        ("h", "head"),
+        ("s", "tail"),
+        ("m", "tail"),
+    }
     assert told["share"] == 0
 
 
@@ -226,7 +235,9 @@ def test_samples_out_of_range_are_noticed_behind_the_head(qgraph, x):
 def test_training_is_refused(graph):
     from hwquant.training import TrainableNetwork
 
-    with pytest.raises(Unsupported, match=r"cannot be trained here: a part of it stays with the host \(such as 'h'"):
+    with pytest.raises(
+        Unsupported, match=r"cannot be trained here: a part of it stays with the host \(such as 'h'"
+    ):
         TrainableNetwork(graph)
 
 
@@ -245,12 +256,14 @@ def test_the_command_line_gives_the_whole_network(x, tmp_path, monkeypatch):
     labels = predict(from_onnx(network()), x)[0].argmax(axis=1)
     np.savez("data.npz", x=x, y=labels)
     runner = CliRunner()
-    done = runner.invoke(main, ["quantize", "net.onnx", "-c", "data.npz", "-o", "net.hwq", "--no-error-compensation"])
+    done = runner.invoke(
+        main, ["quantize", "net.onnx", "-c", "data.npz", "-o", "net.hwq", "--no-error-compensation"]
+    )
     assert done.exit_code == 0, done.output
     assert "on the array: 100.00% of" in done.output
     assert "on the host before it: h (CumSum); h: this operator is not supported" in done.output
-    done = runner.invoke(main, ["evaluate", "net.hwq", "--data", "data.npz", "--json"])
-    result = json.loads(done.output)
+    done = runner.invoke(main, ["evaluate", "net.hwq", "-d", "data.npz", "--json"])
+    result = json.loads(done.stdout)
     assert result["output"] == "m"
     assert result["accuracy"] > 0.9
     assert runner.invoke(main, ["export", "net.hwq", "-o", "whole.onnx"]).exit_code == 0
