@@ -37,8 +37,15 @@ def ends(division: Division) -> Ends | None:
             raise Unsupported(f"output {name!r} does not depend on the network's input", where=name)
     parts = []
     for what, mine, readers in (("head", head, [*division.on_array, *tail]), ("tail", tail, [])):
-        nodes = [division.nodes[index] for index in mine]
-        data = part(model, nodes, division.made(mine, readers), survey.arrays, survey.described)
+        nodes, given = [division.nodes[index] for index in mine], division.made(mine, readers)
+        for name in given:
+            if division.batch > 1 and (survey.described[name].shape or ())[:1] != (division.batch,):
+                raise Unsupported(
+                    f"tensor {name!r}, which the host would give, has lost its batch of {division.batch}; export the "
+                    "model with a batch of 1",
+                    where=name,
+                )
+        data = part(model, nodes, given, survey.arrays, survey.described)
         if data:
             opened(data, f"the {what} of network {division.name!r}")
         parts.append(data)

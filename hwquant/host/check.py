@@ -109,6 +109,8 @@ def _check_sizes(graph: onnx.GraphProto, what: str) -> None:
     """Refuse tensors that are too large, and ends whose inputs are not of a known size."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [item for item in graph.input if item.name not in weights]
+    if not inputs or not graph.output:
+        raise HwquantError(f"{what} reads or gives nothing")
     for item in (*inputs, *graph.output, *graph.value_info):
         if not item.type.HasField("tensor_type"):
             raise HwquantError(f"{what} has {item.name!r}, which is no tensor")

@@ -118,6 +118,10 @@ def _run(name: str, ends: Ends, end: End, data: bytes, values: Mapping[str, obje
         }
         for item, result in zip(part.outputs, part.compute(chunk)):
             counted = item.batched(batch) and result.shape[:1] == (batch,)
+            if batch > 1 and not counted:
+                raise HwquantError(
+                    f"{what} gives {item.name!r} without the {batch} samples that it computes at once"
+                )
             pieces[item.name].append(result[: count - start] if counted else result[None])
     return {name: _joined(what, name, arrays) for name, arrays in pieces.items()}
 

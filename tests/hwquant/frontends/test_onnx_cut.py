@@ -163,6 +163,15 @@ def test_a_fixed_batch_is_filled_up():
     )
 
 
+def test_a_batch_that_the_host_would_lose_is_refused():
+    nodes = [conv("x", "c"), make_node("ReduceSum", ["c"], ["y"], keepdims=0)]
+    made = model(nodes, {"x": (2, 2, 6, 5)}, ["y"], CONSTANTS)
+    with pytest.raises(
+        Unsupported, match=r"tensor 'y', .*, has lost its batch of 2; export the model with a batch of 1"
+    ):
+        from_onnx(made)
+
+
 def test_an_input_without_a_batch_is_whole_for_every_sample():
     nodes = [
         conv("x", "c"),
