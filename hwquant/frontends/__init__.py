@@ -179,8 +179,9 @@ def from_exported(
             if not host:
                 raise
             refusal = error
+    model = as_onnx(program, refusal)
     try:
-        return from_onnx(as_onnx(program, refusal), inputs=inputs, outputs=outputs, host=host)
+        return from_onnx(model, inputs=inputs, outputs=outputs, host=host)
     except Unsupported as error:
         if inputs or outputs:
             raise

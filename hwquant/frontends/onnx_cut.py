@@ -126,7 +126,8 @@ def _check_lost(division: Division) -> None:
         f"network {division.name!r} would be on the array in several parts, with the host between them, which is not "
         f"supported: the largest has {kept:.1%} of the multiply-accumulates, and {share:.1%} that the array could do "
         f"would be lost to the host ({_labels(division, lost, reasons=False)}) because of "
-        f"{_labels(division, first)}; name the tensors to cut at, or train without these operators",
+        f"{_labels(division, first)}; name the tensors to cut at (--inputs, --outputs), or "
+        f"train without these operators",
         where=f"node {node_name(division.nodes[first[0]])!r}" if first else "",
         operator=division.nodes[first[0]].op_type if first else "",
     )
@@ -136,5 +137,5 @@ def _labels(division: Division, indices: Sequence[int], reasons: bool = True) ->
     """Nodes as messages name them, the first ones, with the reason of the first."""
     shown = [f"{node_name(division.nodes[i])!r} ({division.nodes[i].op_type})" for i in indices[:NAMED]]
     more = f" and {len(indices) - NAMED} more" if len(indices) > NAMED else ""
-    reason = f" (the first: {division.reasons[indices[0]]})" if reasons and indices else ""
+    reason = f" (the first: {division.why(indices[0])})" if reasons and indices else ""
     return f"{', '.join(shown)}{more}{reason}"

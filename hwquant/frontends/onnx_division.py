@@ -102,7 +102,7 @@ class Division:
                 index = self._blamed(error)
                 if index is None:
                     raise
-                self.reasons[index] = str(error)
+                self.reasons[index] = str(error).removeprefix(f"{error.where}: ")
 
     def sources(self, index: int) -> list[int]:
         """The nodes, other than constants, that a node reads."""
@@ -119,12 +119,17 @@ class Division:
         return list(dict.fromkeys([name for name in (*self.wanted, *inner) if name in mine]))
 
     def between(self, lost: Collection[int]) -> list[int]:
-        """The refused nodes between the array's part and nodes that it could do too."""
+        """What is between the array's part and nodes that it could do too: refused nodes, or readers it cannot join."""
         places, nodes = self.places, self.nodes
         behind = self._before(name for i in lost if places[i] == "tail" for name in self._reads[i])
         ahead = self._behind({name for i in lost if places[i] == "head" for name in nodes[i].output})
         sides: dict[Place, set[int]] = {"tail": behind, "head": ahead, "array": set()}
-        return [index for index in self.refused if index in sides[places[index]]] or self.refused
+        found = [index for index in self.refused if index in sides[places[index]]]
+        return found or self.refused or [index for index in self.macs if index in self.survey.apart]
+
+    def why(self, index: int) -> str:
+        """Why the array does not do a node, or not together with what it reads; empty where it could."""
+        return self.reasons.get(index, self.survey.apart.get(index, ""))
 
     def _outside(self, inputs: Sequence[str], outputs: Sequence[str]) -> dict[int, str]:
         """The nodes beyond the tensors that the user names, and why the array does not do them."""
@@ -198,24 +203,20 @@ class Division:
 
     def _leave_joins(self, places: dict[int, Place]) -> None:
         """Leave concatenations at the end to the host: tensors of several heads keep scales of their own."""
+        read: set[int] = set()  # by what is on the array and stays there
         last: set[int] = set()
         for index in reversed(list(self.macs)):
-            if places[index] != "array" or index not in self.survey.moving:
+            if places[index] != "array":
                 continue
-            readers = [
-                other for other in self._readers(index) if places[other] == "array" and other not in last
-            ]
-            if not readers:
+            if index in self.survey.moving and index not in read:
                 last.add(index)
+            else:
+                read.update(self.sources(index))
         for index in sorted(last):  # views before them cost nothing where they are
             if index in self.survey.joining or any(
                 places[source] == "tail" for source in self.sources(index)
             ):
                 places[index] = "tail"
-
-    def _readers(self, index: int) -> list[int]:
-        outputs = set(self.nodes[index].output)
-        return [other for other in self.macs if not outputs.isdisjoint(self._reads[other])]
 
     def _borders(self) -> tuple[list[str], list[str]]:
         """The tensors that the array's part reads, the user's inputs first, and those that it gives."""

@@ -63,7 +63,7 @@ def ends(division: Division) -> Ends | None:
 def _host_node(division: Division, index: int) -> HostNode:
     node, place = division.nodes[index], division.places[index]
     end = "head" if place == "head" else "tail"
-    return HostNode(node_name(node), node.op_type, end, division.macs[index], division.reasons.get(index, ""))
+    return HostNode(node_name(node), node.op_type, end, division.macs[index], division.why(index))
 
 
 def _ports(division: Division) -> tuple[Port, ...]:

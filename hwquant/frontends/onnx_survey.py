@@ -59,8 +59,8 @@ class Survey(Translation):
     ----------
     refused : dict of int to str
         Why a node has no translation, by its index.
-    apart : set of int
-        Nodes that only have one if what they read does not come from the array.
+    apart : dict of int to str
+        Why a node only has one if what it reads does not come from the array.
     moving : set of int
         Nodes that compute nothing: views and concatenations; those of ``joining`` are the latter.
     joining : set of int
@@ -84,7 +84,7 @@ class Survey(Translation):
         super().__init__(model, name, batch, layouts)
         self._outside = outside
         self.refused: dict[int, str] = dict(outside)
-        self.apart: set[int] = set()
+        self.apart: dict[int, str] = {}
         self.moving: set[int] = set()
         self.joining: set[int] = set()
         self.constant: set[int] = set()
@@ -168,7 +168,7 @@ class Survey(Translation):
             self.values.update(kept)
         if not inner:
             return reason
-        self.apart.add(index)
+        self.apart[index] = reason
         return ""
 
     def _open(self, name: str, found: Described) -> None:
