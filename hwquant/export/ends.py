@@ -42,7 +42,7 @@ def joined(array: onnx.ModelProto, network: Graph | QGraph) -> onnx.ModelProto:
         return array
     parts = {end: opened(data, f"the {end} of network {network.name!r}") for end, data in ends.parts}
     version = max(item.opset_import[0].version for item in (array, *parts.values()))
-    graphs = {
+    graphs: dict[str, onnx.GraphProto] = {
         end: _at(model, version, f"the {end} of network {network.name!r}").graph
         for end, model in parts.items()
     }

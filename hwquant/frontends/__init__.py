@@ -185,4 +185,5 @@ def from_exported(
     except Unsupported as error:
         if inputs or outputs:
             raise
-        raise refusal from error
+        message = f"{refusal}. As an ONNX model: {error}"
+        raise Unsupported(message, where=refusal.where, operator=refusal.operator) from error

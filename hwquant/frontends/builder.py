@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -52,18 +53,21 @@ class LayoutWanted(Exception):
         self.name, self.wanted = name, wanted
 
 
-def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
-    """Make a graph with an importer, once the layouts in which windows want the inputs are known.
+Made = TypeVar("Made")
+
+
+def with_layouts(translate: Callable[[Mapping[str, Layout]], Made]) -> Made:
+    """Make a graph, or what is like it, with an importer, once the layouts in which windows want the inputs are known.
 
     Parameters
     ----------
     translate : callable
-        A function from layouts to the graph that is made with them by a `Builder`.
+        A function from layouts to what is made with them by a `Builder`.
 
     Returns
     -------
     Graph
-        The graph.
+        What the function returned.
     """
     layouts: dict[str, Layout] = {}
     while True:  # at most once an input more

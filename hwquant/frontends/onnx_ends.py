@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwquant.ends import Ends, HostNode, Port
+from hwquant.ends import End, Ends, HostNode, Port
 from hwquant.errors import Unsupported
 from hwquant.frontends.onnx_check import node_name
 from hwquant.frontends.onnx_division import Division
@@ -62,7 +62,7 @@ def ends(division: Division) -> Ends | None:
 
 def _host_node(division: Division, index: int) -> HostNode:
     node, place = division.nodes[index], division.places[index]
-    end = "head" if place == "head" else "tail"
+    end: End = "head" if place == "head" else "tail"
     return HostNode(node_name(node), node.op_type, end, division.macs[index], division.why(index))
 
 

@@ -159,7 +159,7 @@ class Survey(Translation):
         kept = {name: self.values[name] for name in inner}
         try:
             for name in inner:
-                self.begin(name, *self.described[name])
+                self.begin(name, self.described[name].kind, self.described[name].shape or ())
             if inner:
                 self._translate(node)
         except Unsupported:

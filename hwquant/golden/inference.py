@@ -129,7 +129,9 @@ def predict(
     return deliver(qgraph, inner, q)
 
 
-def deliver(qgraph: QGraph, x: object, q: Mapping[str, IntArray]) -> list[AnyArray]:
+def deliver(
+    qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray, q: Mapping[str, IntArray]
+) -> list[AnyArray]:
     """Turn the integers of the output tensors into the whole network's outputs, as :func:`predict` does.
 
     Parameters
@@ -192,7 +194,7 @@ def _within_bits(tensor: Tensor, q: AnyArray) -> AnyArray:
     return q
 
 
-def _samples(qgraph: QGraph, x: object) -> dict[str, AnyArray]:
+def _samples(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, AnyArray]:
     """The user's arrays by input name, once the head has been run."""
     check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
     return _by_name(qgraph, before(qgraph, x))

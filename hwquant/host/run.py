@@ -25,9 +25,11 @@ Array = NDArray[Any]
 
 
 Network = Graph | QGraph
+Data = Array | Mapping[str, Array]
+"""Samples: an array, or one by name for each of several inputs."""
 
 
-def before(network: Network, x: object) -> object:
+def before(network: Network, x: Data) -> Data:
     """Compute the head: what the array's part reads, beside what the user gave.
 
     Parameters
@@ -61,7 +63,7 @@ def before(network: Network, x: object) -> object:
     return {**x, **_run(network.name, ends, "head", ends.head, x)}
 
 
-def after(network: Network, inner: object, results: list[Array]) -> list[Array]:
+def after(network: Network, inner: Data, results: list[Array]) -> list[Array]:
     """Compute the tail: the whole network's outputs.
 
     Parameters
@@ -86,14 +88,14 @@ def after(network: Network, inner: object, results: list[Array]) -> list[Array]:
     ends = network.host
     if ends is None:
         return results
-    values = dict(inner) if isinstance(inner, Mapping) else {}
+    values: dict[str, Array] = dict(inner) if isinstance(inner, Mapping) else {}
     values |= {item.name: result for item, result in zip(network.outputs, results)}
     if ends.tail:
         values |= _run(network.name, ends, "tail", ends.tail, values)
     return [values[name] for name in ends.outputs]
 
 
-def _run(name: str, ends: Ends, end: End, data: bytes, values: Mapping[str, object]) -> dict[str, Array]:
+def _run(name: str, ends: Ends, end: End, data: bytes, values: Mapping[str, Array]) -> dict[str, Array]:
     """Compute an end for all samples, as many at once as its model takes."""
     what = f"the {end} of network {name!r}"
     part, batch = _part(data, what), ends.batch
