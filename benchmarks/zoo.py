@@ -49,7 +49,7 @@ SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 }
 """Sizes that models leave open, as they are usually run."""
 SAMPLES, TESTED = 8, 4
-ARRAY = (16, 16)
+ARRAY = (8, 8)
 MOST_CYCLES = 3_000_000
 MOST_MACS = 1_000_000_000
 """Above it a network is loaded only: the light_* files have constant weights, and take hours."""

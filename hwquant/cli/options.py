@@ -165,7 +165,7 @@ def output_option(command: Command) -> Command:
     return path_option("-o", "--output", required=True, metavar="NET.hwq")(command)
 
 
-def cut_options(command: Command) -> Command:
+def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say what may stay with the host: keywords of ``load_model``, as ``cut``."""
 
     @functools.wraps(command)

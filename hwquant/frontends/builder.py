@@ -37,6 +37,10 @@ Layout = tuple[Shape, Index | None]
 """(C, H, W) of an input's tensor, and where its elements are in the user's array (None: as they are)."""
 
 
+class NotFinite(Unsupported):
+    """Weights that hold NaN or infinity, or come to it: no host makes numbers of them."""
+
+
 class LayoutWanted(Exception):
     """A window reads an input in another order than an earlier reader, to which the order does not matter.
 
@@ -115,6 +119,10 @@ class Builder:
         message = f"{self.where}: {why}" if self.where else why
         return Unsupported(message, where=self.where, operator=self.operator)
 
+    def _not_finite(self, why: str) -> NotFinite:
+        refusal = self.refuse(why)
+        return NotFinite(str(refusal), where=refusal.where, operator=refusal.operator)
+
     def refuse_operator(self, operator: str) -> Unsupported:
         """The error for an operator that has no translation, with what to use in its place."""
         return self.refuse(f"this operator is not supported; {alternative(operator)}")
@@ -155,7 +163,7 @@ class Builder:
             raise self.refuse(f"tensor {label!r} holds {array.dtype}, not real numbers") from None
         if not np.isfinite(real).all():
             kind = "NaN" if np.isnan(real).any() else "infinity"
-            raise self.refuse(f"tensor {label!r} contains {kind}; train or export the model again")
+            raise self._not_finite(f"tensor {label!r} contains {kind}; train or export the model again")
         return real
 
     def spend(self, size: int) -> None:
@@ -366,6 +374,6 @@ class Builder:
         parts += [(name, (item.scale, item.shift)) for name, item in self._placed.items()]
         for name, arrays in parts:
             if not all(np.isfinite(array).all() for array in arrays):
-                raise self.refuse(
+                raise self._not_finite(
                     f"the constants of {name!r} multiply to more than a number holds; train it again"
                 )

@@ -10,6 +10,7 @@ import numpy as np
 
 from hwquant.errors import Unsupported
 from hwquant.frontends.batch import BatchMatters
+from hwquant.frontends.builder import NotFinite
 from hwquant.frontends.onnx_batch import fixed
 from hwquant.frontends.onnx_check import checked, node_name
 from hwquant.frontends.onnx_division import Division
@@ -69,7 +70,7 @@ def read_cut(model: onnx.ModelProto, name: str, cut: Cut) -> Graph:
     if not named:
         try:
             return read_whole(model, name)
-        except BatchMatters:
+        except (BatchMatters, NotFinite):
             raise
         except Unsupported as error:
             refusal = error

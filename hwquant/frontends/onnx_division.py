@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hwquant.errors import Unsupported
-from hwquant.frontends.builder import Layout, with_layouts
+from hwquant.frontends.builder import Layout, NotFinite, with_layouts
 from hwquant.frontends.onnx_check import node_name
 from hwquant.frontends.onnx_macs import macs
 from hwquant.frontends.onnx_reader import Translation, graph_inputs, tensors_read_by
@@ -98,6 +98,8 @@ class Division:
             self.begin, self.end = self._borders()
             try:
                 return with_layouts(lambda layouts: _Middle(self, layouts).graph())
+            except NotFinite:
+                raise
             except Unsupported as error:
                 index = self._blamed(error)
                 if index is None:

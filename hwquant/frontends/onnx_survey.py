@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hwquant.errors import Unsupported
-from hwquant.frontends.builder import Layout
+from hwquant.frontends.builder import Layout, NotFinite
 from hwquant.frontends.onnx_check import without_shapes
 from hwquant.frontends.onnx_reader import Translation, graph_inputs, tensors_read_by
 from hwquant.frontends.onnx_types import ANY, INTEGERS, type_name
@@ -147,6 +147,8 @@ class Survey(Translation):
             return f"it reads {missing[0]!r}, which only the host can"
         try:
             self._translate(node)
+        except NotFinite:
+            raise
         except Unsupported as error:
             reason = str(error).removeprefix(f"{self.build.where}: ")
         else:

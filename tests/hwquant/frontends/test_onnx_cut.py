@@ -163,6 +163,17 @@ def test_a_fixed_batch_is_filled_up():
     )
 
 
+def test_weights_that_are_not_finite_are_not_left_to_the_host():
+    made = model(
+        [conv("x", "a"), conv("a", "b", "v"), host_node("b", "y")],
+        X,
+        ["y"],
+        {**CONSTANTS, "v": np.full((4, 4, 1, 1), np.nan)},
+    )
+    with pytest.raises(Unsupported, match=r"node 'b' \(Conv\): tensor 'v' contains NaN"):
+        from_onnx(made)
+
+
 def test_a_batch_that_the_host_would_lose_is_refused():
     nodes = [conv("x", "c"), make_node("ReduceSum", ["c"], ["y"], keepdims=0)]
     made = model(nodes, {"x": (2, 2, 6, 5)}, ["y"], CONSTANTS)
