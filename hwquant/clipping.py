@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from hwquant import golden
 from hwquant.advice import Advice
 from hwquant.graph import Input
+from hwquant.host import before
 from hwquant.qgraph import IntArray, Layer, Product, QGraph, Tensor
-from hwquant.states import States, are_missing, arrays_of, named
+from hwquant.states import completed
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -91,12 +92,9 @@ def check_inputs(qgraph: QGraph, x: NDArray[Any] | Arrays) -> tuple[Advice, ...]
     tuple of Advice
         Pieces of the kinds "clipped_input", "clipped_layer" and "narrow_input"; empty where all is well.
     """
-    x = named(qgraph.inputs, x)
-    if are_missing(qgraph.inputs, x):
-        states = States(qgraph.inputs, qgraph.outputs)
-        x = states.run(arrays_of(qgraph.inputs, x), lambda one: golden.predict(qgraph, one))[1]
-    arrays = x if isinstance(x, Mapping) else {qgraph.inputs[0].name: x}
-    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    inner = completed(qgraph, before(qgraph, x), lambda one: golden.outputs(qgraph, one))
+    arrays = inner if isinstance(inner, Mapping) else {qgraph.inputs[0].name: inner}
+    arrays = {item.name: np.asarray(arrays[item.name]) for item in qgraph.inputs}
     advice = []
     for item, found in zip(qgraph.inputs, input_clipping(qgraph, arrays)):
         if found.bad:

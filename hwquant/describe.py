@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from hwquant.ends import Ends
 from hwquant.graph import AveragePool, Clip, Conv, Function, Graph, MaxPool, Multiply, Node, Shape
 from hwquant.history import history
 from hwquant.qgraph import Layer, Product, QGraph, QNode, Tensor, Term
@@ -20,7 +22,8 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
     -------
     dict
         Name, kind, inputs, outputs, numbers of parameters and of multiply-accumulates, a description of each layer, and
-        the steps of its history, all by name.
+        the steps of its history, all by name; where the host does a part, also "host": its share of the whole
+        network's multiply-accumulates, what the user gives and gets, and every node with its place and reason.
     """
     if isinstance(network, Graph):
         layers, steps = [_float_layer(node, network) for node in network.nodes], network.history
@@ -51,6 +54,19 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
         "macs": network.macs(),
         "layers": [{**layer, "shape": list(shapes[layer["name"]])} for layer in layers],
         "history": [step.to_json() for step in steps],
+        **({} if network.host is None else {"host": _host(network.host)}),
+    }
+
+
+def _host(ends: Ends) -> dict[str, Any]:
+    return {
+        "share": ends.share,
+        "macs": ends.macs,
+        "inputs": [
+            {"name": port.name, "shape": list(port.shape), "dtype": port.dtype} for port in ends.inputs
+        ],
+        "outputs": list(ends.outputs),
+        "nodes": [asdict(node) for node in ends.nodes],
     }
 
 

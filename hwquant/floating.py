@@ -28,7 +28,8 @@ from hwquant.graph import (
     Output,
     as_array,
 )
-from hwquant.states import States, are_missing, arrays_of, named
+from hwquant.host import after, before
+from hwquant.states import computed
 from hwquant.window import Padding, Window
 
 Array = NDArray[Any]
@@ -96,7 +97,7 @@ def run(
 
 
 def predict(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.float64) -> list[Array]:
-    """Compute a network's outputs as its user knows them, host functions applied.
+    """Compute the whole network's outputs as its user knows them, what stays with the host included.
 
     Parameters
     ----------
@@ -116,12 +117,14 @@ def predict(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.
     Raises
     ------
     HwquantError
-        The data does not fit the inputs.
+        The data does not fit the inputs, or the host's part cannot be run.
     """
-    x = named(graph.inputs, x)
-    if are_missing(graph.inputs, x):
-        states = States(graph.inputs, graph.outputs)
-        return states.run(arrays_of(graph.inputs, x), lambda one: predict(graph, one, dtype))[0]
+    inner = before(graph, x)
+    return after(graph, inner, computed(graph, inner, lambda one: outputs(graph, one, dtype)))
+
+
+def outputs(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.float64) -> list[Array]:
+    """Compute the outputs of the array's part alone, from arrays of all its inputs, states included."""
     tensors = run(graph, x, dtype=dtype)
     return [finish(output, tensors[output.tensor]) for output in graph.outputs]
 
@@ -203,6 +206,7 @@ _HOST: Mapping[str, Callable[[Array], Array]] = {
 
 
 def _inputs(graph: Graph, x: Array | Mapping[str, Array]) -> dict[str, Array]:
+    x = before(graph, x)
     if not isinstance(x, Mapping):
         if len(graph.inputs) != 1:
             names = ", ".join(repr(item.name) for item in graph.inputs)

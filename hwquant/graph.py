@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.ends import Ends, Port
 from hwquant.errors import HwquantError
 from hwquant.expression import Expression
 from hwquant.history import Step
@@ -363,8 +364,37 @@ def check_states(inputs: Sequence[Input], outputs: Sequence[Output]) -> None:
         raise HwquantError("all inputs are states; one is needed that data is given for")
 
 
+class Whole:
+    """What a network is to its user, with the ends that stay with the host."""
+
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    host: Ends | None
+
+    @property
+    def host_share(self) -> float:
+        """Share of the whole network's multiply-accumulates that stays with the host, 0..1."""
+        return 0.0 if self.host is None else self.host.share
+
+    @property
+    def network_inputs(self) -> tuple[Input | Port, ...]:
+        """What the user of the whole network gives: inputs of the host's part, where there is one."""
+        return self.inputs if self.host is None else self.host.inputs
+
+    @property
+    def given_inputs(self) -> tuple[Input | Port, ...]:
+        """Those of ``network_inputs`` that data has arrays for: all but the states."""
+        states = {item.name for item in self.inputs if item.state is not None}
+        return tuple(item for item in self.network_inputs if item.name not in states)
+
+    @property
+    def network_outputs(self) -> tuple[str, ...]:
+        """Names of what the user of the whole network gets, in order."""
+        return tuple(item.name for item in self.outputs) if self.host is None else self.host.outputs
+
+
 @dataclass(frozen=True, eq=False)
-class Graph:
+class Graph(Whole):
     """A float network; names are unique over inputs and nodes.
 
     Attributes
@@ -379,6 +409,8 @@ class Graph:
         How the last tensors become the user's arrays.
     history : tuple of Step, default empty
         What was done to the network before, for people; it is no part of what the network is.
+    host : Ends or None, optional
+        What stays with the host before ``inputs`` and after ``outputs``; None where that is nothing.
     shapes : mapping of tuple of int
         Channels, height and width of every tensor by name, inferred from the inputs.
 
@@ -393,6 +425,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[Output, ...]
     history: tuple[Step, ...] = field(default=(), compare=False)
+    host: Ends | None = None
     shapes: Mapping[str, Shape] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -6,7 +6,8 @@ place, such as ``layers/2/terms/0/codes.npy``. Codes of fewer than 8 bits, and t
 
 A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
 is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, tensors of more
-than 8 bits, and products, came with version 2, tables and states with version 3.
+than 8 bits, and products, came with version 2; tables, states, and parts that stay with the host
+(:mod:`~hwquant.host.stored`), with version 3.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from hwquant.errors import Damaged, HwquantError, check_type
 from hwquant.files import read_bytes, recover, write_bytes
 from hwquant.graph import Input, Output
 from hwquant.history import KEY, of_json
+from hwquant.host.stored import check_ends, decode_ends, encode_ends
 from hwquant.packed import pack, unpack
 from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Table, Tensor, Term
 from hwquant.record import Arrays, Record
@@ -70,6 +72,7 @@ def to_bytes(qgraph: QGraph) -> bytes:
     """
     check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
     validate(qgraph)
+    check_ends(qgraph)
     arrays: Arrays = {}
     network = {
         "name": qgraph.name,
@@ -87,6 +90,7 @@ def to_bytes(qgraph: QGraph) -> bytes:
             }
             for tensor in qgraph.tensors.values()
         ],
+        **({} if qgraph.host is None else {"host": encode_ends(qgraph.host, arrays)}),
     }
     return container.pack(KIND, _version(qgraph), {"network": network}, arrays)
 
@@ -138,8 +142,10 @@ def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:
             outputs=tuple(_decode_output(item, arrays) for item in record.records("outputs")),
             tensors={tensor.name: tensor for tensor in tensors},
             options=_options(record.mapping("options")),
+            host=decode_ends(record.value["host"], arrays) if "host" in record.value else None,
         )
         validate(qgraph)
+        check_ends(qgraph)
     except HwquantError as error:
         message = f"{path} holds no valid network: {error}; quantize it again"
         raise Damaged(message, path=str(path)) from error
@@ -149,7 +155,8 @@ def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:
 def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
     layers = [node for node in qgraph.nodes if isinstance(node, Layer)]
-    if any(item.state is not None for item in qgraph.inputs) or any(layer.table for layer in layers):
+    stateful = any(item.state is not None for item in qgraph.inputs)
+    if qgraph.host is not None or stateful or any(layer.table for layer in layers):
         return 3
     terms = [term for layer in layers for term in layer.terms]
     new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)

@@ -29,8 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.coding import Anchor, Coding, Step, integer_limits
+from hwquant.ends import Ends
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, Input, MaxPool, Output, Shape, check_states, product_shape
+from hwquant.graph import Concat, Input, MaxPool, Output, Shape, Whole, check_states, product_shape
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 IntArray = NDArray[np.int64]
@@ -296,7 +297,7 @@ QNode = Layer | Product | MaxPool | Concat
 
 
 @dataclass(frozen=True, eq=False)
-class QGraph:
+class QGraph(Whole):
     """An integer network.
 
     Attributes
@@ -313,6 +314,8 @@ class QGraph:
         Every tensor by name, those of inputs and of nodes.
     options : mapping
         How the network was quantized, for people: plain JSON values.
+    host : Ends or None, optional
+        What stays with the host before ``inputs`` and after ``outputs``; None where that is nothing.
 
     Raises
     ------
@@ -326,6 +329,7 @@ class QGraph:
     outputs: tuple[Output, ...]
     tensors: Mapping[str, Tensor]
     options: Mapping[str, object] = field(default_factory=dict)
+    host: Ends | None = None
 
     def __post_init__(self) -> None:
         known = {item.name for item in self.inputs}

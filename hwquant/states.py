@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph, Input, Output
+from hwquant.host.stored import check_ends
+from hwquant.qgraph import QGraph
 
 AnyArray = NDArray[Any]
+Network = Graph | QGraph
 Data = Mapping[str, AnyArray]
 Call = Callable[[Data], list[AnyArray]]
 """One call of a network: its outputs for the arrays of all inputs, of one sample."""
@@ -44,19 +47,30 @@ def with_states(graph: Graph, states: Mapping[str, str]) -> Graph:
     Raises
     ------
     HwquantError
-        There is no such input or output, their shapes differ, or no input would be left for data.
+        There is no such input or output, their shapes differ, no input would be left for data, or a part that stays
+        with the host computes one of them.
     """
     by_name = {item.name: item for item in graph.inputs}
+    host = (
+        "; what the host computes before and after the array is none of them"
+        if graph.host is not None
+        else ""
+    )
     for output, name in states.items():
         if name not in by_name:
-            raise HwquantError(f"there is no input {name!r} to be a state; there are {', '.join(by_name)}")
+            raise HwquantError(
+                f"there is no input {name!r} to be a state; there are {', '.join(by_name)}{host}"
+            )
         if list(states.values()).count(name) > 1:
             raise HwquantError(f"two outputs are the next state of input {name!r}; name one")
         if output not in {item.name for item in graph.outputs}:
             known = ", ".join(item.name for item in graph.outputs)
-            raise HwquantError(f"there is no output {output!r} to be the next state; there are {known}")
+            raise HwquantError(f"there is no output {output!r} to be the next state; there are {known}{host}")
     of_input = {name: output for output, name in states.items()}
-    return replace(graph, inputs=tuple(replace(item, state=of_input.get(item.name)) for item in graph.inputs))
+    inputs = tuple(replace(item, state=of_input.get(item.name)) for item in graph.inputs)
+    result = replace(graph, inputs=inputs)
+    check_ends(result)
+    return result
 
 
 def find_states(graph: Graph) -> dict[str, str]:
@@ -118,14 +132,6 @@ def _words(name: str) -> tuple[str, ...]:
 def given(inputs: Sequence[Input]) -> list[Input]:
     """The inputs that data has arrays for: those that are no states."""
     return [item for item in inputs if item.state is None]
-
-
-def named(inputs: Sequence[Input], x: Data | Any) -> Data | Any:
-    """Data by name of input, where a single array is for the only input that is no state."""
-    wanted = given(inputs)
-    if len(wanted) == 1 and len(inputs) > 1 and not isinstance(x, Mapping):
-        return {wanted[0].name: x}
-    return x
 
 
 def are_missing(inputs: Sequence[Input], x: Data | Any) -> bool:
@@ -203,6 +209,36 @@ class States:
         outputs = [np.concatenate(arrays) for arrays in zip(*parts)]
         states = {name: np.concatenate([item[name] for item in used]) for name in self.values}
         return outputs, {**x, **states}
+
+
+def computed(network: Network, x: Data | Any, call: Call) -> list[AnyArray]:
+    """Call a network for all samples at once, or where data leaves states to it for one after the other.
+
+    Parameters
+    ----------
+    network : Graph or QGraph
+        The network.
+    x : ndarray or mapping of ndarray, shape (N, ...)
+        What its array's part reads.
+    call : callable
+        The array's part.
+
+    Returns
+    -------
+    list of ndarray, shape (N, ...)
+        What the array's part gives.
+    """
+    if not are_missing(network.inputs, x):
+        return call(x)
+    return States(network.inputs, network.outputs).run(arrays_of(network.inputs, x), call)[0]
+
+
+def completed(network: Network, x: Data | Any, call: Call) -> Data | Any:
+    """Add the states that data leaves to a network; the parameters are those of :func:`computed`."""
+    if not are_missing(network.inputs, x):
+        return x
+    states = States(network.inputs, network.outputs)
+    return {**x, **states.run(arrays_of(network.inputs, x), call)[1]}
 
 
 def arrays_of(inputs: Iterable[Input], x: Data) -> dict[str, AnyArray]:

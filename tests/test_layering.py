@@ -16,9 +16,18 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress", "history"} | {
-    "expression"
-}
+FLOAT = {
+    "errors",
+    "names",
+    "files",
+    "packages",
+    "window",
+    "ends",
+    "graph",
+    "options",
+    "progress",
+    "history",
+} | {"expression"}
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
@@ -36,30 +45,32 @@ MAY_IMPORT = {
     "record": {"errors"},
     "window": {"errors"},
     "history": {"errors"},
+    "ends": set(),
     "expression": {"errors"},
-    "graph": {"errors", "window", "history", "expression"},
+    "graph": {"errors", "window", "history", "ends", "expression"},
+    "host": FLOAT | {"coding", "qgraph", "record"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
-    "states": FLOAT,
-    "floating": FLOAT | {"states"},
-    "frontends": FLOAT | {"states"},
+    "states": FLOAT | {"host", "qgraph"},
+    "floating": FLOAT | {"host", "states"},
+    "frontends": FLOAT | {"host", "states"},
     "coding": set(),
     "qgraph": FLOAT | {"coding"},
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
-    "golden": INTEGER | {"floating", "states"},
-    "clipping": INTEGER | {"golden", "advice", "states"},
-    "hwq": INTEGER | {"container", "packed", "record"},
-    "quantize": INTEGER | {"floating", "golden", "advice", "clipping", "states"},
+    "golden": INTEGER | {"floating", "host", "states"},
+    "clipping": INTEGER | {"golden", "advice", "host", "states"},
+    "hwq": INTEGER | {"container", "packed", "record", "host"},
+    "quantize": INTEGER | {"floating", "golden", "advice", "clipping", "host", "states"},
     "program": INTEGER | {"container", "advice"},
     "training": MODELS | {"quantize", "advice"},
     "pruning": MODELS | {"quantize", "program", "training", "advice"},
-    "truncation": MODELS | {"quantize", "training", "advice"},
+    "truncation": MODELS | {"quantize", "training", "advice", "host", "states"},
     "search": MODELS | {"quantize", "program", "training", "boards", "boards.families", "advice", "__init__"},
-    "export": INTEGER,
+    "export": INTEGER | {"host"},
     "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "link", "program", "__init__"},
-    "driver": INTEGER | {"floating", "golden", "link", "program", "states"},
+    "driver": INTEGER | {"golden", "host", "link", "program", "states"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,
     "boards.families": {"errors", "program", "rtl_templates"},
@@ -88,6 +99,7 @@ MAY_IMPORT = {
     }
     | {
         "frontends",
+        "host",
         "quantize",
         "program",
         "rtl_templates",

@@ -42,7 +42,7 @@ def predict(network: Graph | QGraph, samples: Samples, track: Progress, output: 
 
 def output_index(network: Graph | QGraph, name: str | None) -> int:
     """Index of the output with a name; of the first where the name is None."""
-    names = [item.name for item in network.outputs]
+    names = network.network_outputs
     if name is None:
         return 0
     if name not in names:
@@ -71,13 +71,13 @@ def evaluate(
 
     network = load_network(model, reading)
     index = output_index(network, output)
-    samples = load_samples(data, network.inputs, count)
+    samples = load_samples(data, network.given_inputs, count)
     with progress() as track:
         scores = predict(network, samples, track, index)
     accuracy = samples.accuracy(scores)
     advice = check_inputs(network, samples.x) if isinstance(network, QGraph) else ()
     kind = "float" if isinstance(network, Graph) else "integer"
-    chosen = network.outputs[index].name
+    chosen = network.network_outputs[index]
     result = {
         "accuracy": accuracy,
         "total": len(samples),
@@ -85,7 +85,9 @@ def evaluate(
         "model": str(model),
         "kind": kind,
     }
-    what = f"{kind} network {network.name}" + (f", output {chosen}" if len(network.outputs) > 1 else "")
+    what = f"{kind} network {network.name}" + (
+        f", output {chosen}" if len(network.network_outputs) > 1 else ""
+    )
     if accuracy is None:
         line = f"{what}: {data} has no labels y, so the accuracy is not available"
     else:

@@ -12,7 +12,7 @@ from hwquant.cli.common import emit, json_option, load_network
 from hwquant.cli.compile import limit_options, offset_option
 from hwquant.cli.passes import build_passes, inspect_pass, network_passes
 from hwquant.cli.reading import Reading, reading_options
-from hwquant.cli.tables import hardware_table, history_lines, layer_table, network_table
+from hwquant.cli.tables import hardware_table, history_lines, host_lines, layer_table, network_table
 from hwquant.describe import describe
 from hwquant.errors import HwquantError
 from hwquant.program.listing import PASSES
@@ -83,7 +83,7 @@ def inspect(
     else:
         network = load_network(what, reading)
         result = describe(network)
-        output = [network_table(network), *history_lines(result["history"])]
+        output = [network_table(network), *host_lines(network), *history_lines(result["history"])]
     emit(as_json, result, *output)
 
 
@@ -96,6 +96,7 @@ def _inspect_build(folder: Path, instructions: bool) -> tuple[dict[str, Any], li
     result = {**report.to_json(), "network": describe(build.qgraph), "config": config}
     output: list[RenderableType] = [
         network_table(build.qgraph),
+        *host_lines(build.qgraph),
         *history_lines(result["network"]["history"]),
         layer_table(report),
         hardware_table(report),

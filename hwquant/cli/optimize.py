@@ -113,7 +113,7 @@ def optimize(
     graph = load_float(model, train, reading)
     samples, deciding = divided(graph, train, validation, options.seed)
     tested = None if test is None else labelled(test, graph)
-    calibration = load_samples(calibration_data, graph.inputs).x
+    calibration = load_samples(calibration_data, graph.given_inputs).x
     asked = replace(options, quantizer=quantizer)
     folder = output.with_name(f"{output.name}.work")
     try:

@@ -104,7 +104,7 @@ def progressive(
     train = labelled(train_data, graph)
     test = labelled(test_data, graph) if test_data else None
     deciding = labelled(validation, graph).pair() if validation else None
-    x = load_samples(calibration_data, graph.inputs).x
+    x = load_samples(calibration_data, graph.given_inputs).x
     kept = checkpoint or output.with_name(f"{output.name}.checkpoint")
     evaluate = (lambda network: accuracy(network, *test.pair())) if test else None
     with progress() as track, leaving(kept, "has what was done"):

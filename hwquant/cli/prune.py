@@ -101,7 +101,7 @@ def prune(
     if float_output is not None:
         _check_float(graph)
     samples, deciding = divided(graph, train, validation, options.seed)
-    calibration = load_samples(calibration_data, graph.inputs)
+    calibration = load_samples(calibration_data, graph.given_inputs)
     with progress() as track:
         training = Training(samples.pair(), options, progress=track, checkpoint=file, resume=resume)
         with leaving(file, "has what was done"):

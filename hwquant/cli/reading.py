@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,11 +37,11 @@ class Reading:
     batch_axis: BatchAxis = 0
     states: tuple[str, ...] = ()
 
-    def load(self, path: str | Path) -> Graph:
-        """Load a float network (.onnx, .pt2)."""
+    def load(self, path: str | Path, cut: Mapping[str, Any] = MappingProxyType({})) -> Graph:
+        """Load a float network (.onnx, .pt2); ``cut`` has keywords of ``load_model`` for the host's part."""
         from hwquant.frontends import load_model
 
-        return self.with_states(load_model(path, shapes=self.shapes, batch_axis=self.batch_axis))
+        return self.with_states(load_model(path, shapes=self.shapes, batch_axis=self.batch_axis, **cut))
 
     def with_states(self, graph: Graph) -> Graph:
         """Make states of a network's inputs, and say which where they were found by their names."""

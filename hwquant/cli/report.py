@@ -100,7 +100,7 @@ def _measured(
     with progress() as track:
         for network in networks:
             index = output_index(network, output)
-            samples = load_samples(data, network.inputs, count)
+            samples = load_samples(data, network.given_inputs, count)
             share = samples.accuracy(predict(network, samples, track, index))
             if share is None:
                 raise HwquantError(f"{data} has no labels y, and the accuracy needs them")

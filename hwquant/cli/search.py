@@ -169,8 +169,8 @@ def _searched(
     from hwquant.search import search as search_bits
 
     graph = reading.load(model)
-    x, test = load_samples(calibration, graph.inputs).x, load_samples(data, graph.inputs)
-    samples = None if train is None else load_samples(train, graph.inputs)
+    x, test = load_samples(calibration, graph.given_inputs).x, load_samples(data, graph.given_inputs)
+    samples = None if train is None else load_samples(train, graph.given_inputs)
     try:
         with progress() as track:
             return search_bits(graph, x, test, options, train=samples, journal=journal, progress=track, **how)

@@ -128,8 +128,8 @@ def truncate(
     if plot is not None:
         plotting()
     graph = load_float(model, calibration_data, reading)
-    calibration = load_samples(calibration_data, graph.inputs)
-    test = calibration if data is None else load_samples(data, graph.inputs)
+    calibration = load_samples(calibration_data, graph.given_inputs)
+    test = calibration if data is None else load_samples(data, graph.given_inputs)
     if limits.max_drop is not None and test.y is None:
         raise HwquantError(
             f"--max-drop needs labels y, which {data or calibration_data} has not; give --data with them"

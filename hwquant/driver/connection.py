@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from hwquant.driver.chunks import ChunkSize
 from hwquant.errors import HwquantError
-from hwquant.floating import finish
-from hwquant.golden import quantize_given, quantize_states
+from hwquant.golden import deliver, dequantized, quantize_given, quantize_states
+from hwquant.host import before
 from hwquant.link import Link, Session, Statistics
 from hwquant.link.protocol import MAX_PAYLOAD, Request, Status, word_bytes
 from hwquant.program.layout import integers_to_words, words_to_integers
@@ -156,7 +156,7 @@ class Connection:
         return self.register(Register.CYCLES)
 
     def infer(self, x: Mapping[str, AnyArray] | AnyArray, progress: Progress | None = None) -> list[AnyArray]:
-        """Compute the network's outputs for the user's arrays, as :func:`hwquant.golden.predict` does.
+        """Compute the whole network's outputs for the user's arrays, as :func:`hwquant.golden.predict` does.
 
         Parameters
         ----------
@@ -177,15 +177,8 @@ class Connection:
             The samples do not fit the network, as for :func:`hwquant.golden.quantize_input`, or the run fails, as
             for :meth:`run`.
         """
-        return self.finish(self.run(quantize_given(self.qgraph, x), progress))
-
-    def finish(self, q: Mapping[str, IntArray]) -> list[AnyArray]:
-        """Turn the integers of output tensors, which :meth:`run` returns, into the network's outputs."""
-        tensors = self.qgraph.tensors
-        return [
-            finish(output, tensors[output.tensor].dequantize(q[output.tensor]))
-            for output in self.qgraph.outputs
-        ]
+        inner = before(self.qgraph, x)
+        return deliver(self.qgraph, inner, self.run(quantize_given(self.qgraph, inner), progress))
 
     def run(self, q: Mapping[str, IntArray], progress: Progress | None = None) -> dict[str, IntArray]:
         """Run the network on integers.
@@ -222,7 +215,7 @@ class Connection:
             self._write(words_to_integers(frame, config.activation_bits))
             results[index] = integers_to_words(self._read(count), config.lanes, config.activation_bits)
             if carried:
-                self._states.take(self.finish(self.program.results(results[index : index + 1])))
+                self._states.take(dequantized(self.qgraph, self.program.results(results[index : index + 1])))
             if progress:
                 progress("run on the board", index + 1, total)
         self._clean = True

@@ -12,6 +12,7 @@ import numpy as np
 from hwquant.errors import Unsupported
 from hwquant.export.borders import BATCH, add_delivered, add_prepared
 from hwquant.export.builder import Builder
+from hwquant.export.ends import joined
 from hwquant.export.expression import write_expression
 from hwquant.export.network import IR_VERSION, OPSET
 from hwquant.files import write_bytes
@@ -78,7 +79,7 @@ def float_to_onnx(graph: Graph, precision: Precision = "float32") -> onnx.ModelP
         value = builder.cast(f"{output.tensor}/float32", np.float64, f"{output.name}/delivered")
         add_delivered(builder, output, value, graph.shapes[output.tensor])
     told = {METADATA: to_text(graph.history)} if graph.history else {}
-    return builder.model(graph.name, DOCS[precision], OPSET, IR_VERSION, told)
+    return joined(builder.model(graph.name, DOCS[precision], OPSET, IR_VERSION, told), graph)
 
 
 def save_float(graph: Graph, path: str | os.PathLike[str], precision: Precision = "float32") -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.files.reading import open_ordinary
 from hwquant.frontends.aten import translate
 from hwquant.frontends.batch import BatchAxis, Shapes
+from hwquant.frontends.onnx_cut import Cut, read_cut
 from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.frontends.pt2 import read_pt2
 from hwquant.frontends.torch_export import export, read_exported
+from hwquant.frontends.torch_onnx import as_onnx
 from hwquant.graph import Graph
 from hwquant.states import with_states
 
@@ -29,10 +31,14 @@ def load_model(
     shapes: Shapes | None = None,
     batch_axis: BatchAxis = 0,
     states: Mapping[str, str] | None = None,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
 ) -> Graph:
     """Read a float network from a file: ONNX, or ``torch.export.save``'s .pt2.
 
     The suffix decides between the two, else the content. Nothing in the file is executed or unpickled.
+    What the array cannot do at the beginning and the end stays with the host (``Graph.host``).
 
     Parameters
     ----------
@@ -45,6 +51,10 @@ def load_model(
         Where the batch dimension of the inputs is; None where they have none, and are one sample each.
     states : mapping of str, optional
         The input that takes an output of the call before, by the output's name (see :mod:`hwquant.states`).
+    inputs, outputs : sequence of str, optional
+        Tensors by name that the array's part begins and ends with; by default its part is the largest.
+    host : bool, default True
+        Whether the host may do a part; else what the array cannot do is refused.
 
     Returns
     -------
@@ -70,14 +80,26 @@ def load_model(
         except OSError as error:
             raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
     if suffix == ".pt2":
+        if inputs or outputs:
+            raise HwquantError(
+                f"{str(path)!r} cannot be cut: only ONNX models and modules are; write it with torch.onnx.export"
+            )
         graph = translate(read_pt2(path), shapes, batch_axis)
     else:
-        graph = read_onnx(path, shapes, batch_axis)
+        graph = from_onnx(
+            path, shapes=shapes, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host
+        )
     return with_states(graph, states) if states else graph
 
 
 def from_onnx(
-    model: str | Path | onnx.ModelProto, *, shapes: Shapes | None = None, batch_axis: BatchAxis = 0
+    model: str | Path | onnx.ModelProto,
+    *,
+    shapes: Shapes | None = None,
+    batch_axis: BatchAxis = 0,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
 ) -> Graph:
     """Read a float network from an ONNX file or a ModelProto (operator sets 1 to the newest).
 
@@ -89,6 +111,10 @@ def from_onnx(
         Whole shapes of inputs with open dimensions by name, as for :func:`load_model`.
     batch_axis : {0, None}, default 0
         Where the batch dimension of the inputs is; None where they have none.
+    inputs, outputs : sequence of str, optional
+        Tensors by name that the array's part begins and ends with; by default its part is the largest.
+    host : bool, default True
+        Whether the host may do what the array cannot do at the beginning and the end; else that is refused.
 
     Returns
     -------
@@ -100,10 +126,23 @@ def from_onnx(
     HwquantError
         For what is not an ONNX model, and for what is not supported, by node and operator.
     """
-    return read_onnx(model, shapes, batch_axis)
+    if not host:
+        if inputs or outputs:
+            raise HwquantError("inputs and outputs of a cut are given, and no host that does the rest")
+        return read_onnx(model, shapes, batch_axis)
+    cut = Cut(tuple(inputs), tuple(outputs))
+    return read_onnx(model, shapes, batch_axis, lambda loaded, name: read_cut(loaded, name, cut, batch_axis))
 
 
-def from_torch(module: torch.nn.Module, example_input: Any, *, batch_axis: BatchAxis = 0) -> Graph:
+def from_torch(
+    module: torch.nn.Module,
+    example_input: Any,
+    *,
+    batch_axis: BatchAxis = 0,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
+) -> Graph:
     """Read a float network from a module, traced by ``torch.export`` in evaluation mode.
 
     Parameters
@@ -114,6 +153,10 @@ def from_torch(module: torch.nn.Module, example_input: Any, *, batch_axis: Batch
         A tensor or array (N, ...), or a tuple of them for several inputs.
     batch_axis : {0, None}, default 0
         Where the batch dimension of the inputs is; None where they have none.
+    inputs, outputs : sequence of str, optional
+        Tensors that the array's part begins and ends with, by name in the ONNX model that torch makes of it.
+    host : bool, default True
+        Whether the host may do what the array cannot do at the beginning and the end; else that is refused.
 
     Returns
     -------
@@ -125,11 +168,18 @@ def from_torch(module: torch.nn.Module, example_input: Any, *, batch_axis: Batch
     HwquantError
         If torch.export cannot trace it, and for what is not supported, by node and operator.
     """
-    return from_exported(export(module, example_input), batch_axis=batch_axis)
+    program = export(module, example_input)
+    return from_exported(program, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host)
 
 
 def from_exported(
-    program: torch.export.ExportedProgram, *, shapes: Shapes | None = None, batch_axis: BatchAxis = 0
+    program: torch.export.ExportedProgram,
+    *,
+    shapes: Shapes | None = None,
+    batch_axis: BatchAxis = 0,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
 ) -> Graph:
     """Read a float network from ``torch.export.export``'s program, decomposed or not.
 
@@ -141,6 +191,10 @@ def from_exported(
         Whole shapes of inputs with open dimensions by name, as for :func:`load_model`.
     batch_axis : {0, None}, default 0
         Where the batch dimension of the inputs is; None where they have none.
+    inputs, outputs : sequence of str, optional
+        Tensors that the array's part begins and ends with, by name in the ONNX model that torch makes of it.
+    host : bool, default True
+        Whether the host may do what the array cannot do at the beginning and the end; else that is refused.
 
     Returns
     -------
@@ -152,4 +206,21 @@ def from_exported(
     HwquantError
         For what is not supported, by node, place in the module and operator.
     """
-    return translate(read_exported(program), shapes, batch_axis)
+    refusal = Unsupported("a cut is asked for by the names of tensors")
+    if not inputs and not outputs:
+        try:
+            return translate(read_exported(program), shapes, batch_axis)
+        except Unsupported as error:
+            if not host:
+                raise
+            refusal = error
+    model = as_onnx(program, refusal)
+    try:
+        return from_onnx(
+            model, shapes=shapes, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host
+        )
+    except Unsupported as error:
+        if inputs or outputs:
+            raise
+        message = f"{refusal}. As an ONNX model: {error}"
+        raise Unsupported(message, where=refusal.where, operator=refusal.operator) from error

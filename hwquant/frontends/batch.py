@@ -38,6 +38,11 @@ class Dimensions:
     sizes: tuple[int | None, ...]
     labels: tuple[str, ...] = ()
 
+    @property
+    def opened(self) -> tuple[int, ...]:
+        """The axes that are open."""
+        return tuple(axis for axis, size in enumerate(self.sizes) if size is None)
+
     def label(self, axis: int) -> str:
         """The name of a dimension, empty where it has none; some exporters write "?" for all of them."""
         label = self.labels[axis] if axis < len(self.labels) else ""
@@ -143,6 +148,10 @@ def _word(label: str, axis: int) -> str:
 
 def _shown(shape: Sequence[int]) -> str:
     return ",".join(map(str, shape))
+
+
+class BatchMatters(Unsupported):
+    """A model in which a sample's result depends on how many others there are."""
 
 
 def shared_batch(sizes: Iterable[int | None]) -> int | None:

@@ -39,6 +39,10 @@ class Misfit(Unsupported):
     """Shapes do not fit each other: every runtime refuses a model's node for as many samples."""
 
 
+class NotFinite(Unsupported):
+    """Weights that hold NaN or infinity, or come to it: no host makes numbers of them."""
+
+
 class Builder:
     """The nodes of a network under construction.
 
@@ -101,6 +105,10 @@ class Builder:
         """The error for the node at hand where its shapes do not fit."""
         return Misfit(str(self.refuse(why)), where=self.where, operator=self.operator)
 
+    def _not_finite(self, why: str) -> NotFinite:
+        refusal = self.refuse(why)
+        return NotFinite(str(refusal), where=refusal.where, operator=refusal.operator)
+
     def refuse_operator(self, operator: str) -> Unsupported:
         """The error for an operator that has no translation, with what to use in its place."""
         return self.refuse(f"this operator is not supported; {alternative(operator)}")
@@ -141,7 +149,7 @@ class Builder:
             raise self.refuse(f"tensor {label!r} holds {array.dtype}, not real numbers") from None
         if not np.isfinite(real).all():
             kind = "NaN" if np.isnan(real).any() else "infinity"
-            raise self.refuse(f"tensor {label!r} contains {kind}; train or export the model again")
+            raise self._not_finite(f"tensor {label!r} contains {kind}; train or export the model again")
         return real
 
     def spend(self, size: int) -> None:
@@ -209,6 +217,11 @@ class Builder:
         self._nodes.append(node)
         self._producers[node.name] = node
         return node.name
+
+    @property
+    def nodes(self) -> Sequence[Unfolded]:
+        """The nodes so far."""
+        return self._nodes
 
     def producer(self, tensor: str) -> Unfolded | None:
         """The node that makes a tensor; None for an input."""
@@ -396,6 +409,6 @@ class Builder:
         parts += [(name, (item.scale, item.shift)) for name, item in self._placed.items()]
         for name, arrays in parts:
             if not all(np.isfinite(array).all() for array in arrays):
-                raise self.refuse(
+                raise self._not_finite(
                     f"the constants of {name!r} multiply to more than a number holds; train it again"
                 )

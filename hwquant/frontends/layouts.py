@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from hwquant.frontends.values import Index
-from hwquant.graph import Graph, Shape
+from hwquant.graph import Shape
 
 Layout = tuple[Shape, Index | None]
 """(C, H, W) of an input's tensor, and where its elements are in the user's array (None: as they are)."""
@@ -27,18 +28,21 @@ class LayoutWanted(Exception):
         self.name, self.wanted = name, wanted
 
 
-def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
-    """Make a graph with an importer, once the layouts in which windows want the inputs are known.
+Made = TypeVar("Made")
+
+
+def with_layouts(translate: Callable[[Mapping[str, Layout]], Made]) -> Made:
+    """Make a graph, or what is like it, with an importer, once the layouts in which windows want the inputs are known.
 
     Parameters
     ----------
     translate : callable
-        A function from layouts to the graph that is made with them by a `Builder`.
+        A function from layouts to what is made with them by a `Builder`.
 
     Returns
     -------
     Graph
-        The graph.
+        What the function returned.
     """
     layouts: dict[str, Layout] = {}
     while True:  # at most once an input more

@@ -30,7 +30,9 @@ _INVALID = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
 """What the onnx package raises beside its own errors, which are RuntimeError."""
 
 
-def checked(model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0) -> onnx.ModelProto:
+def checked(
+    model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0, whole: bool = True
+) -> onnx.ModelProto:
     """Check a model, and return it with its functions inlined, of a known operator set; the argument stays as it is.
 
     Parameters
@@ -41,6 +43,8 @@ def checked(model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0) -> onn
         What messages call it.
     batch_axis : {0, None}, default 0
         Where the batch dimension of the inputs is.
+    whole : bool, default True
+        Whether the array has to do all of it; else any operator of ONNX's own is let through.
 
     Returns
     -------
@@ -62,11 +66,12 @@ def checked(model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0) -> onn
         model = inlined(model)
         _check_names(model.graph)
         _check_structure(model)
-        batch_of(model, batch_axis)
-        _check_operators(model.graph)
+        if whole:  # what begins with the host may have its batch elsewhere
+            batch_of(model, batch_axis)
+        _check_operators(model.graph, whole)
         onnx.checker.check_model(_with_output_shapes(model))
         model = modernized(model, opset(model))
-        onnx.shape_inference.infer_shapes(_without_shapes(model), check_type=True, strict_mode=True)
+        onnx.shape_inference.infer_shapes(without_shapes(model), check_type=True, strict_mode=True)
     except problems as error:
         raise Damaged(f"{name!r} is not a valid ONNX model: {_reason(error)}; export it again") from None
     return model
@@ -105,13 +110,13 @@ def _check_opset(model: onnx.ModelProto, name: str) -> None:
         )
 
 
-def _check_operators(graph: onnx.GraphProto) -> None:
+def _check_operators(graph: onnx.GraphProto, whole: bool) -> None:
     """Refuse what is not supported by name, before shape inference fails at it with another reason."""
     activations = {item.name for item in graph.input} - {item.name for item in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _check_operators(attribute.g)
+                _check_operators(attribute.g, whole)
         label = f"node {node_name(node)!r} ({node.op_type})"
         if node.domain in _QUANTIZED:
             raise _refused(
@@ -125,7 +130,7 @@ def _check_operators(graph: onnx.GraphProto) -> None:
                 f"{label}: operators of the domain {node.domain!r} are not supported; "
                 "export without a runtime's own optimizations",
             )
-        if activations.isdisjoint(node.input):
+        if not whole or activations.isdisjoint(node.input):
             continue
         if node.op_type not in OPERATORS:
             raise _refused(node, f"{label}: this operator is not supported; {alternative(node.op_type)}")
@@ -201,7 +206,7 @@ def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     return copied
 
 
-def _without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model for shape inference: nodes have names, by which its errors call them, and no shapes.
 
     Declared shapes of what is computed can be stale (the batch changed by hand): they are inferred anew.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from hwquant.errors import Damaged, Unsupported
 from hwquant.files import parse_json
-from hwquant.frontends.batch import BatchAxis, Shapes
+from hwquant.frontends.batch import BatchAxis, BatchMatters, Shapes
 from hwquant.frontends.builder import ANY_BATCH, Builder, Misfit
 from hwquant.frontends.layouts import with_layouts
 from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 
 
 def read_onnx(
-    source: str | Path | onnx.ModelProto, shapes: Shapes | None = None, batch_axis: BatchAxis = 0
+    source: str | Path | onnx.ModelProto,
+    shapes: Shapes | None = None,
+    batch_axis: BatchAxis = 0,
+    read: Callable[[onnx.ModelProto, str], Graph] | None = None,
 ) -> Graph:
     """Read a float network from an ONNX file or model.
 
@@ -44,6 +48,8 @@ def read_onnx(
         Whole shapes of inputs with open dimensions, by name.
     batch_axis : {0, None}, default 0
         Where the batch dimension of the inputs is; None where they have none.
+    read : callable, optional
+        A function from the model, its shapes fixed, and its name to the network; by default :func:`read_whole`.
 
     Returns
     -------
@@ -63,13 +69,24 @@ def read_onnx(
     else:
         name, model = Path(source).stem, load(Path(source))
     steps = _history(model, name)
-    model = checked(with_shapes(model, shapes or {}), name, batch_axis)
+    model = with_shapes(model, shapes or {})
+    graph = read_whole(model, name, batch_axis) if read is None else read(model, name)
+    return replace(graph, history=steps)
+
+
+def read_whole(model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0) -> Graph:
+    """Read a model that the array can do from end to end.
+
+    Raises
+    ------
+    HwquantError
+        It is no valid ONNX model, or has something unsupported; the node and the operator are named.
+    """
+    model = checked(model, name, batch_axis)
     batch = batch_of(model, batch_axis)
     if batch is None:
-        graph = _of_any_batch(model, name)
-    else:
-        graph = _read(model, name, batch, bare=batch_axis is None)
-    return replace(graph, history=steps)
+        return _of_any_batch(model, name)
+    return _read(model, name, batch, bare=batch_axis is None)
 
 
 def _history(model: onnx.ModelProto, name: str) -> tuple[Step, ...]:
@@ -102,7 +119,7 @@ def _of_any_batch(model: onnx.ModelProto, name: str) -> Graph:
             raise
         shapes = [(item.name, ",".join(map(str, (1, *item.sizes[1:])))) for item in dimensions(model)]
         flags = " ".join(f"--shape {item}={shape}" for item, shape in shapes)
-        raise Unsupported(
+        raise BatchMatters(
             f"{error}. The batch of its inputs is open and was taken to be {ANY_BATCH}, and the model only works "
             f"for 1; fix it with {flags} (in Python {{{shapes[0][0]!r}: ({shapes[0][1]})}} as shapes)",
             where=error.where,
@@ -111,7 +128,7 @@ def _of_any_batch(model: onnx.ModelProto, name: str) -> Graph:
     # A shape that is read, or a number that happens to be the batch that was taken.
     depends = any(node.op_type in ("Shape", "Size", "If", "Reshape") for node in model.graph.node)
     if depends and not same_graph(graph, _read(model, name, ANY_BATCH + 1)):
-        raise Unsupported(
+        raise BatchMatters(
             f"network {name!r} computes with the size of its batch, so that a sample's result depends on how many "
             "others there are; fix the batch at export"
         )
@@ -129,13 +146,13 @@ def _importable(model: onnx.ModelProto, name: str, batch: int) -> bool:
 def _read(model: onnx.ModelProto, name: str, batch: int, *, bare: bool = False) -> Graph:
     with np.errstate(all="ignore"):  # what is not finite is refused by name
         return with_layouts(
-            lambda layouts: _Translation(
+            lambda layouts: Translation(
                 model, Builder(name, batch, layouts, single=batch == 1, bare=bare)
             ).graph()
         )
 
 
-class _Translation:
+class Translation:
     """One pass over the nodes of a model."""
 
     def __init__(self, model: onnx.ModelProto, build: Builder) -> None:
@@ -153,24 +170,38 @@ class _Translation:
         """Translate the inputs, every node and the outputs."""
         for item in inputs_of(self.model):
             kind = str(type_name(item.type.tensor_type.elem_type))
-            shape = tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
-            self.types[item.name] = kind
-            sample = shape if self.build.bare else shape[1:]
-            self.values[item.name] = self.build.input(item.name, sample, integer=kind in INTEGERS)
-        last = {name: index for index, node in enumerate(self.model.graph.node) for name in _read_by(node)}
-        last |= {item.name: len(self.model.graph.node) for item in self.model.graph.output}
-        for index, node in enumerate(self.model.graph.node):
+            self.begin(item.name, kind, tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim))
+        outputs = [item.name for item in self.model.graph.output]
+        self._translate_all(self.model.graph.node, outputs)
+        return self.finished(outputs)
+
+    def _translate_all(self, nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> None:
+        """Translate nodes in order; ``outputs`` are read after them."""
+        last = {name: index for index, node in enumerate(nodes) for name in tensors_read_by(node)}
+        last |= dict.fromkeys(outputs, len(nodes))
+        for index, node in enumerate(nodes):
             self._translate(node)
-            for name in (*_read_by(node), *node.output):
+            for name in (*tensors_read_by(node), *node.output):
                 if last.get(name, index) == index:  # of large models not all values can be kept
                     self.values.pop(name, None)
-        for item in self.model.graph.output:
-            value = self.values.get(item.name)
+
+    def begin(self, tensor: str, kind: str, shape: tuple[int, ...]) -> None:
+        """Make a tensor an input of the network: of element type ``kind``, its first axis the batch if it has one."""
+        self.types[tensor] = kind
+        sample = shape if self.build.bare else shape[1:]
+        self.values[tensor] = self.build.input(tensor, sample, integer=kind in INTEGERS)
+
+    def finished(self, outputs: Iterable[str]) -> Graph:
+        """The network with these tensors as its outputs."""
+        for name in outputs:
+            value = self.values.get(name)
             if not isinstance(value, Value):
-                raise Unsupported(f"output {item.name!r} does not depend on the network's input")
-            if self.types[item.name] in TRUTH:
-                raise Unsupported(f"output {item.name!r} is a truth value; cast it to float")
-            self.build.output(item.name, value)
+                raise Unsupported(f"output {name!r} does not depend on the network's input")
+            if self.types[name] in TRUTH:
+                raise Unsupported(
+                    f"output {name!r} is a truth value; cast it to float", where=f"output {name!r}"
+                )
+            self.build.output(name, value)
         return self.build.graph()
 
     def _load(self, graph: onnx.GraphProto) -> None:
@@ -235,10 +266,13 @@ class _Translation:
 
 def _tensors_read(graph: onnx.GraphProto) -> list[str]:
     """Every tensor that a node reads or that is an output, inside of branches too."""
-    return [item.name for item in graph.output] + [name for node in graph.node for name in _read_by(node)]
+    return [item.name for item in graph.output] + [
+        name for node in graph.node for name in tensors_read_by(node)
+    ]
 
 
-def _read_by(node: onnx.NodeProto) -> list[str]:
+def tensors_read_by(node: onnx.NodeProto) -> list[str]:
+    """Every tensor that a node reads, inside of its branches too."""
     inside = [_tensors_read(attribute.g) for attribute in node.attribute if attribute.HasField("g")]
     return [*node.input, *(name for names in inside for name in names)]
 

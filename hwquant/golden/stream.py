@@ -7,10 +7,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hwquant.golden.inference import predict
+from hwquant.golden.inference import outputs, predict
 from hwquant.graph import Graph
+from hwquant.host import after, before
 from hwquant.qgraph import QGraph
-from hwquant.states import States, arrays_of, named
+from hwquant.states import States, arrays_of
 
 AnyArray = NDArray[Any]
 
@@ -46,11 +47,12 @@ class Stream:
         HwquantError
             As for :func:`hwquant.golden.predict`.
         """
-        inputs = self.network.inputs
-        x = named(inputs, x)
-        if not self._states.values or not isinstance(x, Mapping):
-            return predict(self.network, x)
-        return self._states.run(arrays_of(inputs, x), lambda one: predict(self.network, one))[0]
+        network = self.network
+        inner = before(network, x)
+        if not self._states.values or not isinstance(inner, Mapping):
+            return predict(network, x)
+        results = self._states.run(arrays_of(network.inputs, inner), lambda one: outputs(network, one))[0]
+        return after(network, inner, results)
 
     def reset(self) -> None:
         """Begin a new sequence, with states of zero."""

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from hwquant import floating
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.host import before
 from hwquant.progress import Progress
 from hwquant.quantize.fuse import TermPlan
-from hwquant.states import States, are_missing, arrays_of, named
+from hwquant.states import completed
 
 Array = NDArray[np.float64]
 Data = Mapping[str, NDArray[Any]]
@@ -96,10 +97,7 @@ def check_data(graph: Graph, x: NDArray[Any] | Data) -> dict[str, NDArray[Any]]:
     HwquantError
         Arrays are missing, of the wrong shape, empty, or not finite.
     """
-    x = named(graph.inputs, x)
-    if are_missing(graph.inputs, x):
-        states = States(graph.inputs, graph.outputs)
-        x = states.run(arrays_of(graph.inputs, x), lambda one: floating.predict(graph, one))[1]
+    x = completed(graph, before(graph, x), lambda one: floating.outputs(graph, one))
     if not isinstance(x, Mapping):
         if len(graph.inputs) != 1:
             names = ", ".join(repr(item.name) for item in graph.inputs)

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 import torch
 from torch import Tensor, nn
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
 from hwquant.training.operators import Border, average_pool, clip, convolution, function, max_pool
 
@@ -43,6 +43,12 @@ class TrainableNetwork(nn.Module):
 
     def __init__(self, graph: Graph, masks: Mapping[str, Any] | None = None) -> None:
         super().__init__()
+        if graph.host is not None:
+            nodes = ", ".join(f"{node.name!r} ({node.operator})" for node in graph.host.nodes[:3])
+            raise Unsupported(
+                f"network {graph.name!r} cannot be trained here: a part of it stays with the host (such as {nodes}); "
+                "train it before, and quantize it without training"
+            )
         self.graph = graph
         self.border = Border(graph)
         convolutions = [node for node in graph.nodes if isinstance(node, Conv)]

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hwquant_testing.float_networks import kinds
 from hwquant_testing.torch_modules import Lambda, trained
+from hwquant_testing.whole import from_torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -12,7 +13,6 @@ from torch.nn import functional as F
 
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
-from hwquant.frontends import from_torch
 from hwquant.graph import Add, AveragePool, Clip, Conv, Function, MaxPool
 
 

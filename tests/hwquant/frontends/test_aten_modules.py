@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from hwquant_testing.torch_modules import Lambda
+from hwquant_testing.whole import from_exported, from_torch
 from torch import nn
 from torch.nn import functional as F
 
 from hwquant.errors import Unsupported
 from hwquant.floating import predict
-from hwquant.frontends import from_exported, from_torch
 
 RNG = np.random.default_rng(0)
 pytestmark = [

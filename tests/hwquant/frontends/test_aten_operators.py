@@ -5,12 +5,12 @@ import pytest
 import torch
 from hwquant_testing.float_networks import kinds
 from hwquant_testing.torch_modules import Lambda
+from hwquant_testing.whole import from_torch
 from torch import nn
 from torch.nn import functional as F
 
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
-from hwquant.frontends import from_torch
 from hwquant.graph import Add, Conv
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from hwquant_testing.whole import from_torch
 from torch import nn
 
-from hwquant.frontends import from_torch
 from hwquant.golden import predict, quantize_input
 from hwquant.program.compiler import compile_network
 from hwquant.quantize import quantize

@@ -15,7 +15,7 @@ from onnx.backend.test.case.node import collect_testcases
 
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
-from hwquant.frontends import from_onnx
+from hwquant.frontends.onnx_reader import read_onnx
 
 DATA = Path(onnx.backend.test.__file__).parent / "data"
 EVERY = int(os.environ.get("HWQUANT_BACKEND_EVERY", "1"))
@@ -50,7 +50,7 @@ def outcome(model, inputs, outputs):
     """Refused, right, or in which way it is wrong; without data of its own a test is compared with the oracles."""
     with limited():
         try:
-            graph = from_onnx(model)
+            graph = read_onnx(model)
         except HwquantError:
             return "refused"
     arrays = (inputs, outputs)

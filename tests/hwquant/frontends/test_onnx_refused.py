@@ -7,7 +7,7 @@ from onnx import TensorProto
 from onnx.helper import make_node
 
 from hwquant.errors import HwquantError
-from hwquant.frontends import from_onnx
+from hwquant.frontends.onnx_reader import read_onnx
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_is_not_supported_is_named(build_onnx, nodes, message):
     before = [conv("a"), make_node("Flatten", ["a"], ["f"]), make_node("Flatten", ["a"], ["f2"])]
     outputs = (nodes[-1].output[0],)
     with pytest.raises(HwquantError, match=message):
-        from_onnx(build_onnx([*before, *nodes], {"x": (2, 5, 5)}, constants, outputs=outputs))
+        read_onnx(build_onnx([*before, *nodes], {"x": (2, 5, 5)}, constants, outputs=outputs))
 
 
 @pytest.mark.parametrize(("number", "kind"), [(np.nan, "NaN"), (-np.inf, "infinity")])
@@ -124,4 +124,4 @@ def test_weights_that_are_not_finite_are_named(build_onnx, number, kind, name):
     constants[name].flat[1] = number
     nodes = [conv("a"), make_node("Add", ["a", "b"], ["y"])]
     with pytest.raises(HwquantError, match=rf"tensor '{name}' contains {kind}"):
-        from_onnx(build_onnx(nodes, {"x": (2, 5, 5)}, constants))
+        read_onnx(build_onnx(nodes, {"x": (2, 5, 5)}, constants))
