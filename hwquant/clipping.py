@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from hwquant import golden
 from hwquant.advice import Advice
-from hwquant.graph import Input
 from hwquant.host import before
+from hwquant.interface import Input
 from hwquant.qgraph import IntArray, Layer, Product, QGraph, Tensor
 from hwquant.states import completed
 

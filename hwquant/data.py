@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hwquant.data_file import StoredArray, open_data
 from hwquant.ends import Port
 from hwquant.errors import HwquantError
-from hwquant.graph import Input
+from hwquant.interface import Input
 
 LABELS = "y"
 DTYPES = (np.float32, np.float64, np.uint8)

@@ -14,21 +14,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import (
-    Add,
-    AveragePool,
-    Clip,
-    Concat,
-    Conv,
-    Function,
-    Graph,
-    MaxPool,
-    Multiply,
-    Node,
-    Output,
-    as_array,
-)
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
 from hwquant.host import after, before
+from hwquant.interface import Output, as_array
 from hwquant.states import computed
 from hwquant.window import Padding, Window
 

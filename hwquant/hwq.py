@@ -25,12 +25,13 @@ from hwquant import container
 from hwquant.coding import Anchor, Step
 from hwquant.errors import Damaged, HwquantError, check_type
 from hwquant.files import read_bytes, recover, write_bytes
-from hwquant.graph import Input, Output
 from hwquant.history import KEY, of_json
 from hwquant.host.stored import check_ends, decode_ends, encode_ends
+from hwquant.interface import Input, Output
 from hwquant.packed import pack, unpack
-from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Table, Tensor, Term
+from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Tensor, Term
 from hwquant.record import Arrays, Record
+from hwquant.stored_tables import decode_table, encode_table
 from hwquant.validate import validate
 from hwquant.window import Pair, Window
 
@@ -196,10 +197,6 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
     match node:
         case Layer():
             _put(arrays, place, bias=node.bias, shift=node.shift, multiplier=node.multiplier)
-            table = {}
-            if node.table is not None:
-                _put(arrays, place, table=node.table.values)
-                table = {"table": {"scale": node.table.scale, "zero_point": int(node.table.zero_point)}}
             terms = [_encode_term(term, f"{place}/terms/{i}", arrays) for i, term in enumerate(node.terms)]
             return {
                 "type": "layer",
@@ -207,7 +204,7 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
                 "low": int(node.low),
                 "high": int(node.high),
                 "terms": terms,
-                **table,
+                **encode_table(node.table, place, arrays),
             }
         case Product():
             return {
@@ -320,7 +317,7 @@ def _decode_node(record: Record, arrays: Arrays) -> QNode:
                 low=record.integer("low"),
                 high=record.integer("high"),
                 multiplier=record.optional_array(arrays, "multiplier"),
-                table=_decode_table(record, arrays),
+                table=decode_table(record, arrays),
             )
         case "product":
             factors = record.texts("inputs")
@@ -344,19 +341,6 @@ def _decode_node(record: Record, arrays: Arrays) -> QNode:
             return Concat(name=name, inputs=inputs)
         case other:
             raise HwquantError(f"{record.where} is of the unknown type {other!r}")
-
-
-def _decode_table(record: Record, arrays: Arrays) -> Table | None:
-    """The table of a layer, where it has one."""
-    values = record.optional_array(arrays, "table")
-    if ("table" in record.value) != (values is not None):
-        raise HwquantError(f"{record.where} has half of a table")
-    if values is None:
-        return None
-    if values.ndim != 1 or not len(values):
-        raise HwquantError(f"{record.where} has a table of shape {values.shape}, not one dimension")
-    item = record.record("table")
-    return Table(values, item.real("scale"), item.integer("zero_point"))
 
 
 def _decode_codes(record: Record, arrays: Arrays) -> tuple[NDArray[Any], NDArray[Any] | None]:

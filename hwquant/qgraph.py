@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from hwquant.coding import Anchor, Coding, Step, integer_limits
 from hwquant.ends import Ends
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, Input, MaxPool, Output, Shape, Whole, check_states, product_shape
+from hwquant.graph import Concat, MaxPool, Shape, product_shape
+from hwquant.interface import Input, Output, Whole, check_states
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 IntArray = NDArray[np.int64]

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Graph, Input, Output
+from hwquant.graph import Graph
 from hwquant.host.stored import check_ends
+from hwquant.interface import Input, Output
 from hwquant.qgraph import QGraph
 
 AnyArray = NDArray[Any]

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Input, Moving, Output
+from hwquant.graph import Moving
+from hwquant.interface import Input, Output
 from hwquant.qgraph import (
     MOST_TABLE_BITS,
     WIDEST,

@@ -6,9 +6,10 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from hwquant.program.array_shape import ACCUMULATE_HAZARD, FEED_LATENCY, MEMORY_LATENCY, PRODUCT_LATENCY
+from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
+from hwquant.program.latencies import FEED_LATENCY, MEMORY_LATENCY, PRODUCT_LATENCY
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory
 from hwquant.rtl_templates.array import SystolicArray, shares_lanes

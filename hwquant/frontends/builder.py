@@ -14,33 +14,15 @@ from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.batch import NO_BATCH
 from hwquant.frontends.fold import Affine, Unfolded, fold
 from hwquant.frontends.layouts import Layout, LayoutWanted
+from hwquant.frontends.limits import LARGEST, LARGEST_VIEW, MOST_SHIFTED, MOST_SPENT
+from hwquant.frontends.refusals import Misfit, NotFinite
 from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
-from hwquant.graph import Graph, Input, Node, Output, Shape
+from hwquant.graph import Graph, Node, Shape
+from hwquant.interface import Input, Output
 from hwquant.window import Window
 
 ANY_BATCH = 2
 """The batch size that stands for any: not 1, so that a lost batch dimension is noticed."""
-
-LARGEST = 1 << 26
-"""Elements of a tensor, batch included, beyond which a model is taken for damaged: no chip holds them."""
-
-LARGEST_VIEW = 1 << 24
-"""Elements of what is reordered one by one, such as every network input, beyond which a model is damaged."""
-
-MOST_SPENT = 1 << 28
-"""Elements, batch included, that all views and constant factors of a model have together."""
-
-
-MOST_SHIFTED = 1e9
-"""How large the shift of a shared input can be that another reader has to undo, in multiples of the input."""
-
-
-class Misfit(Unsupported):
-    """Shapes do not fit each other: every runtime refuses a model's node for as many samples."""
-
-
-class NotFinite(Unsupported):
-    """Weights that hold NaN or infinity, or come to it: no host makes numbers of them."""
 
 
 class Builder:

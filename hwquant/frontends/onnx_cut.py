@@ -10,12 +10,12 @@ import numpy as np
 
 from hwquant.errors import Unsupported
 from hwquant.frontends.batch import BatchAxis, BatchMatters
-from hwquant.frontends.builder import NotFinite
 from hwquant.frontends.onnx_batch import fixed
 from hwquant.frontends.onnx_check import checked, node_name
 from hwquant.frontends.onnx_division import Division
 from hwquant.frontends.onnx_ends import ends
 from hwquant.frontends.onnx_reader import read_whole
+from hwquant.frontends.refusals import NotFinite
 from hwquant.graph import Graph
 
 if TYPE_CHECKING:

@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hwquant.errors import Unsupported
-from hwquant.frontends.builder import Builder, NotFinite
+from hwquant.frontends.builder import Builder
 from hwquant.frontends.layouts import Layout, with_layouts
 from hwquant.frontends.onnx_check import node_name
 from hwquant.frontends.onnx_inputs import inputs_of
 from hwquant.frontends.onnx_macs import macs
 from hwquant.frontends.onnx_reader import Translation, tensors_read_by
 from hwquant.frontends.onnx_survey import Survey
+from hwquant.frontends.refusals import NotFinite
 from hwquant.frontends.segment import Place, largest_segment
 from hwquant.graph import Graph
 

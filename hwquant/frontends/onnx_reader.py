@@ -13,7 +13,7 @@ import numpy as np
 from hwquant.errors import Damaged, Unsupported
 from hwquant.files import parse_json
 from hwquant.frontends.batch import BatchAxis, BatchMatters, Shapes
-from hwquant.frontends.builder import ANY_BATCH, Builder, Misfit
+from hwquant.frontends.builder import ANY_BATCH, Builder
 from hwquant.frontends.layouts import with_layouts
 from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
 from hwquant.frontends.onnx_check import checked, node_name, opset
@@ -22,6 +22,7 @@ from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of, with_shapes
 from hwquant.frontends.onnx_operators import OPERATORS
 from hwquant.frontends.onnx_types import INTEGERS, TRUTH, array_type, result_type, type_name
+from hwquant.frontends.refusals import Misfit
 from hwquant.frontends.same import same_graph
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Graph

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hwquant.errors import Unsupported
-from hwquant.frontends.builder import Builder, NotFinite
+from hwquant.frontends.builder import Builder
 from hwquant.frontends.onnx_check import without_shapes
 from hwquant.frontends.onnx_inputs import inputs_of
 from hwquant.frontends.onnx_reader import Translation, tensors_read_by
 from hwquant.frontends.onnx_types import ANY, INTEGERS, type_name
+from hwquant.frontends.refusals import NotFinite
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Concat
 

@@ -12,8 +12,9 @@ from hwquant import floating
 from hwquant.errors import HwquantError, check_type
 from hwquant.floating import finish
 from hwquant.golden import fast, reference
-from hwquant.graph import Graph, Input, as_array
+from hwquant.graph import Graph
 from hwquant.host import after, before
+from hwquant.interface import Input, as_array
 from hwquant.qgraph import IntArray, QGraph, Tensor
 from hwquant.states import arrays_of, completed, computed, given
 from hwquant.validate import validate_integers

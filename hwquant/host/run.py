@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from hwquant.ends import End, Ends, Port
 from hwquant.errors import HwquantError
-from hwquant.graph import Graph, as_array
+from hwquant.graph import Graph
 from hwquant.host.check import opened
 from hwquant.host.numpy_part import NumpyPart, computable
+from hwquant.interface import as_array
 from hwquant.packages import load_package
 from hwquant.qgraph import QGraph
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from hwquant.errors import HwquantError
 from hwquant.options import Spelling
+from hwquant.program.latencies import Latencies
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import MOST_TABLE_BITS
 
@@ -21,23 +22,6 @@ OddWeights = Literal["none", "some", "all"]
 
 ODD_WEIGHTS: tuple[OddWeights, ...] = get_args(OddWeights)
 MIN_SIDE, MAX_SIDE = 2, 32
-
-MEMORY_LATENCY = 2
-"""Cycles from a registered address to registered read data (the memory, then a register)."""
-
-FEED_LATENCY = MEMORY_LATENCY + 1
-"""From an address to the array's edge: memory, register, then padding or offset adder with its register.
-
-Activations and weights have the same, so that loading a tile may begin in the cycle in which the tile before
-it starts to stream."""
-
-PE_LATENCY = 3
-"""Registered operands, registered product, registered partial sum."""
-
-PRODUCT_LATENCY = 2
-"""Of two activations: both less their zero points, and the product, each registered."""
-TABLE_LATENCY = 2
-"""From an address of a table to its registered value (the memory, then a register)."""
 
 ACCUMULATE_HAZARD = 4
 """Least number of cycles between two visits of one accumulator (read, register, add, write)."""
@@ -79,7 +63,7 @@ more."""
 
 
 @dataclass(frozen=True)
-class ArrayShape:
+class ArrayShape(Latencies):
     """The array without its memories: what decides how a network's layers are mapped and scheduled on it.
 
     Attributes
@@ -364,41 +348,6 @@ class ArrayShape:
     def requantized_bits(self) -> int:
         """Width of a clamped integer: an output, or what one is looked up with."""
         return self.table_bits or self.activation_bits
-
-    @property
-    def table_latency(self) -> int:
-        """Cycles from the clamped integer to the output."""
-        return TABLE_LATENCY * (self.tables > 0)
-
-    # Latencies, in cycles -------------------------------------------------------------------------------
-
-    @property
-    def array_latency(self) -> int:
-        """Cycles from a pixel's address to the first column's sum at the bottom of the array."""
-        return FEED_LATENCY + self.rows - 1 + PE_LATENCY + (1 if self.offset == "sum" else 0)
-
-    @property
-    def product_latency(self) -> int:
-        """Cycles from a pixel's address to the first column's product with its factor."""
-        return FEED_LATENCY + PRODUCT_LATENCY
-
-    @property
-    def requantize_latency(self) -> int:
-        """Cycles from a finished sum to the clamped output."""
-        return 3 if not self.multiplier_bits else 6
-
-    @property
-    def write_latency(self) -> int:
-        """Cycles from a pixel's address to the writing of its output word.
-
-        Those of the array, an addition, requantization, tables, the pooling maximum, and of the last column's delay.
-        """
-        return self.array_latency + self.requantize_latency + self.table_latency + self.columns + 1
-
-    @property
-    def drain_latency(self) -> int:
-        """Cycles from the last pixel of a layer to the first that may read what the layer wrote."""
-        return self.write_latency + 1
 
 
 def parse_array(text: str) -> tuple[int, int]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.array_shape import LIMITS, OFFSET_MODES, ArrayShape, OffsetMode
+from hwquant.program.array_shape import OFFSET_MODES, ArrayShape, OffsetMode
+from hwquant.program.available import REMEDY, check_biases, check_hardware, check_limits
 from hwquant.program.config import BIASES, SIZES, ArrayConfig
 from hwquant.program.images import Images
 from hwquant.program.isa import Instruction, Opcode
@@ -51,18 +52,6 @@ OF_WEIGHTS = (
 
 NO_WEIGHTS: Mapping[str, Any] = {"weight_bits": 1, "adjusted_bits": 1, "offset": "none", "offset_bits": 1}
 """The array of a network without weights, in the fields of :data:`OF_WEIGHTS`."""
-
-REMEDY = {
-    "activation_depth": "a larger activation memory, a smaller input, or fewer channels",
-    "weight_depth": "a larger weight memory, fewer or pruned weights, or a wider array",
-    "parameter_depth": "a larger parameter memory or fewer output channels",
-    "program_depth": "a larger program memory, deeper accumulators, or a larger array",
-    "accumulator_bits": "wider accumulators, or fewer activation, weight or chain bits",
-    "coordinate_bits": "a smaller input, or hardware with wider coordinates",
-    "block_steps": "shallower accumulators or smaller pooling windows",
-    "table_bits": "no chain bits: what layers hand on is looked up",
-    "tables": "fewer layers with functions, or tensors that share a scale",
-}
 
 
 @dataclass(frozen=True)
@@ -152,7 +141,7 @@ class Requirements:
         """
         exact = self._needed([item.layer for item in mapped], qgraph)
         if self.config:
-            _check(exact, self.config)
+            check_hardware(exact, self.config)
             return self.config
         return replace(used_modes(offered, mapped), **{name: getattr(exact, name) for name in OF_WEIGHTS})
 
@@ -169,7 +158,7 @@ class Requirements:
             "product_bits": product_bits(layers, qgraph),
             "shift_bits": index_bits(shift + 1),
         }
-        _within_limits(widths, qgraph.name)
+        check_limits(widths, qgraph.name)
         rows, columns = self.array
         return ArrayShape(
             rows=rows,
@@ -227,62 +216,6 @@ class Requirements:
                 where=network,
             )
         return asked
-
-
-def _check(needed: ArrayShape, config: ArrayConfig) -> None:
-    """Raise unless existing hardware can express what a network needs, its size apart."""
-    names = (
-        "activation_bits",
-        "weight_bits",
-        "multiplier_bits",
-        "shift_bits",
-        "product_bits",
-        "table_bits",
-        "tables",
-    )
-    for name in names:
-        _compare(name, needed, config)
-    if config.odd_weights == "all" and needed.odd_weights != "all":
-        raise Unsupported("the network needs weights that are not odd, the hardware has no others")
-    if config.ternary and not needed.ternary:
-        raise Unsupported("the network needs weights beyond -1, 0 and 1, the hardware has no multipliers")
-    if config.odd_weights != "none":
-        _compare("adjusted_bits", needed, config)
-    if needed.offset == "none":
-        return
-    if config.offset != needed.offset:
-        raise Unsupported(f"the network needs offset {needed.offset!r}, the hardware has {config.offset!r}")
-    if needed.channel_offsets and not config.channel_offsets:
-        raise Unsupported("the network has an offset for each channel, the hardware one for each layer")
-    width = "adjusted_bits" if config.offset == "edge" else "offset_bits"
-    _compare(width, needed, config)
-
-
-def _compare(name: str, needed: ArrayShape, config: ArrayConfig) -> None:
-    need, there_are = getattr(needed, name), getattr(config, name)
-    if need > there_are:
-        raise DoesNotFit(
-            f"the network needs {name} {need}, the hardware has {there_are}",
-            resource=name,
-            needed=need,
-            available=there_are,
-            remedy="hardware made for this network",
-        )
-
-
-def _within_limits(values: Mapping[str, int], name: str) -> None:
-    """Raise for what no array can have, and blame the network, not a parameter that nobody set."""
-    for size_name, (_, most) in LIMITS.items():
-        need = values.get(size_name, 0)
-        if need > most:
-            remedy = REMEDY.get(size_name, "the default range of weights, or scales that are closer together")
-            raise DoesNotFit(
-                f"network {name!r} needs {size_name} {need}, no array has more than {most}; it would fit with {remedy}",
-                resource=size_name,
-                needed=need,
-                available=most,
-                remedy=remedy,
-            )
 
 
 def measure(
@@ -385,33 +318,11 @@ def size(
                 remedy=REMEDY[name],
             )
     if requirements.config:
-        _check_biases(needed, requirements.config)
+        check_biases(needed, requirements.config)
         return requirements.config
     minimum = {name: max(2, needed[name]) for name in SIZES}
     if needed["bias_zeros"]:  # biases that share no zeros are stored whole
         minimum |= {name: needed[name] for name in BIASES}
     minimum["accumulator_bits"] = max(8, needed["accumulator_bits"])
-    _within_limits(minimum, network)
+    check_limits(minimum, network)
     return ArrayConfig.of(shape, minimum)
-
-
-def _check_biases(needed: Mapping[str, int], config: ArrayConfig) -> None:
-    """Raise unless existing hardware holds the biases: they have as many zeros, and room above them."""
-    zeros = config.bias_zeros
-    if needed["bias_zeros"] < zeros:
-        raise DoesNotFit(
-            f"the network's biases share {needed['bias_zeros']} low zeros, the hardware leaves out {zeros}",
-            resource="bias_zeros",
-            needed=needed["bias_zeros"],
-            available=zeros,
-            remedy="hardware made for this network",
-        )
-    width = needed["bias_bits"] + needed["bias_zeros"] - zeros
-    if width > config.stored_bias_bits:
-        raise DoesNotFit(
-            f"the network needs bias_bits {width}, the hardware has {config.stored_bias_bits}",
-            resource="bias_bits",
-            needed=width,
-            available=config.stored_bias_bits,
-            remedy="hardware made for this network",
-        )

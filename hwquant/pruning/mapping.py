@@ -17,7 +17,8 @@ from hwquant.program.schedule import tile_weights
 from hwquant.program.sizing import Requirements
 from hwquant.program.tiling import column_blocks, pixel_blocks
 from hwquant.qgraph import IntArray, Layer, Product, QGraph, Tensor, Term
-from hwquant.quantize.fuse import LayerPlan, Plan, ProductPlan, TermPlan, plan_layers
+from hwquant.quantize.fuse import plan_layers
+from hwquant.quantize.plans import LayerPlan, Plan, ProductPlan, TermPlan
 
 
 @dataclass(frozen=True, eq=False)

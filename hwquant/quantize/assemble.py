@@ -12,8 +12,8 @@ from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer, Term
 from hwquant.quantize.calibration import TensorStatistics, importance
 from hwquant.quantize.formats import Formats
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.layer_scales import LayerScales, layer_scales
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.tables import tabulate
 from hwquant.quantize.weight_scheme import Array, WeightScheme

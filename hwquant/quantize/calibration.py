@@ -18,7 +18,7 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.host import before
 from hwquant.progress import Progress
-from hwquant.quantize.fuse import TermPlan
+from hwquant.quantize.plans import TermPlan
 from hwquant.states import completed
 
 Array = NDArray[np.float64]

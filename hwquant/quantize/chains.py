@@ -25,8 +25,8 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Concat
 from hwquant.qgraph import Layer, QGraph, Tensor
 from hwquant.quantize.formats import Scale, TensorFormat
-from hwquant.quantize.fuse import TermPlan
 from hwquant.quantize.layer_scales import LayerScales
+from hwquant.quantize.plans import TermPlan
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.shifts import Alignment
 from hwquant.quantize.single_bit import loses_signs

@@ -17,8 +17,9 @@ import numpy as np
 from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, MaxPool
 from hwquant.progress import Progress
 from hwquant.quantize.calibration import Data, TensorStatistics, observe
-from hwquant.quantize.fuse import Plan, plan_layers
+from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.mid_rise import lies_on_grid
+from hwquant.quantize.plans import Plan
 from hwquant.quantize.weight_scheme import Array
 
 LEAST_RATIO = 100.0

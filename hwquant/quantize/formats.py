@@ -10,7 +10,7 @@ import numpy as np
 
 from hwquant.coding import integer_limits
 from hwquant.qgraph import Tensor
-from hwquant.quantize.fuse import Plan
+from hwquant.quantize.plans import Plan
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import assert_never
 
 from hwquant.graph import Concat, MaxPool
-from hwquant.quantize.fuse import LayerPlan, Plan, ProductPlan
+from hwquant.quantize.plans import LayerPlan, Plan, ProductPlan
 
 
 class Partition:

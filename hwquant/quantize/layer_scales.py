@@ -10,8 +10,8 @@ import numpy as np
 
 from hwquant.coding import IntArray
 from hwquant.quantize.formats import Formats, Scale
-from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.plans import LayerPlan
 from hwquant.quantize.shifts import (
     FINEST_SHIFT,
     LARGEST_SHIFT,

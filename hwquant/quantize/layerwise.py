@@ -19,11 +19,11 @@ from hwquant.quantize.bias_correction import mean_error
 from hwquant.quantize.calibration import importance
 from hwquant.quantize.compensation import compensate
 from hwquant.quantize.formats import Formats, TensorFormat, integer_tensors, zero_points
-from hwquant.quantize.fuse import LayerPlan, ProductPlan
 from hwquant.quantize.integer_run import IntegerRun
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.observe import Observed
+from hwquant.quantize.plans import LayerPlan, ProductPlan
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.products import integer_product
 from hwquant.ranges import Range, node_range

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwquant.errors import Unsupported
-from hwquant.quantize.fuse import Plan, TermPlan
 from hwquant.quantize.groups import Partition, scale_groups
 from hwquant.quantize.mid_rise import settle_grid
 from hwquant.quantize.narrow_bias import WIDEST
 from hwquant.quantize.options import DEFAULT_BITS, QuantizeOptions, by_owner
+from hwquant.quantize.plans import Plan, TermPlan
 from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
 from hwquant.quantize.weight_scheme import Grid, WeightScheme
 

@@ -15,9 +15,9 @@ from hwquant.errors import HwquantError
 from hwquant.qgraph import Product
 from hwquant.quantize.elimination import Cost
 from hwquant.quantize.formats import Formats, Scale
-from hwquant.quantize.fuse import Plan, ProductPlan
 from hwquant.quantize.groups import Partition
 from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.plans import Plan, ProductPlan
 from hwquant.quantize.shifts import LARGEST_SHIFT, fixed_point
 
 MOST_MANTISSAS = 64

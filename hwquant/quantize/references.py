@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwquant.graph import Clip, Function
 from hwquant.quantize.calibration import Data, batches
-from hwquant.quantize.fuse import LayerPlan, Plan
+from hwquant.quantize.plans import LayerPlan, Plan
 from hwquant.quantize.weight_scheme import Array
 
 _PATCHES = 1 << 14

@@ -13,9 +13,9 @@ from hwquant.qgraph import Layer, Product, QGraph
 from hwquant.quantize.chains import describe_chains, judge_chains
 from hwquant.quantize.fidelity import Evidence, Fidelity, fidelity
 from hwquant.quantize.formats import Formats, TensorFormat
-from hwquant.quantize.fuse import LayerPlan, ProductPlan
 from hwquant.quantize.judge import judge
 from hwquant.quantize.observe import Observed
+from hwquant.quantize.plans import LayerPlan, ProductPlan
 from hwquant.quantize.precision import Precision, Schemes
 from hwquant.quantize.weights import ideal_scale, stretched_rows
 

@@ -27,9 +27,9 @@ from hwquant.errors import HwquantError
 from hwquant.quantize.calibration import TensorStatistics, importance
 from hwquant.quantize.elimination import Cost, minimize
 from hwquant.quantize.formats import Formats, Scale, TensorFormat
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.groups import Partition, scale_classes
 from hwquant.quantize.mid_rise import exact_unit
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.products import missing_octaves, product_costs, with_products
 from hwquant.quantize.shifts import weight_exponents

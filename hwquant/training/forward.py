@@ -12,7 +12,7 @@ from torch import Tensor
 from hwquant.graph import Concat, MaxPool
 from hwquant.qgraph import Table
 from hwquant.quantize import Observed, QuantizeOptions
-from hwquant.quantize.fuse import LayerPlan, PlanNode, ProductPlan
+from hwquant.quantize.plans import LayerPlan, PlanNode, ProductPlan
 from hwquant.training.operators import Border, clip, convolve, function, max_pool
 from hwquant.training.rounding import per_channel, round_half_up, weight_steps
 from hwquant.training.state import QuantizedState

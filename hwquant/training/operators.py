@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from hwquant.errors import HwquantError
 from hwquant.expression import Expression
-from hwquant.graph import AveragePool, Conv, Graph, Input, Output
+from hwquant.graph import AveragePool, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.window import Padding, Window
 
 

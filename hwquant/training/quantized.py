@@ -17,9 +17,9 @@ from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer, QGraph, Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.formats import zero_points
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.pipeline import integer_network, with_report
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.ranges import largest_sum, tensor_ranges
 from hwquant.training.forward import QuantizedForward
 from hwquant.training.rounding import per_channel, to_integers, weight_limits, weight_steps

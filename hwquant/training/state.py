@@ -15,7 +15,7 @@ from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer, Product
 from hwquant.quantize import Observed, QuantizeOptions
 from hwquant.quantize.assemble import assemble_layer, round_layer
-from hwquant.quantize.fuse import LayerPlan, ProductPlan
+from hwquant.quantize.plans import LayerPlan, ProductPlan
 from hwquant.quantize.precision import resolve_precision
 from hwquant.quantize.products import integer_product
 from hwquant.quantize.scales import choose_scales

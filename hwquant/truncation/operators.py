@@ -7,20 +7,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hwquant.floating import windows
-from hwquant.graph import (
-    Add,
-    AveragePool,
-    Clip,
-    Concat,
-    Conv,
-    Function,
-    Graph,
-    Input,
-    MaxPool,
-    Multiply,
-    Node,
-    Output,
-)
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
+from hwquant.interface import Input, Output
 
 
 def kind(node: Node, graph: Graph) -> str:

@@ -13,7 +13,7 @@ from typing import get_args
 import hwquant
 from hwquant.graph import Moving, Node
 from hwquant.qgraph import QNode
-from hwquant.quantize.fuse import PlanNode
+from hwquant.quantize.plans import PlanNode
 
 KINDS = {kind.__name__: {kind.__name__} for union in (Node, QNode, PlanNode) for kind in get_args(union)}
 KINDS["Moving"] = {kind.__name__ for kind in get_args(Moving)}

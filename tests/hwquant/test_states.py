@@ -12,7 +12,8 @@ from hwquant.driver.connection import Connection
 from hwquant.errors import HwquantError
 from hwquant.frontends import from_torch
 from hwquant.golden import Stream, deliver, predict, quantize_given, quantize_input, run
-from hwquant.graph import Graph, Input, Output
+from hwquant.graph import Graph
+from hwquant.interface import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.sim import simulate

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from hwquant_testing.random_networks import Features, random_inputs, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_inputs, random_qgraph
 from torch import nn
 
 from hwquant.frontends import from_torch

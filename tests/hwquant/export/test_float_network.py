@@ -12,7 +12,8 @@ from hwquant.errors import HwquantError
 from hwquant.export import float_to_onnx, save_float
 from hwquant.fingerprint import fingerprint
 from hwquant.frontends import from_onnx, load_model
-from hwquant.graph import AveragePool, Clip, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.truncation import float16
 from hwquant.window import Window
 

@@ -7,7 +7,7 @@ import pytest
 
 from hwquant import golden
 from hwquant.errors import DoesNotFit
-from hwquant.graph import Input, Output
+from hwquant.interface import Input, Output
 from hwquant.program.activity import activity
 from hwquant.program.compiler import Compilation, compile_network, lowered_network
 from hwquant.program.cycles import timing

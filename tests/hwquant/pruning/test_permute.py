@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hwquant_testing.branching_networks import plain
 from hwquant_testing.float_networks import build
-from hwquant_testing.random_networks import Features, random_images, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_images, random_qgraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,9 +6,9 @@ import pytest
 from hwquant.errors import HwquantError
 from hwquant.quantize.assemble import assemble_layer, quantize_terms
 from hwquant.quantize.formats import Scale, TensorFormat
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.layer_scales import layer_scales
 from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.weight_scheme import WeightScheme
 
 ONE = np.ones(())

@@ -5,7 +5,8 @@ import pytest
 
 from hwquant import floating
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.quantize.fuse import hoist_functions, plan_layers
 from hwquant.window import Window
 

@@ -8,7 +8,8 @@ import pytest
 from hwquant import golden
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Multiply, Output
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Multiply
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Product
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.calibration import observe

@@ -8,7 +8,8 @@ import pytest
 
 from hwquant import floating, golden
 from hwquant.errors import HwquantError
-from hwquant.graph import AveragePool, Clip, Conv, Graph, Input, Output
+from hwquant.graph import AveragePool, Clip, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Layer, Product
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers

@@ -10,7 +10,8 @@ from hwquant import floating, golden
 from hwquant.errors import HwquantError
 from hwquant.expression import Expression, apply, bounded
 from hwquant.frontends import activations
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, Input, MaxPool, Output
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Layer
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers

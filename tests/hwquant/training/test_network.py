@@ -13,7 +13,8 @@ from torch import nn
 from hwquant import floating
 from hwquant.errors import HwquantError
 from hwquant.frontends import from_torch
-from hwquant.graph import AveragePool, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import AveragePool, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.training import TrainableNetwork
 from hwquant.training.network import attribute_names
 from hwquant.window import Window

@@ -10,8 +10,9 @@ from hwquant_testing.float_networks import ALL_KINDS
 
 from hwquant import golden
 from hwquant.errors import HwquantError
-from hwquant.graph import Conv, Graph, Input, Output
+from hwquant.graph import Conv, Graph
 from hwquant.history import KEY
+from hwquant.interface import Input, Output
 from hwquant.quantize import QuantizeOptions, observe_network, quantize
 from hwquant.training import QuantizedNetwork, Training, TrainOptions, fit
 from hwquant.validate import validate

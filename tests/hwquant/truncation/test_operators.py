@@ -5,7 +5,8 @@ import pytest
 from hwquant_testing.float_networks import ALL_KINDS
 
 from hwquant import floating
-from hwquant.graph import AveragePool, Conv, Graph, Input, Output
+from hwquant.graph import AveragePool, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.truncation.operators import alone, has_reshape, kind, reshaped, rest
 from hwquant.window import Window
 

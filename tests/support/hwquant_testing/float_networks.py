@@ -6,20 +6,8 @@ import numpy as np
 from hwquant_testing.windows import take_window
 
 from hwquant.frontends import activations
-from hwquant.graph import (
-    Add,
-    AveragePool,
-    Clip,
-    Concat,
-    Conv,
-    Function,
-    Graph,
-    Input,
-    MaxPool,
-    Multiply,
-    Node,
-    Output,
-)
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
+from hwquant.interface import Input, Output
 from hwquant.window import Window
 
 

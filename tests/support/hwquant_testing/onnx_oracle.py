@@ -31,7 +31,8 @@ from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
 
 from hwquant.floating import finish, run
-from hwquant.graph import Graph, Output
+from hwquant.graph import Graph
+from hwquant.interface import Output
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from hwquant_testing.windows import take_window
 
-from hwquant.graph import Input, Output
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.window import Window
 

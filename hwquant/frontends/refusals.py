@@ -1,0 +1,13 @@
+"""Refusals that importers tell from others."""
+
+from __future__ import annotations
+
+from hwquant.errors import Unsupported
+
+
+class Misfit(Unsupported):
+    """Shapes do not fit each other: every runtime refuses a model's node for as many samples."""
+
+
+class NotFinite(Unsupported):
+    """Weights that hold NaN or infinity, or come to it: no host makes numbers of them."""
