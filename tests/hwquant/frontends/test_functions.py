@@ -13,8 +13,9 @@ from torch import nn
 from hwquant import floating
 from hwquant.errors import Unsupported
 from hwquant.export import float_to_onnx
-from hwquant.frontends import from_exported, from_onnx, load_model
+from hwquant.frontends import from_exported, load_model
 from hwquant.frontends.onnx_pointwise import POINTWISE
+from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.graph import Clip, Conv, Function
 
 SAMPLES = np.random.default_rng(5).normal(0, 3, (4, 4, 3, 5)).astype(np.float32)
@@ -134,7 +135,7 @@ def outputs(made):
 )
 def test_every_operator_on_the_input_itself_is_onnxs(operator, attributes):
     made = model([helper.make_node(operator, ["x"], ["y"], name="f", **attributes)])
-    (want,), (got,) = outputs(made), floating.predict(from_onnx(made), DOMAIN)
+    (want,), (got,) = outputs(made), floating.predict(read_onnx(made), DOMAIN)
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
@@ -156,7 +157,7 @@ def test_choices_and_truth_values_of_one_tensor():
         helper.make_node("Mul", ["c", "sine"], ["w"], name="w"),
     ]
     made = model(nodes, [("a", -1.0), ("b", 1.5)], opset=17)
-    graph = from_onnx(made)
+    graph = read_onnx(made)
     for got, want in zip(floating.predict(graph, DOMAIN), outputs(made), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
     assert [type(node) for node in graph.nodes] == [Function] * 3
@@ -165,20 +166,20 @@ def test_choices_and_truth_values_of_one_tensor():
 def test_a_truth_value_is_no_output_and_chooses_between_functions_of_its_tensor_only():
     compared = [helper.make_node("Greater", ["x", "a"], ["y"], name="y")]
     with pytest.raises(Unsupported, match="output 'y' is a truth value; cast it to float"):
-        from_onnx(model(compared, [("a", 0.5)], opset=17))
+        read_onnx(model(compared, [("a", 0.5)], opset=17))
     nodes = [
         helper.make_node("MaxPool", ["x"], ["p"], kernel_shape=[1, 3], pads=[0, 1, 0, 1]),
         helper.make_node("Greater", ["x", "p"], ["g"], name=""),
         helper.make_node("Where", ["g", "x", "p"], ["y"], name="y"),
     ]
     with pytest.raises(Unsupported, match=r"node 'g' \(Greater\): .* functions of one tensor"):
-        from_onnx(model(nodes, opset=17))
+        read_onnx(model(nodes, opset=17))
 
 
 def test_a_function_is_read_back_as_it_was_written():
     for operator in ("HardSwish", "Gelu", "Shrink", "Selu", "Mish", "Softsign"):
-        graph = from_onnx(model([helper.make_node(operator, ["x"], ["y"], name="f")]))
-        again = from_onnx(float_to_onnx(graph))
+        graph = read_onnx(model([helper.make_node(operator, ["x"], ["y"], name="f")]))
+        again = read_onnx(float_to_onnx(graph))
         assert [(type(node), node.name) for node in again.nodes] == [(Function, "f")]
         (got,), (want,) = floating.predict(again, DOMAIN), floating.predict(graph, DOMAIN)
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)

@@ -5,11 +5,11 @@ import pytest
 import torch
 from hwquant_testing.float_networks import kinds
 from hwquant_testing.torch_modules import Lambda
+from hwquant_testing.whole import from_torch
 from onnx.helper import make_node
 from torch import nn
 
 from hwquant.errors import HwquantError
-from hwquant.frontends import from_torch
 from hwquant.graph import AveragePool, Clip, Conv, Multiply
 
 

@@ -10,8 +10,8 @@ from onnx.helper import make_node
 
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.floating import predict
-from hwquant.frontends import from_onnx
 from hwquant.frontends.onnx_old import CONVERSIONS, OLDEST_OPSET, modernized
+from hwquant.frontends.onnx_reader import read_onnx
 
 RNG = np.random.default_rng(11)
 OLD = range(1, OLDEST_OPSET)
@@ -36,7 +36,7 @@ def model(nodes, constants, opset, shape=(1, 3, 4, 5), inputs=("x",), dtype=Tens
 
 
 def check(made, expected):
-    graph = from_onnx(made)
+    graph = read_onnx(made)
     x = {item.name: array(1, *item.shape) for item in graph.inputs}
     np.testing.assert_allclose(predict(graph, x)[0], expected(*x.values()), rtol=1e-4, atol=1e-5)
 
@@ -111,14 +111,14 @@ def test_operands_without_broadcast_have_one_shape(opset):
     check(model(nodes, {}, opset), lambda x: x + np.maximum(x, 0))
     made = model([make_node("Add", ["x", "c"], ["y"])], {"c": array(5)}, opset)
     with pytest.raises(Unsupported, match=r"shapes \[1, 3, 4, 5\] and \[5\] without broadcast"):
-        from_onnx(made)
+        read_onnx(made)
 
 
 def test_axes_that_are_not_there_are_refused():
     for axis in (-1, 3, 9):
         made = model([make_node("Add", ["x", "c"], ["y"], broadcast=1, axis=axis)], {"c": array(4, 5)}, 6)
         with pytest.raises(Unsupported, match=rf"2 axes from axis {axis} on are not in the 4"):
-            from_onnx(made)
+            read_onnx(made)
 
 
 def statistics():
@@ -146,7 +146,7 @@ def test_training_is_refused():
         (make_node("Dropout", ["x"], ["y"], is_test=0), r"is_test=0 is training mode"),
     ):
         with pytest.raises(Unsupported, match=message):
-            from_onnx(model([node], constants, 6))
+            read_onnx(model([node], constants, 6))
 
 
 @pytest.mark.parametrize("opset", OLD)
@@ -196,7 +196,7 @@ def test_a_cast_names_its_type():
     nodes = [make_node("Cast", ["x"], ["c"], to="FLOAT"), make_node("Relu", ["c"], ["y"])]
     check(model(nodes, {}, 1, dtype=TensorProto.DOUBLE), lambda x: np.maximum(x, 0))
     with pytest.raises(Unsupported, match=r"there is no element type 'FLOTA'"):
-        from_onnx(model([make_node("Cast", ["x"], ["y"], to="FLOTA")], {}, 1))
+        read_onnx(model([make_node("Cast", ["x"], ["y"], to="FLOTA")], {}, 1))
 
 
 def test_constants_are_computed_from_old_operators():
@@ -213,13 +213,13 @@ def test_an_open_batch_is_converted_too():
     made = model(
         [make_node("Add", ["x", "c"], ["y"], broadcast=1, axis=1)], {"c": array(3)}, 6, ("n", 3, 4, 5)
     )
-    assert from_onnx(made).outputs[0].shape == (3, 4, 5)
+    assert read_onnx(made).outputs[0].shape == (3, 4, 5)
 
 
 def test_the_model_itself_is_left_as_it_is():
     made = model([make_node("Add", ["x", "c"], ["y"], broadcast=1, axis=1)], {"c": array(3)}, 6)
     before = made.SerializeToString()
-    from_onnx(made)
+    read_onnx(made)
     assert made.SerializeToString() == before
 
 
@@ -227,4 +227,4 @@ def test_a_model_of_no_operator_set_is_refused():
     made = model([make_node("Relu", ["x"], ["y"])], {}, 6)
     made.opset_import[0].version = 0
     with pytest.raises(HwquantError, match=r"operator set"):
-        from_onnx(made)
+        read_onnx(made)

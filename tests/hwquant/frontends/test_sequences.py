@@ -117,13 +117,13 @@ def test_rows_of_a_batch_joined_with_time(build_onnx, check_onnx):
 
 
 def test_windows_over_a_batch_joined_with_time_are_refused(build_onnx):
-    from hwquant.frontends import from_onnx
+    from hwquant.frontends.onnx_reader import read_onnx
 
     nodes = [make_node("Reshape", ["x", "rows"], ["f"]), make_node("Conv", ["f", "w"], ["c"])]
     nodes.append(make_node("Reshape", ["c", "steps"], ["y"]))
     fixed = {"rows": np.array([-1, 2, 5]), "steps": np.array([-1, 3, 3, 3])}
     with pytest.raises(Unsupported, match=r"batch"):
-        from_onnx(build_onnx(nodes, {"x": (3, 2, 5)}, constants(w=(3, 2, 3)) | fixed))
+        read_onnx(build_onnx(nodes, {"x": (3, 2, 5)}, constants(w=(3, 2, 3)) | fixed))
 
 
 def test_a_causal_convolution_keeps_its_padding_on_one_side(check_torch):
