@@ -13,6 +13,7 @@ from hwquant.errors import HwquantError, Unsupported
 from hwquant.fingerprint import fingerprint
 from hwquant.floating import predict
 from hwquant.frontends import from_exported, from_onnx, from_torch, load_model
+from hwquant.frontends.onnx_reader import read_onnx
 
 RNG = np.random.default_rng(5)
 
@@ -209,7 +210,7 @@ def test_models_without_a_batch_dimension(make):
 )
 def test_without_the_option_they_are_refused_with_it(make, message):
     with pytest.raises(HwquantError, match=message) as caught:
-        from_onnx(make())
+        read_onnx(make())
     assert "--batch-axis none" in str(caught.value)
 
 
@@ -248,10 +249,10 @@ def test_modules_of_one_sample(decomposed):
         predict(graph, x.numpy()[None])[0][0], module(x).detach().numpy(), rtol=1e-4, atol=1e-5
     )
     with pytest.raises(HwquantError, match=r"batch"):
-        from_torch(module, x)
+        from_torch(module, x, host=False)
 
 
 def test_a_convolution_over_several_samples_is_refused_where_there_is_one():
     made = model([make_node("Conv", ["x", "w"], ["y"])], {"x": (3, 2, 8)}, {"w": array(4, 2, 3)})
     with pytest.raises(Unsupported, match=r"are over 3 samples, and the network is for one"):
-        from_onnx(made, batch_axis=None)
+        read_onnx(made, batch_axis=None)
