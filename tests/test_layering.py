@@ -16,18 +16,11 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {
-    "errors",
-    "names",
-    "files",
-    "packages",
-    "window",
-    "ends",
-    "graph",
+FLOAT = {"errors", "names", "files", "packages", "window", "ends", "interface", "expression", "graph"} | {
     "options",
     "progress",
     "history",
-} | {"expression"}
+}
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
