@@ -15,7 +15,7 @@ from hwquant.errors import Damaged, Unsupported
 from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.batch import BatchAxis
 from hwquant.frontends.onnx_functions import STANDARD, inlined
-from hwquant.frontends.onnx_inputs import batch_of, inputs_of
+from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of
 from hwquant.frontends.onnx_old import modernized
 from hwquant.frontends.onnx_operators import CONSTANT_RESULT, OPERATORS
 from hwquant.frontends.onnx_types import ANY, REFUSED, type_name
@@ -66,6 +66,7 @@ def checked(
         model = inlined(model)
         _check_names(model.graph)
         _check_structure(model)
+        dimensions(model)
         if whole:  # what begins with the host may have its batch elsewhere
             batch_of(model, batch_axis)
         _check_operators(model.graph, whole)
