@@ -13,6 +13,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from hwquant.copies import carry_out
 from hwquant.errors import HwquantError
 from hwquant.graph import (
     Add,
@@ -24,6 +25,7 @@ from hwquant.graph import (
     MaxPool,
     Node,
     Output,
+    Rearrange,
     as_array,
 )
 from hwquant.window import Padding, Window
@@ -158,6 +160,8 @@ def evaluate(node: Node, *inputs: Array) -> Array:
             return sum(inputs[1:], start=inputs[0])
         case Concat():
             return np.concatenate(inputs, axis=0)
+        case Rearrange():
+            return carry_out(node.shape, [x.swapaxes(0, 1) for x in inputs], node.copies).swapaxes(0, 1)
         case _:
             assert_never(node)
 

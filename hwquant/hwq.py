@@ -6,7 +6,7 @@ place, such as ``layers/2/terms/0/codes.npy``. Codes of fewer than 8 bits, and t
 
 A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
 is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, and tensors of
-more than 8 bits, came with version 2.
+more than 8 bits, came with version 2; copies of pixels with version 3.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from hwquant.files import read_bytes, recover, write_bytes
 from hwquant.graph import Input, Output
 from hwquant.history import KEY, of_json
 from hwquant.packed import pack, unpack
-from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Rearrange, Tensor, Term
 from hwquant.record import Arrays, Record
+from hwquant.stored_copies import decode_copies, encode_copies
 from hwquant.validate import validate
 from hwquant.window import Pair, Window
 
 KIND = "network"
-VERSION = 2
+VERSION = 3
 PLAIN_BITS = 8
 """Codes of so many bits are int8 as they are, and no tensor of version 1 has more."""
 
@@ -150,6 +151,8 @@ def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
     terms = [term for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms]
     new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)
+    if any(isinstance(node, Rearrange) for node in qgraph.nodes):
+        return 3
     return 2 if new or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
 
 
@@ -202,6 +205,8 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
             }
         case Concat():
             return {"type": "concat", "name": node.name, "inputs": list(node.inputs)}
+        case Rearrange():
+            return {"type": "rearrange", "name": node.name, **encode_copies(node, place, arrays)}
         case _:
             assert_never(node)
 
@@ -301,6 +306,8 @@ def _decode_node(record: Record, arrays: Arrays) -> QNode:
             if not inputs:
                 raise HwquantError(f"{record.where} joins nothing")
             return Concat(name=name, inputs=inputs)
+        case "rearrange":
+            return decode_copies(record, arrays)
         case other:
             raise HwquantError(f"{record.where} is of the unknown type {other!r}")
 

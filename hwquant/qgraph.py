@@ -1,9 +1,10 @@
 """The integer network: the one meaning that the golden model, the compiler and the RTL share.
 
-There are three kinds of nodes. A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one
+A node is a layer, or moves values. A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one
 term, a residual addition two, an average pooling one with constant weights. The float network's
-:class:`~hwquant.graph.MaxPool` and :class:`~hwquant.graph.Concat` move integers as they do reals, without
-arithmetic: scale, zero point and bits pass through. Tensors are (channels, height, width) of signed integers.
+:class:`~hwquant.graph.MaxPool`, :class:`~hwquant.graph.Concat` and :class:`~hwquant.graph.Rearrange` move integers as
+they do reals, without arithmetic: scale, zero point and bits pass through, and what is zero is the zero point. Tensors
+are (channels, height, width) of signed integers.
 
 Numbers (all exact)::
 
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from hwquant.coding import Anchor, Coding, Step, integer_limits
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, Input, MaxPool, Output, Shape
+from hwquant.graph import Concat, Input, MaxPool, Output, Rearrange, Shape
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 IntArray = NDArray[np.int64]
@@ -206,7 +207,7 @@ class Layer:
         )
 
 
-QNode = Layer | MaxPool | Concat
+QNode = Layer | MaxPool | Concat | Rearrange
 """All kinds. What must know them ends its ``match`` in ``assert_never``, so that mypy names it for a new one."""
 
 

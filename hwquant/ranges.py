@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hwquant.graph import Moving
+from hwquant.graph import Moving, Rearrange
 from hwquant.qgraph import Layer, QGraph, QNode, Tensor
 
 Range = tuple[int, int]
@@ -26,7 +26,8 @@ def node_range(node: QNode, tensor: Tensor, ranges: Mapping[str, Range]) -> Rang
         return node.low, node.high
     if isinstance(node, Moving):
         lows, highs = zip(*(ranges[name] for name in node.inputs))
-        return min(lows), max(highs)
+        zero = (tensor.zero_point,) if isinstance(node, Rearrange) and node.writes_zeros else ()
+        return min((*lows, *zero)), max((*highs, *zero))
     return tensor.limits
 
 

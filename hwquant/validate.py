@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
 from hwquant.graph import Input, Moving, Output
-from hwquant.qgraph import WIDEST, Concat, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.qgraph import WIDEST, Concat, Layer, MaxPool, QGraph, Rearrange, Tensor, Term
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.window import Window
 
@@ -80,6 +80,8 @@ def validate_integers(qgraph: QGraph) -> None:
                 _passes_through(where, node, qgraph)
                 sizes = {qgraph.tensors[name].shape[1:] for name in node.inputs}
                 _require(len(sizes) == 1, where, f"joins tensors of different sizes: {sorted(sizes)}")
+            case Rearrange():
+                _passes_through(where, node, qgraph)
             case _:
                 assert_never(node)
 

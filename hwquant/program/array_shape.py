@@ -114,6 +114,8 @@ class ArrayShape:
         Which tiles have odd weights, ``2 (w_q + o) + 1``: a stored weight with a 1 appended, where the offset is 0.
     ternary : bool, default False
         Whether each weight that multiplies is -1, 0 or 1, so that products need no multiplier.
+    strided_writes : bool, default False
+        Whether a layer's outputs can go to every n-th pixel of a tensor, or to a part of it.
 
     Raises
     ------
@@ -140,6 +142,7 @@ class ArrayShape:
     tap_depth: int = 16
     odd_weights: OddWeights = "none"
     ternary: bool = False
+    strided_writes: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -172,8 +175,9 @@ class ArrayShape:
             )
         if self.odd_weights != "none" and self.operand_bits < 2:
             raise HwquantError("odd weights have at least 2 bits: adjusted_bits must be 2 or more, not 1")
-        if type(self.ternary) is not bool:
-            raise HwquantError(f"ternary must be true or false, not {self.ternary!r}")
+        for name in ("ternary", "strided_writes"):
+            if type(getattr(self, name)) is not bool:
+                raise HwquantError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if self.ternary and self.operand_bits > 2:
             raise HwquantError(f"ternary weights have 2 bits, not {self.operand_bits}")
         if self.ternary and self.offset == "sum" and self.channel_offsets:

@@ -10,7 +10,9 @@ OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to t
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
           its last index, and what its step adds to the address and to the coordinates
 PLANE     height and width of the tensor that is read, and the value outside of it
-WRITE     where the layer's outputs go, and the words of one plane of them
+WRITE     where the layer's outputs go, and the words of one plane of them; where the hardware writes to every n-th
+          pixel: the outputs of a row, and what is added to the address from one to the next, from the last of a row
+          to the next row, and from the last of a plane to the next plane
 CLAMP     least and greatest output; output zero point (used by multiplier requantization only)
 OFFSET    integer offset of the weights, as the hardware adds it
 COUNT     pixels of a block
@@ -105,6 +107,10 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     count = Field("count", config.activation_address_bits + 1)
     coordinate, activation = config.coordinate_bits, config.activation_bits
     absent = {"summed": not config.window_sums, "taps": not config.tap_lines, "settle": not config.settles}
+    strides = (
+        Field("width", coordinate),
+        *(Field(name, config.activation_address_bits, wraps=True) for name in ("step", "jump", "skip")),
+    )
     flags = [flag for flag in FLAGS if not absent.get(flag)]
     return {
         Opcode.END: (),
@@ -122,7 +128,11 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("width", coordinate),
             Field("pad", activation, True),
         ),
-        Opcode.WRITE: (address, Field("plane", config.activation_address_bits)),
+        Opcode.WRITE: (
+            address,
+            Field("plane", config.activation_address_bits),
+            *(strides if config.strided_writes else ()),
+        ),
         Opcode.CLAMP: (
             Field("low", activation, True),
             Field("high", activation, True),

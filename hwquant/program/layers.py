@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.coding import Step
+from hwquant.copies import Grid
 from hwquant.qgraph import IntArray
 from hwquant.window import Padding
 
@@ -130,6 +131,22 @@ class ArrayTerm:
         return connected
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where a layer writes that makes only some pixels of a tensor.
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the tensor.
+    grid : Grid
+        The pixels that the layer's outputs become.
+    """
+
+    tensor: str
+    grid: Grid
+
+
 @dataclass(frozen=True, eq=False)
 class ArrayLayer:
     """A layer on the array: one pass over all its tiles.
@@ -137,7 +154,7 @@ class ArrayLayer:
     Attributes
     ----------
     name : str
-        Name of the tensor that the layer produces.
+        Name of the layer: that of the tensor that it produces, or would if it did not write to another one.
     covers : tuple of str
         Names of the integer network's nodes that the layer executes.
     terms : tuple of ArrayTerm
@@ -167,6 +184,8 @@ class ArrayLayer:
         Pixels from one window to the next, (y, x).
     window_dilation : tuple of int
         Pixels from one pixel of a window to the next, (y, x).
+    into : Destination, optional
+        Where the outputs go; None where they are a tensor of the layer's name.
     """
 
     name: str
@@ -184,6 +203,12 @@ class ArrayLayer:
     window: tuple[int, int] = (1, 1)
     window_stride: tuple[int, int] = (1, 1)
     window_dilation: tuple[int, int] = (1, 1)
+    into: Destination | None = None
+
+    @property
+    def tensor(self) -> str:
+        """Name of the tensor that the layer writes, or a part of it."""
+        return self.into.tensor if self.into else self.name
 
     @property
     def pooled(self) -> bool:

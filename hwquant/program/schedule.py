@@ -187,8 +187,8 @@ def make_schedule(
 def _layer(
     mapped: MappedLayer, everything: Sequence[MappedLayer], placed: Placed, shape: ArrayShape
 ) -> LayerSchedule:
-    layer, output = mapped.layer, placed.tensors[mapped.layer.name]
-    complete = _needs_full_words(layer.name, everything, shape)
+    layer, output = mapped.layer, placed.tensors[mapped.layer.tensor]
+    complete = _needs_full_words(layer.tensor, everything, shape)
     if complete and output.shape[0] % shape.lanes and not layer.low <= layer.zero_point <= layer.high:
         raise Unsupported(
             f"layer {layer.name!r} is clamped to values above or below zero, so that lanes without a channel "

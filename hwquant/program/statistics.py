@@ -33,5 +33,6 @@ def layer_info(
         ideal_cycles=ideal,
         weight_words=words,
         rows_per_word=min(formats[term].rows_per_word for term in layer.terms),
+        into=layer.into,
         rows_per_cycle=min(formats[term].rows_per_cycle for term in layer.terms),
     )

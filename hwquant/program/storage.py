@@ -5,7 +5,7 @@
 A program of any version up to `VERSION` is read, and runs on the hardware that is generated now, in the cycles that
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 A program is written as the oldest version that knows all of its configuration: version 2 knows odd and ternary weights,
-narrow biases, and lanes of more than 8 bits.
+narrow biases, and lanes of more than 8 bits; version 3 layers that write to every n-th pixel.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import container
+from hwquant.copies import Grid
 from hwquant.errors import Damaged, HwquantError
 from hwquant.program.config import LATER, ArrayConfig
+from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, RowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
-VERSION = 2
+VERSION = 3
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "weights": (np.int16, 2),
@@ -54,7 +56,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     meta: dict[str, Any] = {
         "name": program.name,
         "config": program.config.to_json(),
-        "layers": [dataclasses.asdict(layer) for layer in program.layers],
+        "layers": [layer.to_json() for layer in program.layers],
         "inputs": [dataclasses.asdict(item) for item in program.inputs],
         "outputs": [dataclasses.asdict(item) for item in program.outputs],
         "tensors": [dataclasses.asdict(item) for item in program.tensors.values()],
@@ -62,7 +64,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     }
     images = {name: getattr(program, name) for name in _IMAGES}
     new = LATER.keys() & meta["config"].keys() or program.config.activation_bits > 8
-    version = VERSION if new else 1
+    version = 3 if program.config.strided_writes else 2 if new else 1
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
 
@@ -100,7 +102,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
     for name, (dtype, dimensions) in _IMAGES.items():
         if arrays[name].dtype != dtype or arrays[name].ndim != dimensions:
             raise HwquantError(f"its {name} are {arrays[name].dtype} {arrays[name].shape}")
-    layers = [LayerInfo(**{**item, "covers": tuple(item["covers"])}) for item in meta["layers"]]
+    layers = [_layer(item) for item in meta["layers"]]
     tensors = [_placement(item) for item in meta["tensors"]]
     return Program(
         name=meta["name"],
@@ -115,6 +117,16 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         outputs=tuple(_placement(item) for item in meta["outputs"]),
         tensors={item.name: item for item in tensors},
     )
+
+
+def _layer(item: Mapping[str, Any]) -> LayerInfo:
+    into = None
+    if "into" in item:
+        grid = item["into"]["grid"]
+        into = Destination(
+            item["into"]["tensor"], Grid(*(tuple(map(int, grid[name])) for name in ("start", "step", "size")))
+        )
+    return LayerInfo(**{**item, "covers": tuple(item["covers"]), "into": into})
 
 
 def _placement(item: Mapping[str, Any]) -> Placement:

@@ -20,7 +20,7 @@ import numpy as np
 
 from hwquant.advice import Advice
 from hwquant.coding import integer_limits
-from hwquant.graph import Concat
+from hwquant.graph import Concat, Rearrange
 from hwquant.qgraph import Layer, QGraph, Tensor
 from hwquant.quantize.formats import Scale, TensorFormat
 from hwquant.quantize.fuse import TermPlan
@@ -43,7 +43,7 @@ def candidates(precision: Precision) -> Collection[str]:
     plan, groups = precision.plan, precision.groups
     if precision.options.chain_bits is None:
         return frozenset()
-    tied = {node.name for node in plan.nodes if isinstance(node, Concat)}
+    tied = {node.name for node in plan.nodes if isinstance(node, Concat | Rearrange)}
     for layer in plan.layers:
         tied |= {term.input for term in layer.terms if term.unit is not None or len(layer.terms) > 1}
     fixed = {groups.find(name) for name in tied}

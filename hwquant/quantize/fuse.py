@@ -24,7 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Moving, Node
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Graph,
+    MaxPool,
+    Moving,
+    Node,
+    Rearrange,
+)
 from hwquant.qgraph import Layer, QNode
 from hwquant.window import EACH_PIXEL, Window
 
@@ -113,7 +124,7 @@ class Plan:
     ----------
     graph : Graph
         The float network, its clips before the pools where that is possible (:func:`hoist_clips`).
-    nodes : tuple of LayerPlan, MaxPool or Concat
+    nodes : tuple of LayerPlan, MaxPool, Concat or Rearrange
         The layers, and the nodes that only move integers.
     """
 
@@ -134,7 +145,7 @@ class Plan:
         """The integer network's nodes in order: what ``integer`` makes of a layer; what moves values is as it is."""
         for node in self.nodes:
             match node:
-                case MaxPool() | Concat():
+                case MaxPool() | Concat() | Rearrange():
                     yield node
                 case LayerPlan():
                     yield integer(node)
@@ -174,7 +185,7 @@ def plan_layers(graph: Graph) -> Plan:
                 planned[node.name] = _addition(node, graph, planned, readers, averages)
             case Clip():
                 planned[node.name] = _clip(node, graph, planned, readers)
-            case MaxPool() | Concat():
+            case MaxPool() | Concat() | Rearrange():
                 planned[node.name] = node
             case _:
                 assert_never(node)
@@ -197,7 +208,7 @@ def hoist_clips(graph: Graph) -> Graph:
             if not isinstance(pool, MaxPool) or readers[pool.name] > 1:
                 continue
             source = pool.inputs[0]
-            if source not in nodes or isinstance(nodes[source], Concat) or readers[source] > 1:
+            if source not in nodes or isinstance(nodes[source], Concat | Rearrange) or readers[source] > 1:
                 continue
             name = f"{source}.{clip.name}"
             while name in graph.shapes:

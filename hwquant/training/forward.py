@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hwquant.graph import Concat, MaxPool
+from hwquant.graph import Concat, MaxPool, Rearrange
 from hwquant.quantize import Observed, QuantizeOptions
 from hwquant.quantize.fuse import LayerPlan, PlanNode
-from hwquant.training.operators import Border, clip, convolve, max_pool
+from hwquant.training.operators import Border, clip, convolve, max_pool, rearrange
 from hwquant.training.rounding import per_channel, round_half_up, weight_steps
 from hwquant.training.state import QuantizedState
 
@@ -81,6 +81,8 @@ class QuantizedForward(QuantizedState):
                 return max_pool(inputs[0], node.window)
             case Concat():
                 return torch.cat(inputs, dim=1)
+            case Rearrange():
+                return rearrange(inputs, node)
             case LayerPlan():
                 return self._layer(node, inputs)
             case _:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
-from hwquant.training.operators import Border, average_pool, clip, convolution, max_pool
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node, Rearrange
+from hwquant.training.operators import Border, average_pool, clip, convolution, max_pool, rearrange
 
 
 def attribute_names(names: Iterable[str]) -> dict[str, str]:
@@ -167,5 +167,7 @@ class TrainableNetwork(nn.Module):
                 return sum(inputs[1:], start=inputs[0])
             case Concat():
                 return torch.cat(inputs, dim=1)
+            case Rearrange():
+                return rearrange(inputs, node)
             case _:
                 assert_never(node)
