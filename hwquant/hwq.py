@@ -151,9 +151,13 @@ def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
     terms = [term for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms]
     new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)
-    if any(isinstance(node, Rearrange) for node in qgraph.nodes):
+    if _copies_pixels(qgraph):
         return 3
     return 2 if new or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
+
+
+def _copies_pixels(qgraph: QGraph) -> bool:
+    return any(isinstance(node, Rearrange) for node in qgraph.nodes)
 
 
 def _ints(values: tuple[int, ...]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,8 +13,9 @@ from numpy.typing import ArrayLike
 from hwquant.errors import Unsupported
 from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.fold import Affine, Unfolded, fold
-from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
-from hwquant.graph import Graph, Input, Node, Output, Shape
+from hwquant.frontends.found_copies import find_copies
+from hwquant.frontends.values import Float, Index, Value, compressed, each_once, layout, simplified
+from hwquant.graph import Concat, Graph, Input, Node, Output, Rearrange, Shape
 from hwquant.window import Window
 
 ANY_BATCH = 2
@@ -103,6 +105,8 @@ class Builder:
         self._placed: dict[str, Input] = {}
         self._nodes: list[Unfolded] = []
         self._outputs: list[tuple[str, Value]] = []
+        self._joins: dict[str, tuple[str, ...]] = {}
+        self._copied: dict[tuple[object, ...], str] = {}
         self._names: set[str] = set()
         self._spent = 0
 
@@ -229,6 +233,50 @@ class Builder:
         batch = np.arange(self.batch, dtype=np.int64).reshape(-1, *[1] * len(sample_shape)) * size
         return Value(tensor, shape, simplified(batch + sample.reshape(1, *sample_shape)))
 
+    def join(self, name: str, tensors: Sequence[str]) -> str:
+        """Join tensors element by element, one after the other, and a zero behind the last; return the join's name.
+
+        A join is no tensor: views of it are copied out of its tensors where something reads them (see `place`).
+        """
+        label = f"{name}/joined"
+        while label in self.shapes:
+            label += "_"
+        self._joins[label] = tuple(tensors)
+        self.shapes[label] = (sum(math.prod(self.shapes[item]) for item in tensors) + 1, 1, 1)
+        return label
+
+    def parts(self, tensor: str) -> tuple[str, ...]:
+        """The tensors whose elements, one tensor after the other, are those of a tensor, which may be a join."""
+        node = self.producer(tensor)
+        inside = node.inputs if isinstance(node, Concat) else self._joins.get(tensor)
+        return (tensor,) if inside is None else tuple(part for name in inside for part in self.parts(name))
+
+    def joined(self, value: Value) -> bool:
+        """Whether a value is a view of a join."""
+        return value.tensor in self._joins
+
+    def copied(self, value: Value, shape: Shape) -> Value | None:
+        """Copy the elements that a placed value sees to a tensor (C, H, W) of their own; None where that is too much.
+
+        Parameters
+        ----------
+        value : Value
+            The value.
+        shape : tuple of int
+            The shape of the new tensor, in whose order the value sees its elements.
+        """
+        sample, parts = self.sample(value).reshape(shape), self.parts(value.tensor)
+        key = (value.tensor, shape, hashlib.sha256(np.ascontiguousarray(sample)).digest())
+        if key not in self._copied:
+            copies = find_copies(sample, [self.shapes[part] for part in parts])
+            if copies is None:
+                return None
+            read = sorted({copy.input for copy in copies})
+            copies = tuple(replace(copy, input=read.index(copy.input)) for copy in copies)
+            name = self.unique(f"{value.tensor.removesuffix('/joined')}_copied")
+            self._copied[key] = self.emit(Rearrange(name, tuple(parts[number] for number in read), shape, copies))
+        return self.value(self._copied[key], value.shape[1:])
+
     def sample(self, value: Value) -> Index:
         """The index of one sample (without the batch dimension).
 
@@ -249,7 +297,7 @@ class Builder:
         if value.index is None:
             return np.arange(size, dtype=np.int64).reshape(value.shape[1:])
         flat = value.index.reshape(self.batch, size)
-        if not np.array_equal(flat, flat[0] + size * np.arange(self.batch)[:, None]):
+        if not np.array_equal(flat, flat[0] + self._elements(value.tensor) * np.arange(self.batch)[:, None]):
             raise self.refuse(
                 "a reshape or transpose mixes the samples of a batch; keep the batch dimension first"
             )
@@ -262,19 +310,55 @@ class Builder:
         unless a window is known to want another.
         """
         if value.preprocess is None:
-            return value
+            return self._out_of_join(value) if self.joined(value) else value
         if value.integer:
             raise self.refuse(f"input {value.tensor!r} is an integer here; cast it to float first")
         sample = self.sample(value)
         if value.tensor not in self._placed:
             user = self._inputs[value.tensor]
             own = shape or layout(value.shape[1:]), simplified(sample.ravel())
+            if not each_once(sample, math.prod(user)):
+                own = layout(user), None
             tensor_shape, order = self.layouts.get(value.tensor, own)
             scale, shift = (compressed(part.reshape(user)) for part in value.preprocess)
             self._placed[value.tensor] = Input(value.tensor, user, tensor_shape, scale, shift, order)
             self.shapes[value.tensor] = tensor_shape
         tensor, inverse = self._placed_tensor(value.tensor, *value.preprocess)
         return self.value(tensor, value.shape[1:], sample if inverse is None else inverse[sample])
+
+    def copy(self, value: Value) -> Value:
+        """Place a value as a tensor of its own, in channel-major order of its shape."""
+        return self.image(value)
+
+    def spread(self, value: Value, numbers: Float, rest: float) -> Float | None:
+        """Give each element of a value's tensor its number; None where the value sees an element with two.
+
+        Parameters
+        ----------
+        value : Value
+            The value.
+        numbers : ndarray of float64
+            A number for each element of a sample, as the value sees it.
+        rest : float
+            The number of what the value does not see.
+        """
+        elements, sample = self._elements(value.tensor), self.sample(value).ravel()
+        base = np.full(elements, rest)
+        base[sample] = numbers.ravel()
+        return base if np.array_equal(base[sample], numbers.ravel()) else None
+
+    def _out_of_join(self, value: Value) -> Value:
+        found = self.copied(value, layout(value.shape[1:]))
+        if found is None:
+            raise self.refuse(
+                f"it reads elements of {', '.join(map(repr, self.parts(value.tensor)))} joined to {value.shape}, in an "
+                "order that would take too many copies of single pixels; leave that to the host, at the network's end"
+            )
+        return found
+
+    def _elements(self, tensor: str) -> int:
+        """Elements of a sample of a tensor, or of a network input whose layout is still open."""
+        return math.prod(self.shapes.get(tensor) or self._inputs[tensor])
 
     def _placed_tensor(self, name: str, scale: Float, shift: Float) -> tuple[str, Index | None]:
         """The tensor of a placed input after preprocessing, and where each of the user's elements went in it.
@@ -304,7 +388,7 @@ class Builder:
         return self.emit(node), inverse
 
     def image(self, value: Value, whole: bool = True) -> Value:
-        """Place a value, which has to be its tensor in channel-major order; another one is refused.
+        """Place a value, and make it its tensor in channel-major order: copied, where it is not.
 
         With ``whole`` its height and width must be the tensor's own, else only the channels count.
         """
@@ -313,7 +397,11 @@ class Builder:
         if not self.is_image(placed, whole):
             again = value.tensor not in self.layouts
             if value.preprocess is not None and again:
-                raise LayoutWanted(value.tensor, (shape, simplified(self.sample(value).ravel())))
+                if each_once(self.sample(value), self._elements(value.tensor)):
+                    raise LayoutWanted(value.tensor, (shape, simplified(self.sample(value).ravel())))
+            found = self.copied(placed, shape)
+            if found is not None:
+                return found
             have = "transposed" if placed.index is not None else "reshaped"
             raise self.refuse(
                 f"it reads tensor {placed.tensor!r} of shape {self.shapes[placed.tensor]} {have} to "
@@ -326,7 +414,8 @@ class Builder:
         """Whether a placed value is its tensor in channel-major order."""
         have, want = self.shapes[value.tensor], layout(value.shape[1:])
         self.sample(value)
-        return value.index is None and (have == want if whole else have[0] == want[0])
+        same = have == want if whole else (have[0], math.prod(have)) == (want[0], math.prod(want))
+        return value.index is None and same
 
     def graph(self) -> Graph:
         """Finish the network.
@@ -346,7 +435,9 @@ class Builder:
         used = {name for node in nodes for name in node.inputs} | set(tensors.values())
         delivered = []
         for number, (name, value) in enumerate(self._outputs):
-            index = None if value.index is None else value.index[0].ravel()
+            index: Index | None = self.sample(replace(value, host=())).ravel()
+            if value.index is None and len(index) == self._elements(value.tensor):
+                index = None
             delivered.append(Output(name, tensors[str(number)], value.shape[1:], index, value.host))
         inputs = tuple(self._placed[name] for name in self._inputs if name in used)
         return Graph(self.name, inputs, tuple(nodes), tuple(delivered))

@@ -6,7 +6,7 @@ Every function takes the builder, a name for the node, and values, as those of `
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,6 @@ def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: Arr
     if value.integer:
         raise build.refuse(f"input {value.tensor!r} is an integer here; cast it to float before arithmetic")
     build.spend(math.prod(value.shape[1:]))
-    sample = build.sample(value)
     factors = []
     for constant in (scale, shift):
         constant = np.asarray(constant, np.float64)
@@ -35,18 +34,47 @@ def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: Arr
             ) from None
         if not np.isfinite(full).all():
             raise build.refuse("it multiplies or adds a constant that is not finite")
-        base = np.empty(sample.size)
-        base[sample.ravel()] = full.ravel()
-        factors.append(base)
-    factor, offset = factors
+        factors.append(full)
+    factor, offset = (build.spread(value, full, rest) for full, rest in zip(factors, (1.0, 0.0)))
+    if factor is None or offset is None:  # the value sees an element twice, as different ones
+        return affine(build, name, build.copy(value), scale, shift)
     if (factor == 1).all() and (offset == 0).all():
         return value
     if value.preprocess is not None:
         before, already = value.preprocess
         return replace(value, preprocess=(before * factor, already * factor + offset))
+    if build.joined(value) and offset[-1] == 0:
+        return of_parts(
+            build, name, value, lambda part, label, own: affine(build, label, part, factor[own], offset[own])
+        )
+    value = build.place(value)
     shape = build.shapes[value.tensor]
     node = Affine(build.unique(name), (value.tensor,), factor.reshape(shape), offset.reshape(shape))
     return _like(build, value, node)
+
+
+def of_parts(
+    build: Builder, name: str, value: Value, function: Callable[[Value, str, slice], Value]
+) -> Value:
+    """Compute element by element on the tensors of a join, each in one row; what is zero stays so.
+
+    Parameters
+    ----------
+    build : Builder
+        The network under construction.
+    name : str
+        Name for the nodes.
+    value : Value
+        A view of a join.
+    function : callable
+        The function from a tensor, a name and the tensor's elements in the join to the result.
+    """
+    parts, start, results = build.parts(value.tensor), 0, []
+    for number, part in enumerate(parts):
+        size = math.prod(build.shapes[part])
+        results.append(function(build.value(part, (size,)), f"{name}_{number}", slice(start, start + size)))
+        start += size
+    return replace(value, tensor=build.join(name, [result.tensor for result in results]))
 
 
 def batch_norm(
@@ -76,6 +104,8 @@ def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Va
         raise build.refuse(f"it clips to the empty range from {low} to {high}")
     if low == -math.inf and high == math.inf:
         return value
+    if build.joined(value) and low <= 0 <= high:
+        return of_parts(build, name, value, lambda part, label, _: clip(build, label, part, low, high))
     source = build.place(value)
     build.sample(source)
     return _like(build, source, Clip(build.unique(name), (source.tensor,), float(low), float(high)))
@@ -89,7 +119,6 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
     """
     constant = np.asarray(slope, np.float64)
     source = build.place(value)
-    sample = build.sample(source)
     try:
         full = np.broadcast_to(constant, (1, *source.shape[1:]))
     except ValueError:
@@ -102,8 +131,9 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
         return clip(build, name, source, 0.0, math.inf)
     if np.abs(full).max() > 1e6:  # the sum would cancel what is left of a number
         raise build.refuse(f"its slope {np.abs(full).max():g} is too steep; train it again")
-    slopes = np.empty(sample.size)
-    slopes[sample.ravel()] = full.ravel()
+    slopes = build.spread(source, full, 1.0)
+    if slopes is None:
+        return leaky(build, name, build.copy(source), slope)
     rows = slopes.reshape(build.shapes[source.tensor][0], -1)
     if (rows != rows[:, :1]).any():
         raise build.refuse(
@@ -116,21 +146,40 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
 
 
 def add(build: Builder, name: str, values: Sequence[Value]) -> Value:
-    """Add values that see their tensors alike, element by element."""
-    placed = [build.place(value) for value in values]
+    """Add values element by element; what is repeated or in another order is copied to what the others see."""
+    placed = alike(build, values)
     first = placed[0]
-    for other in placed[1:]:
-        if other.shape != first.shape:
-            raise build.refuse(
-                f"it adds activations of shapes {first.shape} and {other.shape}; they must be equal"
-            )
-        same = np.array_equal(build.sample(first), build.sample(other))
-        if not same or build.shapes[first.tensor] != build.shapes[other.tensor]:
-            raise build.refuse(
-                f"it adds {first.tensor!r} and {other.tensor!r}, whose elements are in different orders; "
-                "transpose or reshape both alike"
-            )
     return _like(build, first, Add(build.unique(name), tuple(value.tensor for value in placed)))
+
+
+def alike(build: Builder, values: Sequence[Value]) -> list[Value]:
+    """Place values so that all see their tensors alike: broadcast to one shape, and copied where they differ."""
+    try:
+        shape = np.broadcast_shapes(*(value.shape for value in values))
+    except ValueError:
+        raise build.refuse(
+            f"activations of shapes {', '.join(str(value.shape) for value in values)} do not fit each other"
+        ) from None
+    placed = [build.place(broadcast(build, value, shape)) for value in values]
+    if not _all_alike(build, placed):
+        placed = [build.copy(value) for value in placed]
+    return placed
+
+
+def broadcast(build: Builder, value: Value, shape: tuple[int, ...]) -> Value:
+    """Repeat the elements of a value up to a shape that it broadcasts to."""
+    if value.shape == shape:
+        return value
+    build.spend(math.prod(shape[1:]))
+    return value.view(lambda array: np.broadcast_to(array, shape))
+
+
+def _all_alike(build: Builder, values: Sequence[Value]) -> bool:
+    first, sample = values[0], build.sample(values[0])
+    return all(
+        build.shapes[first.tensor] == build.shapes[other.tensor] and np.array_equal(sample, build.sample(other))
+        for other in values[1:]
+    )
 
 
 def _like(build: Builder, value: Value, node: Unfolded) -> Value:

@@ -203,8 +203,14 @@ class _Translation:
         operator, schema = OPERATORS[node.op_type], onnx.defs.get_schema(node.op_type, self.opset, "")
         types = [self.types[tensor] if tensor else None for tensor in node.input]
         attributes = admitted(build, operator, schema, node, types, self.read)
-        call = OnnxCall(build, name, self.opset, inputs, list(node.input), types, attributes)
-        self._set(node.output[0], operator.translate(call), result_type(schema, types, attributes))
+        call = OnnxCall(
+            build, name, self.opset, inputs, list(node.input), types, attributes, len(node.output)
+        )
+        result = operator.translate(call)
+        kind = result_type(schema, types, attributes)
+        for output, value in zip(node.output, result if isinstance(result, tuple) else (result,)):
+            if output:
+                self._set(output, value, kind)
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
         """Compute a node whose inputs are all constant."""

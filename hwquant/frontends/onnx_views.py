@@ -13,28 +13,6 @@ from hwquant.frontends.onnx_types import INTEGERS, REAL, holds, type_name
 from hwquant.frontends.values import Array, Value
 
 
-def concat(call: OnnxCall) -> Value:
-    """The operator Concat."""
-    values = [call.value(index) for index in range(len(call.inputs))]
-    return rearrange.concat(call.build, call.name, values, call.attributes["axis"])
-
-
-def pad(call: OnnxCall) -> Value:
-    """The operator Pad, with a constant around the pixels."""
-    value = call.value()
-    fill = call.number(2) if call.given(2) else call.attributes.get("value", 0.0)
-    pads, rank = call.integers(1, "pads") or [], len(value.shape)
-    axes = call.integers(3)
-    axes = list(range(rank)) if axes is None else axes
-    places = {axis % rank for axis in axes if -rank <= axis < rank}
-    if len(pads) != 2 * len(axes) or len(places) != len(axes):
-        raise call.build.refuse(f"{len(pads)} paddings do not fit the axes {axes} of {rank}")
-    before, after = [0] * rank, [0] * rank
-    for axis, first, last in zip(axes, pads, pads[len(axes) :]):
-        before[axis], after[axis] = first, last
-    return rearrange.pad(call.build, call.name, value, before, after, fill)
-
-
 def flatten(call: OnnxCall) -> Value:
     """The operator Flatten: two axes, of those before ``axis`` and of the rest."""
     axis = call.attributes["axis"]
@@ -100,6 +78,11 @@ def shape(call: OnnxCall) -> Array:
     """The operator Shape, a constant: the sizes of the axes from ``start`` to ``end``."""
     start, end = call.attributes.get("start", 0), call.attributes.get("end")
     return np.asarray(call.value().seen_shape[start:end], np.int64)
+
+
+def size(call: OnnxCall) -> Array:
+    """The operator Size, a constant: the number of elements, those of all samples."""
+    return np.asarray(np.prod(call.value().seen_shape), np.int64)
 
 
 def cast(call: OnnxCall) -> Value:

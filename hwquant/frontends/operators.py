@@ -13,7 +13,7 @@ import numpy as np
 
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.values import Float, Value, layout
-from hwquant.graph import AveragePool, Conv, MaxPool
+from hwquant.graph import Add, AveragePool, Conv, MaxPool
 from hwquant.window import Window
 
 
@@ -43,7 +43,7 @@ def conv(
         build.unique(name),
         (source.tensor,),
         weight,
-        _bias(build, bias, out),
+        bias_of(build, bias, out),
         window,
         groups,
     )
@@ -69,79 +69,49 @@ def linear(build: Builder, name: str, value: Value, weight: Float, bias: Float |
         raise build.refuse(f"a tensor of shape {value.shape} does not fit weights {weight.shape} (out, in)")
     lead = value.shape[1:-1]
     if math.prod(lead) == 1:
-        source = build.place(value, (features, 1, 1))
-        columns = np.empty((out, features))
-        columns[:, build.sample(source).ravel()] = weight
-        kernel = columns.reshape(out, *build.shapes[source.tensor])
-        window = Window(kernel.shape[2:])
-        node = Conv(build.unique(name), (source.tensor,), kernel, _bias(build, bias, out), window)
-        return build.value(build.emit(node), (*lead, out))
+        return _of_all(build, name, value, weight, bias)
     channels_first = value.view(lambda array: np.moveaxis(array, -1, 1))
     result = conv_1x1(build, name, channels_first, weight, bias)
     return result.view(lambda array: np.moveaxis(array, 1, -1))
+
+
+def _of_all(build: Builder, name: str, value: Value, weight: Float, bias: Float | None) -> Value:
+    """A matrix product with all elements of a sample; of a join it is the sum of those with its tensors."""
+    out, features = weight.shape
+    source = value if build.joined(value) else build.place(value, (features, 1, 1))
+    sample = build.sample(source).ravel()
+    tensors = build.parts(source.tensor) if build.joined(source) else (source.tensor,)
+    sizes = [math.prod(build.shapes[tensor]) for tensor in tensors]
+    columns, read = np.zeros((out, sum(sizes) + 1)), np.zeros(sum(sizes) + 1, bool)
+    np.add.at(columns, (slice(None), sample), weight)
+    read[sample] = True
+    nodes: list[str] = []
+    for tensor, stop, size in zip(tensors, np.cumsum(sizes).tolist(), sizes):
+        own_elements = slice(stop - size, stop)
+        kernel = columns[:, own_elements].reshape(out, *build.shapes[tensor])
+        if read[own_elements].any() or len(tensors) == 1:
+            own = bias_of(build, None if nodes else bias, out)
+            nodes.append(build.emit(Conv(build.unique(name), (tensor,), kernel, own, Window(kernel.shape[2:]))))
+    total = nodes[0] if len(nodes) == 1 else build.emit(Add(build.unique(name), tuple(nodes)))
+    return build.value(total, (*value.shape[1:-1], out))
 
 
 def conv_1x1(build: Builder, name: str, value: Value, weight: Float, bias: Float | None) -> Value:
     """Map the channels of (N, C, ...) linearly, ``weight`` [out, C]."""
     source = build.image(value, whole=False)
     out = len(weight)
-    node = Conv(build.unique(name), (source.tensor,), weight[:, :, None, None], _bias(build, bias, out))
+    node = Conv(build.unique(name), (source.tensor,), weight[:, :, None, None], bias_of(build, bias, out))
     return build.value(build.emit(node), (out, *value.shape[2:]))
 
 
 def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
     """Take the maximum over windows of (N, C, H, W) or (N, C, L)."""
-    source = _pooled(build, value, window)
+    source = pooled(build, value, window)
     if window.pointwise:
         return value
     if not window.sees_a_pixel_everywhere(build.shapes[source.tensor][1:]):
         raise build.refuse("one of its windows covers only padding; give it less padding, or less dilation")
-    return _windows(build, value, MaxPool(build.unique(name), (source.tensor,), window))
-
-
-def average_pool(build: Builder, name: str, value: Value, window: Window, count_include_pad: bool) -> Value:
-    """Take the mean over windows of (N, C, H, W) or (N, C, L)."""
-    if window.dilation != (1, 1):
-        raise build.refuse("average pooling with dilation is not supported")
-    source = _pooled(build, value, window)
-    if window.pointwise:
-        return value
-    pool = AveragePool(build.unique(name), (source.tensor,), window, count_include_pad and window.padded)
-    return _windows(build, value, pool)
-
-
-def reduce(build: Builder, name: str, value: Value, axes: Sequence[int], keepdims: bool, kind: str) -> Value:
-    """Take the mean or maximum (``kind`` "mean" or "max") over all or some of the spatial axes."""
-    rank = len(value.shape)
-    reduced = sorted({axis % rank for axis in axes if -rank <= axis < rank})
-    if len(reduced) != len(axes) or 0 in reduced:
-        raise build.refuse(f"it reduces axes {list(axes)} of {rank}; only spatial axes can be reduced")
-    if not reduced:
-        return value
-    kept = [axis for axis in range(1, rank) if axis not in reduced]
-    shape = [
-        1 if axis in reduced else value.shape[axis]
-        for axis in range(1, rank)
-        if keepdims or axis not in reduced
-    ]
-    if len(kept) == 1:
-        moved = value.view(lambda array: array.transpose(0, *kept, *reduced))
-        source = build.place(moved, layout(moved.shape[1:]))
-        channels, height, width = build.shapes[source.tensor]
-        rows = build.sample(source).reshape(moved.shape[1], -1) // (height * width)
-        if len(rows) == channels and (rows == rows[:, :1]).all():
-            window = Window((height, width), (height, width))
-            return build.value(
-                _reduction(build, name, source, window, kind), shape, rows[:, 0].reshape(shape)
-            )
-    elif rank == 4 and 1 not in reduced:
-        source = build.image(value)
-        _, height, width = build.shapes[source.tensor]
-        kernel = (height if 2 in reduced else 1, width if 3 in reduced else 1)
-        return build.value(_reduction(build, name, source, Window(kernel, kernel), kind), shape)
-    raise build.refuse(
-        f"it reduces axes {reduced} of a tensor of shape {value.shape}; only spatial axes can be reduced"
-    )
+    return windowed(build, value, MaxPool(build.unique(name), (source.tensor,), window))
 
 
 def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool = False) -> Value:
@@ -162,7 +132,8 @@ def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool 
     return replace(value, host=(*value.host, function))
 
 
-def _bias(build: Builder, bias: Float | None, out: int) -> Float:
+def bias_of(build: Builder, bias: Float | None, out: int) -> Float:
+    """A bias [out], zeros where there is none."""
     if bias is None:
         return np.zeros(out)
     if bias.size not in (1, out):
@@ -170,7 +141,8 @@ def _bias(build: Builder, bias: Float | None, out: int) -> Float:
     return np.broadcast_to(bias.ravel(), (out,)).copy()
 
 
-def _pooled(build: Builder, value: Value, window: Window) -> Value:
+def pooled(build: Builder, value: Value, window: Window) -> Value:
+    """The tensor (N, C, H, W) or (N, C, L) that a pool reads, its padding within the window."""
     if len(value.shape) not in (3, 4):
         raise build.refuse(
             f"pooling of a tensor of shape {value.shape} is not supported, only (N, C, H, W), (N, C, L)"
@@ -180,11 +152,7 @@ def _pooled(build: Builder, value: Value, window: Window) -> Value:
     return build.image(value)
 
 
-def _windows(build: Builder, value: Value, node: MaxPool | AveragePool) -> Value:
+def windowed(build: Builder, value: Value, node: MaxPool | AveragePool) -> Value:
+    """The result of a pool, of as many dimensions as the value that it reads."""
     channels, height, width = build.shapes[build.emit(node)]
     return build.value(node.name, (channels, height, width) if len(value.shape) == 4 else (channels, width))
-
-
-def _reduction(build: Builder, name: str, source: Value, window: Window, kind: str) -> str:
-    make = AveragePool if kind == "mean" else MaxPool
-    return build.emit(make(build.unique(name), (source.tensor,), window))
