@@ -131,9 +131,23 @@ class _Translation:
         }
         call = AtenCall(self.build, node.label, arguments, names, operands, dtype)
         result = OPERATORS[operator].importer(call)
+        if isinstance(result, list):
+            self._store_parts(node, schema, result, dtype)
+            return
         if isinstance(result, np.ndarray):
             result = settled(result, dtype)
         self._store(position, node, schema, operator, result, dtype)
+
+    def _store_parts(self, node: AtenNode, schema: Schema, results: Sequence[Any], dtype: str) -> None:
+        """Store the results of an operator that returns a list of tensors, which share its memory."""
+        source = next(references([node.arguments.get(item.name) for item in schema.arguments]), None)
+        if len(node.outputs) > len(results):
+            raise self.build.refuse(f"its part {len(node.outputs) - 1} is read, and there are {len(results)}")
+        for name, result in zip(node.outputs, results):
+            if name is not None:
+                self.values[name] = settled(result, dtype) if isinstance(result, np.ndarray) else result
+                self.types[name] = dtype
+                self.storage.add(name, source, same=False)
 
     def _store(
         self, position: int, node: AtenNode, schema: Schema, operator: str, result: Any, dtype: str

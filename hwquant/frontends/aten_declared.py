@@ -28,10 +28,8 @@ ARGUMENTS: Mapping[str, Irrelevant | Refused] = {
     "implicit": Irrelevant("of torch's vmap"),
     "layout": Refused("a tensor that is not dense is not supported", (None, "strided")),
     "memory_format": Irrelevant("the order in memory, not that of the dimensions"),
-    "mode": Refused("padding with anything but zeros is not supported", ("constant",)),
     "momentum": Irrelevant("how the running statistics are trained"),
     "non_blocking": Irrelevant("when it is computed"),
-    "output_padding": Irrelevant("of transposed convolution, which is refused"),
     "p": Irrelevant("how many values dropout drops in training, which is refused"),
     "path": Irrelevant("the order in which products are computed"),
     "pin_memory": Irrelevant("where it is computed"),
@@ -41,9 +39,6 @@ ARGUMENTS: Mapping[str, Irrelevant | Refused] = {
         "it normalizes by the batch at hand, in training mode or without running statistics; export the module "
         "after .eval(), with track_running_stats=True",
         (False,),
-    ),
-    "transposed": Refused(
-        f"transposed convolution is not supported; {alternative('convtranspose')}", (False,)
     ),
 }
 """Arguments that no importer reads, by their names, which mean the same in every schema; all others are used."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from hwquant.frontends import arithmetic, operators, rearrange
 from hwquant.frontends import aten_constants as constants
 from hwquant.frontends import aten_layers as layers
+from hwquant.frontends import aten_moves as moves
 from hwquant.frontends import aten_views as views
 from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_choice import choose, positive
@@ -78,7 +79,7 @@ def _promoted(call: AtenCall) -> list[Value | Array]:
     return [replace(side, integer=False) if isinstance(side, Value) else side for side in sides]
 
 
-def _bounds(kind: str) -> Callable[[AtenCall], Value | Array]:
+def _bounds(kind: Literal["max", "min"]) -> Callable[[AtenCall], Value | Array]:
     def translate(call: AtenCall) -> Value | Array:
         sides = _promoted(call)
         constants = [side for side in sides if not isinstance(side, Value)]
@@ -208,7 +209,20 @@ OPERATORS: Mapping[str, Operator] = {
             "avg_pool2d": layers.average_pool(2),
             "batch_norm": layers.batch_norm,
             "bmm": layers.bmm,
-            "constant_pad_nd": layers.pad,
+            "constant_pad_nd": moves.pad,
+            "amin": layers.reduce("min", constants.reduction("amin", np.min)),
+            "conv_transpose1d": layers.conv_transpose,
+            "conv_transpose2d": layers.conv_transpose,
+            "reflection_pad1d": moves.border("reflect"),
+            "reflection_pad2d": moves.border("reflect"),
+            "replication_pad1d": moves.border("edge"),
+            "replication_pad2d": moves.border("edge"),
+            "upsample_nearest1d": moves.upsample("self", False),
+            "upsample_nearest2d": moves.upsample("self", False),
+            "_upsample_nearest_exact1d": moves.upsample("self", True),
+            "_upsample_nearest_exact2d": moves.upsample("self", True),
+            "tril": moves.triangle(np.tril),
+            "triu": moves.triangle(np.triu),
             "conv1d": layers.conv,
             "conv2d": layers.conv,
             "convolution": layers.conv,
@@ -227,7 +241,7 @@ OPERATORS: Mapping[str, Operator] = {
             "mm": layers.matmul("mat2", 2),
             "mv": constants.product("vec"),
             "neg": _negative,
-            "pad": layers.pad,
+            "pad": moves.pad,
             "prelu": layers.prelu,
             "relu": layers.relu(np.inf),
             "relu6": layers.relu(6.0),
@@ -244,6 +258,28 @@ OPERATORS: Mapping[str, Operator] = {
             "_unsafe_view": views.view(views.shape("size")),
             "alias": _identity(),
             "alpha_dropout": _identity("input"),
+            "channel_shuffle": moves.channel_shuffle,
+            "chunk": moves.chunk,
+            "flip": moves.flip,
+            "index": moves.index,
+            "index_select": moves.index_select,
+            "movedim": moves.movedim,
+            "narrow": moves.narrow,
+            "native_channel_shuffle": moves.channel_shuffle,
+            "pixel_shuffle": moves.pixel_shuffle,
+            "pixel_unshuffle": moves.pixel_unshuffle,
+            "repeat": moves.repeat("repeats"),
+            "repeat_interleave": moves.repeat_interleave,
+            "roll": moves.roll,
+            "select": moves.select,
+            "slice": moves.slice_,
+            "split": moves.split("split_size"),
+            "split_with_sizes": moves.split("split_sizes"),
+            "stack": moves.stack,
+            "swapaxes": views.view(views.swapped("axis0", "axis1")),
+            "swapdims": views.view(views.swapped("dim0", "dim1")),
+            "tile": moves.repeat("dims"),
+            "unbind": moves.unbind,
             "broadcast_to": views.expand("size"),
             "clone": _identity(),
             "contiguous": _identity(),
@@ -262,7 +298,7 @@ OPERATORS: Mapping[str, Operator] = {
             "squeeze": views.view(views.squeeze),
             "sym_size": _sym_size,
             "t": views.view(lambda call: views.matrix),
-            "transpose": views.view(views.transpose),
+            "transpose": views.view(views.swapped("dim0", "dim1")),
             "unflatten": views.view(views.unflatten),
             "unsqueeze": views.view(lambda call: lambda array: np.expand_dims(array, call.get("dim"))),
             "view": views.view(views.shape("size")),
@@ -308,6 +344,7 @@ OPERATORS: Mapping[str, Operator] = {
     **_all(
         creates,
         {
+            "arange": moves.arange,
             "full": _filled(None),
             "ones": _filled(1.0),
             "zeros": _filled(0.0),
@@ -316,7 +353,7 @@ OPERATORS: Mapping[str, Operator] = {
     **_all(
         sums,
         {
-            "sum": constants.reduction("sum", np.sum),
+            "sum": layers.reduce("sum", constants.reduction("sum", np.sum)),
         },
     ),
     **_all(

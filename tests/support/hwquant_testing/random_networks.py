@@ -379,10 +379,7 @@ class _Builder:
         first = self.tensors[node.inputs[0]]
         shape = node.output_shape(*(self.tensors[name].shape for name in node.inputs))
         self.tensors[node.name] = replace(first, name=node.name, shape=shape)
-        if isinstance(node, MaxPool):
-            self.values[node.name] = reference.max_pool(node, self.values[node.inputs[0]], first.limits[0])
-        else:
-            self.values[node.name] = np.concatenate([self.values[name] for name in node.inputs], axis=1)
+        self.values[node.name] = reference.evaluate(node, self.values, self.tensors)
         self._append(node)
 
     def _append(self, node: QNode) -> None:
