@@ -48,14 +48,17 @@ class Grid:
     def inside(self, size: Pair) -> bool:
         """Whether all pixels are within an image of (height, width)."""
         return all(
-            0 <= min(first, first + step * (count - 1)) and max(first, first + step * (count - 1)) < length
+            min(first, first + step * (count - 1)) >= 0 and max(first, first + step * (count - 1)) < length
             for first, step, count, length in zip(self.start, self.step, self.size, size)
         )
 
     def meets(self, other: Grid) -> bool:
         """Whether a pixel belongs to both grids, of positive steps."""
         return all(
-            _meet((self.start[axis], self.step[axis], self.size[axis]), (other.start[axis], other.step[axis], other.size[axis]))
+            _meet(
+                (self.start[axis], self.step[axis], self.size[axis]),
+                (other.start[axis], other.step[axis], other.size[axis]),
+            )
             for axis in (0, 1)
         )
 
@@ -126,7 +129,9 @@ def check_copies(where: str, shape: Shape, inputs: int, copies: Sequence[Copy]) 
         for copy in copies:
             if copy.target == target:
                 if copy.channels.shape != shape[:1] or not 0 <= copy.input < inputs:
-                    raise HwquantError(f"{where} has a copy of {copy.channels.shape} channels, not {shape[:1]}")
+                    raise HwquantError(
+                        f"{where} has a copy of {copy.channels.shape} channels, not {shape[:1]}"
+                    )
                 taken += copy.channels >= 0
         if (taken > 1).any():
             raise HwquantError(f"{where} writes channel {int(np.argmax(taken > 1))} of a pixel twice")
@@ -144,7 +149,10 @@ def check_sources(where: str, shapes: Sequence[Shape], copies: Sequence[Copy]) -
     """
     for copy in copies:
         channels, *size = shapes[copy.input]
-        if not copy.read.inside((size[0], size[1])) or not -1 <= copy.channels.min() <= copy.channels.max() < channels:
+        if (
+            not copy.read.inside((size[0], size[1]))
+            or not -1 <= copy.channels.min() <= copy.channels.max() < channels
+        ):
             raise HwquantError(f"{where} reads beyond its input {copy.input} of shape {shapes[copy.input]}")
 
 

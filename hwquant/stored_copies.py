@@ -46,8 +46,12 @@ def decode_copies(record: Record, arrays: Arrays) -> Rearrange:
     for part in record.records("parts"):
         channels = part.array(arrays, "channels")
         if channels.dtype != np.int64 or channels.ndim != 1:
-            raise HwquantError(f"{part.where} has channels {channels.dtype} {channels.shape}, not int64 in a row")
-        target = Grid(part.integers("start", 2, 0), part.integers("spacing", 2, 1), part.integers("size", 2, 1))
+            raise HwquantError(
+                f"{part.where} has channels {channels.dtype} {channels.shape}, not int64 in a row"
+            )
+        target = Grid(
+            part.integers("start", 2, 0), part.integers("spacing", 2, 1), part.integers("size", 2, 1)
+        )
         source, step = part.integers("source", 2, 0), part.integers("step", 2, -LARGEST_STEP)
         copies.append(Copy(part.integer("input"), channels, source, step, target))
     inputs = record.texts("inputs")

@@ -55,9 +55,7 @@ def binary(build: Builder, name: str, kind: str, left: Value | Array, right: Val
     return np.asarray(function(np.asarray(left), np.asarray(right)))
 
 
-def bounds(
-    build: Builder, name: str, kind: Literal["max", "min"], values: Sequence[Value | Array]
-) -> Value:
+def bounds(build: Builder, name: str, kind: Literal["max", "min"], values: Sequence[Value | Array]) -> Value:
     """Elementwise "max" or "min" of activations and numbers: pixels side by side, then a clip."""
     activations = [value for value in values if isinstance(value, Value)]
     numbers = [value for value in values if not isinstance(value, Value)]

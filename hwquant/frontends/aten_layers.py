@@ -236,7 +236,9 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[AtenCall], Value]:
     return translate
 
 
-def reduce(kind: pooling.Reduction, of_constants: Callable[[AtenCall], Array]) -> Callable[[AtenCall], Value | Array]:
+def reduce(
+    kind: pooling.Reduction, of_constants: Callable[[AtenCall], Array]
+) -> Callable[[AtenCall], Value | Array]:
     """The operators ``mean``, ``sum``, ``amax`` and ``amin`` over given dimensions, or ``of_constants``."""
 
     def translate(call: AtenCall) -> Value | Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -67,7 +68,7 @@ def narrow(call: AtenCall) -> Taken:
 
 def _parts(call: AtenCall, edges: list[int]) -> list[Taken]:
     source, axis = call.get("self"), _axis(call)
-    return [_take(call, source, axis, np.arange(*pair)) for pair in zip(edges, edges[1:])]
+    return [_take(call, source, axis, np.arange(*pair)) for pair in pairwise(edges)]
 
 
 def split(name: str) -> Callable[[AtenCall], list[Taken]]:
@@ -119,7 +120,11 @@ def index(call: AtenCall) -> Taken:
         rank = max(array.ndim for _, array in arrays)
         own = [np.flatnonzero(np.array((1,) * (rank - array.ndim) + array.shape) > 1) for _, array in arrays]
         consecutive = [axis for axis, _ in arrays] == list(range(arrays[0][0], arrays[0][0] + len(arrays)))
-        if rank != len(arrays) or not consecutive or any(set(axes) - {number} for number, axes in enumerate(own)):
+        if (
+            rank != len(arrays)
+            or not consecutive
+            or any(set(axes) - {number} for number, axes in enumerate(own))
+        ):
             raise call.build.refuse("it takes single elements by several indices, not whole lines")
     elif arrays and arrays[0][1].ndim != 1:
         raise call.build.refuse(f"its indices have the shape {arrays[0][1].shape}, not one dimension")
@@ -156,7 +161,9 @@ def repeat(name: str) -> Callable[[AtenCall], Taken]:
         times = [1] * (len(source.shape) - len(times)) + times
         lead = len(times) - len(source.shape)
         if min(times, default=1) < 1 or (isinstance(source, Value) and (lead or times[0] != 1)):
-            raise call.build.refuse(f"repeating a tensor of shape {tuple(source.shape)} {times} times is not supported")
+            raise call.build.refuse(
+                f"repeating a tensor of shape {tuple(source.shape)} {times} times is not supported"
+            )
         _spend(call, source, math.prod(source.shape) * math.prod(times))
         return _moved(call, source, lambda array: np.tile(array, times))
 
@@ -212,11 +219,11 @@ def channel_shuffle(call: AtenCall) -> Taken:
     return _moved(call, call.get("self"), shuffled)
 
 
-def upsample(name: str, exact: bool) -> Callable[[AtenCall], Taken]:
-    """The operators ``upsample_nearest1d`` and ``2d``, from ``floor(x / scale)``; ``exact`` from the pixels' middles."""
+def upsample(exact: bool) -> Callable[[AtenCall], Taken]:
+    """The operators ``upsample_nearest1d`` and ``2d``; with ``exact`` by the middles of pixels, not their edges."""
 
     def translate(call: AtenCall) -> Taken:
-        value = call.value(name)
+        value = call.value("input" if call.get("input") is not None else "self")
         spatial = value.shape[2:]
         sizes, factors = call.get("output_size"), _factors(call)
         if sizes is None:

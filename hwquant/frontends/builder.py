@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from hwquant.errors import Unsupported
-from hwquant.frontends.alternatives import alternative
-from hwquant.frontends.fold import Affine, Unfolded, fold
-from hwquant.frontends.found_copies import find_copies
+from hwquant.frontends.fold import Affine, fold
+from hwquant.frontends.tensors import ANY_BATCH, LARGEST_VIEW, Tensors
 from hwquant.frontends.values import Float, Index, Value, compressed, each_once, layout, simplified
-from hwquant.graph import Concat, Graph, Input, Node, Output, Rearrange, Shape
-from hwquant.window import Window
-
-ANY_BATCH = 2
-"""The batch size that stands for any: not 1, so that a lost batch dimension is noticed."""
-
-LARGEST = 1 << 26
-"""Elements of a tensor, batch included, beyond which a model is taken for damaged: no chip holds them."""
-
-LARGEST_VIEW = 1 << 24
-"""Elements of what is reordered one by one, such as every network input, beyond which a model is damaged."""
-
-MOST_SPENT = 1 << 28
-"""Elements, batch included, that all views and constant factors of a model have together."""
-
+from hwquant.graph import Graph, Input, Node, Output, Shape
 
 MOST_SHIFTED = 1e9
 """How large the shift of a shared input can be that another reader has to undo, in multiples of the input."""
@@ -75,108 +57,24 @@ def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
             layouts[found.name] = found.wanted
 
 
-class Builder:
+class Builder(Tensors):
     """The nodes of a network under construction.
 
     Operators are functions on values, in `operators`, `elementwise` and `rearrange`.
 
     Attributes
     ----------
-    batch : int
-        Batch size that every value carries as its first dimension.
     layouts : mapping of Layout, optional
         What windows are known to want, by input (see `with_layouts`).
-    where : str
-        The model's node at hand, for messages.
-    operator : str
-        The operator of that node.
-    shapes : dict of Shape
-        (C, H, W) of every tensor that exists so far.
     """
 
     def __init__(self, name: str, batch: int, layouts: Mapping[str, Layout] | None = None) -> None:
+        super().__init__(batch)
         self.name = name
-        self.batch = batch
         self.layouts = layouts or {}
-        self.where = ""
-        self.operator = ""
-        self.shapes: dict[str, Shape] = {}
         self._inputs: dict[str, tuple[int, ...]] = {}
         self._placed: dict[str, Input] = {}
-        self._nodes: list[Unfolded] = []
         self._outputs: list[tuple[str, Value]] = []
-        self._joins: dict[str, tuple[str, ...]] = {}
-        self._copied: dict[tuple[object, ...], str] = {}
-        self._names: set[str] = set()
-        self._spent = 0
-
-    def refuse(self, why: str) -> Unsupported:
-        """The error for the node at hand."""
-        message = f"{self.where}: {why}" if self.where else why
-        return Unsupported(message, where=self.where, operator=self.operator)
-
-    def refuse_operator(self, operator: str) -> Unsupported:
-        """The error for an operator that has no translation, with what to use in its place."""
-        return self.refuse(f"this operator is not supported; {alternative(operator)}")
-
-    def unique(self, name: str) -> str:
-        """A name that no tensor has yet."""
-        candidate, count = name, 1
-        while candidate in self._names:
-            count += 1
-            candidate = f"{name}_{count}"
-        self._names.add(candidate)
-        return candidate
-
-    def weights(self, array: ArrayLike, label: str) -> Float:
-        """A constant of the model as float64.
-
-        Parameters
-        ----------
-        array : array_like
-            The constant.
-        label : str
-            Its name in the model.
-
-        Returns
-        -------
-        ndarray of float64
-            In the constant's shape.
-
-        Raises
-        ------
-        Unsupported
-            If it holds NaN or infinity, or no real numbers.
-        """
-        array = np.asarray(array)
-        try:
-            real = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise self.refuse(f"tensor {label!r} holds {array.dtype}, not real numbers") from None
-        if not np.isfinite(real).all():
-            kind = "NaN" if np.isnan(real).any() else "infinity"
-            raise self.refuse(f"tensor {label!r} contains {kind}; train or export the model again")
-        return real
-
-    def spend(self, size: int) -> None:
-        """Account for elements of a sample that are reordered or scaled one by one.
-
-        Parameters
-        ----------
-        size : int
-            Number of elements.
-
-        Raises
-        ------
-        Unsupported
-            If they are too many, here or in the whole model.
-        """
-        elements = size * max(self.batch, ANY_BATCH)
-        self._spent += elements
-        if elements > LARGEST_VIEW or self._spent > MOST_SPENT:
-            raise self.refuse(
-                f"it reorders or scales {size} elements, which is too large; export smaller shapes"
-            )
 
     def input(self, name: str, shape: Sequence[int], integer: bool = False) -> Value:
         """Add a network input of ``shape``, without the batch dimension."""
@@ -199,109 +97,6 @@ class Builder:
         final = self.place(replace(value, host=()))
         self.sample(final)
         self._outputs.append((name, replace(final, host=value.host)))
-
-    def emit(self, node: Unfolded) -> str:
-        """Append a node, and return the name of its tensor."""
-        shape = node.output_shape(*(self.shapes[name] for name in node.inputs))
-        if min(shape) < 1:
-            inputs = ", ".join(str(self.shapes[name]) for name in node.inputs)
-            raise self.refuse(f"its output would be empty, {shape} from {inputs}")
-        padded = 0
-        window: Window | None = getattr(node, "window", None)
-        if window is not None:
-            channels, height, width = self.shapes[node.inputs[0]]
-            top, left, bottom, right = window.padding
-            padded = channels * (height + top + bottom) * (width + left + right)
-        if max(math.prod(shape), padded) * max(self.batch, ANY_BATCH) > LARGEST:
-            raise self.refuse(
-                f"its output of shape {shape} is too large; export the model with smaller shapes"
-            )
-        self.shapes[node.name] = shape
-        self._nodes.append(node)
-        return node.name
-
-    def producer(self, tensor: str) -> Unfolded | None:
-        """The node that makes a tensor; None for an input."""
-        return next((node for node in self._nodes if node.name == tensor), None)
-
-    def value(self, tensor: str, sample_shape: Sequence[int], sample: Index | None = None) -> Value:
-        """A value of a tensor from the view of one sample; None for the order as it is."""
-        shape = (self.batch, *sample_shape)
-        if sample is None:
-            return Value(tensor, shape)
-        size = math.prod(self.shapes[tensor])
-        batch = np.arange(self.batch, dtype=np.int64).reshape(-1, *[1] * len(sample_shape)) * size
-        return Value(tensor, shape, simplified(batch + sample.reshape(1, *sample_shape)))
-
-    def join(self, name: str, tensors: Sequence[str]) -> str:
-        """Join tensors element by element, one after the other, and a zero behind the last; return the join's name.
-
-        A join is no tensor: views of it are copied out of its tensors where something reads them (see `place`).
-        """
-        label = f"{name}/joined"
-        while label in self.shapes:
-            label += "_"
-        self._joins[label] = tuple(tensors)
-        self.shapes[label] = (sum(math.prod(self.shapes[item]) for item in tensors) + 1, 1, 1)
-        return label
-
-    def parts(self, tensor: str) -> tuple[str, ...]:
-        """The tensors whose elements, one tensor after the other, are those of a tensor, which may be a join."""
-        node = self.producer(tensor)
-        inside = node.inputs if isinstance(node, Concat) else self._joins.get(tensor)
-        return (tensor,) if inside is None else tuple(part for name in inside for part in self.parts(name))
-
-    def joined(self, value: Value) -> bool:
-        """Whether a value is a view of a join."""
-        return value.tensor in self._joins
-
-    def copied(self, value: Value, shape: Shape) -> Value | None:
-        """Copy the elements that a placed value sees to a tensor (C, H, W) of their own; None where that is too much.
-
-        Parameters
-        ----------
-        value : Value
-            The value.
-        shape : tuple of int
-            The shape of the new tensor, in whose order the value sees its elements.
-        """
-        sample, parts = self.sample(value).reshape(shape), self.parts(value.tensor)
-        key = (value.tensor, shape, hashlib.sha256(np.ascontiguousarray(sample)).digest())
-        if key not in self._copied:
-            copies = find_copies(sample, [self.shapes[part] for part in parts])
-            if copies is None:
-                return None
-            read = sorted({copy.input for copy in copies})
-            copies = tuple(replace(copy, input=read.index(copy.input)) for copy in copies)
-            name = self.unique(f"{value.tensor.removesuffix('/joined')}_copied")
-            self._copied[key] = self.emit(Rearrange(name, tuple(parts[number] for number in read), shape, copies))
-        return self.value(self._copied[key], value.shape[1:])
-
-    def sample(self, value: Value) -> Index:
-        """The index of one sample (without the batch dimension).
-
-        Raises
-        ------
-        Unsupported
-            If the batch is not the first dimension any more, or the value has a softmax or argmax behind it.
-        """
-        if value.host:
-            raise self.refuse(
-                f"it reads the result of {value.host[-1]}, which is only supported at the network's end"
-            )
-        if not value.shape or value.shape[0] != self.batch:
-            raise self.refuse(
-                f"a tensor of shape {value.shape} has lost its batch dimension; keep it the first one"
-            )
-        size = math.prod(value.shape[1:])
-        if value.index is None:
-            return np.arange(size, dtype=np.int64).reshape(value.shape[1:])
-        flat = value.index.reshape(self.batch, size)
-        if not np.array_equal(flat, flat[0] + self._elements(value.tensor) * np.arange(self.batch)[:, None]):
-            raise self.refuse(
-                "a reshape or transpose mixes the samples of a batch; keep the batch dimension first"
-            )
-        return value.index[0]
 
     def place(self, value: Value, shape: Shape | None = None) -> Value:
         """Bring a value into the terms of a tensor that exists.
@@ -330,22 +125,9 @@ class Builder:
         """Place a value as a tensor of its own, in channel-major order of its shape."""
         return self.image(value)
 
-    def spread(self, value: Value, numbers: Float, rest: float) -> Float | None:
-        """Give each element of a value's tensor its number; None where the value sees an element with two.
-
-        Parameters
-        ----------
-        value : Value
-            The value.
-        numbers : ndarray of float64
-            A number for each element of a sample, as the value sees it.
-        rest : float
-            The number of what the value does not see.
-        """
-        elements, sample = self._elements(value.tensor), self.sample(value).ravel()
-        base = np.full(elements, rest)
-        base[sample] = numbers.ravel()
-        return base if np.array_equal(base[sample], numbers.ravel()) else None
+    def _elements(self, tensor: str) -> int:
+        """Elements of a sample of a tensor, or of a network input whose layout is still open."""
+        return math.prod(self.shapes.get(tensor) or self._inputs[tensor])
 
     def _out_of_join(self, value: Value) -> Value:
         found = self.copied(value, layout(value.shape[1:]))
@@ -355,10 +137,6 @@ class Builder:
                 "order that would take too many copies of single pixels; leave that to the host, at the network's end"
             )
         return found
-
-    def _elements(self, tensor: str) -> int:
-        """Elements of a sample of a tensor, or of a network input whose layout is still open."""
-        return math.prod(self.shapes.get(tensor) or self._inputs[tensor])
 
     def _placed_tensor(self, name: str, scale: Float, shift: Float) -> tuple[str, Index | None]:
         """The tensor of a placed input after preprocessing, and where each of the user's elements went in it.
@@ -396,9 +174,11 @@ class Builder:
         placed = self.place(value, shape)
         if not self.is_image(placed, whole):
             again = value.tensor not in self.layouts
-            if value.preprocess is not None and again:
-                if each_once(self.sample(value), self._elements(value.tensor)):
-                    raise LayoutWanted(value.tensor, (shape, simplified(self.sample(value).ravel())))
+            open_ = value.preprocess is not None and each_once(
+                self.sample(value), self._elements(value.tensor)
+            )
+            if open_ and again:
+                raise LayoutWanted(value.tensor, (shape, simplified(self.sample(value).ravel())))
             found = self.copied(placed, shape)
             if found is not None:
                 return found

@@ -177,7 +177,8 @@ def broadcast(build: Builder, value: Value, shape: tuple[int, ...]) -> Value:
 def _all_alike(build: Builder, values: Sequence[Value]) -> bool:
     first, sample = values[0], build.sample(values[0])
     return all(
-        build.shapes[first.tensor] == build.shapes[other.tensor] and np.array_equal(sample, build.sample(other))
+        build.shapes[first.tensor] == build.shapes[other.tensor]
+        and np.array_equal(sample, build.sample(other))
         for other in values[1:]
     )
 

@@ -88,7 +88,11 @@ def conv_transpose(call: OnnxCall) -> Value:
         found = window(kernel, attributes.get("strides"), explicit, attributes.get("dilations"))
     except Unsupported as error:
         raise call.build.refuse(str(error)) from None
-    if len(added) != axes or min(added) < 0 or any(a >= max(s, d) for a, s, d in zip(added, found.stride[-axes:], found.dilation[-axes:])):
+    if (
+        len(added) != axes
+        or min(added) < 0
+        or any(a >= max(s, d) for a, s, d in zip(added, found.stride[-axes:], found.dilation[-axes:]))
+    ):
         raise call.build.refuse(f"its output_padding {added} is not smaller than its strides")
     over = (added[0], added[1]) if axes == 2 else (0, added[0])
     if asked or auto.startswith("SAME"):
@@ -108,7 +112,9 @@ def _transposed_padding(
     for length, stride, extent, more, target in zip(size, found.stride, found.extent, added, wanted):
         total = (length - 1) * stride + more + extent - target
         if total < 0:
-            raise call.build.refuse(f"an output of {wanted} is larger than its windows reach; give output_padding")
+            raise call.build.refuse(
+                f"an output of {wanted} is larger than its windows reach; give output_padding"
+            )
         small, large = total // 2, total - total // 2
         sides.append((small, large) if upper else (large, small))
     (top, bottom), (left, right) = sides

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def split(call: OnnxCall) -> tuple[Value, ...]:
     if sum(sizes) != length or min(sizes) < 1 or len(sizes) != call.outputs:
         raise call.build.refuse(f"it splits {length} elements into {call.outputs} parts of {sizes}")
     edges = np.cumsum([0, *sizes]).tolist()
-    return tuple(_take(call, value, axis, np.arange(*pair)) for pair in zip(edges, edges[1:]))
+    return tuple(_take(call, value, axis, np.arange(*pair)) for pair in pairwise(edges))
 
 
 def gather(call: OnnxCall) -> Value:

@@ -167,7 +167,12 @@ OPERATORS: Mapping[str, Operator] = {
     "Reshape": Operator(views.reshape, {"data": ANY, "shape": INDICES}, {"allowzero": FLAG}),
     "Resize": Operator(
         moves.resize_,
-        {"X": REAL, "roi": Irrelevant("only a mode that is refused reads it"), "scales": REAL, "sizes": INDICES},
+        {
+            "X": REAL,
+            "roi": Irrelevant("only a mode that is refused reads it"),
+            "scales": REAL,
+            "sizes": INDICES,
+        },
         {
             "antialias": Refused("it is about modes that are refused", harmless=(0,)),
             "axes": USED,
@@ -176,7 +181,9 @@ OPERATORS: Mapping[str, Operator] = {
             "exclude_outside": Irrelevant(_ONLY_INTERPOLATED),
             "extrapolation_value": Irrelevant("only a mode that is refused reads it"),
             "keep_aspect_ratio_policy": Used(one_of=("stretch", "not_larger", "not_smaller")),
-            "mode": Refused("pixels are repeated, not interpolated; export with nearest", harmless=("nearest",)),
+            "mode": Refused(
+                "pixels are repeated, not interpolated; export with nearest", harmless=("nearest",)
+            ),
             "nearest_mode": Used(one_of=tuple(moves.ROUNDINGS)),
         },
     ),
@@ -207,7 +214,9 @@ OPERATORS: Mapping[str, Operator] = {
         moves.upsample,
         {"X": REAL, "scales": REAL},
         {
-            "mode": Refused("pixels are repeated, not interpolated; export with nearest", harmless=("nearest",)),
+            "mode": Refused(
+                "pixels are repeated, not interpolated; export with nearest", harmless=("nearest",)
+            ),
             "scales": USED,
         },
     ),

@@ -6,13 +6,12 @@ Every function takes the builder, a name for the node, and values; axes count th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from hwquant.frontends.builder import Builder
-from hwquant.frontends.values import Float, Value, layout
+from hwquant.frontends.values import Float, Value
 from hwquant.graph import Add, AveragePool, Conv, MaxPool
 from hwquant.window import Window
 
@@ -64,7 +63,7 @@ def linear(build: Builder, name: str, value: Value, weight: Float, bias: Float |
         raise build.refuse(
             f"a matrix product with weights of shape {weight.shape} is not supported, only 2-D"
         )
-    out, features = weight.shape
+    features = weight.shape[1]
     if len(value.shape) < 2 or value.shape[-1] != features:
         raise build.refuse(f"a tensor of shape {value.shape} does not fit weights {weight.shape} (out, in)")
     lead = value.shape[1:-1]
@@ -91,7 +90,9 @@ def _of_all(build: Builder, name: str, value: Value, weight: Float, bias: Float 
         kernel = columns[:, own_elements].reshape(out, *build.shapes[tensor])
         if read[own_elements].any() or len(tensors) == 1:
             own = bias_of(build, None if nodes else bias, out)
-            nodes.append(build.emit(Conv(build.unique(name), (tensor,), kernel, own, Window(kernel.shape[2:]))))
+            nodes.append(
+                build.emit(Conv(build.unique(name), (tensor,), kernel, own, Window(kernel.shape[2:])))
+            )
     total = nodes[0] if len(nodes) == 1 else build.emit(Add(build.unique(name), tuple(nodes)))
     return build.value(total, (*value.shape[1:-1], out))
 

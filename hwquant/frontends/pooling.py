@@ -55,13 +55,15 @@ def average_pool(build: Builder, name: str, value: Value, window: Window, count_
 
 
 def counting(build: Builder, name: str, value: Value, asked: Window, found: Window) -> Value:
-    """Take the mean over windows that reach beyond the padding asked for: that padding counts, what is beyond does not."""
+    """Take the mean over windows in which the padding asked for counts, and what they find beyond it does not."""
     extra = (found.padding[2] - asked.padding[2], found.padding[3] - asked.padding[3])
     top, left, bottom, right = asked.padding
     spatial = 1 if len(value.shape) == 3 else 2
     before, after = [0, 0, *(top, left)[2 - spatial :]], [0, 0, *(bottom, right)[2 - spatial :]]
     padded = rearrange.pad(build, f"{name}_padded", value, before, after)
-    return average_pool(build, name, padded, replace(found, padding=(0, 0, max(0, extra[0]), max(0, extra[1]))), False)
+    return average_pool(
+        build, name, padded, replace(found, padding=(0, 0, max(0, extra[0]), max(0, extra[1]))), False
+    )
 
 
 def _without_padding(build: Builder, name: str, value: Value, window: Window) -> Value:
@@ -135,7 +137,11 @@ def _over_pixels(
         channels, height, width = build.shapes[source.tensor]
         sample = build.sample(source).reshape(moved.shape[1], -1)
         rows = sample // (height * width)
-        if each_once(sample, channels * height * width) and len(rows) == channels and (rows == rows[:, :1]).all():
+        if (
+            each_once(sample, channels * height * width)
+            and len(rows) == channels
+            and (rows == rows[:, :1]).all()
+        ):
             tensor = _reduction(build, name, source, Window((height, width), (height, width)), kind)
             return build.value(tensor, shape, rows[:, 0].reshape(shape))
     elif rank == 4 and 1 not in reduced:

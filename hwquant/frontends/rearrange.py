@@ -69,7 +69,8 @@ def pad(
         )
     if min(*before, *after) < 0:
         place = tuple(
-            slice(max(0, -first), size - max(0, -last)) for first, last, size in zip(before, after, value.shape)
+            slice(max(0, -first), size - max(0, -last))
+            for first, last, size in zip(before, after, value.shape)
         )
         value = view(build, value, lambda array: array[place])
         before, after = ([max(0, number) for number in side] for side in (before, after))
@@ -79,7 +80,9 @@ def pad(
     if around is not None:
         return around
     if fill <= LEAST or not math.isfinite(fill):
-        raise build.refuse(f"padding with {fill:g} is only supported before a max pool, around height and width")
+        raise build.refuse(
+            f"padding with {fill:g} is only supported before a max pool, around height and width"
+        )
     if fill:
         shifted = elementwise.affine(build, f"{name}_below", value, 1.0, -fill)
         zeros = pad(build, name, shifted, before, after)
@@ -117,9 +120,7 @@ def _around_image(
     return None
 
 
-def border(
-    build: Builder, value: Value, before: Sequence[int], after: Sequence[int], mode: Border
-) -> Value:
+def border(build: Builder, value: Value, before: Sequence[int], after: Sequence[int], mode: Border) -> Value:
     """Put elements of a value around it: mirrored at its edge, the edge repeated, or those of the other end."""
     rank = len(value.shape)
     if len(before) != rank or len(after) != rank or before[0] or after[0]:

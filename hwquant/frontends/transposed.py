@@ -1,4 +1,4 @@
-"""Transposed convolutions, as ordinary ones: each makes the outputs of one phase, and no inserted zero is multiplied."""
+"""Transposed convolutions as ordinary ones, one for each phase of the outputs: no inserted zero is multiplied."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hwquant.frontends.builder import Builder
 from hwquant.frontends.operators import conv
 from hwquant.frontends.rearrange import view
 from hwquant.frontends.values import Float, Value, layout
-from hwquant.window import Pair, Padding, Window
+from hwquant.window import Padding, Pair, Window
 
 
 @dataclass(frozen=True)

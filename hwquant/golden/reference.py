@@ -100,7 +100,9 @@ def evaluate(node: QNode, inputs: Mapping[str, IntArray], tensors: Mapping[str, 
         case Concat():
             return np.concatenate([inputs[name] for name in node.inputs], axis=1)
         case Rearrange():
-            return carry_out(node.shape, [inputs[name] for name in node.inputs], node.copies, tensor.zero_point)
+            return carry_out(
+                node.shape, [inputs[name] for name in node.inputs], node.copies, tensor.zero_point
+            )
         case _:
             assert_never(node)
 

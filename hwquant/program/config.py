@@ -117,7 +117,12 @@ SIZES = tuple(
 )
 """Names of the other fields that :class:`ArrayConfig` adds: they are measured on the compiled network."""
 
-LATER: Mapping[str, object] = {"odd_weights": "none", "ternary": False, "strided_writes": False, **dict.fromkeys(BIASES, 0)}
+LATER: Mapping[str, object] = {
+    "odd_weights": "none",
+    "ternary": False,
+    "strided_writes": False,
+    **dict.fromkeys(BIASES, 0),
+}
 """Fields that the first version of ``.hwp`` files lacks, with what they are there."""
 
 KEY = (

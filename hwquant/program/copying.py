@@ -38,6 +38,7 @@ def identity(tensors: Sequence[Tensor], **geometry: object) -> list[ArrayTerm]:
 
 
 def copy_layer(node: Moving, terms: Sequence[ArrayTerm], qgraph: QGraph) -> ArrayLayer:
+    """A layer that hands on what its terms copy, as it is."""
     tensor = qgraph.tensors[node.name]
     low, high = tensor.limits
     return ArrayLayer(

@@ -8,7 +8,6 @@ weights only those that exist are kept, with the channels that they read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
