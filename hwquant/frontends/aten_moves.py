@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hwquant.frontends import elementwise, rearrange, resize
+from hwquant.frontends import rearrange, resize
 from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_views import LARGEST_CONSTANT, axis_of
 from hwquant.frontends.values import Array, Value
@@ -301,8 +301,8 @@ def triangle(function: Callable[[Array, int], Array]) -> Callable[[AtenCall], Ta
             return function(np.asarray(source), diagonal)
         if len(source.shape) < 3:
             raise call.build.refuse("it takes the batch for the rows of a matrix")
-        kept = function(np.ones(source.shape[-2:]), diagonal)
-        return elementwise.affine(call.build, call.name, source, kept, 0.0)
+        kept = function(np.ones(source.shape[-2:], bool), diagonal)
+        return rearrange.masked(call.build, call.name, source, kept)
 
     return translate
 

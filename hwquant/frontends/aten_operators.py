@@ -30,6 +30,7 @@ from hwquant.frontends.aten_types import (
     compares,
     computed,
     counts,
+    counts_up,
     creates,
     divides,
     lossless,
@@ -86,6 +87,18 @@ def _bounds(kind: Literal["max", "min"]) -> Callable[[AtenCall], Value | Array]:
         if len(constants) == len(sides):
             return np.asarray((np.maximum if kind == "max" else np.minimum)(*constants))
         return arithmetic.bounds(call.build, call.name, kind, sides)
+
+    return translate
+
+
+def _extreme(kind: Literal["max", "min"]) -> Callable[[AtenCall], Value | Array]:
+    """The operators ``max`` and ``min``: of two tensors, or over a dimension; where it is found nobody may read."""
+    of_constants = constants.reduction(kind, np.max if kind == "max" else np.min)
+
+    def translate(call: AtenCall) -> Value | Array:
+        if call.get("other") is not None:
+            return _bounds(kind)(call)
+        return layers.reduce(kind, of_constants)(call)
 
     return translate
 
@@ -316,7 +329,9 @@ OPERATORS: Mapping[str, Operator] = {
             "clip": layers.clip("min", "max"),
             "concat": _concat,
             "concatenate": _concat,
+            "max": _extreme("max"),
             "maximum": _bounds("max"),
+            "min": _extreme("min"),
             "minimum": _bounds("min"),
             "mul": _binary("mul"),
             "pow": constants.power,
@@ -344,12 +359,12 @@ OPERATORS: Mapping[str, Operator] = {
     **_all(
         creates,
         {
-            "arange": moves.arange,
             "full": _filled(None),
             "ones": _filled(1.0),
             "zeros": _filled(0.0),
         },
     ),
+    **_all(counts_up, {"arange": moves.arange}),
     **_all(
         sums,
         {

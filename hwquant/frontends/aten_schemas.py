@@ -99,6 +99,9 @@ linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor
 _log_softmax(Tensor self, int dim, bool half_to_float) -> Tensor
 log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor
 matmul(Tensor self, Tensor other) -> Tensor
+max(Tensor self) -> Tensor
+max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)
+max.other(Tensor self, Tensor other) -> Tensor
 max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool
   ceil_mode=False) -> Tensor
 max_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, bool
@@ -108,6 +111,9 @@ max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2
 maximum(Tensor self, Tensor other) -> Tensor
 mean(Tensor self, *, ScalarType? dtype=None) -> Tensor
 mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor
+min(Tensor self) -> Tensor
+min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)
+min.other(Tensor self, Tensor other) -> Tensor
 minimum(Tensor self, Tensor other) -> Tensor
 mm(Tensor self, Tensor mat2) -> Tensor
 movedim.int(Tensor(a) self, int source, int destination) -> Tensor(a)

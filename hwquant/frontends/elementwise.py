@@ -43,11 +43,12 @@ def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: Arr
     if value.preprocess is not None:
         before, already = value.preprocess
         return replace(value, preprocess=(before * factor, already * factor + offset))
-    if build.joined(value) and offset[-1] == 0:
+    if build.joined(value):
+        if offset[-1]:  # what is zero does not stay so
+            return affine(build, name, build.place(value), scale, shift)
         return of_parts(
             build, name, value, lambda part, label, own: affine(build, label, part, factor[own], offset[own])
         )
-    value = build.place(value)
     shape = build.shapes[value.tensor]
     node = Affine(build.unique(name), (value.tensor,), factor.reshape(shape), offset.reshape(shape))
     return _like(build, value, node)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hwquant.frontends import elementwise, rearrange, resize
+from hwquant.frontends import rearrange, resize
 from hwquant.frontends.onnx_call import OnnxCall
 from hwquant.frontends.values import Array, Value
 
@@ -246,5 +246,5 @@ def trilu(call: OnnxCall) -> Value:
         raise call.build.refuse("it takes the batch for the rows of a matrix")
     diagonal = int(call.constant(1).item()) if call.given(1) else 0
     triangle = np.triu if call.attributes["upper"] else np.tril
-    kept: Array = triangle(np.ones(value.shape[-2:]), diagonal)
-    return elementwise.affine(call.build, call.name, value, kept, 0.0)
+    kept: Array = triangle(np.ones(value.shape[-2:], bool), diagonal)
+    return rearrange.masked(call.build, call.name, value, kept)

@@ -87,12 +87,25 @@ def pad(
         shifted = elementwise.affine(build, f"{name}_below", value, 1.0, -fill)
         zeros = pad(build, name, shifted, before, after)
         return elementwise.affine(build, f"{name}_above", zeros, 1.0, fill)
-    placed = build.place(value)
-    tensor = build.join(name, build.parts(placed.tensor))
-    zero = math.prod(build.shapes[tensor]) - 1
     widths = list(zip(before, after))[1:]
-    build.spend(math.prod(size + sum(width) for size, width in zip(placed.shape[1:], widths)))
-    index = np.pad(build.sample(placed), widths, constant_values=zero)
+    build.spend(math.prod(size + sum(width) for size, width in zip(value.shape[1:], widths)))
+    return _with_zeros(build, name, value, lambda sample, zero: np.pad(sample, widths, constant_values=zero))
+
+
+def masked(build: Builder, name: str, value: Value, kept: Array) -> Value:
+    """Replace elements of a value, where a mask that broadcasts to a sample is false, by zeros."""
+    return _with_zeros(build, name, value, lambda sample, zero: np.where(kept, sample, zero))
+
+
+def _with_zeros(build: Builder, name: str, value: Value, function: Callable[[Array, int], Array]) -> Value:
+    """A view of elements and of zeros: what a function makes of a sample's elements and the number of the zero."""
+    placed = value if build.joined(value) else build.place(value)
+    tensor, before = build.join(name, build.parts(placed.tensor)), math.prod(build.shapes[placed.tensor])
+    zero = math.prod(build.shapes[tensor]) - 1
+    sample = build.sample(placed)
+    if build.joined(placed):
+        sample = np.where(sample == before - 1, zero, sample)
+    index = function(sample, zero)
     return build.value(tensor, index.shape, index)
 
 

@@ -240,12 +240,25 @@ class Tensors:
         numbers : ndarray of float64
             A number for each element of a sample, as the value sees it.
         rest : float
-            The number of what the value does not see.
+            The number of channels that the value does not see; of others all elements get that of one that it sees.
         """
-        elements, sample = self._elements(value.tensor), self.sample(value).ravel()
-        base = np.full(elements, rest)
-        base[sample] = numbers.ravel()
-        return base if np.array_equal(base[sample], numbers.ravel()) else None
+        sample = self.sample(value).ravel()
+        base, seen = np.full(self._elements(value.tensor), rest), np.zeros(self._elements(value.tensor), bool)
+        base[sample], seen[sample] = numbers.ravel(), True
+        if not np.array_equal(base[sample], numbers.ravel()):
+            return None
+        start = 0
+        for part in self._joins.get(value.tensor, (value.tensor,)):
+            channels, *size = self.shapes.get(
+                part, (0, 0, 0)
+            )  # an input whose layout is open has no channels yet
+            own = slice(start, start + channels * math.prod(size))
+            start = own.stop
+            if channels and not seen[own].all():
+                rows, known = base[own].reshape(channels, -1), seen[own].reshape(channels, -1)
+                first = np.take_along_axis(rows, known.argmax(axis=1)[:, None], axis=1)
+                base[own] = np.where(known, rows, first).ravel()
+        return base
 
     def _elements(self, tensor: str) -> int:
         """Elements of a sample of a tensor."""

@@ -132,12 +132,16 @@ def _phase(
     place = (slice(None), slice(None), columns) if sequence else (slice(None), slice(None), rows, columns)
     if any((top, left, bottom, right)):
         value = view(build, value, lambda array: array[place])
-    weight = kernel[:, :, list(down.positions)][..., list(across.positions)]
-    if not weight.size:
-        weight = np.zeros((*kernel.shape[:2], 1, 1))
+    weight = _chosen(_chosen(kernel, 2, down.positions), 3, across.positions)
     padding = (max(0, pads[0]), max(0, pads[1]), max(0, pads[2]), max(0, pads[3]))
     window = Window((weight.shape[2], weight.shape[3]), padding=padding)
     return conv(build, name, value, weight[:, :, 0] if sequence else weight, bias, window, groups).tensor
+
+
+def _chosen(kernel: Float, axis: int, positions: range) -> Float:
+    """The kernel at some positions of an axis; one of zeros where there are none."""
+    chosen = kernel.take(list(positions) or [0], axis)
+    return chosen if positions else np.zeros_like(chosen)
 
 
 def _output_size(size: Pair, window: Window, added: Pair) -> Pair:
