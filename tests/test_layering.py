@@ -16,7 +16,18 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress", "history"}
+FLOAT = {
+    "errors",
+    "names",
+    "files",
+    "packages",
+    "window",
+    "copies",
+    "graph",
+    "options",
+    "progress",
+    "history",
+}
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
@@ -34,7 +45,8 @@ MAY_IMPORT = {
     "record": {"errors"},
     "window": {"errors"},
     "history": {"errors"},
-    "graph": {"errors", "window", "history"},
+    "copies": {"errors", "window"},
+    "graph": {"errors", "window", "copies", "history"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
     "floating": FLOAT,
@@ -45,7 +57,8 @@ MAY_IMPORT = {
     "validate": FLOAT | {"qgraph", "ranges"},
     "golden": INTEGER | {"floating"},
     "clipping": INTEGER | {"golden", "advice"},
-    "hwq": INTEGER | {"container", "packed", "record"},
+    "stored_copies": {"errors", "copies", "graph", "record"},
+    "hwq": INTEGER | {"container", "packed", "record", "stored_copies"},
     "quantize": INTEGER | {"floating", "golden", "advice", "clipping"},
     "program": INTEGER | {"container", "advice"},
     "training": MODELS | {"quantize", "advice"},

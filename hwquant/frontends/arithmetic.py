@@ -59,7 +59,7 @@ def bounds(build: Builder, name: str, kind: Literal["max", "min"], values: Seque
     """Elementwise "max" or "min" of activations and numbers: pixels side by side, then a clip."""
     activations = [value for value in values if isinstance(value, Value)]
     numbers = [value for value in values if not isinstance(value, Value)]
-    if any(np.size(number) != 1 for number in numbers):
+    if not activations or any(np.size(number) != 1 for number in numbers):
         raise build.refuse(f"elementwise {kind} is only supported of activations and single numbers")
     result = pooling.extreme(build, name, activations, kind)
     if not numbers:

@@ -10,7 +10,8 @@ import numpy as np
 from hwquant.errors import Unsupported
 from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_declared import account, declared
-from hwquant.frontends.aten_operators import ALIASING, IGNORED, NUMBERS, OPERATORS
+from hwquant.frontends.aten_numbers import NUMBERS
+from hwquant.frontends.aten_operators import ALIASING, IGNORED, OPERATORS
 from hwquant.frontends.aten_program import AtenInput, AtenNode, AtenProgram, Reference, references
 from hwquant.frontends.aten_schema import BatchSize, Positive, Schema, Unaccounted
 from hwquant.frontends.aten_storage import Storage

@@ -218,6 +218,7 @@ zeros(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device
 
 IN_PLACE = """
 abs add addmm alpha_dropout clamp clamp_max clamp_min clip detach div dropout feature_alpha_dropout feature_dropout
-hardtanh leaky_relu mul neg reciprocal relu relu6 rsqrt sqrt squeeze sub t transpose unsqueeze
+hardtanh leaky_relu mul neg reciprocal relu relu6 rsqrt sqrt squeeze sub swapaxes swapdims t transpose tril triu
+unsqueeze
 """
 """Operators with a variant that writes into its first argument, and is named with a "_" behind."""

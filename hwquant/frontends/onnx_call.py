@@ -202,9 +202,10 @@ def _check_outputs(
     read: Collection[str],
 ) -> None:
     for index, tensor in enumerate(node.output):
-        if index == 0 or not tensor:
+        number = min(index, len(schema.outputs) - 1)
+        if number == 0 or not tensor:  # of operators of many outputs all are the first
             continue
-        declared = schema.outputs[min(index, len(schema.outputs) - 1)].name
+        declared = schema.outputs[number].name
         treatment = operator.outputs.get(declared)
         if isinstance(treatment, Irrelevant) and tensor in read:
             raise build.refuse(f"its output {tensor!r} ({declared}) is read; {treatment.reason}")

@@ -201,7 +201,6 @@ OPERATORS: Mapping[str, Operator] = {
         moves.split,
         {"input": ANY, "split": INDICES},
         dict.fromkeys(("axis", "num_outputs", "split"), USED),
-        {"outputs": USED},
     ),
     "Softmax": Operator(views.softmax("softmax"), {"input": REAL}, {"axis": USED}),
     "Squeeze": _view(views.squeeze, ("data",), "axes", "axes"),
