@@ -43,7 +43,7 @@ def _window(call: OnnxCall, kernel: Sequence[int], shape: Shape, *, whole: bool 
         if found.dilation != (1, 1):
             raise call.build.refuse(f"auto_pad {auto!r} with dilations is not supported; give pads")
         return same_padding(found, shape[1:], upper=auto == "SAME_UPPER")
-    return ceil_padding(found, shape[1:]) if attributes.get("ceil_mode", 0) else found
+    return ceil_padding(found, shape[1:]) if attributes.get("ceil_mode", 0) and not whole else found
 
 
 def _spatial(call: OnnxCall, value: Value) -> Shape:

@@ -56,6 +56,8 @@ CONFIGS = {
     "ternary, odd": config(
         3, 2, weight_bits=1, adjusted_bits=2, offset="none", odd_weights="all", ternary=True
     ),
+    "strided writes": config(3, 4, strided_writes=True),
+    "strided writes of several groups": config(4, 2, strided_writes=True, window_sums=True),
     "banks": config(2, 2, activation_depth=5000, coordinate_bits=12, block_steps=100),
 }
 

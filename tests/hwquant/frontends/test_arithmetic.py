@@ -65,7 +65,9 @@ def test_limits_are_clips_and_one_value_alone_is_itself():
     np.testing.assert_allclose(predict(build.graph(), X)[0], np.clip(X, 0.25, 0.5))
     assert bounds(build, "n", "max", [x]) is x
     for values in ([x, np.zeros(3)], [np.zeros(1)]):
-        with pytest.raises(HwquantError, match=r"elementwise max is only supported of activations and single"):
+        with pytest.raises(
+            HwquantError, match=r"elementwise max is only supported of activations and single"
+        ):
             bounds(build, "n", "max", values)
 
 
