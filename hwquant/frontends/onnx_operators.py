@@ -44,15 +44,18 @@ def _view(
 
 OPERATORS: Mapping[str, Operator] = {
     "Add": _simple(layers.binary("add"), "A", "B"),
-    "ArgMax": Operator(
-        views.argmax,
-        {"data": REAL},
-        {
-            "axis": USED,
-            "keepdims": FLAG,
-            "select_last_index": Refused("the first of equal maxima is found", harmless=(0,)),
-        },
-    ),
+    **{
+        f"Arg{kind}": Operator(
+            views.argmax(negative=kind == "Min"),
+            {"data": REAL},
+            {
+                "axis": USED,
+                "keepdims": FLAG,
+                "select_last_index": Refused("the first of equal ones is found", harmless=(0,)),
+            },
+        )
+        for kind in ("Max", "Min")
+    },
     "AveragePool": Operator(
         layers.average_pool,
         {"X": REAL},
@@ -83,6 +86,14 @@ OPERATORS: Mapping[str, Operator] = {
         layers.clip, dict.fromkeys(("input", "min", "max"), REAL), dict.fromkeys(("min", "max"), USED)
     ),
     "Concat": Operator(moves.concat, {"inputs": REAL}, {"axis": USED}),
+    "CastLike": Operator(
+        views.cast_like,
+        {"input": ANY, "target_type": ANY},
+        {
+            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(1,)),
+            "round_mode": Irrelevant(_ONLY_FLOAT8, one_of=("up", "down", "nearest")),
+        },
+    ),
     "CenterCropPad": _view(moves.center_crop_pad, ("input_data",), "shape", "axes"),
     "Compress": Operator(moves.compress, {"input": ANY, "condition": TRUTH}, {"axis": USED}),
     "ConvTranspose": Operator(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwquant.frontends import operators, rearrange
+from hwquant.frontends import elementwise, operators, rearrange
 from hwquant.frontends.onnx_call import OnnxCall
 from hwquant.frontends.onnx_types import INTEGERS, REAL, holds, type_name
 from hwquant.frontends.values import Array, Value
@@ -87,7 +87,22 @@ def size(call: OnnxCall) -> Array:
 
 def cast(call: OnnxCall) -> Value:
     """The operator Cast: nothing for real numbers; integers may only become what keeps every one of them."""
-    value, source, target = call.value(), str(call.types[0]), type_name(call.attributes["to"]) or "undefined"
+    return _cast(call, type_name(call.attributes["to"]) or "undefined")
+
+
+def cast_like(call: OnnxCall) -> Value | Array:
+    """The operator CastLike: a Cast to the type of the second input."""
+    target = str(call.types[1])
+    if isinstance(call.any(0), Value):
+        return _cast(call, target)
+    numbers = {"float": "float32", "double": "float64"}.get(target, target)
+    if target not in REAL | INTEGERS or target == "bfloat16":
+        raise call.build.refuse(f"a cast of a constant to {target} is not supported")
+    return call.constant(0).astype(numbers)
+
+
+def _cast(call: OnnxCall, target: str) -> Value:
+    value, source = call.value(), str(call.types[0])
     if source in REAL and target in REAL:
         return value
     if source in REAL and target in INTEGERS:
@@ -123,7 +138,13 @@ def softmax(function: str) -> Callable[[OnnxCall], Value]:
     return translate
 
 
-def argmax(call: OnnxCall) -> Value:
-    """The operator ArgMax, which the host computes."""
-    axis, keepdims = call.attributes["axis"], bool(call.attributes["keepdims"])
-    return operators.host(call.build, call.value(), "argmax", axis, keepdims)
+def argmax(*, negative: bool) -> Callable[[OnnxCall], Value]:
+    """The operators ArgMax and, with ``negative``, ArgMin, which the host computes."""
+
+    def translate(call: OnnxCall) -> Value:
+        axis, keepdims, value = call.attributes["axis"], bool(call.attributes["keepdims"]), call.value()
+        if negative:
+            value = elementwise.affine(call.build, f"{call.name}_negative", value, -1.0, 0.0)
+        return operators.host(call.build, value, "argmax", axis, keepdims)
+
+    return translate

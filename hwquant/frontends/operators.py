@@ -116,11 +116,14 @@ def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
 
 
 def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool = False) -> Value:
-    """Leave a softmax, log-softmax or argmax over the first axis after the batch to the host.
+    """Leave a softmax or log-softmax over the first axis after the batch, or an argmax over any, to the host.
 
     It has to be at the network's end. With ``keepdims`` an argmax leaves an axis of length 1 in place of the classes.
     """
     rank = len(value.shape)
+    among = axis % rank if -rank <= axis < rank else 0
+    if function == "argmax" and among > 1 and not value.host:
+        value, axis = value.view(lambda array: np.moveaxis(array, among, 1)), 1
     if not -rank <= axis < rank or axis % rank != 1:
         raise build.refuse(
             f"{function} over axis {axis} of a tensor of shape {value.shape} is not supported, only axis 1"
@@ -129,7 +132,7 @@ def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool 
         raise build.refuse(f"{function} after {value.host[-1]} is not supported")
     build.sample(replace(value, host=()))
     if keepdims:
-        value = value.view(lambda array: np.expand_dims(array, 2))
+        value = value.view(lambda array: np.expand_dims(array, among + 1))
     return replace(value, host=(*value.host, function))
 
 

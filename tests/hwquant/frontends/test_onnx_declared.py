@@ -252,7 +252,7 @@ HALF = {"h": np.ones((16, 3, 3, 3), np.float16), "i": np.ones((16, 3, 3, 3), np.
         (
             [make_node("ArgMax", ["x"], ["y"], axis=1, select_last_index=1)],
             {"result": 7},
-            r"select_last_index=1 is not supported; the first of equal maxima",
+            r"select_last_index=1 is not supported; the first of equal ones",
         ),
         (
             [make_node("BatchNormalization", ["x", *"aaaa"], ["y"], spatial=0)],
