@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,8 +188,8 @@ def element_index(shape: Shape, shapes: Sequence[Shape], copies: Sequence[Copy])
 
 
 def carry_out(
-    shape: Shape, inputs: Sequence[NDArray[np.generic]], copies: Sequence[Copy], zero: float = 0
-) -> NDArray[np.generic]:
+    shape: Shape, inputs: Sequence[NDArray[Any]], copies: Sequence[Copy], zero: float = 0
+) -> NDArray[Any]:
     """Copy: inputs (N, C, H, W) of one dtype to an output (N, *shape); what no copy writes is ``zero``."""
     out = np.full((len(inputs[0]), *shape), zero, inputs[0].dtype)
     for copy in copies:

@@ -59,6 +59,11 @@ def vector_norm(call: AtenCall) -> Array:
     return reduction("norm", lambda array, **named: np.sqrt((array * array).sum(**named)))(call)
 
 
+def remainder(call: AtenCall) -> Array:
+    """What is left of a constant divided by a number, ``fmod``: places that roll over."""
+    return np.asarray(np.fmod(constant(call, "fmod"), call.get("other")))
+
+
 def power(call: AtenCall) -> Array:
     """A constant to a fixed exponent, ``pow``."""
     return np.asarray(constant(call, "pow") ** float(call.get("exponent")))

@@ -47,6 +47,7 @@ REFUSED_OVERLOADS: Mapping[str, str] = {
     "(addmm|bmm|mm).dtype": "it computes in another type than that of its operands",
     "pow.(Tensor_Tensor|Scalar)": "only powers with a fixed exponent are computed, and those of constants",
     "view.dtype": "it reads the bytes of a tensor as another type",
+    "fmod.Tensor": "only the remainder by a number is computed, of constants",
     "gt.Tensor": alternative("gt"),
     "where.(ScalarOther|ScalarSelf|Scalar|default)": alternative("where"),
     "einsum.sublist": "give the equation as text",

@@ -294,6 +294,7 @@ OPERATORS: Mapping[str, Operator] = {
         {
             "add": _binary("add"),
             "cat": _concat,
+            "fmod": constants.remainder,
             "clamp": layers.clip("min", "max"),
             "clamp_max": layers.clip("max"),
             "clamp_min": layers.clip("min"),

@@ -85,6 +85,7 @@ feature_alpha_dropout(Tensor input, float p, bool train) -> Tensor
 feature_dropout(Tensor input, float p, bool train) -> Tensor
 flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)
 flip(Tensor self, int[] dims) -> Tensor
+fmod.Scalar(Tensor self, Scalar other) -> Tensor
 full(int[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool?
   pin_memory=None) -> Tensor
 gt.Scalar(Tensor self, Scalar other) -> Tensor
@@ -218,7 +219,7 @@ zeros(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device
 
 IN_PLACE = """
 abs add addmm alpha_dropout clamp clamp_max clamp_min clip detach div dropout feature_alpha_dropout feature_dropout
-hardtanh leaky_relu mul neg reciprocal relu relu6 rsqrt sqrt squeeze sub swapaxes swapdims t transpose tril triu
+fmod hardtanh leaky_relu mul neg reciprocal relu relu6 rsqrt sqrt squeeze sub swapaxes swapdims t transpose tril triu
 unsqueeze
 """
 """Operators with a variant that writes into its first argument, and is named with a "_" behind."""

@@ -215,9 +215,9 @@ class Builder(Tensors):
         used = {name for node in nodes for name in node.inputs} | set(tensors.values())
         delivered = []
         for number, (name, value) in enumerate(self._outputs):
-            index: Index | None = self.sample(replace(value, host=())).ravel()
-            if value.index is None and len(index) == self._elements(value.tensor):
-                index = None
+            sample = self.sample(replace(value, host=())).ravel()
+            whole = value.index is None and len(sample) == self._elements(value.tensor)
+            index = None if whole else sample
             delivered.append(Output(name, tensors[str(number)], value.shape[1:], index, value.host))
         inputs = tuple(self._placed[name] for name in self._inputs if name in used)
         return Graph(self.name, inputs, tuple(nodes), tuple(delivered))

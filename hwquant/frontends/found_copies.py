@@ -39,7 +39,7 @@ class _Progression(NamedTuple):
 
     first: int
     step: int
-    count: int
+    length: int
 
 
 def find_copies(index: Index, shapes: Sequence[Shape]) -> tuple[Copy, ...] | None:
@@ -102,7 +102,7 @@ def _progressions(alike: Sequence[Index], moving: Index, axis: int) -> list[_Pro
         while place and len(found) <= MOST:
             longest = _longest(place)
             found.append(longest)
-            for number in range(longest.count):
+            for number in range(longest.length):
                 del place[longest.first + number * longest.step]
     return found
 
@@ -118,7 +118,7 @@ def _longest(place: dict[int, int]) -> _Progression:
             count * distance
         ) % (1 << 64) and first + count * step in place:
             count += 1
-        if count > best.count:
+        if count > best.length:
             best = _Progression(first, step, count)
     return best
 
@@ -126,12 +126,12 @@ def _longest(place: dict[int, int]) -> _Progression:
 def _copies(elements: _Elements, rows: _Progression, columns: _Progression) -> list[Copy]:
     """The copies to one target: a copy for all channels that read the same pixels of the same tensor."""
     y, x = rows.first, columns.first
-    below = y + rows.step if rows.count > 1 else y
-    right = x + columns.step if columns.count > 1 else x
+    below = y + rows.step if rows.length > 1 else y
+    right = x + columns.step if columns.length > 1 else x
     corner = np.stack([elements.part[:, y, x], elements.row[:, y, x], elements.column[:, y, x]])
     down = elements.row[:, below, x] - elements.row[:, y, x]
     across = elements.column[:, y, right] - elements.column[:, y, x]
-    target = Grid((y, x), (rows.step, columns.step), (rows.count, columns.count))
+    target = Grid((y, x), (rows.step, columns.step), (rows.length, columns.length))
     kinds = np.concatenate([corner, down[None], across[None]]).T
     copies = []
     for kind in np.unique(kinds, axis=0):

@@ -82,7 +82,7 @@ def _of_all(build: Builder, name: str, value: Value, weight: Float, bias: Float 
     tensors = build.parts(source.tensor) if build.joined(source) else (source.tensor,)
     sizes = [math.prod(build.shapes[tensor]) for tensor in tensors]
     columns, read = np.zeros((out, sum(sizes) + 1)), np.zeros(sum(sizes) + 1, bool)
-    np.add.at(columns, (slice(None), sample), weight)
+    np.add.at(columns.T, sample, weight.T)
     read[sample] = True
     nodes: list[str] = []
     for tensor, stop, size in zip(tensors, np.cumsum(sizes).tolist(), sizes):

@@ -107,10 +107,10 @@ def conv_transpose(
             index[:, row :: window.stride[0], column :: window.stride[1]] = start + elements
             tensors.append(part)
             start += elements.size
-    shape = (len(kernel), outputs[1]) if sequence else index.shape
+    seen = index[:, 0] if sequence else index
     if len(tensors) == 1:
-        return build.value(tensors[0], shape)
-    return build.value(build.join(name, tensors), shape, index.reshape(shape))
+        return build.value(tensors[0], seen.shape)
+    return build.value(build.join(name, tensors), seen.shape, seen)
 
 
 def _phase(

@@ -122,10 +122,10 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
 def _layer(item: Mapping[str, Any]) -> LayerInfo:
     into = None
     if "into" in item:
-        grid = item["into"]["grid"]
-        into = Destination(
-            item["into"]["tensor"], Grid(*(tuple(map(int, grid[name])) for name in ("start", "step", "size")))
+        (y, x), (down, right), (rows, columns) = (
+            item["into"]["grid"][key] for key in ("start", "step", "size")
         )
+        into = Destination(item["into"]["tensor"], Grid((y, x), (down, right), (rows, columns)))
     return LayerInfo(**{**item, "covers": tuple(item["covers"]), "into": into})
 
 
