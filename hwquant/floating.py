@@ -13,6 +13,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from hwquant.copies import carry_out
 from hwquant.errors import HwquantError
 from hwquant.graph import (
     Add,
@@ -26,6 +27,7 @@ from hwquant.graph import (
     Multiply,
     Node,
     Output,
+    Rearrange,
     as_array,
 )
 from hwquant.states import States, are_missing, arrays_of, named
@@ -170,6 +172,8 @@ def evaluate(node: Node, *inputs: Array) -> Array:
             return inputs[0] * inputs[1]
         case Concat():
             return np.concatenate(inputs, axis=0)
+        case Rearrange():
+            return carry_out(node.shape, [x.swapaxes(0, 1) for x in inputs], node.copies).swapaxes(0, 1)
         case _:
             assert_never(node)
 

@@ -6,7 +6,7 @@ place, such as ``layers/2/terms/0/codes.npy``. Codes of fewer than 8 bits, and t
 
 A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
 is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, tensors of more
-than 8 bits, and products, came with version 2, tables and states with version 3.
+than 8 bits, and products, came with version 2; tables, states, and copies of pixels with version 3.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from hwquant.files import read_bytes, recover, write_bytes
 from hwquant.graph import Input, Output
 from hwquant.history import KEY, of_json
 from hwquant.packed import pack, unpack
-from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Table, Tensor, Term
+from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Rearrange, Table, Tensor, Term
 from hwquant.record import Arrays, Record
+from hwquant.stored_copies import decode_copies, encode_copies
 from hwquant.validate import validate
 from hwquant.window import Pair, Window
 
@@ -149,12 +150,17 @@ def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:
 def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
     layers = [node for node in qgraph.nodes if isinstance(node, Layer)]
-    if any(item.state is not None for item in qgraph.inputs) or any(layer.table for layer in layers):
+    third = any(item.state is not None for item in qgraph.inputs) or any(layer.table for layer in layers)
+    if third or _copies_pixels(qgraph):
         return 3
     terms = [term for layer in layers for term in layer.terms]
     new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)
     new |= any(isinstance(item, Product) for item in qgraph.nodes)
     return 2 if new or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
+
+
+def _copies_pixels(qgraph: QGraph) -> bool:
+    return any(isinstance(node, Rearrange) for node in qgraph.nodes)
 
 
 def _ints(values: tuple[int, ...]) -> list[int]:
@@ -222,6 +228,8 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
             }
         case Concat():
             return {"type": "concat", "name": node.name, "inputs": list(node.inputs)}
+        case Rearrange():
+            return {"type": "rearrange", "name": node.name, **encode_copies(node, place, arrays)}
         case _:
             assert_never(node)
 
@@ -335,6 +343,8 @@ def _decode_node(record: Record, arrays: Arrays) -> QNode:
             if not inputs:
                 raise HwquantError(f"{record.where} joins nothing")
             return Concat(name=name, inputs=inputs)
+        case "rearrange":
+            return decode_copies(record, arrays)
         case other:
             raise HwquantError(f"{record.where} is of the unknown type {other!r}")
 

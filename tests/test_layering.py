@@ -16,8 +16,18 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress", "history"} | {
-    "expression"
+FLOAT = {
+    "errors",
+    "names",
+    "files",
+    "packages",
+    "window",
+    "copies",
+    "graph",
+    "options",
+    "progress",
+    "history",
+    "expression",
 }
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
@@ -37,7 +47,8 @@ MAY_IMPORT = {
     "window": {"errors"},
     "history": {"errors"},
     "expression": {"errors"},
-    "graph": {"errors", "window", "history", "expression"},
+    "copies": {"errors", "window"},
+    "graph": {"errors", "window", "copies", "history", "expression"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
     "states": FLOAT,
@@ -49,7 +60,8 @@ MAY_IMPORT = {
     "validate": FLOAT | {"qgraph", "ranges"},
     "golden": INTEGER | {"floating", "states"},
     "clipping": INTEGER | {"golden", "advice", "states"},
-    "hwq": INTEGER | {"container", "packed", "record"},
+    "stored_copies": {"errors", "copies", "graph", "record"},
+    "hwq": INTEGER | {"container", "packed", "record", "stored_copies"},
     "quantize": INTEGER | {"floating", "golden", "advice", "clipping", "states"},
     "program": INTEGER | {"container", "advice"},
     "training": MODELS | {"quantize", "advice"},

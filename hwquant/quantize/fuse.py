@@ -39,6 +39,7 @@ from hwquant.graph import (
     Moving,
     Multiply,
     Node,
+    Rearrange,
 )
 from hwquant.qgraph import Layer, Product, QNode
 from hwquant.window import EACH_PIXEL, Window
@@ -178,7 +179,7 @@ class Plan:
     ----------
     graph : Graph
         The float network, its clips before the pools where that is possible (:func:`hoist_functions`).
-    nodes : tuple of LayerPlan, ProductPlan, MaxPool or Concat
+    nodes : tuple of LayerPlan, ProductPlan, MaxPool, Concat or Rearrange
         The layers, the products, and the nodes that only move integers.
     """
 
@@ -232,7 +233,7 @@ class Plan:
         """
         for node in self.nodes:
             match node:
-                case MaxPool() | Concat():
+                case MaxPool() | Concat() | Rearrange():
                     yield node
                 case LayerPlan():
                     yield layer(node)
@@ -279,7 +280,7 @@ def plan_layers(graph: Graph) -> Plan:
                 planned[node.name] = _clip(node, graph, planned, readers)
             case Function():
                 planned[node.name] = _function(node, graph, planned, readers)
-            case MaxPool() | Concat():
+            case MaxPool() | Concat() | Rearrange():
                 planned[node.name] = node
             case _:
                 assert_never(node)
@@ -302,7 +303,7 @@ def hoist_functions(graph: Graph) -> Graph:
             if not isinstance(pool, MaxPool) or readers[pool.name] > 1:
                 continue
             source = pool.inputs[0]
-            if source not in nodes or isinstance(nodes[source], Concat) or readers[source] > 1:
+            if source not in nodes or isinstance(nodes[source], Concat | Rearrange) or readers[source] > 1:
                 continue
             name = f"{source}.{clip.name}"
             while name in graph.shapes:
