@@ -71,7 +71,6 @@ from hwquant.frontends import from_onnx
             [make_node("Softmax", ["a"], ["s"], axis=1), make_node("Relu", ["s"], ["y"])],
             r"reads the result of softmax",
         ),
-        ([make_node("ArgMax", ["a"], ["y"], axis=2)], r"argmax over axis 2"),
         ([make_node("Cast", ["a"], ["y"], to=TensorProto.INT32)], r"cast of activations to integers"),
         (
             [make_node("Clip", ["a", "n"], ["y"])],
