@@ -29,7 +29,6 @@ DEFAULTS = {
     "quantize.references.unclipped": "what comes before a clip or a function is what a layer is fitted to",
     "frontends.fold._padded": "padding stays a node of its own where nothing is known to take it in",
     "frontends.fold._never_negative": "a tensor of which nothing is known may be negative",
-    "quantize.fuse.hoist_clips": "a clip behind an unknown kind is a layer of its own",
     "quantize.chains.candidates": "only kinds that tie the scales of several tensors keep a layer from handing on sums",
     "quantize.equalize.channel_reads": "channels are left as they are where an unknown kind reads them",
     "pruning.permute.ChannelSpaces._node": "the channels around an unknown kind keep their order",
