@@ -38,8 +38,9 @@ from hwquant.build import write_build
 from hwquant.data import Samples
 from hwquant.frontends import from_torch, load_model
 from hwquant.graph import Graph
-from hwquant.optimize import Candidate, OptimizeOptions, OptimizeResult, optimize
+from hwquant.optimize import OptimizeOptions, optimize
 from hwquant.optimize.report import comparison
+from hwquant.program.program import Program
 from hwquant.qgraph import QGraph
 from hwquant.sim.check import verify
 from hwquant.training import TrainableNetwork, Training, TrainOptions, fit
@@ -76,26 +77,17 @@ def network(name: str) -> Graph:
     return load_model(NETWORK) if name == "fashion_cnn" else strided()
 
 
-def accuracies(
-    result: OptimizeResult, candidates: dict[str, Candidate | None], graph: Graph
-) -> dict[str, Any]:
+def accuracies(networks: dict[str, QGraph], graph: Graph) -> dict[str, Any]:
     """On the test images."""
     test = labelled("test")
-    networks: dict[str, QGraph] = {key: result.network(item) for key, item in candidates.items() if item}
     return {
         "float": test.accuracy(floating.predict(graph, test.x)[0]),
         **{key: test.accuracy(golden.predict(item, test.x)[0]) for key, item in networks.items()},
     }
 
 
-def built(
-    result: OptimizeResult, candidate: Candidate | None, board: str, place: Path
-) -> dict[str, Any] | None:
-    """Simulate a candidate, and make its bitstream; None where there is no candidate."""
-    if candidate is None:
-        return None
-    qgraph = result.network(candidate)
-    program = result.program(candidate, qgraph)
+def built(qgraph: QGraph, program: Program, board: str, place: Path) -> dict[str, Any]:
+    """Simulate a network, and make its bitstream."""
     q = golden.quantize_input(qgraph, fashion_mnist("test")[0][:SIMULATED_IMAGES])
     simulated = verify(program, qgraph, q, simulator="cxxrtl")
     made = implement(write_build(qgraph, program, place), load_board(board))
@@ -138,11 +130,14 @@ def measure(board: str, folder: Path, console: Console) -> dict[str, Any]:
     )
     picked = result.pick()
     content = result.to_json()
+    candidates = {key: item for key, item in (("pick", picked), ("baseline", result.baseline)) if item}
+    networks = {key: result.network(item) for key, item in candidates.items()}
+    places = {"pick": folder / board, "baseline": folder / f"{board}-baseline"}
     builds = {
-        "pick": built(result, picked, board, folder / board),
-        "baseline": built(result, result.baseline, board, folder / f"{board}-baseline"),
+        key: built(networks[key], result.program(item, networks[key]), board, places[key])
+        for key, item in candidates.items()
     }
-    routed = {key: item["fps"] for key, item in builds.items() if item}
+    routed = {key: item["fps"] for key, item in builds.items()}
     return {
         "network": BOARDS[board],
         "board": board,
@@ -151,7 +146,7 @@ def measure(board: str, folder: Path, console: Console) -> dict[str, Any]:
         "baseline": content["baseline"],
         "pick": picked.to_json(),
         "validation": {"float": result.float_accuracy, "change": result.change(picked)},
-        "test": accuracies(result, {"baseline": result.baseline, "pick": picked}, graph),
+        "test": accuracies(networks, graph),
         "builds": builds,
         "routed": routed["pick"] / routed["baseline"] if len(routed) > 1 else None,
         "front": content["front"],

@@ -1,9 +1,9 @@
 """Group pruning on Fashion-MNIST with nothing but defaults: what is pruned, skipped and saved in RTL; array 8x8.
 
 Each network is pruned with :class:`PruneOptions` as they are, retrained with :class:`RetrainOptions` as they are on the
-training images, and judged, as integers, on the validation images, the last 5,000 of the training set. The
-test images are looked at once, at the end. The methods differ in one option: the layers of a pass (each in turn, the
-most sensitive first; by the cycles that are saved for the accuracy that it costs; all together) or the group (the
+training images, and judged, as integers, on the validation images, the last 5,000 of the training set. The test images
+are looked at once, at the end. The methods differ in one option: the layers of a pass (each in turn, the most sensitive
+first; by the cycles that are saved for the accuracy that it costs; all together) or the group (the
 published one of a single filter, also with like-patterned filters packed into tiles). Each pruned network is simulated
 (CXXRTL) on 10 images, on hardware that its dense form runs on too, and compared with the golden model. The seed orders
 the training images.

@@ -25,7 +25,7 @@ from hwquant.program.memories import memory_bits
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 
-ROUTABLE = {"lut": 0.85, "cell": 0.95}
+ROUTABLE = {"lut": 0.85, "ff": 0.85, "cell": 0.95}
 """Share of a resource that may be used, above which routing gets slow or fails; 1 for those not named here."""
 
 HOPELESS = 1.25

@@ -66,7 +66,7 @@ class PruneOptions:
         How often the network is pruned and retrained at most.
     final_epochs : float, optional
         Passes over the training data after the last pruning; 6 times those after the others unless given. What they
-        make is kept where it is better.
+        make is kept unless it is worse.
     reorder : bool, default False
         Whether filters with like patterns of zeros are packed into tiles, before pruning and after it.
 

@@ -203,7 +203,7 @@ class _Run:
         return met
 
     def finish(self, network: TrainableNetwork, state: State, file: Checkpoint | None) -> TrainableNetwork:
-        """Retrain what is left for longer; where that makes it no better, it stays as it was."""
+        """Retrain what is left for longer; where that makes it worse, it stays as it was."""
         chosen, epochs = self.training.chosen, self.options.final_epochs
         epochs = FINAL * chosen.epochs if epochs is None else epochs
         if not epochs or not any(item["met"] for item in state.passes):
@@ -211,8 +211,8 @@ class _Run:
         candidate = self.masked(network, [])
         longer = replace(self.training, options=replace(chosen, epochs=epochs))
         training.fit(candidate, longer, checkpoint=file, stage="final")
-        better = self._record(candidate, [], state, epochs, state.after["integer"])
-        return candidate if better else network
+        kept = self._record(candidate, [], state, epochs, state.after["integer"])
+        return candidate if kept else network
 
     def _record(
         self,

@@ -38,6 +38,8 @@ def test_the_estimate_is_the_models_and_says_how_far_off_it_may_be(hwquant, buil
     assert found["model_error"] == model_errors(device.family)
     assert set(found["model_error"]) >= {"lut", "ff", "dsp", "ram"}
     assert found["fits"] == all(need.excess <= 1 for need in needs(program.config, device, contents))
+    if found["fits"]:
+        assert all(found["board"][kind] <= count for kind, count in found["available"].items())
     assert found["board"]["lut"] > found["core"]["lut"]
 
 

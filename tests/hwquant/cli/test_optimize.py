@@ -13,7 +13,7 @@ from hwquant.program.cycles import timing
 
 @pytest.fixture
 def arguments(demo_folder, tmp_path, monkeypatch):
-    few = ((4, 4), (4, 8), (8, 4), (8, 8))  # arrays, for the time that the others take
+    few = ((2, 4), (4, 4), (4, 8), (8, 4))  # arrays, for the time that the others take
     monkeypatch.setattr(shapes, "SHAPES", few)
     with np.load(demo_folder / "digits.npz", allow_pickle=False) as file:
         np.savez(tmp_path / "train.npz", x=file["x"][:200], y=file["y"][:200])

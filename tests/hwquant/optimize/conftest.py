@@ -24,7 +24,7 @@ OPTIONS = OptimizeOptions(
 )
 
 
-ARRAYS = ((4, 4), (4, 8), (8, 4), (8, 8))
+ARRAYS = ((2, 4), (4, 4), (4, 8), (8, 4))
 """Those that are tried: four instead of a hundred, for the time that the others take."""
 
 
