@@ -13,8 +13,21 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from hwquant.copies import carry_out
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Function,
+    Graph,
+    MaxPool,
+    Multiply,
+    Node,
+    Rearrange,
+)
 from hwquant.host import after, before
 from hwquant.interface import Output, as_array
 from hwquant.states import computed
@@ -161,6 +174,8 @@ def evaluate(node: Node, *inputs: Array) -> Array:
             return inputs[0] * inputs[1]
         case Concat():
             return np.concatenate(inputs, axis=0)
+        case Rearrange():
+            return carry_out(node.shape, [x.swapaxes(0, 1) for x in inputs], node.copies).swapaxes(0, 1)
         case _:
             assert_never(node)
 

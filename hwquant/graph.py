@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.copies import Copy, check_copies, check_sources
 from hwquant.ends import Ends
 from hwquant.errors import HwquantError
 from hwquant.expression import Expression
@@ -211,10 +212,40 @@ class Concat(BaseNode):
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
-Moving = MaxPool | Concat
+@dataclass(frozen=True, eq=False)
+class Rearrange(BaseNode):
+    """Pixels and channels of tensors, copied to other places: slices, shuffles, interleaving, joining along an axis.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Channels, height and width of the output.
+    copies : tuple of Copy
+        What goes where: their targets divide the output's pixels. Channels that no copy writes are zero.
+    """
+
+    shape: Shape
+    copies: tuple[Copy, ...]
+
+    def __post_init__(self) -> None:
+        check_copies(f"node {self.name!r}", self.shape, len(self.inputs), self.copies)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor, and check that the inputs have what is copied."""
+        check_sources(f"node {self.name!r}", shapes, self.copies)
+        return self.shape
+
+    @property
+    def writes_zeros(self) -> bool:
+        """Whether there is an element that no copy writes."""
+        written = sum(int((copy.channels >= 0).sum()) * math.prod(copy.target.size) for copy in self.copies)
+        return written < math.prod(self.shape)
+
+
+Moving = MaxPool | Concat | Rearrange
 """Kinds that move values without arithmetic: real or integer, with one scale, zero point and width from end to end."""
 
-Node = Conv | Clip | Function | MaxPool | AveragePool | Add | Multiply | Concat
+Node = Conv | Clip | Function | MaxPool | AveragePool | Add | Multiply | Concat | Rearrange
 """All kinds. What must know them ends its ``match`` in ``assert_never``, so that mypy names it for a new one."""
 
 

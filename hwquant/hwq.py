@@ -6,7 +6,7 @@ place, such as ``layers/2/terms/0/codes.npy``. Codes of fewer than 8 bits, and t
 
 A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
 is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, tensors of more
-than 8 bits, and products, came with version 2; tables, states, and parts that stay with the host
+than 8 bits, and products, came with version 2; tables, states, copies of pixels, and parts that stay with the host
 (:mod:`~hwquant.host.stored`), with version 3.
 """
 
@@ -29,8 +29,9 @@ from hwquant.history import KEY, of_json
 from hwquant.host.stored import check_ends, decode_ends, encode_ends
 from hwquant.interface import Input, Output
 from hwquant.packed import pack, unpack
-from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Rearrange, Tensor, Term
 from hwquant.record import Arrays, Record
+from hwquant.stored_copies import decode_copies, encode_copies
 from hwquant.stored_tables import decode_table, encode_table
 from hwquant.validate import validate
 from hwquant.window import Pair, Window
@@ -157,12 +158,17 @@ def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
     layers = [node for node in qgraph.nodes if isinstance(node, Layer)]
     stateful = any(item.state is not None for item in qgraph.inputs)
-    if qgraph.host is not None or stateful or any(layer.table for layer in layers):
+    third = qgraph.host is not None or stateful or any(layer.table for layer in layers)
+    if third or _copies_pixels(qgraph):
         return 3
     terms = [term for layer in layers for term in layer.terms]
     new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)
     new |= any(isinstance(item, Product) for item in qgraph.nodes)
     return 2 if new or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
+
+
+def _copies_pixels(qgraph: QGraph) -> bool:
+    return any(isinstance(node, Rearrange) for node in qgraph.nodes)
 
 
 def _ints(values: tuple[int, ...]) -> list[int]:
@@ -226,6 +232,8 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
             }
         case Concat():
             return {"type": "concat", "name": node.name, "inputs": list(node.inputs)}
+        case Rearrange():
+            return {"type": "rearrange", "name": node.name, **encode_copies(node, place, arrays)}
         case _:
             assert_never(node)
 
@@ -339,6 +347,8 @@ def _decode_node(record: Record, arrays: Arrays) -> QNode:
             if not inputs:
                 raise HwquantError(f"{record.where} joins nothing")
             return Concat(name=name, inputs=inputs)
+        case "rearrange":
+            return decode_copies(record, arrays)
         case other:
             raise HwquantError(f"{record.where} is of the unknown type {other!r}")
 

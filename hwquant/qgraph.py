@@ -1,9 +1,10 @@
 """The integer network: the one meaning that the golden model, the compiler and the RTL share.
 
-A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one term, a residual addition two, an
-average pooling one with constant weights. A :class:`Product` multiplies two tensors. The float network's
-:class:`~hwquant.graph.MaxPool` and :class:`~hwquant.graph.Concat` move integers as they do reals, without
-arithmetic: scale, zero point and bits pass through. Tensors are (channels, height, width) of signed integers.
+A node computes, or moves values. A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one
+term, a residual addition two, an average pooling one with constant weights. A :class:`Product` multiplies two tensors.
+The float network's :class:`~hwquant.graph.MaxPool`, :class:`~hwquant.graph.Concat` and
+:class:`~hwquant.graph.Rearrange` move integers as they do reals, without arithmetic: scale, zero point and bits pass
+through, and what is zero is the zero point. Tensors are (channels, height, width) of signed integers.
 
 Numbers (all exact)::
 
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from hwquant.coding import Anchor, Coding, Step, integer_limits
 from hwquant.ends import Ends
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, MaxPool, Shape, product_shape
+from hwquant.graph import Concat, MaxPool, Rearrange, Shape, product_shape
 from hwquant.interface import Input, Output, Whole, check_states
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
@@ -293,7 +294,7 @@ class Product:
         return math.prod(shapes[0])
 
 
-QNode = Layer | Product | MaxPool | Concat
+QNode = Layer | Product | MaxPool | Concat | Rearrange
 """All kinds. What must know them ends its ``match`` in ``assert_never``, so that mypy names it for a new one."""
 
 

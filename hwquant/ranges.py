@@ -7,7 +7,7 @@ from typing import assert_never
 
 import numpy as np
 
-from hwquant.graph import Concat, MaxPool, Moving
+from hwquant.graph import Concat, MaxPool, Moving, Rearrange
 from hwquant.qgraph import Layer, Product, QGraph, QNode, Tensor
 
 Range = tuple[int, int]
@@ -32,7 +32,8 @@ def node_range(node: QNode, tensor: Tensor, ranges: Mapping[str, Range]) -> Rang
         return int(reached.min()), int(reached.max())
     if isinstance(node, Moving):
         lows, highs = zip(*(ranges[name] for name in node.inputs))
-        return min(lows), max(highs)
+        zero = (tensor.zero_point,) if isinstance(node, Rearrange) and node.writes_zeros else ()
+        return min((*lows, *zero)), max((*highs, *zero))
     return tensor.limits
 
 
@@ -68,7 +69,7 @@ def largest_sum(node: QNode, qgraph: QGraph, ranges: Mapping[str, Range]) -> int
             return max(accumulator_bound(node, qgraph, ranges))
         case Product():
             return product_bound(node, qgraph, ranges)
-        case MaxPool() | Concat():
+        case MaxPool() | Concat() | Rearrange():
             return 0
         case _:
             assert_never(node)

@@ -25,6 +25,7 @@ from hwquant.qgraph import (
     MaxPool,
     Product,
     QGraph,
+    Rearrange,
     Table,
     Tensor,
     Term,
@@ -59,7 +60,7 @@ def validate(qgraph: QGraph) -> None:
                 _scales(where, node, qgraph)
             case Product():
                 _product_scales(where, node, qgraph)
-            case MaxPool() | Concat():
+            case MaxPool() | Concat() | Rearrange():
                 pass
             case _:
                 assert_never(node)
@@ -100,6 +101,8 @@ def validate_integers(qgraph: QGraph) -> None:
                 _passes_through(where, node, qgraph)
                 sizes = {qgraph.tensors[name].shape[1:] for name in node.inputs}
                 _require(len(sizes) == 1, where, f"joins tensors of different sizes: {sorted(sizes)}")
+            case Rearrange():
+                _passes_through(where, node, qgraph)
             case _:
                 assert_never(node)
         problem = "can overflow 64 bits: its weights, bias, multiplier or shift are too large"

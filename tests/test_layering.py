@@ -16,7 +16,17 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "window", "ends", "interface", "expression", "graph"} | {
+FLOAT = {
+    "errors",
+    "names",
+    "files",
+    "packages",
+    "window",
+    "ends",
+    "interface",
+    "copies",
+    "expression",
+    "graph",
     "options",
     "progress",
     "history",
@@ -41,7 +51,8 @@ MAY_IMPORT = {
     "ends": set(),
     "expression": {"errors"},
     "interface": {"errors", "ends"},
-    "graph": {"errors", "window", "history", "ends", "expression", "interface"},
+    "copies": {"errors", "window"},
+    "graph": {"errors", "window", "copies", "history", "ends", "expression", "interface"},
     "host": FLOAT | {"coding", "qgraph", "record"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
@@ -55,7 +66,8 @@ MAY_IMPORT = {
     "golden": INTEGER | {"floating", "host", "states"},
     "clipping": INTEGER | {"golden", "advice", "host", "states"},
     "stored_tables": {"errors", "qgraph", "record"},
-    "hwq": INTEGER | {"container", "packed", "record", "host", "stored_tables"},
+    "stored_copies": {"errors", "copies", "graph", "record"},
+    "hwq": INTEGER | {"container", "packed", "record", "host", "stored_copies", "stored_tables"},
     "quantize": INTEGER | {"floating", "golden", "advice", "clipping", "host", "states"},
     "program": INTEGER | {"container", "advice"},
     "training": MODELS | {"quantize", "advice"},

@@ -15,8 +15,21 @@ from hwquant.export.builder import Builder
 from hwquant.export.ends import joined
 from hwquant.export.expression import write_expression
 from hwquant.export.network import IR_VERSION, OPSET
+from hwquant.export.rearranged import add_rearranged
 from hwquant.files import write_bytes
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Function,
+    Graph,
+    MaxPool,
+    Multiply,
+    Node,
+    Rearrange,
+)
 from hwquant.history import METADATA, to_text
 from hwquant.packages import load_package
 
@@ -70,10 +83,10 @@ def float_to_onnx(graph: Graph, precision: Precision = "float32") -> onnx.ModelP
             builder.cast(value, np.float32, f"{item.name}/float32")
     for node in graph.nodes:
         if precision == "float16":
-            value = _operator(builder, node, precision, f"{node.name}/real")
+            value = _operator(builder, node, graph, precision, f"{node.name}/real")
             _round(builder, value, node.name, graph)
         else:
-            value = _operator(builder, node, precision, f"{node.name}/float32")
+            value = _operator(builder, node, graph, precision, f"{node.name}/float32")
             builder.describe(value, np.float32, [BATCH, *graph.shapes[node.name]], "")
     for output in graph.outputs:
         value = builder.cast(f"{output.tensor}/float32", np.float64, f"{output.name}/delivered")
@@ -94,7 +107,7 @@ def _round(builder: Builder, value: str, name: str, graph: Graph) -> None:
     builder.cast(half, np.float32, f"{name}/float32")
 
 
-def _operator(builder: Builder, node: Node, precision: Precision, value: str) -> str:
+def _operator(builder: Builder, node: Node, graph: Graph, precision: Precision, value: str) -> str:
     """Add the operator of a node, on float32 values, under the node's name; ``value`` is what it produces."""
     name, inputs = node.name, [f"{source}/float32" for source in node.inputs]
     add = partial(builder.node, label=name)
@@ -141,6 +154,9 @@ def _operator(builder: Builder, node: Node, precision: Precision, value: str) ->
             return add("Mul", inputs, value)
         case Concat():
             return add("Concat", inputs, value, axis=1)
+        case Rearrange():
+            shapes = [graph.shapes[source] for source in node.inputs]
+            return add_rearranged(builder, node, inputs, shapes, value, np.zeros((), np.float32))
     kind = type(node).__name__
     raise Unsupported(
         f"node {name!r} is a {kind}, which has no ONNX operator here", where=name, operator=kind

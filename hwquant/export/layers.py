@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 
 from hwquant.errors import Unsupported
 from hwquant.export.builder import Builder
+from hwquant.export.rearranged import add_rearranged
 from hwquant.export.weights import WeightOperand
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode, Rearrange, Tensor, Term
 from hwquant.ranges import Range, accumulator_bound, product_bound, tensor_ranges
 
 BYTE = 8
@@ -98,6 +99,8 @@ class LayerWriter:
             case Concat():
                 names = [carried(self.tensors[name]) for name in (*node.inputs, node.name)]
                 self.builder.node("Concat", names[:-1], names[-1], axis=1)
+            case Rearrange():
+                self._rearrange(node)
             case _:
                 assert_never(node)
 
@@ -280,6 +283,17 @@ class LayerWriter:
             pads=term.window.padding,
             dilations=term.window.dilation,
             group=term.groups,
+        )
+
+    def _rearrange(self, node: Rearrange) -> None:
+        tensor, sources = self.tensors[node.name], [self.tensors[name] for name in node.inputs]
+        add_rearranged(
+            self.builder,
+            node,
+            [carried(source) for source in sources],
+            [source.shape for source in sources],
+            carried(tensor),
+            np.asarray(tensor.zero_point + middle(tensor), carrier(tensor)),
         )
 
     def _pool(self, pool: MaxPool) -> None:

@@ -30,14 +30,14 @@ _ADVICE = (
         "it multiplies activations with each other, which the array cannot; use convolutions",
     ),
     (
-        "convtranspose.*|resize|(upsample|interpolate|maxunpool|gridsample).*|depthtospace|pixelshuffle|col2im",
-        "no layer makes an image larger; end the network before it and enlarge its outputs on the host, or "
-        "compute more channels in place of more pixels",
+        "(upsample(bi|tri)?(linear|cubic)|interpolate|gridsample|maxunpool).*|col2im|affinegrid",
+        "pixels are repeated, not interpolated; use nearest neighbours or a transposed convolution, or end the network "
+        "before it and enlarge its outputs on the host",
     ),
     (
-        "slice|split.*|chunk|select|narrow|gather.*|indexselect|spacetodepth|pixelunshuffle|channelshuffle"
-        "|unfold|unbind",
-        "parts of a tensor cannot be read; let a convolution compute each part from the whole, or use groups",
+        "gather(elements|nd)|scatter.*|topk|nonzero|unfold|im2col|unique",
+        "what is taken from a tensor must be fixed, and in lines; let a convolution compute each part from the whole, "
+        "or leave it to the host",
     ),
     (
         "where|g[te]|l[te]|eq|ne|greater.*|less.*|(not)?equal|(bitwise|logical)?(and|or|xor|not)",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial, reduce
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from hwquant.expression import Operator, apply
-from hwquant.frontends import elementwise
+from hwquant.frontends import elementwise, pooling
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.functions import combined
 from hwquant.frontends.values import Array, Value
@@ -77,8 +77,8 @@ def binary(build: Builder, name: str, kind: str, left: Value | Array, right: Val
     return np.asarray(function(np.asarray(left), np.asarray(right)))
 
 
-def bounds(build: Builder, name: str, kind: str, values: Sequence[Value | Array]) -> Value:
-    """Elementwise "max" or "min": of one activation and numbers a clip, of functions of one tensor a function."""
+def bounds(build: Builder, name: str, kind: Literal["max", "min"], values: Sequence[Value | Array]) -> Value:
+    """Elementwise "max" or "min": of functions of one tensor a function, else pixels side by side, then a clip."""
     activations = [value for value in values if isinstance(value, Value)]
     if len(activations) > 1:
         operator = partial(apply, OPERATORS[kind])
@@ -86,19 +86,18 @@ def bounds(build: Builder, name: str, kind: str, values: Sequence[Value | Array]
         if made is not None:
             return made
     numbers = [value for value in values if not isinstance(value, Value)]
-    if len(activations) != 1 or any(np.size(number) != 1 for number in numbers):
-        raise build.refuse(
-            f"elementwise {kind} is only supported of functions of one tensor and single numbers"
-        )
+    if not activations or any(np.size(number) != 1 for number in numbers):
+        raise build.refuse(f"elementwise {kind} is only supported of activations and single numbers")
+    result = pooling.extreme(build, name, activations, kind)
     if not numbers:
-        return activations[0]
-    if any(np.ndim(number) > len(activations[0].shape) for number in numbers):
+        return result
+    if any(np.ndim(number) > len(result.shape) for number in numbers):
         raise build.refuse("a number of more dimensions than the activation is not supported")
     if any(np.isnan(number).any() for number in numbers):
         raise build.refuse(f"its {kind} with NaN is NaN; train or export the model again")
     limits = [float(np.asarray(number).item()) for number in numbers]
     low, high = (max(limits), np.inf) if kind == "max" else (-np.inf, min(limits))
-    return elementwise.clip(build, name, activations[0], low, high)
+    return elementwise.clip(build, name, result, low, high)
 
 
 def _with_constant(build: Builder, name: str, kind: str, value: Value, constant: Array) -> Value:

@@ -11,14 +11,16 @@ import numpy as np
 from hwquant.errors import Unsupported
 from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_declared import account, declared
-from hwquant.frontends.aten_operators import ALIASING, IGNORED, NUMBERS, OPERATORS
+from hwquant.frontends.aten_numbers import NUMBERS
+from hwquant.frontends.aten_operators import ALIASING, IGNORED, OPERATORS
 from hwquant.frontends.aten_program import AtenInput, AtenNode, AtenProgram, Reference, references
 from hwquant.frontends.aten_schema import BatchSize, Schema, Unaccounted
 from hwquant.frontends.aten_storage import Storage
 from hwquant.frontends.aten_types import NAMES, REAL, Operand, category, settled
 from hwquant.frontends.batch import NO_BATCH, BatchAxis, Dimensions, Shapes, check_fixed, fixed, shared_batch
-from hwquant.frontends.builder import ANY_BATCH, Builder
+from hwquant.frontends.builder import Builder
 from hwquant.frontends.layouts import Layout, with_layouts
+from hwquant.frontends.tensors import ANY_BATCH
 from hwquant.frontends.values import Value
 from hwquant.graph import Graph
 
@@ -142,9 +144,23 @@ class _Translation:
         }
         call = AtenCall(self.build, node.label, arguments, names, operands, dtype)
         result = OPERATORS[operator].importer(call)
+        if isinstance(result, list):
+            self._store_parts(node, schema, result, dtype)
+            return
         if isinstance(result, np.ndarray):
             result = settled(result, dtype)
         self._store(position, node, schema, operator, result, dtype)
+
+    def _store_parts(self, node: AtenNode, schema: Schema, results: Sequence[Any], dtype: str) -> None:
+        """Store the results of an operator that returns a list of tensors, which share its memory."""
+        source = next(references([node.arguments.get(item.name) for item in schema.arguments]), None)
+        if len(node.outputs) > len(results):
+            raise self.build.refuse(f"its part {len(node.outputs) - 1} is read, and there are {len(results)}")
+        for name, result in zip(node.outputs, results):
+            if name is not None:
+                self.values[name] = settled(result, dtype) if isinstance(result, np.ndarray) else result
+                self.types[name] = dtype
+                self.storage.add(name, source, same=False)
 
     def _store(
         self, position: int, node: AtenNode, schema: Schema, operator: str, result: Any, dtype: str

@@ -54,6 +54,11 @@ def vector_norm(call: AtenCall) -> Array:
     return reduction("norm", lambda array, **named: np.sqrt((array * array).sum(**named)))(call)
 
 
+def remainder(call: AtenCall) -> Array:
+    """What is left of a constant divided by a number, ``fmod``: places that roll over."""
+    return np.asarray(np.fmod(constant(call, "fmod"), call.get("other")))
+
+
 def weight_norm(call: AtenCall) -> Array:
     """A weight ``v * g / |v|``, the norm over all axes but one, or with -1 over all."""
     v, g, dim = call.weights("v"), call.weights("g"), call.get("dim")

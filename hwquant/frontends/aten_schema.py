@@ -75,6 +75,7 @@ def _integer(value: Any) -> bool:
 
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "Tensor": _tensor,
+    "Tensor?": lambda value: value is None or _tensor(value),
     "int": _integer,
     "float": lambda value: isinstance(value, float) or _integer(value),
     "Scalar": lambda value: isinstance(value, float | bool) or _integer(value),
@@ -164,7 +165,7 @@ def parsed(text: str) -> Schema:
     match = _SCHEMA.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no schema")
-    listed = match["arguments"].replace("*, ", "")
+    listed = match["arguments"].replace("(a -> *)", "").replace("*, ", "")
     arguments = tuple(
         Argument(
             item["name"],

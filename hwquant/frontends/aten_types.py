@@ -231,6 +231,12 @@ def creates(_: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
     return arguments.get("dtype") or _number(arguments.get("fill_value", arguments.get("s", 0.0)))
 
 
+def counts_up(_: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
+    """The rule of ``arange``: the type given, else int64 unless one of its numbers is real."""
+    numbers = [arguments.get(name) for name in ("start", "end", "step")]
+    return arguments.get("dtype") or ("float32" if any(type(item) is float for item in numbers) else "int64")
+
+
 def _real(operand: Operand, result: str) -> None:
     """Refuse a result that is not computed in real numbers; constants may be integers too."""
     if result in HALF:

@@ -6,7 +6,7 @@ Every function takes the builder, a name for the node, and values, as those of `
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,32 +26,63 @@ def affine(build: Builder, name: str, value: Value, scale: ArrayLike, shift: Arr
         raise build.refuse(f"input {value.tensor!r} is an integer here; cast it to float before arithmetic")
     given = build.of_rank(value, max(np.ndim(scale), np.ndim(shift)))
     value = build.with_batch(given)
-    build.spend(math.prod(build.sample_shape(value)))
-    sample = build.sample(value)
+    sample = build.sample_shape(value)
+    build.spend(math.prod(sample))
     factors = []
     for constant in (scale, shift):
         constant = np.asarray(constant, np.float64)
         try:
-            full = np.broadcast_to(constant, (1, *sample.shape))
+            full = np.broadcast_to(constant, (1, *sample))
         except ValueError:
             raise build.refuse(
-                f"a constant of shape {constant.shape} does not fit a sample of shape {sample.shape}"
+                f"a constant of shape {constant.shape} does not fit a sample of shape {sample}"
             ) from None
         if not np.isfinite(full).all():
             raise build.refuse("it multiplies or adds a constant that is not finite")
-        base = np.empty(sample.size)
-        base[sample.ravel()] = full.ravel()
-        factors.append(base)
-    factor, offset = factors
+        factors.append(full)
+    factor, offset = (build.spread(value, full, rest) for full, rest in zip(factors, (1.0, 0.0)))
+    if factor is None or offset is None:  # the value sees an element twice, as different ones
+        return build.as_given(affine(build, name, build.copy(value), scale, shift), given)
     if (factor == 1).all() and (offset == 0).all():
         return given
     if value.preprocess is not None:
         before, already = value.preprocess
         scaled = replace(value, preprocess=(before * factor, already * factor + offset))
         return build.as_given(scaled, given)
+    if build.joined(value):
+        if offset[-1]:  # what is zero does not stay so
+            return build.as_given(affine(build, name, build.place(value), scale, shift), given)
+        scaled = of_parts(
+            build, name, value, lambda part, label, own: affine(build, label, part, factor[own], offset[own])
+        )
+        return build.as_given(scaled, given)
     shape = build.shapes[value.tensor]
     node = Affine(build.unique(name), (value.tensor,), factor.reshape(shape), offset.reshape(shape))
     return build.as_given(_like(build, value, node), given)
+
+
+def of_parts(
+    build: Builder, name: str, value: Value, function: Callable[[Value, str, slice], Value]
+) -> Value:
+    """Compute element by element on the tensors of a join, each in one row; what is zero stays so.
+
+    Parameters
+    ----------
+    build : Builder
+        The network under construction.
+    name : str
+        Name for the nodes.
+    value : Value
+        A view of a join.
+    function : callable
+        The function from a tensor, a name and the tensor's elements in the join to the result.
+    """
+    parts, start, results = build.parts(value.tensor), 0, []
+    for number, part in enumerate(parts):
+        size = math.prod(build.shapes[part])
+        results.append(function(build.value(part, (size,)), f"{name}_{number}", slice(start, start + size)))
+        start += size
+    return replace(value, tensor=build.join(name, [result.tensor for result in results]))
 
 
 def batch_norm(
@@ -81,6 +112,8 @@ def clip(build: Builder, name: str, value: Value, low: float, high: float) -> Va
         raise build.refuse(f"it clips to the empty range from {low} to {high}")
     if low == -math.inf and high == math.inf:
         return value
+    if build.joined(value) and low <= 0 <= high:
+        return of_parts(build, name, value, lambda part, label, _: clip(build, label, part, low, high))
     source = build.place(build.with_batch(value))
     build.sample(source)
     clipped = _like(build, source, Clip(build.unique(name), (source.tensor,), float(low), float(high)))
@@ -96,12 +129,12 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
     """
     constant = np.asarray(slope, np.float64)
     given, source = value, build.place(build.with_batch(value))
-    sample = build.sample(source)
+    sample = build.sample_shape(source)
     try:
-        full = np.broadcast_to(constant, (1, *sample.shape))
+        full = np.broadcast_to(constant, (1, *sample))
     except ValueError:
         raise build.refuse(
-            f"slopes of shape {constant.shape} do not fit a sample of shape {sample.shape}"
+            f"slopes of shape {constant.shape} do not fit a sample of shape {sample}"
         ) from None
     if (full == 1).all():
         return given
@@ -110,9 +143,10 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
     if np.abs(full).max() > 1e6:  # the sum would cancel what is left of a number
         raise build.refuse(f"its slope {np.abs(full).max():g} is too steep; train it again")
     if (full == full.flat[0]).all():
-        return function(build, name, source, activations.leaky(float(full.flat[0])))
-    slopes = np.empty(sample.size)
-    slopes[sample.ravel()] = full.ravel()
+        return build.as_given(function(build, name, source, activations.leaky(float(full.flat[0]))), given)
+    slopes = build.spread(source, full, 1.0)
+    if slopes is None:
+        return build.as_given(leaky(build, name, build.copy(source), slope), given)
     rows = slopes.reshape(build.shapes[source.tensor][0], -1)
     if (rows != rows[:, :1]).any():
         raise build.refuse(
@@ -125,71 +159,86 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
 
 
 def add(build: Builder, name: str, values: Sequence[Value]) -> Value:
-    """Add values that see their tensors alike, element by element."""
-    rank = max(len(value.shape) for value in values)
-    seen = [build.of_rank(value, rank) for value in values]
-    placed = [build.place(build.with_batch(value)) for value in seen]
+    """Add values element by element; what is repeated or in another order is copied to what the others see."""
+    placed = alike(build, values)
     first = placed[0]
-    for other in placed[1:]:
-        if other.shape != first.shape:
-            raise build.refuse(
-                f"it adds activations of shapes {first.shape} and {other.shape}; they must be equal"
-            )
-        same = np.array_equal(build.sample(first), build.sample(other))
-        if not same or build.shapes[first.tensor] != build.shapes[other.tensor]:
-            raise build.refuse(
-                f"it adds {first.tensor!r} and {other.tensor!r}, whose elements are in different orders; "
-                "transpose or reshape both alike"
-            )
-    node = Add(build.unique(name), tuple(value.tensor for value in placed))
-    return build.as_given(_like(build, first, node), seen[0])
+    return _like(build, first, Add(build.unique(name), tuple(value.tensor for value in placed)))
 
 
 def multiply(build: Builder, name: str, left: Value, right: Value) -> Value:
-    """Multiply values element by element: of one shape, or one of them with a factor a channel, a pixel or a sample.
+    """Multiply values element by element, broadcast to one shape.
 
-    A factor that all channels share is first copied to all of them, by a convolution whose weights are 1.
+    One of them may have a factor for each channel of the other one's tensor, or one that all channels share, which is
+    first copied to all of them, by a convolution whose weights are 1. What fits in no other way is copied to what the
+    other one sees.
     """
-    try:
-        shape = np.broadcast_shapes(left.shape, right.shape)
-    except ValueError:
-        shape = ()
-    placed = [build.place(value) for value in (left, right)]
-    if not len(left.shape) == len(right.shape) == len(shape) or shape not in (left.shape, right.shape):
-        raise build.refuse(
-            f"it multiplies activations of shapes {left.shape} and {right.shape}; they must be equal, or one must have "
-            "a factor for each channel or each pixel of the other"
-        )
-    if math.prod(build.shapes[placed[0].tensor]) < math.prod(build.shapes[placed[1].tensor]):
-        placed.reverse()
-    a, b = placed
-    if a.shape != shape or a.expanded:
-        raise build.refuse(
-            f"it multiplies {a.tensor!r} and {b.tensor!r}, of which both repeat elements; only one may"
-        )
+    seen = broadcast_together(build, (left, right))
+    a, b = (build.place(build.with_batch(value)) for value in seen)
+    if np.unique(build.sample(a)).size < np.unique(build.sample(b)).size:
+        a, b = b, a
+    factors = _factors(build, name, a, b)
+    if factors is None:
+        a = build.copy(a)
+        factors = _factors(build, name, a, b) or build.copy(b).tensor
+    product = _like(build, a, Multiply(build.unique(name), (a.tensor, factors)))
+    return build.as_given(product, seen[0])
+
+
+def _factors(build: Builder, name: str, a: Value, b: Value) -> str | None:
+    """The tensor by which that of ``a`` is multiplied where ``b`` has the factors; None where none fits as it is."""
     base, other = build.shapes[a.tensor], build.shapes[b.tensor]
     pixels = base[1] * base[2]
-    own, factor = (np.broadcast_to(build.sample(value, expanded=True), shape[1:]) for value in placed)
-    alike = other == base and np.array_equal(own, factor)
-    by_channel = other == (base[0], 1, 1) and np.array_equal(own // pixels, factor)
-    shared = other == (1, 1, 1) or (other == (1, *base[1:]) and np.array_equal(own % pixels, factor))
-    if alike or by_channel:
-        factors = b.tensor
-    elif shared:
-        factors = _for_each_channel(build, name, b.tensor, base[0])
-    else:
-        raise build.refuse(
-            f"it multiplies {a.tensor!r} of shape {base}, seen as {a.shape[1:]}, with {b.tensor!r} of shape {other}, "
-            f"seen as {b.shape[1:]}; factors must be for each element in the same order, for each channel or for each "
-            "pixel"
-        )
-    return _like(build, a, Multiply(build.unique(name), (a.tensor, factors)))
+    own, factor = build.sample(a), build.sample(b)
+    if other == base and np.array_equal(own, factor):
+        return b.tensor
+    if other == (base[0], 1, 1) and np.array_equal(own // pixels, factor):
+        return b.tensor
+    if other == (1, 1, 1) or (other == (1, *base[1:]) and np.array_equal(own % pixels, factor)):
+        return _for_each_channel(build, name, b.tensor, base[0])
+    return None
 
 
 def _for_each_channel(build: Builder, name: str, tensor: str, channels: int) -> str:
     """Copy a tensor of one channel to several."""
     weight = np.ones((channels, 1, 1, 1))
     return build.emit(Conv(build.unique(f"{name}_factors"), (tensor,), weight, np.zeros(channels)))
+
+
+def alike(build: Builder, values: Sequence[Value]) -> list[Value]:
+    """Place values so that all see their tensors alike: broadcast to one shape, and copied where they differ."""
+    seen = broadcast_together(build, values)
+    placed = [build.place(build.with_batch(value)) for value in seen]
+    if not _all_alike(build, placed):
+        placed = [build.copy(value) for value in placed]
+    return [build.as_given(value, given) for value, given in zip(placed, seen)]
+
+
+def broadcast_together(build: Builder, values: Sequence[Value]) -> list[Value]:
+    """Broadcast values to the one shape that all fit."""
+    try:
+        shape = np.broadcast_shapes(*(value.shape for value in values))
+    except ValueError:
+        raise build.refuse(
+            f"activations of shapes {', '.join(str(value.shape) for value in values)} do not fit each other"
+        ) from None
+    return [broadcast(build, value, shape) for value in values]
+
+
+def broadcast(build: Builder, value: Value, shape: tuple[int, ...]) -> Value:
+    """Repeat the elements of a value up to a shape that it broadcasts to."""
+    if value.shape == shape:
+        return value
+    build.spend(math.prod(shape[1:]))
+    return value.view(lambda array: np.broadcast_to(array, shape))
+
+
+def _all_alike(build: Builder, values: Sequence[Value]) -> bool:
+    first, sample = values[0], build.sample(values[0])
+    return all(
+        build.shapes[first.tensor] == build.shapes[other.tensor]
+        and np.array_equal(sample, build.sample(other))
+        for other in values[1:]
+    )
 
 
 def _like(build: Builder, value: Value, node: Unfolded) -> Value:

@@ -24,6 +24,7 @@ from hwquant.graph import (
     Function,
     MaxPool,
     Node,
+    Rearrange,
     Shape,
 )
 from hwquant.window import Window
@@ -318,7 +319,7 @@ def _never_negative(network: _Network, tensor: str) -> bool:
     match node:
         case Clip():
             return node.low >= 0
-        case MaxPool() | AveragePool() | Concat():
+        case MaxPool() | AveragePool() | Concat() | Rearrange():
             return all(_never_negative(network, name) for name in node.inputs)
         case Pad():
             return not node.infinite and _never_negative(network, node.inputs[0])

@@ -31,10 +31,16 @@ _LINEAR = frozenset({"add", "subtract", "multiply", "divide", "minimum", "maximu
 
 def function(build: Builder, name: str, value: Value, expression: Expression) -> Value:
     """Apply a function to every element of a value."""
-    source = build.place(value)
-    build.sample(source)
+    source = _placed(build, value)
     node = Function(build.unique(name), (source.tensor,), expression)
     return replace(source, tensor=build.emit(node))
+
+
+def _placed(build: Builder, value: Value) -> Value:
+    """A value in the terms of a tensor, of which each sample is seen alike."""
+    source = build.place(build.with_batch(value))
+    build.sample(source)
+    return build.as_given(source, value)
 
 
 def combined(
@@ -65,7 +71,7 @@ def combined(
         None where the values are functions of different tensors or seen in different orders, or a constant is not
         the same number for all elements.
     """
-    placed = [build.place(item) if isinstance(item, Value) else item for item in operands]
+    placed = [_placed(build, item) if isinstance(item, Value) else item for item in operands]
     values = [item for item in placed if isinstance(item, Value)]
     first = values[0]
     constants = [item for item in placed if not isinstance(item, Value)]
@@ -101,7 +107,7 @@ def _seen_alike(build: Builder, one: Value, other: Value) -> bool:
     return (
         one.shape == other.shape
         and build.shapes[one.tensor] == build.shapes[other.tensor]
-        and np.array_equal(build.sample(one), build.sample(other))
+        and np.array_equal(one.indices(), other.indices())
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from hwquant.errors import Damaged, Unsupported
 from hwquant.files import parse_json
 from hwquant.frontends.batch import BatchAxis, BatchMatters, Shapes
-from hwquant.frontends.builder import ANY_BATCH, Builder
+from hwquant.frontends.builder import Builder
 from hwquant.frontends.layouts import with_layouts
 from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
 from hwquant.frontends.onnx_check import checked, node_name, opset
@@ -24,6 +24,7 @@ from hwquant.frontends.onnx_operators import OPERATORS
 from hwquant.frontends.onnx_types import INTEGERS, TRUTH, array_type, result_type, type_name
 from hwquant.frontends.refusals import Misfit
 from hwquant.frontends.same import same_graph
+from hwquant.frontends.tensors import ANY_BATCH
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Graph
 from hwquant.history import METADATA, Step, of_json
@@ -233,8 +234,14 @@ class Translation:
         operator, schema = OPERATORS[node.op_type], onnx.defs.get_schema(node.op_type, self.opset, "")
         types = [self.types[tensor] if tensor else None for tensor in node.input]
         attributes = admitted(build, operator, schema, node, types, self.read)
-        call = OnnxCall(build, name, self.opset, inputs, list(node.input), types, attributes)
-        self._set(node.output[0], operator.translate(call), result_type(schema, types, attributes))
+        call = OnnxCall(
+            build, name, self.opset, inputs, list(node.input), types, attributes, len(node.output)
+        )
+        result = operator.translate(call)
+        kind = result_type(schema, types, attributes)
+        for output, value in zip(node.output, result if isinstance(result, tuple) else (result,)):
+            if output:
+                self._set(output, value, kind)
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
         """Compute a node whose inputs are all constant."""

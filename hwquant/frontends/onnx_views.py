@@ -7,32 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwquant.frontends import operators, rearrange
+from hwquant.frontends import elementwise, operators, rearrange
 from hwquant.frontends.onnx_call import OnnxCall
 from hwquant.frontends.onnx_types import INTEGERS, REAL, TRUTH, holds, type_name
 from hwquant.frontends.values import Array, Value
-
-
-def concat(call: OnnxCall) -> Value:
-    """The operator Concat."""
-    values = [call.value(index) for index in range(len(call.inputs))]
-    return rearrange.concat(call.build, call.name, values, call.attributes["axis"])
-
-
-def pad(call: OnnxCall) -> Value:
-    """The operator Pad, with a constant around the pixels."""
-    value = call.value()
-    fill = call.number(2) if call.given(2) else call.attributes.get("value", 0.0)
-    pads, rank = call.integers(1, "pads") or [], len(value.shape)
-    axes = call.integers(3)
-    axes = list(range(rank)) if axes is None else axes
-    places = {axis % rank for axis in axes if -rank <= axis < rank}
-    if len(pads) != 2 * len(axes) or len(places) != len(axes):
-        raise call.build.refuse(f"{len(pads)} paddings do not fit the axes {axes} of {rank}")
-    before, after = [0] * rank, [0] * rank
-    for axis, first, last in zip(axes, pads, pads[len(axes) :]):
-        before[axis], after[axis] = first, last
-    return rearrange.pad(call.build, call.name, value, before, after, fill)
 
 
 def flatten(call: OnnxCall) -> Value:
@@ -61,16 +39,6 @@ def reshape(call: OnnxCall) -> Value:
         )
 
     return rearrange.view(call.build, call.value(), reshaped)
-
-
-def expand(call: OnnxCall) -> Value:
-    """The operator Expand, of an activation that is to be multiplied."""
-    value, target = call.value(), call.integers(1) or []
-    try:
-        size = np.broadcast_shapes(value.shape, tuple(target))
-    except ValueError:
-        raise call.build.refuse(f"a tensor of shape {value.shape} cannot be expanded to {target}") from None
-    return rearrange.expand(call.build, value, size)
 
 
 def transpose(call: OnnxCall) -> Value:
@@ -112,9 +80,29 @@ def shape(call: OnnxCall) -> Array:
     return np.asarray(call.value().seen_shape[start:end], np.int64)
 
 
+def size(call: OnnxCall) -> Array:
+    """The operator Size, a constant: the number of elements, those of all samples."""
+    return np.asarray(np.prod(call.value().seen_shape), np.int64)
+
+
 def cast(call: OnnxCall) -> Value:
     """The operator Cast: nothing for real numbers; integers may only become what keeps every one of them."""
-    value, source, target = call.value(), str(call.types[0]), type_name(call.attributes["to"]) or "undefined"
+    return _cast(call, type_name(call.attributes["to"]) or "undefined")
+
+
+def cast_like(call: OnnxCall) -> Value | Array:
+    """The operator CastLike: a Cast to the type of the second input."""
+    target = str(call.types[1])
+    if isinstance(call.any(0), Value):
+        return _cast(call, target)
+    numbers = {"float": "float32", "double": "float64"}.get(target, target)
+    if target not in REAL | INTEGERS or target == "bfloat16":
+        raise call.build.refuse(f"a cast of a constant to {target} is not supported")
+    return call.constant(0).astype(numbers)
+
+
+def _cast(call: OnnxCall, target: str) -> Value:
+    value, source = call.value(), str(call.types[0])
     if source in REAL | TRUTH and (target in REAL or target == source):
         return value  # a truth value is 1 or 0 here
     if source in REAL and target in INTEGERS:
@@ -150,7 +138,13 @@ def softmax(function: str) -> Callable[[OnnxCall], Value]:
     return translate
 
 
-def argmax(call: OnnxCall) -> Value:
-    """The operator ArgMax, which the host computes."""
-    axis, keepdims = call.attributes["axis"], bool(call.attributes["keepdims"])
-    return operators.host(call.build, call.value(), "argmax", axis, keepdims)
+def argmax(*, negative: bool) -> Callable[[OnnxCall], Value]:
+    """The operators ArgMax and, with ``negative``, ArgMin, which the host computes."""
+
+    def translate(call: OnnxCall) -> Value:
+        axis, keepdims, value = call.attributes["axis"], bool(call.attributes["keepdims"]), call.value()
+        if negative:
+            value = elementwise.affine(call.build, f"{call.name}_negative", value, -1.0, 0.0)
+        return operators.host(call.build, value, "argmax", axis, keepdims)
+
+    return translate

@@ -6,15 +6,14 @@ Every function takes the builder, a name for the node, and values; axes count th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from hwquant.frontends.batch import NO_BATCH
 from hwquant.frontends.builder import Builder
-from hwquant.frontends.values import Float, Value, layout
-from hwquant.graph import AveragePool, Conv, MaxPool
+from hwquant.frontends.values import Float, Value
+from hwquant.graph import Add, AveragePool, Conv, MaxPool
 from hwquant.window import Window
 
 
@@ -32,7 +31,7 @@ def conv(
         whole = conv(build, name, value.view(lambda array: array[None]), weight, bias, window, groups)
         return whole.view(lambda array: array[0])
     sequence = weight.ndim == 3
-    _one_sample(build, value)
+    one_sample(build, value)
     if weight.ndim not in (3, 4) or len(value.shape) != weight.ndim:
         hint = NO_BATCH if len(value.shape) == weight.ndim - 1 else ""
         raise build.refuse(
@@ -49,7 +48,7 @@ def conv(
         build.unique(name),
         (source.tensor,),
         weight,
-        _bias(build, bias, out),
+        bias_of(build, bias, out),
         window,
         groups,
     )
@@ -70,7 +69,7 @@ def linear(build: Builder, name: str, value: Value, weight: Float, bias: Float |
         raise build.refuse(
             f"a matrix product with weights of shape {weight.shape} is not supported, only 2-D"
         )
-    out, features = weight.shape
+    features = weight.shape[1]
     if len(value.shape) < (1 if build.single else 2) or value.shape[-1] != features:
         hint = NO_BATCH if len(value.shape) < 2 else ""
         raise build.misfit(
@@ -79,100 +78,68 @@ def linear(build: Builder, name: str, value: Value, weight: Float, bias: Float |
     given, value = value, build.with_batch(value)
     lead = value.shape[1:-1]
     if math.prod(lead) == 1:
-        source = build.place(value, (features, 1, 1))
-        columns = np.empty((out, features))
-        columns[:, build.sample(source).ravel()] = weight
-        kernel = columns.reshape(out, *build.shapes[source.tensor])
-        window = Window(kernel.shape[2:])
-        node = Conv(build.unique(name), (source.tensor,), kernel, _bias(build, bias, out), window)
-        return build.as_given(build.value(build.emit(node), (*lead, out)), given)
+        return build.as_given(_of_all(build, name, value, weight, bias), given)
     channels_first = value.view(lambda array: np.moveaxis(array, -1, 1))
     result = conv_1x1(build, name, channels_first, weight, bias)
     return build.as_given(result.view(lambda array: np.moveaxis(array, 1, -1)), given)
+
+
+def _of_all(build: Builder, name: str, value: Value, weight: Float, bias: Float | None) -> Value:
+    """A matrix product with all elements of a sample; of a join it is the sum of those with its tensors."""
+    out, features = weight.shape
+    source = value if build.joined(value) else build.place(value, (features, 1, 1))
+    sample = build.sample(source).ravel()
+    tensors = build.parts(source.tensor) if build.joined(source) else (source.tensor,)
+    sizes = [math.prod(build.shapes[tensor]) for tensor in tensors]
+    columns, read = np.zeros((out, sum(sizes) + 1)), np.zeros(sum(sizes) + 1, bool)
+    np.add.at(columns.T, sample, weight.T)
+    read[sample] = True
+    nodes: list[str] = []
+    for tensor, stop, size in zip(tensors, np.cumsum(sizes).tolist(), sizes):
+        own_elements = slice(stop - size, stop)
+        kernel = columns[:, own_elements].reshape(out, *build.shapes[tensor])
+        if read[own_elements].any() or len(tensors) == 1:
+            own = bias_of(build, None if nodes else bias, out)
+            nodes.append(
+                build.emit(Conv(build.unique(name), (tensor,), kernel, own, Window(kernel.shape[2:])))
+            )
+    total = nodes[0] if len(nodes) == 1 else build.emit(Add(build.unique(name), tuple(nodes)))
+    return build.value(total, (*value.shape[1:-1], out))
 
 
 def conv_1x1(build: Builder, name: str, value: Value, weight: Float, bias: Float | None) -> Value:
     """Map the channels of (N, C, ...) linearly, ``weight`` [out, C]."""
     source = build.image(value, whole=False)
     out = len(weight)
-    node = Conv(build.unique(name), (source.tensor,), weight[:, :, None, None], _bias(build, bias, out))
+    node = Conv(build.unique(name), (source.tensor,), weight[:, :, None, None], bias_of(build, bias, out))
     return build.value(build.emit(node), (out, *value.shape[2:]))
 
 
 def max_pool(build: Builder, name: str, value: Value, window: Window) -> Value:
     """Take the maximum over windows of (N, C, H, W) or (N, C, L)."""
-    _one_sample(build, value)
-    source = _pooled(build, value, window)
+    source = pooled(build, value, window)
     if window.pointwise:
         return value
     if not window.sees_a_pixel_everywhere(build.shapes[source.tensor][1:]):
         raise build.refuse("one of its windows covers only padding; give it less padding, or less dilation")
-    return _windows(build, value, MaxPool(build.unique(name), (source.tensor,), window))
-
-
-def average_pool(build: Builder, name: str, value: Value, window: Window, count_include_pad: bool) -> Value:
-    """Take the mean over windows of (N, C, H, W) or (N, C, L)."""
-    _one_sample(build, value)
-    if window.dilation != (1, 1):
-        raise build.refuse("average pooling with dilation is not supported")
-    source = _pooled(build, value, window)
-    if window.pointwise:
-        return value
-    pool = AveragePool(build.unique(name), (source.tensor,), window, count_include_pad and window.padded)
-    return _windows(build, value, pool)
-
-
-def reduce(build: Builder, name: str, value: Value, axes: Sequence[int], keepdims: bool, kind: str) -> Value:
-    """Take the mean or maximum (``kind`` "mean" or "max") over all or some of the spatial axes."""
-    rank = len(value.shape)
-    reduced = sorted({axis % rank for axis in axes if -rank <= axis < rank})
-    if build.single and len(reduced) == len(axes) and (0 in reduced or value.shape[0] != 1):
-        inner = reduce(
-            build, name, value.view(lambda array: array[None]), [a + 1 for a in reduced], keepdims, kind
-        )
-        return inner.view(lambda array: array[0])
-    if len(reduced) != len(axes) or 0 in reduced:
-        raise build.refuse(f"it reduces axes {list(axes)} of {rank}; only spatial axes can be reduced")
-    if not reduced:
-        return value
-    kept = [axis for axis in range(1, rank) if axis not in reduced]
-    shape = [
-        1 if axis in reduced else value.shape[axis]
-        for axis in range(1, rank)
-        if keepdims or axis not in reduced
-    ]
-    if len(kept) == 1:
-        moved = value.view(lambda array: array.transpose(0, *kept, *reduced))
-        source = build.place(moved, layout(moved.shape[1:]))
-        channels, height, width = build.shapes[source.tensor]
-        rows = build.sample(source).reshape(moved.shape[1], -1) // (height * width)
-        if len(rows) == channels and (rows == rows[:, :1]).all():
-            window = Window((height, width), (height, width))
-            return build.value(
-                _reduction(build, name, source, window, kind), shape, rows[:, 0].reshape(shape)
-            )
-    elif rank == 4 and 1 not in reduced:
-        source = build.image(value)
-        _, height, width = build.shapes[source.tensor]
-        kernel = (height if 2 in reduced else 1, width if 3 in reduced else 1)
-        return build.value(_reduction(build, name, source, Window(kernel, kernel), kind), shape)
-    raise build.refuse(
-        f"it reduces axes {reduced} of a tensor of shape {value.shape}; only spatial axes can be reduced"
-    )
+    return windowed(build, value, MaxPool(build.unique(name), (source.tensor,), window))
 
 
 def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool = False) -> Value:
-    """Leave a softmax, log-softmax or argmax over the first axis after the batch to the host.
+    """Leave a softmax or log-softmax over the first axis after the batch, or an argmax over any, to the host.
 
     It has to be at the network's end. With ``keepdims`` an argmax leaves an axis of length 1 in place of the classes.
     """
     rank = len(value.shape)
-    if build.single and not value.host and (build.bare or value.shape[0] != 1):
-        if axis % rank != 0:
+    if build.single and not value.host and (build.bare or value.shape[0] != 1) and -rank <= axis < rank:
+        if function != "argmax" and axis % rank != 0:
             raise build.refuse(
                 f"{function} over axis {axis} of one sample {value.shape} is not supported, only 0"
             )
-        value, axis, rank = value.view(lambda array: array[None]), 1, rank + 1
+        value, axis, rank = value.view(lambda array: array[None]), axis % rank + 1, rank + 1
+    among = axis % rank if -rank <= axis < rank else 0
+    if function == "argmax" and among > 1 and not value.host:
+        value, axis = value.view(lambda array: np.moveaxis(array, among, 1)), 1
     if not -rank <= axis < rank or axis % rank != 1:
         raise build.refuse(
             f"{function} over axis {axis} of a tensor of shape {value.shape} is not supported, only axis 1"
@@ -181,11 +148,11 @@ def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool 
         raise build.refuse(f"{function} after {value.host[-1]} is not supported")
     build.sample(replace(value, host=()))
     if keepdims:
-        value = value.view(lambda array: np.expand_dims(array, 2))
+        value = value.view(lambda array: np.expand_dims(array, among + 1))
     return replace(value, host=(*value.host, function))
 
 
-def _one_sample(build: Builder, value: Value) -> None:
+def one_sample(build: Builder, value: Value) -> None:
     """Refuse windows over what has no batch dimension, whose first axis they would take for samples."""
     if build.with_batch(value) is not value:
         what = (
@@ -199,7 +166,8 @@ def _one_sample(build: Builder, value: Value) -> None:
         )
 
 
-def _bias(build: Builder, bias: Float | None, out: int) -> Float:
+def bias_of(build: Builder, bias: Float | None, out: int) -> Float:
+    """A bias [out], zeros where there is none."""
     if bias is None:
         return np.zeros(out)
     if bias.size not in (1, out):
@@ -207,7 +175,9 @@ def _bias(build: Builder, bias: Float | None, out: int) -> Float:
     return np.broadcast_to(bias.ravel(), (out,)).copy()
 
 
-def _pooled(build: Builder, value: Value, window: Window) -> Value:
+def pooled(build: Builder, value: Value, window: Window) -> Value:
+    """The tensor (N, C, H, W) or (N, C, L) that a pool reads, its padding within the window."""
+    one_sample(build, value)
     if len(value.shape) not in (3, 4):
         raise build.refuse(
             f"pooling of a tensor of shape {value.shape} is not supported, only (N, C, H, W), (N, C, L)"
@@ -217,11 +187,7 @@ def _pooled(build: Builder, value: Value, window: Window) -> Value:
     return build.image(value)
 
 
-def _windows(build: Builder, value: Value, node: MaxPool | AveragePool) -> Value:
+def windowed(build: Builder, value: Value, node: MaxPool | AveragePool) -> Value:
+    """The result of a pool, of as many dimensions as the value that it reads."""
     channels, height, width = build.shapes[build.emit(node)]
     return build.value(node.name, (channels, height, width) if len(value.shape) == 4 else (channels, width))
-
-
-def _reduction(build: Builder, name: str, source: Value, window: Window, kind: str) -> str:
-    make = AveragePool if kind == "mean" else MaxPool
-    return build.emit(make(build.unique(name), (source.tensor,), window))

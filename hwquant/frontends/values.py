@@ -44,8 +44,6 @@ class Value:
         Functions that the host applies to the value.
     integer : bool, default False
         The value has an integer type (before a Cast), in which arithmetic would wrap or truncate.
-    expanded : bool, default False
-        Elements of the base tensor are repeated along an axis: only a product reads such a value.
     """
 
     tensor: str
@@ -54,7 +52,6 @@ class Value:
     preprocess: tuple[Float, Float] | None = None
     host: tuple[str, ...] = ()
     integer: bool = False
-    expanded: bool = False
 
     @property
     def seen_shape(self) -> tuple[int, ...]:
@@ -77,6 +74,11 @@ class Value:
 def simplified(index: Index) -> Index | None:
     """The index, or None for one that changes nothing."""
     return None if np.array_equal(index.ravel(), np.arange(index.size)) else index
+
+
+def each_once(sample: Index, elements: int) -> bool:
+    """Whether a view of a sample has each of so many elements exactly once."""
+    return sample.size == elements and bool((np.bincount(sample.ravel(), minlength=elements) == 1).all())
 
 
 def layout(shape: tuple[int, ...]) -> Shape:

@@ -26,7 +26,7 @@ from hwquant.golden.convolution import Block
 from hwquant.golden.layer import LayerStep
 from hwquant.golden.memory import Arena, borrowed
 from hwquant.golden.pooling import Pooling
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode, Rearrange
 from hwquant.ranges import accumulator_bound, product_bound, tensor_ranges
 
 IMAGES = 64
@@ -133,6 +133,8 @@ class Engine:
                     self.steps.append(self._pool_step(node))
                 case Concat():
                     self.steps.append(self._concat_step(node))
+                case Rearrange():
+                    self.steps.append(self._rearrange_step(node))
                 case _:  # the authority is slow, and right
                     self.steps.append(self._reference_step(node))
             for name in dict.fromkeys(node.inputs):
@@ -222,3 +224,19 @@ class Engine:
     def _concat_step(self, node: Concat) -> Step:
         sources, out = [self.blocks[name] for name in node.inputs], self._allocate(node.name)
         return lambda: np.concatenate(sources, axis=2, out=out)
+
+    def _rearrange_step(self, node: Rearrange) -> Step:
+        sources, out = [self.blocks[name] for name in node.inputs], self._allocate(node.name)
+        moves = []
+        for copy in node.copies:
+            read, target, own = copy.read, copy.target, np.flatnonzero(copy.channels >= 0)
+            source = np.ix_(read.lines(0), read.lines(1), copy.channels[own])
+            moves.append((sources[copy.input], source, np.ix_(target.lines(0), target.lines(1), own)))
+
+        def run() -> None:
+            if node.writes_zeros:  # the memory may have been another tensor's
+                out[...] = 0
+            for block, source, target in moves:
+                out[target] = block[source]
+
+        return run

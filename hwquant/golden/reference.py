@@ -12,7 +12,8 @@ from typing import assert_never
 
 import numpy as np
 
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode, Tensor, Term
+from hwquant.copies import carry_out
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode, Rearrange, Tensor, Term
 from hwquant.window import Padding
 
 
@@ -114,6 +115,10 @@ def evaluate(node: QNode, inputs: Mapping[str, IntArray], tensors: Mapping[str, 
             return max_pool(node, inputs[node.inputs[0]], tensor.limits[0])
         case Concat():
             return np.concatenate([inputs[name] for name in node.inputs], axis=1)
+        case Rearrange():
+            return carry_out(
+                node.shape, [inputs[name] for name in node.inputs], node.copies, tensor.zero_point
+            )
         case _:
             assert_never(node)
 

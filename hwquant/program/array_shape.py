@@ -113,6 +113,8 @@ class ArrayShape(Latencies):
         Width of a table's address, 2..10 and at least ``activation_bits``; 0 means that there are no tables.
     tables : int, default 0
         Tables that there is room for.
+    strided_writes : bool, default False
+        Whether a layer's outputs can go to every n-th pixel of a tensor, or to a part of it.
 
     Raises
     ------
@@ -142,6 +144,7 @@ class ArrayShape(Latencies):
     product_bits: int = 0
     table_bits: int = 0
     tables: int = 0
+    strided_writes: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -178,8 +181,9 @@ class ArrayShape(Latencies):
             )
         if self.odd_weights != "none" and self.operand_bits < 2:
             raise HwquantError("odd weights have at least 2 bits: adjusted_bits must be 2 or more, not 1")
-        if type(self.ternary) is not bool:
-            raise HwquantError(f"ternary must be true or false, not {self.ternary!r}")
+        for name in ("ternary", "strided_writes"):
+            if type(getattr(self, name)) is not bool:
+                raise HwquantError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if self.ternary and self.operand_bits > 2:
             raise HwquantError(f"ternary weights have 2 bits, not {self.operand_bits}")
         if self.ternary and self.offset == "sum" and self.channel_offsets:

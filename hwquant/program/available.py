@@ -38,6 +38,8 @@ def check_hardware(needed: ArrayShape, config: ArrayConfig) -> None:
         raise Unsupported("the network needs weights that are not odd, the hardware has no others")
     if config.ternary and not needed.ternary:
         raise Unsupported("the network needs weights beyond -1, 0 and 1, the hardware has no multipliers")
+    if needed.strided_writes and not config.strided_writes:
+        raise Unsupported("the network has layers that write to every n-th pixel, which the hardware cannot")
     if config.odd_weights != "none":
         _compare("adjusted_bits", needed, config)
     if needed.offset == "none":

@@ -125,6 +125,7 @@ SIZES = tuple(
 LATER: Mapping[str, object] = {
     "odd_weights": "none",
     "ternary": False,
+    "strided_writes": False,
     **dict.fromkeys((*BIASES, "product_bits", "table_bits", "tables"), 0),
 }
 """Fields that the first version of ``.hwp`` files lacks, with what they are there."""

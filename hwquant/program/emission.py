@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from hwquant.copies import Grid
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import REGISTERS, SOURCE, Instruction, Opcode
 from hwquant.program.layers import ArrayProduct, ArrayTerm
@@ -49,7 +50,7 @@ def emit(
     for index, item in enumerate(schedule):
         layer = item.mapped.layer
         settle = item.mapped.summed and shape.settles and revisits_early(layer, shape)
-        yield _set(Opcode.WRITE, address=item.output.address, plane=item.output.plane)
+        yield _set(Opcode.WRITE, **_destination(item, shape))
         page = {"table": pages[layer.name]} if pages else {}
         yield _set(Opcode.CLAMP, low=layer.low, high=layer.high, zero=layer.zero_point, **page)
         if layer.product:
@@ -75,6 +76,25 @@ def emit(
 
 def _set(opcode: Opcode, **values: int) -> Instruction:
     return Instruction(opcode, values)
+
+
+def _destination(item: LayerSchedule, shape: ArrayShape) -> Mapping[str, int]:
+    """Where outputs go: to all pixels of the layer's tensor one after the other, or to a grid of another one."""
+    output, into = item.output, item.mapped.layer.into
+    if not shape.strided_writes:
+        return {"address": output.address, "plane": output.plane}
+    _, height, width = output.stored_shape
+    grid = into.grid if into else Grid((0, 0), (1, 1), (height, width))
+    (y, x), (sy, sx), (rows, columns) = grid.start, grid.step, grid.size
+    across, down = (columns - 1) * sx, (rows - 1) * sy * width
+    return {
+        "address": output.address + y * width + x,
+        "plane": rows * columns,
+        "width": columns,
+        "step": sx,
+        "jump": sy * width - across,
+        "skip": output.plane - across - down,
+    }
 
 
 def _source(

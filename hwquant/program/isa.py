@@ -10,7 +10,9 @@ OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to t
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
           its last index, and what its step adds to the address and to the coordinates
 PLANE     height and width of the tensor that is read, and the value outside of it
-WRITE     where the layer's outputs go, and the words of one plane of them
+WRITE     where the layer's outputs go, and the words of one plane of them; where the hardware writes to every n-th
+          pixel: the outputs of a row, and what is added to the address from one to the next, from the last of a row
+          to the next row, and from the last of a plane to the next plane
 CLAMP     least and greatest output; output zero point (used by multiplier requantization only). Where the hardware has
           tables they are those of what is looked up, in the page ``table``
 OFFSET    integer offset of the weights, as the hardware adds it
@@ -120,6 +122,10 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("factor", config.product_bits, True),
         )
     }
+    strides = (
+        Field("width", coordinate),
+        *(Field(name, config.activation_address_bits, wraps=True) for name in ("step", "jump", "skip")),
+    )
     flags = [flag for flag in FLAGS if not absent.get(flag)]
     return {
         Opcode.END: (),
@@ -137,7 +143,11 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("width", coordinate),
             Field("pad", activation, True),
         ),
-        Opcode.WRITE: (address, Field("plane", config.activation_address_bits)),
+        Opcode.WRITE: (
+            address,
+            Field("plane", config.activation_address_bits),
+            *(strides if config.strided_writes else ()),
+        ),
         Opcode.CLAMP: (
             Field("low", requantized, True),
             Field("high", requantized, True),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.coding import Step
+from hwquant.copies import Grid
 from hwquant.qgraph import IntArray, Table
 from hwquant.window import Padding
 
@@ -130,6 +131,22 @@ class ArrayTerm:
         return connected
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where a layer writes that makes only some pixels of a tensor.
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the tensor.
+    grid : Grid
+        The pixels that the layer's outputs become.
+    """
+
+    tensor: str
+    grid: Grid
+
+
 @dataclass(frozen=True, eq=False)
 class ArrayProduct:
     """What is multiplied below the array, in place of a convolution: the factors are read from the activation memory.
@@ -163,7 +180,7 @@ class ArrayLayer:
     Attributes
     ----------
     name : str
-        Name of the tensor that the layer produces.
+        Name of the layer: that of the tensor that it produces, or would if it did not write to another one.
     covers : tuple of str
         Names of the integer network's nodes that the layer executes.
     terms : tuple of ArrayTerm
@@ -199,6 +216,8 @@ class ArrayLayer:
         What becomes of the clamped integer, before any max pool; None where that is the output.
     output_zero : int, default 0
         Zero point of the output, where there is a table.
+    into : Destination, optional
+        Where the outputs go; None where they are a tensor of the layer's name.
     """
 
     name: str
@@ -219,6 +238,12 @@ class ArrayLayer:
     product: ArrayProduct | None = None
     table: Table | None = None
     output_zero: int = 0
+    into: Destination | None = None
+
+    @property
+    def tensor(self) -> str:
+        """Name of the tensor that the layer writes, or a part of it."""
+        return self.into.tensor if self.into else self.name
 
     @property
     def reads(self) -> tuple[str, ...]:

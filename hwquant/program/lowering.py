@@ -1,13 +1,13 @@
 """From the integer network to what the array executes: terms, a window order, one output each.
 
-Every layer becomes an :class:`ArrayLayer`: a pooling that cannot be fused and a concatenation become identity weights,
+Every layer becomes an :class:`ArrayLayer`: a pooling that cannot be fused, a concatenation and copies of pixels become
+identity weights,
 a max pool behind a layer with windows that do not overlap becomes that layer's pixel order. Of grouped and of identity
 weights only those that exist are kept, with the channels that they read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from hwquant.coding import SIGN, integer_limits
 from hwquant.errors import Unsupported
+from hwquant.program.copying import copied, copy_layer, identity
 from hwquant.program.layers import ArrayLayer, ArrayProduct, ArrayTerm
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, Tensor, Term
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, Rearrange, Tensor, Term
 
 MAX_COPIES = 64
 
@@ -50,6 +51,8 @@ def lower(qgraph: QGraph) -> list[ArrayLayer]:
                 layers.append(_product(node, qgraph))
             case Concat():
                 layers.append(_concat(node, qgraph))
+            case Rearrange():
+                layers = copied(node, layers, qgraph, readers)
             case MaxPool():
                 alone = readers[node.inputs[0]] == [node.name]
                 if layers and layers[-1].name == node.inputs[0] and alone and _fusable(node, layers[-1]):
@@ -214,51 +217,8 @@ def _reads(term: Term, channels: int) -> IntArray:
     return np.asarray((group * (channels // term.groups))[:, None] + np.arange(per_group))
 
 
-def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[ArrayTerm]:
-    """Terms that copy tensors one after the other into the output's channels."""
-    total = sum(tensor.shape[0] for tensor in tensors)
-    terms, start = [], 0
-    for tensor in tensors:
-        channels = tensor.shape[0]
-        reads = np.arange(total)[:, None] - start
-        reads = np.where((reads >= 0) & (reads < channels), reads, -1)
-        values: dict[str, object] = {
-            "tensor": tensor.name,
-            "channels": channels,
-            "weight": (reads >= 0).astype(np.int64).reshape(total, 1, 1, 1),
-            "reads": reads,
-            "offset": np.zeros(1, np.int64),
-            "stride": (1, 1),
-            "padding": (0, 0, 0, 0),
-            "dilation": (1, 1),
-            "pad": tensor.zero_point,
-        }
-        terms.append(ArrayTerm(**(values | geometry)))  # type: ignore[arg-type]
-        start += channels
-    return terms
-
-
-def _copy(node: MaxPool | Concat, terms: list[ArrayTerm], qgraph: QGraph) -> ArrayLayer:
-    tensor = qgraph.tensors[node.name]
-    low, high = tensor.limits
-    return ArrayLayer(
-        name=node.name,
-        covers=(node.name,),
-        terms=tuple(terms),
-        bias=np.zeros(tensor.shape[0], np.int64),
-        shift=np.zeros(1, np.int64),
-        multiplier=None,
-        zero_point=tensor.zero_point,
-        low=low,
-        high=high,
-        macs=0,
-        useful_macs=0,
-        pixels=tensor.shape[1:],
-    )
-
-
 def _concat(node: Concat, qgraph: QGraph) -> ArrayLayer:
-    return _copy(node, _identity([qgraph.tensors[name] for name in node.inputs]), qgraph)
+    return copy_layer(node, identity([qgraph.tensors[name] for name in node.inputs]), qgraph)
 
 
 def _pool(node: MaxPool, qgraph: QGraph) -> ArrayLayer:
@@ -267,9 +227,9 @@ def _pool(node: MaxPool, qgraph: QGraph) -> ArrayLayer:
     Padding inserts the least value, which never wins.
     """
     tensor = qgraph.tensors[node.inputs[0]]
-    terms = _identity([tensor], padding=node.window.padding, pad=tensor.limits[0])
+    terms = identity([tensor], padding=node.window.padding, pad=tensor.limits[0])
     return replace(
-        _copy(node, terms, qgraph),
+        copy_layer(node, terms, qgraph),
         window=node.window.kernel,
         window_stride=node.window.stride,
         window_dilation=node.window.dilation,

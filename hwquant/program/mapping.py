@@ -137,11 +137,12 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
         if term.step == 1 and bits_for(*term.zero_limits) > bits_for(*term.weight_limits)
     }
     for layer in reversed(layers):  # what a lane without a channel holds is multiplied, too
-        if layer.product and layer.name in full:
+        if layer.product and layer.tensor in full:
             full |= set(layer.reads)
     partial = {name for name in full if qgraph.tensors[name].shape[0] % shape.lanes}
     mapped = [
-        _map_layer(without_odd(layer) if layer.name in partial else layer, qgraph, shape) for layer in layers
+        _map_layer(without_odd(layer) if layer.tensor in partial else layer, qgraph, shape)
+        for layer in layers
     ]
     inputs = {item.name for item in qgraph.inputs}
     shapes = {name: qgraph.tensors[name].shape for name in inputs}

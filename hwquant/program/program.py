@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Instruction, disassemble
+from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, words_to_integers
 from hwquant.qgraph import IntArray
 
@@ -24,7 +27,7 @@ class LayerInfo:
     Attributes
     ----------
     name : str
-        Name of the layer, and of the tensor that it produces.
+        Name of the layer, and of the tensor that it produces where there is no ``into``.
     covers : tuple of str
         Names of the integer network's nodes that the layer executes.
     macs : int
@@ -45,6 +48,8 @@ class LayerInfo:
         Rows of a tile that share a word of the weight memory; the fewest, where terms differ.
     rows_per_cycle : int
         Rows of a tile that are loaded in a cycle; the fewest, where terms differ.
+    into : Destination, optional
+        Where the outputs go; None where they are a tensor of the layer's name.
     """
 
     name: str
@@ -58,6 +63,16 @@ class LayerInfo:
     weight_words: int
     rows_per_word: int
     rows_per_cycle: int
+    into: Destination | None = None
+
+    @property
+    def tensor(self) -> str:
+        """Name of the tensor that the layer writes, or a part of it."""
+        return self.into.tensor if self.into else self.name
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, as files hold them: ``into`` only where the layer has it."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)

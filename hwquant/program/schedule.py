@@ -192,8 +192,8 @@ def make_schedule(
 def _layer(
     mapped: MappedLayer, everything: Sequence[MappedLayer], placed: Placed, shape: ArrayShape
 ) -> LayerSchedule:
-    layer, output = mapped.layer, placed.tensors[mapped.layer.name]
-    complete = _needs_full_words(layer.name, everything, shape)
+    layer, output = mapped.layer, placed.tensors[mapped.layer.tensor]
+    complete = _needs_full_words(layer.tensor, everything, shape)
     if complete and output.shape[0] % shape.lanes and layer.idle(shape.multiplier_bits > 0) is None:
         raise Unsupported(
             f"layer {layer.name!r} only gives values above or below zero, so that lanes without a channel "
@@ -265,7 +265,7 @@ def _needs_full_words(tensor: str, mapped: Sequence[MappedLayer], shape: ArraySh
     none. What a product makes of such lanes is the zero point where its factors are.
     """
     return any(
-        _needs_full_words(item.layer.name, mapped, shape)
+        _needs_full_words(item.layer.tensor, mapped, shape)
         for item in mapped
         if item.layer.product and tensor in item.layer.reads
     ) or any(

@@ -165,6 +165,7 @@ class Requirements:
             columns=columns,
             activation_bits=max(tensor.bits for tensor in qgraph.tensors.values()),
             accumulator_depth=min(pixels, depth),
+            strided_writes=any(layer.into for layer in layers),
             **widths,
         )
 

@@ -38,4 +38,5 @@ def layer_info(
         weight_words=words,
         rows_per_word=min((formats[term].rows_per_word for term in layer.terms), default=1),
         rows_per_cycle=min((formats[term].rows_per_cycle for term in layer.terms), default=1),
+        into=layer.into,
     )

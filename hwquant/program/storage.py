@@ -5,7 +5,8 @@
 A program of any version up to `VERSION` is read, and runs on the hardware that is generated now, in the cycles that
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
-lanes of more than 8 bits, and products; version 3 tables, and inputs with several rows of a kernel in a word.
+lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
+that write to every n-th pixel.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import container
+from hwquant.copies import Grid
 from hwquant.errors import Damaged, HwquantError
 from hwquant.program.config import LATER, ArrayConfig
+from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Program
 
@@ -54,17 +57,19 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     meta: dict[str, Any] = {
         "name": program.name,
         "config": program.config.to_json(),
-        "layers": [dataclasses.asdict(layer) for layer in program.layers],
+        "layers": [layer.to_json() for layer in program.layers],
         "inputs": [_written(item) for item in program.inputs],
         "outputs": [_written(item) for item in program.outputs],
         "tensors": [_written(item) for item in program.tensors.values()],
         "checksum": program.checksum,
     }
     images = {name: getattr(program, name) for name in _IMAGES}
-    second = LATER.keys() & meta["config"].keys() or program.config.activation_bits > 8
-    third = any(item.packing and item.packing.rows > 1 for item in program.inputs)
-    version = VERSION if third or program.config.tables else 2 if second else 1
-    if program.config.tables:
+    config = program.config
+    second = LATER.keys() & meta["config"].keys() or config.activation_bits > 8
+    third = config.tables or config.strided_writes
+    third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
+    version = VERSION if third else 2 if second else 1
+    if config.tables:
         images = {**images, "tables": program.tables}
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
@@ -107,7 +112,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
     tables = arrays["tables"] if config.tables else np.zeros((0, 0), np.int64)
     if tables.dtype != np.int64 or tables.shape[1:] != (config.tables and 1 << config.table_bits,):
         raise HwquantError(f"its tables are {tables.dtype} {tables.shape}")
-    layers = [LayerInfo(**{**item, "covers": tuple(item["covers"])}) for item in meta["layers"]]
+    layers = [_layer(item) for item in meta["layers"]]
     tensors = [_placement(item) for item in meta["tensors"]]
     return Program(
         name=meta["name"],
@@ -134,6 +139,16 @@ def _written(place: Placement) -> dict[str, Any]:
 
 
 _ONE_ROW = ("shape", "kernel", "stride", "dilation", "left", "width")
+
+
+def _layer(item: Mapping[str, Any]) -> LayerInfo:
+    into = None
+    if "into" in item:
+        (y, x), (down, right), (rows, columns) = (
+            item["into"]["grid"][key] for key in ("start", "step", "size")
+        )
+        into = Destination(item["into"]["tensor"], Grid((y, x), (down, right), (rows, columns)))
+    return LayerInfo(**{**item, "covers": tuple(item["covers"]), "into": into})
 
 
 def _placement(item: Mapping[str, Any]) -> Placement:

@@ -46,7 +46,7 @@ def stored_weights(
     # Idle columns need weight zero; where no stored weight expresses it, they get an offset of their own. Odd weights
     # have no zero: what reads their lanes that hold no channel has.
     for layer in layers:
-        channels = qgraph.tensors[layer.name].shape[0]
+        channels = qgraph.tensors[layer.tensor].shape[0]
         idle = any(len(block.channels) < probe.columns for block in column_blocks(channels, probe, True))
         for term in layer.terms if idle else ():
             if term.step == 1:

@@ -22,7 +22,7 @@ import numpy as np
 from hwquant.advice import Advice
 from hwquant.coding import integer_limits
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat
+from hwquant.graph import Concat, Rearrange
 from hwquant.qgraph import Layer, QGraph, Tensor
 from hwquant.quantize.formats import Scale, TensorFormat
 from hwquant.quantize.layer_scales import LayerScales
@@ -51,7 +51,7 @@ def candidates(precision: Precision) -> Collection[str]:
                 f"layer {layer.name!r} has a table, whose addresses cannot be as wide as sums that are handed on: "
                 "leave chain_bits out"
             )
-    tied = {node.name for node in plan.nodes if isinstance(node, Concat)}
+    tied = {node.name for node in plan.nodes if isinstance(node, Concat | Rearrange)}
     tied |= {name for product in plan.products for name in product.inputs}
     for layer in plan.layers:
         tied |= {term.input for term in layer.terms if term.unit is not None or len(layer.terms) > 1}

@@ -36,6 +36,7 @@ from hwquant.graph import (
     MaxPool,
     Multiply,
     Node,
+    Rearrange,
 )
 from hwquant.quantize.plans import FunctionPlan, LayerPlan, Plan, PlanNode, ProductPlan, TermPlan
 
@@ -77,7 +78,7 @@ def plan_layers(graph: Graph) -> Plan:
                 planned[node.name] = _clip(node, graph, planned, readers)
             case Function():
                 planned[node.name] = _function(node, graph, planned, readers)
-            case MaxPool() | Concat():
+            case MaxPool() | Concat() | Rearrange():
                 planned[node.name] = node
             case _:
                 assert_never(node)
@@ -100,7 +101,7 @@ def hoist_functions(graph: Graph) -> Graph:
             if not isinstance(pool, MaxPool) or readers[pool.name] > 1:
                 continue
             source = pool.inputs[0]
-            if source not in nodes or isinstance(nodes[source], Concat) or readers[source] > 1:
+            if source not in nodes or isinstance(nodes[source], Concat | Rearrange) or readers[source] > 1:
                 continue
             name = f"{source}.{clip.name}"
             while name in graph.shapes:

@@ -1,8 +1,8 @@
 """Tensors that share a scale, and tensors whose scales differ by powers of two.
 
-A *group* shares scale, zero point and bits: MaxPool and Concat move integers as they are. A *class* is one or more
-groups whose scales must differ by a power of two: an identity term, or an average over 2^n elements, has nothing but a
-shift between its input and its output. What a product asks of three classes at once is in
+A *group* shares scale, zero point and bits: MaxPool, Concat and Rearrange move integers as they are. A *class* is one
+or more groups whose scales must differ by a power of two: an identity term, or an average over 2^n elements, has
+nothing but a shift between its input and its output. What a product asks of three classes at once is in
 :mod:`~hwquant.quantize.products`.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import assert_never
 
-from hwquant.graph import Concat, MaxPool
+from hwquant.graph import Concat, MaxPool, Rearrange
 from hwquant.quantize.plans import LayerPlan, Plan, ProductPlan
 
 
@@ -57,7 +57,7 @@ def scale_groups(plan: Plan) -> Partition:
             groups.unite(outputs[item.state], item.name)
     for node in plan.nodes:
         match node:
-            case MaxPool() | Concat():
+            case MaxPool() | Concat() | Rearrange():
                 for name in node.inputs:
                     groups.unite(name, node.name)
             case LayerPlan() | ProductPlan():

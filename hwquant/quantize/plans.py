@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.expression import Expression
-from hwquant.graph import Concat, Graph, MaxPool, Moving
+from hwquant.graph import Concat, Graph, MaxPool, Moving, Rearrange
 from hwquant.qgraph import Layer, Product, QNode
 from hwquant.window import EACH_PIXEL, Window
 
@@ -150,7 +150,7 @@ class Plan:
     ----------
     graph : Graph
         The float network, its clips before the pools where that is possible (:func:`hoist_functions`).
-    nodes : tuple of LayerPlan, ProductPlan, MaxPool or Concat
+    nodes : tuple of LayerPlan, ProductPlan, MaxPool, Concat or Rearrange
         The layers, the products, and the nodes that only move integers.
     """
 
@@ -204,7 +204,7 @@ class Plan:
         """
         for node in self.nodes:
             match node:
-                case MaxPool() | Concat():
+                case MaxPool() | Concat() | Rearrange():
                     yield node
                 case LayerPlan():
                     yield layer(node)

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hwquant.graph import Concat, MaxPool
+from hwquant.graph import Concat, MaxPool, Rearrange
 from hwquant.qgraph import Table
 from hwquant.quantize import Observed, QuantizeOptions
 from hwquant.quantize.plans import LayerPlan, PlanNode, ProductPlan
-from hwquant.training.operators import Border, clip, convolve, function, max_pool
+from hwquant.training.operators import Border, clip, convolve, function, max_pool, rearrange
 from hwquant.training.rounding import per_channel, round_half_up, weight_steps
 from hwquant.training.state import QuantizedState
 
@@ -83,6 +83,8 @@ class QuantizedForward(QuantizedState):
                 return max_pool(inputs[0], node.window)
             case Concat():
                 return torch.cat(inputs, dim=1)
+            case Rearrange():
+                return rearrange(inputs, node)
             case LayerPlan():
                 return self._layer(node, inputs)
             case ProductPlan():

@@ -11,8 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from hwquant.errors import HwquantError, Unsupported
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
-from hwquant.training.operators import Border, average_pool, clip, convolution, function, max_pool
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Function,
+    Graph,
+    MaxPool,
+    Multiply,
+    Node,
+    Rearrange,
+)
+from hwquant.training.operators import Border, average_pool, clip, convolution, function, max_pool, rearrange
 
 
 def attribute_names(names: Iterable[str]) -> dict[str, str]:
@@ -177,5 +189,7 @@ class TrainableNetwork(nn.Module):
                 return inputs[0] * inputs[1]
             case Concat():
                 return torch.cat(inputs, dim=1)
+            case Rearrange():
+                return rearrange(inputs, node)
             case _:
                 assert_never(node)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hwquant.copies import element_index
 from hwquant.errors import HwquantError
 from hwquant.expression import Expression
-from hwquant.graph import AveragePool, Conv, Graph
+from hwquant.graph import AveragePool, Conv, Graph, Rearrange
 from hwquant.interface import Input, Output
 from hwquant.window import Padding, Window
 
@@ -46,6 +47,14 @@ def average_pool(x: Tensor, node: AveragePool) -> Tensor:
         return mean
     real = pad(x.new_ones((1, 1, *x.shape[2:])), window.padding)
     return mean / functional.avg_pool2d(real, window.kernel, window.stride)
+
+
+def rearrange(inputs: Sequence[Tensor], node: Rearrange) -> Tensor:
+    """Copy pixels and channels to other places."""
+    shapes = [(x.shape[1], x.shape[2], x.shape[3]) for x in inputs]
+    index = torch.as_tensor(element_index(node.shape, shapes, node.copies), device=inputs[0].device)
+    elements = torch.cat([x.flatten(1) for x in inputs], dim=1)
+    return functional.pad(elements, (0, 1))[:, index]  # behind the last element there is a zero
 
 
 def clip(x: Tensor, low: float, high: float) -> Tensor:

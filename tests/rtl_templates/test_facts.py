@@ -60,6 +60,8 @@ CONFIGS = {
     "products of words of several parts, multiplier": config(2, 5, product_bits=6, multiplier_bits=9),
     "tables, wider than activations": config(3, 5, table_bits=9, tables=3),
     "tables": config(3, 2, table_bits=8, tables=1, multiplier_bits=9),
+    "strided writes": config(3, 4, strided_writes=True),
+    "strided writes of several groups": config(4, 2, strided_writes=True, window_sums=True),
     "banks": config(2, 2, activation_depth=5000, coordinate_bits=12, block_steps=100),
 }
 

@@ -18,10 +18,9 @@ from hwquant.frontends.onnx_reader import read_onnx
             r"node 's' \(Hardmax\): this operator is not supported; build the network from",
         ),
         (
-            [make_node("ConvTranspose", ["a", "w2"], ["y"])],
-            r"\(ConvTranspose\): this operator is not supported; no layer makes an image larger",
+            [make_node("GridSample", ["a", "a"], ["y"])],
+            r"\(GridSample\): .* pixels are repeated, not interpol",
         ),
-        ([make_node("Resize", ["a", "", "n"], ["y"])], r"\(Resize\): .* enlarge its outputs on the host"),
         ([make_node("LayerNormalization", ["a", "two"], ["y"])], r"not supported; .* use batch norm"),
         ([make_node("LSTM", ["f", "w2", "w2"], ["y"])], r"\(LSTM\): .*; recurrent layers are not computed"),
         (
@@ -40,10 +39,7 @@ from hwquant.frontends.onnx_reader import read_onnx
             r"'f2' is computed from the network's input; it must be a constant",
         ),
         ([make_node("MatMul", ["w2", "f"], ["y"])], r"'w2' is a constant where an activation is expected"),
-        ([make_node("Pad", ["a", "n"], ["y"], mode="edge")], r"mode='edge' is not supported"),
-        ([make_node("Pad", ["a", "n", "two"], ["y"])], r"padding with 2.0 is not supported"),
         ([make_node("ReduceMean", ["a"], ["y"])], r"the batch included; give its axes"),
-        ([make_node("ReduceMean", ["a"], ["y"], axes=[1])], r"only spatial axes"),
         ([make_node("ReduceMean", ["a"], ["y"], axes=[7])], r"node 'y' \(ReduceMean\): axis must be in"),
         ([make_node("Concat", ["a", "a"], ["y"], axis=0)], r"along axis 0"),
         (
@@ -55,13 +51,6 @@ from hwquant.frontends.onnx_reader import read_onnx
             r"node 'y' \(Add\): Incompatible dimensions",
         ),
         ([make_node("Reshape", ["a", "n"], ["y"])], r"node 'y' \(Reshape\): Invalid position of 0"),
-        (
-            [
-                make_node("Transpose", ["a"], ["t"], perm=[0, 1, 3, 2]),
-                make_node("MaxPool", ["t"], ["y"], kernel_shape=[2, 2]),
-            ],
-            r"'y' \(MaxPool\): it reads tensor 'conv' .* transposed",
-        ),
         (
             [make_node("Transpose", ["a"], ["y"], perm=[1, 0, 2, 3])],
             r"output 'y': a tensor of shape .* lost its batch",
@@ -82,7 +71,6 @@ from hwquant.frontends.onnx_reader import read_onnx
             [make_node("Softmax", ["a"], ["s"], axis=1), make_node("Relu", ["s"], ["y"])],
             r"reads the result of softmax",
         ),
-        ([make_node("ArgMax", ["a"], ["y"], axis=2)], r"argmax over axis 2"),
         ([make_node("Cast", ["a"], ["y"], to=TensorProto.INT32)], r"cast of activations to integers"),
         (
             [make_node("Clip", ["a", "n"], ["y"])],
