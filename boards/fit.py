@@ -25,9 +25,6 @@ from hwquant.program.memories import memory_bits
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 
-ROUTABLE = {"lut": 0.85, "ff": 0.85, "cell": 0.95}
-"""Share of a resource that may be used, above which routing gets slow or fails; 1 for those not named here."""
-
 HOPELESS = 1.25
 """A shape is not compiled if a rough estimate takes more than this share of what may be used."""
 
@@ -197,8 +194,9 @@ class Fit:
 def needs(config: ArrayConfig, device: Device, contents: Contents | None = None) -> tuple[Need, ...]:
     """What an accelerator with its host link takes of a device, one need for each resource."""
     used = dataclasses.asdict(estimate_resources(config, device, link=True, contents=contents))
+    routable = device.family.routable
     return tuple(
-        Need(name, used[name], count, math.floor(count * ROUTABLE.get(name, 1.0)))
+        Need(name, used[name], count, math.floor(count * routable.get(name, 1.0)))
         for name, count in device.resources.items()
     )
 

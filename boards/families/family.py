@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hwquant.boards.families.constraints import Constraints
 from hwquant.boards.families.flow import OpenFlow, VendorFlow
@@ -11,6 +11,9 @@ from hwquant.boards.families.pll import Pll
 from hwquant.boards.families.ram import LogicCost, Ram, ShiftRegisters
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.dsp import DspBlocks, DspBudget, array_multipliers, blocks_of
+
+ROUTABLE: Mapping[str, float] = {"lut": 0.85, "ff": 0.85, "cell": 0.95}
+"""Of most families: see :attr:`Family.routable`."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Family:
     lone_registers : float, default 0
         Where a flip-flop and a LUT share a cell only if the one is fed by nothing but the other: the share of the
         flip-flops, 0..1, that take a cell of their own; 0 where the two are independent.
+    routable : mapping of str to float, optional
+        Share of a resource that may be used, above which placing and routing get slow or fail; 1 for those not named.
     notes : tuple of str
         What to know about figures of every implementation.
     """
@@ -86,6 +91,7 @@ class Family:
     models: CellModels | None = None
     shift_registers: ShiftRegisters | None = None
     lone_registers: float = 0.0
+    routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)
     notes: tuple[str, ...] = ()
 
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:

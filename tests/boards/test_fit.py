@@ -8,7 +8,7 @@ from hwquant_testing.small_networks import Net
 
 from hwquant.boards.board import Board
 from hwquant.boards.device import DEVICES
-from hwquant.boards.fit import ROUTABLE, choose_array, largest_array, needs
+from hwquant.boards.fit import choose_array, largest_array, needs
 from hwquant.boards.resources import estimate_resources
 from hwquant.boards.shapes import SHAPES, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
@@ -92,7 +92,7 @@ def test_a_share_of_the_luts_is_left_for_routing(shapes):
     item = shapes.compiled((4, 4), device)
     lut = needs(item.program.config, device, item.contents)[0]
     assert lut.resource == "lut"
-    assert lut.allowed == int(device.luts * ROUTABLE["lut"])
+    assert lut.allowed == int(device.luts * device.family.routable["lut"])
     tight = board(device, luts=int(lut.needed / 0.95))
     found = choose_array(shapes, tight, (4, 4))
     assert not found.fits
