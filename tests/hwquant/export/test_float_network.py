@@ -86,8 +86,10 @@ def in_float32(graph):
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in ALL_KINDS if kind != "clips"]
-)  # whose clips are simplified
+    # Clips are simplified, and the numbers in functions are none of float32.
+    "kind",
+    [kind for kind in ALL_KINDS if kind not in ("clips", "functions")],
+)
 def test_a_float32_network_is_read_back_as_it_is(run_onnx, kind):
     graph = in_float32(build(kind, 3))
     model = float_to_onnx(graph)
@@ -143,3 +145,20 @@ def test_pools_that_onnx_cannot_express_are_refused_by_name():
     graph = Graph("net", (Input("x", shape, shape),), (pool,), (Output("y", "wide", (1, 9, 5)),))
     with pytest.raises(HwquantError, match="pool 'wide' has as much padding as kernel"):
         float_to_onnx(graph, "float16")
+
+
+def test_functions_are_read_back_in_as_many_nodes(run_onnx):
+    graph = in_float32(build("functions", 3))
+    model = float_to_onnx(graph)
+    again = from_onnx(model)
+    assert [(node.name, type(node)) for node in again.nodes] == [
+        (node.name, type(node)) for node in graph.nodes
+    ]
+    for value, expected, twice in zip(
+        run_onnx(model, {"x": images()}),
+        floating.predict(graph, images()),
+        floating.predict(again, images()),
+        strict=True,
+    ):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(twice, expected, rtol=1e-5, atol=1e-6)
