@@ -3,7 +3,7 @@
 For every ONNX file of the folder ``HWQUANT_ZOO``: the share of multiply-accumulates on the array and what stays with
 the host; the float network against onnxruntime; int8 against float, for hwquant (the array's part in integers) and for
 onnxruntime's own static quantization (per channel, QDQ, minimum and maximum), both calibrated on the same samples and
-measured on others; cycles of the compiled network, and one sample of the simulated hardware (CXXRTL) against the
+measured on others, hwquant with one scale a layer too; cycles of the compiled network, and one sample of the simulated hardware (CXXRTL) against the
 golden model where that takes few enough cycles. Data are smooth random signals: they say how near numbers are, not
 how well a network does its task. Writes ``benchmarks/results/zoo.json``.
 
@@ -93,8 +93,10 @@ def measured(path: Path, simulated: bool) -> dict[str, Any]:
         wanted = by_onnxruntime(model, fresh, graph)
         exact = floating.predict(graph, fresh)
         result["float_error"] = max(map(relative, exact, wanted))
-        qgraph = quantize(graph, seen)
+        by_layer = golden.predict(quantize(graph, seen), fresh)
+        qgraph = quantize(graph, seen, per_channel=True)
         result["sqnr_db"] = decibels(golden.predict(qgraph, fresh), wanted)
+        result["per_layer_sqnr_db"] = decibels(by_layer, wanted)
         result["onnxruntime_sqnr_db"] = onnxruntime_int8(model, graph, seen, fresh, wanted)
         program = compile_network(qgraph, ARRAY)
         result["cycles"] = timing(program).cycles
@@ -237,6 +239,7 @@ def show(results: Mapping[str, Mapping[str, Any]]) -> None:
         "host nodes",
         "float error",
         "int8 dB",
+        "per layer dB",
         "onnxruntime dB",
     ):
         table.add_column(heading)
@@ -251,6 +254,7 @@ def show(results: Mapping[str, Mapping[str, Any]]) -> None:
             str(len(row["host"])) if "host" in row else "",
             f"{row['float_error']:.1e}" if "float_error" in row else "",
             f"{row.get('sqnr_db', '')}",
+            f"{row.get('per_layer_sqnr_db', '')}",
             f"{other:.2f}" if isinstance(other, float) else other[:40],
             f"{row['cycles']:,}" if "cycles" in row else "",
             str(row.get("mismatches", "")),

@@ -176,7 +176,9 @@ def repeat_interleave(call: AtenCall) -> Taken:
     source, times = call.get("self"), call.get("repeats", 0)
     if call.get("dim") is None or times < 1:
         raise call.build.refuse("it repeats elements of everything, the batch included; give its dimension")
-    axis = _axis(call)
+    axis, size = _axis(call), call.get("output_size")
+    if size not in (None, source.shape[axis] * times):
+        raise call.build.refuse(f"it gives {source.shape[axis] * times} elements, not output_size={size}")
     _spend(call, source, math.prod(source.shape) * times)
     return _take(call, source, axis, np.arange(source.shape[axis]).repeat(times))
 
@@ -234,14 +236,23 @@ def upsample(exact: bool) -> Callable[[AtenCall], Taken]:
         call.build.spend(value.shape[1] * math.prod(sizes))
         places: list[Places | None] = [None, None]
         for number, (have, want) in enumerate(zip(spatial, sizes)):
-            factor = factors[number] if number < len(factors) and factors[number] else want / have
-            # torch computes the ratio and the place in float32
-            ratio = np.float32(1 / factor)
-            start = np.arange(want, dtype=np.float32) + np.float32(0.5 if exact else 0.0)
-            places.append(np.minimum(np.floor(start * ratio), have - 1).astype(np.int64))
+            factor = factors[number] if number < len(factors) else 0.0
+            places.append(_nearest(have, want, factor, exact, whole=len(spatial) == 2 and not exact))
         return resize.nearest(call.build, value, places)
 
     return translate
+
+
+def _nearest(have: int, want: int, factor: float, exact: bool, whole: bool) -> Places:
+    """The places that torch takes for ``want`` ones, which it computes in float32.
+
+    With ``whole``, as of images, it counts them without the factor where the size stays or is doubled.
+    """
+    if whole and want in (have, 2 * have):
+        return np.arange(want) // (want // have)
+    ratio = np.float32(1 / factor) if factor > 0 else np.float32(have) / np.float32(want)
+    start = np.arange(want, dtype=np.float32) + np.float32(0.5 if exact else 0.0)
+    return np.minimum(np.floor(start * ratio), have - 1).astype(np.int64)
 
 
 def _factors(call: AtenCall) -> list[float]:
