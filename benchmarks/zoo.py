@@ -1,11 +1,11 @@
 """Networks that people publish: what of each the array does, and what the whole network's outputs are worth.
 
 For every ONNX file of the folder ``HWQUANT_ZOO``: the share of multiply-accumulates on the array and what stays with
-the host; the float network against onnxruntime; int8 against float, for hwquant (the array's part in integers) and for
-onnxruntime's own static quantization (per channel, QDQ, minimum and maximum), both calibrated on the same samples and
-measured on others, hwquant with one scale a layer too; cycles of the compiled network, and one sample of the simulated hardware (CXXRTL) against the
-golden model where that takes few enough cycles. Data are smooth random signals: they say how near numbers are, not
-how well a network does its task. Writes ``benchmarks/results/zoo.json``.
+the host; the float network against onnxruntime; int8 against float, for hwquant (the array's part in integers, a scale
+for each channel; one a layer beside it) and for onnxruntime's own static quantization (per channel, QDQ, minimum and
+maximum), calibrated on the same samples and measured on others; cycles of the compiled network, and one sample of the
+simulated hardware (CXXRTL) against the golden model where that takes few enough cycles. Data are smooth random signals:
+they say how near numbers are, not how well a network does its task. Writes ``benchmarks/results/zoo.json``.
 
     HWQUANT_ZOO=/path/to/zoo python benchmarks/zoo.py [--no-simulation] [NAME ...]
 """
