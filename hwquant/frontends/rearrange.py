@@ -105,6 +105,13 @@ def _lacks_batch(build: Builder, value: Value, before: Sequence[int], after: Seq
 
 def masked(build: Builder, name: str, value: Value, kept: Array) -> Value:
     """Replace elements of a value, where a mask that broadcasts to a sample is false, by zeros."""
+    if build.single:  # the mask may be over the first axis too
+        inner = value.view(lambda array: array[None])
+        return _masked(build, name, inner, kept).view(lambda array: array[0])
+    return _masked(build, name, value, kept)
+
+
+def _masked(build: Builder, name: str, value: Value, kept: Array) -> Value:
     return _with_zeros(build, name, value, lambda sample, zero: np.where(kept, sample, zero))
 
 

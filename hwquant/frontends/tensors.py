@@ -261,6 +261,8 @@ class Tensors:
         """The result of an operator on ``with_batch(value)``, its batch dimension as it is in the value."""
         if not self._lost(value):
             return result
+        if self.single:
+            return result.view(lambda array: array[0])
         return result.view(lambda array: array.reshape(-1, *array.shape[2:]))
 
     def sample(self, value: Value) -> Index:

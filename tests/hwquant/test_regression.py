@@ -164,7 +164,7 @@ def test_hardware_equals_the_golden_model_and_the_cycle_model(config):
 
 @pytest.mark.parametrize("config", PRODUCT_CONFIGS.values(), ids=PRODUCT_CONFIGS)
 def test_products_of_activations_equal_the_golden_model_and_the_cycle_model(config):
-    assert all(verify(config, seed) for seed in range(2, 2 + SEEDS))
+    assert all(verify(config, seed) for seed in range(2, 2 + SEEDS // 2))
 
 
 # Longer campaigns: HWQUANT_FUZZ_CASES networks for each array, from seed HWQUANT_FUZZ_SEED on. A piece is a test of

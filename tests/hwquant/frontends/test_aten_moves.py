@@ -28,6 +28,8 @@ MOVES = {
     "swap axes": lambda x: x.swapaxes(2, 3),
     "nearest": lambda x: functional.interpolate(x, scale_factor=2),
     "nearest to a size": lambda x: functional.interpolate(x, size=(9, 14)),
+    "nearest by a factor": lambda x: functional.interpolate(x[:, :, :3], scale_factor=(2.3, 1.9)),
+    "nearest of a row by a factor": lambda x: functional.interpolate(x[:, :, 0, :4], scale_factor=2.3),
     "nearest, exact": lambda x: functional.interpolate(x, size=(4, 13), mode="nearest-exact"),
     "pixel shuffle": lambda x: functional.pixel_shuffle(x, 2),
     "pixel unshuffle": lambda x: functional.pixel_unshuffle(x, 2),

@@ -68,7 +68,7 @@ class Generator:
     ----------
     inputs : example inputs, the batch first
     network : what was made
-    magnitude : the largest number in it, by which float32's rounding is measured
+    magnitude : the largest number in it, by which float32's rounding is measured; NaN where one is
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Generator:
             for _ in range(int(self.rng.integers(1, 8))):
                 self._extend()
             values = [item for item in self._values() if isinstance(item, torch.Tensor)]
-        self.magnitude = max(float(item.double().abs().max()) for item in values)
+        self.magnitude = float(np.max([float(item.double().abs().max()) for item in values]))
 
     def _extend(self, wanted: Schema | None = None) -> None:
         """Add a step that torch computes, if there is one among some tries."""
