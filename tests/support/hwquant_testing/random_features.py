@@ -33,6 +33,7 @@ class Features:
     outputs : tensors that the network returns, at most
     pool_chains : pools behind pools, and pools that only leave pixels out
     products : products of two tensors behind layers, by channel and of one shape, with themselves too
+    copies : pixels and channels in another order, and of two tensors
     tables : share of the layers that have a table, of numbers that rise or are in no order
     """
 
@@ -63,6 +64,7 @@ class Features:
     outputs: int = 1
     pool_chains: bool = False
     products: bool = False
+    copies: bool = False
     tables: float = 0.0
 
 

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from hwquant_testing.random_copies import append_copy
 from hwquant_testing.random_features import Features
 from hwquant_testing.random_products import append_product
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from hwquant.golden import reference
 from hwquant.graph import Shape
 from hwquant.interface import Input, Output
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Table, Tensor, Term
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Rearrange, Table, Tensor, Term
 from hwquant.window import Window
 
 
@@ -120,6 +121,8 @@ class _Builder:
             self._pool(str(rng.choice([*features.pools, "subsampling"])))
         if features.products and rng.random() < 0.8:
             append_product(self)
+        if features.copies and rng.random() < 0.8:
+            append_copy(self)
 
     def fully_connected(self) -> None:
         channels, height, width = self.tensors[self.last].shape
@@ -318,7 +321,7 @@ class _Builder:
             values, float(self.rng.uniform(0.01, 0.1)), _between(self.rng, (-size // 2, size // 2 - 1))
         )
 
-    def _move(self, node: MaxPool | Concat) -> None:
+    def _move(self, node: MaxPool | Concat | Rearrange) -> None:
         """A layer that moves values without arithmetic."""
         first = self.tensors[node.inputs[0]]
         shape = node.output_shape(*(self.tensors[name].shape for name in node.inputs))
