@@ -1,9 +1,12 @@
 """Operators of torch that take, repeat, join and surround elements, exported and decomposed, against torch."""
 
+import numpy as np
 import torch
+from hwquant_testing.whole import from_torch
 from torch import nn
 from torch.nn import functional
 
+from hwquant.floating import predict
 from hwquant.graph import Clip, Conv, Rearrange
 
 INDEX = torch.tensor([1, 0, 3])
@@ -93,3 +96,25 @@ def test_transposed_convolutions_with_batch_norms_are_ordinary_ones(check_torch)
     graph = check_torch(module, (2, 5, 6))
     assert sum(isinstance(node, Conv) for node in graph.nodes) == 1 + 4 + 6 + 6 + 1
     assert {type(node) for node in graph.nodes} == {Clip, Conv, Rearrange}
+
+
+class Triangle(nn.Module):
+    """The one sample for a row of the matrix, of which a triangle is left; and one that is left of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 5)
+
+    def forward(self, x):
+        row = torch.triu(self.linear(x), 2)
+        return row, (row + row[0, 3].relu()).tril(3)
+
+
+def test_a_triangle_of_the_one_sample_keeps_its_shape():
+    torch.manual_seed(2)
+    module, x = Triangle().eval(), torch.randn(1, 4)
+    with torch.no_grad():
+        wanted = module(x)
+    for got, want in zip(predict(from_torch(module, x), x.numpy()), wanted, strict=True):
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got, want.numpy(), rtol=1e-5, atol=1e-6)

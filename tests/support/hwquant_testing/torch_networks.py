@@ -39,7 +39,20 @@ reciprocal _weight_norm _weight_norm_interface numpy_T t bmm
 """
 """Left out where most of a network shall be such as hwquant computes."""
 OF_CONSTANTS = (
-    *("abs", "amax", "fmod", "linalg_vector_norm", "mean", "pow", "reciprocal", "rsqrt", "sqrt", "std", "sum", "var"),
+    *(
+        "abs",
+        "amax",
+        "fmod",
+        "linalg_vector_norm",
+        "mean",
+        "pow",
+        "reciprocal",
+        "rsqrt",
+        "sqrt",
+        "std",
+        "sum",
+        "var",
+    ),
 )
 """What is also, or only, computed of constants."""
 TYPES = (
