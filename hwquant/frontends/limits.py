@@ -11,3 +11,6 @@ MOST_SPENT = 1 << 28
 
 MOST_SHIFTED = 1e9
 """How large the shift of a shared input can be that another reader has to undo, in multiples of the input."""
+
+LARGEST_MATRIX = 1 << 22
+"""Weights of a window over channels, which becomes a matrix; the channels of a network are some hundreds."""

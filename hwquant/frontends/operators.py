@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
 from hwquant.frontends.batch import NO_BATCH
 from hwquant.frontends.builder import Builder
-from hwquant.frontends.values import Float, Value
-from hwquant.graph import Add, AveragePool, Conv, MaxPool
+from hwquant.frontends.limits import LARGEST_MATRIX
+from hwquant.frontends.values import Float, Value, layout
+from hwquant.graph import Add, AveragePool, Conv, MaxPool, Shape
 from hwquant.window import Window
 
 
@@ -43,6 +45,13 @@ def conv(
     out, per_group = weight.shape[:2]
     if groups < 1 or out % groups or per_group * groups != value.shape[1]:
         raise build.misfit(f"{value.shape[1]} channels do not fit weights {weight.shape} in {groups} groups")
+    if _of_channels(build, value):
+        matrix, shape = _as_matrix(weight, layout(value.shape[1:]), window, groups)
+        every = bias_of(build, bias, out).repeat(math.prod(shape[1:]))
+        flat = value.view(lambda array: array.reshape(len(array), -1))
+        result = _of_all(build, name, flat, matrix, every)
+        final = (shape[0], shape[2]) if sequence else shape
+        return result.view(lambda array: array.reshape(-1, *final))
     source = build.image(value, whole=not window.pointwise)
     node = Conv(
         build.unique(name),
@@ -57,6 +66,36 @@ def conv(
         return build.value(tensor, (out, *value.shape[2:]))
     shape = build.shapes[tensor]
     return build.value(tensor, (shape[0], shape[2]) if sequence else shape)
+
+
+def _of_channels(build: Builder, value: Value) -> bool:
+    """Whether the pixels of a value are the channels of a tensor with one pixel: a window then moves over channels.
+
+    Efficient channel attention (Wang et al., 2020) filters the means of all channels so.
+    """
+    if build.joined(value) or value.preprocess is not None or build.shapes[value.tensor][1:] != (1, 1):
+        return False
+    channels, height, width = layout(value.shape[1:])
+    return channels == 1 < height * width and (height * width) ** 2 <= LARGEST_MATRIX
+
+
+def _as_matrix(weight: Float, shape: Shape, window: Window, groups: int) -> tuple[Float, Shape]:
+    """A convolution of all elements of a sample as a matrix [out, in], and the shape of its outputs."""
+    node = Conv("", ("",), weight, np.zeros(len(weight)), window, groups)
+    final = node.output_shape(shape)
+    elements = np.arange(1, math.prod(shape) + 1).reshape(shape)
+    top, left, bottom, right = window.padding
+    seen = np.pad(elements, ((0, 0), (top, bottom), (left, right)))
+    matrix = np.zeros((*final, math.prod(shape) + 1))
+    outputs = np.indices(final[1:])
+    per_group, share = weight.shape[1], len(weight) // groups
+    for out, (channel, *tap) in product(range(len(weight)), np.ndindex(*weight.shape[1:])):
+        rows, columns = (
+            outputs[axis] * window.stride[axis] + tap[axis] * window.dilation[axis] for axis in (0, 1)
+        )
+        read = seen[out // share * per_group + channel, rows, columns]
+        matrix[out, outputs[0], outputs[1], read] += weight[out, channel, tap[0], tap[1]]
+    return matrix.reshape(-1, matrix.shape[-1])[:, 1:], final
 
 
 def linear(build: Builder, name: str, value: Value, weight: Float, bias: Float | None) -> Value:
