@@ -64,6 +64,8 @@ class Builder(Tensors):
         """Make a value a network output."""
         self.where = f"output {name!r}"
         final = self.place(replace(value, host=()))
+        if self.single and not self.bare:
+            final = self.with_batch(final)
         if not self.bare and final.shape[:1] != (self.batch,):
             raise self.lost(final)
         self.sample(final)
