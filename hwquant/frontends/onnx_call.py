@@ -80,9 +80,8 @@ class OnnxCall(Call[int]):
         if self.given(index):
             constant = self.constant(index)
             if constant.ndim != 1:
-                raise self.build.refuse(
-                    f"its {self.label(index)} has shape {constant.shape}, not one dimension"
-                )
+                refusal = self.build.invalid if constant.ndim else self.build.refuse  # some take one number
+                raise refusal(f"its {self.label(index)} has shape {constant.shape}, not one dimension")
             return [int(number) for number in constant]
         found = self.attributes.get(attribute) if attribute else None
         return None if found is None else [int(number) for number in found]
@@ -189,7 +188,7 @@ def _check_inputs(
             )
         other = bound.setdefault(declared.type_str, name)
         if other != name and declared.is_homogeneous:
-            raise build.refuse(
+            raise build.invalid(
                 f"its inputs have the element types {other} and {name}, which must be equal; cast one of them"
             )
 
@@ -219,7 +218,7 @@ def _check(build: Builder, what: str, treatment: Treatment | None, value: object
         if not treatment.allows(value):
             raise build.refuse(f"{what} is not supported; {treatment.reason}")
     elif treatment.one_of and not among(value, treatment.one_of):
-        raise build.refuse(f"{what} is invalid; it must be one of {', '.join(map(repr, treatment.one_of))}")
+        raise build.invalid(f"{what} is invalid; it must be one of {', '.join(map(repr, treatment.one_of))}")
 
 
 def _value(attribute: onnx.AttributeProto) -> Any:

@@ -13,7 +13,7 @@ from hwquant.frontends.onnx_inputs import inputs_of
 from hwquant.frontends.onnx_macs import macs
 from hwquant.frontends.onnx_reader import Translation, tensors_read_by
 from hwquant.frontends.onnx_survey import Survey
-from hwquant.frontends.refusals import NotFinite
+from hwquant.frontends.refusals import Invalid
 from hwquant.frontends.segment import Place, largest_segment
 from hwquant.graph import Graph
 
@@ -101,7 +101,7 @@ class Division:
             self.begin, self.end = self._borders()
             try:
                 return with_layouts(lambda layouts: _Middle(self, self.builder(layouts)).graph())
-            except NotFinite:
+            except Invalid:
                 raise
             except Unsupported as error:
                 index = self._blamed(error)

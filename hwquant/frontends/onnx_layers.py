@@ -161,7 +161,7 @@ def clip(call: OnnxCall) -> Value:
     low = call.number(1) if call.given(1) else call.attributes.get("min", -np.inf)
     high = call.number(2) if call.given(2) else call.attributes.get("max", np.inf)
     if np.isnan(low) or np.isnan(high):
-        raise call.build.refuse("it clips to a limit that is NaN; train or export the model again")
+        raise call.build.invalid("it clips to a limit that is NaN; train or export the model again")
     low, high = (-np.inf if low <= -_LARGEST else low), (np.inf if high >= _LARGEST else high)
     return elementwise.clip(call.build, call.name, call.value(), low, high)
 

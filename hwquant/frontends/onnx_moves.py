@@ -15,7 +15,7 @@ from hwquant.frontends.values import Array, Value
 
 def _axis(call: OnnxCall, axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
-        raise call.build.refuse(f"axis {axis} of a tensor of {rank} dimensions does not exist")
+        raise call.build.invalid(f"axis {axis} of a tensor of {rank} dimensions does not exist")
     return axis % rank
 
 
@@ -65,7 +65,7 @@ def gather(call: OnnxCall) -> Value:
     if places.ndim == 1:
         size = value.shape[axis]
         if places.size and not -size <= places.min() <= places.max() < size:
-            raise call.build.refuse(f"its indices {places.min()}..{places.max()} are not all among {size}")
+            raise call.build.invalid(f"its indices {places.min()}..{places.max()} are not all among {size}")
         return _take(call, value, axis, np.where(places < 0, places + size, places).astype(np.int64))
     call.build.spend(math.prod(value.shape) // value.shape[axis] * places.size)
     return rearrange.view(call.build, value, lambda array: array.take(places, axis))
@@ -153,6 +153,8 @@ def resize_(call: OnnxCall) -> Value:
     if call.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         sizes = [max(1, math.floor(value.shape[axis] * scale + 0.5)) for axis, scale in zip(axes, scales)]
     mode = "asymmetric" if old else call.attributes["coordinate_transformation_mode"]
+    if mode not in COORDINATES:
+        raise call.build.refuse(f"coordinate_transformation_mode={mode!r} is not computed")
     rounding = "floor" if old else call.attributes["nearest_mode"]
     return _nearest(call, value, axes, scales, sizes, mode, rounding)
 

@@ -80,7 +80,7 @@ OPERATORS: Mapping[str, Operator] = {
         {"input": ANY | TRUTH},
         {
             "to": USED,
-            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(1,)),
+            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(0, 1)),
             "round_mode": Irrelevant(_ONLY_FLOAT8, one_of=("up", "down", "nearest")),
         },
     ),
@@ -92,7 +92,7 @@ OPERATORS: Mapping[str, Operator] = {
         views.cast_like,
         {"input": ANY, "target_type": ANY},
         {
-            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(1,)),
+            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(0, 1)),
             "round_mode": Irrelevant(_ONLY_FLOAT8, one_of=("up", "down", "nearest")),
         },
     ),
@@ -190,7 +190,9 @@ OPERATORS: Mapping[str, Operator] = {
         {
             "antialias": Refused("it is about modes that are refused", harmless=(0,)),
             "axes": USED,
-            "coordinate_transformation_mode": Used(one_of=tuple(moves.COORDINATES)),
+            "coordinate_transformation_mode": Used(
+                one_of=(*moves.COORDINATES, "tf_crop_and_resize", "tf_half_pixel_for_nn")
+            ),
             "cubic_coeff_a": Irrelevant(_ONLY_INTERPOLATED),
             "exclude_outside": Irrelevant(_ONLY_INTERPOLATED),
             "extrapolation_value": Irrelevant("only a mode that is refused reads it"),

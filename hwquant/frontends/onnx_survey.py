@@ -13,7 +13,7 @@ from hwquant.frontends.onnx_check import without_shapes
 from hwquant.frontends.onnx_inputs import inputs_of
 from hwquant.frontends.onnx_reader import Translation, tensors_read_by
 from hwquant.frontends.onnx_types import ANY, INTEGERS, type_name
-from hwquant.frontends.refusals import NotFinite
+from hwquant.frontends.refusals import Invalid
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Concat
 
@@ -139,7 +139,7 @@ class Survey(Translation):
             return f"it reads {missing[0]!r}, which only the host can"
         try:
             self._translate(node)
-        except NotFinite:
+        except Invalid:
             raise
         except Unsupported as error:
             reason = str(error).removeprefix(f"{self.build.where}: ")
