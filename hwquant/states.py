@@ -77,6 +77,11 @@ def with_states(graph: Graph, states: Mapping[str, str]) -> Graph:
 def find_states(graph: Graph) -> dict[str, str]:
     """Find outputs and inputs of one shape whose names are the same but for words such as "in", "out", "new".
 
+    Parameters
+    ----------
+    graph : Graph
+        The network, without states.
+
     Returns
     -------
     dict of str

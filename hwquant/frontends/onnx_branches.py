@@ -1,6 +1,7 @@
 """Branches that shapes and constants decide: exporters of scripted modules leave them around a squeeze, say.
 
-``If`` nodes whose condition is known become the nodes of the branch that is taken.
+A model that is cut is divided node by node, so that ``If`` nodes whose condition is known become the nodes of the
+branch that is taken. Where all of a model is read, the reader takes branches by itself.
 """
 
 from __future__ import annotations
@@ -68,8 +69,6 @@ def _taken(model: onnx.ModelProto) -> dict[int, onnx.GraphProto]:
     for tensor in model.graph.initializer:
         if math.prod(tensor.dims) <= _SMALL:
             known[tensor.name] = numpy_helper.to_array(tensor)
-    for name in {item.name for item in model.graph.input}:  # defaults, which may be overridden
-        known.pop(name, None)
     constants, build = Constants(opset(model), len(model.graph.node) * _SMALL), Builder("branches", 1)
     found = {}
     for index, node in enumerate(model.graph.node):

@@ -15,7 +15,6 @@ from hwquant.files import parse_json
 from hwquant.frontends.batch import BatchAxis, BatchMatters, Shapes
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.layouts import with_layouts
-from hwquant.frontends.onnx_branches import decided
 from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
 from hwquant.frontends.onnx_check import checked, node_name, opset
 from hwquant.frontends.onnx_constants import Constants
@@ -73,8 +72,6 @@ def read_onnx(
         name, model = Path(source).stem, load(Path(source))
     steps = _history(model, name)
     model = with_shapes(model, shapes or {})
-    if any(node.op_type == "If" for node in model.graph.node):
-        model = decided(checked(model, name, batch_axis, whole=False))
     graph = read_whole(model, name, batch_axis) if read is None else read(model, name)
     return replace(graph, history=steps)
 

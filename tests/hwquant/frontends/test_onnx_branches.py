@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from onnx.helper import make_node
 from onnx.numpy_helper import from_array
 
 from hwquant import floating
 from hwquant.errors import Unsupported
 from hwquant.frontends import from_onnx
+from hwquant.frontends.onnx_branches import decided
 
 
 def branch(name, *nodes, gives="out", constants=()):
@@ -41,14 +42,17 @@ def model(*nodes, batch=1):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def assert_equal(proto, kinds=None):
+def assert_equal(proto, kinds=None, host=False):
     import onnxruntime
 
     x = np.random.default_rng(1).standard_normal((1, 2, 5, 6)).astype(np.float32)
     (wanted,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
     kept = proto.SerializeToString(deterministic=True)
-    graph = from_onnx(proto, host=False)
+    graph = from_onnx(proto, host=host)
     np.testing.assert_allclose(floating.predict(graph, x)[0], wanted, rtol=1e-5, atol=1e-6)
+    assert (graph.host is not None) == host
+    (twin,) = onnxruntime.InferenceSession(decided(proto).SerializeToString()).run(None, {"x": x})
+    np.testing.assert_array_equal(twin, wanted)
     assert kinds is None or [type(node).__name__ for node in graph.nodes] == kinds
     assert proto.SerializeToString(deterministic=True) == kept, "the argument is left as it is"
 
@@ -113,12 +117,18 @@ def test_a_branch_that_data_decide_is_refused_by_name():
         from_onnx(model(*nodes), host=False)
 
 
-def test_a_default_that_a_user_may_override_decides_nothing():
-    proto = model(make_node("If", ["flag"], ["y"], name="choice", then_branch=RELU, else_branch=SCALED))
-    proto.graph.initializer.append(numpy_helper.from_array(np.array(True), "flag"))
-    taken = type(proto)()
-    taken.CopyFrom(proto)
-    proto.graph.input.append(helper.make_tensor_value_info("flag", TensorProto.BOOL, []))
-    assert_equal(taken, ["Conv", "Clip"])
-    with pytest.raises(Unsupported):
-        from_onnx(proto, host=False)
+def test_branches_are_taken_where_a_model_is_cut():
+    """The host takes the softmax over pixels, the array what a branch leaves to it."""
+    chosen = make_node("If", ["is"], ["d"], then_branch=SCALED, else_branch=RELU)
+    last = make_node("Softmax", ["d"], ["y"], axis=2)
+    assert_equal(model(*condition(1, 4), chosen, last), host=True)
+
+
+def test_the_argument_is_returned_where_nothing_is_decided():
+    nodes = [
+        make_node("ReduceMax", ["c"], ["most"], keepdims=0),
+        make_node("Cast", ["most"], ["is"], to=TensorProto.BOOL),
+        make_node("If", ["is"], ["y"], then_branch=RELU, else_branch=SCALED),
+    ]
+    undecided = model(*nodes)
+    assert decided(undecided) is undecided
