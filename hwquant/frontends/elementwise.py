@@ -128,6 +128,8 @@ def leaky(build: Builder, name: str, value: Value, slope: ArrayLike) -> Value:
     nothing.
     """
     constant = np.asarray(slope, np.float64)
+    if not np.isfinite(constant).all():
+        raise build.invalid("its slope is NaN or infinity; train or export the model again")
     given, source = value, build.place(build.with_batch(value))
     sample = build.sample_shape(source)
     try:

@@ -15,7 +15,7 @@ from hwquant.frontends.onnx_reader import Translation, tensors_read_by
 from hwquant.frontends.onnx_types import ANY, INTEGERS, type_name
 from hwquant.frontends.refusals import Invalid
 from hwquant.frontends.values import Array, Value
-from hwquant.graph import Concat
+from hwquant.graph import Concat, Rearrange
 
 if TYPE_CHECKING:
     import onnx
@@ -117,9 +117,9 @@ class Survey(Translation):
                 self._open(name, self._infer(node, name))
             return
         made = self.build.nodes[count:]
-        if all(isinstance(item, Concat) for item in made):
+        if all(isinstance(item, Concat | Rearrange) for item in made):
             self.moving.add(index)
-            if made:
+            if any(isinstance(item, Concat) for item in made) or self._joins(node):
                 self.joining.add(index)
         for name in node.output:
             value = self.values.get(name)
@@ -129,6 +129,13 @@ class Survey(Translation):
                 self.arrays[name] = np.asarray(value)
         if not any(name in self.described for name in node.output):
             self.constant.add(index)
+
+    def _joins(self, node: onnx.NodeProto) -> bool:
+        """Whether what a node gives is a join of several tensors that it does not read as such."""
+        read = [self.values.get(name) for name in node.input]
+        known = {value.tensor for value in read if isinstance(value, Value)}
+        given = [value for name in node.output if isinstance(value := self.values.get(name), Value)]
+        return any(value.tensor not in known and len(self.build.parts(value.tensor)) > 1 for value in given)
 
     def _attempt(self, index: int, node: onnx.NodeProto) -> str:
         """Translate a node, if need be as one that begins the array's part; else return why that is impossible."""

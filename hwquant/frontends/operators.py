@@ -176,10 +176,14 @@ def host(build: Builder, value: Value, function: str, axis: int, keepdims: bool 
                 f"{function} over axis {axis} of one sample {value.shape} is not supported, only 0"
             )
         value, axis, rank = value.view(lambda array: array[None]), axis % rank + 1, rank + 1
-    among = axis % rank if -rank <= axis < rank else 0
+    if not -rank <= axis < rank:
+        raise build.invalid(
+            f"{function} over axis {axis} of a tensor of shape {value.shape}, which it has not"
+        )
+    among = axis % rank
     if function == "argmax" and among > 1 and not value.host:
         value, axis = value.view(lambda array: np.moveaxis(array, among, 1)), 1
-    if not -rank <= axis < rank or axis % rank != 1:
+    if axis % rank != 1:
         raise build.refuse(
             f"{function} over axis {axis} of a tensor of shape {value.shape} is not supported, only axis 1"
         )

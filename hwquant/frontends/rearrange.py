@@ -28,14 +28,16 @@ def concat(build: Builder, name: str, values: Sequence[Value], axis: int) -> Val
     The result is a view of one tensor with their channels one after another, where they agree in height and width;
     else of a join of the tensors.
     """
+    rank = len(values[0].shape)
+    if not -rank <= axis < rank:
+        raise build.invalid(f"it concatenates along axis {axis} of tensors of {rank} dimensions")
     if len(values) == 1:
         return values[0]
-    rank = len(values[0].shape)
-    if build.single and -rank <= axis < rank and (axis % rank == 0 or values[0].shape[0] != 1):
+    if build.single and (axis % rank == 0 or values[0].shape[0] != 1):
         inner = [value.view(lambda array: array[None]) for value in values]
         return concat(build, name, inner, axis % rank + 1).view(lambda array: array[0])
     placed = [value if build.joined(value) else build.place(value) for value in values]
-    if not -rank <= axis < rank or axis % rank == 0 or any(len(value.shape) != rank for value in placed):
+    if axis % rank == 0 or any(len(value.shape) != rank for value in placed):
         raise build.refuse(f"it concatenates along axis {axis} of tensors of {rank} dimensions")
     joins = any(build.joined(value) for value in placed)
     sizes = {build.shapes[value.tensor][1:] for value in placed}

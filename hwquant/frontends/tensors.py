@@ -16,7 +16,7 @@ from hwquant.frontends.batch import NO_BATCH
 from hwquant.frontends.fold import Unfolded
 from hwquant.frontends.found_copies import find_copies
 from hwquant.frontends.limits import LARGEST, LARGEST_VIEW, MOST_SPENT
-from hwquant.frontends.refusals import Misfit, NotFinite
+from hwquant.frontends.refusals import Invalid, Misfit, NotFinite
 from hwquant.frontends.values import Float, Index, Value, simplified
 from hwquant.graph import Concat, Rearrange, Shape
 from hwquant.window import Window
@@ -71,6 +71,10 @@ class Tensors:
     def misfit(self, why: str) -> Misfit:
         """The error for the node at hand where its shapes do not fit."""
         return Misfit(str(self.refuse(why)), where=self.where, operator=self.operator)
+
+    def invalid(self, why: str) -> Invalid:
+        """The error for the node at hand where no runtime would compute it."""
+        return Invalid(str(self.refuse(why)), where=self.where, operator=self.operator)
 
     def _not_finite(self, why: str) -> NotFinite:
         refusal = self.refuse(why)

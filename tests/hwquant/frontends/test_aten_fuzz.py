@@ -39,6 +39,8 @@ def judge(generator, load, label):
         want = generator.network(*(item.clone() for item in generator.inputs)).double().numpy()
     data = {item.name: value.numpy() for item, value in zip(graph.inputs, generator.inputs, strict=True)}
     (got,) = predict(graph, data)
+    if len(got) == 1 and got.shape[1:] == want.shape:  # all of it is of the one sample
+        got = got[0]
     context = f"{label}\n{generator.network}"
     assert got.shape == want.shape, context
     if np.isfinite(want).all() and np.isfinite(generator.magnitude):

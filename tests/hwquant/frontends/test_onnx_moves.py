@@ -182,4 +182,4 @@ def test_what_cannot_be_moved_is_refused_by_name(build_onnx, refused, why):
     constants = CONSTANTS | {"w": weights(4, 4, 3, 3), "v": weights(3, channels, 3, 3)}
     model = build_onnx([CONV, refused, LAST], {"x": (4, 70, 30)}, constants, opset=13)
     with pytest.raises(Unsupported, match=why):
-        from_onnx(model)
+        from_onnx(model, host=False)
