@@ -27,11 +27,13 @@ FLOAT = {
     "copies",
     "expression",
     "graph",
+    "given",
+    "coding",
     "options",
     "progress",
     "history",
 }
-INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
+INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
     "errors": set(),
@@ -52,15 +54,16 @@ MAY_IMPORT = {
     "expression": {"errors"},
     "interface": {"errors", "ends"},
     "copies": {"errors", "window"},
-    "graph": {"errors", "window", "copies", "history", "ends", "expression", "interface"},
-    "host": FLOAT | {"coding", "qgraph", "record"},
+    "given": {"coding"},
+    "graph": {"errors", "window", "copies", "history", "ends", "expression", "interface", "given"},
+    "host": FLOAT | {"qgraph", "record"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
     "states": FLOAT | {"host", "qgraph"},
     "floating": FLOAT | {"host", "states"},
     "frontends": FLOAT | {"host", "states"},
     "coding": set(),
-    "qgraph": FLOAT | {"coding"},
+    "qgraph": FLOAT,
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
     "golden": INTEGER | {"floating", "host", "states"},

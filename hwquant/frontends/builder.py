@@ -11,6 +11,7 @@ import numpy as np
 from hwquant.frontends.fold import Affine, fold
 from hwquant.frontends.layouts import Layout, LayoutWanted
 from hwquant.frontends.limits import LARGEST_VIEW, MOST_SHIFTED
+from hwquant.frontends.settle import settle
 from hwquant.frontends.tensors import ANY_BATCH, Tensors
 from hwquant.frontends.values import Float, Index, Value, compressed, each_once, layout, simplified
 from hwquant.graph import Graph, Node, Shape
@@ -63,7 +64,7 @@ class Builder(Tensors):
     def output(self, name: str, value: Value) -> None:
         """Make a value a network output."""
         self.where = f"output {name!r}"
-        final = self.place(replace(value, host=()))
+        final = self.place(replace(value, host=(), quantized=None))
         if self.single and not self.bare:
             final = self.with_batch(final)
         if not self.bare and final.shape[:1] != (self.batch,):
@@ -77,6 +78,8 @@ class Builder(Tensors):
         The first reader of a network input decides its layout: ``shape`` (C, H, W), else the value's own;
         unless a window is known to want another.
         """
+        if value.quantized is not None:
+            raise self.refuse("it computes with the integers of a QuantizeLinear; dequantize them before")
         if value.preprocess is None:
             return self._out_of_join(value) if self.joined(value) else value
         if value.integer:
@@ -186,6 +189,7 @@ class Builder(Tensors):
         with np.errstate(all="ignore"):
             nodes, tensors = fold(self._nodes, outputs, self.shapes)
         self._check_finite(nodes)
+        nodes, tensors, given = settle(self, self._placed, nodes, tensors)
         used = {name for node in nodes for name in node.inputs} | set(tensors.values())
         delivered = []
         for number, (name, value) in enumerate(self._outputs):
@@ -195,7 +199,7 @@ class Builder(Tensors):
             shape = value.shape if self.bare and not value.host else self.sample_shape(value)
             delivered.append(Output(name, tensors[str(number)], shape, index, value.host))
         inputs = tuple(self._placed[name] for name in self._inputs if name in used)
-        return Graph(self.name, inputs, tuple(nodes), tuple(delivered))
+        return Graph(self.name, inputs, tuple(nodes), tuple(delivered), given=given)
 
     def _check_finite(self, nodes: Sequence[Node]) -> None:
         """Refuse constants that are not finite: products of finite ones can exceed every number."""

@@ -16,6 +16,7 @@ from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.batch import BatchAxis
 from hwquant.frontends.onnx_functions import STANDARD, inlined
 from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of
+from hwquant.frontends.onnx_integer import with_real_operators
 from hwquant.frontends.onnx_old import modernized
 from hwquant.frontends.onnx_operators import CONSTANT_RESULT, OPERATORS
 from hwquant.frontends.onnx_types import ANY, REFUSED, type_name
@@ -63,7 +64,7 @@ def checked(
     problems = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, *_INVALID)
     try:
         _check_opset(model, name)
-        model = inlined(model)
+        model = with_real_operators(inlined(model))
         _check_names(model.graph)
         _check_structure(model)
         dimensions(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,15 @@ from hwquant.files import parse_json
 from hwquant.frontends.batch import BatchAxis, BatchMatters, Shapes
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.layouts import with_layouts
-from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
+from hwquant.frontends.onnx_call import OnnxCall, Result, admitted, attributes_of
 from hwquant.frontends.onnx_check import checked, node_name, opset
 from hwquant.frontends.onnx_constants import Constants
 from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of, with_shapes
 from hwquant.frontends.onnx_operators import OPERATORS
+from hwquant.frontends.onnx_quantized import MOVES, moved, steps_of
 from hwquant.frontends.onnx_types import INTEGERS, TRUTH, array_type, result_type, type_name
+from hwquant.frontends.quantized import Steps, note_weights
 from hwquant.frontends.refusals import Misfit
 from hwquant.frontends.same import same_graph
 from hwquant.frontends.tensors import ANY_BATCH
@@ -161,6 +163,7 @@ class Translation:
         self.model = model
         self.opset = opset(model)
         self.values: dict[str, Result] = {}
+        self.steps: dict[str, Steps] = {}
         self.types: dict[str, str] = {}
         self._load(model.graph)
         stored = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
@@ -186,6 +189,7 @@ class Translation:
             for name in (*tensors_read_by(node), *node.output):
                 if last.get(name, index) == index:  # of large models not all values can be kept
                     self.values.pop(name, None)
+                    self.steps.pop(name, None)
 
     def begin(self, tensor: str, kind: str, shape: tuple[int, ...]) -> None:
         """Make a tensor an input of the network: of element type ``kind``, its first axis the batch if it has one."""
@@ -231,6 +235,9 @@ class Translation:
             raise build.refuse_operator(node.op_type)
         import onnx
 
+        steps = [self.steps.get(tensor) for tensor in node.input]
+        inputs = [value if known is None else known.real for value, known in zip(inputs, steps)]
+        count = len(build.nodes)
         operator, schema = OPERATORS[node.op_type], onnx.defs.get_schema(node.op_type, self.opset, "")
         types = [self.types[tensor] if tensor else None for tensor in node.input]
         attributes = admitted(build, operator, schema, node, types, self.read)
@@ -238,6 +245,7 @@ class Translation:
             build, name, self.opset, inputs, list(node.input), types, attributes, len(node.output)
         )
         result = operator.translate(call)
+        note_weights(build, build.nodes[count:], [known for known in steps if known is not None])
         kind = result_type(schema, types, attributes)
         for output, value in zip(node.output, result if isinstance(result, tuple) else (result,)):
             if output:
@@ -251,6 +259,23 @@ class Translation:
         inputs = {name: np.asarray(self.values[name]) for name in node.input if name}
         for name, array in self.constants.evaluate(self.build, node, inputs).items():
             self._set(name, array)
+        self._follow(node, inputs)
+
+    def _follow(self, node: onnx.NodeProto, inputs: Mapping[str, Array]) -> None:
+        """Keep the integers of a constant that a node dequantizes, or only moves."""
+        if node.op_type == "DequantizeLinear":
+            found = steps_of(
+                attributes_of(node), self.types[node.input[0]], [inputs[name] for name in node.input if name]
+            )
+            if found is not None:
+                self.steps[node.output[0]] = found
+        elif node.op_type in MOVES and (known := self.steps.get(node.input[0])) is not None:
+
+            def move(part: Array) -> Array:
+                evaluated = self.constants.evaluate(self.build, node, {**inputs, node.input[0]: part})
+                return evaluated[node.output[0]]
+
+            self.steps[node.output[0]] = moved(known, move)
 
     def _branch(self, node: onnx.NodeProto) -> None:
         """Translate an If whose condition is known: the nodes of one branch, which see what is around them."""

@@ -11,7 +11,9 @@ A :class:`LayerPlan` is a sum of linear terms, a bias and a clamp, which the acc
 - A Clip or a Function that nothing can take in (on an input, or where others read the tensor in front of it) is a
   layer with one identity term.
 
-A layer carries the name of the last node that is fused into it, and so does its tensor.
+A layer carries the name of the last node that is fused into it, and so does its tensor. A tensor whose integers are
+given (:mod:`hwquant.given`) stays one of its own: what reads it is not fused into the layer that gives it, but for a
+function.
 """
 
 from __future__ import annotations
@@ -101,7 +103,12 @@ def hoist_functions(graph: Graph) -> Graph:
             if not isinstance(pool, MaxPool) or readers[pool.name] > 1:
                 continue
             source = pool.inputs[0]
-            if source not in nodes or isinstance(nodes[source], Concat | Rearrange) or readers[source] > 1:
+            if (
+                source in graph.given.formats
+                or source not in nodes
+                or isinstance(nodes[source], Concat | Rearrange)
+                or readers[source] > 1
+            ):
                 continue
             name = f"{source}.{clip.name}"
             while name in graph.shapes:
@@ -163,7 +170,8 @@ def _addition(
     members: list[str] = []
     for name in node.inputs:
         source = planned.get(name)
-        alone = readers[name] == 1 and name not in averages
+        # Weights that are given keep their scales, which suit no common accumulator.
+        alone = readers[name] == 1 and name not in averages and not graph.given
         if alone and isinstance(source, LayerPlan) and source.linear:
             del planned[name]
             terms += source.terms
@@ -185,7 +193,7 @@ def _clip(
         raise HwquantError(f"clip {node.name!r} has an infinite lower or upper bound, which leaves no number")
     name = node.inputs[0]
     source = planned.get(name)
-    if isinstance(source, LayerPlan | ProductPlan) and readers[name] == 1:
+    if isinstance(source, LayerPlan | ProductPlan) and readers[name] == 1 and name not in graph.given.formats:
         del planned[name]
         if isinstance(source, LayerPlan) and source.function:
             return _composed(source, node.name, bounded(Expression(), node.low, node.high))
@@ -203,7 +211,9 @@ def _clip(
 def _function(node: Function, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]) -> LayerPlan:
     name = node.inputs[0]
     source = planned.get(name)
-    if isinstance(source, LayerPlan) and readers[name] == 1:
+    # Integers that are given in front of a function are its table's addresses; those behind one are rounded.
+    apart = isinstance(source, LayerPlan) and source.function is not None and name in graph.given.formats
+    if isinstance(source, LayerPlan) and readers[name] == 1 and not apart:
         del planned[name]
     else:
         bias = np.zeros(graph.shapes[node.name][0])

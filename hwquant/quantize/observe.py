@@ -101,6 +101,7 @@ def observe_network(
     calibration: NDArray[Any] | Data,
     progress: Progress | None = None,
     validation: NDArray[Any] | Data | None = None,
+    keep: bool = False,
 ) -> Observed:
     """Run the float network on the calibration data, and keep what quantization needs.
 
@@ -114,6 +115,9 @@ def observe_network(
         Told of every stage.
     validation : ndarray of real numbers, shape (N, *shape), or mapping of them, optional
         Inputs that results are measured on, as for :func:`hwquant.quantize.quantize`.
+    keep : bool, default False
+        Whether what the network says of its integers (``Graph.given``) holds, so that its channels stay as they are.
+        Without it only the ranges of its tensors are taken over.
 
     Returns
     -------
@@ -127,7 +131,12 @@ def observe_network(
     """
     data = check_data(graph, calibration)
     other = None if validation is None else check_data(graph, validation)
-    plan, statistics, factors = equalize(graph, data, progress)
+    if keep:
+        plan, factors = plan_layers(graph), {}
+        statistics = observe(plan.graph, data, plan.observed, progress)
+    else:
+        graph = replace(graph, given=graph.given.ranges_only())
+        plan, statistics, factors = equalize(graph, data, progress)
     samples = fitting_samples(plan, data)
     count = len(next(iter(data.values())))
     peaks = _peaks(graph, data)

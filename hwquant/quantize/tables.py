@@ -8,7 +8,7 @@ where it is steep.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -133,7 +133,10 @@ class ArgumentRange(GroupRange):
 
 
 def argument_ranges(
-    precision: Precision, statistics: Mapping[str, TensorStatistics], ranges: Mapping[str, GroupRange]
+    precision: Precision,
+    statistics: Mapping[str, TensorStatistics],
+    ranges: Mapping[str, GroupRange],
+    known: Collection[str] = (),
 ) -> dict[str, GroupRange]:
     """What the integers in front of each table have to represent, by their name.
 
@@ -149,12 +152,14 @@ def argument_ranges(
         Statistics of the float tensors, by name.
     ranges : mapping of GroupRange
         What the groups of tensors have to represent.
+    known : collection of str, optional
+        Groups whose formats are known: those of arguments have no range, those of outputs round to 8 bits.
     """
     outputs = {precision.groups.find(output.tensor) for output in precision.plan.graph.outputs}
     may_clip = precision.options.calibration_method == "mse"
     result: dict[str, GroupRange] = {}
     for layer in precision.plan.layers:
-        if layer.function is None:
+        if layer.function is None or layer.function.argument in known:
             continue
         group = precision.groups.find(layer.name)
         item, output = statistics[layer.function.tensor], statistics[layer.name]
@@ -169,7 +174,7 @@ def argument_ranges(
             output.power,
             layer.name,
         )
-        allowed = COSTLY * _least_noise(ranges[group])
+        allowed = COSTLY * _least_noise(ranges[group]) if group in ranges else math.inf
         while made.bits < MOST_TABLE_BITS and _least_noise(made) > allowed:
             made = replace(made, bits=made.bits + 1)
         result[layer.function.argument] = made

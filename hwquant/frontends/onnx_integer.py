@@ -1,0 +1,324 @@
+"""Operators on quantized integers, written as QuantizeLinear and DequantizeLinear around those on real numbers.
+
+QLinearConv is ``Q(Conv(DQ(x), DQ(w), DQ(b)))``, and so are the others of its kind, those of onnxruntime's own domain
+among them. The integers of ConvInteger and MatMulInteger are real numbers that count in steps of 1. What moves integers
+whose scale is known (MaxPool, Slice) moves real numbers between the same pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwquant.errors import Unsupported
+from hwquant.frontends.onnx_functions import STANDARD
+
+if TYPE_CHECKING:
+    import onnx
+
+MICROSOFT = "com.microsoft"
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """An operator on integers with scales.
+
+    Attributes
+    ----------
+    operator : str
+        The operator on real numbers.
+    operands : tuple of int
+        Where each operand's integers, scale and zero point begin among the inputs.
+    result : int
+        Where the scale and the zero point of the result begin.
+    bias : int or None
+        Where the bias is, integers in steps of the product of both scales.
+    axes : tuple of int or None
+        The axis of each operand's scales, where there are several.
+    repeated : int or None
+        From where on the rest are operands, three inputs each.
+    """
+
+    operator: str
+    operands: tuple[int, ...]
+    result: int
+    bias: int | None = None
+    axes: tuple[int | None, ...] = (None, None)
+    repeated: int | None = None
+
+
+_UNARY = {
+    f"QLinear{name}": _Linear(name, (0,), 3)
+    for name in ("AveragePool", "GlobalAveragePool", "LeakyRelu", "ReduceMean", "Sigmoid", "Softmax")
+}
+LINEAR: Mapping[str, _Linear] = {
+    **_UNARY,
+    "QLinearConv": _Linear("Conv", (0, 3), 6, 8, (None, 0)),
+    "QLinearMatMul": _Linear("MatMul", (0, 3), 6, None, (None, 1)),
+    "QGemm": _Linear("Gemm", (0, 3), 7, 6, (None, 1)),
+    "QLinearAdd": _Linear("Add", (0, 3), 6),
+    "QLinearMul": _Linear("Mul", (0, 3), 6),
+    "QLinearConcat": _Linear("Concat", (), 0, repeated=2),
+}
+"""The operators with a scale for each operand, by name."""
+
+COUNTING = {"ConvInteger": "Conv", "MatMulInteger": "MatMul"}
+"""The operators whose results are sums of integers."""
+
+VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+"""What the reader does to integers as to any elements."""
+MOVING = frozenset(
+    {
+        "Concat",
+        "DepthToSpace",
+        "Expand",
+        "Gather",
+        "MaxPool",
+        "Resize",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Tile",
+    }
+)
+"""What moves integers, and is written on real numbers."""
+
+_DYNAMIC = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
+_Form = tuple[str, str]
+"""The names of a tensor's scale and zero point, "" where there is none."""
+
+
+def with_real_operators(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Write a model's operators on integers as operators on real numbers between integers.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        The model, without functions; it is left as it is.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The model; the same object where it has no such operators.
+
+    Raises
+    ------
+    Unsupported
+        Scales are found from the data at hand, or computed where a constant is needed.
+    """
+    kinds = {*LINEAR, *COUNTING, *_DYNAMIC}
+    if not any(node.op_type in kinds or node.domain == MICROSOFT for node in model.graph.node):
+        return model
+    copied = type(model)()
+    copied.CopyFrom(model)
+    _Rewriting(copied.graph).run()
+    if not any(node.domain == MICROSOFT for node in copied.graph.node):
+        kept = [entry for entry in copied.opset_import if entry.domain != MICROSOFT]
+        del copied.opset_import[:]
+        copied.opset_import.extend(kept)
+    return copied
+
+
+class _Rewriting:
+    """One pass over the nodes of a graph, which it changes.
+
+    Parameters
+    ----------
+    graph : onnx.GraphProto
+        The graph.
+    """
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        import onnx
+
+        self._graph, self._helper, self._numpy = graph, onnx.helper, onnx.numpy_helper
+        self._constants = {item.name: item for item in graph.initializer}
+        self._constants |= {
+            node.output[0]: attribute.t
+            for node in graph.node
+            if node.op_type == "Constant"
+            for attribute in node.attribute
+            if attribute.name == "value"
+        }
+        self._names = {name for node in graph.node for name in (*node.input, *node.output)}
+        self._names |= {item.name for item in (*graph.input, *graph.output, *graph.initializer)}
+        self._forms: dict[str, _Form] = {}
+        self._made: list[onnx.NodeProto] = []
+
+    def run(self) -> None:
+        """Rewrite the graph."""
+        nodes = list(self._graph.node)
+        for node in nodes:
+            self._node(node)
+        del self._graph.node[:]
+        self._graph.node.extend(self._made)
+
+    def _node(self, node: onnx.NodeProto) -> None:
+        if node.op_type in _DYNAMIC:
+            raise _refused(
+                node,
+                "it finds scales from the data at hand, sample by sample, which integers here do not; quantize the "
+                "network statically, with calibration data",
+            )
+        if node.op_type in LINEAR and node.domain in (*STANDARD, MICROSOFT):
+            self._linear(node, LINEAR[node.op_type])
+        elif node.op_type in COUNTING and node.domain in STANDARD:
+            self._counting(node, COUNTING[node.op_type])
+        elif node.op_type in MOVING and node.input[0] in self._forms:
+            self._moving(node)
+        else:
+            if node.domain == MICROSOFT and node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+                node.domain = ""
+            if node.op_type == "QuantizeLinear":
+                self._forms[node.output[0]] = node.input[1], _input(node, 2)
+            elif node.op_type in VIEWS and node.input[0] in self._forms:
+                self._forms[node.output[0]] = self._forms[node.input[0]]
+            self._made.append(node)
+
+    def _linear(self, node: onnx.NodeProto, what: _Linear) -> None:
+        """Write an operator with scales."""
+        places = list(what.operands)
+        if what.repeated is not None:
+            places += range(what.repeated, len(node.input), 3)
+        operands = []
+        for number, place in enumerate(places):
+            axis = what.axes[number] if what.repeated is None else None
+            if what.operator == "Gemm" and axis is not None:
+                axis = 0 if _attribute(node, "transB") else 1
+            name, scale, zero = (_input(node, place + part) for part in range(3))
+            operands.append(self._dequantize(name, scale, zero, axis))
+        if what.bias is not None and _input(node, what.bias):
+            operands.append(self._bias(node, what))
+        real = self._real(node, what.operator, operands)
+        scale, zero = _input(node, what.result), _input(node, what.result + 1)
+        if not scale:  # QGemm's result is real then
+            self._made.append(self._helper.make_node("Identity", [real], list(node.output)))
+            return
+        self._quantize(real, scale, zero, node)
+
+    def _bias(self, node: onnx.NodeProto, what: _Linear) -> str:
+        """The bias of a convolution or a matrix product: in steps of both scales, and of alpha."""
+        scales = [self._array(node, _input(node, place + 1)).astype(np.float64) for place in what.operands]
+        alpha = _attribute(node, "alpha")
+        step = scales[0].reshape(-1)[0] * scales[1].reshape(-1) * (1.0 if alpha is None else alpha)
+        name = _input(node, what.bias or 0)
+        scale = self._constant(f"{name}_scale", step if step.size > 1 else step.reshape(()))
+        return self._dequantize(name, scale, "", 0 if step.size > 1 else None)
+
+    def _counting(self, node: onnx.NodeProto, operator: str) -> None:
+        """Write a sum of integers as one of real numbers: the weights count in steps of 1 over that of the input."""
+        x, w, x_zero, w_zero = (_input(node, index) for index in range(4))
+        if x not in self._forms:
+            one = self._constant(f"{x}_scale", np.ones(()))
+            self._forms[x] = one, x_zero
+        scale = self._forms[x][0]
+        inverse = self._constant(
+            f"{w}_scale", 1.0 / self._array(node, scale).astype(np.float64).reshape(-1)[0]
+        )
+        several = w_zero != "" and self._array(node, w_zero).size > 1
+        if several:
+            raise _refused(node, "its weights have a zero point for each channel; quantize them with one")
+        operands = [self._dequantize(x, scale, x_zero, None), self._dequantize(w, inverse, w_zero, None)]
+        self._real(node, operator, operands, node.output[0])
+
+    def _moving(self, node: onnx.NodeProto) -> None:
+        """Write what moves integers on the real numbers that they stand for."""
+        scale, zero = self._forms[node.input[0]]
+        many = len(node.input) if node.op_type == "Concat" else 1
+        forms = {self._forms.get(name) for name in node.input[:many]}
+        if len(forms) > 1:
+            raise _refused(node, "it joins integers of several scales; requantize them to one before")
+        reals = [self._dequantize(name, scale, zero, None) for name in node.input[:many]]
+        outputs = [self._unique(f"{name}_real") for name in node.output]
+        made = self._helper.make_node(node.op_type, [*reals, *node.input[many:]], outputs, node.name)
+        made.attribute.extend(node.attribute)
+        self._made.append(made)
+        for real, name in zip(outputs, node.output):
+            if name:
+                self._made.append(
+                    self._helper.make_node(
+                        "QuantizeLinear", _given(real, scale, zero), [name], f"{name}_quantized"
+                    )
+                )
+                self._forms[name] = scale, zero
+
+    def _real(self, node: onnx.NodeProto, operator: str, inputs: Sequence[str], output: str = "") -> str:
+        """Add the operator on real numbers, with the attributes of the one on integers."""
+        name = output or self._unique(f"{node.output[0]}_real")
+        if _attribute(node, "channels_last"):
+            raise _refused(node, "its channels are last; export it with channels first")
+        made = self._helper.make_node(operator, list(inputs), [name], node.name)
+        made.attribute.extend(item for item in node.attribute if item.name not in ("channels_last", "opset"))
+        self._made.append(made)
+        return name
+
+    def _dequantize(self, name: str, scale: str, zero: str, axis: int | None) -> str:
+        """Add a DequantizeLinear, along an axis where there are several scales."""
+        output = self._unique(f"{name}_dequantized")
+        found = self._constants.get(scale)
+        several = found is not None and int(np.prod(found.dims)) > 1
+        attributes: dict[str, Any] = {"axis": axis} if several and axis is not None else {}
+        self._made.append(
+            self._helper.make_node(
+                "DequantizeLinear", _given(name, scale, zero), [output], output, **attributes
+            )
+        )
+        return output
+
+    def _quantize(self, real: str, scale: str, zero: str, node: onnx.NodeProto) -> None:
+        """Add a QuantizeLinear in place of an operator's result."""
+        name = node.output[0]
+        label = f"{node.name or name}_QuantizeLinear"
+        self._made.append(self._helper.make_node("QuantizeLinear", _given(real, scale, zero), [name], label))
+        self._forms[name] = scale, zero
+
+    def _array(self, node: onnx.NodeProto, name: str) -> np.ndarray:
+        """A constant that is needed to write a node."""
+        if name not in self._constants:
+            raise _refused(node, f"its scale {name!r} is computed; it must be a constant of the model")
+        return self._numpy.to_array(self._constants[name])
+
+    def _constant(self, name: str, value: Any) -> str:
+        """Add a constant, float32 as all scales are."""
+        unique = self._unique(name)
+        made = self._numpy.from_array(np.asarray(value, np.float32), unique)
+        self._graph.initializer.append(made)
+        self._constants[unique] = made
+        return unique
+
+    def _unique(self, name: str) -> str:
+        while name in self._names:
+            name += "_"
+        self._names.add(name)
+        return name
+
+
+def _input(node: onnx.NodeProto, index: int) -> str:
+    """The name of an input, "" where it is left out."""
+    return node.input[index] if index < len(node.input) else ""
+
+
+def _given(*names: str) -> list[str]:
+    """Inputs without those that are left out at the end."""
+    found = list(names)
+    while found and not found[-1]:
+        found.pop()
+    return found
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> Any:
+    """An attribute's number; None where it is not given."""
+    for item in node.attribute:
+        if item.name == name:
+            return item.f if item.type == item.FLOAT else item.i
+    return None
+
+
+def _refused(node: onnx.NodeProto, why: str) -> Unsupported:
+    name = node.name or node.output[0]
+    return Unsupported(
+        f"node {name!r} ({node.op_type}): {why}", where=f"node {name!r}", operator=node.op_type
+    )

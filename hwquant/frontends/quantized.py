@@ -1,0 +1,130 @@
+"""Quantized tensors and weights of a model on their way into the network: formats of values, integers of constants.
+
+A pair of QuantizeLinear and DequantizeLinear around an activation is the identity but for rounding and saturation. It
+becomes a Clip between the two numbers that the integers end at, with the integers' format beside it; what rounds is the
+quantizer. A pair on a network input leaves only the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hwquant.coding import IntArray
+from hwquant.frontends import elementwise
+from hwquant.frontends.builder import Builder
+from hwquant.frontends.fold import Unfolded
+from hwquant.frontends.values import Array, Float, Value
+from hwquant.given import GivenFormat, GivenWeights
+from hwquant.graph import Clip, Conv
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A constant that is integers times real steps, element by element.
+
+    Attributes
+    ----------
+    integers : ndarray of int64
+        The integers less their zero points.
+    step : ndarray of float64, of the same shape
+        The real value of 1.
+    least : ndarray of int64, of the same shape
+        The least integer that an element can be.
+    bits : int
+        Width of an integer.
+    """
+
+    integers: IntArray
+    step: Float
+    least: IntArray
+    bits: int
+
+    @property
+    def real(self) -> Float:
+        """The constant, exactly."""
+        return self.integers * self.step
+
+    @property
+    def parts(self) -> dict[str, Array]:
+        """The arrays by the names of their attributes, which are moved alike."""
+        return {"integers": self.integers, "step": self.step, "least": self.least}
+
+    def grid(self, channels: int) -> GivenWeights | None:
+        """The grid of weights with so many output channels; None where one channel has several."""
+        pairs = np.stack([self.step, self.least.astype(np.float64)])
+        for axis in range(self.step.ndim):
+            first = pairs.take([0], axis=axis + 1)
+            if np.array_equal(np.broadcast_to(first, pairs.shape), pairs):
+                pairs = first
+        steps, least = pairs.reshape(2, -1)
+        if len(steps) not in (1, channels):
+            return None
+        whole = np.ones(channels)
+        return GivenWeights(steps * whole, (least * whole).astype(np.int64), self.bits)
+
+
+def note_weights(build: Builder, made: Iterable[Unfolded], constants: Iterable[Steps]) -> None:
+    """Keep the grid of the weights that convolutions were made of: of the first constant of several dimensions."""
+    weights = next((item for item in constants if item.step.ndim > 1), None)
+    for node in made:
+        if weights is not None and isinstance(node, Conv):
+            grid = weights.grid(len(node.weight))
+            if grid is not None and grid.integers(node.weight) is not None:
+                build.grids[node.name] = grid, node.weight
+            else:
+                build.lost.append(node.name)
+
+
+def quantized(build: Builder, name: str, value: Value, form: GivenFormat) -> Value:
+    """Give a value a format, and let it saturate where the format ends.
+
+    An input of the network whose layout is still open takes the format itself; so does nothing that has it already.
+    """
+    if value.preprocess is not None:
+        known = build.input_formats.setdefault(value.tensor, (form, value.preprocess))
+        if known[0] == form and all(map(np.array_equal, known[1], value.preprocess)):
+            return value
+    if build.formats.get(value.tensor) == form:
+        return value
+    count = len(build.nodes)
+    result = elementwise.clip(build, name, value, *form.range)
+    for node in build.nodes[count:]:
+        if isinstance(node, Clip):
+            build.formats[node.name] = form
+    return result
+
+
+def dequantized(build: Builder, name: str, value: Value, form: GivenFormat, middle: int) -> Value:
+    """The real numbers that the integers of a value stand for.
+
+    Parameters
+    ----------
+    build : Builder
+        The network under construction.
+    name : str
+        Name for the node.
+    value : Value
+        What a QuantizeLinear gives, or an input of integers.
+    form : GivenFormat
+        What the integers are taken for.
+    middle : int
+        What signed integers lack to the model's own: 128 for uint8.
+    """
+    if value.integer and value.preprocess is not None:
+        zero_point = form.zero_point + middle
+        real = elementwise.affine(
+            build, name, replace(value, integer=False), form.scale, -form.scale * zero_point
+        )
+        return quantized(build, name, real, form)
+    if value.quantized is None:
+        raise build.refuse("it reads integers that no QuantizeLinear gives; quantize them in the model")
+    if value.quantized != form:
+        raise build.refuse(
+            f"it takes integers for multiples of {form.scale:.6g} from {form.zero_point + middle} that were written as "
+            f"multiples of {value.quantized.scale:.6g} from {value.quantized.zero_point + middle}; give both one scale "
+            "and zero point"
+        )
+    return replace(value, quantized=None)

@@ -1,0 +1,203 @@
+"""Where the formats of quantized tensors stay: no clip that a tensor's own format makes needless, no tensor with two.
+
+Pools, concatenations and copies hand integers on as they are. So a format that is asked for behind them is asked for in
+front of them, and what has it already is not rounded again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwquant.frontends.values import Float
+from hwquant.given import Given, GivenFormat, GivenWeights, regrid
+from hwquant.graph import Clip, Concat, Conv, MaxPool, Node, Rearrange
+from hwquant.interface import Input
+
+if TYPE_CHECKING:
+    from hwquant.frontends.tensors import Tensors
+
+Settled = tuple[list[Node], dict[str, str], Given]
+
+
+def settle(
+    build: Tensors, inputs: Mapping[str, Input], nodes: Sequence[Node], outputs: Mapping[str, str]
+) -> Settled:
+    """Say where the network's tensors are integers already, and leave out what that makes needless.
+
+    Parameters
+    ----------
+    build : Tensors
+        The formats and grids that the model gave.
+    inputs : mapping of Input
+        The network inputs, by name.
+    nodes : sequence of Node
+        The network's nodes, in topological order.
+    outputs : mapping of str to str
+        The tensor of each output, by its name.
+
+    Returns
+    -------
+    nodes : list of Node
+        The nodes, in topological order.
+    outputs : dict of str to str
+        The tensor of each output.
+    given : Given
+        What of these is quantized already.
+    """
+    weights, lost = _weights(build, nodes)
+    formats, off = {}, []
+    for name, (form, preprocess) in build.input_formats.items():
+        if name in inputs:
+            found = _of_input(inputs[name], form, preprocess)
+            if found is None:
+                off.append(name)
+            else:
+                formats[name] = found
+    if not build.formats and not formats:
+        return list(nodes), dict(outputs), Given({}, weights, (*lost, *off))
+    places = _Places(build, nodes, outputs, formats)
+    for node in nodes:
+        places.add(node)
+    final = {name: places.found(tensor) for name, tensor in outputs.items()}
+    return list(places.nodes.values()), final, Given(places.formats, weights, (*lost, *off))
+
+
+def _of_input(item: Input, form: GivenFormat, preprocess: tuple[Float, Float]) -> GivenFormat | None:
+    """The format of an input whose numbers were multiplied by one behind it; None where more was done to them."""
+    scale, shift = (np.broadcast_to(part, item.shape).ravel() for part in (item.scale, item.shift))
+    before = preprocess[0].ravel()
+    factor = float(scale[0] / before[0]) if before[0] else 0.0
+    same = factor > 0 and all(
+        np.allclose(now, factor * then.ravel(), rtol=1e-9, atol=0)
+        for now, then in zip((scale, shift), preprocess)
+    )
+    return replace(form, scale=form.scale * factor) if same else None
+
+
+def _weights(build: Tensors, nodes: Sequence[Node]) -> tuple[dict[str, GivenWeights], list[str]]:
+    """The grids of the convolutions whose weights still lie on one, and the names of the others."""
+    weights, lost = {}, [name for name in build.lost if any(node.name == name for node in nodes)]
+    for node in nodes:
+        if isinstance(node, Conv) and node.name in build.grids:
+            grid, before = build.grids[node.name]
+            made = regrid(grid, before, node.weight)
+            if made is None:
+                lost.append(node.name)
+            else:
+                weights[node.name] = made
+    return weights, lost
+
+
+class _Places:
+    """The network so far, and which of its tensors are integers of a known format.
+
+    Parameters
+    ----------
+    build : Tensors
+        The formats of clips, and names that are free.
+    nodes : sequence of Node
+        All nodes.
+    outputs : mapping of str to str
+        The tensor of each output.
+    formats : dict of GivenFormat
+        Those of the inputs.
+    """
+
+    def __init__(
+        self,
+        build: Tensors,
+        nodes: Sequence[Node],
+        outputs: Mapping[str, str],
+        formats: dict[str, GivenFormat],
+    ) -> None:
+        self._build = build
+        self.nodes: dict[str, Node] = {}
+        self.formats = formats
+        self._same: dict[str, str] = {}
+        self._readers: dict[str, list[Node | None]] = defaultdict(list)
+        for node in nodes:
+            for name in node.inputs:
+                self._readers[name].append(node)
+        for name in outputs.values():
+            self._readers[name].append(None)
+
+    def found(self, tensor: str) -> str:
+        """What a tensor is called now."""
+        return self._same.get(tensor, tensor)
+
+    def add(self, node: Node) -> None:
+        """Add a node behind the others, or nothing where a tensor is what it would give."""
+        made = replace(node, inputs=tuple(self.found(name) for name in node.inputs))
+        form = self._build.formats.get(node.name)
+        if isinstance(made, Clip) and form is not None:
+            (source,) = made.inputs
+            if self._is(source, form) or self._carries(source):
+                self._same[node.name] = self._in(source, form, made)
+                return
+            self.formats[node.name] = form
+        elif self._mixed(made) and not self._asked(node.name):  # calibration finds one format for all of them
+            made = replace(made, inputs=tuple(self._free(name) for name in made.inputs))
+        self.nodes[made.name] = made
+
+    def _mixed(self, node: Node) -> bool:
+        """Whether a node joins tensors of several formats, or some with and some without one."""
+        return isinstance(node, Concat | Rearrange) and len({self._form(name) for name in node.inputs}) > 1
+
+    def _asked(self, tensor: str) -> bool:
+        """Whether what reads a tensor, perhaps behind others that only move values, gives it a format."""
+        readers = self._readers[tensor]
+        if len(readers) != 1 or readers[0] is None:
+            return False
+        reader = readers[0]
+        return reader.name in self._build.formats or (
+            isinstance(reader, MaxPool | Concat | Rearrange) and self._asked(reader.name)
+        )
+
+    def _form(self, tensor: str) -> GivenFormat | None:
+        """The format of a tensor, or of all that it is made of without arithmetic; None where there is none."""
+        if tensor in self.formats:
+            return self.formats[tensor]
+        node = self.nodes.get(tensor)
+        if not isinstance(node, MaxPool | Concat | Rearrange):
+            return None
+        forms = {self._form(name) for name in node.inputs}
+        return forms.pop() if len(forms) == 1 else None
+
+    def _is(self, tensor: str, form: GivenFormat) -> bool:
+        """Whether a tensor has a format already."""
+        known = self._form(tensor)
+        return known is not None and known.same(form)
+
+    def _carries(self, tensor: str) -> bool:
+        """Whether a tensor only moves values, and is read once."""
+        node = self.nodes.get(tensor)
+        return isinstance(node, MaxPool | Concat | Rearrange) and len(self._readers[tensor]) == 1
+
+    def _in(self, tensor: str, form: GivenFormat, clip: Clip) -> str:
+        """The tensor with a format: itself, or what moves its parts with that format, or a clip behind it."""
+        if self._is(tensor, form):
+            return tensor
+        node = self.nodes.get(tensor)
+        if node is not None and self._carries(tensor):
+            del self.nodes[tensor]
+            self.nodes[tensor] = replace(
+                node, inputs=tuple(self._in(name, form, clip) for name in node.inputs)
+            )
+            return tensor
+        made = replace(clip, name=self._build.unique(f"{tensor}.{clip.name}"), inputs=(tensor,))
+        self.nodes[made.name], self.formats[made.name] = made, form
+        return made.name
+
+    def _free(self, tensor: str) -> str:
+        """A tensor without a format of its own: itself, or what is rounded anew behind it."""
+        if self._form(tensor) is None:
+            return tensor
+        made = Clip(self._build.unique(f"{tensor}.rounded"), (tensor,), -math.inf, math.inf)
+        self.nodes[made.name] = made
+        return made.name

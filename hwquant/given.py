@@ -1,0 +1,129 @@
+"""What a network that is quantized already says of its integers: formats of tensors, and grids of weights.
+
+A float network carries them beside its float weights, which are exactly ``scale * integer``: whoever ignores them has
+an ordinary float network. What reads them is the quantizer (:mod:`hwquant.quantize.kept`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwquant.coding import IntArray, Step, integer_limits
+
+Array = NDArray[np.float64]
+
+_SAME = 1e-6
+"""Share by which scales differ that are the same: both were rounded to float32."""
+_ON_GRID = 1e-5
+"""How far a weight may be from a number of its grid, in steps: it was multiplied with float64 numbers once or twice."""
+
+
+@dataclass(frozen=True)
+class GivenFormat:
+    """The integers that a tensor has where the network comes from: ``scale * (q - zero_point)``.
+
+    Attributes
+    ----------
+    scale : float
+        Real value of a step.
+    zero_point : int
+        The integer that stands for 0, as hwquant counts: signed, so that it is 128 less for uint8.
+    bits : int, default 8
+        Width of an integer.
+    """
+
+    scale: float
+    zero_point: int
+    bits: int = 8
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and greatest real number that the integers stand for."""
+        low, high = integer_limits(self.bits)
+        return self.scale * (low - self.zero_point), self.scale * (high - self.zero_point)
+
+    def same(self, other: GivenFormat) -> bool:
+        """Whether the integers of another format are the same: scales differ by the rounding of float32 at most."""
+        alike = abs(self.scale / other.scale - 1) < _SAME
+        return alike and (self.zero_point, self.bits) == (other.zero_point, other.bits)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenWeights:
+    """The grid that a convolution's weights lie on: ``scale * integer``, channel by channel.
+
+    Attributes
+    ----------
+    scale : ndarray of float64, shape (out,)
+        Real value of the integer 1, positive.
+    least : ndarray of int64, shape (out,)
+        The least integer that a weight can be.
+    bits : int, default 8
+        A weight is one of ``2^bits`` integers.
+    step : {1, 2}
+        How far these are apart; 2 where they are odd: +1 and -1 with one bit.
+    """
+
+    scale: Array
+    least: IntArray
+    bits: int = 8
+    step: Step = 1
+
+    def integers(self, weight: Array) -> IntArray | None:
+        """The integers of weights (out, ...), int64 in their shape; None where some are not on the grid."""
+        rows = (-1, *[1] * (weight.ndim - 1))
+        exact = weight / self.scale.reshape(rows)
+        if not (np.abs(exact) < 1 << 31).all():
+            return None
+        found = np.round(exact).astype(np.int64)
+        codes = (found - self.least.reshape(rows)) / self.step
+        on_grid = (np.abs(exact - found) <= _ON_GRID) & (codes >= 0) & (codes < 1 << self.bits)
+        return found if (on_grid & (codes % 1 == 0)).all() else None
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """All that a network says of its integers.
+
+    Attributes
+    ----------
+    formats : mapping of GivenFormat
+        The formats of tensors, by name.
+    weights : mapping of GivenWeights
+        The grids of the weights of convolutions, by the name of the node.
+    lost : tuple of str
+        Convolutions whose weights were on a grid where the network comes from, and are not any more: constants were
+        multiplied into them.
+    ranges : mapping of (float, float)
+        Least and greatest real number of tensors whose integers are not kept.
+    """
+
+    formats: Mapping[str, GivenFormat] = field(default_factory=dict)
+    weights: Mapping[str, GivenWeights] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.formats or self.weights)
+
+    def ranges_only(self) -> Given:
+        """What is left of it for a network that gets other integers."""
+        return Given(ranges={**self.ranges, **{name: form.range for name, form in self.formats.items()}})
+
+
+def regrid(grid: GivenWeights, before: Array, after: Array) -> GivenWeights | None:
+    """The grid of weights (out, ...) that were multiplied with one positive number a channel; None for any others."""
+    if before.shape != after.shape or len(before) != len(grid.scale):
+        return None
+    old, new = (array.reshape(len(array), -1) for array in (before, after))
+    largest = np.abs(old).argmax(axis=1)[:, None]
+    top, now = (np.take_along_axis(array, largest, axis=1)[:, 0] for array in (old, new))
+    factor = np.where(top != 0, now / np.where(top != 0, top, 1.0), 1.0)
+    if not ((factor > 0) & np.isfinite(factor)).all():
+        return None
+    made = replace(grid, scale=grid.scale * factor)
+    return made if made.integers(after) is not None else None
