@@ -10,7 +10,6 @@ import click
 from hwquant.cli.bits_from import with_history_of_bits
 from hwquant.cli.common import emit, json_option
 from hwquant.cli.options import (
-    calibration_option,
     cut_options,
     output_option,
     path_option,
@@ -25,7 +24,13 @@ from hwquant.quantize.options import QuantizeOptions
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|MODEL.pt2")
-@calibration_option
+@path_option(
+    "-c",
+    "--calibration-data",
+    metavar="CALIB.npz",
+    help="Typical inputs x (N, then the input's shape), such as a few hundred training samples. With several inputs, "
+    "an array for each by its name in place of x. A network that says the integers of all its tensors needs none.",
+)
 @output_option
 @quantizer_options("options")
 @path_option(
@@ -39,7 +44,7 @@ from hwquant.quantize.options import QuantizeOptions
 @json_option
 def quantize(
     model: Path,
-    calibration_data: Path,
+    calibration_data: Path | None,
     output: Path,
     options: QuantizeOptions,
     validation: Path | None,
@@ -47,7 +52,7 @@ def quantize(
     cut: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Quantize MODEL to integers, calibrated on CALIB.npz.
+    """Quantize MODEL to integers, calibrated on CALIB.npz; one that is quantized already keeps its own.
 
     What the array cannot do at the beginning and the end of MODEL stays with the host, in NET.hwq too.
     """
@@ -57,14 +62,17 @@ def quantize(
     from hwquant.describe import describe
     from hwquant.quantize import quantize as quantize_network
 
-    check_outputs({"--output": (output, NETWORK)}, [model, calibration_data])
+    read = [path for path in (model, calibration_data) if path is not None]
+    check_outputs({"--output": (output, NETWORK)}, read)
     graph = with_history_of_bits(reading.load(model, cut))
-    samples = load_samples(calibration_data, graph.given_inputs)
+    samples = None if calibration_data is None else load_samples(calibration_data, graph.given_inputs)
     judging = None if validation is None else load_samples(validation, graph.given_inputs).x
     with progress() as track:
-        qgraph = quantize_network(graph, samples.x, options, progress=track, validation=judging)
+        calibration = None if samples is None else samples.x
+        qgraph = quantize_network(graph, calibration, options, progress=track, validation=judging)
     hwq.save(qgraph, output)
-    result = {"network": str(output), "name": qgraph.name, "samples": len(samples), **qgraph.options}
+    count = 0 if samples is None else len(samples)
+    result = {"network": str(output), "name": qgraph.name, "samples": count, **qgraph.options}
     if qgraph.host is not None:
         result["host"] = describe(qgraph)["host"]
     emit(
@@ -75,6 +83,6 @@ def quantize(
         sqnr_line(qgraph.options["sqnr"]),
         *chain_lines(qgraph.options.get("chains", ())),
         *balancing_lines(qgraph.options),
-        f"wrote {output}, calibrated on {len(samples)} samples",
+        f"wrote {output}, {f'calibrated on {count} samples' if count else 'with the integers that the network had'}",
         advice=of_options(qgraph.options),
     )

@@ -123,7 +123,7 @@ def quantize(
     elif calibration is None:
         raise HwquantError(
             f"network {graph.name!r} is to get integers of its own, for which calibration data are needed; give "
-            "typical inputs"
+            "typical inputs (-c, --calibration-data)"
         )
     else:
         observed = observe_for(graph, calibration, options, progress, validation)

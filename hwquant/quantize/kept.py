@@ -154,15 +154,14 @@ def common_unit(steps: Sequence[float]) -> tuple[list[int], tuple[int, ...], flo
     if len(steps) == 1:
         return [1], (0,), steps[0]
     largest, most = max(steps), (1 << (FACTOR_BITS - 1)) - 1
-    rights = [min(FINEST, int(np.floor(np.log2(largest / step)))) for step in steps]
+
+    def trial(first: int) -> tuple[float, list[int], list[int], float]:
+        exact = [step / largest * first for step in steps]
+        rights = [min(FINEST, int(np.floor(np.log2(most / value)))) for value in exact]
+        factors = [max(1, int(np.floor(value * 2.0**right + 0.5))) for value, right in zip(exact, rights)]
+        errors = [factor * 2.0**-right - value for factor, value, right in zip(factors, exact, rights)]
+        return sum((error / first) ** 2 for error in errors), factors, rights, largest / first
+
+    _, factors, rights, unit = min(trial(first) for first in range(1 << (FACTOR_BITS - 2), most + 1))
     down = max(rights)
-
-    def trial(first: int) -> tuple[float, list[int], float]:
-        exact = [step / largest * first * 2.0**right for step, right in zip(steps, rights)]
-        # Those that are a little less than half a power of two below would not fit.
-        factors = [min(most, max(1, int(np.floor(value + 0.5)))) for value in exact]
-        lost = sum(((a - b) * 2.0**-right / first) ** 2 for a, b, right in zip(factors, exact, rights))
-        return lost, factors, largest / first * 2.0**-down
-
-    _, factors, unit = min(trial(first) for first in range(1 << (FACTOR_BITS - 2), most + 1))
-    return factors, tuple(down - right for right in rights), unit
+    return factors, tuple(down - right for right in rights), unit * 2.0**-down

@@ -28,6 +28,8 @@ _ELEMENTS = 1 << 24
 """Elements of one tensor that are kept as integers at once (128 MiB)."""
 _SAMPLES = 512
 """Samples that layers are fitted to, at most."""
+RANDOM = "random numbers in the ranges of the inputs"
+"""What a network whose integers are given is measured on where there are no data, in words."""
 ENOUGH_TO_JUDGE = 64
 """Samples beyond those that layers are fitted to, from which on these alone are what the result is measured on."""
 

@@ -20,11 +20,10 @@ from hwquant.quantize.calibration import Data
 from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.given_formats import given_groups
 from hwquant.quantize.groups import scale_groups
-from hwquant.quantize.observe import Observed, observe_network
+from hwquant.quantize.observe import RANDOM, Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
 
 RANDOM_SAMPLES = 16
-RANDOM = "random numbers in the ranges of the inputs"
 
 
 def observe_given(
@@ -91,7 +90,7 @@ def _random_inputs(graph: Graph) -> dict[str, NDArray[np.float64]]:
     if missing:
         raise HwquantError(
             f"tensor {missing[0]!r} of network {graph.name!r} has no scale in the source, and {len(missing) - 1} more "
-            "have none; give calibration data, typical inputs"
+            "have none; give calibration data, typical inputs (-c, --calibration-data)"
         )
     rng = np.random.default_rng(0)
     return {item.name: _samples(item, known[groups.find(item.name)], rng) for item in plan.graph.inputs}

@@ -10,7 +10,7 @@ from hwquant.qgraph import QGraph, QNode
 from hwquant.quantize.formats import Formats, integer_tensors
 from hwquant.quantize.given_formats import kept_formats
 from hwquant.quantize.layerwise import fit_layers
-from hwquant.quantize.observe import Observed
+from hwquant.quantize.observe import RANDOM, Observed
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.precision import Precision, resolve_precision
 from hwquant.quantize.report import quantization_report
@@ -56,7 +56,10 @@ def quantize_observed(
     fitted = fit_layers(precision, formats, observed, progress)
     precision, formats = fitted.precision, fitted.formats
     qgraph = integer_network(observed, precision, formats, fitted.nodes)
-    return with_report(qgraph, observed, precision, formats) if described else qgraph
+    if not described:
+        return qgraph
+    # Random numbers are no evidence of what is wrong with a network.
+    return with_report(qgraph, observed, precision, formats, trained=observed.judged_by == RANDOM)
 
 
 def integer_network(

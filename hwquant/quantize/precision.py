@@ -100,6 +100,7 @@ def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
                 "with --scales shift"
             )
         given = plan.graph.given.weights
+        _check_asked(plan, groups, options)
         bits |= {name: form.bits for name, form in given_groups(plan, groups).items() if name in bits}
     weight_bits = term_bits(plan, options)
     grids = by_owner(options.grid, _weight_names(plan), "grid", DEFAULT_GRID)
@@ -113,6 +114,30 @@ def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
         for layer in plan.layers
     }
     return Precision(plan, options, groups, bits, schemes, layer_bias_bits(plan, options), keep)
+
+
+def _check_asked(plan: Plan, groups: Partition, options: QuantizeOptions) -> None:
+    """Refuse bits that are asked for where others are given.
+
+    Raises
+    ------
+    HwquantError
+        The names of the options, "*" aside, or a number that is not the default, are of integers that are given.
+    """
+    weights = {name: item.bits for name, item in plan.graph.given.weights.items()}
+    formats = {name: form.bits for name, form in given_groups(plan, groups).items()}
+    asked = by_owner(options.bits, _weight_names(plan), "bits", DEFAULT_BITS)
+    wanted = tensor_bits(plan, groups, options)
+    for what, known, asked_for, flag in (
+        ("weight", weights, asked, options.bits),
+        ("tensor", formats, wanted, options.activation_bits),
+    ):
+        for name, bits in known.items():
+            if asked_for.get(name, bits) != bits and flag != DEFAULT_BITS:
+                raise HwquantError(
+                    f"the {what} {name!r} has {bits} bits in the source, and {asked_for[name]} are asked for; leave "
+                    "that out to keep its integers, or quantize with --scales shift"
+                )
 
 
 def tensor_bits(plan: Plan, groups: Partition, options: QuantizeOptions) -> dict[str, int]:
