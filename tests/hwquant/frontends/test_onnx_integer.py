@@ -1,0 +1,116 @@
+"""ONNX's operators on integers, and what of quantized models is refused by name."""
+
+import numpy as np
+import pytest
+from hwquant_testing.quantized_models import QuantizedModel, runtime
+from onnx import TensorProto, helper
+
+from hwquant import golden
+from hwquant.errors import Unsupported
+from hwquant.frontends import from_onnx
+from hwquant.graph import Clip, Conv
+from hwquant.quantize import quantize
+
+SHAPE = (2, 6, 6)
+
+
+def samples(count=8):
+    return np.random.default_rng(3).uniform(-4, 4, (count, *SHAPE)).astype(np.float32)
+
+
+def within_a_step(made, output, steps=1):
+    model = made.model(output, SHAPE)
+    qgraph = quantize(from_onnx(model))
+    x = samples()
+    got, expected = golden.predict(qgraph, x)[0], runtime(model, x)[0]
+    step = qgraph.tensors[qgraph.outputs[0].tensor].scale
+    assert np.abs(got.reshape(expected.shape) - expected).max() <= steps * step * (1 + 1e-5)
+    assert expected.std() > 4 * step  # there is something to compare
+    return qgraph
+
+
+def quantized_input(made):
+    pair = made.pair()
+    names = made.names(pair)
+    return made.node("QuantizeLinear", ["x", *names]), names
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_linear_operators_keep_their_integers(per_channel):
+    made = QuantizedModel(np.random.default_rng(1), np.uint8, np.int8)
+    q, names = quantized_input(made)
+    weight, scale = made.weight((4, 2, 3, 3), 4 if per_channel else None)
+    bias = made.constant(made.rng.integers(-2000, 2000, 4), np.int32)
+    a = made.names(made.pair())
+    conv = made.node("QLinearConv", [q, *names, *weight, *a, bias], pads=[1, 1, 1, 1])
+    pool = made.node("MaxPool", [conv], kernel_shape=[2, 2], strides=[2, 2])
+    b, c, d = (made.names(made.pair(8.0)) for _ in range(3))
+    total = made.node("QLinearAdd", [pool, *a, pool, *a, *b], "com.microsoft")
+    mean = made.node("QLinearGlobalAveragePool", [total, *b, *c], "com.microsoft")
+    flat = made.node("Flatten", [mean])
+    matrix, _ = made.weight((4, 5))
+    product = made.node("QLinearMatMul", [flat, *c, *matrix, *d])
+    qgraph = within_a_step(made, made.node("DequantizeLinear", [product, *d]), steps=2)
+    assert qgraph.nodes[0].terms[0].scale == pytest.approx(scale if per_channel else scale[:1])
+    stored = np.frombuffer(made.constants[2].raw_data, np.int8).reshape(4, 2, 3, 3)
+    assert np.array_equal(qgraph.nodes[0].terms[0].weight, stored)
+
+
+def test_sums_of_integers_are_real_numbers_in_steps():
+    made = QuantizedModel(np.random.default_rng(2), np.uint8, np.uint8)
+    q, names = quantized_input(made)
+    (weight, scale, zero), real = made.weight((3, 2, 3, 3))
+    total = made.node("ConvInteger", [q, weight, names[1], zero])
+    step = made.node("Mul", [names[0], scale])
+    back = made.node("Mul", [made.node("Cast", [total], to=1), step])
+    model = made.model(made.around(back), SHAPE)
+    (grid,) = from_onnx(model).given.weights.values()
+    assert np.allclose(grid.scale, real[0], rtol=1e-6)
+    within_a_step(made, made.nodes[-1].output[0])
+
+
+def test_a_pair_on_what_has_the_format_already_leaves_nothing():
+    made = QuantizedModel(np.random.default_rng(3))
+    a = made.around("x")
+    pair = made.pairs_of[a]
+    pooled = made.around(made.node("MaxPool", [made.around(a, pair)], kernel_shape=[2, 2]), pair)
+    graph = from_onnx(made.model(pooled, SHAPE))
+    assert not any(isinstance(node, Clip | Conv) for node in graph.nodes)
+    assert graph.given.formats["x"].scale == pair[0]
+
+
+def test_an_input_of_integers_takes_the_format_that_it_is_read_with():
+    made = QuantizedModel(np.random.default_rng(4))
+    names = made.names((0.5, 7))
+    model = made.model(made.node("Relu", [made.node("DequantizeLinear", ["x", *names])]), SHAPE)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    graph = from_onnx(model)
+    assert (graph.given.formats["x"].scale, graph.given.formats["x"].zero_point) == (0.5, 7 - 128)
+    assert graph.inputs[0].prepare(np.full((1, *SHAPE), 9)).ravel()[0] == 1.0
+
+
+def refused(made, output, match):
+    with pytest.raises(Unsupported, match=match):
+        from_onnx(made.model(output, SHAPE), host=False)
+
+
+def test_refusals_name_what_they_saw():
+    made = QuantizedModel(np.random.default_rng(5))
+    made.nodes.append(helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]))
+    refused(made, made.node("DequantizeLinear", ["q", "s", "z"]), "DynamicQuantizeLinear.*statically")
+
+    made = QuantizedModel(np.random.default_rng(5), np.int16)
+    refused(made, made.around("x", (0.1, 0)), "int16, of 16 bits")
+
+    made = QuantizedModel(np.random.default_rng(5))
+    q, names = quantized_input(made)
+    refused(made, made.node("DequantizeLinear", [q, *made.names((0.7, 3))]), "give both one scale")
+
+    made = QuantizedModel(np.random.default_rng(5))
+    q, _names = quantized_input(made)
+    refused(made, made.node("Cast", [q], to=1), "casts the integers of a QuantizeLinear")
+
+    made = QuantizedModel(np.random.default_rng(5))
+    scales, zeros = made.constant([0.1, 0.2], np.float32), made.constant([1, 2], np.uint8)
+    q = made.node("QuantizeLinear", ["x", scales, zeros], axis=1)
+    refused(made, made.node("DequantizeLinear", [q, scales, zeros], axis=1), "give each tensor one scale")
