@@ -103,7 +103,7 @@ def test_refusals_name_what_they_saw():
     refused(made, made.around("x", (0.1, 0)), "int16, of 16 bits")
 
     made = QuantizedModel(np.random.default_rng(5))
-    q, names = quantized_input(made)
+    q, _names = quantized_input(made)
     refused(made, made.node("DequantizeLinear", [q, *made.names((0.7, 3))]), "give both one scale")
 
     made = QuantizedModel(np.random.default_rng(5))

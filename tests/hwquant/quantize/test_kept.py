@@ -160,6 +160,7 @@ def test_shifts_alone_need_data_and_take_the_sources_ranges():
             assert high - 2 * tensor.scale <= reach[1]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kinds", KINDS[:1] + KINDS[2:3])
 def test_hardware_gives_the_integers(kinds):
     made = every_operator(3, *kinds)
@@ -177,4 +178,4 @@ def test_common_unit_counts_both_exactly_enough():
         factors, lefts, unit = common_unit(steps)
         for step, factor, left in zip(steps, factors, lefts):
             assert 0 < factor < 128
-            assert 127 * abs(step - factor * 2.0**left * unit) < 0.1 * max(steps)
+            assert 127 * abs(step - factor * 2.0**left * unit) < 0.3 * max(steps)
