@@ -100,4 +100,7 @@ def steps_of(attributes: Mapping[str, Any], kind: str, inputs: Sequence[Array]) 
 
 def moved(steps: Steps, move: Callable[[Array], Array]) -> Steps:
     """The same constant, its elements moved."""
-    return replace(steps, **{name: move(np.ascontiguousarray(part)) for name, part in steps.parts.items()})
+    integers, step, least = (
+        move(np.ascontiguousarray(part)) for part in (steps.integers, steps.step, steps.least)
+    )
+    return Steps(integers, step, least, steps.bits)

@@ -16,7 +16,7 @@ from hwquant.coding import IntArray
 from hwquant.frontends import elementwise
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import Unfolded
-from hwquant.frontends.values import Array, Float, Value
+from hwquant.frontends.values import Float, Value
 from hwquant.given import GivenFormat, GivenWeights
 from hwquant.graph import Clip, Conv
 
@@ -47,11 +47,6 @@ class Steps:
         """The constant, exactly."""
         return self.integers * self.step
 
-    @property
-    def parts(self) -> dict[str, Array]:
-        """The arrays by the names of their attributes, which are moved alike."""
-        return {"integers": self.integers, "step": self.step, "least": self.least}
-
     def grid(self, channels: int) -> GivenWeights | None:
         """The grid of weights with so many output channels; None where one channel has several."""
         pairs = np.stack([self.step, self.least.astype(np.float64)])
@@ -75,7 +70,7 @@ def note_weights(build: Builder, made: Iterable[Unfolded], constants: Iterable[S
             if grid is not None and grid.integers(node.weight) is not None:
                 build.grids[node.name] = grid, node.weight
             else:
-                build.lost.append(node.name)
+                build.off_grid.append(node.name)
 
 
 def quantized(build: Builder, name: str, value: Value, form: GivenFormat) -> Value:

@@ -82,7 +82,7 @@ def _of_input(item: Input, form: GivenFormat, preprocess: tuple[Float, Float]) -
 
 def _weights(build: Tensors, nodes: Sequence[Node]) -> tuple[dict[str, GivenWeights], list[str]]:
     """The grids of the convolutions whose weights still lie on one, and the names of the others."""
-    weights, lost = {}, [name for name in build.lost if any(node.name == name for node in nodes)]
+    weights, lost = {}, [name for name in build.off_grid if any(node.name == name for node in nodes)]
     for node in nodes:
         if isinstance(node, Conv) and node.name in build.grids:
             grid, before = build.grids[node.name]

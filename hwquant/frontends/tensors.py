@@ -49,7 +49,7 @@ class Tensors:
         Those of network inputs, with the scale and shift in front of them.
     grids : dict of (GivenWeights, ndarray)
         Grids of the weights of convolutions, and these weights.
-    lost : list of str
+    off_grid : list of str
         Convolutions whose weights are integers in the model, but no grid here.
     """
 
@@ -68,7 +68,7 @@ class Tensors:
         self.formats: dict[str, GivenFormat] = {}
         self.input_formats: dict[str, tuple[GivenFormat, tuple[Float, Float]]] = {}
         self.grids: dict[str, tuple[GivenWeights, Float]] = {}
-        self.lost: list[str] = []
+        self.off_grid: list[str] = []
 
     def refuse(self, why: str) -> Unsupported:
         """The error for the node at hand."""

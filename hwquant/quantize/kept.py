@@ -12,10 +12,12 @@ efficient integer-arithmetic-only inference", 2018), whose zero points are integ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hwquant.coding import Coding, IntArray, integer_limits
+from hwquant.coding import Coding, integer_limits
 from hwquant.errors import Unsupported
 from hwquant.given import GivenWeights
 from hwquant.qgraph import Term
@@ -24,8 +26,9 @@ from hwquant.quantize.formats import Formats
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.shifts import Alignment, fixed_point
-from hwquant.quantize.weight_scheme import Array
 from hwquant.quantize.weights import CHANNEL_OFFSETS
+
+Number = TypeVar("Number", np.float64, np.int64)
 
 MULTIPLIER_BITS = 16
 """Bits of a multiplier: as many as the array takes, whose own have a sign and the rounding's bit besides."""
@@ -66,7 +69,7 @@ def keep_layer(
         grid = weights.get(term.node)
         if grid is None:
             return None
-        terms, scales = [_weighted(term, grid, target / source)], (1.0,)
+        terms = [_weighted(term, grid, target / source)]
         unit = source * terms[0].scale
         lefts: tuple[int, ...] = (0,)
     else:
@@ -114,7 +117,7 @@ def _weighted(plan: TermPlan, grid: GivenWeights, free: float) -> Term:
     )
 
 
-def _one(values: Array | IntArray) -> Array | IntArray:
+def _one(values: NDArray[Number]) -> NDArray[Number]:
     """A number for each channel, or the one that all of them have."""
     return values[:1].copy() if (values == values[0]).all() else values
 

@@ -134,7 +134,8 @@ def observe_network(
     data = check_data(graph, calibration)
     other = None if validation is None else check_data(graph, validation)
     if keep:
-        plan, factors = plan_layers(graph), {}
+        plan = plan_layers(graph)
+        factors: Factors = {}
         statistics = observe(plan.graph, data, plan.observed, progress)
     else:
         graph = replace(graph, given=graph.given.ranges_only())
