@@ -13,7 +13,7 @@ import numpy as np
 from results import write_results
 
 from hwquant import golden
-from hwquant.graph import Input, Output
+from hwquant.interface import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.qgraph import Layer, QGraph, Tensor, Term

@@ -53,6 +53,8 @@ CASES = {
         Case("resnet8", "ulx3s-85f", "16x16", 80),
         Case("ds-cnn", "ulx3s-25f", "8x8", 80),
         Case("mnist-conv", "icebreaker", "8x2", 24),
+        Case("fashion-depthwise", "ulx3s-85f", "8x8", 125),
+        Case("fashion-mobile", "ulx3s-85f", "8x8", 125),
     )
 }
 

@@ -28,7 +28,7 @@ import click
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
-from datasets import data_folder, mnist
+from datasets import data_folder, fashion_mnist, mnist
 from mlperf_networks import data, model
 from mlperf_tiny import quantized
 from pyosys import libyosys
@@ -57,6 +57,7 @@ from hwquant.rtl_templates.streams import StreamRegister
 from hwquant.rtl_templates.verilog import to_verilog
 
 CELLS = ("LUT4", "CCU2C", "TRELLIS_FF", "MULT18X18D", "DP16KD")
+NETWORKS = Path(__file__).resolve().parent / "networks"
 MLPERF = {"resnet8": "ic", "ds-cnn": "kws", "vww": "vww", "ad": "ad"}
 
 
@@ -147,6 +148,9 @@ def network(name: str) -> QGraph:
     if name == "demo":
         graph = load_model(demo.MODEL)
         return quantize(graph, load_samples(demo.CALIBRATION, graph.inputs).x)
+    if name.startswith("fashion-"):
+        graph = load_model(NETWORKS / f"{name.replace('-', '_')}.onnx")
+        return quantize(graph, fashion_mnist("train")[0][:256])
     if name in MLPERF:
         inputs = data(MLPERF[name])
         calibration = inputs.calibration if len(inputs.calibration) else inputs.x[: len(inputs.x) // 2]

@@ -1,11 +1,12 @@
-"""Trains two more networks of other kinds on Fashion-MNIST: benchmarks/networks/fashion_residual.onnx and _depthwise.
+"""Trains more networks of other kinds on Fashion-MNIST: benchmarks/networks/fashion_residual.onnx, _depthwise, _mobile.
 
-    python benchmarks/fashion_others.py [residual] [depthwise]
+    python benchmarks/fashion_others.py [residual] [depthwise] [mobile]
 
 Pixels 0..255 in, ten scores out, trained as fashion_cnn.py does it. The residual network has two blocks of two 3x3
 convolutions, the second one with a strided 1x1 projection beside it (19,706 parameters); the depthwise one three
-pairs of a depthwise and a pointwise convolution with ReLU6 (9,898 parameters). Both end in a global average pool over
-7x7 pixels and a fully connected layer. Seeds are fixed.
+pairs of a depthwise and a pointwise convolution with ReLU6 (9,898 parameters). The mobile one is MobileNetV3-Small in
+little: inverted residual blocks with squeeze-and-excitation and HardSwish (Howard et al., "Searching for MobileNetV3",
+2019; 26,866 parameters). All end in a global average pool over 7x7 pixels and a fully connected layer. Seeds are fixed.
 """
 
 from __future__ import annotations
@@ -79,7 +80,59 @@ class Depthwise(Classifier):
         return self.layers(x)
 
 
-KINDS: dict[str, Callable[[], nn.Module]] = {"residual": Residual, "depthwise": Depthwise}
+class SqueezeExcitation(nn.Module):
+    """Each channel times a factor that the means of all channels decide."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, channels // 4, 1)
+        self.expand = nn.Conv2d(channels // 4, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        means = nn.functional.adaptive_avg_pool2d(x, 1)
+        return x * nn.functional.hardsigmoid(self.expand(torch.relu(self.reduce(means))))
+
+
+class Inverted(nn.Module):
+    """Wider by a pointwise convolution, filtered by a depthwise one, weighed channel by channel, and narrow again."""
+
+    def __init__(self, inputs: int, wide: int, outputs: int, kernel: int, stride: int, act: type[nn.Module]):
+        super().__init__()
+        self.residual = stride == 1 and inputs == outputs
+        self.layers = nn.Sequential(
+            *(block(inputs, wide, kernel=1), act()),
+            *(block(wide, wide, kernel, stride, groups=wide), act()),
+            SqueezeExcitation(wide),
+            block(wide, outputs, kernel=1),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+class Mobile(Classifier):
+    """MobileNetV3-Small in little."""
+
+    def __init__(self) -> None:
+        super().__init__(96)
+        self.layers = nn.Sequential(
+            *(block(1, 16, stride=2), nn.Hardswish()),
+            Inverted(16, 16, 16, 3, 1, nn.ReLU),
+            Inverted(16, 64, 24, 3, 2, nn.ReLU),
+            Inverted(24, 72, 24, 3, 1, nn.Hardswish),
+            Inverted(24, 72, 32, 5, 1, nn.Hardswish),
+            *(block(32, 96, kernel=1), nn.Hardswish()),
+        )
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+KINDS: dict[str, Callable[[], nn.Module]] = {
+    "residual": Residual,
+    "depthwise": Depthwise,
+    "mobile": Mobile,
+}
 
 
 def main() -> int:

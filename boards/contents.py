@@ -36,6 +36,8 @@ class Contents:
         that are neither constant nor equal to another one.
     shift : int
         Mask of the bits of the requantization shift that are not the same in all words.
+    tables, tables_table : int
+        The same of the table memories.
     """
 
     program: int
@@ -45,6 +47,8 @@ class Contents:
     weights_table: int
     parameters_table: int
     shift: int
+    tables: int = 0
+    tables_table: int = 0
 
     @classmethod
     def of(cls, config: ArrayConfig) -> Contents:
@@ -58,6 +62,8 @@ class Contents:
             weights_table=weights * config.weight_depth,
             parameters_table=config.parameter_bits * config.parameter_depth,
             shift=(1 << config.shift_bits) - 1,
+            tables=config.activation_bits if config.tables else 0,
+            tables_table=config.activation_bits * config.table_depth,
         )
 
     @classmethod
@@ -66,6 +72,7 @@ class Contents:
         program, program_table = _columns(images["program"], config.program_depth)
         weights, weights_table = _columns(images["weights"], config.weight_depth)
         parameters, parameters_table = _columns(images["parameters"], config.parameter_depth)
+        tables, tables_table = _columns(images.get("tables", ()), config.table_depth)
         shift = _changing(images["parameters"], config.parameter_depth) >> config.stored_bias_bits
         return cls(
             program=program,
@@ -75,6 +82,8 @@ class Contents:
             weights_table=weights_table,
             parameters_table=parameters_table,
             shift=shift & ((1 << config.shift_bits) - 1),
+            tables=tables,
+            tables_table=tables_table,
         )
 
     @classmethod
@@ -84,13 +93,14 @@ class Contents:
             "program": program.words,
             "weights": program.weight_image,
             "parameters": program.parameter_image,
+            "tables": program.table_image,
         }
         return cls.of_images(program.config, images)
 
 
 def _changing(words: Sequence[int], depth: int) -> int:
     """Mask of the bits that are not the same in all words; words beyond the image are zero."""
-    first = words[0] if len(words) == depth else 0
+    first = words[0] if 0 < len(words) == depth else 0
     changing = 0
     for word in words:
         changing |= word ^ first
@@ -118,11 +128,11 @@ def _columns(words: Sequence[int], depth: int) -> tuple[int, int]:
 def as_synthesized(shape: MemoryShape, contents: Contents) -> Memory | None:
     """The memory without the bits that never change; None for one that the host fills: a large RAM."""
     if shape.image is None:
-        return Memory(shape.depth, shape.width, read_first=True)
+        return Memory(shape.depth, shape.width, read_first=True, reads=shape.reads)
     if shape.writes:
         return None
     width, table = getattr(contents, shape.image), getattr(contents, f"{shape.image}_table")
-    return Memory(shape.depth, width, rom=True, table=table)
+    return Memory(shape.depth, width, rom=True, table=table, reads=shape.reads)
 
 
 def used_columns(config: ArrayConfig) -> int:

@@ -22,6 +22,7 @@ from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import blocks_of
 from hwquant.rtl_templates.facts import Facts
+from hwquant.rtl_templates.jobs import pixel_layout
 from hwquant.rtl_templates.requantize import FINE
 
 PARTS = {
@@ -103,9 +104,21 @@ def features_of(facts: Facts, config: ArrayConfig, family: Family, contents: Con
                 share = shares.get((part, name), shares.get((part, ""), 1.0))
                 key = f"block {name}" if block else name
                 sums[key] = sums.get(key, 0.0) + count * value * share
+    if config.product_bits:
+        parts.setdefault("top", Features()).lut[KNOWN] = product_luts(config)
     for name in ("taps", "entries"):  # before the elements: a netlist names them as the one or the other
         parts["array.pe"].lut[name] = parts["array"].lut.get(name, 0.0)
     return parts
+
+
+def product_luts(config: ArrayConfig) -> float:
+    """LUTs around the multipliers of two activations, which no fit has seen yet: one a bit of each choice and adder.
+
+    A zero point is chosen and taken from an activation; its product or the array's sum is chosen, and the marks of
+    either.
+    """
+    columns = min(config.columns, config.lanes)
+    return columns * (2 * config.product_bits + 1 + config.added_bits) + pixel_layout().size
 
 
 def _of_component(facts: Facts, family: Family, contents: Contents) -> Features:

@@ -3,7 +3,7 @@
 That pass knows the RAMs of a family by the files of its share folder, gives each way to build a memory a cost, and
 takes the cheapest. The families' tables (:class:`~hwquant.boards.families.ram.Ram`) are those files, the costs here
 those of the pass; so the counts are exact. All memories here have one read port, registered, and at most one write
-port, of whole words.
+port, of whole words; or two such read ports and nothing else.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Memory:
         Whether a read in the cycle of a write of the same word must give the old word.
     table : int or None
         Bits of the table of LUTs that a memory which is only read may become; None for all of its bits.
+    reads : int
+        Number of read ports.
     """
 
     depth: int
@@ -42,6 +44,7 @@ class Memory:
     rom: bool = False
     read_first: bool = False
     table: int | None = None
+    reads: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def memory_resources(memory: Memory, family: Family) -> MemoryResources:
     bits = memory.depth * memory.width
     table = bits if memory.table is None else memory.table
     logic = (
-        MemoryResources(table_bits=table, output_bits=memory.width)
+        MemoryResources(table_bits=memory.reads * table, output_bits=memory.reads * memory.width)
         if memory.rom
         else MemoryResources(register_bits=bits, output_bits=memory.width)
     )
@@ -118,8 +121,10 @@ def _geometry(memory: Memory, ram: Ram) -> tuple[float, MemoryResources]:
         byte = 1 if memory.rom else min(ram.byte, width)
         padded = -(-memory.width // byte) * byte
         above = -(-memory.depth // (1 << (ram.address_bits - index)))
-        count = -(-above * padded // width)
-        chosen = (above - 1) * memory.width
+        # A RAM of one read port is there once for each of the memory's.
+        copies = 1 if ram.dual else memory.reads
+        count = copies * -(-above * padded // width)
+        chosen = (above - 1) * memory.width * memory.reads
         cost = (ram.cost - ram.scaled) * count + ram.scaled * above * memory.width / width
         cost += MULTIPLEXER_COST * chosen + EMULATION_COST * emulated
         if above > 1 and not memory.rom:
@@ -130,8 +135,8 @@ def _geometry(memory: Memory, ram: Ram) -> tuple[float, MemoryResources]:
                 blocks=count * ram.blocks,
                 luts=count * ram.luts,
                 chosen_bits=chosen,
-                address_bits=0 if distributed else (above - 1).bit_length(),
-                output_bits=memory.width if distributed else 0,
+                address_bits=0 if distributed else (above - 1).bit_length() * memory.reads,
+                output_bits=memory.width * memory.reads if distributed else 0,
                 emulated_bits=memory.width if emulates else 0,
             )
             best = (int(cost), cost, result)

@@ -16,6 +16,8 @@ The functions that most users need are here, loaded when they are first used::
     compile_network                          for an array of rows x columns (Program)
     write_build, load_build                  program, Verilog and report in a folder (Build)
     simulate, verify                         the hardware, against the integers
+    with_states, find_states, Stream         states carried from call to call
+    deliver                                  the whole network's outputs, from the array's and the host's part
     Training, TrainOptions                   with what they train, and how
     QuantizeOptions, ProgressiveOptions, TuneOptions, PruneOptions, RetrainOptions, SearchOptions, Constraints,
     ParityLimits, OptimizeOptions            what can be asked of the methods
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from hwquant.data import Samples, load_samples
     from hwquant.errors import Damaged, DoesNotFit, HwquantError, MissingPackage, Unsupported
     from hwquant.frontends import from_onnx, from_torch, load_model
-    from hwquant.golden import predict, quantize_input
+    from hwquant.golden import Stream, deliver, predict, quantize_input
     from hwquant.hwq import load as load_network
     from hwquant.hwq import save as save_network
     from hwquant.optimize import OptimizeOptions
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from hwquant.search import search as search_bits
     from hwquant.sim import simulate
     from hwquant.sim.check import verify
+    from hwquant.states import find_states, with_states
     from hwquant.training import ProgressiveOptions, Training, TrainOptions, TuneOptions, finetune_all_at_once
     from hwquant.training import progressive as quantize_progressively
     from hwquant.truncation import ParityLimits, check_parity
@@ -73,6 +76,10 @@ _PUBLIC = {
     "load_network": ("hwquant.hwq", "load"),
     "quantize_input": ("hwquant.golden", "quantize_input"),
     "predict": ("hwquant.golden", "predict"),
+    "deliver": ("hwquant.golden", "deliver"),
+    "Stream": ("hwquant.golden", "Stream"),
+    "find_states": ("hwquant.states", "find_states"),
+    "with_states": ("hwquant.states", "with_states"),
     "check_inputs": ("hwquant.clipping", "check_inputs"),
     "compile_network": ("hwquant.program.compiler", "compile_network"),
     "write_build": ("hwquant.build", "write_build"),
@@ -117,6 +124,7 @@ __all__ = [
     "RetrainOptions",
     "Samples",
     "SearchOptions",
+    "Stream",
     "TrainOptions",
     "Training",
     "TuneOptions",
@@ -124,6 +132,8 @@ __all__ = [
     "check_inputs",
     "check_parity",
     "compile_network",
+    "deliver",
+    "find_states",
     "finetune_all_at_once",
     "from_onnx",
     "from_torch",
@@ -142,6 +152,7 @@ __all__ = [
     "simulate",
     "truncate_network",
     "verify",
+    "with_states",
     "write_build",
 ]
 

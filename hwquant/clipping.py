@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from hwquant import golden
 from hwquant.advice import Advice
-from hwquant.graph import Input
-from hwquant.qgraph import IntArray, Layer, QGraph, Tensor
+from hwquant.host import before
+from hwquant.interface import Input
+from hwquant.qgraph import IntArray, Layer, Product, QGraph, Tensor
+from hwquant.states import completed
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -90,8 +92,9 @@ def check_inputs(qgraph: QGraph, x: NDArray[Any] | Arrays) -> tuple[Advice, ...]
     tuple of Advice
         Pieces of the kinds "clipped_input", "clipped_layer" and "narrow_input"; empty where all is well.
     """
-    arrays = x if isinstance(x, Mapping) else {qgraph.inputs[0].name: x}
-    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    inner = completed(qgraph, before(qgraph, x), lambda one: golden.outputs(qgraph, one))
+    arrays = inner if isinstance(inner, Mapping) else {qgraph.inputs[0].name: inner}
+    arrays = {item.name: np.asarray(arrays[item.name]) for item in qgraph.inputs}
     advice = []
     for item, found in zip(qgraph.inputs, input_clipping(qgraph, arrays)):
         if found.bad:
@@ -161,11 +164,12 @@ def _found(qgraph: QGraph, name: str, clipped: int, samples: int) -> Clipping:
 def layer_ends(qgraph: QGraph) -> dict[str, tuple[int, ...]]:
     """Find the integers of each layer's output that stand for clipped values; layers without such are left out.
 
-    The end at which the layer has a clamp of its own, as ReLU has at 0, is none of them.
+    The end at which the layer has a clamp of its own, as ReLU has at 0, is none of them. A function may have as many
+    values there as it likes, so that layers with tables are left out.
     """
     result = {}
     for node in qgraph.nodes:
-        if isinstance(node, Layer):
+        if isinstance(node, Product) or (isinstance(node, Layer) and node.table is None):
             tensor = qgraph.tensors[node.name]
             ends = [
                 end

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.data_file import StoredArray, open_data
+from hwquant.ends import Port
 from hwquant.errors import HwquantError
-from hwquant.graph import Input
+from hwquant.interface import Input
 
 LABELS = "y"
 DTYPES = (np.float32, np.float64, np.uint8)
@@ -36,7 +37,8 @@ class Samples:
     Attributes
     ----------
     x : ndarray of float32, float64 or uint8, shape (N, ...)
-        Finite samples; a mapping of such arrays by input name where the network has several inputs.
+        Finite samples, of integers where the network takes these; a mapping of such arrays by input name where the
+        network has several inputs.
     y : ndarray of int64, shape (N,), or None
         Index of the right class of each sample; None where it is not known.
     """
@@ -133,7 +135,9 @@ class Samples:
         return float((scores.argmax(axis=1) == self.y).mean())
 
 
-def load_samples(path: str | os.PathLike[str], inputs: Sequence[Input], count: int | None = None) -> Samples:
+def load_samples(
+    path: str | os.PathLike[str], inputs: Sequence[Input | Port], count: int | None = None
+) -> Samples:
     """Read a data file and check it against a network's inputs.
 
     Parameters
@@ -141,8 +145,8 @@ def load_samples(path: str | os.PathLike[str], inputs: Sequence[Input], count: i
     path : str or os.PathLike
         An .npz file with ``x``, or an array for each of several inputs by its name; optionally ``y``
         (integer labels; where an input has this name, it is that input).
-    inputs : sequence of Input
-        The network's inputs.
+    inputs : sequence of Input or Port
+        The network's inputs: ``inputs`` of a graph, or ``given_inputs`` where a part of it may be on the host.
     count : int, optional
         How many samples to take, the first ones; None takes all.
 
@@ -155,6 +159,8 @@ def load_samples(path: str | os.PathLike[str], inputs: Sequence[Input], count: i
         samples.
     """
     path = Path(path)
+    # The network itself gives its states.
+    inputs = [item for item in inputs if isinstance(item, Port) or item.state is None]
     keys = {item.name: item.name for item in inputs} if len(inputs) > 1 else {inputs[0].name: "x"}
     wanted = list(dict.fromkeys([*keys.values(), LABELS]))
     with open_data(path) as file:
@@ -215,10 +221,13 @@ def load_array(path: str | os.PathLike[str], key: str = "x", count: int | None =
         return array.read(rows)
 
 
-def _check_input(path: Path, key: str, array: StoredArray, item: Input) -> None:
+def _check_input(path: Path, key: str, array: StoredArray, item: Input | Port) -> None:
     """Raise unless an array's header is that of samples for an input."""
     dtype, shape = array.header.dtype, array.header.shape
-    if dtype not in DTYPES:
+    if isinstance(item, Port) and np.dtype(item.dtype).kind in "iu":
+        if dtype.kind not in "iu":
+            raise HwquantError(f"{path}: {key} has dtype {dtype}; give integers, such as {item.dtype}")
+    elif dtype not in DTYPES:
         raise HwquantError(f"{path}: {key} has dtype {dtype}; give float32, float64 or uint8")
     if not shape or shape[1:] != item.shape or shape[0] == 0:
         wanted = ", ".join(map(str, ("N", *item.shape)))

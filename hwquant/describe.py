@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool, Node, Shape
+from hwquant.ends import Ends
+from hwquant.graph import AveragePool, Clip, Conv, Function, Graph, MaxPool, Multiply, Node, Shape
 from hwquant.history import history
-from hwquant.qgraph import Layer, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Layer, Product, QGraph, QNode, Tensor, Term
 from hwquant.window import Window
 
 
@@ -20,7 +22,8 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
     -------
     dict
         Name, kind, inputs, outputs, numbers of parameters and of multiply-accumulates, a description of each layer, and
-        the steps of its history, all by name.
+        the steps of its history, all by name; where the host does a part, also "host": its share of the whole
+        network's multiply-accumulates, what the user gives and gets, and every node with its place and reason.
     """
     if isinstance(network, Graph):
         layers, steps = [_float_layer(node, network) for node in network.nodes], network.history
@@ -29,7 +32,12 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
         layers, steps = [_integer_layer(node, network) for node in network.nodes], history(network.options)
         shapes = {name: tensor.shape for name, tensor in network.tensors.items()}
     inputs: list[dict[str, Any]] = [
-        {"name": item.name, "shape": list(item.shape), "tensor_shape": list(item.tensor_shape)}
+        {
+            "name": item.name,
+            "shape": list(item.shape),
+            "tensor_shape": list(item.tensor_shape),
+            **({} if item.state is None else {"state": item.state}),
+        }
         for item in network.inputs
     ]
     if isinstance(network, QGraph):
@@ -46,6 +54,19 @@ def describe(network: Graph | QGraph) -> dict[str, Any]:
         "macs": network.macs(),
         "layers": [{**layer, "shape": list(shapes[layer["name"]])} for layer in layers],
         "history": [step.to_json() for step in steps],
+        **({} if network.host is None else {"host": _host(network.host)}),
+    }
+
+
+def _host(ends: Ends) -> dict[str, Any]:
+    return {
+        "share": ends.share,
+        "macs": ends.macs,
+        "inputs": [
+            {"name": port.name, "shape": list(port.shape), "dtype": port.dtype} for port in ends.inputs
+        ],
+        "outputs": list(ends.outputs),
+        "nodes": [asdict(node) for node in ends.nodes],
     }
 
 
@@ -63,6 +84,11 @@ def _float_layer(node: Node, graph: Graph) -> dict[str, Any]:
             operation = (
                 "ReLU" if (node.low, node.high) == (0, np.inf) else f"clip {node.low:g}..{node.high:g}"
             )
+        case Multiply():
+            operation = _product(*shapes)
+            layer["macs"] = node.macs(*shapes)
+        case Function():
+            operation = str(node.expression)
         case _:
             operation = type(node).__name__.lower()
     return {**layer, "operation": operation}
@@ -89,13 +115,33 @@ def _integer_layer(node: QNode, qgraph: QGraph) -> dict[str, Any]:
             }
             if any(term.step != 1 for term in node.terms):
                 layer["step"] = max(term.step for term in node.terms)
+            if node.table is not None:
+                layer["table"] = {
+                    "bits": node.table.bits,
+                    "scale": node.table.scale,
+                    "zero_point": node.table.zero_point,
+                }
             if node.multiplier is not None:
                 layer["multiplier"] = node.multiplier.tolist()
+        case Product():
+            shapes = [qgraph.tensors[name].shape for name in node.inputs]
+            layer |= {
+                "operation": _product(*shapes),
+                "shift": [node.shift],
+                "clamp": [node.low, node.high],
+                "macs": node.macs(*shapes),
+            }
+            if node.multiplier is not None:
+                layer["multiplier"] = [node.multiplier]
         case MaxPool():
             layer["operation"] = f"max pool {_window(node.window)}"
         case _:
             layer["operation"] = type(node).__name__.lower()
     return layer
+
+
+def _product(a: Shape, b: Shape) -> str:
+    return "product" if a == b else "product by channel"
 
 
 def _format(tensor: Tensor, qgraph: QGraph) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def fingerprint(*values: object) -> str:
-    """Take the SHA-256, in hexadecimal, of arrays, dataclasses, mappings, sequences and single values.
+    """Take the SHA-256, in hexadecimal, of arrays, dataclasses, mappings, sequences, bytes and single values.
 
     Raises
     ------
@@ -42,6 +42,9 @@ def _parts(value: object) -> Iterator[bytes]:
             yield f"sequence {len(value)};".encode()
             for item in value:
                 yield from _parts(item)
+        case bytes():
+            yield f"bytes {len(value)};".encode()
+            yield value
         case None | bool() | int() | float() | str():
             text = repr(value)
             yield f"{type(value).__name__} {len(text)} {text};".encode()

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from hwquant.copies import carry_out
 from hwquant.errors import HwquantError
 from hwquant.graph import (
     Add,
@@ -20,12 +21,16 @@ from hwquant.graph import (
     Clip,
     Concat,
     Conv,
+    Function,
     Graph,
     MaxPool,
+    Multiply,
     Node,
-    Output,
-    as_array,
+    Rearrange,
 )
+from hwquant.host import after, before
+from hwquant.interface import Output, as_array
+from hwquant.states import computed
 from hwquant.window import Padding, Window
 
 Array = NDArray[Any]
@@ -93,14 +98,15 @@ def run(
 
 
 def predict(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.float64) -> list[Array]:
-    """Compute a network's outputs as its user knows them, host functions applied.
+    """Compute the whole network's outputs as its user knows them, what stays with the host included.
 
     Parameters
     ----------
     graph : Graph
         The network.
     x : ndarray or mapping of ndarray, shape (N, *input.shape)
-        Samples of any real dtype; a mapping by input name where the network has several.
+        Samples of any real dtype; a mapping by input name where the network has several. Where it has states, and the
+        data has none, the samples are calls one after the other.
     dtype : dtype, default float64
         In which everything is computed, float64 or float32.
 
@@ -112,8 +118,14 @@ def predict(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.
     Raises
     ------
     HwquantError
-        The data does not fit the inputs.
+        The data does not fit the inputs, or the host's part cannot be run.
     """
+    inner = before(graph, x)
+    return after(graph, inner, computed(graph, inner, lambda one: outputs(graph, one, dtype)))
+
+
+def outputs(graph: Graph, x: Array | Mapping[str, Array], dtype: DTypeLike = np.float64) -> list[Array]:
+    """Compute the outputs of the array's part alone, from arrays of all its inputs, states included."""
     tensors = run(graph, x, dtype=dtype)
     return [finish(output, tensors[output.tensor]) for output in graph.outputs]
 
@@ -150,14 +162,20 @@ def evaluate(node: Node, *inputs: Array) -> Array:
             return _conv(node, inputs[0])
         case Clip():
             return np.clip(inputs[0], node.low, node.high)
+        case Function():
+            return node.expression(inputs[0])
         case MaxPool():
             return _fold(np.maximum, windows(inputs[0], node.window, -np.inf))
         case AveragePool():
             return _average_pool(node, inputs[0])
         case Add():
             return sum(inputs[1:], start=inputs[0])
+        case Multiply():
+            return inputs[0] * inputs[1]
         case Concat():
             return np.concatenate(inputs, axis=0)
+        case Rearrange():
+            return carry_out(node.shape, [x.swapaxes(0, 1) for x in inputs], node.copies).swapaxes(0, 1)
         case _:
             assert_never(node)
 
@@ -191,6 +209,7 @@ _HOST: Mapping[str, Callable[[Array], Array]] = {
 
 
 def _inputs(graph: Graph, x: Array | Mapping[str, Array]) -> dict[str, Array]:
+    x = before(graph, x)
     if not isinstance(x, Mapping):
         if len(graph.inputs) != 1:
             names = ", ".join(repr(item.name) for item in graph.inputs)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.copies import Copy, check_copies, check_sources
+from hwquant.ends import Ends
 from hwquant.errors import HwquantError
+from hwquant.expression import Expression
 from hwquant.history import Step
+from hwquant.interface import Input, Output, Whole, check_states
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 Shape = tuple[int, int, int]
@@ -107,6 +110,19 @@ class Clip(BaseNode):
 
 
 @dataclass(frozen=True, eq=False)
+class Function(BaseNode):
+    """A function of one variable, element by element: sigmoid, SiLU, GELU and all others but a clip.
+
+    Attributes
+    ----------
+    expression : Expression
+        The function.
+    """
+
+    expression: Expression
+
+
+@dataclass(frozen=True, eq=False)
 class MaxPool(BaseNode):
     """Maximum over a window; padding never wins.
 
@@ -153,6 +169,41 @@ class Add(BaseNode):
 
 
 @dataclass(frozen=True, eq=False)
+class Multiply(BaseNode):
+    """Elementwise product of two tensors: of one shape, or the second with one factor a channel, (channels, 1, 1)."""
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor for the shapes of the inputs.
+
+        Raises
+        ------
+        HwquantError
+            The second input has neither the first one's shape nor one factor for each of its channels.
+        """
+        return product_shape(self.name, *shapes)
+
+    def macs(self, *shapes: Shape) -> int:
+        """Count the multiplications of one inference, for the shapes of the inputs."""
+        return math.prod(shapes[0])
+
+
+def product_shape(name: str, a: Shape, b: Shape) -> Shape:
+    """Find the shape of the product ``name`` of two tensors, which is that of the first.
+
+    Raises
+    ------
+    HwquantError
+        The second one's is neither the same nor one factor for each channel.
+    """
+    if b not in (a, (a[0], 1, 1)):
+        raise HwquantError(
+            f"product {name!r} reads factors of shape {b} for a tensor of shape {a}; the shapes must be equal, or it "
+            f"must be one factor a channel, {(a[0], 1, 1)}"
+        )
+    return a
+
+
+@dataclass(frozen=True, eq=False)
 class Concat(BaseNode):
     """Concatenation along the channels."""
 
@@ -161,126 +212,45 @@ class Concat(BaseNode):
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
-Moving = MaxPool | Concat
+@dataclass(frozen=True, eq=False)
+class Rearrange(BaseNode):
+    """Pixels and channels of tensors, copied to other places: slices, shuffles, interleaving, joining along an axis.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Channels, height and width of the output.
+    copies : tuple of Copy
+        What goes where: their targets divide the output's pixels. Channels that no copy writes are zero.
+    """
+
+    shape: Shape
+    copies: tuple[Copy, ...]
+
+    def __post_init__(self) -> None:
+        check_copies(f"node {self.name!r}", self.shape, len(self.inputs), self.copies)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor, and check that the inputs have what is copied."""
+        check_sources(f"node {self.name!r}", shapes, self.copies)
+        return self.shape
+
+    @property
+    def writes_zeros(self) -> bool:
+        """Whether there is an element that no copy writes."""
+        written = sum(int((copy.channels >= 0).sum()) * math.prod(copy.target.size) for copy in self.copies)
+        return written < math.prod(self.shape)
+
+
+Moving = MaxPool | Concat | Rearrange
 """Kinds that move values without arithmetic: real or integer, with one scale, zero point and width from end to end."""
 
-Node = Conv | Clip | MaxPool | AveragePool | Add | Concat
+Node = Conv | Clip | Function | MaxPool | AveragePool | Add | Multiply | Concat | Rearrange
 """All kinds. What must know them ends its ``match`` in ``assert_never``, so that mypy names it for a new one."""
 
 
-def as_array(name: str, value: object) -> NDArray[Any]:
-    """Make an array of an input's data as its user has them: an array, numbers in lists, or a tensor of PyTorch's.
-
-    Parameters
-    ----------
-    name : str
-        Name of the input, for the message.
-    value : object
-        The data.
-
-    Raises
-    ------
-    HwquantError
-        The data are no array of numbers.
-    """
-    detach = getattr(value, "detach", None)
-    try:
-        return np.asarray(value if detach is None else detach())
-    except (ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise HwquantError(f"input {name!r} is no array of numbers: {reason}") from error
-
-
 @dataclass(frozen=True, eq=False)
-class Input:
-    """A network input, and how the user's array becomes the tensor that the first layer reads.
-
-    The user's array of ``shape`` (without batch) is scaled elementwise, ``x * scale + shift`` (each
-    broadcastable to ``shape``), then its elements are reordered:
-    ``tensor.ravel() == (x * scale + shift).ravel()[order]``.
-
-    Attributes
-    ----------
-    name : str
-        Name of the input, and of its tensor.
-    shape : tuple of int
-        Shape of the user's array, without the batch dimension.
-    tensor_shape : tuple of int
-        Channels, height and width of the tensor.
-    scale : ndarray of float64, default 1
-        What each element is multiplied by: preprocessing that was folded out of the network.
-    shift : ndarray of float64, default 0
-        What is then added to each element.
-    order : ndarray of int64, shape (elements,), optional
-        The user's elements in the order of the tensor; None leaves the order as it is.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    tensor_shape: Shape
-    scale: NDArray[np.float64] = field(default_factory=lambda: np.ones(()))
-    shift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
-    order: NDArray[np.int64] | None = None
-
-    def prepare(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """Turn the user's samples into tensors.
-
-        Parameters
-        ----------
-        x : ndarray, shape (N, *shape)
-            Samples of any real dtype.
-
-        Returns
-        -------
-        ndarray of float64, shape (N, *tensor_shape)
-            Scaled, shifted and reordered samples.
-
-        Raises
-        ------
-        HwquantError
-            The samples have another shape.
-        """
-        if x.shape[1:] != self.shape:
-            wanted = ", ".join(map(str, ("N", *self.shape)))
-            raise HwquantError(f"input {self.name!r} has shape ({wanted}), the data has {x.shape}")
-        real = (x.astype(np.float64) * self.scale + self.shift).reshape(len(x), math.prod(self.shape))
-        if self.order is not None:
-            real = real[:, self.order]
-        return real.reshape(len(x), *self.tensor_shape)
-
-
-@dataclass(frozen=True, eq=False)
-class Output:
-    """A network output, and how its tensor becomes the user's array: ``user.ravel() == tensor.ravel()[order]``.
-
-    Attributes
-    ----------
-    name : str
-        Name of the output.
-    tensor : str
-        Name of the tensor that it delivers.
-    shape : tuple of int
-        Shape of the user's array before host functions, without the batch dimension.
-    order : ndarray of int64, shape (elements,), optional
-        The tensor's elements in the order of the user's array; None leaves the order as it is.
-    host : tuple of {"softmax", "log_softmax", "argmax"}
-        Functions that stay on the host, in order; they are over the first axis of ``shape``.
-    """
-
-    name: str
-    tensor: str
-    shape: tuple[int, ...]
-    order: NDArray[np.int64] | None = None
-    host: tuple[str, ...] = ()
-
-    def deliver(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turn tensors (N, C, H, W) into the user's arrays (N, *shape); host functions are not applied."""
-        flat = x.reshape(len(x), math.prod(x.shape[1:]))
-        return (flat if self.order is None else flat[:, self.order]).reshape(len(x), *self.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class Graph:
+class Graph(Whole):
     """A float network; names are unique over inputs and nodes.
 
     Attributes
@@ -295,6 +265,8 @@ class Graph:
         How the last tensors become the user's arrays.
     history : tuple of Step, default empty
         What was done to the network before, for people; it is no part of what the network is.
+    host : Ends or None, optional
+        What stays with the host before ``inputs`` and after ``outputs``; None where that is nothing.
     shapes : mapping of tuple of int
         Channels, height and width of every tensor by name, inferred from the inputs.
 
@@ -309,6 +281,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[Output, ...]
     history: tuple[Step, ...] = field(default=(), compare=False)
+    host: Ends | None = None
     shapes: Mapping[str, Shape] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -330,6 +303,7 @@ class Graph:
         for output in self.outputs:
             if output.tensor not in shapes:
                 raise HwquantError(f"output {output.name!r} reads {output.tensor!r}, which nothing produces")
+        check_states(self.inputs, self.outputs)
         object.__setattr__(self, "shapes", shapes)
 
     def consumers(self, tensor: str) -> Sequence[Node]:

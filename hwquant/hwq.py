@@ -5,8 +5,9 @@ place, such as ``layers/2/terms/0/codes.npy``. Codes of fewer than 8 bits, and t
 :mod:`~hwquant.packed`; ``network.json`` then has the shape.
 
 A network of any version up to `VERSION` is read, with the predictions that it had; a newer one is refused. A network
-is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, and tensors of
-more than 8 bits, came with version 2.
+is written as the oldest version that can say what it means: packed codes, weights on a mid-rise grid, tensors of more
+than 8 bits, and products, came with version 2; tables, states, copies of pixels, and parts that stay with the host
+(:mod:`~hwquant.host.stored`), with version 3.
 """
 
 from __future__ import annotations
@@ -24,16 +25,19 @@ from hwquant import container
 from hwquant.coding import Anchor, Step
 from hwquant.errors import Damaged, HwquantError, check_type
 from hwquant.files import read_bytes, recover, write_bytes
-from hwquant.graph import Input, Output
 from hwquant.history import KEY, of_json
+from hwquant.host.stored import check_ends, decode_ends, encode_ends
+from hwquant.interface import Input, Output
 from hwquant.packed import pack, unpack
-from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, QNode, Rearrange, Tensor, Term
 from hwquant.record import Arrays, Record
+from hwquant.stored_copies import decode_copies, encode_copies
+from hwquant.stored_tables import decode_table, encode_table
 from hwquant.validate import validate
 from hwquant.window import Pair, Window
 
 KIND = "network"
-VERSION = 2
+VERSION = 3
 PLAIN_BITS = 8
 """Codes of so many bits are int8 as they are, and no tensor of version 1 has more."""
 
@@ -70,6 +74,7 @@ def to_bytes(qgraph: QGraph) -> bytes:
     """
     check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
     validate(qgraph)
+    check_ends(qgraph)
     arrays: Arrays = {}
     network = {
         "name": qgraph.name,
@@ -87,6 +92,7 @@ def to_bytes(qgraph: QGraph) -> bytes:
             }
             for tensor in qgraph.tensors.values()
         ],
+        **({} if qgraph.host is None else {"host": encode_ends(qgraph.host, arrays)}),
     }
     return container.pack(KIND, _version(qgraph), {"network": network}, arrays)
 
@@ -138,8 +144,10 @@ def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:
             outputs=tuple(_decode_output(item, arrays) for item in record.records("outputs")),
             tensors={tensor.name: tensor for tensor in tensors},
             options=_options(record.mapping("options")),
+            host=decode_ends(record.value["host"], arrays) if "host" in record.value else None,
         )
         validate(qgraph)
+        check_ends(qgraph)
     except HwquantError as error:
         message = f"{path} holds no valid network: {error}; quantize it again"
         raise Damaged(message, path=str(path)) from error
@@ -148,9 +156,19 @@ def from_bytes(data: bytes, path: str | os.PathLike[str]) -> QGraph:
 
 def _version(qgraph: QGraph) -> int:
     """The oldest version whose readers understand a network."""
-    terms = [term for node in qgraph.nodes if isinstance(node, Layer) for term in node.terms]
+    layers = [node for node in qgraph.nodes if isinstance(node, Layer)]
+    stateful = any(item.state is not None for item in qgraph.inputs)
+    third = qgraph.host is not None or stateful or any(layer.table for layer in layers)
+    if third or _copies_pixels(qgraph):
+        return 3
+    terms = [term for layer in layers for term in layer.terms]
     new = any(term.bits < PLAIN_BITS or term.step != 1 for term in terms)
+    new |= any(isinstance(item, Product) for item in qgraph.nodes)
     return 2 if new or any(tensor.bits > PLAIN_BITS for tensor in qgraph.tensors.values()) else 1
+
+
+def _copies_pixels(qgraph: QGraph) -> bool:
+    return any(isinstance(node, Rearrange) for node in qgraph.nodes)
 
 
 def _ints(values: tuple[int, ...]) -> list[int]:
@@ -163,7 +181,8 @@ def _put(arrays: Arrays, place: str, **members: NDArray[Any] | None) -> None:
 
 def _encode_input(item: Input, place: str, arrays: Arrays) -> dict[str, object]:
     _put(arrays, place, scale=item.scale, shift=item.shift, order=item.order)
-    return {"name": item.name, "shape": _ints(item.shape), "tensor_shape": _ints(item.tensor_shape)}
+    state = {} if item.state is None else {"state": item.state}
+    return {"name": item.name, "shape": _ints(item.shape), "tensor_shape": _ints(item.tensor_shape), **state}
 
 
 def _encode_output(item: Output, place: str, arrays: Arrays) -> dict[str, object]:
@@ -191,6 +210,17 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
                 "low": int(node.low),
                 "high": int(node.high),
                 "terms": terms,
+                **encode_table(node.table, place, arrays),
+            }
+        case Product():
+            return {
+                "type": "product",
+                "name": node.name,
+                "inputs": list(node.inputs),
+                "shift": int(node.shift),
+                "low": int(node.low),
+                "high": int(node.high),
+                **({} if node.multiplier is None else {"multiplier": int(node.multiplier)}),
             }
         case MaxPool():
             return {
@@ -202,6 +232,8 @@ def _encode_node(node: QNode, place: str, arrays: Arrays) -> dict[str, object]:
             }
         case Concat():
             return {"type": "concat", "name": node.name, "inputs": list(node.inputs)}
+        case Rearrange():
+            return {"type": "rearrange", "name": node.name, **encode_copies(node, place, arrays)}
         case _:
             assert_never(node)
 
@@ -255,6 +287,7 @@ def _decode_input(record: Record, arrays: Arrays) -> Input:
         scale=record.array(arrays, "scale"),
         shift=record.array(arrays, "shift"),
         order=record.optional_array(arrays, "order"),
+        state=record.text("state") if "state" in record.value else None,
     )
 
 
@@ -292,6 +325,19 @@ def _decode_node(record: Record, arrays: Arrays) -> QNode:
                 low=record.integer("low"),
                 high=record.integer("high"),
                 multiplier=record.optional_array(arrays, "multiplier"),
+                table=decode_table(record, arrays),
+            )
+        case "product":
+            factors = record.texts("inputs")
+            if len(factors) != 2:
+                raise HwquantError(f"{record.where} multiplies {len(factors)} tensors, not two")
+            return Product(
+                name=name,
+                inputs=(factors[0], factors[1]),
+                shift=record.integer("shift"),
+                low=record.integer("low"),
+                high=record.integer("high"),
+                multiplier=record.integer("multiplier") if "multiplier" in record.value else None,
             )
         case "max_pool":
             window = _decode_window(record, record.integers("kernel", 2, 1))
@@ -301,6 +347,8 @@ def _decode_node(record: Record, arrays: Arrays) -> QNode:
             if not inputs:
                 raise HwquantError(f"{record.where} joins nothing")
             return Concat(name=name, inputs=inputs)
+        case "rearrange":
+            return decode_copies(record, arrays)
         case other:
             raise HwquantError(f"{record.where} is of the unknown type {other!r}")
 

@@ -1,9 +1,10 @@
 """The integer network: the one meaning that the golden model, the compiler and the RTL share.
 
-There are three kinds of nodes. A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one
-term, a residual addition two, an average pooling one with constant weights. The float network's
-:class:`~hwquant.graph.MaxPool` and :class:`~hwquant.graph.Concat` move integers as they do reals, without
-arithmetic: scale, zero point and bits pass through. Tensors are (channels, height, width) of signed integers.
+A node computes, or moves values. A :class:`Layer` accumulates terms and requantizes the sum; a convolution is one
+term, a residual addition two, an average pooling one with constant weights. A :class:`Product` multiplies two tensors.
+The float network's :class:`~hwquant.graph.MaxPool`, :class:`~hwquant.graph.Concat` and
+:class:`~hwquant.graph.Rearrange` move integers as they do reals, without arithmetic: scale, zero point and bits pass
+through, and what is zero is the zero point. Tensors are (channels, height, width) of signed integers.
 
 Numbers (all exact)::
 
@@ -14,7 +15,9 @@ Numbers (all exact)::
     acc  = b_q + Sum_terms 2^k * Sum (adjusted weight) * (x_q - z_x)
     y_q  = clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)      (m = 1 unless a multiplier is given;
                                                                          s = 0 adds no rounding term)
-Padding inserts z_x.
+    y_q  = table[clamp(...)]              where the layer has one; z_y is then that of the table's address
+
+Padding inserts z_x. A product has ``acc = (a_q - z_a) * (b_q - z_b)`` and no bias.
 """
 
 from __future__ import annotations
@@ -27,8 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.coding import Anchor, Coding, Step, integer_limits
+from hwquant.ends import Ends
 from hwquant.errors import HwquantError
-from hwquant.graph import Concat, Input, MaxPool, Output, Shape
+from hwquant.graph import Concat, MaxPool, Rearrange, Shape, product_shape
+from hwquant.interface import Input, Output, Whole, check_states
 from hwquant.window import EACH_PIXEL, Window, check_kernel
 
 IntArray = NDArray[np.int64]
@@ -135,9 +140,50 @@ class Term:
         return (len(self.codes), *self.window.output_size(shape[1:]))
 
 
+MOST_TABLE_BITS = 10
+"""Bits of the integer that a table is addressed with, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A function of one variable, of integers: the output for each clamped integer, which is its address.
+
+    Attributes
+    ----------
+    values : ndarray of int64, shape (2^bits,)
+        The outputs, in the order of the signed addresses of 2..10 bits, the least first.
+    scale : float
+        Real value of a step of the address.
+    zero_point : int
+        The address that stands for 0.
+    """
+
+    values: IntArray
+    scale: float
+    zero_point: int
+
+    @property
+    def bits(self) -> int:
+        """Width of an address, signed."""
+        return (len(self.values) - 1).bit_length()
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and greatest address."""
+        return integer_limits(self.bits)
+
+    def __call__(self, q: IntArray) -> IntArray:
+        """Look up the output of every address."""
+        return self.values[q - self.limits[0]]
+
+    def reached(self, low: int, high: int) -> IntArray:
+        """The outputs for the addresses from ``low`` to ``high``."""
+        return self.values[low - self.limits[0] : high - self.limits[0] + 1]
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Accumulate terms, add the bias, requantize, clamp.
+    """Accumulate terms, add the bias, requantize, clamp, and look up.
 
     Attributes
     ----------
@@ -150,11 +196,14 @@ class Layer:
     shift : ndarray of int64, shape (1,) or (out,)
         The rounding right shift, 0..62.
     low : int
-        The least output, within the output tensor's bits; ReLU has the tensor's zero point.
+        The least output, within the output tensor's bits; ReLU has the tensor's zero point. With a table it is the
+        least address.
     high : int
-        The greatest output, within the output tensor's bits.
+        The greatest output, within the output tensor's bits, or the greatest address.
     multiplier : ndarray of int64, shape (1,) or (out,), optional
         What the sum is multiplied by, positive; None where requantization is a shift alone.
+    table : Table, optional
+        What becomes of the clamped integer; None where that is the output.
     """
 
     name: str
@@ -164,6 +213,7 @@ class Layer:
     low: int
     high: int
     multiplier: IntArray | None = None
+    table: Table | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -191,7 +241,8 @@ class Layer:
             total -= zero_points[term.input] * (term.weight.sum(axis=(1, 2, 3)) << term.shift)
         if self.multiplier is None:
             half = np.where(self.shift > 0, np.int64(1) << np.maximum(self.shift - 1, 0), 0)
-            total += half + (zero_points[self.name] << self.shift)
+            zero_point = self.table.zero_point if self.table else zero_points[self.name]
+            total += half + (zero_point << self.shift)
         return total
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -206,12 +257,49 @@ class Layer:
         )
 
 
-QNode = Layer | MaxPool | Concat
+@dataclass(frozen=True, eq=False)
+class Product:
+    """Multiply two tensors element by element, requantize, clamp.
+
+    Attributes
+    ----------
+    name : str
+        Name of the product, and of its output tensor.
+    inputs : tuple of str
+        Names of the two tensors that it reads: of one shape, or the second with one factor a channel,
+        (channels, 1, 1).
+    shift : int
+        The rounding right shift, 0..62.
+    low : int
+        The least output, within the output tensor's bits.
+    high : int
+        The greatest output, within the output tensor's bits.
+    multiplier : int, optional
+        What the product is multiplied by, positive; None where requantization is a shift alone.
+    """
+
+    name: str
+    inputs: tuple[str, str]
+    shift: int
+    low: int
+    high: int
+    multiplier: int | None = None
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Find the shape of the output tensor for the shapes of the inputs."""
+        return product_shape(self.name, *shapes)
+
+    def macs(self, *shapes: Shape) -> int:
+        """Count the multiplications of one inference, for the shapes of the inputs."""
+        return math.prod(shapes[0])
+
+
+QNode = Layer | Product | MaxPool | Concat | Rearrange
 """All kinds. What must know them ends its ``match`` in ``assert_never``, so that mypy names it for a new one."""
 
 
 @dataclass(frozen=True, eq=False)
-class QGraph:
+class QGraph(Whole):
     """An integer network.
 
     Attributes
@@ -228,6 +316,8 @@ class QGraph:
         Every tensor by name, those of inputs and of nodes.
     options : mapping
         How the network was quantized, for people: plain JSON values.
+    host : Ends or None, optional
+        What stays with the host before ``inputs`` and after ``outputs``; None where that is nothing.
 
     Raises
     ------
@@ -241,6 +331,7 @@ class QGraph:
     outputs: tuple[Output, ...]
     tensors: Mapping[str, Tensor]
     options: Mapping[str, object] = field(default_factory=dict)
+    host: Ends | None = None
 
     def __post_init__(self) -> None:
         known = {item.name for item in self.inputs}
@@ -264,6 +355,7 @@ class QGraph:
         for output in self.outputs:
             if output.tensor not in known:
                 raise HwquantError(f"output {output.name!r} reads {output.tensor!r}, which nothing produces")
+        check_states(self.inputs, self.outputs)
 
     def macs(self) -> int:
         """Count the multiply-accumulates of one inference."""

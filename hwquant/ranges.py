@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 import numpy as np
 
-from hwquant.graph import Moving
-from hwquant.qgraph import Layer, QGraph, QNode, Tensor
+from hwquant.graph import Concat, MaxPool, Moving, Rearrange
+from hwquant.qgraph import Layer, Product, QGraph, QNode, Tensor
 
 Range = tuple[int, int]
 
@@ -22,12 +23,56 @@ def tensor_ranges(qgraph: QGraph) -> dict[str, Range]:
 
 def node_range(node: QNode, tensor: Tensor, ranges: Mapping[str, Range]) -> Range:
     """Find the least and the greatest integer that a node produces, from the ranges of what it reads, by name."""
-    if isinstance(node, Layer):
+    if isinstance(node, Product):
         return node.low, node.high
+    if isinstance(node, Layer):
+        if node.table is None:
+            return node.low, node.high
+        reached = node.table.reached(node.low, node.high)
+        return int(reached.min()), int(reached.max())
     if isinstance(node, Moving):
         lows, highs = zip(*(ranges[name] for name in node.inputs))
-        return min(lows), max(highs)
+        zero = (tensor.zero_point,) if isinstance(node, Rearrange) and node.writes_zeros else ()
+        return min((*lows, *zero)), max((*highs, *zero))
     return tensor.limits
+
+
+def product_range(tensors: Sequence[Tensor], ranges: Sequence[Range]) -> Range:
+    """Find the least and the greatest product ``(a_q - z_a) * (b_q - z_b)`` of two tensors.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        The two tensors, for their zero points.
+    ranges : sequence of tuple of int
+        Least and greatest integer of each of them.
+    """
+    a, b = (
+        [end - tensor.zero_point for end in limits] for tensor, limits in zip(tensors, ranges, strict=True)
+    )
+    corners = [x * y for x in a for y in b]
+    return min(corners), max(corners)
+
+
+def product_bound(node: Product, qgraph: QGraph, ranges: Mapping[str, Range]) -> int:
+    """Bound ``|acc * m + (1 << (s-1))|`` of a product over all inputs; see :func:`accumulator_bound`."""
+    names = node.inputs
+    ends = product_range([qgraph.tensors[name] for name in names], [ranges[name] for name in names])
+    largest = max(abs(end) for end in ends)
+    return largest * (1 if node.multiplier is None else node.multiplier) + ((1 << node.shift) >> 1)
+
+
+def largest_sum(node: QNode, qgraph: QGraph, ranges: Mapping[str, Range]) -> int:
+    """Bound ``|acc * m + (1 << (s-1))|`` of a node over all inputs and output channels; 0 where nothing is computed."""
+    match node:
+        case Layer():
+            return max(accumulator_bound(node, qgraph, ranges))
+        case Product():
+            return product_bound(node, qgraph, ranges)
+        case MaxPool() | Concat() | Rearrange():
+            return 0
+        case _:
+            assert_never(node)
 
 
 def accumulator_bound(layer: Layer, qgraph: QGraph, ranges: Mapping[str, Range]) -> list[int]:

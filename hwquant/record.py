@@ -58,6 +58,10 @@ class Record:
         """Read an object."""
         return self._get(key, dict, "object")
 
+    def record(self, key: str) -> Record:
+        """Read an object whose numbers belong together."""
+        return Record(self.mapping(key), f"{self.where}, {key}", f"{self.place}/{key}")
+
     def texts(self, key: str) -> tuple[str, ...]:
         """Read a tuple of texts."""
         values = self._get(key, list, "list")

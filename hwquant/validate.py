@@ -15,11 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Input, Moving, Output
-from hwquant.qgraph import WIDEST, Concat, Layer, MaxPool, QGraph, Tensor, Term
-from hwquant.ranges import accumulator_bound, tensor_ranges
+from hwquant.graph import Moving
+from hwquant.interface import Input, Output
+from hwquant.qgraph import (
+    MOST_TABLE_BITS,
+    WIDEST,
+    Concat,
+    Layer,
+    MaxPool,
+    Product,
+    QGraph,
+    Rearrange,
+    Table,
+    Tensor,
+    Term,
+)
+from hwquant.ranges import largest_sum, tensor_ranges
 from hwquant.window import Window
 
+PRODUCT_BITS = 8
+"""Most bits of a tensor that is multiplied with another one."""
 HOST_FUNCTIONS = ("softmax", "log_softmax", "argmax")
 LARGEST_SCALE, SMALLEST_SCALE = 2.0**100, 2.0**-100
 """Bounds of a tensor's scale, far from where real values, or products of two scales, overflow a 32-bit float."""
@@ -39,8 +54,16 @@ def validate(qgraph: QGraph) -> None:
     """
     validate_integers(qgraph)
     for node in qgraph.nodes:
-        if isinstance(node, Layer):
-            _scales(f"layer {node.name!r}", node, qgraph)
+        where = f"layer {node.name!r}"
+        match node:
+            case Layer():
+                _scales(where, node, qgraph)
+            case Product():
+                _product_scales(where, node, qgraph)
+            case MaxPool() | Concat() | Rearrange():
+                pass
+            case _:
+                assert_never(node)
 
 
 def validate_integers(qgraph: QGraph) -> None:
@@ -70,18 +93,20 @@ def validate_integers(qgraph: QGraph) -> None:
         match node:
             case Layer():
                 _layer(where, node, qgraph)
-                bound = max(accumulator_bound(node, qgraph, ranges))
-                _require(
-                    bound < 1 << 63, where, "can overflow 64 bits: its weights, bias or shift are too large"
-                )
+            case Product():
+                _product(where, node, qgraph)
             case MaxPool():
                 _pool(where, node, qgraph)
             case Concat():
                 _passes_through(where, node, qgraph)
                 sizes = {qgraph.tensors[name].shape[1:] for name in node.inputs}
                 _require(len(sizes) == 1, where, f"joins tensors of different sizes: {sorted(sizes)}")
+            case Rearrange():
+                _passes_through(where, node, qgraph)
             case _:
                 assert_never(node)
+        problem = "can overflow 64 bits: its weights, bias, multiplier or shift are too large"
+        _require(largest_sum(node, qgraph, ranges) < 1 << 63, where, problem)
 
 
 def _require(condition: bool, where: str, problem: str) -> None:
@@ -187,9 +212,50 @@ def _layer(where: str, layer: Layer, qgraph: QGraph) -> None:
     if layer.multiplier is not None:
         _array(where, "a multiplier", layer.multiplier, np.int64, one_or_all)
         _require(bool((layer.multiplier > 0).all()), where, "has a multiplier that is not positive")
+    if layer.table is not None:
+        _table(where, layer.table, tensor)
+    _clamp(where, layer, tensor.limits if layer.table is None else layer.table.limits)
+
+
+def _clamp(where: str, node: Layer | Product, limits: tuple[int, int]) -> None:
+    low, high = limits
+    problem = f"clamps to {node.low}..{node.high}, which is not a range within {low}..{high}"
+    _require(low <= node.low <= node.high <= high, where, problem)
+
+
+def _product(where: str, node: Product, qgraph: QGraph) -> None:
+    for name in node.inputs:
+        bits = qgraph.tensors[name].bits
+        problem = f"multiplies {name!r}, which has {bits} bits; factors have at most {PRODUCT_BITS}"
+        _require(bits <= PRODUCT_BITS, where, problem)
+    _require(0 <= node.shift <= 62, where, f"has a shift of {node.shift}; 0..62 is possible")
+    if node.multiplier is not None:
+        _require(node.multiplier > 0, where, f"has a multiplier of {node.multiplier}, which is not positive")
+    _clamp(where, node, qgraph.tensors[node.name].limits)
+
+
+def _product_scales(where: str, node: Product, qgraph: QGraph) -> None:
+    """Raise unless ``S_a S_b m = S_y 2^s``: exactly, or where there is a multiplier, as well as an integer can."""
+    a, b, y = (qgraph.tensors[name].scale for name in (*node.inputs, node.name))
+    factor = 1 if node.multiplier is None else node.multiplier
+    share = a * b / (y * factor / 2.0**node.shift)
+    tolerance = EXACT if node.multiplier is None else 1 / factor + EXACT
+    problem = f"rescales by another factor than its scales say: S_a S_b 2^s / m is {share:.7g} times the output's scale"
+    _require(_near(np.array([share]), 1.0, tolerance), where, problem)
+
+
+def _table(where: str, table: Table, tensor: Tensor) -> None:
+    where = f"{where}, table,"
+    _array(where, "values", table.values, np.int64, [(1 << bits,) for bits in range(2, MOST_TABLE_BITS + 1)])
     low, high = tensor.limits
-    problem = f"clamps to {layer.low}..{layer.high}, which is not a range within {low}..{high}"
-    _require(low <= layer.low <= layer.high <= high, where, problem)
+    inside = bool((table.values >= low).all() and (table.values <= high).all())
+    _require(inside, where, f"has values beyond the {tensor.bits} bits of its tensor, {low}..{high}")
+    _require(
+        SMALLEST_SCALE <= table.scale <= LARGEST_SCALE, where, f"has the scale {table.scale}, far from 1"
+    )
+    low, high = table.limits
+    problem = f"has the zero point {table.zero_point} outside its {table.bits} bits, {low}..{high}"
+    _require(low <= table.zero_point <= high, where, problem)
 
 
 def _term(where: str, term: Term, source: Tensor, target: Tensor) -> None:
@@ -233,7 +299,7 @@ def _scales(where: str, layer: Layer, qgraph: QGraph) -> None:
 
     Shifts are exact; a multiplier is an integer, so that it may be off by one.
     """
-    target = qgraph.tensors[layer.name].scale
+    target = layer.table.scale if layer.table else qgraph.tensors[layer.name].scale
     factor = np.ones(1) if layer.multiplier is None else layer.multiplier.astype(np.float64)
     unit = target * factor / 2.0**layer.shift
     first = np.ones(1)

@@ -44,8 +44,8 @@ class Accumulator(Component):
         The pixel adds to the total of the one before it; used with ``config.window_sums`` only.
     bias : In(signed(config.stored_bias_bits))
         Value at which a sum begins, without ``config.bias_zeros`` low bits.
-    sum : In(signed(config.column_bits))
-        Sum of the column for the pixel.
+    sum : In(signed(config.added_bits))
+        Sum of the column for the pixel, or its product of two activations.
     write_address : In(index_bits(config.accumulator_depth))
         The value of ``read_address``, ``latency`` cycles later.
     write_enable : In(1)
@@ -66,7 +66,7 @@ class Accumulator(Component):
                 "first": In(1),
                 "hold": In(1),
                 "bias": In(signed(config.stored_bias_bits)),
-                "sum": In(signed(config.column_bits)),
+                "sum": In(signed(config.added_bits)),
                 "write_address": In(address),
                 "write_enable": In(1),
                 "total": Out(signed(config.accumulator_bits)),

@@ -15,6 +15,7 @@ from hwquant.rtl_templates.dsp import DspBudget
 from hwquant.rtl_templates.facts import Facts, Inside, Product
 from hwquant.rtl_templates.pe import ProcessingElement, RegisteredProduct
 from hwquant.rtl_templates.ports import WeightPort, array_rows
+from hwquant.rtl_templates.products import product_columns
 from hwquant.rtl_templates.taps import TapLines
 from hwquant.rtl_templates.ternary_product import TernaryProduct
 
@@ -68,6 +69,9 @@ class SystolicArray(Component):
         Cycles from kernel row to kernel row, with ``x``; see :class:`~hwquant.rtl_templates.taps.TapLines`.
     sums : Out(ArrayLayout)
         Sums of the ``columns`` columns, each ``signed(config.column_bits)``, skewed.
+    lanes : Out(ArrayLayout)
+        The first activations in ``x``, each later by a cycle than the one before: of the columns whose products with
+        other activations are made beside the array. Only where these have them from here (:func:`shares_lanes`).
     """
 
     def __init__(self, config: ArrayConfig):
@@ -76,6 +80,7 @@ class SystolicArray(Component):
         self.offset_row = self.chain > config.rows
         below = ProcessingElement.step if config.offset == "sum" else 0
         self.latency = (config.rows - 1) * ProcessingElement.step + ProcessingElement.latency + below
+        lanes = ArrayLayout(signed(config.activation_bits), product_columns(config))
         super().__init__(
             {
                 "x": In(ArrayLayout(signed(config.activation_bits), config.rows)),
@@ -86,6 +91,7 @@ class SystolicArray(Component):
                 "delay": In(index_bits(config.tap_depth + 1)),
                 "sums": Out(ArrayLayout(signed(config.column_bits), config.columns)),
             }
+            | ({"lanes": Out(lanes)} if shares_lanes(config) else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -113,6 +119,8 @@ class SystolicArray(Component):
             swaps.append(delayed(m, swaps[-1], 1, name=f"swap_row{r}", reset_less=False))
 
         marks = list(swaps)
+        if shares_lanes(config):
+            m.d.comb += [self.lanes[c].eq(getattr(skew_x, f"o{c}")) for c in range(product_columns(config))]
 
         # What enters each row from the left: a lane of x, and the sum of all of them for the offset row.
         left = [getattr(skew_x, f"o{r}") for r in range(rows)]
@@ -265,6 +273,11 @@ class SystolicArray(Component):
             inside=inside + _elements(config, chain, budget),
         )
         return _with_sum_column(own, config) if config.offset == "sum" else own
+
+
+def shares_lanes(config: ArrayConfig) -> bool:
+    """Whether there are products of two activations whose lanes are those of the rows."""
+    return config.product_bits > 0 and config.reads_per_word == 1
 
 
 def _product(

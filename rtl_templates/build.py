@@ -24,6 +24,7 @@ def accelerator(program: Program, *, loadable: bool = False) -> Accelerator:
         program=list(program.words),
         weights=program.weight_image,
         parameters=program.parameter_image,
+        tables=program.table_image,
         checksum=program.checksum,
         loadable=loadable,
     )

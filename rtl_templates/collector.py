@@ -1,5 +1,6 @@
 """Everything below the array: accumulate, requantize, pool, and line the columns up again."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from amaranth.hdl import Module, Mux, Signal, signed
@@ -16,6 +17,12 @@ from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
 from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.ports import ParameterPort, ResultPort
 from hwquant.rtl_templates.requantize import Requantizer, above
+from hwquant.rtl_templates.tables import COLUMNS, Lookup
+
+
+def _sharing(config: ArrayConfig) -> list[int]:
+    """The columns that share each table memory."""
+    return [min(COLUMNS, config.columns - first) for first in range(0, config.columns, COLUMNS)]
 
 
 class _Stages(NamedTuple):
@@ -27,27 +34,31 @@ class _Stages(NamedTuple):
         The sum enters the accumulator.
     total : int
         The accumulator's total appears.
-    value : int
+    clamped : int
         The requantized value appears.
+    value : int
+        What is looked up of it appears; the same where there are no tables.
     output : int
         The maximum appears, which is the column's output.
     """
 
     sum: int
     total: int
+    clamped: int
     value: int
     output: int
 
     @classmethod
-    def of(cls, requantize_latency: int) -> Self:
-        """The stages with a requantizer of so many cycles."""
+    def of(cls, config: ArrayConfig) -> Self:
+        """The stages of an array."""
         total = Accumulator.latency
-        value = total + requantize_latency
-        return cls(total - Accumulator.sum_latency, total, value, value + 1)
+        clamped = total + config.requantize_latency
+        value = clamped + config.table_latency
+        return cls(total - Accumulator.sum_latency, total, clamped, value, value + 1)
 
 
 class Collector(Component):
-    """Everything below the array: ``columns`` accumulators, requantizers and running maxima.
+    """Everything below the array: ``columns`` accumulators, requantizers, perhaps tables, and running maxima.
 
     Column ``c`` does everything ``c`` cycles after column 0. So the marks of a pixel travel through one
     chain of registers, and column ``c`` in stage ``s`` looks at position ``c + s`` of it. Stage 0 presents the
@@ -59,12 +70,14 @@ class Collector(Component):
     ----------
     config : ArrayConfig
         Widths and depths; ``config.array_latency`` cycles lie between a pixel's marks and its first sum.
+    tables : Sequence of int
+        Contents of the table memories, unsigned words.
 
     Attributes
     ----------
     latency : int
-        Cycles from the first column's sum to ``results``: its addition, requantization, the pooling maximum, and
-        until the last column has caught up.
+        Cycles from the first column's sum to ``results``: its addition, requantization, tables, the pooling maximum,
+        and until the last column has caught up.
 
     Members
     -------
@@ -74,19 +87,30 @@ class Collector(Component):
         Sums of the ``columns`` columns, each ``signed(config.column_bits)``, skewed.
     parameters : Out(ParameterPort)
         Request for the parameters of new output channels.
+    multiplies : In(1)
+        The layer's sums are ``products``, which are earlier than those of the array; only where there are any. Constant
+        during a layer.
+    products : In(ArrayLayout)
+        Products of the ``columns`` columns, each ``signed(config.product_sum_bits)``, skewed,
+        ``config.product_latency`` cycles after the pixel's marks; only where there are any.
     clamp : In(instruction_layout(config, Opcode.CLAMP))
         Bounds ``low`` and ``high`` of an output and its zero point ``zero``, constant during a layer.
     results : Out(ResultPort)
         Finished output channels.
     """
 
-    def __init__(self, config: ArrayConfig):
+    def __init__(self, config: ArrayConfig, tables: Sequence[int] = ()):
         self.config = config
+        self.tables = tables
         activation = signed(config.activation_bits)
         self.requantizers = [Requantizer(config) for _ in range(config.columns)]
         self.align = Skew(activation, config.columns, reverse=True)
-        self.stages = _Stages.of(self.requantizers[0].latency)
+        self.stages = _Stages.of(config)
         self.latency = self.stages.output - self.stages.sum + self.align.latency
+        multiplied = {}
+        if config.product_bits:
+            products = ArrayLayout(signed(config.product_sum_bits), config.columns)
+            multiplied = {"multiplies": In(1), "products": In(products)}
         super().__init__(
             {
                 "pixel": In(pixel_layout()),
@@ -95,6 +119,7 @@ class Collector(Component):
                 "clamp": In(instruction_layout(config, Opcode.CLAMP)),
                 "results": Out(ResultPort(config)),
             }
+            | multiplied
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -102,8 +127,7 @@ class Collector(Component):
         m = Module()
         config = self.config
         # The marks wait until their pixel's sum approaches; there the parameters are asked for.
-        stage_zero = config.array_latency - self.stages.sum
-        early = delayed(m, self.pixel, stage_zero - ParameterReader.latency, name="early", reset_less=False)
+        early = self._approaching(m)
         m.d.comb += self.parameters.start.eq(early.valid & early.parameters)
         marks = delayed(m, early, ParameterReader.latency - 1, name="marks", reset_less=False)
         tags, addresses = self._stages(m, marks)
@@ -112,9 +136,12 @@ class Collector(Component):
         shift_bus = delayed(m, bias_bus, self.stages.total - self.stages.sum, name="shift_bus")
 
         m.submodules.align = align = self.align
+        lookups = self._lookups(m) if config.tables else []
         for c in range(config.columns):
             total = self._accumulate(m, c, tags[c:], addresses[c:], bias_bus)
             value = self._requantize(m, c, tags[c:], total, shift_bus)
+            if lookups:
+                value = self._look_up(m, c, lookups[c // COLUMNS], value)
             # Pixels come in pooling-window order, so a maximum needs one register.
             tag = tags[c + self.stages.value]
             maximum = Signal(signed(config.activation_bits), name=f"maximum{c}", reset_less=True)
@@ -125,6 +152,21 @@ class Collector(Component):
         final = tags[config.columns - 1 + self.stages.output]
         m.d.comb += self.results.valid.eq(final.valid & final.last & final.pool_last)
         return m
+
+    def _approaching(self, m: Module) -> Signal:
+        """The marks of the pixel whose sum, or product, approaches.
+
+        A layer begins when the one before it is written: no marks are on their way where it changes what is waited for.
+        """
+        config, before = self.config, self.stages.sum + ParameterReader.latency
+        wait = config.array_latency - before
+        if not config.product_bits:
+            return delayed(m, self.pixel, wait, name="early", reset_less=False)
+        soon = delayed(m, self.pixel, config.product_latency - before, name="soon", reset_less=False)
+        late = delayed(m, soon, wait - (config.product_latency - before), name="late", reset_less=False)
+        early = Signal(pixel_layout())
+        m.d.comb += early.eq(Mux(self.multiplies, soon.as_value(), late.as_value()))
+        return early
 
     def _stages(self, m: Module, marks: Signal) -> tuple[list[Signal], list[Signal]]:
         """The marks, and the accumulators' addresses, in every stage of every column."""
@@ -153,7 +195,11 @@ class Collector(Component):
             accumulator.first.eq(tags[self.stages.sum].first),
             accumulator.hold.eq(tags[self.stages.sum].hold),
             accumulator.bias.eq(bias),
-            accumulator.sum.eq(self.sums[c]),
+            accumulator.sum.eq(
+                Mux(self.multiplies, self.products[c], self.sums[c])
+                if self.config.product_bits
+                else self.sums[c]
+            ),
             accumulator.write_address.eq(addresses[self.stages.total]),
             accumulator.write_enable.eq(tags[self.stages.total].valid),
         ]
@@ -176,12 +222,27 @@ class Collector(Component):
             m.d.comb += port.eq(register)
         return requantizer.value
 
+    def _lookups(self, m: Module) -> list[Lookup]:
+        """Build the tables of all columns, which read the layer's page."""
+        lookups = [Lookup(self.config, self.tables, columns) for columns in _sharing(self.config)]
+        for number, lookup in enumerate(lookups):
+            m.submodules[f"table{number}"] = lookup
+            m.d.comb += lookup.page.eq(self.clamp.table)
+        return lookups
+
+    def _look_up(self, m: Module, c: int, lookup: Lookup, clamped: Signal) -> Signal:
+        """Connect a column to its tables; return its output."""
+        m.d.comb += getattr(lookup, f"address{c % COLUMNS}").eq(clamped)
+        value: Signal = getattr(lookup, f"value{c % COLUMNS}")
+        return value
+
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """The chain of marks, and for each column its parameters, accumulators, requantizer and maximum."""
+        """The chain of marks, and for each column its parameters, accumulators, requantizer, table and maximum."""
         columns, bits, address = config.columns, config.activation_bits, index_bits(config.accumulator_depth)
-        stages = _Stages.of(config.requantize_latency)
+        stages, sharing = _Stages.of(config), _sharing(config) if config.tables else []
         early = config.array_latency - stages.sum - 1  # before stage 0
+        multiplied = config.product_bits > 0
         tags = columns + stages.output
         unread = 1 + (not config.window_sums)  # start; hold
         parameters = config.parameter_bits
@@ -202,10 +263,18 @@ class Collector(Component):
                 "bus": (stages.total - stages.sum) * config.stored_bias_bits,
             },
             adders={"maximum": columns * bits, "address": address},
+            muxes={
+                "sum": columns * config.added_bits * multiplied,
+                "early": pixel_layout().size * multiplied,
+            },
             gates={"control": 1, "columns": columns},
             inside=[
                 Inside("align", Skew.facts(bits, columns)),
                 Inside("accumulator", Accumulator.facts(config), columns),
                 Inside("requantize", Requantizer.facts(config), columns),
+                *(
+                    Inside("table", Lookup.facts(config, count), sharing.count(count))
+                    for count in sorted(set(sharing))
+                ),
             ],
         )

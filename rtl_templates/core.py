@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from hwquant.program.array_shape import ACCUMULATE_HAZARD, FEED_LATENCY, MEMORY_LATENCY
+from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
+from hwquant.program.latencies import FEED_LATENCY, MEMORY_LATENCY, PRODUCT_LATENCY
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory
-from hwquant.rtl_templates.array import SystolicArray
+from hwquant.rtl_templates.array import SystolicArray, shares_lanes
 from hwquant.rtl_templates.collector import Collector
 from hwquant.rtl_templates.delay import check_latency, delayed
 from hwquant.rtl_templates.dispatcher import Dispatcher
@@ -21,6 +22,7 @@ from hwquant.rtl_templates.host import HostPort
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout
 from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.ports import RegisterPort, WriteMonitor, word_layout
+from hwquant.rtl_templates.products import LaneSkew, Products
 from hwquant.rtl_templates.registers import RegisterFile
 from hwquant.rtl_templates.sequencer import Sequencer
 from hwquant.rtl_templates.streamer import Streamer
@@ -47,6 +49,8 @@ class Accelerator(Component):
         Initial contents of the weight memory, unsigned words.
     parameters : Sequence of int
         Initial contents of the parameter memory, unsigned words.
+    tables : Sequence of int
+        Contents of the table memories, unsigned words; empty where there are none.
     checksum : int
         32 bits that identify the program, readable by the host.
     loadable : bool
@@ -56,7 +60,7 @@ class Accelerator(Component):
     Attributes
     ----------
     images : dict of str to list of int
-        Contents of the memories ``program``, ``weights`` and ``parameters``.
+        Contents of the memories ``program``, ``weights``, ``parameters`` and ``tables``.
 
     Members
     -------
@@ -79,12 +83,18 @@ class Accelerator(Component):
         program: Sequence[int] = (),
         weights: Sequence[int] = (),
         parameters: Sequence[int] = (),
+        tables: Sequence[int] = (),
         checksum: int = 0,
         loadable: bool = False,
     ):
         self.config = config
         self.loadable = loadable
-        self.images = {"program": list(program), "weights": list(weights), "parameters": list(parameters)}
+        self.images = {
+            "program": list(program),
+            "weights": list(weights),
+            "parameters": list(parameters),
+            "tables": list(tables),
+        }
         self.checksum = checksum
         load = {"load": In(stream.Signature(config.columns * config.slot_bits))} if loadable else {}
         super().__init__(
@@ -112,7 +122,7 @@ class Accelerator(Component):
         m.submodules.feed = feed = ActivationFeed(config)
         m.submodules.array = array = SystolicArray(config)
         m.submodules.parameter_reader = parameters = ParameterReader(config, self.images["parameters"])
-        m.submodules.collector = collector = Collector(config)
+        m.submodules.collector = collector = Collector(config, self.images["tables"])
         m.submodules.writer = writer = Writer(config)
         _check_latencies(config, memory, host, feed, weights, array, collector)
 
@@ -180,6 +190,21 @@ class Accelerator(Component):
         with m.If(host.writing):
             connect(m, host.write, memory.write)
         m.d.comb += host.data.eq(memory.data)
+        if config.product_bits:
+            factor = delayed(m, streamer.factor, to_array, name="factor", reset_less=False)
+            lanes = array.lanes if shares_lanes(config) else _all_lanes(m, config, memory)
+            m.submodules.products = products = Products(config)
+            multiplies = Signal()
+            zeros = Signal(instruction_layout(config, Opcode.PRODUCT), reset_less=True)
+            with m.If(starts & job.layer):
+                m.d.sync += [multiplies.eq(job["product"]), zeros.eq(sequencer.product)]
+            m.d.comb += [
+                products.lanes.eq(lanes),
+                products.factor.eq(factor),
+                products.zeros.eq(zeros),
+                collector.multiplies.eq(multiplies),
+                collector.products.eq(products.products),
+            ]
         return m
 
     @staticmethod
@@ -214,12 +239,19 @@ class Accelerator(Component):
             "collector": Collector.facts(config),
             "writer": Writer.facts(config),
         }
+        if config.product_bits:
+            parts["products"] = Products.facts(config)
+            if not shares_lanes(config):
+                parts["lanes"] = LaneSkew.facts(config)
         to_array = ActivationMemory.latency + ActivationFeed.latency
         return Facts(
             registers={
                 "clamp": instruction_layout(config, Opcode.CLAMP).size,
                 "swap": to_array,
                 "taps": to_array,
+                "products": instruction_layout(config, Opcode.PRODUCT).size + 1 + to_array
+                if config.product_bits
+                else 0,
             },
             redundant={"taps": 0 if config.tap_lines else to_array},
             muxes={
@@ -230,6 +262,14 @@ class Accelerator(Component):
             gates={"control": 1},
             inside=[Inside(name, facts) for name, facts in parts.items()],
         )
+
+
+def _all_lanes(m: Module, config: ArrayConfig, memory: ActivationMemory) -> Value:
+    """All lanes of the word that was read, skewed, where the array's rows take a part of it."""
+    m.submodules.lanes = lanes = LaneSkew(config)
+    check_latency("the way of a lane to its product", memory.latency + lanes.latency, FEED_LATENCY)
+    m.d.comb += lanes.data.eq(memory.data)
+    return lanes.lanes
 
 
 def _check_latencies(
@@ -251,6 +291,7 @@ def _check_latencies(
         ("the way of a pixel to the array", at_edge, FEED_LATENCY),
         ("the way of a weight to the array", weights.latency, FEED_LATENCY),
         ("the way of a pixel through the array", at_bottom, config.array_latency),
+        ("a product of two activations", Products.latency, PRODUCT_LATENCY),
         ("requantization", collector.requantizers[0].latency, config.requantize_latency),
         ("the way of a pixel back to the memory", written, config.write_latency),
         ("a layer, until the next may begin,", written + memory.write_latency, config.drain_latency),

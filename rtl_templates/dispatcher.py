@@ -18,7 +18,7 @@ class Dispatcher(Component):
     With ``u`` the cycle in which a tile's load is taken and ``t`` the cycle in which its stream is started::
 
         u[k] >= t[k-1]                     the shadow weights are free
-        t[k] >= u[k] + load_cycles         (of its weights' format; one more with an offset row)
+        t[k] >= u[k] + load_cycles         (of its weights' format; one more with an offset row; 1 without weights)
         t[k] >= t[k-1] + pixels[k-1]
         t[k] >= last address before + drain_latency - 1      where a layer begins
         t[k] >= t[last with parameters] + columns            where parameters are loaded
@@ -82,17 +82,18 @@ class Dispatcher(Component):
             recent = Signal(ACCUMULATE_HAZARD - 2)
             m.d.sync += recent.eq(Cat(self.streaming, recent))
             may_start &= ~loaded.settle | ~(self.streaming | recent.any())
+        advance = waiting_valid & (~loaded_valid | self.stream.start)
         m.d.comb += [
             self.load.job.eq(waiting),
             self.stream.job.eq(loaded),
             self.stream.start.eq(may_start),
-            self.load.start.eq(waiting_valid & (~loaded_valid | self.stream.start)),
+            self.load.start.eq(advance & ~waiting.product if self.config.product_bits else advance),
             self.jobs.ready.eq(~waiting_valid),
             self.idle.eq(~waiting_valid & ~loaded_valid & drained),
         ]
         with m.If(self.stream.start):
             m.d.sync += loaded_valid.eq(0)
-        with m.If(self.load.start):
+        with m.If(advance if self.config.product_bits else self.load.start):
             m.d.sync += [waiting_valid.eq(0), loaded_valid.eq(1), loaded.eq(waiting)]
         with m.If(self.jobs.valid & self.jobs.ready):
             m.d.sync += [waiting_valid.eq(1), waiting.eq(self.jobs.payload)]

@@ -85,12 +85,15 @@ def blocks_of(dsp: DspBlocks, a_bits: int, b_bits: int, least_product: int = LEA
 def blocks_elsewhere(config: ArrayConfig, dsp: DspBlocks) -> float:
     """Count the DSP blocks of everything but processing elements.
 
-    These products, of requantization and of the offset in a sum column, are left to synthesis, which has a bound of
-    its own for each kind of block.
+    These products, of requantization, of two activations and of the offset in a sum column, are left to synthesis,
+    which has a bound of its own for each kind of block.
     """
     least, total = dsp.least_product, 0.0
     if config.multiplier_bits:
         total += config.columns * blocks_of(dsp, config.accumulator_bits, config.multiplier_bits, least)
+    if config.product_bits:
+        operand = config.product_bits + 1
+        total += min(config.columns, config.lanes) * blocks_of(dsp, operand, operand, least)
     if config.offset == "sum" and not config.channel_offsets:
         total += blocks_of(dsp, config.input_sum_bits, config.offset_bits, least)
     return total

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-Image = Literal["program", "weights", "parameters"]
+Image = Literal["program", "weights", "parameters", "tables"]
 """A read-only memory's contents, one of :attr:`hwquant.rtl_templates.core.Accelerator.images`."""
 
 
@@ -31,7 +31,7 @@ class Delay(NamedTuple):
 
 
 class MemoryShape(NamedTuple):
-    """A memory with one read port, registered.
+    """A memory with registered read ports.
 
     Attributes
     ----------
@@ -43,12 +43,15 @@ class MemoryShape(NamedTuple):
         Number of write ports; a memory without one is a table.
     image : Image or None, default None
         What it holds from the start, or is sent by the host; None: nothing.
+    reads : int, default 1
+        Number of read ports.
     """
 
     depth: int
     width: int
     writes: int = 1
     image: Image | None = None
+    reads: int = 1
 
 
 class Product(NamedTuple):

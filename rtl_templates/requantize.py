@@ -74,20 +74,20 @@ class Requantizer(Component):
         Bits by which the sum is shifted to the right, in the same cycle as ``total``.
     multiplier : In(signed(config.multiplier_bits))
         Factor of the sum, in the same cycle as ``total``; only where the configuration has one.
-    low : In(signed(config.activation_bits))
+    low : In(signed(config.requantized_bits))
         The least output; constant during a layer.
-    high : In(signed(config.activation_bits))
+    high : In(signed(config.requantized_bits))
         The greatest output; constant during a layer.
-    zero : In(signed(config.activation_bits))
+    zero : In(signed(config.requantized_bits))
         The zero point, used with a multiplier only; constant during a layer.
-    value : Out(signed(config.activation_bits))
-        The output.
+    value : Out(signed(config.requantized_bits))
+        The output, or what it is looked up with.
     """
 
     def __init__(self, config: ArrayConfig):
         self.config = config
         self.latency = 3 + (3 if config.multiplier_bits else 0)
-        activation = signed(config.activation_bits)
+        activation = signed(config.requantized_bits)
         ports = {
             "total": In(signed(config.accumulator_bits)),
             "shift": In(config.shift_bits),
@@ -103,7 +103,7 @@ class Requantizer(Component):
     def elaborate(self, platform: object) -> Module:
         """Build the product where there is one, the two shifters, and the clamp."""
         m = Module()
-        bits = self.config.activation_bits
+        bits = self.config.requantized_bits
         total, shift = self.total, self.shift
         if self.config.multiplier_bits:
             # Without "keep", Yosys' ice40_dsp takes both registers into a DSP block, and leaves its output unconnected:
@@ -133,7 +133,7 @@ class Requantizer(Component):
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
         """The multiplier, the shifters, and the clamp."""
-        bits, multiplied = config.activation_bits, config.multiplier_bits > 0
+        bits, multiplied = config.requantized_bits, config.multiplier_bits > 0
         shifted, wide = config.accumulator_bits + config.multiplier_bits, bits + 2 * multiplied
         fine = min(FINE, config.shift_bits)
         return Facts(

@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
-from hwquant.program.isa import BUFFERED, OPCODE_BITS, Opcode, program_bits
+from hwquant.program.isa import BUFFERED, OPCODE_BITS, Opcode, fields, program_bits
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout
@@ -38,6 +38,8 @@ class _Registers:
         self.geometry = Signal(geometry_layout(config), reset_less=True)
         self.write = Signal(instruction_layout(config, Opcode.WRITE), reset_less=True)
         self.clamp = Signal(instruction_layout(config, Opcode.CLAMP), reset_less=True)
+        if config.product_bits:
+            self.product = Signal(instruction_layout(config, Opcode.PRODUCT), reset_less=True)
         # What tiles are made of beside their own words.
         self.offset = Signal(signed(config.offset_bits), reset_less=True)
         self.count = Signal(instruction_layout(config, Opcode.COUNT)["count"].shape, reset_less=True)
@@ -78,6 +80,8 @@ class Sequencer(Component):
         Register that the next ``layer`` job takes: where outputs go.
     clamp : Out(instruction_layout(config, Opcode.CLAMP))
         Register that the next ``layer`` job takes: the bounds of outputs.
+    product : Out(instruction_layout(config, Opcode.PRODUCT))
+        Register that the next ``layer`` job takes: the zero points of a product's operands; only where there are any.
     taken : In(1)
         A ``source`` or ``layer`` job starts in this cycle.
     idle : In(1)
@@ -100,6 +104,7 @@ class Sequencer(Component):
                 "idle": In(1),
                 "transfer": Out(TransferPort(config)),
             }
+            | ({"product": Out(instruction_layout(config, Opcode.PRODUCT))} if config.product_bits else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -116,6 +121,8 @@ class Sequencer(Component):
             self.clamp.eq(state.clamp),
             self.transfer.words.eq(self._view(state, Opcode.OUTPUT)),  # of which INPUT has the first fields
         ]
+        if self.config.product_bits:
+            m.d.comb += self.product.eq(state.product)
         self._offer(m, state)
         with m.If(self.taken):
             m.d.sync += state.pending.eq(0)
@@ -189,7 +196,7 @@ class Sequencer(Component):
                 ]
                 with m.If(~self.idle):
                     m.d.sync += state.fresh.eq(1)
-            with m.Case(*BUFFERED):
+            with m.Case(*(buffered for buffered in BUFFERED if buffered in fields(self.config))):
                 m.d.comb += state.wait.eq(state.pending)
                 with m.If(~state.pending):
                     self._set(m, state, opcode)
@@ -247,6 +254,9 @@ class Sequencer(Component):
                 m.d.sync += state.write.eq(self._view(state, Opcode.WRITE))
             with m.Case(Opcode.CLAMP):
                 m.d.sync += state.clamp.eq(self._view(state, Opcode.CLAMP))
+            if self.config.product_bits:
+                with m.Case(Opcode.PRODUCT):
+                    m.d.sync += state.product.eq(self._view(state, Opcode.PRODUCT))
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
@@ -268,6 +278,7 @@ class Sequencer(Component):
                 "geometry": geometry_layout(config).size,
                 "write": size(Opcode.WRITE),
                 "clamp": size(Opcode.CLAMP),
+                "product": size(Opcode.PRODUCT) if config.product_bits else 0,
             },
             redundant={"write": address if config.groups == 1 else 0},
             adders={"address": address, "program": pc},

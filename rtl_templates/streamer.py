@@ -92,6 +92,8 @@ class Streamer(Component):
         The tile is a depthwise one.
     delay : Out(index_bits(config.tap_depth + 1))
         Cycles from kernel row to kernel row.
+    factor : Out(1)
+        The pixel that leaves is a factor of those after it; only where activations are multiplied.
     """
 
     latency = 1
@@ -111,6 +113,7 @@ class Streamer(Component):
                 "taps": Out(1),
                 "delay": Out(index_bits(config.tap_depth + 1)),
             }
+            | ({"factor": Out(1)} if config.product_bits else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -129,8 +132,8 @@ class Streamer(Component):
         m.d.comb += self.tile.ready.eq(ready)
         with m.If(busy):
             m.d.sync += [left.eq(left - 1), fresh.eq(0)]
-            self._step(m, geometry, loops)
-        pixel = self._outputs(m, job, geometry, busy, left, first_output)
+            self._step(m, job, geometry, loops)
+        pixel = self._outputs(m, job, geometry, loops, busy, left, first_output)
         with m.If(self.tile.start):
             m.d.sync += [
                 job.eq(self.tile.job),
@@ -158,6 +161,8 @@ class Streamer(Component):
         ]
         if self.config.tap_lines:
             m.d.comb += [self.taps.eq(job.taps), self.delay.eq(geometry.taps.delay)]
+        if self.config.product_bits:
+            m.d.comb += self.factor.eq(busy & job["product"] & ~loops.done[0])
         self._windows(m, job, loops)
         return m
 
@@ -172,8 +177,11 @@ class Streamer(Component):
         with m.If(takes):
             m.d.sync += geometry.eq(self.geometry)
 
-    def _step(self, m: Module, geometry: Signal, loops: _Loops) -> None:
-        """Go to the next pixel of the nested loops: its address, its coordinates, and the levels' indices."""
+    def _step(self, m: Module, job: Signal, geometry: Signal, loops: _Loops) -> None:
+        """Go to the next pixel of the nested loops: its address, its coordinates, and the levels' indices.
+
+        A product's innermost loop is that of a factor and a pixel; where the factor is held, it stays at the pixel.
+        """
         index, done = loops.index, loops.done
         # The step is that of the innermost level which is not at its end.
         step = geometry.levels[LEVELS - 1]
@@ -192,7 +200,11 @@ class Streamer(Component):
         for k in range(LEVELS - 1):
             limit = geometry.levels[k].limit
             with m.If(inner & done[k]):
-                m.d.sync += [index[k].eq(0), done[k].eq(limit == 0)]
+                if k or not self.config.product_bits:
+                    m.d.sync += [index[k].eq(0), done[k].eq(limit == 0)]
+                else:
+                    with m.If(~job.held):
+                        m.d.sync += [index[k].eq(0), done[k].eq(limit == 0)]
             with m.Elif(inner):
                 m.d.sync += [index[k].eq(index[k] + 1), done[k].eq(index[k] + 1 == limit)]
             inner = inner & done[k]
@@ -202,30 +214,43 @@ class Streamer(Component):
         window_first = Cat(loops.index[:2]) == 0
         window_last = loops.done[0] & loops.done[1]
         summed = job.summed if self.config.window_sums else 0
+        alone = summed | job["product"] if self.config.product_bits else summed
         m.d.comb += [
             self.pixel.hold.eq(summed & ~window_first),
             self.pixel.last.eq(job.last & (~summed | window_last)),
-            self.pixel.pool_first.eq(window_first | summed),
+            self.pixel.pool_first.eq(window_first | alone),
             self.pixel.pool_last.eq(window_last),
         ]
 
     def _outputs(
-        self, m: Module, job: Signal, geometry: Signal, busy: Value, left: Signal, first_output: Signal
+        self,
+        m: Module,
+        job: Signal,
+        geometry: Signal,
+        loops: _Loops,
+        busy: Value,
+        left: Signal,
+        first_output: Signal,
     ) -> Value:
-        """Tell whether an output begins with this step: always, but for a depthwise tile.
+        """Tell whether an output begins with this step: always, but for a depthwise tile, and for factors.
 
         There outputs begin ``lead`` steps late, when the line memories have filled; then ``width`` of the
         steps of each row are outputs, and the last ``tail`` steps are not.
         """
+        if self.config.product_bits:
+            counted = Signal()
+            m.d.comb += counted.eq(busy & (~job["product"] | loops.done[0]))
+        else:
+            counted = busy
         if not self.config.tap_lines:
-            with m.If(busy):
+            with m.If(counted):
                 m.d.sync += first_output.eq(0)
-            return busy
+            return counted
         taps = geometry.taps
         lead = Signal(taps.lead.shape(), reset_less=True)
         column = Signal(self.config.coordinate_bits, reset_less=True)
         leading = lead != 0
-        output = busy & (~job.taps | (~leading & (column < taps.width) & (left > taps.tail)))
+        output = counted & (~job.taps | (~leading & (column < taps.width) & (left > taps.tail)))
         with m.If(output):
             m.d.sync += first_output.eq(0)
         with m.If(busy):

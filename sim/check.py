@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.copies import Grid
 from hwquant.errors import check_type
 from hwquant.golden import run as golden
 from hwquant.options import chosen
@@ -134,7 +135,7 @@ def check(
         golden(
             qgraph,
             {name: values[:watched] for name, values in q.items()},
-            keep=[layer.name for layer in program.layers],
+            keep=list(dict.fromkeys(layer.tensor for layer in program.layers)),
         )
         if watched
         else {}
@@ -193,13 +194,14 @@ class _Checker:
     def _writes(self, sample: int) -> Iterator[Difference]:
         config, writes, position, name = self.program.config, self.run.writes[sample], 0, ""
         for layer in self.program.layers:
-            name, place = layer.name, self.program.tensors[layer.name]
-            schedule = _Schedule.of(place, config)
+            name, place = layer.name, self.program.tensors[layer.tensor]
+            grid = layer.into.grid if layer.into else Grid((0, 0), (1, 1), place.stored_shape[1:])
+            schedule = _Schedule.of(place, config, grid)
             got = writes[position : position + len(schedule.enable)]
-            yield from _layer(sample, schedule, self.layers[name][sample], got, config)
+            yield from _layer(sample, schedule, self.layers[layer.tensor][sample], got, config)
             position += len(got)
             # Groups of a plane that hold no channel are written too where a reader needs defined values.
-            idle = _Schedule.of(place, config, idle=True)
+            idle = _Schedule.of(place, config, grid, idle=True)
             if position < len(writes) and len(idle.enable) and writes[position].enable == idle.enable[0]:
                 yield from _layer(sample, idle, None, writes[position : position + len(idle.enable)], config)
                 position += len(idle.enable)
@@ -235,20 +237,21 @@ class _Schedule:
     x: IntArray
 
     @classmethod
-    def of(cls, place: Placement, config: ArrayConfig, *, idle: bool = False) -> _Schedule:
-        """Schedule the writes of a tensor, plane by plane.
+    def of(cls, place: Placement, config: ArrayConfig, grid: Grid, *, idle: bool = False) -> _Schedule:
+        """Schedule the writes of a layer to the pixels of its tensor that it makes, plane by plane.
 
         Each plane is written once for every group that holds channels; with ``idle``, for every group that holds none.
         """
-        channels, height, width = place.stored_shape
+        channels, _, width = place.stored_shape
         passes = [
             (plane, group)
             for plane in range(-(-channels // place.lanes))
             for group in range(config.groups)
             if (plane * place.lanes + config.group_lanes(group).start >= channels) == idle
         ]
-        plane, group = (np.repeat([item[i] for item in passes], height * width).astype(int) for i in (0, 1))
-        pixel = np.tile(np.arange(height * width), len(passes))
+        pixels = (grid.lines(0)[:, None] * width + grid.lines(1)).ravel()
+        plane, group = (np.repeat([item[i] for item in passes], len(pixels)).astype(int) for i in (0, 1))
+        pixel = np.tile(pixels, len(passes))
         y, x = np.divmod(pixel, width)
         return cls(place, place.address + plane * place.plane + pixel, 1 << group, plane * place.lanes, y, x)
 

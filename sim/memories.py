@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from hwquant.errors import HwquantError
 from hwquant.program.isa import program_bits
 from hwquant.program.program import Program
+from hwquant.rtl_templates.tables import COLUMNS
 
 SEQUENCER, WEIGHTS, PARAMETERS = "sequencer memory", "weights memory", "parameter_reader memory"
+TABLE = "collector table{} memory"
 """Hierarchical names of the memories, below the accelerator."""
 
 
@@ -68,6 +70,8 @@ def write_program(
         SEQUENCER: (list(program.words), program_bits(config)),
         PARAMETERS: (program.parameter_image, config.parameter_bits),
     }
+    for number in range(-(-config.columns // COLUMNS) if config.tables else 0):
+        images[TABLE.format(number)] = program.table_image, config.activation_bits
     if weights:
         images[WEIGHTS] = program.weight_image, config.columns * config.slot_bits
     library.hwquant_poke.argtypes = [

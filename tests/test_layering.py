@@ -16,7 +16,21 @@ FOLDERS = {
     "hwquant.boards": ROOT / "boards",
 }
 
-FLOAT = {"errors", "names", "files", "packages", "window", "graph", "options", "progress", "history"}
+FLOAT = {
+    "errors",
+    "names",
+    "files",
+    "packages",
+    "window",
+    "ends",
+    "interface",
+    "copies",
+    "expression",
+    "graph",
+    "options",
+    "progress",
+    "history",
+}
 INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
@@ -34,28 +48,36 @@ MAY_IMPORT = {
     "record": {"errors"},
     "window": {"errors"},
     "history": {"errors"},
-    "graph": {"errors", "window", "history"},
+    "ends": set(),
+    "expression": {"errors"},
+    "interface": {"errors", "ends"},
+    "copies": {"errors", "window"},
+    "graph": {"errors", "window", "copies", "history", "ends", "expression", "interface"},
+    "host": FLOAT | {"coding", "qgraph", "record"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
-    "floating": FLOAT,
-    "frontends": FLOAT,
+    "states": FLOAT | {"host", "qgraph"},
+    "floating": FLOAT | {"host", "states"},
+    "frontends": FLOAT | {"host", "states"},
     "coding": set(),
     "qgraph": FLOAT | {"coding"},
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
-    "golden": INTEGER | {"floating"},
-    "clipping": INTEGER | {"golden", "advice"},
-    "hwq": INTEGER | {"container", "packed", "record"},
-    "quantize": INTEGER | {"floating", "golden", "advice", "clipping"},
+    "golden": INTEGER | {"floating", "host", "states"},
+    "clipping": INTEGER | {"golden", "advice", "host", "states"},
+    "stored_tables": {"errors", "qgraph", "record"},
+    "stored_copies": {"errors", "copies", "graph", "record"},
+    "hwq": INTEGER | {"container", "packed", "record", "host", "stored_copies", "stored_tables"},
+    "quantize": INTEGER | {"floating", "golden", "advice", "clipping", "host", "states"},
     "program": INTEGER | {"container", "advice"},
     "training": MODELS | {"quantize", "advice"},
     "pruning": MODELS | {"quantize", "program", "training", "advice"},
-    "truncation": MODELS | {"quantize", "training", "advice"},
+    "truncation": MODELS | {"quantize", "training", "advice", "host", "states"},
     "search": MODELS | {"quantize", "program", "training", "boards", "boards.families", "advice", "__init__"},
-    "export": INTEGER,
+    "export": INTEGER | {"host"},
     "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "link", "program", "__init__"},
-    "driver": INTEGER | {"floating", "golden", "link", "program"},
+    "driver": INTEGER | {"golden", "host", "link", "program", "states"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,
     "boards.families": {"errors", "program", "rtl_templates"},
@@ -69,7 +91,7 @@ MAY_IMPORT = {
     "optimize": MODELS
     | {"quantize", "program", "advice", "training", "pruning", "search", "boards", "__init__"},
     "cli": MODELS
-    | {"advice", "clipping"}
+    | {"advice", "clipping", "states"}
     | {
         "training",
         "pruning",
@@ -84,6 +106,7 @@ MAY_IMPORT = {
     }
     | {
         "frontends",
+        "host",
         "quantize",
         "program",
         "rtl_templates",

@@ -78,7 +78,7 @@ FAMILY = Family(
     rams=(
         Ram(4, (4,), 4, 4, scaled=4, luts=6, rom=False, read_first=True),  # RAM16SDP4
         Ram(14, WIDE, 9, 128, blocks=1, writable=False),  # SP
-        Ram(14, NARROW, 9, 128, blocks=1),  # DP
+        Ram(14, NARROW, 9, 128, blocks=1, dual=True),  # DP
         Ram(14, WIDE, 9, 128, blocks=1),  # SDP
     ),
     logic_cost=LogicCost(register=1.0, table=1 / 16),

@@ -38,6 +38,8 @@ class Ram:
         Index in ``widths`` of the least width of the write port.
     read_first : bool
         Whether a read in the cycle of a write gives the old word.
+    dual : bool
+        Whether both ports can read.
     """
 
     address_bits: int
@@ -51,6 +53,7 @@ class Ram:
     rom: bool = True
     least_write: int = 0
     read_first: bool = False
+    dual: bool = False
 
 
 @dataclass(frozen=True)

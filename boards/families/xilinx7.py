@@ -77,8 +77,8 @@ FAMILY = Family(
     rams=(
         Ram(5, (6,), 6, 8, scaled=7, luts=4, rom=False, read_first=True),  # RAM32M
         Ram(6, (3,), 3, 8, scaled=7, luts=4, rom=False, read_first=True),  # RAM64M
-        Ram(14, NARROW, 9, 129, blocks=0.5, read_first=True),  # RAMB18E1
-        Ram(15, WIDE, 9, 257, blocks=1, read_first=True),  # RAMB36E1
+        Ram(14, NARROW, 9, 129, blocks=0.5, read_first=True, dual=True),  # RAMB18E1
+        Ram(15, WIDE, 9, 257, blocks=1, read_first=True, dual=True),  # RAMB36E1
         Ram(16, (1,), 1, 513, blocks=2, read_first=True),  # two of them, cascaded
         Ram(14, WIDE, 9, 129, blocks=0.5, read_first=True),  # RAMB18E1, simple dual port
         Ram(15, WIDEST, 9, 257, blocks=1, read_first=True),

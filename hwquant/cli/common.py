@@ -17,6 +17,7 @@ from rich.segment import Segment
 from hwquant.advice import SHOWN, Advice, to_json
 from hwquant.cli import outcome
 from hwquant.cli.config import config_option
+from hwquant.cli.reading import Reading
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.printable import printable
@@ -122,15 +123,14 @@ def warn(advice: Sequence[Advice]) -> None:
             outcome.note(f"warning: {len(alike) - SHOWN} more like it; --json lists them")
 
 
-def load_network(path: Path) -> Graph | QGraph:
-    """Load a float network (.onnx, .pt2) or an integer one (.hwq)."""
+def load_network(path: Path, reading: Reading) -> Graph | QGraph:
+    """Load a float network (.onnx, .pt2) as ``reading`` says, or an integer one (.hwq)."""
     if path.suffix.lower() == NETWORK_SUFFIX:
         from hwquant import hwq
 
+        reading.check_unused(str(path))
         return hwq.load(path)
-    from hwquant.frontends import load_model
-
-    return load_model(path)
+    return reading.load(path)
 
 
 def check_output_file(path: Path) -> None:

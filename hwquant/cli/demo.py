@@ -71,8 +71,8 @@ def demo(context: click.Context, output: Path, as_json: bool) -> None:
     environment()
     prepare(output)
     graph = load_model(output / shipped.MODEL.name)
-    calibration = load_samples(output / shipped.CALIBRATION.name, graph.inputs)
-    samples = load_samples(output / shipped.TEST_DATA.name, graph.inputs)
+    calibration = load_samples(output / shipped.CALIBRATION.name, graph.given_inputs)
+    samples = load_samples(output / shipped.TEST_DATA.name, graph.given_inputs)
     with progress() as track:
         qgraph = quantize(graph, calibration.x, progress=track)
         hwq.save(qgraph, output / NETWORK)

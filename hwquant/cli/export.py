@@ -30,9 +30,9 @@ def export(network: Path, output: Path, layers: bool, as_json: bool) -> None:
     result = {
         "model": str(output),
         "name": qgraph.name,
-        "inputs": [item.name for item in qgraph.inputs],
-        "outputs": [item.name for item in qgraph.outputs],
+        "inputs": [item.name for item in qgraph.network_inputs],
+        "outputs": list(qgraph.network_outputs),
         "layer_outputs": tensors,
     }
     given = f" and the integers of {len(tensors)} tensors" if layers else ""
-    emit(as_json, result, f"wrote {output}: outputs {', '.join(item.name for item in qgraph.outputs)}{given}")
+    emit(as_json, result, f"wrote {output}: outputs {', '.join(qgraph.network_outputs)}{given}")

@@ -11,7 +11,8 @@ from rich.console import RenderableType
 from hwquant.cli.common import emit, json_option, load_network
 from hwquant.cli.compile import limit_options, offset_option
 from hwquant.cli.passes import build_passes, inspect_pass, network_passes
-from hwquant.cli.tables import hardware_table, history_lines, layer_table, network_table
+from hwquant.cli.reading import Reading, reading_options
+from hwquant.cli.tables import hardware_table, history_lines, host_lines, layer_table, network_table
 from hwquant.describe import describe
 from hwquant.errors import HwquantError
 from hwquant.program.listing import PASSES
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--layer", metavar="NAME", help="With --pass: what belongs to this layer alone.")
 @offset_option
 @limit_options
+@reading_options
 @json_option
 def inspect(
     what: Path,
@@ -44,6 +46,7 @@ def inspect(
     array: str | None,
     layer: str | None,
     offset: OffsetChoice,
+    reading: Reading,
     as_json: bool,
     **limits: int | None,
 ) -> None:
@@ -60,6 +63,7 @@ def inspect(
             f"add --pass {'|'.join(PASSES)}"
         )
     if name is not None:
+        reading.check_unused(str(what))
         if instructions:
             raise HwquantError("--pass goes without --program; --pass emitted prints the instructions")
         if what.is_dir() and hardware:
@@ -72,13 +76,14 @@ def inspect(
         result, table = inspect_pass(passes, name, layer)
         output: list[RenderableType] = [table]
     elif what.is_dir():
+        reading.check_unused(f"build {what}")
         result, output = _inspect_build(what, instructions)
     elif instructions:
         raise HwquantError(f"{what} has no program; --program is for the folder that `hwquant compile` wrote")
     else:
-        network = load_network(what)
+        network = load_network(what, reading)
         result = describe(network)
-        output = [network_table(network), *history_lines(result["history"])]
+        output = [network_table(network), *host_lines(network), *history_lines(result["history"])]
     emit(as_json, result, *output)
 
 
@@ -91,6 +96,7 @@ def _inspect_build(folder: Path, instructions: bool) -> tuple[dict[str, Any], li
     result = {**report.to_json(), "network": describe(build.qgraph), "config": config}
     output: list[RenderableType] = [
         network_table(build.qgraph),
+        *host_lines(build.qgraph),
         *history_lines(result["network"]["history"]),
         layer_table(report),
         hardware_table(report),

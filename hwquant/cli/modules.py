@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from hwquant.cli.reading import Reading
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 
@@ -14,17 +15,17 @@ MODEL = "MODEL.onnx|MODEL.pt2|MODULE:FACTORY"
 """Models that :func:`load_float` takes, for the help."""
 
 
-def load_float(model: str, data: Path) -> Graph:
+def load_float(model: str, data: Path, reading: Reading) -> Graph:
     """Load a float network from a file, or from ``module:factory``.
 
     The module is imported from the working folder or from what is installed, its function called without
     arguments, and the ``torch.nn.Module`` that it returns exported for samples like those in ``data`` (an .npz
     file with ``x``). A module of that name instead of a function is taken as it is.
     """
-    from hwquant.frontends import from_torch, load_model
+    from hwquant.frontends import from_torch
 
     if Path(model).exists() or not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", model):
-        return load_model(model)
+        return reading.load(model)
     from hwquant.data import load_array
 
     module, _, name = model.partition(":")
@@ -37,4 +38,12 @@ def load_float(model: str, data: Path) -> Graph:
         raise HwquantError(f"cannot make the network {model!r}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove("")
-    return from_torch(made, load_array(data, count=2).astype("float32"))
+    if reading.shapes:
+        raise HwquantError(
+            f"--shape is for files; {model} is exported for samples like those in {data}: leave it out"
+        )
+    example = load_array(data, count=2).astype("float32")
+    graph = from_torch(
+        made, example if reading.batch_axis == 0 else example[0], batch_axis=reading.batch_axis
+    )
+    return reading.with_states(graph)

@@ -15,6 +15,7 @@ from hwquant.cli.options import calibration_option, options_of, output_option, p
 from hwquant.cli.outcome import note
 from hwquant.cli.outputs import JSON, NETWORK, PLOT, check_ignored, check_outputs
 from hwquant.cli.progress import progress
+from hwquant.cli.reading import Reading, reading_options
 from hwquant.cli.results import designs_table
 from hwquant.cli.samples import HELD_OUT, divided, labelled
 from hwquant.errors import DoesNotFit
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; one a core if not given.")
 @click.option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster, such as tcp://host:8786.")
 @click.option("--resume", is_flag=True, help="Go on with what an interrupted run left in NET.hwq.work.")
+@reading_options
 @json_option
 @click.pass_context
 def optimize(
@@ -75,6 +77,7 @@ def optimize(
     training: TrainOptions,
     tuning: TuneOptions,
     quantizer: QuantizeOptions,
+    reading: Reading,
     as_json: bool,
     **how: Any,  # jobs, scheduler and resume, as the optimizer takes them
 ) -> None:
@@ -107,10 +110,10 @@ def optimize(
     if plot is not None:
         plotting()
     chosen = load_board(board)
-    graph = load_float(model, train)
+    graph = load_float(model, train, reading)
     samples, deciding = divided(graph, train, validation, options.seed)
     tested = None if test is None else labelled(test, graph)
-    calibration = load_samples(calibration_data, graph.inputs).x
+    calibration = load_samples(calibration_data, graph.given_inputs).x
     asked = replace(options, quantizer=quantizer)
     folder = output.with_name(f"{output.name}.work")
     try:

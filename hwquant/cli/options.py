@@ -165,6 +165,40 @@ def output_option(command: Command) -> Command:
     return path_option("-o", "--output", required=True, metavar="NET.hwq")(command)
 
 
+def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what may stay with the host: keywords of ``load_model``, as ``cut``."""
+
+    @functools.wraps(command)
+    def collected(*args: Any, inputs: str, outputs: str, host: bool, **keywords: Any) -> Any:
+        cut = {"inputs": _names(inputs), "outputs": _names(outputs), "host": host}
+        return command(*args, cut=cut, **keywords)
+
+    begin = click.option(
+        "--inputs",
+        default="",
+        metavar="NAMES",
+        help="Tensors of MODEL that the array begins with, as A,B; the host computes them.  [default: what leaves "
+        "most to the array]",
+    )
+    end = click.option(
+        "--outputs",
+        default="",
+        metavar="NAMES",
+        help="Tensors that the array ends with; the host goes on.  [default: likewise]",
+    )
+    host = click.option(
+        "--host/--no-host",
+        default=True,
+        help="Whether the host may do what the array cannot, at the beginning and the end; else it is refused.  "
+        "[default: --host]",
+    )
+    return begin(end(host(collected)))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
 def checkpoint_options(command: Command) -> Command:
     """Add the options ``--checkpoint`` and ``--resume``."""
     file = path_option(

@@ -20,6 +20,7 @@ from hwquant.cli.options import (
 )
 from hwquant.cli.outputs import ANY, NETWORK, check_outputs
 from hwquant.cli.progress import leaving, progress
+from hwquant.cli.reading import Reading, reading_options
 from hwquant.cli.samples import labelled
 from hwquant.cli.tables import network_table
 from hwquant.errors import HwquantError
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 @options_of(TuneOptions, "tuning")
 @options_of(TrainOptions, "options")
 @checkpoint_options
+@reading_options
 @json_option
 def progressive(
     model: str,
@@ -77,6 +79,7 @@ def progressive(
     options: TrainOptions,
     checkpoint: Path | None,
     resume: bool,
+    reading: Reading,
     as_json: bool,
 ) -> None:
     """Quantize MODEL part by part, with fine-tuning in between.
@@ -97,11 +100,11 @@ def progressive(
         raise HwquantError("--literal is progressive quantization as published; leave out --all-at-once")
     inputs: list[Path | str | None] = [model, train_data, validation, calibration_data, test_data]
     check_outputs({"--output": (output, NETWORK), "--checkpoint": (checkpoint, ANY)}, inputs)
-    graph = with_history_of_bits(load_float(model, train_data))
+    graph = with_history_of_bits(load_float(model, train_data, reading))
     train = labelled(train_data, graph)
     test = labelled(test_data, graph) if test_data else None
     deciding = labelled(validation, graph).pair() if validation else None
-    x = load_samples(calibration_data, graph.inputs).x
+    x = load_samples(calibration_data, graph.given_inputs).x
     kept = checkpoint or output.with_name(f"{output.name}.checkpoint")
     evaluate = (lambda network: accuracy(network, *test.pair())) if test else None
     with progress() as track, leaving(kept, "has what was done"):

@@ -21,6 +21,7 @@ from hwquant.cli.options import (
 )
 from hwquant.cli.outputs import ANY, NETWORK, ONNX, check_outputs
 from hwquant.cli.progress import leaving, progress
+from hwquant.cli.reading import Reading, reading_options
 from hwquant.cli.results import pruning_table
 from hwquant.cli.samples import HELD_OUT, divided
 from hwquant.errors import HwquantError
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 @options_of(RetrainOptions, "options")
 @quantizer_options("quantizer")
 @checkpoint_options
+@reading_options
 @json_option
 def prune(
     model: str,
@@ -64,6 +66,7 @@ def prune(
     quantizer: QuantizeOptions,
     checkpoint: Path | None,
     resume: bool,
+    reading: Reading,
     as_json: bool,
 ) -> None:
     """Prune MODEL in groups, retrain it, and quantize it.
@@ -94,11 +97,11 @@ def prune(
         "--checkpoint": (checkpoint, ANY),
     }
     check_outputs(outputs, inputs)
-    graph = with_history_of_bits(load_float(model, train))
+    graph = with_history_of_bits(load_float(model, train, reading))
     if float_output is not None:
         _check_float(graph)
     samples, deciding = divided(graph, train, validation, options.seed)
-    calibration = load_samples(calibration_data, graph.inputs)
+    calibration = load_samples(calibration_data, graph.given_inputs)
     with progress() as track:
         training = Training(samples.pair(), options, progress=track, checkpoint=file, resume=resume)
         with leaving(file, "has what was done"):

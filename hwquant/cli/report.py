@@ -10,6 +10,7 @@ import click
 from hwquant.cli.common import check_writable, count_option, emit, json_option, load_network, write_report
 from hwquant.cli.evaluate import output_index, predict
 from hwquant.cli.progress import progress
+from hwquant.cli.reading import Reading, reading_options
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.qgraph import QGraph
@@ -39,9 +40,16 @@ if TYPE_CHECKING:
 @click.option(
     "--output", metavar="NAME", help="Of several outputs, the one that y labels; by default the first."
 )
+@reading_options
 @json_option
 def report(
-    build: Path, data: Path | None, model: Path | None, count: int | None, output: str | None, as_json: bool
+    build: Path,
+    data: Path | None,
+    model: Path | None,
+    count: int | None,
+    output: str | None,
+    reading: Reading,
+    as_json: bool,
 ) -> None:
     """Write BUILD/report.html again, from what BUILD holds.
 
@@ -54,13 +62,15 @@ def report(
 
     if data is None and (model or count or output):
         raise HwquantError("the accuracy needs samples: give -d DATA.npz as well")
+    if model is None:
+        reading.check_unused(f"build {build}")
     source = load_build(build)
     check_writable(build)
     load_record(build)
     board_results(build)
     accuracy, advice = None, of_options(source.qgraph.options)
     if data is not None:
-        accuracy, more = _measured(source, data, model, count, output)
+        accuracy, more = _measured(source, data, model, count, output, reading)
         advice = (*advice, *more)
     path = write_report(source, "report" if accuracy else None, accuracy)
     result: dict[str, object] = {"report": str(path)}
@@ -75,7 +85,7 @@ def report(
 
 
 def _measured(
-    source: Build, data: Path, model: Path | None, count: int | None, output: str | None
+    source: Build, data: Path, model: Path | None, count: int | None, output: str | None, reading: Reading
 ) -> tuple[Accuracy, tuple[Advice, ...]]:
     """Measure the accuracy of a build's network, and of a float one; with it, what is wrong with the data."""
     from hwquant.clipping import check_inputs
@@ -83,14 +93,14 @@ def _measured(
     from hwquant.page import Accuracy
 
     advice: tuple[Advice, ...] = ()
-    networks = [source.qgraph, *([load_network(model)] if model else [])]
+    networks = [source.qgraph, *([load_network(model, reading)] if model else [])]
     if model and not isinstance(networks[1], Graph):
         raise HwquantError(f"{model} is an integer network; --model is for the float one")
     shares = []
     with progress() as track:
         for network in networks:
             index = output_index(network, output)
-            samples = load_samples(data, network.inputs, count)
+            samples = load_samples(data, network.given_inputs, count)
             share = samples.accuracy(predict(network, samples, track, index))
             if share is None:
                 raise HwquantError(f"{data} has no labels y, and the accuracy needs them")

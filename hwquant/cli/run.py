@@ -78,16 +78,22 @@ def run_samples(
     connection: Connection, build: Build, samples: Samples, track: Progress, *, check: bool
 ) -> dict[str, Any]:
     """Run samples and compare them with the golden model; returns what the command reports."""
-    from hwquant.golden import quantize_input
+    from hwquant.golden import deliver, quantize_given, quantize_input
     from hwquant.golden import run as golden
+    from hwquant.host import before
+    from hwquant.states import given
 
-    q = quantize_input(build.qgraph, samples.x)
+    inner = before(build.qgraph, samples.x)
+    q = quantize_input(build.qgraph, inner) if check else quantize_given(build.qgraph, inner)
+    data = {
+        item.name: q[item.name] for item in given(build.qgraph.inputs)
+    }  # the connection carries the states
     begin = time.perf_counter()
-    tensors = connection.run(q, track)
+    tensors = connection.run(data, track)
     seconds = time.perf_counter() - begin
     result: dict[str, Any] = {
         "samples": len(samples),
-        "accuracy": samples.accuracy(connection.finish(tensors)[0]),
+        "accuracy": samples.accuracy(deliver(build.qgraph, inner, tensors)[0]),
         "frames_per_second": len(samples) / seconds,
         "cycles": connection.cycles(),
         "requests": connection.statistics.requests,
@@ -173,7 +179,7 @@ def run(
         reason=f"means nothing with --port {port}; leave it out",
     )
     loaded = load_build(build)
-    samples = load_samples(data, loaded.qgraph.inputs, count)
+    samples = load_samples(data, loaded.qgraph.given_inputs, count)
     if port != SIMULATED and not Path(port).exists() and not re.fullmatch(r"COM[0-9]+", port, re.IGNORECASE):
         raise HwquantError(
             f"there is no port {port}; connect the board, or use --port {SIMULATED} for a simulated one"

@@ -25,13 +25,13 @@ def labelled(path: Path, graph: Graph) -> Samples:
     """
     from hwquant.data import load_samples
 
-    if len(graph.inputs) != 1:
-        names = ", ".join(item.name for item in graph.inputs)
+    if len(graph.given_inputs) != 1:
+        names = ", ".join(item.name for item in graph.given_inputs)
         raise HwquantError(
             f"network {graph.name!r} has several inputs ({names}), and the command trains networks of one; use Python, "
             "with a loader"
         )
-    samples = load_samples(path, graph.inputs)
+    samples = load_samples(path, graph.given_inputs)
     if samples.y is None:
         raise HwquantError(f"{path} has no labels y; training and accuracy need them")
     return samples

@@ -15,6 +15,7 @@ from hwquant.cli.options import calibration_option, options_of, output_option, p
 from hwquant.cli.outcome import note
 from hwquant.cli.outputs import JSON, NETWORK, PLOT, Outputs, check_ignored, check_outputs, was_given
 from hwquant.cli.progress import progress
+from hwquant.cli.reading import Reading, reading_options
 from hwquant.cli.results import front_table
 from hwquant.errors import DoesNotFit
 from hwquant.quantize.options import QuantizeOptions
@@ -80,6 +81,7 @@ def limits_of(context: click.Context, parameter: click.Parameter, text: str | No
 @path_option("--front", metavar="FRONT.json", help="Write all candidates.")
 @path_option("--plot", metavar="FRONT.png", help="Plot the front.")
 @click.option("--resume", is_flag=True, help="Go on with the journal that an interrupted search left.")
+@reading_options
 @json_option
 @click.pass_context
 def search(
@@ -96,6 +98,7 @@ def search(
     training: TrainOptions,
     front: Path | None,
     plot: Path | None,
+    reading: Reading,
     as_json: bool,
     **how: Any,  # jobs, scheduler and resume, as the search takes them
 ) -> None:
@@ -118,7 +121,7 @@ def search(
     if plot is not None:
         plotting()
     journal = output.with_name(f"{output.name}.journal")
-    result = _searched(model, calibration_data, data, train, chosen, journal, how)
+    result = _searched(model, reading, calibration_data, data, train, chosen, journal, how)
     try:
         picked = result.pick()
     except DoesNotFit:
@@ -153,6 +156,7 @@ def _check_ignored(
 
 def _searched(
     model: Path,
+    reading: Reading,
     calibration: Path,
     data: Path,
     train: Path | None,
@@ -162,12 +166,11 @@ def _searched(
 ) -> SearchResult:
     """Search; after Ctrl-C a line says where the candidates are that were evaluated."""
     from hwquant.data import load_samples
-    from hwquant.frontends import load_model
     from hwquant.search import search as search_bits
 
-    graph = load_model(model)
-    x, test = load_samples(calibration, graph.inputs).x, load_samples(data, graph.inputs)
-    samples = None if train is None else load_samples(train, graph.inputs)
+    graph = reading.load(model)
+    x, test = load_samples(calibration, graph.given_inputs).x, load_samples(data, graph.given_inputs)
+    samples = None if train is None else load_samples(train, graph.given_inputs)
     try:
         with progress() as track:
             return search_bits(graph, x, test, options, train=samples, journal=journal, progress=track, **how)

@@ -170,7 +170,7 @@ def simulate(
 
     device = None if netlist is None else find_device(netlist)
     loaded = load_build(build)
-    samples = load_samples(data, loaded.qgraph.inputs, count)
+    samples = load_samples(data, loaded.qgraph.given_inputs, count)
     path = wave_path(build, simulator) if waves else None
     if path is not None:
         check_output_file(path)

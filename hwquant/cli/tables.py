@@ -33,6 +33,10 @@ _COLUMNS = {
 }
 
 
+HOST_NODES = 8
+"""Nodes of the host that a line names; ``--json`` has all."""
+
+
 def network_table(network: Graph | QGraph) -> Group:
     """The table of a network, a row for every input and layer."""
     content = describe(network)
@@ -69,6 +73,24 @@ def sqnr_line(measured: Any) -> str:
     if measured["worst"] is not None:
         text += f"; the worst is {measured['worst']['tensor']} with {decibels(measured['worst']['sqnr_db'])}"
     return f"SQNR: {text}; measured on {measured['samples']} samples of the {measured['data']}"
+
+
+def host_lines(network: Graph | QGraph) -> list[str]:
+    """What the array does of a network, and what stays with the host; nothing where that is nothing."""
+    ends = network.host
+    if ends is None:
+        return []
+    begin, end = (", ".join(item.name for item in items) for items in (network.inputs, network.outputs))
+    lines = [f"on the array: {1 - ends.share:.2%} of {ends.macs:,} MACs, from {begin} to {end}"]
+    for place, words in (("head", "before"), ("tail", "after")):
+        nodes = [node for node in ends.nodes if node.end == place]
+        if not nodes:
+            continue
+        first = [f"{node.name} ({node.operator})" for node in nodes[:HOST_NODES]]
+        more = f" and {len(nodes) - HOST_NODES} more" if len(nodes) > HOST_NODES else ""
+        reason = next((f"; {node.name}: {node.reason}" for node in nodes if node.reason), "")
+        lines.append(f"on the host {words} it: {', '.join(first)}{more}{reason}")
+    return lines
 
 
 def chain_lines(chains: Any) -> list[str]:

@@ -25,6 +25,7 @@ from hwquant.cli.outputs import (
     check_outputs,
 )
 from hwquant.cli.progress import leaving, progress
+from hwquant.cli.reading import Reading, reading_options
 from hwquant.cli.results import layers_table, operators_table
 from hwquant.cli.samples import labelled
 from hwquant.errors import HwquantError
@@ -77,6 +78,7 @@ MISSED = 1
 @options_of(ParityLimits, "limits")
 @path_option("--report", metavar="REPORT.json", help="Write the parity report.")
 @path_option("--plot", metavar="PARITY.png", help="Plot it.")
+@reading_options
 @json_option
 @click.pass_context
 def truncate(
@@ -97,6 +99,7 @@ def truncate(
     limits: ParityLimits,
     report: Path | None,
     plot: Path | None,
+    reading: Reading,
     as_json: bool,
 ) -> None:
     """Truncate MODEL's parameters, and report what it costs.
@@ -124,9 +127,9 @@ def truncate(
     _check_ignored(context, to, train)
     if plot is not None:
         plotting()
-    graph = load_float(model, calibration_data)
-    calibration = load_samples(calibration_data, graph.inputs)
-    test = calibration if data is None else load_samples(data, graph.inputs)
+    graph = load_float(model, calibration_data, reading)
+    calibration = load_samples(calibration_data, graph.given_inputs)
+    test = calibration if data is None else load_samples(data, graph.given_inputs)
     if limits.max_drop is not None and test.y is None:
         raise HwquantError(
             f"--max-drop needs labels y, which {data or calibration_data} has not; give --data with them"

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from hwquant.driver.chunks import ChunkSize
 from hwquant.errors import HwquantError
-from hwquant.floating import finish
-from hwquant.golden import quantize_input
+from hwquant.golden import deliver, dequantized, quantize_given, quantize_states
+from hwquant.host import before
 from hwquant.link import Link, Session, Statistics
 from hwquant.link.protocol import MAX_PAYLOAD, Request, Status, word_bytes
 from hwquant.program.layout import integers_to_words, words_to_integers
@@ -21,6 +21,7 @@ from hwquant.program.program import Program
 from hwquant.program.registers import IDENTITY, VERSION, Register
 from hwquant.progress import Progress
 from hwquant.qgraph import IntArray, QGraph
+from hwquant.states import States, are_missing
 
 AnyArray = NDArray[Any]
 
@@ -119,6 +120,11 @@ class Connection:
         self._weight = word_bytes(config.columns * config.slot_bits)
         self._load_size = ChunkSize(MAX_PAYLOAD // self._weight)
         self._clean = False
+        self._states = States(qgraph.inputs, qgraph.outputs)
+
+    def reset(self) -> None:
+        """Begin a new sequence: the states of a network that has some become zero."""
+        self._states.reset()
 
     def open(self) -> None:
         """Reset the accelerator, check that it is the right one, and load its weights; see :func:`connect`."""
@@ -150,12 +156,13 @@ class Connection:
         return self.register(Register.CYCLES)
 
     def infer(self, x: Mapping[str, AnyArray] | AnyArray, progress: Progress | None = None) -> list[AnyArray]:
-        """Compute the network's outputs for the user's arrays, as :func:`hwquant.golden.predict` does.
+        """Compute the whole network's outputs for the user's arrays, as :func:`hwquant.golden.predict` does.
 
         Parameters
         ----------
         x : ndarray or mapping of str to ndarray
-            Samples of any real dtype, shape (N, *shape); by input name where there are several inputs.
+            Samples of any real dtype, shape (N, *shape); by input name where there are several inputs. States are left
+            out: they go on from the call before.
         progress : Progress or None, optional
             Told the number of finished samples.
 
@@ -170,15 +177,8 @@ class Connection:
             The samples do not fit the network, as for :func:`hwquant.golden.quantize_input`, or the run fails, as
             for :meth:`run`.
         """
-        return self.finish(self.run(quantize_input(self.qgraph, x), progress))
-
-    def finish(self, q: Mapping[str, IntArray]) -> list[AnyArray]:
-        """Turn the integers of output tensors, which :meth:`run` returns, into the network's outputs."""
-        tensors = self.qgraph.tensors
-        return [
-            finish(output, tensors[output.tensor].dequantize(q[output.tensor]))
-            for output in self.qgraph.outputs
-        ]
+        inner = before(self.qgraph, x)
+        return deliver(self.qgraph, inner, self.run(quantize_given(self.qgraph, inner), progress))
 
     def run(self, q: Mapping[str, IntArray], progress: Progress | None = None) -> dict[str, IntArray]:
         """Run the network on integers.
@@ -186,7 +186,7 @@ class Connection:
         Parameters
         ----------
         q : mapping of str to ndarray
-            Integers by input name, shape (N, C, H, W).
+            Integers by input name, shape (N, C, H, W). States that are left out take what the call before gave.
         progress : Progress or None, optional
             Told the number of finished samples.
 
@@ -205,16 +205,27 @@ class Connection:
             self.open()
         self._clean = False  # until the last result is here: a frame may be half written or half read
         config = self.program.config
-        frames = self.program.frame(q)
+        carried = are_missing(self.qgraph.inputs, q)
+        frames = None if carried else self.program.frame(q)
+        total = len(next(iter(q.values())))
         count = sum(item.words for item in self.program.outputs)
-        results = np.empty((len(frames), count, config.lanes), np.int64)
-        for index, frame in enumerate(frames):
+        results = np.empty((total, count, config.lanes), np.int64)
+        for index in range(total):
+            frame = frames[index] if frames is not None else self._next_frame(q, index)
             self._write(words_to_integers(frame, config.activation_bits))
             results[index] = integers_to_words(self._read(count), config.lanes, config.activation_bits)
+            if carried:
+                self._states.take(dequantized(self.qgraph, self.program.results(results[index : index + 1])))
             if progress:
-                progress("run on the board", index + 1, len(frames))
+                progress("run on the board", index + 1, total)
         self._clean = True
         return self.program.results(results)
+
+    def _next_frame(self, q: Mapping[str, IntArray], index: int) -> IntArray:
+        """The words of one sample, its states those that the call before left."""
+        states = quantize_states(self.qgraph, self._states.values)
+        one = {name: array[index : index + 1] for name, array in q.items()}
+        return np.asarray(self.program.frame({**one, **states})[0])
 
     def _load(self) -> None:
         """Send the weights where they are not in the bitstream, as every session begins without them."""

@@ -16,7 +16,8 @@ from hwquant.coding import IntArray
 from hwquant.errors import Unsupported
 from hwquant.export.builder import Builder
 from hwquant.export.layers import carried, carrier, middle
-from hwquant.graph import Input, Output, Shape
+from hwquant.graph import Shape
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Tensor
 
 BATCH = "batch"

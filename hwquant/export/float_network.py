@@ -12,9 +12,24 @@ import numpy as np
 from hwquant.errors import Unsupported
 from hwquant.export.borders import BATCH, add_delivered, add_prepared
 from hwquant.export.builder import Builder
+from hwquant.export.ends import joined
+from hwquant.export.expression import write_expression
 from hwquant.export.network import IR_VERSION, OPSET
+from hwquant.export.rearranged import add_rearranged
 from hwquant.files import write_bytes
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Function,
+    Graph,
+    MaxPool,
+    Multiply,
+    Node,
+    Rearrange,
+)
 from hwquant.history import METADATA, to_text
 from hwquant.packages import load_package
 
@@ -68,16 +83,16 @@ def float_to_onnx(graph: Graph, precision: Precision = "float32") -> onnx.ModelP
             builder.cast(value, np.float32, f"{item.name}/float32")
     for node in graph.nodes:
         if precision == "float16":
-            value = _operator(builder, node, precision, f"{node.name}/real")
+            value = _operator(builder, node, graph, precision, f"{node.name}/real")
             _round(builder, value, node.name, graph)
         else:
-            value = _operator(builder, node, precision, f"{node.name}/float32")
+            value = _operator(builder, node, graph, precision, f"{node.name}/float32")
             builder.describe(value, np.float32, [BATCH, *graph.shapes[node.name]], "")
     for output in graph.outputs:
         value = builder.cast(f"{output.tensor}/float32", np.float64, f"{output.name}/delivered")
         add_delivered(builder, output, value, graph.shapes[output.tensor])
     told = {METADATA: to_text(graph.history)} if graph.history else {}
-    return builder.model(graph.name, DOCS[precision], OPSET, IR_VERSION, told)
+    return joined(builder.model(graph.name, DOCS[precision], OPSET, IR_VERSION, told), graph)
 
 
 def save_float(graph: Graph, path: str | os.PathLike[str], precision: Precision = "float32") -> None:
@@ -92,7 +107,7 @@ def _round(builder: Builder, value: str, name: str, graph: Graph) -> None:
     builder.cast(half, np.float32, f"{name}/float32")
 
 
-def _operator(builder: Builder, node: Node, precision: Precision, value: str) -> str:
+def _operator(builder: Builder, node: Node, graph: Graph, precision: Precision, value: str) -> str:
     """Add the operator of a node, on float32 values, under the node's name; ``value`` is what it produces."""
     name, inputs = node.name, [f"{source}/float32" for source in node.inputs]
     add = partial(builder.node, label=name)
@@ -116,6 +131,8 @@ def _operator(builder: Builder, node: Node, precision: Precision, value: str) ->
                 for side, limit in (("low", node.low), ("high", node.high))
             ]
             return add("Clip", [*inputs, *limits], value)
+        case Function():
+            return write_expression(builder, node.expression, inputs[0], value, name)
         case MaxPool() | AveragePool():
             if any(pad >= size for pad, size in zip(node.window.padding, node.window.kernel * 2)):
                 raise Unsupported(
@@ -133,8 +150,13 @@ def _operator(builder: Builder, node: Node, precision: Precision, value: str) ->
             return add("AveragePool", inputs, value, count_include_pad=counted, **window)
         case Add():
             return add("Sum", inputs, value)
+        case Multiply():
+            return add("Mul", inputs, value)
         case Concat():
             return add("Concat", inputs, value, axis=1)
+        case Rearrange():
+            shapes = [graph.shapes[source] for source in node.inputs]
+            return add_rearranged(builder, node, inputs, shapes, value, np.zeros((), np.float32))
     kind = type(node).__name__
     raise Unsupported(
         f"node {name!r} is a {kind}, which has no ONNX operator here", where=name, operator=kind

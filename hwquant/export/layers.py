@@ -10,6 +10,8 @@ Sums that a layer did not rescale have more bits. They are carried as uint32 ``q
 multiplied byte by byte: a ConvInteger for each, which subtracts the same byte of ``z_x`` carried likewise, and a sum
 of the results times ``256^i``.
 
+A product of two tensors is a Mul of both, less their zero points, in int32 or int64.
+
 The arithmetic shift is BitShift, which ONNX has for unsigned integers only: a multiple of ``2^s`` is added
 before that makes every sum non-negative, and its quotient is subtracted after it. That this never overflows,
 in int32 or else in int64, follows from the weights (:mod:`hwquant.ranges`).
@@ -25,9 +27,10 @@ from numpy.typing import NDArray
 
 from hwquant.errors import Unsupported
 from hwquant.export.builder import Builder
+from hwquant.export.rearranged import add_rearranged
 from hwquant.export.weights import WeightOperand
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
-from hwquant.ranges import Range, accumulator_bound, tensor_ranges
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode, Rearrange, Tensor, Term
+from hwquant.ranges import Range, accumulator_bound, product_bound, tensor_ranges
 
 BYTE = 8
 
@@ -89,11 +92,15 @@ class LayerWriter:
         match node:
             case Layer():
                 self._layer(node)
+            case Product():
+                self._product(node)
             case MaxPool():
                 self._pool(node)
             case Concat():
                 names = [carried(self.tensors[name]) for name in (*node.inputs, node.name)]
                 self.builder.node("Concat", names[:-1], names[-1], axis=1)
+            case Rearrange():
+                self._rearrange(node)
             case _:
                 assert_never(node)
 
@@ -111,8 +118,49 @@ class LayerWriter:
         if layer.multiplier is not None:
             factor = builder.constant(f"{name}/multiplier", _channels(layer.multiplier), dtype)
             total = builder.node("Mul", [total, factor], f"{name}/multiplied", "acc * m")
-        clamped = self._requantize(layer, total, lift, dtype)
-        tensor = self.tensors[name]
+        clamped = self._requantize(layer, layer.shift, total, lift, dtype)
+        if layer.table is not None:
+            entries = builder.constant(
+                f"{name}/table", layer.table.values + middle(self.tensors[name]), dtype
+            )
+            clamped = builder.node(
+                "Gather", [entries, clamped], f"{name}/looked_up", "table[address]", axis=0
+            )
+        self._carry(name, clamped)
+
+    def _product(self, product: Product) -> None:
+        builder, name = self.builder, product.name
+        bound = product_bound(product, self.qgraph, self.ranges)
+        lift = -(-bound // (1 << product.shift))
+        factor = 1 if product.multiplier is None else product.multiplier
+        dtype = self._sum_type(name, [bound + (lift << product.shift), 1 << product.shift, factor])
+        factors = []
+        for number, source in enumerate(product.inputs):
+            tensor, suffix = self.tensors[source], f"_{number}"
+            zero = builder.constant(f"{name}/zero{suffix}", tensor.zero_point + middle(tensor), dtype)
+            wide = builder.cast(carried(tensor), dtype, f"{name}/wide{suffix}")
+            factors.append(builder.node("Sub", [wide, zero], f"{name}/factor{suffix}", "q - z"))
+        total = builder.node("Mul", factors, f"{name}/product", "(a_q - z_a) * (b_q - z_b)")
+        if product.multiplier is not None:
+            constant = builder.constant(f"{name}/multiplier", product.multiplier, dtype)
+            total = builder.node("Mul", [total, constant], f"{name}/multiplied", "acc * m")
+        self._carry(
+            name, self._requantize(product, np.array([product.shift]), total, np.array([lift]), dtype)
+        )
+
+    def _sum_type(self, name: str, peaks: list[int]) -> type:
+        """The type that holds all of these: int32, else int64."""
+        if max(peaks) >= 1 << 63:
+            raise Unsupported(
+                f"layer {name!r} reaches {max(peaks):.3g}, beyond ONNX's 64-bit integers; quantize it with "
+                "a smaller multiplier or smaller offsets",
+                where=name,
+            )
+        return np.int32 if max(peaks) < 1 << 31 else np.int64
+
+    def _carry(self, name: str, clamped: str) -> None:
+        """Convert a layer's output to the type that carries it."""
+        builder, tensor = self.builder, self.tensors[name]
         doc = f"{name}: real value {tensor.scale!r} * (q - {tensor.zero_point}), q = this - {middle(tensor)}"
         builder.cast(clamped, carrier(tensor), carried(tensor), doc)
 
@@ -142,26 +190,24 @@ class LayerWriter:
             peaks += [operand.bound(each) << (BYTE * bytes_)] * (bytes_ > 1)
         if layer.multiplier is not None:
             peaks.append(int(layer.multiplier.max()))
-        if max(peaks) >= 1 << 63:
-            raise Unsupported(
-                f"layer {layer.name!r} reaches {max(peaks):.3g}, beyond ONNX's 64-bit integers; quantize it with "
-                "a smaller multiplier or smaller offsets",
-                where=layer.name,
-            )
-        return np.array(lift, np.int64), np.int32 if max(peaks) < 1 << 31 else np.int64
+        return np.array(lift, np.int64), self._sum_type(layer.name, peaks)
 
-    def _requantize(self, layer: Layer, total: str, lift: IntArray, dtype: type) -> str:
-        """Add ``clamp(((x + half of 2^s) >> s) + z_y)``, plus what carries it."""
+    def _requantize(
+        self, layer: Layer | Product, shift: IntArray, total: str, lift: IntArray, dtype: type
+    ) -> str:
+        """Add ``clamp(((x + half of 2^s) >> s) + z_y)``: what is carried, or the place in a table."""
         builder, name, unsigned = self.builder, layer.name, np.uint32 if dtype is np.int32 else np.uint64
-        centre = middle(self.tensors[name])
-        rounding = (lift << layer.shift) + ((1 << layer.shift) >> 1)
-        zero_point = self.tensors[name].zero_point + centre - lift
+        table = layer.table if isinstance(layer, Layer) else None
+        tensor = self.tensors[name]
+        centre = middle(tensor) if table is None else -table.limits[0]
+        rounding = (lift << shift) + ((1 << shift) >> 1)
+        zero_point = (table or tensor).zero_point + centre - lift
         added = builder.constant(f"{name}/rounding", _channels(rounding), dtype)
         doc = "half of 2^s, and a multiple of 2^s that makes every sum non-negative"
         total = builder.node("Add", [total, added], f"{name}/rounded", doc)
         total = builder.cast(total, unsigned, f"{name}/unsigned")
-        shift = builder.constant(f"{name}/shift", _channels(layer.shift), unsigned)
-        total = builder.node("BitShift", [total, shift], f"{name}/shifted", ">> s", direction="RIGHT")
+        amount = builder.constant(f"{name}/shift", _channels(shift), unsigned)
+        total = builder.node("BitShift", [total, amount], f"{name}/shifted", ">> s", direction="RIGHT")
         total = builder.cast(total, dtype, f"{name}/signed")
         added = builder.constant(f"{name}/zero_point", _channels(zero_point), dtype)
         doc = f"z_y + {centre}, without the multiple that was added before the shift"
@@ -237,6 +283,17 @@ class LayerWriter:
             pads=term.window.padding,
             dilations=term.window.dilation,
             group=term.groups,
+        )
+
+    def _rearrange(self, node: Rearrange) -> None:
+        tensor, sources = self.tensors[node.name], [self.tensors[name] for name in node.inputs]
+        add_rearranged(
+            self.builder,
+            node,
+            [carried(source) for source in sources],
+            [source.shape for source in sources],
+            carried(tensor),
+            np.asarray(tensor.zero_point + middle(tensor), carrier(tensor)),
         )
 
     def _pool(self, pool: MaxPool) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hwquant.export.borders import BATCH, add_input, add_output
 from hwquant.export.builder import Builder
+from hwquant.export.ends import joined
 from hwquant.export.layers import LayerWriter, carried, carrier, middle
 from hwquant.files import write_bytes
 from hwquant.packages import load_package
@@ -28,7 +29,7 @@ WIDE_DOC = " Those of more than 8 bits are carried as uint32 q + 2^15 or q + 2^2
 
 
 def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
-    """Write an integer network in ONNX's standard operators (opset 17), for any runtime.
+    """Write an integer network in ONNX's standard operators (opset 17), for any runtime; the host's part with it.
 
     Inputs and outputs are the float network's: float32 (batch, *shape), by the same names; an argmax is
     int64. What the model gives is :func:`hwquant.golden.predict` rounded to float32, bit for bit; only the
@@ -74,7 +75,7 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
             dtype = np.int8 if carrier(tensor) is np.uint8 else np.int32
             builder.output(builder.cast(signed, dtype, f"{name}/q"), dtype, shape, doc)
     wide = any(carrier(tensor) is not np.uint8 for tensor in qgraph.tensors.values())
-    return builder.model(qgraph.name, DOC + WIDE_DOC * wide, OPSET, IR_VERSION)
+    return joined(builder.model(qgraph.name, DOC + WIDE_DOC * wide, OPSET, IR_VERSION), qgraph)
 
 
 def save_onnx(qgraph: QGraph, path: str | os.PathLike[str], *, layers: bool = False) -> None:

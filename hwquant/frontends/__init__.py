@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwquant.errors import HwquantError
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.files.reading import open_ordinary
 from hwquant.frontends.aten import translate
+from hwquant.frontends.batch import BatchAxis, Shapes
+from hwquant.frontends.onnx_cut import Cut, read_cut
 from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.frontends.pt2 import read_pt2
 from hwquant.frontends.torch_export import export, read_exported
+from hwquant.frontends.torch_onnx import as_onnx
 from hwquant.graph import Graph
+from hwquant.states import with_states
 
 if TYPE_CHECKING:
     import onnx
@@ -20,15 +25,36 @@ if TYPE_CHECKING:
 __all__ = ["from_exported", "from_onnx", "from_torch", "load_model"]
 
 
-def load_model(path: str | Path) -> Graph:
+def load_model(
+    path: str | Path,
+    *,
+    shapes: Shapes | None = None,
+    batch_axis: BatchAxis = 0,
+    states: Mapping[str, str] | None = None,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
+) -> Graph:
     """Read a float network from a file: ONNX, or ``torch.export.save``'s .pt2.
 
     The suffix decides between the two, else the content. Nothing in the file is executed or unpickled.
+    What the array cannot do at the beginning and the end stays with the host (``Graph.host``).
 
     Parameters
     ----------
     path : str or Path
         The file.
+    shapes : mapping of sequence of int, optional
+        Whole shapes, batch included, of inputs with open dimensions by name: ``{"x": (1, 3, 48, 192)}``. Open
+        dimensions of one name have one size.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is; None where they have none, and are one sample each.
+    states : mapping of str, optional
+        The input that takes an output of the call before, by the output's name (see :mod:`hwquant.states`).
+    inputs, outputs : sequence of str, optional
+        Tensors by name that the array's part begins and ends with; by default its part is the largest.
+    host : bool, default True
+        Whether the host may do a part; else what the array cannot do is refused.
 
     Returns
     -------
@@ -53,16 +79,42 @@ def load_model(path: str | Path) -> Graph:
                 suffix = ".pt2" if file.read(4) == b"PK\x03\x04" else ".onnx"
         except OSError as error:
             raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    return translate(read_pt2(path)) if suffix == ".pt2" else read_onnx(path)
+    if suffix == ".pt2":
+        if inputs or outputs:
+            raise HwquantError(
+                f"{str(path)!r} cannot be cut: only ONNX models and modules are; write it with torch.onnx.export"
+            )
+        graph = translate(read_pt2(path), shapes, batch_axis)
+    else:
+        graph = from_onnx(
+            path, shapes=shapes, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host
+        )
+    return with_states(graph, states) if states else graph
 
 
-def from_onnx(model: str | Path | onnx.ModelProto) -> Graph:
-    """Read a float network from an ONNX file or a ModelProto (operator sets 7 to the newest).
+def from_onnx(
+    model: str | Path | onnx.ModelProto,
+    *,
+    shapes: Shapes | None = None,
+    batch_axis: BatchAxis = 0,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
+) -> Graph:
+    """Read a float network from an ONNX file or a ModelProto (operator sets 1 to the newest).
 
     Parameters
     ----------
     model : str, Path or onnx.ModelProto
         The file, or the model with its data inside.
+    shapes : mapping of sequence of int, optional
+        Whole shapes of inputs with open dimensions by name, as for :func:`load_model`.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is; None where they have none.
+    inputs, outputs : sequence of str, optional
+        Tensors by name that the array's part begins and ends with; by default its part is the largest.
+    host : bool, default True
+        Whether the host may do what the array cannot do at the beginning and the end; else that is refused.
 
     Returns
     -------
@@ -74,10 +126,23 @@ def from_onnx(model: str | Path | onnx.ModelProto) -> Graph:
     HwquantError
         For what is not an ONNX model, and for what is not supported, by node and operator.
     """
-    return read_onnx(model)
+    if not host:
+        if inputs or outputs:
+            raise HwquantError("inputs and outputs of a cut are given, and no host that does the rest")
+        return read_onnx(model, shapes, batch_axis)
+    cut = Cut(tuple(inputs), tuple(outputs))
+    return read_onnx(model, shapes, batch_axis, lambda loaded, name: read_cut(loaded, name, cut, batch_axis))
 
 
-def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:
+def from_torch(
+    module: torch.nn.Module,
+    example_input: Any,
+    *,
+    batch_axis: BatchAxis = 0,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
+) -> Graph:
     """Read a float network from a module, traced by ``torch.export`` in evaluation mode.
 
     Parameters
@@ -86,6 +151,12 @@ def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:
         The module, which is left as it is, its training mode included.
     example_input : Any
         A tensor or array (N, ...), or a tuple of them for several inputs.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is; None where they have none.
+    inputs, outputs : sequence of str, optional
+        Tensors that the array's part begins and ends with, by name in the ONNX model that torch makes of it.
+    host : bool, default True
+        Whether the host may do what the array cannot do at the beginning and the end; else that is refused.
 
     Returns
     -------
@@ -97,16 +168,33 @@ def from_torch(module: torch.nn.Module, example_input: Any) -> Graph:
     HwquantError
         If torch.export cannot trace it, and for what is not supported, by node and operator.
     """
-    return from_exported(export(module, example_input))
+    program = export(module, example_input)
+    return from_exported(program, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host)
 
 
-def from_exported(program: torch.export.ExportedProgram) -> Graph:
+def from_exported(
+    program: torch.export.ExportedProgram,
+    *,
+    shapes: Shapes | None = None,
+    batch_axis: BatchAxis = 0,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
+) -> Graph:
     """Read a float network from ``torch.export.export``'s program, decomposed or not.
 
     Parameters
     ----------
     program : torch.export.ExportedProgram
         The program.
+    shapes : mapping of sequence of int, optional
+        Whole shapes of inputs with open dimensions by name, as for :func:`load_model`.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is; None where they have none.
+    inputs, outputs : sequence of str, optional
+        Tensors that the array's part begins and ends with, by name in the ONNX model that torch makes of it.
+    host : bool, default True
+        Whether the host may do what the array cannot do at the beginning and the end; else that is refused.
 
     Returns
     -------
@@ -118,4 +206,21 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     HwquantError
         For what is not supported, by node, place in the module and operator.
     """
-    return translate(read_exported(program))
+    refusal = Unsupported("a cut is asked for by the names of tensors")
+    if not inputs and not outputs:
+        try:
+            return translate(read_exported(program), shapes, batch_axis)
+        except Unsupported as error:
+            if not host:
+                raise
+            refusal = error
+    model = as_onnx(program, refusal)
+    try:
+        return from_onnx(
+            model, shapes=shapes, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host
+        )
+    except Unsupported as error:
+        if inputs or outputs:
+            raise
+        message = f"{refusal}. As an ONNX model: {error}"
+        raise Unsupported(message, where=refusal.where, operator=refusal.operator) from error

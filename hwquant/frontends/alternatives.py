@@ -5,20 +5,15 @@ from __future__ import annotations
 import re
 
 GENERAL = (
-    "build the network from convolution, linear layers, batch norm, ReLU, LeakyReLU or clip, pooling, add, "
-    "concatenation, reshapes and constant factors, the rest is the host's"
+    "build the network from convolution, linear layers, batch norm, activation functions, pooling, add, "
+    "products, concatenation, reshapes and constant factors, the rest is the host's"
 )
 """The advice for an operator that is not named here."""
 
 _ADVICE = (
     (
-        "(hard|log)?sigmoid|tanh|softplus|softsign|erf|exp|log|thresholdedrelu|shrink",
-        "use ReLU, ReLU6, LeakyReLU or Hardtanh in its place and train again; at the network's end leave it "
-        "to the host",
-    ),
-    (
-        "hardswish|swish|silu|gelu|mish|s?elu|celu|rrelu.*",
-        "use ReLU, ReLU6, LeakyReLU or PReLU in its place and train again",
+        "rrelu.*",
+        "use LeakyReLU with the mean of its slopes in its place",
     ),
     (
         "(native|simplified)?(layer|rms|group|instance|lp|localresponse|meanvariance)norm(alization)?|lrn",
@@ -35,19 +30,19 @@ _ADVICE = (
         "it multiplies activations with each other, which the array cannot; use convolutions",
     ),
     (
-        "convtranspose.*|resize|(upsample|interpolate|maxunpool|gridsample).*|depthtospace|pixelshuffle|col2im",
-        "no layer makes an image larger; end the network before it and enlarge its outputs on the host, or "
-        "compute more channels in place of more pixels",
+        "(upsample(bi|tri)?(linear|cubic)|interpolate|gridsample|maxunpool).*|col2im|affinegrid",
+        "pixels are repeated, not interpolated; use nearest neighbours or a transposed convolution, or end the network "
+        "before it and enlarge its outputs on the host",
     ),
     (
-        "slice|split.*|chunk|select|narrow|gather.*|indexselect|spacetodepth|pixelunshuffle|channelshuffle"
-        "|unfold|unbind",
-        "parts of a tensor cannot be read; let a convolution compute each part from the whole, or use groups",
+        "gather(elements|nd)|scatter.*|topk|nonzero|unfold|im2col|unique",
+        "what is taken from a tensor must be fixed, and in lines; let a convolution compute each part from the whole, "
+        "or leave it to the host",
     ),
     (
-        "where|g[te]|l[te]|eq|ne|greater.*|less.*|equal|not|sign",
-        "choices between values are not computed; use ReLU, PReLU or clip (if run_decompositions() made this "
-        "of a PReLU, export without it)",
+        "where|g[te]|l[te]|eq|ne|greater.*|less.*|(not)?equal|(bitwise|logical)?(and|or|xor|not)",
+        "choices are computed between functions of one tensor and single numbers, by such a function; if "
+        "run_decompositions() made this of something else, export without it",
     ),
     (
         "(dynamic)?(de)?quantizelinear|qlinear.*|convinteger|matmulinteger|(fake)?quantizeper.*",

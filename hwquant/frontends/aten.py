@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,16 @@ import numpy as np
 from hwquant.errors import Unsupported
 from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.aten_declared import account, declared
-from hwquant.frontends.aten_operators import ALIASING, IGNORED, NUMBERS, OPERATORS
+from hwquant.frontends.aten_numbers import NUMBERS
+from hwquant.frontends.aten_operators import ALIASING, IGNORED, OPERATORS
 from hwquant.frontends.aten_program import AtenInput, AtenNode, AtenProgram, Reference, references
-from hwquant.frontends.aten_schema import BatchSize, Positive, Schema, Unaccounted
+from hwquant.frontends.aten_schema import BatchSize, Schema, Unaccounted
 from hwquant.frontends.aten_storage import Storage
 from hwquant.frontends.aten_types import NAMES, REAL, Operand, category, settled
-from hwquant.frontends.batch import not_fixed, shared_batch
-from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
+from hwquant.frontends.batch import NO_BATCH, BatchAxis, Dimensions, Shapes, check_fixed, fixed, shared_batch
+from hwquant.frontends.builder import Builder
+from hwquant.frontends.layouts import Layout, with_layouts
+from hwquant.frontends.tensors import ANY_BATCH
 from hwquant.frontends.values import Value
 from hwquant.graph import Graph
 
@@ -24,13 +28,17 @@ PROMOTING = ("other", "min", "max", "exponent")
 """Arguments that take part in the promotion of types when they are numbers too."""
 
 
-def translate(program: AtenProgram) -> Graph:
+def translate(program: AtenProgram, shapes: Shapes | None = None, batch_axis: BatchAxis = 0) -> Graph:
     """Translate a program to a float network.
 
     Parameters
     ----------
     program : AtenProgram
         The program.
+    shapes : mapping of sequence of int, optional
+        Whole shapes of inputs with open dimensions, by name.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is; None where they have none.
 
     Returns
     -------
@@ -42,7 +50,15 @@ def translate(program: AtenProgram) -> Graph:
     HwquantError
         For what is not supported; the node, its place in the module and the operator are named.
     """
-    return with_layouts(lambda layouts: _Translation(program, layouts).graph())
+    sizes = fixed([Dimensions(item.name, item.shape) for item in program.inputs], shapes or {})
+    program = replace(program, inputs=tuple(replace(item, shape=sizes[item.name]) for item in program.inputs))
+    batch = _batch(program.inputs, batch_axis)
+
+    def translation(layouts: Mapping[str, Layout]) -> Graph:
+        build = Builder(program.name, batch, layouts, single=batch == 1, bare=batch_axis is None)
+        return _Translation(program, build).graph()
+
+    return with_layouts(translation)
 
 
 class _Translation:
@@ -56,9 +72,9 @@ class _Translation:
         The element types of those that are tensors.
     """
 
-    def __init__(self, program: AtenProgram, layouts: Mapping[str, Layout]) -> None:
+    def __init__(self, program: AtenProgram, build: Builder) -> None:
         self.program = program
-        self.build = Builder(program.name, _batch(program.inputs), layouts)
+        self.build = build
         self.values: dict[str, Any] = dict(program.constants)
         self.types = {name: array.dtype.name for name, array in program.constants.items()}
         self.types |= program.types
@@ -69,7 +85,7 @@ class _Translation:
         for item in self.program.inputs:
             if item.dtype not in NAMES:
                 raise Unsupported(f"input {item.name!r} is {item.dtype}; only real numbers can be computed")
-            sizes = [size for size in item.shape[1:] if size is not None]
+            sizes = [size for size in item.shape[0 if self.build.bare else 1 :] if size is not None]
             self.values[item.name] = self.build.input(item.name, sizes, integer=category(item.dtype) < 2)
             self.types[item.name] = item.dtype
         if node := _product_of_activations(self.program):
@@ -121,9 +137,6 @@ class _Translation:
             raise self.build.refuse(f"it computes in {dtype}, which is not supported")
         if in_place:
             dtype = self._kept(operands[0], dtype)
-        for operand in operands:
-            if isinstance(operand.value, Positive) and operator != "where":
-                raise self.build.refuse_operator("gt")
         names = {
             name: self.program.labels.get(argument.name, argument.name)
             for name, argument in node.arguments.items()
@@ -131,9 +144,23 @@ class _Translation:
         }
         call = AtenCall(self.build, node.label, arguments, names, operands, dtype)
         result = OPERATORS[operator].importer(call)
+        if isinstance(result, list):
+            self._store_parts(node, schema, result, dtype)
+            return
         if isinstance(result, np.ndarray):
             result = settled(result, dtype)
         self._store(position, node, schema, operator, result, dtype)
+
+    def _store_parts(self, node: AtenNode, schema: Schema, results: Sequence[Any], dtype: str) -> None:
+        """Store the results of an operator that returns a list of tensors, which share its memory."""
+        source = next(references([node.arguments.get(item.name) for item in schema.arguments]), None)
+        if len(node.outputs) > len(results):
+            raise self.build.refuse(f"its part {len(node.outputs) - 1} is read, and there are {len(results)}")
+        for name, result in zip(node.outputs, results):
+            if name is not None:
+                self.values[name] = settled(result, dtype) if isinstance(result, np.ndarray) else result
+                self.types[name] = dtype
+                self.storage.add(name, source, same=False)
 
     def _store(
         self, position: int, node: AtenNode, schema: Schema, operator: str, result: Any, dtype: str
@@ -213,19 +240,20 @@ def _product_of_activations(program: AtenProgram) -> AtenNode | None:
     return None
 
 
-def _batch(inputs: Sequence[AtenInput]) -> int:
-    """The batch size that all inputs share; ANY_BATCH where it is open."""
+def _batch(inputs: Sequence[AtenInput], batch_axis: BatchAxis) -> int:
+    """The batch size that all inputs share, ANY_BATCH where it is open; of one sample without a batch dimension 1."""
     for item in inputs:
-        if not item.shape:
+        if not item.shape and batch_axis == 0:
             raise Unsupported(
-                f"input {item.name!r} has no batch dimension; give every input one, as the first"
+                f"input {item.name!r} has no batch dimension; give every input one, as the first{NO_BATCH}"
             )
-        for axis, size in enumerate(item.shape[1:], start=1):
-            if size is None:
-                raise not_fixed(item.name, str(axis), "export the module with fixed shapes")
-        if item.shape[0] is not None and item.shape[0] < 1:
+        if 0 in item.shape:
             raise Unsupported(
-                f"input {item.name!r} is exported for no sample; export the module with one at least"
+                f"input {item.name!r} is exported for no sample, shape {item.shape}; export the module with one at "
+                "least"
             )
+    check_fixed([Dimensions(item.name, item.shape) for item in inputs], batch_axis)
+    if batch_axis is None:
+        return 1
     batch = shared_batch(item.shape[0] for item in inputs)
     return BatchSize(ANY_BATCH) if batch is None else batch

@@ -11,11 +11,6 @@ from hwquant.frontends.aten_views import axis_of
 from hwquant.frontends.values import Array, Float, Value
 
 
-def elementwise(name: str, function: Callable[[Float], Array]) -> Callable[[AtenCall], Array]:
-    """A function of every element."""
-    return lambda call: np.asarray(function(constant(call, name)))
-
-
 def constant(call: AtenCall, name: str, argument: str = "self") -> Float:
     """A constant argument of the operator ``name``, in float64."""
     if isinstance(call.get(argument), Value):
@@ -59,9 +54,9 @@ def vector_norm(call: AtenCall) -> Array:
     return reduction("norm", lambda array, **named: np.sqrt((array * array).sum(**named)))(call)
 
 
-def power(call: AtenCall) -> Array:
-    """A constant to a fixed exponent, ``pow``."""
-    return np.asarray(constant(call, "pow") ** float(call.get("exponent")))
+def remainder(call: AtenCall) -> Array:
+    """What is left of a constant divided by a number, ``fmod``: places that roll over."""
+    return np.asarray(np.fmod(constant(call, "fmod"), call.get("other")))
 
 
 def weight_norm(call: AtenCall) -> Array:

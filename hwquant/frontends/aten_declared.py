@@ -28,10 +28,8 @@ ARGUMENTS: Mapping[str, Irrelevant | Refused] = {
     "implicit": Irrelevant("of torch's vmap"),
     "layout": Refused("a tensor that is not dense is not supported", (None, "strided")),
     "memory_format": Irrelevant("the order in memory, not that of the dimensions"),
-    "mode": Refused("padding with anything but zeros is not supported", ("constant",)),
     "momentum": Irrelevant("how the running statistics are trained"),
     "non_blocking": Irrelevant("when it is computed"),
-    "output_padding": Irrelevant("of transposed convolution, which is refused"),
     "p": Irrelevant("how many values dropout drops in training, which is refused"),
     "path": Irrelevant("the order in which products are computed"),
     "pin_memory": Irrelevant("where it is computed"),
@@ -42,19 +40,21 @@ ARGUMENTS: Mapping[str, Irrelevant | Refused] = {
         "after .eval(), with track_running_stats=True",
         (False,),
     ),
-    "transposed": Refused(
-        f"transposed convolution is not supported; {alternative('convtranspose')}", (False,)
-    ),
 }
 """Arguments that no importer reads, by their names, which mean the same in every schema; all others are used."""
 
 REFUSED_OVERLOADS: Mapping[str, str] = {
     "(addmm|bmm|mm).dtype": "it computes in another type than that of its operands",
-    "pow.(Tensor_Tensor|Scalar)": "only powers with a fixed exponent are computed, and those of constants",
+    "(eq|ne).Tensor_list": "it compares lists, for Python",
+    "round.decimals": "it rounds to decimals",
     "view.dtype": "it reads the bytes of a tensor as another type",
-    "gt.Tensor": alternative("gt"),
+    "fmod.Tensor": "only the remainder by a number is computed, of constants",
     "where.(ScalarOther|ScalarSelf|Scalar|default)": alternative("where"),
     "einsum.sublist": "give the equation as text",
+    "index.(Tensor_hacked_twin|list_Tensor)": "it is of TorchScript, which torch.export does not write",
+    "narrow.Tensor": "where it begins must be fixed",
+    "repeat_interleave.(Tensor|self_Tensor)": "how often elements are repeated must be one fixed number",
+    "split.default": "it is of TorchScript, which torch.export does not write",
     "numpy_T.a": "it is of TorchScript, which torch.export does not write",
     "sym_size.default": "it gives all sizes at once; ask for one dimension",
     r"to.prim_\w+": "it is of TorchScript, which torch.export does not write",

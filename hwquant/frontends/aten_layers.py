@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwquant.frontends import elementwise, operators, rearrange
+from hwquant.frontends import elementwise, operators, pooling, rearrange, transposed
 from hwquant.frontends.aten_call import AtenCall
 from hwquant.frontends.values import Array, Float, Value
 from hwquant.frontends.windows import ceil_padding, same_padding, window
@@ -25,7 +25,9 @@ def _spatial(value: Value) -> Pair:
 
 
 def conv(call: AtenCall) -> Value:
-    """The operators ``conv1d``, ``conv2d``, and ``convolution``."""
+    """The operators ``conv1d``, ``conv2d``, and ``convolution``, which may be transposed."""
+    if call.get("transposed"):
+        return conv_transpose(call)
     value, weight = call.value("input"), call.weights("weight")
     axes, padding = weight.ndim - 2, call.get("padding")
     if isinstance(padding, str) and padding not in ("same", "valid"):
@@ -44,6 +46,25 @@ def conv(call: AtenCall) -> Value:
     if bias is not None and bias.shape != weight.shape[:1]:
         raise call.build.refuse(f"a bias of shape {bias.shape} does not fit {len(weight)} output channels")
     return operators.conv(call.build, call.name, value, weight, bias, found, call.get("groups"))
+
+
+def conv_transpose(call: AtenCall) -> Value:
+    """The operators ``conv_transpose1d`` and ``conv_transpose2d``."""
+    value, weight, groups = call.value("input"), call.weights("weight"), call.get("groups")
+    axes = weight.ndim - 2
+    found = window(
+        weight.shape[2:],
+        *(_pairs(call, axes, name) for name in ("stride", "padding", "dilation")),
+    )
+    bias = call.optional("bias")
+    if bias is not None and bias.shape != (weight.shape[1] * groups,):
+        raise call.build.refuse(f"a bias of shape {bias.shape} does not fit weights {weight.shape}")
+    added = _pairs(call, axes, "output_padding") or [0] * axes
+    steps = zip(added, found.stride[-axes:], found.dilation[-axes:])
+    if len(added) != axes or any(not 0 <= item < max(stride, dilation) for item, stride, dilation in steps):
+        raise call.build.refuse(f"its output_padding {added} is not smaller than its stride")
+    over = (added[0], added[1]) if axes == 2 else (0, added[0])
+    return transposed.conv_transpose(call.build, call.name, value, weight, bias, found, over, groups)
 
 
 def linear(call: AtenCall) -> Value:
@@ -122,13 +143,15 @@ def relu(high: float) -> Callable[[AtenCall], Value]:
     return lambda call: elementwise.clip(call.build, call.name, call.value(), 0.0, high)
 
 
-def clip(*names: str) -> Callable[[AtenCall], Value]:
+def clip(*names: str) -> Callable[[AtenCall], Value | Array]:
     """A clip to those arguments, called "min" or "max", that an operator has."""
 
-    def translate(call: AtenCall) -> Value:
+    def translate(call: AtenCall) -> Value | Array:
         low, high = (call.number(name, default) for name, default in (("min", -np.inf), ("max", np.inf)))
         if all(call.get(name) is None for name in names):
             raise call.build.refuse("it clips to no limit at all")
+        if not isinstance(call.get("self"), Value):
+            return np.clip(np.asarray(call.get("self")), low, high)
         return elementwise.clip(call.build, call.name, call.value(), low, high)
 
     return translate
@@ -155,6 +178,8 @@ def prelu(call: AtenCall) -> Value:
 def _pool_window(call: AtenCall, axes: int) -> tuple[Value, Window, Window]:
     """The value, the window as asked for, and with the padding that ``ceil_mode`` adds."""
     value = call.value()
+    if call.build.bare and len(value.shape) == axes + 1:
+        value = value.view(lambda array: array[None])
     if len(value.shape) != axes + 2:
         raise call.build.refuse(
             f"a tensor of shape {value.shape} is not supported, it needs a batch dimension"
@@ -175,9 +200,15 @@ def max_pool(axes: int) -> Callable[[AtenCall], Value]:
 
     def translate(call: AtenCall) -> Value:
         value, _, found = _pool_window(call, axes)
-        return operators.max_pool(call.build, call.name, value, found)
+        return _as_given(call, operators.max_pool(call.build, call.name, value, found))
 
     return translate
+
+
+def _as_given(call: AtenCall, result: Value) -> Value:
+    """The result of a pool without the batch dimension that `_pool_window` put in front of one sample."""
+    added = len(result.shape) > len(call.value().shape)
+    return result.view(lambda array: array[0]) if added else result
 
 
 def average_pool(axes: int) -> Callable[[AtenCall], Value]:
@@ -187,10 +218,8 @@ def average_pool(axes: int) -> Callable[[AtenCall], Value]:
         value, asked, found = _pool_window(call, axes)
         include = call.get("count_include_pad") and any(asked.padding)
         if include and found != asked:
-            raise call.build.refuse(
-                "count_include_pad with ceil_mode and windows beyond the padding is not supported"
-            )
-        return operators.average_pool(call.build, call.name, value, found, include)
+            return _as_given(call, pooling.counting(call.build, call.name, value, asked, found))
+        return _as_given(call, pooling.average_pool(call.build, call.name, value, found, include))
 
     return translate
 
@@ -199,7 +228,11 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[AtenCall], Value]:
     """The adaptive pools, to sizes that divide the input's."""
 
     def translate(call: AtenCall) -> Value:
-        value = _rank(call, "self", axes + 2)
+        value = call.value()
+        if call.build.bare and len(value.shape) == axes + 1:
+            value = value.view(lambda array: array[None])
+        if len(value.shape) != axes + 2:
+            raise call.build.refuse(f"a tensor of shape {value.shape} does not fit a pool over {axes} axes")
         sizes, wanted = value.shape[-axes:], _pairs(call, axes, "output_size")
         if any(item < 1 or size % item for size, item in zip(sizes, wanted)):
             raise call.build.refuse(
@@ -209,14 +242,16 @@ def adaptive_pool(axes: int, kind: str) -> Callable[[AtenCall], Value]:
         kernel = [size // item for size, item in zip(sizes, wanted)]
         found = window(kernel, kernel)
         if kind == "mean":
-            return operators.average_pool(call.build, call.name, value, found, False)
-        return operators.max_pool(call.build, call.name, value, found)
+            return _as_given(call, pooling.average_pool(call.build, call.name, value, found, False))
+        return _as_given(call, operators.max_pool(call.build, call.name, value, found))
 
     return translate
 
 
-def reduce(kind: str, of_constants: Callable[[AtenCall], Array]) -> Callable[[AtenCall], Value | Array]:
-    """The operators ``mean`` and ``amax`` over given dimensions; constants are left to ``of_constants``."""
+def reduce(
+    kind: pooling.Reduction, of_constants: Callable[[AtenCall], Array]
+) -> Callable[[AtenCall], Value | Array]:
+    """The operators ``mean``, ``sum``, ``amax`` and ``amin`` over given dimensions, or ``of_constants``."""
 
     def translate(call: AtenCall) -> Value | Array:
         if not isinstance(call.get("self"), Value):
@@ -224,19 +259,6 @@ def reduce(kind: str, of_constants: Callable[[AtenCall], Array]) -> Callable[[At
         axes = call.integers("dim")
         if not axes:
             raise call.build.refuse("it reduces over everything, the batch included; give its dimensions")
-        return operators.reduce(call.build, call.name, call.value(), axes, bool(call.get("keepdim")), kind)
+        return pooling.reduce(call.build, call.name, call.value(), axes, bool(call.get("keepdim")), kind)
 
     return translate
-
-
-def pad(call: AtenCall) -> Value:
-    """The operators ``pad`` and ``constant_pad_nd``."""
-    value, pads = call.value(), call.integers("pad")
-    rank = len(value.shape)
-    if len(pads) % 2 or len(pads) > 2 * rank:
-        raise call.build.refuse(f"padding {pads} does not fit a tensor of {rank} dimensions")
-    # torch starts at the last axis: its begin, its end, then those of the axis before it
-    before, after = [0] * rank, [0] * rank
-    for axis, (first, last) in enumerate(zip(pads[::2], pads[1::2]), start=1):
-        before[-axis], after[-axis] = first, last
-    return rearrange.pad(call.build, call.name, value, before, after, float(call.get("value") or 0.0))

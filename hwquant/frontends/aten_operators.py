@@ -6,21 +6,21 @@ What their overloads are is in `aten_schemas`, in torch's words; what an argumen
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from hwquant.frontends import arithmetic, operators, rearrange
 from hwquant.frontends import aten_constants as constants
 from hwquant.frontends import aten_layers as layers
+from hwquant.frontends import aten_moves as moves
+from hwquant.frontends import aten_pointwise as pointwise
 from hwquant.frontends import aten_views as views
 from hwquant.frontends.aten_call import AtenCall
-from hwquant.frontends.aten_choice import choose, positive
 from hwquant.frontends.aten_einsum import einsum
-from hwquant.frontends.aten_schema import BatchSize, Unaccounted
+from hwquant.frontends.aten_schema import BatchSize
 from hwquant.frontends.aten_types import (
     Rule,
     casts,
@@ -29,6 +29,7 @@ from hwquant.frontends.aten_types import (
     compares,
     computed,
     counts,
+    counts_up,
     creates,
     divides,
     lossless,
@@ -78,13 +79,30 @@ def _promoted(call: AtenCall) -> list[Value | Array]:
     return [replace(side, integer=False) if isinstance(side, Value) else side for side in sides]
 
 
-def _bounds(kind: str) -> Callable[[AtenCall], Value | Array]:
+def _bounds(kind: Literal["max", "min"]) -> Callable[[AtenCall], Value | Array]:
     def translate(call: AtenCall) -> Value | Array:
         sides = _promoted(call)
         constants = [side for side in sides if not isinstance(side, Value)]
         if len(constants) == len(sides):
             return np.asarray((np.maximum if kind == "max" else np.minimum)(*constants))
         return arithmetic.bounds(call.build, call.name, kind, sides)
+
+    return translate
+
+
+def _power(call: AtenCall) -> Value | Array:
+    sides = [call.operand("self"), call.operand("exponent")]
+    return arithmetic.binary(call.build, call.name, "pow", *sides)
+
+
+def _extreme(kind: Literal["max", "min"]) -> Callable[[AtenCall], Value | Array]:
+    """The operators ``max`` and ``min``: of two tensors, or over a dimension; where it is found nobody may read."""
+    of_constants = constants.reduction(kind, np.max if kind == "max" else np.min)
+
+    def translate(call: AtenCall) -> Value | Array:
+        if call.get("other") is not None:
+            return _bounds(kind)(call)
+        return layers.reduce(kind, of_constants)(call)
 
     return translate
 
@@ -155,34 +173,6 @@ def _argmax(call: AtenCall) -> Value:
     return operators.host(call.build, call.value(), "argmax", call.get("dim"), bool(call.get("keepdim")))
 
 
-def _number(function: Callable[[int, int], int]) -> Callable[[Mapping[str, Any]], int]:
-    """A function of two sizes, which Python computes."""
-
-    def compute(given: Mapping[str, Any]) -> int:
-        if set(given) != {"a", "b"} or not all(type(item) in (int, BatchSize) for item in given.values()):
-            raise Unaccounted("it computes with something else than two sizes")
-        result = function(given["a"], given["b"])
-        return BatchSize(result) if BatchSize in map(type, given.values()) else result
-
-    return compute
-
-
-NUMBERS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {
-    "_operator.add": _number(operator.add),
-    "_operator.eq": _number(operator.eq),
-    "_operator.floordiv": _number(operator.floordiv),
-    "_operator.ge": _number(operator.ge),
-    "_operator.gt": _number(operator.gt),
-    "_operator.le": _number(operator.le),
-    "_operator.lt": _number(operator.lt),
-    "_operator.mod": _number(operator.mod),
-    "_operator.mul": _number(operator.mul),
-    "_operator.ne": _number(operator.ne),
-    "_operator.sub": _number(operator.sub),
-}
-"""Arithmetic of Python on sizes, which programs with an open batch contain."""
-
-
 def _all(rule: Rule, importers: Mapping[str, Importer]) -> dict[str, Operator]:
     return {name: Operator(importer, rule) for name, importer in importers.items()}
 
@@ -202,13 +192,25 @@ OPERATORS: Mapping[str, Operator] = {
             "adaptive_max_pool1d": layers.adaptive_pool(1, "max"),
             "adaptive_max_pool2d": layers.adaptive_pool(2, "max"),
             "addmm": layers.addmm,
-            "abs": constants.elementwise("abs", np.abs),
             "amax": layers.reduce("max", constants.reduction("amax", np.max)),
             "avg_pool1d": layers.average_pool(1),
             "avg_pool2d": layers.average_pool(2),
             "batch_norm": layers.batch_norm,
             "bmm": layers.bmm,
-            "constant_pad_nd": layers.pad,
+            "constant_pad_nd": moves.pad,
+            "amin": layers.reduce("min", constants.reduction("amin", np.min)),
+            "conv_transpose1d": layers.conv_transpose,
+            "conv_transpose2d": layers.conv_transpose,
+            "reflection_pad1d": moves.border("reflect"),
+            "reflection_pad2d": moves.border("reflect"),
+            "replication_pad1d": moves.border("edge"),
+            "replication_pad2d": moves.border("edge"),
+            "upsample_nearest1d": moves.upsample(False),
+            "upsample_nearest2d": moves.upsample(False),
+            "_upsample_nearest_exact1d": moves.upsample(True),
+            "_upsample_nearest_exact2d": moves.upsample(True),
+            "tril": moves.triangle(np.tril),
+            "triu": moves.triangle(np.triu),
             "conv1d": layers.conv,
             "conv2d": layers.conv,
             "convolution": layers.conv,
@@ -227,7 +229,7 @@ OPERATORS: Mapping[str, Operator] = {
             "mm": layers.matmul("mat2", 2),
             "mv": constants.product("vec"),
             "neg": _negative,
-            "pad": layers.pad,
+            "pad": moves.pad,
             "prelu": layers.prelu,
             "relu": layers.relu(np.inf),
             "relu6": layers.relu(6.0),
@@ -235,6 +237,7 @@ OPERATORS: Mapping[str, Operator] = {
             "std": constants.deviation("std", np.std),
             "var": constants.deviation("var", np.var),
             "vdot": constants.product("other"),
+            **pointwise.SAME_RESULTS,
         },
     ),
     **_all(
@@ -244,6 +247,28 @@ OPERATORS: Mapping[str, Operator] = {
             "_unsafe_view": views.view(views.shape("size")),
             "alias": _identity(),
             "alpha_dropout": _identity("input"),
+            "channel_shuffle": moves.channel_shuffle,
+            "chunk": moves.chunk,
+            "flip": moves.flip,
+            "index": moves.index,
+            "index_select": moves.index_select,
+            "movedim": moves.movedim,
+            "narrow": moves.narrow,
+            "native_channel_shuffle": moves.channel_shuffle,
+            "pixel_shuffle": moves.pixel_shuffle,
+            "pixel_unshuffle": moves.pixel_unshuffle,
+            "repeat": moves.repeat("repeats"),
+            "repeat_interleave": moves.repeat_interleave,
+            "roll": moves.roll,
+            "select": moves.select,
+            "slice": moves.slice_,
+            "split": moves.split("split_size"),
+            "split_with_sizes": moves.split("split_sizes"),
+            "stack": moves.stack,
+            "swapaxes": views.view(views.swapped("axis0", "axis1")),
+            "swapdims": views.view(views.swapped("dim0", "dim1")),
+            "tile": moves.repeat("dims"),
+            "unbind": moves.unbind,
             "broadcast_to": views.expand("size"),
             "clone": _identity(),
             "contiguous": _identity(),
@@ -262,7 +287,7 @@ OPERATORS: Mapping[str, Operator] = {
             "squeeze": views.view(views.squeeze),
             "sym_size": _sym_size,
             "t": views.view(lambda call: views.matrix),
-            "transpose": views.view(views.transpose),
+            "transpose": views.view(views.swapped("dim0", "dim1")),
             "unflatten": views.view(views.unflatten),
             "unsqueeze": views.view(lambda call: lambda array: np.expand_dims(array, call.get("dim"))),
             "view": views.view(views.shape("size")),
@@ -274,16 +299,19 @@ OPERATORS: Mapping[str, Operator] = {
         {
             "add": _binary("add"),
             "cat": _concat,
+            "fmod": constants.remainder,
             "clamp": layers.clip("min", "max"),
             "clamp_max": layers.clip("max"),
             "clamp_min": layers.clip("min"),
             "clip": layers.clip("min", "max"),
             "concat": _concat,
             "concatenate": _concat,
+            "max": _extreme("max"),
             "maximum": _bounds("max"),
+            "min": _extreme("min"),
             "minimum": _bounds("min"),
             "mul": _binary("mul"),
-            "pow": constants.power,
+            "pow": _power,
             "rsub": _binary("sub", reverse=True),
             "sub": _binary("sub"),
         },
@@ -292,9 +320,7 @@ OPERATORS: Mapping[str, Operator] = {
         divides,
         {
             "div": _binary("div"),
-            "reciprocal": constants.elementwise("reciprocal", np.reciprocal),
-            "rsqrt": constants.elementwise("rsqrt", lambda array: 1 / np.sqrt(array)),
-            "sqrt": constants.elementwise("sqrt", np.sqrt),
+            **pointwise.REAL_RESULTS,
         },
     ),
     **_all(
@@ -310,13 +336,15 @@ OPERATORS: Mapping[str, Operator] = {
         {
             "full": _filled(None),
             "ones": _filled(1.0),
+            "scalar_tensor": lambda call: np.asarray(call.get("s"), np.float64),
             "zeros": _filled(0.0),
         },
     ),
+    **_all(counts_up, {"arange": moves.arange}),
     **_all(
         sums,
         {
-            "sum": constants.reduction("sum", np.sum),
+            "sum": layers.reduce("sum", constants.reduction("sum", np.sum)),
         },
     ),
     **_all(
@@ -328,13 +356,13 @@ OPERATORS: Mapping[str, Operator] = {
     **_all(
         compares,
         {
-            "gt": positive,
+            **pointwise.COMPARISONS,
         },
     ),
     **_all(
         chooses,
         {
-            "where": choose,
+            "where": pointwise.chosen,
         },
     ),
 }

@@ -24,19 +24,6 @@ class Unaccounted(ValueError):
     """What a call has and no importer reads, or what it lacks; the node at hand goes before the message."""
 
 
-@dataclass(frozen=True, eq=False)
-class Positive:
-    """True where an activation is above zero: what ``where`` may choose by.
-
-    Attributes
-    ----------
-    value : Value
-        The activation.
-    """
-
-    value: Value
-
-
 class BatchSize(int):
     """A size that was computed from the open batch: it may be part of a shape, never a number to compute with."""
 
@@ -79,7 +66,7 @@ class Argument:
 
 
 def _tensor(value: Any) -> bool:
-    return isinstance(value, Value | Positive | np.ndarray)
+    return isinstance(value, Value | np.ndarray)
 
 
 def _integer(value: Any) -> bool:
@@ -88,6 +75,7 @@ def _integer(value: Any) -> bool:
 
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "Tensor": _tensor,
+    "Tensor?": lambda value: value is None or _tensor(value),
     "int": _integer,
     "float": lambda value: isinstance(value, float) or _integer(value),
     "Scalar": lambda value: isinstance(value, float | bool) or _integer(value),
@@ -177,7 +165,7 @@ def parsed(text: str) -> Schema:
     match = _SCHEMA.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no schema")
-    listed = match["arguments"].replace("*, ", "")
+    listed = match["arguments"].replace("(a -> *)", "").replace("*, ", "")
     arguments = tuple(
         Argument(
             item["name"],

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.frontends.aten_schema import Positive, Unaccounted
+from hwquant.frontends.aten_schema import Unaccounted
 from hwquant.frontends.values import Array, Value
 
 REAL = ("float32", "float64")
@@ -45,7 +45,7 @@ class Operand:
     @property
     def activation(self) -> bool:
         """True for what depends on the network's input."""
-        return isinstance(self.value, Value | Positive)
+        return isinstance(self.value, Value)
 
     @property
     def rank(self) -> int:
@@ -228,7 +228,13 @@ def casts(operands: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
 
 def creates(_: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
     """The rule of constants: the type given, else that of the number they are filled with."""
-    return arguments.get("dtype") or _number(arguments.get("fill_value", 0.0))
+    return arguments.get("dtype") or _number(arguments.get("fill_value", arguments.get("s", 0.0)))
+
+
+def counts_up(_: Sequence[Operand], arguments: Mapping[str, Any]) -> str:
+    """The rule of ``arange``: the type given, else int64 unless one of its numbers is real."""
+    numbers = [arguments.get(name) for name in ("start", "end", "step")]
+    return arguments.get("dtype") or ("float32" if any(type(item) is float for item in numbers) else "int64")
 
 
 def _real(operand: Operand, result: str) -> None:

@@ -71,9 +71,9 @@ def squeeze(call: AtenCall) -> Callable[[Array], Array]:
     return apply
 
 
-def transpose(call: AtenCall) -> Callable[[Array], Array]:
-    """Two axes exchanged."""
-    return lambda array: array.swapaxes(int(call.get("dim0")), int(call.get("dim1")))
+def swapped(first: str, second: str) -> Callable[[AtenCall], Callable[[Array], Array]]:
+    """Two axes exchanged, the arguments of these names."""
+    return lambda call: lambda array: array.swapaxes(int(call.get(first)), int(call.get(second)))
 
 
 def matrix(array: Array) -> Array:
@@ -97,7 +97,7 @@ def shape(name: str) -> Callable[[AtenCall], Callable[[Array], Array]]:
 
 
 def expand(name: str) -> Callable[[AtenCall], Value | Array]:
-    """A constant broadcast to a size; an activation only where nothing changes."""
+    """A tensor broadcast to a size."""
 
     def translate(call: AtenCall) -> Value | Array:
         source, target = call.get("self"), call.get(name)
@@ -112,10 +112,12 @@ def expand(name: str) -> Callable[[AtenCall], Value | Array]:
             return spread(call, np.asarray(source), size)
         if tuple(size) == tuple(shape):
             return source
-        raise call.build.refuse(
-            f"it repeats the elements of an activation of shape {tuple(shape)} to {tuple(size)}; only constants "
-            "can be expanded"
-        )
+        if not call.build.single and (lead or size[:1] != list(shape[:1])):
+            raise call.build.refuse(
+                f"it repeats samples of shape {tuple(shape)} to {tuple(size)}; keep the batch, the first dimension"
+            )
+        call.build.spend(math.prod(size) if call.build.single else math.prod(size[1:]))
+        return rearrange.view(call.build, source, lambda array: np.broadcast_to(array, size))
 
     return translate
 

@@ -3,176 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from hwquant.errors import Unsupported
-from hwquant.frontends.alternatives import alternative
-from hwquant.frontends.fold import Affine, Unfolded, fold
-from hwquant.frontends.values import Float, Index, Value, compressed, layout, simplified
-from hwquant.graph import Graph, Input, Node, Output, Shape
-from hwquant.window import Window
-
-ANY_BATCH = 2
-"""The batch size that stands for any: not 1, so that a lost batch dimension is noticed."""
-
-LARGEST = 1 << 26
-"""Elements of a tensor, batch included, beyond which a model is taken for damaged: no chip holds them."""
-
-LARGEST_VIEW = 1 << 24
-"""Elements of what is reordered one by one, such as every network input, beyond which a model is damaged."""
-
-MOST_SPENT = 1 << 28
-"""Elements, batch included, that all views and constant factors of a model have together."""
+from hwquant.frontends.fold import Affine, fold
+from hwquant.frontends.layouts import Layout, LayoutWanted
+from hwquant.frontends.limits import LARGEST_VIEW, MOST_SHIFTED
+from hwquant.frontends.tensors import ANY_BATCH, Tensors
+from hwquant.frontends.values import Float, Index, Value, compressed, each_once, layout, simplified
+from hwquant.graph import Graph, Node, Shape
+from hwquant.interface import Input, Output
 
 
-MOST_SHIFTED = 1e9
-"""How large the shift of a shared input can be that another reader has to undo, in multiples of the input."""
-
-Layout = tuple[Shape, Index | None]
-"""(C, H, W) of an input's tensor, and where its elements are in the user's array (None: as they are)."""
-
-
-class LayoutWanted(Exception):
-    """A window reads an input in another order than an earlier reader, to which the order does not matter.
-
-    Parameters
-    ----------
-    name : str
-        The input.
-    wanted : Layout
-        The layout in which the window reads it.
-    """
-
-    def __init__(self, name: str, wanted: Layout) -> None:
-        super().__init__(name)
-        self.name, self.wanted = name, wanted
-
-
-def with_layouts(translate: Callable[[Mapping[str, Layout]], Graph]) -> Graph:
-    """Make a graph with an importer, once the layouts in which windows want the inputs are known.
-
-    Parameters
-    ----------
-    translate : callable
-        A function from layouts to the graph that is made with them by a `Builder`.
-
-    Returns
-    -------
-    Graph
-        The graph.
-    """
-    layouts: dict[str, Layout] = {}
-    while True:  # at most once an input more
-        try:
-            return translate(dict(layouts))
-        except LayoutWanted as found:
-            layouts[found.name] = found.wanted
-
-
-class Builder:
+class Builder(Tensors):
     """The nodes of a network under construction.
 
     Operators are functions on values, in `operators`, `elementwise` and `rearrange`.
 
     Attributes
     ----------
-    batch : int
-        Batch size that every value carries as its first dimension.
     layouts : mapping of Layout, optional
         What windows are known to want, by input (see `with_layouts`).
-    where : str
-        The model's node at hand, for messages.
-    operator : str
-        The operator of that node.
-    shapes : dict of Shape
-        (C, H, W) of every tensor that exists so far.
     """
 
-    def __init__(self, name: str, batch: int, layouts: Mapping[str, Layout] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        batch: int,
+        layouts: Mapping[str, Layout] | None = None,
+        *,
+        single: bool = False,
+        bare: bool = False,
+    ) -> None:
+        super().__init__(batch, single=single, bare=bare)
         self.name = name
-        self.batch = batch
         self.layouts = layouts or {}
-        self.where = ""
-        self.operator = ""
-        self.shapes: dict[str, Shape] = {}
         self._inputs: dict[str, tuple[int, ...]] = {}
         self._placed: dict[str, Input] = {}
-        self._nodes: list[Unfolded] = []
         self._outputs: list[tuple[str, Value]] = []
-        self._names: set[str] = set()
-        self._spent = 0
-
-    def refuse(self, why: str) -> Unsupported:
-        """The error for the node at hand."""
-        message = f"{self.where}: {why}" if self.where else why
-        return Unsupported(message, where=self.where, operator=self.operator)
-
-    def refuse_operator(self, operator: str) -> Unsupported:
-        """The error for an operator that has no translation, with what to use in its place."""
-        return self.refuse(f"this operator is not supported; {alternative(operator)}")
-
-    def unique(self, name: str) -> str:
-        """A name that no tensor has yet."""
-        candidate, count = name, 1
-        while candidate in self._names:
-            count += 1
-            candidate = f"{name}_{count}"
-        self._names.add(candidate)
-        return candidate
-
-    def weights(self, array: ArrayLike, label: str) -> Float:
-        """A constant of the model as float64.
-
-        Parameters
-        ----------
-        array : array_like
-            The constant.
-        label : str
-            Its name in the model.
-
-        Returns
-        -------
-        ndarray of float64
-            In the constant's shape.
-
-        Raises
-        ------
-        Unsupported
-            If it holds NaN or infinity, or no real numbers.
-        """
-        array = np.asarray(array)
-        try:
-            real = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise self.refuse(f"tensor {label!r} holds {array.dtype}, not real numbers") from None
-        if not np.isfinite(real).all():
-            kind = "NaN" if np.isnan(real).any() else "infinity"
-            raise self.refuse(f"tensor {label!r} contains {kind}; train or export the model again")
-        return real
-
-    def spend(self, size: int) -> None:
-        """Account for elements of a sample that are reordered or scaled one by one.
-
-        Parameters
-        ----------
-        size : int
-            Number of elements.
-
-        Raises
-        ------
-        Unsupported
-            If they are too many, here or in the whole model.
-        """
-        elements = size * max(self.batch, ANY_BATCH)
-        self._spent += elements
-        if elements > LARGEST_VIEW or self._spent > MOST_SPENT:
-            raise self.refuse(
-                f"it reorders or scales {size} elements, which is too large; export smaller shapes"
-            )
 
     def input(self, name: str, shape: Sequence[int], integer: bool = False) -> Value:
         """Add a network input of ``shape``, without the batch dimension."""
@@ -187,73 +57,19 @@ class Builder:
         self._names.add(name)
         self._inputs[name] = tuple(shape)
         preprocess = np.ones(size), np.zeros(size)
-        return Value(name, (self.batch, *shape), preprocess=preprocess, integer=integer)
+        whole = tuple(shape) if self.bare else (self.batch, *shape)
+        return Value(name, whole, preprocess=preprocess, integer=integer)
 
     def output(self, name: str, value: Value) -> None:
         """Make a value a network output."""
         self.where = f"output {name!r}"
         final = self.place(replace(value, host=()))
+        if self.single and not self.bare:
+            final = self.with_batch(final)
+        if not self.bare and final.shape[:1] != (self.batch,):
+            raise self.lost(final)
         self.sample(final)
         self._outputs.append((name, replace(final, host=value.host)))
-
-    def emit(self, node: Unfolded) -> str:
-        """Append a node, and return the name of its tensor."""
-        shape = node.output_shape(*(self.shapes[name] for name in node.inputs))
-        if min(shape) < 1:
-            inputs = ", ".join(str(self.shapes[name]) for name in node.inputs)
-            raise self.refuse(f"its output would be empty, {shape} from {inputs}")
-        padded = 0
-        window: Window | None = getattr(node, "window", None)
-        if window is not None:
-            channels, height, width = self.shapes[node.inputs[0]]
-            top, left, bottom, right = window.padding
-            padded = channels * (height + top + bottom) * (width + left + right)
-        if max(math.prod(shape), padded) * max(self.batch, ANY_BATCH) > LARGEST:
-            raise self.refuse(
-                f"its output of shape {shape} is too large; export the model with smaller shapes"
-            )
-        self.shapes[node.name] = shape
-        self._nodes.append(node)
-        return node.name
-
-    def producer(self, tensor: str) -> Unfolded | None:
-        """The node that makes a tensor; None for an input."""
-        return next((node for node in self._nodes if node.name == tensor), None)
-
-    def value(self, tensor: str, sample_shape: Sequence[int], sample: Index | None = None) -> Value:
-        """A value of a tensor from the view of one sample; None for the order as it is."""
-        shape = (self.batch, *sample_shape)
-        if sample is None:
-            return Value(tensor, shape)
-        size = math.prod(self.shapes[tensor])
-        batch = np.arange(self.batch, dtype=np.int64).reshape(-1, *[1] * len(sample_shape)) * size
-        return Value(tensor, shape, simplified(batch + sample.reshape(1, *sample_shape)))
-
-    def sample(self, value: Value) -> Index:
-        """The index of one sample (without the batch dimension).
-
-        Raises
-        ------
-        Unsupported
-            If the batch is not the first dimension any more, or the value has a softmax or argmax behind it.
-        """
-        if value.host:
-            raise self.refuse(
-                f"it reads the result of {value.host[-1]}, which is only supported at the network's end"
-            )
-        if not value.shape or value.shape[0] != self.batch:
-            raise self.refuse(
-                f"a tensor of shape {value.shape} has lost its batch dimension; keep it the first one"
-            )
-        size = math.prod(value.shape[1:])
-        if value.index is None:
-            return np.arange(size, dtype=np.int64).reshape(value.shape[1:])
-        flat = value.index.reshape(self.batch, size)
-        if not np.array_equal(flat, flat[0] + size * np.arange(self.batch)[:, None]):
-            raise self.refuse(
-                "a reshape or transpose mixes the samples of a batch; keep the batch dimension first"
-            )
-        return value.index[0]
 
     def place(self, value: Value, shape: Shape | None = None) -> Value:
         """Bring a value into the terms of a tensor that exists.
@@ -262,19 +78,39 @@ class Builder:
         unless a window is known to want another.
         """
         if value.preprocess is None:
-            return value
+            return self._out_of_join(value) if self.joined(value) else value
         if value.integer:
             raise self.refuse(f"input {value.tensor!r} is an integer here; cast it to float first")
         sample = self.sample(value)
         if value.tensor not in self._placed:
             user = self._inputs[value.tensor]
-            own = shape or layout(value.shape[1:]), simplified(sample.ravel())
+            own = shape or layout(sample.shape), simplified(sample.ravel())
+            if not each_once(sample, math.prod(user)):
+                own = layout(user), None
             tensor_shape, order = self.layouts.get(value.tensor, own)
             scale, shift = (compressed(part.reshape(user)) for part in value.preprocess)
             self._placed[value.tensor] = Input(value.tensor, user, tensor_shape, scale, shift, order)
             self.shapes[value.tensor] = tensor_shape
         tensor, inverse = self._placed_tensor(value.tensor, *value.preprocess)
-        return self.value(tensor, value.shape[1:], sample if inverse is None else inverse[sample])
+        placed = self.value(tensor, sample.shape, sample if inverse is None else inverse[sample])
+        return placed.view(lambda array: array.reshape(value.shape))
+
+    def copy(self, value: Value) -> Value:
+        """Place a value as a tensor of its own, in channel-major order of its shape."""
+        return self.image(value)
+
+    def _elements(self, tensor: str) -> int:
+        """Elements of a sample of a tensor, or of a network input whose layout is still open."""
+        return math.prod(self.shapes.get(tensor) or self._inputs[tensor])
+
+    def _out_of_join(self, value: Value) -> Value:
+        found = self.copied(value, layout(self.sample_shape(value)))
+        if found is None:
+            raise self.refuse(
+                f"it reads elements of {', '.join(map(repr, self.parts(value.tensor)))} joined to {value.shape}, in an "
+                "order that would take too many copies of single pixels; leave that to the host, at the network's end"
+            )
+        return found
 
     def _placed_tensor(self, name: str, scale: Float, shift: Float) -> tuple[str, Index | None]:
         """The tensor of a placed input after preprocessing, and where each of the user's elements went in it.
@@ -304,16 +140,22 @@ class Builder:
         return self.emit(node), inverse
 
     def image(self, value: Value, whole: bool = True) -> Value:
-        """Place a value, which has to be its tensor in channel-major order; another one is refused.
+        """Place a value, and make it its tensor in channel-major order: copied, where it is not.
 
         With ``whole`` its height and width must be the tensor's own, else only the channels count.
         """
-        shape = layout(value.shape[1:])
+        shape = layout(self.sample_shape(value))
         placed = self.place(value, shape)
         if not self.is_image(placed, whole):
             again = value.tensor not in self.layouts
-            if value.preprocess is not None and again:
+            open_ = value.preprocess is not None and each_once(
+                self.sample(value), self._elements(value.tensor)
+            )
+            if open_ and again:
                 raise LayoutWanted(value.tensor, (shape, simplified(self.sample(value).ravel())))
+            found = self.copied(placed, shape)
+            if found is not None:
+                return found
             have = "transposed" if placed.index is not None else "reshaped"
             raise self.refuse(
                 f"it reads tensor {placed.tensor!r} of shape {self.shapes[placed.tensor]} {have} to "
@@ -324,9 +166,10 @@ class Builder:
 
     def is_image(self, value: Value, whole: bool = True) -> bool:
         """Whether a placed value is its tensor in channel-major order."""
-        have, want = self.shapes[value.tensor], layout(value.shape[1:])
+        have, want = self.shapes[value.tensor], layout(self.sample_shape(value))
         self.sample(value)
-        return value.index is None and (have == want if whole else have[0] == want[0])
+        same = have == want if whole else (have[0], math.prod(have)) == (want[0], math.prod(want))
+        return value.index is None and same
 
     def graph(self) -> Graph:
         """Finish the network.
@@ -346,8 +189,11 @@ class Builder:
         used = {name for node in nodes for name in node.inputs} | set(tensors.values())
         delivered = []
         for number, (name, value) in enumerate(self._outputs):
-            index = None if value.index is None else value.index[0].ravel()
-            delivered.append(Output(name, tensors[str(number)], value.shape[1:], index, value.host))
+            sample = self.sample(replace(value, host=())).ravel()
+            whole = value.index is None and len(sample) == self._elements(value.tensor)
+            index = None if whole else sample
+            shape = value.shape if self.bare and not value.host else self.sample_shape(value)
+            delivered.append(Output(name, tensors[str(number)], shape, index, value.host))
         inputs = tuple(self._placed[name] for name in self._inputs if name in used)
         return Graph(self.name, inputs, tuple(nodes), tuple(delivered))
 
@@ -357,6 +203,6 @@ class Builder:
         parts += [(name, (item.scale, item.shift)) for name, item in self._placed.items()]
         for name, arrays in parts:
             if not all(np.isfinite(array).all() for array in arrays):
-                raise self.refuse(
+                raise self._not_finite(
                     f"the constants of {name!r} multiply to more than a number holds; train it again"
                 )

@@ -14,14 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import Unsupported
+from hwquant.expression import Expression
 from hwquant.graph import (
     AveragePool,
     BaseNode,
     Clip,
     Concat,
     Conv,
+    Function,
     MaxPool,
     Node,
+    Rearrange,
     Shape,
 )
 from hwquant.window import Window
@@ -52,6 +55,12 @@ class Affine(BaseNode):
             return None
         return scale[:, 0], shift[:, 0]
 
+    def numbers(self) -> tuple[float, float] | None:
+        """Scale and shift as numbers, or None if they are not the same for all elements."""
+        scale, shift = self.scale.flat[0], self.shift.flat[0]
+        same = bool((self.scale == scale).all() and (self.shift == shift).all())
+        return (float(scale), float(shift)) if same else None
+
 
 @dataclass(frozen=True, eq=False)
 class Pad(BaseNode):
@@ -75,6 +84,13 @@ class Pad(BaseNode):
 
 Unfolded = Node | Affine | Pad
 """What frontends make of a model's operators: the network's kinds, and the two that :func:`fold` rids it of."""
+
+
+def mapped(scale: float, shift: float) -> Expression:
+    """``x * scale + shift`` as an expression."""
+    x = Expression()
+    x = x if scale == 1 else x * scale
+    return x if shift == 0 else x + shift
 
 
 class _Network:
@@ -138,6 +154,10 @@ def fold(
         node = network.nodes.get(name)
         if isinstance(node, Affine) and _affine_forward(network, node, shapes):
             network.remove(node)
+    for name in list(network.nodes):
+        node = network.nodes[name]
+        if isinstance(node, Function):
+            _function_backward(network, node)
     return [_lowered(node, shapes) for node in network.nodes.values()], network.outputs
 
 
@@ -152,7 +172,10 @@ def reachable(nodes: Iterable[Unfolded], tensors: Collection[str]) -> list[Unfol
 
 
 def _affine_backward(network: _Network, node: Affine) -> bool:
-    """``affine(conv(x))`` is a convolution; so is the affine map of an affine map."""
+    """``affine(conv(x))`` is a convolution, and of an affine map it is one again; so it is of a function, in its place.
+
+    True if the node is left to remove.
+    """
     (source,) = node.inputs
     producer = network.nodes.get(source)
     if not network.private(source):
@@ -162,6 +185,12 @@ def _affine_backward(network: _Network, node: Affine) -> bool:
             producer, scale=producer.scale * node.scale, shift=producer.shift * node.scale + node.shift
         )
         return True
+    numbers = node.numbers()
+    if isinstance(producer, Function) and numbers is not None:
+        del network.nodes[source]
+        expression = mapped(*numbers).of(producer.expression)
+        network.nodes[node.name] = replace(producer, name=node.name, expression=expression)
+        return False
     channels = node.per_channel()
     if not isinstance(producer, Conv) or channels is None:
         return False
@@ -171,19 +200,40 @@ def _affine_backward(network: _Network, node: Affine) -> bool:
     return True
 
 
+def _function_backward(network: _Network, node: Function) -> None:
+    """A function of a function that nothing else reads is one function."""
+    (source,) = node.inputs
+    producer = network.nodes.get(source)
+    if isinstance(producer, Function) and network.private(source):
+        network.remove(producer)
+        network.nodes[node.name] = replace(
+            node, inputs=producer.inputs, expression=node.expression.of(producer.expression)
+        )
+
+
 def _affine_forward(network: _Network, node: Affine, shapes: Mapping[str, Shape]) -> bool:
-    """``conv(affine(x))`` is a convolution wherever no padding comes between them."""
+    """``conv(affine(x))`` is a convolution wherever no padding comes between them; of functions it is one again."""
     readers = network.consumers(node.name)
     if node.name in network.outputs.values() or not readers:
         return False
-    folded = [_conv_after(node, reader, shapes) if isinstance(reader, Conv) else None for reader in readers]
-    for conv in folded:
-        if conv is None:
+    folded = [_after(node, reader, shapes) for reader in readers]
+    for made in folded:
+        if made is None:
             return False
-    for conv in folded:
-        if conv is not None:
-            network.nodes[conv.name] = conv
+    for made in folded:
+        if made is not None:
+            network.nodes[made.name] = made
     return True
+
+
+def _after(node: Affine, reader: Unfolded, shapes: Mapping[str, Shape]) -> Unfolded | None:
+    """A reader of an affine map that computes it, too; None where it cannot."""
+    if isinstance(reader, Conv):
+        return _conv_after(node, reader, shapes)
+    numbers = node.numbers()
+    if isinstance(reader, Function) and numbers is not None:
+        return replace(reader, expression=reader.expression.of(mapped(*numbers)))
+    return None
 
 
 def _conv_after(node: Affine, conv: Conv, shapes: Mapping[str, Shape]) -> Conv | None:
@@ -269,7 +319,7 @@ def _never_negative(network: _Network, tensor: str) -> bool:
     match node:
         case Clip():
             return node.low >= 0
-        case MaxPool() | AveragePool() | Concat():
+        case MaxPool() | AveragePool() | Concat() | Rearrange():
             return all(_never_negative(network, name) for name in node.inputs)
         case Pad():
             return not node.infinite and _never_negative(network, node.inputs[0])

@@ -34,6 +34,8 @@ class OnnxCall(Call[int]):
         The inputs' element types.
     attributes : mapping
         The attributes as the model gives them, and the defaults of this operator set.
+    outputs : int, default 1
+        Number of outputs that the node has.
     FIRST : int
         The position of the input that most operators compute with, 0.
     """
@@ -43,6 +45,7 @@ class OnnxCall(Call[int]):
     names: Sequence[str]
     types: Sequence[str | None]
     attributes: Mapping[str, Any]
+    outputs: int = 1
 
     FIRST: ClassVar[int] = 0
 
@@ -77,9 +80,8 @@ class OnnxCall(Call[int]):
         if self.given(index):
             constant = self.constant(index)
             if constant.ndim != 1:
-                raise self.build.refuse(
-                    f"its {self.label(index)} has shape {constant.shape}, not one dimension"
-                )
+                refusal = self.build.invalid if constant.ndim else self.build.refuse  # some take one number
+                raise refusal(f"its {self.label(index)} has shape {constant.shape}, not one dimension")
             return [int(number) for number in constant]
         found = self.attributes.get(attribute) if attribute else None
         return None if found is None else [int(number) for number in found]
@@ -92,7 +94,7 @@ class Operator:
     Attributes
     ----------
     translate : callable
-        The function from a node that `admitted` has let through to its value.
+        The function from a node that `admitted` has let through to its value, or those of all its outputs.
     inputs : mapping
         The element types that are computed with, or why the input is irrelevant, by name in the schema.
     attributes : mapping
@@ -101,7 +103,7 @@ class Operator:
         What becomes of each output after the first, by name.
     """
 
-    translate: Callable[[OnnxCall], Result]
+    translate: Callable[[OnnxCall], Result | tuple[Value, ...]]
     inputs: Mapping[str, frozenset[str] | Irrelevant]
     attributes: Mapping[str, Treatment] = field(default_factory=dict)
     outputs: Mapping[str, Treatment] = field(default_factory=dict)
@@ -186,7 +188,7 @@ def _check_inputs(
             )
         other = bound.setdefault(declared.type_str, name)
         if other != name and declared.is_homogeneous:
-            raise build.refuse(
+            raise build.invalid(
                 f"its inputs have the element types {other} and {name}, which must be equal; cast one of them"
             )
 
@@ -199,9 +201,10 @@ def _check_outputs(
     read: Collection[str],
 ) -> None:
     for index, tensor in enumerate(node.output):
-        if index == 0 or not tensor:
+        number = min(index, len(schema.outputs) - 1)
+        if number == 0 or not tensor:  # of operators of many outputs all are the first
             continue
-        declared = schema.outputs[min(index, len(schema.outputs) - 1)].name
+        declared = schema.outputs[number].name
         treatment = operator.outputs.get(declared)
         if isinstance(treatment, Irrelevant) and tensor in read:
             raise build.refuse(f"its output {tensor!r} ({declared}) is read; {treatment.reason}")
@@ -215,7 +218,7 @@ def _check(build: Builder, what: str, treatment: Treatment | None, value: object
         if not treatment.allows(value):
             raise build.refuse(f"{what} is not supported; {treatment.reason}")
     elif treatment.one_of and not among(value, treatment.one_of):
-        raise build.refuse(f"{what} is invalid; it must be one of {', '.join(map(repr, treatment.one_of))}")
+        raise build.invalid(f"{what} is invalid; it must be one of {', '.join(map(repr, treatment.one_of))}")
 
 
 def _value(attribute: onnx.AttributeProto) -> Any:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from hwquant.errors import Damaged, Unsupported
 from hwquant.frontends.alternatives import alternative
+from hwquant.frontends.batch import BatchAxis
 from hwquant.frontends.onnx_functions import STANDARD, inlined
+from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of
+from hwquant.frontends.onnx_old import modernized
 from hwquant.frontends.onnx_operators import CONSTANT_RESULT, OPERATORS
 from hwquant.frontends.onnx_types import ANY, REFUSED, type_name
 
 if TYPE_CHECKING:
     import onnx
-
-OLDEST_OPSET = 7
-"""The oldest operator set that is read: before it, Add and Mul had their own broadcasting rules."""
 
 _QUANTIZED = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 """Domains of QONNX, the format of quantization-aware training with Brevitas and QKeras."""
@@ -30,8 +30,10 @@ _INVALID = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
 """What the onnx package raises beside its own errors, which are RuntimeError."""
 
 
-def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """Check a model, and return it with its functions inlined; the argument is left as it is.
+def checked(
+    model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0, whole: bool = True
+) -> onnx.ModelProto:
+    """Check a model, and return it with its functions inlined, of a known operator set; the argument stays as it is.
 
     Parameters
     ----------
@@ -39,6 +41,10 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         The model.
     name : str
         What messages call it.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is.
+    whole : bool, default True
+        Whether the array has to do all of it; else any operator of ONNX's own is let through.
 
     Returns
     -------
@@ -58,11 +64,15 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     try:
         _check_opset(model, name)
         model = inlined(model)
-        _check_operators(model.graph)
         _check_names(model.graph)
         _check_structure(model)
+        dimensions(model)
+        if whole:  # what begins with the host may have its batch elsewhere
+            batch_of(model, batch_axis)
+        _check_operators(model.graph, whole)
         onnx.checker.check_model(_with_output_shapes(model))
-        onnx.shape_inference.infer_shapes(_without_shapes(model), check_type=True, strict_mode=True)
+        model = modernized(model, opset(model))
+        onnx.shape_inference.infer_shapes(without_shapes(model), check_type=True, strict_mode=True)
     except problems as error:
         raise Damaged(f"{name!r} is not a valid ONNX model: {_reason(error)}; export it again") from None
     return model
@@ -90,10 +100,9 @@ def _check_opset(model: onnx.ModelProto, name: str) -> None:
     domains = Counter("" if entry.domain in STANDARD else entry.domain for entry in model.opset_import)
     if repeated := [domain for domain, count in domains.items() if count > 1]:
         raise ValueError(f"it imports operator set {repeated[0]!r} twice")
-    if version < OLDEST_OPSET:
+    if version < 1:
         raise Unsupported(
-            f"{name!r} uses ONNX operator set {version}, the oldest supported is {OLDEST_OPSET}; "
-            "convert it with onnx.version_converter"
+            f"{name!r} imports no operator set of ONNX, the oldest of which is 1; export it again"
         )
     if version > newest:
         raise Unsupported(
@@ -102,13 +111,13 @@ def _check_opset(model: onnx.ModelProto, name: str) -> None:
         )
 
 
-def _check_operators(graph: onnx.GraphProto) -> None:
+def _check_operators(graph: onnx.GraphProto, whole: bool) -> None:
     """Refuse what is not supported by name, before shape inference fails at it with another reason."""
     activations = {item.name for item in graph.input} - {item.name for item in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _check_operators(attribute.g)
+                _check_operators(attribute.g, whole)
         label = f"node {node_name(node)!r} ({node.op_type})"
         if node.domain in _QUANTIZED:
             raise _refused(
@@ -122,7 +131,7 @@ def _check_operators(graph: onnx.GraphProto) -> None:
                 f"{label}: operators of the domain {node.domain!r} are not supported; "
                 "export without a runtime's own optimizations",
             )
-        if activations.isdisjoint(node.input):
+        if not whole or activations.isdisjoint(node.input):
             continue
         if node.op_type not in OPERATORS:
             raise _refused(node, f"{label}: this operator is not supported; {alternative(node.op_type)}")
@@ -163,8 +172,7 @@ def _check_structure(model: onnx.ModelProto) -> None:
             f"tensor {name!r} is a sparse initializer, which is not read; export it as a dense one",
             where=name,
         )
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [item for item in graph.input if item.name not in weights]
+    inputs = inputs_of(model)
     for kind, items in (("input", inputs), ("output", graph.output)):
         for item in items:
             if item.type.WhichOneof("value") not in (None, "tensor_type"):
@@ -199,7 +207,7 @@ def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     return copied
 
 
-def _without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model for shape inference: nodes have names, by which its errors call them, and no shapes.
 
     Declared shapes of what is computed can be stale (the batch changed by hand): they are inferred anew.

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from hwquant.errors import Unsupported
-from hwquant.frontends import arithmetic, elementwise, operators
+from hwquant.frontends import arithmetic, elementwise, operators, pooling, transposed
 from hwquant.frontends.onnx_call import OnnxCall, Result
 from hwquant.frontends.values import Value
 from hwquant.frontends.windows import ceil_padding, same_padding, window
 from hwquant.graph import Shape
-from hwquant.window import Window
+from hwquant.window import Pair, Window
 
 _LARGEST = float(np.finfo(np.float32).max)
 """From this number on a limit is none: the defaults of Clip's attributes are this number."""
 
 
-def _window(call: OnnxCall, kernel: Sequence[int], shape: Shape) -> Window:
-    """The window of Conv and the pools, ``auto_pad`` and ``ceil_mode`` resolved for an input (C, H, W)."""
+def _window(call: OnnxCall, kernel: Sequence[int], shape: Shape, *, whole: bool = False) -> Window:
+    """The window of Conv and the pools, ``auto_pad`` and ``ceil_mode`` resolved for an input (C, H, W).
+
+    With ``whole`` it has only whole windows, as without ``ceil_mode``.
+    """
     attributes = call.attributes
     auto, pads = attributes["auto_pad"], attributes.get("pads")
     if len(kernel) != len(call.value().shape) - 2:
@@ -38,7 +43,7 @@ def _window(call: OnnxCall, kernel: Sequence[int], shape: Shape) -> Window:
         if found.dilation != (1, 1):
             raise call.build.refuse(f"auto_pad {auto!r} with dilations is not supported; give pads")
         return same_padding(found, shape[1:], upper=auto == "SAME_UPPER")
-    return ceil_padding(found, shape[1:]) if attributes.get("ceil_mode", 0) else found
+    return ceil_padding(found, shape[1:]) if attributes.get("ceil_mode", 0) and not whole else found
 
 
 def _spatial(call: OnnxCall, value: Value) -> Shape:
@@ -58,12 +63,62 @@ def conv(call: OnnxCall) -> Value:
     value, weight = call.value(), call.weights(1)
     bias = call.weights(2) if call.given(2) else None
     if bias is not None and bias.shape != weight.shape[:1]:
-        raise call.build.refuse(f"a bias of shape {bias.shape} does not fit weights {weight.shape}")
+        raise call.build.misfit(f"a bias of shape {bias.shape} does not fit weights {weight.shape}")
     kernel = call.attributes.get("kernel_shape", weight.shape[2:])
     if tuple(kernel) != weight.shape[2:]:
-        raise call.build.refuse(f"its kernel_shape {list(kernel)} does not fit its weights {weight.shape}")
+        raise call.build.misfit(f"its kernel_shape {list(kernel)} does not fit its weights {weight.shape}")
     found = _window(call, kernel, _spatial(call, value))
     return operators.conv(call.build, call.name, value, weight, bias, found, call.attributes["group"])
+
+
+def conv_transpose(call: OnnxCall) -> Value:
+    """The operator ConvTranspose."""
+    value, weight, attributes = call.value(), call.weights(1), call.attributes
+    bias = call.weights(2) if call.given(2) else None
+    groups, axes = attributes["group"], weight.ndim - 2
+    kernel = attributes.get("kernel_shape", weight.shape[2:])
+    if tuple(kernel) != weight.shape[2:] or axes not in (1, 2):
+        raise call.build.misfit(f"its kernel_shape {list(kernel)} does not fit its weights {weight.shape}")
+    if bias is not None and bias.shape != (weight.shape[1] * groups,):
+        raise call.build.misfit(f"a bias of shape {bias.shape} does not fit weights {weight.shape}")
+    added = list(attributes.get("output_padding") or [0] * axes)
+    auto, asked = attributes["auto_pad"], attributes.get("output_shape")
+    explicit = None if auto == "VALID" else attributes.get("pads")
+    try:
+        found = window(kernel, attributes.get("strides"), explicit, attributes.get("dilations"))
+    except Unsupported as error:
+        raise call.build.refuse(str(error)) from None
+    if (
+        len(added) != axes
+        or min(added) < 0
+        or any(a >= max(s, d) for a, s, d in zip(added, found.stride[-axes:], found.dilation[-axes:]))
+    ):
+        raise call.build.refuse(f"its output_padding {added} is not smaller than its strides")
+    over = (added[0], added[1]) if axes == 2 else (0, added[0])
+    if asked or auto.startswith("SAME"):
+        found = _transposed_padding(call, found, over, asked, upper=auto == "SAME_UPPER")
+    return transposed.conv_transpose(call.build, call.name, value, weight, bias, found, over, groups)
+
+
+def _transposed_padding(
+    call: OnnxCall, found: Window, added: Pair, asked: Sequence[int] | None, *, upper: bool
+) -> Window:
+    """What is left out on each side for an output of the asked shape, or of the input's times the stride."""
+    _, *size = _spatial(call, call.value())
+    wanted = [length * stride for length, stride in zip(size, found.stride)]
+    if asked:
+        wanted = [*([1] if len(asked) == 1 else []), *asked[-2:]]
+    sides = []
+    for length, stride, extent, more, target in zip(size, found.stride, found.extent, added, wanted):
+        total = (length - 1) * stride + more + extent - target
+        if total < 0:
+            raise call.build.refuse(
+                f"an output of {wanted} is larger than its windows reach; give output_padding"
+            )
+        small, large = total // 2, total - total // 2
+        sides.append((small, large) if upper else (large, small))
+    (top, bottom), (left, right) = sides
+    return replace(found, padding=(top, left, bottom, right))
 
 
 def gemm(call: OnnxCall) -> Value:
@@ -82,7 +137,7 @@ def gemm(call: OnnxCall) -> Value:
             or bias.shape[:-1] not in ((), (1,))
             or bias.shape[-1:] not in ((), (1,), weight.shape[:1])
         ):
-            raise call.build.refuse(f"a bias of shape {bias.shape} does not fit {len(weight)} outputs")
+            raise call.build.misfit(f"a bias of shape {bias.shape} does not fit {len(weight)} outputs")
     return operators.linear(call.build, call.name, value, weight, bias)
 
 
@@ -106,7 +161,7 @@ def clip(call: OnnxCall) -> Value:
     low = call.number(1) if call.given(1) else call.attributes.get("min", -np.inf)
     high = call.number(2) if call.given(2) else call.attributes.get("max", np.inf)
     if np.isnan(low) or np.isnan(high):
-        raise call.build.refuse("it clips to a limit that is NaN; train or export the model again")
+        raise call.build.invalid("it clips to a limit that is NaN; train or export the model again")
     low, high = (-np.inf if low <= -_LARGEST else low), (np.inf if high >= _LARGEST else high)
     return elementwise.clip(call.build, call.name, call.value(), low, high)
 
@@ -158,15 +213,13 @@ def average_pool(call: OnnxCall) -> Value:
     """The operator AveragePool."""
     value, found = call.value(), _pool_window(call)
     include = bool(call.attributes["count_include_pad"])
-    asked = window(call.attributes["kernel_shape"], padding=call.attributes.get("pads"))
-    if include and call.attributes.get("ceil_mode", 0) and found.padding != asked.padding:
-        raise call.build.refuse(
-            "count_include_pad with ceil_mode and windows beyond the padding is not supported"
-        )
-    return operators.average_pool(call.build, call.name, value, found, include)
+    if include and call.attributes.get("ceil_mode", 0):
+        asked = _window(call, call.attributes["kernel_shape"], _spatial(call, value), whole=True)
+        return pooling.counting(call.build, call.name, value, asked, found)
+    return pooling.average_pool(call.build, call.name, value, found, include)
 
 
-def global_pool(kind: str) -> Callable[[OnnxCall], Value]:
+def global_pool(kind: pooling.Reduction) -> Callable[[OnnxCall], Value]:
     """The operators GlobalAveragePool and GlobalMaxPool, ``kind`` "mean" and "max"."""
 
     def translate(call: OnnxCall) -> Value:
@@ -174,13 +227,13 @@ def global_pool(kind: str) -> Callable[[OnnxCall], Value]:
         if rank < 3:
             raise call.build.refuse(f"a tensor of shape {call.value().shape} has no height and width to pool")
         axes = range(2, rank)
-        return operators.reduce(call.build, call.name, call.value(), axes, True, kind)
+        return pooling.reduce(call.build, call.name, call.value(), axes, True, kind)
 
     return translate
 
 
-def reduce(kind: str) -> Callable[[OnnxCall], Value]:
-    """The operators ReduceMean and ReduceMax, ``kind`` "mean" and "max"."""
+def reduce(kind: pooling.Reduction) -> Callable[[OnnxCall], Value]:
+    """The operators ReduceMean, ReduceSum, ReduceMax and ReduceMin, ``kind`` "mean", "sum", "max" and "min"."""
 
     def translate(call: OnnxCall) -> Value:
         axes = call.integers(1, "axes")
@@ -188,7 +241,7 @@ def reduce(kind: str) -> Callable[[OnnxCall], Value]:
             return call.value()
         if not axes:
             raise call.build.refuse("it reduces over everything, the batch included; give its axes")
-        return operators.reduce(
+        return pooling.reduce(
             call.build, call.name, call.value(), axes, bool(call.attributes["keepdims"]), kind
         )
 
@@ -196,7 +249,7 @@ def reduce(kind: str) -> Callable[[OnnxCall], Value]:
 
 
 def binary(kind: str) -> Callable[[OnnxCall], Result]:
-    """The operators Add, Sub, Mul and Div, ``kind`` "add", "sub", "mul" and "div"."""
+    """The operators Add, Sub, Mul, Div and Pow, ``kind`` "add", "sub", "mul", "div" and "pow"."""
     return lambda call: arithmetic.binary(call.build, call.name, kind, call.operand(0), call.operand(1))
 
 
@@ -218,8 +271,14 @@ def total(call: OnnxCall) -> Result:
     return result
 
 
-def bounds(kind: str) -> Callable[[OnnxCall], Value]:
-    """The operators Max and Min, of one activation and numbers."""
+def mean(call: OnnxCall) -> Result:
+    """The operator Mean, of any number of inputs."""
+    total_ = total(call)
+    return arithmetic.binary(call.build, call.name, "div", total_, np.asarray(float(len(call.inputs))))
+
+
+def bounds(kind: Literal["max", "min"]) -> Callable[[OnnxCall], Value]:
+    """The operators Max and Min, of activations and numbers."""
 
     def translate(call: OnnxCall) -> Value:
         _alike(call)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hwquant.frontends import onnx_layers as layers
+from hwquant.frontends import onnx_moves as moves
 from hwquant.frontends import onnx_views as views
 from hwquant.frontends.declaration import FLAG, USED, Irrelevant, Refused, Treatment, Used
 from hwquant.frontends.onnx_call import OnnxCall, Operator, Result
+from hwquant.frontends.onnx_pointwise import POINTWISE
 from hwquant.frontends.onnx_types import ANY, INDICES, REAL, TRUTH
 
 _EVALUATION = "export the model in evaluation mode"
@@ -21,6 +23,7 @@ _WINDOW: dict[str, Treatment] = {
 }
 _REDUCTION: dict[str, Treatment] = {"axes": USED, "keepdims": FLAG, "noop_with_empty_axes": FLAG}
 _STATISTICS = Refused(f"it is updated in training mode; {_EVALUATION}")
+_ONLY_INTERPOLATED = "only modes that are refused read it"
 _ONLY_FLOAT8 = "it is about casts to float8, which are refused"
 
 
@@ -41,16 +44,20 @@ def _view(
 
 
 OPERATORS: Mapping[str, Operator] = {
+    **POINTWISE,
     "Add": _simple(layers.binary("add"), "A", "B"),
-    "ArgMax": Operator(
-        views.argmax,
-        {"data": REAL},
-        {
-            "axis": USED,
-            "keepdims": FLAG,
-            "select_last_index": Refused("the first of equal maxima is found", harmless=(0,)),
-        },
-    ),
+    **{
+        f"Arg{kind}": Operator(
+            views.argmax(negative=kind == "Min"),
+            {"data": REAL},
+            {
+                "axis": USED,
+                "keepdims": FLAG,
+                "select_last_index": Refused("the first of equal ones is found", harmless=(0,)),
+            },
+        )
+        for kind in ("Max", "Min")
+    },
     "AveragePool": Operator(
         layers.average_pool,
         {"X": REAL},
@@ -70,21 +77,45 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "Cast": Operator(
         views.cast,
-        {"input": ANY},
+        {"input": ANY | TRUTH},
         {
             "to": USED,
-            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(1,)),
+            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(0, 1)),
             "round_mode": Irrelevant(_ONLY_FLOAT8, one_of=("up", "down", "nearest")),
         },
     ),
     "Clip": Operator(
         layers.clip, dict.fromkeys(("input", "min", "max"), REAL), dict.fromkeys(("min", "max"), USED)
     ),
-    "Concat": Operator(views.concat, {"inputs": REAL}, {"axis": USED}),
+    "Concat": Operator(moves.concat, {"inputs": REAL}, {"axis": USED}),
+    "CastLike": Operator(
+        views.cast_like,
+        {"input": ANY, "target_type": ANY},
+        {
+            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(0, 1)),
+            "round_mode": Irrelevant(_ONLY_FLOAT8, one_of=("up", "down", "nearest")),
+        },
+    ),
+    "CenterCropPad": _view(moves.center_crop_pad, ("input_data",), "shape", "axes"),
+    "Compress": Operator(moves.compress, {"input": ANY, "condition": TRUTH}, {"axis": USED}),
+    "ConvTranspose": Operator(
+        layers.conv_transpose,
+        dict.fromkeys(("X", "W", "B"), REAL),
+        {
+            **_WINDOW,
+            "dilations": USED,
+            "group": USED,
+            "output_padding": USED,
+            "output_shape": USED,
+        },
+    ),
     "Conv": Operator(
         layers.conv,
         dict.fromkeys(("X", "W", "B"), REAL),
         {**_WINDOW, "dilations": USED, "group": USED},
+    ),
+    "DepthToSpace": Operator(
+        moves.depth_to_space, {"input": ANY}, {"blocksize": USED, "mode": Used(one_of=("DCR", "CRD"))}
     ),
     "Div": _simple(layers.binary("div"), "A", "B"),
     "Dropout": Operator(
@@ -96,7 +127,9 @@ OPERATORS: Mapping[str, Operator] = {
         },
         {"mask": Irrelevant("nothing is dropped in evaluation mode; leave the mask away")},
     ),
+    "Expand": _view(moves.expand, ("input",), "shape"),
     "Flatten": _view(views.flatten, ("input",), None, "axis"),
+    "Gather": Operator(moves.gather, {"data": ANY, "indices": INDICES}, {"axis": USED}),
     "Gemm": Operator(
         layers.gemm,
         dict.fromkeys(("A", "B", "C"), REAL),
@@ -125,31 +158,85 @@ OPERATORS: Mapping[str, Operator] = {
         },
         {"Indices": Irrelevant("where a maximum was is not computed")},
     ),
+    "Mean": _simple(layers.mean, "data_0"),
     "Min": _simple(layers.bounds("min"), "data_0"),
     "Mul": _simple(layers.binary("mul"), "A", "B"),
     "Neg": _simple(layers.negative, "X"),
     "PRelu": _simple(layers.prelu, "X", "slope"),
     "Pad": Operator(
-        views.pad,
+        moves.pad,
         {"data": REAL, "pads": INDICES, "constant_value": REAL, "axes": INDICES},
         {
-            "mode": Refused("padding is done with a constant only", harmless=("constant",)),
+            "mode": Used(one_of=("constant", "reflect", "edge", "wrap")),
             "pads": USED,
             "value": USED,
         },
     ),
-    "ReduceMax": Operator(layers.reduce("max"), {"data": REAL, "axes": INDICES}, _REDUCTION),
-    "ReduceMean": Operator(layers.reduce("mean"), {"data": REAL, "axes": INDICES}, _REDUCTION),
+    "Pow": _simple(layers.binary("pow"), "X", "Y"),
+    **{
+        f"Reduce{kind.title()}": Operator(layers.reduce(kind), {"data": REAL, "axes": INDICES}, _REDUCTION)
+        for kind in ("max", "mean", "min", "sum")
+    },
     "Relu": _simple(layers.relu, "X"),
     "Reshape": Operator(views.reshape, {"data": ANY, "shape": INDICES}, {"allowzero": FLAG}),
+    "Resize": Operator(
+        moves.resize_,
+        {
+            "X": REAL,
+            "roi": Irrelevant("only a mode that is refused reads it"),
+            "scales": REAL,
+            "sizes": INDICES,
+        },
+        {
+            "antialias": Refused("it is about modes that are refused", harmless=(0,)),
+            "axes": USED,
+            "coordinate_transformation_mode": Used(
+                one_of=(*moves.COORDINATES, "tf_crop_and_resize", "tf_half_pixel_for_nn")
+            ),
+            "cubic_coeff_a": Irrelevant(_ONLY_INTERPOLATED),
+            "exclude_outside": Irrelevant(_ONLY_INTERPOLATED),
+            "extrapolation_value": Irrelevant("only a mode that is refused reads it"),
+            "keep_aspect_ratio_policy": Used(one_of=("stretch", "not_larger", "not_smaller")),
+            "mode": Refused(
+                "pixels are repeated, not interpolated; export with nearest", harmless=("nearest",)
+            ),
+            "nearest_mode": Used(one_of=tuple(moves.ROUNDINGS)),
+        },
+    ),
     "Shape": _view(views.shape, ("data",), None, "start", "end"),
+    "Size": _view(views.size, ("data",)),
+    "Slice": Operator(
+        moves.slice_,
+        {"data": ANY, **dict.fromkeys(("starts", "ends", "axes", "steps"), INDICES)},
+        dict.fromkeys(("starts", "ends", "axes"), USED),
+    ),
+    "SpaceToDepth": Operator(
+        moves.space_to_depth, {"input": ANY}, {"blocksize": USED, "mode": Used(one_of=("DCR", "CRD"))}
+    ),
+    "Split": Operator(
+        moves.split,
+        {"input": ANY, "split": INDICES},
+        dict.fromkeys(("axis", "num_outputs", "split"), USED),
+    ),
     "Softmax": Operator(views.softmax("softmax"), {"input": REAL}, {"axis": USED}),
     "Squeeze": _view(views.squeeze, ("data",), "axes", "axes"),
     "Sub": _simple(layers.binary("sub"), "A", "B"),
     "Sum": _simple(layers.total, "data_0"),
+    "Tile": _view(moves.tile, ("input",), "repeats"),
     "Transpose": _view(views.transpose, ("data",), None, "perm"),
+    "Trilu": Operator(moves.trilu, {"input": REAL, "k": INDICES}, {"upper": FLAG}),
+    "Upsample": Operator(
+        moves.upsample,
+        {"X": REAL, "scales": REAL},
+        {
+            "mode": Refused(
+                "pixels are repeated, not interpolated; export with nearest", harmless=("nearest",)
+            ),
+            "scales": USED,
+        },
+    ),
     "Unsqueeze": _view(views.unsqueeze, ("data",), "axes", "axes"),
 }
 
-CONSTANT_RESULT = frozenset({"Shape"})
+CONSTANT_RESULT = frozenset({"Shape", "Size"})
 """Operators whose result is a constant whatever the activation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,19 @@ import numpy as np
 
 from hwquant.errors import Damaged, Unsupported
 from hwquant.files import parse_json
-from hwquant.frontends.batch import not_fixed, shared_batch
-from hwquant.frontends.builder import ANY_BATCH, Builder, Layout, with_layouts
+from hwquant.frontends.batch import BatchAxis, BatchMatters, Shapes
+from hwquant.frontends.builder import Builder
+from hwquant.frontends.layouts import with_layouts
 from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
 from hwquant.frontends.onnx_check import checked, node_name, opset
 from hwquant.frontends.onnx_constants import Constants
 from hwquant.frontends.onnx_file import load
+from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of, with_shapes
 from hwquant.frontends.onnx_operators import OPERATORS
-from hwquant.frontends.onnx_types import INTEGERS, array_type, result_type, type_name
+from hwquant.frontends.onnx_types import INTEGERS, TRUTH, array_type, result_type, type_name
+from hwquant.frontends.refusals import Misfit
 from hwquant.frontends.same import same_graph
+from hwquant.frontends.tensors import ANY_BATCH
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Graph
 from hwquant.history import METADATA, Step, of_json
@@ -30,13 +34,24 @@ if TYPE_CHECKING:
     import onnx
 
 
-def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
+def read_onnx(
+    source: str | Path | onnx.ModelProto,
+    shapes: Shapes | None = None,
+    batch_axis: BatchAxis = 0,
+    read: Callable[[onnx.ModelProto, str], Graph] | None = None,
+) -> Graph:
     """Read a float network from an ONNX file or model.
 
     Parameters
     ----------
     source : path or onnx.ModelProto
         A path, beside which external data is looked for; or a model with its data inside.
+    shapes : mapping of sequence of int, optional
+        Whole shapes of inputs with open dimensions, by name.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is; None where they have none.
+    read : callable, optional
+        A function from the model, its shapes fixed, and its name to the network; by default :func:`read_whole`.
 
     Returns
     -------
@@ -56,11 +71,24 @@ def read_onnx(source: str | Path | onnx.ModelProto) -> Graph:
     else:
         name, model = Path(source).stem, load(Path(source))
     steps = _history(model, name)
-    model = checked(model, name)
-    inputs = _inputs(model)
-    batch = _batch(inputs)
-    graph = _of_any_batch(model, name) if batch is None else _read(model, name, batch)
+    model = with_shapes(model, shapes or {})
+    graph = read_whole(model, name, batch_axis) if read is None else read(model, name)
     return replace(graph, history=steps)
+
+
+def read_whole(model: onnx.ModelProto, name: str, batch_axis: BatchAxis = 0) -> Graph:
+    """Read a model that the array can do from end to end.
+
+    Raises
+    ------
+    HwquantError
+        It is no valid ONNX model, or has something unsupported; the node and the operator are named.
+    """
+    model = checked(model, name, batch_axis)
+    batch = batch_of(model, batch_axis)
+    if batch is None:
+        return _of_any_batch(model, name)
+    return _read(model, name, batch, bare=batch_axis is None)
 
 
 def _history(model: onnx.ModelProto, name: str) -> tuple[Step, ...]:
@@ -78,23 +106,31 @@ def _history(model: onnx.ModelProto, name: str) -> tuple[Step, ...]:
 def _of_any_batch(model: onnx.ModelProto, name: str) -> Graph:
     """The network of a model whose batch is open: `ANY_BATCH` stands for all sizes.
 
-    A model that reads its own shapes, or fixes one, can be another network for another batch.
+    A model that reads its own shapes, or fixes one, can be another network for another batch. One that takes a single
+    sample only, although it is declared otherwise, is read for one.
     """
     try:
         graph = _read(model, name, ANY_BATCH)
+    except Misfit:
+        # No runtime computes two samples with such shapes.
+        if not _importable(model, name, 1):
+            raise
+        return _read(model, name, 1)
     except Unsupported as error:
         if not _importable(model, name, 1):
             raise
-        raise Unsupported(
+        shapes = [(item.name, ",".join(map(str, (1, *item.sizes[1:])))) for item in dimensions(model)]
+        flags = " ".join(f"--shape {item}={shape}" for item, shape in shapes)
+        raise BatchMatters(
             f"{error}. The batch of its inputs is open and was taken to be {ANY_BATCH}, and the model only works "
-            "for 1; fix it at 1 with onnxruntime.tools.make_dynamic_shape_fixed or at export",
+            f"for 1; fix it with {flags} (in Python {{{shapes[0][0]!r}: ({shapes[0][1]})}} as shapes)",
             where=error.where,
             operator=error.operator,
         ) from None
     # A shape that is read, or a number that happens to be the batch that was taken.
     depends = any(node.op_type in ("Shape", "Size", "If", "Reshape") for node in model.graph.node)
     if depends and not same_graph(graph, _read(model, name, ANY_BATCH + 1)):
-        raise Unsupported(
+        raise BatchMatters(
             f"network {name!r} computes with the size of its batch, so that a sample's result depends on how many "
             "others there are; fix the batch at export"
         )
@@ -109,41 +145,19 @@ def _importable(model: onnx.ModelProto, name: str, batch: int) -> bool:
     return True
 
 
-def _read(model: onnx.ModelProto, name: str, batch: int) -> Graph:
+def _read(model: onnx.ModelProto, name: str, batch: int, *, bare: bool = False) -> Graph:
     with np.errstate(all="ignore"):  # what is not finite is refused by name
-        return with_layouts(lambda layouts: _Translation(model, name, batch, layouts).graph())
+        return with_layouts(
+            lambda layouts: Translation(
+                model, Builder(name, batch, layouts, single=batch == 1, bare=bare)
+            ).graph()
+        )
 
 
-def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """The inputs that are not weights (old models list their weights as inputs too)."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return [item for item in model.graph.input if item.name not in weights]
-
-
-def _batch(inputs: list[onnx.ValueInfoProto]) -> int | None:
-    """The batch size that all inputs share; None where it is open."""
-    sizes: list[int | None] = []
-    for item in inputs:
-        if not item.type.tensor_type.HasField("shape") or not item.type.tensor_type.shape.dim:
-            raise Unsupported(f"input {item.name!r} has no shape; export the model with fixed shapes")
-        first, *rest = item.type.tensor_type.shape.dim
-        for axis, dim in enumerate(rest, start=1):
-            if dim.dim_value < 1:
-                label = f" ({dim.dim_param!r})" if dim.dim_param else ""
-                remedy = "fix it with onnxruntime.tools.make_dynamic_shape_fixed or at export"
-                raise not_fixed(item.name, f"{axis}{label}", remedy)
-        if first.HasField("dim_value") and first.dim_value < 1:
-            raise Unsupported(
-                f"the batch of input {item.name!r} is {first.dim_value}; it must be positive or open"
-            )
-        sizes.append(first.dim_value or None)
-    return shared_batch(sizes)
-
-
-class _Translation:
+class Translation:
     """One pass over the nodes of a model."""
 
-    def __init__(self, model: onnx.ModelProto, name: str, batch: int, layouts: Mapping[str, Layout]) -> None:
+    def __init__(self, model: onnx.ModelProto, build: Builder) -> None:
         self.model = model
         self.opset = opset(model)
         self.values: dict[str, Result] = {}
@@ -152,27 +166,44 @@ class _Translation:
         stored = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
         self.constants = Constants(self.opset, stored)
         self.read = set(_tensors_read(model.graph))
-        self.build = Builder(name, batch, layouts)
+        self.build = build
 
     def graph(self) -> Graph:
         """Translate the inputs, every node and the outputs."""
-        for item in _inputs(self.model):
+        for item in inputs_of(self.model):
             kind = str(type_name(item.type.tensor_type.elem_type))
-            shape = tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
-            self.types[item.name] = kind
-            self.values[item.name] = self.build.input(item.name, shape[1:], integer=kind in INTEGERS)
-        last = {name: index for index, node in enumerate(self.model.graph.node) for name in _read_by(node)}
-        last |= {item.name: len(self.model.graph.node) for item in self.model.graph.output}
-        for index, node in enumerate(self.model.graph.node):
+            self.begin(item.name, kind, tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim))
+        outputs = [item.name for item in self.model.graph.output]
+        self._translate_all(self.model.graph.node, outputs)
+        return self.finished(outputs)
+
+    def _translate_all(self, nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> None:
+        """Translate nodes in order; ``outputs`` are read after them."""
+        last = {name: index for index, node in enumerate(nodes) for name in tensors_read_by(node)}
+        last |= dict.fromkeys(outputs, len(nodes))
+        for index, node in enumerate(nodes):
             self._translate(node)
-            for name in (*_read_by(node), *node.output):
+            for name in (*tensors_read_by(node), *node.output):
                 if last.get(name, index) == index:  # of large models not all values can be kept
                     self.values.pop(name, None)
-        for item in self.model.graph.output:
-            value = self.values.get(item.name)
+
+    def begin(self, tensor: str, kind: str, shape: tuple[int, ...]) -> None:
+        """Make a tensor an input of the network: of element type ``kind``, its first axis the batch if it has one."""
+        self.types[tensor] = kind
+        sample = shape if self.build.bare else shape[1:]
+        self.values[tensor] = self.build.input(tensor, sample, integer=kind in INTEGERS)
+
+    def finished(self, outputs: Iterable[str]) -> Graph:
+        """The network with these tensors as its outputs."""
+        for name in outputs:
+            value = self.values.get(name)
             if not isinstance(value, Value):
-                raise Unsupported(f"output {item.name!r} does not depend on the network's input")
-            self.build.output(item.name, value)
+                raise Unsupported(f"output {name!r} does not depend on the network's input")
+            if self.types[name] in TRUTH:
+                raise Unsupported(
+                    f"output {name!r} is a truth value; cast it to float", where=f"output {name!r}"
+                )
+            self.build.output(name, value)
         return self.build.graph()
 
     def _load(self, graph: onnx.GraphProto) -> None:
@@ -203,8 +234,14 @@ class _Translation:
         operator, schema = OPERATORS[node.op_type], onnx.defs.get_schema(node.op_type, self.opset, "")
         types = [self.types[tensor] if tensor else None for tensor in node.input]
         attributes = admitted(build, operator, schema, node, types, self.read)
-        call = OnnxCall(build, name, self.opset, inputs, list(node.input), types, attributes)
-        self._set(node.output[0], operator.translate(call), result_type(schema, types, attributes))
+        call = OnnxCall(
+            build, name, self.opset, inputs, list(node.input), types, attributes, len(node.output)
+        )
+        result = operator.translate(call)
+        kind = result_type(schema, types, attributes)
+        for output, value in zip(node.output, result if isinstance(result, tuple) else (result,)):
+            if output:
+                self._set(output, value, kind)
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
         """Compute a node whose inputs are all constant."""
@@ -237,10 +274,13 @@ class _Translation:
 
 def _tensors_read(graph: onnx.GraphProto) -> list[str]:
     """Every tensor that a node reads or that is an output, inside of branches too."""
-    return [item.name for item in graph.output] + [name for node in graph.node for name in _read_by(node)]
+    return [item.name for item in graph.output] + [
+        name for node in graph.node for name in tensors_read_by(node)
+    ]
 
 
-def _read_by(node: onnx.NodeProto) -> list[str]:
+def tensors_read_by(node: onnx.NodeProto) -> list[str]:
+    """Every tensor that a node reads, inside of its branches too."""
     inside = [_tensors_read(attribute.g) for attribute in node.attribute if attribute.HasField("g")]
     return [*node.input, *(name for names in inside for name in names)]
 

@@ -79,4 +79,8 @@ def result_type(
             return name
     if isinstance(target := attributes.get("to"), int):
         return type_name(target) or "undefined"
-    return wanted.removeprefix("tensor(").removesuffix(")")
+    allowed = {item.type_param_str: item.allowed_type_strs for item in schema.type_constraints}.get(
+        wanted, []
+    )
+    only = allowed[0] if len(allowed) == 1 else wanted  # that of comparisons is called T1
+    return only.removeprefix("tensor(").removesuffix(")")

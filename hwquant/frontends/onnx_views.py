@@ -7,32 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwquant.frontends import operators, rearrange
+from hwquant.frontends import elementwise, operators, rearrange
 from hwquant.frontends.onnx_call import OnnxCall
-from hwquant.frontends.onnx_types import INTEGERS, REAL, holds, type_name
+from hwquant.frontends.onnx_types import INTEGERS, REAL, TRUTH, holds, type_name
 from hwquant.frontends.values import Array, Value
-
-
-def concat(call: OnnxCall) -> Value:
-    """The operator Concat."""
-    values = [call.value(index) for index in range(len(call.inputs))]
-    return rearrange.concat(call.build, call.name, values, call.attributes["axis"])
-
-
-def pad(call: OnnxCall) -> Value:
-    """The operator Pad, with a constant around the pixels."""
-    value = call.value()
-    fill = call.number(2) if call.given(2) else call.attributes.get("value", 0.0)
-    pads, rank = call.integers(1, "pads") or [], len(value.shape)
-    axes = call.integers(3)
-    axes = list(range(rank)) if axes is None else axes
-    places = {axis % rank for axis in axes if -rank <= axis < rank}
-    if len(pads) != 2 * len(axes) or len(places) != len(axes):
-        raise call.build.refuse(f"{len(pads)} paddings do not fit the axes {axes} of {rank}")
-    before, after = [0] * rank, [0] * rank
-    for axis, first, last in zip(axes, pads, pads[len(axes) :]):
-        before[axis], after[axis] = first, last
-    return rearrange.pad(call.build, call.name, value, before, after, fill)
 
 
 def flatten(call: OnnxCall) -> Value:
@@ -89,10 +67,10 @@ def identity(call: OnnxCall) -> Value:
 def dropout(call: OnnxCall) -> Value:
     """The operator Dropout, which does nothing in evaluation mode."""
     if call.given(2) and call.constant(2).any():
-        raise call.build.refuse("training_mode is not supported; export the model in evaluation mode")
+        raise call.build.invalid("training_mode is not supported; export the model in evaluation mode")
     ratio = call.number(1) if call.given(1) else call.attributes.get("ratio", 0.5)
     if not 0 <= ratio < 1:
-        raise call.build.refuse(f"its ratio {ratio:g} is not between 0 and 1")
+        raise call.build.invalid(f"its ratio {ratio:g} is not between 0 and 1")
     return call.value()
 
 
@@ -102,11 +80,31 @@ def shape(call: OnnxCall) -> Array:
     return np.asarray(call.value().seen_shape[start:end], np.int64)
 
 
+def size(call: OnnxCall) -> Array:
+    """The operator Size, a constant: the number of elements, those of all samples."""
+    return np.asarray(np.prod(call.value().seen_shape), np.int64)
+
+
 def cast(call: OnnxCall) -> Value:
     """The operator Cast: nothing for real numbers; integers may only become what keeps every one of them."""
-    value, source, target = call.value(), str(call.types[0]), type_name(call.attributes["to"]) or "undefined"
-    if source in REAL and target in REAL:
-        return value
+    return _cast(call, type_name(call.attributes["to"]) or "undefined")
+
+
+def cast_like(call: OnnxCall) -> Value | Array:
+    """The operator CastLike: a Cast to the type of the second input."""
+    target = str(call.types[1])
+    if isinstance(call.any(0), Value):
+        return _cast(call, target)
+    numbers = {"float": "float32", "double": "float64"}.get(target, target)
+    if target not in REAL | INTEGERS or target == "bfloat16":
+        raise call.build.refuse(f"a cast of a constant to {target} is not supported")
+    return call.constant(0).astype(numbers)
+
+
+def _cast(call: OnnxCall, target: str) -> Value:
+    value, source = call.value(), str(call.types[0])
+    if source in REAL | TRUTH and (target in REAL or target == source):
+        return value  # a truth value is 1 or 0 here
     if source in REAL and target in INTEGERS:
         raise call.build.refuse(
             "a cast of activations to integers is not supported; quantization is what hwquant adds"
@@ -140,7 +138,13 @@ def softmax(function: str) -> Callable[[OnnxCall], Value]:
     return translate
 
 
-def argmax(call: OnnxCall) -> Value:
-    """The operator ArgMax, which the host computes."""
-    axis, keepdims = call.attributes["axis"], bool(call.attributes["keepdims"])
-    return operators.host(call.build, call.value(), "argmax", axis, keepdims)
+def argmax(*, negative: bool) -> Callable[[OnnxCall], Value]:
+    """The operators ArgMax and, with ``negative``, ArgMin, which the host computes."""
+
+    def translate(call: OnnxCall) -> Value:
+        axis, keepdims, value = call.attributes["axis"], bool(call.attributes["keepdims"]), call.value()
+        if negative:
+            value = elementwise.affine(call.build, f"{call.name}_negative", value, -1.0, 0.0)
+        return operators.host(call.build, value, "argmax", axis, keepdims)
+
+    return translate

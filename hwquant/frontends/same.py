@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,12 @@ def same_graph(one: Graph, other: Graph) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and all(
-        np.array_equal(getattr(one, item.name), getattr(other, item.name))
-        if isinstance(getattr(one, item.name), np.ndarray)
-        else getattr(one, item.name) == getattr(other, item.name)
-        for item in fields(one)
-    )
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(_same(a, b) for a, b in zip(one, other))
+    if is_dataclass(one):
+        return all(_same(getattr(one, item.name), getattr(other, item.name)) for item in fields(one))
+    return bool(one == other)

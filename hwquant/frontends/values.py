@@ -76,6 +76,11 @@ def simplified(index: Index) -> Index | None:
     return None if np.array_equal(index.ravel(), np.arange(index.size)) else index
 
 
+def each_once(sample: Index, elements: int) -> bool:
+    """Whether a view of a sample has each of so many elements exactly once."""
+    return sample.size == elements and bool((np.bincount(sample.ravel(), minlength=elements) == 1).all())
+
+
 def layout(shape: tuple[int, ...]) -> Shape:
     """The (channels, height, width) of a sample in channel-major order; a sequence (C, L) has height 1."""
     match shape:

@@ -4,6 +4,26 @@
 integers at the speed of BLAS.
 """
 
-from hwquant.golden.inference import predict, quantize_input, run
+from hwquant.golden.inference import (
+    deliver,
+    dequantized,
+    outputs,
+    predict,
+    quantize_given,
+    quantize_input,
+    quantize_states,
+    run,
+)
+from hwquant.golden.stream import Stream
 
-__all__ = ["predict", "quantize_input", "run"]
+__all__ = [
+    "Stream",
+    "deliver",
+    "dequantized",
+    "outputs",
+    "predict",
+    "quantize_given",
+    "quantize_input",
+    "quantize_states",
+    "run",
+]

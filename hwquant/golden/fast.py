@@ -6,7 +6,8 @@ Why it is exact. A tensor is carried as ``x_q - z_x``, so padding is 0. A layer'
 which only changes exponents, every product and every partial sum in whatever order is an integer that
 :func:`hwquant.ranges.accumulator_bound` bounds. Below 2^24 float32 holds it exactly, below 2^53 float64;
 a layer beyond that runs in the reference. Requantization is monotone, so that a max pool which is a layer's
-only reader is taken on the sums before it, and what the pool does not see is not computed.
+only reader is taken on the sums before it, and what the pool does not see is not computed. So is a table that never
+falls.
 
 Images are worked on in chunks whose arrays stay in the cache, one chunk a thread.
 """
@@ -25,8 +26,8 @@ from hwquant.golden.convolution import Block
 from hwquant.golden.layer import LayerStep
 from hwquant.golden.memory import Arena, borrowed
 from hwquant.golden.pooling import Pooling
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode
-from hwquant.ranges import accumulator_bound, tensor_ranges
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode, Rearrange
+from hwquant.ranges import accumulator_bound, product_bound, tensor_ranges
 
 IMAGES = 64
 """Most images in a chunk: enough for a matrix product to run at full speed, few enough for the cache."""
@@ -126,10 +127,14 @@ class Engine:
                 case Layer():
                     bound = max(accumulator_bound(node, qgraph, ranges))
                     self.steps.append(self._layer_step(node, bound))
+                case Product():
+                    self.steps.append(self._product_step(node, product_bound(node, qgraph, ranges)))
                 case MaxPool():
                     self.steps.append(self._pool_step(node))
                 case Concat():
                     self.steps.append(self._concat_step(node))
+                case Rearrange():
+                    self.steps.append(self._rearrange_step(node))
                 case _:  # the authority is slow, and right
                     self.steps.append(self._reference_step(node))
             for name in dict.fromkeys(node.inputs):
@@ -178,10 +183,29 @@ class Engine:
         dtype = np.dtype(np.float32 if bound < 1 << 24 else np.float64)
         readers = [node for node in self.qgraph.nodes if layer.name in node.inputs]
         pool = None
-        if layer.name not in self.keep and len(readers) == 1 and isinstance(readers[0], MaxPool):
+        rises = layer.table is None or bool((np.diff(layer.table.reached(layer.low, layer.high)) >= 0).all())
+        if rises and layer.name not in self.keep and len(readers) == 1 and isinstance(readers[0], MaxPool):
             pool = readers[0]
         out = self._allocate(layer.name if pool is None else pool.name)
         return LayerStep(layer, pool, self.qgraph, sources, out, dtype, self.arena)
+
+    def _product_step(self, node: Product, bound: int) -> Step:
+        if bound >= 1 << 53:
+            return self._reference_step(node)
+        a, b = (self.blocks[name] for name in node.inputs)
+        out, zero = self._allocate(node.name), self.qgraph.tensors[node.name].zero_point
+        low, high = node.low - zero, node.high - zero
+        factor = math.ldexp(1 if node.multiplier is None else node.multiplier, -node.shift)
+        dtype = np.float32 if bound < 1 << 24 else np.float64
+
+        def run() -> None:  # a row at a time, which stays in the cache
+            for row, target in enumerate(out):
+                product = np.multiply(a[row], b[row if len(b) == len(a) else 0], dtype=dtype)
+                product *= dtype(factor)
+                product += dtype(0.5 if node.shift else 0.0)
+                np.clip(np.floor(product, out=product), low, high, out=target, casting="unsafe")
+
+        return run
 
     def _reference_step(self, node: QNode) -> Step:
         self._allocate(node.name)
@@ -200,3 +224,19 @@ class Engine:
     def _concat_step(self, node: Concat) -> Step:
         sources, out = [self.blocks[name] for name in node.inputs], self._allocate(node.name)
         return lambda: np.concatenate(sources, axis=2, out=out)
+
+    def _rearrange_step(self, node: Rearrange) -> Step:
+        sources, out = [self.blocks[name] for name in node.inputs], self._allocate(node.name)
+        moves = []
+        for copy in node.copies:
+            read, target, own = copy.read, copy.target, np.flatnonzero(copy.channels >= 0)
+            source = np.ix_(read.lines(0), read.lines(1), copy.channels[own])
+            moves.append((sources[copy.input], source, np.ix_(target.lines(0), target.lines(1), own)))
+
+        def run() -> None:
+            if node.writes_zeros:  # the memory may have been another tensor's
+                out[...] = 0
+            for block, source, target in moves:
+                out[target] = block[source]
+
+        return run

@@ -12,8 +12,11 @@ from hwquant import floating
 from hwquant.errors import HwquantError, check_type
 from hwquant.floating import finish
 from hwquant.golden import fast, reference
-from hwquant.graph import Graph, Input, as_array
+from hwquant.graph import Graph
+from hwquant.host import after, before
+from hwquant.interface import Input, as_array
 from hwquant.qgraph import IntArray, QGraph, Tensor
+from hwquant.states import arrays_of, completed, computed, given
 from hwquant.validate import validate_integers
 
 AnyArray = NDArray[Any]
@@ -67,14 +70,15 @@ def run(
 
 
 def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, IntArray]:
-    """Quantize the user's arrays to the integers of the input tensors.
+    """Quantize the user's arrays to the integers of the input tensors, the head on the host before it.
 
     Parameters
     ----------
     qgraph : QGraph
         The network.
     x : ndarray of real numbers, shape (N, *shape), or mapping of them
-        The user's arrays, of any real dtype; a mapping by input name where there are several.
+        The user's arrays, of any real dtype; a mapping by input name where there are several. Where the network has
+        states, and the data has none, the samples are calls one after the other, and the network computes the states.
 
     Returns
     -------
@@ -86,46 +90,115 @@ def quantize_input(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict
     HwquantError
         An input is missing, has the wrong shape or dtype, or holds NaN or infinity.
     """
-    return _quantize(qgraph, _by_name(qgraph, x))
+    check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
+    inner = completed(qgraph, before(qgraph, x), lambda one: outputs(qgraph, one))
+    return _quantize(qgraph, _by_name(qgraph, inner))
+
+
+def quantize_given(qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray) -> dict[str, IntArray]:
+    """Quantize the user's arrays as :func:`quantize_input` does, without the states, which somebody else carries.
+
+    Raises
+    ------
+    HwquantError
+        An input is missing, has the wrong shape or dtype, or holds NaN or infinity.
+    """
+    if all(item.state is None for item in qgraph.inputs):
+        return quantize_input(qgraph, x)
+    inner = before(qgraph, x)
+    if not isinstance(inner, Mapping):
+        raise HwquantError(
+            f"give an array for each of {_list([item.name for item in given(qgraph.inputs)])}, by name"
+        )
+    return _quantize(qgraph, arrays_of(qgraph.inputs, inner))
+
+
+def quantize_states(qgraph: QGraph, states: Mapping[str, AnyArray]) -> dict[str, IntArray]:
+    """Quantize the arrays of states, by input name."""
+    return _quantize(qgraph, states)
 
 
 def predict(
     qgraph: QGraph | Graph, x: Mapping[str, AnyArray] | AnyArray, exact: bool = False
 ) -> list[AnyArray]:
-    """Run the network on the user's arrays: quantize, run, dequantize, reorder, apply the host functions.
+    """Run the whole network on the user's arrays: quantize, run, dequantize, reorder; what is on the host around it.
 
     Parameters
     ----------
     qgraph : QGraph or Graph
         The network; one that is still float is evaluated in float64, without the first three steps.
     x : ndarray of real numbers, shape (N, *shape), or mapping of them
-        The user's arrays, of any real dtype; a mapping by input name where there are several.
+        The user's arrays, of any real dtype; a mapping by input name where there are several. Where the network has
+        states, and the data has none, the samples are calls one after the other.
     exact : bool, default False
         Run the reference, else the fast path, which gives the same integers.
 
     Returns
     -------
     list of ndarray
-        For each output float64 (N, *shape), or int64 (N, *shape[1:]) where it is an arg max.
+        For each output float64 (N, *shape), or int64 (N, *shape[1:]) where it is an arg max; what the host's part
+        computes has the model's dtype.
 
     Raises
     ------
     HwquantError
-        The network is not valid; an input is missing, has the wrong shape or dtype, or holds NaN or infinity.
+        The network is not valid; an input is missing, has the wrong shape or dtype, or holds NaN or infinity; the
+        host's part cannot be run.
     """
     if isinstance(qgraph, Graph):
         return floating.predict(qgraph, x)
     check_type("qgraph", qgraph, QGraph, Graph)
+    inner = before(qgraph, x)
+    return after(qgraph, inner, computed(qgraph, inner, lambda one: outputs(qgraph, one, exact)))
+
+
+def outputs(
+    qgraph: QGraph | Graph, x: Mapping[str, AnyArray] | AnyArray, exact: bool = False
+) -> list[AnyArray]:
+    """Compute the outputs of the array's part alone, from arrays of all its inputs, states included."""
+    if isinstance(qgraph, Graph):
+        return floating.outputs(qgraph, x)
     inputs = _by_name(qgraph, x)
 
     def source(chunk: slice) -> dict[str, IntArray]:
         return _quantize(qgraph, {name: value[chunk] for name, value in inputs.items()})
 
-    q = _collect(qgraph, _count(inputs), source, _kept(qgraph, None), exact)
+    return dequantized(qgraph, _collect(qgraph, _count(inputs), source, _kept(qgraph, None), exact))
+
+
+def dequantized(qgraph: QGraph, q: Mapping[str, IntArray]) -> list[AnyArray]:
+    """Turn the integers of the output tensors into the outputs of the array's part alone."""
     return [
         finish(output, qgraph.tensors[output.tensor].dequantize(q[output.tensor]))
         for output in qgraph.outputs
     ]
+
+
+def deliver(
+    qgraph: QGraph, x: Mapping[str, AnyArray] | AnyArray, q: Mapping[str, IntArray]
+) -> list[AnyArray]:
+    """Turn the integers of the output tensors into the whole network's outputs, as :func:`predict` does.
+
+    Parameters
+    ----------
+    qgraph : QGraph
+        The network.
+    x : ndarray or mapping of ndarray, shape (N, *shape)
+        The samples that the integers are of: the part of the network on the host may read them.
+    q : mapping of ndarray of int64, shape (N, C, H, W)
+        Integers by output tensor, as :func:`run` returns them.
+
+    Returns
+    -------
+    list of ndarray
+        An array for each output, as of :func:`predict`.
+
+    Raises
+    ------
+    HwquantError
+        The host's part cannot be run.
+    """
+    return after(qgraph, before(qgraph, x), dequantized(qgraph, q))
 
 
 def _collect(
@@ -197,7 +270,9 @@ def _kept(qgraph: QGraph, keep: Collection[str] | None) -> list[str]:
 
 def _quantize(qgraph: QGraph, x: Mapping[str, AnyArray]) -> dict[str, IntArray]:
     return {
-        item.name: qgraph.tensors[item.name].quantize(_prepare(item, x[item.name])) for item in qgraph.inputs
+        item.name: qgraph.tensors[item.name].quantize(_prepare(item, x[item.name]))
+        for item in qgraph.inputs
+        if item.name in x
     }
 
 

@@ -19,7 +19,9 @@ BLOCK_BYTES = 1 << 20
 class LayerStep:
     """A layer and the max pool, if any, that alone reads it; a block of rows at a time.
 
-    It writes ``floor(acc * m / 2^s + 1/2)``, clamped; why the sums are exact: :mod:`hwquant.golden.fast`.
+    It writes ``floor(acc * m / 2^s + 1/2)``, clamped, and looked up where there is a table; why the sums are exact:
+    :mod:`hwquant.golden.fast`.
+    :mod:`hwquant.golden.fast`.
 
     Parameters
     ----------
@@ -53,7 +55,13 @@ class LayerStep:
         channels, self.height, columns = tensor.shape
         images = out.shape[-1]
         self.out = out
-        self.low, self.high = layer.low - tensor.zero_point, layer.high - tensor.zero_point
+        self.table = None
+        zero_point = tensor.zero_point
+        if layer.table is not None:
+            zero_point = layer.table.zero_point
+            self.table = (layer.table.values - tensor.zero_point).astype(np.float32)
+            self.address = zero_point - layer.table.limits[0]  # of what stands for 0
+        self.low, self.high = layer.low - zero_point, layer.high - zero_point
         self.stride, self.before, self.extent = 1, 0, 1  # rows of a pool window
         if pool is not None:
             self.stride, self.before = pool.window.stride[0], pool.window.padding[0]
@@ -114,6 +122,9 @@ class LayerStep:
             sums += self.bias
             np.floor(sums, out=sums)
             sums.clip(self.low, self.high, out=out)  # np.clip does the same, and more around it
+            if self.table is not None:
+                out += self.address
+                self.table.take(out.astype(np.intp), out=out, mode="clip")
 
     def _accumulate(self, begin: int, end: int) -> Block:
         """The sums of the rows ``begin .. end``, without bias."""

@@ -12,7 +12,8 @@ from typing import assert_never
 
 import numpy as np
 
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.copies import carry_out
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, QNode, Rearrange, Tensor, Term
 from hwquant.window import Padding
 
 
@@ -62,14 +63,27 @@ def accumulate(layer: Layer, inputs: Mapping[str, IntArray], tensors: Mapping[st
 
 
 def requantize(acc: IntArray, layer: Layer, zero_point: int) -> IntArray:
-    """Compute ``clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)``.
+    """Compute ``clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)``, and look it up in a table.
 
-    A shift ``s = 0`` adds no rounding term.
+    A shift ``s = 0`` adds no rounding term. With a table ``z_y`` is the zero point of its addresses.
     """
     shift = layer.shift.reshape(1, -1, 1, 1)
     scaled = acc if layer.multiplier is None else acc * layer.multiplier.reshape(1, -1, 1, 1)
     rounding = (1 << shift) >> 1
-    return np.clip(((scaled + rounding) >> shift) + zero_point, layer.low, layer.high)
+    if layer.table is None:
+        return np.clip(((scaled + rounding) >> shift) + zero_point, layer.low, layer.high)
+    return layer.table(
+        np.clip(((scaled + rounding) >> shift) + layer.table.zero_point, layer.low, layer.high)
+    )
+
+
+def multiply(product: Product, a: IntArray, b: IntArray, tensors: Mapping[str, Tensor]) -> IntArray:
+    """Compute ``clamp(((acc * m + (1 << (s-1))) >> s) + z_y, low, high)`` of ``acc = (a_q - z_a) * (b_q - z_b)``."""
+    first, second = (tensors[name].zero_point for name in product.inputs)
+    scaled = (a - first) * (b - second) * (1 if product.multiplier is None else product.multiplier)
+    rounding = (1 << product.shift) >> 1
+    shifted = ((scaled + rounding) >> product.shift) + tensors[product.name].zero_point
+    return np.clip(shifted, product.low, product.high)
 
 
 def max_pool(pool: MaxPool, x: IntArray, lowest: int) -> IntArray:
@@ -94,10 +108,17 @@ def evaluate(node: QNode, inputs: Mapping[str, IntArray], tensors: Mapping[str, 
     match node:
         case Layer():
             return requantize(accumulate(node, inputs, tensors), node, tensor.zero_point)
+        case Product():
+            a, b = node.inputs
+            return multiply(node, inputs[a], inputs[b], tensors)
         case MaxPool():
             return max_pool(node, inputs[node.inputs[0]], tensor.limits[0])
         case Concat():
             return np.concatenate([inputs[name] for name in node.inputs], axis=1)
+        case Rearrange():
+            return carry_out(
+                node.shape, [inputs[name] for name in node.inputs], node.copies, tensor.zero_point
+            )
         case _:
             assert_never(node)
 

@@ -58,16 +58,13 @@ def memory_map(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
     }
     outputs = {item.name for item in build.program.outputs}
     places = {item.name: item for item in (*build.program.inputs, *build.program.tensors.values())}
-    writers = {item.report.name: item for item in passes}
     finish = passes[-1].end
     spans = []
     for name, place in places.items():
-        writer = writers.get(name)
+        writers = [item for item in passes if name in item.report.covers]
         readers = [item for item in passes if name in reads[item.report.name]]
-        begin = writer.start if writer else 0
-        ends = (
-            [finish] if name in outputs else [item.end for item in (*readers, *([writer] if writer else []))]
-        )
+        begin = writers[0].start if writers else 0
+        ends = [finish] if name in outputs else [item.end for item in (*readers, *writers)]
         spans.append(
             Span(
                 name=name,
@@ -76,7 +73,7 @@ def memory_map(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
                 words=place.words,
                 begin=begin,
                 end=max(ends, default=begin),
-                writer=writer.report.name if writer else "",
+                writer=writers[0].report.name if writers else "",
                 readers=tuple(item.report.name for item in readers),
                 output=name in outputs,
             )

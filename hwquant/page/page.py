@@ -31,6 +31,7 @@ MEMORIES = {
     "line": "delayed rows of depthwise layers",
     "parameter": "bias, shift and multiplier of every output channel",
     "program": "instructions",
+    "table": "functions, for two columns each",
 }
 
 

@@ -30,7 +30,8 @@ class Activity:
     ----------
     products : int
         Multiplications of the array: every processing element's, in every cycle in which a tile streams; those with
-        padding and with zeros of tiles that are executed are among them, those of skipped tiles are not.
+        padding and with zeros of tiles that are executed are among them, those of skipped tiles are not. While a
+        product of activations streams, they count, too, in place of the few multipliers below the array.
     product_bits : int
         Width of a product: of the activation times that of the weight operand.
     bytes_read : float
@@ -64,7 +65,8 @@ def activity(program: Program) -> Activity:
                 bits += values["count"] * config.word_bits
             case Opcode.TILE:
                 products += config.rows * config.columns * count
-                bits += (format.words(config) + values["offsets"]) * word
+                weights = 0 if values.get("product") else format.words(config) + values["offsets"]
+                bits += weights * word
                 bits += count * (config.word_bits + (0 if values["first"] else accumulators))
                 bits += config.columns * config.parameter_bits if values["parameters"] else 0
             case _:

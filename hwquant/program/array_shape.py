@@ -9,7 +9,9 @@ from typing import Literal, get_args
 
 from hwquant.errors import HwquantError
 from hwquant.options import Spelling
+from hwquant.program.latencies import Latencies
 from hwquant.program.widths import bits_for
+from hwquant.qgraph import MOST_TABLE_BITS
 
 OffsetMode = Literal["none", "edge", "sum"]
 """Where a weight's integer offset is added: nowhere, where weights enter the array, or in a column that sums."""
@@ -20,18 +22,6 @@ OddWeights = Literal["none", "some", "all"]
 
 ODD_WEIGHTS: tuple[OddWeights, ...] = get_args(OddWeights)
 MIN_SIDE, MAX_SIDE = 2, 32
-
-MEMORY_LATENCY = 2
-"""Cycles from a registered address to registered read data (the memory, then a register)."""
-
-FEED_LATENCY = MEMORY_LATENCY + 1
-"""From an address to the array's edge: memory, register, then padding or offset adder with its register.
-
-Activations and weights have the same, so that loading a tile may begin in the cycle in which the tile before
-it starts to stream."""
-
-PE_LATENCY = 3
-"""Registered operands, registered product, registered partial sum."""
 
 ACCUMULATE_HAZARD = 4
 """Least number of cycles between two visits of one accumulator (read, register, add, write)."""
@@ -56,10 +46,13 @@ LIMITS = {
     "bias_zeros": (0, 47),
     "accumulator_depth": (1, 1 << 16),
     "multiplier_bits": (0, 18),
+    "product_bits": (0, 8),
     "shift_bits": (1, 6),
     "coordinate_bits": (2, 16),
     "block_steps": (1, 1 << 24),
     "tap_depth": (MIN_TAP_DELAY, 1 << 16),
+    "table_bits": (0, MOST_TABLE_BITS),
+    "tables": (0, 1 << 8),
     "activation_depth": (2, 1 << 24),
     "weight_depth": (2, 1 << 24),
     "parameter_depth": (2, 1 << 24),
@@ -70,7 +63,7 @@ more."""
 
 
 @dataclass(frozen=True)
-class ArrayShape:
+class ArrayShape(Latencies):
     """The array without its memories: what decides how a network's layers are mapped and scheduled on it.
 
     Attributes
@@ -114,6 +107,14 @@ class ArrayShape:
         Which tiles have odd weights, ``2 (w_q + o) + 1``: a stored weight with a 1 appended, where the offset is 0.
     ternary : bool, default False
         Whether each weight that multiplies is -1, 0 or 1, so that products need no multiplier.
+    product_bits : int, default 0
+        Width of the widest activation that is multiplied with another one, 0..8; 0 means that none is.
+    table_bits : int, default 0
+        Width of a table's address, 2..10 and at least ``activation_bits``; 0 means that there are no tables.
+    tables : int, default 0
+        Tables that there is room for.
+    strided_writes : bool, default False
+        Whether a layer's outputs can go to every n-th pixel of a tensor, or to a part of it.
 
     Raises
     ------
@@ -140,6 +141,10 @@ class ArrayShape:
     tap_depth: int = 16
     odd_weights: OddWeights = "none"
     ternary: bool = False
+    product_bits: int = 0
+    table_bits: int = 0
+    tables: int = 0
+    strided_writes: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -162,6 +167,10 @@ class ArrayShape:
             )
         if self.offset not in OFFSET_MODES:
             raise HwquantError(f"offset must be one of {', '.join(OFFSET_MODES)}, not {self.offset!r}")
+        if (self.table_bits > 0) != (self.tables > 0) or 0 < self.table_bits < self.activation_bits:
+            raise HwquantError(
+                f"table_bits must be 0 without tables, else at least {self.activation_bits}, not {self.table_bits}"
+            )
         self._check_odd()
         self._check_packing()
 
@@ -172,8 +181,9 @@ class ArrayShape:
             )
         if self.odd_weights != "none" and self.operand_bits < 2:
             raise HwquantError("odd weights have at least 2 bits: adjusted_bits must be 2 or more, not 1")
-        if type(self.ternary) is not bool:
-            raise HwquantError(f"ternary must be true or false, not {self.ternary!r}")
+        for name in ("ternary", "strided_writes"):
+            if type(getattr(self, name)) is not bool:
+                raise HwquantError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if self.ternary and self.operand_bits > 2:
             raise HwquantError(f"ternary weights have 2 bits, not {self.operand_bits}")
         if self.ternary and self.offset == "sum" and self.channel_offsets:
@@ -217,8 +227,8 @@ class ArrayShape:
 
     @property
     def selections(self) -> int:
-        """Lane selections of a read: parts of a word, or write groups that a depthwise tile moves to lane 0."""
-        return max(self.reads_per_word, self.groups if self.tap_lines else 1)
+        """Lane selections of a read: parts of a word, or write groups that depthwise tiles and products read."""
+        return max(self.reads_per_word, self.groups if self.tap_lines or self.product_bits else 1)
 
     @property
     def settles(self) -> bool:
@@ -328,31 +338,20 @@ class ArrayShape:
         """The largest magnitude of a product."""
         return 1 << (self.activation_bits - 1 + (0 if self.ternary else self.operand_bits - 1))
 
-    # Latencies, in cycles -------------------------------------------------------------------------------
+    @property
+    def product_sum_bits(self) -> int:
+        """Width of a product of two activations, both less their zero points."""
+        return 2 * self.product_bits + 1 if self.product_bits else 0
 
     @property
-    def array_latency(self) -> int:
-        """Cycles from a pixel's address to the first column's sum at the bottom of the array."""
-        return FEED_LATENCY + self.rows - 1 + PE_LATENCY + (1 if self.offset == "sum" else 0)
+    def added_bits(self) -> int:
+        """Width of what an accumulator adds: a column's sum, or a product of two activations."""
+        return max(self.column_bits, self.product_sum_bits)
 
     @property
-    def requantize_latency(self) -> int:
-        """Cycles from a finished sum to the clamped output."""
-        return 3 if not self.multiplier_bits else 6
-
-    @property
-    def write_latency(self) -> int:
-        """Cycles from a pixel's address to the writing of its output word.
-
-        They are those of the array, one to add to the accumulator, those of requantization, one for the pooling
-        maximum, and ``columns - 1`` until the last column has caught up.
-        """
-        return self.array_latency + 1 + self.requantize_latency + 1 + self.columns - 1
-
-    @property
-    def drain_latency(self) -> int:
-        """Cycles from the last pixel of a layer to the first that may read what the layer wrote."""
-        return self.write_latency + 1
+    def requantized_bits(self) -> int:
+        """Width of a clamped integer: an output, or what one is looked up with."""
+        return self.table_bits or self.activation_bits
 
 
 def parse_array(text: str) -> tuple[int, int]:

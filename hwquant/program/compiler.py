@@ -8,6 +8,7 @@ mapped   :func:`~hwquant.program.mapping.map_layers`                            
 placed   :func:`~hwquant.program.placement.place`                               mapped layers
 schedule :func:`~hwquant.program.schedule.make_schedule`                        mapped layers, addresses
 shape    :func:`~hwquant.program.weight_choice.choose_weight_format`            the schedule
+tables   :func:`~hwquant.program.tables.make_pages`                             mapped layers, the array's shape
 emitted  :func:`~hwquant.program.emission.emit`, then ``drop_redundant_sets``   the schedule, the array's shape
 images   :func:`~hwquant.program.images.make_images`                            the schedule, the array's shape
 sized    :func:`~hwquant.program.sizing.measure`, then ``size``                 what all of these need
@@ -36,6 +37,7 @@ from hwquant.program.program import Program
 from hwquant.program.schedule import LayerSchedule, make_schedule
 from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements, measure, size
 from hwquant.program.statistics import layer_info
+from hwquant.program.tables import TablePages, make_pages
 from hwquant.program.weight_choice import choose_weight_format
 from hwquant.program.weight_format import WeightFormat, weight_formats
 from hwquant.qgraph import QGraph
@@ -166,11 +168,20 @@ class Compilation:
         return weight_formats((term for item in self.mapped for term in item.layer.terms), self.shape)
 
     @cached_property
+    def tables(self) -> TablePages:
+        """What the table memories hold, and which page each layer reads."""
+        return make_pages([item.layer for item in self.mapped], self.shape.table_bits)
+
+    @cached_property
     def emitted(self) -> tuple[Instruction, ...]:
         """The instructions of an inference, in order."""
         inputs = [self.placed.tensors[item.name] for item in self.qgraph.inputs]
         outputs = [self.placed.tensors[item.tensor] for item in self.qgraph.outputs]
-        return tuple(drop_redundant_sets(emit(self.schedule, inputs, outputs, self.shape, self.formats)))
+        return tuple(
+            drop_redundant_sets(
+                emit(self.schedule, inputs, outputs, self.shape, self.formats, self.tables.pages)
+            )
+        )
 
     @cached_property
     def images(self) -> Images:
@@ -199,4 +210,5 @@ class Compilation:
             inputs=tuple(tensors[item.name] for item in self.qgraph.inputs),
             outputs=tuple(tensors[item.tensor] for item in self.qgraph.outputs),
             tensors={name: item for name, item in tensors.items() if not item.packing},
+            tables=self.tables.image,
         )

@@ -82,6 +82,11 @@ class ArrayConfig(ArrayShape):
         return index_bits(self.activation_depth)
 
     @property
+    def table_depth(self) -> int:
+        """Words of a table memory."""
+        return self.tables << self.table_bits if self.tables else 0
+
+    @property
     def stored_bias_bits(self) -> int:
         """Width of a bias as the parameter memory holds it."""
         return self.bias_bits or self.accumulator_bits
@@ -117,7 +122,12 @@ SIZES = tuple(
 )
 """Names of the other fields that :class:`ArrayConfig` adds: they are measured on the compiled network."""
 
-LATER: Mapping[str, object] = {"odd_weights": "none", "ternary": False, **dict.fromkeys(BIASES, 0)}
+LATER: Mapping[str, object] = {
+    "odd_weights": "none",
+    "ternary": False,
+    "strided_writes": False,
+    **dict.fromkeys((*BIASES, "product_bits", "table_bits", "tables"), 0),
+}
 """Fields that the first version of ``.hwp`` files lacks, with what they are there."""
 
 KEY = (

@@ -63,7 +63,7 @@ class _Machine:
         if values["source"] or values["layer"]:
             self.executed = max(self.executed, self.pending + 1)
         load = max(self.executed + 1, self.started)
-        start = load + self.format.load_cycles(config) + values["offsets"]
+        start = load + (1 if values.get("product") else self.format.load_cycles(config) + values["offsets"])
         if self.started >= 0:
             start = max(start, self.started + self.pixels)
             if values.get("settle"):

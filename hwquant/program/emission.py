@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from hwquant.copies import Grid
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import REGISTERS, SOURCE, Instruction, Opcode
-from hwquant.program.layers import ArrayTerm
+from hwquant.program.layers import ArrayProduct, ArrayTerm
 from hwquant.program.layout import Placement
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.schedule import LayerSchedule, Sweep
@@ -22,6 +23,7 @@ def emit(
     outputs: Sequence[Placement],
     shape: ArrayShape,
     formats: Mapping[ArrayTerm, WeightFormat],
+    pages: Mapping[str, int],
 ) -> Iterator[Instruction]:
     """Write the instructions of an inference; every sweep sets all registers that it depends on.
 
@@ -37,6 +39,8 @@ def emit(
         The array, with the format of its weight memory.
     formats : mapping of WeightFormat
         How each term's weights are stored.
+    pages : mapping of int
+        The page of each layer's table, by the layer's name; empty where there are none.
 
     Yields
     ------
@@ -46,15 +50,25 @@ def emit(
     for index, item in enumerate(schedule):
         layer = item.mapped.layer
         settle = item.mapped.summed and shape.settles and revisits_early(layer, shape)
-        yield _set(Opcode.WRITE, address=item.output.address, plane=item.output.plane)
-        yield _set(Opcode.CLAMP, low=layer.low, high=layer.high, zero=layer.zero_point)
+        yield _set(Opcode.WRITE, **_destination(item, shape))
+        page = {"table": pages[layer.name]} if pages else {}
+        yield _set(Opcode.CLAMP, low=layer.low, high=layer.high, zero=layer.zero_point, **page)
+        if layer.product:
+            pixel, factor = layer.product.zero_points
+            yield _set(Opcode.PRODUCT, pixel=pixel, factor=factor)
         for number, sweep in enumerate(item.sweeps()):
-            yield from _source(item.mapped, sweep, shape, formats[sweep.term])
+            if sweep.factors:
+                yield from _factors(sweep, sweep.factors)
+            else:
+                yield from _source(item.mapped, sweep, shape, formats)
             yield _set(Opcode.COUNT, count=sweep.streamed)
             if index == number == 0:
                 words = sum(place.words for place in inputs)
                 yield _set(Opcode.INPUT, address=inputs[0].address, count=words)
-            yield from _tiles(item.mapped, sweep, shape, first=number == 0, settle=settle)
+            if sweep.factors:
+                yield _product_tile(sweep, sweep.factors, first=number == 0)
+            else:
+                yield from _tiles(item.mapped, sweep, shape, first=number == 0, settle=settle)
     for number, place in enumerate(outputs, 1):
         yield _set(Opcode.OUTPUT, address=place.address, count=place.words, last=int(number == len(outputs)))
     yield _set(Opcode.END)
@@ -64,16 +78,37 @@ def _set(opcode: Opcode, **values: int) -> Instruction:
     return Instruction(opcode, values)
 
 
+def _destination(item: LayerSchedule, shape: ArrayShape) -> Mapping[str, int]:
+    """Where outputs go: to all pixels of the layer's tensor one after the other, or to a grid of another one."""
+    output, into = item.output, item.mapped.layer.into
+    if not shape.strided_writes:
+        return {"address": output.address, "plane": output.plane}
+    _, height, width = output.stored_shape
+    grid = into.grid if into else Grid((0, 0), (1, 1), (height, width))
+    (y, x), (sy, sx), (rows, columns) = grid.start, grid.step, grid.size
+    across, down = (columns - 1) * sx, (rows - 1) * sy * width
+    return {
+        "address": output.address + y * width + x,
+        "plane": rows * columns,
+        "width": columns,
+        "step": sx,
+        "jump": sy * width - across,
+        "skip": output.plane - across - down,
+    }
+
+
 def _source(
-    mapped: MappedLayer, sweep: Sweep, shape: ArrayShape, weights: WeightFormat
+    mapped: MappedLayer, sweep: Sweep, shape: ArrayShape, formats: Mapping[ArrayTerm, WeightFormat]
 ) -> Iterator[Instruction]:
     """How the pixels that a term reads are visited, where padding begins, and how its weights are stored."""
+    assert isinstance(sweep.term, ArrayTerm)
+    weights = formats[sweep.term]
     _, height, width = sweep.source.stored_shape
     if mapped.plan:
         plan = mapped.plan
-        yield _set(
-            Opcode.TAPS, delay=plan.delay, width=mapped.layer.pixels[1], lead=plan.lead, tail=plan.tail
-        )
+        # On a line every pixel of a pitch is an output's.
+        outputs = mapped.layer.pixels[1] if plan.axis is None else plan.pitch
+        yield _set(Opcode.TAPS, delay=plan.delay, width=outputs, lead=plan.lead, tail=plan.tail)
     for level, (limit, y, x) in enumerate(_levels(mapped, sweep.term)):
         yield _set(Opcode.LEVEL, level=level, limit=limit, step=y * width + x, y=y, x=x)
     yield _set(Opcode.PLANE, height=height, width=width, pad=sweep.term.pad)
@@ -82,6 +117,52 @@ def _source(
         yield _set(Opcode.OFFSET, offset=offset)
     if shape.formatted:
         yield _set(Opcode.FORMAT, packing=weights.rows_per_word.bit_length() - 1, odd=sweep.term.step - 1)
+
+
+def _factors(sweep: Sweep, factors: Placement) -> Iterator[Instruction]:
+    """How a product's factors and pixels are visited: a factor, then the pixel, or all of them, for which it is held.
+
+    Pixels lie one behind the other. The innermost level leads from a factor to a pixel, the outermost one from there to
+    what is next.
+    """
+    assert isinstance(sweep.term, ArrayProduct)
+    pixel, factor = _first_pixel(sweep, sweep.source), _first_factor(sweep, factors)
+    following = 1 if sweep.term.held else factor + 1 - pixel
+    for level, limit, step in ((0, 1, pixel - factor), (1, 0, 0), (2, 0, 0), (3, 0, following)):
+        yield _set(Opcode.LEVEL, level=level, limit=limit, step=step, y=0, x=0)
+    _, height, width = sweep.source.stored_shape
+    yield _set(Opcode.PLANE, height=height, width=width, pad=sweep.source.zero_point)
+
+
+def _first_pixel(sweep: Sweep, place: Placement) -> int:
+    """Address of the first pixel of a product's sweep in a tensor of its shape."""
+    width = place.stored_shape[2]
+    return place.address + sweep.tiles[0].address + sweep.pixels.y * width + sweep.pixels.x
+
+
+def _first_factor(sweep: Sweep, factors: Placement) -> int:
+    """Address of the factor that a product's sweep reads first."""
+    assert isinstance(sweep.term, ArrayProduct)
+    return factors.address + sweep.block.plane if sweep.term.held else _first_pixel(sweep, factors)
+
+
+def _product_tile(sweep: Sweep, factors: Placement, *, first: bool) -> Instruction:
+    """The tile of a product, which has no weights; ``first`` says that it is the first of its layer."""
+    assert isinstance(sweep.term, ArrayProduct)
+    (tile,) = sweep.tiles
+    absent = dict.fromkeys(("offsets", "summed", "taps", "settle"), 0)
+    flags = {"first": 1, "last": 1, "parameters": int(sweep.parameters), "source": 1, "layer": int(first)}
+    return _set(
+        Opcode.TILE,
+        address=_first_factor(sweep, factors),
+        part=tile.part,
+        y=0,
+        x=0,
+        **absent,
+        **flags,
+        product=1,
+        held=int(sweep.term.held),
+    )
 
 
 def _levels(mapped: MappedLayer, term: ArrayTerm) -> list[tuple[int, int, int]]:
@@ -105,6 +186,7 @@ def _tiles(
 ) -> Iterator[Instruction]:
     """The tiles of a sweep; ``first`` says that the sweep is the first of its layer."""
     layer, term, tensor = mapped.layer, sweep.term, sweep.source
+    assert isinstance(term, ArrayTerm)
     y = sweep.pixels.y * layer.window_stride[0] * term.stride[0]
     x = sweep.pixels.x * layer.window_stride[1] * term.stride[1]
     origin = tensor.address + y * tensor.stored_shape[2] + x
@@ -128,6 +210,8 @@ def _tiles(
             summed=int(mapped.summed),
             taps=int(mapped.plan is not None),
             settle=int(settle and done + length > 1),
+            product=0,
+            held=0,
         )
         done += length
 

@@ -14,10 +14,11 @@ from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.overflow import sum_range
 from hwquant.program.schedule import LayerSchedule, TermTiles, tile_weights
-from hwquant.program.tiling import ColumnBlock
+from hwquant.program.tiling import ColumnBlock, Tile
 from hwquant.program.weight_format import WeightFormat
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray, Tensor
+from hwquant.ranges import product_range
 
 Span = tuple[str, IntArray, IntArray]
 """A layer, and the least and the greatest sum of products of each column."""
@@ -130,7 +131,7 @@ def make_images(
         layer = item.mapped.layer
         for column_pass in item.passes:
             block, terms = column_pass.block, column_pass.terms
-            own = [_weights(item.mapped, block, one, tensors, shape, formats[one.term]) for one in terms]
+            own = [_summand(item.mapped, block, one, tensors, shape, formats) for one in terms]
             weights += [one.words for one in own]
             zeros, low, high = (
                 np.sum([getattr(one, name) for one in own], axis=0) for name in ("zeros", "low", "high")
@@ -166,28 +167,46 @@ def _shared_zeros(parameters: Sequence[Parameters], shape: ArrayShape, width: in
     ``width`` of the sums.
     """
     bits = int(np.bitwise_or.reduce(np.concatenate([item.bias[: item.channels] for item in parameters])))
-    most = min((1 << shape.shift_bits) - 1, width - shape.activation_bits)
+    most = min((1 << shape.shift_bits) - 1, width - shape.requantized_bits)
     zeros = min((bits & -bits).bit_length() - 1, most)
     return zeros if zeros >= LEAST_ZEROS else 0
 
 
-def _weights(
+def _summand(
     mapped: MappedLayer,
     block: ColumnBlock,
     term_tiles: TermTiles,
     tensors: Mapping[str, Tensor],
     shape: ArrayShape,
+    formats: Mapping[ArrayTerm, WeightFormat],
+) -> BlockWeights:
+    """What one term adds in a column block; a product has no weights, and its zero points are subtracted before it."""
+    term = term_tiles.term
+    if isinstance(term, ArrayTerm):
+        return _weights(mapped, block, term, term_tiles.tiles, tensors[term.tensor], shape, formats[term])
+    factors = [tensors[name] for name in (term.tensor, term.factors)]
+    low, high = product_range(factors, [tensor.limits for tensor in factors])
+    each = np.ones(shape.columns, np.int64)
+    return BlockWeights(np.zeros((0, shape.columns), np.int16), 0 * each, low * each, high * each)
+
+
+def _weights(
+    mapped: MappedLayer,
+    block: ColumnBlock,
+    term: ArrayTerm,
+    tiles: Sequence[Tile],
+    tensor: Tensor,
+    shape: ArrayShape,
     form: WeightFormat,
 ) -> BlockWeights:
     """The rows of one term in a column block, behind its row of offsets where channels have their own."""
-    term, tensor = term_tiles.term, tensors[term_tiles.term.tensor]
     least, greatest = integer_limits(shape.weight_bits)
     offset = np.zeros(shape.columns, np.int64)
     if shape.channel_offsets:
         offset[: len(block.channels)] = np.broadcast_to(term.offset, len(term.weight))[block.outputs]
     else:
         offset[:] = term.offset[0]
-    weight = tile_weights(mapped, term, block, shape)[[tile.number for tile in term_tiles.tiles]]
+    weight = tile_weights(mapped, term, block, shape)[[tile.number for tile in tiles]]
     # A zero that no stored weight can express is left to lanes that always hold the zero point.
     stored = np.clip(term.stored(weight, offset), least, greatest)
     actual = term.adjusted(stored, offset).reshape(-1, shape.columns)
@@ -209,6 +228,7 @@ def _parameters(layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: A
     ``zeros`` is what inputs that are all at their zero point add to a sum.
     """
     count = len(block.channels)
+    idle = layer.idle(shape.multiplier_bits > 0)
     bias = np.zeros(shape.columns, np.int64)
     bias[:count] = layer.bias[block.outputs]
     bias -= zeros
@@ -217,6 +237,7 @@ def _parameters(layer: ArrayLayer, block: ColumnBlock, zeros: IntArray, shape: A
     multiplier = np.zeros(shape.columns, np.int64)
     if not shape.multiplier_bits:
         bias += np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0) + (layer.zero_point << shift)
+        bias[count:] += 0 if idle is None else idle - layer.zero_point
         return Parameters(bias, shift, multiplier, count)
     factors = np.ones(1, np.int64) if layer.multiplier is None else layer.multiplier
     multiplier[:count] = np.broadcast_to(factors, layer.bias.shape)[block.outputs]

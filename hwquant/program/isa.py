@@ -10,14 +10,18 @@ OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to t
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
           its last index, and what its step adds to the address and to the coordinates
 PLANE     height and width of the tensor that is read, and the value outside of it
-WRITE     where the layer's outputs go, and the words of one plane of them
-CLAMP     least and greatest output; output zero point (used by multiplier requantization only)
+WRITE     where the layer's outputs go, and the words of one plane of them; where the hardware writes to every n-th
+          pixel: the outputs of a row, and what is added to the address from one to the next, from the last of a row
+          to the next row, and from the last of a plane to the next plane
+CLAMP     least and greatest output; output zero point (used by multiplier requantization only). Where the hardware has
+          tables they are those of what is looked up, in the page ``table``
 OFFSET    integer offset of the weights, as the hardware adds it
 COUNT     pixels of a block
 REPEAT    the next TILE stands for ``count + 1`` tiles whose addresses are ``step`` apart
 TILE      load the next ``rows`` weight rows and stream a block of pixels through them
 FORMAT    of the weights: the binary logarithm of the rows that share a word, and whether a 1 is appended to each
           stored weight (``odd``, which exists where the hardware has both kinds)
+PRODUCT   of a product: the zero points of its pixels and of its factors (only where the hardware multiplies them)
 TAPS      of a depthwise layer: delay from kernel row to kernel row, outputs of a row, pixels before the first
           output, and pixels after the last
 ========  =====================================================================================================
@@ -53,12 +57,13 @@ class Opcode(IntEnum):
     TILE = 10
     TAPS = 11
     FORMAT = 12
+    PRODUCT = 13
 
 
 SOURCE = (Opcode.LEVEL, Opcode.PLANE, Opcode.TAPS)
 """Instructions that say how a term's input is read: they take effect with a TILE's ``source``."""
 
-BUFFERED = (*SOURCE, Opcode.WRITE, Opcode.CLAMP)
+BUFFERED = (*SOURCE, Opcode.WRITE, Opcode.CLAMP, Opcode.PRODUCT)
 """Double-buffered instructions: one waits until what the same set before has taken effect."""
 
 REGISTERS = (*BUFFERED, Opcode.OFFSET, Opcode.COUNT, Opcode.FORMAT)
@@ -90,21 +95,37 @@ class Field(NamedTuple):
     wraps: bool = False
 
 
-FLAGS = ("first", "last", "parameters", "offsets", "source", "layer", "summed", "taps", "settle")
+FLAGS = (
+    *("first", "last", "parameters", "offsets", "source", "layer", "summed", "taps", "settle"),
+    *("product", "held"),
+)
 """Flags of a TILE: first and last of a block; the block has new output channels; an offset row comes before the
 weight rows; a new geometry takes effect; a new layer begins (waits until the one before it is written); sums
 are taken over windows of pixels; pixels enter from above (depthwise); the accumulators are visited again so soon
-that the tile waits until the one before it has written them. The last three exist where the hardware has them."""
+that the tile waits until the one before it has written them; it has no weights, but reads factors and pixels by
+turns; or one factor, and then all pixels. The last five exist where the hardware has them."""
 
 TAIL_BITS = 4
 
 
 def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
-    """Lay out the instructions for one accelerator: by opcode the fields, the least significant first."""
+    """Lay out the instructions that one accelerator has: by opcode the fields, the least significant first."""
     address = Field("address", config.activation_address_bits)
     count = Field("count", config.activation_address_bits + 1)
     coordinate, activation = config.coordinate_bits, config.activation_bits
+    requantized = config.requantized_bits
     absent = {"summed": not config.window_sums, "taps": not config.tap_lines, "settle": not config.settles}
+    absent |= dict.fromkeys(("product", "held"), not config.product_bits)
+    products = {
+        Opcode.PRODUCT: (
+            Field("pixel", config.product_bits, True),
+            Field("factor", config.product_bits, True),
+        )
+    }
+    strides = (
+        Field("width", coordinate),
+        *(Field(name, config.activation_address_bits, wraps=True) for name in ("step", "jump", "skip")),
+    )
     flags = [flag for flag in FLAGS if not absent.get(flag)]
     return {
         Opcode.END: (),
@@ -122,11 +143,16 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("width", coordinate),
             Field("pad", activation, True),
         ),
-        Opcode.WRITE: (address, Field("plane", config.activation_address_bits)),
+        Opcode.WRITE: (
+            address,
+            Field("plane", config.activation_address_bits),
+            *(strides if config.strided_writes else ()),
+        ),
         Opcode.CLAMP: (
-            Field("low", activation, True),
-            Field("high", activation, True),
-            Field("zero", activation, True),
+            Field("low", requantized, True),
+            Field("high", requantized, True),
+            Field("zero", requantized, True),
+            *([Field("table", index_bits(config.tables))] if config.tables else []),
         ),
         Opcode.OFFSET: (Field("offset", config.offset_bits, True),),
         Opcode.COUNT: (Field("count", config.count_bits),),
@@ -151,6 +177,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("packing", index_bits(config.weight_packing.bit_length())),
             *([Field("odd", 1)] if config.odd_weights == "some" else []),
         ),
+        **(products if config.product_bits else {}),
     }
 
 
@@ -229,7 +256,7 @@ def decode(word: int, formats: Mapping[Opcode, tuple[Field, ...]]) -> Instructio
         The word has an unknown opcode.
     """
     code = word & ((1 << OPCODE_BITS) - 1)
-    if code not in Opcode._value2member_map_:
+    if code not in formats:
         raise HwquantError(f"program word {word:#x} has the unknown opcode {code}")
     opcode, position, values = Opcode(code), OPCODE_BITS, {}
     for field in formats[opcode]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.coding import Step
-from hwquant.qgraph import IntArray
+from hwquant.copies import Grid
+from hwquant.qgraph import IntArray, Table
 from hwquant.window import Padding
 
 ALL = slice(None)
@@ -130,6 +131,48 @@ class ArrayTerm:
         return connected
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where a layer writes that makes only some pixels of a tensor.
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the tensor.
+    grid : Grid
+        The pixels that the layer's outputs become.
+    """
+
+    tensor: str
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayProduct:
+    """What is multiplied below the array, in place of a convolution: the factors are read from the activation memory.
+
+    ::
+
+        product = (pixel - zero_points[0]) * (factor - zero_points[1])
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the tensor whose pixels are multiplied.
+    factors : str
+        Name of the tensor that they are multiplied with.
+    zero_points : tuple of int
+        The zero points of both.
+    held : bool
+        Whether there is one factor a channel, which is read once a tile; otherwise there is one for each pixel.
+    """
+
+    tensor: str
+    factors: str
+    zero_points: tuple[int, int]
+    held: bool
+
+
 @dataclass(frozen=True, eq=False)
 class ArrayLayer:
     """A layer on the array: one pass over all its tiles.
@@ -137,11 +180,11 @@ class ArrayLayer:
     Attributes
     ----------
     name : str
-        Name of the tensor that the layer produces.
+        Name of the layer: that of the tensor that it produces, or would if it did not write to another one.
     covers : tuple of str
         Names of the integer network's nodes that the layer executes.
     terms : tuple of ArrayTerm
-        What the accumulators sum.
+        What the accumulators sum; nothing where there is a ``product``.
     bias : ndarray of int64, shape (out,)
         What is added to the sum of products with ``x - z``, as in the integer network.
     shift : ndarray of int64, shape (1,) or (out,)
@@ -149,11 +192,11 @@ class ArrayLayer:
     multiplier : ndarray of int64, shape (1,) or (out,), or None
         What the sum is multiplied by; None where requantization is a shift alone.
     zero_point : int
-        Zero point of the output.
+        What is added to the scaled sum: the zero point of the output, or of the table's addresses.
     low : int
-        The least output.
+        The least output, or address.
     high : int
-        The greatest output.
+        The greatest output, or address.
     macs : int
         Multiply-accumulates of the network's layer.
     useful_macs : int
@@ -167,6 +210,14 @@ class ArrayLayer:
         Pixels from one window to the next, (y, x).
     window_dilation : tuple of int
         Pixels from one pixel of a window to the next, (y, x).
+    product : ArrayProduct, optional
+        The product that takes the place of the sum.
+    table : Table or None, default None
+        What becomes of the clamped integer, before any max pool; None where that is the output.
+    output_zero : int, default 0
+        Zero point of the output, where there is a table.
+    into : Destination, optional
+        Where the outputs go; None where they are a tensor of the layer's name.
     """
 
     name: str
@@ -184,6 +235,42 @@ class ArrayLayer:
     window: tuple[int, int] = (1, 1)
     window_stride: tuple[int, int] = (1, 1)
     window_dilation: tuple[int, int] = (1, 1)
+    product: ArrayProduct | None = None
+    table: Table | None = None
+    output_zero: int = 0
+    into: Destination | None = None
+
+    @property
+    def tensor(self) -> str:
+        """Name of the tensor that the layer writes, or a part of it."""
+        return self.into.tensor if self.into else self.name
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the tensors that are read, in order."""
+        if self.product:
+            return self.product.tensor, self.product.factors
+        return tuple(term.tensor for term in self.terms)
+
+    def idle(self, multiplied: bool) -> int | None:
+        """What an idle column's sum is to come to before the clamp, so that its output stands for zero.
+
+        Parameters
+        ----------
+        multiplied : bool
+            The array requantizes with multipliers, of which an idle column has 0: it comes to the zero point.
+
+        Returns
+        -------
+        int or None
+            None where no output stands for zero.
+        """
+        if self.table is None:
+            return self.zero_point if self.low <= self.zero_point <= self.high else None
+        zeros = self.low + np.flatnonzero(self.table.reached(self.low, self.high) == self.output_zero)
+        if multiplied:
+            zeros = zeros[zeros == min(max(self.zero_point, self.low), self.high)]
+        return int(zeros[np.abs(zeros - self.zero_point).argmin()]) if len(zeros) else None
 
     @property
     def pooled(self) -> bool:

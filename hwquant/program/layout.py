@@ -12,11 +12,12 @@ from hwquant.qgraph import IntArray
 
 
 @dataclass(frozen=True)
-class RowPacking:
-    """A kernel row in one word: position ``x`` of the packed row holds the ``kernel`` pixels that output ``x`` reads.
+class WindowPacking:
+    """Positions of a kernel in one word: ``rows`` x ``kernel`` of them, of a tensor that has few channels.
 
-    Channel ``k * channels + c`` of the packed tensor at column ``x`` is channel ``c`` of the original at column
-    ``x * stride + k * dilation - left``, or the zero point outside of it.
+    Channel ``(j * kernel + k) * channels + c`` of the packed tensor at row ``y`` and column ``x`` is channel ``c`` of
+    the original at row ``y * row_stride + j * row_dilation - top`` and column ``x * stride + k * dilation - left``, or
+    the zero point outside of it.
 
     Attributes
     ----------
@@ -25,13 +26,23 @@ class RowPacking:
     kernel : int
         Pixels of a row that a word holds.
     stride : int
-        Columns from what one output reads to what the next reads.
+        Columns from one word to the next.
     dilation : int
         Columns from one pixel of a word to the next.
     left : int
         Columns of padding before the first.
     width : int
-        Columns of the packed tensor: one for each output of a row.
+        Columns of the packed tensor.
+    rows : int, default 1
+        Rows whose pixels a word holds.
+    row_stride : int, default 1
+        Rows from one word to the next below.
+    row_dilation : int, default 1
+        Rows from one pixel of a word to the next below.
+    top : int, default 0
+        Rows of padding before the first.
+    height : int, default 0
+        Rows of the packed tensor; 0 for those of the original.
     """
 
     shape: Shape
@@ -40,21 +51,30 @@ class RowPacking:
     dilation: int
     left: int
     width: int
+    rows: int = 1
+    row_stride: int = 1
+    row_dilation: int = 1
+    top: int = 0
+    height: int = 0
 
     @property
     def packed_shape(self) -> Shape:
         """Channels, height and width of the packed tensor."""
         channels, height, _ = self.shape
-        return channels * self.kernel, height, self.width
+        return channels * self.rows * self.kernel, self.height or height, self.width
 
     def pack(self, q: IntArray, zero_point: int) -> IntArray:
-        """Pack integers (N, C, H, W) to (N, kernel * C, H, width); ``zero_point`` fills what is outside."""
-        columns = np.arange(self.width) * self.stride - self.left
-        source = columns[None, :] + np.arange(self.kernel)[:, None] * self.dilation
-        inside = (source >= 0) & (source < self.shape[2])
-        taken = q[:, :, :, np.clip(source, 0, self.shape[2] - 1)]  # N C H kernel width
-        taken = np.where(inside, taken, zero_point)
-        return taken.transpose(0, 3, 1, 2, 4).reshape(len(q), *self.packed_shape)
+        """Pack integers (N, C, H, W) to (N, rows * kernel * C, height, width); ``zero_point`` is what is outside."""
+        _, height, width = self.packed_shape
+        ys = (
+            np.arange(height) * self.row_stride - self.top + np.arange(self.rows)[:, None] * self.row_dilation
+        )
+        xs = np.arange(width) * self.stride - self.left + np.arange(self.kernel)[:, None] * self.dilation
+        inside_y, inside_x = (ys >= 0) & (ys < self.shape[1]), (xs >= 0) & (xs < self.shape[2])
+        ys, xs = np.clip(ys, 0, self.shape[1] - 1), np.clip(xs, 0, self.shape[2] - 1)
+        taken = q[:, :, ys[:, :, None, None], xs]  # N C rows height kernel width
+        taken = np.where(inside_y[:, :, None, None] & inside_x, taken, zero_point)
+        return taken.transpose(0, 2, 4, 1, 3, 5).reshape(len(q), *self.packed_shape)
 
 
 @dataclass(frozen=True)
@@ -75,8 +95,8 @@ class Placement:
         Zero point of the tensor, which lanes without a channel hold.
     address : int, default 0
         Address of the first word.
-    packing : RowPacking, optional
-        How kernel rows share words; None where a word holds channels of one pixel.
+    packing : WindowPacking, optional
+        How positions of a kernel share words; None where a word holds channels of one pixel.
     """
 
     name: str
@@ -84,7 +104,7 @@ class Placement:
     lanes: int
     zero_point: int
     address: int = 0
-    packing: RowPacking | None = None
+    packing: WindowPacking | None = None
 
     @property
     def stored_shape(self) -> Shape:

@@ -14,13 +14,15 @@ from hwquant.program.array_shape import ArrayShape
 from hwquant.program.compiler import Compilation
 from hwquant.program.isa import Opcode
 from hwquant.program.layers import ArrayLayer, ArrayTerm
-from hwquant.program.layout import RowPacking
+from hwquant.program.layout import WindowPacking
 from hwquant.program.mapping import Dense, MappedLayer, Taps
 from hwquant.program.schedule import tile_weights
 from hwquant.program.sizing import measure
 from hwquant.program.tiling import Tile
 
-PassName = Literal["lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"]
+PassName = Literal[
+    "lowered", "mapped", "placed", "schedule", "tiles", "shape", "tables", "emitted", "images", "sized"
+]
 PASSES: tuple[PassName, ...] = get_args(PassName)
 
 Row = dict[str, Any]
@@ -49,7 +51,7 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
     ----------
     compilation : Compilation
         The passes over a network, for an array.
-    name : {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "emitted", "images", "sized"}
+    name : {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "tables", "emitted", "images", "sized"}
         The pass. "tiles" are the schedule's, a row each: the input channels and the place in the kernel whose weights
         they hold (of a packed input, the lanes of its words; depthwise, each column's own channel), what they add to
         the address and coordinates of a block's first pixel, the part of a word that they read, the first of their
@@ -69,7 +71,7 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
             raise HwquantError(f"the pass {name} is about the array, not about a layer; leave the layer out")
         wanted = _layer(compilation, layer)
         if name == "placed":
-            tensors = {wanted.name, *(term.tensor for term in wanted.terms)}
+            tensors = {wanted.name, *wanted.reads}
             rows = (row for row in rows if row["tensor"] in tensors)
         else:
             rows = (row for row in rows if row["layer"] == wanted.name)
@@ -105,6 +107,19 @@ def _lowered(compilation: Compilation) -> Iterator[Row]:
                 "window": _unless(layer.window, 1),
                 "clamp": _span(layer.low, layer.high),
             }
+        if layer.product:
+            yield {
+                "layer": layer.name,
+                "covers": None,
+                "term": None,
+                "reads": " * ".join(layer.reads),
+                "weights": None,
+                "channels": len(layer.bias),
+                **dict.fromkeys(("stored", "offset", "step", "stride", "padding", "dilation")),
+                "pixels": list(layer.pixels),
+                "window": None,
+                "clamp": _span(layer.low, layer.high),
+            }
 
 
 def _mapped(compilation: Compilation) -> Iterator[Row]:
@@ -115,7 +130,7 @@ def _mapped(compilation: Compilation) -> Iterator[Row]:
 def _strategy(item: MappedLayer) -> Row:
     row: Row = {
         "strategy": type(item.strategy).__name__,
-        "kernel": list(item.layer.terms[0].kernel),
+        "kernel": list(item.layer.terms[0].kernel) if item.layer.terms else None,
         "window": list(item.layer.window),
         "input": None,
         "filters": None,
@@ -130,13 +145,15 @@ def _strategy(item: MappedLayer) -> Row:
     return row
 
 
-def _packing(packing: RowPacking) -> str:
-    return f"{packing.kernel} columns in a word, {packing.width} words a row"
+def _packing(packing: WindowPacking) -> str:
+    height = f" in {packing.height} rows" if packing.rows > 1 else ""
+    rows = f"{packing.rows} rows x " if packing.rows > 1 else ""
+    return f"{rows}{packing.kernel} columns in a word, {packing.width} words a row{height}"
 
 
 def _placed(compilation: Compilation) -> Iterator[Row]:
     # From what reads a tensor last on, others may lie in its place.
-    last = {term.tensor: item.layer.name for item in compilation.mapped for term in item.layer.terms}
+    last = {name: item.layer.name for item in compilation.mapped for name in item.layer.reads}
     last |= {item.tensor: "host" for item in compilation.qgraph.outputs}
     for name, place in compilation.placed.tensors.items():
         yield {
@@ -178,6 +195,8 @@ def _tiles(compilation: Compilation) -> Iterator[Row]:
         places = {place.name: place for place in item.inputs}
         for column_pass in item.passes:
             for term_tiles in column_pass.terms:
+                if not isinstance(term_tiles.term, ArrayTerm):
+                    continue  # a product has no weights to show
                 form = compilation.formats[term_tiles.term]
                 weights = tile_weights(item.mapped, term_tiles.term, column_pass.block, shape)
                 address += int(shape.channel_offsets)
@@ -226,6 +245,21 @@ def _emitted(compilation: Compilation) -> Iterator[Row]:
             yield from ({"address": a, "layer": layer, "instruction": text} for a, text in waiting)
             waiting = []
     yield from ({"address": a, "layer": "", "instruction": text} for a, text in waiting)
+
+
+def _tables(compilation: Compilation) -> Iterator[Row]:
+    tables = compilation.tables
+    for item in compilation.mapped:
+        page = tables.pages.get(item.layer.name)
+        values = [] if page is None else tables.image[page].tolist()
+        half = len(values) // 2
+        yield {
+            "layer": item.layer.name,
+            "page": page,
+            "function": item.layer.table is not None,
+            "from": None if page is None else -half,
+            "values": [*values[half:], *values[:half]],
+        }
 
 
 def _images(compilation: Compilation) -> Iterator[Row]:
@@ -288,6 +322,7 @@ _PASSES: Mapping[PassName, tuple[Callable[[Compilation], Iterator[Row]], Callabl
     "schedule": (_schedule, lambda item: {"pixels a block at most": item.needed.accumulator_depth}),
     "tiles": (_tiles, _nothing),
     "shape": (_shape, _nothing),
+    "tables": (_tables, lambda item: {"pages": len(item.tables.image), "bits": item.shape.table_bits}),
     "emitted": (_emitted, lambda item: {"instructions": len(item.emitted)}),
     "images": (
         _images,

@@ -1,13 +1,13 @@
 """From the integer network to what the array executes: terms, a window order, one output each.
 
-Every layer becomes an :class:`ArrayLayer`: a pooling that cannot be fused and a concatenation become identity weights,
+Every layer becomes an :class:`ArrayLayer`: a pooling that cannot be fused, a concatenation and copies of pixels become
+identity weights,
 a max pool behind a layer with windows that do not overlap becomes that layer's pixel order. Of grouped and of identity
 weights only those that exist are kept, with the channels that they read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from hwquant.coding import SIGN, integer_limits
 from hwquant.errors import Unsupported
-from hwquant.program.layers import ArrayLayer, ArrayTerm
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.program.copying import copied, copy_layer, identity
+from hwquant.program.layers import ArrayLayer, ArrayProduct, ArrayTerm
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, Product, QGraph, Rearrange, Tensor, Term
 
 MAX_COPIES = 64
 
@@ -46,8 +47,12 @@ def lower(qgraph: QGraph) -> list[ArrayLayer]:
         match node:
             case Layer():
                 layers.append(_layer(node, qgraph, offsets))
+            case Product():
+                layers.append(_product(node, qgraph))
             case Concat():
                 layers.append(_concat(node, qgraph))
+            case Rearrange():
+                layers = copied(node, layers, qgraph, readers)
             case MaxPool():
                 alone = readers[node.inputs[0]] == [node.name]
                 if layers and layers[-1].name == node.inputs[0] and alone and _fusable(node, layers[-1]):
@@ -80,6 +85,7 @@ def _fusable(node: MaxPool, layer: ArrayLayer) -> bool:
     """Whether a max pool fits on a layer's way out: its only one, of windows that do not overlap or leave the image."""
     return (
         not layer.pooled
+        and not layer.product
         and not node.window.padded
         and all(size == 1 or d == 1 for size, d in zip(node.window.kernel, node.window.dilation))
         and all(stride >= size for stride, size in zip(node.window.stride, node.window.kernel))
@@ -99,12 +105,35 @@ def _layer(layer: Layer, qgraph: QGraph, offsets: bool) -> ArrayLayer:
         bias=layer.bias,
         shift=layer.shift,
         multiplier=layer.multiplier,
-        zero_point=tensor.zero_point,
+        zero_point=layer.table.zero_point if layer.table else tensor.zero_point,
         low=layer.low,
         high=layer.high,
+        table=layer.table,
+        output_zero=tensor.zero_point,
         macs=macs,
         useful_macs=macs,
         pixels=tensor.shape[1:],
+    )
+
+
+def _product(node: Product, qgraph: QGraph) -> ArrayLayer:
+    tensor = qgraph.tensors[node.name]
+    a, b = (qgraph.tensors[name] for name in node.inputs)
+    macs = node.macs(a.shape, b.shape)
+    return ArrayLayer(
+        name=node.name,
+        covers=(node.name,),
+        terms=(),
+        bias=np.zeros(tensor.shape[0], np.int64),
+        shift=np.array([node.shift], np.int64),
+        multiplier=None if node.multiplier is None else np.array([node.multiplier], np.int64),
+        zero_point=tensor.zero_point,
+        low=node.low,
+        high=node.high,
+        macs=macs,
+        useful_macs=macs,
+        pixels=tensor.shape[1:],
+        product=ArrayProduct(a.name, b.name, (a.zero_point, b.zero_point), held=b.shape[1:] == (1, 1)),
     )
 
 
@@ -188,51 +217,8 @@ def _reads(term: Term, channels: int) -> IntArray:
     return np.asarray((group * (channels // term.groups))[:, None] + np.arange(per_group))
 
 
-def _identity(tensors: Sequence[Tensor], **geometry: object) -> list[ArrayTerm]:
-    """Terms that copy tensors one after the other into the output's channels."""
-    total = sum(tensor.shape[0] for tensor in tensors)
-    terms, start = [], 0
-    for tensor in tensors:
-        channels = tensor.shape[0]
-        reads = np.arange(total)[:, None] - start
-        reads = np.where((reads >= 0) & (reads < channels), reads, -1)
-        values: dict[str, object] = {
-            "tensor": tensor.name,
-            "channels": channels,
-            "weight": (reads >= 0).astype(np.int64).reshape(total, 1, 1, 1),
-            "reads": reads,
-            "offset": np.zeros(1, np.int64),
-            "stride": (1, 1),
-            "padding": (0, 0, 0, 0),
-            "dilation": (1, 1),
-            "pad": tensor.zero_point,
-        }
-        terms.append(ArrayTerm(**(values | geometry)))  # type: ignore[arg-type]
-        start += channels
-    return terms
-
-
-def _copy(node: MaxPool | Concat, terms: list[ArrayTerm], qgraph: QGraph) -> ArrayLayer:
-    tensor = qgraph.tensors[node.name]
-    low, high = tensor.limits
-    return ArrayLayer(
-        name=node.name,
-        covers=(node.name,),
-        terms=tuple(terms),
-        bias=np.zeros(tensor.shape[0], np.int64),
-        shift=np.zeros(1, np.int64),
-        multiplier=None,
-        zero_point=tensor.zero_point,
-        low=low,
-        high=high,
-        macs=0,
-        useful_macs=0,
-        pixels=tensor.shape[1:],
-    )
-
-
 def _concat(node: Concat, qgraph: QGraph) -> ArrayLayer:
-    return _copy(node, _identity([qgraph.tensors[name] for name in node.inputs]), qgraph)
+    return copy_layer(node, identity([qgraph.tensors[name] for name in node.inputs]), qgraph)
 
 
 def _pool(node: MaxPool, qgraph: QGraph) -> ArrayLayer:
@@ -241,9 +227,9 @@ def _pool(node: MaxPool, qgraph: QGraph) -> ArrayLayer:
     Padding inserts the least value, which never wins.
     """
     tensor = qgraph.tensors[node.inputs[0]]
-    terms = _identity([tensor], padding=node.window.padding, pad=tensor.limits[0])
+    terms = identity([tensor], padding=node.window.padding, pad=tensor.limits[0])
     return replace(
-        _copy(node, terms, qgraph),
+        copy_layer(node, terms, qgraph),
         window=node.window.kernel,
         window_stride=node.window.stride,
         window_dilation=node.window.dilation,

@@ -1,18 +1,21 @@
 """The mapping: how each layer uses the array, decided once, from its geometry.
 
-Of a layer's weights it looks at one thing: whether the positions of a kernel all weigh the same.
+Of a layer's weights it looks at whether the positions of a kernel all weigh the same and, where an input is packed, at
+whether zero is stored in as few bits as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwquant.program.array_shape import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
-from hwquant.program.input_packing import packed_term, row_packing
+from hwquant.program.input_packing import input_packings, packed_term
 from hwquant.program.layers import ArrayLayer
-from hwquant.program.layout import RowPacking
+from hwquant.program.layout import WindowPacking
 from hwquant.program.odd_weights import fill_lanes, without_odd
+from hwquant.program.sequence_taps import plan_sequence_taps
 from hwquant.program.taps import MAX_LINES, TapPlan, plan_taps
 from hwquant.program.tiling import PixelBlock
 from hwquant.program.widths import bits_for
@@ -29,11 +32,11 @@ class Dense:
 
     Attributes
     ----------
-    packing : RowPacking, optional
-        How words of the network's input that the layer reads hold kernel rows; None where they do not.
+    packing : WindowPacking, optional
+        How words of the network's input that the layer reads hold positions of the kernel; None where they do not.
     """
 
-    packing: RowPacking | None = None
+    packing: WindowPacking | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,20 @@ class Taps:
     plan: TapPlan
 
 
-Strategy = Dense | WindowSums | Taps
+@dataclass(frozen=True)
+class Products:
+    """Tiles without weights: both factors come from the activation memory, to multipliers below the array.
+
+    Attributes
+    ----------
+    held : bool
+        Whether a factor is read once a tile, before its pixels; otherwise one before each pixel.
+    """
+
+    held: bool
+
+
+Strategy = Dense | WindowSums | Taps | Products
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +80,9 @@ class MappedLayer:
     Attributes
     ----------
     layer : ArrayLayer
-        The layer, with terms and window as the strategy has them: where the input is packed, the kernel's columns have
-        become channels; where windows are summed, the kernel has become the window.
-    strategy : Dense, WindowSums or Taps
+        The layer, with terms and window as the strategy has them: where the input is packed, positions of the kernel
+        have become channels; where windows are summed, the kernel has become the window.
+    strategy : Dense, WindowSums, Taps or Products
         How the layer uses the array.
     """
 
@@ -91,8 +107,12 @@ class MappedLayer:
     def streamed(self, block: PixelBlock) -> int:
         """Pixels that a tile streams to make a block's outputs."""
         width = self.layer.pixels[1]
+        if self.plan and self.plan.axis is not None:
+            return self.plan.streamed_line(block.count)
         if self.plan:
             return self.plan.streamed(block.count // width, width)
+        if isinstance(self.strategy, Products):
+            return block.count + 1 if self.strategy.held else 2 * block.count
         return block.count * self.visits
 
 
@@ -109,14 +129,6 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
         The array with the modes that it has or, where the hardware is still to be made, could have
         (:func:`all_modes`).
     """
-    readers: dict[str, list[str]] = {}
-    for layer in layers:
-        for term in layer.terms:
-            readers.setdefault(term.tensor, []).append(layer.name)
-    alone = {
-        item.name for item in qgraph.inputs if readers.get(item.name, []) and len(readers[item.name]) == 1
-    }
-    alone -= {item.tensor for item in qgraph.outputs}
     # What reads these tensors cannot leave out lanes without a channel, which odd weights would fill.
     full = {
         term.tensor
@@ -124,19 +136,56 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
         for term in layer.terms
         if term.step == 1 and bits_for(*term.zero_limits) > bits_for(*term.weight_limits)
     }
+    for layer in reversed(layers):  # what a lane without a channel holds is multiplied, too
+        if layer.product and layer.tensor in full:
+            full |= set(layer.reads)
     partial = {name for name in full if qgraph.tensors[name].shape[0] % shape.lanes}
-    return tuple(
-        _map_layer(without_odd(layer) if layer.name in partial else layer, qgraph, shape, alone)
+    mapped = [
+        _map_layer(without_odd(layer) if layer.tensor in partial else layer, qgraph, shape)
         for layer in layers
+    ]
+    inputs = {item.name for item in qgraph.inputs}
+    shapes = {name: qgraph.tensors[name].shape for name in inputs}
+    plans = input_packings(
+        _packable(mapped, inputs - {item.tensor for item in qgraph.outputs}), shapes, shape
     )
+    return tuple(_packed(item, plans, shape, inputs) for item in mapped)
 
 
-def _map_layer(layer: ArrayLayer, qgraph: QGraph, shape: ArrayShape, alone: Iterable[str]) -> MappedLayer:
-    """Map one layer; ``alone`` are the network's inputs that one term reads, and nothing else."""
+def _packable(mapped: Sequence[MappedLayer], inputs: Iterable[str]) -> dict[str, list[ArrayLayer]]:
+    """The layers that read each input of which all readers have one term, and dense tiles."""
+    found: dict[str, list[ArrayLayer]] = {}
+    for name in inputs:
+        readers = [item for item in mapped if name in item.layer.reads]
+        if readers and all(
+            isinstance(item.strategy, Dense) and len(item.layer.terms) == 1 for item in readers
+        ):
+            found[name] = [item.layer for item in readers]
+    return found
+
+
+def _packed(
+    item: MappedLayer, plans: Mapping[str, WindowPacking], shape: ArrayShape, inputs: Collection[str]
+) -> MappedLayer:
+    """A layer with dense tiles, its input packed as planned."""
+    if not isinstance(item.strategy, Dense):
+        return item
+    layer, packing = item.layer, plans.get(item.layer.terms[0].tensor)
+    if packing:
+        layer = replace(layer, terms=(packed_term(layer.terms[0], packing),))
+    return MappedLayer(fill_lanes(layer, shape, inputs), Dense(packing))
+
+
+def _map_layer(layer: ArrayLayer, qgraph: QGraph, shape: ArrayShape) -> MappedLayer:
+    """Map one layer, its input as it is."""
+    if layer.product:
+        return MappedLayer(layer, Products(layer.product.held))
     name = layer.terms[0].tensor
     inputs = {item.name for item in qgraph.inputs}
     plain = layer
-    plan = plan_taps(layer, qgraph.tensors[name].shape, shape.tap_lines, shape.accumulator_depth)
+    stored = qgraph.tensors[name].shape
+    plan = plan_sequence_taps(layer, stored, shape.tap_lines)
+    plan = plan or plan_taps(layer, stored, shape.tap_lines, shape.accumulator_depth)
     if plan:
         plain = without_odd(layer)
     if plan and (plan.delay > shape.tap_depth or not _stores_zero(plain, shape)):
@@ -151,12 +200,7 @@ def _map_layer(layer: ArrayLayer, qgraph: QGraph, shape: ArrayShape, alone: Iter
         return MappedLayer(summed, WindowSums())
     if plan:
         return MappedLayer(plain, Taps(plan))
-    packing = None
-    if len(layer.terms) == 1 and name in alone:
-        packing = row_packing(layer.terms[0], qgraph.tensors[name].shape, shape.rows)
-    if packing:
-        layer = replace(layer, terms=(packed_term(layer.terms[0]),))
-    return MappedLayer(fill_lanes(layer, shape, inputs), Dense(packing))
+    return MappedLayer(layer, Dense())
 
 
 def _stores_zero(layer: ArrayLayer, shape: ArrayShape) -> bool:
@@ -169,7 +213,9 @@ def _sum_cost(layer: ArrayLayer) -> int:
 
 
 def _tap_cost(plan: TapPlan, layer: ArrayLayer) -> int:
-    return len(plan.filters) * plan.streamed(*layer.pixels)
+    line = plan.axis is not None
+    pixels = plan.streamed_line(math.prod(layer.pixels)) if line else plan.streamed(*layer.pixels)
+    return len(plan.filters) * pixels
 
 
 def all_modes(shape: ArrayShape) -> ArrayShape:
@@ -195,7 +241,7 @@ def used_modes(shape: ArrayShape, mapped: Iterable[MappedLayer]) -> ArrayShape:
     )
 
 
-def packings(mapped: Iterable[MappedLayer]) -> Mapping[str, RowPacking]:
+def packings(mapped: Iterable[MappedLayer]) -> Mapping[str, WindowPacking]:
     """Collect how the network's inputs are packed, by their names; inputs that are not packed are left out."""
     return {
         item.layer.terms[0].tensor: item.strategy.packing

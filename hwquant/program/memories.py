@@ -7,7 +7,11 @@ from hwquant.program.isa import program_bits
 
 
 def memory_bits(config: ArrayConfig) -> dict[str, int]:
-    """Count bits by memory: activation, weight, accumulator, line (of the depthwise mode), parameter and program."""
+    """Count bits by memory: activation, weight, accumulator, line (of the depthwise mode), parameter and program.
+
+    That of tables is only there where the array has some.
+    """
+    table = {"table": config.table_depth * config.activation_bits * -(-config.columns // 2)}
     return {
         "activation": config.activation_depth * config.word_bits,
         "weight": config.weight_depth * config.columns * config.slot_bits,
@@ -15,4 +19,5 @@ def memory_bits(config: ArrayConfig) -> dict[str, int]:
         "line": max(0, config.tap_lines - 1) * config.tap_depth * config.columns * config.activation_bits,
         "parameter": config.parameter_depth * config.parameter_bits,
         "program": config.program_depth * program_bits(config),
+        **(table if config.tables else {}),
     }

@@ -44,10 +44,12 @@ def place(mapped: Sequence[MappedLayer], qgraph: QGraph, shape: ArrayShape) -> P
     frame = [item.name for item in qgraph.inputs]
     packed = packings(mapped)
     places: dict[str, Placement] = {}
-    for name in [*frame, *(item.layer.name for item in mapped)]:
+    for name in dict.fromkeys([*frame, *(item.layer.tensor for item in mapped)]):
         tensor = qgraph.tensors[name]
         places[name] = Placement(name, tensor.shape, shape.lanes, tensor.zero_point, packing=packed.get(name))
-    produced = {item.layer.name: index for index, item in enumerate(mapped)}
+    produced: dict[str, int] = {}
+    for index, item in enumerate(mapped):
+        produced.setdefault(item.layer.tensor, index)  # a tensor of several layers begins with the first
     deaths = _deaths(mapped, qgraph, places)
     words = sum(places[name].words for name in frame)
     lifetimes = [Lifetime(frame[0], words, -1, max(deaths[name] for name in frame))]
@@ -67,8 +69,7 @@ def _deaths(mapped: Sequence[MappedLayer], qgraph: QGraph, places: Mapping[str, 
     """The number of the last layer that reads each tensor; the network's outputs are read after all layers."""
     deaths = dict.fromkeys(places, -1)
     for index, item in enumerate(mapped):
-        deaths[item.layer.name] = index  # of a tensor that nobody reads
+        deaths[item.layer.tensor] = index  # of a tensor that nobody reads
     for index, item in enumerate(mapped):
-        for term in item.layer.terms:
-            deaths[term.tensor] = index
+        deaths |= dict.fromkeys(item.layer.reads, index)
     return deaths | {item.tensor: len(mapped) for item in qgraph.outputs}

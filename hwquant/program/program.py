@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from hwquant.errors import HwquantError
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Instruction, disassemble
+from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, words_to_integers
 from hwquant.qgraph import IntArray
 
@@ -24,7 +27,7 @@ class LayerInfo:
     Attributes
     ----------
     name : str
-        Name of the layer, and of the tensor that it produces.
+        Name of the layer, and of the tensor that it produces where there is no ``into``.
     covers : tuple of str
         Names of the integer network's nodes that the layer executes.
     macs : int
@@ -45,6 +48,8 @@ class LayerInfo:
         Rows of a tile that share a word of the weight memory; the fewest, where terms differ.
     rows_per_cycle : int
         Rows of a tile that are loaded in a cycle; the fewest, where terms differ.
+    into : Destination, optional
+        Where the outputs go; None where they are a tensor of the layer's name.
     """
 
     name: str
@@ -58,6 +63,16 @@ class LayerInfo:
     weight_words: int
     rows_per_word: int
     rows_per_cycle: int
+    into: Destination | None = None
+
+    @property
+    def tensor(self) -> str:
+        """Name of the tensor that the layer writes, or a part of it."""
+        return self.into.tensor if self.into else self.name
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, as files hold them: ``into`` only where the layer has it."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +98,8 @@ class Program:
         Tensors as the host sends and receives them, in order.
     tensors : mapping of Placement
         Every tensor that is written to the activation memory and not packed, by name.
+    tables : ndarray of int64, shape (pages, 2^bits), default empty
+        The table memories' words, by page and address.
     """
 
     name: str
@@ -96,6 +113,7 @@ class Program:
     inputs: tuple[Placement, ...]
     outputs: tuple[Placement, ...]
     tensors: Mapping[str, Placement]
+    tables: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     @cached_property
     def instructions(self) -> tuple[Instruction, ...]:
@@ -121,10 +139,16 @@ class Program:
         return image
 
     @cached_property
+    def table_image(self) -> list[int]:
+        """A table memory: one unsigned integer a word, page after page."""
+        return (self.tables.ravel() & ((1 << self.config.activation_bits) - 1)).tolist()
+
+    @cached_property
     def checksum(self) -> int:
         """32 bits over configuration and images: a driver compares them with the hardware's register."""
         digest = hashlib.sha256(repr(self.config.key).encode())
-        for image in (self.words, self.weight_image, self.parameter_image):
+        tables = [self.table_image] if self.table_image else []
+        for image in (self.words, self.weight_image, self.parameter_image, *tables):
             digest.update(repr(tuple(image)).encode())
         return int.from_bytes(digest.digest()[:4], "big")
 

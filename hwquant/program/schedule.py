@@ -13,7 +13,7 @@ import numpy as np
 
 from hwquant.errors import Unsupported
 from hwquant.program.array_shape import ArrayShape
-from hwquant.program.layers import ArrayTerm
+from hwquant.program.layers import ArrayProduct, ArrayTerm
 from hwquant.program.layout import Placement
 from hwquant.program.mapping import MappedLayer
 from hwquant.program.placement import Placed
@@ -27,6 +27,7 @@ from hwquant.program.tiling import (
     dense_tiles,
     dense_weights,
     pixel_blocks,
+    product_tile,
 )
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray
@@ -38,15 +39,15 @@ class TermTiles:
 
     Attributes
     ----------
-    term : ArrayTerm
-        The term that the tiles are cut from.
+    term : ArrayTerm or ArrayProduct
+        The term that the tiles are cut from; or a product, whose tile has no weights.
     tiles : tuple of Tile
         Tiles that are not zero; a column block without any keeps one, since its outputs have to appear.
     dense : int
         How many tiles there would be if none were zero.
     """
 
-    term: ArrayTerm
+    term: ArrayTerm | ArrayProduct
     tiles: tuple[Tile, ...]
     dense: int
 
@@ -89,7 +90,7 @@ class LayerSchedule:
     output : Placement
         Place of the tensor that the layer writes.
     inputs : tuple of Placement
-        Places of the tensors that the terms read.
+        Places of the tensors that the terms or the product read.
     pixel_blocks : tuple of PixelBlock
         The output's pixels, in order.
     passes : tuple of ColumnPass
@@ -119,6 +120,7 @@ class LayerSchedule:
                         done=done,
                         count=column_pass.count,
                         parameters=number == 0 and done == 0,
+                        factors=places[item.term.factors] if isinstance(item.term, ArrayProduct) else None,
                     )
                     done += len(item.tiles)
 
@@ -135,10 +137,10 @@ class Sweep:
         The output's pixels.
     streamed : int
         Pixels that each tile streams.
-    term : ArrayTerm
-        The term that the tiles are cut from.
+    term : ArrayTerm or ArrayProduct
+        The term that the tiles are cut from; or a product, whose tile has no weights.
     source : Placement
-        Place of the tensor that is read.
+        Place of the tensor that is read; of a product, that of the pixels.
     tiles : tuple of Tile
         The tiles, in order of execution.
     done : int
@@ -147,17 +149,20 @@ class Sweep:
         Tiles of the pixel block in all.
     parameters : bool
         Whether the column block begins, so that its outputs' parameters are read.
+    factors : Placement, optional
+        Place of the tensor that a product's pixels are multiplied with.
     """
 
     block: ColumnBlock
     pixels: PixelBlock
     streamed: int
-    term: ArrayTerm
+    term: ArrayTerm | ArrayProduct
     source: Placement
     tiles: tuple[Tile, ...]
     done: int
     count: int
     parameters: bool
+    factors: Placement | None = None
 
 
 def make_schedule(
@@ -187,17 +192,17 @@ def make_schedule(
 def _layer(
     mapped: MappedLayer, everything: Sequence[MappedLayer], placed: Placed, shape: ArrayShape
 ) -> LayerSchedule:
-    layer, output = mapped.layer, placed.tensors[mapped.layer.name]
-    complete = _needs_full_words(layer.name, everything, shape)
-    if complete and output.shape[0] % shape.lanes and not layer.low <= layer.zero_point <= layer.high:
+    layer, output = mapped.layer, placed.tensors[mapped.layer.tensor]
+    complete = _needs_full_words(layer.tensor, everything, shape)
+    if complete and output.shape[0] % shape.lanes and layer.idle(shape.multiplier_bits > 0) is None:
         raise Unsupported(
-            f"layer {layer.name!r} is clamped to values above or below zero, so that lanes without a channel "
+            f"layer {layer.name!r} only gives values above or below zero, so that lanes without a channel "
             "cannot hold zero, and a layer that reads it has no weight zero to leave them out; quantize it "
             "without the literal range",
             where=layer.name,
         )
     blocks = column_blocks(output.shape[0], shape, complete)
-    inputs = tuple({term.tensor: placed.tensors[term.tensor] for term in layer.terms}.values())
+    inputs = tuple(placed.tensors[name] for name in dict.fromkeys(layer.reads))
     grids = {
         term: dense_tiles(term, placed.tensors[term.tensor].stored_shape, shape)
         for term in ([] if mapped.plan else layer.terms)
@@ -212,7 +217,11 @@ def _layer(
             else:
                 grid, dense = grids[term], connected_tiles(term, block, shape)
             terms.append((TermTiles(term, _executed(mapped, term, block, grid, shape), dense), grid[0]))
-        passes.append(_column_pass(block, terms))
+        if layer.product:
+            tile = product_tile(block, output.stored_shape)
+            passes.append(ColumnPass(block, (TermTiles(layer.product, (tile,), 1),), dense=1, skipped=0))
+        else:
+            passes.append(_column_pass(block, terms))
     pixels = pixel_blocks(layer, shape.accumulator_depth, summed=mapped.summed)
     return LayerSchedule(mapped, output, inputs, tuple(pixels), tuple(passes))
 
@@ -253,9 +262,13 @@ def _needs_full_words(tensor: str, mapped: Sequence[MappedLayer], shape: ArraySh
     """Whether a term that reads the tensor cannot give weight zero to the lanes that hold no channel.
 
     Odd weights are mapped such that they need no zero there, and such that a layer of which full words are needed has
-    none.
+    none. What a product makes of such lanes is the zero point where its factors are.
     """
     return any(
+        _needs_full_words(item.layer.tensor, mapped, shape)
+        for item in mapped
+        if item.layer.product and tensor in item.layer.reads
+    ) or any(
         term.tensor == tensor and term.step == 1 and bits_for(*term.zero_limits) > shape.weight_bits
         for item in mapped
         for term in item.layer.terms

@@ -8,19 +8,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.array_shape import LIMITS, OFFSET_MODES, ArrayShape, OffsetMode
+from hwquant.program.array_shape import OFFSET_MODES, ArrayShape, OffsetMode
+from hwquant.program.available import REMEDY, check_biases, check_hardware, check_limits
 from hwquant.program.config import BIASES, SIZES, ArrayConfig
 from hwquant.program.images import Images
 from hwquant.program.isa import Instruction, Opcode
-from hwquant.program.layers import ArrayLayer
+from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer, all_modes, used_modes
 from hwquant.program.placement import Placed
 from hwquant.program.schedule import LayerSchedule
+from hwquant.program.tables import needed_tables
 from hwquant.program.weight_widths import (
     MAX_WEIGHT_BITS,
     adjusted_bits,
     odd_weights,
     offset_limits,
+    product_bits,
     raw_bits,
     stored_weights,
     ternary,
@@ -47,15 +50,8 @@ OF_WEIGHTS = (
 )
 """Names of the fields of an array that weights decide."""
 
-REMEDY = {
-    "activation_depth": "a larger activation memory, a smaller input, or fewer channels",
-    "weight_depth": "a larger weight memory, fewer or pruned weights, or a wider array",
-    "parameter_depth": "a larger parameter memory or fewer output channels",
-    "program_depth": "a larger program memory, deeper accumulators, or a larger array",
-    "accumulator_bits": "wider accumulators, or fewer activation, weight or chain bits",
-    "coordinate_bits": "a smaller input, or hardware with wider coordinates",
-    "block_steps": "shallower accumulators or smaller pooling windows",
-}
+NO_WEIGHTS: Mapping[str, Any] = {"weight_bits": 1, "adjusted_bits": 1, "offset": "none", "offset_bits": 1}
+"""The array of a network without weights, in the fields of :data:`OF_WEIGHTS`."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +141,7 @@ class Requirements:
         """
         exact = self._needed([item.layer for item in mapped], qgraph)
         if self.config:
-            _check(exact, self.config)
+            check_hardware(exact, self.config)
             return self.config
         return replace(used_modes(offered, mapped), **{name: getattr(exact, name) for name in OF_WEIGHTS})
 
@@ -157,22 +153,28 @@ class Requirements:
         depth = self.limits.get("accumulator_depth", DEFAULT_ACCUMULATOR_DEPTH)
         widths: dict[str, Any] = {
             **self._weights(layers, qgraph),
+            **needed_tables(layers, qgraph, self.config.table_bits if self.config else 0),
             "multiplier_bits": bits_for(0, 2 * largest) if multipliers else 0,
+            "product_bits": product_bits(layers, qgraph),
             "shift_bits": index_bits(shift + 1),
         }
-        _within_limits(widths, qgraph.name)
+        check_limits(widths, qgraph.name)
         rows, columns = self.array
         return ArrayShape(
             rows=rows,
             columns=columns,
             activation_bits=max(tensor.bits for tensor in qgraph.tensors.values()),
             accumulator_depth=min(pixels, depth),
+            strided_writes=any(layer.into for layer in layers),
             **widths,
         )
 
     def _weights(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> dict[str, Any]:
         """The fields of :data:`OF_WEIGHTS`."""
         terms = [term for layer in layers for term in layer.terms]
+        if not terms:  # but products; any weights would do
+            given = self.config or ArrayShape(*self.array, **NO_WEIGHTS)
+            return {name: getattr(given, name) for name in OF_WEIGHTS}
         always = bool(self.config and self.config.channel_offsets)
         weight_bits, per_channel = stored_weights(layers, qgraph, self.array, per_channel=always)
         if weight_bits > MAX_WEIGHT_BITS:
@@ -215,53 +217,6 @@ class Requirements:
                 where=network,
             )
         return asked
-
-
-def _check(needed: ArrayShape, config: ArrayConfig) -> None:
-    """Raise unless existing hardware can express what a network needs, its size apart."""
-    for name in ("activation_bits", "weight_bits", "multiplier_bits", "shift_bits"):
-        _compare(name, needed, config)
-    if config.odd_weights == "all" and needed.odd_weights != "all":
-        raise Unsupported("the network needs weights that are not odd, the hardware has no others")
-    if config.ternary and not needed.ternary:
-        raise Unsupported("the network needs weights beyond -1, 0 and 1, the hardware has no multipliers")
-    if config.odd_weights != "none":
-        _compare("adjusted_bits", needed, config)
-    if needed.offset == "none":
-        return
-    if config.offset != needed.offset:
-        raise Unsupported(f"the network needs offset {needed.offset!r}, the hardware has {config.offset!r}")
-    if needed.channel_offsets and not config.channel_offsets:
-        raise Unsupported("the network has an offset for each channel, the hardware one for each layer")
-    width = "adjusted_bits" if config.offset == "edge" else "offset_bits"
-    _compare(width, needed, config)
-
-
-def _compare(name: str, needed: ArrayShape, config: ArrayConfig) -> None:
-    need, there_are = getattr(needed, name), getattr(config, name)
-    if need > there_are:
-        raise DoesNotFit(
-            f"the network needs {name} {need}, the hardware has {there_are}",
-            resource=name,
-            needed=need,
-            available=there_are,
-            remedy="hardware made for this network",
-        )
-
-
-def _within_limits(values: Mapping[str, int], name: str) -> None:
-    """Raise for what no array can have, and blame the network, not a parameter that nobody set."""
-    for size_name, (_, most) in LIMITS.items():
-        need = values.get(size_name, 0)
-        if need > most:
-            remedy = REMEDY.get(size_name, "the default range of weights, or scales that are closer together")
-            raise DoesNotFit(
-                f"network {name!r} needs {size_name} {need}, no array has more than {most}; it would fit with {remedy}",
-                resource=size_name,
-                needed=need,
-                available=most,
-                remedy=remedy,
-            )
 
 
 def measure(
@@ -311,11 +266,18 @@ def _reach(schedule: Sequence[LayerSchedule]) -> int:
     for item in schedule:
         places = {place.name: place for place in item.inputs}
         for term in {term_tiles.term for column_pass in item.passes for term_tiles in column_pass.terms}:
+            if not isinstance(term, ArrayTerm):
+                continue  # a product reads no padding
             _, height, width = places[term.tensor].stored_shape
             reach = max(reach, height + term.padding[2], width + term.padding[3])
-            if item.mapped.plan:
+            plan = item.mapped.plan
+            if plan and plan.axis is not None:
+                first = max(max(part.y, part.x) for part in plan.filters)
+                pixels = plan.streamed_line(math.prod(item.mapped.layer.pixels))
+                reach = max(reach, first + term.stride[plan.axis] * pixels)
+            elif plan:
                 # Streams run on below the last row and, at the end of a row, into the next one's padding.
-                reach = max(reach, max(height, width) + 2 * item.mapped.plan.pitch)
+                reach = max(reach, max(height, width) + 2 * plan.pitch)
     return reach
 
 
@@ -357,33 +319,11 @@ def size(
                 remedy=REMEDY[name],
             )
     if requirements.config:
-        _check_biases(needed, requirements.config)
+        check_biases(needed, requirements.config)
         return requirements.config
     minimum = {name: max(2, needed[name]) for name in SIZES}
     if needed["bias_zeros"]:  # biases that share no zeros are stored whole
         minimum |= {name: needed[name] for name in BIASES}
     minimum["accumulator_bits"] = max(8, needed["accumulator_bits"])
-    _within_limits(minimum, network)
+    check_limits(minimum, network)
     return ArrayConfig.of(shape, minimum)
-
-
-def _check_biases(needed: Mapping[str, int], config: ArrayConfig) -> None:
-    """Raise unless existing hardware holds the biases: they have as many zeros, and room above them."""
-    zeros = config.bias_zeros
-    if needed["bias_zeros"] < zeros:
-        raise DoesNotFit(
-            f"the network's biases share {needed['bias_zeros']} low zeros, the hardware leaves out {zeros}",
-            resource="bias_zeros",
-            needed=needed["bias_zeros"],
-            available=zeros,
-            remedy="hardware made for this network",
-        )
-    width = needed["bias_bits"] + needed["bias_zeros"] - zeros
-    if width > config.stored_bias_bits:
-        raise DoesNotFit(
-            f"the network needs bias_bits {width}, the hardware has {config.stored_bias_bits}",
-            resource="bias_bits",
-            needed=width,
-            available=config.stored_bias_bits,
-            remedy="hardware made for this network",
-        )

@@ -19,7 +19,11 @@ def layer_info(
     streamed = [item.mapped.streamed(block) for block in item.pixel_blocks]
     ideal = words = 0
     for term_tiles in (term_tiles for column_pass in item.passes for term_tiles in column_pass.terms):
-        form, tiles = formats[term_tiles.term], len(term_tiles.tiles)
+        tiles = len(term_tiles.tiles)
+        if not isinstance(term_tiles.term, ArrayTerm):
+            ideal += tiles * sum(streamed)
+            continue
+        form = formats[term_tiles.term]
         ideal += tiles * sum(max(pixels, form.load_cycles(shape)) for pixels in streamed)
         words += tiles * form.words(shape) + int(shape.channel_offsets)
     return LayerInfo(
@@ -32,6 +36,7 @@ def layer_info(
         jobs=sum(column_pass.count for column_pass in item.passes) * len(item.pixel_blocks),
         ideal_cycles=ideal,
         weight_words=words,
-        rows_per_word=min(formats[term].rows_per_word for term in layer.terms),
-        rows_per_cycle=min(formats[term].rows_per_cycle for term in layer.terms),
+        rows_per_word=min((formats[term].rows_per_word for term in layer.terms), default=1),
+        rows_per_cycle=min((formats[term].rows_per_cycle for term in layer.terms), default=1),
+        into=layer.into,
     )

@@ -4,8 +4,9 @@
 
 A program of any version up to `VERSION` is read, and runs on the hardware that is generated now, in the cycles that
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
-A program is written as the oldest version that knows all of its configuration: version 2 knows odd and ternary weights,
-narrow biases, and lanes of more than 8 bits.
+A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
+lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
+that write to every n-th pixel.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import container
+from hwquant.copies import Grid
 from hwquant.errors import Damaged, HwquantError
 from hwquant.program.config import LATER, ArrayConfig
-from hwquant.program.layout import Placement, RowPacking
+from hwquant.program.layers import Destination
+from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
-VERSION = 2
+VERSION = 3
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "weights": (np.int16, 2),
@@ -54,15 +57,20 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     meta: dict[str, Any] = {
         "name": program.name,
         "config": program.config.to_json(),
-        "layers": [dataclasses.asdict(layer) for layer in program.layers],
-        "inputs": [dataclasses.asdict(item) for item in program.inputs],
-        "outputs": [dataclasses.asdict(item) for item in program.outputs],
-        "tensors": [dataclasses.asdict(item) for item in program.tensors.values()],
+        "layers": [layer.to_json() for layer in program.layers],
+        "inputs": [_written(item) for item in program.inputs],
+        "outputs": [_written(item) for item in program.outputs],
+        "tensors": [_written(item) for item in program.tensors.values()],
         "checksum": program.checksum,
     }
     images = {name: getattr(program, name) for name in _IMAGES}
-    new = LATER.keys() & meta["config"].keys() or program.config.activation_bits > 8
-    version = VERSION if new else 1
+    config = program.config
+    second = LATER.keys() & meta["config"].keys() or config.activation_bits > 8
+    third = config.tables or config.strided_writes
+    third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
+    version = VERSION if third else 2 if second else 1
+    if config.tables:
+        images = {**images, "tables": program.tables}
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
 
 
@@ -100,11 +108,15 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
     for name, (dtype, dimensions) in _IMAGES.items():
         if arrays[name].dtype != dtype or arrays[name].ndim != dimensions:
             raise HwquantError(f"its {name} are {arrays[name].dtype} {arrays[name].shape}")
-    layers = [LayerInfo(**{**item, "covers": tuple(item["covers"])}) for item in meta["layers"]]
+    config = ArrayConfig(**meta["config"])
+    tables = arrays["tables"] if config.tables else np.zeros((0, 0), np.int64)
+    if tables.dtype != np.int64 or tables.shape[1:] != (config.tables and 1 << config.table_bits,):
+        raise HwquantError(f"its tables are {tables.dtype} {tables.shape}")
+    layers = [_layer(item) for item in meta["layers"]]
     tensors = [_placement(item) for item in meta["tensors"]]
     return Program(
         name=meta["name"],
-        config=ArrayConfig(**meta["config"]),
+        config=config,
         words=_unpack(arrays["words"]),
         weights=arrays["weights"],
         bias=arrays["bias"],
@@ -114,13 +126,35 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         inputs=tuple(_placement(item) for item in meta["inputs"]),
         outputs=tuple(_placement(item) for item in meta["outputs"]),
         tensors={item.name: item for item in tensors},
+        tables=tables,
     )
+
+
+def _written(place: Placement) -> dict[str, Any]:
+    """A placement as plain data; of a packing with one row of a kernel in a word without what it has for several."""
+    item = dataclasses.asdict(place)
+    if place.packing and place.packing.rows == 1:
+        item["packing"] = {name: item["packing"][name] for name in _ONE_ROW}
+    return item
+
+
+_ONE_ROW = ("shape", "kernel", "stride", "dilation", "left", "width")
+
+
+def _layer(item: Mapping[str, Any]) -> LayerInfo:
+    into = None
+    if "into" in item:
+        (y, x), (down, right), (rows, columns) = (
+            item["into"]["grid"][key] for key in ("start", "step", "size")
+        )
+        into = Destination(item["into"]["tensor"], Grid((y, x), (down, right), (rows, columns)))
+    return LayerInfo(**{**item, "covers": tuple(item["covers"]), "into": into})
 
 
 def _placement(item: Mapping[str, Any]) -> Placement:
     packing = item["packing"]
     if packing is not None:
-        packing = RowPacking(**{**packing, "shape": tuple(packing["shape"])})
+        packing = WindowPacking(**{**packing, "shape": tuple(packing["shape"])})
     return Placement(**{**item, "shape": tuple(item["shape"]), "packing": packing})
 
 

@@ -33,20 +33,27 @@ class Filter:
 
     Attributes
     ----------
-    rows : tuple of int
-        Rows of the kernel.
-    columns : tuple of int
-        Columns of the kernel.
+    taps : tuple of tuple of int
+        Row of the array, and row and column of the kernel, of each tap.
     y : int
         Row of the pixel that the first tap of output (0, 0) reads.
     x : int
         Column of the pixel that the first tap of output (0, 0) reads.
     """
 
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
+    taps: tuple[tuple[int, int, int], ...]
     y: int
     x: int
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Rows of the kernel that have taps."""
+        return tuple(dict.fromkeys(ky for _, ky, _ in self.taps))
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Columns of the kernel that have taps."""
+        return tuple(dict.fromkeys(kx for _, _, kx in self.taps))
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,9 @@ class TapPlan:
         Pixels streamed before the first output.
     tail : int
         Pixels streamed after the last output.
+    axis : int, optional
+        The axis, 0 for y and 1 for x, of the line that all pixels lie on; None for an image, whose rows are streamed
+        one after the other.
     """
 
     filters: tuple[Filter, ...]
@@ -72,6 +82,11 @@ class TapPlan:
     delay: int
     lead: int
     tail: int
+    axis: int | None = None
+
+    def streamed_line(self, count: int) -> int:
+        """Count the pixels that a tile streams to make ``count`` outputs on a line."""
+        return self.lead + count + self.tail
 
     def streamed(self, rows: int, width: int) -> int:
         """Count the pixels that a tile streams to make ``rows`` rows of ``width`` outputs."""
@@ -100,7 +115,7 @@ def plan_taps(layer: ArrayLayer, stored: Shape, lines: int, depth: int) -> TapPl
         return None
     rows = list(_positions(kernel[0], term.stride[0], term.padding[0], lines))
     columns = list(_positions(kernel[1], term.stride[1], term.padding[1], TAP_COLUMNS))
-    filters = tuple(Filter(ky, kx, y, x) for y, ky in rows for x, kx in columns)
+    filters = tuple(Filter(_product(ky, kx), y, x) for y, ky in rows for x, kx in columns)
     size = stored[2]
     pitch = max(
         TAP_COLUMNS + MIN_TAP_DELAY, *(_pitch(x, len(kx), width, term.stride[1], size) for x, kx in columns)
@@ -110,6 +125,13 @@ def plan_taps(layer: ArrayLayer, stored: Shape, lines: int, depth: int) -> TapPl
     # The streams of a tile must outlast its last output's last tap.
     last = max((len(ky) - 1) * pitch + len(kx) for _, ky in rows for _, kx in columns)
     return TapPlan(filters, pitch, delay, lead, max(0, last - lead - 1))
+
+
+def _product(rows: tuple[int, ...], columns: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
+    """The taps of a part of a kernel: a line of the array for each of its rows."""
+    return tuple(
+        (TAP_COLUMNS * line + k, ky, kx) for line, ky in enumerate(rows) for k, kx in enumerate(columns)
+    )
 
 
 def _positions(kernel: int, stride: int, before: int, most: int) -> Iterator[tuple[int, tuple[int, ...]]]:
@@ -161,9 +183,8 @@ def tap_weights(term: ArrayTerm, plan: TapPlan, block: ColumnBlock, shape: Array
     weight = term.weight[block.outputs, 0]  # channels, kernel height, kernel width
     tiles = np.zeros((len(plan.filters), shape.rows, shape.columns), np.int64)
     for tile, item in zip(tiles, plan.filters):
-        for line, ky in enumerate(item.rows):
-            for k, kx in enumerate(item.columns):
-                tile[TAP_COLUMNS * line + k, : len(weight)] = weight[:, ky, kx]
+        for row, ky, kx in item.taps:
+            tile[row, : len(weight)] = weight[:, ky, kx]
     return tiles
 
 
@@ -176,4 +197,7 @@ def tap_levels(plan: TapPlan, stride: tuple[int, int]) -> list[tuple[int, int, i
         The last index of each level, and what a pixel adds to y and to x.
     """
     sy, sx = stride
+    if plan.axis is not None:
+        onward = (0, sx) if plan.axis else (sy, 0)
+        return [(0, 0, 0), (0, 0, 0), (plan.pitch - 1, *onward), (0, *onward)]
     return [(0, 0, 0), (0, 0, 0), (plan.pitch - 1, 0, sx), (0, sy, -(plan.pitch - 1) * sx)]

@@ -142,6 +142,11 @@ def dense_weights(term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> Int
     return by_read.transpose(0, 3, 4, 1, 2).reshape(-1, shape.rows, shape.columns)
 
 
+def product_tile(block: ColumnBlock, stored: Shape) -> Tile:
+    """The only tile of a column block's product: its address is that of the first pixel."""
+    return Tile(0, block.plane * stored[1] * stored[2], block.group, 0, 0)
+
+
 def connected_tiles(term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> int:
     """Count the tiles of a column block that hold weights which the network has, zero or not."""
     reads = -(-term.channels // shape.rows)

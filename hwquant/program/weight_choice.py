@@ -59,6 +59,8 @@ def term_loads(schedule: Iterable[LayerSchedule], shape: ArrayShape) -> list[Ter
         streamed = [item.mapped.streamed(block) for block in item.pixel_blocks]
         for column_pass in item.passes:
             for term_tiles in column_pass.terms:
+                if not isinstance(term_tiles.term, ArrayTerm):
+                    continue  # a product has no weights
                 load = loads.setdefault(term_tiles.term, TermLoad(term_tiles.term))
                 load.tiles += len(term_tiles.tiles)
                 load.offset_rows += int(shape.channel_offsets)

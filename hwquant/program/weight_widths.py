@@ -1,4 +1,4 @@
-"""How wide a network's weights are: stored, adjusted, and where they multiply."""
+"""How wide a network's weights are: stored, adjusted, and where they multiply; and activations where they do."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def stored_weights(
     # Idle columns need weight zero; where no stored weight expresses it, they get an offset of their own. Odd weights
     # have no zero: what reads their lanes that hold no channel has.
     for layer in layers:
-        channels = qgraph.tensors[layer.name].shape[0]
+        channels = qgraph.tensors[layer.tensor].shape[0]
         idle = any(len(block.channels) < probe.columns for block in column_blocks(channels, probe, True))
         for term in layer.terms if idle else ():
             if term.step == 1:
@@ -56,6 +56,13 @@ def stored_weights(
     if per_channel:
         weight_bits = max(weight_bits, bits_for(*offset_limits(terms)))
     return weight_bits, per_channel
+
+
+def product_bits(layers: Sequence[ArrayLayer], qgraph: QGraph) -> int:
+    """Find the bits of the widest tensor that is multiplied with another one; 0 where none is."""
+    return max(
+        (qgraph.tensors[name].bits for layer in layers if layer.product for name in layer.reads), default=0
+    )
 
 
 def offset_limits(terms: Sequence[ArrayTerm]) -> tuple[int, int]:

@@ -16,8 +16,9 @@ from hwquant.program.mapping import MappedLayer, map_layers
 from hwquant.program.schedule import tile_weights
 from hwquant.program.sizing import Requirements
 from hwquant.program.tiling import column_blocks, pixel_blocks
-from hwquant.qgraph import IntArray, Layer, QGraph, Tensor, Term
-from hwquant.quantize.fuse import LayerPlan, Plan, TermPlan, plan_layers
+from hwquant.qgraph import IntArray, Layer, Product, QGraph, Tensor, Term
+from hwquant.quantize.fuse import plan_layers
+from hwquant.quantize.plans import LayerPlan, Plan, ProductPlan, TermPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +154,17 @@ def _stand_in(plan: Plan) -> QGraph:
     """An integer network with the geometry of a plan; no two neighbouring weights are alike, and none is zero."""
     shapes = plan.graph.shapes
     tensors = {name: Tensor(name, shapes[name], 1.0, 0) for name in plan.tensors}
-    nodes = tuple(plan.integer_nodes(_layer))
+    nodes = tuple(plan.integer_nodes(_layer, _product))
     return QGraph(plan.graph.name, plan.graph.inputs, nodes, plan.graph.outputs, tensors)
 
 
 def _layer(layer: LayerPlan) -> Layer:
     terms, bias = tuple(_term(term) for term in layer.terms), np.zeros(len(layer.bias), np.int64)
     return Layer(layer.name, terms, bias, np.zeros(1, np.int64), -128, 127)
+
+
+def _product(product: ProductPlan) -> Product:
+    return Product(product.name, product.inputs, 0, -128, 127)
 
 
 def _term(term: TermPlan) -> Term:

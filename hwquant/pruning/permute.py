@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from hwquant.coding import IntArray
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
-from hwquant.qgraph import Layer, QGraph, QNode, Term
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
+from hwquant.qgraph import Layer, Product, QGraph, QNode, Term
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class ChannelSpaces:
         match node:
             case Concat():
                 return [index for name in node.inputs for index in layouts[name]]
-            case Clip() | MaxPool() | AveragePool() | Add():
+            case Clip() | Function() | MaxPool() | AveragePool() | Add() | Multiply() | Product():
                 return self._tie([layouts[name] for name in node.inputs])
             case Conv():
                 maps = [(node.inputs[0], node.weight, node.groups)]

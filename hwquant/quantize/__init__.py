@@ -3,7 +3,7 @@
 The rooms, in the order in which a network goes through them:
 
 ===================  ==================================================================================================
-``fuse``             float nodes to layers: a :class:`~hwquant.quantize.fuse.Plan`
+``fuse``             float nodes to layers: a :class:`~hwquant.quantize.plans.Plan`
 ``calibration``      what the calibration data say about each tensor
 ``equalize``         channels made alike where one scale cannot serve them
 ``judge_data``       what is wrong with the calibration data

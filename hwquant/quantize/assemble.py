@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import Coding, IntArray, integer_limits
+from hwquant.coding import Coding, IntArray
 from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer, Term
 from hwquant.quantize.calibration import TensorStatistics, importance
-from hwquant.quantize.formats import Formats, TensorFormat
-from hwquant.quantize.fuse import LayerPlan, TermPlan
+from hwquant.quantize.formats import Formats
 from hwquant.quantize.layer_scales import LayerScales, layer_scales
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.precision import Precision
+from hwquant.quantize.tables import tabulate
 from hwquant.quantize.weight_scheme import Array, WeightScheme
 from hwquant.quantize.weights import QuantizedWeight, quantize_weight
 
@@ -96,7 +97,7 @@ def assemble_layer(
     terms: Sequence[Term],
     scales: LayerScales,
     correction: Array,
-    activation: TensorFormat,
+    formats: Formats,
 ) -> Layer:
     """Put the integer layer together: terms, and bias and clamp in steps of accumulator and output.
 
@@ -110,8 +111,8 @@ def assemble_layer(
         Its scales and shifts.
     correction : ndarray of float64, shape () or (out,)
         Real values that are added to the bias.
-    activation : TensorFormat
-        The format of the layer's output.
+    formats : Formats
+        The formats of the layer's output and, where it has a function, of what is in front of the table.
 
     Returns
     -------
@@ -128,18 +129,17 @@ def assemble_layer(
         raise HwquantError(
             f"the bias of layer {layer.name!r} is out of proportion to its weights: no integer holds it"
         )
-    low, high = integer_limits(activation.bits)
-    step, zero_point = activation.scale.value, activation.zero_point
-    bounds = [
-        int(np.clip(np.floor(bound / step + 0.5) + zero_point, low, high))
-        for bound in (layer.low, layer.high)
-    ]
+    target = formats[layer.target]
+    low, high = target.clamp(layer.low, layer.high)
     return Layer(
         name=layer.name,
         terms=tuple(terms),
         bias=bias.astype(np.int64),
         shift=scales.shift,
-        low=bounds[0],
-        high=bounds[1],
+        low=low,
+        high=high,
         multiplier=scales.multiplier,
+        table=tabulate(layer.function.expression, target, formats[layer.name], layer.name)
+        if layer.function
+        else None,
     )

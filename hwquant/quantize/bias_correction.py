@@ -13,8 +13,8 @@ import numpy as np
 from hwquant import floating
 from hwquant.graph import Conv
 from hwquant.qgraph import Term
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.integer_run import IntegerRun
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.weight_scheme import Array
 
 

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from hwquant import floating
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
+from hwquant.host import before
 from hwquant.progress import Progress
-from hwquant.quantize.fuse import TermPlan
+from hwquant.quantize.plans import TermPlan
+from hwquant.states import completed
 
 Array = NDArray[np.float64]
 Data = Mapping[str, NDArray[Any]]
@@ -82,7 +84,8 @@ def check_data(graph: Graph, x: NDArray[Any] | Data) -> dict[str, NDArray[Any]]:
     graph : Graph
         The float network.
     x : ndarray of real numbers, shape (N, *shape), or mapping of them
-        The data; a mapping by input name where there are several inputs.
+        The data; a mapping by input name where there are several inputs. Where the network has states, and the data
+        has none, the samples are calls one after the other.
 
     Returns
     -------
@@ -94,6 +97,7 @@ def check_data(graph: Graph, x: NDArray[Any] | Data) -> dict[str, NDArray[Any]]:
     HwquantError
         Arrays are missing, of the wrong shape, empty, or not finite.
     """
+    x = completed(graph, before(graph, x), lambda one: floating.outputs(graph, one))
     if not isinstance(x, Mapping):
         if len(graph.inputs) != 1:
             names = ", ".join(repr(item.name) for item in graph.inputs)

@@ -8,7 +8,8 @@ values.
 Integers grow from layer to layer. A layer hands on its sums where their range over all inputs, computed from the
 actual weights, fits the bits that were asked for; otherwise it rescales to its ordinary format, which ends the chain.
 It also does where several terms are added, in it or in the layer that reads its output (perhaps through max pools), and
-where its output is concatenated or averaged over 2^n elements: these need scales that suit each other.
+where its output is concatenated, multiplied with another one or averaged over 2^n elements: these need scales that suit
+each other.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import numpy as np
 
 from hwquant.advice import Advice
 from hwquant.coding import integer_limits
-from hwquant.graph import Concat
+from hwquant.errors import HwquantError
+from hwquant.graph import Concat, Rearrange
 from hwquant.qgraph import Layer, QGraph, Tensor
 from hwquant.quantize.formats import Scale, TensorFormat
-from hwquant.quantize.fuse import TermPlan
 from hwquant.quantize.layer_scales import LayerScales
+from hwquant.quantize.plans import TermPlan
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.shifts import Alignment
 from hwquant.quantize.single_bit import loses_signs
@@ -43,7 +45,14 @@ def candidates(precision: Precision) -> Collection[str]:
     plan, groups = precision.plan, precision.groups
     if precision.options.chain_bits is None:
         return frozenset()
-    tied = {node.name for node in plan.nodes if isinstance(node, Concat)}
+    for layer in plan.layers:
+        if layer.function:
+            raise HwquantError(
+                f"layer {layer.name!r} has a table, whose addresses cannot be as wide as sums that are handed on: "
+                "leave chain_bits out"
+            )
+    tied = {node.name for node in plan.nodes if isinstance(node, Concat | Rearrange)}
+    tied |= {name for product in plan.products for name in product.inputs}
     for layer in plan.layers:
         tied |= {term.input for term in layer.terms if term.unit is not None or len(layer.terms) > 1}
     fixed = {groups.find(name) for name in tied}

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from hwquant.coding import IntArray, Step
 from hwquant.floating import windows
 from hwquant.qgraph import Term
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.integer_run import IntegerRun
 from hwquant.quantize.mid_rise import lies_on_grid
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.references import Positions, References, positions
 from hwquant.quantize.weight_scheme import Array
 from hwquant.quantize.weights import nearest

@@ -17,8 +17,9 @@ import numpy as np
 from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, MaxPool
 from hwquant.progress import Progress
 from hwquant.quantize.calibration import Data, TensorStatistics, observe
-from hwquant.quantize.fuse import Plan, plan_layers
+from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.mid_rise import lies_on_grid
+from hwquant.quantize.plans import Plan
 from hwquant.quantize.weight_scheme import Array
 
 LEAST_RATIO = 100.0
@@ -78,7 +79,7 @@ def equalize(
         What channels were multiplied by, by convolution.
     """
     plan = plan_layers(graph)
-    statistics = observe(plan.graph, data, plan.tensors, progress)
+    statistics = observe(plan.graph, data, plan.observed, progress)
     equalized: dict[str, Array] = {}
     healthy = {item.name for item in graph.nodes} - spoiled(plan, statistics)
     kept: set[str] = set()
@@ -93,7 +94,7 @@ def equalize(
         else:
             return plan, statistics, equalized
         plan = plan_layers(rescale(graph, equalized))
-        statistics = observe(plan.graph, data, plan.tensors, progress)
+        statistics = observe(plan.graph, data, plan.observed, progress)
 
 
 def channel_factors(

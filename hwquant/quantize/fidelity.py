@@ -11,7 +11,7 @@ import numpy as np
 from hwquant import clipping, golden
 from hwquant.qgraph import QGraph
 from hwquant.quantize.calibration import Data, TensorStatistics, batches
-from hwquant.quantize.fuse import Plan
+from hwquant.quantize.plans import Plan
 from hwquant.quantize.weight_scheme import Array
 
 LEAST_DB = 20.0

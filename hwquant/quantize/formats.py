@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from hwquant.coding import integer_limits
 from hwquant.qgraph import Tensor
-from hwquant.quantize.fuse import Plan
+from hwquant.quantize.plans import Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,15 @@ class TensorFormat:
     bits: int
     low: float
     high: float
+
+    def clamp(self, low: float, high: float) -> tuple[int, int]:
+        """The integers that real bounds, perhaps infinite, are clamped to."""
+        limits = integer_limits(self.bits)
+        least, greatest = (
+            int(np.clip(np.floor(bound / self.scale.value + 0.5) + self.zero_point, *limits))
+            for bound in (low, high)
+        )
+        return least, greatest
 
     def tensor(self, name: str, shape: tuple[int, int, int]) -> Tensor:
         """A tensor of this format in an integer network."""

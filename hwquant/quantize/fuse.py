@@ -6,8 +6,10 @@ A :class:`LayerPlan` is a sum of linear terms, a bias and a clamp, which the acc
 - Add takes the convolutions before it as terms of its own, which saves a rounding each, and reads its other
   inputs through an identity term.
 - AveragePool is a term with constant weights.
-- A Clip that nothing can take in (on an input, or where others read the unclipped tensor) is a layer with one
-  identity term.
+- A product of two tensors (:class:`ProductPlan`) takes in the Clip behind it, as a layer does.
+- A Function becomes a table behind the clamp of the layer before it, and takes in what clips or functions follow.
+- A Clip or a Function that nothing can take in (on an input, or where others read the tensor in front of it) is a
+  layer with one identity term.
 
 A layer carries the name of the last node that is fused into it, and so does its tensor.
 """
@@ -16,130 +18,27 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Moving, Node
-from hwquant.qgraph import Layer, QNode
-from hwquant.window import EACH_PIXEL, Window
-
-
-@dataclass(frozen=True, eq=False)
-class TermPlan:
-    """One linear map of a layer, as in :class:`hwquant.qgraph.Term`, with float weights.
-
-    Attributes
-    ----------
-    node : str
-        The float node that the term was.
-    input : str
-        The tensor that it reads.
-    weight : ndarray of float64, shape (out, in / groups, kernel height, kernel width)
-        The weights.
-    window : Window, optional
-        Kernel, stride, padding and dilation; each pixel by itself by default.
-    groups : int, default 1
-        Number of groups of channels that do not mix.
-    unit : float or None, optional
-        The power of two that all weights are, where the integer weight has to be 1: of an identity, and of an
-        average over a window of 2^n elements. The scales of input and accumulator are then tied to each other.
-    constant : bool, default False
-        The term is a pool: all its weights are one number.
-    """
-
-    node: str
-    input: str
-    weight: NDArray[np.float64]
-    window: Window = EACH_PIXEL
-    groups: int = 1
-    unit: float | None = None
-    constant: bool = False
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether the term is a convolution with weights of its own, neither an identity nor a pool."""
-        return self.unit is None and not self.constant
-
-
-@dataclass(frozen=True, eq=False)
-class LayerPlan:
-    """A layer with float weights: ``clip(sum of terms + bias, low, high)``.
-
-    Attributes
-    ----------
-    name : str
-        Name of the layer and of its tensor: that of the last node that is fused into it.
-    terms : tuple of TermPlan
-        What is summed.
-    bias : ndarray of float64, shape (out,)
-        Real values.
-    members : tuple of str
-        The float nodes that the layer stands for.
-    low, high : float, optional
-        The bounds of the clamp, real; infinite where there is none.
-    """
-
-    name: str
-    terms: tuple[TermPlan, ...]
-    bias: NDArray[np.float64]
-    members: tuple[str, ...]
-    low: float = -math.inf
-    high: float = math.inf
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The tensors that the terms read, in their order."""
-        return tuple(term.input for term in self.terms)
-
-    @property
-    def clipped(self) -> bool:
-        """Whether the clamp has a finite bound."""
-        return self.low > -math.inf or self.high < math.inf
-
-
-PlanNode = LayerPlan | Moving
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """The layers of a network in topological order, and the float graph whose tensors they compute.
-
-    Attributes
-    ----------
-    graph : Graph
-        The float network, its clips before the pools where that is possible (:func:`hoist_clips`).
-    nodes : tuple of LayerPlan, MaxPool or Concat
-        The layers, and the nodes that only move integers.
-    """
-
-    graph: Graph
-    nodes: tuple[PlanNode, ...]
-
-    @property
-    def layers(self) -> Sequence[LayerPlan]:
-        """The nodes that are layers, in order."""
-        return [node for node in self.nodes if isinstance(node, LayerPlan)]
-
-    @property
-    def tensors(self) -> Sequence[str]:
-        """Names of the tensors that exist as integers."""
-        return [item.name for item in self.graph.inputs] + [node.name for node in self.nodes]
-
-    def integer_nodes(self, integer: Callable[[LayerPlan], Layer]) -> Iterator[QNode]:
-        """The integer network's nodes in order: what ``integer`` makes of a layer; what moves values is as it is."""
-        for node in self.nodes:
-            match node:
-                case MaxPool() | Concat():
-                    yield node
-                case LayerPlan():
-                    yield integer(node)
-                case _:
-                    assert_never(node)
+from hwquant.expression import Expression, bounded
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Function,
+    Graph,
+    MaxPool,
+    Multiply,
+    Node,
+    Rearrange,
+)
+from hwquant.quantize.plans import FunctionPlan, LayerPlan, Plan, PlanNode, ProductPlan, TermPlan
 
 
 def plan_layers(graph: Graph) -> Plan:
@@ -160,7 +59,7 @@ def plan_layers(graph: Graph) -> Plan:
     HwquantError
         Weights are not finite, a clip has bounds that leave no number, or an average leaves its padding out.
     """
-    graph = hoist_clips(graph)
+    graph = hoist_functions(graph)
     readers = _readers(graph)
     averages = {node.name for node in graph.nodes if isinstance(node, AveragePool)}
     planned: dict[str, PlanNode] = {}
@@ -172,32 +71,37 @@ def plan_layers(graph: Graph) -> Plan:
                 planned[node.name] = _average(node, graph)
             case Add():
                 planned[node.name] = _addition(node, graph, planned, readers, averages)
+            case Multiply():
+                a, b = node.inputs
+                planned[node.name] = ProductPlan(node.name, (a, b), (node.name,))
             case Clip():
                 planned[node.name] = _clip(node, graph, planned, readers)
-            case MaxPool() | Concat():
+            case Function():
+                planned[node.name] = _function(node, graph, planned, readers)
+            case MaxPool() | Concat() | Rearrange():
                 planned[node.name] = node
             case _:
                 assert_never(node)
     return Plan(graph, tuple(planned.values()))
 
 
-def hoist_clips(graph: Graph) -> Graph:
+def hoist_functions(graph: Graph) -> Graph:
     """Move each Clip that follows a MaxPool before it, where the layer before can take it in.
 
-    The maximum of clipped values is the clipped maximum. The MaxPool takes the Clip's name, so that its
-    tensor is found under that name as before; the Clip gets a new one.
+    So it goes with a Function that never falls: the maximum of clipped values is the clipped maximum. The MaxPool
+    takes the Clip's name, so that its tensor is found under that name as before; the Clip gets a new one.
     """
     while True:
         readers = _readers(graph)
         nodes = {node.name: node for node in graph.nodes}
         for clip in graph.nodes:
-            if not isinstance(clip, Clip):
+            if not (isinstance(clip, Clip) or (isinstance(clip, Function) and clip.expression.rises)):
                 continue
             pool = nodes.get(clip.inputs[0])
             if not isinstance(pool, MaxPool) or readers[pool.name] > 1:
                 continue
             source = pool.inputs[0]
-            if source not in nodes or isinstance(nodes[source], Concat) or readers[source] > 1:
+            if source not in nodes or isinstance(nodes[source], Concat | Rearrange) or readers[source] > 1:
                 continue
             name = f"{source}.{clip.name}"
             while name in graph.shapes:
@@ -260,7 +164,7 @@ def _addition(
     for name in node.inputs:
         source = planned.get(name)
         alone = readers[name] == 1 and name not in averages
-        if alone and isinstance(source, LayerPlan) and not source.clipped:
+        if alone and isinstance(source, LayerPlan) and source.linear:
             del planned[name]
             terms += source.terms
             bias = bias + source.bias
@@ -270,7 +174,9 @@ def _addition(
     return LayerPlan(node.name, tuple(terms), bias, (*members, node.name))
 
 
-def _clip(node: Clip, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]) -> LayerPlan:
+def _clip(
+    node: Clip, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]
+) -> LayerPlan | ProductPlan:
     if not node.low <= node.high:
         raise HwquantError(
             f"clip {node.name!r} has the lower bound {node.low} above its upper bound {node.high}"
@@ -279,8 +185,10 @@ def _clip(node: Clip, graph: Graph, planned: dict[str, PlanNode], readers: Count
         raise HwquantError(f"clip {node.name!r} has an infinite lower or upper bound, which leaves no number")
     name = node.inputs[0]
     source = planned.get(name)
-    if isinstance(source, LayerPlan) and readers[name] == 1:
+    if isinstance(source, LayerPlan | ProductPlan) and readers[name] == 1:
         del planned[name]
+        if isinstance(source, LayerPlan) and source.function:
+            return _composed(source, node.name, bounded(Expression(), node.low, node.high))
         return replace(
             source,
             name=node.name,
@@ -290,3 +198,27 @@ def _clip(node: Clip, graph: Graph, planned: dict[str, PlanNode], readers: Count
         )
     bias = np.zeros(graph.shapes[node.name][0])
     return LayerPlan(node.name, (_identity(node.name, name, graph),), bias, (node.name,), node.low, node.high)
+
+
+def _function(node: Function, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]) -> LayerPlan:
+    name = node.inputs[0]
+    source = planned.get(name)
+    if isinstance(source, LayerPlan) and readers[name] == 1:
+        del planned[name]
+    else:
+        bias = np.zeros(graph.shapes[node.name][0])
+        source = LayerPlan(node.name, (_identity(node.name, name, graph),), bias, ())
+    if source.function:
+        return _composed(source, node.name, node.expression)
+    argument = f"{node.name}/argument"
+    while argument in graph.shapes:
+        argument += "_"
+    function = FunctionPlan(node.expression, name, argument)
+    return replace(source, name=node.name, members=(*source.members, node.name), function=function)
+
+
+def _composed(source: LayerPlan, name: str, outer: Expression) -> LayerPlan:
+    """A layer with a function, and another one of that."""
+    assert source.function is not None
+    function = replace(source.function, expression=outer.of(source.function.expression))
+    return replace(source, name=name, members=(*source.members, name), function=function)

@@ -1,8 +1,9 @@
 """Tensors that share a scale, and tensors whose scales differ by powers of two.
 
-A *group* shares scale, zero point and bits: MaxPool and Concat move integers as they are. A *class* is one or more
-groups whose scales must differ by a power of two: an identity term, or an average over 2^n elements, has nothing but a
-shift between its input and its output.
+A *group* shares scale, zero point and bits: MaxPool, Concat and Rearrange move integers as they are. A *class* is one
+or more groups whose scales must differ by a power of two: an identity term, or an average over 2^n elements, has
+nothing but a shift between its input and its output. What a product asks of three classes at once is in
+:mod:`~hwquant.quantize.products`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import assert_never
 
-from hwquant.graph import Concat, MaxPool
-from hwquant.quantize.fuse import LayerPlan, Plan
+from hwquant.graph import Concat, MaxPool, Rearrange
+from hwquant.quantize.plans import LayerPlan, Plan, ProductPlan
 
 
 class Partition:
@@ -49,13 +50,17 @@ class Partition:
 
 def scale_groups(plan: Plan) -> Partition:
     """The sets of tensors that must share scale, zero point and bits."""
-    groups = Partition(plan.tensors)
+    groups = Partition(plan.formats)
+    outputs = {output.name: output.tensor for output in plan.graph.outputs}
+    for item in plan.graph.inputs:
+        if item.state is not None and item.as_it_is:
+            groups.unite(outputs[item.state], item.name)
     for node in plan.nodes:
         match node:
-            case MaxPool() | Concat():
+            case MaxPool() | Concat() | Rearrange():
                 for name in node.inputs:
                     groups.unite(name, node.name)
-            case LayerPlan():
+            case LayerPlan() | ProductPlan():
                 pass
             case _:
                 assert_never(node)
@@ -70,7 +75,7 @@ def scale_classes(plan: Plan, shift_only: bool) -> Partition:
     plan : Plan
         The layers.
     shift_only : bool
-        The network has no multipliers, so that an identity ties its layer's output to its input.
+        The network has no multipliers, so that an identity ties what its layer's shifts lead to to its input.
 
     Returns
     -------
@@ -81,7 +86,7 @@ def scale_classes(plan: Plan, shift_only: bool) -> Partition:
     for layer in plan.layers:
         tied = [term.input for term in layer.terms if term.unit is not None]
         if shift_only and tied:
-            tied.append(layer.name)
+            tied.append(layer.target)
         for a, b in pairwise(tied):
             classes.unite(a, b)
     return classes

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from hwquant import golden
 from hwquant.coding import IntArray
-from hwquant.graph import Input, Output
+from hwquant.interface import Input, Output
 from hwquant.qgraph import QGraph, QNode, Tensor
 from hwquant.quantize.calibration import Data
-from hwquant.quantize.fuse import Plan
+from hwquant.quantize.plans import Plan
 
 
 class IntegerRun:

@@ -114,7 +114,7 @@ def _sources(evidence: Evidence) -> Iterator[tuple[str, str]]:
     plan = evidence.plan
     outputs = {output.tensor for output in plan.graph.outputs}
     yield from ((item.name, "input") for item in plan.graph.inputs)
-    yield from ((layer.name, "layer") for layer in plan.layers if layer.name not in outputs)
+    yield from ((node.name, "layer") for node in plan.computed if node.name not in outputs)
 
 
 def _low(what: str, where: str, tensor: str, ratio: float, evidence: Evidence) -> Advice:

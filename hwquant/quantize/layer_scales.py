@@ -10,8 +10,8 @@ import numpy as np
 
 from hwquant.coding import IntArray
 from hwquant.quantize.formats import Formats, Scale
-from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.plans import LayerPlan
 from hwquant.quantize.shifts import (
     FINEST_SHIFT,
     LARGEST_SHIFT,
@@ -86,7 +86,7 @@ def layer_scales(
     HwquantError
         Ranges differ so much that shifts or the multiplier would be out of bounds.
     """
-    target = formats[layer.name].scale
+    target = formats[layer.target].scale
     sources = [formats[term.input].scale for term in layer.terms]
     # Sums that the layer before did not rescale have more bits, which the shift takes off.
     wider = max(0, *(formats[term.input].bits - 8 for term in layer.terms))

@@ -12,19 +12,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hwquant.progress import Progress
-from hwquant.qgraph import Layer, QNode, Term
+from hwquant.qgraph import Layer, Product, QNode, Term
 from hwquant.quantize import chains
 from hwquant.quantize.assemble import assemble_layer, quantize_terms, round_layer
 from hwquant.quantize.bias_correction import mean_error
 from hwquant.quantize.calibration import importance
 from hwquant.quantize.compensation import compensate
 from hwquant.quantize.formats import Formats, TensorFormat, integer_tensors, zero_points
-from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.integer_run import IntegerRun
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.observe import Observed
+from hwquant.quantize.plans import LayerPlan, ProductPlan
 from hwquant.quantize.precision import Precision
+from hwquant.quantize.products import integer_product
 from hwquant.ranges import Range, node_range
 
 
@@ -85,7 +86,10 @@ def fit_layers(
                 return integer
         return _fit_layer(layer, precision, made, observed, run)
 
-    for node in plan.integer_nodes(fit):
+    def multiply(product: ProductPlan) -> Product:
+        return integer_product(product, made, precision.options)
+
+    for node in plan.integer_nodes(fit, multiply):
         run.step(node)
         ranges[node.name] = node_range(node, run.tensor(node.name), ranges)
         nodes.append(node)
@@ -103,7 +107,7 @@ def _fit_layer(
 ) -> Layer:
     """A layer rounded, with the errors of its weights compensated and its mean error in the bias, as asked for."""
     scales, terms = round_layer(layer, precision, formats, observed.statistics)
-    return _finish(layer, terms, scales, formats[layer.name], precision, formats, observed, run)
+    return _finish(layer, terms, scales, formats, precision, observed, run)
 
 
 def _fit_sums(
@@ -124,7 +128,8 @@ def _fit_sums(
         return None
     (scale,) = scales.accumulator.tolist()
     terms = quantize_terms(layer, (scheme,), scales, [importance(term, observed.statistics)])
-    integer = _finish(layer, terms, scales, chains.sum_format(scale), precision, formats, observed, run)
+    of_sums = {**formats, layer.name: chains.sum_format(scale)}
+    integer = _finish(layer, terms, scales, of_sums, precision, observed, run)
     return chains.kept(integer, run.tensor(term.input), ranges[term.input], scale, options.chain_bits)
 
 
@@ -132,9 +137,8 @@ def _finish(
     layer: LayerPlan,
     terms: list[Term],
     scales: LayerScales,
-    output: TensorFormat,
-    precision: Precision,
     formats: Formats,
+    precision: Precision,
     observed: Observed,
     run: IntegerRun,
 ) -> Layer:
@@ -145,5 +149,5 @@ def _finish(
     correction = np.zeros(())
     if options.bias_correction:
         correction = mean_error(layer, terms, observed.references.images, run)
-    made = assemble_layer(layer, terms, scales, correction, output)
+    made = assemble_layer(layer, terms, scales, correction, formats)
     return narrow_bias(made, precision.bias_bits[layer.name], zero_points(formats))

@@ -16,9 +16,10 @@ from hwquant.progress import Progress
 from hwquant.quantize.calibration import Data, TensorStatistics, check_data, observe
 from hwquant.quantize.elimination import Cost
 from hwquant.quantize.equalize import Factors, equalize, rescale
-from hwquant.quantize.fuse import Plan, plan_layers
+from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.judge import VALIDATION
 from hwquant.quantize.judge_data import judge_data, unusual
+from hwquant.quantize.plans import Plan
 from hwquant.quantize.references import References, float_references
 from hwquant.quantize.weight_scheme import Array
 
@@ -154,7 +155,7 @@ def with_channels(
     return replace(
         observed,
         plan=plan,
-        statistics=observe(plan.graph, data, plan.tensors, progress),
+        statistics=observe(plan.graph, data, plan.observed, progress),
         references=float_references(plan, observed.samples),
         equalized={**before, **{name: before.get(name, 1.0) * factor for name, factor in factors.items()}},
         tables={},

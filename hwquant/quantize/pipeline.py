@@ -64,7 +64,8 @@ def integer_network(
     graph = observed.graph
     asked = {"quantizer": precision.options.as_json(), "calibration_samples": observed.count}
     tensors = integer_tensors(precision.plan, formats)
-    return QGraph(graph.name, graph.inputs, nodes, graph.outputs, tensors, with_steps(asked, graph.history))
+    options = with_steps(asked, graph.history)
+    return QGraph(graph.name, graph.inputs, nodes, graph.outputs, tensors, options, graph.host)
 
 
 def with_report(

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwquant.errors import Unsupported
-from hwquant.quantize.fuse import Plan, TermPlan
 from hwquant.quantize.groups import Partition, scale_groups
 from hwquant.quantize.mid_rise import settle_grid
 from hwquant.quantize.narrow_bias import WIDEST
 from hwquant.quantize.options import DEFAULT_BITS, QuantizeOptions, by_owner
+from hwquant.quantize.plans import Plan, TermPlan
 from hwquant.quantize.single_bit import SIGNS_ARE_LOST, loses_signs
 from hwquant.quantize.weight_scheme import Grid, WeightScheme
 
@@ -95,8 +95,8 @@ def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
 def tensor_bits(plan: Plan, groups: Partition, options: QuantizeOptions) -> dict[str, int]:
     """The bits of the activations, by group."""
     aliases = {name: (groups.find(name),) for name in plan.tensors}
-    for layer in plan.layers:
-        aliases |= {name: (groups.find(layer.name),) for name in layer.members}
+    for node in plan.computed:
+        aliases |= {name: (groups.find(node.name),) for name in node.members}
     return by_owner(options.activation_bits, aliases, "activation_bits", DEFAULT_BITS)
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.graph import Clip
+from hwquant.graph import Clip, Function
 from hwquant.quantize.calibration import Data, batches
-from hwquant.quantize.fuse import LayerPlan, Plan
+from hwquant.quantize.plans import LayerPlan, Plan
 from hwquant.quantize.weight_scheme import Array
 
 _PATCHES = 1 << 14
@@ -84,9 +84,9 @@ def positions(shape: Sequence[int]) -> Positions:
 
 
 def unclipped(layer: LayerPlan, plan: Plan) -> str:
-    """The float tensor that a layer clamps."""
+    """The float tensor that a layer clamps, and applies a function to."""
     nodes = {node.name: node for node in plan.graph.nodes}
     name = layer.name
-    while name in layer.members and isinstance(node := nodes[name], Clip):
+    while name in layer.members and isinstance(node := nodes[name], Clip | Function):
         name = node.inputs[0]
     return name

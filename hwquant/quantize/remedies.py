@@ -9,8 +9,8 @@ import numpy as np
 from hwquant.qgraph import Layer, Term
 from hwquant.quantize.calibration import TensorStatistics, importance
 from hwquant.quantize.fidelity import LEAST_DB, Evidence
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.mid_rise import settle_grid
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.single_bit import loses_signs
 from hwquant.quantize.weight_scheme import Array, WeightScheme
 from hwquant.quantize.weights import quantize_weight

@@ -9,13 +9,13 @@ from typing import Any
 from hwquant import advice
 from hwquant.advice import Advice
 from hwquant.history import Step
-from hwquant.qgraph import Layer, QGraph
+from hwquant.qgraph import Layer, Product, QGraph
 from hwquant.quantize.chains import describe_chains, judge_chains
 from hwquant.quantize.fidelity import Evidence, Fidelity, fidelity
 from hwquant.quantize.formats import Formats, TensorFormat
-from hwquant.quantize.fuse import LayerPlan
 from hwquant.quantize.judge import judge
 from hwquant.quantize.observe import Observed
+from hwquant.quantize.plans import LayerPlan, ProductPlan
 from hwquant.quantize.precision import Precision, Schemes
 from hwquant.quantize.weights import ideal_scale, stretched_rows
 
@@ -44,7 +44,22 @@ def describe_layer(plan: LayerPlan, layer: Layer, schemes: Schemes) -> dict[str,
     if layer.multiplier is not None:
         result["multiplier"] = layer.multiplier.tolist()
     result["clamp"] = [layer.low, layer.high]
+    if plan.function is not None and layer.table is not None:
+        result["table"] = {
+            "function": str(plan.function.expression),
+            "bits": layer.table.bits,
+            "scale": layer.table.scale,
+            "zero_point": layer.table.zero_point,
+        }
     return result
+
+
+def describe_product(plan: ProductPlan, product: Product) -> dict[str, Any]:
+    """Describe shift and clamp of a product as plain values."""
+    result: dict[str, object] = {"fused": list(plan.members), "shift": [product.shift]}
+    if product.multiplier is not None:
+        result["multiplier"] = [product.multiplier]
+    return {**result, "clamp": [product.low, product.high]}
 
 
 def literal_ranges(
@@ -137,6 +152,12 @@ def quantization_report(
     described = {
         layer.name: describe_layer(layer, layers[layer.name], precision.schemes[layer.name])
         for layer in plan.layers
+    }
+    described |= {
+        item.name: describe_product(item, product)
+        for item in plan.products
+        for product in qgraph.nodes
+        if isinstance(product, Product) and product.name == item.name
     }
     if precision.options.literal_range and not trained:
         judged = (*judged, *literal_ranges(precision, layers, described))

@@ -10,25 +10,30 @@ minimum (``elimination``).
 Noise is counted relative to the signal of the tensor it enters: to first order these ratios add up along a
 network. Weights count with their actual quantization error, weighted with the variance of what they multiply.
 
-With fixed-point multipliers only the identity terms of one layer are tied to each other.
+With fixed-point multipliers only the identity terms of one layer are tied to each other. Without, a product of two
+tensors ties the mantissas of all three (``products``): a table that is infinite where they do not suit each other.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import assert_never
 
 import numpy as np
 
+from hwquant.errors import HwquantError
 from hwquant.quantize.calibration import TensorStatistics, importance
 from hwquant.quantize.elimination import Cost, minimize
 from hwquant.quantize.formats import Formats, Scale, TensorFormat
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.groups import Partition, scale_classes
 from hwquant.quantize.mid_rise import exact_unit
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.precision import Precision
+from hwquant.quantize.products import missing_octaves, product_costs, with_products
 from hwquant.quantize.shifts import weight_exponents
+from hwquant.quantize.tables import argument_ranges
 from hwquant.quantize.value_ranges import GroupRange, group_ranges
 from hwquant.quantize.weight_scheme import WeightScheme
 
@@ -68,12 +73,17 @@ def choose_scales(
     """
     classes = scale_classes(precision.plan, _shift_only(precision))
     ranges = group_ranges(precision, statistics)
+    ranges |= argument_ranges(precision, statistics, ranges)
     kept = {precision.groups.find(name): item for name, item in (decided or {}).items()}
-    labels = {
+    fixed = {classes.find(group): item.scale.mantissa for group, item in kept.items()}
+    labels: Labels = {
         **_labels(precision, classes, ranges),
-        **{classes.find(group): [item.scale.mantissa] for group, item in kept.items()},
+        **{name: [mantissa] for name, mantissa in fixed.items()},
     }
+    if precision.options.scales == "shift":
+        labels = with_products(precision.plan, classes, labels, _every_mantissa(), fixed)
     costs = [
+        *(product_costs(precision.plan, classes, labels) if _shift_only(precision) else ()),
         *_range_costs(classes, ranges, labels),
         *_weight_costs(precision, statistics, classes, labels, {} if tables is None else tables),
     ]
@@ -85,7 +95,31 @@ def choose_scales(
         _, exponent, zero_point = item.best(mantissa)
         chosen = TensorFormat(Scale(mantissa, exponent), zero_point, item.bits, item.low, item.high)
         result |= dict.fromkeys(members, kept.get(group, chosen))
-    return result
+    return _coarse_enough(precision, result, ranges) if _shift_only(precision) else result
+
+
+def _coarse_enough(
+    precision: Precision, formats: dict[str, TensorFormat], ranges: Mapping[str, GroupRange]
+) -> dict[str, TensorFormat]:
+    """Make the outputs of products whose scales are finer than a shift to the right allows as coarse as needed.
+
+    That loses nothing: the products themselves are no finer.
+    """
+    members, result = precision.groups.sets(), dict(formats)
+    for _ in range(1 + len(precision.plan.products)):
+        missing = {item.name: missing_octaves(item, result) for item in precision.plan.products}
+        if not any(missing.values()):
+            return result
+        for name, octaves in missing.items():
+            group = precision.groups.find(name)
+            item = result[name]
+            scale = Scale(item.scale.mantissa, item.scale.exponent + octaves)
+            changed = replace(item, scale=scale, zero_point=ranges[group].zero_point(scale.value))
+            result |= dict.fromkeys(members[group], changed if octaves else item)
+    raise HwquantError(
+        f"the output of product {next(iter(missing))!r} shares its scale with what it reads, and is too fine for a "
+        "shift; quantize with --scales multiplier"
+    )
 
 
 def _shift_only(precision: Precision) -> bool:
@@ -122,8 +156,11 @@ def _mantissas(own: Mapping[str, GroupRange], inputs: Collection[str]) -> list[f
         for name, step in grids.items()
         if step is not None and own[name].best(Scale.of(step).mantissa)[0] < _EXACT
     }
-    uniform = [2.0 ** (step / STEPS_PER_OCTAVE) for step in range(STEPS_PER_OCTAVE)]
-    return list(dict.fromkeys(exact.values())) or uniform
+    return list(dict.fromkeys(exact.values())) or _every_mantissa()
+
+
+def _every_mantissa() -> list[float]:
+    return [2.0 ** (step / STEPS_PER_OCTAVE) for step in range(STEPS_PER_OCTAVE)]
 
 
 def _with_exact(precision: Precision, classes: Partition, labels: Labels) -> Labels:
@@ -136,7 +173,7 @@ def _with_exact(precision: Precision, classes: Partition, labels: Labels) -> Lab
         for name, mantissas in labels.items()
     }
     for layer in precision.plan.layers:
-        target = classes.find(layer.name)
+        target = classes.find(layer.target)
         for term, scheme in zip(layer.terms, precision.schemes[layer.name]):
             source, mantissa = classes.find(term.input), _exact_mantissa(term, scheme)
             if mantissa is None or source == target:
@@ -186,7 +223,7 @@ def _weight_costs(
 def _reference(layer: LayerPlan, shift_only: bool) -> str | None:
     """The tensor whose scale the terms' shifts lead to; None where nothing ties the accumulator's scale."""
     if shift_only:
-        return layer.name
+        return layer.target
     return next((term.input for term in layer.terms if term.unit is not None), None)
 
 
@@ -199,7 +236,7 @@ def _term_cost(
     labels: Labels,
 ) -> Cost:
     """The noise of a term's weights by the mantissas of its reference and of its input."""
-    output = statistics[layer.name]
+    output = statistics[layer.function.tensor if layer.function else layer.name]
     weights = importance(term, statistics)
     # Noise where the clamp is active does not get through.
     gain = (1 - output.zeros) / (len(term.weight) * output.power) if output.power > 0 else 0.0

@@ -10,7 +10,7 @@ from typing import assert_never
 import numpy as np
 
 from hwquant.errors import HwquantError
-from hwquant.quantize.activations import best_scale, value_range
+from hwquant.quantize.activations import best_scale, quantization_noise, value_range, zero_points
 from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.precision import Precision
 
@@ -43,6 +43,16 @@ class GroupRange:
     def best(self, mantissa: float) -> tuple[float, int, int]:
         """The noise, exponent and zero point of the best scale with this mantissa."""
         return best_scale(self.statistics, (self.low, self.high), mantissa, self.bits, self.may_clip)
+
+    def zero_point(self, scale: float) -> int:
+        """The best zero point for a scale."""
+        return min(
+            (
+                sum(quantization_noise(item, scale, trial, self.bits) for item in self.statistics),
+                trial,
+            )
+            for trial in zero_points(self.low, self.high, scale, self.bits)
+        )[1]
 
     def grid(self) -> float | None:
         """The smallest scale that holds the range and represents equally spaced values exactly.
@@ -87,9 +97,12 @@ def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics
     """
     plan, groups, options = precision.plan, precision.groups, precision.options
     outputs = {output.tensor for output in plan.graph.outputs}
-    read = outputs | {name for layer in plan.layers for name in layer.inputs}
+    read = outputs | {name for node in plan.computed for name in node.inputs}
     result: dict[str, GroupRange] = {}
+    tables = {layer.function.argument: layer for layer in plan.layers if layer.function}
     for group, members in groups.sets().items():
+        if group in tables:
+            continue
         # Clipping and rounding commute with the maximum: what matters of a pooled tensor is what the pool
         # leaves of it.
         used = tuple(statistics[name] for name in members if name in read) or tuple(
@@ -116,9 +129,9 @@ def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics
 def _borrowed_range(group: str, precision: Precision, known: Mapping[str, GroupRange]) -> tuple[float, float]:
     """A range for tensors that are always zero: the one of the tensor that they are computed from."""
     groups = precision.groups
-    for layer in precision.plan.layers:
-        if groups.find(layer.name) == group:
-            source = groups.find(layer.inputs[0])
+    for node in precision.plan.computed:
+        if groups.find(node.name) == group:
+            source = groups.find(node.inputs[0])
             if source in known:
                 return known[source].low, known[source].high
     raise HwquantError(

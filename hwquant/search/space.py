@@ -17,7 +17,7 @@ from typing import Literal
 
 from hwquant.errors import Unsupported
 from hwquant.quantize import QuantizeOptions
-from hwquant.quantize.fuse import Plan
+from hwquant.quantize.plans import Plan
 
 Configuration = tuple[int, ...]
 """Bits of each variable, in the space's order."""

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hwquant.graph import Concat, MaxPool
+from hwquant.graph import Concat, MaxPool, Rearrange
+from hwquant.qgraph import Table
 from hwquant.quantize import Observed, QuantizeOptions
-from hwquant.quantize.fuse import LayerPlan, PlanNode
-from hwquant.training.operators import Border, clip, convolve, max_pool
+from hwquant.quantize.plans import LayerPlan, PlanNode, ProductPlan
+from hwquant.training.operators import Border, clip, convolve, function, max_pool, rearrange
 from hwquant.training.rounding import per_channel, round_half_up, weight_steps
 from hwquant.training.state import QuantizedState
 
@@ -22,7 +23,8 @@ class QuantizedForward(QuantizedState):
 
     Every tensor is carried in units of its scale, less its zero point: ``x / S_x``, which is ``x_q - z_x`` once the
     tensor is quantized. A layer whose grid is decided multiplies with ``w / S_w``, which is ``w_q + o`` for frozen
-    weights, and shifts: ``y = floor((acc + 2^(s-1)) * 2^-s)``.
+    weights, and shifts: ``y = floor((acc + 2^(s-1)) * 2^-s)``. A table gives its integers, and the gradients of its
+    function.
 
     Parameters
     ----------
@@ -81,13 +83,17 @@ class QuantizedForward(QuantizedState):
                 return max_pool(inputs[0], node.window)
             case Concat():
                 return torch.cat(inputs, dim=1)
+            case Rearrange():
+                return rearrange(inputs, node)
             case LayerPlan():
                 return self._layer(node, inputs)
+            case ProductPlan():
+                return self._product(node, *inputs)
             case _:
                 assert_never(node)
 
     def _layer(self, layer: LayerPlan, inputs: list[Tensor]) -> Tensor:
-        grid, output = self._grids.get(layer.name), self.formats[layer.name]
+        grid, step = self._grids.get(layer.name), self.formats[layer.target].scale.value
         total = self._bias(layer).view(-1, 1, 1)
         for index, (term, x) in enumerate(zip(layer.terms, inputs)):
             weight = self._weight(layer, index)
@@ -96,10 +102,36 @@ class QuantizedForward(QuantizedState):
             factor = np.ones(1) if grid.multiplier is None else grid.multiplier
             total = total * per_channel(factor * 2.0**-grid.shift, total[0])
             if layer.name in self._quantized:
-                zero = output.zero_point
-                return torch.clamp(round_half_up(total), grid.low - zero, grid.high - zero)
+                zero = self.formats[layer.target].zero_point
+                clamped = torch.clamp(round_half_up(total), grid.low - zero, grid.high - zero)
+                return clamped if grid.table is None else self._look_up(layer, grid.table, clamped)
+        total = clip(total, layer.low / step, layer.high / step)
+        if layer.function:
+            total = self._function(layer, total)
+        return self._round(layer.name, total)
+
+    def _function(self, layer: LayerPlan, x: Tensor) -> Tensor:
+        """A layer's function, from steps of its argument to steps of its output."""
+        assert layer.function is not None
+        real = x * self.formats[layer.target].scale.value
+        return function(real, layer.function.expression) / self.formats[layer.name].scale.value
+
+    def _look_up(self, layer: LayerPlan, table: Table, x: Tensor) -> Tensor:
+        """What a table holds; gradients are those of the function."""
+        address = (x.detach() + (table.zero_point - table.limits[0])).long()
+        values = torch.tensor(table.values - self.formats[layer.name].zero_point).to(x)
+        through = self._function(layer, x)
+        return values[address] + (through - through.detach()).nan_to_num(0.0, 0.0, 0.0)
+
+    def _product(self, product: ProductPlan, a: Tensor, b: Tensor) -> Tensor:
+        integer, output = self.integer_product(product), self.formats[product.name]
+        if product.name in self._quantized:
+            factor = (1 if integer.multiplier is None else integer.multiplier) * 2.0**-integer.shift
+            zero = output.zero_point
+            return torch.clamp(round_half_up(a * b * factor), integer.low - zero, integer.high - zero)
         step = output.scale.value
-        return self._round(layer.name, clip(total, layer.low / step, layer.high / step))
+        units = [self.formats[name].scale.value for name in product.inputs]
+        return clip(a * b * (units[0] * units[1] / step), product.low / step, product.high / step)
 
     def _bias(self, layer: LayerPlan) -> Tensor:
         """The bias in steps of the accumulator, or of the output where the layer has no grid yet."""
@@ -107,7 +139,7 @@ class QuantizedForward(QuantizedState):
         if self._biases_frozen:
             return self.bias_steps(layer.name)
         if layer.name not in self._grids:
-            return bias / self.formats[layer.name].scale.value
+            return bias / self.formats[layer.target].scale.value
         steps = bias / per_channel(self.accumulator_step(layer.name), bias)
         return round_half_up(steps) if self.straight_through else steps
 
@@ -116,7 +148,7 @@ class QuantizedForward(QuantizedState):
         term, bias = layer.terms[index], self.bias(layer.name)
         grid = self._grids.get(layer.name)
         if grid is None:
-            ratio = self.formats[term.input].scale.value / self.formats[layer.name].scale.value
+            ratio = self.formats[term.input].scale.value / self.formats[layer.target].scale.value
             if not term.has_weights:
                 return torch.tensor(term.weight * ratio).to(bias)
             return torch.where(self.frozen(term.node), 0.0, self.weight(term.node) * ratio)

@@ -10,9 +10,21 @@ from typing import Any, assert_never
 import torch
 from torch import Tensor, nn
 
-from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool, Node
-from hwquant.training.operators import Border, average_pool, clip, convolution, max_pool
+from hwquant.errors import HwquantError, Unsupported
+from hwquant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Concat,
+    Conv,
+    Function,
+    Graph,
+    MaxPool,
+    Multiply,
+    Node,
+    Rearrange,
+)
+from hwquant.training.operators import Border, average_pool, clip, convolution, function, max_pool, rearrange
 
 
 def attribute_names(names: Iterable[str]) -> dict[str, str]:
@@ -43,6 +55,12 @@ class TrainableNetwork(nn.Module):
 
     def __init__(self, graph: Graph, masks: Mapping[str, Any] | None = None) -> None:
         super().__init__()
+        if graph.host is not None:
+            nodes = ", ".join(f"{node.name!r} ({node.operator})" for node in graph.host.nodes[:3])
+            raise Unsupported(
+                f"network {graph.name!r} cannot be trained here: a part of it stays with the host (such as {nodes}); "
+                "train it before, and quantize it without training"
+            )
         self.graph = graph
         self.border = Border(graph)
         convolutions = [node for node in graph.nodes if isinstance(node, Conv)]
@@ -159,13 +177,19 @@ class TrainableNetwork(nn.Module):
                 return convolution(inputs[0], self.effective_weight(node.name), self.bias(node.name), node)
             case Clip():
                 return clip(inputs[0], node.low, node.high)
+            case Function():
+                return function(inputs[0], node.expression)
             case MaxPool():
                 return max_pool(inputs[0], node.window)
             case AveragePool():
                 return average_pool(inputs[0], node)
             case Add():
                 return sum(inputs[1:], start=inputs[0])
+            case Multiply():
+                return inputs[0] * inputs[1]
             case Concat():
                 return torch.cat(inputs, dim=1)
+            case Rearrange():
+                return rearrange(inputs, node)
             case _:
                 assert_never(node)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hwquant.copies import element_index
 from hwquant.errors import HwquantError
-from hwquant.graph import AveragePool, Conv, Graph, Input, Output
+from hwquant.expression import Expression
+from hwquant.graph import AveragePool, Conv, Graph, Rearrange
+from hwquant.interface import Input, Output
 from hwquant.window import Padding, Window
 
 
@@ -44,11 +49,67 @@ def average_pool(x: Tensor, node: AveragePool) -> Tensor:
     return mean / functional.avg_pool2d(real, window.kernel, window.stride)
 
 
+def rearrange(inputs: Sequence[Tensor], node: Rearrange) -> Tensor:
+    """Copy pixels and channels to other places."""
+    shapes = [(x.shape[1], x.shape[2], x.shape[3]) for x in inputs]
+    index = torch.as_tensor(element_index(node.shape, shapes, node.copies), device=inputs[0].device)
+    elements = torch.cat([x.flatten(1) for x in inputs], dim=1)
+    return functional.pad(elements, (0, 1))[:, index]  # behind the last element there is a zero
+
+
 def clip(x: Tensor, low: float, high: float) -> Tensor:
     """``min(max(x, low), high)``; ReLU lets no gradient through at 0."""
     if low == 0 and high == math.inf:
         return functional.relu(x)
     return torch.clamp(x, low, high)
+
+
+def function(x: Tensor, expression: Expression) -> Tensor:
+    """A function of each element; where it has no value, none comes back through it either."""
+    made = expression.evaluate(x, _FUNCTIONS)
+    return made.expand_as(x) if isinstance(made, Tensor) else torch.full_like(x, made)
+
+
+def _choose(compare: Callable[[Any, Any], Tensor]) -> Callable[..., Tensor]:
+    """``compare(a, b) ? c : d``."""
+
+    def choose(a: Any, b: Any, c: Any, d: Any) -> Tensor:
+        like = next(item for item in (a, b, c, d) if isinstance(item, Tensor))
+        a, b, c, d = (torch.as_tensor(item, dtype=like.dtype, device=like.device) for item in (a, b, c, d))
+        return torch.where(compare(a, b), c, d)
+
+    return choose
+
+
+def _both(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], Tensor]:
+    """A function of two tensors, of which one may be a number."""
+
+    def both(a: Any, b: Any) -> Tensor:
+        like = a if isinstance(a, Tensor) else b
+        return combine(*(torch.as_tensor(item, dtype=like.dtype, device=like.device) for item in (a, b)))
+
+    return both
+
+
+_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    **{name: _both(getattr(torch, name)) for name in ("minimum", "maximum")},
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "power": torch.pow,
+    "negative": torch.neg,
+    "absolute": torch.abs,
+    "softplus": functional.softplus,
+    "if_greater": _choose(torch.gt),
+    "if_equal": _choose(torch.eq),
+    **{
+        name: getattr(torch, name) for name in ("sign", "floor", "ceil", "round", "exp", "log", "sqrt", "erf")
+    },
+    **{name: getattr(torch, name) for name in ("tanh", "sigmoid", "sin", "cos", "tan", "sinh", "cosh")},
+    **{name: getattr(torch, name) for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
+}
+"""How torch computes operations, by operator."""
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor, node: Conv) -> Tensor:

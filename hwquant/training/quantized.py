@@ -17,10 +17,10 @@ from hwquant.errors import HwquantError
 from hwquant.qgraph import Layer, QGraph, Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.formats import zero_points
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.pipeline import integer_network, with_report
-from hwquant.ranges import accumulator_bound, tensor_ranges
+from hwquant.quantize.plans import LayerPlan, TermPlan
+from hwquant.ranges import largest_sum, tensor_ranges
 from hwquant.training.forward import QuantizedForward
 from hwquant.training.rounding import per_channel, to_integers, weight_limits, weight_steps
 
@@ -173,7 +173,7 @@ class QuantizedNetwork(QuantizedForward):
         if floating or not self._biases_frozen:
             what = floating[0] if floating else "the biases"
             raise HwquantError(f"{what} of {self.plan.graph.name!r} is still float: call freeze_all first")
-        nodes = tuple(self.plan.integer_nodes(self._integer_layer))
+        nodes = tuple(self.plan.integer_nodes(self._integer_layer, self.integer_product))
         qgraph = integer_network(self.observed, self.precision, self.formats, nodes)
         return with_report(qgraph, self.observed, self.precision, self.formats, trained=True)
 
@@ -192,8 +192,7 @@ class QuantizedNetwork(QuantizedForward):
         """Change the module to the dtype in which all sums are exact: float32 while they stay below 2^23."""
         qgraph = self.to_qgraph()
         ranges = tensor_ranges(qgraph)
-        layers = [node for node in qgraph.nodes if isinstance(node, Layer)]
-        bound = max((max(accumulator_bound(layer, qgraph, ranges)) for layer in layers), default=0)
+        bound = max((largest_sum(node, qgraph, ranges) for node in qgraph.nodes), default=0)
         for dtype, limit in _EXACT.items():
             if bound < limit:
                 return self.to(dtype)

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from hwquant.errors import HwquantError
-from hwquant.qgraph import Layer
+from hwquant.qgraph import Layer, Product
 from hwquant.quantize import Observed, QuantizeOptions
 from hwquant.quantize.assemble import assemble_layer, round_layer
-from hwquant.quantize.fuse import LayerPlan
+from hwquant.quantize.plans import LayerPlan, ProductPlan
 from hwquant.quantize.precision import resolve_precision
+from hwquant.quantize.products import integer_product
 from hwquant.quantize.scales import choose_scales
 from hwquant.training.network import attribute_names
 from hwquant.training.plain import conforms
@@ -126,6 +127,10 @@ class QuantizedState(nn.Module):
             raise HwquantError(f"the grid of layer {layer!r} is not decided yet: call decide_grids first")
         return self._grids[layer]
 
+    def integer_product(self, product: ProductPlan) -> Product:
+        """A product in integers: it has nothing to train, and depends on the formats alone."""
+        return integer_product(product, self.formats, self.options)
+
     def accumulator_step(self, layer: str) -> Array:
         """The real value of one step of a layer's accumulator, float64 [1] or [out]."""
         term = self.grid(layer).terms[0]
@@ -173,7 +178,7 @@ class QuantizedState(nn.Module):
         )
         changed = replace(layer, terms=terms)
         scales, rounded = round_layer(changed, self.precision, self.formats, self.observed.statistics)
-        grid = assemble_layer(changed, rounded, scales, np.zeros(()), self.formats[layer.name])
+        grid = assemble_layer(changed, rounded, scales, np.zeros(()), self.formats)
         self._grids[layer.name], self._decided[layer.name] = grid, weights
 
     def duplicate(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hwquant.errors import HwquantError
-from hwquant.quantize.fuse import LayerPlan, Plan
+from hwquant.quantize.plans import LayerPlan, Plan
 
 SubNetwork = tuple[LayerPlan, ...]
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from hwquant import floating
 from hwquant.data import Samples
 from hwquant.graph import Conv, Graph
+from hwquant.host import after, before
 from hwquant.progress import Progress
+from hwquant.states import completed
 from hwquant.truncation.operators import alone, has_reshape, kind, reshaped, rest
 from hwquant.truncation.parity import ErrorSum, LayerParity, OperatorParity
 
@@ -144,14 +146,14 @@ def layer_parity(
     for done, count, part in batches(graph, named(graph, samples.x)):
         exact = floating.run(graph, part, keep=graph.shapes)
         got = truncated(part)
-        answers[-1].append(floating.finish(graph.outputs[0], exact[outputs[0]]))
+        answers[-1].append(_answer(graph, part, exact))
         for index, (step, tail) in enumerate(zip(steps, tails)):
             for name in step.tensors:
                 tensor_errors[index].add(exact[name], got[name])
             result = floating.run(tail, {item.name: got[item.name] for item in tail.inputs}, keep=outputs)
             for name in dict.fromkeys(outputs):
                 output_errors[index].add(exact[name], result[name])
-            answers[index].append(floating.finish(graph.outputs[0], result[outputs[0]]))
+            answers[index].append(_answer(graph, part, result))
         if progress:
             progress("test layer after layer", done, count)
     accuracies = [samples.accuracy(np.concatenate(parts)) for parts in answers]
@@ -162,9 +164,16 @@ def layer_parity(
     return rows, accuracies[-1]
 
 
+def _answer(graph: Graph, part: Tensors, tensors: Tensors) -> Array:
+    """The whole network's first output."""
+    results = [floating.finish(output, tensors[output.tensor]) for output in graph.outputs]
+    return after(graph, part, results)[0]
+
+
 def named(graph: Graph, x: Array | Tensors) -> Tensors:
-    """The user's arrays by input name; a single array is that of the first input."""
-    return x if isinstance(x, Mapping) else {graph.inputs[0].name: x}
+    """The user's arrays by input name, and what the head makes of them; a single array is that of the first input."""
+    inner = completed(graph, before(graph, x), lambda one: floating.outputs(graph, one))
+    return inner if isinstance(inner, Mapping) else {graph.inputs[0].name: inner}
 
 
 def batches(graph: Graph, data: Tensors) -> Iterator[tuple[int, int, Tensors]]:

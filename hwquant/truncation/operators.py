@@ -7,7 +7,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hwquant.floating import windows
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
+from hwquant.interface import Input, Output
 
 
 def kind(node: Node, graph: Graph) -> str:
@@ -16,7 +17,7 @@ def kind(node: Node, graph: Graph) -> str:
         case Conv():
             whole = node.window.kernel == graph.shapes[node.inputs[0]][1:] and not node.window.padded
             return "matrix product" if whole and node.groups == 1 else "convolution"
-        case Clip():
+        case Clip() | Function():
             return "activation"
         case MaxPool():
             return "max pooling"
@@ -24,6 +25,8 @@ def kind(node: Node, graph: Graph) -> str:
             return "average pooling"
         case Add():
             return "addition"
+        case Multiply():
+            return "product"
         case Concat():
             return "concatenation"
         case _:

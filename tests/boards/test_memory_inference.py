@@ -1,5 +1,6 @@
 """Every family's synthesis makes block RAM of the accelerator's deep memories, and of shallow ones what is smaller."""
 
+import math
 import re
 
 import pytest
@@ -8,12 +9,14 @@ from amaranth.lib.wiring import Component, Out, connect, flipped
 
 from hwquant.boards import tools
 from hwquant.boards.device import DEVICES
+from hwquant.boards.memories import Memory, memory_resources
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.activations import ActivationMemory
 from hwquant.rtl_templates.parameters import ParameterReader
 from hwquant.rtl_templates.sequencer import Sequencer
+from hwquant.rtl_templates.tables import Lookup
 from hwquant.rtl_templates.taps import LineDelay
 from hwquant.rtl_templates.verilog import to_rtlil
 from hwquant.rtl_templates.weights import WeightLoader
@@ -85,6 +88,21 @@ def synthesize(depth, family, folder):
     found = dict(rams) | dict.fromkeys(logic, "FF")
     assert set(found) == set(parts)
     return found, device.family.count(cells)
+
+
+@pytest.mark.parametrize("family", NIGHTLY)
+@pytest.mark.parametrize(("tables", "bits"), [(8, 8), (5, 10)])
+def test_two_columns_share_the_ram_of_their_tables_where_it_has_two_ports(family, tables, bits, tmp_path):
+    """And nothing but the RAM, and what chooses between several, is LUTs."""
+    config = ArrayConfig(8, 8, table_bits=bits, tables=tables)
+    source = tmp_path / "top.il"
+    source.write_text(to_rtlil(Lookup(config, noise(8, config.table_depth), 2), "top"))
+    device = DEVICES[NAMES[family]]
+    used = device.family.count(tools.synthesize(source, device))
+    expected = memory_resources(Memory(config.table_depth, 8, rom=True, reads=2), device.family)
+    assert used["ram"] == math.ceil(expected.blocks)
+    assert used["lut"] <= 2 * expected.chosen_bits, "a choice between two, and what choices are joined by"
+    assert 16 <= used["ff"] <= 16 + expected.address_bits
 
 
 @pytest.mark.parametrize("family", NIGHTLY)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_inputs, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_inputs, random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.boards.device import DEVICES

@@ -270,3 +270,28 @@ def test_estimated_counts_are_integers():
     found = estimate_resources(ArrayConfig(rows=3, columns=5), DEVICES["gw1n-9"], link=True)
     assert isinstance(found, Resources)
     assert all(isinstance(value, int) for value in (found.lut, found.ff, found.dsp, found.ram))
+
+
+def test_multipliers_of_two_activations_are_counted_with_what_is_around_them():
+    """Yosys takes 43 LUTs and 43 flip-flops a column of an 8x8 array more for ECP5, and a DSP block."""
+    config = ArrayConfig(8, 8)
+    without, products = (
+        estimate_resources(replace(config, product_bits=bits), DEVICES["ecp5-85k"], link=False)
+        for bits in (0, 8)
+    )
+    assert products.dsp - without.dsp == 8
+    assert products.lut - without.lut == pytest.approx(8 * 43, rel=0.15)
+    assert products.ff - without.ff == pytest.approx(8 * 43, rel=0.15)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tables_are_ram_for_two_columns_each_and_next_to_no_luts(family):
+    device = DEVICES[FAMILIES[family]]
+    without, beside = (
+        estimate_resources(replace(RESNET8, table_bits=bits, tables=tables), device, link=False)
+        for bits, tables in ((0, 0), (8, 4))
+    )
+    for_two = memory_resources(Memory(1024, 8, rom=True, reads=2), device.family)
+    assert beside.ram - without.ram == 8 * for_two.blocks
+    assert abs(beside.lut - without.lut) < 20 * RESNET8.columns
+    assert beside.ff - without.ff < 40 * RESNET8.columns

@@ -22,7 +22,7 @@ from hwquant import container, golden, hwq
 from hwquant.build import FILES, MANIFEST, load_build
 from hwquant.data import load_samples
 from hwquant.errors import Damaged, HwquantError
-from hwquant.graph import Input
+from hwquant.interface import Input
 from hwquant.program import storage
 
 FEW, MANY = 25, int(os.environ.get("HWQUANT_FUZZ_CASES", "2000"))

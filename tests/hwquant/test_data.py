@@ -7,7 +7,7 @@ import pytest
 
 from hwquant.data import Samples, load_samples
 from hwquant.errors import HwquantError
-from hwquant.graph import Input
+from hwquant.interface import Input
 
 ITEM = (Input("image", (1, 4, 4), (1, 4, 4)),)
 

@@ -8,7 +8,8 @@ import pytest
 from hwquant_testing.small_networks import Net
 
 from hwquant.describe import convolution, describe
-from hwquant.graph import Add, Clip, Concat, Conv, Graph, Input, Output
+from hwquant.graph import Add, Clip, Concat, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.window import Window
 
 

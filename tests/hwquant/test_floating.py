@@ -5,7 +5,8 @@ from hwquant_testing.windows import take_window
 
 from hwquant.errors import HwquantError
 from hwquant.floating import finish, predict, run
-from hwquant.graph import Add, AveragePool, BaseNode, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from hwquant.graph import Add, AveragePool, BaseNode, Clip, Concat, Conv, Graph, MaxPool, Node
+from hwquant.interface import Input, Output
 from hwquant.window import Window
 
 

@@ -3,17 +3,8 @@ import pytest
 from hwquant_testing.windows import take_window
 
 from hwquant.errors import HwquantError
-from hwquant.graph import (
-    Add,
-    AveragePool,
-    Clip,
-    Concat,
-    Conv,
-    Graph,
-    Input,
-    MaxPool,
-    Output,
-)
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.window import Window
 
 

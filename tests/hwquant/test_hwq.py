@@ -1,13 +1,15 @@
+import copy
 import dataclasses
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_images, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_images, random_qgraph
 
 from hwquant import container, golden, hwq
 from hwquant.errors import HwquantError
-from hwquant.graph import Input
+from hwquant.interface import Input
 from hwquant.qgraph import Layer, QGraph
 
 
@@ -61,7 +63,7 @@ def network(seed=0, **features):
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_loaded_network_is_the_saved_one(tmp_path, seed):
-    qgraph = network(seed, steps=(1,) if seed % 2 else (1, 2))
+    qgraph = network(seed, steps=(1,) if seed % 2 else (1, 2), tables=0.5 * (seed % 3 == 0))
     hwq.save(qgraph, tmp_path / "a.hwq")
     loaded = hwq.load(tmp_path / "a.hwq")
     same(loaded, qgraph)
@@ -84,6 +86,38 @@ def test_a_network_is_written_for_the_oldest_readers_that_understand_it(tmp_path
     meta, _ = container.read(tmp_path / "a.hwq", "network", version)
     terms = [term for layer in meta["network"]["layers"] for term in layer.get("terms", [])]
     assert [term.get("step") for term in terms] == [None if step == 1 else step] * len(terms)
+
+
+def test_tables_are_for_readers_of_version_3_and_checked(tmp_path):
+    qgraph = network(1, residual=False, concat=False, layers=(1, 1), weight_bits=(8, 8), tables=1.0)
+    hwq.save(qgraph, tmp_path / "a.hwq")
+    with pytest.raises(HwquantError, match="has format version 3, this hwquant reads up to 2; update"):
+        container.read(tmp_path / "a.hwq", hwq.KIND, 2)
+    meta, arrays = container.read(tmp_path / "a.hwq", hwq.KIND, 3)
+    good = arrays["layers/0/table"]
+    for values, message in (
+        (good[:-1], "table, has values of shape"),
+        (good + 1000, "table, has values beyond the"),
+        (good.astype(np.float64), "table, has values of dtype float64"),
+        (good.reshape(2, -1), "has a table of shape"),
+        (good[:0], "has a table of shape"),
+        (None, "has half of a table"),
+    ):
+        changed = {name: array for name, array in arrays.items() if name != "layers/0/table"}
+        changed |= {} if values is None else {"layers/0/table": values}
+        container.write(tmp_path / "b.hwq", hwq.KIND, 3, meta, changed)
+        with pytest.raises(HwquantError, match=message):
+            hwq.load(tmp_path / "b.hwq")
+    for key, value, message in (
+        ("scale", 0.0, "table, has the scale"),
+        ("zero_point", 5000, "table, has the zero point 5000 outside"),
+        ("scale", 3.0, "rescales by another factor"),
+    ):
+        edited = copy.deepcopy(meta)
+        edited["network"]["layers"][0]["table"][key] = value
+        container.write(tmp_path / "b.hwq", hwq.KIND, 3, edited, arrays)
+        with pytest.raises(HwquantError, match=message):
+            hwq.load(tmp_path / "b.hwq")
 
 
 def test_numbers_of_numpy_are_saved_as_numbers(tmp_path):

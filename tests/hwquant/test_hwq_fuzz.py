@@ -9,14 +9,15 @@ import pytest
 from hwquant_testing.branching_networks import NETWORKS
 from hwquant_testing.limits import attempt
 from hwquant_testing.mutations import resealed
-from hwquant_testing.random_networks import Features, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.seeds import seed_ranges
 
 from hwquant import container, golden, hwq
 from hwquant.describe import describe
 from hwquant.errors import HwquantError
 from hwquant.export import to_onnx
-from hwquant.graph import Input, Output
+from hwquant.interface import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.qgraph import QGraph

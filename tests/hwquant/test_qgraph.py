@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Input, Output
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.window import Window
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_inputs, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_inputs, random_qgraph
 
 from hwquant.errors import DoesNotFit
 from hwquant.golden import run
@@ -63,6 +64,35 @@ CONFIGS = {
         9, 5, tap_lines=3, weight_packing=4, load_rows=4, **SEPARATE, **BY_CHANNEL, **DEPTHS
     ),
 }
+PRODUCTS = {"product_bits": 8}
+EVERYTHING = {**PRODUCTS, "strided_writes": True, "table_bits": 10, "tables": 24}
+RICH_CONFIGS = {
+    "9x5, depthwise, channel offsets, multiplier, two rows a word and a cycle": ArrayConfig(
+        9,
+        5,
+        tap_lines=3,
+        weight_packing=2,
+        load_rows=2,
+        **SEPARATE,
+        **BY_CHANNEL,
+        **MULTIPLIER,
+        **EVERYTHING,
+        **DEPTHS,
+    ),
+    "3x13, sum, window sums": ArrayConfig(3, 13, offset="sum", window_sums=True, **EVERYTHING, **DEPTHS),
+}
+MORE_RICH_CONFIGS = {
+    "8x8": ArrayConfig(8, 8, **EVERYTHING, **DEPTHS),
+    "4x6, copies": ArrayConfig(4, 6, strided_writes=True, **DEPTHS),
+    "5x3, tables": ArrayConfig(5, 3, table_bits=10, tables=24, **DEPTHS),
+    "2x2, 9 accumulators": ArrayConfig(2, 2, **PRODUCTS, **DEPTHS | {"accumulator_depth": 9}),
+    "2x9, no offsets": ArrayConfig(2, 9, offset="none", **PRODUCTS, **DEPTHS),
+    "7x2, 3001 words": ArrayConfig(7, 2, **PRODUCTS, **DEPTHS | {"activation_depth": 3001}),
+    "6x7, multiplier": ArrayConfig(6, 7, **MULTIPLIER, **PRODUCTS, **DEPTHS),
+    "8x3, sum, channel offsets": ArrayConfig(8, 3, offset="sum", **BY_CHANNEL, **PRODUCTS, **DEPTHS),
+    "16x4, depthwise": ArrayConfig(16, 4, tap_lines=3, **SEPARATE, **EVERYTHING, **DEPTHS),
+    "4x12, multiplier": ArrayConfig(4, 12, **BY_CHANNEL, **MULTIPLIER, **PRODUCTS, **DEPTHS),
+}
 ROOMY = DEPTHS | {"weight_depth": 400_000, "program_depth": 200_000}
 LARGE = {
     "16x16": ArrayConfig(16, 16, **ROOMY),
@@ -96,6 +126,9 @@ def network(config, seed, channels=None):
         zero_blocks=float(rng.choice([0.0, 0.3, 0.6, 0.9])),
         block=(config.rows, config.columns),
         weight_bits=(1, 8) if seed % 3 else (1, 4),
+        products=bool(config.product_bits),
+        copies=config.strided_writes,
+        tables=0.4 if config.tables else 0.0,
         **({"channels": channels} if channels else {}),
     )
     qgraph = random_qgraph(rng, features)
@@ -134,6 +167,11 @@ def test_hardware_equals_the_golden_model_and_the_cycle_model(config):
     assert all(verify(config, seed) for seed in range(SEEDS))
 
 
+@pytest.mark.parametrize("config", RICH_CONFIGS.values(), ids=RICH_CONFIGS)
+def test_products_tables_and_copies_equal_the_golden_model_and_the_cycle_model(config):
+    assert all(verify(config, seed) for seed in range(2, 2 + SEEDS // 3))
+
+
 # Longer campaigns: HWQUANT_FUZZ_CASES networks for each array, from seed HWQUANT_FUZZ_SEED on. A piece is a test of
 # its own, so that a campaign that was interrupted goes on with ``pytest --last-failed`` or a later seed.
 
@@ -150,6 +188,13 @@ def pieces(count):
 @pytest.mark.parametrize("seeds", pieces(CASES), ids=str)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_hardware_equals_the_golden_model_for_many_more_networks(config, seeds):
+    assert sum(verify(config, seed) for seed in seeds) >= 0.9 * len(seeds), "too few networks fit"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seeds", pieces(CASES), ids=str)
+@pytest.mark.parametrize("config", (RICH_CONFIGS | MORE_RICH_CONFIGS).values())
+def test_products_tables_and_copies_equal_the_golden_model_for_many_more_networks(config, seeds):
     assert sum(verify(config, seed) for seed in seeds) >= 0.9 * len(seeds), "too few networks fit"
 
 

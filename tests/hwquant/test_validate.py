@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.windows import take_window
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Input, Output
-from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.interface import Input, Output
+from hwquant.qgraph import Concat, Layer, MaxPool, Product, QGraph, Tensor, Term
 from hwquant.validate import validate
 from hwquant.window import Window
 
@@ -51,6 +52,21 @@ def test_a_sum_beyond_64_bits_is_refused():
     validate(network(conv(bias=np.full(3, 1 << 60))))
     refused(network(conv(bias=np.full(3, 1 << 62), multiplier=big)), "layer 'y' can overflow 64 bits")
     refused(network(conv(bias=np.full(3, (1 << 63) - 1))), "layer 'y' can overflow 64 bits")
+
+
+def test_products_are_what_their_scales_say():
+    product = Product("y", ("x", "x"), 8, -128, 127)
+    validate(network(product, y={"scale": 64.0}))
+    validate(network(replace(product, multiplier=3), y={"scale": 64.0 / 3}))
+    refused(network(product), r"layer 'y' rescales by another factor .* is 128 times the output's scale")
+    refused(network(replace(product, shift=63)), "layer 'y' has a shift of 63; 0..62 is possible")
+    refused(network(replace(product, multiplier=0)), "layer 'y' has a multiplier of 0, which is not positive")
+    refused(network(replace(product, multiplier=1 << 60)), "layer 'y' can overflow 64 bits")
+    refused(network(replace(product, low=5, high=4)), r"layer 'y' clamps to 5\.\.4")
+    wide = network(product, x={"bits": 9}, y={"scale": 64.0})
+    refused(wide, "layer 'y' multiplies 'x', which has 9 bits; factors have at most 8")
+    with pytest.raises(HwquantError, match=r"product 'y' reads factors of shape \(3, 4, 4\)"):
+        network(conv("k"), Product("y", ("x", "k"), 8, -128, 127))
 
 
 def test_pools_and_concatenations_keep_the_numbers():

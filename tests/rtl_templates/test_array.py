@@ -7,8 +7,9 @@ import pytest
 from amaranth.hdl import Fragment
 from hwquant_testing.clocked import trace
 
-from hwquant.program.array_shape import ACCUMULATE_HAZARD, PE_LATENCY
+from hwquant.program.array_shape import ACCUMULATE_HAZARD
 from hwquant.program.config import ArrayConfig
+from hwquant.program.latencies import PE_LATENCY
 from hwquant.rtl_templates.array import SystolicArray
 
 SHAPES = [(2, 2), (4, 4), (2, 7), (7, 2), (5, 3), (3, 5)]

@@ -15,6 +15,10 @@ CONFIGS = {
     "2x2": ArrayConfig(2, 2, **WIDTHS),
     "3x5, narrow": ArrayConfig(3, 5, activation_bits=4, weight_bits=3, adjusted_bits=4, **WIDTHS),
     "6x3, sum": ArrayConfig(6, 3, offset="sum", **WIDTHS),
+    "3x5, tables": ArrayConfig(3, 5, table_bits=9, tables=5, **WIDTHS),
+    "4x4, multiplier, table": ArrayConfig(
+        4, 4, multiplier_bits=9, activation_bits=5, table_bits=7, tables=1, **WIDTHS
+    ),
     "4x4, multiplier": ArrayConfig(4, 4, multiplier_bits=9, **WIDTHS),
     "2x9, multiplier, sum": ArrayConfig(2, 9, multiplier_bits=9, offset="sum", **WIDTHS),
 }
@@ -41,7 +45,7 @@ def spread(config):
 def random_parameters(rng, config):
     half = 2 << spread(config)
     bias = rng.integers(-half, half, config.columns).tolist()
-    least = spread(config) - config.activation_bits
+    least = spread(config) - config.requantized_bits
     shift = rng.integers(least, least + 5, config.columns).tolist()
     rows = [{"bias": b, "shift": s} for b, s in zip(bias, shift)]
     if config.multiplier_bits:
@@ -54,10 +58,12 @@ def random_parameters(rng, config):
 def random_tiles(rng, config):
     """A few layers of blocks of tiles, mostly as close to each other as the dispatcher allows."""
     cycle, tiles, parameters_start = 2, [], -100
-    bits, half = config.activation_bits, 1 << (spread(config) - 1)
+    bits, half = config.requantized_bits, 1 << (spread(config) - 1)
     for _ in range(4):
         low, high = sorted(rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), 2).tolist())
         clamp = {"low": low, "high": high, "zero": int(rng.integers(-(1 << (bits - 1)), 1 << (bits - 1)))}
+        if config.tables:
+            clamp["table"] = int(rng.integers(config.tables))
         if tiles:
             cycle = tiles[-1].start + len(tiles[-1].sums) - 1 + config.drain_latency
         area = int(rng.choice([1, 1, 2, 4]))
@@ -94,7 +100,21 @@ def requantize(total, parameters, clamp, config):
     return min(max(value, clamp["low"]), clamp["high"])
 
 
-def expected(tiles, config):
+def random_table(rng, config):
+    """The words of a table memory."""
+    return rng.integers(0, 1 << config.activation_bits, config.table_depth).tolist()
+
+
+def look_up(value, clamp, table, config):
+    """The signed word at an integer's place in the page of a layer."""
+    if not config.tables:
+        return value
+    word = table[(clamp["table"] << config.table_bits) + value % (1 << config.table_bits)]
+    half = 1 << (config.activation_bits - 1)
+    return (word ^ half) - half
+
+
+def expected(tiles, config, table):
     """Output words by the cycle in which they are valid."""
     words, parameters, totals = {}, None, None
     for tile in tiles:
@@ -104,7 +124,11 @@ def expected(tiles, config):
         if not tile.last:
             continue
         values = [
-            [requantize(int(t), p, tile.clamp, config) for t, p in zip(row, parameters)] for row in totals
+            [
+                look_up(requantize(int(t), p, tile.clamp, config), tile.clamp, table, config)
+                for t, p in zip(row, parameters)
+            ]
+            for row in totals
         ]
         for end in range(tile.area - 1, len(values), tile.area):
             window = values[end - tile.area + 1 : end + 1]
@@ -149,7 +173,8 @@ def test_finished_words_come_when_they_must_and_are_right(config, seed):
     tiles = random_tiles(rng, config)
     cycles = stimulus(rng, tiles, config)
     # A parameter reader answers so many cycles after it was told to start.
-    collector = Collector(config)
+    table = random_table(rng, config)
+    collector = Collector(config, table)
     requests = [
         cycle
         for cycle, row in enumerate(trace(collector, cycles, ["parameters.start"]))
@@ -160,7 +185,7 @@ def test_finished_words_come_when_they_must_and_are_right(config, seed):
     for request, rows in zip(requests, wanted):
         for c, row in enumerate(rows):
             cycles[request + ParameterReader.latency + c]["parameters.bus"] = row
-    history = trace(Collector(config), cycles, ["results.valid", "results.channels"])
+    history = trace(Collector(config, table), cycles, ["results.valid", "results.channels"])
     words = {cycle: row["results.channels"] for cycle, row in enumerate(history) if row["results.valid"]}
-    assert words == expected(tiles, config)
+    assert words == expected(tiles, config, table)
     assert len({value for word in words.values() for value in word}) > 5

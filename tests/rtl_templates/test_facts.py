@@ -56,12 +56,18 @@ CONFIGS = {
     "ternary, odd": config(
         3, 2, weight_bits=1, adjusted_bits=2, offset="none", odd_weights="all", ternary=True
     ),
+    "products, beside the rows": config(5, 3, product_bits=8, tap_lines=1),
+    "products of words of several parts, multiplier": config(2, 5, product_bits=6, multiplier_bits=9),
+    "tables, wider than activations": config(3, 5, table_bits=9, tables=3),
+    "tables": config(3, 2, table_bits=8, tables=1, multiplier_bits=9),
+    "strided writes": config(3, 4, strided_writes=True),
+    "strided writes of several groups": config(4, 2, strided_writes=True, window_sums=True),
     "banks": config(2, 2, activation_depth=5000, coordinate_bits=12, block_steps=100),
 }
 
 
 def accelerator(config, **options):
-    return Accelerator(config, program=[1], weights=[1], parameters=[1], **options)
+    return Accelerator(config, program=[1], weights=[1], parameters=[1], tables=[1], **options)
 
 
 def made(component, budget=None):
@@ -103,7 +109,7 @@ def said(facts: Facts):
     An ECP5 block, whatever its operands, is as wide as it is.
     """
     for path, count, own in facts.walk():
-        memories = [(memory.depth, memory.width, 1, memory.writes) for memory in own.memories]
+        memories = [(memory.depth, memory.width, memory.reads, memory.writes) for memory in own.memories]
         products = list(own.products)
         if path.endswith("pe.product"):
             products = [(MULTIPLIER_BITS, MULTIPLIER_BITS)] * len(products)

@@ -7,7 +7,9 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import LEVELS, OPCODE_BITS, Instruction, Opcode, encode, fields
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout, job_layout
 
-CONFIG = ArrayConfig(4, 12, activation_bits=5, offset_bits=7, accumulator_depth=33, activation_depth=700)
+CONFIG = ArrayConfig(
+    4, 12, activation_bits=5, offset_bits=7, accumulator_depth=33, activation_depth=700, product_bits=6
+)
 
 
 @pytest.mark.parametrize("opcode", list(Opcode))

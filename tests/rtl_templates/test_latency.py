@@ -31,6 +31,7 @@ CONFIGS = {
     "sum": ArrayConfig(3, 4, offset="sum"),
     "sum, channel offsets": ArrayConfig(3, 2, offset="sum", channel_offsets=True),
     "multiplier": ArrayConfig(2, 5, multiplier_bits=9),
+    "products": ArrayConfig(2, 3, product_bits=8),
     "depthwise": ArrayConfig(6, 4, tap_lines=2),
     "odd weights": ArrayConfig(4, 3, offset="none", weight_bits=1, adjusted_bits=2, odd_weights="all"),
     "ternary": ArrayConfig(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_qgraph
 
 import hwquant.sim
 from hwquant.program.compiler import compile_network

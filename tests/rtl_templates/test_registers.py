@@ -162,7 +162,8 @@ def test_the_driver_reads_of_the_gateware_what_it_was_made_for():
         (seen,) = trace(RegisterFile(CONFIG, program.checksum), rows, ["bus.read_data"])
         return Response(Status.OK, 0, seen["bus.read_data"].to_bytes(4, "little"))
 
-    connection = Connection(SimpleNamespace(request=request), None, program)
+    network = SimpleNamespace(inputs=(), outputs=())
+    connection = Connection(SimpleNamespace(request=request), network, program)
     identity = connection.identity()
     identity.check(program, "a link")
     assert (identity.rows, identity.columns, identity.lanes) == (5, 12, CONFIG.lanes)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import interact
 
-from hwquant.program.array_shape import FEED_LATENCY
 from hwquant.program.config import ArrayConfig
+from hwquant.program.latencies import FEED_LATENCY
 from hwquant.program.layout import words_to_integers
 from hwquant.program.weight_format import WeightFormat
 from hwquant.rtl_templates.ports import EntryPort

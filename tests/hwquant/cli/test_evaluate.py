@@ -6,7 +6,8 @@ import pytest
 from hwquant.cli.evaluate import predict
 from hwquant.data import Samples
 from hwquant.errors import HwquantError
-from hwquant.graph import Conv, Graph, Input, Output
+from hwquant.graph import Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.window import Window
 
 

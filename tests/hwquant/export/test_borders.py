@@ -9,7 +9,7 @@ from hwquant_testing.small_networks import Net
 from hwquant import golden
 from hwquant.errors import HwquantError
 from hwquant.export import to_onnx
-from hwquant.graph import Input, Output
+from hwquant.interface import Input, Output
 
 
 def network(inputs=(), outputs=()):

@@ -5,14 +5,15 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from hwquant_testing.float_networks import KINDS, build
+from hwquant_testing.float_networks import ALL_KINDS, build
 
 from hwquant import floating
 from hwquant.errors import HwquantError
 from hwquant.export import float_to_onnx, save_float
 from hwquant.fingerprint import fingerprint
 from hwquant.frontends import from_onnx, load_model
-from hwquant.graph import AveragePool, Clip, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.truncation import float16
 from hwquant.window import Window
 
@@ -21,7 +22,7 @@ def images(shape=(3, 8, 8), count=8):
     return np.random.default_rng(2).normal(0.2, 1, (count, *shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_onnxruntime_gives_the_truncated_network_to_a_last_bit(run_onnx, kind):
     graph = build(kind, 0)
     got = run_onnx(float_to_onnx(graph, "float16"), {"x": images()})
@@ -84,7 +85,11 @@ def in_float32(graph):
     return replace(graph, nodes=tuple(nodes))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "clips"])  # whose clips are simplified
+@pytest.mark.parametrize(
+    # Clips are simplified, and the numbers in functions are none of float32.
+    "kind",
+    [kind for kind in ALL_KINDS if kind not in ("clips", "functions")],
+)
 def test_a_float32_network_is_read_back_as_it_is(run_onnx, kind):
     graph = in_float32(build(kind, 3))
     model = float_to_onnx(graph)
@@ -140,3 +145,20 @@ def test_pools_that_onnx_cannot_express_are_refused_by_name():
     graph = Graph("net", (Input("x", shape, shape),), (pool,), (Output("y", "wide", (1, 9, 5)),))
     with pytest.raises(HwquantError, match="pool 'wide' has as much padding as kernel"):
         float_to_onnx(graph, "float16")
+
+
+def test_functions_are_read_back_in_as_many_nodes(run_onnx):
+    graph = in_float32(build("functions", 3))
+    model = float_to_onnx(graph)
+    again = from_onnx(model)
+    assert [(node.name, type(node)) for node in again.nodes] == [
+        (node.name, type(node)) for node in graph.nodes
+    ]
+    for value, expected, twice in zip(
+        run_onnx(model, {"x": images()}),
+        floating.predict(graph, images()),
+        floating.predict(again, images()),
+        strict=True,
+    ):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(twice, expected, rtol=1e-5, atol=1e-6)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from hwquant_testing.random_networks import Features, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net
 
 from hwquant import container
@@ -17,8 +18,15 @@ from hwquant.quantize import quantize
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_networks_are_equal_in_every_tensor(assert_equal, real_inputs, seed):
-    features = Features(multiplier=True, weight_bits=(1, 8), steps=(1, 2) if seed % 3 == 0 else (1,))
+    steps, tables = ((1, 2) if seed % 3 == 0 else (1,)), 0.5 * (seed % 4 == 1)
+    features = Features(multiplier=True, weight_bits=(1, 8), steps=steps, tables=tables)
     qgraph = random_qgraph(np.random.default_rng(seed), features)
+    assert_equal(qgraph, real_inputs(qgraph))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_networks_with_products_are_equal_in_every_tensor(assert_equal, real_inputs, seed):
+    qgraph = random_qgraph(np.random.default_rng(seed), Features(multiplier=seed % 2 == 0, products=True))
     assert_equal(qgraph, real_inputs(qgraph))
 
 

@@ -9,11 +9,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from hwquant_testing.whole import from_exported, from_torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from hwquant.floating import predict
-from hwquant.frontends import from_exported, from_onnx, from_torch, load_model
+from hwquant.frontends import load_model
+from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.graph import Graph
 
 
@@ -60,7 +62,7 @@ def check_onnx() -> Callable[..., Graph]:
     """Import a model, compare every output with onnxruntime's on random data, return the graph."""
 
     def check(model: onnx.ModelProto, data=None, seed=0) -> Graph:
-        graph = from_onnx(model)
+        graph = read_onnx(model)
         session = _session(model)
         rng = np.random.default_rng(seed)
         feeds = dict(data or {})

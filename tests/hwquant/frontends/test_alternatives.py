@@ -8,14 +8,13 @@ from hwquant.frontends.onnx_operators import OPERATORS as ONNX
 @pytest.mark.parametrize(
     ("operators", "advice"),
     [
-        (("Sigmoid", "sigmoid", "HardSigmoid", "Tanh", "log_sigmoid"), "leave it to the host"),
-        (("HardSwish", "hardswish", "silu", "Gelu", "Elu", "selu"), "ReLU, ReLU6, LeakyReLU or PReLU"),
+        (("rrelu", "rrelu_with_noise_functional"), "use LeakyReLU"),
         (("LayerNormalization", "native_layer_norm", "LRN", "GroupNormalization"), "use batch norm"),
         (("LSTM", "GRU", "RNN", "lstm", "rnn_tanh"), "recurrent layers"),
         (("scaled_dot_product_attention", "MultiHeadAttention", "bmm", "baddbmm"), "use convolutions"),
-        (("ConvTranspose", "Resize", "Upsample", "upsample_nearest2d", "DepthToSpace"), "image larger"),
-        (("Slice", "Split", "split_with_sizes", "chunk", "Gather"), "parts of a tensor"),
-        (("Where", "gt", "le"), "choices between values"),
+        (("GridSample", "upsample_bilinear2d", "MaxUnpool"), "repeated, not interpolated"),
+        (("GatherElements", "ScatterND", "topk"), "must be fixed"),
+        (("Where", "gt", "le", "logical_and"), "choices are computed between functions of one tensor"),
         (("QuantizeLinear", "DequantizeLinear", "QLinearConv"), "before quantization"),
         (("embedding",), "table lookup"),
     ],
@@ -30,6 +29,28 @@ def test_an_operator_that_nobody_thought_of_gets_the_general_advice():
 
 
 def test_no_advice_against_what_is_supported():
-    in_one_form = {"bmm", "einsum", "gt", "where"}  # the advice is for the other forms
+    choices = {
+        "And",
+        "Equal",
+        "Greater",
+        "GreaterOrEqual",
+        "Less",
+        "LessOrEqual",
+        "Not",
+        "Or",
+        "Where",
+        "Xor",
+    }
+    in_one_form = choices | {
+        "bmm",
+        "einsum",
+        "eq",
+        "ge",
+        "gt",
+        "le",
+        "lt",
+        "ne",
+        "where",
+    }  # advice for the others
     supported = {*ATEN, *ONNX} - in_one_form
     assert {alternative(operator) for operator in supported} == {GENERAL}

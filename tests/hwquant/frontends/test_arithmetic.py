@@ -4,7 +4,8 @@ import pytest
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
 from hwquant.frontends.arithmetic import binary, bounds
-from hwquant.frontends.builder import ANY_BATCH, Builder
+from hwquant.frontends.builder import Builder
+from hwquant.frontends.tensors import ANY_BATCH
 
 X = np.random.default_rng(0).standard_normal((3, 2, 4))
 OPERATORS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
@@ -26,7 +27,7 @@ def test_a_constant_on_the_left(kind):
     np.testing.assert_allclose(predict(build.graph(), X)[0], OPERATORS[kind](3.0, X), rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["add", "sub"])
+@pytest.mark.parametrize("kind", ["add", "sub", "mul"])
 def test_two_activations(kind):
     build = Builder("net", ANY_BATCH)
     build.output("y", binary(build, "n", kind, build.input("a", (2, 4)), build.input("b", (2, 4))))
@@ -43,11 +44,18 @@ def test_two_constants_are_computed(kind):
 
 def test_what_the_hardware_cannot_is_refused():
     build = Builder("net", ANY_BATCH)
-    x = build.input("x", (2, 4))
+    x, other = build.input("x", (2, 4)), build.input("other", (2, 4))
     for kind, left, right, message in (
-        ("mul", x, x, r"it multiplies two activations"),
-        ("div", x, x, r"it divides two activations"),
-        ("div", np.asarray(1.0), x, r"it divides a constant by an activation"),
+        (
+            "mul",
+            x,
+            build.input("another", (2, 3)),
+            r"shapes \(2, 2, 4\), \(2, 2, 3\) do not fit",
+        ),
+        ("div", x, other, r"it divides two activations"),
+        ("pow", x, other, r"it takes powers of two activations"),
+        ("div", np.asarray([1.0, 2.0, 3.0, 4.0]), x, r"must be one number for all elements"),
+        ("pow", x, np.asarray([1.0, 2.0, 3.0, 4.0]), r"must be one number for all elements"),
         ("div", x, np.asarray([1.0, 0.0, 1.0, 1.0]), r"it divides by zero"),
         ("mul", x, np.asarray(np.inf), r"a constant that is not finite"),
         ("add", x, np.zeros((3, 1, 1)), r"\(3, 1, 1\) does not fit a sample of shape \(2, 4\)"),
@@ -64,9 +72,9 @@ def test_limits_are_clips_and_one_value_alone_is_itself():
     build.output("y", bounds(build, "n", "min", [np.asarray(0.5), clipped]))
     np.testing.assert_allclose(predict(build.graph(), X)[0], np.clip(X, 0.25, 0.5))
     assert bounds(build, "n", "max", [x]) is x
-    for values in ([x, x], [x, np.zeros(3)], [np.zeros(1)]):
+    for values in ([x, np.zeros(3)], [np.zeros(1)]):
         with pytest.raises(
-            HwquantError, match=r"elementwise max is only supported of one activation and single"
+            HwquantError, match=r"elementwise max is only supported of activations and single"
         ):
             bounds(build, "n", "max", values)
 

@@ -117,7 +117,7 @@ def test_a_view_of_what_is_overwritten_may_not_be_read_later(view, first):
     [
         ([node("y", "fft", "x")], r"node 'y' \(fft\): this operator is not supported"),
         ([node("y", "mylib.relu", "x")], r"node 'y' \(mylib.relu\): this operator is not supported"),
-        ([node("y", "gelu", "x", path="block.act")], r"node 'y' \(gelu in 'block.act'\)"),
+        ([node("y", "rrelu", "x", path="block.act")], r"node 'y' \(rrelu in 'block.act'\)"),
         ([node("y", "relu", "z")], r"it reads 'z', which nothing supported before it produces"),
         ([node("y", "permute", "x", dims=["a"])], r"its argument 'dims' is no int\[\]"),
         ([node("y", "softmax", "x", dim=None)], r"its argument 'dim' is no int$"),

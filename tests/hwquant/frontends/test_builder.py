@@ -4,7 +4,8 @@ import pytest
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
 from hwquant.frontends import elementwise, operators
-from hwquant.frontends.builder import ANY_BATCH, Builder
+from hwquant.frontends.builder import Builder
+from hwquant.frontends.tensors import ANY_BATCH
 from hwquant.window import Window
 
 RNG = np.random.default_rng(0)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from hwquant_testing.whole import from_torch
 from torch import nn
 
-from hwquant.frontends import from_torch
 from hwquant.golden import predict, quantize_input
 from hwquant.program.compiler import compile_network
 from hwquant.quantize import quantize
@@ -32,13 +32,14 @@ def network():
         return from_torch(module, x[:2]), x.numpy(), module(x).numpy()
 
 
-def test_a_leaky_relu_is_one_layer_of_two_terms_behind_one_that_clips(network):
+def test_one_slope_is_a_table_and_several_are_a_layer_of_two_terms_behind_one_that_clips(network):
     layers = {layer.name: layer for layer in plan_layers(network[0]).layers}
-    assert list(layers) == ["0", "1_positive", "1", "2", "3_positive", "3", "5"]
-    for name, source in (("1", "0"), ("3", "2")):
-        assert layers[f"{name}_positive"].inputs == (source,)
-        assert layers[name].inputs == (f"{name}_positive", source)
-        assert [term.groups for term in layers[name].terms] == [6, 6]
+    assert list(layers) == ["1", "2", "3_positive", "3", "5"]
+    assert layers["1"].members == ("0", "1")
+    assert layers["1"].function is not None
+    assert layers["3_positive"].inputs == ("2",)
+    assert layers["3"].inputs == ("3_positive", "2")
+    assert [term.groups for term in layers["3"].terms] == [6, 6]
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

@@ -15,7 +15,8 @@ from hwquant_testing.onnx_networks import generate
 from hwquant_testing.onnx_oracle import disagreement
 
 from hwquant.errors import Damaged, HwquantError
-from hwquant.frontends import from_onnx, load_model
+from hwquant.frontends import load_model
+from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.graph import Graph
 
 CASES = int(os.environ.get("HWQUANT_FUZZ_CASES", "10000"))
@@ -45,7 +46,7 @@ def outcomes(first, count, prepare, function):
             results = [(seed, model, imported(seed, function, item)) for seed, model, item in results]
         for seed, model, graph in results:
             counts[type(graph).__name__] += 1
-            assert not (function is from_onnx and isinstance(graph, Damaged)), f"seed {seed}: {graph}"
+            assert not (function is read_onnx and isinstance(graph, Damaged)), f"seed {seed}: {graph}"
             if isinstance(graph, Graph):
                 found = disagreement(model or onnx.load(prepare(seed)[1]), graph, seed)
                 assert found is None, f"seed {seed}: {found}"
@@ -60,7 +61,7 @@ def networks(first, count):
         model = generate(seed)
         return model, model
 
-    assert outcomes(first, count, prepare, from_onnx)["Graph"] >= 0.9 * count
+    assert outcomes(first, count, prepare, read_onnx)["Graph"] >= 0.9 * count
 
 
 def mutations(first, count, folder):

@@ -7,22 +7,20 @@ from onnx import TensorProto
 from onnx.helper import make_node
 
 from hwquant.errors import HwquantError
-from hwquant.frontends import from_onnx
+from hwquant.frontends.onnx_reader import read_onnx
 
 
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
         (
-            [make_node("Sigmoid", ["a"], ["y"], name="s")],
-            r"node 's' \(Sigmoid\): this operator is not supported; use ReLU, .* leave it to the host",
+            [make_node("Hardmax", ["a"], ["y"], name="s")],
+            r"node 's' \(Hardmax\): this operator is not supported; build the network from",
         ),
         (
-            [make_node("ConvTranspose", ["a", "w2"], ["y"])],
-            r"\(ConvTranspose\): this operator is not supported; no layer makes an image larger",
+            [make_node("GridSample", ["a", "a"], ["y"])],
+            r"\(GridSample\): .* pixels are repeated, not interpol",
         ),
-        ([make_node("Resize", ["a", "", "n"], ["y"])], r"\(Resize\): .* enlarge its outputs on the host"),
-        ([make_node("HardSwish", ["a"], ["y"])], r"\(HardSwish\): .*; use ReLU, ReLU6, LeakyReLU or PReLU"),
         ([make_node("LayerNormalization", ["a", "two"], ["y"])], r"not supported; .* use batch norm"),
         ([make_node("LSTM", ["f", "w2", "w2"], ["y"])], r"\(LSTM\): .*; recurrent layers are not computed"),
         (
@@ -30,18 +28,18 @@ from hwquant.frontends import from_onnx
             r"its slopes differ within a channel of tensor 'conv'",
         ),
         ([make_node("PRelu", ["a", "a"], ["y"])], r"'a' is computed from the network's input"),
-        ([make_node("Mul", ["a", "a"], ["y"])], r"node 'y' \(Mul\): it multiplies two activations"),
-        ([make_node("Div", ["two", "a"], ["y"])], r"divides a constant by an activation"),
+        (
+            [make_node("GlobalAveragePool", ["a"], ["m"]), make_node("Div", ["a", "m"], ["y"])],
+            r"node 'y' \(Div\): it divides two activations",
+        ),
+        ([make_node("Div", ["pixels", "a"], ["y"])], r"must be one number for all elements"),
         ([make_node("Gemm", ["f", "w2"], ["y"], transA=1)], r"transA=1 is not supported"),
         (
             [make_node("MatMul", ["f", "f2"], ["y"])],
             r"'f2' is computed from the network's input; it must be a constant",
         ),
         ([make_node("MatMul", ["w2", "f"], ["y"])], r"'w2' is a constant where an activation is expected"),
-        ([make_node("Pad", ["a", "n"], ["y"], mode="edge")], r"mode='edge' is not supported"),
-        ([make_node("Pad", ["a", "n", "two"], ["y"])], r"padding with 2.0 is not supported"),
         ([make_node("ReduceMean", ["a"], ["y"])], r"the batch included; give its axes"),
-        ([make_node("ReduceMean", ["a"], ["y"], axes=[1])], r"only spatial axes"),
         ([make_node("ReduceMean", ["a"], ["y"], axes=[7])], r"node 'y' \(ReduceMean\): axis must be in"),
         ([make_node("Concat", ["a", "a"], ["y"], axis=0)], r"along axis 0"),
         (
@@ -53,13 +51,6 @@ from hwquant.frontends import from_onnx
             r"node 'y' \(Add\): Incompatible dimensions",
         ),
         ([make_node("Reshape", ["a", "n"], ["y"])], r"node 'y' \(Reshape\): Invalid position of 0"),
-        (
-            [
-                make_node("Transpose", ["a"], ["t"], perm=[0, 1, 3, 2]),
-                make_node("MaxPool", ["t"], ["y"], kernel_shape=[2, 2]),
-            ],
-            r"'y' \(MaxPool\): it reads tensor 'conv' .* transposed",
-        ),
         (
             [make_node("Transpose", ["a"], ["y"], perm=[1, 0, 2, 3])],
             r"output 'y': a tensor of shape .* lost its batch",
@@ -80,7 +71,6 @@ from hwquant.frontends import from_onnx
             [make_node("Softmax", ["a"], ["s"], axis=1), make_node("Relu", ["s"], ["y"])],
             r"reads the result of softmax",
         ),
-        ([make_node("ArgMax", ["a"], ["y"], axis=2)], r"argmax over axis 2"),
         ([make_node("Cast", ["a"], ["y"], to=TensorProto.INT32)], r"cast of activations to integers"),
         (
             [make_node("Clip", ["a", "n"], ["y"])],
@@ -111,7 +101,7 @@ def test_what_is_not_supported_is_named(build_onnx, nodes, message):
     before = [conv("a"), make_node("Flatten", ["a"], ["f"]), make_node("Flatten", ["a"], ["f2"])]
     outputs = (nodes[-1].output[0],)
     with pytest.raises(HwquantError, match=message):
-        from_onnx(build_onnx([*before, *nodes], {"x": (2, 5, 5)}, constants, outputs=outputs))
+        read_onnx(build_onnx([*before, *nodes], {"x": (2, 5, 5)}, constants, outputs=outputs))
 
 
 @pytest.mark.parametrize(("number", "kind"), [(np.nan, "NaN"), (-np.inf, "infinity")])
@@ -122,4 +112,4 @@ def test_weights_that_are_not_finite_are_named(build_onnx, number, kind, name):
     constants[name].flat[1] = number
     nodes = [conv("a"), make_node("Add", ["a", "b"], ["y"])]
     with pytest.raises(HwquantError, match=rf"tensor '{name}' contains {kind}"):
-        from_onnx(build_onnx(nodes, {"x": (2, 5, 5)}, constants))
+        read_onnx(build_onnx(nodes, {"x": (2, 5, 5)}, constants))

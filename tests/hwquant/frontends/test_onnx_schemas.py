@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from hwquant.frontends.declaration import Irrelevant, Refused, Used
-from hwquant.frontends.onnx_check import OLDEST_OPSET
+from hwquant.frontends.onnx_old import OLDEST_OPSET
 from hwquant.frontends.onnx_operators import OPERATORS
 from hwquant.frontends.onnx_types import ANY, REFUSED
 

@@ -3,11 +3,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from hwquant_testing.whole import from_exported, from_torch
 from torch import nn
 
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
-from hwquant.frontends import from_exported, from_torch
 from hwquant.graph import Clip, Conv
 
 

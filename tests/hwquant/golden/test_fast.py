@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_images, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_images, random_qgraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwquant.golden import convolution, fast, layer, reference, run
 from hwquant.golden.memory import Arena
-from hwquant.graph import Input, Output
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.ranges import accumulator_bound, tensor_ranges
 from hwquant.window import Window
@@ -24,11 +25,16 @@ def equal(actual, expected):
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.integers(0, 2**32), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 40))
-def test_random_networks_give_the_same_integers(seed, multiplier, mid_rise, every_tensor, images):
+@given(
+    *(st.integers(0, 2**32), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 40)),
+    st.sampled_from([0.0, 0.6]),
+)
+def test_random_networks_give_the_same_integers(seed, multiplier, mid_rise, every_tensor, images, tables):
     rng = np.random.default_rng(seed)
     steps = (1, 2) if mid_rise else (1,)
-    qgraph = random_qgraph(rng, Features(multiplier=multiplier, steps=steps, weight_bits=(1, 8)))
+    qgraph = random_qgraph(
+        rng, Features(multiplier=multiplier, steps=steps, weight_bits=(1, 8), tables=tables)
+    )
     q = random_images(rng, qgraph, images)
     keep = list(qgraph.tensors) if every_tensor else None  # None lets pools merge into layers
     equal(run(qgraph, q, keep), run(qgraph, q, keep, exact=True))

@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_images, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_images, random_qgraph
 
 from hwquant.golden import reference
-from hwquant.graph import Input, Output
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
 from hwquant.window import Window
 

@@ -8,11 +8,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_images, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_images, random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Conv, Graph, Input, Output
+from hwquant.graph import Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
@@ -254,7 +256,7 @@ def test_idle_lanes_that_cannot_be_zero_nor_be_left_out_are_refused(clamp):
     net = Net(x=(4, 3, 3))
     net.conv("x", 5, low=clamp[0], high=clamp[1], zero_point=0)
     net.conv("layer0", 8, offset=200, shift=11)
-    with pytest.raises(HwquantError, match=r"layer 'layer0' is clamped .*literal range"):
+    with pytest.raises(HwquantError, match=r"layer 'layer0' only gives values .*literal range"):
         compile_network(net.build(), (4, 4))
 
 

@@ -33,6 +33,7 @@ def configs(draw):
         weight_packing=draw(st.sampled_from([1, 2, 4, 8])),
         window_sums=draw(st.booleans()),
         tap_lines=lines,
+        product_bits=draw(st.integers(2, 8) | st.just(0)),
         activation_depth=draw(st.integers(2, 1 << 24)),
     )
 
@@ -45,7 +46,7 @@ def bounds(field):
 @st.composite
 def instructions(draw):
     config = draw(configs())
-    opcode = draw(st.sampled_from(list(Opcode)))
+    opcode = draw(st.sampled_from(list(fields(config))))
     extremes = lambda field: st.sampled_from(bounds(field)) | st.integers(*bounds(field))  # noqa: E731
     values = {field.name: draw(extremes(field)) for field in fields(config)[opcode]}
     return config, Instruction(opcode, values)
@@ -85,8 +86,8 @@ def test_addresses_and_steps_count_modulo_their_width(config, value):
     assert repeat.values["step"] == value % (1 << config.activation_address_bits)
 
 
-@pytest.mark.parametrize("code", range(max(Opcode) + 1, 16))
-def test_an_unknown_opcode_is_refused(code):
+@pytest.mark.parametrize("code", sorted(set(range(16)) - set(fields(ArrayConfig(4, 4)))))
+def test_an_opcode_that_the_accelerator_lacks_is_refused(code):
     with pytest.raises(HwquantError, match=rf"program word 0x[0-9a-f]+ has the unknown opcode {code}"):
         decode(0x50 | code, fields(ArrayConfig(4, 4)))
 

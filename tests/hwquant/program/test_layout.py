@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hwquant.program.layout import (
     Lifetime,
     Placement,
-    RowPacking,
+    WindowPacking,
     allocate,
     integers_to_words,
     words_to_integers,
@@ -71,7 +71,7 @@ def test_a_packed_row_holds_the_pixels_that_each_output_reads(seed):
     )
     right += max(0, dilation * (kernel - 1) + 1 - width - left - right)
     outputs = (width + left + right - dilation * (kernel - 1) - 1) // stride + 1
-    packing = RowPacking((channels, height, width), kernel, stride, dilation, left, outputs)
+    packing = WindowPacking((channels, height, width), kernel, stride, dilation, left, outputs)
     q = rng.integers(-8, 8, (2, channels, height, width))
     packed = packing.pack(q, 77)
     assert packed.shape == (2, *packing.packed_shape) == (2, kernel * channels, height, outputs)
@@ -84,7 +84,7 @@ def test_a_packed_row_holds_the_pixels_that_each_output_reads(seed):
 
 
 def test_a_packed_placement_counts_its_own_words():
-    packing = RowPacking((3, 4, 5), kernel=3, stride=1, dilation=1, left=1, width=5)
+    packing = WindowPacking((3, 4, 5), kernel=3, stride=1, dilation=1, left=1, width=5)
     place = Placement("x", (3, 4, 5), lanes=4, zero_point=0, packing=packing)
     assert place.stored_shape == (9, 4, 5)
     assert (place.plane, place.words) == (20, 60)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported

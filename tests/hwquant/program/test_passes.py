@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hwquant_testing.random_networks import Features, random_qgraph
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_qgraph
 from hwquant_testing.small_networks import Net, images
 
 from hwquant.errors import HwquantError
@@ -51,8 +52,9 @@ def test_every_layer_is_mapped_to_what_is_cheapest():
     mapped = passes(three_ways(), (9, 4)).mapped
     first, depthwise, pooling = (item.strategy for item in mapped)
     assert isinstance(first, Dense)
-    assert (first.packing.kernel, first.packing.width) == (3, 9)
-    assert mapped[0].layer.terms[0].kernel == (3, 1)
+    assert (first.packing.rows, first.packing.kernel) == (3, 3)
+    assert (first.packing.height, first.packing.width) == (8, 9)
+    assert mapped[0].layer.terms[0].kernel == (1, 1)
     assert isinstance(depthwise, Taps)
     assert isinstance(pooling, WindowSums)
     assert (mapped[2].layer.window, mapped[2].visits) == ((4, 3), 12)
@@ -216,7 +218,8 @@ def test_sets_that_are_dropped_change_nothing_for_any_tile(seed):
     places = compilation.placed.tensors
     inputs = [places[item.name] for item in compilation.qgraph.inputs]
     outputs = [places[item.tensor] for item in compilation.qgraph.outputs]
-    everything = list(emit(compilation.schedule, inputs, outputs, compilation.shape, compilation.formats))
+    pages, formats = compilation.tables.pages, compilation.formats
+    everything = list(emit(compilation.schedule, inputs, outputs, compilation.shape, formats, pages))
     kept = list(drop_redundant_sets(everything))
     assert list(effects(kept)) == list(effects(everything))
     assert len(kept) < len(everything)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hwquant_testing.seeds import seed_ranges
 
-from hwquant.graph import Input, Output
+from hwquant.interface import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing

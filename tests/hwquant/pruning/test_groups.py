@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, Clip, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import Add, Clip, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.pruning.groups import Groups, GroupShape, convolutions
 from hwquant.pruning.mapping import map_convolutions

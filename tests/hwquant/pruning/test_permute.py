@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hwquant_testing.branching_networks import plain
-from hwquant_testing.random_networks import Features, random_images, random_qgraph
+from hwquant_testing.float_networks import build
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_networks import random_images, random_qgraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,6 +41,19 @@ def test_a_permuted_float_network_computes_the_same(graph, x, seed):
     assert any(not np.array_equal(a, b) for a, b in zip(weights(graph), weights(permuted)))
     (before,), (after,) = (floating.predict(network, x(graph)) for network in (graph, permuted))
     np.testing.assert_allclose(after, before, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_factors_move_with_the_channels_that_they_multiply(seed):
+    graph = build("gated", seed)
+    spaces = ChannelSpaces(graph).spaces
+    assert {"r1", "g3", "m1"} <= set(next(space.tensors for space in spaces if "m1" in space.tensors))
+    orders, x = shuffled(graph, seed), np.random.default_rng(seed).normal(size=(8, 3, 8, 8))
+    (before,), (after,) = (floating.predict(network, x) for network in (graph, permute(graph, orders)))
+    np.testing.assert_allclose(after, before, rtol=0, atol=1e-12)
+    qgraph = quantize(graph, x)
+    integers = [golden.predict(network, x)[0] for network in (qgraph, permute(qgraph, orders))]
+    np.testing.assert_array_equal(*integers)
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwquant import golden
-from hwquant.graph import Clip, Conv, Graph, Input, Output
+from hwquant.graph import Clip, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.pruning.groups import GroupShape, convolutions
 from hwquant.pruning.permute import permute

@@ -6,9 +6,9 @@ import pytest
 from hwquant.errors import HwquantError
 from hwquant.quantize.assemble import assemble_layer, quantize_terms
 from hwquant.quantize.formats import Scale, TensorFormat
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.layer_scales import layer_scales
 from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.weight_scheme import WeightScheme
 
 ONE = np.ones(())
@@ -41,7 +41,7 @@ def test_clip_bounds_become_the_clamp(low, high, clamp):
     scales = {"a": activation(0.5), "sum": activation(0.5, -28)}
     chosen = layer_scales(plan, [WeightScheme()], [ONE], scales, QuantizeOptions())
     terms = quantize_terms(plan, [WeightScheme()], chosen, [ONE])
-    made = assemble_layer(plan, terms, chosen, np.zeros(()), scales["sum"])
+    made = assemble_layer(plan, terms, chosen, np.zeros(()), scales)
     assert (made.low, made.high) == clamp
 
 
@@ -51,7 +51,7 @@ def test_bias_counts_in_steps_of_the_accumulator():
     scales = {"a": activation(0.5), "sum": activation(0.25)}
     chosen = layer_scales(plan, [WeightScheme()], [ONE], scales, QuantizeOptions())
     terms = quantize_terms(plan, [WeightScheme()], chosen, [ONE])
-    made = assemble_layer(plan, terms, chosen, np.array([0.0, 1.0]), scales["sum"])
+    made = assemble_layer(plan, terms, chosen, np.array([0.0, 1.0]), scales)
     assert np.allclose(made.bias * 0.25 * 2.0**-made.shift, [3.0, 4.0], atol=0.01)
 
 
@@ -60,4 +60,4 @@ def test_a_bias_that_no_integer_holds_is_refused():
     scales = {"a": activation(0.5), "sum": activation(0.5)}
     chosen = layer_scales(plan, [WeightScheme()], [ONE], scales, QuantizeOptions())
     with pytest.raises(HwquantError, match="bias of layer 'sum' is out of proportion"):
-        assemble_layer(plan, [], chosen, np.zeros(()), scales["sum"])
+        assemble_layer(plan, [], chosen, np.zeros(()), scales)

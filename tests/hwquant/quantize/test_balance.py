@@ -7,7 +7,8 @@ import pytest
 from hwquant_testing.float_networks import KINDS
 
 from hwquant import floating, golden
-from hwquant.graph import Add, Clip, Concat, Conv, Graph, Input, Output
+from hwquant.graph import Add, Clip, Concat, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.quantize import QuantizeOptions, observe_network, quantize
 from hwquant.quantize.balance import balance, balancing_factors, output_sqnr
 from hwquant.quantize.equalize import rescale

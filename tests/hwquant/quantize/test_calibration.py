@@ -3,7 +3,8 @@ import pytest
 
 from hwquant import floating
 from hwquant.errors import HwquantError
-from hwquant.graph import Conv, Graph, Input, Output
+from hwquant.graph import Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.quantize import calibration
 from hwquant.quantize.calibration import check_data, observe
 from hwquant.window import Window

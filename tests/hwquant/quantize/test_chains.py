@@ -12,7 +12,8 @@ from hwquant import container, golden
 from hwquant.advice import of_options
 from hwquant.cli.tables import chain_lines
 from hwquant.errors import DoesNotFit, HwquantError
-from hwquant.graph import AveragePool, Clip, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import AveragePool, Clip, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.program import storage
 from hwquant.qgraph import Layer
 from hwquant.quantize import quantize

@@ -6,7 +6,7 @@ from hwquant import floating
 from hwquant.floating import windows
 from hwquant.graph import Conv
 from hwquant.quantize.compensation import compensated_rounding, correction, damped, descend, gram, patches
-from hwquant.quantize.fuse import TermPlan
+from hwquant.quantize.plans import TermPlan
 from hwquant.quantize.references import positions
 
 

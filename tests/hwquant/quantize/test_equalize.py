@@ -5,7 +5,8 @@ import pytest
 from hwquant_testing.float_networks import KINDS
 
 from hwquant import floating, golden
-from hwquant.graph import Add, Clip, Concat, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import Add, Clip, Concat, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.quantize import observe_network, quantize
 from hwquant.window import Window
 

@@ -5,8 +5,9 @@ import pytest
 
 from hwquant import floating
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Output
-from hwquant.quantize.fuse import hoist_clips, plan_layers
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
+from hwquant.quantize.fuse import hoist_functions, plan_layers
 from hwquant.window import Window
 
 INPUT = Input("x", (2, 6, 6), (2, 6, 6))
@@ -90,7 +91,7 @@ def test_clip_moves_before_the_pool_and_computes_the_same():
         MaxPool("q", ("p",), Window((2, 2), (1, 1))),
         Clip("r", ("q",), 0.0),
     )
-    hoisted = hoist_clips(graph)
+    hoisted = hoist_functions(graph)
     assert [type(node).__name__ for node in hoisted.nodes] == ["Conv", "Clip", "MaxPool", "MaxPool"]
     x = np.random.default_rng(0).normal(0, 1, (3, 2, 6, 6))
     assert np.array_equal(floating.run(graph, x)["r"], floating.run(hoisted, x)["r"])

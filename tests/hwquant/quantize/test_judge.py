@@ -7,7 +7,8 @@ from hwquant_testing.float_networks import KINDS
 
 from hwquant import hwq
 from hwquant.advice import of_options
-from hwquant.graph import Concat, Conv, Graph, Input, Output
+from hwquant.graph import Concat, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.quantize import observe, quantize
 from hwquant.window import Window
 

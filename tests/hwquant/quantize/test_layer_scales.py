@@ -3,9 +3,9 @@ import pytest
 
 from hwquant.quantize.assemble import quantize_terms
 from hwquant.quantize.formats import Scale, TensorFormat
-from hwquant.quantize.fuse import LayerPlan, TermPlan
 from hwquant.quantize.layer_scales import layer_scales
 from hwquant.quantize.options import QuantizeOptions
+from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.weight_scheme import WeightScheme
 
 ONE = np.ones(())

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hwquant import golden
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.golden import reference
-from hwquant.graph import Clip, Conv, Graph, Input, Output
+from hwquant.graph import Clip, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Layer
 from hwquant.quantize import quantize
 from hwquant.quantize.balance import balancing_factors

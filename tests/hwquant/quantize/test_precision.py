@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from hwquant.errors import HwquantError, Unsupported
-from hwquant.graph import Conv, Graph, Input, Output
+from hwquant.graph import Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.groups import scale_groups
 from hwquant.quantize.options import QuantizeOptions

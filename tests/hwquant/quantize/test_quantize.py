@@ -8,8 +8,9 @@ import pytest
 
 from hwquant import floating, golden
 from hwquant.errors import HwquantError
-from hwquant.graph import AveragePool, Clip, Conv, Graph, Input, Output
-from hwquant.qgraph import Layer
+from hwquant.graph import AveragePool, Clip, Conv, Graph
+from hwquant.interface import Input, Output
+from hwquant.qgraph import Layer, Product
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers
 from hwquant.validate import validate
@@ -220,7 +221,7 @@ def test_options_and_report_are_plain_json(graph, samples):
     assert report["quantizer"]["per_channel"] is True
     assert report["calibration_samples"] == 64
     assert set(report["tensors"]) == set(qgraph.tensors)
-    assert set(report["layers"]) == {node.name for node in qgraph.nodes if isinstance(node, Layer)}
+    assert set(report["layers"]) == {node.name for node in qgraph.nodes if isinstance(node, Layer | Product)}
     assert report["tensors"]["fc"]["sqnr_db"] > 20
 
 

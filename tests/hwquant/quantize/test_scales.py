@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Clip, Concat, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import Clip, Concat, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.quantize import scales
 from hwquant.quantize.calibration import batches, observe, take_statistics
 from hwquant.quantize.elimination import minimize

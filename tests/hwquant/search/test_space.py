@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hwquant.errors import HwquantError
-from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import AveragePool, Clip, Concat, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.quantize import QuantizeOptions
 from hwquant.quantize.fuse import plan_layers
 from hwquant.search.space import ACTIVATIONS, BIASES, WEIGHTS, Space

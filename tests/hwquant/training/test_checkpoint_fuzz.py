@@ -7,7 +7,8 @@ from hwquant_testing.mutations import damaged_bytes, resealed
 from hwquant_testing.seeds import seed_ranges
 
 from hwquant.errors import HwquantError
-from hwquant.graph import Clip, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import Clip, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.quantize import QuantizeOptions
 from hwquant.training import Training, TrainOptions, progressive
 from hwquant.training.checkpoint import KIND, VERSION

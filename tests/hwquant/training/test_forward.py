@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from hwquant_testing.float_networks import KINDS
+from hwquant_testing.float_networks import ALL_KINDS
 
 from hwquant import floating
 from hwquant.quantize import QuantizeOptions
 from hwquant.training import QuantizedNetwork
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_a_network_with_nothing_quantized_is_the_float_network(observed, samples, kind):
     network = QuantizedNetwork(observed(kind), QuantizeOptions()).double()
     exact = floating.predict(observed(kind).graph, samples)[0]

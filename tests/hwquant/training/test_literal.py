@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hwquant.graph import Clip, Conv, Graph, Input, Output
+from hwquant.graph import Clip, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Layer
 from hwquant.quantize import QuantizeOptions, observe_network
 from hwquant.training import ProgressiveOptions, QuantizedNetwork, Training, TrainOptions, progressive

@@ -7,13 +7,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hwquant_testing.float_networks import KINDS
+from hwquant_testing.float_networks import ALL_KINDS
 from torch import nn
 
 from hwquant import floating
 from hwquant.errors import HwquantError
 from hwquant.frontends import from_torch
-from hwquant.graph import AveragePool, Conv, Graph, Input, MaxPool, Output
+from hwquant.graph import AveragePool, Conv, Graph, MaxPool
+from hwquant.interface import Input, Output
 from hwquant.training import TrainableNetwork
 from hwquant.training.network import attribute_names
 from hwquant.window import Window
@@ -76,7 +77,7 @@ def match(network, parameter):
     return shapes.get(tuple(getattr(network, parameter).shape), "")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_outputs_are_those_of_the_float_executor(build, samples, kind):
     graph = build(kind, 1)
     network = TrainableNetwork(graph).double()

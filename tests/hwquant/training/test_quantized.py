@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hwquant_testing.float_networks import KINDS
+from hwquant_testing.float_networks import ALL_KINDS
 
 from hwquant import golden
 from hwquant.errors import HwquantError
-from hwquant.graph import Conv, Graph, Input, Output
+from hwquant.graph import Conv, Graph
 from hwquant.history import KEY
+from hwquant.interface import Input, Output
 from hwquant.quantize import QuantizeOptions, observe_network, quantize
 from hwquant.training import QuantizedNetwork, Training, TrainOptions, fit
 from hwquant.validate import validate
@@ -34,7 +35,7 @@ VARIANTS = [
 ]
 COMBINATIONS = [
     pytest.param(kind, variant, marks=[] if (row + column) % 3 == 0 else pytest.mark.nightly)
-    for row, kind in enumerate(KINDS)
+    for row, kind in enumerate(ALL_KINDS)
     for column, variant in enumerate(VARIANTS)
 ]
 """Every structure and every variant in every run; all combinations nightly."""
@@ -84,7 +85,7 @@ def test_after_training_and_freezing_every_tensor_is_the_golden_model_s(
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_without_training_the_integers_are_those_of_the_quantizer(build, samples, kind, seed):
     graph = build(kind, seed)
     float32 = [

@@ -9,7 +9,8 @@ import torch
 
 from hwquant import golden
 from hwquant.errors import HwquantError
-from hwquant.graph import Add, AveragePool, Conv, Graph, Input, Output
+from hwquant.graph import Add, AveragePool, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.quantize import QuantizeOptions, quantize
 from hwquant.quantize.fuse import plan_layers
 from hwquant.training import (

@@ -5,7 +5,8 @@ import pytest
 
 from hwquant import floating
 from hwquant.errors import HwquantError
-from hwquant.graph import Conv, Graph, Input, Output
+from hwquant.graph import Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.truncation import float16
 
 

@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
-from hwquant_testing.float_networks import KINDS
+from hwquant_testing.float_networks import ALL_KINDS
 
 from hwquant import floating
-from hwquant.graph import AveragePool, Conv, Graph, Input, Output
+from hwquant.graph import AveragePool, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.truncation.operators import alone, has_reshape, kind, reshaped, rest
 from hwquant.window import Window
 
 
-@pytest.mark.parametrize("structure", KINDS)
+@pytest.mark.parametrize("structure", ALL_KINDS)
 def test_an_operator_alone_gives_its_tensor(build, samples, structure):
     graph = build(structure, 0)
     tensors = floating.run(graph, samples, keep=graph.shapes)
@@ -20,7 +21,7 @@ def test_an_operator_alone_gives_its_tensor(build, samples, structure):
         np.testing.assert_allclose(got[node.name], tensors[node.name], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("structure", KINDS)
+@pytest.mark.parametrize("structure", ALL_KINDS)
 def test_the_rest_behind_any_number_of_known_nodes_gives_the_outputs(build, samples, structure):
     graph = build(structure, 0)
     tensors = floating.run(graph, samples, keep=graph.shapes)

@@ -10,7 +10,8 @@ from hwquant_testing.float_networks import KINDS
 from hwquant import floating, golden
 from hwquant.data import Samples
 from hwquant.errors import HwquantError
-from hwquant.graph import Clip, Conv, Graph, Input, Output
+from hwquant.graph import Clip, Conv, Graph
+from hwquant.interface import Input, Output
 from hwquant.qgraph import Layer
 from hwquant.training import Training, TrainOptions
 from hwquant.truncation import Error, truncate

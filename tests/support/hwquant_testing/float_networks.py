@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from hwquant_testing.windows import take_window
 
-from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from hwquant.frontends import activations
+from hwquant.graph import Add, AveragePool, Clip, Concat, Conv, Function, Graph, MaxPool, Multiply, Node
+from hwquant.interface import Input, Output
 from hwquant.window import Window
 
 
@@ -28,7 +30,7 @@ def conv(
 
 
 def build(kind: str, seed: int) -> Graph:
-    """``kind``: chain, residual, projection, concat, depthwise or clips."""
+    """``kind``: chain, residual, projection, concat, depthwise, gated, clips or functions."""
     rng = np.random.default_rng(seed)
     stem: list[Node] = [conv(rng, "c1", "x", (3, 8)), Clip("r1", ("c1",), 0.0)]
     body: list[Node]
@@ -68,6 +70,32 @@ def build(kind: str, seed: int) -> Graph:
             MaxPool("p3", ("c3",), Window((3, 3), (2, 2), (1, 1, 1, 1))),
             Clip("last", ("p3",), 0.0),
         ]
+    elif kind == "gated":
+        body = [
+            AveragePool("mean", ("r1",), Window((8, 8), (8, 8))),
+            conv(rng, "c2", "mean", (8, 4), 1),
+            Clip("r2", ("c2",), 0.0),
+            conv(rng, "c3", "r2", (4, 8), 1),
+            Clip("g3", ("c3",), 0.0, 1.0),
+            Multiply("m1", ("r1", "g3")),
+            conv(rng, "c4", "m1", (8, 6)),
+            conv(rng, "c5", "m1", (8, 6)),
+            Clip("g5", ("c5",), -1.0, 1.0),
+            Multiply("last", ("c4", "g5")),
+        ]
+    elif kind == "functions":
+        hard_swish, gate = activations.hard_swish(), activations.sigmoid()
+        body = [
+            Function("f1", ("x",), activations.gelu()),
+            conv(rng, "c2", "f1", (3, 8)),
+            Clip("r2", ("c2",), -2.0, 2.5),
+            Function("f2", ("r2",), hard_swish),
+            MaxPool("p2", ("f2",), Window((3, 3), (1, 1), (1, 1, 1, 1))),
+            Add("a1", ("r1", "p2")),
+            Function("f3", ("a1",), activations.swish()),
+            conv(rng, "c3", "f3", (8, 6), stride=(2, 2)),
+            Function("last", ("c3",), gate),
+        ]
     else:
         body = [
             Clip("half", ("r1",), -1.0, 1.5),
@@ -86,6 +114,7 @@ def build(kind: str, seed: int) -> Graph:
 
 
 KINDS = ("chain", "residual", "projection", "concat", "depthwise", "clips")
+ALL_KINDS = (*KINDS, "gated", "functions")
 
 
 def kinds(graph: Graph) -> list[type[Node]]:

@@ -152,7 +152,7 @@ def activation(net: Network) -> None:
 def arithmetic(net: Network) -> None:
     operator = str(net.pick(["Add", "Sub", "Mul", "Div", "Neg", "Sum"]))
     partners = [name for name, shape in net.earlier if shape == net.shape]
-    if operator in ("Add", "Sub", "Sum") and partners and net.yes(0.7):
+    if operator in ("Add", "Sub", "Sum", "Mul") and partners and net.yes(0.7):
         inputs = [net.at, str(net.pick(partners))]
         net.node(operator, inputs[::-1] if net.yes() else inputs, net.shape)
         return

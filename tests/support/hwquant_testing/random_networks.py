@@ -11,89 +11,21 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from hwquant_testing.random_copies import append_copy
+from hwquant_testing.random_features import Features
+from hwquant_testing.random_products import append_product
 from numpy.typing import NDArray
 
-from hwquant.coding import Step
 from hwquant.golden import reference
-from hwquant.graph import Input, Output, Shape
-from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Tensor, Term
+from hwquant.graph import Shape
+from hwquant.interface import Input, Output
+from hwquant.qgraph import Concat, IntArray, Layer, MaxPool, QGraph, QNode, Rearrange, Table, Tensor, Term
 from hwquant.window import Window
 
 
-@dataclass(frozen=True)
-class Features:
-    """What a random network may contain. Pairs are (least, greatest).
-
-    Attributes
-    ----------
-    layers : convolutions before the fully connected layer (a residual branch or a joined branch is one more)
-    channels, size : of the input and of each layer; height and width of the input
-    activation_bits, weight_bits : within 2..8 and 1..8
-    kernels : kernel heights and widths to draw from
-    strides, dilation, asymmetric_padding, groups, depthwise : what convolutions may have
-    offsets : whether weights are stored with one; without, their integers are what they are
-    per_channel : offsets and shifts of an output channel's own
-    channel_shifts : the latter alone
-    anchors : "min", "max"
-    steps : steps of weights; those of step 2 are odd, and none of them is pruned
-    multiplier : requantization with a fixed-point multiplier, in half of the layers
-    zero_blocks : share of the weight blocks (kernel position x input channels x output channels) to prune
-    block : (input channels, output channels) of such a block
-    pools : kinds of max pools: "plain" (windows side by side), "overlapping", "padded"
-    residual, concat : layers with two terms; joined branches
-    fully_connected : end in a layer whose kernel is its whole input
-    inputs : 2 for a second input, which the first layer adds
-    outputs : tensors that the network returns, at most
-    pool_chains : pools behind pools, and pools that only leave pixels out
-    """
-
-    layers: tuple[int, int] = (1, 3)
-    channels: tuple[int, int] = (1, 8)
-    size: tuple[int, int] = (3, 10)
-    activation_bits: tuple[int, int] = (2, 8)
-    weight_bits: tuple[int, int] = (2, 8)
-    kernels: tuple[int, ...] = (1, 2, 3, 5)
-    strides: bool = True
-    dilation: bool = True
-    asymmetric_padding: bool = True
-    groups: bool = True
-    depthwise: bool = True
-    offsets: bool = True
-    per_channel: bool = True
-    channel_shifts: bool = False
-    anchors: tuple[str, ...] = ("min", "max")
-    steps: tuple[Step, ...] = (1,)
-    multiplier: bool = False
-    zero_blocks: float = 0.3
-    block: tuple[int, int] = (4, 4)
-    pools: tuple[str, ...] = ("plain", "overlapping", "padded")
-    residual: bool = True
-    concat: bool = True
-    fully_connected: bool = True
-    inputs: int = 1
-    outputs: int = 1
-    pool_chains: bool = False
-
-
-PLAIN = Features(
-    kernels=(1, 3),
-    strides=False,
-    dilation=False,
-    asymmetric_padding=False,
-    groups=False,
-    depthwise=False,
-    per_channel=False,
-    anchors=("min",),
-    zero_blocks=0.0,
-    pools=("plain",),
-    residual=False,
-    concat=False,
-)
-"""Convolutions, ReLU, plain pools and a fully connected layer, nothing else; for ``replace(PLAIN, ...)``."""
-
-
-def random_qgraph(rng: np.random.Generator, features: Features = Features()) -> QGraph:
+def random_qgraph(rng: np.random.Generator, features: Features | None = None) -> QGraph:
     """A valid network; the same generator state and features give the same network."""
+    features = features or Features()
     builder = _Builder(rng, features)
     for _ in range(_between(rng, features.layers)):
         builder.step()
@@ -187,6 +119,10 @@ class _Builder:
             self._pool(str(rng.choice(features.pools)))
         while _chance(rng, features.pool_chains, 0.4):
             self._pool(str(rng.choice([*features.pools, "subsampling"])))
+        if features.products and rng.random() < 0.8:
+            append_product(self)
+        if features.copies and rng.random() < 0.8:
+            append_copy(self)
 
     def fully_connected(self) -> None:
         channels, height, width = self.tensors[self.last].shape
@@ -356,33 +292,41 @@ class _Builder:
         if _chance(rng, features.multiplier):
             multiplier = rng.integers(1 << 10, 1 << 15, len(spread))
         factor = np.ones(1) if multiplier is None else multiplier
-        steps = (1 << tensor.bits) / rng.uniform(3, 5)  # what the standard deviation of the output is to be
+        table = self._table(tensor) if features.tables and rng.random() < features.tables else None
+        address = table or tensor
+        steps = (1 << address.bits) / rng.uniform(3, 5)  # what the standard deviation of the output is to be
         shift = np.maximum(np.round(np.log2(spread * factor / steps)), 0).astype(np.int64)
 
-        low, high = tensor.limits
+        low, high = address.limits
         if _chance(rng, True):
-            low = tensor.zero_point  # ReLU
+            low = address.zero_point  # ReLU
         if _chance(rng, True, 0.2):
             high = _between(rng, (max(low, high // 2), high))  # ReLU6
-        unit = tensor.scale * factor / 2.0**shift  # the real value of 1 in the accumulator
+        unit = address.scale * factor / 2.0**shift  # the real value of 1 in the accumulator
         scaled = [
             replace(term, scale=unit * 2.0**term.shift / self.tensors[term.input].scale) for term in terms
         ]
         self.tensors[name] = tensor
-        layer = Layer(name, tuple(scaled), bias.astype(np.int64), shift, low, high, multiplier)
+        layer = Layer(name, tuple(scaled), bias.astype(np.int64), shift, low, high, multiplier, table)
         acc = reference.accumulate(layer, self.values, self.tensors)
         self.values[name] = reference.requantize(acc, layer, tensor.zero_point)
         self._append(layer)
 
-    def _move(self, node: MaxPool | Concat) -> None:
+    def _table(self, tensor: Tensor) -> Table:
+        """A table of 2 to 10 bits, of numbers that rise or are in no order."""
+        size = 1 << _between(self.rng, (2, 10))
+        values = self.rng.integers(tensor.limits[0], tensor.limits[1] + 1, size)
+        values = np.sort(values) if self.rng.random() < 0.5 else values
+        return Table(
+            values, float(self.rng.uniform(0.01, 0.1)), _between(self.rng, (-size // 2, size // 2 - 1))
+        )
+
+    def _move(self, node: MaxPool | Concat | Rearrange) -> None:
         """A layer that moves values without arithmetic."""
         first = self.tensors[node.inputs[0]]
         shape = node.output_shape(*(self.tensors[name].shape for name in node.inputs))
         self.tensors[node.name] = replace(first, name=node.name, shape=shape)
-        if isinstance(node, MaxPool):
-            self.values[node.name] = reference.max_pool(node, self.values[node.inputs[0]], first.limits[0])
-        else:
-            self.values[node.name] = np.concatenate([self.values[name] for name in node.inputs], axis=1)
+        self.values[node.name] = reference.evaluate(node, self.values, self.tensors)
         self._append(node)
 
     def _append(self, node: QNode) -> None:

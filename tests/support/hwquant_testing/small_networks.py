@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 from hwquant_testing.windows import take_window
 
-from hwquant.graph import Input, Output
-from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Tensor, Term
+from hwquant.frontends.found_copies import find_copies
+from hwquant.interface import Input, Output
+from hwquant.qgraph import Concat, Layer, MaxPool, QGraph, Rearrange, Tensor, Term
 from hwquant.window import Window
 
 
@@ -86,6 +87,15 @@ class Net:
         concat = Concat(f"concat{len(self.nodes)}", sources)
         shape = concat.output_shape(*(self.tensors[name].shape for name in sources))
         return self._node(concat, shape, zero_point=first.zero_point)
+
+    def rearrange(self, index, *sources):
+        """The elements of the tensors, one after the other, in an order (C, H, W); one behind the last is zero."""
+        first = self.tensors[sources[0]]
+        for name in sources:
+            self.tensors[name] = replace(self.tensors[name], zero_point=first.zero_point)
+        copies = find_copies(index, [self.tensors[name].shape for name in sources])
+        node = Rearrange(f"rearrange{len(self.nodes)}", sources, index.shape, copies)
+        return self._node(node, index.shape, zero_point=first.zero_point)
 
     def build(self, *outputs):
         """The network; its output is the last node's where none is named."""

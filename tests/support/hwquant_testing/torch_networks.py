@@ -15,6 +15,7 @@ from hwquant.frontends.aten_schema import REQUIRED, Argument, Schema
 LAYERS = (
     "conv1d",
     "conv2d",
+    "conv_transpose2d",
     "convolution",
     "linear",
     "addmm",
@@ -38,7 +39,20 @@ reciprocal _weight_norm _weight_norm_interface numpy_T t bmm
 """
 """Left out where most of a network shall be such as hwquant computes."""
 OF_CONSTANTS = (
-    *("abs", "amax", "linalg_vector_norm", "mean", "pow", "reciprocal", "rsqrt", "sqrt", "std", "sum", "var"),
+    *(
+        "abs",
+        "amax",
+        "fmod",
+        "linalg_vector_norm",
+        "mean",
+        "pow",
+        "reciprocal",
+        "rsqrt",
+        "sqrt",
+        "std",
+        "sum",
+        "var",
+    ),
 )
 """What is also, or only, computed of constants."""
 TYPES = (
@@ -52,6 +66,13 @@ TYPES = (
     torch.bool,
 )
 
+WORDS = {
+    "padding": ("same", "valid"),
+    "mode": ("constant", "reflect", "replicate", "circular"),
+    "approximate": ("none", "tanh"),
+}
+"""Of the arguments that are text."""
+
 
 class Generator:
     """Makes one network from a seed; in every other one most steps are such as hwquant computes.
@@ -60,7 +81,7 @@ class Generator:
     ----------
     inputs : example inputs, the batch first
     network : what was made
-    magnitude : the largest number in it, by which float32's rounding is measured
+    magnitude : the largest number in it, by which float32's rounding is measured; NaN where one is
 
     Parameters
     ----------
@@ -83,7 +104,7 @@ class Generator:
             for _ in range(int(self.rng.integers(1, 8))):
                 self._extend()
             values = [item for item in self._values() if isinstance(item, torch.Tensor)]
-        self.magnitude = max(float(item.double().abs().max()) for item in values)
+        self.magnitude = float(np.max([float(item.double().abs().max()) for item in values]))
 
     def _extend(self, wanted: Schema | None = None) -> None:
         """Add a step that torch computes, if there is one among some tries."""
@@ -141,12 +162,13 @@ class Generator:
             if argument.kind.startswith("Tensor"):
                 found[argument.name] = value if not found else None
         if operator.startswith("conv"):
-            axes = len(shape) - 2 if operator == "convolution" else int(operator[4])
+            axes = len(shape) - 2 if operator == "convolution" else int(operator[-2])
             kernel = tuple(int(size) for size in rng.integers(1, 4, axes))
-            self._groups = int(rng.choice([group for group in (1, 1, 2, 3) if channels % group == 0]))
-            weight = (out * self._groups, channels // self._groups, *kernel)
-            found["weight"] = self._constant(weight)
-            found["bias"] = self._maybe((weight[0],))
+            groups = self._groups = self._divisor(channels)
+            self._transposed = operator.startswith("conv_transpose") or rng.random() < 0.2
+            weight = (channels, out) if self._transposed else (out * groups, channels // groups)
+            found["weight"] = self._constant((*weight, *kernel))
+            found["bias"] = self._maybe((out * groups,))
         elif operator in ("linear", "addmm", "mm", "matmul", "bmm"):
             features = shape[-1]
             name = {"linear": "weight", "matmul": "other"}.get(operator, "mat2")
@@ -178,6 +200,12 @@ class Generator:
                 self._equation, constant = self._einsum(shape)
                 place = Place(next(number for number, item in enumerate(values) if item is value))
                 found["tensors"] = [place, *([] if constant is None else [self._constant(constant)])]
+        elif operator in ("index", "index_select"):
+            places = self._places(min(shape))
+            axis = int(rng.integers(len(shape)))
+            found["indices" if operator == "index" else "index"] = (
+                [None] * axis + [places] if operator == "index" else places
+            )
         elif operator == "prelu":
             found["weight"] = self._constant(self._choice([(1,), (channels,)]))
         else:
@@ -205,6 +233,18 @@ class Generator:
         )
         return self._constant(size, kind=kind)
 
+    def _divisor(self, channels: int) -> int:
+        """A number of groups."""
+        return int(self.rng.choice([group for group in (1, 1, 2, 3) if channels % group == 0]))
+
+    def _places(self, size: int) -> Constant:
+        """Indices of some elements of an axis."""
+        name = f"c{len(dict(self.network.named_buffers()))}"
+        self.network.register_buffer(
+            name, torch.from_numpy(self.rng.integers(0, size, int(self.rng.integers(1, 5))))
+        )
+        return Constant(name)
+
     def _einsum(self, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...] | None]:
         labels = "abcd"[: len(shape)]
         pick = int(self.rng.integers(4))
@@ -220,6 +260,11 @@ class Generator:
         """An argument that is no tensor."""
         rng, rank, name = self.rng, value.dim(), argument.name
         kind = argument.kind.removesuffix("?")
+        if "upsample" in schema.operator and name == "output_size":
+            self._sized = schema.overload != "vec" or rng.random() < 0.5  # else by factors
+            return [int(size) for size in rng.integers(1, 9, rank - 2)] if self._sized else None
+        if name == "scale_factors":
+            return None if self._sized else [float(rng.choice([0.5, 1.7, 2])) for _ in range(rank - 2)]
         if (argument.kind.endswith("?") and rng.random() < 0.3) or (
             self._tame and name in ("dtype", "divisor_override")
         ):
@@ -227,17 +272,25 @@ class Generator:
         if name == "equation":
             return self._equation
         if name == "groups":
-            return self._groups
+            return self._groups if schema.operator.startswith("conv") else self._divisor(value.shape[1])
+        if name == "transposed":
+            return self._transposed
         if name in ("eps", "momentum", "p"):
             return float(rng.choice([1e-5, 0.1, 0.5]))
-        if name in ("train", "training", "transposed"):
+        if name in ("train", "training"):
             return bool(not self._tame and rng.random() < 0.1)
         if name in ("size", "shape", "sizes", "output_size"):
             return self._shape(schema, value)
         if name == "pad":
             return [int(size) for size in rng.integers(0, 3, 2 * int(rng.integers(1, max(rank - 1, 2))))]
-        if name == "dims":
-            return [int(axis) for axis in rng.permutation(rank)]
+        if name == "dims" and schema.operator != "tile":
+            count = {"flip": int(rng.integers(1, rank + 1)), "roll": 1}.get(schema.operator, rank)
+            return [int(axis) for axis in rng.permutation(rank)][:count]
+        if name in ("repeats", "dims") and kind == "int[]":
+            return [1, *(int(times) for times in rng.integers(1, 3, rank - 1))]
+        if name in ("split_size", "split_sizes") and kind == "int[]":
+            first = int(rng.integers(0, value.shape[-1] + 1))
+            return [first, value.shape[-1] - first]
         if kind.startswith("int["):
             count = int(kind[4:-1] or 2)
             low = 0 if name in ("padding", "output_padding") else 1
@@ -253,11 +306,7 @@ class Generator:
         if kind == "int":
             return int(rng.integers(-rank, max(rank, 1)))
         if kind == "str":
-            return str(
-                rng.choice(
-                    {"padding": ["same", "valid"], "mode": ["constant", "reflect"]}.get(name, ["floor"])
-                )
-            )
+            return str(rng.choice(WORDS.get(name, ["floor"])))
         if kind in ("Scalar", "float"):
             number = self._choice([0, 1, -1, 2, 0.5, -0.25, 3.75, 0.01])
             return float(number) if kind == "float" else number
