@@ -92,7 +92,7 @@ METHODS = {
     "progressive": progressive,
     "all at once": finetune_all_at_once,
     "truncated": lambda graph, training, x, options: fixed_point.finetune(
-        observe_network(graph, x), options, training
+        observe_network(graph, x), options, training, {graph.inputs[0].name: x}
     ),
 }
 
