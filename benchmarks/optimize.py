@@ -48,7 +48,9 @@ from hwquant.training import TrainableNetwork, Training, TrainOptions, fit
 BOARDS = {"icebreaker": "strided", "ulx3s-25f": "fashion_cnn", "tang-nano-20k": "fashion_cnn"}
 CALIBRATION_IMAGES = 300
 SIMULATED_IMAGES = 10
-OPTIONS = OptimizeOptions(max_drop=0.5, trials=120, passes=4, prune_epochs=0.5, finalists=3)
+MARGIN = 0.25
+"""Points that may be lost on the validation images: half of the 0.5 that may be lost on the test images."""
+OPTIONS = OptimizeOptions(max_drop=MARGIN, trials=120, passes=4, prune_epochs=0.5, finalists=3)
 TRAINING = TrainOptions(epochs=3.0, batch_size=128)
 FLOAT_TRAINING = TrainOptions(epochs=8.0, lr=2e-3, batch_size=64)
 

@@ -122,7 +122,7 @@ FAMILY = Family(
     ),
     models=CellModels("gowin/cells_sim.v", ("block_ram.v", "gowin.v")),
     # A flip-flop takes the output of the LUT or ALU in its place, or the place alone, and neighbours share their set or
-    # reset: nextpnr places 61 % of the flip-flops of a GW2A, and 84 % not.
+    # reset: nextpnr places 70 % of the flip-flops of a GW2A, and 84 % not.
     routable={**ROUTABLE, "ff": 0.70},
     notes=("nextpnr does not time Gowin's DSP blocks: the clock that the hardware bears may be lower",),
 )

@@ -7,7 +7,7 @@ branch that is taken. Where all of a model is read, the reader takes branches by
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from hwquant.errors import Unsupported
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.onnx_check import opset, without_shapes
 from hwquant.frontends.onnx_constants import EVALUATED, Constants
+from hwquant.frontends.onnx_old import tensor_names
 from hwquant.frontends.values import Array
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def decided(model: onnx.ModelProto) -> onnx.ModelProto:
         copied = type(model)()
         copied.CopyFrom(model)
         del copied.graph.node[:]
-        used = _names(model.graph)
+        used = tensor_names(model.graph)
         for index, node in enumerate(model.graph.node):
             copied.graph.node.extend(_inside(copied, node, found[index], used) if index in found else [node])
         model = copied
@@ -138,23 +139,10 @@ def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
     copied.input[:] = [names.get(name, name) for name in node.input]
     copied.output[:] = [names.get(name, name) for name in node.output]
     for attribute in copied.attribute:
-        for graph in [attribute.g] if attribute.HasField("g") else []:
-            nodes = [_renamed(item, names) for item in graph.node]
-            del graph.node[:]
-            graph.node.extend(nodes)
-            for result in graph.output:
+        if attribute.HasField("g"):
+            nodes = [_renamed(item, names) for item in attribute.g.node]
+            del attribute.g.node[:]
+            attribute.g.node.extend(nodes)
+            for result in attribute.g.output:
                 result.name = names.get(result.name, result.name)
     return copied
-
-
-def _names(graph: onnx.GraphProto) -> set[str]:
-    """Every name of a tensor, in branches too: they see those outside."""
-
-    def within(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
-        for node in nodes:
-            yield from (*node.input, *node.output)
-            for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    yield from within(attribute.g.node)
-
-    return {item.name for item in (*graph.input, *graph.initializer)} | set(within(graph.node))

@@ -23,6 +23,11 @@ def ends(division: Division) -> Ends | None:
         The host cannot do a node, or would begin with a tensor of unknown size.
     """
     head, tail = ([i for i, place in division.places.items() if place == end] for end in ("head", "tail"))
+    for name in division.wanted:
+        if name in division.survey.arrays:
+            raise Unsupported(f"output {name!r} does not depend on the network's input", where=name)
+        if not head and not tail and name not in division.end:
+            raise Unsupported(f"output {name!r} is an input as it is; leave it out", where=name)
     if not head and not tail:
         return None
     for index in (*head, *tail):
@@ -33,9 +38,6 @@ def ends(division: Division) -> Ends | None:
                 f"{label} cannot stay with the host: {reason}", where=label, operator=node.op_type
             )
     survey, model = division.survey, division.model
-    for name in division.wanted:
-        if name in survey.arrays:
-            raise Unsupported(f"output {name!r} does not depend on the network's input", where=name)
     parts = []
     for what, mine, readers in (("head", head, [*division.on_array, *tail]), ("tail", tail, [])):
         nodes, given = [division.nodes[index] for index in mine], division.made(mine, readers)

@@ -63,10 +63,10 @@ def conv(call: OnnxCall) -> Value:
     value, weight = call.value(), call.weights(1)
     bias = call.weights(2) if call.given(2) else None
     if bias is not None and bias.shape != weight.shape[:1]:
-        raise call.build.refuse(f"a bias of shape {bias.shape} does not fit weights {weight.shape}")
+        raise call.build.misfit(f"a bias of shape {bias.shape} does not fit weights {weight.shape}")
     kernel = call.attributes.get("kernel_shape", weight.shape[2:])
     if tuple(kernel) != weight.shape[2:]:
-        raise call.build.refuse(f"its kernel_shape {list(kernel)} does not fit its weights {weight.shape}")
+        raise call.build.misfit(f"its kernel_shape {list(kernel)} does not fit its weights {weight.shape}")
     found = _window(call, kernel, _spatial(call, value))
     return operators.conv(call.build, call.name, value, weight, bias, found, call.attributes["group"])
 
@@ -78,9 +78,9 @@ def conv_transpose(call: OnnxCall) -> Value:
     groups, axes = attributes["group"], weight.ndim - 2
     kernel = attributes.get("kernel_shape", weight.shape[2:])
     if tuple(kernel) != weight.shape[2:] or axes not in (1, 2):
-        raise call.build.refuse(f"its kernel_shape {list(kernel)} does not fit its weights {weight.shape}")
+        raise call.build.misfit(f"its kernel_shape {list(kernel)} does not fit its weights {weight.shape}")
     if bias is not None and bias.shape != (weight.shape[1] * groups,):
-        raise call.build.refuse(f"a bias of shape {bias.shape} does not fit weights {weight.shape}")
+        raise call.build.misfit(f"a bias of shape {bias.shape} does not fit weights {weight.shape}")
     added = list(attributes.get("output_padding") or [0] * axes)
     auto, asked = attributes["auto_pad"], attributes.get("output_shape")
     explicit = None if auto == "VALID" else attributes.get("pads")
@@ -137,7 +137,7 @@ def gemm(call: OnnxCall) -> Value:
             or bias.shape[:-1] not in ((), (1,))
             or bias.shape[-1:] not in ((), (1,), weight.shape[:1])
         ):
-            raise call.build.refuse(f"a bias of shape {bias.shape} does not fit {len(weight)} outputs")
+            raise call.build.misfit(f"a bias of shape {bias.shape} does not fit {len(weight)} outputs")
     return operators.linear(call.build, call.name, value, weight, bias)
 
 

@@ -48,21 +48,21 @@ def modernized(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
         return model
     copied = type(model)()
     copied.CopyFrom(model)
-    _Conversion(version, _names(model.graph)).graph(copied.graph)
+    _Conversion(version, tensor_names(model.graph)).graph(copied.graph)
     for entry in copied.opset_import:
         if entry.domain in ("", "ai.onnx"):
             entry.version = OLDEST_OPSET
     return copied
 
 
-def _names(graph: onnx.GraphProto) -> set[str]:
+def tensor_names(graph: onnx.GraphProto) -> set[str]:
     """All names of tensors, inside of branches too."""
     names = {item.name for items in (graph.input, graph.output, graph.initializer) for item in items}
     for node in graph.node:
         names.update((*node.input, *node.output))
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                names |= _names(attribute.g)
+                names |= tensor_names(attribute.g)
     return names
 
 

@@ -67,10 +67,10 @@ def identity(call: OnnxCall) -> Value:
 def dropout(call: OnnxCall) -> Value:
     """The operator Dropout, which does nothing in evaluation mode."""
     if call.given(2) and call.constant(2).any():
-        raise call.build.refuse("training_mode is not supported; export the model in evaluation mode")
+        raise call.build.invalid("training_mode is not supported; export the model in evaluation mode")
     ratio = call.number(1) if call.given(1) else call.attributes.get("ratio", 0.5)
     if not 0 <= ratio < 1:
-        raise call.build.refuse(f"its ratio {ratio:g} is not between 0 and 1")
+        raise call.build.invalid(f"its ratio {ratio:g} is not between 0 and 1")
     return call.value()
 
 

@@ -214,7 +214,7 @@ def bias_of(build: Builder, bias: Float | None, out: int) -> Float:
     if bias is None:
         return np.zeros(out)
     if bias.size not in (1, out):
-        raise build.refuse(f"a bias of shape {bias.shape} does not fit {out} output channels")
+        raise build.misfit(f"a bias of shape {bias.shape} does not fit {out} output channels")
     return np.broadcast_to(bias.ravel(), (out,)).copy()
 
 

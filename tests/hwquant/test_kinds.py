@@ -38,6 +38,7 @@ DEFAULTS = {
     "pruning.permute.ChannelSpaces._node": "the channels around an unknown kind keep their order",
     "ranges.node_range": "a tensor holds no more than its bits can",
     "export.float_network._operator": "a kind without an operator is refused, by its name",
+    "frontends.onnx_survey.Survey._visit": "what computes is no mere moving or joining",
     "golden.fast.Engine.__init__": "the reference computes what has no fast path",
     "quantize.fuse._clip": "a clip that nothing takes in is a layer of its own",
     "clipping.layer_ends": "only what computes has values to clip",

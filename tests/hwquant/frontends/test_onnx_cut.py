@@ -314,3 +314,14 @@ def test_random_networks_are_refused_or_right(seeds):
         except Exception as error:
             raise AssertionError(f"seed {seed}") from error
     assert cut >= len(seeds) // 10
+
+
+@pytest.mark.parametrize(
+    ("output", "message"), [("w", "does not depend on the network's input"), ("x", "is an input as it is")]
+)
+def test_an_output_that_nothing_computes_is_not_left_out(output, message):
+    nodes = [make_node("Cast", ["x"], ["r"], to=TensorProto.FLOAT), conv("r", "y")]
+    made = model(nodes, X, ["y", output], CONSTANTS, kinds={"x": TensorProto.INT8})
+    made.graph.output[1].type.tensor_type.elem_type = TensorProto.INT8 if output == "x" else TensorProto.FLOAT
+    with pytest.raises(Unsupported, match=f"output '{output}' {message}"):
+        from_onnx(made)

@@ -205,13 +205,19 @@ def test_models_without_a_batch_dimension(make):
     compare(graph, made, bare=True)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"), [(vector, r"\(5,\) does not fit"), (loses_it, r"lost its batch"), (frames, r"batch")]
-)
+@pytest.mark.parametrize(("make", "message"), [(vector, r"\(5,\) does not fit"), (frames, r"batch")])
 def test_without_the_option_they_are_refused_with_it(make, message):
     with pytest.raises(HwquantError, match=message) as caught:
         read_onnx(make())
     assert "--batch-axis none" in str(caught.value)
+
+
+def test_an_output_of_the_one_sample_needs_no_batch_dimension():
+    made, x = loses_it(), array(2, 3, 6, 6)
+    (got,) = predict(read_onnx(made), x)
+    (want,) = predict(from_onnx(made, batch_axis=None), x[:, None])
+    assert got.shape == (2, 5)
+    np.testing.assert_allclose(got, want)
 
 
 def test_inputs_of_different_first_axes_are_told_of_the_option():
