@@ -14,7 +14,10 @@ from hwquant.frontends.limits import LARGEST
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 21
+OPSET = 20
+"""The newest operator set in which onnxruntime's own optimizations keep the types of integers."""
+
+OPSET_OF_4_BITS = 21
 """The first operator set with integers of 4 bits."""
 
 SMALL = 1024
@@ -31,19 +34,30 @@ class Unwritable(Exception):
 class Writer:
     """The graph so far.
 
+    Parameters
+    ----------
+    stored : int
+        Bytes of the constants in the file.
+    opset : int, default OPSET
+        The operator set.
+
     Attributes
     ----------
     constants : dict of ndarray
         Constants by name.
     label : str
         What nodes are called after.
+    begun : int
+        Nodes before those of the operator at hand.
     """
 
-    def __init__(self, stored: int) -> None:
+    def __init__(self, stored: int, opset: int = OPSET) -> None:
+        self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.constants: dict[str, NDArray[Any]] = {}
         self.label = ""
+        self.begun = 0
         self._types: dict[str, onnx.TypeProto] = {}
         self._taken: set[str] = set()
         self._left = MOST_STORED + 2 * stored
@@ -139,22 +153,22 @@ class Writer:
         self.nodes.append(node)
         return names
 
-    def rename(self, name: str, wanted: str) -> str:
-        """Give the result of the last node the name that it has in the file, and return that."""
-        if not self.nodes or name not in self.nodes[-1].output:
-            name = self._copied(name)
-        outputs = self.nodes[-1].output
-        outputs[list(outputs).index(name)] = wanted
-        self._types[wanted] = self._types.pop(name)
-        return wanted
-
-    def _copied(self, name: str) -> str:
+    def named(self, name: str, wanted: str, copied: bool = False) -> str:
+        """Call a tensor as the file does, where it was made since ``begun``; else a copy of it."""
         from onnx import helper
 
-        copy = self.unique(f"{self.label}/Identity")
-        self.nodes.append(helper.make_node("Identity", [name], [copy], copy))
-        self._types[copy] = self._types[name]
-        return copy
+        made = [node for node in self.nodes[self.begun :] if name in node.output]
+        wanted = self.unique(wanted)
+        if copied or not made:
+            self.nodes.append(helper.make_node("Identity", [name], [wanted], self.unique(f"{self.label}/Identity")))
+            self._types[wanted] = self._types[name]
+            return wanted
+        for node in self.nodes[self.begun :]:
+            for names in (node.input, node.output):
+                for place in [place for place, found in enumerate(names) if found == name]:
+                    names[place] = wanted
+        self._types[wanted] = self._types.pop(name)
+        return wanted
 
     def _is_small(self, name: str) -> bool:
         array = self.constants.get(name)
@@ -166,8 +180,8 @@ class Writer:
 
         given = {name: self._types[name] for name in node.input if name}
         data = {name: self.initializers[name] for name in given if self._is_small(name)}
-        schema = onnx.defs.get_schema(node.op_type, OPSET, "")
-        domains = [onnx.helper.make_opsetid("", OPSET)]
+        schema = onnx.defs.get_schema(node.op_type, self.opset, "")
+        domains = [onnx.helper.make_opsetid("", self.opset)]
         try:
             made = onnx.shape_inference.infer_node_outputs(schema, node, given, data, opset_imports=domains)
         except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
