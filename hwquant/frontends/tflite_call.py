@@ -49,6 +49,8 @@ class State:
     ----------
     real : dict of str
         The tensor of the graph that has the real numbers, or the integers where they stand for themselves.
+    images : dict of str
+        That of an image in ONNX's order (N, C, H, W), where an operator made it so; ``real`` has it once it is read.
     codes : dict of str
         That with the integers, of tensors that operators make and quantize.
     stored : dict of Stored
@@ -58,6 +60,7 @@ class State:
     """
 
     real: dict[int, str] = field(default_factory=dict)
+    images: dict[int, str] = field(default_factory=dict)
     codes: dict[int, str] = field(default_factory=dict)
     stored: dict[int, Stored] = field(default_factory=dict)
     blocks: dict[int, Blocks] = field(default_factory=dict)
@@ -139,17 +142,40 @@ class TfliteCall:
     def real(self, position: int) -> str:
         """The tensor with an input's real numbers, or the integers that stand for themselves."""
         number = self.number(position)
-        if number not in self.state.real:
+        if number in self.state.images and number not in self.state.real:
+            image = self.state.images[number]
+            self.state.real[number] = self.write.node("Transpose", image, perm=TO_CHANNELS_LAST)
+        elif number not in self.state.real:
             self.state.real[number] = self.weights(position)
         return self.state.real[number]
 
     def shape(self, position: int) -> tuple[int, ...]:
         """The shape of an input."""
-        found = self.state.stored.get(self.number(position))
-        return found.array.shape if found is not None else self.write.shape(self.real(position))
+        number = self.number(position)
+        if number in self.state.stored:
+            return self.state.stored[number].array.shape
+        if number in self.state.images:
+            sizes = self.write.shape(self.state.images[number])
+            return tuple(sizes[axis] for axis in TO_CHANNELS_LAST)
+        return self.write.shape(self.real(position))
+
+    def alike(self, *positions: int) -> tuple[list[str], Callable[[str], Made]]:
+        """Inputs for an operator that takes elements one by one, and what its result becomes: an image of images."""
+        numbers = [self.number(position) for position in positions]
+        images = [number in self.state.images for number in numbers]
+        single = [number in self.state.stored and self.state.stored[number].array.size == 1 for number in numbers]
+        if any(images) and all(image or one for image, one in zip(images, single)):
+            names = [
+                self.state.images[number] if image else self.real(position)
+                for number, image, position in zip(numbers, images, positions)
+            ]
+            return names, Image
+        return [self.real(position) for position in positions], str
 
     def image(self, position: int) -> str:
         """An input (N, H, W, C) as (N, C, H, W)."""
+        if self.number(position) in self.state.images:
+            return self.state.images[self.number(position)]
         name = self.real(position)
         if len(self.write.shape(name)) != 4:
             raise self.invalid(f"its input has the shape {self.write.shape(name)}, not four dimensions")
@@ -164,7 +190,7 @@ class TfliteCall:
     def weights(self, position: int, order: tuple[int, ...] | None = None) -> str:
         """An input with its axes in another order; a constant is stored so, and dequantized."""
         found = self.state.stored.get(self.number(position))
-        if found is None:
+        if found is None:  # computed, as weights seldom are
             name = self.real(position)
             return name if order is None else self.write.node("Transpose", name, perm=order)
         if order is not None and found.array.ndim != len(order):
@@ -182,10 +208,6 @@ class TfliteCall:
             return name
         axis = order.index(found.quantization.axis) if found.array.ndim else 0
         return dequantized(self.write, name, found.quantization, axis, array.dtype, bits)
-
-    def pointwise(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """A node, for short."""
-        return self.write.node(operator, *inputs, **attributes)
 
 
 def dequantized(
@@ -223,7 +245,7 @@ class Operator:
         Whether it does the same between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND as without them, its window dilated.
     """
 
-    translate: Callable[[TfliteCall], Made | list[str]]
+    translate: Callable[[TfliteCall], Made | list[Made]]
     table: str = ""
     options: Mapping[str, Treatment] = field(default_factory=dict)
     moves: bool = False

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwquant.frontends.tflite_call import Image, TfliteCall
+from hwquant.frontends.tflite_call import TO_CHANNELS_FIRST, Image, Made, TfliteCall
 
 _ALL = (1 << 31) - 1
 """An end behind any axis."""
@@ -23,10 +23,22 @@ def _axis(call: TfliteCall, axis: int, rank: int) -> int:
     return axis % rank
 
 
-def concatenation(call: TfliteCall) -> str:
+def _data(call: TfliteCall, *positions: int) -> tuple[list[str], tuple[int, ...], Callable[[str], Made]]:
+    """Inputs, their axes in ONNX's order by those in the file's, and what a result becomes: images are kept images.
+
+    What surrounds or joins channels is read far better where channels come first.
+    """
+    rank = len(call.shape(positions[0]))
+    if rank == 4 and all(len(call.shape(position)) == 4 for position in positions):
+        return [call.image(position) for position in positions], TO_CHANNELS_FIRST, Image
+    return [call.real(position) for position in positions], tuple(range(rank)), str
+
+
+def concatenation(call: TfliteCall) -> Made:
     """CONCATENATION."""
-    names = [call.real(position) for position in range(len(call.operation.inputs))]
-    return call.write.node("Concat", *names, axis=call.options["Axis"])
+    names, order, made = _data(call, *range(len(call.operation.inputs)))
+    axis = order.index(_axis(call, call.options["Axis"], len(order)))
+    return made(call.write.node("Concat", *names, axis=axis))
 
 
 def reshape(call: TfliteCall) -> str:
@@ -41,7 +53,7 @@ def reshape(call: TfliteCall) -> str:
 
 def squeeze(call: TfliteCall) -> str:
     """SQUEEZE, of all axes of size 1 where none is named."""
-    axes, sizes = call.options["SqueezeDims"], call.write.shape(call.real(0))
+    axes, sizes = call.options["SqueezeDims"], call.shape(0)
     axes = [_axis(call, axis, len(sizes)) for axis in axes]
     axes = axes or [axis for axis, size in enumerate(sizes) if size == 1]
     return call.write.node("Squeeze", call.real(0), _list(call, axes)) if axes else call.real(0)
@@ -54,7 +66,7 @@ def expand_dims(call: TfliteCall) -> str:
 
 def transpose(call: TfliteCall) -> str:
     """TRANSPOSE."""
-    rank = len(call.write.shape(call.real(0)))
+    rank = len(call.shape(0))
     order = [_axis(call, axis, rank) for axis in call.integers(1)]
     if sorted(order) != list(range(rank)):
         raise call.invalid(f"its order {order} is none of {rank} axes")
@@ -62,16 +74,23 @@ def transpose(call: TfliteCall) -> str:
 
 
 def _pads(call: TfliteCall, position: int = 1) -> list[int]:
-    """A constant of the elements before and behind each axis, as ONNX lists them."""
+    """A constant of the elements before and behind each axis."""
     pads = call.integers(position)
-    if len(pads) != 2 * len(call.write.shape(call.real(0))) or min(pads, default=0) < 0:
+    if len(pads) != 2 * len(call.shape(0)) or min(pads, default=0) < 0:
         raise call.invalid(f"its paddings {pads} do not fit a tensor of shape {call.shape(0)}")
-    return pads[::2] + pads[1::2]
+    return pads
 
 
-def pad(call: TfliteCall) -> str:
+def _padded(call: TfliteCall, fill: list[str], mode: str) -> Made:
+    pads = _pads(call)
+    names, order, made = _data(call, 0)
+    both = [pads[2 * axis] for axis in order] + [pads[2 * axis + 1] for axis in order]
+    return made(call.write.node("Pad", *names, _list(call, both), *fill, mode=mode))
+
+
+def pad(call: TfliteCall) -> Made:
     """PAD with zeros, and PADV2 with a number; around integers that is what stands for it."""
-    inputs = [call.real(0), _list(call, _pads(call))]
+    fill = []
     if call.given(2):
         found = call.stored(2)
         value = found.array.ravel().astype(np.float32)
@@ -84,26 +103,27 @@ def pad(call: TfliteCall) -> str:
             if not meaning.equals(call.quantization(0)):
                 raise call.refuse("what it pads with has a scale of its own")
             value = (value - meaning.zero_points) * meaning.scales
-        inputs.append(call.write.constant(np.float32(value).reshape(())))
-    return call.write.node("Pad", *inputs, mode="constant")
+        fill = [call.write.constant(np.float32(value).reshape(()))]
+    return _padded(call, fill, "constant")
 
 
-def mirror_pad(call: TfliteCall) -> str:
+def mirror_pad(call: TfliteCall) -> Made:
     """MIRROR_PAD: the border is left out (REFLECT), or repeated (SYMMETRIC), which ONNX does once only."""
     pads, symmetric = _pads(call), call.options["Mode"] == 1
     if symmetric and max(pads, default=0) > 1:
         raise call.refuse("it repeats more than the border itself (SYMMETRIC); pad with REFLECT")
-    return call.write.node("Pad", call.real(0), _list(call, pads), mode="edge" if symmetric else "reflect")
+    return _padded(call, [], "edge" if symmetric else "reflect")
 
 
-def _sliced(call: TfliteCall, starts: list[int], ends: list[int], steps: list[int]) -> str:
-    axes = range(len(starts))
-    return call.write.node("Slice", call.real(0), *(_list(call, item) for item in (starts, ends, axes, steps)))
+def _sliced(call: TfliteCall, starts: list[int], ends: list[int], steps: list[int]) -> Made:
+    names, order, made = _data(call, 0)
+    axes = [order.index(axis) for axis in range(len(starts))]
+    return made(call.write.node("Slice", *names, *(_list(call, item) for item in (starts, ends, axes, steps))))
 
 
-def slice_(call: TfliteCall) -> str:
+def slice_(call: TfliteCall) -> Made:
     """SLICE: where it begins, and how many; -1 for all that are left."""
-    starts, counts, sizes = call.integers(1), call.integers(2), call.write.shape(call.real(0))
+    starts, counts, sizes = call.integers(1), call.integers(2), call.shape(0)
     ends = [_ALL if count == -1 else start + count for start, count in zip(starts, counts)]
     fits = len(starts) == len(counts) == len(sizes) and all(
         start >= 0 and (count == -1 or count > 0) and (end <= size or count == -1)
@@ -114,10 +134,10 @@ def slice_(call: TfliteCall) -> str:
     return _sliced(call, starts, ends, [1] * len(starts))
 
 
-def strided_slice(call: TfliteCall) -> str:
+def strided_slice(call: TfliteCall) -> Made:
     """STRIDED_SLICE; bits of a mask say which ends are left open, and which axes go."""
     starts, ends, steps = call.integers(1), call.integers(2), call.integers(3)
-    sizes = call.write.shape(call.real(0))
+    sizes = call.shape(0)
     if not len(starts) == len(ends) == len(steps) <= len(sizes) or 0 in steps:
         raise call.invalid(f"its bounds {starts}, {ends} and {steps} do not fit a tensor of shape {sizes}")
     gone = [axis for axis in range(len(starts)) if call.options["ShrinkAxisMask"] >> axis & 1]
@@ -132,30 +152,33 @@ def strided_slice(call: TfliteCall) -> str:
         starts[axis], ends[axis], _ = slice(first, last, steps[axis]).indices(size)
         if ends[axis] < 0:  # before the first element, which a negative number does not mean
             ends[axis] = -size - 1
-    taken = _sliced(call, starts, ends, steps) if starts else call.real(0)
-    return call.write.node("Squeeze", taken, _list(call, gone)) if gone else taken
+    if not gone:
+        return _sliced(call, starts, ends, steps) if starts else call.real(0)
+    bounds = (_list(call, item) for item in (starts, ends, range(len(starts)), steps))
+    return call.write.node("Squeeze", call.write.node("Slice", call.real(0), *bounds), _list(call, gone))
 
 
-def _split(call: TfliteCall, position: int, axis: int, sizes: list[int]) -> list[str]:
-    attributes = {"axis": _axis(call, axis, len(call.write.shape(call.real(position))))}
-    inputs = (call.real(position), _list(call, sizes))
+def _split(call: TfliteCall, position: int, axis: int, sizes: list[int]) -> list[Made]:
+    names, order, made = _data(call, position)
+    attributes = {"axis": order.index(_axis(call, axis, len(order)))}
+    inputs = (*names, _list(call, sizes))
     if len(sizes) != len(call.operation.outputs) or min(sizes) < 1:
         raise call.invalid(f"it makes {len(call.operation.outputs)} tensors, of {sizes} elements")
-    return call.write.nodes_of("Split", inputs, len(sizes), attributes)
+    return [made(name) for name in call.write.nodes_of("Split", inputs, len(sizes), attributes)]
 
 
-def split(call: TfliteCall) -> list[str]:
+def split(call: TfliteCall) -> list[Made]:
     """SPLIT into equal parts; the axis is its first input."""
-    sizes, count = call.write.shape(call.real(1)), int(call.options["NumSplits"])
+    sizes, count = call.shape(1), int(call.options["NumSplits"])
     axis = _axis(call, call.integer(0), len(sizes))
     if count < 1 or count != len(call.operation.outputs) or sizes[axis] % count:
         raise call.invalid(f"it splits {sizes[axis]} elements into {count} equal parts")
     return _split(call, 1, axis, [sizes[axis] // count] * count)
 
 
-def split_v(call: TfliteCall) -> list[str]:
+def split_v(call: TfliteCall) -> list[Made]:
     """SPLIT_V into parts of given sizes, of which one may be what is left (-1)."""
-    sizes, counts = call.write.shape(call.real(0)), call.integers(1)
+    sizes, counts = call.shape(0), call.integers(1)
     axis = _axis(call, call.integer(2), len(sizes))
     if counts.count(-1) > 1:
         raise call.invalid(f"its sizes are {counts}")
@@ -166,23 +189,26 @@ def split_v(call: TfliteCall) -> list[str]:
 def pack(call: TfliteCall) -> str:
     """PACK: tensors along a new axis."""
     positions = range(len(call.operation.inputs))
-    axis = _axis(call, call.options["Axis"], len(call.write.shape(call.real(0))) + 1)
+    axis = _axis(call, call.options["Axis"], len(call.shape(0)) + 1)
     parts = [call.write.node("Unsqueeze", call.real(position), _list(call, [axis])) for position in positions]
     return call.write.node("Concat", *parts, axis=axis)
 
 
-def unpack(call: TfliteCall) -> list[str]:
+def unpack(call: TfliteCall) -> list[Made]:
     """UNPACK: the tensors along an axis, each without it."""
-    axis = _axis(call, call.options["Axis"], len(call.write.shape(call.real(0))))
-    parts = _split(call, 0, axis, [1] * int(call.write.shape(call.real(0))[axis]))
+    axis, name = _axis(call, call.options["Axis"], len(call.shape(0))), call.real(0)
+    size = call.shape(0)[axis]
+    if size != len(call.operation.outputs):
+        raise call.invalid(f"it makes {len(call.operation.outputs)} tensors of {size}")
+    parts = call.write.nodes_of("Split", (name, _list(call, [1] * size)), size, {"axis": axis})
     return [call.write.node("Squeeze", part, _list(call, [axis])) for part in parts]
 
 
 def gather(call: TfliteCall) -> str:
     """GATHER along an axis."""
-    axis = _axis(call, call.options["Axis"], len(call.write.shape(call.real(0))))
+    axis = _axis(call, call.options["Axis"], len(call.shape(0)))
     found = call.state.stored.get(call.number(1))
-    size = call.write.shape(call.real(0))[axis]
+    size = call.shape(0)[axis]
     if found is not None and found.array.size and not 0 <= found.array.min() <= found.array.max() < size:
         raise call.invalid(f"not all of its places are among {size}")
     return call.write.node("Gather", call.real(0), call.real(1), axis=axis)
@@ -231,7 +257,7 @@ def blocks(operator: str) -> Callable[[TfliteCall], Image]:
     return translate
 
 
-def space_to_batch(call: TfliteCall) -> str:
+def space_to_batch(call: TfliteCall) -> Made:
     """SPACE_TO_BATCH_ND: only padded here, and what follows until BATCH_TO_SPACE_ND is dilated."""
     sizes, block, pads = call.shape(0), call.integers(1), call.integers(2)
     if len(sizes) != 4 or len(block) != 2 or len(pads) != 4:
@@ -240,16 +266,17 @@ def space_to_batch(call: TfliteCall) -> str:
     if min(block) < 1 or min(pads) < 0 or any(size % step for size, step in zip(padded, block)):
         raise call.invalid(f"{padded} pixels are no multiple of {block}")
     call.state.blocks[call.operation.outputs[0]] = (block[0], block[1])
-    return call.write.node("Pad", call.real(0), _list(call, [0, pads[0], pads[2], 0, 0, pads[1], pads[3], 0]))
+    around = [0, 0, pads[0], pads[2], 0, 0, pads[1], pads[3]]
+    return Image(call.write.node("Pad", call.image(0), _list(call, around)))
 
 
-def batch_to_space(call: TfliteCall) -> str:
+def batch_to_space(call: TfliteCall) -> Made:
     """BATCH_TO_SPACE_ND: only cropped here."""
     block, crops = call.integers(1), call.integers(2)
     if call.state.blocks.get(call.number(0)) != tuple(block):
         raise call.refuse("it is not the end of what a SPACE_TO_BATCH_ND with the same blocks began")
     del call.state.blocks[call.operation.outputs[0]]
-    height, width = call.write.shape(call.real(0))[1:3]
+    height, width = call.shape(0)[1:3]
     if len(crops) != 4 or min(crops) < 0 or crops[0] + crops[1] >= height or crops[2] + crops[3] >= width:
         raise call.invalid(f"it crops {height} x {width} pixels by {crops}")
     ends = [_ALL, height - crops[1], width - crops[3]]

@@ -94,7 +94,7 @@ class _Translation:
 
     def call(self, index: int) -> TfliteCall:
         """What messages about an input or an output of the file are made with."""
-        operation = Operation(-1, "a network", False, (), (index,), "", {})
+        operation = Operation(-1, "a network", False, (index,), (index,), "", {})
         return TfliteCall(self.write, self.file, self.state, operation, {})
 
     def begin(self, number: int) -> onnx.ValueInfoProto:
@@ -170,11 +170,12 @@ class _Translation:
                 name = self.quantize(number, tensor, name, isinstance(made, Image))
         else:
             self.check_kind(call, tensor, name)
-        if isinstance(made, Image):
-            name = self.write.node("Transpose", name, perm=TO_CHANNELS_LAST)
-        if tensor.quantization is None:
+        image = isinstance(made, Image)
+        if image and number in self.file.outputs and tensor.quantization is None:
+            name, image = self.write.node("Transpose", name, perm=TO_CHANNELS_LAST), False
+        if tensor.quantization is None and not image:
             name = self.write.named(name, tensor.name)
-        self.state.real[number] = name
+        (self.state.images if image else self.state.real)[number] = name
 
     def check_kind(self, call: TfliteCall, tensor: Tensor, name: str) -> None:
         """Raise unless a result has the type with which the file declares it."""
@@ -209,16 +210,17 @@ class _Translation:
         """An output of the file by name."""
         tensor, call = self.file.tensors[number], self.call(number)
         self.write.label, self.write.begun = tensor.name, 0
-        if number not in self.state.real or self.file.outputs.count(number) > 1:
+        if number in self.state.stored or self.file.outputs.count(number) > 1:
             raise call.refuse("its output is a constant, or there twice")
         if number in self.state.blocks:
             raise call.refuse("it ends before BATCH_TO_SPACE_ND")
-        name = self.state.real[number]
-        if tensor.quantization is not None:
-            if number not in self.state.codes:
-                made = parameters(self.write, tensor.quantization, _CODES[tensor.kind])
-                self.state.codes[number] = self.write.node("QuantizeLinear", name, *made)
+        if number in self.state.codes:
             name = self.state.codes[number]
+        else:
+            name = call.real(0)
+            if tensor.quantization is not None:  # it was moved
+                made = parameters(self.write, tensor.quantization, _CODES[tensor.kind])
+                name = self.write.node("QuantizeLinear", name, *made)
         if number in self.file.inputs or name != tensor.name:
             name = self.write.named(name, tensor.name, copied=number in self.file.inputs)
         return name

@@ -24,7 +24,7 @@ _RESIZED: dict[str, Treatment] = {
     "HalfPixelCenters": Used(one_of=(False, True)),
 }
 
-Translation = Callable[[TfliteCall], Made | list[str]]
+Translation = Callable[[TfliteCall], Made | list[Made]]
 
 
 def _function(translate: Translation, table: str = "", **options: Treatment) -> Operator:
@@ -115,7 +115,7 @@ OPERATORS: Mapping[str, Operator] = {
     "LEAKY_RELU": _function(pointwise.leaky_relu, "LeakyReluOptions", Alpha=USED),
     "LOG": _function(pointwise.function("Log")),
     "LOGISTIC": _function(pointwise.function("Sigmoid")),
-    "LOG_SOFTMAX": Operator(pointwise.function("LogSoftmax", axis=-1), "LogSoftmaxOptions"),
+    "LOG_SOFTMAX": Operator(pointwise.along("LogSoftmax"), "LogSoftmaxOptions"),
     "MAXIMUM": Operator(pointwise.binary("Max"), "MaximumMinimumOptions"),
     "MAX_POOL_2D": _pool("MaxPool", moved=True),
     "MEAN": _reduction("ReduceMean"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwquant.frontends.tflite_call import TfliteCall
+from hwquant.frontends.tflite_call import Made, TfliteCall
 
 _ONNX_KINDS = {
     "FLOAT32": 1,
@@ -35,9 +35,19 @@ def scalar(call: TfliteCall, number: float) -> str:
     return call.write.constant(np.array(number, np.float32))
 
 
-def function(operator: str, **attributes: object) -> Callable[[TfliteCall], str]:
+def function(operator: str, **attributes: object) -> Callable[[TfliteCall], Made]:
     """A function of one variable that ONNX has."""
-    return lambda call: call.write.node(operator, call.real(0), **attributes)
+
+    def translate(call: TfliteCall) -> Made:
+        names, made = call.alike(0)
+        return made(call.write.node(operator, *names, **attributes))
+
+    return translate
+
+
+def along(operator: str) -> Callable[[TfliteCall], Made]:
+    """A function of all elements along the last axis."""
+    return lambda call: call.write.node(operator, call.real(0), axis=-1)
 
 
 def clipped(call: TfliteCall, name: str, low: float, high: float | None) -> str:
@@ -47,21 +57,24 @@ def clipped(call: TfliteCall, name: str, low: float, high: float | None) -> str:
     return call.write.node("Clip", name, scalar(call, low), scalar(call, high))
 
 
-def clip(low: float, high: float) -> Callable[[TfliteCall], str]:
+def clip(low: float, high: float) -> Callable[[TfliteCall], Made]:
     """RELU6 and its like."""
-    return lambda call: clipped(call, call.real(0), low, high)
+
+    def translate(call: TfliteCall) -> Made:
+        names, made = call.alike(0)
+        return made(clipped(call, names[0], low, high))
+
+    return translate
 
 
-def leaky_relu(call: TfliteCall) -> str:
+def leaky_relu(call: TfliteCall) -> Made:
     """LEAKY_RELU."""
-    return call.write.node("LeakyRelu", call.real(0), alpha=call.options["Alpha"])
+    return function("LeakyRelu", alpha=call.options["Alpha"])(call)
 
 
-def gelu(call: TfliteCall) -> str:
+def gelu(call: TfliteCall) -> Made:
     """GELU."""
-    return call.write.node(
-        "Gelu", call.real(0), approximate="tanh" if call.options["Approximate"] else "none"
-    )
+    return function("Gelu", approximate="tanh" if call.options["Approximate"] else "none")(call)
 
 
 def softmax(call: TfliteCall) -> str:
@@ -72,24 +85,26 @@ def softmax(call: TfliteCall) -> str:
     return call.write.node("Softmax", name, axis=-1)
 
 
-def rsqrt(call: TfliteCall) -> str:
+def rsqrt(call: TfliteCall) -> Made:
     """RSQRT."""
-    return call.write.node("Reciprocal", call.write.node("Sqrt", call.real(0)))
+    names, made = call.alike(0)
+    return made(call.write.node("Reciprocal", call.write.node("Sqrt", *names)))
 
 
-def square(call: TfliteCall) -> str:
+def square(call: TfliteCall) -> Made:
     """SQUARE."""
-    return call.write.node("Mul", call.real(0), call.real(0))
+    names, made = call.alike(0)
+    return made(call.write.node("Mul", *names, *names))
 
 
-def binary(operator: str) -> Callable[[TfliteCall], str]:
+def binary(operator: str) -> Callable[[TfliteCall], Made]:
     """Arithmetic of two tensors, the smaller one repeated."""
 
-    def translate(call: TfliteCall) -> str:
-        first, second = call.real(0), call.real(1)
-        if operator == "Div" and call.write.kind(first) != 1:
+    def translate(call: TfliteCall) -> Made:
+        names, made = call.alike(0, 1)
+        if operator == "Div" and call.write.kind(names[0]) != 1:
             raise call.refuse("it divides integers")
-        return call.write.node(operator, first, second)
+        return made(call.write.node(operator, *names))
 
     return translate
 
@@ -147,21 +162,22 @@ def batch_matmul(call: TfliteCall) -> str:
     return call.write.node("MatMul", *names)
 
 
-def quantize(call: TfliteCall) -> str:
+def quantize(call: TfliteCall) -> Made:
     """QUANTIZE: the result's tensor says to what."""
     if call.file.tensors[call.operation.outputs[0]].quantization is None:
         raise call.refuse("its result has no scale")
-    return call.real(0)
+    names, made = call.alike(0)
+    return made(names[0])
 
 
-def dequantize(call: TfliteCall) -> str:
+def dequantize(call: TfliteCall) -> Made:
     """DEQUANTIZE, of integers or of float16."""
-    name = call.real(0)
+    (name,), made = call.alike(0)
     if call.write.kind(name) == _ONNX_KINDS["FLOAT16"]:
-        return call.write.node("Cast", name, to=_ONNX_KINDS["FLOAT32"])
+        return made(call.write.node("Cast", name, to=_ONNX_KINDS["FLOAT32"]))
     if call.quantization(0) is None:
         raise call.refuse("its input has no scale")
-    return name
+    return made(name)
 
 
 def cast(call: TfliteCall) -> str:
