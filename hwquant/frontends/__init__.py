@@ -1,4 +1,4 @@
-"""Trained networks in: ONNX and TensorFlow Lite files, ``torch.nn.Module`` and ``torch.export`` programs become a `Graph`."""
+"""Trained networks in: ONNX and TensorFlow Lite files, torch modules and ``torch.export`` programs become a `Graph`."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ def load_model(
 ) -> Graph:
     """Read a float network from a file: ONNX, ``torch.export.save``'s .pt2, or TensorFlow Lite.
 
-    The content decides whether it is the last, else the suffix, else the content. Nothing in the file is executed or unpickled.
-    What the array cannot do at the beginning and the end stays with the host (``Graph.host``).
+    TensorFlow Lite files say that they are; between the others the suffix decides, else the content. Nothing in the
+    file is executed or unpickled. What the array cannot do at the beginning and the end stays with the host
+    (``Graph.host``).
 
     Parameters
     ----------

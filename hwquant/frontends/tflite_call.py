@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwquant.errors import Damaged, Unsupported
 from hwquant.frontends.declaration import Irrelevant, Refused, Treatment, among
-from hwquant.frontends.tflite_file import Operation, Quantization, TfliteFile
+from hwquant.frontends.tflite_model import Operation, Quantization, TfliteFile
 from hwquant.frontends.tflite_writer import Writer
 
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -163,7 +163,9 @@ class TfliteCall:
         """Inputs for an operator that takes elements one by one, and what its result becomes: an image of images."""
         numbers = [self.number(position) for position in positions]
         images = [number in self.state.images for number in numbers]
-        single = [number in self.state.stored and self.state.stored[number].array.size == 1 for number in numbers]
+        single = [
+            number in self.state.stored and self.state.stored[number].array.size == 1 for number in numbers
+        ]
         if any(images) and all(image or one for image, one in zip(images, single)):
             names = [
                 self.state.images[number] if image else self.real(position)

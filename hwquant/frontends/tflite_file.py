@@ -6,8 +6,6 @@ A file is a FlatBuffer of the schema that the package ``tflite`` has classes for
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.files import read_ordinary
 from hwquant.frontends.limits import LARGEST
+from hwquant.frontends.tflite_model import Operation, Quantization, Tensor, TfliteFile
 from hwquant.frontends.tflite_tables import UNREADABLE, Tables
 from hwquant.packages import load_package
 
@@ -40,110 +39,6 @@ _DTYPES = {
 
 CODES = ("INT8", "UINT8", "INT4", "INT16")
 """Types whose elements stand for real numbers where the tensor has a scale."""
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """What the integers of a tensor stand for: ``scale * (integer - zero_point)``.
-
-    Attributes
-    ----------
-    scales : ndarray of float32
-        One, or one an index of ``axis``.
-    zero_points : ndarray of int64
-        As many.
-    axis : int
-        The axis along which scales differ; 0 where there is one.
-    """
-
-    scales: NDArray[np.float32]
-    zero_points: NDArray[np.int64]
-    axis: int
-
-    def equals(self, other: Quantization | None) -> bool:
-        """Whether integers stand for the same numbers."""
-        return other is not None and (self.scales.tolist(), self.zero_points.tolist(), self.axis) == (
-            other.scales.tolist(),
-            other.zero_points.tolist(),
-            other.axis,
-        )
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of a file.
-
-    Attributes
-    ----------
-    name : str
-        Its name, which no other tensor has.
-    kind : str
-        The element type, as the schema calls it.
-    shape : tuple of int
-        The shape; of what operators compute it may be out of date.
-    array : ndarray or None
-        Its elements where they are in the file (of INT4 as int8).
-    quantization : Quantization or None
-        Of integers that stand for real numbers.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    array: NDArray[Any] | None
-    quantization: Quantization | None
-
-
-@dataclass(frozen=True)
-class Operation:
-    """An operator of a file.
-
-    Attributes
-    ----------
-    index : int
-        Its place in the file.
-    kind : str
-        The operator's name in the schema, such as ``"CONV_2D"``; of a custom one its own.
-    custom : bool
-        Whether it is a custom operator.
-    inputs, outputs : tuple of int
-        Tensors by number; -1 for an input that is left out.
-    table : str
-        The class of its options, such as ``"Conv2DOptions"``; empty where it has none.
-    options : mapping
-        Their fields by name.
-    """
-
-    index: int
-    kind: str
-    custom: bool
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    table: str
-    options: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class TfliteFile:
-    """A network in a file.
-
-    Attributes
-    ----------
-    name : str
-        What the network is called, after the file.
-    tensors : tuple of Tensor
-        All of them.
-    operations : tuple of Operation
-        In the order in which they are computed.
-    inputs, outputs : tuple of int
-        Tensors by number.
-    """
-
-    name: str
-    tensors: tuple[Tensor, ...]
-    operations: tuple[Operation, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
 
 
 def read_tflite(path: Path) -> TfliteFile:
@@ -174,7 +69,8 @@ def read_tflite(path: Path) -> TfliteFile:
     except UNREADABLE as error:
         reason = str(error) or type(error).__name__
         raise Damaged(
-            f"{str(path)!r} is a TensorFlow Lite file that is damaged or truncated ({reason}); convert or copy it again",
+            f"{str(path)!r} is a TensorFlow Lite file that is damaged or truncated ({reason}); "
+            "convert or copy it again",
             path=str(path),
         ) from None
 
@@ -264,9 +160,7 @@ class _Reader:
             return _nibbles(data)[:count].reshape(shape)
         return np.frombuffer(data, dtype).reshape(shape)
 
-    def quantization(
-        self, table: Any, name: str, kind: str, shape: tuple[int, ...]
-    ) -> Quantization | None:
+    def quantization(self, table: Any, name: str, kind: str, shape: tuple[int, ...]) -> Quantization | None:
         """What a tensor's integers stand for; None where they are integers, or its elements are no integers."""
         if kind not in CODES or table.Quantization() is None:
             return None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwquant.frontends.tflite_call import Image, TfliteCall
-from hwquant.frontends.tflite_file import Quantization
+from hwquant.frontends.tflite_model import Quantization
 
 SAME, VALID = 0, 1
 """Values of the option Padding."""
@@ -174,7 +174,10 @@ def pool(operator: str) -> Callable[[TfliteCall], Image]:
 
     def translate(call: TfliteCall) -> Image:
         image = call.image(0)
-        kernel, strides = _positive(call, "FilterHeight", "FilterWidth"), _positive(call, "StrideH", "StrideW")
+        kernel, strides = (
+            _positive(call, "FilterHeight", "FilterWidth"),
+            _positive(call, "StrideH", "StrideW"),
+        )
         pads = _padding(call, call.write.shape(image)[2:], kernel, strides)
         return Image(call.write.node(operator, image, kernel_shape=kernel, strides=strides, pads=pads))
 

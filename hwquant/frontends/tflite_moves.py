@@ -118,7 +118,9 @@ def mirror_pad(call: TfliteCall) -> Made:
 def _sliced(call: TfliteCall, starts: list[int], ends: list[int], steps: list[int]) -> Made:
     names, order, made = _data(call, 0)
     axes = [order.index(axis) for axis in range(len(starts))]
-    return made(call.write.node("Slice", *names, *(_list(call, item) for item in (starts, ends, axes, steps))))
+    return made(
+        call.write.node("Slice", *names, *(_list(call, item) for item in (starts, ends, axes, steps)))
+    )
 
 
 def slice_(call: TfliteCall) -> Made:

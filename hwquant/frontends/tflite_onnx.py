@@ -25,7 +25,8 @@ from hwquant.frontends.tflite_call import (
     dequantized,
     parameters,
 )
-from hwquant.frontends.tflite_file import Operation, Tensor, TfliteFile, read_tflite
+from hwquant.frontends.tflite_file import read_tflite
+from hwquant.frontends.tflite_model import Operation, Tensor, TfliteFile
 from hwquant.frontends.tflite_operators import OPERATORS
 from hwquant.frontends.tflite_pointwise import BOUNDS, clipped, onnx_kind
 from hwquant.frontends.tflite_writer import OPSET, OPSET_OF_4_BITS, Unwritable, Writer
@@ -125,7 +126,9 @@ class _Translation:
         admitted(call, operator)
         read = [number for number in operation.inputs if number >= 0]
         blocks = {self.state.blocks[number] for number in read if number in self.state.blocks}
-        if blocks and (not operator.in_blocks or len(blocks) > 1 or operation.inputs[0] not in self.state.blocks):
+        if blocks and (
+            not operator.in_blocks or len(blocks) > 1 or operation.inputs[0] not in self.state.blocks
+        ):
             raise call.refuse("it is not computed between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND")
         if blocks:
             self.state.blocks |= dict.fromkeys(operation.outputs, blocks.pop())

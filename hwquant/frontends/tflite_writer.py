@@ -160,7 +160,9 @@ class Writer:
         made = [node for node in self.nodes[self.begun :] if name in node.output]
         wanted = self.unique(wanted)
         if copied or not made:
-            self.nodes.append(helper.make_node("Identity", [name], [wanted], self.unique(f"{self.label}/Identity")))
+            self.nodes.append(
+                helper.make_node("Identity", [name], [wanted], self.unique(f"{self.label}/Identity"))
+            )
             self._types[wanted] = self._types[name]
             return wanted
         for node in self.nodes[self.begun :]:
