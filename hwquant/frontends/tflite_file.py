@@ -17,10 +17,14 @@ from hwquant.files import read_ordinary
 from hwquant.frontends.limits import LARGEST
 from hwquant.frontends.tflite_model import Operation, Quantization, Tensor, TfliteFile
 from hwquant.frontends.tflite_tables import UNREADABLE, Tables
+from hwquant.frontends.tflite_verifier import Verifier
 from hwquant.packages import load_package
 
 IDENTIFIER = b"TFL3"
 """What stands at byte 4 of a file."""
+
+VERSION = 3
+"""Of the schema, as runtimes read it."""
 
 LARGEST_FILE = 1 << 30
 """Bytes of a file that is read."""
@@ -90,7 +94,10 @@ class _Reader:
         """All of the file."""
         if self.content[4:8] != IDENTIFIER:
             raise ValueError("it does not say that it is one")
-        model = self.read.checked(self.schema.Model.GetRootAs(self.content))
+        Verifier(self.schema, self.content).verify()
+        model = self.schema.Model.GetRootAs(self.content)
+        if model.Version() != VERSION:
+            raise ValueError(f"it is of version {model.Version()} of the schema")
         graphs = self.read.tables(model, "Subgraphs")
         if len(graphs) != 1:
             raise self.refused(f"it has {len(graphs)} subgraphs; convert one function, without control flow")
@@ -164,7 +171,7 @@ class _Reader:
         """What a tensor's integers stand for; None where they are integers, or its elements are no integers."""
         if kind not in CODES or table.Quantization() is None:
             return None
-        found = self.read.checked(table.Quantization())
+        found = table.Quantization()
         if found.DetailsType():
             raise self.refused(f"its tensor {name!r} is quantized in a way of its own, which is not read")
         scales, zeros = self.read.numbers(found, "Scale"), self.read.numbers(found, "ZeroPoint")

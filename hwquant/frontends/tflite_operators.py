@@ -138,11 +138,7 @@ OPERATORS: Mapping[str, Operator] = {
     "RELU_0_TO_1": _function(pointwise.clip(0.0, 1.0)),
     "RELU_N1_TO_1": _function(pointwise.clip(-1.0, 1.0)),
     "RESHAPE": _move(moves.reshape, "ReshapeOptions", NewShape=USED),
-    "RESIZE_BILINEAR": Operator(
-        moves.resize("linear"),
-        "ResizeBilinearOptions",
-        {**_RESIZED, **dict.fromkeys(("NewHeight", "NewWidth"), Irrelevant("an input has the size"))},
-    ),
+    "RESIZE_BILINEAR": Operator(moves.resize("linear"), "ResizeBilinearOptions", _RESIZED),
     "RESIZE_NEAREST_NEIGHBOR": Operator(
         moves.resize("nearest"), "ResizeNearestNeighborOptions", _RESIZED, moves=True
     ),

@@ -1,8 +1,6 @@
-"""The tables of a TensorFlow Lite file that nobody has verified, read within its bytes.
+"""The tables of a TensorFlow Lite file, once they are verified.
 
-The package ``tflite`` has a class for each table of the schema. Its accessors follow offsets wherever they lead: all
-but one kind only lead forward, so that past the end they raise; the exception, from a table back to what says where
-its fields are, is checked here. Fields that are shared by many tables are counted as often as they are read.
+What many of them share counts as often as it is read.
 """
 
 from __future__ import annotations
@@ -13,15 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.frontends.tflite_verifier import layout
+
 UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, struct.error)
 """What reading a file can raise that no converter wrote, or that was changed since."""
-
-MOST = 20_000
-"""Tables of one kind; networks for a chip have some hundreds of operators."""
-
-_NO_FIELDS = ("Init", "GetRootAs")
-_PARTS = ("AsNumpy", "Length", "IsNone")
-"""What the package puts behind the name of a field that is a vector, for other accessors of it."""
 
 
 class Tables:
@@ -37,41 +30,9 @@ class Tables:
         self.content = content
         self._left = 8 * len(content) + (1 << 16)
 
-    def checked(self, table: Any) -> Any:
-        """Return a table, once it is known that all of its fields begin within the file.
-
-        Raises
-        ------
-        ValueError
-            It has no description of its fields within the file, or is missing.
-        """
-        if table is None:
-            raise ValueError("a table is missing")
-        position, size = table._tab.Pos, len(self.content)
-        (back,) = struct.unpack_from("<i", self.content, position)
-        fields = position - back
-        if not 0 <= fields <= size - 4:
-            raise ValueError("a table lies outside of the file")
-        described, length = struct.unpack_from("<HH", self.content, fields)
-        if described < 4 or described % 2 or fields + described > size or position + length > size:
-            raise ValueError("a table lies outside of the file")
-        offsets = struct.unpack_from(f"<{described // 2 - 2}H", self.content, fields + 4)
-        if any(0 < offset < 4 or offset >= length for offset in offsets if offset):
-            raise ValueError("a table has fields outside of it")
-        return table
-
     def tables(self, parent: Any, field: str) -> list[Any]:
-        """The tables of a vector; none where it is absent.
-
-        Raises
-        ------
-        ValueError
-            There are more than a file of this size, or any network, can have.
-        """
-        length = getattr(parent, f"{field}Length")()
-        if length > min(MOST, len(self.content) // 4):
-            raise ValueError(f"it has {length} {field}")
-        return [self.checked(getattr(parent, field)(index)) for index in range(length)]
+        """The tables of a vector; none where it is absent."""
+        return [getattr(parent, field)(index) for index in range(getattr(parent, f"{field}Length")())]
 
     def numbers(self, parent: Any, field: str) -> NDArray[Any]:
         """The numbers of a vector, a view of the file; none where it is absent."""
@@ -105,23 +66,15 @@ class Tables:
         ValueError
             A newer schema wrote it, with fields that are not known.
         """
-        self.checked(table)
-        names = fields_of(type(table))
+        fields = layout(type(table))
         (back,) = struct.unpack_from("<i", self.content, table._tab.Pos)
         (described,) = struct.unpack_from("<H", self.content, table._tab.Pos - back)
-        slots = range(4 + 2 * len(names), described, 2)
+        slots = range(max((field.slot for field in fields), default=2) + 2, described, 2)
         if any(table._tab.Offset(slot) for slot in slots):
             raise ValueError(f"{type(table).__name__} have fields of a newer schema")
         return {
-            name: tuple(self.numbers(table, name).tolist()) if vector else getattr(table, name)()
-            for name, vector in names.items()
+            field.name: tuple(self.numbers(table, field.name).tolist())
+            if field.vector
+            else getattr(table, field.name)()
+            for field in fields
         }
-
-
-def fields_of(table: type) -> dict[str, bool]:
-    """The fields of a table of the schema by name, and whether each is a vector."""
-    names = [name for name in vars(table) if name[0] != "_" and not name.startswith(_NO_FIELDS)]
-    names = [name for name in names if not name.endswith("BufferHasIdentifier")]
-    vectors = {name.removesuffix("AsNumpy") for name in names if name.endswith("AsNumpy")}
-    parts = {vector + part for vector in vectors for part in _PARTS}
-    return {name: name in vectors for name in names if name not in parts}

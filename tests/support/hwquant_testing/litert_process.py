@@ -1,6 +1,6 @@
 """LiteRT in a process of its own: a damaged file can end it.
 
-Each line of the input is a file; the answer is "refused", or "read".
+Each line of the input is a file; the answer is "read", or "refused: " and why.
 """
 
 import sys
@@ -18,8 +18,8 @@ def main() -> None:
                 experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             )
             interpreter.allocate_tensors()
-        except (RuntimeError, ValueError):
-            print("refused", flush=True)
+        except (RuntimeError, ValueError) as error:
+            print("refused:", *str(error).split(), flush=True)
         else:
             print("read", flush=True)
 
