@@ -23,7 +23,13 @@ Blocks = tuple[int, int]
 
 @dataclass(frozen=True)
 class Image:
-    """A tensor (N, C, H, W); the file's order is (N, H, W, C)."""
+    """A tensor (N, C, H, W); the file's order is (N, H, W, C).
+
+    Attributes
+    ----------
+    name : str
+        Its name in the graph.
+    """
 
     name: str
 
@@ -34,7 +40,17 @@ Made = str | Image
 
 @dataclass(frozen=True)
 class Stored:
-    """A constant of the file: its elements, and what they stand for."""
+    """A constant of the file.
+
+    Attributes
+    ----------
+    array : ndarray
+        Its elements.
+    kind : str
+        Their type, as the schema calls it.
+    quantization : Quantization or None
+        What they stand for, where that is not themselves.
+    """
 
     array: NDArray[Any]
     kind: str

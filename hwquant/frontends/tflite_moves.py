@@ -103,7 +103,7 @@ def pad(call: TfliteCall) -> Made:
             if not meaning.equals(call.quantization(0)):
                 raise call.refuse("what it pads with has a scale of its own")
             value = (value - meaning.zero_points) * meaning.scales
-        fill = [call.write.constant(np.float32(value).reshape(()))]
+        fill = [call.write.constant(np.asarray(value, np.float32).reshape(()))]
     return _padded(call, fill, "constant")
 
 

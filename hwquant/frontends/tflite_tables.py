@@ -66,7 +66,8 @@ class Tables:
         ValueError
             A newer schema wrote it, with fields that are not known.
         """
-        fields = layout(type(table))
+        kind: type = type(table)
+        fields = layout(kind)
         (back,) = struct.unpack_from("<i", self.content, table._tab.Pos)
         (described,) = struct.unpack_from("<H", self.content, table._tab.Pos - back)
         slots = range(max((field.slot for field in fields), default=2) + 2, described, 2)

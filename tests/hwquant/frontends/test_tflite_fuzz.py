@@ -126,7 +126,7 @@ def test_mutated_files_are_refused_or_read_by_litert_too(files, oracle, tmp_path
         # Which versions of an operator there are is not in the schema: they differ in the types that they take.
         assert answer == "read" or "builtin opcode" in answer, f"seed {seed}: {answer}"
     print(dict(counts))
-    assert len(counts) == 3
+    assert min(counts["ModelProto"], counts["Damaged"]) >= len(seeds) // 10
 
 
 def test_every_truncation_is_refused(files, tmp_path):

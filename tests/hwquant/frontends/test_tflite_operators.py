@@ -1,17 +1,14 @@
 """Every operator of TensorFlow Lite that is translated, against LiteRT, which we did not write."""
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import tflite
-from hwquant_testing.tflite_files import Operation, Tensor, built, constant, litert
+from hwquant_testing.tflite_files import Operation, Tensor, agree, built, constant, litert, onnx_answers
 
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.floating import predict
 from hwquant.frontends import load_model
 from hwquant.frontends.declaration import Refused
-from hwquant.frontends.tflite_onnx import tflite_as_onnx
 from hwquant.frontends.tflite_operators import OPERATORS
 from hwquant.frontends.tflite_verifier import layout
 
@@ -192,22 +189,6 @@ def file_of(case):
     tensors += [*constants, *(Tensor((), result or np.float32) for _ in results)]
     step = Operation(kind, extra + data if first else data + extra, results, table, options)
     return built(tensors, [step], data, results)
-
-
-def onnx_answers(path, feeds):
-    """What onnxruntime computes of the model that we make."""
-    model = tflite_as_onnx(path)
-    onnx.checker.check_model(model, full_check=True)
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads, settings.log_severity_level = 1, 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), settings)
-    names = [item.name for item in session.get_inputs()]
-    return session.run(None, dict(zip(names, feeds, strict=True)))
-
-
-def agree(got, want):
-    assert (got.shape, got.dtype) == (want.shape, want.dtype)
-    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(want).max()))
 
 
 def label(case):

@@ -9,7 +9,11 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
+import onnx
+import onnxruntime
 import tflite
+
+from hwquant.frontends.tflite_onnx import tflite_as_onnx
 
 KINDS = {
     np.dtype(np.float32): tflite.TensorType.FLOAT32,
@@ -139,3 +143,20 @@ def litert(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         interpreter.set_tensor(item["index"], value)
     interpreter.invoke()
     return [interpreter.get_tensor(item["index"]) for item in interpreter.get_output_details()]
+
+
+def onnx_answers(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What onnxruntime computes of the model that we make."""
+    model = tflite_as_onnx(path)
+    onnx.checker.check_model(model, full_check=True)
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.log_severity_level = 1, 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), settings)
+    names = [item.name for item in session.get_inputs()]
+    return session.run(None, dict(zip(names, feeds, strict=True)))
+
+
+def agree(got: np.ndarray, want: np.ndarray) -> None:
+    """Fail unless two arrays of one shape and type are as close as float32 is."""
+    assert (got.shape, got.dtype) == (want.shape, want.dtype)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(want).max()))
