@@ -73,6 +73,8 @@ class State:
         Constants.
     blocks : dict of Blocks
         Of tensors between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, which are left as they were before.
+    asked : set of int
+        Inputs of the operator at hand that its translation asked for, by their positions.
     """
 
     real: dict[int, str] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class State:
     codes: dict[int, str] = field(default_factory=dict)
     stored: dict[int, Stored] = field(default_factory=dict)
     blocks: dict[int, Blocks] = field(default_factory=dict)
+    asked: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ class TfliteCall:
         """The number of an input's tensor."""
         if not self.given(position):
             raise self.invalid(f"its input {position} is missing")
+        self.state.asked.add(position)
         return self.operation.inputs[position]
 
     def stored(self, position: int) -> Stored:

@@ -169,9 +169,14 @@ class _Reader:
 
     def quantization(self, table: Any, name: str, kind: str, shape: tuple[int, ...]) -> Quantization | None:
         """What a tensor's integers stand for; None where they are integers, or its elements are no integers."""
-        if kind not in CODES or table.Quantization() is None:
-            return None
         found = table.Quantization()
+        if found is None:
+            return None
+        count = found.ScaleLength()
+        if count and found.ZeroPointLength() != count:
+            raise ValueError(f"tensor {name!r} has {count} scales and {found.ZeroPointLength()} zero points")
+        if kind not in CODES:
+            return None
         if found.DetailsType():
             raise self.refused(f"its tensor {name!r} is quantized in a way of its own, which is not read")
         scales, zeros = self.read.numbers(found, "Scale"), self.read.numbers(found, "ZeroPoint")
@@ -179,7 +184,7 @@ class _Reader:
             return None
         axis = found.QuantizedDimension() if scales.size > 1 else 0
         several = scales.size > 1 and not (0 <= axis < len(shape) and shape[axis] == scales.size)
-        if several or zeros.size != scales.size:
+        if several:
             raise ValueError(f"tensor {name!r} has {scales.size} scales and {zeros.size} zero points")
         if not (np.isfinite(scales) & (scales > 0)).all():
             raise ValueError(f"tensor {name!r} has a scale that is no positive number")

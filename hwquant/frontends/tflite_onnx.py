@@ -135,7 +135,11 @@ class _Translation:
         if operation.kind == "DEQUANTIZE" and operation.inputs[0] in self.state.stored:
             self.stored(call)
             return
+        self.state.asked.clear()
         made = operator.translate(call)
+        more = [position for position in range(len(operation.inputs)) if position not in self.state.asked]
+        if any(call.given(position) for position in more):
+            raise call.invalid(f"it has {len(operation.inputs)} inputs, more than it takes")
         results: list[Made] = list(made) if isinstance(made, list) else [made]
         if len(results) != len(operation.outputs):
             raise call.invalid(f"it has {len(operation.outputs)} outputs, not {len(results)}")
