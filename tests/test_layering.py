@@ -143,6 +143,7 @@ HEAVY = {
     "threadpoolctl",
     "matplotlib",
     "serial",
+    "tflite",
 }
 INSIDE = {
     # These run inside the simulator, where cocotb is what calls them.

@@ -1,10 +1,10 @@
-"""Trained networks in: ONNX files, ``torch.nn.Module`` and ``torch.export`` programs become a `Graph`."""
+"""Trained networks in: ONNX and TensorFlow Lite files, torch modules and ``torch.export`` programs become a `Graph`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.files.reading import open_ordinary
@@ -13,6 +13,8 @@ from hwquant.frontends.batch import BatchAxis, Shapes
 from hwquant.frontends.onnx_cut import Cut, read_cut
 from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.frontends.pt2 import read_pt2
+from hwquant.frontends.tflite_file import IDENTIFIER
+from hwquant.frontends.tflite_onnx import tflite_as_onnx
 from hwquant.frontends.torch_export import export, read_exported
 from hwquant.frontends.torch_onnx import as_onnx
 from hwquant.graph import Graph
@@ -35,10 +37,11 @@ def load_model(
     outputs: Sequence[str] = (),
     host: bool = True,
 ) -> Graph:
-    """Read a float network from a file: ONNX, or ``torch.export.save``'s .pt2.
+    """Read a float network from a file: ONNX, ``torch.export.save``'s .pt2, or TensorFlow Lite.
 
-    The suffix decides between the two, else the content. Nothing in the file is executed or unpickled.
-    What the array cannot do at the beginning and the end stays with the host (``Graph.host``).
+    TensorFlow Lite files say that they are; between the others the suffix decides, else the content. Nothing in the
+    file is executed or unpickled. What the array cannot do at the beginning and the end stays with the host
+    (``Graph.host``).
 
     Parameters
     ----------
@@ -73,23 +76,34 @@ def load_model(
             f"{str(path)!r} is a pickle of PyTorch, which hwquant does not load; "
             "write torch.export.export(module.eval(), (example,)) with torch.export.save to a .pt2 file"
         )
-    if suffix not in (".onnx", ".pt2"):
-        try:
-            with open_ordinary(path) as file:
-                suffix = ".pt2" if file.read(4) == b"PK\x03\x04" else ".onnx"
-        except OSError as error:
-            raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    if suffix == ".pt2":
+    kind = _kind(path)
+    if kind == ".pt2":
         if inputs or outputs:
             raise HwquantError(
                 f"{str(path)!r} cannot be cut: only ONNX models and modules are; write it with torch.onnx.export"
             )
         graph = translate(read_pt2(path), shapes, batch_axis)
     else:
+        model = tflite_as_onnx(path) if kind == ".tflite" else path
         graph = from_onnx(
-            path, shapes=shapes, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host
+            model, shapes=shapes, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host
         )
     return with_states(graph, states) if states else graph
+
+
+def _kind(path: Path) -> Literal[".onnx", ".pt2", ".tflite"]:
+    """Which of the formats a file is of, by the suffix that is usual for it."""
+    try:
+        with open_ordinary(path) as file:
+            head = file.read(8)
+    except OSError as error:
+        raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
+    suffix = path.suffix.lower()
+    if head[4:] == IDENTIFIER or suffix == ".tflite":
+        return ".tflite"
+    if suffix == ".pt2" or (suffix != ".onnx" and head[:4] == b"PK\x03\x04"):
+        return ".pt2"
+    return ".onnx"
 
 
 def from_onnx(

@@ -361,10 +361,12 @@ def test_a_window_beyond_any_image_is_refused_soon():
 
 
 def test_a_tensorflow_lite_file_is_called_one(tmp_path):
-    path = tmp_path / "net.tflite"
+    path = tmp_path / "net.onnx"
     path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
-    with pytest.raises(Unsupported, match=r"net\.tflite' is a TensorFlow Lite file, which is not read"):
+    with pytest.raises(Damaged, match=r"net\.onnx' is a TensorFlow Lite file that is damaged or truncated"):
         load_model(path)
+    with pytest.raises(Unsupported, match=r"net\.onnx' is a TensorFlow Lite file, which is no ONNX model"):
+        read_onnx(path)
 
 
 def test_errors_can_be_told_apart():

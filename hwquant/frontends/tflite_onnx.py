@@ -1,0 +1,241 @@
+"""A TensorFlow Lite file as an ONNX model, operator by operator.
+
+Tensors that are quantized become QuantizeLinear and DequantizeLinear behind what makes them, and DequantizeLinear
+behind what the file has; between them ONNX computes with real numbers. Inputs and outputs have the names, types and
+the layout (images are N, H, W, C) that they have in the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwquant.frontends.alternatives import alternative
+from hwquant.frontends.tflite_call import (
+    TO_CHANNELS_LAST,
+    Image,
+    Made,
+    Operator,
+    State,
+    Stored,
+    TfliteCall,
+    admitted,
+    dequantized,
+    parameters,
+)
+from hwquant.frontends.tflite_file import read_tflite
+from hwquant.frontends.tflite_model import Operation, Tensor, TfliteFile
+from hwquant.frontends.tflite_operators import OPERATORS
+from hwquant.frontends.tflite_pointwise import BOUNDS, clipped, onnx_kind
+from hwquant.frontends.tflite_writer import OPSET, OPSET_OF_4_BITS, Unwritable, Writer
+from hwquant.packages import load_package
+
+if TYPE_CHECKING:
+    import onnx
+
+_CODES = {"INT8": np.dtype(np.int8), "UINT8": np.dtype(np.uint8)}
+"""Integers that activations may be."""
+
+JOINS = ("CONCATENATION",)
+"""Operators that move integers where all scales are the same, and else round them."""
+
+
+def tflite_as_onnx(path: Path) -> onnx.ModelProto:
+    """Read a TensorFlow Lite file as an ONNX model.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The model, called after the file.
+
+    Raises
+    ------
+    HwquantError
+        The file cannot be read, is damaged, or has what is not supported; the operator is named.
+    """
+    load_package("onnx", "onnx", "onnx", "reading TensorFlow Lite files")
+    return _Translation(read_tflite(path)).model()
+
+
+class _Translation:
+    """One pass over the operators of a file."""
+
+    def __init__(self, file: TfliteFile) -> None:
+        self.file, self.state = file, State()
+        arrays = [tensor.array for tensor in file.tensors if tensor.array is not None]
+        narrow = any(tensor.kind == "INT4" for tensor in file.tensors)
+        self.write = Writer(sum(array.nbytes for array in arrays), OPSET_OF_4_BITS if narrow else OPSET)
+        for number, tensor in enumerate(file.tensors):
+            if tensor.array is not None:
+                self.state.stored[number] = Stored(tensor.array, tensor.kind, tensor.quantization)
+
+    def model(self) -> onnx.ModelProto:
+        """The whole file."""
+        from onnx import helper
+
+        inputs = [self.begin(number) for number in self.file.inputs]
+        for operation in self.file.operations:
+            call = TfliteCall(self.write, self.file, self.state, operation, operation.options)
+            try:
+                self.translate(call)
+            except Unwritable as error:
+                raise call.refuse(str(error)) from None
+        outputs = [self.write.described(self.ended(number)) for number in self.file.outputs]
+        weights = list(self.write.initializers.values())
+        graph = helper.make_graph(self.write.nodes, self.file.name, inputs, outputs, weights)
+        domains = [helper.make_opsetid("", self.write.opset)]
+        return helper.make_model(graph, opset_imports=domains, ir_version=10, producer_name="hwquant")
+
+    def call(self, index: int) -> TfliteCall:
+        """What messages about an input or an output of the file are made with."""
+        operation = Operation(-1, "a network", False, (index,), (index,), "", {})
+        return TfliteCall(self.write, self.file, self.state, operation, {})
+
+    def begin(self, number: int) -> onnx.ValueInfoProto:
+        """An input of the file."""
+        tensor, call = self.file.tensors[number], self.call(number)
+        if 0 in tensor.shape:
+            raise call.refuse(f"its shape {tensor.shape} is empty")
+        name = self.write.label = self.write.unique(tensor.name)
+        if tensor.quantization is not None:
+            check_codes(call, tensor)
+        info = self.write.begin(name, onnx_kind(call, tensor.kind), tensor.shape)
+        self.state.real[number] = name
+        if tensor.quantization is not None:
+            self.state.codes[number] = name
+            self.state.real[number] = dequantized(
+                self.write, name, tensor.quantization, 0, _CODES[tensor.kind]
+            )
+        return info
+
+    def translate(self, call: TfliteCall) -> None:
+        """An operator."""
+        operation = call.operation
+        self.write.label = self.file.tensors[operation.outputs[0]].name
+        self.write.begun = len(self.write.nodes)
+        operator = None if operation.custom else OPERATORS.get(operation.kind)
+        if operator is None:
+            raise call.refuse(f"this operator is not supported; {alternative(operation.kind)}")
+        admitted(call, operator)
+        read = [number for number in operation.inputs if number >= 0]
+        blocks = {self.state.blocks[number] for number in read if number in self.state.blocks}
+        if blocks and (
+            not operator.in_blocks or len(blocks) > 1 or operation.inputs[0] not in self.state.blocks
+        ):
+            raise call.refuse("it is not computed between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND")
+        if blocks:
+            self.state.blocks |= dict.fromkeys(operation.outputs, blocks.pop())
+        if operation.kind == "DEQUANTIZE" and operation.inputs[0] in self.state.stored:
+            self.stored(call)
+            return
+        self.state.asked.clear()
+        made = operator.translate(call)
+        more = [position for position in range(len(operation.inputs)) if position not in self.state.asked]
+        if any(call.given(position) for position in more):
+            raise call.invalid(f"it has {len(operation.inputs)} inputs, more than it takes")
+        results: list[Made] = list(made) if isinstance(made, list) else [made]
+        if len(results) != len(operation.outputs):
+            raise call.invalid(f"it has {len(operation.outputs)} outputs, not {len(results)}")
+        for number, result in zip(operation.outputs, results):
+            self.finish(call, operator, number, result)
+
+    def stored(self, call: TfliteCall) -> None:
+        """A constant of float16 or integers as float32: still a constant of the file for what reads it."""
+        found = call.stored(0)
+        if found.kind == "FLOAT16":
+            found = Stored(found.array.astype(np.float32), "FLOAT32", None)
+        elif found.quantization is None:
+            raise call.refuse("its input has no scale")
+        (number,) = call.operation.outputs
+        self.state.stored[number] = found
+
+    def finish(self, call: TfliteCall, operator: Operator, number: int, made: Made) -> None:
+        """What an operator makes becomes a tensor of the file: activated, quantized, in the file's layout."""
+        tensor = self.file.tensors[number]
+        name = made.name if isinstance(made, Image) else made
+        activation = call.options.get("FusedActivationFunction", 0)
+        if name in self.write.constants and tensor.quantization is None and not activation:
+            array = self.write.constants[name]
+            self.state.stored[number] = Stored(array, tensor.kind, None)
+            self.check_kind(call, tensor, name)
+            return
+        if activation in BOUNDS:
+            name = clipped(call, name, *BOUNDS[activation])
+        elif activation == 4:
+            name = self.write.node("Tanh", name)
+        elif activation:
+            raise call.refuse(f"its option FusedActivationFunction is {activation}, a sign")
+        if tensor.quantization is not None:
+            if self.rounds(call, operator, tensor, activation):
+                name = self.quantize(number, tensor, name, isinstance(made, Image))
+        else:
+            self.check_kind(call, tensor, name)
+        image = isinstance(made, Image)
+        if image and number in self.file.outputs and tensor.quantization is None:
+            name, image = self.write.node("Transpose", name, perm=TO_CHANNELS_LAST), False
+        if tensor.quantization is None and not image:
+            name = self.write.named(name, tensor.name)
+        (self.state.images if image else self.state.real)[number] = name
+
+    def check_kind(self, call: TfliteCall, tensor: Tensor, name: str) -> None:
+        """Raise unless a result has the type with which the file declares it."""
+        if self.write.kind(name) != onnx_kind(call, tensor.kind):
+            raise call.invalid(f"its result {tensor.name!r} is declared with the type {tensor.kind}")
+
+    def rounds(self, call: TfliteCall, operator: Operator, tensor: Tensor, activation: int) -> bool:
+        """Whether a result has to be rounded to its tensor's integers: not where such are moved."""
+        check_codes(call, tensor)
+        assert tensor.quantization is not None
+        read = range(len(call.operation.inputs))
+        meanings = [call.quantization(position) for position in read if call.given(position)]
+        meanings = [meaning for meaning in meanings if meaning is not None]
+        same = bool(meanings) and all(tensor.quantization.equals(meaning) for meaning in meanings)
+        if operator.moves and not same:
+            raise call.refuse("it moves integers, and its result has another scale than its input")
+        return not (same and activation in (0, 1) and (operator.moves or call.operation.kind in JOINS))
+
+    def quantize(self, number: int, tensor: Tensor, name: str, image: bool) -> str:
+        """Round numbers to a tensor's integers, which a later reader or an output takes."""
+        meaning, dtype = tensor.quantization, _CODES[tensor.kind]
+        assert meaning is not None
+        codes = self.write.node("QuantizeLinear", name, *parameters(self.write, meaning, dtype))
+        found = dequantized(self.write, codes, meaning, 0, dtype)
+        if number in self.file.outputs:
+            if image:
+                codes = self.write.node("Transpose", codes, perm=TO_CHANNELS_LAST)
+            self.state.codes[number] = codes
+        return found
+
+    def ended(self, number: int) -> str:
+        """An output of the file by name."""
+        tensor, call = self.file.tensors[number], self.call(number)
+        self.write.label, self.write.begun = tensor.name, 0
+        if number in self.state.stored or self.file.outputs.count(number) > 1:
+            raise call.refuse("its output is a constant, or there twice")
+        if number in self.state.blocks:
+            raise call.refuse("it ends before BATCH_TO_SPACE_ND")
+        if number in self.state.codes:
+            name = self.state.codes[number]
+        else:
+            name = call.real(0)
+            if tensor.quantization is not None:  # it was moved
+                made = parameters(self.write, tensor.quantization, _CODES[tensor.kind])
+                name = self.write.node("QuantizeLinear", name, *made)
+        if number in self.file.inputs or name != tensor.name:
+            name = self.write.named(name, tensor.name, copied=number in self.file.inputs)
+        return name
+
+
+def check_codes(call: TfliteCall, tensor: Tensor) -> None:
+    """Refuse integers that activations cannot be."""
+    if tensor.kind not in _CODES:
+        raise call.refuse(f"{tensor.name!r} has integers of type {tensor.kind}; convert it with 8 bits")
+    if tensor.quantization is not None and tensor.quantization.scales.size > 1:
+        raise call.refuse(f"{tensor.name!r} is computed, and has a scale for each channel")

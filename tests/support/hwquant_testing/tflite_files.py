@@ -1,0 +1,162 @@
+"""TensorFlow Lite files, built table by table, and LiteRT's answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import onnx
+import onnxruntime
+import tflite
+
+from hwquant.frontends.tflite_onnx import tflite_as_onnx
+
+KINDS = {
+    np.dtype(np.float32): tflite.TensorType.FLOAT32,
+    np.dtype(np.float16): tflite.TensorType.FLOAT16,
+    np.dtype(np.int8): tflite.TensorType.INT8,
+    np.dtype(np.uint8): tflite.TensorType.UINT8,
+    np.dtype(np.int16): tflite.TensorType.INT16,
+    np.dtype(np.int32): tflite.TensorType.INT32,
+    np.dtype(np.int64): tflite.TensorType.INT64,
+    np.dtype(np.bool_): tflite.TensorType.BOOL,
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor: its shape, or its elements; where they stand for real numbers, scales, zero points and their axis."""
+
+    shape: tuple[int, ...] = ()
+    dtype: Any = np.float32
+    array: np.ndarray | None = None
+    scales: tuple[float, ...] = ()
+    zeros: tuple[int, ...] = ()
+    axis: int = 0
+    kind: int | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operator by its name in the schema; tensors by number."""
+
+    kind: str
+    inputs: Sequence[int]
+    outputs: Sequence[int]
+    table: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def constant(array: Any, dtype: Any = np.float32, **meaning: Any) -> Tensor:
+    """A tensor whose elements are in the file."""
+    found = np.asarray(array, dtype)
+    return Tensor(found.shape, dtype, found, **meaning)
+
+
+def built(
+    tensors: Sequence[Tensor], operations: Sequence[Operation], inputs: Sequence[int], outputs: Sequence[int]
+) -> bytes:
+    """The bytes of a file."""
+    make = flatbuffers.Builder(1024)
+    made, buffers = [], [_table(make, "Buffer")]
+    for number, tensor in enumerate(tensors):
+        place = 0
+        if tensor.array is not None:
+            data = make.CreateNumpyVector(np.frombuffer(tensor.array.tobytes(), np.uint8))
+            place = len(buffers)
+            buffers.append(_table(make, "Buffer", Data=data))
+        meaning = {}
+        if tensor.scales:
+            scales = make.CreateNumpyVector(np.array(tensor.scales, np.float32))
+            zeros = make.CreateNumpyVector(np.array(tensor.zeros, np.int64))
+            meaning["Quantization"] = _table(
+                make, "QuantizationParameters", Scale=scales, ZeroPoint=zeros, QuantizedDimension=tensor.axis
+            )
+        kind = KINDS[np.dtype(tensor.dtype)] if tensor.kind is None else tensor.kind
+        name, shape = make.CreateString(f"t{number}"), _numbers(make, tensor.shape)
+        made.append(_table(make, "Tensor", Shape=shape, Type=kind, Buffer=place, Name=name, **meaning))
+    codes, steps = [], []
+    for number, operation in enumerate(operations):
+        code = getattr(tflite.BuiltinOperator, operation.kind)
+        codes.append(
+            _table(make, "OperatorCode", DeprecatedBuiltinCode=min(code, 127), BuiltinCode=code, Version=1)
+        )
+        fields = {"OpcodeIndex": number}
+        if operation.table:
+            values = {
+                name: _numbers(make, value) if isinstance(value, tuple) else value
+                for name, value in operation.options.items()
+            }
+            fields["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, operation.table)
+            fields["BuiltinOptions"] = _table(make, operation.table, **values)
+        read, written = _numbers(make, operation.inputs), _numbers(make, operation.outputs)
+        steps.append(_table(make, "Operator", Inputs=read, Outputs=written, **fields))
+    graph = _table(
+        make,
+        "SubGraph",
+        Tensors=_offsets(make, made),
+        Inputs=_numbers(make, inputs),
+        Outputs=_numbers(make, outputs),
+        Operators=_offsets(make, steps),
+    )
+    model = _table(
+        make,
+        "Model",
+        Version=3,
+        OperatorCodes=_offsets(make, codes),
+        Subgraphs=_offsets(make, [graph]),
+        Buffers=_offsets(make, buffers),
+    )
+    make.Finish(model, b"TFL3")
+    return bytes(make.Output())
+
+
+def _table(make: flatbuffers.Builder, name: str, **fields: Any) -> int:
+    getattr(tflite, f"{name}Start")(make)
+    for label, value in fields.items():
+        getattr(tflite, f"{name}Add{label}")(make, value)
+    return int(getattr(tflite, f"{name}End")(make))
+
+
+def _numbers(make: flatbuffers.Builder, numbers: Sequence[int]) -> int:
+    return int(make.CreateNumpyVector(np.array(list(numbers), np.int32)))
+
+
+def _offsets(make: flatbuffers.Builder, places: Sequence[int]) -> int:
+    make.StartVector(4, len(places), 4)
+    for place in reversed(places):
+        make.PrependUOffsetTRelative(place)
+    return int(make.EndVector())
+
+
+def litert(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What LiteRT computes, with its reference kernels and one thread."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    for item, value in zip(interpreter.get_input_details(), feeds, strict=True):
+        interpreter.set_tensor(item["index"], value)
+    interpreter.invoke()
+    return [interpreter.get_tensor(item["index"]) for item in interpreter.get_output_details()]
+
+
+def onnx_answers(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What onnxruntime computes of the model that we make."""
+    model = tflite_as_onnx(path)
+    onnx.checker.check_model(model, full_check=True)
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.log_severity_level = 1, 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), settings)
+    names = [item.name for item in session.get_inputs()]
+    return session.run(None, dict(zip(names, feeds, strict=True)))
+
+
+def agree(got: np.ndarray, want: np.ndarray) -> None:
+    """Fail unless two arrays of one shape and type are as close as float32 is."""
+    assert (got.shape, got.dtype) == (want.shape, want.dtype)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(want).max()))
