@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import Damaged, Unsupported
+from hwquant.errors import Damaged, HwquantError, Unsupported
+from hwquant.export.embedded import is_embedded
 from hwquant.files import parse_json
 from hwquant.frontends.batch import BatchAxis, BatchMatters, Shapes
 from hwquant.frontends.builder import Builder
@@ -72,6 +73,11 @@ def read_onnx(
         name, model = source.graph.name or "onnx model", source
     else:
         name, model = Path(source).stem, load(Path(source))
+    if is_embedded(model):
+        raise HwquantError(
+            f"{name!r} is an integer network that hwquant exported, and a float network is needed; "
+            "hwquant.load_network reads it as it was, and `hwquant quantize` writes its .hwq file"
+        )
     steps = _history(model, name)
     model = with_shapes(model, shapes or {})
     graph = read_whole(model, name, batch_axis) if read is None else read(model, name)
