@@ -75,12 +75,6 @@ def load_model(
         If the file cannot be read, is damaged or of another kind, or holds something unsupported.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix in (".pt", ".pth"):
-        raise HwquantError(
-            f"{str(path)!r} is a pickle of PyTorch, which hwquant does not load; "
-            "write torch.export.export(module.eval(), (example,)) with torch.export.save to a .pt2 file"
-        )
     kind = _kind(path)
     if kind == ".pt2":
         if inputs or outputs:
@@ -143,12 +137,17 @@ def read_back(path: str | Path) -> QGraph | None:
 
 def _kind(path: Path) -> Literal[".onnx", ".pt2", ".tflite"]:
     """Which of the formats a file is of, by the suffix that is usual for it."""
+    suffix = path.suffix.lower()
+    if suffix in (".pt", ".pth"):
+        raise HwquantError(
+            f"{str(path)!r} is a pickle of PyTorch, which hwquant does not load; "
+            "write torch.export.export(module.eval(), (example,)) with torch.export.save to a .pt2 file"
+        )
     try:
         with open_ordinary(path) as file:
             head = file.read(8)
     except OSError as error:
         raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    suffix = path.suffix.lower()
     if head[4:] == IDENTIFIER or suffix == ".tflite":
         return ".tflite"
     if suffix == ".pt2" or (suffix != ".onnx" and head[:4] == b"PK\x03\x04"):

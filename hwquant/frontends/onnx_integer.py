@@ -77,6 +77,7 @@ MOVING = frozenset(
         "Expand",
         "Gather",
         "MaxPool",
+        "Pad",
         "Resize",
         "Slice",
         "SpaceToDepth",
@@ -232,8 +233,11 @@ class _Rewriting:
         if len(forms) > 1:
             raise _refused(node, "it joins integers of several scales; requantize them to one before")
         reals = [self._dequantize(name, scale, zero, None) for name in node.input[:many]]
+        rest = list(node.input[many:])
+        if node.op_type == "Pad" and rest and _attribute(node, "mode") in (None, b"constant"):
+            rest = self._padding(rest, scale, zero)
         outputs = [self._unique(f"{name}_real") for name in node.output]
-        made = self._helper.make_node(node.op_type, [*reals, *node.input[many:]], outputs, node.name)
+        made = self._helper.make_node(node.op_type, [*reals, *rest], outputs, node.name)
         made.attribute.extend(node.attribute)
         self._made.append(made)
         for real, name in zip(outputs, node.output):
@@ -244,6 +248,15 @@ class _Rewriting:
                     )
                 )
                 self._forms[name] = scale, zero
+
+    def _padding(self, inputs: list[str], scale: str, zero: str) -> list[str]:
+        """What follows the data among the inputs of a Pad of integers, for one of real numbers."""
+        amounts, value, *axes = [*inputs, "", ""][: max(2, len(inputs))]
+        if not value:  # the integer 0
+            value = self._unique(f"{amounts}_zero")
+            kind = np.uint8 if zero not in self._constants else self._numpy.to_array(self._constants[zero]).dtype
+            self._graph.initializer.append(self._numpy.from_array(np.zeros((), kind), value))
+        return [amounts, self._dequantize(value, scale, zero, None), *axes]
 
     def _real(self, node: onnx.NodeProto, operator: str, inputs: Sequence[str], output: str = "") -> str:
         """Add the operator on real numbers, with the attributes of the one on integers."""
@@ -313,7 +326,7 @@ def _attribute(node: onnx.NodeProto, name: str) -> Any:
     """An attribute's number; None where it is not given."""
     for item in node.attribute:
         if item.name == name:
-            return item.f if item.type == item.FLOAT else item.i
+            return {item.FLOAT: item.f, item.STRING: item.s}.get(item.type, item.i)
     return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -61,11 +61,12 @@ def settle(
                 formats[name] = found
     if not build.formats and not formats:
         return list(nodes), dict(outputs), Given({}, weights, (*lost, *off))
-    places = _Places(build, nodes, outputs, formats)
+    places = _Places(build, inputs, nodes, outputs, formats)
     for node in nodes:
         places.add(node)
     final = {name: places.found(tensor) for name, tensor in outputs.items()}
-    return list(places.nodes.values()), final, Given(places.formats, weights, (*lost, *off))
+    lost += [name for name in off if name not in places.formats]
+    return list(places.nodes.values()), final, Given(places.formats, weights, tuple(lost))
 
 
 def _of_input(item: Input, form: GivenFormat, preprocess: tuple[Float, Float]) -> GivenFormat | None:
@@ -101,6 +102,8 @@ class _Places:
     ----------
     build : Tensors
         The formats of clips, and names that are free.
+    inputs : iterable of str
+        The network's inputs.
     nodes : sequence of Node
         All nodes.
     outputs : mapping of str to str
@@ -112,11 +115,13 @@ class _Places:
     def __init__(
         self,
         build: Tensors,
+        inputs: Iterable[str],
         nodes: Sequence[Node],
         outputs: Mapping[str, str],
         formats: dict[str, GivenFormat],
     ) -> None:
         self._build = build
+        self._inputs = frozenset(inputs)
         self.nodes: dict[str, Node] = {}
         self.formats = formats
         self._same: dict[str, str] = {}
@@ -137,13 +142,23 @@ class _Places:
         form = self._build.formats.get(node.name)
         if isinstance(made, Clip) and form is not None:
             (source,) = made.inputs
-            if self._is(source, form) or self._carries(source):
-                self._same[node.name] = self._in(source, form, made)
+            if self._is(source, form) or self._carries(source) or self._free_input(source):
+                self._replace(node, self._in(source, form, made))
                 return
             self.formats[node.name] = form
         elif self._mixed(made) and not self._asked(node.name):  # calibration finds one format for all of them
             made = replace(made, inputs=tuple(self._free(name) for name in made.inputs))
         self.nodes[made.name] = made
+
+    def _replace(self, node: Node, tensor: str) -> None:
+        """Let a tensor stand for what a node would give."""
+        self._same[node.name] = tensor
+        readers = self._readers[tensor]
+        readers[:] = [reader for reader in readers if reader is not node] + self._readers[node.name]
+
+    def _free_input(self, tensor: str) -> bool:
+        """Whether a tensor is a network input that has no format, and is read once."""
+        return tensor in self._inputs and tensor not in self.formats and len(self._readers[tensor]) == 1
 
     def _mixed(self, node: Node) -> bool:
         """Whether a node joins tensors of several formats, or some with and some without one."""
@@ -182,6 +197,9 @@ class _Places:
     def _in(self, tensor: str, form: GivenFormat, clip: Clip) -> str:
         """The tensor with a format: itself, or what moves its parts with that format, or a clip behind it."""
         if self._is(tensor, form):
+            return tensor
+        if self._free_input(tensor):  # its integers are rounded once, where they come from
+            self.formats[tensor] = form
             return tensor
         node = self.nodes.get(tensor)
         if node is not None and self._carries(tensor):
