@@ -46,6 +46,10 @@ class GivenFormat:
         low, high = integer_limits(self.bits)
         return self.scale * (low - self.zero_point), self.scale * (high - self.zero_point)
 
+    def real(self, q: IntArray) -> Array:
+        """The real numbers that integers stand for."""
+        return self.scale * (q - self.zero_point).astype(np.float64)
+
     def same(self, other: GivenFormat) -> bool:
         """Whether the integers of another format are the same: scales differ by the rounding of float32 at most."""
         alike = abs(self.scale / other.scale - 1) < _SAME
@@ -86,6 +90,22 @@ class GivenWeights:
 
 
 @dataclass(frozen=True, eq=False)
+class Source:
+    """Where a tensor of integers is in the network that they come from.
+
+    Attributes
+    ----------
+    tensor : str
+        The tensor here.
+    order : ndarray of int64, shape (elements,), optional
+        The tensor's elements in the order of the source's, sample by sample; None where that is the same.
+    """
+
+    tensor: str
+    order: IntArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Given:
     """All that a network says of its integers.
 
@@ -100,12 +120,15 @@ class Given:
         multiplied into them.
     ranges : mapping of (float, float)
         Least and greatest real number of tensors whose integers are not kept.
+    sources : mapping of Source
+        Tensors whose integers are given, by the names that they have where the network comes from.
     """
 
     formats: Mapping[str, GivenFormat] = field(default_factory=dict)
     weights: Mapping[str, GivenWeights] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.formats or self.weights)

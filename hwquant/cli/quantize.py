@@ -54,9 +54,9 @@ def quantize(
     cut: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Quantize MODEL to integers, calibrated on CALIB.npz; one that is quantized already keeps its own.
+    """Quantize MODEL to integers, calibrated on CALIB.npz.
 
-    What `hwquant export` wrote becomes the .hwq file that it was.
+    One that is quantized already keeps its own integers. What `hwquant export` wrote becomes the .hwq file that it was.
 
     What the array cannot do at the beginning and the end of MODEL stays with the host, in NET.hwq too.
     """

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-__all__ = ["from_exported", "from_onnx", "from_torch", "load_model", "load_network", "read_back"]
+__all__ = [
+    "as_onnx_model",
+    "from_exported",
+    "from_onnx",
+    "from_torch",
+    "load_model",
+    "load_network",
+    "read_back",
+]
 
 
 def load_model(
@@ -133,6 +141,26 @@ def read_back(path: str | Path) -> QGraph | None:
     load_package("onnx", "onnx", "onnx", "reading ONNX models")
     model = load(path)
     return embedded(model, path.name) if is_embedded(model) else None
+
+
+def as_onnx_model(source: str | Path | onnx.ModelProto) -> onnx.ModelProto:
+    """Read a model as the ONNX model that the network is made of.
+
+    Raises
+    ------
+    HwquantError
+        The file cannot be read, is damaged, or can become no ONNX model.
+    """
+    if not isinstance(source, str | Path):
+        return source
+    load_package("onnx", "onnx", "onnx", "reading ONNX models")
+    path = Path(source)
+    kind = _kind(path)
+    if kind == ".pt2":
+        raise HwquantError(
+            f"{str(path)!r} is a program of torch.export, which has no integers; give the quantized model"
+        )
+    return tflite_as_onnx(path) if kind == ".tflite" else load(path)
 
 
 def _kind(path: Path) -> Literal[".onnx", ".pt2", ".tflite"]:

@@ -190,15 +190,28 @@ class _Rewriting:
             if what.operator == "Gemm" and axis is not None:
                 axis = 0 if _attribute(node, "transB") else 1
             name, scale, zero = (_input(node, place + part) for part in range(3))
+            self._check_parameters(node, what, scale, zero)
             operands.append(self._dequantize(name, scale, zero, axis))
         if what.bias is not None and _input(node, what.bias):
             operands.append(self._bias(node, what))
         real = self._real(node, what.operator, operands)
         scale, zero = _input(node, what.result), _input(node, what.result + 1)
+        self._check_parameters(node, what, scale, zero)
         if not scale:  # QGemm's result is real then
             self._made.append(self._helper.make_node("Identity", [real], list(node.output)))
             return
         self._quantize(real, scale, zero, node)
+
+    def _check_parameters(self, node: onnx.NodeProto, what: _Linear, scale: str, zero: str) -> None:
+        """Raise for scales and zero points of a shape that runtimes refuse."""
+        most = 0 if what.operator in ("Add", "Mul") else 1
+        for name in (scale, zero):
+            dims = self._constants[name].dims if name in self._constants else ()
+            if len(dims) > most:
+                raise ValueError(
+                    f"node {node.name or node.output[0]!r} ({node.op_type}): {name!r} has shape {tuple(dims)}, not "
+                    "that of one number"
+                )
 
     def _bias(self, node: onnx.NodeProto, what: _Linear) -> str:
         """The bias of a convolution or a matrix product: in steps of both scales, and of alpha."""
@@ -254,7 +267,9 @@ class _Rewriting:
         amounts, value, *axes = [*inputs, "", ""][: max(2, len(inputs))]
         if not value:  # the integer 0
             value = self._unique(f"{amounts}_zero")
-            kind = np.uint8 if zero not in self._constants else self._numpy.to_array(self._constants[zero]).dtype
+            kind = (
+                np.uint8 if zero not in self._constants else self._numpy.to_array(self._constants[zero]).dtype
+            )
             self._graph.initializer.append(self._numpy.from_array(np.zeros((), kind), value))
         return [amounts, self._dequantize(value, scale, zero, None), *axes]
 

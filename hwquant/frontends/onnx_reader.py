@@ -22,7 +22,7 @@ from hwquant.frontends.onnx_constants import Constants
 from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of, with_shapes
 from hwquant.frontends.onnx_operators import OPERATORS
-from hwquant.frontends.onnx_quantized import MOVES, moved, steps_of
+from hwquant.frontends.onnx_quantized import MOVES, check_parameters, moved, steps_of
 from hwquant.frontends.onnx_types import INTEGERS, TRUTH, array_type, result_type, type_name
 from hwquant.frontends.quantized import Steps, note_weights
 from hwquant.frontends.refusals import Misfit
@@ -256,6 +256,8 @@ class Translation:
         for output, value in zip(node.output, result if isinstance(result, tuple) else (result,)):
             if output:
                 self._set(output, value, kind)
+            if isinstance(value, Value) and value.quantized is not None:
+                build.integers[output] = value
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
         """Compute a node whose inputs are all constant."""
@@ -270,9 +272,9 @@ class Translation:
     def _follow(self, node: onnx.NodeProto, inputs: Mapping[str, Array]) -> None:
         """Keep the integers of a constant that a node dequantizes, or only moves."""
         if node.op_type == "DequantizeLinear":
-            found = steps_of(
-                attributes_of(node), self.types[node.input[0]], [inputs[name] for name in node.input if name]
-            )
+            attributes, data = attributes_of(node), [inputs[name] for name in node.input if name]
+            check_parameters(self.build, attributes, data[1], data[2] if len(data) > 2 else None)
+            found = steps_of(attributes, self.types[node.input[0]], data)
             if found is not None:
                 self.steps[node.output[0]] = found
         elif node.op_type in MOVES and (known := self.steps.get(node.input[0])) is not None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwquant.frontends.values import Float
-from hwquant.given import Given, GivenFormat, GivenWeights, regrid
+from hwquant.frontends.values import Float, Value, each_once
+from hwquant.given import Given, GivenFormat, GivenWeights, Source, regrid
 from hwquant.graph import Clip, Concat, Conv, MaxPool, Node, Rearrange
 from hwquant.interface import Input
 
@@ -66,7 +66,8 @@ def settle(
         places.add(node)
     final = {name: places.found(tensor) for name, tensor in outputs.items()}
     lost += [name for name in off if name not in places.formats]
-    return list(places.nodes.values()), final, Given(places.formats, weights, tuple(lost))
+    given = Given(places.formats, weights, tuple(lost), sources=places.sources(build.integers, inputs))
+    return list(places.nodes.values()), final, given
 
 
 def _of_input(item: Input, form: GivenFormat, preprocess: tuple[Float, Float]) -> GivenFormat | None:
@@ -149,6 +150,23 @@ class _Places:
         elif self._mixed(made) and not self._asked(node.name):  # calibration finds one format for all of them
             made = replace(made, inputs=tuple(self._free(name) for name in made.inputs))
         self.nodes[made.name] = made
+
+    def sources(self, integers: Mapping[str, Value], inputs: Mapping[str, Input]) -> dict[str, Source]:
+        """Which tensors the model's integers have become, by their names in it."""
+        result = {}
+        for name, value in integers.items():
+            tensor, form = self.found(value.tensor), self._form(self.found(value.tensor))
+            if form is None or value.quantized is None or not form.same(value.quantized):
+                continue
+            order = None if value.index is None else self._build.sample(value).ravel()
+            placed = inputs[tensor].order if tensor in inputs and value.preprocess is not None else None
+            if placed is not None:  # of the user's elements the tensor may have a part
+                where = np.full(placed.max(initial=0) + 1, -1)
+                where[placed] = np.arange(placed.size)
+                order = where if order is None else where[order]
+            if order is None or each_once(order, math.prod(self._build.shapes[tensor])):
+                result[name] = Source(tensor, order)
+        return result
 
     def _replace(self, node: Node, tensor: str) -> None:
         """Let a tensor stand for what a node would give."""
