@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +46,6 @@ class GivenFormat:
         """Least and greatest real number that the integers stand for."""
         low, high = integer_limits(self.bits)
         return self.scale * (low - self.zero_point), self.scale * (high - self.zero_point)
-
-    def real(self, q: IntArray) -> Array:
-        """The real numbers that integers stand for."""
-        return self.scale * (q - self.zero_point).astype(np.float64)
 
     def same(self, other: GivenFormat) -> bool:
         """Whether the integers of another format are the same: scales differ by the rounding of float32 at most."""
@@ -97,12 +94,25 @@ class Source:
     ----------
     tensor : str
         The tensor here.
+    format : GivenFormat
+        What its integers are there.
     order : ndarray of int64, shape (elements,), optional
         The tensor's elements in the order of the source's, sample by sample; None where that is the same.
     """
 
     tensor: str
+    format: GivenFormat
     order: IntArray | None = None
+
+    def real(self, integers: NDArray[Any]) -> Array:
+        """The real numbers (N, elements) of the tensor, in its own order, from the source's integers (N, ...)."""
+        middle = (1 << (self.format.bits - 1)) if integers.dtype.kind == "u" else 0
+        flat = integers.reshape(len(integers), -1).astype(np.int64) - middle
+        if self.order is not None:
+            moved = np.zeros_like(flat)
+            moved[:, self.order] = flat
+            flat = moved
+        return self.format.scale * (flat - self.format.zero_point).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

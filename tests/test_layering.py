@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
     "golden": INTEGER | {"floating", "host", "states"},
-    "agreement": INTEGER | {"golden", "frontends"},
+    "agreement": INTEGER | {"golden", "frontends", "host"},
     "clipping": INTEGER | {"golden", "advice", "host", "states"},
     "stored_tables": {"errors", "qgraph", "record"},
     "stored_copies": {"errors", "copies", "graph", "record"},

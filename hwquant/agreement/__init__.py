@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from hwquant import golden
 from hwquant.agreement.runtime import Runtime
-from hwquant.agreement.tensors import Count, TensorAgreement, count_tensors
+from hwquant.agreement.tensors import TensorAgreement, Tensors
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.frontends import as_onnx_model, from_onnx
+from hwquant.host import before
 from hwquant.interface import as_array
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
@@ -123,11 +124,7 @@ def compare(
         )
     model = as_onnx_model(source)
     graph = from_onnx(model, shapes=shapes, batch_axis=batch_axis)
-    known = {
-        name: found
-        for name, found in graph.given.sources.items()
-        if found.tensor in qgraph.tensors and found.tensor in graph.given.formats
-    }
+    known = {name: found for name, found in graph.given.sources.items() if found.tensor in qgraph.tensors}
     if not known:
         raise HwquantError(f"{graph.name!r} has no integers that network {qgraph.name!r} could have kept")
     if graph.network_outputs != qgraph.network_outputs:
@@ -137,25 +134,26 @@ def compare(
         )
     runtime = Runtime(model, [*known, *graph.network_outputs], batch_axis is None)
     arrays = _arrays(qgraph, x)
-    count = len(next(iter(arrays.values())))
-    first = {found.tensor: name for name, found in reversed(known.items())}
-    counts = {tensor: Count(graph.given.formats[tensor]) for tensor in qgraph.tensors if tensor in first}
+    total = len(next(iter(arrays.values())))
+    tensors = Tensors(qgraph, known)
     outputs: list[list[tuple[float, int]]] = [[] for _ in qgraph.network_outputs]
-    for start in range(0, count, runtime.batch):
+    for start in range(0, total, runtime.batch):
         if progress is not None:
-            progress(f"compare {qgraph.name}", start, count)
-        part = {name: array[start : start + runtime.batch] for name, array in arrays.items()}
+            progress(f"compare {qgraph.name}", start, total)
+        part = before(qgraph, {name: array[start : start + runtime.batch] for name, array in arrays.items()})
         theirs = runtime.run(part)
-        count_tensors(
-            qgraph, part, {tensor: (known[name], theirs[name]) for tensor, name in first.items()}, counts
-        )
-        for index, (name, ours) in enumerate(zip(qgraph.network_outputs, golden.predict(qgraph, part))):
-            outputs[index].append(_output(ours, theirs[name]))
+        mine = golden.run(qgraph, golden.quantize_input(qgraph, part), keep=list(qgraph.tensors))
+        tensors.add(mine, theirs)
+        for index, (name, ours) in enumerate(
+            zip(qgraph.network_outputs, golden.deliver(qgraph, part, mine), strict=True)
+        ):
+            real = known[name].real(theirs[name]) if name in known else theirs[name]
+            outputs[index].append(_output(ours, real))
     return Agreement(
-        count,
-        tuple(item.result(tensor, first[tensor]) for tensor, item in counts.items()),
+        total,
+        tensors.result(),
         tuple(
-            OutputAgreement(name, max(far for far, _ in parts), sum(same for _, same in parts) / count)
+            OutputAgreement(name, max(far for far, _ in parts), sum(same for _, same in parts) / total)
             for name, parts in zip(qgraph.network_outputs, outputs)
         ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant import golden
-from hwquant.given import GivenFormat, Source
+from hwquant.given import Source
 from hwquant.interface import Input, Output
 from hwquant.qgraph import QGraph, QNode
 
@@ -45,69 +45,80 @@ class TensorAgreement:
     alone: float
 
 
-class Count:
-    """Differences of a tensor, counted.
+class _Count:
+    """Differences of a tensor, counted in steps of the model."""
 
-    Parameters
-    ----------
-    form : GivenFormat
-        The integers of the model.
-    """
-
-    def __init__(self, form: GivenFormat) -> None:
-        self.form = form
+    def __init__(self) -> None:
         self.elements, self.equal, self.within = 0, 0, 0
         self.largest, self.alone = 0.0, 0.0
 
-    def add(self, difference: Array, alone: Array) -> None:
-        """Take in real differences of the whole network and of the layer alone."""
-        steps, own = (np.abs(array) / self.form.scale for array in (difference, alone))
+    def add(self, steps: Array, alone: Array) -> None:
+        """Take in differences of the whole network, and of the layer alone."""
         self.elements += steps.size
         self.equal += int(np.count_nonzero(steps < 0.5))
         self.within += int(np.count_nonzero(steps < 1.5))
         self.largest = max(self.largest, float(steps.max(initial=0.0)))
-        self.alone = max(self.alone, float(own.max(initial=0.0)))
-
-    def result(self, tensor: str, source: str) -> TensorAgreement:
-        """What came of it."""
-        share = self.equal / self.elements, self.within / self.elements
-        return TensorAgreement(tensor, source, *share, round(self.largest, 3), round(self.alone, 3))
+        self.alone = max(self.alone, float(alone.max(initial=0.0)))
 
 
-def count_tensors(
-    qgraph: QGraph,
-    x: Mapping[str, Array],
-    found: Mapping[str, tuple[Source, Array]],
-    counts: Mapping[str, Count],
-) -> None:
-    """Count the differences of some samples."""
-    mine = golden.run(qgraph, golden.quantize_input(qgraph, x), keep=list(qgraph.tensors))
-    wanted = {
-        tensor: counts[tensor].form.real(
-            _placed(source, array, counts[tensor].form, qgraph.tensors[tensor].shape)
+class Tensors:
+    """The tensors that a network and its source have both, compared sample by sample.
+
+    Parameters
+    ----------
+    qgraph : QGraph
+        The network.
+    known : mapping of Source
+        Its tensors, by the names of their integers in the source; the first of several counts.
+    """
+
+    def __init__(self, qgraph: QGraph, known: Mapping[str, Source]) -> None:
+        self._qgraph, self._known = qgraph, known
+        names = {found.tensor: name for name, found in reversed(known.items())}
+        self._names = {tensor: names[tensor] for tensor in qgraph.tensors if tensor in names}
+        self._counts = {tensor: _Count() for tensor in self._names}
+
+    def add(self, mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:
+        """Take in the integers of some samples, of the network and of the source."""
+        wanted = {
+            tensor: self._known[name].real(theirs[name]).reshape(mine[tensor].shape)
+            for tensor, name in self._names.items()
+        }
+        for tensor, alone in self._each_alone(mine, wanted):
+            if tensor in wanted:
+                scale = self._known[self._names[tensor]].format.scale
+                real = self._qgraph.tensors[tensor].dequantize
+                far = (np.abs(real(q) - wanted[tensor]) / scale for q in (mine[tensor], alone))
+                self._counts[tensor].add(*far)
+
+    def result(self) -> tuple[TensorAgreement, ...]:
+        """What came of it, in the order in which the tensors are computed."""
+        return tuple(
+            TensorAgreement(
+                tensor,
+                self._names[tensor],
+                found.equal / found.elements,
+                found.within / found.elements,
+                round(found.largest, 3),
+                round(found.alone, 3),
+            )
+            for tensor, found in self._counts.items()
         )
-        for tensor, (source, array) in found.items()
-    }
-    for name, alone in _each_alone(qgraph, mine, wanted):
-        if name in wanted:
-            ours, own = (qgraph.tensors[name].dequantize(q) - wanted[name] for q in (mine[name], alone))
-            counts[name].add(ours, own)
 
+    def _each_alone(
+        self, mine: Mapping[str, Array], wanted: Mapping[str, Array]
+    ) -> Iterator[tuple[str, Array]]:
+        """What each tensor is where all before it are the source's, whose real numbers are ``wanted``."""
+        values: dict[str, Array] = {}
 
-def _each_alone(
-    qgraph: QGraph, mine: Mapping[str, Array], wanted: Mapping[str, Array]
-) -> Iterator[tuple[str, Array]]:
-    """What each tensor is where all before it are the model's, whose real numbers are ``wanted``."""
-    values: dict[str, Array] = {}
+        def keep(name: str, alone: Array) -> tuple[str, Array]:
+            values[name] = self._qgraph.tensors[name].quantize(wanted[name]) if name in wanted else alone
+            return name, alone
 
-    def keep(name: str, alone: Array) -> tuple[str, Array]:
-        values[name] = qgraph.tensors[name].quantize(wanted[name]) if name in wanted else alone
-        return name, alone
-
-    for item in qgraph.inputs:
-        yield keep(item.name, mine[item.name])
-    for node in qgraph.nodes:
-        yield keep(node.name, _alone(qgraph, node, values))
+        for item in self._qgraph.inputs:
+            yield keep(item.name, mine[item.name])
+        for node in self._qgraph.nodes:
+            yield keep(node.name, _alone(self._qgraph, node, values))
 
 
 def _alone(qgraph: QGraph, node: QNode, values: Mapping[str, Array]) -> Array:
@@ -118,14 +129,3 @@ def _alone(qgraph: QGraph, node: QNode, values: Mapping[str, Array]) -> Array:
     output = Output(node.name, node.name, tensors[node.name].shape)
     single = QGraph(node.name, inputs, (node,), (output,), tensors)
     return golden.run(single, {name: values[name] for name in names})[node.name]
-
-
-def _placed(source: Source, array: Array, form: GivenFormat, shape: Sequence[int]) -> Array:
-    """The model's integers of a tensor, signed, in the tensor's order."""
-    unsigned = array.dtype.kind == "u"
-    flat = array.reshape(len(array), -1).astype(np.int64) - ((1 << (form.bits - 1)) if unsigned else 0)
-    if source.order is not None:
-        moved = np.zeros_like(flat)
-        moved[:, source.order] = flat
-        flat = moved
-    return flat.reshape(len(array), *shape)

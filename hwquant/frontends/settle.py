@@ -73,13 +73,17 @@ def settle(
 def _of_input(item: Input, form: GivenFormat, preprocess: tuple[Float, Float]) -> GivenFormat | None:
     """The format of an input whose numbers were multiplied by one behind it; None where more was done to them."""
     scale, shift = (np.broadcast_to(part, item.shape).ravel() for part in (item.scale, item.shift))
-    before = preprocess[0].ravel()
-    factor = float(scale[0] / before[0]) if before[0] else 0.0
+    factor = factor_between(preprocess, (scale, shift))
+    return None if factor is None else replace(form, scale=form.scale * factor)
+
+
+def factor_between(before: tuple[Float, Float], after: tuple[Float, Float]) -> float | None:
+    """The positive number that turns one scale and shift into another; None where there is none."""
+    factor = float(after[0].flat[0] / before[0].flat[0]) if before[0].flat[0] else 0.0
     same = factor > 0 and all(
-        np.allclose(now, factor * then.ravel(), rtol=1e-9, atol=0)
-        for now, then in zip((scale, shift), preprocess)
+        np.allclose(now.ravel(), factor * then.ravel(), rtol=1e-9, atol=0) for now, then in zip(after, before)
     )
-    return replace(form, scale=form.scale * factor) if same else None
+    return factor if same else None
 
 
 def _weights(build: Tensors, nodes: Sequence[Node]) -> tuple[dict[str, GivenWeights], list[str]]:
@@ -165,7 +169,7 @@ class _Places:
                 where[placed] = np.arange(placed.size)
                 order = where if order is None else where[order]
             if order is None or each_once(order, math.prod(self._build.shapes[tensor])):
-                result[name] = Source(tensor, order)
+                result[name] = Source(tensor, value.quantized, order)
         return result
 
     def _replace(self, node: Node, tensor: str) -> None:
