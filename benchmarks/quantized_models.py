@@ -185,7 +185,9 @@ def measured(name: str, given: Case, variant: Variant, simulation: bool) -> dict
 
 def main(arguments: list[str]) -> None:
     """Measure the networks that are named, or all of them."""
-    logging.getLogger().setLevel(logging.ERROR)  # the quantizer's advice to prepare models, batch norms folded
+    logging.getLogger().setLevel(
+        logging.ERROR
+    )  # the quantizer's advice to prepare models, batch norms folded
     names = [item for item in arguments if not item.startswith("-")] or list(NETWORKS)
     results = []
     for name in names:

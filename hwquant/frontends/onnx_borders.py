@@ -9,8 +9,8 @@ from hwquant.frontends.onnx_integer import VIEWS
 if TYPE_CHECKING:
     import onnx
 
-READERS = frozenset({"QuantizeLinear", "DequantizeLinear", *VIEWS})
-"""Operators that read integers of a QuantizeLinear and are the array's where it has these."""
+READERS = frozenset({"QuantizeLinear", *VIEWS})
+"""Operators that read integers of a QuantizeLinear and are the array's where it has these, beside DequantizeLinear."""
 
 
 def with_real_borders(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -41,7 +41,7 @@ def with_real_borders(model: onnx.ModelProto) -> onnx.ModelProto:
         made = type(node)()
         made.CopyFrom(node)
         for place, name in enumerate(node.input):
-            if node.op_type in READERS or name not in makers:
+            if name not in makers or _reads(node, makers[name]):
                 continue
             if name not in again:
                 maker = makers[name]
@@ -60,3 +60,10 @@ def with_real_borders(model: onnx.ModelProto) -> onnx.ModelProto:
     del copied.graph.node[:]
     copied.graph.node.extend(nodes)
     return copied
+
+
+def _reads(node: onnx.NodeProto, maker: onnx.NodeProto) -> bool:
+    """Whether a node reads integers as what they are: multiples of their own scale."""
+    if node.op_type == "DequantizeLinear":
+        return list(node.input[1:]) == list(maker.input[1:])
+    return node.op_type in READERS

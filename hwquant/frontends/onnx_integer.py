@@ -219,6 +219,8 @@ class _Rewriting:
         alpha = _attribute(node, "alpha")
         step = scales[0].reshape(-1)[0] * scales[1].reshape(-1) * (1.0 if alpha is None else alpha)
         name = _input(node, what.bias or 0)
+        if name in self._constants and self._numpy.to_array(self._constants[name]).dtype != np.int32:
+            raise ValueError(f"node {node.name or node.output[0]!r} ({node.op_type}): its bias is not int32")
         scale = self._constant(f"{name}_scale", step if step.size > 1 else step.reshape(()))
         return self._dequantize(name, scale, "", 0 if step.size > 1 else None)
 

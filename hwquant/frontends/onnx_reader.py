@@ -273,7 +273,9 @@ class Translation:
         """Keep the integers of a constant that a node dequantizes, or only moves."""
         if node.op_type == "DequantizeLinear":
             attributes, data = attributes_of(node), [inputs[name] for name in node.input if name]
-            check_parameters(self.build, attributes, data[1], data[2] if len(data) > 2 else None)
+            check_parameters(
+                self.build, attributes, data[1], data[2] if len(data) > 2 else None, data[0].ndim
+            )
             found = steps_of(attributes, self.types[node.input[0]], data)
             if found is not None:
                 self.steps[node.output[0]] = found
