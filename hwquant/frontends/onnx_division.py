@@ -264,6 +264,7 @@ class _Middle(Translation):
         division = self._division
         for name, array in division.survey.arrays.items():
             self._set(name, array)
+        self.steps |= division.survey.steps
         for name in division.begin:
             found = division.survey.described[name]
             self.begin(name, found.kind, found.shape or ())
