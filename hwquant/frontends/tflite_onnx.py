@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 _CODES = {"INT8": np.dtype(np.int8), "UINT8": np.dtype(np.uint8)}
 """Integers that activations may be."""
 
+_REAL = frozenset({"FLOAT32", "INT8", "UINT8"})
+"""Types of activations that stand for real numbers."""
+
+CONVERTING = ("CAST", "DEQUANTIZE", "QUANTIZE")
+"""Operators whose result has another type than what they read."""
+
 JOINS = ("CONCATENATION",)
 """Operators that move integers where all scales are the same, and else round them."""
 
@@ -172,6 +178,7 @@ class _Translation:
             name = self.write.node("Tanh", name)
         elif activation:
             raise call.refuse(f"its option FusedActivationFunction is {activation}, a sign")
+        self.check_alike(call, tensor)
         if tensor.quantization is not None:
             if self.rounds(call, operator, tensor, activation):
                 name = self.quantize(number, tensor, name, isinstance(made, Image))
@@ -183,6 +190,15 @@ class _Translation:
         if tensor.quantization is None and not image:
             name = self.write.named(name, tensor.name)
         (self.state.images if image else self.state.real)[number] = name
+
+    def check_alike(self, call: TfliteCall, tensor: Tensor) -> None:
+        """Raise where an operator would make real numbers of integers, or the other way round, on the way."""
+        if call.operation.kind in CONVERTING or tensor.kind not in _REAL:
+            return
+        read = [number for number in call.operation.inputs if number >= 0 and number not in self.state.stored]
+        kinds = {self.file.tensors[number].kind for number in read}
+        if not kinds & _REAL <= {tensor.kind}:
+            raise call.invalid(f"it makes {tensor.kind} of {', '.join(sorted(kinds & _REAL))}")
 
     def check_kind(self, call: TfliteCall, tensor: Tensor, name: str) -> None:
         """Raise unless a result has the type with which the file declares it."""
