@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from hwquant.advice import Advice
 from hwquant.coding import integer_limits
 from hwquant.errors import HwquantError
-from hwquant.given import GivenFormat
 from hwquant.graph import Graph
 from hwquant.interface import Input
 from hwquant.progress import Progress
 from hwquant.quantize.calibration import Data
+from hwquant.quantize.formats import TensorFormat
 from hwquant.quantize.fuse import plan_layers
-from hwquant.quantize.given_formats import given_groups
 from hwquant.quantize.groups import scale_groups
+from hwquant.quantize.implied import kept_formats
 from hwquant.quantize.observe import RANDOM, Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
 
@@ -85,7 +85,7 @@ def _random_inputs(graph: Graph) -> dict[str, NDArray[np.float64]]:
     """Samples whose integers are evenly distributed."""
     plan = plan_layers(graph)
     groups = scale_groups(plan)
-    known = given_groups(plan, groups)
+    known = kept_formats(plan, groups, {}, proven=True)
     missing = [name for name in plan.formats if groups.find(name) not in known]
     if missing:
         raise HwquantError(
@@ -96,11 +96,11 @@ def _random_inputs(graph: Graph) -> dict[str, NDArray[np.float64]]:
     return {item.name: _samples(item, known[groups.find(item.name)], rng) for item in plan.graph.inputs}
 
 
-def _samples(item: Input, form: GivenFormat, rng: np.random.Generator) -> NDArray[np.float64]:
+def _samples(item: Input, form: TensorFormat, rng: np.random.Generator) -> NDArray[np.float64]:
     """Arrays (N, *shape) of the user's that become even integers of the input's format."""
     low, high = integer_limits(form.bits)
     q = rng.integers(low, high, (RANDOM_SAMPLES, math.prod(item.shape)), endpoint=True)
-    real = form.scale * (q - form.zero_point)
+    real = form.scale.value * (q - form.zero_point)
     if item.order is not None:
         real[:, item.order] = real.copy()
     real = real.reshape(RANDOM_SAMPLES, *item.shape) - item.shift

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from hwquant_testing.tflite_files import Operation, Tensor, built, constant
+from numpy.typing import NDArray
 
 SAME, VALID = 0, 1
 
@@ -65,9 +64,7 @@ class QuantizedFile:
         self.tensors.append(constant(array, dtype, **meaning))
         return len(self.tensors) - 1
 
-    def operator(
-        self, kind: str, inputs: Sequence[int], made: Held, table: str = "", **options: Any
-    ) -> Held:
+    def operator(self, kind: str, inputs: Sequence[int], made: Held, table: str = "", **options: Any) -> Held:
         self.operations.append(Operation(kind, inputs, (made.number,), table, options))
         return made
 
@@ -106,7 +103,10 @@ class QuantizedFile:
 
 
 def conv(file: QuantizedFile, x: Held) -> Held:
-    kernel, channels = (int(file.rng.integers(1, 4)), int(file.rng.integers(1, 4))), int(file.rng.choice([4, 6]))
+    kernel, channels = (
+        (int(file.rng.integers(1, 4)), int(file.rng.integers(1, 4))),
+        int(file.rng.choice([4, 6])),
+    )
     weight, bias, spread = file.weights((channels, *kernel, x.shape[3]), 0, x, channels)
     window = file.window(FusedActivationFunction=int(file.rng.choice([0, 1, 3])))
     made = file.tensor((1, *file.made(x, window, kernel), channels), spread)
@@ -170,12 +170,20 @@ def scaled(file: QuantizedFile, x: Held) -> Held:
 
 
 def concatenated(file: QuantizedFile, x: Held) -> Held:
-    other = requantized(file, x) if file.rng.random() < 0.5 else file.operator(
-        "MAX_POOL_2D",
-        (x.number,),
-        file.tensor(x.shape, x.spread, x),
-        "Pool2DOptions",
-        **{"StrideW": 1, "StrideH": 1, "FilterWidth": 3, "FilterHeight": 3, "Padding": SAME},
+    other = (
+        requantized(file, x)
+        if file.rng.random() < 0.5
+        else file.operator(
+            "MAX_POOL_2D",
+            (x.number,),
+            file.tensor(x.shape, x.spread, x),
+            "Pool2DOptions",
+            StrideW=1,
+            StrideH=1,
+            FilterWidth=3,
+            FilterHeight=3,
+            Padding=SAME,
+        )
     )
     # int8 kernels want one scale; uint8 ones requantize
     shape = (*x.shape[:3], 2 * x.shape[3])
@@ -211,7 +219,9 @@ def prelu(file: QuantizedFile, x: Held) -> Held:
 def padded(file: QuantizedFile, x: Held) -> Held:
     pads = np.array([[0, 0], [1, 0], [2, 1], [0, 0]], np.int32)
     shape = tuple(size + int(row.sum()) for size, row in zip(x.shape, pads))
-    return file.operator("PAD", (x.number, file.constant(pads)), file.tensor(shape, x.spread, x), "PadOptions")
+    return file.operator(
+        "PAD", (x.number, file.constant(pads)), file.tensor(shape, x.spread, x), "PadOptions"
+    )
 
 
 def resized(kind: str, table: str) -> Any:
@@ -230,7 +240,9 @@ def sliced(file: QuantizedFile, x: Held) -> Held:
         inputs = (x.number, file.constant([0, 1, 1, 0]), file.constant([1, shape[1], shape[2], -1]))
         return file.operator("SLICE", inputs, file.tensor(shape, x.spread, x), "SliceOptions")
     shape = (1, -(-x.shape[1] // 2), x.shape[2], x.shape[3])
-    bounds = [file.constant(item) for item in ([0, 0, 0, 0], [1, x.shape[1], x.shape[2], x.shape[3]], [1, 2, 1, 1])]
+    bounds = [
+        file.constant(item) for item in ([0, 0, 0, 0], [1, x.shape[1], x.shape[2], x.shape[3]], [1, 2, 1, 1])
+    ]
     return file.operator(
         "STRIDED_SLICE", (x.number, *bounds), file.tensor(shape, x.spread, x), "StridedSliceOptions"
     )
@@ -241,7 +253,9 @@ def split(file: QuantizedFile, x: Held) -> Held:
     halves = [file.tensor(shape, x.spread, x) for _ in range(2)]
     axis = file.constant(3)
     file.operations.append(
-        Operation("SPLIT", (axis, x.number), [half.number for half in halves], "SplitOptions", {"NumSplits": 2})
+        Operation(
+            "SPLIT", (axis, x.number), [half.number for half in halves], "SplitOptions", {"NumSplits": 2}
+        )
     )
     made = file.tensor(shape, x.spread * 1.5)
     numbers = (halves[0].number, halves[1].number)
@@ -293,13 +307,13 @@ def network(seed: int, dtype: Any, names: Sequence[str], classes: int = 0) -> by
 
 
 def every_tensor(path: Path, samples: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
-    """What LiteRT's reference kernels make of samples (N, ...): each tensor's signed integers (N, ...), by its name."""
+    """What LiteRT makes of samples (N, ...): each tensor's signed integers (N, ...), by its name."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
         str(path),
         num_threads=1,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         experimental_preserve_all_tensors=True,
     )
     interpreter.allocate_tensors()
