@@ -325,6 +325,8 @@ def every_tensor(path: Path, samples: NDArray[Any]) -> dict[str, NDArray[np.int6
         for detail in interpreter.get_tensor_details():
             if detail["dtype"] in (np.int8, np.uint8) and detail["name"]:
                 value = interpreter.get_tensor(detail["index"]).astype(np.int64)
-                value -= 128 if detail["dtype"] is np.uint8 else 0
-                found.setdefault(detail["name"], []).append(value)
+                if value.shape[:1] == (1,):
+                    found.setdefault(detail["name"], []).append(
+                        value - (128 if detail["dtype"] is np.uint8 else 0)
+                    )
     return {name: np.concatenate(values) for name, values in found.items()}
