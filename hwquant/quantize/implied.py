@@ -14,6 +14,7 @@ from typing import assert_never
 import numpy as np
 
 from hwquant.coding import integer_limits
+from hwquant.expression import Expression
 from hwquant.quantize.formats import Scale, TensorFormat
 from hwquant.quantize.given_formats import given_groups
 from hwquant.quantize.groups import Partition
@@ -76,15 +77,18 @@ def implied_formats(
         The formats by group, ``known`` among them.
     """
     result = dict(known)
-    makers: dict[str, list[LayerPlan | ProductPlan]] = {}
-    for node in plan.computed:
+    made = [node for node in plan.computed if isinstance(node, ProductPlan) or node.function is None]
+    tabulated = [node for node in plan.layers if node.function is not None]
+    makers: dict[str, list[LayerPlan | ProductPlan]] = {layer.target: [layer] for layer in tabulated}
+    for node in (*made, *tabulated):
         makers.setdefault(groups.find(node.name), []).append(node)
     inputs = {groups.find(item.name) for item in plan.graph.inputs}
     while True:
         found = {}
         for group, nodes in makers.items():
             if group not in result and group not in inputs:
-                found |= _followed(group, nodes, groups, result, bits.get(group, DEFAULT_BITS), proven)
+                form = _followed(group, nodes, groups, result, bits.get(group, DEFAULT_BITS), proven)
+                found |= {} if form is None else {group: form}
         if not found:
             return result
         result |= found
@@ -97,37 +101,43 @@ def _followed(
     known: Mapping[str, TensorFormat],
     bits: int,
     proven: bool,
-) -> dict[str, TensorFormat]:
-    """The format of a group by what computes it, and of its tables' arguments; nothing where it does not follow."""
-    same = _multiple(nodes[0], groups, known, bits) if len(nodes) == 1 else None
-    if same is not None:
-        return {group: same}
-    if not proven:
-        return {}
-    reached, result = [], {}
+) -> TensorFormat | None:
+    """The format of a group, or of a table's argument, by what computes it; None where it does not follow."""
+    same = _multiple(nodes[0], group, groups, known, bits) if len(nodes) == 1 else None
+    if same is not None or not proven:
+        return same
+    reached = []
     for node in nodes:
-        found = _range(node, groups, known)
-        if found is None:
-            return {}
-        if isinstance(node, LayerPlan) and node.function is not None:
-            argument = known.get(node.function.argument) or _holding(found, DEFAULT_BITS)
-            result[node.function.argument] = argument
-            low, high = integer_limits(argument.bits)
-            q = np.arange(low, high + 1, dtype=np.float64)
-            y = defined(node.function.expression, argument.scale.value * (q - argument.zero_point), node.name)
-            found = float(y.min()), float(y.max())
-        if not np.isfinite(found).all():
-            return {}
+        if isinstance(node, LayerPlan) and node.function is not None and node.target != group:
+            argument = known.get(node.target)
+            found = None if argument is None else _tabulated(node.name, node.function.expression, argument)
+        else:
+            found = _range(node, groups, known)
+        if found is None or not np.isfinite(found).all():
+            return None
         reached.append(found)
-    result[group] = _holding((min(low for low, _ in reached), max(high for _, high in reached)), bits)
-    return result
+    return _holding((min(low for low, _ in reached), max(high for _, high in reached)), bits)
+
+
+def _tabulated(name: str, expression: Expression, argument: TensorFormat) -> Interval:
+    """The range of a function's table."""
+    low, high = integer_limits(argument.bits)
+    q = np.arange(low, high + 1, dtype=np.float64)
+    y = defined(expression, argument.scale.value * (q - argument.zero_point), name)
+    return float(y.min()), float(y.max())
 
 
 def _multiple(
-    node: LayerPlan | ProductPlan, groups: Partition, known: Mapping[str, TensorFormat], bits: int
+    node: LayerPlan | ProductPlan,
+    group: str,
+    groups: Partition,
+    known: Mapping[str, TensorFormat],
+    bits: int,
 ) -> TensorFormat | None:
     """The format of what has the integers of another tensor, or their mirror image; None of anything else."""
-    if not isinstance(node, LayerPlan) or node.function is not None or node.bias.any() or len(node.terms) > 1:
+    if not isinstance(node, LayerPlan) or node.bias.any() or len(node.terms) > 1:
+        return None
+    if groups.find(node.target) != group:  # a function of them
         return None
     (term,) = node.terms
     source, factor = known.get(groups.find(term.input)), float(term.weight.flat[0])

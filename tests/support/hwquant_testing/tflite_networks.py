@@ -185,7 +185,6 @@ def concatenated(file: QuantizedFile, x: Held) -> Held:
             Padding=SAME,
         )
     )
-    # int8 kernels want one scale; uint8 ones requantize
     shape = (*x.shape[:3], 2 * x.shape[3])
     made = file.tensor(shape, x.spread, x if (other.scale, other.zero) == (x.scale, x.zero) else None)
     return file.operator("CONCATENATION", (x.number, other.number), made, "ConcatenationOptions", Axis=3)
@@ -236,8 +235,12 @@ def resized(kind: str, table: str) -> Any:
 
 def sliced(file: QuantizedFile, x: Held) -> Held:
     if file.rng.random() < 0.5:
-        shape = (1, x.shape[1] - 1, x.shape[2] - 2, x.shape[3])
-        inputs = (x.number, file.constant([0, 1, 1, 0]), file.constant([1, shape[1], shape[2], -1]))
+        shape = (1, max(1, x.shape[1] - 1), max(1, x.shape[2] - 2), x.shape[3])
+        inputs = (
+            x.number,
+            file.constant([0, int(x.shape[1] > 1), int(x.shape[2] > 2), 0]),
+            file.constant([1, shape[1], shape[2], -1]),
+        )
         return file.operator("SLICE", inputs, file.tensor(shape, x.spread, x), "SliceOptions")
     shape = (1, -(-x.shape[1] // 2), x.shape[2], x.shape[3])
     bounds = [
@@ -306,8 +309,17 @@ def network(seed: int, dtype: Any, names: Sequence[str], classes: int = 0) -> by
     return file.bytes([x])
 
 
-def every_tensor(path: Path, samples: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
-    """What LiteRT makes of samples (N, ...): each tensor's signed integers (N, ...), by its name."""
+@dataclass(frozen=True)
+class Integers:
+    """The integers of a tensor for samples (N, ...), signed, and what they stand for."""
+
+    q: NDArray[np.int64]
+    scale: float
+    zero_point: int
+
+
+def every_tensor(path: Path, samples: NDArray[Any]) -> dict[str, Integers]:
+    """What LiteRT makes of samples (N, ...): each tensor's integers by its name."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -318,15 +330,21 @@ def every_tensor(path: Path, samples: NDArray[Any]) -> dict[str, NDArray[np.int6
     )
     interpreter.allocate_tensors()
     (item,) = interpreter.get_input_details()
-    found: dict[str, list[NDArray[np.int64]]] = {}
+    details = [found for found in interpreter.get_tensor_details() if found["dtype"] in (np.int8, np.uint8)]
+    made: dict[str, list[NDArray[np.int64]]] = {}
     for sample in samples:
         interpreter.set_tensor(item["index"], sample[None])
         interpreter.invoke()
-        for detail in interpreter.get_tensor_details():
-            if detail["dtype"] in (np.int8, np.uint8) and detail["name"]:
-                value = interpreter.get_tensor(detail["index"]).astype(np.int64)
-                if value.shape[:1] == (1,):
-                    found.setdefault(detail["name"], []).append(
-                        value - (128 if detail["dtype"] is np.uint8 else 0)
-                    )
-    return {name: np.concatenate(values) for name, values in found.items()}
+        for detail in details:
+            value = interpreter.get_tensor(detail["index"]).astype(np.int64)
+            if detail["name"] and value.shape[:1] == (1,):
+                made.setdefault(detail["name"], []).append(value)
+    result = {}
+    for detail in details:
+        if detail["name"] in made:
+            middle = 128 if detail["dtype"] is np.uint8 else 0
+            scale, zero = detail["quantization"]
+            result[detail["name"]] = Integers(
+                np.concatenate(made[detail["name"]]) - middle, scale, zero - middle
+            )
+    return result
