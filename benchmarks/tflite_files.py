@@ -48,6 +48,7 @@ COMPARED = 64
 """Samples whose layers are compared."""
 SIMULATED = 2
 ARRAY = (8, 8)
+FEW = 4
 RANDOM = 64
 """Samples of random numbers, for networks without data."""
 
@@ -215,9 +216,9 @@ def _errors(output: Array, x: Array) -> Array:
 
 def float_file(name: str) -> dict[str, Any]:
     """A float file and the ONNX model of the same network, both quantized here on the same data."""
-    inputs, path = data(name), data_folder() / "mlperf_tiny" / f"{name}_float.tflite"
+    inputs, path = data(name.split("_")[0]), data_folder() / "mlperf_tiny" / f"{name}_float.tflite"
     want = Runtime(path, "reference").outputs(inputs.reference)[0].astype(np.float64)
-    graphs = {"tflite": load_model(path), "onnx": from_onnx(model(name))}
+    graphs = {"tflite": load_model(path), "onnx": from_onnx(model(name.split("_")[0]))}
     exact = floating.predict(graphs["tflite"], inputs.reference)[0].reshape(want.shape)
     result: dict[str, Any] = {"float_off_by": float(np.abs(exact - want).max() / np.abs(want).max())}
     for kind, graph in graphs.items():
@@ -257,6 +258,26 @@ def quality(graph: Graph, parts: list[tuple[Array, Array]], y: Array | None) -> 
     return {"float": int((exact == y).sum()), "integer": int((integer == y).sum()), "of": len(y)}
 
 
+def published(path: Path) -> dict[str, Any]:
+    """A float file without data: the float network against LiteRT, and integers against the float network."""
+    graph = load_model(path)
+    (item,) = graph.network_inputs
+    x = np.random.default_rng(0).uniform(-1, 1, (2 * FEW, *item.shape)).astype(np.float32)
+    wants = Runtime(path, "reference").outputs(x[FEW:])
+    reals = floating.predict(graph, x[FEW:])
+    gots = golden.predict(quantize(graph, x[:FEW]), x[FEW:])
+    off = [
+        float(np.abs(real.reshape(want.shape) - want).max() / np.abs(want).max())
+        for real, want in zip(reals, wants)
+    ]
+    noise = [10 * np.log10((real**2).sum() / ((got - real) ** 2).sum()) for got, real in zip(gots, reals)]
+    return {
+        "host_share": round(graph.host_share, 4),
+        "float_off_by": max(off),
+        "sqnr_db": [round(float(value), 2) for value in noise],
+    }
+
+
 def main() -> None:
     """Measure all files, or those that are named."""
     names = [item for item in sys.argv[1:] if not item.startswith("-")]
@@ -269,10 +290,14 @@ def main() -> None:
             console.print(
                 name, {key: value for key, value in results["integers"][name].items() if key != "layers"}
             )
-    for name in ("ic", "kws", "vww", "ad"):
+    for name in ("ic", "kws", "kws_savedmodel", "vww", "ad"):
         if not names or name in names:
             results["float"][name] = float_file(name)
             console.print(f"{name}, float", results["float"][name])
+    for path in sorted(Path(os.environ.get("HWQUANT_ZOO", "")).glob("*.tflite")):
+        if path.stem != "mlperf_str_ww" and (not names or path.stem in names):
+            results["float"][path.stem] = published(path)
+            console.print(path.stem, results["float"][path.stem])
     table = Table("file", "layer", "equal", "within 1", "most", "equal alone", "most alone")
     for name, row in results["integers"].items():
         for layer in row["layers"]:
