@@ -100,6 +100,10 @@ class Builder(Tensors):
         placed = self.value(tensor, sample.shape, sample if inverse is None else inverse[sample])
         return placed.view(lambda array: array.reshape(value.shape))
 
+    def is_placed(self, name: str) -> bool:
+        """Whether a network input has its layout."""
+        return name in self._placed
+
     def copy(self, value: Value) -> Value:
         """Place a value as a tensor of its own, in channel-major order of its shape."""
         return self.image(value)

@@ -273,9 +273,7 @@ class _Middle(Translation):
         division = self._division
         for name, array in division.survey.arrays.items():
             self._set(name, array)
-        for index in sorted(division.survey.constant):
-            node = division.nodes[index]
-            self.follow(node, {name: division.survey.arrays[name] for name in node.input if name})
+        self.steps |= division.survey.steps
         for name in division.begin:
             found = division.survey.described[name]
             self.begin(name, found.kind, found.shape or ())

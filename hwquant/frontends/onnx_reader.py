@@ -267,9 +267,9 @@ class Translation:
         inputs = {name: np.asarray(self.values[name]) for name in node.input if name}
         for name, array in self.constants.evaluate(self.build, node, inputs).items():
             self._set(name, array)
-        self.follow(node, inputs)
+        self._follow(node, inputs)
 
-    def follow(self, node: onnx.NodeProto, inputs: Mapping[str, Array]) -> None:
+    def _follow(self, node: onnx.NodeProto, inputs: Mapping[str, Array]) -> None:
         """Keep the integers of a constant that a node dequantizes, or only moves."""
         if node.op_type == "DequantizeLinear":
             attributes, data = attributes_of(node), [inputs[name] for name in node.input if name]

@@ -76,12 +76,15 @@ def note_weights(build: Builder, made: Iterable[Unfolded], constants: Iterable[S
 def quantized(build: Builder, name: str, value: Value, form: GivenFormat) -> Value:
     """Give a value a format, and let it saturate where the format ends.
 
-    An input of the network whose layout is still open takes the format itself; so does nothing that has it already.
+    An input of the network whose layout is still open takes the format itself, the last one where constants are between
+    several; so does nothing that has it already.
     """
     if value.preprocess is not None:
-        known = build.input_formats.setdefault(value.tensor, (form, value.preprocess))
+        known = build.input_formats.get(value.tensor)
+        if known is None or (known[0] is value.rounded and not build.is_placed(value.tensor)):
+            known = build.input_formats[value.tensor] = (form, value.preprocess)
         if known[0] == form and all(map(np.array_equal, known[1], value.preprocess)):
-            return value
+            return replace(value, rounded=known[0])
     if build.formats.get(value.tensor) == form:
         return value
     count = len(build.nodes)

@@ -67,8 +67,6 @@ class State:
         The tensor of the graph that has the real numbers, or the integers where they stand for themselves.
     images : dict of str
         That of an image in ONNX's order (N, C, H, W), where an operator made it so; ``real`` has it once it is read.
-    codes : dict of str
-        That with the integers, of tensors that operators make and quantize.
     stored : dict of Stored
         Constants.
     blocks : dict of Blocks
@@ -79,7 +77,6 @@ class State:
 
     real: dict[int, str] = field(default_factory=dict)
     images: dict[int, str] = field(default_factory=dict)
-    codes: dict[int, str] = field(default_factory=dict)
     stored: dict[int, Stored] = field(default_factory=dict)
     blocks: dict[int, Blocks] = field(default_factory=dict)
     asked: set[int] = field(default_factory=set)

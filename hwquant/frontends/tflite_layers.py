@@ -14,14 +14,14 @@ from hwquant.frontends.tflite_model import Quantization
 SAME, VALID = 0, 1
 """Values of the option Padding."""
 
-_PRODUCT = 0.02
-"""How far the scale of a bias may be from the product of the others, as a share of it."""
+MOST_PIXELS = 1 << 15
+"""Where strides, dilations and windows end: runtimes take numbers of 16 bits."""
 
 
 def _positive(call: TfliteCall, *names: str) -> tuple[int, ...]:
     """Options that are at least 1."""
     found = tuple(int(call.options[name]) for name in names)
-    if min(found) < 1:
+    if not 1 <= min(found) <= max(found) < MOST_PIXELS:
         raise call.invalid(f"its {' and '.join(names)} are {found}")
     return found
 
@@ -68,15 +68,19 @@ def _bias(call: TfliteCall, position: int, data: int, weights: int, size: int) -
     """The bias, where there is one: integers are multiples of the scales of input and weights."""
     if not call.given(position):
         return []
-    found = call.state.stored.get(call.number(position))
+    inputs, kernel = call.quantization(data), call.quantization(weights)
+    found, shape = call.state.stored.get(call.number(position)), call.shape(position)
+    if math.prod(shape) != size:
+        raise call.invalid(f"its bias has {math.prod(shape)} elements, not {size}")
     if found is None:
+        if inputs is not None or call.quantization(position) is not None:
+            raise call.invalid("its bias is computed, and quantized")
         return [call.real(position)]
-    if found.array.size != size:
-        raise call.invalid(f"its bias has {found.array.size} elements, not {size}")
     array = found.array.ravel()
     if array.dtype.kind == "f":
+        if inputs is not None:
+            raise call.invalid(f"its bias has numbers of type {found.kind}, its input integers")
         return [call.write.constant(array.astype(np.float32), call.file.tensors[call.number(position)].name)]
-    inputs, kernel = call.quantization(data), call.quantization(weights)
     if array.dtype != np.int32 or inputs is None or kernel is None:
         raise call.refuse(f"its bias has integers of type {found.kind} that nothing gives a scale")
     scales = (inputs.scales.astype(np.float64) * kernel.scales).astype(np.float32)
@@ -84,8 +88,8 @@ def _bias(call: TfliteCall, position: int, data: int, weights: int, size: int) -
         raise call.invalid("the scale of its bias is no positive number")
     meaning = Quantization(scales, np.zeros(scales.size, np.int64), 0)
     name = call.write.constant(array, call.file.tensors[call.number(position)].name)
-    shape = scales.shape if scales.size > 1 else ()
-    scale = call.write.constant(meaning.scales.reshape(shape), f"{call.write.label}/scale")
+    single = scales.shape if scales.size > 1 else ()
+    scale = call.write.constant(meaning.scales.reshape(single), f"{call.write.label}/scale")
     attributes = {"axis": 0} if scales.size > 1 else {}
     return [call.write.node("DequantizeLinear", name, scale, **attributes)]
 

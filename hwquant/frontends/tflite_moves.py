@@ -108,11 +108,19 @@ def pad(call: TfliteCall) -> Made:
 
 
 def mirror_pad(call: TfliteCall) -> Made:
-    """MIRROR_PAD: the border is left out (REFLECT), or repeated (SYMMETRIC), which ONNX does once only."""
-    pads, symmetric = _pads(call), call.options["Mode"] == 1
-    if symmetric and max(pads, default=0) > 1:
-        raise call.refuse("it repeats more than the border itself (SYMMETRIC); pad with REFLECT")
-    return _padded(call, [], "edge" if symmetric else "reflect")
+    """MIRROR_PAD: the border is left out (REFLECT), or repeated (SYMMETRIC), which ONNX has no mode for."""
+    pads, symmetric, sizes = _pads(call), call.options["Mode"] == 1, call.shape(0)
+    if any(max(pads[2 * axis : 2 * axis + 2]) > size - (not symmetric) for axis, size in enumerate(sizes)):
+        raise call.invalid(f"it surrounds a tensor of shape {sizes} with {pads} elements of it")
+    if not symmetric:
+        return _padded(call, [], "reflect")
+    (name,), order, made = _data(call, 0)
+    for axis, size in enumerate(sizes):
+        around = (pads[2 * axis], pads[2 * axis + 1])
+        if any(around):
+            places = _list(call, np.pad(np.arange(size), around, mode="symmetric"))
+            name = call.write.node("Gather", name, places, axis=order.index(axis))
+    return made(name)
 
 
 def _sliced(call: TfliteCall, starts: list[int], ends: list[int], steps: list[int]) -> Made:

@@ -1,8 +1,9 @@
 """A TensorFlow Lite file as an ONNX model, operator by operator.
 
 Tensors that are quantized become QuantizeLinear and DequantizeLinear behind what makes them, and DequantizeLinear
-behind what the file has; between them ONNX computes with real numbers. Inputs and outputs have the names, types and
-the layout (images are N, H, W, C) that they have in the file.
+behind what the file has; between them ONNX computes with real numbers. Inputs and outputs have the names and the layout
+(images are N, H, W, C) that they have in the file; inputs that are integers there stay so, outputs are the real numbers
+that they stand for.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 
 _CODES = {"INT8": np.dtype(np.int8), "UINT8": np.dtype(np.uint8)}
 """Integers that activations may be."""
+
+_REAL = frozenset({"FLOAT32", "INT8", "UINT8"})
+"""Types of activations that stand for real numbers."""
+
+CONVERTING = ("CAST", "DEQUANTIZE", "QUANTIZE")
+"""Operators whose result has another type than what they read."""
 
 JOINS = ("CONCATENATION",)
 """Operators that move integers where all scales are the same, and else round them."""
@@ -109,10 +116,8 @@ class _Translation:
         info = self.write.begin(name, onnx_kind(call, tensor.kind), tensor.shape)
         self.state.real[number] = name
         if tensor.quantization is not None:
-            self.state.codes[number] = name
-            self.state.real[number] = dequantized(
-                self.write, name, tensor.quantization, 0, _CODES[tensor.kind]
-            )
+            meaning = tensor.quantization
+            self.state.real[number] = dequantized(self.write, name, meaning, 0, _CODES[tensor.kind])
         return info
 
     def translate(self, call: TfliteCall) -> None:
@@ -172,17 +177,27 @@ class _Translation:
             name = self.write.node("Tanh", name)
         elif activation:
             raise call.refuse(f"its option FusedActivationFunction is {activation}, a sign")
+        self.check_alike(call, tensor)
         if tensor.quantization is not None:
             if self.rounds(call, operator, tensor, activation):
-                name = self.quantize(number, tensor, name, isinstance(made, Image))
+                name = self.quantize(tensor, name)
         else:
             self.check_kind(call, tensor, name)
         image = isinstance(made, Image)
-        if image and number in self.file.outputs and tensor.quantization is None:
+        if image and number in self.file.outputs:
             name, image = self.write.node("Transpose", name, perm=TO_CHANNELS_LAST), False
         if tensor.quantization is None and not image:
             name = self.write.named(name, tensor.name)
         (self.state.images if image else self.state.real)[number] = name
+
+    def check_alike(self, call: TfliteCall, tensor: Tensor) -> None:
+        """Raise where an operator would make real numbers of integers, or the other way round, on the way."""
+        if call.operation.kind in CONVERTING or tensor.kind not in _REAL:
+            return
+        read = [number for number in call.operation.inputs if number >= 0 and number not in self.state.stored]
+        kinds = {self.file.tensors[number].kind for number in read}
+        if not kinds & _REAL <= {tensor.kind}:
+            raise call.invalid(f"it makes {tensor.kind} of {', '.join(sorted(kinds & _REAL))}")
 
     def check_kind(self, call: TfliteCall, tensor: Tensor, name: str) -> None:
         """Raise unless a result has the type with which the file declares it."""
@@ -201,17 +216,12 @@ class _Translation:
             raise call.refuse("it moves integers, and its result has another scale than its input")
         return not (same and activation in (0, 1) and (operator.moves or call.operation.kind in JOINS))
 
-    def quantize(self, number: int, tensor: Tensor, name: str, image: bool) -> str:
-        """Round numbers to a tensor's integers, which a later reader or an output takes."""
+    def quantize(self, tensor: Tensor, name: str) -> str:
+        """Round numbers to a tensor's integers, and go on with what these stand for."""
         meaning, dtype = tensor.quantization, _CODES[tensor.kind]
         assert meaning is not None
         codes = self.write.node("QuantizeLinear", name, *parameters(self.write, meaning, dtype))
-        found = dequantized(self.write, codes, meaning, 0, dtype)
-        if number in self.file.outputs:
-            if image:
-                codes = self.write.node("Transpose", codes, perm=TO_CHANNELS_LAST)
-            self.state.codes[number] = codes
-        return found
+        return dequantized(self.write, codes, meaning, 0, dtype)
 
     def ended(self, number: int) -> str:
         """An output of the file by name."""
@@ -221,13 +231,7 @@ class _Translation:
             raise call.refuse("its output is a constant, or there twice")
         if number in self.state.blocks:
             raise call.refuse("it ends before BATCH_TO_SPACE_ND")
-        if number in self.state.codes:
-            name = self.state.codes[number]
-        else:
-            name = call.real(0)
-            if tensor.quantization is not None:  # it was moved
-                made = parameters(self.write, tensor.quantization, _CODES[tensor.kind])
-                name = self.write.node("QuantizeLinear", name, *made)
+        name = call.real(0)
         if number in self.file.inputs or name != tensor.name:
             name = self.write.named(name, tensor.name, copied=number in self.file.inputs)
         return name

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -168,10 +169,10 @@ def _addition(
     terms: list[TermPlan] = []
     bias = np.zeros(graph.shapes[node.name][0])
     members: list[str] = []
+    together = not graph.given or _one_unit([planned.get(name) for name in node.inputs], graph)
     for name in node.inputs:
         source = planned.get(name)
-        # Weights that are given keep their scales, which suit no common accumulator.
-        alone = readers[name] == 1 and name not in averages and not graph.given
+        alone = readers[name] == 1 and name not in averages and together
         if alone and isinstance(source, LayerPlan) and source.linear:
             del planned[name]
             terms += source.terms
@@ -180,6 +181,23 @@ def _addition(
         else:
             terms.append(_identity(node.name, name, graph))
     return LayerPlan(node.name, tuple(terms), bias, (*members, node.name))
+
+
+def _one_unit(sources: Sequence[PlanNode | None], graph: Graph) -> bool:
+    """Whether sums with given weights count in one unit, as those of the parts of one matrix do.
+
+    Others keep their scales, which suit no common accumulator.
+    """
+    units = set()
+    for source in sources:
+        if not isinstance(source, LayerPlan) or not source.linear or source.name in graph.given.formats:
+            return False
+        for term in source.terms:
+            grid, form = graph.given.weights.get(term.node), graph.given.formats.get(term.input)
+            if grid is None or form is None:
+                return False
+            units.add((form.scale, *grid.scale.tolist()))
+    return len(units) == 1
 
 
 def _clip(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hwquant.errors import HwquantError
 from hwquant.given import GivenFormat, GivenWeights
-from hwquant.quantize.formats import Scale, TensorFormat
 from hwquant.quantize.groups import Partition
 from hwquant.quantize.plans import Plan
 from hwquant.quantize.weight_scheme import WeightScheme
@@ -30,14 +29,6 @@ def given_groups(plan: Plan, groups: Partition) -> dict[str, GivenFormat]:
                 "--scales shift, which chooses one for both"
             )
     return result
-
-
-def kept_formats(plan: Plan, groups: Partition) -> dict[str, TensorFormat]:
-    """The formats that are given, of groups and of the arguments of tables, as the quantizer knows them."""
-    return {
-        name: TensorFormat(Scale.of(form.scale), form.zero_point, form.bits, *form.range)
-        for name, form in given_groups(plan, groups).items()
-    }
 
 
 def kept_scheme(grid: GivenWeights) -> WeightScheme:

@@ -64,13 +64,14 @@ def keep_layer(
     target = formats[layer.target].scale.value
     sources = [formats[term.input].scale.value for term in layer.terms]
     if any(term.has_weights for term in layer.terms):
-        (term,), (source,) = layer.terms, sources
-        grid = weights.get(term.node)
-        if grid is None:
+        if not all(term.node in weights for term in layer.terms):
             return None
-        terms = [_weighted(term, grid, target / source)]
-        unit = source * terms[0].scale
-        lefts: tuple[int, ...] = (0,)
+        terms = [
+            _weighted(term, weights[term.node], target / source) for term, source in zip(layer.terms, sources)
+        ]
+        one = terms[0].scale if len(terms) == 1 else weights[layer.terms[0].node].scale
+        unit = sources[0] * one
+        lefts: tuple[int, ...] = (0,) * len(terms)
     else:
         reals = [float(term.weight.flat[0]) for term in layer.terms]
         factors, lefts, single = common_unit([a * b for a, b in zip(sources, reals)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from hwquant.advice import SHOWN, Advice
 from hwquant.coding import integer_limits
 from hwquant.errors import HwquantError
-from hwquant.given import GivenFormat
 from hwquant.graph import Graph
 from hwquant.interface import Input
 from hwquant.progress import Progress
-from hwquant.quantize.bounds import Bounds, bounds
 from hwquant.quantize.calibration import Data
+from hwquant.quantize.formats import TensorFormat
 from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.given_formats import given_groups
 from hwquant.quantize.groups import scale_groups
+from hwquant.quantize.implied import kept_formats
 from hwquant.quantize.observe import RANDOM, Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
 
@@ -63,13 +63,12 @@ def observe_given(
         There are no data, and a tensor has no format.
     """
     if calibration is None:
-        calibration, found = _random_inputs(graph)
-        graph = replace(graph, given=replace(graph.given, ranges={**graph.given.ranges, **found}))
+        calibration, implied = _random_inputs(graph)
         options = replace(options, error_compensation=False, bias_correction=False)
         observed = observe_network(graph, calibration, progress, validation, keep=True)
         if validation is None:
             observed = replace(observed, judged_by=RANDOM)
-        observed = replace(observed, advice=tuple(_bounded(graph, found)), count=0)
+        observed = replace(observed, advice=tuple(_implied(graph, implied)), count=0)
     else:
         observed = observe_network(graph, calibration, progress, validation, keep=True)
     return replace(observed, advice=(*observed.advice, *map(_lost, graph.given.lost))), options
@@ -84,27 +83,25 @@ def _lost(name: str) -> Advice:
     )
 
 
-def _bounded(graph: Graph, found: Mapping[str, Bounds]) -> Iterator[Advice]:
-    if found:
+def _implied(graph: Graph, names: Sequence[str]) -> Iterator[Advice]:
+    if names:
         yield Advice(
-            "bounded_ranges",
+            "implied_formats",
             graph.name,
-            f"{', '.join(map(repr, list(found)[:SHOWN]))}{', ...' if len(found) > SHOWN else ''} of network "
-            f"{graph.name!r} have no scales in the source; they have all that their functions can give, which "
-            "calibration data may show to be less",
+            f"{', '.join(map(repr, names[:SHOWN]))}{', ...' if len(names) > SHOWN else ''} of network {graph.name!r} "
+            "have no scales in the source; they hold all that follows from the scales of others, which calibration "
+            "data may show to be less",
             "--calibration-data",
-            len(found),
+            len(names),
         )
 
 
-def _random_inputs(graph: Graph) -> tuple[dict[str, NDArray[np.float64]], dict[str, Bounds]]:
-    """Samples whose integers are evenly distributed, and the bounds of tensors without formats."""
+def _random_inputs(graph: Graph) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
+    """Samples whose integers are evenly distributed, and the tensors whose formats follow from others'."""
     plan = plan_layers(graph)
     groups = scale_groups(plan)
-    known = given_groups(plan, groups)
-    within = bounds(plan.graph)
-    without = {name: plan.floats.get(name, name) for name in plan.formats if groups.find(name) not in known}
-    missing = [name for name, tensor in without.items() if tensor not in within]
+    known = kept_formats(plan, groups, {}, proven=True)
+    missing = [name for name in plan.formats if groups.find(name) not in known]
     if missing:
         raise HwquantError(
             f"tensor {missing[0]!r} of network {graph.name!r} has no scale in the source, and {len(missing) - 1} more "
@@ -112,14 +109,15 @@ def _random_inputs(graph: Graph) -> tuple[dict[str, NDArray[np.float64]], dict[s
         )
     rng = np.random.default_rng(0)
     samples = {item.name: _samples(item, known[groups.find(item.name)], rng) for item in plan.graph.inputs}
-    return samples, {tensor: within[tensor] for tensor in without.values()}
+    given = given_groups(plan, groups)
+    return samples, [plan.floats.get(name, name) for name in plan.formats if groups.find(name) not in given]
 
 
-def _samples(item: Input, form: GivenFormat, rng: np.random.Generator) -> NDArray[np.float64]:
+def _samples(item: Input, form: TensorFormat, rng: np.random.Generator) -> NDArray[np.float64]:
     """Arrays (N, *shape) of the user's that become even integers of the input's format."""
     low, high = integer_limits(form.bits)
     q = rng.integers(low, high, (RANDOM_SAMPLES, math.prod(item.shape)), endpoint=True)
-    real = form.scale * (q - form.zero_point)
+    real = form.scale.value * (q - form.zero_point)
     if item.order is not None:
         real[:, item.order] = real.copy()
     real = real.reshape(RANDOM_SAMPLES, *item.shape) - item.shift

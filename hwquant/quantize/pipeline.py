@@ -8,7 +8,7 @@ from hwquant.history import with_steps
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph, QNode
 from hwquant.quantize.formats import Formats, integer_tensors
-from hwquant.quantize.given_formats import kept_formats
+from hwquant.quantize.implied import kept_formats
 from hwquant.quantize.layerwise import fit_layers
 from hwquant.quantize.observe import RANDOM, Observed
 from hwquant.quantize.options import QuantizeOptions
@@ -51,7 +51,10 @@ def quantize_observed(
         Options that do not suit the network, and networks that integers cannot express.
     """
     precision = resolve_precision(observed.plan, options)
-    kept = kept_formats(observed.plan, precision.groups) if precision.keep else None
+    kept = None
+    if precision.keep:
+        proven = observed.count == 0
+        kept = kept_formats(observed.plan, precision.groups, precision.bits, proven=proven)
     formats: Formats = choose_scales(precision, observed.statistics, observed.tables, kept)
     fitted = fit_layers(precision, formats, observed, progress)
     precision, formats = fitted.precision, fitted.formats

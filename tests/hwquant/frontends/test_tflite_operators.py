@@ -116,12 +116,9 @@ CASES = [
         "PadV2Options",
     ),
     op("MIRROR_PAD", [IMAGE], [constant([[0, 0], [2, 1], [0, 2], [0, 0]], np.int32)], "MirrorPadOptions"),
-    op(
-        "MIRROR_PAD",
-        [IMAGE],
-        [constant([[0, 0], [1, 1], [0, 1], [0, 0]], np.int32)],
-        "MirrorPadOptions",
-        Mode=1,
+    *(
+        op("MIRROR_PAD", [IMAGE], [constant([[0, 0], *pads], np.int32)], "MirrorPadOptions", Mode=1)
+        for pads in ([[1, 1], [0, 1], [0, 0]], [[3, 2], [0, 6], [0, 0]], [[0, 0], [0, 0], [1, 4]])
     ),
     op("SLICE", [IMAGE], [ints(0, 1, 2, 0), ints(-1, 3, -1, 2)], "SliceOptions"),
     op(

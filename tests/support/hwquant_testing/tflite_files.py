@@ -134,7 +134,19 @@ def _offsets(make: flatbuffers.Builder, places: Sequence[int]) -> int:
 
 
 def litert(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What LiteRT computes, with its reference kernels and one thread."""
+    """What LiteRT computes, with one thread."""
+    return [array for array, _ in _litert(path, feeds)]
+
+
+def litert_real(path: Path, feeds: Sequence[np.ndarray]) -> list[tuple[np.ndarray, float]]:
+    """What the integers stand for that LiteRT computes, and the real value of one."""
+    found = []
+    for array, (scale, zero) in _litert(path, feeds):
+        found.append((scale * (array.astype(np.float64) - zero), scale))
+    return found
+
+
+def _litert(path: Path, feeds: Sequence[np.ndarray]) -> list[tuple[np.ndarray, tuple[float, int]]]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=1)
@@ -142,7 +154,8 @@ def litert(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
     for item, value in zip(interpreter.get_input_details(), feeds, strict=True):
         interpreter.set_tensor(item["index"], value)
     interpreter.invoke()
-    return [interpreter.get_tensor(item["index"]) for item in interpreter.get_output_details()]
+    details = interpreter.get_output_details()
+    return [(interpreter.get_tensor(item["index"]), item["quantization"]) for item in details]
 
 
 def onnx_answers(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
