@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hwquant.errors import HwquantError
+from hwquant.expression import Expression
 from hwquant.given import GivenFormat, GivenWeights
 from hwquant.quantize.formats import Scale, TensorFormat
 from hwquant.quantize.groups import Partition
 from hwquant.quantize.plans import Plan
 from hwquant.quantize.weight_scheme import WeightScheme
+
+_PROBES = np.logspace(-30, 30, 121)
+"""Sizes of the numbers that a function is tried with."""
 
 
 def given_groups(plan: Plan, groups: Partition) -> dict[str, GivenFormat]:
@@ -34,10 +40,22 @@ def given_groups(plan: Plan, groups: Partition) -> dict[str, GivenFormat]:
 
 def kept_formats(plan: Plan, groups: Partition) -> dict[str, TensorFormat]:
     """The formats that are given, of groups and of the arguments of tables, as the quantizer knows them."""
-    return {
+    known = {
         name: TensorFormat(Scale.of(form.scale), form.zero_point, form.bits, *form.range)
         for name, form in given_groups(plan, groups).items()
     }
+    for layer in plan.layers:
+        if layer.function and all(term.node in plan.graph.given.weights for term in layer.terms):
+            (source,) = (known.get(groups.find(term.input)) for term in layer.terms)
+            if source is not None and is_step(layer.function.expression):
+                known.setdefault(layer.function.argument, TensorFormat(Scale.of(1.0), 0, 2, -2.0, 1.0))
+    return known
+
+
+def is_step(expression: Expression) -> bool:
+    """Whether a function of real numbers depends on nothing but their sign."""
+    below, above = expression(np.concatenate([-_PROBES, _PROBES])).reshape(2, -1)
+    return bool((below == below[0]).all() and (above == above[0]).all())
 
 
 def kept_scheme(grid: GivenWeights) -> WeightScheme:

@@ -20,7 +20,7 @@ from hwquant.quantize.calibration import importance
 from hwquant.quantize.compensation import compensate
 from hwquant.quantize.formats import Formats, TensorFormat, integer_tensors, zero_points
 from hwquant.quantize.integer_run import IntegerRun
-from hwquant.quantize.kept import keep_layer
+from hwquant.quantize.kept import keep_layer, threshold
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.observe import Observed
@@ -113,7 +113,7 @@ def _fit_layer(
     if precision.keep:
         kept = keep_layer(layer, precision.plan.graph.given.weights, formats)
         if kept is not None:
-            made = assemble_layer(layer, kept[1], kept[0], np.zeros(()), formats)
+            made = assemble_layer(layer, kept[1], kept[0], threshold(layer, kept[0].accumulator), formats)
             return narrow_bias(made, precision.bias_bits[layer.name], zero_points(formats))
     scales, terms = round_layer(layer, precision, formats, observed.statistics)
     return _finish(layer, terms, scales, formats, precision, observed, run)

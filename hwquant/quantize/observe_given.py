@@ -18,7 +18,7 @@ from hwquant.interface import Input
 from hwquant.progress import Progress
 from hwquant.quantize.calibration import Data
 from hwquant.quantize.fuse import plan_layers
-from hwquant.quantize.given_formats import given_groups
+from hwquant.quantize.given_formats import given_groups, kept_formats
 from hwquant.quantize.groups import scale_groups
 from hwquant.quantize.observe import RANDOM, Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
@@ -85,8 +85,8 @@ def _random_inputs(graph: Graph) -> dict[str, NDArray[np.float64]]:
     """Samples whose integers are evenly distributed."""
     plan = plan_layers(graph)
     groups = scale_groups(plan)
-    known = given_groups(plan, groups)
-    missing = [name for name in plan.formats if groups.find(name) not in known]
+    known, formats = given_groups(plan, groups), kept_formats(plan, groups)
+    missing = [name for name in plan.formats if groups.find(name) not in formats]
     if missing:
         raise HwquantError(
             f"tensor {missing[0]!r} of network {graph.name!r} has no scale in the source, and {len(missing) - 1} more "
