@@ -36,12 +36,15 @@ class GivenFormat:
         Width of an integer.
     reach : (int, int) or None, optional
         Least and greatest integer that there can be; None where these are all of that width.
+    half_even : bool, default False
+        Halves are rounded to even, which is said where scales are such that there are many: powers of two.
     """
 
     scale: float
     zero_point: int
     bits: int = 8
     reach: tuple[int, int] | None = None
+    half_even: bool = False
 
     @property
     def limits(self) -> tuple[int, int]:

@@ -114,7 +114,8 @@ def format_of(build: Builder, made: Quantizer) -> GivenFormat:
         )
     bits = max(made.bits, FEWEST_BITS)
     middle = 0 if made.signed or made.bits < bits else 1 << (bits - 1)
-    every = GivenFormat(float(made.scale.item()), int(zero) - middle, bits)
+    even = made.rounding in ("ROUND", "HALF_EVEN") and not made.bipolar
+    every = GivenFormat(float(made.scale.item()), int(zero) - middle, bits, half_even=even)
     reach = low - middle, high - middle
     return every if reach == every.limits else replace(every, reach=reach)
 

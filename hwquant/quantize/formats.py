@@ -54,6 +54,8 @@ class TensorFormat:
         Bits of the signed integers.
     low, high : float
         The real values that were to be represented; with clipping not all of them are.
+    half_even : bool, default False
+        Where the tensor comes from, halves are rounded to even.
     """
 
     scale: Scale
@@ -61,6 +63,7 @@ class TensorFormat:
     bits: int
     low: float
     high: float
+    half_even: bool = False
 
     def clamp(self, low: float, high: float) -> tuple[int, int]:
         """The integers that real bounds, perhaps infinite, are clamped to."""

@@ -27,6 +27,7 @@ from hwquant.quantize.observe import Observed
 from hwquant.quantize.plans import LayerPlan, ProductPlan
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.products import integer_product
+from hwquant.quantize.ties import with_even_halves
 from hwquant.ranges import Range, node_range
 
 
@@ -114,6 +115,9 @@ def _fit_layer(
         kept = keep_layer(layer, precision.plan.graph.given.weights, formats)
         if kept is not None:
             made = assemble_layer(layer, kept[1], kept[0], threshold(layer, kept[0].accumulator), formats)
+            target = formats[layer.target]
+            if target.half_even:
+                made = with_even_halves(made, kept[0].accumulator / target.scale.value, target) or made
             return narrow_bias(made, precision.bias_bits[layer.name], zero_points(formats))
     scales, terms = round_layer(layer, precision, formats, observed.statistics)
     return _finish(layer, terms, scales, formats, precision, observed, run)
