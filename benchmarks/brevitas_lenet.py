@@ -48,7 +48,11 @@ ARRAY = (8, 8)
 
 def network(output_bits: int | None) -> nn.Module:
     """LeNet-5 with batch normalization behind its convolutions; input 8 bits."""
-    last = {} if output_bits is None else {"output_quant": Int8ActPerTensorFloat, "output_bit_width": output_bits}
+    last = (
+        {}
+        if output_bits is None
+        else {"output_quant": Int8ActPerTensorFloat, "output_bit_width": output_bits}
+    )
 
     def conv(inside: int, out: int, padding: int) -> list[nn.Module]:
         return [
@@ -127,7 +131,8 @@ def measured(folder: Path, seed: int, output_bits: int | None) -> dict[str, Any]
         "accuracy of Brevitas": float((wanted == labels).mean()),
         "accuracy here": float((ours == labels).mean()),
         "agreement": float((ours == wanted).mean()),
-        "same through QONNX": through_a_file(module, x[:1], calibration) == to_bytes(quantize(from_torch(module, x[:1]), calibration)),
+        "same through QONNX": through_a_file(module, x[:1], calibration)
+        == to_bytes(quantize(from_torch(module, x[:1]), calibration)),
         "RTL = golden": verification.first is None,
         "exact cycles": verification.cycles,
     }

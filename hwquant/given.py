@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ _SAME = 1e-6
 """Share by which scales differ that are the same: both were rounded to float32."""
 _ON_GRID = 1e-5
 """How far a weight may be from a number of its grid, in steps: it was multiplied with float64 numbers once or twice."""
+
+Rounding = Literal["half_up", "half_even", "down"]
+"""To the nearest integer, of two that are as near to the greater or to the even one; or to the one below."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +40,15 @@ class GivenFormat:
         Width of an integer.
     reach : (int, int) or None, optional
         Least and greatest integer that there can be; None where these are all of that width.
-    half_even : bool, default False
-        Halves are rounded to even, which is said where scales are such that there are many: powers of two.
+    rounding : {"half_up", "half_even", "down"}, default "half_up"
+        What becomes of numbers between two integers where the network comes from.
     """
 
     scale: float
     zero_point: int
     bits: int = 8
     reach: tuple[int, int] | None = None
-    half_even: bool = False
+    rounding: Rounding = "half_up"
 
     @property
     def limits(self) -> tuple[int, int]:

@@ -1,8 +1,7 @@
 """QONNX's quantizers on activations and on constants.
 
-An activation gets a format, and saturates where its integers end. The array rounds half up; a quantizer that rounds
-half to even may give one step less where its input lies in the middle between two integers. One that rounds down has
-its input lowered by half a step.
+An activation gets a format, and saturates where its integers end. What is rounded down or half to even says so in its
+format, for the quantizer to see to; a network's input is rounded half up by the host.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from hwquant.frontends.onnx_quantized import MOST_BITS
 from hwquant.frontends.qonnx import Quantizer, is_quantizer, quantizer
 from hwquant.frontends.quantized import Steps, quantized
 from hwquant.frontends.values import Array, Value
-from hwquant.given import GivenFormat
+from hwquant.given import GivenFormat, Rounding
 from hwquant.graph import AveragePool, Clip, Concat, MaxPool, Rearrange
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 FEWEST_BITS = 2
 """Bits of the narrowest tensor; what has one bit takes two of its four integers."""
-_HALF = ("ROUND", "HALF_EVEN", "HALF_UP")
-_DOWN = ("FLOOR", "DOWN", "ROUND_TO_ZERO")
 
 
 def steps_of_constant(made: Quantizer, x: Array) -> Steps | None:
@@ -75,16 +72,13 @@ def quantize_activation(build: Builder, name: str, value: Value, made: Quantizer
         if value.preprocess is not None:
             raise build.refuse("the sign of a network's input is what the host finds")
         at_least = activations.at_least(Expression(), 0.0)
-        return quantized(build, name, function(build, name, value, choose(at_least, step, -step)), form)
-    if made.rounding in _DOWN and (made.rounding == "FLOOR" or made.limits[0] == 0):
-        value = elementwise.affine(build, f"{name}_floor", value, made.factor, -step / 2)
-    elif made.rounding in _HALF:
-        value = elementwise.affine(build, f"{name}_factor", value, made.factor, 0.0)
-    else:
-        raise build.refuse(
-            f"it rounds by {made.rounding!r}, and the array to the nearest integer or down; train with ROUND or FLOOR"
-        )
-    return quantized(build, name, value, form)
+        sign = function(build, f"{name}_sign", value, choose(at_least, step, -step))
+        return quantized(build, name, sign, form)
+    # What the user gives is rounded half up.
+    lowered = step / 2 if form.rounding == "down" and value.preprocess is not None else 0.0
+    return quantized(
+        build, name, elementwise.affine(build, f"{name}_factor", value, made.factor, -lowered), form
+    )
 
 
 def format_of(build: Builder, made: Quantizer) -> GivenFormat:
@@ -114,10 +108,36 @@ def format_of(build: Builder, made: Quantizer) -> GivenFormat:
         )
     bits = max(made.bits, FEWEST_BITS)
     middle = 0 if made.signed or made.bits < bits else 1 << (bits - 1)
-    even = made.rounding in ("ROUND", "HALF_EVEN") and not made.bipolar
-    every = GivenFormat(float(made.scale.item()), int(zero) - middle, bits, half_even=even)
+    every = GivenFormat(
+        float(made.scale.item()), int(zero) - middle, bits, rounding=_rounding_of(build, made)
+    )
     reach = low - middle, high - middle
     return every if reach == every.limits else replace(every, reach=reach)
+
+
+def _rounding_of(build: Builder, made: Quantizer) -> Rounding:
+    """How the array rounds what a quantizer does.
+
+    Raises
+    ------
+    Unsupported
+        It has no such rounding.
+    """
+    if made.bipolar:
+        return "half_up"
+    match made.rounding:
+        case "ROUND" | "HALF_EVEN":
+            return "half_even"
+        case "HALF_UP" if made.limits[0] == 0:
+            return "half_up"
+        case "FLOOR":
+            return "down"
+        case "DOWN" | "ROUND_TO_ZERO" if made.limits[0] == 0:
+            return "down"
+    raise build.refuse(
+        f"it rounds {'signed' if made.signed else 'unsigned'} integers by {made.rounding!r}, and the array to the "
+        "nearest or down; train with ROUND or FLOOR"
+    )
 
 
 def given_by_host(build: Builder, value: Value, node: onnx.NodeProto, arrays: Mapping[str, Array]) -> Value:

@@ -42,7 +42,7 @@ def kept_formats(plan: Plan, groups: Partition) -> dict[str, TensorFormat]:
     """The formats that are given, of groups and of the arguments of tables, as the quantizer knows them."""
     known = {
         name: TensorFormat(
-            Scale.of(form.scale), form.zero_point, form.bits, *form.range, half_even=form.half_even
+            Scale.of(form.scale), form.zero_point, form.bits, *form.range, rounding=form.rounding
         )
         for name, form in given_groups(plan, groups).items()
     }

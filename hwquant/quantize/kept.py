@@ -23,7 +23,7 @@ from hwquant.errors import Unsupported
 from hwquant.given import GivenWeights
 from hwquant.qgraph import Term
 from hwquant.quantize.assemble import kept_weights
-from hwquant.quantize.formats import Formats
+from hwquant.quantize.formats import Formats, TensorFormat
 from hwquant.quantize.given_formats import is_step
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.plans import LayerPlan, TermPlan
@@ -151,10 +151,11 @@ def _finer(bias: NDArray[np.float64], ratio: NDArray[np.float64]) -> int:
     return int(np.clip(np.ceil(np.log2(ratio.max())) + FINEST, 0, FINEST))
 
 
-def threshold(layer: LayerPlan, unit: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What is added to a bias so that rounding it moves no sum across the step of the layer's function, if it is one.
+def threshold(layer: LayerPlan, unit: NDArray[np.float64], target: TensorFormat) -> NDArray[np.float64]:
+    """What is added to a bias so that sums get the integers that they have in the source.
 
-    A sum of integers is at least ``-bias`` where it is at least the next integer above.
+    Where these are rounded down, it is half an output step. Where a step is the layer's function, rounding the bias
+    must move no sum across it: a sum of integers is at least ``-bias`` where it is at least the next integer above.
 
     Parameters
     ----------
@@ -162,6 +163,8 @@ def threshold(layer: LayerPlan, unit: NDArray[np.float64]) -> NDArray[np.float64
         The float layer.
     unit : ndarray of float64, shape (1,) or (out,)
         The real value of a step of its sum.
+    target : TensorFormat
+        What the sum is rounded to.
 
     Returns
     -------
@@ -169,7 +172,7 @@ def threshold(layer: LayerPlan, unit: NDArray[np.float64]) -> NDArray[np.float64
         Real values.
     """
     if layer.function is None or not is_step(layer.function.expression):
-        return np.zeros(())
+        return np.asarray(-target.scale.value / 2 if target.rounding == "down" else 0.0)
     below, middle, above = layer.function.expression(np.array([-1.0, 0.0, 1.0]))
     up = float(middle == below) - float(middle == above)
     return unit * up * (0.5 - BIAS_IS_EXACT)

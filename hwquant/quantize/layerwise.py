@@ -114,9 +114,10 @@ def _fit_layer(
     if precision.keep:
         kept = keep_layer(layer, precision.plan.graph.given.weights, formats)
         if kept is not None:
-            made = assemble_layer(layer, kept[1], kept[0], threshold(layer, kept[0].accumulator), formats)
             target = formats[layer.target]
-            if target.half_even:
+            correction = threshold(layer, kept[0].accumulator, target)
+            made = assemble_layer(layer, kept[1], kept[0], correction, formats)
+            if target.rounding == "half_even":
                 made = with_even_halves(made, kept[0].accumulator / target.scale.value, target) or made
             return narrow_bias(made, precision.bias_bits[layer.name], zero_points(formats))
     scales, terms = round_layer(layer, precision, formats, observed.statistics)

@@ -55,7 +55,9 @@ def with_even_halves(layer: Layer, ratio: NDArray[np.float64], target: TensorFor
     if not low <= zero <= high:
         return None
     exact = np.arange(-(1 << bits - 1), 1 << bits - 1) - zero
-    rounded = np.round(np.clip(exact, low - zero, high - zero) * 2.0**unit + target.zero_point).astype(np.int64)
+    rounded = np.round(np.clip(exact, low - zero, high - zero) * 2.0**unit + target.zero_point).astype(
+        np.int64
+    )
     values = np.clip(rounded, layer.low, layer.high)
     return replace(
         layer,
