@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ _SAME = 1e-6
 """Share by which scales differ that are the same: both were rounded to float32."""
 _ON_GRID = 1e-5
 """How far a weight may be from a number of its grid, in steps: it was multiplied with float64 numbers once or twice."""
+
+Rounding = Literal["half_up", "half_even", "down"]
+"""To the nearest integer, of two that are as near to the greater or to the even one; or to the one below."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,38 @@ class GivenFormat:
         The integer that stands for 0, as hwquant counts: signed, so that it is 128 less for uint8.
     bits : int, default 8
         Width of an integer.
+    reach : (int, int) or None, optional
+        Least and greatest integer that there can be; None where these are all of that width.
+    rounding : {"half_up", "half_even", "down"}, default "half_up"
+        What becomes of numbers between two integers where the network comes from.
     """
 
     scale: float
     zero_point: int
     bits: int = 8
+    reach: tuple[int, int] | None = None
+    rounding: Rounding = "half_up"
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and greatest integer that there can be."""
+        return self.reach or integer_limits(self.bits)
 
     @property
     def range(self) -> tuple[float, float]:
         """Least and greatest real number that the integers stand for."""
-        low, high = integer_limits(self.bits)
+        low, high = self.limits
         return self.scale * (low - self.zero_point), self.scale * (high - self.zero_point)
 
     def same(self, other: GivenFormat) -> bool:
         """Whether the integers of another format are the same: scales differ by the rounding of float32 at most."""
         alike = abs(self.scale / other.scale - 1) < _SAME
         return alike and (self.zero_point, self.bits) == (other.zero_point, other.bits)
+
+    def holds(self, other: GivenFormat) -> bool:
+        """Whether integers of another format are this one's as they are, none beyond its limits."""
+        (low, high), (least, greatest) = self.limits, other.limits
+        return self.same(other) and low <= least and greatest <= high
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,14 +168,19 @@ class Given:
 
 
 def regrid(grid: GivenWeights, before: Array, after: Array) -> GivenWeights | None:
-    """The grid of weights (out, ...) that were multiplied with one positive number a channel; None for any others."""
+    """The grid of weights (out, ...) that were multiplied with one number a channel; None for any others.
+
+    Where that number is negative, the integers are, too; those that have no counterpart there begin elsewhere.
+    """
     if before.shape != after.shape or len(before) != len(grid.scale):
         return None
     old, new = (array.reshape(len(array), -1) for array in (before, after))
     largest = np.abs(old).argmax(axis=1)[:, None]
     top, now = (np.take_along_axis(array, largest, axis=1)[:, 0] for array in (old, new))
-    factor = np.where(top != 0, now / np.where(top != 0, top, 1.0), 1.0)
-    if not ((factor > 0) & np.isfinite(factor)).all():
+    factor = np.where((top != 0) & (now != 0), now / np.where(top != 0, top, 1.0), 1.0)
+    if not np.isfinite(factor).all():
         return None
-    made = replace(grid, scale=grid.scale * factor)
-    return made if made.integers(after) is not None else None
+    made = replace(grid, scale=grid.scale * np.abs(factor))
+    greatest = grid.least + grid.step * ((1 << grid.bits) - 1)
+    turned = replace(made, least=np.where(factor < 0, -greatest, grid.least))
+    return next((item for item in (made, turned) if item.integers(after) is not None), None)

@@ -12,6 +12,7 @@ from hwquant.export.embedded import embedded, is_embedded
 from hwquant.files.reading import open_ordinary
 from hwquant.frontends.aten import translate
 from hwquant.frontends.batch import BatchAxis, Shapes
+from hwquant.frontends.brevitas_onnx import brevitas_as_onnx, is_brevitas
 from hwquant.frontends.onnx_cut import Cut, read_cut
 from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_reader import read_onnx
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_onnx_model",
+    "from_brevitas",
     "from_exported",
     "from_onnx",
     "from_torch",
@@ -236,6 +238,8 @@ def from_torch(
 ) -> Graph:
     """Read a float network from a module, traced by ``torch.export`` in evaluation mode.
 
+    A module with quantizers of Brevitas is read by :func:`from_brevitas`.
+
     Parameters
     ----------
     module : torch.nn.Module
@@ -259,8 +263,50 @@ def from_torch(
     HwquantError
         If torch.export cannot trace it, and for what is not supported, by node and operator.
     """
+    if is_brevitas(module):
+        return from_brevitas(
+            module, example_input, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host
+        )
     program = export(module, example_input)
     return from_exported(program, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host)
+
+
+def from_brevitas(
+    module: torch.nn.Module,
+    example_input: Any,
+    *,
+    batch_axis: BatchAxis = 0,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    host: bool = True,
+) -> Graph:
+    """Read a network with its integers from a module that was trained with Brevitas, by way of QONNX.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module, which is left as it is, its training mode included.
+    example_input : Any
+        A tensor or array (N, ...), or a tuple of them for several inputs.
+    batch_axis : {0, None}, default 0
+        Where the batch dimension of the inputs is; None where they have none.
+    inputs, outputs : sequence of str, optional
+        Tensors that the array's part begins and ends with, by name in the model that Brevitas makes of it.
+    host : bool, default True
+        Whether the host may do what the array cannot do at the beginning and the end; else that is refused.
+
+    Returns
+    -------
+    Graph
+        The network, with what the module says of its integers (``Graph.given``).
+
+    Raises
+    ------
+    HwquantError
+        If Brevitas cannot export it, and for what is not supported, by node and operator.
+    """
+    model = brevitas_as_onnx(module, example_input)
+    return from_onnx(model, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host)
 
 
 def from_exported(

@@ -13,8 +13,10 @@ from hwquant.frontends.onnx_inputs import inputs_of
 from hwquant.frontends.onnx_macs import macs
 from hwquant.frontends.onnx_reader import Translation, tensors_read_by
 from hwquant.frontends.onnx_survey import Survey
+from hwquant.frontends.qonnx_operators import given_by_host
 from hwquant.frontends.refusals import Invalid
 from hwquant.frontends.segment import Place, largest_segment
+from hwquant.frontends.values import Value
 from hwquant.graph import Graph
 
 if TYPE_CHECKING:
@@ -126,6 +128,10 @@ class Division:
         read = {name for index in readers for name in self._reads[index]}
         inner = [name for index in indices for name in self.nodes[index].output if name in read]
         return list(dict.fromkeys([name for name in (*self.wanted, *inner) if name in mine]))
+
+    def maker(self, name: str) -> onnx.NodeProto | None:
+        """The node that gives a tensor; None where it is an input."""
+        return self.nodes[self._makers[name]] if name in self._makers else None
 
     def between(self, lost: Collection[int]) -> list[int]:
         """What is between the array's part and nodes that it could do too: refused nodes, or readers it cannot join."""
@@ -255,7 +261,12 @@ class Division:
         for index in array:
             node = self.nodes[index]
             label = f"node {node_name(node)!r} ({node.op_type})"
-            if error.where in (label, node_name(node), *(f"output {name!r}" for name in node.output)):
+            if error.where in (
+                label,
+                f"QONNX {label}",
+                node_name(node),
+                *(f"output {name!r}" for name in node.output),
+            ):
                 return index
         near = [index for index in array if error.where.startswith(f"{node_name(self.nodes[index])}_")]
         return max(near, key=lambda index: len(node_name(self.nodes[index])), default=None)
@@ -277,5 +288,8 @@ class _Middle(Translation):
         for name in division.begin:
             found = division.survey.described[name]
             self.begin(name, found.kind, found.shape or ())
+            node, value = division.maker(name), self.values[name]
+            if node is not None and isinstance(value, Value):
+                self.values[name] = given_by_host(self.build, value, node, division.survey.arrays)
         self._translate_all([division.nodes[index] for index in division.on_array], division.end)
         return self.finished(division.end)

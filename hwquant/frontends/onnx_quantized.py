@@ -139,4 +139,4 @@ def moved(steps: Steps, move: Callable[[Array], Array]) -> Steps:
     integers, step, least = (
         move(np.ascontiguousarray(part)) for part in (steps.integers, steps.step, steps.least)
     )
-    return Steps(integers, step, least, steps.bits)
+    return Steps(integers, step, least, steps.bits, steps.gap)

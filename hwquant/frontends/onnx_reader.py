@@ -23,7 +23,9 @@ from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of, with_shapes
 from hwquant.frontends.onnx_operators import OPERATORS
 from hwquant.frontends.onnx_quantized import MOVES, check_parameters, moved, steps_of
-from hwquant.frontends.onnx_types import INTEGERS, TRUTH, array_type, result_type, type_name
+from hwquant.frontends.onnx_types import INTEGERS, REAL, TRUTH, array_type, result_type, type_name
+from hwquant.frontends.qonnx import is_quantizer, quantizer
+from hwquant.frontends.qonnx_operators import constants_of, quantize_activation, steps_of_constant
 from hwquant.frontends.quantized import Steps, note_weights
 from hwquant.frontends.refusals import Misfit
 from hwquant.frontends.same import same_graph
@@ -234,6 +236,10 @@ class Translation:
             if tensor and tensor not in self.values:
                 raise build.refuse(f"it reads tensor {tensor!r}, which nothing before it produces")
             inputs.append(self.values[tensor] if tensor else None)
+        if is_quantizer(node):
+            build.where = f"QONNX {build.where}"
+            self._quantize(node, name, inputs)
+            return
         if not any(isinstance(value, Value) for value in inputs):
             self._evaluate(node)
             return
@@ -258,6 +264,26 @@ class Translation:
                 self._set(output, value, kind)
             if isinstance(value, Value) and value.quantized is not None:
                 build.integers[output] = value
+
+    def _quantize(self, node: onnx.NodeProto, name: str, inputs: Sequence[Result | None]) -> None:
+        """Translate one of QONNX's quantizers, or compute it where it rounds a constant."""
+        made, x, output = quantizer(self.build, node, constants_of(node, inputs)), inputs[0], node.output[0]
+        kind = str(self.types.get(node.input[0]))
+        if kind not in REAL:
+            raise self.build.refuse(f"it rounds numbers of the type {kind}; cast them to float before")
+        if isinstance(x, Value):
+            self._set(output, quantize_activation(self.build, name, x, made), kind)
+            return
+        constant = np.asarray(x)
+        try:
+            self._set(output, made.real(made.integers(constant), constant.dtype))
+        except ValueError:
+            raise self.build.refuse(
+                f"its scale of shape {made.scale.shape} does not fit a constant of shape {constant.shape}"
+            ) from None
+        steps = steps_of_constant(made, constant)
+        if steps is not None:
+            self.steps[output] = steps
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
         """Compute a node whose inputs are all constant."""

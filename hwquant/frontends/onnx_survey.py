@@ -13,6 +13,8 @@ from hwquant.frontends.onnx_check import without_shapes
 from hwquant.frontends.onnx_inputs import inputs_of
 from hwquant.frontends.onnx_reader import Translation, tensors_read_by
 from hwquant.frontends.onnx_types import ANY, INTEGERS, type_name
+from hwquant.frontends.qonnx_host import standing_for
+from hwquant.frontends.qonnx_operators import given_by_host
 from hwquant.frontends.refusals import Invalid
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Concat, Rearrange
@@ -115,6 +117,8 @@ class Survey(Translation):
             self.refused[index] = reason
             for name in filter(None, node.output):
                 self._open(name, self._infer(node, name))
+                if isinstance(value := self.values.get(name), Value):
+                    self.values[name] = given_by_host(self.build, value, node, self.arrays)
             return
         made = self.build.nodes[count:]
         if all(isinstance(item, Concat | Rearrange) for item in made):
@@ -202,8 +206,10 @@ class Survey(Translation):
             elif tensor in self.described:
                 types[tensor] = _type(self.described[tensor])
         try:
+            node = standing_for(node)
             schema = onnx.defs.get_schema(node.op_type, self.opset, "")
             imports = [onnx.helper.make_opsetid("", self.opset)]
+            types = {tensor: types[tensor] for tensor in node.input if tensor in types}
             proto = onnx.shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=imports)[
                 name
             ]

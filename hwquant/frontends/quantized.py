@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwquant.coding import IntArray
+from hwquant.coding import IntArray, Step
 from hwquant.frontends import elementwise
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import Unfolded
@@ -35,12 +35,15 @@ class Steps:
         The least integer that an element can be.
     bits : int
         Width of an integer.
+    gap : {1, 2}
+        How far neighbouring integers are apart; 2 for +1 and -1.
     """
 
     integers: IntArray
     step: Float
     least: IntArray
     bits: int
+    gap: Step = 1
 
     @property
     def real(self) -> Float:
@@ -58,7 +61,7 @@ class Steps:
         if len(steps) not in (1, channels):
             return None
         whole = np.ones(channels)
-        return GivenWeights(steps * whole, (least * whole).astype(np.int64), self.bits)
+        return GivenWeights(steps * whole, (least * whole).astype(np.int64), self.bits, self.gap)
 
 
 def note_weights(build: Builder, made: Iterable[Unfolded], constants: Iterable[Steps]) -> None:
@@ -82,8 +85,8 @@ def quantized(build: Builder, name: str, value: Value, form: GivenFormat) -> Val
     if value.preprocess is not None:
         known = build.input_formats.get(value.tensor)
         if known is None or (known[0] is value.rounded and not build.is_placed(value.tensor)):
-            known = build.input_formats[value.tensor] = (form, value.preprocess)
-        if known[0] == form and all(map(np.array_equal, known[1], value.preprocess)):
+            known = build.input_formats[value.tensor] = (replace(form, reach=None), value.preprocess)
+        if form.holds(known[0]) and all(map(np.array_equal, known[1], value.preprocess)):
             return replace(value, rounded=known[0])
     if build.formats.get(value.tensor) == form:
         return value

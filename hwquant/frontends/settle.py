@@ -209,7 +209,7 @@ class _Places:
     def _is(self, tensor: str, form: GivenFormat) -> bool:
         """Whether a tensor has a format already."""
         known = self._form(tensor)
-        return known is not None and known.same(form)
+        return known is not None and form.holds(known)
 
     def _carries(self, tensor: str) -> bool:
         """Whether a tensor only moves values, and is read once."""

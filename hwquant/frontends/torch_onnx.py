@@ -46,7 +46,7 @@ def as_onnx(program: torch.export.ExportedProgram, refusal: Unsupported) -> onnx
     import torch
 
     try:
-        with _quietly():
+        with quietly():
             exported = torch.onnx.export(program, dynamo=True, verbose=False, optimize=True)
     except Exception as error:  # the exporter raises anything
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -59,8 +59,8 @@ def as_onnx(program: torch.export.ExportedProgram, refusal: Unsupported) -> onnx
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without what the exporter says of its own workings."""
+def quietly() -> Iterator[None]:
+    """Do something without what an exporter says of its own workings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

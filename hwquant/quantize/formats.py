@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwquant.coding import integer_limits
+from hwquant.given import Rounding
 from hwquant.qgraph import Tensor
 from hwquant.quantize.plans import Plan
 
@@ -54,6 +55,8 @@ class TensorFormat:
         Bits of the signed integers.
     low, high : float
         The real values that were to be represented; with clipping not all of them are.
+    rounding : {"half_up", "half_even", "down"}, default "half_up"
+        What becomes of numbers between two integers.
     """
 
     scale: Scale
@@ -61,6 +64,7 @@ class TensorFormat:
     bits: int
     low: float
     high: float
+    rounding: Rounding = "half_up"
 
     def clamp(self, low: float, high: float) -> tuple[int, int]:
         """The integers that real bounds, perhaps infinite, are clamped to."""

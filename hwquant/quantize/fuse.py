@@ -69,7 +69,7 @@ def plan_layers(graph: Graph) -> Plan:
     for node in graph.nodes:
         match node:
             case Conv():
-                planned[node.name] = _convolution(node)
+                planned[node.name] = _scaled_average(node, graph, planned, readers) or _convolution(node)
             case AveragePool():
                 planned[node.name] = _average(node, graph)
             case Add():
@@ -142,6 +142,27 @@ def _convolution(node: Conv) -> LayerPlan:
         )
     term = TermPlan(node.name, node.inputs[0], node.weight, node.window, node.groups)
     return LayerPlan(node.name, (term,), node.bias, (node.name,))
+
+
+def _scaled_average(
+    node: Conv, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]
+) -> LayerPlan | None:
+    """An average that is multiplied by one number: a sum, whose integers are exact where those of its tensor are given.
+
+    None for everything else, and where no integers are given.
+    """
+    name = node.inputs[0]
+    source = planned.get(name)
+    single = node.groups == len(node.weight) and node.weight.shape[1:] == (1, 1, 1)
+    factor = float(node.weight.flat[0])
+    if not (graph.given and single and factor > 0 and (node.weight == factor).all()):
+        return None
+    alone = readers[name] == 1 and name not in graph.given.formats
+    if not (alone and isinstance(source, LayerPlan) and source.linear and source.terms[0].constant):
+        return None
+    del planned[name]
+    term = replace(source.terms[0], weight=source.terms[0].weight * factor, unit=None)
+    return LayerPlan(node.name, (term,), node.bias, (*source.members, node.name))
 
 
 def _average(node: AveragePool, graph: Graph) -> LayerPlan:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hwquant.errors import HwquantError
+from hwquant.expression import Expression
 from hwquant.given import GivenFormat, GivenWeights
 from hwquant.quantize.groups import Partition
 from hwquant.quantize.plans import Plan
 from hwquant.quantize.weight_scheme import WeightScheme
+
+_PROBES = np.logspace(-30, 30, 121)
+"""Sizes of the numbers that a function is tried with."""
 
 
 def given_groups(plan: Plan, groups: Partition) -> dict[str, GivenFormat]:
@@ -29,6 +35,12 @@ def given_groups(plan: Plan, groups: Partition) -> dict[str, GivenFormat]:
                 "--scales shift, which chooses one for both"
             )
     return result
+
+
+def is_step(expression: Expression) -> bool:
+    """Whether a function of real numbers depends on nothing but their sign."""
+    below, above = expression(np.concatenate([-_PROBES, _PROBES])).reshape(2, -1)
+    return bool((below == below[0]).all() and (above == above[0]).all())
 
 
 def kept_scheme(grid: GivenWeights) -> WeightScheme:

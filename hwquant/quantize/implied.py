@@ -16,7 +16,7 @@ import numpy as np
 from hwquant.coding import integer_limits
 from hwquant.expression import Expression
 from hwquant.quantize.formats import Scale, TensorFormat
-from hwquant.quantize.given_formats import given_groups
+from hwquant.quantize.given_formats import given_groups, is_step
 from hwquant.quantize.groups import Partition
 from hwquant.quantize.options import DEFAULT_BITS
 from hwquant.quantize.plans import LayerPlan, Plan, ProductPlan, TermPlan
@@ -42,9 +42,16 @@ def kept_formats(
         Whether proven ranges decide where nothing is given; else calibration data do.
     """
     known = {
-        name: TensorFormat(Scale.of(form.scale), form.zero_point, form.bits, *form.range)
+        name: TensorFormat(
+            Scale.of(form.scale), form.zero_point, form.bits, *form.range, rounding=form.rounding
+        )
         for name, form in given_groups(plan, groups).items()
     }
+    for layer in plan.layers:
+        if layer.function and all(term.node in plan.graph.given.weights for term in layer.terms):
+            sources = [known.get(groups.find(term.input)) for term in layer.terms]
+            if None not in sources and is_step(layer.function.expression):
+                known.setdefault(layer.function.argument, TensorFormat(Scale.of(1.0), 0, 2, -2.0, 1.0))
     return implied_formats(plan, groups, known, bits, proven=proven)
 
 

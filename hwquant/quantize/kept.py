@@ -12,6 +12,7 @@ efficient integer-arithmetic-only inference", 2018), whose zero points are integ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar, cast
 
 import numpy as np
@@ -21,7 +22,8 @@ from hwquant.coding import Anchor, Coding
 from hwquant.given import GivenWeights
 from hwquant.qgraph import Term
 from hwquant.quantize.assemble import kept_weights
-from hwquant.quantize.formats import Formats
+from hwquant.quantize.formats import Formats, TensorFormat
+from hwquant.quantize.given_formats import is_step
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.shifts import Alignment, fixed_point
@@ -35,6 +37,8 @@ FACTOR_BITS = 8
 """Bits of what a tensor is multiplied by in a sum, with the sign."""
 FINEST = 8
 """Bits that a tensor with small steps is brought below the others by: finer ones are less than any rounding."""
+BIAS_IS_EXACT = 1e-6
+"""Share of a bias, and of a step, that it may be off the integers by where it is one: it was rounded to float32."""
 
 
 def keep_layer(
@@ -64,14 +68,24 @@ def keep_layer(
     target = formats[layer.target].scale.value
     sources = [formats[term.input].scale.value for term in layer.terms]
     if any(term.has_weights for term in layer.terms):
-        if not all(term.node in weights for term in layer.terms):
+        grids = [weights.get(term.node) for term in layer.terms]
+        if len(grids) == 1 and grids[0] is None:
+            grids = [grid_of_map(layer.terms[0])]
+        known = [grid for grid in grids if grid is not None]
+        if len(known) < len(grids):
             return None
         terms = [
-            _weighted(term, weights[term.node], target / source) for term, source in zip(layer.terms, sources)
+            _weighted(term, grid, target / source) for term, grid, source in zip(layer.terms, known, sources)
         ]
-        one = terms[0].scale if len(terms) == 1 else weights[layer.terms[0].node].scale
-        unit = sources[0] * one
-        lefts: tuple[int, ...] = (0,) * len(terms)
+        unit = sources[0] * (terms[0].scale if len(terms) == 1 else known[0].scale)
+        scales = tuple(term.scale for term in terms)
+        if layer.function and is_step(layer.function.expression):
+            # Nothing but the sign of the sum matters, which is handed on as it is.
+            none = Alignment(np.zeros(1, np.int64), (0,) * len(terms), (None,) * len(terms))
+            return LayerScales(none, scales, unit, np.zeros(1, np.int64), None), terms
+        left = _finer(layer.bias / unit, unit / target)
+        terms, lefts = [replace(term, shift=left) for term in terms], (left,) * len(terms)
+        unit = unit * 2.0**-left
     else:
         reals = [float(term.weight.flat[0]) for term in layer.terms]
         factors, lefts, single = common_unit([a * b for a, b in zip(sources, reals)])
@@ -108,6 +122,58 @@ def _weighted(plan: TermPlan, grid: GivenWeights, free: float) -> Term:
         groups=plan.groups,
         mask=kept_weights(plan) if grid.step == 1 else None,
     )
+
+
+def grid_of_map(plan: TermPlan) -> GivenWeights | None:
+    """The grid of a map of single channels, +1 or -1 times a scale for each; None where a term is none such."""
+    if plan.groups != len(plan.weight) or plan.weight.shape[1:] != (1, 1, 1):
+        return None
+    factors = np.abs(plan.weight.ravel())
+    scale = np.where(factors > 0, factors, 1.0)
+    return GivenWeights(scale, np.full(len(factors), -2), bits=2)
+
+
+def _finer(bias: NDArray[np.float64], ratio: NDArray[np.float64]) -> int:
+    """By how many bits the accumulator has to be finer so that rounding its bias does not matter.
+
+    Parameters
+    ----------
+    bias : ndarray of float64, shape (out,)
+        The exact bias, in steps of products of integers.
+    ratio : ndarray of float64, shape (1,) or (out,)
+        Such a step in those of the output.
+    """
+    lost = np.abs(bias - np.floor(bias + 0.5))
+    if (lost <= BIAS_IS_EXACT * (1 + np.abs(bias))).all():
+        return 0
+    return int(np.clip(np.ceil(np.log2(ratio.max())) + FINEST, 0, FINEST))
+
+
+def threshold(layer: LayerPlan, unit: NDArray[np.float64], target: TensorFormat) -> NDArray[np.float64]:
+    """What is added to a bias so that sums get the integers that they have in the source.
+
+    Where these are rounded down, it is half an output step. Where a step is the layer's function, rounding the bias
+    must move no sum across it: a sum of integers is at least ``-bias`` where it is at least the next integer above.
+
+    Parameters
+    ----------
+    layer : LayerPlan
+        The float layer.
+    unit : ndarray of float64, shape (1,) or (out,)
+        The real value of a step of its sum.
+    target : TensorFormat
+        What the sum is rounded to.
+
+    Returns
+    -------
+    ndarray of float64, shape () or (1,) or (out,)
+        Real values.
+    """
+    if layer.function is None or not is_step(layer.function.expression):
+        return np.asarray(-target.scale.value / 2 if target.rounding == "down" else 0.0)
+    below, middle, above = layer.function.expression(np.array([-1.0, 0.0, 1.0]))
+    up = float(middle == below) - float(middle == above)
+    return unit * up * (0.5 - BIAS_IS_EXACT)
 
 
 def _one(values: NDArray[Number]) -> NDArray[Number]:

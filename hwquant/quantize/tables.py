@@ -17,7 +17,7 @@ import numpy as np
 from hwquant.coding import integer_limits
 from hwquant.errors import HwquantError
 from hwquant.expression import Expression
-from hwquant.qgraph import MOST_TABLE_BITS, Table
+from hwquant.qgraph import Table
 from hwquant.quantize.activations import smallest_exponent, zero_points
 from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.formats import TensorFormat
@@ -29,6 +29,8 @@ _CLIP_OCTAVES = 8
 """How far below the scale of the whole range the least error is looked for."""
 FEWEST_BITS = 8
 """Bits in front of a table, where they are enough."""
+MOST_BITS = 10
+"""Bits in front of a table at most, where they are chosen: more would cost memory and hardly gain anything."""
 COSTLY = 4.0
 """Noise in front of a table over that of rounding behind it for which a bit more is spent: 6 dB."""
 _COVERED = 1 / 510
@@ -175,7 +177,7 @@ def argument_ranges(
             layer.name,
         )
         allowed = COSTLY * _least_noise(ranges[group]) if group in ranges else math.inf
-        while made.bits < MOST_TABLE_BITS and _least_noise(made) > allowed:
+        while made.bits < MOST_BITS and _least_noise(made) > allowed:
             made = replace(made, bits=made.bits + 1)
         result[layer.function.argument] = made
     return result
