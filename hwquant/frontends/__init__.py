@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from hwquant import hwq
 from hwquant.errors import HwquantError, Unsupported
 from hwquant.export.embedded import embedded, is_embedded
 from hwquant.files.reading import open_ordinary
 from hwquant.frontends.aten import translate
+from hwquant.frontends.aten_program import AtenProgram
 from hwquant.frontends.batch import BatchAxis, Shapes
 from hwquant.frontends.brevitas_onnx import brevitas_as_onnx, is_brevitas
 from hwquant.frontends.onnx_cut import Cut, read_cut
@@ -21,6 +22,7 @@ from hwquant.frontends.tflite_file import IDENTIFIER
 from hwquant.frontends.tflite_onnx import tflite_as_onnx
 from hwquant.frontends.torch_export import export, read_exported
 from hwquant.frontends.torch_onnx import as_onnx
+from hwquant.frontends.torch_program import as_exported
 from hwquant.graph import Graph
 from hwquant.packages import load_package
 from hwquant.qgraph import QGraph
@@ -86,17 +88,18 @@ def load_model(
     """
     path = Path(path)
     kind = _kind(path)
+    cut: _Cut = {
+        "shapes": shapes,
+        "batch_axis": batch_axis,
+        "inputs": inputs,
+        "outputs": outputs,
+        "host": host,
+    }
     if kind == ".pt2":
-        if inputs or outputs:
-            raise HwquantError(
-                f"{str(path)!r} cannot be cut: only ONNX models and modules are; write it with torch.onnx.export"
-            )
-        graph = translate(read_pt2(path), shapes, batch_axis)
+        program = read_pt2(path)
+        graph = _translated(lambda: program, lambda refusal: as_exported(program, shapes or {}, refusal), cut)
     else:
-        model = tflite_as_onnx(path) if kind == ".tflite" else path
-        graph = from_onnx(
-            model, shapes=shapes, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host
-        )
+        graph = from_onnx(tflite_as_onnx(path) if kind == ".tflite" else path, **cut)
     return with_states(graph, states) if states else graph
 
 
@@ -343,21 +346,46 @@ def from_exported(
     HwquantError
         For what is not supported, by node, place in the module and operator.
     """
+    cut: _Cut = {
+        "shapes": shapes,
+        "batch_axis": batch_axis,
+        "inputs": inputs,
+        "outputs": outputs,
+        "host": host,
+    }
+    return _translated(lambda: read_exported(program), lambda refusal: program, cut)
+
+
+class _Cut(TypedDict):
+    """What says how a model is read, by the names of `from_onnx`."""
+
+    shapes: Shapes | None
+    batch_axis: BatchAxis
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    host: bool
+
+
+def _translated(
+    plain: Callable[[], AtenProgram],
+    exported: Callable[[Unsupported], torch.export.ExportedProgram],
+    cut: _Cut,
+) -> Graph:
+    """The network of a program: as it is where the array can do all of it, else by way of ONNX, which is cut."""
     refusal = Unsupported("a cut is asked for by the names of tensors")
-    if not inputs and not outputs:
+    named = bool(cut["inputs"] or cut["outputs"])
+    if not named:
         try:
-            return translate(read_exported(program), shapes, batch_axis)
+            return translate(plain(), cut["shapes"], cut["batch_axis"])
         except Unsupported as error:
-            if not host:
+            if not cut["host"]:
                 raise
             refusal = error
-    model = as_onnx(program, refusal)
+    model = as_onnx(exported(refusal), refusal)
     try:
-        return from_onnx(
-            model, shapes=shapes, batch_axis=batch_axis, inputs=inputs, outputs=outputs, host=host
-        )
+        return from_onnx(model, **cut)
     except Unsupported as error:
-        if inputs or outputs:
+        if named:
             raise
         message = f"{refusal}. As an ONNX model: {error}"
         raise Unsupported(message, where=refusal.where, operator=refusal.operator) from error

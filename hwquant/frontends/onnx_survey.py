@@ -219,11 +219,17 @@ class Survey(Translation):
 
 
 def _inferred(model: onnx.ModelProto) -> dict[str, Described]:
-    """What inference over the whole model finds."""
+    """What inference over the whole model finds; sizes of outputs that it does not find are those that are declared."""
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(without_shapes(model), data_prop=True).graph
-    return {item.name: _described(item.type) for item in (*graph.value_info, *graph.output)}
+    found = {item.name: _described(item.type) for item in (*graph.value_info, *graph.output)}
+    for item in model.graph.output:
+        known, said = found[item.name].shape or (), _described(item.type).shape or ()
+        if len(known) == len(said):
+            sizes = tuple(size or other for size, other in zip(known, said))
+            found[item.name] = found[item.name]._replace(shape=sizes)
+    return found
 
 
 def _described(proto: onnx.TypeProto) -> Described:
