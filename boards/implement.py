@@ -70,8 +70,14 @@ class Implementation:
         Rate of the host link in bit/s.
     cycles : int
         Clock cycles from one inference to the next, without the time that the host link takes.
+    core_frames_per_second : float
+        Inferences in a second where input is always there and output taken at once; 0 for a board without a device.
     frames_per_second : float
-        Inferences in a second, without the time that the host link takes; 0 for a board without a device.
+        Inferences in a second that a host gets at most through the board's link; 0 for a board without a device.
+    link_bytes, link_requests : int
+        Bytes on the host link that an inference takes, and round trips.
+    link_share : float
+        Share of an inference's time, 0 to 1, that the host link takes; 0 for a board without a device.
     bitstream : str
         File name of the bitstream; "" where there is no open tool that makes it.
     notes : tuple of str
@@ -93,7 +99,11 @@ class Implementation:
     cells: dict[str, int]
     baud: int
     cycles: int
+    core_frames_per_second: float
     frames_per_second: float
+    link_bytes: int
+    link_requests: int
+    link_share: float
     bitstream: str
     notes: tuple[str, ...]
     attempts: int
@@ -230,7 +240,8 @@ def _implement(
             notes.append(
                 "the weights are in large RAM: the host loads them at the beginning of every session"
             )
-    cycles = build.report.frame_cycles
+    cycles, link = build.report.frame_cycles, board.link_time(build.program)
+    core_seconds = build.report.cycles / made.hertz if made.hertz else 0.0
     return Implementation(
         board=board.name,
         device=board.device_name,
@@ -241,7 +252,11 @@ def _implement(
         cells=made.cells,
         baud=board.baud,
         cycles=cycles,
-        frames_per_second=round(made.hertz / cycles, 1),
+        core_frames_per_second=round(made.hertz / cycles, 1),
+        frames_per_second=round(link.frames_per_second(core_seconds), 1) if core_seconds else 0.0,
+        link_bytes=link.bytes,
+        link_requests=link.requests,
+        link_share=round(link.share(core_seconds), 4) if core_seconds else 0.0,
         bitstream=made.bitstream,
         notes=tuple(notes),
         attempts=made.attempts,

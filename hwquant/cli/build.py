@@ -11,7 +11,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hwquant.cli.common import check_writable, emit, json_option, write_report
+from hwquant.cli.common import check_writable, emit, json_option, rates_line, write_report
 from hwquant.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ def build(folder: Path, board: str, clock: float | None, seed: int, as_json: boo
     if result.clock_mhz:
         reached = f", reached {result.fmax_mhz:g} MHz in {result.seconds:.0f} s" if result.fmax_mhz else ""
         lines.append(f"clock {result.clock_mhz:g} MHz{reached}")
-    rate = f", {result.frames_per_second:.1f} frames a second" if result.frames_per_second else ""
-    lines.append(f"{result.cycles} cycles a frame{rate}")
+    lines.append(f"{result.cycles} cycles a frame")
+    if result.clock_mhz:
+        lines.append(rates_line(result.core_frames_per_second, result.frames_per_second, result.link_share))
     lines += [f"note: {note}" for note in result.notes]
     vendor = chosen.vendor
     lines.append(f"wrote {place / (result.bitstream or (vendor.script if vendor else 'top.v'))}")
