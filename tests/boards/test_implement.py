@@ -152,30 +152,82 @@ def test_a_clock_that_cannot_be_is_refused_before_anything_works(build, board, c
     assert not (build.folder / "boards").exists()
 
 
-def test_a_lowered_clock_is_one_that_gives_the_rate(build, monkeypatch):
-    """A routing that reaches 23 MHz: 22.54 is what is left, of which the UART has no rate."""
-    board = load_board("icebreaker")
-    speeds, asked = iter([23.0, 30.0]), []
+@pytest.fixture
+def speeds(monkeypatch):
+    """Tools that do nothing: routings reach what the list says, in MHz; what they were asked for is in ``asked``."""
+
+    class Speeds(list):
+        def __init__(self):
+            super().__init__()
+            self.asked = []
+
+    reached = Speeds()
+
+    def synthesize(rtlil, device, *_):
+        bits = [bit + 2 for bit in range(9)]
+        cells = {
+            "pll": {"type": "SB_PLL40_PAD", "parameters": {"DIVR": "x"}, "connections": {}},
+            "lut": {"type": "SB_LUT4", "parameters": {}, "connections": {"I0": bits[:1], "I1": [bits[3]]}},
+        }
+        top = {
+            "ports": {"divisor": {"direction": "input", "bits": bits}, "rx": {"bits": [99]}},
+            "cells": cells,
+        }
+        (rtlil.parent / "netlist.json").write_text(json.dumps({"modules": {"top": top}}))
+        return {}
 
     def route(flow, job, folder):
-        asked.append(job.hertz)
-        return Routed(next(speeds), {})
+        assert (folder / "top.pcf").read_text().startswith("set_io")
+        top = json.loads((folder / "netlist.json").read_text())["modules"]["top"]
+        assert list(top["ports"]) == ["rx"]
+        connections = top["cells"]["lut"]["connections"]
+        last = round(job.hertz / 1e6) - 1
+        assert connections == {"I0": [str(last & 1)], "I1": [str(last >> 3 & 1)]}
+        pll = {
+            name: int(value, 2)
+            for name, value in top["cells"]["pll"]["parameters"].items()
+            if value.isdigit()
+        }
+        made = 12e6 * (pll["DIVF"] + 1) / (pll["DIVR"] + 1) / 2 ** pll["DIVQ"]
+        assert made == job.hertz
+        reached.asked.append((job.hertz, job.seed))
+        (folder / "top.asc").write_text(f"{job.hertz} {job.seed}")
+        return Routed(reached.pop(0), {})
 
-    monkeypatch.setattr(tools, "synthesize", lambda *_: {})
+    def pack(flow, device, folder):
+        (folder / "top.bin").write_bytes((folder / "top.asc").read_bytes())
+        return folder / "top.bin"
+
+    monkeypatch.setattr(tools, "synthesize", synthesize)
     monkeypatch.setattr(tools, "place_and_route", route)
-    monkeypatch.setattr(tools, "pack", lambda flow, device, folder: folder / "top.bit")
-    result = implement(build, board)
-    assert asked == [24e6, 22.125e6]
-    assert (result.attempts, result.clock_mhz, result.baud) == (2, 22.125, 1_000_000)
+    monkeypatch.setattr(tools, "pack", pack)
+    return reached
 
 
-def test_after_the_last_attempt_the_clock_that_is_named_can_be_had(build, monkeypatch):
-    speeds = iter([23.0, 20.0, 18.0])
-    monkeypatch.setattr(tools, "synthesize", lambda *_: {})
-    monkeypatch.setattr(tools, "place_and_route", lambda *_: Routed(next(speeds), {}))
-    with pytest.raises(DoesNotFit, match=r"still reaches 18\.0 MHz.*such as --clock 16\.125") as error:
-        implement(build, load_board("icebreaker"))
-    assert (error.value.resource, error.value.available) == ("clock", 18e6)
+def test_a_lowered_clock_is_one_that_gives_the_rate(build, speeds):
+    """A routing that reaches 23 MHz: 22.54 is what is left, of which the UART has no rate."""
+    speeds += [23.0, 30.0]
+    result = implement(build, load_board("icebreaker"), effort="quick")
+    assert speeds.asked == [(24e6, 1), (22.125e6, 1)]
+    assert (result.attempts, result.clock_mhz, result.baud, result.seed) == (2, 22.125, 1_000_000, 1)
+
+
+def test_the_clock_goes_up_to_what_routing_reaches(build, speeds):
+    speeds += [35.0, 36.2, 35.1]
+    result = implement(build, load_board("icebreaker"), seed=4)
+    assert speeds.asked == [(24e6, 4), (34.5e6, 4), (36e6, 4)]
+    assert (result.attempts, result.clock_mhz, result.fmax_mhz, result.seed) == (3, 34.5, 36.2, 4)
+    folder = build.folder / "boards" / "icebreaker"
+    assert (folder / "top.bin").read_text() == "34500000.0 4", "the files of the best routing"
+    assert not list(folder.glob("routing-*"))
+
+
+def test_after_the_last_attempt_the_clock_that_is_named_can_be_had(build, speeds):
+    speeds += [23.0, 20.0, 18.0]
+    with pytest.raises(DoesNotFit, match=r"after 3 routings .*such as --clock ") as error:
+        implement(build, load_board("icebreaker"), effort="quick")
+    assert error.value.resource == "clock"
+    assert not (build.folder / "boards").exists()
 
 
 def test_the_command_prints_no_figures_that_there_are_not(build):

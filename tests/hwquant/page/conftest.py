@@ -46,6 +46,7 @@ def board_report():
         bitstream="top.bit",
         notes=("a note",),
         attempts=1,
+        seed=1,
         seconds=60.0,
         versions={"pyosys": "0.50"},
     )
