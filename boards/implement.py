@@ -87,7 +87,7 @@ class Implementation:
     seconds : float
         Time in s that the implementation took.
     versions : dict of str to str
-        Version of each package that took part.
+        Versions of the packages, and what programs on the PATH that took part say of theirs.
     """
 
     board: str
@@ -258,7 +258,7 @@ def _implement(
         attempts=made.attempts,
         seed=made.seed,
         seconds=round(monotonic() - begin, 1),
-        versions=installed("hwquant", *PACKAGES),
+        versions=installed("hwquant", *PACKAGES) | (tools.native_versions(device.family) if device else {}),
     )
 
 

@@ -310,6 +310,24 @@ def test_what_was_built_for_boards_stays_with_the_same_network_and_goes_with_ano
     assert not (build.folder / "boards").exists()
 
 
+def test_programs_on_the_path_are_used_and_their_versions_told(build, speeds, tmp_path, monkeypatch):
+    family = load_board("icebreaker").device.family
+    for name, line in (("nextpnr-ice40", "echo nextpnr-ice40 9.9 >&2"), ("icepack", "exit 1")):
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{line}\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    assert tools.tool(family.flow.router) == str(tmp_path / "bin" / "nextpnr-ice40")
+    speeds += [30.0]
+    versions = implement(build, load_board("icebreaker"), effort="quick").versions
+    assert versions["nextpnr-ice40"] == "nextpnr-ice40 9.9"
+    assert versions["icepack"] == ""
+    monkeypatch.setenv("PATH", "")
+    assert tools.native_versions(family) == {}
+    assert "yowasp" in tools.tool(family.flow.router)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", ["ulx3s-25f", "ulx3s-85f", "icebreaker", "tang-nano-9k", "tang-nano-20k"])
 def test_a_bitstream_comes_out(build, name):
