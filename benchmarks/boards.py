@@ -1,7 +1,8 @@
 """Bitstreams: what networks become on boards, through place and route.
 
 Each case is compiled for an array and built as ``hwquant build`` does it: resources, the clock that nextpnr says is
-reached, frames a second at the clock that the PLL makes, time to build. "MACs per DSP and cycle" is the network's
+reached, frames a second at the clock that the PLL makes (of the core, and through the board's host link), time to
+build. "MACs per DSP and cycle" is the network's
 multiplications over cycles and the DSP multipliers in use. Cases are measured one at a time, and only those that are
 named, or all. Writes ``benchmarks/results/boards.json``, keeping what other cases gave. MLPerf networks and mnist-conv
 need the data sets (HWQUANT_DATA).
@@ -79,7 +80,10 @@ def measure(case: Case) -> dict[str, Any]:
         "clock MHz": result.clock_mhz,
         "cycles": cycles,
         "ms": round(cycles / result.clock_mhz / 1000, 4),
+        "frames a second of the core": result.core_frames_per_second,
         "frames a second": result.frames_per_second,
+        "bytes on the link": result.link_bytes,
+        "requests": result.link_requests,
         "MACs per DSP and cycle": round(build.report.useful_macs / cycles / dsp, 3),
         "seconds to build": result.seconds,
         "attempts": result.attempts,
@@ -101,10 +105,19 @@ def main(cases: tuple[str, ...]) -> None:
         rows = json.loads(path.read_text())["results"] if path.exists() else {}
         rows[name] = row
         write_results(NAME, rows)
-    table = Table("case", "array", "LUT", "FF", "DSP", "RAM", "Fmax", "clock", "ms", "fps", "build s")
+    table = Table(
+        "case", "array", "LUT", "FF", "DSP", "RAM", "Fmax", "clock", "ms", "core/s", "fps", "build s"
+    )
     for name, row in rows.items():
         used = [str(row["used"][kind]) for kind in ("lut", "ff", "dsp", "ram")]
-        numbers = ("fmax MHz", "clock MHz", "ms", "frames a second", "seconds to build")
+        numbers = (
+            "fmax MHz",
+            "clock MHz",
+            "ms",
+            "frames a second of the core",
+            "frames a second",
+            "seconds to build",
+        )
         table.add_row(name, row["array"], *used, *(str(row[key]) for key in numbers))
     Console().print(table)
 

@@ -133,8 +133,8 @@ def device_case(device: str) -> dict[str, str]:
     from hwquant.boards.clocking import clocks, pll_settings
     from hwquant.boards.contents import Contents
     from hwquant.boards.device import find_device
-    from hwquant.boards.fit import needs
     from hwquant.boards.memories import Memory, memory_resources
+    from hwquant.boards.needs import needs
     from hwquant.boards.resources import estimate_resources, model_errors
 
     item = find_device(device)

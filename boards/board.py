@@ -8,6 +8,7 @@
     speed = "6"
     programmer = "ulx3s"                            # openFPGALoader --board
     baud = 1_000_000
+    latency_ms = 1                                  # what a round trip takes besides the wire
     target_mhz = 100                                # the clock that is tried first
     amaranth = "ulx3s:ULX3S_85F_Platform"           # clock, UART and LEDs come from amaranth-boards, or:
 
@@ -40,10 +41,14 @@ from hwquant.boards.pins import PINS, check_distinct, read_pin
 from hwquant.boards.platforms import from_amaranth
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.files import read_ordinary
+from hwquant.link.rate import LinkTime, link_time
 from hwquant.names import path_name
+from hwquant.program.program import Program
 
 __all__ = ["LARGEST", "PINS", "Board", "board_names", "load_board", "parse_board"]
 
+LATENCY_MS = 1.0
+"""A frame of full-speed USB: what FTDI's bridges take in the mode of low latency that the driver asks for."""
 LARGEST = 16_384
 """Bytes that a board file may have; those that come along have 700 at most."""
 
@@ -55,6 +60,7 @@ FIELDS: Mapping[str, Field] = {
     "part": anything(str, "a text"),
     "programmer": text("([A-Za-z0-9][A-Za-z0-9_.+-]{0,63})?", "a name that openFPGALoader has for the board"),
     "baud": integer(1200, 12_000_000),
+    "latency_ms": number(0, 1000),
     "target_mhz": number(1, 1000),
     "amaranth": text(
         "[a-z][a-z0-9_]{0,63}:[A-Za-z][A-Za-z0-9_]{0,63}",
@@ -89,6 +95,8 @@ class Board:
         Pins by function: "clock", "rx" and "tx" of the host link, and perhaps "led"; empty for ports only.
     baud : int
         Rate of the UART in bit/s.
+    latency_ms : float
+        Time in ms that a round trip takes besides its bytes: of the host's operating system and its USB bridge.
     target_mhz : float
         Clock of the accelerator in MHz that is tried first.
     programmer : str
@@ -104,6 +112,7 @@ class Board:
     clock_hz: int = 0
     pins: Mapping[str, Pin] = field(default_factory=dict)
     baud: int = 115_200
+    latency_ms: float = LATENCY_MS
     target_mhz: float = 0.0
     programmer: str = ""
 
@@ -114,6 +123,11 @@ class Board:
     def device_name(self) -> str:
         """Name of the device, or what stands in its place where there is none."""
         return self.device.name if self.device else NO_DEVICE
+
+    def link_time(self, program: Program) -> LinkTime:
+        """What an inference takes on the board's host link."""
+        words, bits = program.frame_words, program.config.word_bits
+        return link_time(*words, bits, self.baud, self.latency_ms / 1e3)
 
     @property
     def vendor(self) -> VendorFlow | None:
@@ -198,6 +212,7 @@ def parse_board(name: str, content: str, where: str) -> Board:
         clock_hz=clock_hz,
         pins=pins,
         baud=values.get("baud", 115_200),
+        latency_ms=float(values.get("latency_ms", LATENCY_MS)),
         target_mhz=float(values.get("target_mhz", clock_hz / 1e6)),
         programmer=values.get("programmer", ""),
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from amaranth.hdl import ClockSignal, Elaboratable, Module, ResetSignal, Signal
 from amaranth.lib.cdc import ResetSynchronizer
 
+from hwquant.boards.board import Board
 from hwquant.boards.families.family import Device, Family
 from hwquant.boards.families.pll import PllSettings
 from hwquant.errors import Unsupported
+from hwquant.rtl_templates.uart import has_rate
 
 
 def pll_settings(family: Family, input_hz: int, wanted_hz: float) -> PllSettings:
@@ -43,6 +47,18 @@ def pll_settings(family: Family, input_hz: int, wanted_hz: float) -> PllSettings
 def clocks(family: Family, input_hz: int) -> list[float]:
     """Every clock in Hz that can be made of an oscillator's, which is one of them, in ascending order."""
     return sorted({float(input_hz)} | {settings.hertz for settings in family.pll.candidates(input_hz)})
+
+
+def usable_clocks(board: Board) -> list[float]:
+    """The clocks in Hz, in ascending order, that a board with a device can have and that give its UART its rate."""
+    family = board.device.family if board.device else None
+    possible = clocks(family, board.clock_hz) if family else [float(board.clock_hz)]
+    return [clock for clock in possible if has_rate(clock, board.baud)]
+
+
+def clock_option(hertz: float) -> str:
+    """A clock as ``--clock`` takes it, rounded up, as the PLL makes the nearest one below."""
+    return f"{math.ceil(hertz / 1e3 - 1e-6) / 1e3:g}"
 
 
 class ClockGenerator(Elaboratable):

@@ -8,17 +8,16 @@ of :mod:`hwquant.boards.resources`.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hwquant.boards.board import Board
-from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
-from hwquant.boards.resources import estimate_resources
+from hwquant.boards.needs import Need, needs, shortage, worst
 from hwquant.boards.shapes import TYPICAL, Shapes, Sides, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
+from hwquant.link.rate import LinkTime
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.config import ArrayConfig
 from hwquant.program.memories import memory_bits
@@ -33,38 +32,6 @@ TRIES = 3
 
 MODEST = {"activation": 1 << 14, "weight": 1 << 16}
 """Bits of the memories in what is called the largest array of a board: a small convolutional network."""
-
-
-@dataclass(frozen=True)
-class Need:
-    """What is needed of one resource of a device.
-
-    Attributes
-    ----------
-    resource : str
-        Name of the resource, as in :attr:`hwquant.boards.families.family.Device.resources`.
-    needed : int
-        How many the accelerator takes.
-    available : int
-        How many the device has.
-    allowed : int
-        How many of those may be used, so that routing succeeds.
-    """
-
-    resource: str
-    needed: int
-    available: int
-    allowed: int
-
-    @property
-    def share(self) -> float:
-        """Share of what the device has, 0 to 1, or more."""
-        return self.needed / self.available if self.available else float(self.needed > 0) * 2
-
-    @property
-    def excess(self) -> float:
-        """Share of what may be used; above 1 it does not fit."""
-        return self.needed / self.allowed if self.allowed else float(self.needed > 0) * 2
 
 
 @dataclass(frozen=True)
@@ -83,6 +50,8 @@ class Candidate:
         Clock cycles from the beginning of one inference to that of the next, host transfers included.
     utilization : float
         Multiplications of use, divided by ``rows * columns * cycles``.
+    link : LinkTime
+        What one inference takes on the board's host link.
     largest_memory : str
         Name of the accelerator's largest memory, mostly "weight" or "activation".
     needs : tuple of Need
@@ -95,13 +64,14 @@ class Candidate:
     cycles: int
     frame_cycles: int
     utilization: float
+    link: LinkTime
     largest_memory: str
     needs: tuple[Need, ...]
 
     @property
     def worst(self) -> Need:
         """The scarcest resource."""
-        return _worst(self.needs)
+        return worst(self.needs)
 
     @property
     def fits(self) -> bool:
@@ -153,9 +123,19 @@ class Fit:
         return self.chosen.fits
 
     @property
-    def frames_per_second(self) -> float:
-        """Inferences in a second, back to back at the target clock."""
+    def core_frames_per_second(self) -> float:
+        """Inferences in a second at the target clock, where input is always there and output taken at once."""
         return self.clock_mhz * 1e6 / self.chosen.frame_cycles
+
+    @property
+    def frames_per_second(self) -> float:
+        """Inferences in a second that a host gets at most through the board's link, at the target clock."""
+        return self.chosen.link.frames_per_second(self.milliseconds / 1e3)
+
+    @property
+    def link_share(self) -> float:
+        """Share of an inference's time, 0 to 1, that the host link takes."""
+        return self.chosen.link.share(self.milliseconds / 1e3)
 
     @property
     def milliseconds(self) -> float:
@@ -189,30 +169,6 @@ class Fit:
         if runner_up:
             text += f"; {runner_up.shape} would take {runner_up.cycles:,} cycles, but needs {shortage(runner_up.needs)}"
         return text
-
-
-def needs(config: ArrayConfig, device: Device, contents: Contents | None = None) -> tuple[Need, ...]:
-    """What an accelerator with its host link takes of a device, one need for each resource."""
-    used = dataclasses.asdict(estimate_resources(config, device, link=True, contents=contents))
-    routable = device.family.routable
-    return tuple(
-        Need(name, used[name], count, math.floor(count * routable.get(name, 1.0)))
-        for name, count in device.resources.items()
-    )
-
-
-def _worst(items: Sequence[Need]) -> Need:
-    return max(items, key=lambda need: need.excess)
-
-
-def shortage(items: Sequence[Need]) -> str:
-    """Resources of which there is too little, such as "84 RAM of 56"; empty where all suffice."""
-    return " and ".join(
-        f"{need.needed:,} {need.resource.upper().replace('_', ' ')} of {need.available:,}"
-        + (f", of which {need.allowed:,} can be routed" if need.needed <= need.available else "")
-        for need in items
-        if need.excess > 1
-    )
 
 
 SMALLER = {
@@ -268,7 +224,7 @@ def choose_array(
             where=board.name,
         )
     if array:
-        return _answer(board, _candidate(shapes, array, device), None, [], 1)
+        return _answer(board, _candidate(shapes, array, board, device), None, [], 1)
     rough, excess = shapes.rough(device), dict[Sides, float]()
     compiled: list[Candidate] = []
     refused: list[HwquantError] = []
@@ -276,16 +232,16 @@ def choose_array(
     for shape in sorted(rough, key=lambda item: -math.prod(item)):
         if best and shapes.macs > math.prod(shape) * best.cycles:
             break  # neither this nor any smaller one can be faster
-        excess[shape] = _worst(needs(rough[shape], device)).excess
+        excess[shape] = worst(needs(rough[shape], device)).excess
         if excess[shape] > HOPELESS:
             continue
         if progress:
             progress(f"compile for {board.name}", len(compiled), 0)
-        compiled += _attempt(shapes, shape, device, refused)
+        compiled += _attempt(shapes, shape, board, device, refused)
         best = min((item for item in compiled if item.fits), key=_merit, default=None)
     if best is None:
         if not compiled:
-            compiled += _attempt(shapes, min(excess, key=lambda shape: excess[shape]), device, refused)
+            compiled += _attempt(shapes, min(excess, key=lambda shape: excess[shape]), board, device, refused)
         if not compiled:
             raise refused[0]
         nearest = min(compiled, key=lambda item: item.worst.excess)
@@ -296,7 +252,7 @@ def choose_array(
         larger = [shape for shape in excess if excess[shape] > HOPELESS and math.prod(shape) > area]
         nearest_first = sorted(larger, key=lambda item: excess[item])
         for shape in nearest_first[:TRIES]:
-            compiled += _attempt(shapes, shape, device, refused)
+            compiled += _attempt(shapes, shape, board, device, refused)
     faster = [item for item in compiled if item.cycles < best.cycles]
     runner_up = min(faster, key=lambda item: item.worst.excess, default=None)
     return _answer(board, best, runner_up, compiled, len(rough))
@@ -319,10 +275,10 @@ def fitting_arrays(shapes: Shapes, board: Board) -> list[Candidate]:
     hopeful = [
         shape
         for shape, config in shapes.rough(device).items()
-        if _worst(needs(config, device)).excess <= HOPELESS
+        if worst(needs(config, device)).excess <= HOPELESS
     ]
     largest_first = sorted(hopeful, key=lambda shape: -math.prod(shape))
-    found = [item for shape in largest_first for item in _attempt(shapes, shape, device, refused)]
+    found = [item for shape in largest_first for item in _attempt(shapes, shape, board, device, refused)]
     return [item for item in found if item.fits]
 
 
@@ -332,20 +288,22 @@ def largest_array(device: Device) -> Sides | None:
     Activations and weights are taken to have 8 bits, and memories those of :data:`MODEST`; what a network really
     needs, :func:`choose_array` says.
     """
-    fitting = (shape for shape in regular(2) if _worst(needs(_modest(shape), device)).excess <= 1)
+    fitting = (shape for shape in regular(2) if worst(needs(_modest(shape), device)).excess <= 1)
     return next(fitting, None)
 
 
-def _attempt(shapes: Shapes, shape: Sides, device: Device, refused: list[HwquantError]) -> list[Candidate]:
+def _attempt(
+    shapes: Shapes, shape: Sides, board: Board, device: Device, refused: list[HwquantError]
+) -> list[Candidate]:
     """The candidate of a shape; none where the compiler refuses, as the user's limits are too narrow."""
     try:
-        return [_candidate(shapes, shape, device)]
+        return [_candidate(shapes, shape, board, device)]
     except (DoesNotFit, Unsupported) as error:
         refused.append(error)
         return []
 
 
-def _candidate(shapes: Shapes, shape: Sides, device: Device) -> Candidate:
+def _candidate(shapes: Shapes, shape: Sides, board: Board, device: Device) -> Candidate:
     item = shapes.compiled(shape, device)
     config, report = item.program.config, item.report
     memory = memory_bits(config)
@@ -356,6 +314,7 @@ def _candidate(shapes: Shapes, shape: Sides, device: Device) -> Candidate:
         cycles=report.cycles,
         frame_cycles=report.frame_cycles,
         utilization=report.utilization,
+        link=board.link_time(item.program),
         largest_memory=max(memory, key=lambda name: memory[name]),
         needs=needs(config, device, item.contents),
     )

@@ -5,8 +5,7 @@ Everything appears in ``build/boards/<board>/``, whole or not at all.
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import assert_never
@@ -14,12 +13,14 @@ from typing import assert_never
 from hwquant.board_report import check_replaceable, write_board_report
 from hwquant.boards import tools
 from hwquant.boards.board import Board
-from hwquant.boards.clocking import clocks, pll_settings
+from hwquant.boards.clock_search import EFFORTS, Effort
+from hwquant.boards.clocking import clock_option, pll_settings, usable_clocks
 from hwquant.boards.constraints import constraints
 from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.family import Device
-from hwquant.boards.families.flow import OpenFlow, RoutingJob, VendorFlow
+from hwquant.boards.families.flow import OpenFlow, VendorFlow
 from hwquant.boards.large_ram import weights_in_large_ram
+from hwquant.boards.routing import Router
 from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, holding, installed, tidy
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
@@ -30,11 +31,8 @@ from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.uart import MIN_DIVISOR, has_rate
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 
-ATTEMPTS = 3
 MOST_MHZ = 10_000
 """Greatest clock in MHz that is taken seriously."""
-MARGIN = 0.98
-"""Share of the clock that was reached which the next attempt asks for."""
 PACKAGES = (
     "pyosys",
     *dict.fromkeys(
@@ -70,18 +68,26 @@ class Implementation:
         Rate of the host link in bit/s.
     cycles : int
         Clock cycles from one inference to the next, without the time that the host link takes.
+    core_frames_per_second : float
+        Inferences in a second where input is always there and output taken at once; 0 for a board without a device.
     frames_per_second : float
-        Inferences in a second, without the time that the host link takes; 0 for a board without a device.
+        Inferences in a second that a host gets at most through the board's link; 0 for a board without a device.
+    link_bytes, link_requests : int
+        Bytes on the host link that an inference takes, and round trips.
+    link_share : float
+        Share of an inference's time, 0 to 1, that the host link takes; 0 for a board without a device.
     bitstream : str
         File name of the bitstream; "" where there is no open tool that makes it.
     notes : tuple of str
         What to know about these figures.
     attempts : int
-        Number of clocks that were tried.
+        Number of routings.
+    seed : int
+        Seed of the placement; 0 where nothing was placed.
     seconds : float
         Time in s that the implementation took.
     versions : dict of str to str
-        Version of each package that took part.
+        Versions of the packages, and what programs on the PATH that took part say of theirs.
     """
 
     board: str
@@ -93,10 +99,15 @@ class Implementation:
     cells: dict[str, int]
     baud: int
     cycles: int
+    core_frames_per_second: float
     frames_per_second: float
+    link_bytes: int
+    link_requests: int
+    link_share: float
     bitstream: str
     notes: tuple[str, ...]
     attempts: int
+    seed: int
     seconds: float
     versions: dict[str, str]
 
@@ -107,6 +118,7 @@ def implement(
     *,
     clock_mhz: float | None = None,
     seed: int = 1,
+    effort: Effort = "normal",
     progress: Progress | None = None,
 ) -> Implementation:
     """Synthesize, place, route and pack a build for a board.
@@ -118,10 +130,12 @@ def implement(
     board : Board
         The board.
     clock_mhz : float or None, optional
-        Clock of the accelerator in MHz; if None the board's target, which a board without a device lacks. A clock
-        that routing does not reach is lowered to what it did, and the design routed again.
+        Clock of the accelerator in MHz that is tried first; if None the board's target, which a board without a
+        device lacks. A clock that routing does not reach is lowered to what it did.
     seed : int, default 1
-        Seed of the placement.
+        Seed of the first placement.
+    effort : {"quick", "normal", "high"}, default "normal"
+        How long the highest clock is searched for; "quick" takes the first that is reached.
     progress : Progress or None, optional
         Called with what is being done, steps done and steps in all.
 
@@ -135,6 +149,7 @@ def implement(
     begin = monotonic()
     report = progress or (lambda what, done, total, note="": None)
     wanted = _clock(board, board.target_mhz if clock_mhz is None else clock_mhz)
+    job = _Job(wanted, seed, effort)
     if board.device is not None:
         tools.check_tools(board.device.family)
     place = build.folder / BOARDS / path_name(board.name, "a board")
@@ -143,7 +158,7 @@ def implement(
             _check_place(place)
             make_folder(place.parent)
             with replacing(place) as folder:
-                result = _implement(build, board, wanted, seed, report, folder, begin)
+                result = _implement(build, board, job, report, folder, begin)
                 write_board_report(folder, asdict(result))
                 _check_place(place)  # once more: this took minutes
     finally:
@@ -174,33 +189,14 @@ def _clock(board: Board, megahertz: float) -> float:
         return wanted
     others = [float(max(MIN_DIVISOR, round(made / board.baud)) * board.baud)]
     if device is not None:
-        others = [clock for clock in clocks(device.family, board.clock_hz) if has_rate(clock, board.baud)]
+        others = usable_clocks(board)
     way = "give the board another rate"
     if others:
         nearest = min(others, key=lambda clock: abs(clock - made))
-        way = f"the nearest that can is --clock {_option(nearest)}"
+        way = f"the nearest that can is --clock {clock_option(nearest)}"
     raise Unsupported(
         f"a clock of {made / 1e6:g} MHz cannot give the {board.baud} baud that {board.name}'s file asks for; {way}"
     )
-
-
-def _option(hertz: float) -> str:
-    """A clock as ``--clock`` takes it, rounded up, as the PLL makes the nearest one below."""
-    return f"{math.ceil(hertz / 1e3 - 1e-6) / 1e3:g}"
-
-
-def _lowered(board: Board, device: Device, limit: float) -> float:
-    """The highest clock in Hz, up to a limit, that the board can have and that gives the UART its rate."""
-    possible = [c for c in clocks(device.family, board.clock_hz) if c <= limit and has_rate(c, board.baud)]
-    if not possible:
-        raise DoesNotFit(
-            f"{board.name}: routing bears no clock above {limit / 1e6:.1f} MHz, and no lower one gives the "
-            f"{board.baud} baud that the board's file asks for; compile for a smaller array",
-            resource="clock",
-            available=limit,
-            remedy="a smaller array",
-        )
-    return possible[-1]
 
 
 @dataclass(frozen=True)
@@ -212,25 +208,36 @@ class _Made:
     cells: dict[str, int] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
     bitstream: str = ""
-    attempts: int = 1
+    attempts: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is asked for: the clock in Hz, the first seed, and how long to search."""
+
+    wanted: float
+    seed: int
+    effort: Effort
 
 
 def _implement(
-    build: Build, board: Board, wanted: float, seed: int, report: Progress, folder: Path, begin: float
+    build: Build, board: Board, job: _Job, report: Progress, folder: Path, begin: float
 ) -> Implementation:
     device, notes = board.device, list[str]()
     if device is None:
-        top = BoardTop(board, accelerator(build.program), wanted)
+        top = BoardTop(board, accelerator(build.program), job.wanted)
         write_bytes(folder / "top.v", to_verilog(top, "top").encode())
         made = _Made()
     else:
-        made = _on_device(build, board, device, wanted, seed, report, folder)
+        made = _on_device(build, board, device, job, report, folder)
         notes += device.family.notes
         if weights_in_large_ram(build.program.config, device):
             notes.append(
                 "the weights are in large RAM: the host loads them at the beginning of every session"
             )
-    cycles = build.report.frame_cycles
+    cycles, link = build.report.frame_cycles, board.link_time(build.program)
+    core_seconds = build.report.cycles / made.hertz if made.hertz else 0.0
     return Implementation(
         board=board.name,
         device=board.device_name,
@@ -241,57 +248,46 @@ def _implement(
         cells=made.cells,
         baud=board.baud,
         cycles=cycles,
-        frames_per_second=round(made.hertz / cycles, 1),
+        core_frames_per_second=round(made.hertz / cycles, 1),
+        frames_per_second=round(link.frames_per_second(core_seconds), 1) if core_seconds else 0.0,
+        link_bytes=link.bytes,
+        link_requests=link.requests,
+        link_share=round(link.share(core_seconds), 4) if core_seconds else 0.0,
         bitstream=made.bitstream,
         notes=tuple(notes),
         attempts=made.attempts,
+        seed=made.seed,
         seconds=round(monotonic() - begin, 1),
-        versions=installed("hwquant", *PACKAGES),
+        versions=installed("hwquant", *PACKAGES) | (tools.native_versions(device.family) if device else {}),
     )
 
 
 def _on_device(
-    build: Build, board: Board, device: Device, wanted: float, seed: int, report: Progress, folder: Path
+    build: Build, board: Board, device: Device, job: _Job, report: Progress, folder: Path
 ) -> _Made:
-    """Synthesize, route and pack; again at a lower clock where routing does not reach the one asked for."""
+    """Synthesize, route at the highest clock that is found, and pack."""
     family, budget = device.family, device.budget(build.program.config)
-    loadable = weights_in_large_ram(build.program.config, device)
+    core = accelerator(build.program, loadable=weights_in_large_ram(build.program.config, device))
+    top = BoardTop(board, core, job.wanted, tunable=isinstance(family.flow, OpenFlow))
+    report("synthesis", 0, 1)
+    write_bytes(folder / "top.il", to_rtlil(top, "top", budget).encode())
+    cells = tools.synthesize(folder / "top.il", device)
+    used = family.count(cells)
+    _check_size(used, device)
     name, text = constraints(board, family)
     write_bytes(folder / name, text.encode())
-    for attempt in range(1, ATTEMPTS + 1):
-        top = BoardTop(board, accelerator(build.program, loadable=loadable), wanted)
-        report("synthesis", attempt - 1, ATTEMPTS)
-        write_bytes(folder / "top.il", to_rtlil(top, "top", budget).encode())
-        cells = tools.synthesize(folder / "top.il", device)
-        used = family.count(cells)
-        _check_size(used, device)
-        made = _Made(hertz=top.hertz, cells=cells, used=used, attempts=attempt)
-        match family.flow:
-            case VendorFlow() as flow:
-                write_bytes(folder / "top.v", to_verilog(top, "top", budget).encode())
-                write_bytes(folder / flow.script, flow.text(board.title, board.part, name).encode())
-                return made
-            case OpenFlow() as flow:
-                report("place and route", attempt - 1, ATTEMPTS)
-                job = RoutingJob(device, board.package, board.speed, name, top.hertz, seed)
-                fmax = tools.place_and_route(flow, job, folder).megahertz * 1e6
-                if fmax >= top.hertz:
-                    report("bitstream", attempt, attempt)
-                    bitstream = tools.pack(flow, device, folder).name
-                    return replace(made, fmax_hz=fmax, bitstream=bitstream)
-            case _:
-                assert_never(family.flow)
-        if attempt < ATTEMPTS:
-            wanted = _lowered(board, device, MARGIN * fmax)
-    lower = _option(_lowered(board, device, 0.9 * fmax))
-    raise DoesNotFit(
-        f"{board.name}: after {ATTEMPTS} attempts routing still reaches {fmax / 1e6:.1f} MHz, which is "
-        f"below {top.hertz / 1e6:.1f} MHz; ask for a lower clock, such as --clock {lower}",
-        resource="clock",
-        needed=top.hertz,
-        available=fmax,
-        remedy=f"a lower clock, such as --clock {lower}",
-    )
+    match family.flow:
+        case VendorFlow() as flow:
+            write_bytes(folder / "top.v", to_verilog(top, "top", budget).encode())
+            write_bytes(folder / flow.script, flow.text(board.title, board.part, name).encode())
+            return _Made(hertz=top.hertz, cells=cells, used=used)
+        case OpenFlow() as flow:
+            router = Router(board, device, flow, folder, name, report)
+            best = router.search(top, job.seed, EFFORTS[job.effort])
+            bitstream = tools.pack(flow, device, folder).name
+            return _Made(best.hertz, best.fmax_hz, cells, used, bitstream, router.count, best.seed)
+        case _:
+            assert_never(family.flow)
 
 
 def _check_size(used: dict[str, int], device: Device) -> None:

@@ -1,4 +1,8 @@
-"""How the open tools are run: Yosys (pyosys) for synthesis, nextpnr and packers (YoWASP) for the rest.
+"""How the open tools are run: Yosys (pyosys) for synthesis, nextpnr and packers for the rest.
+
+nextpnr and packers are those on the PATH, where they are (oss-cad-suite, a distribution's packages), else the wheels'
+(YoWASP), which are WebAssembly and several times slower. Yosys is pyosys always: it is machine code in a wheel, and the
+counts of cells that estimates are fitted to are its.
 
 Each runs in the folder of its files with relative paths, since WebAssembly programs see no other folder. What they
 are given is the families' (:mod:`hwquant.boards.families`).
@@ -97,8 +101,29 @@ def check_tools(family: Family) -> None:
             tool(executable)
 
 
+def native(executable: Executable) -> str | None:
+    """Path of a program in machine code on the PATH; None where there is none."""
+    return shutil.which(executable.native) if executable.native else None
+
+
+def native_versions(family: Family) -> dict[str, str]:
+    """What the programs on the PATH that a family's flow uses say of their version, by name."""
+    flow = family.flow
+    programs = (flow.router, flow.packer) if isinstance(flow, OpenFlow) else ()
+    found = {program.native: native(program) for program in programs}
+    return {name: _version(path) for name, path in found.items() if path is not None}
+
+
+def _version(path: str) -> str:
+    """The first line that a program says of its version; "" where it has no such option (icepack)."""
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return next(iter((done.stdout or done.stderr).strip().splitlines()), "") if not done.returncode else ""
+
+
 def tool(executable: Executable) -> str:
-    """Path of a program beside this Python, or on the PATH; raises where it is not installed."""
+    """Path of a program on the PATH, or of its wheel's beside this Python; raises where it is not installed."""
+    if path := native(executable):
+        return path
     beside = Path(sys.executable).with_name(executable.name)
     found = str(beside) if beside.exists() else shutil.which(executable.name)
     if found is None:

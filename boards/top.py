@@ -4,7 +4,8 @@ from amaranth.hdl import ClockDomain, Module
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.boards.board import Board
-from hwquant.boards.clocking import ClockGenerator
+from hwquant.boards.clocking import ClockGenerator, usable_clocks
+from hwquant.boards.parameters import DIVISOR
 from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.uart import baud_divisor
@@ -12,6 +13,9 @@ from hwquant.rtl_templates.uart import baud_divisor
 
 class BoardTop(Component):
     """What is synthesized for a board; its only clock comes from the port ``clock``.
+
+    Where ``tunable``, the cycles of a bit on the link come from a port: constants that
+    :class:`~hwquant.boards.parameters.Netlist` puts in its place, so that the netlist serves every clock of the PLL.
 
     Parameters
     ----------
@@ -21,6 +25,8 @@ class BoardTop(Component):
         The accelerator.
     wanted_hz : float
         Clock that is asked for, in Hz.
+    tunable : bool, default False
+        Whether the clock is chosen after synthesis.
 
     Attributes
     ----------
@@ -37,14 +43,20 @@ class BoardTop(Component):
         Output of the UART, to the host.
     led : Out(1)
         Level that switches the board's LED on while a request is being executed.
+    divisor : In(...)
+        Where tunable: clock cycles a bit on the link, less one, as many bits as the fastest clock needs.
     """
 
-    def __init__(self, board: Board, accelerator: Accelerator, wanted_hz: float):
-        super().__init__({"clock": In(1), "rx": In(1, init=1), "tx": Out(1, init=1), "led": Out(1)})
+    def __init__(self, board: Board, accelerator: Accelerator, wanted_hz: float, *, tunable: bool = False):
+        ports = {"clock": In(1), "rx": In(1, init=1), "tx": Out(1, init=1), "led": Out(1)}
+        if tunable:
+            ports[DIVISOR] = In(round(usable_clocks(board)[-1] / board.baud).bit_length())
+        super().__init__(ports)
         self.board = board
         self.clocks = ClockGenerator(board.device, self.clock, board.clock_hz or int(wanted_hz), wanted_hz)
         self.hertz = self.clocks.hertz
-        self.serial = SerialAccelerator(accelerator, baud_divisor(self.hertz, board.baud))
+        divisor = self.divisor if tunable else baud_divisor(self.hertz, board.baud)
+        self.serial = SerialAccelerator(accelerator, divisor)
 
     def elaborate(self, platform: object) -> Module:
         """Connect the clock generator and the accelerator's UART to the ports."""

@@ -22,8 +22,8 @@ class SerialAccelerator(Component):
     ----------
     accelerator : Accelerator
         The accelerator, with the program in its memories.
-    divisor : int
-        Clock cycles a bit; see :func:`~hwquant.rtl_templates.uart.baud_divisor`.
+    divisor : int or Signal
+        Clock cycles a bit; see :func:`~hwquant.rtl_templates.uart.baud_divisor`. Or a signal with one less.
 
     Members
     -------
@@ -37,7 +37,7 @@ class SerialAccelerator(Component):
         A request of the host is being executed or answered; for a LED.
     """
 
-    def __init__(self, accelerator: Accelerator, divisor: int):
+    def __init__(self, accelerator: Accelerator, divisor: int | Signal):
         self.accelerator = accelerator
         self.divisor = divisor
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "opened": Out(1), "active": Out(1)})

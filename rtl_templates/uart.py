@@ -1,6 +1,10 @@
 """A UART, 8 data bits, no parity, one stop bit, as streams of bytes."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Module, Signal, ValueLike
 from amaranth.lib import stream
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import Component, In, Out
@@ -62,9 +66,32 @@ def baud_divisor(frequency: float, baud: int) -> int:
     return round(frequency / baud)
 
 
-def _check(divisor: int) -> None:
-    if divisor < MIN_DIVISOR:
-        raise HwquantError(f"the divisor must be at least {MIN_DIVISOR} clock cycles a bit, not {divisor}")
+@dataclass(frozen=True)
+class BitTime:
+    """The clock cycles that a bit takes, as a timer that counts down to 0 wants them.
+
+    Attributes
+    ----------
+    whole, half : ValueLike
+        Where it begins for a bit, and for half a bit.
+    bits : int
+        Bits of the timer.
+    """
+
+    whole: ValueLike
+    half: ValueLike
+    bits: int
+
+    @classmethod
+    def of(cls, divisor: int | Signal) -> BitTime:
+        """The time of a number of cycles; a signal has one cycle less, and is constant."""
+        if isinstance(divisor, Signal):
+            return cls(divisor, divisor >> 1, len(divisor))
+        if divisor < MIN_DIVISOR:
+            raise HwquantError(
+                f"the divisor must be at least {MIN_DIVISOR} clock cycles a bit, not {divisor}"
+            )
+        return cls(divisor - 1, divisor // 2 - 1, index_bits(divisor))
 
 
 class UartReceiver(Component):
@@ -74,8 +101,8 @@ class UartReceiver(Component):
 
     Parameters
     ----------
-    divisor : int
-        Clock cycles a bit.
+    divisor : int or Signal
+        Clock cycles a bit; or a signal with one less, which does not change.
 
     Members
     -------
@@ -85,9 +112,8 @@ class UartReceiver(Component):
         Bytes, each for one cycle: the line does not wait.
     """
 
-    def __init__(self, divisor: int):
-        _check(divisor)
-        self.divisor = divisor
+    def __init__(self, divisor: int | Signal):
+        self.bit = BitTime.of(divisor)
         super().__init__({"rx": In(1, init=1), "bytes": Out(stream.Signature(8, always_ready=True))})
 
     def elaborate(self, platform: object) -> Module:
@@ -98,7 +124,7 @@ class UartReceiver(Component):
         m.submodules.synchronizer = FFSynchronizer(self.rx, rx, init=1)
         m.d.sync += before.eq(rx)
         busy = Signal()
-        timer = Signal(range(self.divisor))
+        timer = Signal(self.bit.bits)
         # Start bit and data enter from above; a mark before them shows, at the bottom, that they are complete.
         bits = Signal(10, reset_less=True)
         valid = Signal()
@@ -106,13 +132,13 @@ class UartReceiver(Component):
         with m.If(~busy):
             m.d.sync += [
                 busy.eq(before & ~rx),
-                timer.eq(self.divisor // 2 - 1),
+                timer.eq(self.bit.half),
                 bits.eq(1 << 9),
             ]
         with m.Elif(timer != 0):
             m.d.sync += timer.eq(timer - 1)
         with m.Else():
-            m.d.sync += [timer.eq(self.divisor - 1), bits.eq(Cat(bits[1:], rx)), busy.eq(~bits[0])]
+            m.d.sync += [timer.eq(self.bit.whole), bits.eq(Cat(bits[1:], rx)), busy.eq(~bits[0])]
             m.d.sync += valid.eq(bits[0] & ~bits[1] & rx)
         m.d.comb += [self.bytes.valid.eq(valid), self.bytes.payload.eq(bits[1:9])]
         return m
@@ -134,8 +160,8 @@ class UartTransmitter(Component):
 
     Parameters
     ----------
-    divisor : int
-        Clock cycles a bit.
+    divisor : int or Signal
+        Clock cycles a bit; or a signal with one less, which does not change.
 
     Members
     -------
@@ -145,15 +171,14 @@ class UartTransmitter(Component):
         The line, from a register.
     """
 
-    def __init__(self, divisor: int):
-        _check(divisor)
-        self.divisor = divisor
+    def __init__(self, divisor: int | Signal):
+        self.bit = BitTime.of(divisor)
         super().__init__({"bytes": In(stream.Signature(8)), "tx": Out(1, init=1)})
 
     def elaborate(self, platform: object) -> Module:
         """Build the timer of bits, and the register that they leave."""
         m = Module()
-        timer = Signal(range(self.divisor))
+        timer = Signal(self.bit.bits)
         # The line is the lowest bit; a lone 1 is the stop bit, and afterwards the idle line.
         bits = Signal(10, init=1)
         m.d.comb += [self.tx.eq(bits[0]), self.bytes.ready.eq((bits == 1) & (timer == 0))]
@@ -162,10 +187,10 @@ class UartTransmitter(Component):
         with m.Elif(self.bytes.ready), m.If(self.bytes.valid):
             m.d.sync += [
                 bits.eq(Cat(Const(0, 1), self.bytes.payload, Const(1, 1))),
-                timer.eq(self.divisor - 1),
+                timer.eq(self.bit.whole),
             ]
         with m.Else():
-            m.d.sync += [bits.eq(bits[1:]), timer.eq(self.divisor - 1)]
+            m.d.sync += [bits.eq(bits[1:]), timer.eq(self.bit.whole)]
         return m
 
     @staticmethod

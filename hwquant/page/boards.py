@@ -74,7 +74,7 @@ def board_results(folder: Path, replaced: str = "") -> tuple[BoardResult, ...]:
         A report has changed, or holds what no board reports.
     """
     results = [_load(path) for path in board_reports(folder) if path.parent.name != replaced]
-    return tuple(sorted(results, key=lambda item: -item.report["frames_per_second"]))
+    return tuple(sorted(results, key=lambda item: -item.report["core_frames_per_second"]))
 
 
 def _load(path: Path) -> BoardResult:
@@ -124,7 +124,18 @@ LARGEST = 1e15
 KEYS: Mapping[str, Callable[[object], bool]] = {
     **dict.fromkeys(("board", "device"), _text),
     "bitstream": _file_name,
-    **dict.fromkeys(("clock_mhz", "fmax_mhz", "frames_per_second", "attempts", "seconds"), _number),
+    **dict.fromkeys(
+        (
+            "clock_mhz",
+            "fmax_mhz",
+            "frames_per_second",
+            "core_frames_per_second",
+            "link_share",
+            "attempts",
+            "seconds",
+        ),
+        _number,
+    ),
     **dict.fromkeys(("used", "available"), _counts),
     "notes": _texts,
     "versions": _named_texts,

@@ -153,6 +153,11 @@ class Program:
         return int.from_bytes(digest.digest()[:4], "big")
 
     @property
+    def frame_words(self) -> tuple[int, int]:
+        """Words of an input frame and of an output frame."""
+        return sum(item.words for item in self.inputs), sum(item.words for item in self.outputs)
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference of the network, without padding of channels."""
         return sum(layer.macs for layer in self.layers)

@@ -68,7 +68,7 @@ class Target:
     def fill(self, program: Program) -> float:
         """Find the share of what may be used of the scarcest resource: above 1 the program does not fit."""
         from hwquant.boards.contents import Contents
-        from hwquant.boards.fit import needs
+        from hwquant.boards.needs import needs
 
         items = needs(program.config, self._device, Contents.of_program(program))
         return max(need.excess for need in items)

@@ -8,7 +8,8 @@ from hwquant_testing.small_networks import Net
 
 from hwquant.boards.board import Board
 from hwquant.boards.device import DEVICES
-from hwquant.boards.fit import choose_array, largest_array, needs
+from hwquant.boards.fit import choose_array, largest_array
+from hwquant.boards.needs import needs
 from hwquant.boards.resources import estimate_resources
 from hwquant.boards.shapes import SHAPES, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
@@ -105,7 +106,7 @@ def test_a_given_array_is_judged_as_it_is(shapes):
     report = shapes.compiled((8, 4), DEVICES["lfe5u-85f"]).report
     assert (found.chosen.rows, found.chosen.columns, found.shapes) == (8, 4, 1)
     assert (found.chosen.cycles, found.chosen.frame_cycles) == (report.cycles, report.frame_cycles)
-    assert found.frames_per_second == 50e6 / report.frame_cycles
+    assert found.core_frames_per_second == 50e6 / report.frame_cycles
     assert found.milliseconds == report.cycles / 50e3
     assert found.reason == "8x4 fits lfe5u-85f"
 

@@ -152,30 +152,82 @@ def test_a_clock_that_cannot_be_is_refused_before_anything_works(build, board, c
     assert not (build.folder / "boards").exists()
 
 
-def test_a_lowered_clock_is_one_that_gives_the_rate(build, monkeypatch):
-    """A routing that reaches 23 MHz: 22.54 is what is left, of which the UART has no rate."""
-    board = load_board("icebreaker")
-    speeds, asked = iter([23.0, 30.0]), []
+@pytest.fixture
+def speeds(monkeypatch):
+    """Tools that do nothing: routings reach what the list says, in MHz; what they were asked for is in ``asked``."""
+
+    class Speeds(list):
+        def __init__(self):
+            super().__init__()
+            self.asked = []
+
+    reached = Speeds()
+
+    def synthesize(rtlil, device, *_):
+        bits = [bit + 2 for bit in range(9)]
+        cells = {
+            "pll": {"type": "SB_PLL40_PAD", "parameters": {"DIVR": "x"}, "connections": {}},
+            "lut": {"type": "SB_LUT4", "parameters": {}, "connections": {"I0": bits[:1], "I1": [bits[3]]}},
+        }
+        top = {
+            "ports": {"divisor": {"direction": "input", "bits": bits}, "rx": {"bits": [99]}},
+            "cells": cells,
+        }
+        (rtlil.parent / "netlist.json").write_text(json.dumps({"modules": {"top": top}}))
+        return {}
 
     def route(flow, job, folder):
-        asked.append(job.hertz)
-        return Routed(next(speeds), {})
+        assert (folder / "top.pcf").read_text().startswith("set_io")
+        top = json.loads((folder / "netlist.json").read_text())["modules"]["top"]
+        assert list(top["ports"]) == ["rx"]
+        connections = top["cells"]["lut"]["connections"]
+        last = round(job.hertz / 1e6) - 1
+        assert connections == {"I0": [str(last & 1)], "I1": [str(last >> 3 & 1)]}
+        pll = {
+            name: int(value, 2)
+            for name, value in top["cells"]["pll"]["parameters"].items()
+            if value.isdigit()
+        }
+        made = 12e6 * (pll["DIVF"] + 1) / (pll["DIVR"] + 1) / 2 ** pll["DIVQ"]
+        assert made == job.hertz
+        reached.asked.append((job.hertz, job.seed))
+        (folder / "top.asc").write_text(f"{job.hertz} {job.seed}")
+        return Routed(reached.pop(0), {})
 
-    monkeypatch.setattr(tools, "synthesize", lambda *_: {})
+    def pack(flow, device, folder):
+        (folder / "top.bin").write_bytes((folder / "top.asc").read_bytes())
+        return folder / "top.bin"
+
+    monkeypatch.setattr(tools, "synthesize", synthesize)
     monkeypatch.setattr(tools, "place_and_route", route)
-    monkeypatch.setattr(tools, "pack", lambda flow, device, folder: folder / "top.bit")
-    result = implement(build, board)
-    assert asked == [24e6, 22.125e6]
-    assert (result.attempts, result.clock_mhz, result.baud) == (2, 22.125, 1_000_000)
+    monkeypatch.setattr(tools, "pack", pack)
+    return reached
 
 
-def test_after_the_last_attempt_the_clock_that_is_named_can_be_had(build, monkeypatch):
-    speeds = iter([23.0, 20.0, 18.0])
-    monkeypatch.setattr(tools, "synthesize", lambda *_: {})
-    monkeypatch.setattr(tools, "place_and_route", lambda *_: Routed(next(speeds), {}))
-    with pytest.raises(DoesNotFit, match=r"still reaches 18\.0 MHz.*such as --clock 16\.125") as error:
-        implement(build, load_board("icebreaker"))
-    assert (error.value.resource, error.value.available) == ("clock", 18e6)
+def test_a_lowered_clock_is_one_that_gives_the_rate(build, speeds):
+    """A routing that reaches 23 MHz: 22.54 is what is left, of which the UART has no rate."""
+    speeds += [23.0, 30.0]
+    result = implement(build, load_board("icebreaker"), effort="quick")
+    assert speeds.asked == [(24e6, 1), (22.125e6, 1)]
+    assert (result.attempts, result.clock_mhz, result.baud, result.seed) == (2, 22.125, 1_000_000, 1)
+
+
+def test_the_clock_goes_up_to_what_routing_reaches(build, speeds):
+    speeds += [35.0, 36.2, 35.1]
+    result = implement(build, load_board("icebreaker"), seed=4)
+    assert speeds.asked == [(24e6, 4), (34.5e6, 4), (36e6, 4)]
+    assert (result.attempts, result.clock_mhz, result.fmax_mhz, result.seed) == (3, 34.5, 36.2, 4)
+    folder = build.folder / "boards" / "icebreaker"
+    assert (folder / "top.bin").read_text() == "34500000.0 4", "the files of the best routing"
+    assert not list(folder.glob("routing-*"))
+
+
+def test_after_the_last_attempt_the_clock_that_is_named_can_be_had(build, speeds):
+    speeds += [23.0, 20.0, 18.0]
+    with pytest.raises(DoesNotFit, match=r"after 3 routings .*such as --clock ") as error:
+        implement(build, load_board("icebreaker"), effort="quick")
+    assert error.value.resource == "clock"
+    assert not (build.folder / "boards").exists()
 
 
 def test_the_command_prints_no_figures_that_there_are_not(build):
@@ -258,6 +310,24 @@ def test_what_was_built_for_boards_stays_with_the_same_network_and_goes_with_ano
     assert not (build.folder / "boards").exists()
 
 
+def test_programs_on_the_path_are_used_and_their_versions_told(build, speeds, tmp_path, monkeypatch):
+    family = load_board("icebreaker").device.family
+    for name, line in (("nextpnr-ice40", "echo nextpnr-ice40 9.9 >&2"), ("icepack", "exit 1")):
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{line}\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    assert tools.tool(family.flow.router) == str(tmp_path / "bin" / "nextpnr-ice40")
+    speeds += [30.0]
+    versions = implement(build, load_board("icebreaker"), effort="quick").versions
+    assert versions["nextpnr-ice40"] == "nextpnr-ice40 9.9"
+    assert versions["icepack"] == ""
+    monkeypatch.setenv("PATH", "")
+    assert tools.native_versions(family) == {}
+    assert "yowasp" in tools.tool(family.flow.router)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", ["ulx3s-25f", "ulx3s-85f", "icebreaker", "tang-nano-9k", "tang-nano-20k"])
 def test_a_bitstream_comes_out(build, name):
@@ -265,7 +335,8 @@ def test_a_bitstream_comes_out(build, name):
     folder = build.folder / "boards" / name
     assert (folder / result.bitstream).stat().st_size > 10_000
     assert result.fmax_mhz >= result.clock_mhz > 0
-    assert result.frames_per_second == pytest.approx(result.clock_mhz * 1e6 / result.cycles, rel=1e-3)
+    assert result.core_frames_per_second == pytest.approx(result.clock_mhz * 1e6 / result.cycles, rel=1e-3)
+    assert 0 < result.frames_per_second < result.core_frames_per_second
 
 
 @pytest.mark.nightly

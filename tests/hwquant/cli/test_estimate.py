@@ -5,7 +5,7 @@ import pytest
 from hwquant.boards import tools
 from hwquant.boards.contents import Contents
 from hwquant.boards.device import DEVICES
-from hwquant.boards.fit import needs
+from hwquant.boards.needs import needs
 from hwquant.boards.resources import estimate_resources, model_errors
 from hwquant.build import load_build
 from hwquant.cli.estimate import targets

@@ -20,7 +20,10 @@ def test_a_board_gets_an_array_and_the_reason(hwquant, network):
         "large_ram",
     }
     assert all(need["fits"] for need in found["chosen"]["needs"])
-    assert found["frames_per_second"] == found["clock_mhz"] * 1e6 / found["chosen"]["frame_cycles"]
+    assert found["core_frames_per_second"] == found["clock_mhz"] * 1e6 / found["chosen"]["frame_cycles"]
+    seconds = found["chosen"]["link"]["seconds"] + found["milliseconds"] / 1e3
+    assert found["frames_per_second"] == pytest.approx(1 / seconds)
+    assert found["link_share"] == pytest.approx(found["chosen"]["link"]["seconds"] / seconds)
     text = hwquant("fit", network, "--board", "icebreaker").stdout
     assert found["reason"] in text
     assert "at the board's target of 24 MHz (what routing reaches is known after hwquant build)" in text

@@ -5,11 +5,12 @@ import pytest
 from hwquant_testing.link_model import ModelAccelerator, ModelBoard
 from hwquant_testing.small_networks import Net, images
 
+from hwquant.boards.board import Board
 from hwquant.driver import connect
 from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.golden import run as golden
-from hwquant.link.protocol import Request, Status
+from hwquant.link.protocol import ESCAPE, Request, Status
 from hwquant.program.compiler import compile_network
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.registers import IDENTITY, VERSION, Register
@@ -218,3 +219,35 @@ def test_inputs_are_checked_before_anything_is_sent(case):
     with pytest.raises(HwquantError, match="input 'x' holds NaN"):
         connection.infer({item.name: np.full((1, *item.shape), np.nan) for item in network.inputs})
     assert set(board.executed) == {Request.PEEK}
+
+
+class Counted:
+    """A link that counts bytes, escapes aside."""
+
+    def __init__(self, link):
+        self.link, self.name, self.bytes = link, link.name, 0
+
+    def write(self, data):
+        self.bytes += len(data) - data.count(ESCAPE)
+        self.link.write(data)
+
+    def read(self, timeout):
+        data = self.link.read(timeout)
+        self.bytes += len(data) - data.count(ESCAPE)
+        return data
+
+
+def test_an_inference_takes_the_bytes_and_round_trips_that_it_is_said_to_take(case):
+    network, program = case
+    link = Counted(model(network, program))
+    connection = connect(link, network, program)
+    connection.run(images(network, 20))  # packets grow until they are as large as they may be
+    before = link.bytes, connection.statistics.requests
+    connection.run(images(network, 3))
+    board = Board("mine", "mine", None, baud=1_000_000, latency_ms=2)
+    found = board.link_time(program)
+    assert (link.bytes - before[0], connection.statistics.requests - before[1]) == (
+        3 * found.bytes,
+        3 * found.requests,
+    )
+    assert found.seconds == pytest.approx(found.bytes * 10 / 1e6 + found.requests * 2e-3)

@@ -4,7 +4,8 @@ import pytest
 
 from hwquant.boards import shapes as all_shapes
 from hwquant.boards.board import load_board
-from hwquant.boards.fit import choose_array, needs
+from hwquant.boards.fit import choose_array
+from hwquant.boards.needs import needs
 from hwquant.boards.shapes import Shapes
 from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.optimize.hardware import HARDWARE, MEASURES, best_hardware

@@ -26,9 +26,16 @@ def put(board_report, tmp_path):
 
 
 def test_the_fastest_board_comes_first_with_its_resources(put, tmp_path):
-    put(board="slow", frames_per_second=10.0, clock_mhz=10.0)
+    put(board="slow", core_frames_per_second=10.0, clock_mhz=10.0)
     put()
-    put(board="generic", clock_mhz=0.0, frames_per_second=0.0, used={}, available={})
+    put(
+        board="generic",
+        clock_mhz=0.0,
+        core_frames_per_second=0.0,
+        frames_per_second=0.0,
+        used={},
+        available={},
+    )
     results = board_results(tmp_path)
     assert [item.report["board"] for item in results] == ["ulx3s-25f", "slow", "generic"]
     assert [item.hertz for item in results] == [100e6, 10e6, 0.0]

@@ -1,0 +1,71 @@
+"""Numbers that a synthesized design is given afterwards: settings of its PLL, and the cycles of a bit on its link."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amaranth.hdl import Instance
+
+from hwquant.boards.families.flow import NETLIST
+from hwquant.errors import ToolStopped
+from hwquant.files import write_bytes
+
+DIVISOR = "divisor"
+"""The port whose bits become constants."""
+TOP = "top"
+
+
+class Netlist:
+    """A netlist in Yosys' JSON.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._design = json.loads(path.read_text(encoding="utf-8"))
+        self._top = self._design["modules"][TOP]
+        self._ports = dict(self._top["ports"])
+        self._cells = self._top["cells"]
+        self._open: list[tuple[list[Any], int, int]] = []  # connections of the divisor's bits
+        bits = {bit: index for index, bit in enumerate(self._ports[DIVISOR]["bits"])}
+        for cell in self._cells.values():
+            for connection in cell["connections"].values():
+                self._open += [
+                    (connection, place, bits[bit]) for place, bit in enumerate(connection) if bit in bits
+                ]
+
+    def write(self, folder: Path, last: int, pll: Instance | None) -> None:
+        """Write the netlist with all numbers into a folder, as what place and route reads.
+
+        Parameters
+        ----------
+        folder : Path
+            The folder.
+        last : int
+            Clock cycles a bit on the host link, less one.
+        pll : Instance or None
+            The PLL; None where the netlist has none.
+        """
+        for connection, place, index in self._open:
+            connection[place] = str(last >> index & 1)
+        self._top["ports"] = {name: port for name, port in self._ports.items() if name != DIVISOR}
+        if pll is not None:
+            cells = [cell for cell in self._cells.values() if cell["type"] == pll.type]
+            if len(cells) != 1:
+                raise ToolStopped(f"the netlist has {len(cells)} cells {pll.type!r}, where one PLL is wanted")
+            cells[0]["parameters"] |= _encoded(pll.parameters)
+        write_bytes(folder / NETLIST, json.dumps(self._design).encode())
+
+
+def _encoded(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as Yosys writes them: integers in 32 binary digits."""
+    return {
+        name: f"{value & 0xFFFFFFFF:032b}" if isinstance(value, int) else str(value)
+        for name, value in parameters.items()
+    }

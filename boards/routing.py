@@ -1,0 +1,131 @@
+"""A synthesized design placed and routed, in a folder an attempt; the best attempt's files are those that stay."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from amaranth.hdl import Instance, Signal
+
+from hwquant.boards import tools
+from hwquant.boards.board import Board
+from hwquant.boards.clock_search import Limits, Routing, highest, search
+from hwquant.boards.clocking import clock_option, pll_settings, usable_clocks
+from hwquant.boards.families.family import Device
+from hwquant.boards.families.flow import NETLIST, OpenFlow, RoutingJob
+from hwquant.boards.parameters import Netlist
+from hwquant.boards.top import BoardTop
+from hwquant.errors import DoesNotFit
+from hwquant.files import make_folder
+from hwquant.progress import Progress
+from hwquant.rtl_templates.uart import baud_divisor
+
+
+class Router:
+    """Place and route for one netlist.
+
+    Parameters
+    ----------
+    board : Board
+        The board.
+    device : Device
+        Its FPGA.
+    flow : OpenFlow
+        The tools.
+    folder : Path
+        Folder with ``netlist.json`` and the constraints; the files of the best routing appear in it.
+    constraints : str
+        Name of the constraints' file.
+    report : Progress
+        Told of every routing.
+
+    Attributes
+    ----------
+    count : int
+        Routings so far.
+    """
+
+    def __init__(
+        self, board: Board, device: Device, flow: OpenFlow, folder: Path, constraints: str, report: Progress
+    ) -> None:
+        self._board, self._device, self._flow, self._folder = board, device, flow, folder
+        self._constraints, self._report = constraints, report
+        self.count = 0
+
+    def search(self, top: BoardTop, seed: int, limits: Limits) -> Routing:
+        """Find the highest clock, and leave the files of its routing.
+
+        Parameters
+        ----------
+        top : BoardTop
+            What was synthesized; the search begins at its clock.
+        seed : int
+            The first seed.
+        limits : Limits
+            How long to search.
+
+        Returns
+        -------
+        Routing
+            The best routing.
+
+        Raises
+        ------
+        DoesNotFit
+            No clock was reached.
+        """
+        netlist = Netlist(self._folder / NETLIST)
+        with_pll = top.clocks.settings is not None
+        possible = [
+            clock for clock in usable_clocks(self._board) if with_pll == (clock != self._board.clock_hz)
+        ]
+        places: list[Path] = []
+
+        def route(hertz: float, number: int) -> float:
+            self._report("place and route", self.count, limits.routings, f"{hertz / 1e6:.1f} MHz")
+            places.append(self._folder / f"routing-{self.count}")
+            self.count += 1
+            make_folder(places[-1])
+            shutil.copy(self._folder / self._constraints, places[-1])
+            netlist.write(places[-1], baud_divisor(hertz, self._board.baud) - 1, self._pll(top, hertz))
+            job = RoutingJob(
+                self._device, self._board.package, self._board.speed, self._constraints, hertz, number
+            )
+            return tools.place_and_route(self._flow, job, places[-1]).megahertz * 1e6
+
+        routings = search(route, possible, top.hertz, seed, limits)
+        best = highest(routings)
+        if best is not None:
+            shutil.copytree(places[routings.index(best)], self._folder, dirs_exist_ok=True)
+        for place in places:
+            shutil.rmtree(place)
+        return best or self._none(routings)
+
+    def _pll(self, top: BoardTop, hertz: float) -> Instance | None:
+        if top.clocks.settings is None:
+            return None
+        family = self._device.family
+        settings = pll_settings(family, self._board.clock_hz, hertz)
+        return family.pll.instance(settings, self._device, (Signal(), Signal(), Signal()))
+
+    def _none(self, routings: Sequence[Routing]) -> Routing:
+        name, reached = self._board.name, max(item.fmax_hz for item in routings)
+        lower = [clock for clock in usable_clocks(self._board) if clock <= 0.9 * reached]
+        if not lower:
+            raise DoesNotFit(
+                f"{name}: routing bears no clock above {reached / 1e6:.1f} MHz, and no lower one gives the "
+                f"{self._board.baud} baud that the board's file asks for; compile for a smaller array",
+                resource="clock",
+                available=reached,
+                remedy="a smaller array",
+            )
+        option = clock_option(lower[-1])
+        raise DoesNotFit(
+            f"{name}: after {len(routings)} routings {reached / 1e6:.1f} MHz are reached, below the "
+            f"{routings[-1].hertz / 1e6:.1f} MHz that were asked for; ask for a lower clock, such as --clock {option}",
+            resource="clock",
+            needed=routings[-1].hertz,
+            available=reached,
+            remedy=f"a lower clock, such as --clock {option}",
+        )
