@@ -91,7 +91,7 @@ def implied_formats(
         makers.setdefault(groups.find(node.name), []).append(node)
     inputs = {groups.find(item.name) for item in plan.graph.inputs}
     while True:
-        found = {}
+        found: dict[str, TensorFormat] = {}
         for group, nodes in makers.items():
             if group not in result and group not in inputs:
                 form = _followed(group, nodes, groups, result, bits.get(group, DEFAULT_BITS), proven)
@@ -174,7 +174,7 @@ def _range(
                 low, high = low + ends.min(axis=0), high + ends.max(axis=0)
             found = float(low.min()), float(high.max())
         case ProductPlan():
-            products = np.outer(*ranges)
+            products = np.outer(ranges[0], ranges[1])
             found = float(products.min()), float(products.max())
         case _:
             assert_never(node)

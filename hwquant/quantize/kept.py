@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import Anchor, Coding
+from hwquant.coding import Anchor, Coding, IntArray
 from hwquant.given import GivenWeights
 from hwquant.qgraph import Term
 from hwquant.quantize.assemble import kept_weights
@@ -67,37 +67,48 @@ def keep_layer(
     """
     target = formats[layer.target].scale.value
     sources = [formats[term.input].scale.value for term in layer.terms]
-    if any(term.has_weights for term in layer.terms):
-        grids = [weights.get(term.node) for term in layer.terms]
-        if len(grids) == 1 and grids[0] is None:
-            grids = [grid_of_map(layer.terms[0])]
-        known = [grid for grid in grids if grid is not None]
-        if len(known) < len(grids):
-            return None
-        terms = [
-            _weighted(term, grid, target / source) for term, grid, source in zip(layer.terms, known, sources)
-        ]
-        unit = sources[0] * (terms[0].scale if len(terms) == 1 else known[0].scale)
-        scales = tuple(term.scale for term in terms)
-        if layer.function and is_step(layer.function.expression):
-            # Nothing but the sign of the sum matters, which is handed on as it is.
-            none = Alignment(np.zeros(1, np.int64), (0,) * len(terms), (None,) * len(terms))
-            return LayerScales(none, scales, unit, np.zeros(1, np.int64), None), terms
-        left = _finer(layer.bias / unit, unit / target)
-        terms, lefts = [replace(term, shift=left) for term in terms], (left,) * len(terms)
-        unit = unit * 2.0**-left
-    else:
-        reals = [float(term.weight.flat[0]) for term in layer.terms]
-        factors, lefts, single = common_unit([a * b for a, b in zip(sources, reals)])
-        scales = tuple(single * 2.0**left / source for source, left in zip(sources, lefts))
-        terms = [
-            _constant(term, factor, scale, left)
-            for term, factor, scale, left in zip(layer.terms, factors, scales, lefts)
-        ]
-        unit = np.array([single])
+    if not any(term.has_weights for term in layer.terms):
+        return _without_weights(layer, sources, target)
+    grids = [weights.get(term.node) for term in layer.terms]
+    if len(grids) == 1 and grids[0] is None:
+        grids = [grid_of_map(layer.terms[0])]
+    known = [grid for grid in grids if grid is not None]
+    if len(known) < len(grids):
+        return None
+    terms = [
+        _weighted(term, grid, target / source) for term, grid, source in zip(layer.terms, known, sources)
+    ]
+    unit = sources[0] * (terms[0].scale if len(terms) == 1 else known[0].scale)
+    if layer.function and is_step(layer.function.expression):
+        # Nothing but the sign of the sum matters, which is handed on as it is.
+        return _scaled(terms, unit, np.zeros(1, np.int64), None), terms
+    left = _finer(layer.bias / unit, unit / target)
+    terms, unit = [replace(term, shift=left) for term in terms], unit * 2.0**-left
     multiplier, shift = fixed_point(unit / target, MULTIPLIER_BITS)
-    alignment = Alignment(np.zeros(1, np.int64), lefts, (None,) * len(terms))
-    return LayerScales(alignment, tuple(term.scale for term in terms), unit, shift, multiplier), terms
+    return _scaled(terms, unit, shift, multiplier), terms
+
+
+def _without_weights(
+    layer: LayerPlan, sources: Sequence[float], target: float
+) -> tuple[LayerScales, list[Term]]:
+    """A layer that sums tensors, or means of their pixels, whose real scales are ``sources``."""
+    reals = [float(term.weight.flat[0]) for term in layer.terms]
+    factors, lefts, single = common_unit([a * b for a, b in zip(sources, reals)])
+    terms = [
+        _constant(term, factor, single * 2.0**left / source, left)
+        for term, factor, left, source in zip(layer.terms, factors, lefts, sources)
+    ]
+    unit = np.array([single])
+    multiplier, shift = fixed_point(unit / target, MULTIPLIER_BITS)
+    return _scaled(terms, unit, shift, multiplier), terms
+
+
+def _scaled(
+    terms: Sequence[Term], unit: NDArray[np.float64], shift: IntArray, multiplier: IntArray | None
+) -> LayerScales:
+    """The scales of a layer whose terms are as they are to be."""
+    alignment = Alignment(np.zeros(1, np.int64), tuple(term.shift for term in terms), (None,) * len(terms))
+    return LayerScales(alignment, tuple(term.scale for term in terms), unit, shift, multiplier)
 
 
 def _weighted(plan: TermPlan, grid: GivenWeights, free: float) -> Term:
@@ -106,7 +117,8 @@ def _weighted(plan: TermPlan, grid: GivenWeights, free: float) -> Term:
     assert integers is not None
     idle = ~integers.reshape(len(integers), -1).any(axis=1)
     scale = np.where(idle, free, grid.scale)
-    offset, anchor = _one(grid.least + grid.step * (1 << (grid.bits - 1))), cast(Anchor, "min")
+    anchor: Anchor = "min"
+    offset = _one(grid.least + grid.step * (1 << (grid.bits - 1)))
     if len(offset) > 1 and offset.max() > CHANNEL_OFFSETS[1]:  # counted from the other end it is a step less
         offset, anchor = offset - grid.step, "max"
     coding = Coding(grid.bits, anchor, offset, grid.step)
