@@ -221,6 +221,8 @@ class _Rewriting:
         required = what.result + 2 if node.domain in STANDARD else 0
         if not all(_input(node, place) for place in range(required)):
             what_is_wrong = f"it lacks some of its first {required} inputs"
+        if len(node.output) != 1:
+            what_is_wrong = f"it has {len(node.output)} outputs, not one"
         kinds = set()
         for name in (_input(node, place + part) for place in scales for part in range(2)):
             constant = self._constants.get(name)
