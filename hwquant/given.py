@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,35 @@ class GivenWeights:
 
 
 @dataclass(frozen=True, eq=False)
+class Source:
+    """Where a tensor of integers is in the network that they come from.
+
+    Attributes
+    ----------
+    tensor : str
+        The tensor here.
+    format : GivenFormat
+        What its integers are there.
+    order : ndarray of int64, shape (elements,), optional
+        The tensor's elements in the order of the source's, sample by sample; None where that is the same.
+    """
+
+    tensor: str
+    format: GivenFormat
+    order: IntArray | None = None
+
+    def real(self, integers: NDArray[Any]) -> Array:
+        """The real numbers (N, elements) of the tensor, in its own order, from the source's integers (N, ...)."""
+        middle = (1 << (self.format.bits - 1)) if integers.dtype.kind == "u" else 0
+        flat = integers.reshape(len(integers), -1).astype(np.int64) - middle
+        if self.order is not None:
+            moved = np.zeros_like(flat)
+            moved[:, self.order] = flat
+            flat = moved
+        return self.format.scale * (flat - self.format.zero_point).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class Given:
     """All that a network says of its integers.
 
@@ -100,12 +130,15 @@ class Given:
         multiplied into them.
     ranges : mapping of (float, float)
         Least and greatest real number of tensors whose integers are not kept.
+    sources : mapping of Source
+        Tensors whose integers are given, by the names that they have where the network comes from.
     """
 
     formats: Mapping[str, GivenFormat] = field(default_factory=dict)
     weights: Mapping[str, GivenWeights] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.formats or self.weights)

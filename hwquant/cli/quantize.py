@@ -19,6 +19,8 @@ from hwquant.cli.outputs import NETWORK, check_outputs
 from hwquant.cli.progress import progress
 from hwquant.cli.reading import Reading, reading_options
 from hwquant.cli.tables import balancing_lines, chain_lines, host_lines, network_table, sqnr_line
+from hwquant.errors import HwquantError
+from hwquant.qgraph import QGraph
 from hwquant.quantize.options import QuantizeOptions
 
 
@@ -52,7 +54,9 @@ def quantize(
     cut: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Quantize MODEL to integers, calibrated on CALIB.npz; one that is quantized already keeps its own.
+    """Quantize MODEL to integers, calibrated on CALIB.npz.
+
+    One that is quantized already keeps its own integers. What `hwquant export` wrote becomes the .hwq file that it was.
 
     What the array cannot do at the beginning and the end of MODEL stays with the host, in NET.hwq too.
     """
@@ -64,14 +68,18 @@ def quantize(
 
     read = [path for path in (model, calibration_data) if path is not None]
     check_outputs({"--output": (output, NETWORK)}, read)
-    graph = with_history_of_bits(reading.load(model, cut))
-    samples = None if calibration_data is None else load_samples(calibration_data, graph.given_inputs)
-    judging = None if validation is None else load_samples(validation, graph.given_inputs).x
-    with progress() as track:
-        calibration = None if samples is None else samples.x
-        qgraph = quantize_network(graph, calibration, options, progress=track, validation=judging)
+    count, qgraph = 0, reading.read_back(model)
+    if qgraph is not None:
+        _check_finished(qgraph, options, cut)
+    else:
+        graph = with_history_of_bits(reading.load(model, cut))
+        samples = None if calibration_data is None else load_samples(calibration_data, graph.given_inputs)
+        judging = None if validation is None else load_samples(validation, graph.given_inputs).x
+        with progress() as track:
+            calibration = None if samples is None else samples.x
+            qgraph = quantize_network(graph, calibration, options, progress=track, validation=judging)
+        count = 0 if samples is None else len(samples)
     hwq.save(qgraph, output)
-    count = 0 if samples is None else len(samples)
     result = {"network": str(output), "name": qgraph.name, "samples": count, **qgraph.options}
     if qgraph.host is not None:
         result["host"] = describe(qgraph)["host"]
@@ -80,9 +88,18 @@ def quantize(
         result,
         network_table(qgraph),
         *host_lines(qgraph),
-        sqnr_line(qgraph.options["sqnr"]),
+        *([sqnr_line(qgraph.options["sqnr"])] if "sqnr" in qgraph.options else []),
         *chain_lines(qgraph.options.get("chains", ())),
         *balancing_lines(qgraph.options),
         f"wrote {output}, {f'calibrated on {count} samples' if count else 'with the integers that the network had'}",
         advice=of_options(qgraph.options),
     )
+
+
+def _check_finished(qgraph: QGraph, options: QuantizeOptions, cut: dict[str, Any]) -> None:
+    """Raise where something is asked of an integer network that was exported, which has all of it."""
+    if options != QuantizeOptions() or cut["inputs"] or cut["outputs"]:
+        raise HwquantError(
+            f"network {qgraph.name!r} was exported by hwquant and has its integers and its borders, which no option "
+            "changes: leave the options out, or quantize the float network"
+        )

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hwquant import hwq
 from hwquant.errors import HwquantError, Unsupported
+from hwquant.export.embedded import embedded, is_embedded
 from hwquant.files.reading import open_ordinary
 from hwquant.frontends.aten import translate
 from hwquant.frontends.batch import BatchAxis, Shapes
 from hwquant.frontends.onnx_cut import Cut, read_cut
+from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.frontends.pt2 import read_pt2
 from hwquant.frontends.tflite_file import IDENTIFIER
@@ -18,13 +21,23 @@ from hwquant.frontends.tflite_onnx import tflite_as_onnx
 from hwquant.frontends.torch_export import export, read_exported
 from hwquant.frontends.torch_onnx import as_onnx
 from hwquant.graph import Graph
+from hwquant.packages import load_package
+from hwquant.qgraph import QGraph
 from hwquant.states import with_states
 
 if TYPE_CHECKING:
     import onnx
     import torch
 
-__all__ = ["from_exported", "from_onnx", "from_torch", "load_model"]
+__all__ = [
+    "as_onnx_model",
+    "from_exported",
+    "from_onnx",
+    "from_torch",
+    "load_model",
+    "load_network",
+    "read_back",
+]
 
 
 def load_model(
@@ -70,12 +83,6 @@ def load_model(
         If the file cannot be read, is damaged or of another kind, or holds something unsupported.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix in (".pt", ".pth"):
-        raise HwquantError(
-            f"{str(path)!r} is a pickle of PyTorch, which hwquant does not load; "
-            "write torch.export.export(module.eval(), (example,)) with torch.export.save to a .pt2 file"
-        )
     kind = _kind(path)
     if kind == ".pt2":
         if inputs or outputs:
@@ -91,14 +98,84 @@ def load_model(
     return with_states(graph, states) if states else graph
 
 
+def load_network(path: str | Path) -> QGraph:
+    """Read an integer network from a ``.hwq`` file, or from the ONNX model that one was exported to.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    QGraph
+        The network.
+
+    Raises
+    ------
+    Damaged
+        The file is damaged, was changed since it was exported, or has numbers out of range.
+    HwquantError
+        The file is absent, of a newer version, or no network that hwquant exported.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".onnx":
+        return hwq.load(path)
+    qgraph = read_back(path)
+    if qgraph is None:
+        raise HwquantError(f"{str(path)!r} is no integer network that hwquant exported; quantize it")
+    return qgraph
+
+
+def read_back(path: str | Path) -> QGraph | None:
+    """Read the integer network that a file was exported from; None where it is any other model.
+
+    Raises
+    ------
+    HwquantError
+        The file cannot be read, or was changed since it was exported.
+    """
+    path = Path(path)
+    if _kind(path) != ".onnx":
+        return None
+    load_package("onnx", "onnx", "onnx", "reading ONNX models")
+    model = load(path)
+    return embedded(model, path.name) if is_embedded(model) else None
+
+
+def as_onnx_model(source: str | Path | onnx.ModelProto) -> onnx.ModelProto:
+    """Read a model as the ONNX model that the network is made of.
+
+    Raises
+    ------
+    HwquantError
+        The file cannot be read, is damaged, or can become no ONNX model.
+    """
+    if not isinstance(source, str | Path):
+        return source
+    load_package("onnx", "onnx", "onnx", "reading ONNX models")
+    path = Path(source)
+    kind = _kind(path)
+    if kind == ".pt2":
+        raise HwquantError(
+            f"{str(path)!r} is a program of torch.export, which has no integers; give the quantized model"
+        )
+    return tflite_as_onnx(path) if kind == ".tflite" else load(path)
+
+
 def _kind(path: Path) -> Literal[".onnx", ".pt2", ".tflite"]:
     """Which of the formats a file is of, by the suffix that is usual for it."""
+    suffix = path.suffix.lower()
+    if suffix in (".pt", ".pth"):
+        raise HwquantError(
+            f"{str(path)!r} is a pickle of PyTorch, which hwquant does not load; "
+            "write torch.export.export(module.eval(), (example,)) with torch.export.save to a .pt2 file"
+        )
     try:
         with open_ordinary(path) as file:
             head = file.read(8)
     except OSError as error:
         raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    suffix = path.suffix.lower()
     if head[4:] == IDENTIFIER or suffix == ".tflite":
         return ".tflite"
     if suffix == ".pt2" or (suffix != ".onnx" and head[:4] == b"PK\x03\x04"):

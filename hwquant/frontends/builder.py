@@ -11,7 +11,7 @@ import numpy as np
 from hwquant.frontends.fold import Affine, fold
 from hwquant.frontends.layouts import Layout, LayoutWanted
 from hwquant.frontends.limits import LARGEST_VIEW, MOST_SHIFTED
-from hwquant.frontends.settle import settle
+from hwquant.frontends.settle import factor_between, settle
 from hwquant.frontends.tensors import ANY_BATCH, Tensors
 from hwquant.frontends.values import Float, Index, Value, compressed, each_once, layout, simplified
 from hwquant.graph import Graph, Node, Shape
@@ -91,7 +91,9 @@ class Builder(Tensors):
             if not each_once(sample, math.prod(user)):
                 own = layout(user), None
             tensor_shape, order = self.layouts.get(value.tensor, own)
-            scale, shift = (compressed(part.reshape(user)) for part in value.preprocess)
+            scale, shift = (
+                compressed(part.reshape(user)) for part in self._rounded_at(value.tensor, value.preprocess)
+            )
             self._placed[value.tensor] = Input(value.tensor, user, tensor_shape, scale, shift, order)
             self.shapes[value.tensor] = tensor_shape
         tensor, inverse = self._placed_tensor(value.tensor, *value.preprocess)
@@ -145,6 +147,13 @@ class Builder(Tensors):
             factor, offset = factor[order], offset[order]
         node = Affine(self.unique(f"{name}_scaled"), (name,), factor.reshape(shape), offset.reshape(shape))
         return self.emit(node), inverse
+
+    def _rounded_at(self, tensor: str, preprocess: tuple[Float, Float]) -> tuple[Float, Float]:
+        """What an input is preprocessed with: no more than where the model rounds it, unless that is a mere factor."""
+        known = self.input_formats.get(tensor)
+        if known is None or factor_between(known[1], preprocess) is not None:
+            return preprocess
+        return known[1]
 
     def image(self, value: Value, whole: bool = True) -> Value:
         """Place a value, and make it its tensor in channel-major order: copied, where it is not.

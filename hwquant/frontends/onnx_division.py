@@ -189,6 +189,7 @@ class Division:
         places = dict(zip(order, largest_segment(sources, weights, host, apart)))
         self._leave_idle(places)
         self._leave_joins(places)
+        self._leave_integers(places)
         needed = self._before(
             name for i, place in places.items() if place == "array" for name in self._reads[i]
         )
@@ -225,6 +226,14 @@ class Division:
             if index in self.survey.joining or any(
                 places[source] == "tail" for source in self.sources(index)
             ):
+                places[index] = "tail"
+
+    def _leave_integers(self, places: dict[int, Place]) -> None:
+        """Leave to the host what quantizes for it alone: the array hands on real numbers."""
+        read = {name for index in places if places[index] == "array" for name in self._reads[index]}
+        for index in (index for index, place in places.items() if place == "array"):
+            node = self.nodes[index]
+            if node.op_type == "QuantizeLinear" and not read.union(self.wanted).intersection(node.output):
                 places[index] = "tail"
 
     def _borders(self) -> tuple[list[str], list[str]]:

@@ -77,6 +77,7 @@ MOVING = frozenset(
         "Expand",
         "Gather",
         "MaxPool",
+        "Pad",
         "Resize",
         "Slice",
         "SpaceToDepth",
@@ -189,15 +190,28 @@ class _Rewriting:
             if what.operator == "Gemm" and axis is not None:
                 axis = 0 if _attribute(node, "transB") else 1
             name, scale, zero = (_input(node, place + part) for part in range(3))
+            self._check_parameters(node, what, scale, zero)
             operands.append(self._dequantize(name, scale, zero, axis))
         if what.bias is not None and _input(node, what.bias):
             operands.append(self._bias(node, what))
         real = self._real(node, what.operator, operands)
         scale, zero = _input(node, what.result), _input(node, what.result + 1)
+        self._check_parameters(node, what, scale, zero)
         if not scale:  # QGemm's result is real then
             self._made.append(self._helper.make_node("Identity", [real], list(node.output)))
             return
         self._quantize(real, scale, zero, node)
+
+    def _check_parameters(self, node: onnx.NodeProto, what: _Linear, scale: str, zero: str) -> None:
+        """Raise for scales and zero points of a shape that runtimes refuse."""
+        most = 0 if what.operator in ("Add", "Mul") else 1
+        for name in (scale, zero):
+            dims = self._constants[name].dims if name in self._constants else ()
+            if len(dims) > most:
+                raise ValueError(
+                    f"node {node.name or node.output[0]!r} ({node.op_type}): {name!r} has shape {tuple(dims)}, not "
+                    "that of one number"
+                )
 
     def _bias(self, node: onnx.NodeProto, what: _Linear) -> str:
         """The bias of a convolution or a matrix product: in steps of both scales, and of alpha."""
@@ -205,6 +219,8 @@ class _Rewriting:
         alpha = _attribute(node, "alpha")
         step = scales[0].reshape(-1)[0] * scales[1].reshape(-1) * (1.0 if alpha is None else alpha)
         name = _input(node, what.bias or 0)
+        if name in self._constants and self._numpy.to_array(self._constants[name]).dtype != np.int32:
+            raise ValueError(f"node {node.name or node.output[0]!r} ({node.op_type}): its bias is not int32")
         scale = self._constant(f"{name}_scale", step if step.size > 1 else step.reshape(()))
         return self._dequantize(name, scale, "", 0 if step.size > 1 else None)
 
@@ -232,8 +248,11 @@ class _Rewriting:
         if len(forms) > 1:
             raise _refused(node, "it joins integers of several scales; requantize them to one before")
         reals = [self._dequantize(name, scale, zero, None) for name in node.input[:many]]
+        rest = list(node.input[many:])
+        if node.op_type == "Pad" and rest and _attribute(node, "mode") in (None, b"constant"):
+            rest = self._padding(rest, scale, zero)
         outputs = [self._unique(f"{name}_real") for name in node.output]
-        made = self._helper.make_node(node.op_type, [*reals, *node.input[many:]], outputs, node.name)
+        made = self._helper.make_node(node.op_type, [*reals, *rest], outputs, node.name)
         made.attribute.extend(node.attribute)
         self._made.append(made)
         for real, name in zip(outputs, node.output):
@@ -244,6 +263,17 @@ class _Rewriting:
                     )
                 )
                 self._forms[name] = scale, zero
+
+    def _padding(self, inputs: list[str], scale: str, zero: str) -> list[str]:
+        """What follows the data among the inputs of a Pad of integers, for one of real numbers."""
+        amounts, value, *axes = [*inputs, "", ""][: max(2, len(inputs))]
+        if not value:  # the integer 0
+            value = self._unique(f"{amounts}_zero")
+            kind = (
+                np.uint8 if zero not in self._constants else self._numpy.to_array(self._constants[zero]).dtype
+            )
+            self._graph.initializer.append(self._numpy.from_array(np.zeros((), kind), value))
+        return [amounts, self._dequantize(value, scale, zero, None), *axes]
 
     def _real(self, node: onnx.NodeProto, operator: str, inputs: Sequence[str], output: str = "") -> str:
         """Add the operator on real numbers, with the attributes of the one on integers."""
@@ -313,7 +343,7 @@ def _attribute(node: onnx.NodeProto, name: str) -> Any:
     """An attribute's number; None where it is not given."""
     for item in node.attribute:
         if item.name == name:
-            return item.f if item.type == item.FLOAT else item.i
+            return {item.FLOAT: item.f, item.STRING: item.s}.get(item.type, item.i)
     return None
 
 

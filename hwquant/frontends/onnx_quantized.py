@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hwquant.frontends.builder import Builder
 from hwquant.frontends.onnx_call import OnnxCall
 from hwquant.frontends.quantized import Steps, dequantized, quantized
 from hwquant.frontends.values import Array, Value
@@ -59,6 +60,7 @@ def _format(call: OnnxCall, kind: str) -> tuple[GivenFormat, int]:
             "with 8"
         )
     scale, zero = call.weights(1), call.constant(2) if call.given(2) else np.zeros(())
+    check_parameters(build, call.attributes, scale, zero if call.given(2) else None, len(call.value().shape))
     if scale.size != 1 or zero.size != 1:
         raise build.refuse(
             f"its activations have {max(scale.size, zero.size)} scales along an axis; give each tensor one scale"
@@ -68,6 +70,38 @@ def _format(call: OnnxCall, kind: str) -> tuple[GivenFormat, int]:
         raise build.invalid(f"its scale is {step:g}, which must be positive")
     middle = 0 if signed else 1 << (bits - 1)
     return GivenFormat(step, int(zero.item()) - middle, bits), middle
+
+
+def check_parameters(
+    build: Builder, attributes: Mapping[str, Any], scale: Array, zero: Array | None, rank: int
+) -> None:
+    """Raise unless a scale and a zero point have shapes that ONNX knows: one number, or as many in a row.
+
+    Parameters
+    ----------
+    build : Builder
+        The network under construction, for the error.
+    attributes : mapping
+        The node's attributes, by name.
+    scale, zero : ndarray
+        The scale, and the zero point where there is one.
+    rank : int
+        Dimensions of what is quantized.
+
+    Raises
+    ------
+    Invalid
+        They have not, there is no such axis, or blocks have a size that there is none of.
+    """
+    block, axis = attributes.get("block_size", 0), attributes.get("axis", 1)
+    if block < 0 or (block and scale.ndim == 0):
+        raise build.invalid(f"its blocks have {block} elements, and its scale has shape {scale.shape}")
+    if not block and scale.ndim > 1:
+        raise build.invalid(f"its scale has shape {scale.shape}, not one number or one along an axis")
+    if scale.size > 1 and not -rank <= axis < rank:
+        raise build.invalid(f"its scales are along axis {axis} of {rank}")
+    if zero is not None and zero.shape != scale.shape and (max(zero.size, scale.size) > 1 or zero.ndim > 1):
+        raise build.invalid(f"its zero point has shape {zero.shape}, its scale {scale.shape}")
 
 
 def steps_of(attributes: Mapping[str, Any], kind: str, inputs: Sequence[Array]) -> Steps | None:

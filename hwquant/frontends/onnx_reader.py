@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import Damaged, Unsupported
+from hwquant.errors import Damaged, HwquantError, Unsupported
+from hwquant.export.embedded import is_embedded
 from hwquant.files import parse_json
 from hwquant.frontends.batch import BatchAxis, BatchMatters, Shapes
 from hwquant.frontends.builder import Builder
@@ -21,7 +22,7 @@ from hwquant.frontends.onnx_constants import Constants
 from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of, with_shapes
 from hwquant.frontends.onnx_operators import OPERATORS
-from hwquant.frontends.onnx_quantized import MOVES, moved, steps_of
+from hwquant.frontends.onnx_quantized import MOVES, check_parameters, moved, steps_of
 from hwquant.frontends.onnx_types import INTEGERS, TRUTH, array_type, result_type, type_name
 from hwquant.frontends.quantized import Steps, note_weights
 from hwquant.frontends.refusals import Misfit
@@ -72,6 +73,11 @@ def read_onnx(
         name, model = source.graph.name or "onnx model", source
     else:
         name, model = Path(source).stem, load(Path(source))
+    if is_embedded(model):
+        raise HwquantError(
+            f"{name!r} is an integer network that hwquant exported, and a float network is needed; "
+            "hwquant.load_network reads it as it was, and `hwquant quantize` writes its .hwq file"
+        )
     steps = _history(model, name)
     model = with_shapes(model, shapes or {})
     graph = read_whole(model, name, batch_axis) if read is None else read(model, name)
@@ -250,6 +256,8 @@ class Translation:
         for output, value in zip(node.output, result if isinstance(result, tuple) else (result,)):
             if output:
                 self._set(output, value, kind)
+            if isinstance(value, Value) and value.quantized is not None:
+                build.integers[output] = value
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
         """Compute a node whose inputs are all constant."""
@@ -264,9 +272,11 @@ class Translation:
     def _follow(self, node: onnx.NodeProto, inputs: Mapping[str, Array]) -> None:
         """Keep the integers of a constant that a node dequantizes, or only moves."""
         if node.op_type == "DequantizeLinear":
-            found = steps_of(
-                attributes_of(node), self.types[node.input[0]], [inputs[name] for name in node.input if name]
+            attributes, data = attributes_of(node), [inputs[name] for name in node.input if name]
+            check_parameters(
+                self.build, attributes, data[1], data[2] if len(data) > 2 else None, data[0].ndim
             )
+            found = steps_of(attributes, self.types[node.input[0]], data)
             if found is not None:
                 self.steps[node.output[0]] = found
         elif node.op_type in MOVES and (known := self.steps.get(node.input[0])) is not None:

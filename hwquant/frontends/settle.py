@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwquant.frontends.values import Float
-from hwquant.given import Given, GivenFormat, GivenWeights, regrid
+from hwquant.frontends.values import Float, Value, each_once
+from hwquant.given import Given, GivenFormat, GivenWeights, Source, regrid
 from hwquant.graph import Clip, Concat, Conv, MaxPool, Node, Rearrange
 from hwquant.interface import Input
 
@@ -61,23 +61,29 @@ def settle(
                 formats[name] = found
     if not build.formats and not formats:
         return list(nodes), dict(outputs), Given({}, weights, (*lost, *off))
-    places = _Places(build, nodes, outputs, formats)
+    places = _Places(build, inputs, nodes, outputs, formats)
     for node in nodes:
         places.add(node)
     final = {name: places.found(tensor) for name, tensor in outputs.items()}
-    return list(places.nodes.values()), final, Given(places.formats, weights, (*lost, *off))
+    lost += [name for name in off if name not in places.formats]
+    given = Given(places.formats, weights, tuple(lost), sources=places.sources(build.integers, inputs))
+    return list(places.nodes.values()), final, given
 
 
 def _of_input(item: Input, form: GivenFormat, preprocess: tuple[Float, Float]) -> GivenFormat | None:
     """The format of an input whose numbers were multiplied by one behind it; None where more was done to them."""
     scale, shift = (np.broadcast_to(part, item.shape).ravel() for part in (item.scale, item.shift))
-    before = preprocess[0].ravel()
-    factor = float(scale[0] / before[0]) if before[0] else 0.0
+    factor = factor_between(preprocess, (scale, shift))
+    return None if factor is None else replace(form, scale=form.scale * factor)
+
+
+def factor_between(before: tuple[Float, Float], after: tuple[Float, Float]) -> float | None:
+    """The positive number that turns one scale and shift into another; None where there is none."""
+    factor = float(after[0].flat[0] / before[0].flat[0]) if before[0].flat[0] else 0.0
     same = factor > 0 and all(
-        np.allclose(now, factor * then.ravel(), rtol=1e-9, atol=0)
-        for now, then in zip((scale, shift), preprocess)
+        np.allclose(now.ravel(), factor * then.ravel(), rtol=1e-9, atol=0) for now, then in zip(after, before)
     )
-    return replace(form, scale=form.scale * factor) if same else None
+    return factor if same else None
 
 
 def _weights(build: Tensors, nodes: Sequence[Node]) -> tuple[dict[str, GivenWeights], list[str]]:
@@ -101,6 +107,8 @@ class _Places:
     ----------
     build : Tensors
         The formats of clips, and names that are free.
+    inputs : iterable of str
+        The network's inputs.
     nodes : sequence of Node
         All nodes.
     outputs : mapping of str to str
@@ -112,11 +120,13 @@ class _Places:
     def __init__(
         self,
         build: Tensors,
+        inputs: Iterable[str],
         nodes: Sequence[Node],
         outputs: Mapping[str, str],
         formats: dict[str, GivenFormat],
     ) -> None:
         self._build = build
+        self._inputs = frozenset(inputs)
         self.nodes: dict[str, Node] = {}
         self.formats = formats
         self._same: dict[str, str] = {}
@@ -137,13 +147,40 @@ class _Places:
         form = self._build.formats.get(node.name)
         if isinstance(made, Clip) and form is not None:
             (source,) = made.inputs
-            if self._is(source, form) or self._carries(source):
-                self._same[node.name] = self._in(source, form, made)
+            if self._is(source, form) or self._carries(source) or self._free_input(source):
+                self._replace(node, self._in(source, form, made))
                 return
             self.formats[node.name] = form
         elif self._mixed(made) and not self._asked(node.name):  # calibration finds one format for all of them
             made = replace(made, inputs=tuple(self._free(name) for name in made.inputs))
         self.nodes[made.name] = made
+
+    def sources(self, integers: Mapping[str, Value], inputs: Mapping[str, Input]) -> dict[str, Source]:
+        """Which tensors the model's integers have become, by their names in it."""
+        result = {}
+        for name, value in integers.items():
+            tensor, form = self.found(value.tensor), self._form(self.found(value.tensor))
+            if form is None or value.quantized is None or not form.same(value.quantized):
+                continue
+            order = None if value.index is None else self._build.sample(value).ravel()
+            placed = inputs[tensor].order if tensor in inputs and value.preprocess is not None else None
+            if placed is not None:  # of the user's elements the tensor may have a part
+                where = np.full(placed.max(initial=0) + 1, -1)
+                where[placed] = np.arange(placed.size)
+                order = where if order is None else where[order]
+            if order is None or each_once(order, math.prod(self._build.shapes[tensor])):
+                result[name] = Source(tensor, value.quantized, order)
+        return result
+
+    def _replace(self, node: Node, tensor: str) -> None:
+        """Let a tensor stand for what a node would give."""
+        self._same[node.name] = tensor
+        readers = self._readers[tensor]
+        readers[:] = [reader for reader in readers if reader is not node] + self._readers[node.name]
+
+    def _free_input(self, tensor: str) -> bool:
+        """Whether a tensor is a network input that has no format, and is read once."""
+        return tensor in self._inputs and tensor not in self.formats and len(self._readers[tensor]) == 1
 
     def _mixed(self, node: Node) -> bool:
         """Whether a node joins tensors of several formats, or some with and some without one."""
@@ -182,6 +219,9 @@ class _Places:
     def _in(self, tensor: str, form: GivenFormat, clip: Clip) -> str:
         """The tensor with a format: itself, or what moves its parts with that format, or a clip behind it."""
         if self._is(tensor, form):
+            return tensor
+        if self._free_input(tensor):  # its integers are rounded once, where they come from
+            self.formats[tensor] = form
             return tensor
         node = self.nodes.get(tensor)
         if node is not None and self._carries(tensor):

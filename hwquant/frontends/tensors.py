@@ -51,6 +51,8 @@ class Tensors:
         Grids of the weights of convolutions, and these weights.
     off_grid : list of str
         Convolutions whose weights are integers in the model, but no grid here.
+    integers : dict of Value
+        What the model's own integer tensors are, by their names in it.
     """
 
     def __init__(self, batch: int, *, single: bool, bare: bool) -> None:
@@ -69,6 +71,7 @@ class Tensors:
         self.input_formats: dict[str, tuple[GivenFormat, tuple[Float, Float]]] = {}
         self.grids: dict[str, tuple[GivenWeights, Float]] = {}
         self.off_grid: list[str] = []
+        self.integers: dict[str, Value] = {}
 
     def refuse(self, why: str) -> Unsupported:
         """The error for the node at hand."""

@@ -12,13 +12,12 @@ efficient integer-arithmetic-only inference", 2018), whose zero points are integ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import Coding, integer_limits
-from hwquant.errors import Unsupported
+from hwquant.coding import Anchor, Coding
 from hwquant.given import GivenWeights
 from hwquant.qgraph import Term
 from hwquant.quantize.assemble import kept_weights
@@ -93,23 +92,16 @@ def _weighted(plan: TermPlan, grid: GivenWeights, free: float) -> Term:
     assert integers is not None
     idle = ~integers.reshape(len(integers), -1).any(axis=1)
     scale = np.where(idle, free, grid.scale)
-    offset = _one(grid.least + grid.step * (1 << (grid.bits - 1)))
-    if len(offset) > 1:
-        offset = np.clip(offset, *CHANNEL_OFFSETS)
-    coding = Coding(grid.bits, "min", offset, grid.step)
-    codes = (integers - offset.reshape(-1, 1, 1, 1)) // grid.step
-    low, high = integer_limits(grid.bits)
-    if codes.min() < low or codes.max() > high:
-        raise Unsupported(
-            f"the weights of {plan.node!r} go from 0 to 255 in a channel with a zero point of its own, which has no "
-            "offset of 8 bits; quantize them with signed integers",
-            where=plan.node,
-        )
+    offset, anchor = _one(grid.least + grid.step * (1 << (grid.bits - 1))), cast(Anchor, "min")
+    if len(offset) > 1 and offset.max() > CHANNEL_OFFSETS[1]:  # counted from the other end it is a step less
+        offset, anchor = offset - grid.step, "max"
+    coding = Coding(grid.bits, anchor, offset, grid.step)
     return Term(
         input=plan.input,
         codes=coding.codes(integers),
         offset=offset,
         scale=_one(scale),
+        anchor=anchor,
         bits=grid.bits,
         step=grid.step,
         window=plan.window,

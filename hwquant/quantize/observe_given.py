@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.advice import Advice
+from hwquant.advice import SHOWN, Advice
 from hwquant.coding import integer_limits
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.interface import Input
 from hwquant.progress import Progress
+from hwquant.quantize.bounds import Bounds, bounds
 from hwquant.quantize.calibration import Data
 from hwquant.quantize.formats import TensorFormat
 from hwquant.quantize.fuse import plan_layers
@@ -61,12 +63,13 @@ def observe_given(
         There are no data, and a tensor has no format.
     """
     if calibration is None:
-        calibration = _random_inputs(graph)
+        calibration, found = _random_inputs(graph)
+        graph = replace(graph, given=replace(graph.given, ranges={**graph.given.ranges, **found}))
         options = replace(options, error_compensation=False, bias_correction=False)
         observed = observe_network(graph, calibration, progress, validation, keep=True)
         if validation is None:
             observed = replace(observed, judged_by=RANDOM)
-        observed = replace(observed, advice=(), count=0)
+        observed = replace(observed, advice=tuple(_bounded(graph, found)), count=0)
     else:
         observed = observe_network(graph, calibration, progress, validation, keep=True)
     return replace(observed, advice=(*observed.advice, *map(_lost, graph.given.lost))), options
@@ -81,19 +84,35 @@ def _lost(name: str) -> Advice:
     )
 
 
-def _random_inputs(graph: Graph) -> dict[str, NDArray[np.float64]]:
-    """Samples whose integers are evenly distributed."""
+def _bounded(graph: Graph, found: Mapping[str, Bounds]) -> Iterator[Advice]:
+    if found:
+        yield Advice(
+            "bounded_ranges",
+            graph.name,
+            f"{', '.join(map(repr, list(found)[:SHOWN]))}{', ...' if len(found) > SHOWN else ''} of network "
+            f"{graph.name!r} have no scales in the source; they have all that their functions can give, which "
+            "calibration data may show to be less",
+            "--calibration-data",
+            len(found),
+        )
+
+
+def _random_inputs(graph: Graph) -> tuple[dict[str, NDArray[np.float64]], dict[str, Bounds]]:
+    """Samples whose integers are evenly distributed, and the bounds of tensors without formats."""
     plan = plan_layers(graph)
     groups = scale_groups(plan)
-    known = kept_formats(plan, groups, {}, proven=True)
-    missing = [name for name in plan.formats if groups.find(name) not in known]
+    known = kept_formats(plan, groups, {})
+    within = bounds(plan.graph)
+    without = {name: plan.floats.get(name, name) for name in plan.formats if groups.find(name) not in known}
+    missing = [name for name, tensor in without.items() if tensor not in within]
     if missing:
         raise HwquantError(
             f"tensor {missing[0]!r} of network {graph.name!r} has no scale in the source, and {len(missing) - 1} more "
             "have none; give calibration data, typical inputs (-c, --calibration-data)"
         )
     rng = np.random.default_rng(0)
-    return {item.name: _samples(item, known[groups.find(item.name)], rng) for item in plan.graph.inputs}
+    samples = {item.name: _samples(item, known[groups.find(item.name)], rng) for item in plan.graph.inputs}
+    return samples, {tensor: within[tensor] for tensor in without.values()}
 
 
 def _samples(item: Input, form: TensorFormat, rng: np.random.Generator) -> NDArray[np.float64]:

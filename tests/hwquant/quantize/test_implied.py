@@ -1,4 +1,4 @@
-"""Formats that follow from those that are given: exact where integers stay the same, else what proven ranges need."""
+"""Formats that follow from those that are given, and ranges that are proven by them."""
 
 import numpy as np
 import pytest
@@ -80,4 +80,5 @@ def test_tensors_of_several_scales_are_joined_in_the_range_of_both():
     qgraph = quantize(graph)
     low, high = 0.03 * (-128 - 5), 0.03 * (127 - 5)
     found = [tensor for tensor in qgraph.tensors.values() if tensor.shape[0] == 6]
-    assert [tensor.scale for tensor in found] == [pytest.approx((high - low) / 255)]
+    assert [tensor.scale for tensor in found] == [pytest.approx((high - low) / 255, rel=0.05)]
+    assert all(tensor.scale * 255 >= high - low for tensor in found)
