@@ -175,6 +175,8 @@ class _Reader:
         count = found.ScaleLength()
         if count and found.ZeroPointLength() != count:
             raise ValueError(f"tensor {name!r} has {count} scales and {found.ZeroPointLength()} zero points")
+        if kind == "INT32" and self.read.numbers(found, "ZeroPoint").any():
+            raise ValueError(f"tensor {name!r} of type INT32 has a zero point")
         if kind not in CODES:
             return None
         if found.DetailsType():
@@ -186,8 +188,8 @@ class _Reader:
         several = scales.size > 1 and not (0 <= axis < len(shape) and shape[axis] == scales.size)
         if several:
             raise ValueError(f"tensor {name!r} has {scales.size} scales and {zeros.size} zero points")
-        if not (np.isfinite(scales) & (scales > 0)).all():
-            raise ValueError(f"tensor {name!r} has a scale that is no positive number")
+        if not (np.isfinite(scales) & (scales >= np.finfo(np.float32).tiny)).all():
+            raise ValueError(f"tensor {name!r} has a scale that is no positive number, or next to none")
         bits, signed = {"INT8": (8, True), "UINT8": (8, False), "INT4": (4, True), "INT16": (16, True)}[kind]
         low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
         if not low <= zeros.min() <= zeros.max() <= high:
@@ -197,7 +199,7 @@ class _Reader:
     def operation(self, table: Any, index: int, codes: list[Any]) -> Operation:
         """An operator with its options."""
         code = codes[table.OpcodeIndex()]
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        number = self.read.operator(code)
         kind = self.operators.get(number, f"number {number}")
         custom = kind == "CUSTOM"
         if custom:

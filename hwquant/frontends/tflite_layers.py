@@ -57,6 +57,13 @@ def _window(
     return {"strides": strides, "dilations": further, "pads": pads, "kernel_shape": kernel}
 
 
+def _check_weights(call: TfliteCall) -> None:
+    """Refuse zero points of signed weights, which runtimes take for 0, and weights without the bias that they read."""
+    _check_symmetric(call, 1)
+    if not call.given(2):
+        raise call.invalid("it has no bias")
+
+
 def _check_symmetric(call: TfliteCall, position: int) -> None:
     """Refuse zero points of signed weights, which runtimes take for 0."""
     meaning, kind = call.quantization(position), call.file.tensors[call.number(position)].kind
@@ -97,7 +104,7 @@ def _bias(call: TfliteCall, position: int, data: int, weights: int, size: int) -
 def conv(call: TfliteCall) -> Image:
     """CONV_2D: weights (O, H, W, I), of which I may be a part of the channels."""
     image, shape = call.image(0), call.shape(1)
-    _check_symmetric(call, 1)
+    _check_weights(call)
     channels = call.write.shape(image)[1]
     if len(shape) != 4 or not min(shape) or channels % shape[3] or shape[0] % (channels // shape[3]):
         raise call.invalid(f"its weights {shape} do not fit {channels} channels")
@@ -110,7 +117,7 @@ def conv(call: TfliteCall) -> Image:
 def depthwise(call: TfliteCall) -> Image:
     """DEPTHWISE_CONV_2D: weights (1, H, W, C M)."""
     image, shape = call.image(0), call.shape(1)
-    _check_symmetric(call, 1)
+    _check_weights(call)
     channels = call.write.shape(image)[1]
     if len(shape) != 4 or shape[0] != 1 or not min(shape) or shape[3] % channels:
         raise call.invalid(f"its weights {shape} do not fit {channels} channels")

@@ -35,7 +35,12 @@ def _data(call: TfliteCall, *positions: int) -> tuple[list[str], tuple[int, ...]
 
 
 def concatenation(call: TfliteCall) -> Made:
-    """CONCATENATION."""
+    """CONCATENATION; uint8 of several scales is rounded, int8 has one."""
+    result = call.file.tensors[call.operation.outputs[0]]
+    for position in range(len(call.operation.inputs)):
+        meaning = call.quantization(position)
+        if result.kind == "INT8" and meaning is not None and not meaning.equals(result.quantization):
+            raise call.invalid("it joins int8 of several scales")
     names, order, made = _data(call, *range(len(call.operation.inputs)))
     axis = order.index(_axis(call, call.options["Axis"], len(order)))
     return made(call.write.node("Concat", *names, axis=axis))
@@ -68,7 +73,7 @@ def transpose(call: TfliteCall) -> str:
     """TRANSPOSE."""
     rank = len(call.shape(0))
     order = [_axis(call, axis, rank) for axis in call.integers(1)]
-    if sorted(order) != list(range(rank)):
+    if sorted(order) != list(range(rank)) or call.shape(1) != (rank,):
         raise call.invalid(f"its order {order} is none of {rank} axes")
     return call.write.node("Transpose", call.real(0), perm=order)
 

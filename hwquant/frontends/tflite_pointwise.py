@@ -19,6 +19,9 @@ _ONNX_KINDS = {
 }
 """Numbers of element types in ONNX, by their names in the schema."""
 
+MOST_FINER = 1 << 20
+"""How many steps of a sum make twice the largest of a term, at most."""
+
 BOUNDS = {1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 """Least and largest result of fused activations: RELU, RELU_N1_TO_1 and RELU6."""
 
@@ -104,9 +107,20 @@ def binary(operator: str) -> Callable[[TfliteCall], Made]:
         names, made = call.alike(0, 1)
         if operator == "Div" and call.write.kind(names[0]) != 1:
             raise call.refuse("it divides integers")
+        if operator in ("Add", "Sub"):
+            _check_steps(call)
         return made(call.write.node(operator, *names))
 
     return translate
+
+
+def _check_steps(call: TfliteCall) -> None:
+    """Raise where the steps of a sum of integers are too small for those of its terms, at which runtimes abort."""
+    result = call.file.tensors[call.operation.outputs[0]].quantization
+    terms = [call.quantization(position) for position in (0, 1)]
+    largest = max((float(term.scales.max()) for term in terms if term is not None), default=0.0)
+    if result is not None and 2 * largest >= MOST_FINER * float(result.scales[0]):
+        raise call.invalid(f"its result has the scale {float(result.scales[0]):g}, a term {largest:g}")
 
 
 def squared_difference(call: TfliteCall) -> str:

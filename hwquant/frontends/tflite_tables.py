@@ -16,6 +16,9 @@ from hwquant.frontends.tflite_verifier import layout
 UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, struct.error)
 """What reading a file can raise that no converter wrote, or that was changed since."""
 
+_BUILTIN_CODE = 10
+"""Where the table of an OperatorCode says its operator, beyond the first 127."""
+
 
 class Tables:
     """The tables of one file.
@@ -57,6 +60,12 @@ class Tables:
         """A name as text; bytes that are not UTF-8 are replaced."""
         self.spend(len(found or b""))
         return (found or b"").decode("utf-8", "replace")
+
+    def operator(self, code: Any) -> int:
+        """An operator's number: the larger of two fields, of which the schema's own class leaves out small ones."""
+        place = code._tab.Offset(_BUILTIN_CODE)
+        (number,) = struct.unpack_from("<i", self.content, code._tab.Pos + place) if place else (0,)
+        return max(int(number), int(code.DeprecatedBuiltinCode()))
 
     def options(self, table: Any) -> dict[str, Any]:
         """All fields of an operator's options by the names that the schema's classes give them, vectors as tuples.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +16,10 @@ from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
 from hwquant.interface import Input
 from hwquant.progress import Progress
+from hwquant.quantize.bounds import Bounds, bounds
 from hwquant.quantize.calibration import Data
 from hwquant.quantize.formats import TensorFormat
 from hwquant.quantize.fuse import plan_layers
-from hwquant.quantize.given_formats import given_groups
 from hwquant.quantize.groups import scale_groups
 from hwquant.quantize.implied import kept_formats
 from hwquant.quantize.kept import beyond
@@ -64,12 +64,13 @@ def observe_given(
         There are no data, and a tensor has no format.
     """
     if calibration is None:
-        calibration, implied = _random_inputs(graph)
+        calibration, found = _random_inputs(graph)
+        graph = replace(graph, given=replace(graph.given, ranges={**graph.given.ranges, **found}))
         options = replace(options, error_compensation=False, bias_correction=False)
         observed = observe_network(graph, calibration, progress, validation, keep=True)
         if validation is None:
             observed = replace(observed, judged_by=RANDOM)
-        observed = replace(observed, advice=tuple(_implied(graph, implied)), count=0)
+        observed = replace(observed, advice=tuple(_bounded(graph, found)), count=0)
     else:
         observed = observe_network(graph, calibration, progress, validation, keep=True)
     told = (*observed.advice, *map(_lost, graph.given.lost), *_changed(graph))
@@ -81,7 +82,7 @@ def _lost(name: str) -> Advice:
         "integers_lost",
         name,
         f"the integers of {name!r} in the source are not kept: constants are multiplied into them, which no scale "
-        "takes in; they are quantized anew",
+        "takes in, or they have more than 8 bits; they are quantized anew",
     )
 
 
@@ -100,25 +101,27 @@ def _changed(graph: Graph) -> Iterator[Advice]:
                 )
 
 
-def _implied(graph: Graph, names: Sequence[str]) -> Iterator[Advice]:
-    if names:
+def _bounded(graph: Graph, found: Mapping[str, Bounds]) -> Iterator[Advice]:
+    if found:
         yield Advice(
-            "implied_formats",
+            "bounded_ranges",
             graph.name,
-            f"{', '.join(map(repr, names[:SHOWN]))}{', ...' if len(names) > SHOWN else ''} of network {graph.name!r} "
-            "have no scales in the source; they hold all that follows from the scales of others, which calibration "
-            "data may show to be less",
+            f"{', '.join(map(repr, list(found)[:SHOWN]))}{', ...' if len(found) > SHOWN else ''} of network "
+            f"{graph.name!r} have no scales in the source; they have all that their functions can give, which "
+            "calibration data may show to be less",
             "--calibration-data",
-            len(names),
+            len(found),
         )
 
 
-def _random_inputs(graph: Graph) -> tuple[dict[str, NDArray[np.float64]], list[str]]:
-    """Samples whose integers are evenly distributed, and the tensors whose formats follow from others'."""
+def _random_inputs(graph: Graph) -> tuple[dict[str, NDArray[np.float64]], dict[str, Bounds]]:
+    """Samples whose integers are evenly distributed, and the bounds of tensors without formats."""
     plan = plan_layers(graph)
     groups = scale_groups(plan)
-    known = kept_formats(plan, groups, {}, proven=True)
-    missing = [name for name in plan.formats if groups.find(name) not in known]
+    known = kept_formats(plan, groups, {})
+    within = bounds(plan.graph)
+    without = {name: plan.floats.get(name, name) for name in plan.formats if groups.find(name) not in known}
+    missing = [name for name, tensor in without.items() if tensor not in within]
     if missing:
         raise HwquantError(
             f"tensor {missing[0]!r} of network {graph.name!r} has no scale in the source, and {len(missing) - 1} more "
@@ -126,8 +129,7 @@ def _random_inputs(graph: Graph) -> tuple[dict[str, NDArray[np.float64]], list[s
         )
     rng = np.random.default_rng(0)
     samples = {item.name: _samples(item, known[groups.find(item.name)], rng) for item in plan.graph.inputs}
-    given = given_groups(plan, groups)
-    return samples, [plan.floats.get(name, name) for name in plan.formats if groups.find(name) not in given]
+    return samples, {tensor: within[tensor] for tensor in without.values()}
 
 
 def _samples(item: Input, form: TensorFormat, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -51,10 +51,7 @@ def quantize_observed(
         Options that do not suit the network, and networks that integers cannot express.
     """
     precision = resolve_precision(observed.plan, options)
-    kept = None
-    if precision.keep:
-        proven = observed.count == 0
-        kept = kept_formats(observed.plan, precision.groups, precision.bits, proven=proven)
+    kept = kept_formats(observed.plan, precision.groups, precision.bits) if precision.keep else None
     formats: Formats = choose_scales(precision, observed.statistics, observed.tables, kept)
     fitted = fit_layers(precision, formats, observed, progress)
     precision, formats = fitted.precision, fitted.formats

@@ -165,7 +165,8 @@ def argument_ranges(
             continue
         group = precision.groups.find(layer.name)
         item, output = statistics[layer.function.tensor], statistics[layer.name]
-        low, high = min(0.0, item.low), max(0.0, item.high)
+        given = precision.plan.graph.given.ranges.get(layer.function.tensor, (item.low, item.high))
+        low, high = min(0.0, given[0]), max(0.0, given[1])
         made = ArgumentRange(
             (item,),
             low,

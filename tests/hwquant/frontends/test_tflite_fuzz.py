@@ -17,6 +17,7 @@ from hwquant_testing.limits import attempt
 from hwquant_testing.seeds import seed_ranges
 from hwquant_testing.tflite_files import Operation, Tensor, built, constant
 from hwquant_testing.tflite_mutations import mutated
+from hwquant_testing.tflite_networks import network as random_network
 
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.frontends.tflite_onnx import tflite_as_onnx
@@ -24,7 +25,7 @@ from hwquant.frontends.tflite_onnx import tflite_as_onnx
 
 @pytest.fixture(scope="module")
 def files():
-    """Bytes of two networks: one of float numbers with two branches, one of integers."""
+    """Bytes of networks: one of float numbers with two branches, four of integers."""
     rng = np.random.default_rng(0)
     weights = [constant(rng.standard_normal(shape)) for shape in ((4, 3, 3, 2), (4,), (1, 3, 3, 4), (4,))]
     tensors = [
@@ -69,7 +70,17 @@ def files():
         Operation("CONV_2D", (0, 1, 2), (3,), "Conv2DOptions", window | {"StrideW": 1, "StrideH": 1}),
         Operation("MAX_POOL_2D", (3,), (4,), "Pool2DOptions", pool),
     ]
-    return [network, built(tensors, steps, [0], [4])]
+    more = [
+        random_network(seed, dtype, names, classes)
+        for seed, (dtype, names, classes) in enumerate(
+            [
+                (np.int8, ("add", "logistic", "split"), 5),
+                (np.uint8, ("depthwise", "mul", "max_pool", "mean"), 5),
+                (np.int8, ("prelu", "padded", "concatenated", "transposed"), 0),
+            ]
+        )
+    ]
+    return [network, built(tensors, steps, [0], [4]), *more]
 
 
 class LiteRT:

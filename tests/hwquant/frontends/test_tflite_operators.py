@@ -253,7 +253,9 @@ def test_other_operators_are_refused_by_name(tmp_path):
 
 def test_weights_that_do_not_fit_are_damage(tmp_path):
     path = tmp_path / "net.tflite"
-    path.write_bytes(file_of(op("CONV_2D", [IMAGE], [randoms(5, 3, 2, 3)], "Conv2DOptions", **WINDOW)))
+    path.write_bytes(
+        file_of(op("CONV_2D", [IMAGE], [randoms(5, 3, 2, 3), randoms(5)], "Conv2DOptions", **WINDOW))
+    )
     with pytest.raises(Damaged, match=r"its weights \(5, 3, 2, 3\) do not fit 4 channels"):
         load_model(path)
 

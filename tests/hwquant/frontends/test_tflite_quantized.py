@@ -14,7 +14,11 @@ from hwquant_testing.tflite_files import (
 )
 
 from hwquant.errors import Unsupported
+from hwquant.frontends import load_model
 from hwquant.frontends.tflite_onnx import tflite_as_onnx
+from hwquant.given import GivenFormat
+from hwquant.golden import predict
+from hwquant.quantize import quantize
 
 RNG = np.random.default_rng(0)
 POOL = {"FilterWidth": 2, "FilterHeight": 2, "StrideW": 2, "StrideH": 2}
@@ -122,3 +126,62 @@ def test_a_move_to_another_scale_is_refused(tmp_path):
     path.write_bytes(built(tensors, [Operation("MAX_POOL_2D", (0,), (1,), "Pool2DOptions", POOL)], [0], [1]))
     with pytest.raises(Unsupported, match="it moves integers, and its result has another scale"):
         tflite_as_onnx(path)
+
+
+def test_activations_of_16_bits_are_refused_by_name(tmp_path):
+    tensors = [Tensor((1, 4, 4, 2), np.int16, scales=(0.1,), zeros=(0,)) for _ in range(2)]
+    path = tmp_path / "net.tflite"
+    path.write_bytes(built(tensors, [Operation("RELU", (0,), (1,))], [0], [1]))
+    with pytest.raises(Unsupported, match=r"TensorFlow Lite file.*'t0' has integers of type INT16"):
+        load_model(path)
+
+
+def test_an_input_that_is_rounded_again_behind_constants_has_the_last_format(tmp_path):
+    tensors = [
+        Tensor((1, 6, 6, 3), np.int8, scales=(1.0,), zeros=(-128,)),
+        constant([127], np.int8, scales=(1 / 127 / 127,), zeros=(0,)),
+        Tensor((1, 6, 6, 3), np.int8, scales=(0.008,), zeros=(-128,)),
+        constant([-127], np.int8, scales=(1 / 127,), zeros=(0,)),
+        Tensor((1, 6, 6, 3), np.int8, scales=(0.0079,), zeros=(-1,)),
+        constant(RNG.integers(-127, 128, (4, 3, 3, 3)), np.int8, scales=(0.01,), zeros=(0,)),
+        Tensor((1, 6, 6, 4), np.int8, scales=(0.1,), zeros=(3,)),
+        constant(RNG.integers(-999, 999, 4), np.int32),
+    ]
+    steps = [
+        Operation("MUL", (0, 1), (2,), "MulOptions"),
+        Operation("ADD", (2, 3), (4,), "AddOptions"),
+        Operation("CONV_2D", (4, 5, 7), (6,), "Conv2DOptions", {"StrideW": 1, "StrideH": 1}),
+    ]
+    path = tmp_path / "net.tflite"
+    path.write_bytes(built(tensors, steps, [0], [6]))
+    graph = load_model(path)
+    (item,) = graph.inputs
+    assert graph.host is None
+    assert graph.given.formats[item.name].same(GivenFormat(float(np.float32(0.0079)), -1))
+    feed = RNG.integers(-128, 128, (1, 6, 6, 3)).astype(np.int8)
+    ((want, step),) = litert_real(path, [feed])
+    assert np.abs(predict(quantize(graph), feed)[0] - want).max() < 2.01 * step
+
+
+def test_weights_are_kept_where_the_host_does_the_end(tmp_path):
+    tensors = [
+        Tensor((1, 6, 6, 3), np.int8, scales=(0.02,), zeros=(4,)),
+        constant(RNG.integers(-127, 128, (4, 3, 3, 3)), np.int8, scales=(0.01,), zeros=(0,)),
+        Tensor((1, 6, 6, 4), np.int8, scales=(0.1,), zeros=(3,)),
+        constant([12, 12], np.int32),
+        Tensor((1, 12, 12, 4), np.int8, scales=(0.1,), zeros=(3,)),
+        constant(RNG.integers(-999, 999, 4), np.int32),
+    ]
+    steps = [
+        Operation("CONV_2D", (0, 1, 5), (2,), "Conv2DOptions", {"StrideW": 1, "StrideH": 1}),
+        Operation("RESIZE_BILINEAR", (2, 3), (4,), "ResizeBilinearOptions"),
+    ]
+    path = tmp_path / "net.tflite"
+    path.write_bytes(built(tensors, steps, [0], [4]))
+    graph = load_model(path)
+    assert graph.host is not None
+    (grid,) = graph.given.weights.values()
+    assert grid.scale == pytest.approx(np.full(4, np.float32(0.01)))
+    feed = RNG.integers(-128, 128, (1, 6, 6, 3)).astype(np.int8)
+    ((want, step),) = litert_real(path, [feed])
+    assert np.abs(predict(quantize(graph), feed)[0] - want).max() < 2.01 * step
