@@ -16,6 +16,8 @@ CHANNELS_LAST = "qonnx.custom_op.channels_last"
 _TRANSPOSED = {"Conv": 2, "MaxPool": 1, "BatchNormalization": 1}
 """How many of an operator's first inputs have their channels last."""
 _RANKS = {1: 3, 2: 4}
+_KEEPING = frozenset({"Clip", "Identity", "LeakyRelu", "Relu", "Sigmoid", "Tanh"})
+"""Operators whose result has as many dimensions as their input, whatever else they read."""
 
 
 def with_own_operators(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -51,8 +53,13 @@ def with_own_operators(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = list(copied.graph.node)
     del copied.graph.node[:]
     for node in nodes:
-        made = _channels_first(node, _rank(node, ranks)) if node.domain == CHANNELS_LAST else [node]
-        copied.graph.node.extend(made)
+        if node.domain == CHANNELS_LAST:
+            ranks[node.output[0]] = _rank(node, ranks)
+            copied.graph.node.extend(_channels_first(node, ranks[node.output[0]]))
+            continue
+        copied.graph.node.append(node)
+        if (is_quantizer(node) or node.op_type in _KEEPING) and node.input[0] in ranks:
+            ranks.setdefault(node.output[0], ranks[node.input[0]])
     kept = [item for item in copied.opset_import if item.domain in STANDARD]
     del copied.opset_import[:]
     copied.opset_import.extend(kept)

@@ -18,9 +18,8 @@ from hwquant.frontends import activations, elementwise
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import Affine
 from hwquant.frontends.functions import function
-from hwquant.frontends.onnx_quantized import MOST_BITS
 from hwquant.frontends.qonnx import Quantizer, is_quantizer, quantizer
-from hwquant.frontends.quantized import Steps, quantized
+from hwquant.frontends.quantized import MOST_BITS, Steps, quantized
 from hwquant.frontends.values import Array, Value
 from hwquant.given import GivenFormat, Rounding
 from hwquant.graph import AveragePool, Clip, Concat, MaxPool, Rearrange

@@ -38,6 +38,9 @@ FACTOR_BITS = 8
 """Bits of what a tensor is multiplied by in a sum, with the sign."""
 FINEST = 8
 """Bits that a tensor with small steps is brought below the others by: finer ones are less than any rounding."""
+BIAS_FINEST = 13
+"""Bits behind the point of an output step that a sum with a real bias is to have: with half as many one output of 4 bits
+in some hundreds would be another one."""
 BIAS_IS_EXACT = 1e-6
 """Share of a bias, and of a step, that it may be off the integers by where it is one: it was rounded to float32."""
 
@@ -79,7 +82,7 @@ def keep_layer(
             # Nothing but the sign of the sum matters, which is handed on as it is.
             alignment = Alignment(np.zeros(1, np.int64), (0,), (None,))
             return LayerScales(alignment, (made.scale,), unit, np.zeros(1, np.int64), None), [made]
-        left = _finer(layer.bias / unit, unit / target)
+        left = _finer(layer, made, unit, target)
         terms, lefts, unit = [replace(made, shift=left)], (left,), unit * 2.0**-left
     else:
         reals = [float(term.weight.flat[0]) for term in layer.terms]
@@ -135,20 +138,32 @@ def grid_of_map(plan: TermPlan) -> GivenWeights | None:
     return GivenWeights(scale, np.full(len(factors), -2), bits=2)
 
 
-def _finer(bias: NDArray[np.float64], ratio: NDArray[np.float64]) -> int:
-    """By how many bits the accumulator has to be finer so that rounding its bias does not matter.
+def _finer(plan: LayerPlan, term: Term, unit: NDArray[np.float64], target: float) -> int:
+    """By how many bits the accumulator is made finer so that rounding a real bias matters less.
+
+    No more than the weights can be shifted to the left by within 8 bits, in which the hardware stores them then: what
+    exceeds these would be passes.
 
     Parameters
     ----------
-    bias : ndarray of float64, shape (out,)
-        The exact bias, in steps of products of integers.
-    ratio : ndarray of float64, shape (1,) or (out,)
-        Such a step in those of the output.
+    plan : LayerPlan
+        The float layer.
+    term : Term
+        Its integer weights.
+    unit : ndarray of float64, shape (1,) or (out,)
+        The real value of a product of integers.
+    target : float
+        The real value of an output step.
     """
-    lost = np.abs(bias - np.floor(bias + 0.5))
-    if (lost <= BIAS_IS_EXACT * (1 + np.abs(bias))).all():
+    exact = plan.bias / unit
+    lost = np.abs(exact - np.floor(exact + 0.5))
+    if (lost <= BIAS_IS_EXACT * (1 + np.abs(exact))).all():
         return 0
-    return int(np.clip(np.ceil(np.log2(ratio.max())) + FINEST, 0, FINEST))
+    wanted = int(np.ceil(np.log2((unit / target).max()))) + BIAS_FINEST
+    low, high = int(term.weight.min()), int(term.weight.max())
+    least, greatest = integer_limits(8)
+    room = sum(least <= low << more and high << more <= greatest for more in range(1, 8))
+    return max(0, min(wanted, room))
 
 
 def threshold(layer: LayerPlan, unit: NDArray[np.float64], target: TensorFormat) -> NDArray[np.float64]:

@@ -77,7 +77,7 @@ def _lost(name: str) -> Advice:
         "integers_lost",
         name,
         f"the integers of {name!r} in the source are not kept: constants are multiplied into them, which no scale "
-        "takes in; they are quantized anew",
+        "takes in, or they have more than 8 bits; they are quantized anew",
     )
 
 
