@@ -39,8 +39,8 @@ FACTOR_BITS = 8
 FINEST = 8
 """Bits that a tensor with small steps is brought below the others by: finer ones are less than any rounding."""
 BIAS_FINEST = 13
-"""Bits behind the point of an output step that a sum with a real bias is to have: with half as many one output of 4 bits
-in some hundreds would be another one."""
+"""Bits behind the point of an output step that a sum with a real bias is to have: with half as many one output of 4
+bits in some hundreds would be another one."""
 BIAS_IS_EXACT = 1e-6
 """Share of a bias, and of a step, that it may be off the integers by where it is one: it was rounded to float32."""
 

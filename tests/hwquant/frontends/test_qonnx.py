@@ -350,6 +350,15 @@ def test_published_networks_have_the_executors_integers(name, numbers, share):
         assert (np.round(steps) == 0).mean() >= share
 
 
+def test_a_clip_of_integers_needs_no_data():
+    made = model(10)
+    x = made.quant(made.node("Conv", [made.quant("x", 0.5, 4), made.weight((4, 3, 3, 3), 3, 0.5)]), 0.5, 5)
+    x = made.node("Clip", [x, made.constant(-1.5), made.constant(4)])
+    x = made.node("Conv", [made.node("Relu", [x]), made.weight((4, 4, 2, 2), 3, 0.5)])
+    samples = made.rng.integers(-8, 8, (6, *SHAPE)) / 2
+    assert different(made.model(made.quant(x, 0.5, 5), SHAPE), samples) == {}
+
+
 def test_layers_with_given_weights_keep_their_integers():
     made = model(9)
     weight = made.weight((4, 3, 3, 3), 3, 0.25)
