@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hwquant.errors import Unsupported
 from hwquant.frontends.onnx_functions import STANDARD
+from hwquant.frontends.onnx_old import OLDEST_OPSET
 from hwquant.frontends.qonnx import DOMAINS, OTHERS, is_quantizer
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ def with_own_operators(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     for node in foreign:
         _check(node)
+    versions = [item.version for item in model.opset_import if item.domain in STANDARD]
+    if versions and versions[0] < OLDEST_OPSET:
+        raise Unsupported(
+            f"network {model.graph.name!r} has QONNX's quantizers in operator set {versions[0]}, where there are none; "
+            f"export it with {OLDEST_OPSET} or later"
+        )
     copied = type(model)()
     copied.CopyFrom(model)
     ranks = {

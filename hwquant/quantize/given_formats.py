@@ -50,7 +50,8 @@ def kept_formats(plan: Plan, groups: Partition) -> dict[str, TensorFormat]:
         if layer.function and all(term.node in plan.graph.given.weights for term in layer.terms):
             (source,) = (known.get(groups.find(term.input)) for term in layer.terms)
             if source is not None and is_step(layer.function.expression):
-                known.setdefault(layer.function.argument, TensorFormat(Scale.of(1.0), 0, 2, -2.0, 1.0))
+                sign = TensorFormat(Scale.of(1.0), 0, 2, -2.0, 1.0, rounding="sign")
+                known.setdefault(layer.function.argument, sign)
     return known
 
 

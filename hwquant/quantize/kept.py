@@ -24,7 +24,6 @@ from hwquant.given import GivenWeights
 from hwquant.qgraph import Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.formats import Formats, TensorFormat
-from hwquant.quantize.given_formats import is_step
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.shifts import Alignment, fixed_point
@@ -78,12 +77,12 @@ def keep_layer(
             return None
         made = _weighted(term, grid, target / source)
         unit = source * made.scale
-        if layer.function and is_step(layer.function.expression):
-            # Nothing but the sign of the sum matters, which is handed on as it is.
-            alignment = Alignment(np.zeros(1, np.int64), (0,), (None,))
-            return LayerScales(alignment, (made.scale,), unit, np.zeros(1, np.int64), None), [made]
+        if formats[layer.target].rounding == "sign":  # the sum is handed on as it is
+            exact = Alignment(np.zeros(1, np.int64), (0,), (None,))
+            return LayerScales(exact, (made.scale,), unit, np.zeros(1, np.int64), None), [made]
         left = _finer(layer, made, unit, target)
-        terms, lefts, unit = [replace(made, shift=left)], (left,), unit * 2.0**-left
+        terms, unit = [replace(made, shift=left)], unit * 2.0**-left
+        lefts: tuple[int, ...] = (left,)
     else:
         reals = [float(term.weight.flat[0]) for term in layer.terms]
         factors, lefts, single = common_unit([a * b for a, b in zip(sources, reals)])
@@ -186,7 +185,7 @@ def threshold(layer: LayerPlan, unit: NDArray[np.float64], target: TensorFormat)
     ndarray of float64, shape () or (1,) or (out,)
         Real values.
     """
-    if layer.function is None or not is_step(layer.function.expression):
+    if target.rounding != "sign" or layer.function is None:
         return np.asarray(-target.scale.value / 2 if target.rounding == "down" else 0.0)
     below, middle, above = layer.function.expression(np.array([-1.0, 0.0, 1.0]))
     up = float(middle == below) - float(middle == above)

@@ -165,6 +165,15 @@ def test_signs_of_sums_are_exact_whatever_the_bias():
     assert different(made.model(made.bipolar(x, 0.7), SHAPE), samples) == {}
 
 
+def test_the_sign_of_what_is_rounded_before():
+    made = model(11)
+    x = made.node("Conv", [made.quant("x", 0.5, 4), made.weight((8, 3, 3, 3), 3, 0.5)])
+    x = made.quant(x, 2.0, 4, rounding="FLOOR")
+    x = made.node("Conv", [made.bipolar(x), made.weight((4, 8, 2, 2), 1, 0.5)])
+    samples = made.rng.integers(-8, 8, (9, *SHAPE)) / 2
+    assert different(made.model(made.bipolar(made.quant(x, 4.0, 3)), SHAPE), samples) == {}
+
+
 def test_what_is_too_fine_for_a_table_is_within_a_step_and_said():
     made = model(5)
     x = made.node("Conv", [made.quant("x", 2**-6, 8), made.weight((6, 3, 3, 3), 8, 2**-7)])
@@ -274,6 +283,24 @@ def test_other_nodes_are_refused_by_name(name):
     x = made.node(name, [made.node("Conv", ["x", made.weight((2, 3, 3, 3), 4, 0.5)])], made.domain)
     with pytest.raises(Unsupported, match=rf"QONNX node '\w+' \({name}\): .+"):
         from_onnx(made.model(x, SHAPE))
+
+
+def test_where_quantizers_are_not_read():
+    made = model()
+    x = made.node("Conv", [made.quant("x", 0.5, 4), made.weight((2, 3, 3, 3), 4, 0.5)])
+    with pytest.raises(
+        Unsupported, match="quantizers in operator set 6, where there are none; export it with 7"
+    ):
+        from_onnx(made.model(x, SHAPE, opset=6))
+    numbers = [made.constant(item) for item in (0.5, 0, 4)]
+    node = onnx.helper.make_node(
+        "Quant", [x, *numbers], ["inner"], "inner", domain=made.domain, signed=1, narrow=0
+    )
+    output = onnx.helper.make_tensor_value_info("inner", onnx.TensorProto.FLOAT, None)
+    branch = onnx.helper.make_graph([node], "branch", [], [output])
+    last = made.node("If", [made.constant(True, bool)], then_branch=branch, else_branch=branch)
+    with pytest.raises(Unsupported, match=r"QONNX node 'inner' \(Quant\): it is in a branch"):
+        from_onnx(made.model(last, SHAPE))
 
 
 def test_weights_of_many_bits_are_quantized_anew_and_named():
