@@ -64,6 +64,10 @@ def quantize_activation(build: Builder, name: str, value: Value, made: Quantizer
         unsigned = value.preprocess is None and _never_negative(build, value.tensor)
         made = replace(made, signed=not unsigned, open_sign=False)
     form = format_of(build, made)
+    if max(made.scale.ndim, made.zero.ndim) > len(value.shape):
+        raise build.refuse(
+            f"its scale has more dimensions than a tensor of shape {value.shape}; give it none"
+        )
     step = float(made.scale.item())
     if made.bipolar:
         if made.zero.any():
