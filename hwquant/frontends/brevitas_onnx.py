@@ -1,4 +1,4 @@
-"""Modules that are trained with Brevitas: written as QONNX by Brevitas' own exporter, in memory, and read from there."""
+"""Modules that are trained with Brevitas: written as QONNX by its own exporter, in memory, and read from there."""
 
 from __future__ import annotations
 

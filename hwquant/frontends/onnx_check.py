@@ -121,7 +121,11 @@ def _check_operators(graph: onnx.GraphProto, whole: bool, inside: bool = False) 
             if attribute.HasField("g"):
                 _check_operators(attribute.g, whole, inside=True)
         label = f"node {node_name(node)!r} ({node.op_type})"
-        if is_quantizer(node) and not inside:
+        if is_quantizer(node) and inside:
+            raise _refused(
+                node, f"QONNX {label}: it is in a branch, where none is read; simplify the model before"
+            )
+        if is_quantizer(node):
             activations.update(node.output)
             continue
         if node.domain not in STANDARD:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.onnx_call import OnnxCall
-from hwquant.frontends.quantized import Steps, dequantized, quantized
+from hwquant.frontends.quantized import MOST_BITS, Steps, dequantized, quantized
 from hwquant.frontends.values import Array, Value
 from hwquant.given import GivenFormat
 
@@ -20,7 +20,6 @@ WIDTHS: Mapping[str, tuple[int, bool]] = {
     for signed in (True, False)
 }
 """Bits of the integer types, and whether they are signed."""
-MOST_BITS = 8
 MOVES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators that leave the integers of a constant what they are."""
 

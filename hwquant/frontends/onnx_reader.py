@@ -271,17 +271,22 @@ class Translation:
         kind = str(self.types.get(node.input[0]))
         if kind not in REAL:
             raise self.build.refuse(f"it rounds numbers of the type {kind}; cast them to float before")
+        if others := {self.types[tensor] for tensor in node.input} & REAL - {kind}:
+            raise self.build.invalid(
+                f"its inputs have the element types {kind} and {others.pop()}, which must be equal; cast one of them"
+            )
         if isinstance(x, Value):
             self._set(output, quantize_activation(self.build, name, x, made), kind)
             return
         constant = np.asarray(x)
         try:
-            self._set(output, made.real(made.integers(constant), constant.dtype))
+            real = made.real(made.integers(constant), constant.dtype)
         except ValueError:
             raise self.build.refuse(
                 f"its scale of shape {made.scale.shape} does not fit a constant of shape {constant.shape}"
             ) from None
-        steps = steps_of_constant(made, constant)
+        self._set(output, real)
+        steps = steps_of_constant(made, np.broadcast_to(constant, real.shape))
         if steps is not None:
             self.steps[output] = steps
 

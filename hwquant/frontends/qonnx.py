@@ -57,6 +57,12 @@ _ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "BipolarQuant": frozenset(),
     "Trunc": frozenset({"signed", "narrow", "rounding_mode"}),
 }
+_REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "Quant": ("signed", "narrow"),
+    "IntQuant": ("signed", "narrow"),
+    "BipolarQuant": (),
+    "Trunc": ("rounding_mode",),
+}
 OTHERS: Mapping[str, str] = {
     "FloatQuant": "the array computes with integers, not with small floating-point numbers; quantize to integers",
     "MultiThreshold": "thresholds are not read; give hwquant the QONNX model from before FINN's streamlining",
@@ -154,6 +160,11 @@ def quantizer(build: Builder, node: onnx.NodeProto, constants: Sequence[Array | 
         return Quantizer(numbers[0], np.zeros(()), 1, True, False, "ROUND", bipolar=True)
     zero, bits = numbers[1], _bits(build, numbers[-1])
     values = {item.name: item for item in node.attribute}
+    for name in _REQUIRED[node.op_type]:
+        if name not in values:
+            raise build.invalid(
+                f"its attribute {name!r} is missing, without which its integers are not known"
+            )
     signed, narrow = (
         _flag(build, values.get(name), name, default) for name, default in (("signed", 1), ("narrow", 0))
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hwquant.errors import Unsupported
 from hwquant.frontends.onnx_functions import STANDARD
+from hwquant.frontends.onnx_old import OLDEST_OPSET
 from hwquant.frontends.qonnx import DOMAINS, OTHERS, is_quantizer
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ CHANNELS_LAST = "qonnx.custom_op.channels_last"
 _TRANSPOSED = {"Conv": 2, "MaxPool": 1, "BatchNormalization": 1}
 """How many of an operator's first inputs have their channels last."""
 _RANKS = {1: 3, 2: 4}
+_KEEPING = frozenset({"Clip", "Identity", "LeakyRelu", "Relu", "Sigmoid", "Tanh"})
+"""Operators whose result has as many dimensions as their input, whatever else they read."""
 
 
 def with_own_operators(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -41,6 +44,12 @@ def with_own_operators(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     for node in foreign:
         _check(node)
+    versions = [item.version for item in model.opset_import if item.domain in STANDARD]
+    if versions and versions[0] < OLDEST_OPSET:
+        raise Unsupported(
+            f"network {model.graph.name!r} has QONNX's quantizers in operator set {versions[0]}, where there are none; "
+            f"export it with {OLDEST_OPSET} or later"
+        )
     copied = type(model)()
     copied.CopyFrom(model)
     ranks = {
@@ -51,8 +60,13 @@ def with_own_operators(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = list(copied.graph.node)
     del copied.graph.node[:]
     for node in nodes:
-        made = _channels_first(node, _rank(node, ranks)) if node.domain == CHANNELS_LAST else [node]
-        copied.graph.node.extend(made)
+        if node.domain == CHANNELS_LAST:
+            ranks[node.output[0]] = _rank(node, ranks)
+            copied.graph.node.extend(_channels_first(node, ranks[node.output[0]]))
+            continue
+        copied.graph.node.append(node)
+        if (is_quantizer(node) or node.op_type in _KEEPING) and node.input[0] in ranks:
+            ranks.setdefault(node.output[0], ranks[node.input[0]])
     kept = [item for item in copied.opset_import if item.domain in STANDARD]
     del copied.opset_import[:]
     copied.opset_import.extend(kept)

@@ -18,9 +18,8 @@ from hwquant.frontends import activations, elementwise
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import Affine
 from hwquant.frontends.functions import function
-from hwquant.frontends.onnx_quantized import MOST_BITS
 from hwquant.frontends.qonnx import Quantizer, is_quantizer, quantizer
-from hwquant.frontends.quantized import Steps, quantized
+from hwquant.frontends.quantized import MOST_BITS, Steps, quantized
 from hwquant.frontends.values import Array, Value
 from hwquant.given import GivenFormat, Rounding
 from hwquant.graph import AveragePool, Clip, Concat, MaxPool, Rearrange
@@ -65,6 +64,10 @@ def quantize_activation(build: Builder, name: str, value: Value, made: Quantizer
         unsigned = value.preprocess is None and _never_negative(build, value.tensor)
         made = replace(made, signed=not unsigned, open_sign=False)
     form = format_of(build, made)
+    if max(made.scale.ndim, made.zero.ndim) > len(value.shape):
+        raise build.refuse(
+            f"its scale has more dimensions than a tensor of shape {value.shape}; give it none"
+        )
     step = float(made.scale.item())
     if made.bipolar:
         if made.zero.any():

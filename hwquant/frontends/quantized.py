@@ -12,13 +12,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwquant.coding import IntArray, Step
+from hwquant.coding import IntArray, Step, integer_limits
 from hwquant.frontends import elementwise
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import Unfolded
 from hwquant.frontends.values import Float, Value
 from hwquant.given import GivenFormat, GivenWeights
 from hwquant.graph import Clip, Conv
+
+MOST_BITS = 8
+"""Most bits of the integers that the array has, of weights and of activations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,7 @@ class Steps:
         return self.integers * self.step
 
     def grid(self, channels: int) -> GivenWeights | None:
-        """The grid of weights with so many output channels; None where one channel has several."""
+        """The grid of weights with so many output channels; None where one channel has several, or needs more bits."""
         pairs = np.stack([self.step, self.least.astype(np.float64)])
         for axis in range(self.step.ndim):
             first = pairs.take([0], axis=axis + 1)
@@ -61,6 +64,10 @@ class Steps:
         if len(steps) not in (1, channels):
             return None
         whole = np.ones(channels)
+        if self.bits > MOST_BITS:
+            low, high = integer_limits(MOST_BITS)
+            fits = low <= self.integers.min(initial=0) and self.integers.max(initial=0) <= high
+            return GivenWeights(steps * whole, np.full(channels, low), MOST_BITS) if fits else None
         return GivenWeights(steps * whole, (least * whole).astype(np.int64), self.bits, self.gap)
 
 

@@ -22,6 +22,8 @@ from hwquant.interface import Input
 if TYPE_CHECKING:
     from hwquant.frontends.tensors import Tensors
 
+ON_GRID = 1e-5
+"""How far a bound may be from an integer of a format, in steps: both were rounded to float32 perhaps."""
 Settled = tuple[list[Node], dict[str, str], Given]
 
 
@@ -151,6 +153,12 @@ class _Places:
                 self._replace(node, self._in(source, form, made))
                 return
             self.formats[node.name] = form
+        elif (
+            isinstance(made, Clip)
+            and not self._asked(node.name)
+            and (known := self._clipped(made)) is not None
+        ):
+            self.formats[node.name] = known
         elif self._mixed(made) and not self._asked(node.name):  # calibration finds one format for all of them
             made = replace(made, inputs=tuple(self._free(name) for name in made.inputs))
         self.nodes[made.name] = made
@@ -181,6 +189,15 @@ class _Places:
     def _free_input(self, tensor: str) -> bool:
         """Whether a tensor is a network input that has no format, and is read once."""
         return tensor in self._inputs and tensor not in self.formats and len(self._readers[tensor]) == 1
+
+    def _clipped(self, node: Clip) -> GivenFormat | None:
+        """The format of what is clipped, where its integers are clipped as well as real numbers are."""
+        known = self._form(node.inputs[0])
+        if known is None:
+            return None
+        steps = [bound / known.scale for bound in (node.low, node.high) if math.isfinite(bound)]
+        whole = all(abs(step - round(step)) < ON_GRID for step in steps)
+        return replace(known, reach=None, rounding="half_up") if whole else None
 
     def _mixed(self, node: Node) -> bool:
         """Whether a node joins tensors of several formats, or some with and some without one."""

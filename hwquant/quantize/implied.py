@@ -43,7 +43,8 @@ def kept_formats(plan: Plan, groups: Partition, bits: Mapping[str, int]) -> dict
         if layer.function and all(term.node in plan.graph.given.weights for term in layer.terms):
             sources = [result.get(groups.find(term.input)) for term in layer.terms]
             if None not in sources and is_step(layer.function.expression):
-                result.setdefault(layer.function.argument, TensorFormat(Scale.of(1.0), 0, 2, -2.0, 1.0))
+                sign = TensorFormat(Scale.of(1.0), 0, 2, -2.0, 1.0, rounding="sign")
+                result.setdefault(layer.function.argument, sign)
     makers: dict[str, list[LayerPlan | None]] = {groups.find(item.name): [None] for item in plan.graph.inputs}
     for node in plan.computed:
         linear = node if isinstance(node, LayerPlan) else None

@@ -23,7 +23,6 @@ from hwquant.given import GivenWeights
 from hwquant.qgraph import Term
 from hwquant.quantize.assemble import kept_weights
 from hwquant.quantize.formats import Formats, TensorFormat
-from hwquant.quantize.given_formats import is_step
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.plans import LayerPlan, TermPlan
 from hwquant.quantize.shifts import Alignment, fixed_point
@@ -37,6 +36,9 @@ FACTOR_BITS = 8
 """Bits of what a tensor is multiplied by in a sum, with the sign."""
 FINEST = 8
 """Bits that a tensor with small steps is brought below the others by: finer ones are less than any rounding."""
+BIAS_FINEST = 13
+"""Bits behind the point of an output step that a sum with a real bias is to have: with half as many one output of 4
+bits in some hundreds would be another one."""
 BIAS_IS_EXACT = 1e-6
 """Share of a bias, and of a step, that it may be off the integers by where it is one: it was rounded to float32."""
 
@@ -79,10 +81,9 @@ def keep_layer(
         _weighted(term, grid, target / source) for term, grid, source in zip(layer.terms, known, sources)
     ]
     unit = sources[0] * (terms[0].scale if len(terms) == 1 else known[0].scale)
-    if layer.function and is_step(layer.function.expression):
-        # Nothing but the sign of the sum matters, which is handed on as it is.
+    if formats[layer.target].rounding == "sign":  # the sum is handed on as it is
         return _scaled(terms, unit, np.zeros(1, np.int64), None), terms
-    left = _finer(layer.bias / unit, unit / target)
+    left = _finer(layer, terms, unit, target)
     terms, unit = [replace(term, shift=left) for term in terms], unit * 2.0**-left
     multiplier, shift = fixed_point(unit / target, MULTIPLIER_BITS)
     return _scaled(terms, unit, shift, multiplier), terms
@@ -142,20 +143,33 @@ def grid_of_map(plan: TermPlan) -> GivenWeights | None:
     return GivenWeights(scale, np.full(len(factors), -2), bits=2)
 
 
-def _finer(bias: NDArray[np.float64], ratio: NDArray[np.float64]) -> int:
-    """By how many bits the accumulator has to be finer so that rounding its bias does not matter.
+def _finer(plan: LayerPlan, terms: Sequence[Term], unit: NDArray[np.float64], target: float) -> int:
+    """By how many bits the accumulator is made finer so that rounding a real bias matters less.
+
+    No more than the weights can be shifted to the left by within 8 bits, in which the hardware stores them then: what
+    exceeds these would be passes.
 
     Parameters
     ----------
-    bias : ndarray of float64, shape (out,)
-        The exact bias, in steps of products of integers.
-    ratio : ndarray of float64, shape (1,) or (out,)
-        Such a step in those of the output.
+    plan : LayerPlan
+        The float layer.
+    terms : sequence of Term
+        Its integer weights.
+    unit : ndarray of float64, shape (1,) or (out,)
+        The real value of a product of integers.
+    target : float
+        The real value of an output step.
     """
-    lost = np.abs(bias - np.floor(bias + 0.5))
-    if (lost <= BIAS_IS_EXACT * (1 + np.abs(bias))).all():
+    exact = plan.bias / unit
+    lost = np.abs(exact - np.floor(exact + 0.5))
+    if (lost <= BIAS_IS_EXACT * (1 + np.abs(exact))).all():
         return 0
-    return int(np.clip(np.ceil(np.log2(ratio.max())) + FINEST, 0, FINEST))
+    wanted = int(np.ceil(np.log2((unit / target).max()))) + BIAS_FINEST
+    low = min(int(term.weight.min()) for term in terms)
+    high = max(int(term.weight.max()) for term in terms)
+    least, greatest = integer_limits(8)
+    room = sum(least <= low << more and high << more <= greatest for more in range(1, 8))
+    return max(0, min(wanted, room))
 
 
 def threshold(layer: LayerPlan, unit: NDArray[np.float64], target: TensorFormat) -> NDArray[np.float64]:
@@ -178,7 +192,7 @@ def threshold(layer: LayerPlan, unit: NDArray[np.float64], target: TensorFormat)
     ndarray of float64, shape () or (1,) or (out,)
         Real values.
     """
-    if layer.function is None or not is_step(layer.function.expression):
+    if target.rounding != "sign" or layer.function is None:
         return np.asarray(-target.scale.value / 2 if target.rounding == "down" else 0.0)
     below, middle, above = layer.function.expression(np.array([-1.0, 0.0, 1.0]))
     up = float(middle == below) - float(middle == above)

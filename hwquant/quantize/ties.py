@@ -1,25 +1,31 @@
 """Halves rounded to even: a table behind the exact sum, where the integers of a network say so and it is narrow enough.
 
-The array rounds half up. Where sums are whole shares ``2^-s`` of an output step, as with scales that are powers of two,
-one in ``2^s`` lies in the middle between two integers, and in half of these cases rounding to even gives another one.
-So a sum is not rounded but clamped to what the output tells apart, and looked up: :data:`~hwquant.qgraph.MOST_TABLE_BITS`
-bits hold ``s`` bits behind the point of an output of few bits. Wider ones are rounded half up.
+The array rounds half up. Where sums are whole shares ``2^-s`` of an output step, as with scales that are powers of
+two, one in ``2^s`` lies in the middle between two integers, and in half of these cases rounding to even gives another
+one. So a sum is not rounded but clamped to what the output tells apart, and looked up: the bits of a table's address
+(:data:`~hwquant.qgraph.MOST_TABLE_BITS`) hold ``s`` bits behind the point of an output of few bits. Wider ones are
+rounded half up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.advice import Advice
 from hwquant.coding import IntArray, integer_limits
 from hwquant.qgraph import MOST_TABLE_BITS, Layer, Table
-from hwquant.quantize.formats import TensorFormat
+from hwquant.quantize.formats import Formats, TensorFormat
+from hwquant.quantize.plans import LayerPlan
 
 _EXACT = 1e-6
 """Share by which ratios of scales may be off a power of two: each was rounded to float32 perhaps."""
 FEWEST_BITS = 2
+RARE = 10
+"""Bits behind the point beyond which nobody is told of halves."""
 
 
 def with_even_halves(layer: Layer, ratio: NDArray[np.float64], target: TensorFormat) -> Layer | None:
@@ -69,6 +75,36 @@ def with_even_halves(layer: Layer, ratio: NDArray[np.float64], target: TensorFor
             layer.table(values) if layer.table else values, target.scale.value * 2.0**unit, int(zero)
         ),
     )
+
+
+def halves(plans: Iterable[LayerPlan], layers: Mapping[str, Layer], formats: Formats) -> Iterator[Advice]:
+    """Say which layers round halves up where the source rounds them to even.
+
+    Parameters
+    ----------
+    plans : iterable of LayerPlan
+        The float layers.
+    layers : mapping of Layer
+        The integer layers, by name.
+    formats : Formats
+        What they round to.
+    """
+    for plan in plans:
+        layer = layers[plan.name]
+        multiplier = np.ones(1, np.int64) if layer.multiplier is None else layer.multiplier
+        powers = np.log2(multiplier)
+        if formats[plan.target].rounding != "half_even" or (powers % 1 != 0).any():
+            continue
+        behind = int((layer.shift - powers - _trailing_zeros(layer, len(powers))).max())
+        if 0 < behind <= RARE:
+            yield Advice(
+                "halves_up",
+                plan.name,
+                f"the source rounds halves to even, and {plan.name!r} rounds them up: its sums have {behind} bits "
+                f"behind the point, more than a table has room for, so that about one integer in {2 << behind} is "
+                "greater by 1; outputs of fewer bits, or coarser weights, would have the source's integers",
+                value=0.5 / (1 << behind),
+            )
 
 
 def _trailing_zeros(layer: Layer, count: int) -> IntArray:

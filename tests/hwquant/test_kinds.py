@@ -25,6 +25,7 @@ DEFAULTS = {
     "frontends.fold._affine_backward": "an affine map stays a node of its own where nothing is known to take it in",
     "frontends.fold._after": "an affine map stays a node of its own where nothing is known to take it in",
     "frontends.functions._path": "a tensor of which nothing is known is no function of another one",
+    "frontends.qonnx_operators._never_negative": "a tensor of which nothing is known may be negative",
     "frontends.settle._Places._asked": "a tensor has no format where an unknown kind reads it",
     "frontends.settle._Places._carries": "a format is asked for behind an unknown kind, not in front of it",
     "frontends.settle._Places._form": "what an unknown kind gives has no format of what it reads",

@@ -271,7 +271,11 @@ HALF = {"h": np.ones((16, 3, 3, 3), np.float16), "i": np.ones((16, 3, 3, 3), np.
             {"opset": 7},
             r"spatial=0 is not supported; statistics of single pixels",
         ),
-        ([make_node("Quant", ["x"], ["y"], domain="onnx.brevitas")], {}, r"\(Quant\): it is of QONNX"),
+        (
+            [make_node("FloatQuant", ["x"], ["y"], domain="onnx.brevitas")],
+            {},
+            r"\(FloatQuant\): the array computes",
+        ),
         ([make_node("Neg", ["x"], ["y"], domain="com.microsoft")], {}, r"domain 'com.microsoft' are not"),
         ([make_node("LeakyRelu", ["x"], ["y"], alpha=1e30)], {}, r"its slope 1e\+30 is too steep"),
     ],
