@@ -110,6 +110,8 @@ class Report:
         Bits of a word of either stream.
     checksum : int
         32 bits over configuration and images, as the hardware's register gives them.
+    batch : int, default 1
+        Samples that one inference computes.
     """
 
     name: str
@@ -135,6 +137,12 @@ class Report:
     words_out: int
     word_bits: int
     checksum: int
+    batch: int = 1
+
+    @property
+    def sample_cycles(self) -> float:
+        """Cycles of one inference for each of its samples."""
+        return self.cycles / self.batch
 
     def to_json(self) -> dict[str, Any]:
         """Give all numbers as plain JSON values."""
@@ -193,6 +201,7 @@ def make_report(program: Program) -> Report:
         words_out=sum(item.words for item in program.outputs),
         word_bits=config.word_bits,
         checksum=program.checksum,
+        batch=program.batch,
     )
 
 

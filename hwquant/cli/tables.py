@@ -199,6 +199,11 @@ def hardware_table(report: Report) -> Table:
             f"up to {report.rows_per_word} rows of a tile share a word of the weight memory, up to "
             f"{report.rows_per_cycle} are loaded in a cycle",
         )
+    if report.batch > 1:
+        table.add_row(
+            "batch",
+            f"{report.batch} samples an inference: {report.sample_cycles:,.1f} cycles for each of them",
+        )
     table.add_row("offset", f"{report.offset}: {report.offset_reason}")
     table.add_row("program", f"{report.program_words} instructions, checksum {report.checksum:08x}")
     table.add_row("host", f"{report.words_in} words in, {report.words_out} out, of {report.word_bits} bits")

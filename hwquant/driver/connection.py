@@ -207,7 +207,8 @@ class Connection:
         config = self.program.config
         carried = are_missing(self.qgraph.inputs, q)
         frames = None if carried else self.program.frame(q)
-        total = len(next(iter(q.values())))
+        samples = len(next(iter(q.values())))
+        total = samples if frames is None else len(frames)
         count = sum(item.words for item in self.program.outputs)
         results = np.empty((total, count, config.lanes), np.int64)
         for index in range(total):
@@ -217,9 +218,9 @@ class Connection:
             if carried:
                 self._states.take(dequantized(self.qgraph, self.program.results(results[index : index + 1])))
             if progress:
-                progress("run on the board", index + 1, total)
+                progress("run on the board", min((index + 1) * self.program.batch, samples), samples)
         self._clean = True
-        return self.program.results(results)
+        return {name: values[:samples] for name, values in self.program.results(results).items()}
 
     def _next_frame(self, q: Mapping[str, IntArray], index: int) -> IntArray:
         """The words of one sample, its states those that the call before left."""
