@@ -68,7 +68,7 @@ def with_states(graph: Graph, states: Mapping[str, str]) -> Graph:
             known = ", ".join(item.name for item in graph.outputs)
             raise HwquantError(f"there is no output {output!r} to be the next state; there are {known}{host}")
     of_input = {name: output for output, name in states.items()}
-    inputs = tuple(replace(item, state=of_input.get(item.name)) for item in graph.inputs)
+    inputs = tuple(replace(item, state=of_input.get(item.name, item.state)) for item in graph.inputs)
     result = replace(graph, inputs=inputs)
     check_ends(result)
     return result

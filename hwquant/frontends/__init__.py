@@ -19,7 +19,7 @@ from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.frontends.pt2 import read_pt2
 from hwquant.frontends.tflite_file import IDENTIFIER
-from hwquant.frontends.tflite_onnx import tflite_as_onnx
+from hwquant.frontends.tflite_onnx import tflite_as_onnx, tflite_with_states
 from hwquant.frontends.torch_export import export, read_exported
 from hwquant.frontends.torch_onnx import as_onnx
 from hwquant.frontends.torch_program import as_exported
@@ -70,7 +70,8 @@ def load_model(
     batch_axis : {0, None}, default 0
         Where the batch dimension of the inputs is; None where they have none, and are one sample each.
     states : mapping of str, optional
-        The input that takes an output of the call before, by the output's name (see :mod:`hwquant.states`).
+        The input that takes an output of the call before, by the output's name (see :mod:`hwquant.states`);
+        variables of TensorFlow Lite files are states without it.
     inputs, outputs : sequence of str, optional
         Tensors by name that the array's part begins and ends with; by default its part is the largest.
     host : bool, default True
@@ -99,7 +100,9 @@ def load_model(
         program = read_pt2(path)
         graph = _translated(lambda: program, lambda refusal: as_exported(program, shapes or {}, refusal), cut)
     else:
-        graph = from_onnx(tflite_as_onnx(path) if kind == ".tflite" else path, **cut)
+        model, kept = tflite_with_states(path) if kind == ".tflite" else (path, {})
+        graph = from_onnx(model, **cut)
+        states = {**kept, **(states or {})}
     return with_states(graph, states) if states else graph
 
 

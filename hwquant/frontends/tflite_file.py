@@ -16,7 +16,9 @@ from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.files import read_ordinary
 from hwquant.frontends.limits import LARGEST
 from hwquant.frontends.tflite_model import Operation, Quantization, Tensor, TfliteFile
+from hwquant.frontends.tflite_sparse import MOST_DENSE, dense
 from hwquant.frontends.tflite_tables import UNREADABLE, Tables
+from hwquant.frontends.tflite_variables import WITHOUT_OUTPUTS, begun_by, without_variables
 from hwquant.frontends.tflite_verifier import Verifier
 from hwquant.packages import load_package
 
@@ -89,6 +91,7 @@ class _Reader:
         self.operators = _names(schema.BuiltinOperator)
         self.tables = _names(schema.BuiltinOptions)
         self.buffers: list[Any] = []
+        self.left = MOST_DENSE
 
     def file(self) -> TfliteFile:
         """All of the file."""
@@ -99,16 +102,26 @@ class _Reader:
         if model.Version() != VERSION:
             raise ValueError(f"it is of version {model.Version()} of the schema")
         graphs = self.read.tables(model, "Subgraphs")
-        if len(graphs) != 1:
-            raise self.refused(f"it has {len(graphs)} subgraphs; convert one function, without control flow")
-        (graph,) = graphs
+        codes = self.read.tables(model, "OperatorCodes")
         self.buffers = self.read.tables(model, "Buffers")
+        if not graphs:
+            raise ValueError("it has no subgraph")
+        main = self.graph(graphs[0], codes)
+        if not main.outputs:
+            raise ValueError("it has no outputs")
+        once = {begun_by(operation) for operation in main.operations} - {None}
+        if once != set(range(1, len(graphs))):
+            raise self.refused(f"it has {len(graphs)} subgraphs; convert one function, without control flow")
+        others = {number: self.graph(graphs[number], codes) for number in range(1, len(graphs))}
+        return without_variables(main, others)
+
+    def graph(self, graph: Any, codes: list[Any]) -> TfliteFile:
+        """A subgraph."""
         tensors: list[Tensor] = []
         names: set[str] = set()
         for index, table in enumerate(self.read.tables(graph, "Tensors")):
             tensors.append(self.tensor(table, index, names))
             names.add(tensors[-1].name)
-        codes = self.read.tables(model, "OperatorCodes")
         operations = [
             self.operation(table, index, codes)
             for index, table in enumerate(self.read.tables(graph, "Operators"))
@@ -139,15 +152,17 @@ class _Reader:
         shape = tuple(int(size) for size in self.read.numbers(table, "Shape"))
         if any(size < 0 for size in shape):
             raise ValueError(f"tensor {name!r} has the shape {shape}")
-        if table.IsVariable() or table.Sparsity() is not None:
-            what = "is a variable" if table.IsVariable() else "is sparse"
-            raise self.refused(f"its tensor {name!r} {what}, which is not read; convert it without")
+        if table.IsVariable():
+            raise self.refused(f"its tensor {name!r} is a variable, which is not read; convert it without")
         if math.prod(shape) > LARGEST:
             raise self.refused(f"its tensor {name!r} has the shape {shape}, which is too large")
-        array = self.elements(table.Buffer(), name, kind, shape)
-        return Tensor(name, kind, shape, array, self.quantization(table, name, kind, shape))
+        array = self.elements(table.Buffer(), name, kind, shape, table.Sparsity())
+        meaning = self.quantization(table, name, kind, shape)
+        return Tensor(name, kind, shape, array, meaning, table.Sparsity() is not None)
 
-    def elements(self, index: int, name: str, kind: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    def elements(
+        self, index: int, name: str, kind: str, shape: tuple[int, ...], sparsity: Any
+    ) -> NDArray[Any] | None:
         """The elements of a tensor that are in a buffer; None where the buffer is empty."""
         buffer = self.buffers[index]
         data = buffer.DataAsNumpy()
@@ -161,6 +176,14 @@ class _Reader:
         count = math.prod(shape)
         if kind not in _DTYPES and not packed:
             raise self.refused(f"its constant {name!r} has elements of type {kind}, which are not read")
+        if sparsity is not None:
+            self.left -= count * dtype.itemsize
+            if packed or self.left < 0:
+                what = "has integers of 4 bits" if packed else "is too large"
+                raise self.refused(
+                    f"its constant {name!r} is sparse, and {what}; convert it without sparsity"
+                )
+            return dense(self.read, self.schema, sparsity, np.frombuffer(data, dtype), shape)
         if data.size != (-(-count // 2) if packed else count * dtype.itemsize):
             raise ValueError(f"tensor {name!r} of shape {shape} and type {kind} has {data.size} bytes")
         if packed:
@@ -235,7 +258,7 @@ def _check_order(file: TfliteFile) -> None:
             raise ValueError(f"its input {index} is none of its tensors, or a constant")
         known.add(index)
     for operation in file.operations:
-        if not operation.outputs:
+        if not operation.outputs and operation.kind not in WITHOUT_OUTPUTS:
             raise ValueError(f"operator {operation.index} ({operation.kind}) has no outputs")
         for index in operation.inputs:
             if index != -1 and index not in known:
@@ -244,5 +267,5 @@ def _check_order(file: TfliteFile) -> None:
             if not 0 <= index < count or index in known:
                 raise ValueError(f"operator {operation.index} ({operation.kind}) has an output that is taken")
             known.add(index)
-    if not file.outputs or not set(file.outputs) <= known:
+    if not set(file.outputs) <= known:
         raise ValueError("its outputs are not computed")

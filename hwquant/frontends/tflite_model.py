@@ -53,6 +53,8 @@ class Tensor:
         Its elements where they are in the file (of INT4 as int8).
     quantization : Quantization or None
         Of integers that stand for real numbers.
+    sparse : bool, default False
+        Whether the file has a part of the elements only; here all of them are.
     """
 
     name: str
@@ -60,6 +62,13 @@ class Tensor:
     shape: tuple[int, ...]
     array: NDArray[Any] | None
     quantization: Quantization | None
+    sparse: bool = False
+
+    def alike(self, other: Tensor) -> bool:
+        """Whether elements of both mean the same."""
+        meaning = self.quantization
+        same = other.quantization is None if meaning is None else meaning.equals(other.quantization)
+        return self.kind == other.kind and same
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,25 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class Variable:
+    """A tensor that is kept from one call to the next: zeros before the first.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    read : int
+        The tensor that it is before a call, by number; no operator makes it.
+    assigned : int
+        The tensor that it is after the call, by number.
+    """
+
+    name: str
+    read: int
+    assigned: int
+
+
+@dataclass(frozen=True)
 class TfliteFile:
     """A network in a file.
 
@@ -104,7 +132,9 @@ class TfliteFile:
     operations : tuple of Operation
         In the order in which they are computed.
     inputs, outputs : tuple of int
-        Tensors by number.
+        Tensors by number; those of variables are none of them.
+    variables : tuple of Variable, default empty
+        What it keeps.
     """
 
     name: str
@@ -112,3 +142,4 @@ class TfliteFile:
     operations: tuple[Operation, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    variables: tuple[Variable, ...] = ()

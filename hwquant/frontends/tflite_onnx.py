@@ -3,11 +3,12 @@
 Tensors that are quantized become QuantizeLinear and DequantizeLinear behind what makes them, and DequantizeLinear
 behind what the file has; between them ONNX computes with real numbers. Inputs and outputs have the names and the layout
 (images are N, H, W, C) that they have in the file; inputs that are integers there stay so, outputs are the real numbers
-that they stand for.
+that they stand for, and so are inputs and outputs for what the file keeps from call to call.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from hwquant.frontends.tflite_call import (
     parameters,
 )
 from hwquant.frontends.tflite_file import read_tflite
-from hwquant.frontends.tflite_model import Operation, Tensor, TfliteFile
+from hwquant.frontends.tflite_model import Operation, Tensor, TfliteFile, Variable
 from hwquant.frontends.tflite_operators import OPERATORS
 from hwquant.frontends.tflite_pointwise import BOUNDS, clipped, onnx_kind
 from hwquant.frontends.tflite_writer import OPSET, OPSET_OF_4_BITS, Unwritable, Writer
@@ -44,6 +45,15 @@ _REAL = frozenset({"FLOAT32", "INT8", "UINT8"})
 
 CONVERTING = ("CAST", "DEQUANTIZE", "QUANTIZE")
 """Operators whose result has another type than what they read."""
+
+STORED = ("DENSIFY", "DEQUANTIZE")
+"""Operators that make a constant of a constant."""
+
+SPARSE = ("DENSIFY", "FULLY_CONNECTED")
+"""Operators that runtimes know sparse constants of; ours are dense since they were read."""
+
+NEXT = "/next"
+"""What the output with a variable's next value is called, behind the variable's name."""
 
 JOINS = ("CONCATENATION",)
 """Operators that move integers where all scales are the same, and else round them."""
@@ -67,8 +77,32 @@ def tflite_as_onnx(path: Path) -> onnx.ModelProto:
     HwquantError
         The file cannot be read, is damaged, or has what is not supported; the operator is named.
     """
+    return tflite_with_states(path)[0]
+
+
+def tflite_with_states(path: Path) -> tuple[onnx.ModelProto, Mapping[str, str]]:
+    """Read a TensorFlow Lite file as an ONNX model, and what it keeps from call to call.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        The model, called after the file.
+    states : mapping of str
+        The input that takes an output of the call before, by the output's name.
+
+    Raises
+    ------
+    HwquantError
+        As for :func:`tflite_as_onnx`.
+    """
     load_package("onnx", "onnx", "onnx", "reading TensorFlow Lite files")
-    return _Translation(read_tflite(path)).model()
+    translation = _Translation(read_tflite(path))
+    return translation.model(), translation.states
 
 
 class _Translation:
@@ -76,6 +110,8 @@ class _Translation:
 
     def __init__(self, file: TfliteFile) -> None:
         self.file, self.state = file, State()
+        self.begun: dict[Variable, str] = {}
+        self.states: dict[str, str] = {}
         arrays = [tensor.array for tensor in file.tensors if tensor.array is not None]
         narrow = any(tensor.kind == "INT4" for tensor in file.tensors)
         self.write = Writer(sum(array.nbytes for array in arrays), OPSET_OF_4_BITS if narrow else OPSET)
@@ -88,13 +124,16 @@ class _Translation:
         from onnx import helper
 
         inputs = [self.begin(number) for number in self.file.inputs]
+        inputs += [self.kept(variable) for variable in self.file.variables]
         for operation in self.file.operations:
             call = TfliteCall(self.write, self.file, self.state, operation, operation.options)
             try:
                 self.translate(call)
             except Unwritable as error:
                 raise call.refuse(str(error)) from None
+        following = [self.following(variable) for variable in self.file.variables]
         outputs = [self.write.described(self.ended(number)) for number in self.file.outputs]
+        outputs += [self.write.described(name) for name in following]
         weights = list(self.write.initializers.values())
         graph = helper.make_graph(self.write.nodes, self.file.name, inputs, outputs, weights)
         domains = [helper.make_opsetid("", self.write.opset)]
@@ -120,6 +159,30 @@ class _Translation:
             self.state.real[number] = dequantized(self.write, name, meaning, 0, _CODES[tensor.kind])
         return info
 
+    def kept(self, variable: Variable) -> onnx.ValueInfoProto:
+        """An input for what a variable is before a call: real numbers, as outputs are."""
+        tensor, call = self.file.tensors[variable.read], self.call(variable.read)
+        if tensor.kind not in _REAL or (tensor.kind in _CODES) != (tensor.quantization is not None):
+            raise call.refuse(f"variable {variable.name!r} is {tensor.kind}, and no real numbers")
+        name = self.write.label = self.write.unique(variable.name)
+        self.begun[variable] = name
+        info = self.write.begin(name, onnx_kind(call, "FLOAT32"), tensor.shape)
+        if tensor.quantization is not None:
+            check_codes(call, tensor)
+            name = self.quantize(tensor, name)
+        self.state.real[variable.read] = name
+        return info
+
+    def following(self, variable: Variable) -> str:
+        """The output with what a variable is after a call."""
+        call = self.call(variable.assigned)
+        self.write.label, self.write.begun = variable.name, 0
+        if variable.assigned in self.state.stored or variable.assigned in self.state.blocks:
+            raise call.refuse(f"variable {variable.name!r} becomes a constant, or blocks of an image")
+        following = self.write.named(call.real(0), f"{variable.name}{NEXT}", copied=True)
+        self.states[following] = self.begun[variable]
+        return following
+
     def translate(self, call: TfliteCall) -> None:
         """An operator."""
         operation = call.operation
@@ -137,7 +200,9 @@ class _Translation:
             raise call.refuse("it is not computed between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND")
         if blocks:
             self.state.blocks |= dict.fromkeys(operation.outputs, blocks.pop())
-        if operation.kind == "DEQUANTIZE" and operation.inputs[0] in self.state.stored:
+        if any(self.file.tensors[number].sparse for number in read) and operation.kind not in SPARSE:
+            raise call.refuse(f"it reads a sparse constant; only {' and '.join(SPARSE)} can")
+        if operation.kind in STORED and operation.inputs[0] in self.state.stored:
             self.stored(call)
             return
         self.state.asked.clear()
@@ -152,13 +217,20 @@ class _Translation:
             self.finish(call, operator, number, result)
 
     def stored(self, call: TfliteCall) -> None:
-        """A constant of float16 or integers as float32: still a constant of the file for what reads it."""
+        """A constant as float32, or as it is once it is dense: still one of the file for what reads it."""
         found = call.stored(0)
-        if found.kind == "FLOAT16":
+        (number,) = call.operation.outputs
+        if call.operation.kind == "DENSIFY":
+            tensor = self.file.tensors[call.operation.inputs[0]]
+            made = self.file.tensors[number]
+            if not tensor.sparse or not tensor.alike(made):
+                raise call.invalid(
+                    "its input is not sparse, or its result of another type, scale or zero point"
+                )
+        elif found.kind == "FLOAT16":
             found = Stored(found.array.astype(np.float32), "FLOAT32", None)
         elif found.quantization is None:
             raise call.refuse("its input has no scale")
-        (number,) = call.operation.outputs
         self.state.stored[number] = found
 
     def finish(self, call: TfliteCall, operator: Operator, number: int, made: Made) -> None:

@@ -80,6 +80,7 @@ OPERATORS: Mapping[str, Operator] = {
         in_blocks=True,
     ),
     "COS": _function(pointwise.function("Cos"), "CosOptions"),
+    "DENSIFY": Operator(pointwise.densify, "DensifyOptions"),
     "DEPTHWISE_CONV_2D": Operator(
         layers.depthwise,
         "DepthwiseConv2DOptions",

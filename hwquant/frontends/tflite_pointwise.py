@@ -194,6 +194,12 @@ def dequantize(call: TfliteCall) -> Made:
     return made(name)
 
 
+def densify(call: TfliteCall) -> Made:
+    """DENSIFY of what is computed; a constant has been made dense when the file was read."""
+    call.stored(0)
+    raise call.invalid("its input is not sparse")
+
+
 def cast(call: TfliteCall) -> str:
     """CAST, of numbers that stand for themselves."""
     result = call.file.tensors[call.operation.outputs[0]]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.frontends.tflite_verifier import layout
+from hwquant.frontends.tflite_verifier import Field, layout
 
-UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, struct.error)
+UNREADABLE = (ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error)
 """What reading a file can raise that no converter wrote, or that was changed since."""
 
 _BUILTIN_CODE = 10
@@ -82,9 +82,10 @@ class Tables:
         slots = range(max((field.slot for field in fields), default=2) + 2, described, 2)
         if any(table._tab.Offset(slot) for slot in slots):
             raise ValueError(f"{type(table).__name__} have fields of a newer schema")
-        return {
-            field.name: tuple(self.numbers(table, field.name).tolist())
-            if field.vector
-            else getattr(table, field.name)()
-            for field in fields
-        }
+        return {field.name: self._option(table, field) for field in fields}
+
+    def _option(self, table: Any, field: Field) -> Any:
+        if field.vector:
+            return tuple(self.numbers(table, field.name).tolist())
+        found = getattr(table, field.name)()
+        return self.text(found) if field.kind == "text" else found

@@ -17,7 +17,11 @@ MOST_TABLES = 200_000
 MOST = 20_000
 """Tables in a vector; networks for a chip have some hundreds of operators."""
 
-_UNIONS = {"Details": "QuantizationDetails"}
+_UNIONS = {
+    "Details": "QuantizationDetails",
+    "ArraySegments": "SparseIndexVector",
+    "ArrayIndices": "SparseIndexVector",
+}
 """The enumeration of a union's types, where it is not called as the field."""
 
 
