@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import Coding, IntArray
+from hwquant.coding import Coding, IntArray, integer_limits
 from hwquant.given import GivenWeights
 from hwquant.qgraph import Term
 from hwquant.quantize.assemble import kept_weights
