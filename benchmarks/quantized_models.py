@@ -147,7 +147,7 @@ def quantized(given: Case, variant: Variant) -> onnx.ModelProto:
 
 
 def source_scores(model: onnx.ModelProto, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What onnxruntime gives, as it runs models by default but for one thread."""
+    """What onnxruntime gives, on one thread, without its optimizations: the operators as the model has them."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
