@@ -57,18 +57,15 @@ def bounds(graph: Graph) -> dict[str, Bounds]:
 def _wanted(node: Node, graph: Graph, found: Mapping[str, Bounds]) -> Bounds | None:
     """What of a tensor matters to a sum with another one: beyond it the sum saturates."""
     reader = _reader(node.name, graph)
-    if not isinstance(reader, Add) or len(reader.inputs) != 2:
+    others = [] if not isinstance(reader, Add) else [name for name in reader.inputs if name != node.name]
+    if reader is None or len(others) != 1 or others[0] not in found:
         return None
-    (other,) = (
-        (name for name in reader.inputs if name != node.name) if len(set(reader.inputs)) == 2 else (None,)
-    )
-    if other not in found:
-        return None
+    least, most = found[others[0]]
     low, high, at = -np.inf, np.inf, _reader(reader.name, graph)
     while isinstance(at, Clip):
         low, high = max(low, at.low), min(high, at.high)
         at = None if at.name in graph.given.formats else _reader(at.name, graph)
-    return low - found[other][1], high - found[other][0]
+    return low - most, high - least
 
 
 def _reader(tensor: str, graph: Graph) -> Node | None:
