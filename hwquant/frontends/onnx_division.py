@@ -275,7 +275,10 @@ class _Middle(Translation):
             self._set(name, array)
         for index in sorted(division.survey.constant):
             node = division.nodes[index]
-            self.follow(node, {name: division.survey.arrays[name] for name in node.input if name})
+            inputs = {name: division.survey.arrays.get(name) for name in node.input if name}
+            known = {name: array for name, array in inputs.items() if array is not None}
+            if len(known) == len(inputs):  # of those that the host computes not all are
+                self.follow(node, known)
         for name in division.begin:
             found = division.survey.described[name]
             self.begin(name, found.kind, found.shape or ())
