@@ -124,7 +124,12 @@ def compare(
         )
     model = as_onnx_model(source)
     graph = from_onnx(model, shapes=shapes, batch_axis=batch_axis)
-    known = {name: found for name, found in graph.given.sources.items() if found.tensor in qgraph.tensors}
+    there = {name for node in model.graph.node for name in node.output}
+    known = {
+        name: found
+        for name, found in graph.given.sources.items()
+        if name in there and found.tensor in qgraph.tensors
+    }
     if not known:
         raise HwquantError(f"{graph.name!r} has no integers that network {qgraph.name!r} could have kept")
     if graph.network_outputs != qgraph.network_outputs:

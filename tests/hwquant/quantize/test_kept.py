@@ -227,6 +227,20 @@ def test_tensors_between_functions_of_given_ones_need_no_data():
     assert np.abs(got - expected).max() < 0.06
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_sum_of_which_one_side_is_quantized_needs_no_data(order, relu):
+    made = QuantizedModel(np.random.default_rng(11), np.int8)
+    x = made.around("x")
+    names, _ = made.weight((2, 2, 3, 3), 2)
+    conv = made.node("Conv", [x, made.dequantized(names, 0)], pads=[1] * 4)
+    total = made.node("Add", [conv, x][::order])
+    output = made.around(made.node("Relu", [total]) if relu else total, (0.05, -128 if relu else 3))
+    model = made.model(output, SHAPE)
+    found = compare(model, quantize(from_onnx(model)), samples())
+    assert [item.alone <= 1 for item in found.tensors] == [True, True]
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("kinds", KINDS[:1] + KINDS[2:3])
 def test_hardware_gives_the_integers(kinds):
