@@ -46,7 +46,7 @@ def kept_formats(plan: Plan, groups: Partition, bits: Mapping[str, int]) -> dict
         if linear and linear.function:
             makers[linear.target] = [linear]
     while True:
-        found = {}
+        found: dict[str, TensorFormat] = {}
         for group, layers in makers.items():
             if group not in result and len(layers) == 1 and layers[0] is not None:
                 same = _multiple(layers[0], groups, result, bits.get(group, DEFAULT_BITS))
