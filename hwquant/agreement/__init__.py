@@ -124,7 +124,12 @@ def compare(
         )
     model = as_onnx_model(source)
     graph = from_onnx(model, shapes=shapes, batch_axis=batch_axis)
-    known = {name: found for name, found in graph.given.sources.items() if found.tensor in qgraph.tensors}
+    there = {name for node in model.graph.node for name in node.output}
+    known = {
+        name: found
+        for name, found in graph.given.sources.items()
+        if name in there and found.tensor in qgraph.tensors
+    }
     if not known:
         raise HwquantError(f"{graph.name!r} has no integers that network {qgraph.name!r} could have kept")
     if graph.network_outputs != qgraph.network_outputs:
@@ -140,12 +145,12 @@ def compare(
     for start in range(0, total, runtime.batch):
         if progress is not None:
             progress(f"compare {qgraph.name}", start, total)
-        part = before(qgraph, {name: array[start : start + runtime.batch] for name, array in arrays.items()})
-        theirs = runtime.run(part)
-        mine = golden.run(qgraph, golden.quantize_input(qgraph, part), keep=list(qgraph.tensors))
+        part = {name: array[start : start + runtime.batch] for name, array in arrays.items()}
+        theirs, inner = runtime.run(part), before(qgraph, part)
+        mine = golden.run(qgraph, golden.quantize_input(qgraph, inner), keep=list(qgraph.tensors))
         tensors.add(mine, theirs)
         for index, (name, ours) in enumerate(
-            zip(qgraph.network_outputs, golden.deliver(qgraph, part, mine), strict=True)
+            zip(qgraph.network_outputs, golden.deliver(qgraph, inner, mine), strict=True)
         ):
             real = known[name].real(theirs[name]) if name in known else theirs[name]
             outputs[index].append(_output(ours, real))

@@ -74,7 +74,7 @@ class Tensors:
 
     def __init__(self, qgraph: QGraph, known: Mapping[str, Source]) -> None:
         self._qgraph, self._known = qgraph, known
-        names = {found.tensor: name for name, found in reversed(known.items())}
+        names = {found.tensor: name for name, found in reversed(list(known.items()))}
         self._names = {tensor: names[tensor] for tensor in qgraph.tensors if tensor in names}
         self._counts = {tensor: _Count() for tensor in self._names}
 

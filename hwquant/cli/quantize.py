@@ -9,6 +9,7 @@ import click
 
 from hwquant.cli.bits_from import with_history_of_bits
 from hwquant.cli.common import emit, json_option
+from hwquant.cli.evaluate import predict
 from hwquant.cli.options import (
     cut_options,
     output_option,
@@ -18,7 +19,14 @@ from hwquant.cli.options import (
 from hwquant.cli.outputs import NETWORK, check_outputs
 from hwquant.cli.progress import progress
 from hwquant.cli.reading import Reading, reading_options
-from hwquant.cli.tables import balancing_lines, chain_lines, host_lines, network_table, sqnr_line
+from hwquant.cli.tables import (
+    balancing_lines,
+    chain_lines,
+    host_lines,
+    kept_lines,
+    network_table,
+    sqnr_line,
+)
 from hwquant.errors import HwquantError
 from hwquant.qgraph import QGraph
 from hwquant.quantize.options import QuantizeOptions
@@ -39,7 +47,8 @@ from hwquant.quantize.options import QuantizeOptions
     "--validation",
     metavar="DATA.npz",
     help="Inputs x that the signal to noise ratios are measured on; if not given, calibration samples beyond those "
-    "that layers are fitted to, or, where there are too few, these. They change no integer.",
+    "that layers are fitted to, or, where there are too few, these. They change no integer. With labels y, the "
+    "accuracy of a network that had integers is measured with its own scales and with others.",
 )
 @reading_options
 @cut_options
@@ -68,19 +77,28 @@ def quantize(
 
     read = [path for path in (model, calibration_data) if path is not None]
     check_outputs({"--output": (output, NETWORK)}, read)
-    count, qgraph = 0, reading.read_back(model)
+    count, qgraph, accuracy = 0, reading.read_back(model), {}
     if qgraph is not None:
         _check_finished(qgraph, options, cut)
     else:
         graph = with_history_of_bits(reading.load(model, cut))
         samples = None if calibration_data is None else load_samples(calibration_data, graph.given_inputs)
-        judging = None if validation is None else load_samples(validation, graph.given_inputs).x
+        judging = None if validation is None else load_samples(validation, graph.given_inputs)
         with progress() as track:
             calibration = None if samples is None else samples.x
-            qgraph = quantize_network(graph, calibration, options, progress=track, validation=judging)
+            judged = None if judging is None else judging.x
+            qgraph = quantize_network(graph, calibration, options, progress=track, validation=judged)
+            if "kept" in qgraph.options and judging is not None and judging.y is not None:
+                kept = quantize_network(graph, calibration, progress=track)
+                accuracy = {
+                    name: judging.accuracy(predict(item, judging, track))
+                    for name, item in (("kept", kept), ("changed", qgraph))
+                }
         count = 0 if samples is None else len(samples)
     hwq.save(qgraph, output)
     result = {"network": str(output), "name": qgraph.name, "samples": count, **qgraph.options}
+    if accuracy:
+        result["accuracy"] = accuracy
     if qgraph.host is not None:
         result["host"] = describe(qgraph)["host"]
     emit(
@@ -89,6 +107,7 @@ def quantize(
         network_table(qgraph),
         *host_lines(qgraph),
         *([sqnr_line(qgraph.options["sqnr"])] if "sqnr" in qgraph.options else []),
+        *kept_lines(qgraph.options, accuracy),
         *chain_lines(qgraph.options.get("chains", ())),
         *balancing_lines(qgraph.options),
         f"wrote {output}, {f'calibrated on {count} samples' if count else 'with the integers that the network had'}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hwquant.frontends.onnx_integer import VIEWS
@@ -30,6 +31,11 @@ def with_real_borders(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     from onnx import helper
 
+    constants = {}
+    for item in model.graph.initializer:  # without its name: exporters write a constant for each node
+        constants[item.name] = bare = type(item)()
+        bare.CopyFrom(item)
+        bare.ClearField("name")
     makers: dict[str, onnx.NodeProto] = {}
     nodes: list[onnx.NodeProto] = []
     again: dict[str, str] = {}
@@ -41,7 +47,7 @@ def with_real_borders(model: onnx.ModelProto) -> onnx.ModelProto:
         made = type(node)()
         made.CopyFrom(node)
         for place, name in enumerate(node.input):
-            if name not in makers or _reads(node, makers[name]):
+            if name not in makers or _reads(node, makers[name], constants):
                 continue
             if name not in again:
                 maker = makers[name]
@@ -62,8 +68,15 @@ def with_real_borders(model: onnx.ModelProto) -> onnx.ModelProto:
     return copied
 
 
-def _reads(node: onnx.NodeProto, maker: onnx.NodeProto) -> bool:
+def _reads(node: onnx.NodeProto, maker: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> bool:
     """Whether a node reads integers as what they are: multiples of their own scale."""
-    if node.op_type == "DequantizeLinear":
-        return list(node.input[1:]) == list(maker.input[1:])
-    return node.op_type in READERS
+    if node.op_type != "DequantizeLinear":
+        return node.op_type in READERS
+    mine, theirs = (
+        [
+            constants[name].SerializeToString() if name in constants else name.encode()
+            for name in item.input[1:]
+        ]
+        for item in (node, maker)
+    )
+    return mine == theirs

@@ -64,8 +64,9 @@ def checked(
     problems = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, *_INVALID)
     try:
         _check_opset(model, name)
-        model = with_real_operators(inlined(model))
+        model = inlined(model)
         _check_names(model.graph)
+        model = with_real_operators(model)
         _check_structure(model)
         dimensions(model)
         if whole:  # what begins with the host may have its batch elsewhere
@@ -186,6 +187,10 @@ def _check_structure(model: onnx.ModelProto) -> None:
                 raise ValueError(f"{kind} {item.name!r} is declared with two element types")
             if item.type.HasField("tensor_type") and type_name(code) is None:
                 raise ValueError(f"{kind} {item.name!r} has the element type {code}, which there is not")
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "block_size" and attribute.i < 0:
+                raise ValueError(f"node {node_name(node)!r} has blocks of {attribute.i} elements")
     for item in inputs:
         element = str(type_name(item.type.tensor_type.elem_type))
         if element not in ANY:

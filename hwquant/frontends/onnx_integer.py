@@ -184,34 +184,57 @@ class _Rewriting:
         places = list(what.operands)
         if what.repeated is not None:
             places += range(what.repeated, len(node.input), 3)
+        self._check(node, what, [*(place + 1 for place in places), what.result])
         operands = []
         for number, place in enumerate(places):
             axis = what.axes[number] if what.repeated is None else None
             if what.operator == "Gemm" and axis is not None:
                 axis = 0 if _attribute(node, "transB") else 1
             name, scale, zero = (_input(node, place + part) for part in range(3))
-            self._check_parameters(node, what, scale, zero)
             operands.append(self._dequantize(name, scale, zero, axis))
         if what.bias is not None and _input(node, what.bias):
             operands.append(self._bias(node, what))
         real = self._real(node, what.operator, operands)
         scale, zero = _input(node, what.result), _input(node, what.result + 1)
-        self._check_parameters(node, what, scale, zero)
         if not scale:  # QGemm's result is real then
             self._made.append(self._helper.make_node("Identity", [real], list(node.output)))
             return
         self._quantize(real, scale, zero, node)
 
-    def _check_parameters(self, node: onnx.NodeProto, what: _Linear, scale: str, zero: str) -> None:
-        """Raise for scales and zero points of a shape that runtimes refuse."""
-        most = 0 if what.operator in ("Add", "Mul") else 1
-        for name in (scale, zero):
-            dims = self._constants[name].dims if name in self._constants else ()
-            if len(dims) > most:
-                raise ValueError(
-                    f"node {node.name or node.output[0]!r} ({node.op_type}): {name!r} has shape {tuple(dims)}, not "
-                    "that of one number"
-                )
+    def _check(self, node: onnx.NodeProto, what: _Linear, scales: Sequence[int]) -> None:
+        """Raise for what runtimes refuse of an operator that ONNX does not know, or does not check.
+
+        Parameters
+        ----------
+        node : onnx.NodeProto
+            The node.
+        what : _Linear
+            What it is.
+        scales : sequence of int
+            Where its scales are among the inputs; a zero point is behind each.
+        """
+        what_is_wrong = ""
+        plain = what.bias is None and what.operator != "MatMul"  # its operands and its result have one type
+        ends = max(*scales, what.bias or 0, scales[-1] + 1)
+        if what.repeated is None and len(node.input) > ends + 1:
+            what_is_wrong = f"it has {len(node.input)} inputs, of which there are {ends + 1}"
+        required = what.result + 2 if node.domain in STANDARD else 0
+        if not all(_input(node, place) for place in range(required)):
+            what_is_wrong = f"it lacks some of its first {required} inputs"
+        if len(node.output) != 1:
+            what_is_wrong = f"it has {len(node.output)} outputs, not one"
+        kinds = set()
+        for name in (_input(node, place + part) for place in scales for part in range(2)):
+            constant = self._constants.get(name)
+            if constant is None:
+                continue
+            if len(constant.dims) > (0 if what.operator in ("Add", "Mul") else 1):
+                what_is_wrong = f"{name!r} has shape {tuple(constant.dims)}, not that of one number"
+            kinds.add(constant.data_type)
+        if plain and len(kinds) > 2:  # that of all scales, and that of all zero points
+            what_is_wrong = "its zero points have several types"
+        if what_is_wrong:
+            raise ValueError(f"node {node.name or node.output[0]!r} ({node.op_type}): {what_is_wrong}")
 
     def _bias(self, node: onnx.NodeProto, what: _Linear) -> str:
         """The bias of a convolution or a matrix product: in steps of both scales, and of alpha."""

@@ -12,13 +12,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwquant.coding import IntArray
+from hwquant.coding import IntArray, integer_limits
 from hwquant.frontends import elementwise
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.fold import Unfolded
 from hwquant.frontends.values import Float, Value
 from hwquant.given import GivenFormat, GivenWeights
 from hwquant.graph import Clip, Conv
+
+_COARSEST = 2.0
+"""Steps of a format, of which half is at most one step: so far integers are off where it is left out before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +79,14 @@ def note_weights(build: Builder, made: Iterable[Unfolded], constants: Iterable[S
 def quantized(build: Builder, name: str, value: Value, form: GivenFormat) -> Value:
     """Give a value a format, and let it saturate where the format ends.
 
-    An input of the network whose layout is still open takes the format itself, the last one where constants are between
-    several; so does nothing that has it already.
+    An input of the network whose layout is still open takes the format itself; so does nothing that has it already.
     """
     if value.preprocess is not None:
         known = build.input_formats.get(value.tensor)
-        if known is None or (known[0] is value.rounded and not build.is_placed(value.tensor)):
+        if known is None or (not build.is_placed(value.tensor) and _passes(known, value, form)):
             known = build.input_formats[value.tensor] = (form, value.preprocess)
         if known[0] == form and all(map(np.array_equal, known[1], value.preprocess)):
-            return replace(value, rounded=known[0])
+            return value
     if build.formats.get(value.tensor) == form:
         return value
     count = len(build.nodes)
@@ -93,6 +95,20 @@ def quantized(build: Builder, name: str, value: Value, form: GivenFormat) -> Val
         if isinstance(node, Clip):
             build.formats[node.name] = form
     return result
+
+
+def _passes(known: tuple[GivenFormat, tuple[Float, Float]], value: Value, form: GivenFormat) -> bool:
+    """Whether an input of integers gets another format behind constants, in front of which the first hardly matters.
+
+    It does not saturate, and leaving it out moves the other's integers by a step at most.
+    """
+    if value.codes is None or value.preprocess is None:
+        return False
+    (first, (scale, shift)), (low, high) = known, (known[0].range)
+    ends = np.multiply.outer(value.codes, scale) + shift
+    factor = np.abs(value.preprocess[0]).max() / np.abs(scale).max()
+    within = low - first.scale <= ends.min() and ends.max() <= high + first.scale
+    return bool(within and first.scale * factor <= _COARSEST * form.scale)
 
 
 def dequantized(build: Builder, name: str, value: Value, form: GivenFormat, middle: int) -> Value:
@@ -113,9 +129,9 @@ def dequantized(build: Builder, name: str, value: Value, form: GivenFormat, midd
     """
     if value.integer and value.preprocess is not None:
         zero_point = form.zero_point + middle
-        real = elementwise.affine(
-            build, name, replace(value, integer=False), form.scale, -form.scale * zero_point
-        )
+        low, high = integer_limits(form.bits)
+        own = replace(value, integer=False, codes=(low + middle, high + middle))
+        real = elementwise.affine(build, name, own, form.scale, -form.scale * zero_point)
         return quantized(build, name, real, form)
     if value.quantized is None:
         raise build.refuse("it reads integers that no QuantizeLinear gives; quantize them in the model")

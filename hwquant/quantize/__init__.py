@@ -92,7 +92,8 @@ def quantize(
     QGraph
         The same for the same arguments, bit for bit. Its ``options`` are plain JSON values: "quantizer" (the
         options), "calibration_samples", "layers" and "tensors" (scales, ranges, shifts, signal to noise
-        ratios), "sqnr" (the outputs, the worst tensor, and the samples that it was measured on), "warnings", which
+        ratios), "sqnr" (the outputs, the worst tensor, and the samples that it was measured on), "kept" (the same
+        of the integers that the network had, where it is not to keep them), "warnings", which
         :func:`hwquant.advice.of_options` reads, and "history", which :func:`hwquant.history.history` reads.
 
     Raises
@@ -128,4 +129,8 @@ def quantize(
     else:
         observed = observe_for(graph, calibration, options, progress, validation)
     qgraph = quantize_observed(observed, options, progress)
-    return replace(qgraph, options=with_steps(qgraph.options, [quantized_step(qgraph)]))
+    told = with_steps(qgraph.options, [quantized_step(qgraph)])
+    if options.scales != "keep" and graph.given:
+        kept = quantize(graph, calibration, progress=progress, validation=validation)
+        told["kept"] = kept.options["sqnr"]
+    return replace(qgraph, options=told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import assert_never
 
 import numpy as np
@@ -29,8 +30,8 @@ POINTS = 4097
 def bounds(graph: Graph) -> dict[str, Bounds]:
     """Find bounds of tensors from the formats of others, by interval arithmetic.
 
-    They are close where each number is computed from few others. A convolution with weights of its own has none: what
-    its sum could reach is far beyond what it does.
+    They are close where each number is computed from few others. What a convolution with weights of its own could reach
+    is far beyond what it does: it has bounds only where a tensor with bounds is added, and the sum saturates.
 
     Parameters
     ----------
@@ -47,10 +48,31 @@ def bounds(graph: Graph) -> dict[str, Bounds]:
     for node in graph.nodes:
         if node.name in found or not all(name in found for name in node.inputs):
             continue
-        reached = _reached(node, [found[name] for name in node.inputs])
+        reached = _reached(node, [found[name] for name in node.inputs]) or _wanted(node, graph, found)
         if reached is not None and np.isfinite(reached).all():
             found[node.name] = min(0.0, reached[0]), max(0.0, reached[1])
     return found
+
+
+def _wanted(node: Node, graph: Graph, found: Mapping[str, Bounds]) -> Bounds | None:
+    """What of a tensor matters to a sum with another one: beyond it the sum saturates."""
+    reader = _reader(node.name, graph)
+    others = [] if not isinstance(reader, Add) else [name for name in reader.inputs if name != node.name]
+    if reader is None or len(others) != 1 or others[0] not in found:
+        return None
+    least, most = found[others[0]]
+    low, high, at = -np.inf, np.inf, _reader(reader.name, graph)
+    while isinstance(at, Clip):
+        low, high = max(low, at.low), min(high, at.high)
+        at = None if at.name in graph.given.formats else _reader(at.name, graph)
+    return low - most, high - least
+
+
+def _reader(tensor: str, graph: Graph) -> Node | None:
+    """The only node that reads a tensor; None where there are several, or it is an output."""
+    readers = [node for node in graph.nodes if tensor in node.inputs]
+    given = any(output.tensor == tensor for output in graph.outputs)
+    return readers[0] if len(readers) == 1 and not given else None
 
 
 def _reached(node: Node, sources: list[Bounds]) -> Bounds | None:

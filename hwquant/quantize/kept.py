@@ -12,12 +12,12 @@ efficient integer-arithmetic-only inference", 2018), whose zero points are integ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwquant.coding import Anchor, Coding
+from hwquant.coding import Coding
 from hwquant.given import GivenWeights
 from hwquant.qgraph import Term
 from hwquant.quantize.assemble import kept_weights
@@ -92,22 +92,36 @@ def _weighted(plan: TermPlan, grid: GivenWeights, free: float) -> Term:
     assert integers is not None
     idle = ~integers.reshape(len(integers), -1).any(axis=1)
     scale = np.where(idle, free, grid.scale)
-    offset, anchor = _one(grid.least + grid.step * (1 << (grid.bits - 1))), cast(Anchor, "min")
-    if len(offset) > 1 and offset.max() > CHANNEL_OFFSETS[1]:  # counted from the other end it is a step less
-        offset, anchor = offset - grid.step, "max"
-    coding = Coding(grid.bits, anchor, offset, grid.step)
+    coding = _coding(grid)
+    low, high = (limit.reshape(-1, *[1] * (integers.ndim - 1)) for limit in coding.limits)
+    integers = np.clip(integers, low, high)
     return Term(
         input=plan.input,
         codes=coding.codes(integers),
-        offset=offset,
+        offset=coding.offset,
         scale=_one(scale),
-        anchor=anchor,
         bits=grid.bits,
         step=grid.step,
         window=plan.window,
         groups=plan.groups,
         mask=kept_weights(plan) if grid.step == 1 else None,
     )
+
+
+def _coding(grid: GivenWeights) -> Coding:
+    """How the integers of a grid are stored; those of channels with offsets of their own have offsets of 8 bits."""
+    offset = _one(grid.least + grid.step * (1 << (grid.bits - 1)))
+    if len(offset) > 1:
+        offset = np.clip(offset, *CHANNEL_OFFSETS)
+    return Coding(grid.bits, "min", offset, grid.step)
+
+
+def beyond(grid: GivenWeights, weight: NDArray[np.float64]) -> int:
+    """Count the weights that offsets of 8 bits do not reach: 255, where a channel among others has 0 to 255."""
+    integers = grid.integers(weight)
+    assert integers is not None
+    low, high = (limit.reshape(-1, *[1] * (integers.ndim - 1)) for limit in _coding(grid).limits)
+    return int(np.count_nonzero((integers < low) | (integers > high)))
 
 
 def _one(values: NDArray[Number]) -> NDArray[Number]:

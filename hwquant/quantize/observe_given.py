@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hwquant.advice import SHOWN, Advice
 from hwquant.coding import integer_limits
 from hwquant.errors import HwquantError
-from hwquant.graph import Graph
+from hwquant.graph import Conv, Graph
 from hwquant.interface import Input
 from hwquant.progress import Progress
 from hwquant.quantize.bounds import Bounds, bounds
@@ -22,6 +22,7 @@ from hwquant.quantize.formats import TensorFormat
 from hwquant.quantize.fuse import plan_layers
 from hwquant.quantize.groups import scale_groups
 from hwquant.quantize.implied import kept_formats
+from hwquant.quantize.kept import beyond
 from hwquant.quantize.observe import RANDOM, Observed, observe_network
 from hwquant.quantize.options import QuantizeOptions
 
@@ -72,7 +73,8 @@ def observe_given(
         observed = replace(observed, advice=tuple(_bounded(graph, found)), count=0)
     else:
         observed = observe_network(graph, calibration, progress, validation, keep=True)
-    return replace(observed, advice=(*observed.advice, *map(_lost, graph.given.lost))), options
+    told = (*observed.advice, *map(_lost, graph.given.lost), *_changed(graph))
+    return replace(observed, advice=told), options
 
 
 def _lost(name: str) -> Advice:
@@ -82,6 +84,21 @@ def _lost(name: str) -> Advice:
         f"the integers of {name!r} in the source are not kept: constants are multiplied into them, which no scale "
         "takes in; they are quantized anew",
     )
+
+
+def _changed(graph: Graph) -> Iterator[Advice]:
+    """Weights that are kept but for a step."""
+    for node in graph.nodes:
+        if isinstance(node, Conv) and node.name in graph.given.weights:
+            count = beyond(graph.given.weights[node.name], node.weight)
+            if count:
+                yield Advice(
+                    "weights_changed",
+                    node.name,
+                    f"{count} of {node.weight.size} weights of {node.name!r} are 254 in place of 255, as channels with "
+                    "zero points of their own have offsets of 8 bits; quantize them with signed integers in the source",
+                    value=count / node.weight.size,
+                )
 
 
 def _bounded(graph: Graph, found: Mapping[str, Bounds]) -> Iterator[Advice]:

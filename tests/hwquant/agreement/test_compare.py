@@ -106,6 +106,23 @@ def test_what_the_host_computes_with_integers_begins_and_ends_with_real_numbers(
     assert all(item.within == 1 for item in found.tensors)
 
 
+def test_integers_that_are_read_with_another_scale_are_the_hosts():
+    made = QuantizedModel(np.random.default_rng(6))
+    names, _ = made.weight((4, 2, 3, 3))
+    conv = made.node("Conv", [made.around("x"), made.dequantized(names)])
+    q = made.node("QuantizeLinear", [conv, *made.names((0.05, 100))])
+    same = made.node(
+        "DequantizeLinear", [q, *made.names((0.05, 100))]
+    )  # constants of its own, with the same numbers
+    other = made.node("DequantizeLinear", [q, *made.names((0.1, 90))])
+    model = made.model(made.node("Add", [same, other]), SHAPE)
+    graph = from_onnx(model)
+    assert [node.operator for node in graph.host.nodes][-2:] == ["DequantizeLinear", "Add"]
+    found = compare(model, quantize(graph), samples())
+    assert [item.alone <= 1 for item in found.tensors] == [True, True]
+    assert found.outputs[0].largest <= 0.1500001
+
+
 def test_weights_stay_integers_where_the_end_is_the_hosts():
     made = QuantizedModel(np.random.default_rng(4))
     names, _ = made.weight((4, 2, 3, 3))

@@ -89,6 +89,41 @@ def test_an_input_of_integers_takes_the_format_that_it_is_read_with():
     assert graph.inputs[0].prepare(np.full((1, *SHAPE), 9)).ravel()[0] == 1.0
 
 
+@pytest.mark.parametrize("value", [None, 200])
+def test_padding_of_integers_is_padding_of_real_numbers(value):
+    made = QuantizedModel(np.random.default_rng(6))
+    q, names = quantized_input(made)
+    inputs = [q, made.constant([0, 0, 1, 0, 0, 0, 0, 2], np.int64)]
+    if value is not None:
+        inputs.append(made.constant(value, np.uint8))
+    weight, _ = made.weight((3, 2, 3, 3))
+    out = made.names(made.pair(8.0))
+    conv = made.node("QLinearConv", [made.node("Pad", inputs), *names, *weight, *out])
+    within_a_step(made, made.node("DequantizeLinear", [conv, *out]))
+
+
+def test_an_input_is_rounded_where_the_model_rounds_it():
+    made = QuantizedModel(np.random.default_rng(7))
+    x = made.around("x", (0.25, 0))
+    factor = made.constant(np.array([0.3, 1.7]).reshape(2, 1, 1), np.float32)
+    within_a_step(made, made.around(made.node("Mul", [x, factor]), (0.03, 128)))
+    made = QuantizedModel(np.random.default_rng(8))
+    pooled = made.node("MaxPool", ["x"], kernel_shape=[2, 2])
+    graph = from_onnx(made.model(made.around(pooled, (0.05, 100)), SHAPE))
+    assert graph.given.formats["x"].scale == pytest.approx(0.05)
+
+
+def test_a_tensor_that_is_moved_and_read_twice_keeps_its_format():
+    made = QuantizedModel(np.random.default_rng(9))
+    pool = made.around(
+        made.node("MaxPool", [made.node("Sigmoid", [made.around("x")])], kernel_shape=[2, 2]), (1 / 255, 0)
+    )
+    names, _ = made.weight((2, 2, 1, 1))
+    conv = made.around(made.node("Conv", [pool, made.dequantized(names)]))
+    both = made.around(made.node("Concat", [conv, pool], axis=1), (0.04, 90))
+    within_a_step(made, both)
+
+
 def refused(made, output, match):
     with pytest.raises(Unsupported, match=match):
         from_onnx(made.model(output, SHAPE), host=False)

@@ -1,10 +1,15 @@
 """Networks that are quantized already: their integers are kept, and onnxruntime is the oracle."""
 
+import json
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hwquant_testing.quantized_models import QuantizedModel, every_operator, runtime
 
-from hwquant import golden
+from hwquant import floating, golden
+from hwquant.agreement import compare
+from hwquant.cli import main
 from hwquant.coding import integer_limits
 from hwquant.errors import HwquantError
 from hwquant.frontends import from_onnx
@@ -13,6 +18,7 @@ from hwquant.interface import Input, Output
 from hwquant.program.compiler import compile_network
 from hwquant.qgraph import Layer, QGraph
 from hwquant.quantize import quantize
+from hwquant.quantize.bounds import bounds
 from hwquant.quantize.kept import common_unit
 from hwquant.sim.check import verify
 
@@ -158,6 +164,81 @@ def test_shifts_alone_need_data_and_take_the_sources_ranges():
             reach = [tensor.scale * (limit - tensor.zero_point) for limit in integer_limits(tensor.bits)]
             assert reach[0] <= low + 2 * tensor.scale
             assert high - 2 * tensor.scale <= reach[1]
+
+
+def test_what_other_scales_cost_is_said():
+    made = every_operator(0, *KINDS[0])
+    graph, x = from_onnx(made.model(made.output, SHAPE)), samples(80)
+    qgraph, kept = quantize(graph, x, scales="shift"), quantize(graph, x)
+    assert qgraph.options["kept"] == kept.options["sqnr"]
+    assert "kept" not in kept.options
+
+
+def test_the_command_line_says_what_other_scales_cost(tmp_path):
+    made = every_operator(0, *KINDS[0])
+    (tmp_path / "model.onnx").write_bytes(made.model(made.output, SHAPE).SerializeToString())
+    np.savez(tmp_path / "c.npz", x=samples(80))
+    np.savez(tmp_path / "v.npz", x=samples(20), y=np.arange(20) % 5)
+    files = {name: str(tmp_path / name) for name in ("model.onnx", "c.npz", "v.npz", "net.hwq")}
+    common = ["quantize", files["model.onnx"], "-o", files["net.hwq"], "--validation", files["v.npz"]]
+    alone = CliRunner().invoke(main, common)
+    assert (alone.exit_code, "cost" in alone.stdout) == (0, False), alone.output
+    result = CliRunner().invoke(main, [*common, "-c", files["c.npz"], "--scales", "shift"])
+    assert result.exit_code == 0, result.output
+    assert "other scales than those that the network had cost: " in result.stdout
+    assert "with the scales that it had, " in result.stdout
+    result = CliRunner().invoke(main, [*common, "-c", files["c.npz"], "--scales", "multiplier", "--json"])
+    assert set(json.loads(result.stdout)["accuracy"]) == {"kept", "changed"}
+
+
+def test_unsigned_weights_of_channels_are_kept_but_for_one_that_no_offset_reaches():
+    made = QuantizedModel(np.random.default_rng(9), np.uint8, np.uint8)
+    stored = made.rng.integers(0, 256, (3, 2, 3, 3))
+    stored[:, 0, 0, :2] = [0, 255]
+    zeros = np.array([0, 255, 128])
+    scale = np.full(3, 1 / 256)
+    names = [made.constant(*pair) for pair in ((stored, np.uint8), (scale, np.float32), (zeros, np.uint8))]
+    output = made.around(made.node("Conv", [made.around("x"), made.dequantized(names, 0)]))
+    qgraph = quantize(from_onnx(made.model(output, SHAPE)))
+    (term,) = qgraph.nodes[0].terms
+    wanted = stored - zeros[:, None, None, None]
+    assert np.array_equal(term.weight, np.minimum(wanted, 254))
+    (told,) = (item for item in qgraph.options["warnings"] if item["kind"] == "weights_changed")
+    assert told["value"] == (wanted == 255).mean()
+    assert compare(made.model(output, SHAPE), qgraph, samples()).tensors[-1].alone <= 1
+    compile_network(qgraph, (4, 4))
+
+
+def test_tensors_between_functions_of_given_ones_need_no_data():
+    made = QuantizedModel(np.random.default_rng(10))
+    names, _ = made.weight((3, 2, 3, 3))
+    conv = made.around(made.node("Conv", [made.around("x"), made.dequantized(names)]))
+    slope = made.constant(np.array([0.1, 0.2, 0.3]).reshape(3, 1, 1), np.float32)
+    model = made.model(made.node("Tanh", [made.node("PRelu", [conv, slope])]), SHAPE)
+    graph = from_onnx(model)
+    found, qgraph = bounds(graph), quantize(graph)
+    assert "bounded_ranges" in [item["kind"] for item in qgraph.options["warnings"]]
+    x = samples()
+    real = floating.run(graph, x, keep=[node.name for node in graph.nodes if node.name in found])
+    for name, values in real.items():
+        low, high = found[name]
+        assert low <= values.min() <= values.max() <= high
+    got, expected = golden.predict(qgraph, x)[0], runtime(model, x)[0]
+    assert np.abs(got - expected).max() < 0.06
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_sum_of_which_one_side_is_quantized_needs_no_data(order, relu):
+    made = QuantizedModel(np.random.default_rng(11), np.int8)
+    x = made.around("x")
+    names, _ = made.weight((2, 2, 3, 3), 2)
+    conv = made.node("Conv", [x, made.dequantized(names, 0)], pads=[1] * 4)
+    total = made.node("Add", [conv, x][::order])
+    output = made.around(made.node("Relu", [total]) if relu else total, (0.05, -128 if relu else 3))
+    model = made.model(output, SHAPE)
+    found = compare(model, quantize(from_onnx(model)), samples())
+    assert [item.alone <= 1 for item in found.tensors] == [True, True]
 
 
 @pytest.mark.nightly
