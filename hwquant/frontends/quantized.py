@@ -23,6 +23,9 @@ from hwquant.graph import Clip, Conv
 MOST_BITS = 8
 """Most bits of the integers that the array has, of weights and of activations."""
 
+_COARSEST = 2.0
+"""Steps of a format, of which half is at most one step: so far integers are off where it is left out before."""
+
 
 @dataclass(frozen=True, eq=False)
 class Steps:
@@ -86,16 +89,14 @@ def note_weights(build: Builder, made: Iterable[Unfolded], constants: Iterable[S
 def quantized(build: Builder, name: str, value: Value, form: GivenFormat) -> Value:
     """Give a value a format, and let it saturate where the format ends.
 
-    An input of the network whose layout is still open takes the format itself, the last one where constants are between
-    several and it is the coarsest; so does nothing that has it already.
+    An input of the network whose layout is still open takes the format itself; so does nothing that has it already.
     """
     if value.preprocess is not None:
         known = build.input_formats.get(value.tensor)
-        unread = known is None or (known[0] is value.rounded and not build.is_placed(value.tensor))
-        if known is None or (unread and _coarser(form, value.preprocess, *known)):
+        if known is None or (not build.is_placed(value.tensor) and _passes(known, value, form)):
             known = build.input_formats[value.tensor] = (replace(form, reach=None), value.preprocess)
         if form.holds(known[0]) and all(map(np.array_equal, known[1], value.preprocess)):
-            return replace(value, rounded=known[0])
+            return value
     if build.formats.get(value.tensor) == form:
         return value
     count = len(build.nodes)
@@ -106,22 +107,18 @@ def quantized(build: Builder, name: str, value: Value, form: GivenFormat) -> Val
     return result
 
 
-def _coarser(
-    form: GivenFormat, preprocess: tuple[Float, Float], before: GivenFormat, earlier: tuple[Float, Float]
-) -> bool:
-    """Whether numbers lose no more by a format that an input had before, and constants between, than by the next one.
+def _passes(known: tuple[GivenFormat, tuple[Float, Float]], value: Value, form: GivenFormat) -> bool:
+    """Whether an input of integers gets another format behind constants, in front of which the first hardly matters.
 
-    Nearly: steps may be a quarter larger, and end a fiftieth of the range earlier.
+    It does not saturate, and leaving it out moves the other's integers by a step at most.
     """
-    (scale, shift), (scale_before, shift_before) = preprocess, earlier
-    if not (scale_before != 0).all():
+    if value.codes is None or value.preprocess is None:
         return False
-    factor = scale / scale_before
-    reached = np.stack([factor * (end - shift_before) + shift for end in before.range])
-    low, high = form.range
-    near = (high - low) / 50
-    covers = (reached.min(axis=0) <= low + near).all() and (reached.max(axis=0) >= high - near).all()
-    return bool(covers and (np.abs(factor) * before.scale <= 1.25 * form.scale).all())
+    (first, (scale, shift)), (low, high) = known, (known[0].range)
+    ends = np.multiply.outer(value.codes, scale) + shift
+    factor = np.abs(value.preprocess[0]).max() / np.abs(scale).max()
+    within = low - first.scale <= ends.min() and ends.max() <= high + first.scale
+    return bool(within and first.scale * factor <= _COARSEST * form.scale)
 
 
 def dequantized(build: Builder, name: str, value: Value, form: GivenFormat, middle: int) -> Value:
@@ -142,9 +139,9 @@ def dequantized(build: Builder, name: str, value: Value, form: GivenFormat, midd
     """
     if value.integer and value.preprocess is not None:
         zero_point = form.zero_point + middle
-        real = elementwise.affine(
-            build, name, replace(value, integer=False), form.scale, -form.scale * zero_point
-        )
+        low, high = integer_limits(form.bits)
+        own = replace(value, integer=False, codes=(low + middle, high + middle))
+        real = elementwise.affine(build, name, own, form.scale, -form.scale * zero_point)
         return quantized(build, name, real, form)
     if value.quantized is None:
         raise build.refuse("it reads integers that no QuantizeLinear gives; quantize them in the model")

@@ -43,6 +43,15 @@ _DTYPES = {
 }
 """What elements are, by the name of their type in the schema; INT4 is two of them in a byte."""
 
+_ZERO_POINTS = {
+    "INT8": (-128, 127),
+    "UINT8": (0, 255),
+    "INT4": (-8, 7),
+    "INT16": (-32768, 32767),
+    "INT32": (0, 0),
+}
+"""The least and the greatest zero point of each type; biases have none."""
+
 CODES = ("INT8", "UINT8", "INT4", "INT16")
 """Types whose elements stand for real numbers where the tensor has a scale."""
 
@@ -157,7 +166,7 @@ class _Reader:
         if math.prod(shape) > LARGEST:
             raise self.refused(f"its tensor {name!r} has the shape {shape}, which is too large")
         array = self.elements(table.Buffer(), name, kind, shape, table.Sparsity())
-        meaning = self.quantization(table, name, kind, shape)
+        meaning = self.quantization(table, name, kind, shape, array is not None)
         return Tensor(name, kind, shape, array, meaning, table.Sparsity() is not None)
 
     def elements(
@@ -190,17 +199,20 @@ class _Reader:
             return _nibbles(data)[:count].reshape(shape)
         return np.frombuffer(data, dtype).reshape(shape)
 
-    def quantization(self, table: Any, name: str, kind: str, shape: tuple[int, ...]) -> Quantization | None:
-        """What a tensor's integers stand for; None where they are integers, or its elements are no integers."""
+    def quantization(
+        self, table: Any, name: str, kind: str, shape: tuple[int, ...], constant: bool
+    ) -> Quantization | None:
+        """What a tensor's integers stand for; None where they are integers, or its elements are no integers.
+
+        Of 32 bits only constants have scales: they are biases.
+        """
         found = table.Quantization()
         if found is None:
             return None
         count = found.ScaleLength()
         if count and found.ZeroPointLength() != count:
             raise ValueError(f"tensor {name!r} has {count} scales and {found.ZeroPointLength()} zero points")
-        if kind == "INT32" and self.read.numbers(found, "ZeroPoint").any():
-            raise ValueError(f"tensor {name!r} of type INT32 has a zero point")
-        if kind not in CODES:
+        if kind not in CODES and not (kind == "INT32" and constant):
             return None
         if found.DetailsType():
             raise self.refused(f"its tensor {name!r} is quantized in a way of its own, which is not read")
@@ -213,8 +225,7 @@ class _Reader:
             raise ValueError(f"tensor {name!r} has {scales.size} scales and {zeros.size} zero points")
         if not (np.isfinite(scales) & (scales >= np.finfo(np.float32).tiny)).all():
             raise ValueError(f"tensor {name!r} has a scale that is no positive number, or next to none")
-        bits, signed = {"INT8": (8, True), "UINT8": (8, False), "INT4": (4, True), "INT16": (16, True)}[kind]
-        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        low, high = _ZERO_POINTS[kind]
         if not low <= zeros.min() <= zeros.max() <= high:
             raise ValueError(f"tensor {name!r} has a zero point that is none of its integers")
         return Quantization(scales.astype(np.float32), zeros.astype(np.int64), axis)

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwquant.frontends.tflite_call import Image, TfliteCall
 from hwquant.frontends.tflite_model import Quantization
 
 SAME, VALID = 0, 1
 """Values of the option Padding."""
+
+MOST_OFF = 0.02
+"""How far the scale of a bias may be from that of the products, in steps of the result."""
 
 MOST_PIXELS = 1 << 15
 """Where strides, dilations and windows end: runtimes take numbers of 16 bits."""
@@ -93,12 +97,25 @@ def _bias(call: TfliteCall, position: int, data: int, weights: int, size: int) -
     scales = (inputs.scales.astype(np.float64) * kernel.scales).astype(np.float32)
     if not (np.isfinite(scales) & (scales > 0)).all():
         raise call.invalid("the scale of its bias is no positive number")
+    _check_bias_scale(call, found.quantization, scales)
     meaning = Quantization(scales, np.zeros(scales.size, np.int64), 0)
     name = call.write.constant(array, call.file.tensors[call.number(position)].name)
     single = scales.shape if scales.size > 1 else ()
     scale = call.write.constant(meaning.scales.reshape(single), f"{call.write.label}/scale")
     attributes = {"axis": 0} if scales.size > 1 else {}
     return [call.write.node("DequantizeLinear", name, scale, **attributes)]
+
+
+def _check_bias_scale(call: TfliteCall, own: Quantization | None, product: NDArray[np.float32]) -> None:
+    """Raise where the one scale of a bias is not that of the products, as runtimes do."""
+    result = call.file.tensors[call.operation.outputs[0]].quantization
+    if own is None or result is None or own.scales.size > 1 or product.size > 1:
+        return
+    off = abs(float(own.scales[0]) - float(product[0])) / float(result.scales[0])
+    if off > MOST_OFF:
+        raise call.invalid(
+            f"its bias has the scale {float(own.scales[0]):g}, its products {float(product[0]):g}"
+        )
 
 
 def conv(call: TfliteCall) -> Image:

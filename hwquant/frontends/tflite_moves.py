@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -51,8 +52,9 @@ def reshape(call: TfliteCall) -> str:
     shape = call.integers(1) if call.given(1) else list(call.options.get("NewShape", ()))
     if not call.given(1) and shape == [0]:  # how old files write a shape without dimensions
         shape = []
-    if 0 in shape:
-        raise call.invalid(f"its shape {shape} is empty")
+    have, known = math.prod(call.shape(0)), math.prod(size for size in shape if size != -1)
+    if shape.count(-1) > 1 or known < 1 or have % known or (-1 not in shape and have != known):
+        raise call.invalid(f"a tensor of shape {call.shape(0)} does not fit into {shape}")
     return call.write.node("Reshape", call.real(0), _list(call, shape))
 
 

@@ -47,9 +47,8 @@ class Value:
         The value has an integer type (before a Cast), in which arithmetic would wrap or truncate.
     quantized : GivenFormat or None, optional
         The format of the integers that the value is between QuantizeLinear and DequantizeLinear; None elsewhere.
-    rounded : GivenFormat or None, optional
-        The format of a network input whose layout is still open, where this value is computed of its integers; None
-        elsewhere.
+    codes : tuple of int or None, optional
+        The least and the greatest integer that the user gives, of an input of integers; None elsewhere.
     """
 
     tensor: str
@@ -59,7 +58,7 @@ class Value:
     host: tuple[str, ...] = ()
     integer: bool = False
     quantized: GivenFormat | None = None
-    rounded: GivenFormat | None = None
+    codes: tuple[int, int] | None = None
 
     @property
     def seen_shape(self) -> tuple[int, ...]:
