@@ -21,7 +21,7 @@ from hwquant.frontends.qonnx import Quantizer
 from hwquant.frontends.refusals import Invalid
 from hwquant.hwq import from_bytes, to_bytes
 from hwquant.program.compiler import compile_network
-from hwquant.qgraph import Layer
+from hwquant.qgraph import MOST_TABLE_BITS, Layer
 from hwquant.quantize import quantize
 from hwquant.sim.check import verify
 
@@ -61,6 +61,19 @@ def test_random_networks_have_the_executors_integers(seeds):
         model, shape, step = random_network(seed)
         x = np.random.default_rng(seed).integers(-140, 141, (6, *shape)) * step
         assert different(model, x) == {}, f"seed {seed}"
+
+
+@pytest.mark.nightly
+def test_the_widest_table_in_hardware():
+    made = model(12)
+    x = made.node("Conv", [made.quant("x", 2**-4, 8), made.weight((5, 3, 3, 3), 4, 2**-3)])
+    source = made.model(made.quant(x, 0.5, 6), SHAPE)
+    x = made.rng.integers(-128, 128, (2, *SHAPE)) / 16
+    assert different(source, x) == {}
+    qgraph = quantize(from_onnx(source))
+    assert qgraph.nodes[0].table.bits == MOST_TABLE_BITS
+    images = golden.quantize_input(qgraph, x)
+    assert verify(compile_network(qgraph, (4, 4)), qgraph, images, simulator="cxxrtl").first is None
 
 
 @pytest.mark.nightly
@@ -335,7 +348,7 @@ def test_damaged_quantizers_are_refused_or_run_by_the_executor(seeds):
             pytest.fail(f"seed {seed}: the executor refuses what was read: {error!r}")
         assert np.isfinite(found).all(), f"seed {seed}"
     print(dict(counts))
-    assert min(counts["Graph"], counts["Invalid"]) > len(seeds) // 10
+    assert min(counts["Graph"], counts["Invalid"]) >= len(seeds) // 25
 
 
 @pytest.mark.parametrize(
