@@ -38,12 +38,21 @@ def with_own_operators(model: onnx.ModelProto) -> onnx.ModelProto:
     ------
     Unsupported
         For other operators of QONNX, by node.
+    ValueError
+        A Trunc has the inputs of another version.
     """
     foreign = [node for node in model.graph.node if node.domain in (*DOMAINS, CHANNELS_LAST)]
     if not foreign:
         return model
+    imported = {item.domain: item.version for item in model.opset_import}
     for node in foreign:
         _check(node)
+        wanted = 5 if imported.get(node.domain, 0) == 1 else 6
+        if node.op_type == "Trunc" and node.domain in imported and len(node.input) != wanted:
+            raise ValueError(
+                f"node {node.name or node.output[0]!r} (Trunc) has {len(node.input)} inputs, and in version "
+                f"{imported[node.domain]} of {node.domain!r} there are {wanted}"
+            )
     versions = [item.version for item in model.opset_import if item.domain in STANDARD]
     if versions and versions[0] < OLDEST_OPSET:
         raise Unsupported(

@@ -70,7 +70,8 @@ class QonnxModel:
             self.constants,
         )
         graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
-        imports = [helper.make_opsetid("", opset), helper.make_opsetid(self.domain, 2)]
+        version = 1 if self.domain.startswith("finn") else 2
+        imports = [helper.make_opsetid("", opset), helper.make_opsetid(self.domain, version)]
         return helper.make_model(graph, opset_imports=imports, ir_version=8)
 
 
