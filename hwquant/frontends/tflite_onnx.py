@@ -160,26 +160,34 @@ class _Translation:
         return info
 
     def kept(self, variable: Variable) -> onnx.ValueInfoProto:
-        """An input for what a variable is before a call: real numbers, as outputs are."""
+        """An input for what a variable is before a call: real numbers, channels before places.
+
+        No user gives them, and so the array keeps them as it reads and makes images.
+        """
         tensor, call = self.file.tensors[variable.read], self.call(variable.read)
         if tensor.kind not in _REAL or (tensor.kind in _CODES) != (tensor.quantization is not None):
             raise call.refuse(f"variable {variable.name!r} is {tensor.kind}, and no real numbers")
         name = self.write.label = self.write.unique(variable.name)
         self.begun[variable] = name
-        info = self.write.begin(name, onnx_kind(call, "FLOAT32"), tensor.shape)
+        first, last = _moves(len(tensor.shape))
+        info = self.write.begin(name, onnx_kind(call, "FLOAT32"), [tensor.shape[axis] for axis in first])
         if tensor.quantization is not None:
             check_codes(call, tensor)
             name = self.quantize(tensor, name)
-        self.state.real[variable.read] = name
+        self.state.real[variable.read] = self.write.node("Transpose", name, perm=last)
         return info
 
     def following(self, variable: Variable) -> str:
         """The output with what a variable is after a call."""
         call = self.call(variable.assigned)
-        self.write.label, self.write.begun = variable.name, 0
         if variable.assigned in self.state.stored or variable.assigned in self.state.blocks:
             raise call.refuse(f"variable {variable.name!r} becomes a constant, or blocks of an image")
-        following = self.write.named(call.real(0), f"{variable.name}{NEXT}", copied=True)
+        self.write.label = variable.name
+        name = call.real(0)
+        self.write.begun = len(self.write.nodes)
+        first, _ = _moves(len(self.write.shape(name)))
+        name = self.write.node("Transpose", name, perm=first)
+        following = self.write.named(name, f"{variable.name}{NEXT}")
         self.states[following] = self.begun[variable]
         return following
 
@@ -307,6 +315,13 @@ class _Translation:
         if number in self.file.inputs or name != tensor.name:
             name = self.write.named(name, tensor.name, copied=number in self.file.inputs)
         return name
+
+
+def _moves(rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes of a tensor with the channels, its last, behind the batch, and back to where they were."""
+    axes = list(range(rank))
+    first = (*axes[:1], *axes[1:][-1:], *axes[1:-1])
+    return first, tuple(int(axis) for axis in np.argsort(first))
 
 
 def check_codes(call: TfliteCall, tensor: Tensor) -> None:
