@@ -12,7 +12,7 @@ The functions that most users need are here, loaded when they are first used::
     truncate_network, check_parity           method 5: to fixed point, tested operator by operator
     optimize_network                         the best network for a board: all of these together
     save_network, load_network               .hwq files, and models that were exported from them
-    compare                                  with the runtime of the quantized model that it was made of (Agreement)
+    compare_to_source                        with the runtime of the quantized model that it was made of (Agreement)
     quantize_input, predict                  the user's arrays to integers; what the integers compute
     check_inputs                             whether samples fit the ranges that the integers were chosen for (Advice)
     compile_network                          for an array of rows x columns (Program)
@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hwquant.advice import Advice
-    from hwquant.agreement import compare
+    from hwquant.agreement import compare as compare_to_source
     from hwquant.build import load_build, write_build
     from hwquant.clipping import check_inputs
     from hwquant.data import Samples, load_samples
@@ -77,7 +77,7 @@ _PUBLIC = {
     "quantize_network": ("hwquant.quantize", "quantize"),
     "save_network": ("hwquant.hwq", "save"),
     "load_network": ("hwquant.frontends", "load_network"),
-    "compare": ("hwquant.agreement", "compare"),
+    "compare_to_source": ("hwquant.agreement", "compare"),
     "quantize_input": ("hwquant.golden", "quantize_input"),
     "predict": ("hwquant.golden", "predict"),
     "deliver": ("hwquant.golden", "deliver"),
@@ -135,7 +135,7 @@ __all__ = [
     "Unsupported",
     "check_inputs",
     "check_parity",
-    "compare",
+    "compare_to_source",
     "compile_network",
     "deliver",
     "find_states",
