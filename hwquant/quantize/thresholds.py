@@ -48,9 +48,8 @@ def with_own_thresholds(
         return layer
     out, left = len(layer.bias), layer.terms[0].shift
     rises = np.arange(layer.low + 1, layer.high + 1) - zero_point
-    factor, shift, multiplier = (
-        np.broadcast_to(part, (out,)) for part in (ratio, layer.shift, layer.multiplier)
-    )
+    shift, multiplier = (np.broadcast_to(part, (out,)) for part in (layer.shift, layer.multiplier))
+    factor = np.broadcast_to(ratio, (out,))
     wanted = np.ceil(((rises - 0.5) / factor[:, None] - bias[:, None]) / (1 << left)).astype(np.int64)
     best, chosen, shifted = np.full(out, np.inf), multiplier.copy(), layer.bias.copy()
     trials = [(a, b) for a in range(-NEAR, NEAR + 1) for b in (-1, 0, 1)]
