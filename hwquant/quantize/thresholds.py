@@ -48,13 +48,16 @@ def with_own_thresholds(
         return layer
     out, left = len(layer.bias), layer.terms[0].shift
     rises = np.arange(layer.low + 1, layer.high + 1) - zero_point
-    shift, multiplier = (np.broadcast_to(part, (out,)) for part in (layer.shift, layer.multiplier))
+    shift: IntArray = np.broadcast_to(layer.shift, (out,))
+    multiplier: IntArray = np.broadcast_to(layer.multiplier, (out,))
     factor = np.broadcast_to(ratio, (out,))
     wanted = np.ceil(((rises - 0.5) / factor[:, None] - bias[:, None]) / (1 << left)).astype(np.int64)
-    best, chosen, shifted = np.full(out, np.inf), multiplier.copy(), layer.bias.copy()
+    best: IntArray = np.full(out, len(rises) + 1)
+    chosen, shifted = multiplier.copy(), layer.bias.copy()
     trials = [(a, b) for a in range(-NEAR, NEAR + 1) for b in (-1, 0, 1)]
     for more, other in sorted(trials, key=lambda trial: (abs(trial[0]) + abs(trial[1]), trial)):
-        now, offset = np.clip(multiplier + more, 1, largest), layer.bias + other
+        now: IntArray = np.clip(multiplier + more, 1, largest)
+        offset: IntArray = layer.bias + other
         moved = (_rises_at(rises, now, shift, offset, left) != wanted).sum(axis=1)
         better = moved < best
         best = np.where(better, moved, best)
