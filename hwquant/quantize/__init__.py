@@ -12,7 +12,7 @@ The rooms, in the order in which a network goes through them:
 ``groups``           tensors that share a scale, and those whose scales differ by powers of two
 ``kept``             integers that the network had before it came here, taken over; ``observe_given`` needs no data for
                      them, and ``bounds`` none for what is computed from them by functions; ``implied`` has the formats
-                     that follow from those given
+                     that follow from those given; ``thresholds`` and ``ties`` round sums where the source does
 ``precision``        bits and weight schemes, resolved from the options: ``Precision``
 ``value_ranges``     what the scale of each group has to represent; ``activations`` finds the best one for a mantissa
 ``scales``           all mantissas at once (``elimination`` finds the minimum): ``TensorFormat`` of ``formats``

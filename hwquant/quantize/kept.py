@@ -32,6 +32,7 @@ Number = TypeVar("Number", np.float64, np.int64)
 
 MULTIPLIER_BITS = 16
 """Bits of a multiplier: as many as the array takes, whose own have a sign and the rounding's bit besides."""
+LARGEST_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
 FACTOR_BITS = 8
 """Bits of what a tensor is multiplied by in a sum, with the sign."""
 FINEST = 8
@@ -143,6 +144,11 @@ def grid_of_map(plan: TermPlan) -> GivenWeights | None:
     return GivenWeights(scale, np.full(len(factors), -2), bits=2)
 
 
+def bias_is_integer(exact: NDArray[np.float64]) -> bool:
+    """Whether biases in steps of their sums are integers, but for the rounding of float32."""
+    return bool((np.abs(exact - np.floor(exact + 0.5)) <= BIAS_IS_EXACT * (1 + np.abs(exact))).all())
+
+
 def _finer(plan: LayerPlan, terms: Sequence[Term], unit: NDArray[np.float64], target: float) -> int:
     """By how many bits the accumulator is made finer so that rounding a real bias matters less.
 
@@ -160,9 +166,7 @@ def _finer(plan: LayerPlan, terms: Sequence[Term], unit: NDArray[np.float64], ta
     target : float
         The real value of an output step.
     """
-    exact = plan.bias / unit
-    lost = np.abs(exact - np.floor(exact + 0.5))
-    if (lost <= BIAS_IS_EXACT * (1 + np.abs(exact))).all():
+    if bias_is_integer(plan.bias / unit):
         return 0
     wanted = int(np.ceil(np.log2((unit / target).max()))) + BIAS_FINEST
     low = min(int(term.weight.min()) for term in terms)
