@@ -54,7 +54,10 @@ class Field:
 
 
 class _Probe:
-    """Stands in for a table: its accessors' own calls say how a field is laid out."""
+    """Stands in for a table: its accessors' own calls say how a field is laid out.
+
+    The first ones: behind its own field an accessor may ask for an older one in its place.
+    """
 
     Bytes, Pos = bytes(8), 0
 
@@ -64,7 +67,7 @@ class _Probe:
 
     def Offset(self, slot: int) -> int:
         """Where a field is."""
-        self.slot = slot
+        self.slot = self.slot or slot
         return 4
 
     def Vector(self, place: int) -> int:
@@ -73,7 +76,7 @@ class _Probe:
 
     def Get(self, flags: Any, place: int) -> int:
         """A number."""
-        self.width = int(flags.bytewidth)
+        self.width = self.width or int(flags.bytewidth)
         return 0
 
     def String(self, place: int) -> bytes:

@@ -173,7 +173,7 @@ CASES = [
     op("BATCH_MATMUL", [(1, 3, 4), (1, 5, 4)], [], "BatchMatMulOptions", AdjY=True),
 ]
 POSITIVE = ("LOG", "SQRT", "RSQRT")
-ELSEWHERE = {"QUANTIZE", "DEQUANTIZE", "SHAPE", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}
+ELSEWHERE = {"DENSIFY", "QUANTIZE", "DEQUANTIZE", "SHAPE", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}
 
 
 def file_of(case):
