@@ -226,9 +226,9 @@ def _offsets(make: flatbuffers.Builder, places: Sequence[int]) -> int:
     return int(make.EndVector())
 
 
-def litert(path: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+def litert(path: Path, feeds: Sequence[np.ndarray], delegates: bool = True) -> list[np.ndarray]:
     """What LiteRT computes, with one thread."""
-    return [array for array, _ in _litert(path, feeds)]
+    return [array for array, _ in _litert(path, feeds, delegates)]
 
 
 def litert_real(path: Path, feeds: Sequence[np.ndarray]) -> list[tuple[np.ndarray, float]]:
@@ -254,10 +254,13 @@ def litert_calls(path: Path, x: np.ndarray) -> np.ndarray:
     return np.concatenate(answers)
 
 
-def _litert(path: Path, feeds: Sequence[np.ndarray]) -> list[tuple[np.ndarray, tuple[float, int]]]:
-    from ai_edge_litert.interpreter import Interpreter
+def _litert(
+    path: Path, feeds: Sequence[np.ndarray], delegates: bool = True
+) -> list[tuple[np.ndarray, tuple[float, int]]]:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    interpreter = Interpreter(str(path), num_threads=1)
+    kind = OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(path), num_threads=1, experimental_op_resolver_type=kind)
     interpreter.allocate_tensors()
     for item, value in zip(interpreter.get_input_details(), feeds, strict=True):
         interpreter.set_tensor(item["index"], value)
