@@ -112,6 +112,15 @@ def layout(table: type) -> tuple[Field, ...]:
     return tuple(found)
 
 
+@cache
+def union(schema: Any, name: str) -> dict[int, type]:
+    """The classes that a union field can be of, by what its type says."""
+    kinds = vars(getattr(schema, _UNIONS.get(name, name))).items()
+    return {
+        value: getattr(schema, kind) for kind, value in kinds if isinstance(value, int) and kind != "NONE"
+    }
+
+
 class Verifier:
     """The verifier of one file.
 
@@ -193,9 +202,9 @@ class Verifier:
             for item in range(count):
                 self._item(field, self._led(place + 4 + 4 * item))
         elif field.kind == "union":
-            union = self._union(table, field, parent)
-            if union is not None:
-                self._table(union, place)
+            found = self._union(table, field, parent)
+            if found is not None:
+                self._table(found, place)
         else:
             self._item(field, place)
 
@@ -210,6 +219,4 @@ class Verifier:
         holder: Any = table()
         holder.Init(self.content, parent)
         number = getattr(holder, f"{field.name}Type")()
-        kinds = vars(getattr(self.schema, _UNIONS.get(field.name, field.name)))
-        names = [name for name, value in kinds.items() if value == number and name != "NONE"]
-        return getattr(self.schema, names[0]) if names else None
+        return union(self.schema, field.name).get(number)
