@@ -269,7 +269,7 @@ def _check_order(file: TfliteFile) -> None:
             raise ValueError(f"its input {index} is none of its tensors, or a constant")
         known.add(index)
     for operation in file.operations:
-        if not operation.outputs and operation.kind not in WITHOUT_OUTPUTS:
+        if not operation.outputs and (operation.custom or operation.kind not in WITHOUT_OUTPUTS):
             raise ValueError(f"operator {operation.index} ({operation.kind}) has no outputs")
         for index in operation.inputs:
             if index != -1 and index not in known:

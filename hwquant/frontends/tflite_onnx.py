@@ -199,6 +199,8 @@ class _Translation:
         operator = None if operation.custom else OPERATORS.get(operation.kind)
         if operator is None:
             raise call.refuse(f"this operator is not supported; {alternative(operation.kind)}")
+        if not operation.inputs:
+            raise call.invalid("it has no inputs")
         admitted(call, operator)
         read = [number for number in operation.inputs if number >= 0]
         blocks = {self.state.blocks[number] for number in read if number in self.state.blocks}

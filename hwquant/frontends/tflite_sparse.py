@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.frontends.tflite_tables import Tables
+from hwquant.frontends.tflite_verifier import union
 
 MOST_DENSE = 1 << 26
 """Bytes of all sparse constants of a file once they are dense."""
@@ -124,10 +125,10 @@ def _level(
 
 def _numbers(read: Tables, schema: Any, level: Any, field: str) -> NDArray[np.int64]:
     """The numbers of a level, in whichever of the widths that there are."""
-    kind, union = getattr(level, f"{field}Type")(), getattr(level, field)()
-    names = {value: name for name, value in vars(schema.SparseIndexVector).items() if isinstance(value, int)}
-    if not kind or kind not in names or union is None:
+    kind, found = getattr(level, f"{field}Type")(), getattr(level, field)()
+    kinds = union(schema, field)
+    if kind not in kinds or found is None:
         raise ValueError(f"a sparse tensor lacks its {field}")
-    vector = getattr(schema, names[kind])()
-    vector.Init(union.Bytes, union.Pos)
+    vector: Any = kinds[kind]()
+    vector.Init(found.Bytes, found.Pos)
     return read.numbers(vector, "Values").astype(np.int64)

@@ -112,13 +112,13 @@ class _Variables:
         handles: dict[int, _Key] = {}
         for operation in graph.operations:
             if not operation.custom and operation.kind == "VAR_HANDLE":
-                handles[_only_output(operation, 0)] = _key(operation)
+                handles[_tensors(operation, 0, 1)[0]] = _key(operation)
                 continue
             if operation.custom or operation.kind != "ASSIGN_VARIABLE":
                 raise self.refused(
                     caller, None, f"it calls {operation.kind} once; only constants are assigned so"
                 )
-            handle, number = _inputs(operation, 2)
+            handle, number = _tensors(operation, 2, 0)
             key = handles.get(handle)
             if key is None or graph.tensors[number].array is None:
                 raise self.refused(caller, key, "what it assigns is no constant, or no variable is there")
@@ -130,11 +130,11 @@ class _Variables:
         """An operator of the network."""
         kind = "" if operation.custom else operation.kind
         if kind == "VAR_HANDLE":
-            self.handles[_only_output(operation, 0)] = _key(operation)
+            self.handles[_tensors(operation, 0, 1)[0]] = _key(operation)
         elif kind == "READ_VARIABLE":
             self.read(operation)
         elif kind == "ASSIGN_VARIABLE":
-            handle, number = _inputs(operation, 2)
+            handle, number = _tensors(operation, 2, 0)
             key = self.key(operation, handle)
             if key in self.assigns:
                 raise self.refused(operation, key, "it is assigned twice in one call; assign it once")
@@ -150,7 +150,8 @@ class _Variables:
 
     def read(self, operation: Operation) -> None:
         """What a variable is now is a tensor that there is, or one that the network has to be given."""
-        key, number = self.key(operation, *_inputs(operation, 1)), _only_output(operation, 1)
+        handle, number = _tensors(operation, 1, 1)
+        key = self.key(operation, handle)
         if key not in self.value:
             self.value[key], self.reads[key] = number, operation
             return
@@ -194,6 +195,8 @@ class _Variables:
                 raise self.refused(assign, key, "what it assigns is a constant")
             states.append(Variable(key[1] or tensor.name, number, assigned))
         outputs = tuple(self.same.get(number, number) for number in self.file.outputs)
+        if any(number in self.handles for number in outputs):
+            raise ValueError("one of its outputs is a variable")
         return replace(
             self.file,
             tensors=tuple(tensors),
@@ -222,16 +225,8 @@ def _key(operation: Operation) -> _Key:
     return operation.options["Container"], operation.options["SharedName"]
 
 
-def _inputs(operation: Operation, count: int) -> tuple[int, ...]:
-    if len(operation.inputs) != count or -1 in operation.inputs:
-        raise ValueError(f"operator {operation.index} ({operation.kind}) has {len(operation.inputs)} inputs")
-    return operation.inputs
-
-
-def _only_output(operation: Operation, inputs: int) -> int:
-    _inputs(operation, inputs)
-    if len(operation.outputs) != 1:
-        raise ValueError(
-            f"operator {operation.index} ({operation.kind}) has {len(operation.outputs)} outputs"
-        )
-    return operation.outputs[0]
+def _tensors(operation: Operation, inputs: int, outputs: int) -> tuple[int, ...]:
+    """The inputs and the outputs of an operator, as many as it has to have."""
+    if (len(operation.inputs), len(operation.outputs)) != (inputs, outputs) or -1 in operation.inputs:
+        raise ValueError(f"operator {operation.index} ({operation.kind}) has other tensors than it takes")
+    return (*operation.inputs, *operation.outputs)

@@ -54,7 +54,10 @@ class Field:
 
 
 class _Probe:
-    """Stands in for a table: its accessors' own calls say how a field is laid out."""
+    """Stands in for a table: its accessors' own calls say how a field is laid out.
+
+    The first ones: behind its own field an accessor may ask for an older one in its place.
+    """
 
     Bytes, Pos = bytes(8), 0
 
@@ -64,7 +67,7 @@ class _Probe:
 
     def Offset(self, slot: int) -> int:
         """Where a field is."""
-        self.slot = slot
+        self.slot = self.slot or slot
         return 4
 
     def Vector(self, place: int) -> int:
@@ -73,7 +76,7 @@ class _Probe:
 
     def Get(self, flags: Any, place: int) -> int:
         """A number."""
-        self.width = int(flags.bytewidth)
+        self.width = self.width or int(flags.bytewidth)
         return 0
 
     def String(self, place: int) -> bytes:
@@ -107,6 +110,15 @@ def layout(table: type) -> tuple[Field, ...]:
         inner = type(made) if probe.kind == "table" else None
         found.append(Field(name, probe.slot, name in vectors, probe.kind, probe.width, inner))
     return tuple(found)
+
+
+@cache
+def union(schema: Any, name: str) -> dict[int, type]:
+    """The classes that a union field can be of, by what its type says."""
+    kinds = vars(getattr(schema, _UNIONS.get(name, name))).items()
+    return {
+        value: getattr(schema, kind) for kind, value in kinds if isinstance(value, int) and kind != "NONE"
+    }
 
 
 class Verifier:
@@ -190,9 +202,9 @@ class Verifier:
             for item in range(count):
                 self._item(field, self._led(place + 4 + 4 * item))
         elif field.kind == "union":
-            union = self._union(table, field, parent)
-            if union is not None:
-                self._table(union, place)
+            found = self._union(table, field, parent)
+            if found is not None:
+                self._table(found, place)
         else:
             self._item(field, place)
 
@@ -207,6 +219,4 @@ class Verifier:
         holder: Any = table()
         holder.Init(self.content, parent)
         number = getattr(holder, f"{field.name}Type")()
-        kinds = vars(getattr(self.schema, _UNIONS.get(field.name, field.name)))
-        names = [name for name, value in kinds.items() if value == number and name != "NONE"]
-        return getattr(self.schema, names[0]) if names else None
+        return union(self.schema, field.name).get(number)

@@ -16,16 +16,20 @@ import tflite
 from hwquant_testing.limits import attempt
 from hwquant_testing.seeds import seed_ranges
 from hwquant_testing.tflite_files import Operation, Tensor, built, constant
+from hwquant_testing.tflite_kept import densified, pruned, sparse, streaming
 from hwquant_testing.tflite_mutations import mutated
 from hwquant_testing.tflite_networks import network as random_network
 
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.frontends.tflite_onnx import tflite_as_onnx
 
+SPARSE = (np.uint8, 2, np.uint16, np.int32, 2)
+"""Levels of weights (8, 2, 3, 6), blocks of two rows among them."""
+
 
 @pytest.fixture(scope="module")
 def files():
-    """Bytes of networks: one of float numbers with two branches, four of integers."""
+    """Bytes of networks: of float numbers with two branches, of integers, with variables, with sparse weights."""
     rng = np.random.default_rng(0)
     weights = [constant(rng.standard_normal(shape)) for shape in ((4, 3, 3, 2), (4,), (1, 3, 3, 4), (4,))]
     tensors = [
@@ -80,7 +84,11 @@ def files():
             ]
         )
     ]
-    return [network, built(tensors, steps, [0], [4]), *more]
+    kept = [
+        streaming(0),
+        densified(sparse(pruned(1, (8, 2, 3, 6), np.float16, 2), SPARSE, [3, 1, 2, 0, 4], [0]), half=True),
+    ]
+    return [network, built(tensors, steps, [0], [4]), *more, *kept]
 
 
 class LiteRT:

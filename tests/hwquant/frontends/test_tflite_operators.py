@@ -10,7 +10,7 @@ from hwquant.floating import predict
 from hwquant.frontends import load_model
 from hwquant.frontends.declaration import Refused
 from hwquant.frontends.tflite_operators import OPERATORS
-from hwquant.frontends.tflite_verifier import layout
+from hwquant.frontends.tflite_verifier import layout, union
 
 RNG = np.random.default_rng(0)
 
@@ -173,7 +173,7 @@ CASES = [
     op("BATCH_MATMUL", [(1, 3, 4), (1, 5, 4)], [], "BatchMatMulOptions", AdjY=True),
 ]
 POSITIVE = ("LOG", "SQRT", "RSQRT")
-ELSEWHERE = {"QUANTIZE", "DEQUANTIZE", "SHAPE", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}
+ELSEWHERE = {"DENSIFY", "QUANTIZE", "DEQUANTIZE", "SHAPE", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}
 
 
 def file_of(case):
@@ -220,6 +220,17 @@ def test_every_option_of_the_schema_is_declared(kind):
     operator = OPERATORS[kind]
     fields = layout(getattr(tflite, operator.table)) if operator.table else ()
     assert {field.name for field in fields} == set(operator.options)
+
+
+def test_everything_that_a_file_can_lead_to_is_in_the_schema():
+    found, left = set(), [tflite.Model]
+    while left:
+        table = left.pop()
+        for field in layout(table):
+            inner = union(tflite, field.name).values() if field.kind == "union" else [field.table]
+            left += [item for item in inner if item is not None and item not in found]
+        found.add(table)
+    assert {tflite.CustomQuantization, tflite.Uint16Vector, tflite.StablehloConcatenateOptions} <= found
 
 
 @pytest.mark.parametrize(
