@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from hwquant.errors import Unsupported
 from hwquant.frontends.tflite_model import Operation, Tensor, TfliteFile, Variable
 
@@ -187,7 +189,7 @@ class _Variables:
                 tensors[number] = replace(tensor, array=first.array)
                 continue
             zero = 0 if tensor.quantization is None else tensor.quantization.zero_points
-            if (first.array != zero).any():
+            if np.any(first.array != zero):
                 raise self.refused(operation, key, "it does not begin with zeros, as states do")
             assigned = self.value[key]
             self.check_alike(assign, key, number, assigned)
