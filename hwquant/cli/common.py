@@ -54,8 +54,8 @@ def data_option(command: Command) -> Command:
         required=True,
         type=click.Path(path_type=Path),
         metavar="DATA.npz",
-        help="x (N, then the input's shape; float32, float64 or uint8) and optionally y (integer labels). With several "
-        "inputs, an array for each by its name in place of x.",
+        help="x (N, then the input's shape; float32, float64, int8 or uint8) and optionally y (integer labels). With "
+        "several inputs, an array for each by its name in place of x.",
     )(command)
 
 

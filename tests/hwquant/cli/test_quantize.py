@@ -150,7 +150,7 @@ def test_weights_that_are_not_finite_are_named(hwquant, arguments, tmp_path, val
     [
         (np.full((4, 1, 8, 8), np.nan, np.float32), "holds NaN or infinity"),
         (np.zeros((4, 8, 8), np.float32), "needs (N, 1, 8, 8)"),
-        (np.zeros((4, 1, 8, 8), np.int32), "give float32, float64 or uint8"),
+        (np.zeros((4, 1, 8, 8), np.int32), "give float32, float64, int8 or uint8"),
         (np.zeros((0, 1, 8, 8), np.uint8), "N >= 1"),
     ],
 )
