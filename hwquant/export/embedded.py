@@ -12,7 +12,7 @@ import binascii
 import zlib
 from typing import TYPE_CHECKING
 
-from hwquant.errors import Damaged, HwquantError
+from hwquant.errors import Damaged, Unsupported
 from hwquant.hwq import from_bytes, to_bytes
 from hwquant.qgraph import QGraph
 
@@ -90,7 +90,7 @@ def _exports_to(qgraph: QGraph, model: onnx.ModelProto) -> bool:
     layers = len(model.graph.output) > len(qgraph.network_outputs)
     try:
         made = to_onnx(qgraph, layers=layers)
-    except HwquantError:
+    except Unsupported:
         return False
     return _computed(made) == _computed(model)
 
