@@ -110,7 +110,7 @@ def with_real_operators(model: onnx.ModelProto) -> onnx.ModelProto:
     Unsupported
         Scales are found from the data at hand, or computed where a constant is needed.
     """
-    kinds = {*LINEAR, *COUNTING, *_DYNAMIC}
+    kinds = {*LINEAR, *COUNTING, *_DYNAMIC, "QuantizeLinear"}  # behind the last one integers may be moved
     if not any(node.op_type in kinds or node.domain == MICROSOFT for node in model.graph.node):
         return model
     copied = type(model)()
@@ -168,8 +168,8 @@ class _Rewriting:
             self._linear(node, LINEAR[node.op_type])
         elif node.op_type in COUNTING and node.domain in STANDARD:
             self._counting(node, COUNTING[node.op_type])
-        elif node.op_type in MOVING and node.input[0] in self._forms:
-            self._moving(node)
+        elif node.op_type in MOVING and (form := self._form(node)) is not None:
+            self._moving(node, *form)
         else:
             if node.domain == MICROSOFT and node.op_type in ("QuantizeLinear", "DequantizeLinear"):
                 node.domain = ""
@@ -263,13 +263,31 @@ class _Rewriting:
         operands = [self._dequantize(x, scale, x_zero, None), self._dequantize(w, inverse, w_zero, None)]
         self._real(node, operator, operands, node.output[0])
 
-    def _moving(self, node: onnx.NodeProto) -> None:
-        """Write what moves integers on the real numbers that they stand for."""
-        scale, zero = self._forms[node.input[0]]
-        many = len(node.input) if node.op_type == "Concat" else 1
-        forms = {self._forms.get(name) for name in node.input[:many]}
-        if len(forms) > 1:
+    def _form(self, node: onnx.NodeProto) -> _Form | None:
+        """The scale and zero point of the integers that a node moves; None where it moves others, or counts them."""
+        if node.op_type != "Concat":
+            return (
+                self._forms.get(node.input[0]) if len(node.output) == 1 or node.op_type == "Split" else None
+            )
+        given = [name for name in node.input if name not in self._constants]
+        forms = [self._forms[name] for name in given if name in self._forms]
+        if not forms or len(forms) < len(given):
+            return None
+        if not all(all(map(self._alike, forms[0], form)) for form in forms):
             raise _refused(node, "it joins integers of several scales; requantize them to one before")
+        return forms[0]
+
+    def _alike(self, one: str, other: str) -> bool:
+        """Whether two scales or zero points are the same constant, or equal ones."""
+        if one == other:
+            return True
+        found = [self._constants.get(name) for name in (one, other)]
+        arrays = [self._numpy.to_array(item) for item in found if item is not None]
+        return len(arrays) == 2 and arrays[0].dtype == arrays[1].dtype and np.array_equal(*arrays)
+
+    def _moving(self, node: onnx.NodeProto, scale: str, zero: str) -> None:
+        """Write what moves integers on the real numbers that they stand for."""
+        many = len(node.input) if node.op_type == "Concat" else 1
         reals = [self._dequantize(name, scale, zero, None) for name in node.input[:many]]
         rest = list(node.input[many:])
         if node.op_type == "Pad" and rest and _attribute(node, "mode") in (None, b"constant"):

@@ -257,7 +257,8 @@ class Translation:
             build, name, self.opset, inputs, list(node.input), types, attributes, len(node.output)
         )
         result = operator.translate(call)
-        note_weights(build, build.nodes[count:], [known for known in steps if known is not None])
+        factor = attributes["alpha"] if node.op_type == "Gemm" else 1.0
+        note_weights(build, build.nodes[count:], [known for known in steps if known is not None], factor)
         kind = result_type(schema, types, attributes)
         for output, value in zip(node.output, result if isinstance(result, tuple) else (result,)):
             if output:

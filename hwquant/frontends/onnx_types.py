@@ -81,10 +81,10 @@ def result_type(
         if name is not None and declared.type_str == wanted:
             return name
     target = attributes.get("to") or attributes.get("output_dtype")
+    if schema.name == "QuantizeLinear" and not target:
+        return "uint8"
     if isinstance(target, int):
         return type_name(target) or "undefined"
-    if schema.name == "QuantizeLinear":
-        return "uint8"
     allowed = {item.type_param_str: item.allowed_type_strs for item in schema.type_constraints}.get(
         wanted, []
     )

@@ -64,19 +64,28 @@ class Steps:
             if np.array_equal(np.broadcast_to(first, pairs.shape), pairs):
                 pairs = first
         steps, least = pairs.reshape(2, -1)
-        if len(steps) not in (1, channels):
+        if channels % len(steps):
             return None
-        whole = np.ones(channels)
+        steps, least = (
+            np.tile(part, channels // len(steps)) for part in (steps, least)
+        )  # in each group the same
         if self.bits > MOST_BITS:
             low, high = integer_limits(MOST_BITS)
             fits = low <= self.integers.min(initial=0) and self.integers.max(initial=0) <= high
-            return GivenWeights(steps * whole, np.full(channels, low), MOST_BITS) if fits else None
-        return GivenWeights(steps * whole, (least * whole).astype(np.int64), self.bits, self.gap)
+            return GivenWeights(steps, np.full(channels, low), MOST_BITS) if fits else None
+        return GivenWeights(steps, least.astype(np.int64), self.bits, self.gap)
 
 
-def note_weights(build: Builder, made: Iterable[Unfolded], constants: Iterable[Steps]) -> None:
-    """Keep the grid of the weights that convolutions were made of: of the first constant of several dimensions."""
+def note_weights(
+    build: Builder, made: Iterable[Unfolded], constants: Iterable[Steps], factor: float = 1.0
+) -> None:
+    """Keep the grid of the weights that convolutions were made of: of the first constant of several dimensions.
+
+    The convolutions' weights are the constant times a positive factor.
+    """
     weights = next((item for item in constants if item.step.ndim > 1), None)
+    if weights is not None and factor > 0:
+        weights = replace(weights, step=factor * weights.step)
     for node in made:
         if weights is not None and isinstance(node, Conv):
             grid = weights.grid(len(node.weight))

@@ -32,7 +32,9 @@ def within_a_step(made, output, steps=1):
 def quantized_input(made):
     pair = made.pair()
     names = made.names(pair)
-    return made.node("QuantizeLinear", ["x", *names]), names
+    q = made.node("QuantizeLinear", ["x", *names])
+    made.pairs[q] = pair
+    return q, names
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
@@ -122,6 +124,54 @@ def test_a_tensor_that_is_moved_and_read_twice_keeps_its_format():
     conv = made.around(made.node("Conv", [pool, made.dequantized(names)]))
     both = made.around(made.node("Concat", [conv, pool], axis=1), (0.04, 90))
     within_a_step(made, both)
+
+
+def test_integers_between_two_pairs_are_moved():
+    made = QuantizedModel(np.random.default_rng(6), np.int8)
+    q, names = quantized_input(made)
+    pooled = made.node("MaxPool", [q], kernel_shape=[2, 2], strides=[2, 2])
+    again = made.node(
+        "QuantizeLinear", ["x", *made.names(made.pairs[q])]
+    )  # the same, of constants of its own
+    both = made.node(
+        "Concat", [pooled, made.node("MaxPool", [again], kernel_shape=[2, 2], strides=[2, 2])], axis=1
+    )
+    (weight, _) = made.weight((3, 4, 3, 3))
+    conv = made.node("Conv", [made.node("DequantizeLinear", [both, *names]), made.dequantized(weight)])
+    qgraph = within_a_step(made, made.around(conv))
+    assert qgraph.host is None
+
+
+def test_integers_without_a_zero_point_are_unsigned():
+    made = QuantizedModel(np.random.default_rng(7), np.uint8)
+    scale = made.constant(0.03, np.float32)
+    x = made.node("DequantizeLinear", [made.node("QuantizeLinear", ["x", scale]), scale])
+    (weight, _) = made.weight((3, 2, 3, 3))
+    qgraph = within_a_step(made, made.around(made.node("Conv", [x, made.dequantized(weight)])))
+    assert qgraph.host is None
+
+
+def test_groups_of_a_transposed_convolution_share_the_scales_of_their_channels():
+    made = QuantizedModel(np.random.default_rng(8))
+    (weight, scale) = made.weight((2, 3, 2, 2), 3)
+    conv = made.node(
+        "ConvTranspose", [made.around("x"), made.dequantized(weight, 1)], strides=[2, 2], group=2
+    )
+    model = made.model(made.around(conv), SHAPE)
+    given = from_onnx(model).given
+    assert given.lost == ()
+    assert all(grid.scale.tolist() == [*scale.tolist()] * 2 for grid in given.weights.values())
+
+
+def test_the_factor_of_a_matrix_product_is_in_the_scales():
+    made = QuantizedModel(np.random.default_rng(9))
+    flat = made.node("Flatten", [made.around("x")])
+    (weight, scale) = made.weight((5, 72), 5)
+    product = made.node("Gemm", [flat, made.dequantized(weight, 0)], transB=1, alpha=0.3)
+    given = from_onnx(made.model(made.around(product), SHAPE)).given
+    assert given.lost == ()
+    (grid,) = given.weights.values()
+    assert np.allclose(grid.scale, 0.3 * scale, rtol=1e-6)
 
 
 def refused(made, output, match):
