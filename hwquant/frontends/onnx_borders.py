@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hwquant.frontends.onnx_integer import VIEWS
+from hwquant.frontends.onnx_integer_operators import VIEWS
 
 if TYPE_CHECKING:
     import onnx

@@ -7,85 +7,20 @@ whose scale is known (MaxPool, Slice) moves real numbers between the same pair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hwquant.errors import Unsupported
 from hwquant.frontends.onnx_functions import STANDARD
+from hwquant.frontends.onnx_integer_operators import COUNTING, LINEAR, MOVING, VIEWS, Linear
 
 if TYPE_CHECKING:
     import onnx
 
 MICROSOFT = "com.microsoft"
 
-
-@dataclass(frozen=True)
-class _Linear:
-    """An operator on integers with scales.
-
-    Attributes
-    ----------
-    operator : str
-        The operator on real numbers.
-    operands : tuple of int
-        Where each operand's integers, scale and zero point begin among the inputs.
-    result : int
-        Where the scale and the zero point of the result begin.
-    bias : int or None
-        Where the bias is, integers in steps of the product of both scales.
-    axes : tuple of int or None
-        The axis of each operand's scales, where there are several.
-    repeated : int or None
-        From where on the rest are operands, three inputs each.
-    """
-
-    operator: str
-    operands: tuple[int, ...]
-    result: int
-    bias: int | None = None
-    axes: tuple[int | None, ...] = (None, None)
-    repeated: int | None = None
-
-
-_UNARY = {
-    f"QLinear{name}": _Linear(name, (0,), 3)
-    for name in ("AveragePool", "GlobalAveragePool", "LeakyRelu", "ReduceMean", "Sigmoid", "Softmax")
-}
-LINEAR: Mapping[str, _Linear] = {
-    **_UNARY,
-    "QLinearConv": _Linear("Conv", (0, 3), 6, 8, (None, 0)),
-    "QLinearMatMul": _Linear("MatMul", (0, 3), 6, None, (None, 1)),
-    "QGemm": _Linear("Gemm", (0, 3), 7, 6, (None, 1)),
-    "QLinearAdd": _Linear("Add", (0, 3), 6),
-    "QLinearMul": _Linear("Mul", (0, 3), 6),
-    "QLinearConcat": _Linear("Concat", (), 0, repeated=2),
-}
-"""The operators with a scale for each operand, by name."""
-
-COUNTING = {"ConvInteger": "Conv", "MatMulInteger": "MatMul"}
-"""The operators whose results are sums of integers."""
-
-VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
-"""What the reader does to integers as to any elements."""
-MOVING = frozenset(
-    {
-        "Concat",
-        "DepthToSpace",
-        "Expand",
-        "Gather",
-        "MaxPool",
-        "Pad",
-        "Resize",
-        "Slice",
-        "SpaceToDepth",
-        "Split",
-        "Tile",
-    }
-)
-"""What moves integers, and is written on real numbers."""
 
 _DYNAMIC = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
 _Form = tuple[str, str]
@@ -147,17 +82,31 @@ class _Rewriting:
         self._names = {name for node in graph.node for name in (*node.input, *node.output)}
         self._names |= {item.name for item in (*graph.input, *graph.output, *graph.initializer)}
         self._forms: dict[str, _Form] = {}
+        self._sums: set[str] = set()
         self._made: list[onnx.NodeProto] = []
 
     def run(self) -> None:
         """Rewrite the graph."""
         nodes = list(self._graph.node)
+        outputs = {item.name for item in self._graph.output}
         for node in nodes:
             self._node(node)
+            if self._sums & outputs.intersection(node.output):
+                raise _refused(
+                    node, "the network gives its integers; cast them to float, and scale them, in the model"
+                )
         del self._graph.node[:]
         self._graph.node.extend(self._made)
+        typed = [item for item in self._graph.value_info if item.name not in self._sums]
+        del self._graph.value_info[:]
+        self._graph.value_info.extend(typed)
 
     def _node(self, node: onnx.NodeProto) -> None:
+        if node.op_type != "Cast" and self._sums.intersection(node.input):
+            raise _refused(
+                node,
+                "it computes with integers that a ConvInteger or MatMulInteger sums; cast them to float before",
+            )
         if node.op_type in _DYNAMIC:
             raise _refused(
                 node,
@@ -179,7 +128,7 @@ class _Rewriting:
                 self._forms[node.output[0]] = self._forms[node.input[0]]
             self._made.append(node)
 
-    def _linear(self, node: onnx.NodeProto, what: _Linear) -> None:
+    def _linear(self, node: onnx.NodeProto, what: Linear) -> None:
         """Write an operator with scales."""
         places = list(what.operands)
         if what.repeated is not None:
@@ -201,14 +150,14 @@ class _Rewriting:
             return
         self._quantize(real, scale, zero, node)
 
-    def _check(self, node: onnx.NodeProto, what: _Linear, scales: Sequence[int]) -> None:
+    def _check(self, node: onnx.NodeProto, what: Linear, scales: Sequence[int]) -> None:
         """Raise for what runtimes refuse of an operator that ONNX does not know, or does not check.
 
         Parameters
         ----------
         node : onnx.NodeProto
             The node.
-        what : _Linear
+        what : Linear
             What it is.
         scales : sequence of int
             Where its scales are among the inputs; a zero point is behind each.
@@ -236,7 +185,7 @@ class _Rewriting:
         if what_is_wrong:
             raise ValueError(f"node {node.name or node.output[0]!r} ({node.op_type}): {what_is_wrong}")
 
-    def _bias(self, node: onnx.NodeProto, what: _Linear) -> str:
+    def _bias(self, node: onnx.NodeProto, what: Linear) -> str:
         """The bias of a convolution or a matrix product: in steps of both scales, and of alpha."""
         scales = [self._array(node, _input(node, place + 1)).astype(np.float64) for place in what.operands]
         alpha = _attribute(node, "alpha")
@@ -261,7 +210,7 @@ class _Rewriting:
         if several:
             raise _refused(node, "its weights have a zero point for each channel; quantize them with one")
         operands = [self._dequantize(x, scale, x_zero, None), self._dequantize(w, inverse, w_zero, None)]
-        self._real(node, operator, operands, node.output[0])
+        self._sums.add(self._real(node, operator, operands, node.output[0]))
 
     def _form(self, node: onnx.NodeProto) -> _Form | None:
         """The scale and zero point of the integers that a node moves; None where it moves others, or counts them."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.coding import Coding, IntArray, integer_limits
+from hwquant.errors import HwquantError
 from hwquant.given import GivenWeights
 from hwquant.qgraph import Term
 from hwquant.quantize.assemble import kept_weights
@@ -86,7 +87,7 @@ def keep_layer(
         return _scaled(terms, unit, np.zeros(1, np.int64), None), terms
     left = _finer(layer, terms, unit, target)
     terms, unit = [replace(term, shift=left) for term in terms], unit * 2.0**-left
-    multiplier, shift = fixed_point(unit / target, MULTIPLIER_BITS)
+    multiplier, shift = _multiplier(layer, unit / target)
     return _scaled(terms, unit, shift, multiplier), terms
 
 
@@ -101,8 +102,20 @@ def _without_weights(
         for term, factor, left, source in zip(layer.terms, factors, lefts, sources)
     ]
     unit = np.array([single])
-    multiplier, shift = fixed_point(unit / target, MULTIPLIER_BITS)
+    multiplier, shift = _multiplier(layer, unit / target)
     return _scaled(terms, unit, shift, multiplier), terms
+
+
+def _multiplier(layer: LayerPlan, ratio: NDArray[np.float64]) -> tuple[IntArray, IntArray]:
+    """The multiplier and the shift of a layer whose sums count in so many output steps."""
+    try:
+        return fixed_point(ratio, MULTIPLIER_BITS)
+    except HwquantError:
+        raise HwquantError(
+            f"layer {layer.name!r}: by the source's scales a step of its sums is {float(ratio.max()):.3g} steps of "
+            f"its output, which no multiplier of {MULTIPLIER_BITS} bits expresses; look for a wrong scale in the "
+            "source, or quantize with --scales shift"
+        ) from None
 
 
 def _scaled(

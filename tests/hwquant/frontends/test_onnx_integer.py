@@ -1,6 +1,7 @@
 """ONNX's operators on integers, and what of quantized models is refused by name."""
 
 import numpy as np
+import onnx
 import pytest
 from hwquant_testing.quantized_models import QuantizedModel, runtime
 from onnx import TensorProto, helper
@@ -65,7 +66,9 @@ def test_sums_of_integers_are_real_numbers_in_steps():
     total = made.node("ConvInteger", [q, weight, names[1], zero])
     step = made.node("Mul", [names[0], scale])
     back = made.node("Mul", [made.node("Cast", [total], to=1), step])
-    model = made.model(made.around(back), SHAPE)
+    model = onnx.shape_inference.infer_shapes(
+        made.model(made.around(back), SHAPE)
+    )  # says that sums are int32
     (grid,) = from_onnx(model).given.weights.values()
     assert np.allclose(grid.scale, real[0], rtol=1e-6)
     within_a_step(made, made.nodes[-1].output[0])
@@ -199,3 +202,11 @@ def test_refusals_name_what_they_saw():
     scales, zeros = made.constant([0.1, 0.2], np.float32), made.constant([1, 2], np.uint8)
     q = made.node("QuantizeLinear", ["x", scales, zeros], axis=1)
     refused(made, made.node("DequantizeLinear", [q, scales, zeros], axis=1), "give each tensor one scale")
+
+    made = QuantizedModel(np.random.default_rng(5))
+    q, names = quantized_input(made)
+    (weight, _, zero), _ = made.weight((3, 2, 3, 3))
+    total = made.node("ConvInteger", [q, weight, names[1], zero])
+    added = made.node("Add", [total, made.constant([[[[7]]]], np.int32)])
+    refused(made, made.node("Cast", [added], to=1), "'add.*computes with integers that a ConvInteger")
+    refused(made, total, "'convinteger.*gives its integers")

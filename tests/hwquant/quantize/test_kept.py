@@ -260,3 +260,12 @@ def test_common_unit_counts_both_exactly_enough():
         for step, factor, left in zip(steps, factors, lefts):
             assert 0 < factor < 128
             assert 127 * abs(step - factor * 2.0**left * unit) < 0.3 * max(steps)
+
+
+def test_scales_that_no_multiplier_expresses_name_the_layer():
+    made = QuantizedModel(np.random.default_rng(4), np.int8)
+    (weight, _) = made.weight((3, 2, 3, 3))
+    conv = made.node("Conv", [made.around("x"), made.dequantized(weight)])
+    graph = from_onnx(made.model(made.around(conv, (1e-12, 0)), SHAPE))
+    with pytest.raises(HwquantError, match=r"layer 'quantizelinear.*wrong scale in the source"):
+        quantize(graph)
