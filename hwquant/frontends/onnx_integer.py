@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MICROSOFT = "com.microsoft"
 
 
+NARROW_OPSET = 21
+"""The first operator set whose DequantizeLinear takes integers of 4 bits."""
+
 _DYNAMIC = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
 _Form = tuple[str, str]
 """The names of a tensor's scale and zero point, "" where there is none."""
@@ -55,7 +58,25 @@ def with_real_operators(model: onnx.ModelProto) -> onnx.ModelProto:
         kept = [entry for entry in copied.opset_import if entry.domain != MICROSOFT]
         del copied.opset_import[:]
         copied.opset_import.extend(kept)
-    return copied
+    return _with_narrow_types(copied)
+
+
+def _with_narrow_types(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A model with integers of 4 bits in an operator set that has them; onnxruntime's operators take them in any."""
+    import onnx
+
+    narrow = {onnx.TensorProto.INT4, onnx.TensorProto.UINT4}
+    version = next((entry.version for entry in model.opset_import if entry.domain in STANDARD), 0)
+    if version >= NARROW_OPSET or not any(item.data_type in narrow for item in model.graph.initializer):
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, NARROW_OPSET)
+    except (onnx.version_converter.ConvertError, RuntimeError, ValueError) as error:
+        raise Unsupported(
+            f"{model.graph.name!r} has integers of 4 bits in operator set {version}, and is not converted to "
+            f"{NARROW_OPSET}, which has them: {' '.join(str(error).split()):.200}; export it with {NARROW_OPSET}",
+            where=model.graph.name,
+        ) from None
 
 
 class _Rewriting:

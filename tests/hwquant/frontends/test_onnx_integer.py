@@ -166,6 +166,21 @@ def test_groups_of_a_transposed_convolution_share_the_scales_of_their_channels()
     assert all(grid.scale.tolist() == [*scale.tolist()] * 2 for grid in given.weights.values())
 
 
+def test_weights_of_four_bits_come_in_operator_sets_that_lack_them():
+    made = QuantizedModel(np.random.default_rng(10))
+    values = made.rng.integers(-8, 8, (3, 2, 3, 3))
+    made.constants += [
+        helper.make_tensor("w", TensorProto.INT4, values.shape, values.ravel().tolist()),
+        helper.make_tensor("w_zero", TensorProto.INT4, (), [0]),
+    ]
+    scale = made.constant(0.05, np.float32)
+    weight = made.node("DequantizeLinear", ["w", scale, "w_zero"], "com.microsoft")
+    model = made.model(made.around(made.node("Conv", [made.around("x"), weight])), SHAPE, opset=17)
+    (term,) = quantize(from_onnx(model)).nodes[0].terms
+    assert term.bits == 4
+    assert np.array_equal(term.weight, values)
+
+
 def test_the_factor_of_a_matrix_product_is_in_the_scales():
     made = QuantizedModel(np.random.default_rng(9))
     flat = made.node("Flatten", [made.around("x")])
