@@ -285,6 +285,7 @@ class _Middle(Translation):
         for name, array in division.survey.arrays.items():
             self._set(name, array)
         self.steps |= division.survey.steps
+        self.unkept |= division.survey.unkept
         for name in division.begin:
             found = division.survey.described[name]
             self.begin(name, found.kind, found.shape or ())

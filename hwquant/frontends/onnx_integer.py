@@ -188,6 +188,8 @@ class _Rewriting:
         ends = max(*scales, what.bias or 0, scales[-1] + 1)
         if what.repeated is None and len(node.input) > ends + 1:
             what_is_wrong = f"it has {len(node.input)} inputs, of which there are {ends + 1}"
+        if what.repeated is not None and (len(node.input) < 5 or (len(node.input) - what.repeated) % 3):
+            what_is_wrong = f"it has {len(node.input)} inputs, not two and three for each operand"
         required = what.result + 2 if node.domain in STANDARD else 0
         if not all(_input(node, place) for place in range(required)):
             what_is_wrong = f"it lacks some of its first {required} inputs"

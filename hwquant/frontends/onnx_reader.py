@@ -172,6 +172,7 @@ class Translation:
         self.opset = opset(model)
         self.values: dict[str, Result] = {}
         self.steps: dict[str, Steps] = {}
+        self.unkept: set[str] = set()  # constants made of integers that are not kept
         self.types: dict[str, str] = {}
         self._load(model.graph)
         stored = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
@@ -258,7 +259,11 @@ class Translation:
         )
         result = operator.translate(call)
         factor = attributes["alpha"] if node.op_type == "Gemm" else 1.0
-        note_weights(build, build.nodes[count:], [known for known in steps if known is not None], factor)
+        unkept = any(
+            tensor in self.unkept and np.ndim(self.values[tensor]) > 1 for tensor in filter(None, node.input)
+        )
+        constants = [known for known in steps if known is not None]
+        note_weights(build, build.nodes[count:], constants, factor, unkept)
         kind = result_type(schema, types, attributes)
         for output, value in zip(node.output, result if isinstance(result, tuple) else (result,)):
             if output:
@@ -308,9 +313,19 @@ class Translation:
             check_parameters(
                 self.build, attributes, data[1], data[2] if len(data) > 2 else None, data[0].ndim
             )
+            axis, several = (
+                attributes.get("axis", 1),
+                data[1].size > 1 and not attributes.get("block_size", 0),
+            )
+            if several and data[1].size != data[0].shape[axis]:
+                raise self.build.invalid(
+                    f"it has {data[1].size} scales along axis {axis} of a constant of shape {data[0].shape}"
+                )
             found = steps_of(attributes, self.types[node.input[0]], data)
             if found is not None:
                 self.steps[node.output[0]] = found
+            else:
+                self.unkept.add(node.output[0])
         elif node.op_type in MOVES and (known := self.steps.get(node.input[0])) is not None:
 
             def move(part: Array) -> Array:
@@ -318,6 +333,8 @@ class Translation:
                 return evaluated[node.output[0]]
 
             self.steps[node.output[0]] = moved(known, move)
+        elif any(name in self.steps or name in self.unkept for name in node.input):
+            self.unkept.update(node.output)
 
     def _branch(self, node: onnx.NodeProto) -> None:
         """Translate an If whose condition is known: the nodes of one branch, which see what is around them."""

@@ -77,18 +77,19 @@ class Steps:
 
 
 def note_weights(
-    build: Builder, made: Iterable[Unfolded], constants: Iterable[Steps], factor: float = 1.0
+    build: Builder, made: Iterable[Unfolded], constants: Iterable[Steps], factor: float, unkept: bool
 ) -> None:
     """Keep the grid of the weights that convolutions were made of: of the first constant of several dimensions.
 
-    The convolutions' weights are the constant times a positive factor.
+    The convolutions' weights are the constant times a factor. Where there is no such constant, they may be made of
+    integers that are not kept.
     """
     weights = next((item for item in constants if item.step.ndim > 1), None)
     if weights is not None and factor > 0:
         weights = replace(weights, step=factor * weights.step)
     for node in made:
-        if weights is not None and isinstance(node, Conv):
-            grid = weights.grid(len(node.weight))
+        if isinstance(node, Conv) and (weights is not None or unkept):
+            grid = None if weights is None else weights.grid(len(node.weight))
             if grid is not None and grid.integers(node.weight) is not None:
                 build.grids[node.name] = grid, node.weight
             else:

@@ -82,7 +82,7 @@ def _lost(name: str) -> Advice:
         "integers_lost",
         name,
         f"the integers of {name!r} in the source are not kept: constants are multiplied into them, which no scale "
-        "takes in, or they have more than 8 bits; they are quantized anew",
+        "takes in, they have more than 8 bits, or more scales than one for each channel; they are quantized anew",
     )
 
 

@@ -7,8 +7,9 @@ from hwquant_testing.quantized_models import QuantizedModel, runtime
 from onnx import TensorProto, helper
 
 from hwquant import golden
-from hwquant.errors import Unsupported
+from hwquant.errors import Damaged, Unsupported
 from hwquant.frontends import from_onnx
+from hwquant.frontends.refusals import Invalid
 from hwquant.graph import Clip, Conv
 from hwquant.quantize import quantize
 
@@ -179,6 +180,37 @@ def test_weights_of_four_bits_come_in_operator_sets_that_lack_them():
     (term,) = quantize(from_onnx(model)).nodes[0].terms
     assert term.bits == 4
     assert np.array_equal(term.weight, values)
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_weights_whose_integers_are_not_kept_are_named(blocks):
+    made = QuantizedModel(np.random.default_rng(11))
+    (weight, _, zero), _ = made.weight((3, 2, 3, 3))
+    if blocks:
+        scale = made.constant(made.rng.uniform(0.01, 0.02, (3, 2, 3, 3)), np.float32)
+        real = made.node("DequantizeLinear", [weight, scale], axis=1, block_size=1)
+    else:
+        real = made.dequantized([weight, made.constant(0.01, np.float32), zero])
+        real = made.node("Mul", [real, made.constant(made.rng.uniform(1, 2, (3, 1, 1, 1)), np.float32)])
+    conv = made.node("Conv", [made.around("x"), real])
+    graph = from_onnx(made.model(made.around(conv), SHAPE))
+    assert graph.given.lost == (conv,)
+
+
+def test_a_concatenation_of_integers_without_all_zero_points_is_damaged():
+    made = QuantizedModel(np.random.default_rng(12))
+    q, names = quantized_input(made)
+    both = made.node("QLinearConcat", [*names, q, *names, q, names[0]], "com.microsoft", axis=1)
+    with pytest.raises(Damaged, match="it has 7 inputs"):
+        from_onnx(made.model(made.node("DequantizeLinear", [both, *names]), SHAPE))
+
+
+def test_scales_of_weights_are_as_many_as_the_axis_is_long():
+    made = QuantizedModel(np.random.default_rng(13))
+    (weight, _) = made.weight((3, 2, 1, 1), 3)
+    conv = made.node("Conv", [made.around("x"), made.dequantized(weight, 3)])
+    with pytest.raises(Invalid, match="3 scales along axis 3"):
+        from_onnx(made.model(made.around(conv), SHAPE))
 
 
 def test_the_factor_of_a_matrix_product_is_in_the_scales():
