@@ -205,6 +205,7 @@ class Survey(Translation):
                 data[tensor] = onnx.numpy_helper.from_array(array, tensor)
             elif tensor in self.described:
                 types[tensor] = _type(self.described[tensor])
+        misfits = (onnx.shape_inference.InferenceError, onnx.checker.ValidationError)
         try:
             node = standing_for(node)
             schema = onnx.defs.get_schema(node.op_type, self.opset, "")
@@ -213,7 +214,7 @@ class Survey(Translation):
             proto = onnx.shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=imports)[
                 name
             ]
-        except (onnx.shape_inference.InferenceError, ValueError, RuntimeError, KeyError, TypeError):
+        except (*misfits, ValueError, RuntimeError, KeyError, TypeError):
             return found or Described("undefined", None)
         return _described(proto)
 

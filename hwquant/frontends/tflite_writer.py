@@ -184,9 +184,15 @@ class Writer:
         data = {name: self.initializers[name] for name in given if self._is_small(name)}
         schema = onnx.defs.get_schema(node.op_type, self.opset, "")
         domains = [onnx.helper.make_opsetid("", self.opset)]
+        misfits = (
+            onnx.shape_inference.InferenceError,
+            onnx.checker.ValidationError,
+            RuntimeError,
+            ValueError,
+        )
         try:
             made = onnx.shape_inference.infer_node_outputs(schema, node, given, data, opset_imports=domains)
-        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        except misfits as error:
             reason = " ".join(str(error).split())
             raise Unwritable(f"its tensors do not fit it ({node.op_type}: {reason})") from None
         for name in node.output:
@@ -196,6 +202,8 @@ class Writer:
             sizes = [dim.dim_value for dim in kind.shape.dim]
             if any(not dim.HasField("dim_value") or dim.dim_value < 0 for dim in kind.shape.dim):
                 raise Unwritable("the shape of its result depends on what is computed")
+            if 0 in sizes:
+                raise Unwritable("its result has no elements")
             if math.prod(sizes) > LARGEST:
                 raise Unwritable(f"its result of shape {sizes} is too large")
             self._types[name] = made[name]
