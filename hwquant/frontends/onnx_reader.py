@@ -259,9 +259,8 @@ class Translation:
         )
         result = operator.translate(call)
         factor = attributes["alpha"] if node.op_type == "Gemm" else 1.0
-        unkept = any(
-            tensor in self.unkept and np.ndim(self.values[tensor]) > 1 for tensor in filter(None, node.input)
-        )
+        made_of = (self.values[tensor] for tensor in node.input if tensor in self.unkept)
+        unkept = any(isinstance(value, np.ndarray) and value.ndim > 1 for value in made_of)
         constants = [known for known in steps if known is not None]
         note_weights(build, build.nodes[count:], constants, factor, unkept)
         kind = result_type(schema, types, attributes)
