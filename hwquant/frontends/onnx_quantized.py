@@ -31,7 +31,12 @@ def quantize_linear(call: OnnxCall) -> Value:
     value = call.value()
     if value.quantized is not None:
         raise call.build.refuse("it quantizes integers; dequantize them before")
-    if value.host:  # the host does not round what it computes at the very end
+    if (
+        value.host
+    ):  # what the host computes at the very end is not rounded; the runtime has to, where it saturates
+        low, high = form.range
+        if value.host[-1] != "softmax" or low > 0 or high < 1 - 2 * form.scale:
+            raise call.build.refuse(f"it saturates what the host's {value.host[-1]} gives")
         return replace(value, quantized=form)
     return replace(quantized(call.build, call.name, value, form), quantized=form)
 

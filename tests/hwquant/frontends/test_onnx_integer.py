@@ -257,3 +257,21 @@ def test_refusals_name_what_they_saw():
     added = made.node("Add", [total, made.constant([[[[7]]]], np.int32)])
     refused(made, made.node("Cast", [added], to=1), "'add.*computes with integers that a ConvInteger")
     refused(made, total, "'convinteger.*gives its integers")
+
+
+def test_what_saturates_behind_the_last_function_is_left_to_the_runtime():
+    made = QuantizedModel(np.random.default_rng(9))
+    weight = made.node("DequantizeLinear", made.weight((7, 72))[0])
+    dense = made.node("Gemm", [made.node("Flatten", [made.around("x", (0.03, 3))]), weight], transB=1)
+    for operator, form in (
+        ("LogSoftmax", (1 / 256, 0)),
+        ("Softmax", (1 / 256, 0)),
+        ("Softmax", (1 / 512, 0)),
+    ):
+        model = made.model(
+            made.around(made.node(operator, [made.around(dense, (0.05, 3))], axis=1), form), SHAPE
+        )
+        graph = from_onnx(model)
+        assert (graph.host is None) == (form[0] == 1 / 256 and operator == "Softmax")
+        got, expected = golden.predict(quantize(graph), samples())[0], runtime(model, samples())[0]
+        assert np.abs(got - expected).max() <= 0.05
