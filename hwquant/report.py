@@ -155,6 +155,7 @@ class Report:
 def make_report(program: Program) -> Report:
     """Make the report of a program, in milliseconds: nothing is simulated."""
     config, times = program.config, timing(program)
+    words_in, words_out = program.frame_words
     area = config.rows * config.columns
 
     def weight_bytes(words: int) -> int:
@@ -197,8 +198,8 @@ def make_report(program: Program) -> Report:
         rows_per_cycle=config.load_rows,
         memory_bits=memory_bits(config),
         program_words=len(program.words),
-        words_in=sum(item.words for item in program.inputs),
-        words_out=sum(item.words for item in program.outputs),
+        words_in=words_in,
+        words_out=words_out,
         word_bits=config.word_bits,
         checksum=program.checksum,
         batch=program.batch,

@@ -209,7 +209,7 @@ class Connection:
         frames = None if carried else self.program.frame(q)
         samples = len(next(iter(q.values())))
         total = samples if frames is None else len(frames)
-        count = sum(item.words for item in self.program.outputs)
+        _, count = self.program.frame_words
         results = np.empty((total, count, config.lanes), np.int64)
         for index in range(total):
             frame = frames[index] if frames is not None else self._next_frame(q, index)
