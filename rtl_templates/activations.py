@@ -18,6 +18,9 @@ BANK = 2048
 class ActivationMemory(Component):
     """The activation memory: one read port, one write port, and words of ``lanes`` channels of a pixel.
 
+    Several arrays have a memory each, of which the same address is read, and written, at a time: their words are side by
+    side.
+
     More than BANK words are several memories, each with its own register behind it: block RAM answers so late
     in a cycle that there is no time left to choose between several.
 
@@ -40,10 +43,10 @@ class ActivationMemory(Component):
     -------
     read : In(ReadPort)
         Address of the word that is read.
-    data : Out(config.word_bits)
-        The word that was read, ``latency`` advancing cycles after its address.
+    data : Out(config.arrays * config.word_bits)
+        The word of each array's memory that was read, ``latency`` advancing cycles after its address.
     write : In(WritePort)
-        The word that is written, and its address.
+        What is written, and its address.
     """
 
     latency = 2
@@ -54,7 +57,7 @@ class ActivationMemory(Component):
         super().__init__(
             {
                 "read": In(ReadPort(config)),
-                "data": Out(config.word_bits),
+                "data": Out(config.arrays * config.word_bits),
                 "write": In(WritePort(config)),
             }
         )
@@ -69,7 +72,11 @@ class ActivationMemory(Component):
         banks = []
         for number, start in enumerate(range(0, self.config.activation_depth, BANK)):
             depth = min(BANK, self.config.activation_depth - start)
-            banks.append(self._bank(m, number, depth, low, write_bank == number))
+            data = [
+                self._bank(m, number, depth, low, write_bank == number, array)
+                for array in range(self.config.arrays)
+            ]
+            banks.append(Cat(*data) if len(data) > 1 else data[0])
         chosen = read_bank
         for stage in range(self.latency if len(banks) > 1 else 0):
             register = Signal(len(chosen), name=f"chosen_{stage + 1}", reset_less=True)
@@ -79,26 +86,29 @@ class ActivationMemory(Component):
         m.d.comb += self.data.eq(Array(banks)[chosen] if len(banks) > 1 else banks[0])
         return m
 
-    def _bank(self, m: Module, number: int, depth: int, low: int, writes: Value) -> Signal:
-        """Build the memories of a bank, and the register behind them, which holds the word that was read."""
+    def _bank(self, m: Module, number: int, depth: int, low: int, writes: Value, array: int) -> Signal:
+        """Build the memories of an array's bank, and the register behind them, which holds the word that was read."""
         config, bits = self.config, self.config.activation_bits
-        read = []
+        read: list[Value] = []
+        of_array = f"array{array}_" if array else ""
+        written = self.write.data[array * config.word_bits :]
+        enable = self.write.enable[array * config.groups :]
         # One memory a write group: families differ in what byte enables their block RAM has.
         for group in range(config.groups):
             lanes = config.group_lanes(group)
             memory = Memory(shape=len(lanes) * bits, depth=depth, init=[], attrs={"no_rw_check": 1})
-            m.submodules[f"lanes{lanes.start}" + (f"_bank{number}" if number else "")] = memory
+            m.submodules[f"{of_array}lanes{lanes.start}" + (f"_bank{number}" if number else "")] = memory
             write = memory.write_port()
             port = memory.read_port()
             m.d.comb += [
                 write.addr.eq(self.write.address[:low]),
-                write.data.eq(self.write.data[lanes.start * bits : lanes.stop * bits]),
-                write.en.eq(self.write.enable[group] & writes),
+                write.data.eq(written[lanes.start * bits : lanes.stop * bits]),
+                write.en.eq(enable[group] & writes),
                 port.addr.eq(self.read.address[:low]),
                 port.en.eq(self.read.advance),
             ]
             read.append(port.data)
-        data = Signal(config.word_bits, name=f"data{number}" if number else "data", reset_less=True)
+        data = Signal(config.word_bits, name=of_array + (f"data{number}" if number else "data"), reset_less=True)
         with m.If(self.read.advance):
             m.d.sync += data.eq(Cat(*read))
         return data
@@ -109,15 +119,16 @@ class ActivationMemory(Component):
         depths = [
             min(BANK, config.activation_depth - start) for start in range(0, config.activation_depth, BANK)
         ]
-        banks = len(depths)
+        banks, arrays = len(depths), config.arrays
         chosen = config.activation_address_bits - index_bits(BANK) if banks > 1 else 0
         return Facts(
-            registers={"data": banks * config.word_bits, "chosen bank": ActivationMemory.latency * chosen},
-            muxes={"banks": (banks - 1) * config.word_bits},
-            gates={"control": 1, "groups": config.groups * banks},
+            registers={"data": arrays * banks * config.word_bits, "chosen bank": ActivationMemory.latency * chosen},
+            muxes={"banks": arrays * (banks - 1) * config.word_bits},
+            gates={"control": 1, "groups": arrays * config.groups * banks},
             memories=[
                 MemoryShape(depth, len(config.group_lanes(group)) * config.activation_bits)
                 for depth in depths
+                for _ in range(arrays)
                 for group in range(config.groups)
             ],
         )
@@ -131,9 +142,9 @@ class ActivationFeed(Component):
         x[r] <= outside ? pad : data[part, r]
 
     A word of several parts is read a part at a time. For depthwise tiles, ``part`` is the write group whose lanes
-    become the first ones.
+    become the first ones. Of several arrays, each has a word, and padding where its pixel is outside.
 
-    Throughput: one word a cycle.
+    Throughput: one word of each array a cycle.
 
     Parameters
     ----------
@@ -149,10 +160,10 @@ class ActivationFeed(Component):
     -------
     selection : In(LaneSelection)
         Selection for the pixel whose address is presented in this cycle.
-    data : In(config.word_bits)
-        The word of that pixel, ``ActivationMemory.latency`` cycles later.
+    data : In(config.arrays * config.word_bits)
+        The word of that pixel, for each array, ``ActivationMemory.latency`` cycles later.
     x : Out(ArrayLayout)
-        Activations of the ``rows`` rows, each ``signed(config.activation_bits)``.
+        Activations of the ``rows`` rows of each array, each ``signed(config.activation_bits)``.
     """
 
     latency = 1
@@ -162,8 +173,8 @@ class ActivationFeed(Component):
         super().__init__(
             {
                 "selection": In(LaneSelection(config)),
-                "data": In(config.word_bits),
-                "x": Out(ArrayLayout(signed(config.activation_bits), config.rows)),
+                "data": In(config.arrays * config.word_bits),
+                "x": Out(ArrayLayout(signed(config.activation_bits), config.arrays * config.rows)),
             }
         )
 
@@ -176,23 +187,22 @@ class ActivationFeed(Component):
         outside = delayed(m, self.selection.outside, ActivationMemory.latency, name="outside")
         pad = delayed(m, self.selection.pad, ActivationMemory.latency, name="pad")
         x = Signal(self.x.shape(), reset_less=True)
-        for r in range(rows):
+        for k, r in ((k, r) for k in range(self.config.arrays) for r in range(rows)):
             lanes = [start + r for start in range(0, self.config.selections * pitch, pitch)]
-            choices = [
-                self.data[lane * bits : (lane + 1) * bits] for lane in lanes if lane < self.config.lanes
-            ]
+            word = self.data[k * self.config.word_bits :]
+            choices = [word[lane * bits : (lane + 1) * bits] for lane in lanes if lane < self.config.lanes]
             lane = Array(choices)[part] if len(choices) > 1 else choices[0]
-            m.d.sync += x[r].eq(Mux(outside, pad.as_unsigned(), lane))
+            m.d.sync += x[k * rows + r].eq(Mux(outside[k], pad.as_unsigned(), lane))
         m.d.comb += self.x.eq(x)
         return m
 
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
         """The choice of a lane or of padding, the activations, and the delays of the selection."""
-        x, part = config.rows * config.activation_bits, index_bits(config.selections)
+        x, part = config.arrays * config.rows * config.activation_bits, index_bits(config.selections)
         early = ActivationMemory.latency
         return Facts(
-            registers={"x": x, "early": early * (1 + config.activation_bits + part)},
+            registers={"x": x, "early": early * (config.arrays + config.activation_bits + part)},
             redundant={"early": 0 if config.selections > 1 else early * part},
             muxes={"pad": x, "select": x * (config.selections - 1)},
         )

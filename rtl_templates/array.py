@@ -46,6 +46,8 @@ class SystolicArray(Component):
     ----------
     config : ArrayConfig
         Shape, widths and modes.
+    number : int
+        Number of the array, of several ones that are alike but for what multiplies in them.
 
     Attributes
     ----------
@@ -74,8 +76,9 @@ class SystolicArray(Component):
         other activations are made beside the array. Only where these have them from here (:func:`shares_lanes`).
     """
 
-    def __init__(self, config: ArrayConfig):
+    def __init__(self, config: ArrayConfig, number: int = 0):
         self.config = config
+        self.number = number
         self.chain = array_rows(config)
         self.offset_row = self.chain > config.rows
         below = ProcessingElement.step if config.offset == "sum" else 0
@@ -165,7 +168,7 @@ class SystolicArray(Component):
             operand_bits=config.operand_bits,
             sum_bits=sum_bits,
             next_bits=config.sum_bits(row + 1) if row < config.rows else config.column_bits,
-            product=_product(config, budget, row * config.columns + column, x_bits),
+            product=_product(config, budget, _element_number(config, self.number, row, column), x_bits),
             appended=_appended(config, row),
         )
 
@@ -237,7 +240,7 @@ class SystolicArray(Component):
         return corrected
 
     @staticmethod
-    def facts(config: ArrayConfig, budget: DspBudget | None = None) -> Facts:
+    def facts(config: ArrayConfig, budget: DspBudget | None = None, number: int = 0) -> Facts:
         """What the array is made of.
 
         Parameters
@@ -246,6 +249,8 @@ class SystolicArray(Component):
             Shape, widths and modes.
         budget : DspBudget or None
             What ``elaborate`` gets as its platform.
+        number : int
+            Number of the array, of several.
 
         Returns
         -------
@@ -270,7 +275,7 @@ class SystolicArray(Component):
             },
             muxes={"taps": depthwise * columns * bits, "entries": entered},
             gates={"loads": chain * columns},
-            inside=inside + _elements(config, chain, budget),
+            inside=inside + _elements(config, chain, budget, number),
         )
         return _with_sum_column(own, config) if config.offset == "sum" else own
 
@@ -306,14 +311,24 @@ def _offset_rows(config: ArrayConfig) -> list[int]:
     return [*range(0, config.rows, closest), config.rows]
 
 
-def _elements(config: ArrayConfig, chain: int, budget: DspBudget | None) -> list[Inside]:
+def _element_number(config: ArrayConfig, array: int, row: int, column: int) -> int:
+    """The place of an element among those that get DSP blocks: row by row, of all arrays.
+
+    The rows of offsets, which have wider products, are the last.
+    """
+    if row == config.rows:
+        return config.arrays * config.rows * config.columns + array * config.columns + column
+    return (row * config.arrays + array) * config.columns + column
+
+
+def _elements(config: ArrayConfig, chain: int, budget: DspBudget | None, number: int) -> list[Inside]:
     """The processing elements; those that are alike are counted together."""
     elements: list[Inside] = []
     weight_bits = config.operand_bits
     for r in range(chain):
         x_bits = config.activation_bits if r < config.rows else config.input_sum_bits
         next_bits = config.sum_bits(r + 1) if r < config.rows else config.column_bits
-        indices = range(r * config.columns, (r + 1) * config.columns)
+        indices = (_element_number(config, number, r, c) for c in range(config.columns))
         products = Counter(_product(config, budget, i, x_bits) for i in indices)
         for component, count in products.items():
             facts = ProcessingElement.facts(

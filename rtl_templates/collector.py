@@ -15,7 +15,7 @@ from hwquant.rtl_templates.delay import Skew, delayed
 from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.jobs import instruction_layout, pixel_layout
 from hwquant.rtl_templates.parameters import ParameterReader
-from hwquant.rtl_templates.ports import ParameterPort, ResultPort
+from hwquant.rtl_templates.ports import ParameterPort, ResultPort, parameter_layout
 from hwquant.rtl_templates.requantize import Requantizer, above
 from hwquant.rtl_templates.tables import COLUMNS, Lookup
 
@@ -23,6 +23,11 @@ from hwquant.rtl_templates.tables import COLUMNS, Lookup
 def _sharing(config: ArrayConfig) -> list[int]:
     """The columns that share each table memory."""
     return [min(COLUMNS, config.columns - first) for first in range(0, config.columns, COLUMNS)]
+
+
+def _of(array: int) -> str:
+    """The end of the name of what belongs to an array."""
+    return f"_{array}" if array else ""
 
 
 class _Stages(NamedTuple):
@@ -62,9 +67,9 @@ class Collector(Component):
 
     Column ``c`` does everything ``c`` cycles after column 0. So the marks of a pixel travel through one
     chain of registers, and column ``c`` in stage ``s`` looks at position ``c + s`` of it. Stage 0 presents the
-    accumulator's address.
+    accumulator's address. Several arrays have columns of their own, which do everything at the same time.
 
-    Throughput: one pixel a cycle.
+    Throughput: one pixel of each array a cycle.
 
     Parameters
     ----------
@@ -84,14 +89,14 @@ class Collector(Component):
     pixel : In(pixel_layout())
         Marks of the pixel whose address leaves in this cycle.
     sums : In(ArrayLayout)
-        Sums of the ``columns`` columns, each ``signed(config.column_bits)``, skewed.
+        Sums of the ``columns`` columns of each array, each ``signed(config.column_bits)``, skewed.
     parameters : Out(ParameterPort)
         Request for the parameters of new output channels.
     multiplies : In(1)
         The layer's sums are ``products``, which are earlier than those of the array; only where there are any. Constant
         during a layer.
     products : In(ArrayLayout)
-        Products of the ``columns`` columns, each ``signed(config.product_sum_bits)``, skewed,
+        Products of the ``columns`` columns of each array, each ``signed(config.product_sum_bits)``, skewed,
         ``config.product_latency`` cycles after the pixel's marks; only where there are any.
     clamp : In(instruction_layout(config, Opcode.CLAMP))
         Bounds ``low`` and ``high`` of an output and its zero point ``zero``, constant during a layer.
@@ -103,18 +108,18 @@ class Collector(Component):
         self.config = config
         self.tables = tables
         activation = signed(config.activation_bits)
-        self.requantizers = [Requantizer(config) for _ in range(config.columns)]
-        self.align = Skew(activation, config.columns, reverse=True)
+        self.requantizers = [Requantizer(config) for _ in range(config.arrays * config.columns)]
+        self.aligns = [Skew(activation, config.columns, reverse=True) for _ in range(config.arrays)]
         self.stages = _Stages.of(config)
-        self.latency = self.stages.output - self.stages.sum + self.align.latency
+        self.latency = self.stages.output - self.stages.sum + self.aligns[0].latency
         multiplied = {}
         if config.product_bits:
-            products = ArrayLayout(signed(config.product_sum_bits), config.columns)
+            products = ArrayLayout(signed(config.product_sum_bits), config.arrays * config.columns)
             multiplied = {"multiplies": In(1), "products": In(products)}
         super().__init__(
             {
                 "pixel": In(pixel_layout()),
-                "sums": In(ArrayLayout(signed(config.column_bits), config.columns)),
+                "sums": In(ArrayLayout(signed(config.column_bits), config.arrays * config.columns)),
                 "parameters": Out(ParameterPort(config)),
                 "clamp": In(instruction_layout(config, Opcode.CLAMP)),
                 "results": Out(ResultPort(config)),
@@ -135,20 +140,22 @@ class Collector(Component):
         bias_bus = delayed(m, self.parameters.bus, self.stages.sum - 1, name="bias_bus")
         shift_bus = delayed(m, bias_bus, self.stages.total - self.stages.sum, name="shift_bus")
 
-        m.submodules.align = align = self.align
-        lookups = self._lookups(m) if config.tables else []
+        for array, align in enumerate(self.aligns):
+            m.submodules["align" + _of(array)] = align
+        lookups = [self._lookups(m, array) for array in range(config.arrays) if config.tables]
         for c in range(config.columns):
-            total = self._accumulate(m, c, tags[c:], addresses[c:], bias_bus)
-            value = self._requantize(m, c, tags[c:], total, shift_bus)
-            if lookups:
-                value = self._look_up(m, c, lookups[c // COLUMNS], value)
-            # Pixels come in pooling-window order, so a maximum needs one register.
-            tag = tags[c + self.stages.value]
-            maximum = Signal(signed(config.activation_bits), name=f"maximum{c}", reset_less=True)
-            with m.If(tag.valid & tag.last & (tag.pool_first | above(value, maximum))):
-                m.d.sync += maximum.eq(value)
-            m.d.comb += getattr(align, f"i{c}").eq(maximum)
-            m.d.comb += self.results.channels[c].eq(getattr(align, f"o{c}"))
+            totals = self._accumulate(m, c, tags[c:], addresses[c:], bias_bus)
+            values = self._requantize(m, c, tags[c:], totals, shift_bus)
+            for array, (value, align) in enumerate(zip(values, self.aligns)):
+                if lookups:
+                    value = self._look_up(m, c, lookups[array][c // COLUMNS], value)
+                # Pixels come in pooling-window order, so a maximum needs one register.
+                tag = tags[c + self.stages.value]
+                maximum = Signal(signed(config.activation_bits), name=f"maximum{c}{_of(array)}", reset_less=True)
+                with m.If(tag.valid & tag.last & (tag.pool_first | above(value, maximum))):
+                    m.d.sync += maximum.eq(value)
+                m.d.comb += getattr(align, f"i{c}").eq(maximum)
+                m.d.comb += self.results.channels[array * config.columns + c].eq(getattr(align, f"o{c}"))
         final = tags[config.columns - 1 + self.stages.output]
         m.d.comb += self.results.valid.eq(final.valid & final.last & final.pool_last)
         return m
@@ -184,49 +191,56 @@ class Collector(Component):
 
     def _accumulate(
         self, m: Module, c: int, tags: list[Signal], addresses: list[Signal], bus: Signal
-    ) -> Signal:
-        """Build the accumulators of a column, with the bias that it takes from the bus; return their total."""
+    ) -> list[Signal]:
+        """Build the accumulators of a column, with the bias that they take from the bus; return each array's total."""
         bias = Signal(signed(self.config.stored_bias_bits), name=f"bias{c}", reset_less=True)
         with m.If(tags[self.stages.sum - 1].parameters):
             m.d.sync += bias.eq(bus.bias)
-        m.submodules[f"accumulator{c}"] = accumulator = Accumulator(self.config)
-        m.d.comb += [
-            accumulator.read_address.eq(addresses[0]),
-            accumulator.first.eq(tags[self.stages.sum].first),
-            accumulator.hold.eq(tags[self.stages.sum].hold),
-            accumulator.bias.eq(bias),
-            accumulator.sum.eq(
-                Mux(self.multiplies, self.products[c], self.sums[c])
-                if self.config.product_bits
-                else self.sums[c]
-            ),
-            accumulator.write_address.eq(addresses[self.stages.total]),
-            accumulator.write_enable.eq(tags[self.stages.total].valid),
-        ]
-        return accumulator.total
+        totals = []
+        for array in range(self.config.arrays):
+            m.submodules[f"accumulator{c}{_of(array)}"] = accumulator = Accumulator(self.config)
+            number = array * self.config.columns + c
+            m.d.comb += [
+                accumulator.read_address.eq(addresses[0]),
+                accumulator.first.eq(tags[self.stages.sum].first),
+                accumulator.hold.eq(tags[self.stages.sum].hold),
+                accumulator.bias.eq(bias),
+                accumulator.sum.eq(
+                    Mux(self.multiplies, self.products[number], self.sums[number])
+                    if self.config.product_bits
+                    else self.sums[number]
+                ),
+                accumulator.write_address.eq(addresses[self.stages.total]),
+                accumulator.write_enable.eq(tags[self.stages.total].valid),
+            ]
+            totals.append(accumulator.total)
+        return totals
 
-    def _requantize(self, m: Module, c: int, tags: list[Signal], total: Signal, bus: Signal) -> Signal:
-        """Build the requantizer of a column, with what it takes from the bus; return its output."""
-        m.submodules[f"requantize{c}"] = requantizer = self.requantizers[c]
-        m.d.comb += [
-            requantizer.total.eq(total),
-            requantizer.low.eq(self.clamp.low),
-            requantizer.high.eq(self.clamp.high),
-            requantizer.zero.eq(self.clamp.zero),
-        ]
+    def _requantize(
+        self, m: Module, c: int, tags: list[Signal], totals: list[Signal], bus: Signal
+    ) -> list[Signal]:
+        """Build the requantizers of a column, with what they take from the bus; return their outputs."""
+        requantizers = self.requantizers[c :: self.config.columns]
+        for array, (requantizer, total) in enumerate(zip(requantizers, totals)):
+            m.submodules[f"requantize{c}{_of(array)}"] = requantizer
+            m.d.comb += [
+                requantizer.total.eq(total),
+                requantizer.low.eq(self.clamp.low),
+                requantizer.high.eq(self.clamp.high),
+                requantizer.zero.eq(self.clamp.zero),
+            ]
         for name in ("shift", "multiplier") if self.config.multiplier_bits else ("shift",):
-            port = getattr(requantizer, name)
-            register = Signal(port.shape(), name=f"{name}{c}", reset_less=True)
+            register = Signal(parameter_layout(self.config)[name].shape, name=f"{name}{c}", reset_less=True)
             with m.If(tags[self.stages.total - 1].parameters):
                 m.d.sync += register.eq(bus[name])
-            m.d.comb += port.eq(register)
-        return requantizer.value
+            m.d.comb += [getattr(requantizer, name).eq(register) for requantizer in requantizers]
+        return [requantizer.value for requantizer in requantizers]
 
-    def _lookups(self, m: Module) -> list[Lookup]:
-        """Build the tables of all columns, which read the layer's page."""
+    def _lookups(self, m: Module, array: int) -> list[Lookup]:
+        """Build the tables of all columns of an array, which read the layer's page."""
         lookups = [Lookup(self.config, self.tables, columns) for columns in _sharing(self.config)]
         for number, lookup in enumerate(lookups):
-            m.submodules[f"table{number}"] = lookup
+            m.submodules[f"table{number}{_of(array)}"] = lookup
             m.d.comb += lookup.page.eq(self.clamp.table)
         return lookups
 
@@ -240,6 +254,7 @@ class Collector(Component):
     def facts(config: ArrayConfig) -> Facts:
         """The chain of marks, and for each column its parameters, accumulators, requantizer, table and maximum."""
         columns, bits, address = config.columns, config.activation_bits, index_bits(config.accumulator_depth)
+        arrays, several = config.arrays, config.arrays * config.columns
         stages, sharing = _Stages.of(config), _sharing(config) if config.tables else []
         early = config.array_latency - stages.sum - 1  # before stage 0
         multiplied = config.product_bits > 0
@@ -255,25 +270,25 @@ class Collector(Component):
                 "bias": columns * config.stored_bias_bits,
                 "shift": columns * config.shift_bits,
                 "multiplier": columns * config.multiplier_bits,
-                "maximum": columns * bits,
+                "maximum": several * bits,
             },
             redundant={
                 "early": early * (unread - 1),
                 "tags": tags * unread,
                 "bus": (stages.total - stages.sum) * config.stored_bias_bits,
             },
-            adders={"maximum": columns * bits, "address": address},
+            adders={"maximum": several * bits, "address": address},
             muxes={
-                "sum": columns * config.added_bits * multiplied,
+                "sum": several * config.added_bits * multiplied,
                 "early": pixel_layout().size * multiplied,
             },
-            gates={"control": 1, "columns": columns},
+            gates={"control": 1, "columns": several},
             inside=[
-                Inside("align", Skew.facts(bits, columns)),
-                Inside("accumulator", Accumulator.facts(config), columns),
-                Inside("requantize", Requantizer.facts(config), columns),
+                Inside("align", Skew.facts(bits, columns), arrays),
+                Inside("accumulator", Accumulator.facts(config), several),
+                Inside("requantize", Requantizer.facts(config), several),
                 *(
-                    Inside("table", Lookup.facts(config, count), sharing.count(count))
+                    Inside("table", Lookup.facts(config, count), arrays * sharing.count(count))
                     for count in sorted(set(sharing))
                 ),
             ],

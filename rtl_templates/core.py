@@ -1,8 +1,9 @@
 """The accelerator: everything between the host's streams."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -13,6 +14,7 @@ from hwquant.program.latencies import FEED_LATENCY, MEMORY_LATENCY, PRODUCT_LATE
 from hwquant.rtl_templates.accumulator import Accumulator
 from hwquant.rtl_templates.activations import ActivationFeed, ActivationMemory
 from hwquant.rtl_templates.array import SystolicArray, shares_lanes
+from hwquant.rtl_templates.banks import BankSelector
 from hwquant.rtl_templates.collector import Collector
 from hwquant.rtl_templates.delay import check_latency, delayed
 from hwquant.rtl_templates.dispatcher import Dispatcher
@@ -32,6 +34,9 @@ from hwquant.rtl_templates.writer import Writer
 
 class Accelerator(Component):
     """The accelerator: a weight-stationary systolic array, time-shared by all layers of a network.
+
+    Several arrays do the same at the same time, with the same weights, on rows of a picture that are as far apart as the
+    strips which the picture is cut into: each has a bank of the activation memory, and may read the others' banks.
 
     Frame in, frame out: ``results`` are those of the program's network for ``frames``, and a whole network runs
     without the host.
@@ -120,11 +125,13 @@ class Accelerator(Component):
         m.submodules.streamer = streamer = Streamer(config)
         m.submodules.memory = memory = ActivationMemory(config)
         m.submodules.feed = feed = ActivationFeed(config)
-        m.submodules.array = array = SystolicArray(config)
+        arrays = [SystolicArray(config, number) for number in range(config.arrays)]
+        for number, array in enumerate(arrays):
+            m.submodules[_of("array", number)] = array
         m.submodules.parameter_reader = parameters = ParameterReader(config, self.images["parameters"])
         m.submodules.collector = collector = Collector(config, self.images["tables"])
         m.submodules.writer = writer = Writer(config)
-        _check_latencies(config, memory, host, feed, weights, array, collector)
+        _check_latencies(config, memory, host, feed, weights, arrays[0], collector)
 
         # The host: registers, frames and results.
         connect(m, flipped(self.bus), registers.bus)
@@ -159,7 +166,9 @@ class Accelerator(Component):
         ]
 
         # Weights, from their memory into the array.
-        connect(m, weights.weights, array.weights)
+        connect(m, weights.weights, arrays[0].weights)
+        for array in arrays[1:]:
+            _fan_out(m, weights.weights, array.weights)
         m.d.comb += weights.offset.eq(job.offset)
         if self.loadable:
             connect(m, flipped(self.load), weights.words)
@@ -167,21 +176,26 @@ class Accelerator(Component):
 
         # Pixels, from their memory through the array and back.
         connect(m, streamer.read, memory.read)
-        connect(m, streamer.selection, feed.selection)
+        words = self._words(m, streamer, memory, feed)
         connect(m, collector.parameters, parameters.port)
         connect(m, collector.results, writer.results)
         connect(m, writer.write, memory.write)
         connect(m, writer.monitor, flipped(self.monitor))
         to_array = memory.latency + feed.latency
+        swap = delayed(m, streamer.swap, to_array, name="swap", reset_less=False)
+        taps = delayed(m, streamer.taps, to_array, name="taps")
+        m.d.comb += feed.data.eq(words)
+        for number, array in enumerate(arrays):
+            m.d.comb += [
+                array.x.eq(feed.x.as_value().word_select(number, len(array.x.as_value()))),
+                array.swap.eq(swap),
+                array.taps.eq(taps),
+                array.delay.eq(streamer.delay),
+                array.offset.eq(streamer.offset),
+            ]
         m.d.comb += [
-            feed.data.eq(memory.data),
-            array.x.eq(feed.x),
-            array.swap.eq(delayed(m, streamer.swap, to_array, name="swap", reset_less=False)),
-            array.taps.eq(delayed(m, streamer.taps, to_array, name="taps")),
-            array.delay.eq(streamer.delay),
-            array.offset.eq(streamer.offset),
             collector.pixel.eq(streamer.pixel),
-            collector.sums.eq(array.sums),
+            collector.sums.eq(Cat(array.sums for array in arrays)),
         ]
 
         # The host has the memory while no layer runs.
@@ -192,20 +206,40 @@ class Accelerator(Component):
         m.d.comb += host.data.eq(memory.data)
         if config.product_bits:
             factor = delayed(m, streamer.factor, to_array, name="factor", reset_less=False)
-            lanes = array.lanes if shares_lanes(config) else _all_lanes(m, config, memory)
-            m.submodules.products = products = Products(config)
             multiplies = Signal()
             zeros = Signal(instruction_layout(config, Opcode.PRODUCT), reset_less=True)
             with m.If(starts & job.layer):
                 m.d.sync += [multiplies.eq(job["product"]), zeros.eq(sequencer.product)]
-            m.d.comb += [
-                products.lanes.eq(lanes),
-                products.factor.eq(factor),
-                products.zeros.eq(zeros),
-                collector.multiplies.eq(multiplies),
-                collector.products.eq(products.products),
-            ]
+            m.d.comb += collector.multiplies.eq(multiplies)
+            multiplied = []
+            for number, array in enumerate(arrays):
+                word = words.word_select(number, config.word_bits)
+                lanes = array.lanes if shares_lanes(config) else _all_lanes(m, config, number, word)
+                m.submodules[_of("products", number)] = products = Products(config)
+                m.d.comb += [
+                    products.lanes.eq(lanes),
+                    products.factor.eq(factor),
+                    products.zeros.eq(zeros),
+                ]
+                multiplied.append(products.products)
+            m.d.comb += collector.products.eq(Cat(multiplied))
         return m
+
+    def _words(self, m: Module, streamer: Streamer, memory: ActivationMemory, feed: ActivationFeed) -> Value:
+        """Select lanes of what was read, and before it the bank that each of several arrays reads; return the words."""
+        if self.config.arrays == 1:
+            connect(m, streamer.selection, feed.selection)
+            return memory.data
+        selection = streamer.selection
+        m.submodules.banks = banks = BankSelector(self.config)
+        m.d.comb += [
+            feed.selection.part.eq(selection.part),
+            feed.selection.outside.eq(selection.outside),
+            feed.selection.pad.eq(selection.pad),
+            banks.banks.eq(selection.banks),
+            banks.data.eq(memory.data),
+        ]
+        return banks.words
 
     @staticmethod
     def facts(config: ArrayConfig, budget: DspBudget | None = None, *, loadable: bool = False) -> Facts:
@@ -234,15 +268,19 @@ class Accelerator(Component):
             "streamer": Streamer.facts(config),
             "memory": ActivationMemory.facts(config),
             "feed": ActivationFeed.facts(config),
-            "array": SystolicArray.facts(config, budget),
             "parameter_reader": ParameterReader.facts(config),
             "collector": Collector.facts(config),
             "writer": Writer.facts(config),
         }
+        several = [
+            Inside("array", SystolicArray.facts(config, budget, number)) for number in range(config.arrays)
+        ]
+        if config.arrays > 1:
+            parts["banks"] = BankSelector.facts(config)
         if config.product_bits:
-            parts["products"] = Products.facts(config)
+            several.append(Inside("products", Products.facts(config), config.arrays))
             if not shares_lanes(config):
-                parts["lanes"] = LaneSkew.facts(config)
+                several.append(Inside("lanes", LaneSkew.facts(config), config.arrays))
         to_array = ActivationMemory.latency + ActivationFeed.latency
         return Facts(
             registers={
@@ -260,15 +298,28 @@ class Accelerator(Component):
                 "geometry": geometry_layout(config).size,
             },
             gates={"control": 1},
-            inside=[Inside(name, facts) for name, facts in parts.items()],
+            inside=[*(Inside(name, facts) for name, facts in parts.items()), *several],
         )
 
 
-def _all_lanes(m: Module, config: ArrayConfig, memory: ActivationMemory) -> Value:
+def _of(name: str, array: int) -> str:
+    """The name of what belongs to an array."""
+    return f"{name}{array}" if array else name
+
+
+def _fan_out(m: Module, source: Any, target: Any) -> None:
+    """Connect a port to one more component, which gets what the first one does."""
+    for (_, _, leads), (_, _, follows) in zip(
+        source.signature.flatten(source), source.signature.flatten(target), strict=True
+    ):
+        m.d.comb += Value.cast(follows).eq(leads)
+
+
+def _all_lanes(m: Module, config: ArrayConfig, array: int, word: Value) -> Value:
     """All lanes of the word that was read, skewed, where the array's rows take a part of it."""
-    m.submodules.lanes = lanes = LaneSkew(config)
-    check_latency("the way of a lane to its product", memory.latency + lanes.latency, FEED_LATENCY)
-    m.d.comb += lanes.data.eq(memory.data)
+    m.submodules[_of("lanes", array)] = lanes = LaneSkew(config)
+    check_latency("the way of a lane to its product", ActivationMemory.latency + lanes.latency, FEED_LATENCY)
+    m.d.comb += lanes.data.eq(word)
     return lanes.lanes
 
 

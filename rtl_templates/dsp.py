@@ -90,12 +90,13 @@ def blocks_elsewhere(config: ArrayConfig, dsp: DspBlocks) -> float:
     """
     least, total = dsp.least_product, 0.0
     if config.multiplier_bits:
-        total += config.columns * blocks_of(dsp, config.accumulator_bits, config.multiplier_bits, least)
+        each = blocks_of(dsp, config.accumulator_bits, config.multiplier_bits, least)
+        total += config.arrays * config.columns * each
     if config.product_bits:
         operand = config.product_bits + 1
-        total += min(config.columns, config.lanes) * blocks_of(dsp, operand, operand, least)
+        total += config.arrays * min(config.columns, config.lanes) * blocks_of(dsp, operand, operand, least)
     if config.offset == "sum" and not config.channel_offsets:
-        total += blocks_of(dsp, config.input_sum_bits, config.offset_bits, least)
+        total += config.arrays * blocks_of(dsp, config.input_sum_bits, config.offset_bits, least)
     return total
 
 
@@ -119,13 +120,14 @@ def array_multipliers(config: ArrayConfig, dsp: DspBlocks, available: int) -> in
         Processing elements, those of the offset row included.
     """
     left = available - blocks_elsewhere(config, dsp)
-    elements = config.rows * config.columns
+    elements = config.arrays * config.rows * config.columns
     each = blocks_of(dsp, config.activation_bits, config.operand_bits)
     count = elements if not each else max(0, min(elements, int(left / each)))
     if count == elements and config.offset == "sum" and config.channel_offsets:
         each_offset = blocks_of(dsp, config.input_sum_bits, config.operand_bits)
         left -= elements * each
-        count += config.columns if not each_offset else min(config.columns, int(left / each_offset))
+        offsets = config.arrays * config.columns
+        count += offsets if not each_offset else min(offsets, int(left / each_offset))
     return count
 
 

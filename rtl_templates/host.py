@@ -1,6 +1,9 @@
 """The engines that move words between the host's streams and the activation memory."""
 
-from amaranth.hdl import Module, Signal, signed
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -15,7 +18,8 @@ class HostPort(Component):
     """The engine that executes INPUT and OUTPUT.
 
     An input frame whose ``last`` comes early or late is dropped: the engine reports it, waits for
-    the end of the frame, and receives the next one in its place.
+    the end of the frame, and receives the next one in its place. Of several arrays, a frame may come in several inputs,
+    each into a bank or into all of them: there the first input has to begin again.
 
     Throughput: a word a cycle while the host keeps up.
 
@@ -43,8 +47,8 @@ class HostPort(Component):
         An output is being sent: the read port of the memory is the host's.
     read : Out(ReadPort)
         Address of the word that is read.
-    data : In(config.word_bits)
-        The word that was read, ``read_latency`` advancing cycles after its address.
+    data : In(config.arrays * config.word_bits)
+        The word of each bank that was read, ``read_latency`` advancing cycles after its address.
     writing : Out(1)
         An input is being received: the write port of the memory is the host's.
     write : Out(WritePort)
@@ -64,7 +68,7 @@ class HostPort(Component):
                 "results": Out(word),
                 "reading": Out(1),
                 "read": Out(ReadPort(config)),
-                "data": In(config.word_bits),
+                "data": In(config.arrays * config.word_bits),
                 "writing": Out(1),
                 "write": Out(WritePort(config)),
             }
@@ -86,19 +90,26 @@ class HostPort(Component):
         taking = Signal()
         done = Signal()
         input_done = Signal()
+        several = self.config.arrays > 1
+        banks = Signal(self.config.arrays, reset_less=True) if several else None
+        again = Signal() if several else Const(0)
         # Registered, so that nothing depends on the host's signals in the same cycle.
         m.d.sync += [self.transfer.done.eq(done), self.events.received.eq(input_done)]
         m.d.comb += [
             self.events.sending.eq(self.transfer.send),
             self.read.address.eq(address),
             self.write.address.eq(address),
-            self.write.data.eq(word.data),
-            self.write.enable.eq(taking.replicate(self.config.groups)),
-            self.results.payload.data.eq(self.data),
+            self.write.data.eq(word.data.replicate(self.config.arrays)),
+            self.write.enable.eq(self._enable(taking, banks)),
+            self.results.payload.data.eq(self._word(banks)),
             self.results.payload.last.eq(final & ~fetched & last),
         ]
         # An input ends with its last word, an output when that word has been fetched and moved on.
         restart = [address.eq(wanted.address), left.eq(wanted["count"] - 2)]
+        if banks is not None:
+            # A frame may go on in the next input, and begins with the first one.
+            restart += [banks.eq(wanted.banks), last.eq(wanted.last)]
+            m.d.sync += self.transfer.again.eq(again)
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.transfer.receive):
@@ -112,20 +123,32 @@ class HostPort(Component):
                 with m.If(self.frames.valid):
                     m.d.comb += taking.eq(1)
                     m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
-                    with m.If(ended & word.last):
+                    with m.If(ended & word.last & last if several else ended & word.last):
                         m.d.comb += [done.eq(1), input_done.eq(1)]
                         m.next = "idle"
                     with m.Elif(word.last):
                         m.d.comb += self.events.dropped.eq(1)
-                        m.d.sync += restart
+                        if several:
+                            m.d.comb += again.eq(1)
+                            m.next = "idle"
+                        else:
+                            m.d.sync += restart
+                    if several:
+                        with m.Elif(ended & ~last):
+                            m.d.comb += done.eq(1)
+                            m.next = "idle"
                     with m.Elif(ended):
                         m.d.comb += self.events.dropped.eq(1)
                         m.next = "drop"
             with m.State("drop"):
                 m.d.comb += self.frames.ready.eq(1)
                 with m.If(self.frames.valid & word.last):
-                    m.d.sync += restart
-                    m.next = "input"
+                    if several:
+                        m.d.comb += again.eq(1)
+                        m.next = "idle"
+                    else:
+                        m.d.sync += restart
+                        m.next = "input"
             with m.State("output"):
                 # Address, memory, register: all stand still while the host does not take the register's word.
                 m.d.comb += [
@@ -143,13 +166,35 @@ class HostPort(Component):
                         m.next = "idle"
         return m
 
+    def _enable(self, taking: Signal, banks: Signal | None) -> Value:
+        """The write groups of a word that is taken: in one bank, in all, or in the only one."""
+        groups = self.config.groups
+        if banks is None:
+            return taking.replicate(groups)
+        return Cat((bank & taking).replicate(groups) for bank in banks)
+
+    def _word(self, banks: Signal | None) -> Value:
+        """The word that was read, of the bank that it comes from."""
+        if banks is None:
+            return self.data
+        bits = self.config.word_bits
+        words = [self.data[k * bits : (k + 1) * bits] & bank.replicate(bits) for k, bank in enumerate(banks)]
+        return reduce(or_, words)
+
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
         """An address and a counter; three marks of words, two answers, and four states."""
         address = config.activation_address_bits
         count = instruction_layout(config, Opcode.OUTPUT)["count"].width
+        several = config.arrays > 1
         return Facts(
-            registers={"address": address, "left": count + 1, "control": 3 + 2 + 2},
+            registers={
+                "address": address,
+                "left": count + 1,
+                "control": 3 + 2 + 2 + several,
+                "banks": config.arrays * several,
+            },
             adders={"address": address},
+            muxes={"banks": (config.arrays - 1) * config.word_bits},
             gates={"control": 1},
         )

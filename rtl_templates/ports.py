@@ -55,18 +55,18 @@ class WritePort(Signature):
     -------
     address : Out(config.activation_address_bits)
         Address of the word.
-    data : Out(config.word_bits)
-        The word.
-    enable : Out(config.groups)
-        Write groups of the word that are written, a bit for each.
+    data : Out(config.arrays * config.word_bits)
+        The word of each bank.
+    enable : Out(config.arrays * config.groups)
+        Write groups of the words that are written, a bit for each.
     """
 
     def __init__(self, config: ArrayConfig):
         super().__init__(
             {
                 "address": Out(config.activation_address_bits),
-                "data": Out(config.word_bits),
-                "enable": Out(config.groups),
+                "data": Out(config.arrays * config.word_bits),
+                "enable": Out(config.arrays * config.groups),
             }
         )
 
@@ -80,10 +80,10 @@ class WriteMonitor(Signature):
         A whole word of outputs is written.
     address : Out(config.activation_address_bits)
         Address of the word.
-    data : Out(config.word_bits)
-        The word.
-    enable : Out(config.groups)
-        Write groups of the word that are written, a bit for each.
+    data : Out(config.arrays * config.word_bits)
+        The word of each bank.
+    enable : Out(config.arrays * config.groups)
+        Write groups of the words that are written, a bit for each.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -91,25 +91,29 @@ class WriteMonitor(Signature):
 
 
 class LaneSelection(Signature):
-    """The lanes that go to the array, of the word whose address leaves in this cycle.
+    """The lanes that go to the arrays, of the words whose address leaves in this cycle.
 
     Members
     -------
     part : Out(index_bits(config.selections))
         Part of the word, or, for depthwise tiles, the write group.
-    outside : Out(1)
-        The pixel is padding.
+    outside : Out(config.arrays)
+        The pixel is padding, for each array.
     pad : Out(signed(config.activation_bits))
         Value of padding.
+    banks : Out(ArrayLayout)
+        The bank that each array reads, each ``index_bits(config.arrays)``; only where there are several.
     """
 
     def __init__(self, config: ArrayConfig):
+        banks = {"banks": Out(ArrayLayout(index_bits(config.arrays), config.arrays))}
         super().__init__(
             {
                 "part": Out(index_bits(config.selections)),
-                "outside": Out(1),
+                "outside": Out(config.arrays),
                 "pad": Out(signed(config.activation_bits)),
             }
+            | (banks if config.arrays > 1 else {})
         )
 
 
@@ -211,9 +215,12 @@ class TransferPort(Signature):
     send : Out(1)
         Begin with an output.
     words : Out(instruction_layout(config, Opcode.OUTPUT))
-        First ``address`` of the words, their ``count``, and whether an output is the ``last`` of its frame.
+        First ``address`` of the words, their ``count``, and whether an output is the ``last`` of its frame. Of several
+        arrays: the same of an input, and the ``banks``.
     done : In(1)
         The last word has moved in the cycle before.
+    again : In(1)
+        A frame was dropped in the cycle before, and its first input is to begin again; only where there are several.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -224,6 +231,7 @@ class TransferPort(Signature):
                 "words": Out(instruction_layout(config, Opcode.OUTPUT)),
                 "done": In(1),
             }
+            | ({"again": In(1)} if config.arrays > 1 else {})
         )
 
 
@@ -293,9 +301,9 @@ class ResultPort(Signature):
     valid : Out(1)
         There are outputs in this cycle.
     channels : Out(ArrayLayout)
-        Output channels of one pixel, ``columns`` of them, each ``signed(config.activation_bits)``.
+        Output channels of one pixel of each array, ``columns`` of them, each ``signed(config.activation_bits)``.
     """
 
     def __init__(self, config: ArrayConfig):
-        channels = ArrayLayout(signed(config.activation_bits), config.columns)
+        channels = ArrayLayout(signed(config.activation_bits), config.arrays * config.columns)
         super().__init__({"valid": Out(1), "channels": Out(channels)})

@@ -92,7 +92,12 @@ class RegisterFile(Component):
             Register.STATUS: {"busy": busy, "illegal": self.run.illegal, "dropped": dropped},
             Register.CYCLES: {"cycles": cycles},
             Register.INFERENCES: {"inferences": inferences},
-            Register.SHAPE: {"rows": config.rows, "columns": config.columns, "lanes": config.lanes},
+            Register.SHAPE: {
+                "rows": config.rows,
+                "columns": config.columns,
+                "lanes": config.lanes,
+                "others": config.arrays - 1,
+            },
             Register.LOAD: {"words": Mux(self.missing, self.loads, 0)},
         }
         with m.Switch(self.bus.address):

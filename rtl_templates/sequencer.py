@@ -119,7 +119,7 @@ class Sequencer(Component):
             self.geometry.eq(state.geometry),
             self.write.eq(state.write),
             self.clamp.eq(state.clamp),
-            self.transfer.words.eq(self._view(state, Opcode.OUTPUT)),  # of which INPUT has the first fields
+            self.transfer.words.eq(self._view(state, Opcode.OUTPUT)),  # of which INPUT has the first fields, or all
         ]
         if self.config.product_bits:
             m.d.comb += self.product.eq(state.product)
@@ -127,6 +127,10 @@ class Sequencer(Component):
         with m.If(self.taken):
             m.d.sync += state.pending.eq(0)
         self._execute(m, state)
+        if self.config.arrays > 1:
+            # What is before the first input sets registers, as it has done.
+            with m.If(self.transfer.again):
+                m.d.sync += [state.valid.eq(0), state.fetched.eq(0), state.pc.eq(0)]
         with m.If(~state.running & self.run.enable & ~self.run.illegal):
             m.d.comb += self.run.begin.eq(1)
             m.d.sync += state.running.eq(1)
@@ -243,7 +247,7 @@ class Sequencer(Component):
         with m.Switch(opcode):
             with m.Case(Opcode.LEVEL):
                 level = self._view(state, Opcode.LEVEL)
-                for name in ("limit", "step", "y", "x"):
+                for name, _ in state.geometry.levels.shape().elem_shape:
                     m.d.sync += state.geometry.levels[level.level][name].eq(level[name])
             with m.Case(Opcode.PLANE):
                 m.d.sync += state.geometry.plane.eq(self._view(state, Opcode.PLANE))

@@ -23,13 +23,15 @@ class _Loops:
     address : Signal
         Address of the pixel that leaves.
     y : Signal
-        Row of the pixel in its plane.
+        Row of the pixel in its plane, or in its strip.
     x : Signal
         Column of the pixel in its plane.
     index : list of Signal
         Index of each level but the outermost.
     done : list of Signal
         Whether that level is at its last index: registered, as it selects the next step.
+    strip : Signal or None
+        Number of the pixel's strip, counted from that of the array; None where there is one array.
     """
 
     address: Signal
@@ -37,6 +39,7 @@ class _Loops:
     x: Signal
     index: list[Signal]
     done: list[Signal]
+    strip: Signal | None
 
     @classmethod
     def of(cls, config: ArrayConfig) -> Self:
@@ -48,6 +51,7 @@ class _Loops:
             x=Signal(signed(bits), name="x", reset_less=True),
             index=[Signal(bits, name=f"index{k}", reset_less=True) for k in range(LEVELS - 1)],
             done=[Signal(name=f"done{k}", reset_less=True) for k in range(LEVELS - 1)],
+            strip=Signal(signed(config.strip_bits), name="strip", reset_less=True) if config.arrays > 1 else None,
         )
 
 
@@ -56,7 +60,8 @@ class Streamer(Component):
 
     Four nested loops (window column, window row, pixel column, pixel row) run over the block. Each step adds
     its level's increments to the address and to the input coordinates; a pixel whose coordinates leave the
-    plane is padding.
+    plane is padding. Of several arrays, the row is counted within a strip, and the next strip follows its last row; array
+    ``k`` reads ``k`` strips further down.
 
     Throughput: one address a cycle.
 
@@ -143,13 +148,14 @@ class Streamer(Component):
                 first_output.eq(1),
             ]
             self._begin(m, geometry, loops)
-        # As unsigned numbers, coordinates below zero are beyond any size.
-        plane, y, x = geometry.plane, Cat(loops.y), Cat(loops.x)
+        plane = geometry.plane
+        if loops.strip is not None:
+            m.d.comb += [bank.eq(loops.strip + k) for k, bank in enumerate(self.selection.banks)]
         m.d.comb += [
             self.read.address.eq(loops.address),
             self.read.advance.eq(1),
             self.selection.part.eq(job.part),
-            self.selection.outside.eq((y >= plane.height) | (x >= plane.width)),
+            self.selection.outside.eq(self._outside(plane, loops)),
             self.selection.pad.eq(plane.pad),
             self.offset.eq(job.offset),
             self.streaming.eq(busy),
@@ -166,11 +172,23 @@ class Streamer(Component):
         self._windows(m, job, loops)
         return m
 
+    def _outside(self, plane: Signal, loops: _Loops) -> Value:
+        """Tell, for each array, whether the pixel is outside of the plane."""
+        # As unsigned numbers, coordinates below zero are beyond any size.
+        below, beside = Cat(loops.y) >= plane.height, Cat(loops.x) >= plane.width
+        if loops.strip is None:
+            return below | beside
+        last = plane.last_strip
+        strips = [loops.strip + k for k in range(self.config.arrays)]
+        return Cat(beside | (strip < 0) | (strip > last) | ((strip == last) & below) for strip in strips)
+
     def _begin(self, m: Module, geometry: Signal, loops: _Loops) -> None:
         """Go to the first pixel of the job that starts, and take the geometry if it brings one."""
         job = self.tile.job
         takes = job.source | job.layer
         m.d.sync += [loops.address.eq(job.address), loops.y.eq(job.y), loops.x.eq(job.x)]
+        if loops.strip is not None:
+            m.d.sync += loops.strip.eq(job.strip)
         for k, (index, done) in enumerate(zip(loops.index, loops.done)):
             limit = Mux(takes, self.geometry.levels[k].limit, geometry.levels[k].limit)
             m.d.sync += [index.eq(0), done.eq(limit == 0)]
@@ -191,11 +209,14 @@ class Streamer(Component):
             step_address = Mux(done[k], step_address, level.step)
             step_y = Mux(done[k], step_y, level.y)
             step_x = Mux(done[k], step_x, level.x)
-        m.d.sync += [
-            loops.address.eq(loops.address + step_address),
-            loops.y.eq(loops.y + step_y),
-            loops.x.eq(loops.x + step_x),
-        ]
+        if loops.strip is None:
+            m.d.sync += [loops.address.eq(loops.address + step_address), loops.y.eq(loops.y + step_y)]
+        else:
+            step_strip = step.strip
+            for k in reversed(range(LEVELS - 1)):
+                step_strip = Mux(done[k], step_strip, geometry.levels[k].strip)
+            self._down(m, geometry.plane, loops, step_address, step_y, step_strip)
+        m.d.sync += loops.x.eq(loops.x + step_x)
         inner: ValueLike = 1
         for k in range(LEVELS - 1):
             limit = geometry.levels[k].limit
@@ -208,6 +229,18 @@ class Streamer(Component):
             with m.Elif(inner):
                 m.d.sync += [index[k].eq(index[k] + 1), done[k].eq(index[k] + 1 == limit)]
             inner = inner & done[k]
+
+    def _down(self, m: Module, plane: Signal, loops: _Loops, address: Value, y: Value, strip: Value) -> None:
+        """Go on by a step within a strip, or into the next one: no step goes up a strip's rows, or down more of them."""
+        assert loops.strip is not None
+        # What is taken off is so while the step is chosen: then a sum, and its sign.
+        row, beyond = loops.y + y, (loops.y - plane.rows) + y
+        crosses = ~beyond[-1]
+        m.d.sync += [
+            loops.address.eq(Mux(crosses, (loops.address - plane.words) + address, loops.address + address)),
+            loops.y.eq(Mux(crosses, beyond, row)),
+            loops.strip.eq(loops.strip + strip + crosses),
+        ]
 
     def _windows(self, m: Module, job: Signal, loops: _Loops) -> None:
         """Mark what is pooled over a window, or summed over it and complete with its last pixel."""
@@ -266,6 +299,7 @@ class Streamer(Component):
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
         """A job, a geometry, and the counters of the loops."""
+        several = config.arrays > 1
         address, coordinate, count = config.activation_address_bits, config.coordinate_bits, config.count_bits
         taps = instruction_layout(config, Opcode.TAPS)["lead"].width + coordinate if config.tap_lines else 0
         return Facts(
@@ -274,9 +308,11 @@ class Streamer(Component):
                 "job": job_layout(config).size,
                 "counters": address + 2 * coordinate + count + (LEVELS - 1) * coordinate + taps,
                 "control": 3 + LEVELS - 1,
+                "strip": config.strip_bits,
             },
             adders={
                 "address": address,
+                "strips": (2 * address + 2 * coordinate + (1 + config.arrays) * config.strip_bits) * several,
                 "coordinates": (2 + LEVELS - 1) * coordinate,
                 "steps": count,
                 "taps": 3 * coordinate if config.tap_lines else 0,

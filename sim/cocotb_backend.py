@@ -142,7 +142,9 @@ def make_stimulus(task: Task, expected: IntArray | None = None) -> Stimulus:
             "STATUS": Register.STATUS.pack(busy=1),  # it waits for a frame
             "CYCLES": 0,
             "INFERENCES": 0,
-            "SHAPE": Register.SHAPE.pack(rows=config.rows, columns=config.columns, lanes=config.lanes),
+            "SHAPE": Register.SHAPE.pack(
+                rows=config.rows, columns=config.columns, lanes=config.lanes, others=config.arrays - 1
+            ),
         },
     )
 

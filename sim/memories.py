@@ -71,7 +71,9 @@ def write_program(
         PARAMETERS: (program.parameter_image, config.parameter_bits),
     }
     for number in range(-(-config.columns // COLUMNS) if config.tables else 0):
-        images[TABLE.format(number)] = program.table_image, config.activation_bits
+        for array in range(config.arrays):
+            of_array = f"{number}_{array}" if array else number
+            images[TABLE.format(of_array)] = program.table_image, config.activation_bits
     if weights:
         images[WEIGHTS] = program.weight_image, config.columns * config.slot_bits
     library.hwquant_poke.argtypes = [

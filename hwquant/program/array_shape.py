@@ -22,6 +22,9 @@ OddWeights = Literal["none", "some", "all"]
 
 ODD_WEIGHTS: tuple[OddWeights, ...] = get_args(OddWeights)
 MIN_SIDE, MAX_SIDE = 2, 32
+MAX_ARRAYS = 8
+Array = tuple[int, int] | tuple[int, int, int]
+"""(rows, columns) of an array, or (arrays, rows, columns) of several that share instructions and weights."""
 
 ACCUMULATE_HAZARD = 4
 """Least number of cycles between two visits of one accumulator (read, register, add, write)."""
@@ -53,6 +56,8 @@ LIMITS = {
     "tap_depth": (MIN_TAP_DELAY, 1 << 16),
     "table_bits": (0, MOST_TABLE_BITS),
     "tables": (0, 1 << 8),
+    "arrays": (1, MAX_ARRAYS),
+    "strip_bits": (0, 16),
     "activation_depth": (2, 1 << 24),
     "weight_depth": (2, 1 << 24),
     "parameter_depth": (2, 1 << 24),
@@ -115,6 +120,9 @@ class ArrayShape(Latencies):
         Tables that there is room for.
     strided_writes : bool, default False
         Whether a layer's outputs can go to every n-th pixel of a tensor, or to a part of it.
+    arrays : int, default 1
+        Arrays of ``rows`` x ``columns`` that share instructions and weights and divide a picture's rows among them,
+        1..8. Each has a bank of the activation memory, and accumulators and requantizers of its own.
 
     Raises
     ------
@@ -145,6 +153,7 @@ class ArrayShape(Latencies):
     table_bits: int = 0
     tables: int = 0
     strided_writes: bool = False
+    arrays: int = 1
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -209,6 +218,11 @@ class ArrayShape(Latencies):
             raise HwquantError(
                 "channel offsets in a sum column enter the array one row a cycle: load_rows must be 1"
             )
+
+    @property
+    def array(self) -> Array:
+        """What the command line and the compiler call the array: its sides, behind the number of several arrays."""
+        return short_array(self.arrays, self.rows, self.columns)
 
     @property
     def lanes(self) -> int:
@@ -354,22 +368,39 @@ class ArrayShape(Latencies):
         return self.table_bits or self.activation_bits
 
 
-def parse_array(text: str) -> tuple[int, int]:
-    """Read (rows, columns) from text such as ``"8x8"``.
+def whole_array(array: Array) -> tuple[int, int, int]:
+    """How many arrays there are, and rows and columns of each."""
+    return array if len(array) == 3 else (1, *array)
+
+
+def short_array(arrays: int, rows: int, columns: int) -> Array:
+    """Rows and columns, behind the number of arrays where there are several."""
+    return (rows, columns) if arrays == 1 else (arrays, rows, columns)
+
+
+def array_name(array: Array) -> str:
+    """The array as text, such as ``"8x8"`` or ``"2x16x16"``."""
+    return "x".join(map(str, array))
+
+
+def parse_array(text: str) -> Array:
+    """Read (rows, columns), or (arrays, rows, columns), from text such as ``"8x8"`` or ``"2x16x16"``.
 
     Raises
     ------
     HwquantError
-        The text is no array, or a side is out of range.
+        The text is no array, or a number is out of range.
     """
-    match = re.fullmatch(r"([0-9]+)[xX]([0-9]+)", text)
+    match = re.fullmatch(r"(?:([0-9]+)[xX])?([0-9]+)[xX]([0-9]+)", text)
     if not match:
-        raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8")
-    sides = int(match[1]), int(match[2])
+        raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8, or ARRAYSxROWSxCOLUMNS, such as 2x16x16")
+    arrays, *sides = int(match[1] or 1), int(match[2]), int(match[3])
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
         raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")
-    return sides
+    if not 1 <= arrays <= MAX_ARRAYS:
+        raise HwquantError(f"array {text}: there can be 1..{MAX_ARRAYS} arrays")
+    return short_array(arrays, *sides)
 
 
-ARRAY = Spelling(parse_array, lambda array: "x".join(map(str, array)))
+ARRAY = Spelling(parse_array, array_name)
 """How an option that is an array is written."""

@@ -15,6 +15,7 @@ REMEDY = {
     "program_depth": "a larger program memory, deeper accumulators, or a larger array",
     "accumulator_bits": "wider accumulators, or fewer activation, weight or chain bits",
     "coordinate_bits": "a smaller input, or hardware with wider coordinates",
+    "strip_bits": "less padding, fewer arrays, or hardware made for this network",
     "block_steps": "shallower accumulators or smaller pooling windows",
     "table_bits": "no chain bits: what layers hand on is looked up",
     "tables": "fewer layers with functions, or tensors that share a scale",

@@ -5,8 +5,9 @@ Pass     Function                                                               
 ======== ====================================================================== ===================================
 lowered  :func:`~hwquant.program.lowering.lower`                                the network
 mapped   :func:`~hwquant.program.mapping.map_layers`                            layers, an array with every mode
-placed   :func:`~hwquant.program.placement.place`                               mapped layers
-schedule :func:`~hwquant.program.schedule.make_schedule`                        mapped layers, addresses
+divided  :func:`~hwquant.program.strips.divide`                                 mapped layers, several arrays
+placed   :func:`~hwquant.program.placement.place`                               divided layers
+schedule :func:`~hwquant.program.schedule.make_schedule`                        divided layers, addresses
 shape    :func:`~hwquant.program.weight_choice.choose_weight_format`            the schedule
 tables   :func:`~hwquant.program.tables.make_pages`                             mapped layers, the array's shape
 emitted  :func:`~hwquant.program.emission.emit`, then ``drop_redundant_sets``   the schedule, the array's shape
@@ -24,7 +25,7 @@ from functools import cached_property
 import numpy as np
 
 from hwquant.errors import Unsupported, check_type
-from hwquant.program.array_shape import ArrayShape
+from hwquant.program.array_shape import Array, ArrayShape
 from hwquant.program.batch import batched
 from hwquant.program.config import ArrayConfig
 from hwquant.program.emission import drop_redundant_sets, emit
@@ -38,6 +39,7 @@ from hwquant.program.program import Program
 from hwquant.program.schedule import LayerSchedule, make_schedule
 from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements, measure, size
 from hwquant.program.statistics import layer_info
+from hwquant.program.strips import Divided, divide
 from hwquant.program.tables import TablePages, make_pages
 from hwquant.program.weight_choice import choose_weight_format
 from hwquant.program.weight_format import WeightFormat, weight_formats
@@ -46,7 +48,7 @@ from hwquant.qgraph import QGraph
 
 def compile_network(
     qgraph: QGraph,
-    array: tuple[int, int],
+    array: Array,
     *,
     offset: OffsetChoice = "auto",
     limits: Mapping[str, int] | None = None,
@@ -54,14 +56,15 @@ def compile_network(
     operand_bits: int = DSP_OPERAND_BITS,
     batch: int = 1,
 ) -> Program:
-    """Compile an integer network for an array of (rows, columns).
+    """Compile an integer network for an array of (rows, columns), or for several: (arrays, rows, columns).
 
     Parameters
     ----------
     qgraph : QGraph
         The network.
     array : tuple of int
-        Rows and columns of the systolic array, 2..32 each.
+        Rows and columns of the systolic array, 2..32 each; before them the number of arrays, 1..8, where several are
+        to share instructions and weights.
     offset : {"auto", "none", "edge", "sum"}
         Where integer offsets are added, as in :class:`~hwquant.program.array_shape.ArrayShape`. "auto" is "none" where
         every offset is zero, else "edge" where adjusted weights have at most ``operand_bits``, else "sum".
@@ -70,7 +73,7 @@ def compile_network(
         :class:`~hwquant.program.config.ArrayConfig` adds, by name; what is not named is chosen as small as the network
         allows.
     config : ArrayConfig, optional
-        Existing hardware to compile for, instead of choosing one; it must have the rows and columns of ``array``.
+        Existing hardware to compile for, instead of choosing one; it must be that of ``array``.
     operand_bits : int, default 9
         Width of the widest weight that a multiplier of the device takes, 1..18.
     batch : int, default 1
@@ -91,19 +94,19 @@ def compile_network(
     HwquantError
         An argument is out of range, or contradicts another one.
     TypeError
-        The network is no QGraph, or the array no pair of integers.
+        The network is no QGraph, or the array no pair or triple of integers.
     """
     check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
-    if not _is_shape(array):
-        raise TypeError(f"array must be (rows, columns), such as (8, 8), not {array!r}")
+    if not _is_array(array):
+        raise TypeError(f"array must be (rows, columns), such as (8, 8), or (arrays, rows, columns), not {array!r}")
     requirements = Requirements(array, offset, dict(limits or {}), config, operand_bits)
     network = batched(qgraph, batch)
     return replace(Compilation(network, lowered_network(network), requirements).program, batch=batch)
 
 
-def _is_shape(array: object) -> bool:
+def _is_array(array: object) -> bool:
     sides = array if isinstance(array, tuple | list) else ()
-    return len(sides) == 2 and all(isinstance(side, int | np.integer) for side in sides)
+    return len(sides) in (2, 3) and all(isinstance(side, int | np.integer) for side in sides)
 
 
 def lowered_network(qgraph: QGraph) -> tuple[ArrayLayer, ...]:
@@ -154,19 +157,31 @@ class Compilation:
         return self.requirements.needed(self.mapped, self.offered, self.qgraph)
 
     @cached_property
+    def divided(self) -> Divided:
+        """Which rows each of several arrays computes."""
+        return divide(self.mapped, self.qgraph, self.needed)
+
+    @cached_property
     def placed(self) -> Placed:
         """Where tensors lie in the activation memory."""
-        return place(self.mapped, self.qgraph, self.needed)
+        return place(self.divided.layers, self.qgraph, self.needed, self.divided.strips)
 
     @cached_property
     def schedule(self) -> tuple[LayerSchedule, ...]:
         """Which tiles are executed, layer by layer, in order."""
-        return make_schedule(self.mapped, self.placed, self.needed)
+        return make_schedule(self.divided.layers, self.placed, self.needed)
 
     @cached_property
     def shape(self) -> ArrayShape:
         """The array with as many rows of weights in a word as are worth their hardware."""
-        return self.needed if self.requirements.config else choose_weight_format(self.schedule, self.needed)
+        if self.requirements.config:
+            return self.needed
+        shape = choose_weight_format(self.schedule, self.needed)
+        if shape.arrays == 1:
+            return shape
+        # Of several arrays, each accumulates but a part of the pixels.
+        most = max(block.count for item in self.schedule for block in item.pixel_blocks)
+        return replace(shape, accumulator_depth=most)
 
     @cached_property
     def formats(self) -> Mapping[ArrayTerm, WeightFormat]:

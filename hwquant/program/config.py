@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from hwquant.errors import HwquantError
-from hwquant.program.array_shape import ArrayShape
+from hwquant.program.array_shape import LIMITS, ArrayShape
 from hwquant.program.widths import index_bits
 
 
@@ -37,6 +37,9 @@ class ArrayConfig(ArrayShape):
         Width of a bias in the parameter memory, 0..48; 0 means ``accumulator_bits``.
     bias_zeros : int, default 0
         Low bits of a bias that are zero in every word, 0..47, and not stored.
+    strip_bits : int, default 0
+        Width of the signed number of a strip, counted from that of the array which reads it, 0..16; 0 where there is
+        one array.
 
     Raises
     ------
@@ -53,9 +56,16 @@ class ArrayConfig(ArrayShape):
     program_depth: int = 512
     bias_bits: int = 0
     bias_zeros: int = 0
+    strip_bits: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not LIMITS["strip_bits"][0] <= self.strip_bits <= LIMITS["strip_bits"][1]:
+            raise HwquantError(f"strip_bits must be {LIMITS['strip_bits'][0]}..{LIMITS['strip_bits'][1]}")
+        if (self.arrays > 1) != (self.strip_bits > 0):
+            raise HwquantError(
+                f"several arrays need strip_bits, and one has none, not {self.strip_bits} for {self.arrays}"
+            )
         if self.bias_bits + self.bias_zeros > self.accumulator_bits or (
             self.bias_zeros and not self.bias_bits
         ):
@@ -68,8 +78,8 @@ class ArrayConfig(ArrayShape):
     def of(cls, shape: ArrayShape, sizes: Mapping[str, int]) -> ArrayConfig:
         """The array of a shape, with values by name for the fields that the shape lacks."""
         values: dict[str, Any] = {name: getattr(shape, name) for name in SHAPE_FIELDS}
-        biases = {name: sizes[name] for name in BIASES if name in sizes}
-        return cls(**values | {name: sizes[name] for name in SIZES} | biases)
+        optional = {name: sizes[name] for name in (*BIASES, "strip_bits") if name in sizes}
+        return cls(**values | {name: sizes[name] for name in SIZES} | optional)
 
     @property
     def count_bits(self) -> int:
@@ -118,15 +128,19 @@ BIASES = ("bias_bits", "bias_zeros")
 """Names of the fields that say how narrow biases are stored."""
 
 SIZES = tuple(
-    field.name for field in dataclasses.fields(ArrayConfig) if field.name not in (*SHAPE_FIELDS, *BIASES)
+    field.name
+    for field in dataclasses.fields(ArrayConfig)
+    if field.name not in (*SHAPE_FIELDS, *BIASES, "strip_bits")
 )
-"""Names of the other fields that :class:`ArrayConfig` adds: they are measured on the compiled network."""
+"""Names of the fields that :class:`ArrayConfig` adds for every array: they are measured on the compiled network."""
 
 LATER: Mapping[str, object] = {
     "odd_weights": "none",
     "ternary": False,
     "strided_writes": False,
     **dict.fromkeys((*BIASES, "product_bits", "table_bits", "tables"), 0),
+    "arrays": 1,
+    "strip_bits": 0,
 }
 """Fields that the first version of ``.hwp`` files lacks, with what they are there."""
 

@@ -63,14 +63,13 @@ def emit(
                 yield from _source(item.mapped, sweep, shape, formats)
             yield _set(Opcode.COUNT, count=sweep.streamed)
             if index == number == 0:
-                words = sum(place.words for place in inputs)
-                yield _set(Opcode.INPUT, address=inputs[0].address, count=words)
+                yield from _transfers(Opcode.INPUT, inputs, shape)
             if sweep.factors:
                 yield _product_tile(sweep, sweep.factors, first=number == 0)
             else:
                 yield from _tiles(item.mapped, sweep, shape, first=number == 0, settle=settle)
     for number, place in enumerate(outputs, 1):
-        yield _set(Opcode.OUTPUT, address=place.address, count=place.words, last=int(number == len(outputs)))
+        yield from _transfers(Opcode.OUTPUT, [place], shape, last=number == len(outputs))
     yield _set(Opcode.END)
 
 
@@ -78,15 +77,40 @@ def _set(opcode: Opcode, **values: int) -> Instruction:
     return Instruction(opcode, values)
 
 
+def _transfers(
+    opcode: Opcode, places: Iterable[Placement], shape: ArrayShape, *, last: bool = True
+) -> Iterator[Instruction]:
+    """How words of tensors move between host and memory: as many at once as lie behind each other in a bank."""
+    everywhere = (1 << shape.arrays) - 1
+    moves: list[tuple[int, int, int]] = []
+    for place in places:
+        for address, count, strip in place.segments():
+            # What is a single strip is in all banks.
+            banks = everywhere if place.last_strip == 0 and opcode is Opcode.INPUT else 1 << strip
+            before = moves[-1] if moves else (0, 0, 0)
+            if before[1] and (before[0] + before[1], before[2]) == (address, banks):
+                moves[-1] = before[0], before[1] + count, banks
+            else:
+                moves.append((address, count, banks))
+    for number, (address, count, banks) in enumerate(moves, 1):
+        ends = {"last": int(last and number == len(moves))} if shape.arrays > 1 or opcode is Opcode.OUTPUT else {}
+        chosen = {"banks": banks} if shape.arrays > 1 else {}
+        yield _set(opcode, address=address, count=count, **ends, **chosen)
+
+
 def _destination(item: LayerSchedule, shape: ArrayShape) -> Mapping[str, int]:
     """Where outputs go: to all pixels of the layer's tensor one after the other, or to a grid of another one."""
-    output, into = item.output, item.mapped.layer.into
+    output, layer = item.output, item.mapped.layer
+    (rows, columns), width = layer.pixels, output.stored_shape[2]
+    # Of several arrays, one alone fills one strip after the other: the last may be lower.
+    spread = item.mapped.alone and output.last_strip > 0
+    strips = {"words": output.plane if spread else rows * columns, "alone": int(item.mapped.alone), "spread": int(spread)}
+    several = strips if shape.arrays > 1 else {}
     if not shape.strided_writes:
-        return {"address": output.address, "plane": output.plane}
-    _, height, width = output.stored_shape
-    grid = into.grid if into else Grid((0, 0), (1, 1), (height, width))
-    (y, x), (sy, sx), (rows, columns) = grid.start, grid.step, grid.size
-    across, down = (columns - 1) * sx, (rows - 1) * sy * width
+        return {"address": output.address, "plane": rows * columns, **several}
+    grid = layer.into.grid if layer.into else Grid((0, 0), (1, 1), layer.pixels)
+    (y, x), (sy, sx) = grid.start, grid.step
+    across, down = (columns - 1) * sx, ((output.last_rows if spread else rows) - 1) * sy * width
     return {
         "address": output.address + y * width + x,
         "plane": rows * columns,
@@ -94,6 +118,7 @@ def _destination(item: LayerSchedule, shape: ArrayShape) -> Mapping[str, int]:
         "step": sx,
         "jump": sy * width - across,
         "skip": output.plane - across - down,
+        **several,
     }
 
 
@@ -103,15 +128,14 @@ def _source(
     """How the pixels that a term reads are visited, where padding begins, and how its weights are stored."""
     assert isinstance(sweep.term, ArrayTerm)
     weights = formats[sweep.term]
-    _, height, width = sweep.source.stored_shape
     if mapped.plan:
         plan = mapped.plan
         # On a line every pixel of a pitch is an output's.
         outputs = mapped.layer.pixels[1] if plan.axis is None else plan.pitch
         yield _set(Opcode.TAPS, delay=plan.delay, width=outputs, lead=plan.lead, tail=plan.tail)
     for level, (limit, y, x) in enumerate(_levels(mapped, sweep.term)):
-        yield _set(Opcode.LEVEL, level=level, limit=limit, step=y * width + x, y=y, x=x)
-    yield _set(Opcode.PLANE, height=height, width=width, pad=sweep.term.pad)
+        yield _set(Opcode.LEVEL, level=level, limit=limit, **_distance(sweep.source, y, x))
+    yield _plane(sweep.source, sweep.term.pad)
     if shape.offset != "none" and not shape.channel_offsets:
         offset = shape.offset_step(sweep.term.step) * int(sweep.term.offset[0])
         yield _set(Opcode.OFFSET, offset=offset)
@@ -119,25 +143,44 @@ def _source(
         yield _set(Opcode.FORMAT, packing=weights.rows_per_word.bit_length() - 1, odd=sweep.term.step - 1)
 
 
+def _distance(place: Placement, y: int, x: int) -> Mapping[str, int]:
+    """A step from pixel to pixel: what it adds to the address and to the coordinates."""
+    strip, row = place.locate(y)
+    number = {"strip": strip} if place.strip_rows else {}
+    return {"step": row * place.stored_shape[2] + x, "y": row, "x": x, **number}
+
+
+def _plane(place: Placement, pad: int) -> Instruction:
+    """The bounds of a tensor that is read, and of its strips."""
+    width = place.stored_shape[2]
+    strips = {"rows": place.strip_rows, "words": place.plane, "last_strip": place.last_strip}
+    return _set(
+        Opcode.PLANE, height=place.last_rows, width=width, pad=pad, **(strips if place.strip_rows else {})
+    )
+
+
 def _factors(sweep: Sweep, factors: Placement) -> Iterator[Instruction]:
     """How a product's factors and pixels are visited: a factor, then the pixel, or all of them, for which it is held.
 
     Pixels lie one behind the other. The innermost level leads from a factor to a pixel, the outermost one from there to
-    what is next.
+    what is next; where tensors lie in strips, the row is counted, too.
     """
     assert isinstance(sweep.term, ArrayProduct)
     pixel, factor = _first_pixel(sweep, sweep.source), _first_factor(sweep, factors)
     following = 1 if sweep.term.held else factor + 1 - pixel
-    for level, limit, step in ((0, 1, pixel - factor), (1, 0, 0), (2, 0, 0), (3, 0, following)):
-        yield _set(Opcode.LEVEL, level=level, limit=limit, step=step, y=0, x=0)
-    _, height, width = sweep.source.stored_shape
-    yield _set(Opcode.PLANE, height=height, width=width, pad=sweep.source.zero_point)
+    strips = sweep.source.strip_rows > 0
+    column = (sweep.source.stored_shape[2] - 1, following) if strips else (0, 0)
+    levels = ((1, pixel - factor, 0), (0, 0, 0), (*column, 0), (0, following, int(strips)))
+    for level, (limit, step, y) in enumerate(levels):
+        number = {"strip": 0} if strips else {}
+        yield _set(Opcode.LEVEL, level=level, limit=limit, step=step, y=y, x=0, **number)
+    yield _plane(sweep.source, sweep.source.zero_point)
 
 
 def _first_pixel(sweep: Sweep, place: Placement) -> int:
     """Address of the first pixel of a product's sweep in a tensor of its shape."""
-    width = place.stored_shape[2]
-    return place.address + sweep.tiles[0].address + sweep.pixels.y * width + sweep.pixels.x
+    row = place.locate(sweep.pixels.y)[1]
+    return place.address + sweep.tiles[0].address + row * place.stored_shape[2] + sweep.pixels.x
 
 
 def _first_factor(sweep: Sweep, factors: Placement) -> int:
@@ -152,11 +195,13 @@ def _product_tile(sweep: Sweep, factors: Placement, *, first: bool) -> Instructi
     (tile,) = sweep.tiles
     absent = dict.fromkeys(("offsets", "summed", "taps", "settle"), 0)
     flags = {"first": 1, "last": 1, "parameters": int(sweep.parameters), "source": 1, "layer": int(first)}
+    strip, row = sweep.source.locate(sweep.pixels.y)
+    place = {"y": row, "strip": strip} if sweep.source.strip_rows else {"y": 0}
     return _set(
         Opcode.TILE,
         address=_first_factor(sweep, factors),
         part=tile.part,
-        y=0,
+        **place,
         x=0,
         **absent,
         **flags,
@@ -189,7 +234,8 @@ def _tiles(
     assert isinstance(term, ArrayTerm)
     y = sweep.pixels.y * layer.window_stride[0] * term.stride[0]
     x = sweep.pixels.x * layer.window_stride[1] * term.stride[1]
-    origin = tensor.address + y * tensor.stored_shape[2] + x
+    # In strips, the row that a tile begins with says in which one; elsewhere its address does so.
+    origin = tensor.address + x + (0 if tensor.strip_rows else y * tensor.stored_shape[2])
     done = sweep.done
     for begin, length, distance in runs(sweep.tiles):
         tile, head = sweep.tiles[begin], begin == 0
@@ -197,10 +243,7 @@ def _tiles(
             yield _set(Opcode.REPEAT, count=length - 1, step=distance)
         yield _set(
             Opcode.TILE,
-            address=origin + tile.address,
-            part=tile.part,
-            y=y + tile.y,
-            x=x + tile.x,
+            **_first(tensor, origin + tile.address, tile.part, y + tile.y, x + tile.x),
             first=int(done == 0),
             last=int(done + length == sweep.count),
             parameters=int(sweep.parameters and head),
@@ -214,6 +257,14 @@ def _tiles(
             held=0,
         )
         done += length
+
+
+def _first(place: Placement, address: int, part: int, y: int, x: int) -> Mapping[str, int]:
+    """The pixel that a tile begins with; in a strip, the address is yet without what comes of the row."""
+    if not place.strip_rows:
+        return {"address": address, "part": part, "y": y, "x": x}
+    strip, row = place.locate(y)
+    return {"address": address + row * place.stored_shape[2], "part": part, "y": row, "x": x, "strip": strip}
 
 
 def drop_redundant_sets(code: Iterable[Instruction]) -> Iterator[Instruction]:

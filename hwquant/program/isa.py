@@ -4,15 +4,19 @@ A word is the opcode in the low bits, then the fields in order, least significan
 
 ========  =====================================================================================================
 END       the inference is over: start again at word 0
-INPUT     accept a frame of ``count`` words from the host into ``address``...
+INPUT     accept a frame of ``count`` words from the host into ``address``... Of several arrays: into the ``banks``
+          that have a bit; the ``last`` ends the frame
 OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to the host; the ``last`` of a network's
-          outputs ends the frame
+          outputs ends the frame. Of several arrays: from the bank that has a bit in ``banks``
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
-          its last index, and what its step adds to the address and to the coordinates
-PLANE     height and width of the tensor that is read, and the value outside of it
+          its last index, and what its step adds to the address and to the coordinates. Of several arrays: ``y`` is
+          a row of a strip, and ``strip`` what the step adds to the strip's number
+PLANE     height and width of the tensor that is read, and the value outside of it. Of several arrays: the height of its
+          last strip, and that strip's number; rows and words of the other strips, after which the next one begins
 WRITE     where the layer's outputs go, and the words of one plane of them; where the hardware writes to every n-th
           pixel: the outputs of a row, and what is added to the address from one to the next, from the last of a row
-          to the next row, and from the last of a plane to the next plane
+          to the next row, and from the last of a plane to the next plane. Of several arrays: ``alone`` if array 0's
+          outputs go to all banks; or, if they ``spread``, to one bank after the other, ``words`` of a plane each
 CLAMP     least and greatest output; output zero point (used by multiplier requantization only). Where the hardware has
           tables they are those of what is looked up, in the page ``table``
 OFFSET    integer offset of the weights, as the hardware adds it
@@ -112,6 +116,11 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     """Lay out the instructions that one accelerator has: by opcode the fields, the least significant first."""
     address = Field("address", config.activation_address_bits)
     count = Field("count", config.activation_address_bits + 1)
+    several = config.arrays > 1
+    banks = (Field("last", 1), Field("banks", config.arrays))
+    # A plane is in all banks together.
+    plane = Field("plane", index_bits(config.arrays * config.activation_depth + 1) if several else address.width)
+    strip = (Field("strip", config.strip_bits, True),) if several else ()
     coordinate, activation = config.coordinate_bits, config.activation_bits
     requantized = config.requantized_bits
     absent = {"summed": not config.window_sums, "taps": not config.tap_lines, "settle": not config.settles}
@@ -129,24 +138,27 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     flags = [flag for flag in FLAGS if not absent.get(flag)]
     return {
         Opcode.END: (),
-        Opcode.INPUT: (address, count),
-        Opcode.OUTPUT: (address, count, Field("last", 1)),
+        Opcode.INPUT: (address, count, *(banks if several else ())),
+        Opcode.OUTPUT: (address, count, *(banks if several else banks[:1])),
         Opcode.LEVEL: (
             Field("level", 2),
             Field("limit", coordinate),
             Field("step", config.activation_address_bits, wraps=True),
             Field("y", coordinate, True),
             Field("x", coordinate, True),
+            *strip,
         ),
         Opcode.PLANE: (
             Field("height", coordinate),
             Field("width", coordinate),
             Field("pad", activation, True),
+            *((Field("rows", coordinate), plane._replace(name="words"), strip[0]._replace(name="last_strip")) if several else ()),
         ),
         Opcode.WRITE: (
             address,
-            Field("plane", config.activation_address_bits),
+            plane,
             *(strides if config.strided_writes else ()),
+            *((plane._replace(name="words"), Field("alone", 1), Field("spread", 1)) if several else ()),
         ),
         Opcode.CLAMP: (
             Field("low", requantized, True),
@@ -165,6 +177,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("part", index_bits(config.selections)),
             Field("y", coordinate, True),
             Field("x", coordinate, True),
+            *strip,
             *(Field(flag, 1) for flag in flags),
         ),
         Opcode.TAPS: (

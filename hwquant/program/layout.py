@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +83,9 @@ class Placement:
 
     Word ``address + plane * height * width + y * width + x`` holds channels ``plane * lanes ...`` of pixel (y, x).
 
+    Where several arrays have a bank of the memory each, a picture is cut into strips of ``strip_rows`` rows. Strip ``k``
+    is in bank ``k``, as if it were a picture of its own, at the same address as all others.
+
     Attributes
     ----------
     name : str
@@ -97,6 +100,8 @@ class Placement:
         Address of the first word.
     packing : WindowPacking, optional
         How positions of a kernel share words; None where a word holds channels of one pixel.
+    strip_rows : int, default 0
+        Rows of a strip; 0 where there is one bank, which has all rows.
     """
 
     name: str
@@ -105,6 +110,7 @@ class Placement:
     zero_point: int
     address: int = 0
     packing: WindowPacking | None = None
+    strip_rows: int = 0
 
     @property
     def stored_shape(self) -> Shape:
@@ -112,31 +118,74 @@ class Placement:
         return self.packing.packed_shape if self.packing else self.shape
 
     @property
+    def planes(self) -> int:
+        """Planes of words."""
+        return -(-self.stored_shape[0] // self.lanes)
+
+    @property
     def plane(self) -> int:
-        """Words of one plane."""
-        return self.stored_shape[1] * self.stored_shape[2]
+        """Addresses that one plane takes."""
+        return (self.strip_rows or self.stored_shape[1]) * self.stored_shape[2]
+
+    @property
+    def room(self) -> int:
+        """Addresses that all planes take."""
+        return self.planes * self.plane
 
     @property
     def words(self) -> int:
-        """Words of all planes."""
-        return -(-self.stored_shape[0] // self.lanes) * self.plane
+        """Words of all planes, as the host has them."""
+        return self.planes * self.stored_shape[1] * self.stored_shape[2]
+
+    @property
+    def last_strip(self) -> int:
+        """Number of the last strip that has rows; that of the only one is 0."""
+        return (self.stored_shape[1] - 1) // self.strip_rows if self.strip_rows else 0
+
+    @property
+    def last_rows(self) -> int:
+        """Rows of the last strip."""
+        return self.stored_shape[1] - self.last_strip * self.strip_rows
+
+    def locate(self, y: int) -> tuple[int, int]:
+        """Find a row of the picture, or of what is around it: the number of its strip, and its row there."""
+        return divmod(y, self.strip_rows) if self.strip_rows else (0, y)
+
+    def offset(self, plane: int, y: int, x: int) -> int:
+        """What is added to the first address for a pixel of a plane; in a strip without what comes of ``y``."""
+        return plane * self.plane + (0 if self.strip_rows else y * self.stored_shape[2]) + x
+
+    def segments(self) -> Iterator[tuple[int, int, int]]:
+        """Where the words lie, in the order in which the host has them.
+
+        Yields
+        ------
+        address : int
+            Address of the first word of a segment.
+        count : int
+            Words that lie behind each other.
+        strip : int
+            Number of the strip that they are in.
+        """
+        width = self.stored_shape[2]
+        for plane in range(self.planes):
+            for strip in range(self.last_strip + 1):
+                rows = self.last_rows if strip == self.last_strip else self.strip_rows
+                yield self.address + plane * self.plane, rows * width, strip
 
     def to_words(self, q: IntArray) -> IntArray:
         """Lay out integers (N, C, H, W) as words (N, words, lanes); lanes without a channel hold the zero point."""
         if self.packing:
             q = self.packing.pack(q, self.zero_point)
-        channels = self.stored_shape[0]
-        planes = -(-channels // self.lanes)
-        padded = np.pad(
-            q, ((0, 0), (0, planes * self.lanes - channels), (0, 0), (0, 0)), constant_values=self.zero_point
-        )
-        lanes = padded.reshape(len(q), planes, self.lanes, -1)
+        empty = self.planes * self.lanes - self.stored_shape[0]
+        padded = np.pad(q, ((0, 0), (0, empty), (0, 0), (0, 0)), constant_values=self.zero_point)
+        lanes = padded.reshape(len(q), self.planes, self.lanes, -1)
         return lanes.transpose(0, 1, 3, 2).reshape(len(q), self.words, self.lanes)
 
     def from_words(self, words: IntArray) -> IntArray:
         """Read integers (N, C, H, W) from words (N, words, lanes); of a packed tensor they stay packed."""
         channels, height, width = self.stored_shape
-        planes = words.reshape(len(words), -1, self.plane, self.lanes).transpose(0, 1, 3, 2)
+        planes = words.reshape(len(words), -1, height * width, self.lanes).transpose(0, 1, 3, 2)
         return planes.reshape(len(words), -1, height, width)[:, :channels]
 
 
@@ -191,7 +240,7 @@ class Lifetime:
     name : str
         Name of the tensor.
     words : int
-        Words that the tensor takes.
+        Addresses that the tensor takes.
     birth : int
         Number of the layer that produces it; -1 for the network's inputs.
     death : int

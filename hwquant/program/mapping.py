@@ -84,10 +84,13 @@ class MappedLayer:
         have become channels; where windows are summed, the kernel has become the window.
     strategy : Dense, WindowSums, Taps or Products
         How the layer uses the array.
+    alone : bool, default False
+        Whether one of several arrays computes all of the layer (:mod:`hwquant.program.strips`).
     """
 
     layer: ArrayLayer
     strategy: Strategy
+    alone: bool = False
 
     @property
     def summed(self) -> bool:

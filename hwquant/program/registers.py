@@ -111,6 +111,7 @@ class Register(IntEnum):
         RegisterField("rows", 0, 8, "of the array"),
         RegisterField("columns", 8, 8, "of the array"),
         RegisterField("lanes", 16, 8, "channels in a word of the streams"),
+        RegisterField("others", 24, 8, "arrays beside the first, which share its weights"),
     )
     LOAD = (
         8,

@@ -204,7 +204,7 @@ def _layer(
     blocks = column_blocks(output.shape[0], shape, complete)
     inputs = tuple(placed.tensors[name] for name in dict.fromkeys(layer.reads))
     grids = {
-        term: dense_tiles(term, placed.tensors[term.tensor].stored_shape, shape)
+        term: dense_tiles(term, placed.tensors[term.tensor], shape)
         for term in ([] if mapped.plan else layer.terms)
     }
     passes = []
@@ -212,13 +212,13 @@ def _layer(
         terms = []
         for term in layer.terms:
             if mapped.plan:
-                grid = tap_tiles(mapped.plan, block, placed.tensors[term.tensor].stored_shape)
+                grid = tap_tiles(mapped.plan, block, placed.tensors[term.tensor])
                 dense = len(grid)
             else:
                 grid, dense = grids[term], connected_tiles(term, block, shape)
             terms.append((TermTiles(term, _executed(mapped, term, block, grid, shape), dense), grid[0]))
         if layer.product:
-            tile = product_tile(block, output.stored_shape)
+            tile = product_tile(block, output)
             passes.append(ColumnPass(block, (TermTiles(layer.product, (tile,), 1),), dense=1, skipped=0))
         else:
             passes.append(_column_pass(block, terms))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.array_shape import OFFSET_MODES, ArrayShape, OffsetMode
+from hwquant.program.array_shape import OFFSET_MODES, Array, ArrayShape, OffsetMode, array_name, whole_array
 from hwquant.program.available import REMEDY, check_biases, check_hardware, check_limits
 from hwquant.program.config import BIASES, SIZES, ArrayConfig
 from hwquant.program.images import Images
@@ -61,7 +61,7 @@ class Requirements:
     Attributes
     ----------
     array : tuple of int
-        Rows and columns of the systolic array.
+        Rows and columns of the systolic array, behind the number of several.
     offset : {"auto", "none", "edge", "sum"}
         Where integer offsets are added; "auto" lets the weights and the multipliers decide.
     limits : mapping of int, default empty
@@ -77,7 +77,7 @@ class Requirements:
         A value is out of range or unknown, or the hardware has other sides than ``array``.
     """
 
-    array: tuple[int, int]
+    array: Array
     offset: OffsetChoice = "auto"
     limits: Mapping[str, int] = field(default_factory=dict)
     config: ArrayConfig | None = None
@@ -94,10 +94,8 @@ class Requirements:
                 raise HwquantError(f"unknown limit {name!r}; known are {', '.join(sorted(known))}")
             if value < 1:
                 raise HwquantError(f"the limit {name} must be positive, not {value}")
-        if self.config and (self.config.rows, self.config.columns) != self.array:
-            raise HwquantError(
-                f"the hardware is {self.config.rows}x{self.config.columns}, not {self.array[0]}x{self.array[1]}"
-            )
+        if self.config and whole_array(self.config.array) != whole_array(self.array):
+            raise HwquantError(f"the hardware is {array_name(self.config.array)}, not {array_name(self.array)}")
 
     def offered(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
         """Choose the array that layers are mapped to: as wide as they need, with every mode that it could have.
@@ -159,13 +157,14 @@ class Requirements:
             "shift_bits": index_bits(shift + 1),
         }
         check_limits(widths, qgraph.name)
-        rows, columns = self.array
+        arrays, rows, columns = whole_array(self.array)
         return ArrayShape(
             rows=rows,
             columns=columns,
             activation_bits=max(tensor.bits for tensor in qgraph.tensors.values()),
             accumulator_depth=min(pixels, depth),
             strided_writes=any(layer.into for layer in layers),
+            arrays=arrays,
             **widths,
         )
 
@@ -173,7 +172,7 @@ class Requirements:
         """The fields of :data:`OF_WEIGHTS`."""
         terms = [term for layer in layers for term in layer.terms]
         if not terms:  # but products; any weights would do
-            given = self.config or ArrayShape(*self.array, **NO_WEIGHTS)
+            given = self.config or ArrayShape(*whole_array(self.array)[1:], **NO_WEIGHTS)
             return {name: getattr(given, name) for name in OF_WEIGHTS}
         always = bool(self.config and self.config.channel_offsets)
         weight_bits, per_channel = stored_weights(layers, qgraph, self.array, per_channel=always)
@@ -243,8 +242,11 @@ def measure(
     coordinates = [
         instruction.values[name]
         for instruction in code
-        for name in ("y", "x", "height", "width", "limit")
+        for name in ("y", "x", "height", "width", "limit", "rows")
         if name in instruction.values
+    ]
+    strips = [
+        instruction.values[name] for instruction in code for name in ("strip", "last_strip") if name in instruction.values
     ]
     counts = (instruction.values["count"] for instruction in code if instruction.opcode is Opcode.COUNT)
     return {
@@ -257,6 +259,7 @@ def measure(
         "coordinate_bits": bits_for(min(coordinates), max(*coordinates, _reach(schedule))),
         "bias_bits": bits_for(int(images.bias.min()), int(images.bias.max())) - images.bias_zeros,
         "bias_zeros": images.bias_zeros,
+        "strip_bits": bits_for(min(strips), max(*strips, _farthest_strip(schedule))) if strips else 0,
     }
 
 
@@ -279,6 +282,27 @@ def _reach(schedule: Sequence[LayerSchedule]) -> int:
                 # Streams run on below the last row and, at the end of a row, into the next one's padding.
                 reach = max(reach, max(height, width) + 2 * plan.pitch)
     return reach
+
+
+def _farthest_strip(schedule: Sequence[LayerSchedule]) -> int:
+    """The greatest number of a strip that a stream of pixels comes to, counted from that of the array."""
+    farthest = 0
+    for item in schedule:
+        layer = item.mapped.layer
+        for place in item.inputs:
+            rows = place.stored_shape[1]
+            for term in (term for term in layer.terms if term.tensor == place.name):
+                taken = (layer.pixels[0] - 1) * layer.window_stride[0] + (layer.window[0] - 1) * layer.window_dilation[0]
+                if item.mapped.plan:
+                    plan = item.mapped.plan
+                    longest = max(item.mapped.streamed(block) for block in item.pixel_blocks)
+                    first = max(part.y for part in plan.filters)
+                    taken += longest if plan.axis is not None else longest // plan.pitch + 1
+                    rows = max(rows, first + (taken + 1) * term.stride[0])
+                reach = taken * term.stride[0] + (term.kernel[0] - 1) * term.dilation[0]
+                rows = max(rows, reach + 1, place.stored_shape[1] + term.padding[2])
+            farthest = max(farthest, place.locate(rows)[0] + 1)
+    return farthest
 
 
 def size(
@@ -304,7 +328,7 @@ def size(
     DoesNotFit
         A memory or a width is larger than is allowed; the message says by how much.
     """
-    for name in SIZES:
+    for name in (*SIZES, "strip_bits"):
         available = (
             getattr(requirements.config, name) if requirements.config else requirements.limits.get(name)
         )
@@ -321,7 +345,7 @@ def size(
     if requirements.config:
         check_biases(needed, requirements.config)
         return requirements.config
-    minimum = {name: max(2, needed[name]) for name in SIZES}
+    minimum = {name: max(2, needed[name]) for name in SIZES} | {"strip_bits": needed["strip_bits"]}
     if needed["bias_zeros"]:  # biases that share no zeros are stored whole
         minimum |= {name: needed[name] for name in BIASES}
     minimum["accumulator_bits"] = max(8, needed["accumulator_bits"])

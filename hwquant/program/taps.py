@@ -20,6 +20,7 @@ import numpy as np
 from hwquant.graph import Shape
 from hwquant.program.array_shape import MIN_TAP_DELAY, TAP_COLUMNS, ArrayShape
 from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.layout import Placement
 from hwquant.program.tiling import ColumnBlock, Tile
 from hwquant.qgraph import IntArray
 
@@ -159,7 +160,7 @@ def _pitch(first: int, taps: int, width: int, stride: int, size: int) -> int:
     return len(reads) - min(before, after, taps - 1)
 
 
-def tap_tiles(plan: TapPlan, block: ColumnBlock, stored: Shape) -> tuple[Tile, ...]:
+def tap_tiles(plan: TapPlan, block: ColumnBlock, place: Placement) -> tuple[Tile, ...]:
     """Make the tiles of a column block, one for each filter.
 
     Parameters
@@ -168,12 +169,11 @@ def tap_tiles(plan: TapPlan, block: ColumnBlock, stored: Shape) -> tuple[Tile, .
         What the tiles cover.
     block : ColumnBlock
         The output channels, which are also those that are read.
-    stored : tuple of int
-        Channels, height and width of the tensor that is read, as the activation memory holds it.
+    place : Placement
+        Where the tensor that is read lies in the activation memory.
     """
-    _, height, width = stored
     return tuple(
-        Tile(number, block.plane * height * width + item.y * width + item.x, block.group, item.y, item.x)
+        Tile(number, place.offset(block.plane, item.y, item.x), block.group, item.y, item.x)
         for number, item in enumerate(plan.filters)
     )
 

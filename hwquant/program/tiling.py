@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from hwquant.errors import DoesNotFit
-from hwquant.graph import Shape
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import REPEAT_BITS
 from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.layout import Placement
 from hwquant.qgraph import IntArray
 
 
@@ -72,7 +72,8 @@ class Tile:
     number : int
         Place of the tile's weights in what :func:`dense_weights` or :func:`hwquant.program.taps.tap_weights` returns.
     address : int
-        What is added to the address of the block's first pixel.
+        What is added to the address of the block's first pixel; where tensors lie in strips, without what comes of
+        ``y``.
     part : int
         Number of the part of a word whose lanes the rows take.
     y : int
@@ -88,7 +89,7 @@ class Tile:
     x: int
 
 
-def dense_tiles(term: ArrayTerm, stored: Shape, shape: ArrayShape) -> tuple[Tile, ...]:
+def dense_tiles(term: ArrayTerm, place: Placement, shape: ArrayShape) -> tuple[Tile, ...]:
     """Make the dense tiles of a term: one for each kernel position and each read of ``rows`` channels.
 
     They are the same for every column block, and ordered so that runs of addresses that are equally far apart are long.
@@ -97,12 +98,11 @@ def dense_tiles(term: ArrayTerm, stored: Shape, shape: ArrayShape) -> tuple[Tile
     ----------
     term : ArrayTerm
         The term.
-    stored : tuple of int
-        Channels, height and width of the tensor that is read, as the activation memory holds it.
+    place : Placement
+        Where the tensor that is read lies in the activation memory.
     shape : ArrayShape
         The array.
     """
-    _, height, width = stored
     kh, kw = term.kernel
     top, left = term.padding[:2]
     padding = any(term.padding)
@@ -121,10 +121,10 @@ def dense_tiles(term: ArrayTerm, stored: Shape, shape: ArrayShape) -> tuple[Tile
         tiles.append(
             Tile(
                 number=(read * kh + ky) * kw + kx,
-                address=plane * height * width + y * width + x,
+                address=place.offset(plane, y, x),
                 part=part,
                 # Without padding every position is inside, and equal coordinates let tiles share an instruction.
-                y=y if padding else 0,
+                y=y if padding or place.strip_rows else 0,
                 x=x if padding else 0,
             )
         )
@@ -142,9 +142,9 @@ def dense_weights(term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> Int
     return by_read.transpose(0, 3, 4, 1, 2).reshape(-1, shape.rows, shape.columns)
 
 
-def product_tile(block: ColumnBlock, stored: Shape) -> Tile:
+def product_tile(block: ColumnBlock, place: Placement) -> Tile:
     """The only tile of a column block's product: its address is that of the first pixel."""
-    return Tile(0, block.plane * stored[1] * stored[2], block.group, 0, 0)
+    return Tile(0, place.offset(block.plane, 0, 0), block.group, 0, 0)
 
 
 def connected_tiles(term: ArrayTerm, block: ColumnBlock, shape: ArrayShape) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwquant.coding import Step, integer_limits
-from hwquant.program.array_shape import ArrayShape, OddWeights
+from hwquant.program.array_shape import Array, ArrayShape, OddWeights, whole_array
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.tiling import column_blocks
 from hwquant.program.widths import bits_for
@@ -17,7 +17,7 @@ MAX_WEIGHT_BITS = 8
 
 
 def stored_weights(
-    layers: Sequence[ArrayLayer], qgraph: QGraph, array: tuple[int, int], *, per_channel: bool
+    layers: Sequence[ArrayLayer], qgraph: QGraph, array: Array, *, per_channel: bool
 ) -> tuple[int, bool]:
     """Find the bits of the widest stored weight, and whether output channels need offsets of their own.
 
@@ -28,7 +28,7 @@ def stored_weights(
     qgraph : QGraph
         The network, for the shapes of tensors.
     array : tuple of int
-        Rows and columns of the array.
+        Rows and columns of the array, behind the number of several.
     per_channel : bool
         Whether the hardware stores offsets of output channels in any case.
 
@@ -42,7 +42,7 @@ def stored_weights(
     terms = [term for layer in layers for term in layer.terms]
     per_channel |= any(term.offset.size > 1 for term in terms)
     weight_bits = max(bits_for(*term.weight_limits) for term in terms)
-    probe = ArrayShape(*array)
+    probe = ArrayShape(*whole_array(array)[1:])
     # Idle columns need weight zero; where no stored weight expresses it, they get an offset of their own. Odd weights
     # have no zero: what reads their lanes that hold no channel has.
     for layer in layers:
