@@ -92,7 +92,8 @@ class ActivationMemory(Component):
         read: list[Value] = []
         of_array = f"array{array}_" if array else ""
         written = self.write.data[array * config.word_bits :]
-        enable = self.write.enable[array * config.groups :]
+        if config.arrays > 1:
+            writes &= self.write.enable[config.groups + array]
         # One memory a write group: families differ in what byte enables their block RAM has.
         for group in range(config.groups):
             lanes = config.group_lanes(group)
@@ -103,7 +104,7 @@ class ActivationMemory(Component):
             m.d.comb += [
                 write.addr.eq(self.write.address[:low]),
                 write.data.eq(written[lanes.start * bits : lanes.stop * bits]),
-                write.en.eq(enable[group] & writes),
+                write.en.eq(self.write.enable[group] & writes),
                 port.addr.eq(self.read.address[:low]),
                 port.en.eq(self.read.advance),
             ]

@@ -167,11 +167,9 @@ class HostPort(Component):
         return m
 
     def _enable(self, taking: Signal, banks: Signal | None) -> Value:
-        """The write groups of a word that is taken: in one bank, in all, or in the only one."""
-        groups = self.config.groups
-        if banks is None:
-            return taking.replicate(groups)
-        return Cat((bank & taking).replicate(groups) for bank in banks)
+        """The write groups of a word that is taken, and the banks."""
+        groups = taking.replicate(self.config.groups)
+        return groups if banks is None else Cat(groups, banks)
 
     def _word(self, banks: Signal | None) -> Value:
         """The word that was read, of the bank that it comes from."""

@@ -57,8 +57,8 @@ class WritePort(Signature):
         Address of the word.
     data : Out(config.arrays * config.word_bits)
         The word of each bank.
-    enable : Out(config.arrays * config.groups)
-        Write groups of the words that are written, a bit for each.
+    enable : Out(config.enables)
+        Write groups of the words that are written, a bit for each; of several arrays, then the banks.
     """
 
     def __init__(self, config: ArrayConfig):
@@ -66,7 +66,7 @@ class WritePort(Signature):
             {
                 "address": Out(config.activation_address_bits),
                 "data": Out(config.arrays * config.word_bits),
-                "enable": Out(config.arrays * config.groups),
+                "enable": Out(config.enables),
             }
         )
 
@@ -82,8 +82,8 @@ class WriteMonitor(Signature):
         Address of the word.
     data : Out(config.arrays * config.word_bits)
         The word of each bank.
-    enable : Out(config.arrays * config.groups)
-        Write groups of the words that are written, a bit for each.
+    enable : Out(config.enables)
+        Write groups of the words that are written, a bit for each; of several arrays, then the banks.
     """
 
     def __init__(self, config: ArrayConfig):

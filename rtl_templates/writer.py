@@ -139,9 +139,7 @@ class Writer(Component):
         first, banks = (Signal(config.arrays, name=name, reset_less=True) for name in ("first", "banks"))
         enable = Signal(config.groups)
         valid = self.results.valid
-        m.d.comb += self.write.enable.eq(
-            Cat(enable & (bank & valid).replicate(config.groups) for bank in banks)
-        )
+        m.d.comb += self.write.enable.eq(Cat(enable & valid.replicate(config.groups), banks))
         following = beyond if config.strided_writes else begin + words
         with m.If(valid):
             m.d.sync += [address.eq(within), left.eq(left - 1), room.eq(room - 1)]
@@ -207,5 +205,5 @@ class Writer(Component):
                 "strides": (config.coordinate_bits + 2 * address) * strided,
             },
             muxes={"banks": (config.arrays - 1) * config.word_bits},
-            gates={"enables": config.arrays * config.groups if strips else config.groups * several},
+            gates={"enables": config.groups * (several or strips)},
         )

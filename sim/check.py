@@ -17,7 +17,7 @@ from hwquant.program.batch import all_together
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
 from hwquant.program.layout import Placement, integers_to_words
-from hwquant.program.program import Program
+from hwquant.program.program import LayerInfo, Program
 from hwquant.qgraph import IntArray, QGraph
 from hwquant.sim.differences import CycleMismatch, Difference, Mismatch, MissingResult, WriteMismatch
 from hwquant.sim.options import SimulationOptions
@@ -199,13 +199,12 @@ class _Checker:
         config, writes, position, name = self.program.config, self.run.writes[sample], 0, ""
         for layer in self.program.layers:
             name, place = layer.name, self.program.tensors[layer.tensor]
-            grid = layer.into.grid if layer.into else Grid((0, 0), (1, 1), place.stored_shape[1:])
-            schedule = _Schedule.of(place, config, grid)
+            schedule = _Schedule.of(place, config, layer)
             got = writes[position : position + len(schedule.enable)]
             yield from _layer(sample, schedule, self.layers[layer.tensor][sample], got, config)
             position += len(got)
             # Groups of a plane that hold no channel are written too where a reader needs defined values.
-            idle = _Schedule.of(place, config, grid, idle=True)
+            idle = _Schedule.of(place, config, layer, idle=True)
             if position < len(writes) and len(idle.enable) and writes[position].enable == idle.enable[0]:
                 yield from _layer(sample, idle, None, writes[position : position + len(idle.enable)], config)
                 position += len(idle.enable)
@@ -224,11 +223,11 @@ class _Schedule:
     address : ndarray of int64, shape (writes,)
         Address of each write.
     enable : ndarray of int64, shape (writes,)
-        Bit of the write group of each write.
+        Bit of the write group of each write; of several arrays, and of the banks.
     channel : ndarray of int64, shape (writes,)
         Channel in the first lane of each word.
-    y : ndarray of int64, shape (writes,)
-        Row of each pixel.
+    y : ndarray of int64, shape (writes, arrays)
+        Row of each bank's pixel; -1 where its word is none of the picture.
     x : ndarray of int64, shape (writes,)
         Column of each pixel.
     """
@@ -241,29 +240,72 @@ class _Schedule:
     x: IntArray
 
     @classmethod
-    def of(cls, place: Placement, config: ArrayConfig, grid: Grid, *, idle: bool = False) -> _Schedule:
+    def of(cls, place: Placement, config: ArrayConfig, layer: LayerInfo, *, idle: bool = False) -> _Schedule:
         """Schedule the writes of a layer to the pixels of its tensor that it makes, plane by plane.
 
         Each plane is written once for every group that holds channels; with ``idle``, for every group that holds none.
         """
         channels, _, width = place.stored_shape
+        grid = layer.into.grid if layer.into else Grid((0, 0), (1, 1), place.stored_shape[1:])
         passes = [
             (plane, group)
             for plane in range(-(-channels // place.lanes))
             for group in range(config.groups)
             if (plane * place.lanes + config.group_lanes(group).start >= channels) == idle
         ]
-        pixels = (grid.lines(0)[:, None] * width + grid.lines(1)).ravel()
+        rows, banks, y = _rows(place, config, grid, layer.rows)
+        columns = grid.lines(1)
+        pixels = (rows[:, None] * width + columns).ravel()
         plane, group = (np.repeat([item[i] for item in passes], len(pixels)).astype(int) for i in (0, 1))
-        pixel = np.tile(pixels, len(passes))
-        y, x = np.divmod(pixel, width)
-        return cls(place, place.address + plane * place.plane + pixel, 1 << group, plane * place.lanes, y, x)
+        every = len(passes)
+        enable = np.tile(np.repeat(banks, len(columns)), every)
+        return cls(
+            place,
+            place.address + plane * place.plane + np.tile(pixels, every),
+            1 << group | (enable << config.groups if config.arrays > 1 else 0),
+            plane * place.lanes,
+            np.tile(np.repeat(y, len(columns), axis=0), (every, 1)),
+            np.tile(np.tile(columns, len(rows)), every),
+        )
 
     def lanes(self, config: ArrayConfig) -> NDArray[np.bool_]:
         """What each write puts into a lane that holds a channel: bool, shape (writes, lanes)."""
         lane = np.arange(self.place.lanes)
         own = (self.enable[:, None] >> (lane // config.columns)) & 1 == 1
         return own & (self.channel[:, None] + lane < self.place.stored_shape[0])
+
+    def wanted(self, tensor: IntArray) -> IntArray:
+        """The words of a tensor int64 (C, H, W) that are due in each bank: int64 (writes, arrays, lanes)."""
+        _, height, width = self.place.stored_shape
+        words = self.place.to_words(tensor[None])[0]
+        plane = self.channel // self.place.lanes
+        return words[(plane[:, None] * height + np.maximum(self.y, 0)) * width + self.x[:, None]]
+
+
+def _rows(
+    place: Placement, config: ArrayConfig, grid: Grid, rows: int | None
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Which rows of a tensor are written, one after the other.
+
+    Returns
+    -------
+    local : ndarray of int64, shape (rows,)
+        Row in the bank, or in all of them.
+    banks : ndarray of int64, shape (rows,)
+        A bit for each bank that is written.
+    y : ndarray of int64, shape (rows, arrays)
+        Row of the tensor, for each bank; -1 where it is none.
+    """
+    arrays, everywhere = np.arange(config.arrays), (1 << config.arrays) - 1
+    lines = grid.lines(0)
+    if rows is not None:  # each array writes its own
+        index = np.arange(rows)[:, None] + arrays * rows
+        y = np.where(index < len(lines), lines[np.minimum(index, len(lines) - 1)], -1)
+        return grid.start[0] + grid.step[0] * np.arange(rows), np.full(rows, everywhere), y
+    if config.arrays == 1 or place.last_strip == 0:
+        return lines, np.full(len(lines), everywhere), np.repeat(lines[:, None], config.arrays, axis=1)
+    strip, local = np.divmod(lines, place.strip_rows)
+    return local, 1 << strip, np.where(strip[:, None] == arrays, lines[:, None], -1)
 
 
 def _layer(
@@ -290,28 +332,29 @@ def _layer(
         A write at another place, or a wrong value.
     """
     name, count = schedule.place.name, len(got)
-    values = integers_to_words([write.data for write in got], config.lanes, config.activation_bits)
+    lanes = config.arrays * config.lanes
+    values = integers_to_words([write.data for write in got], lanes, config.activation_bits)
+    values = values.reshape(count, config.arrays, config.lanes)
     wrong = np.zeros(values.shape, bool)
     wanted = np.zeros_like(values)
     if expected is not None:
-        words = schedule.place.to_words(expected[None])[0]
-        wanted = words[schedule.address[:count] - schedule.place.address]
-        wrong = (values != wanted) & schedule.lanes(config)[:count]
+        wanted = schedule.wanted(expected)[:count]
+        wrong = (values != wanted) & schedule.lanes(config)[:count, None] & (schedule.y[:count, :, None] >= 0)
     places = list(zip(schedule.address.tolist(), schedule.enable.tolist()))
     for index, place in enumerate(places):
         written = (got[index].address, got[index].enable) if index < count else None
         if written != place:
             yield WriteMismatch(sample, name, index, place, written)
             continue
-        for lane in np.flatnonzero(wrong[index]).tolist():
+        for bank, lane in np.argwhere(wrong[index]).tolist():
             yield Mismatch(
                 sample,
                 name,
-                int(schedule.y[index]),
+                int(schedule.y[index, bank]),
                 int(schedule.x[index]),
                 int(schedule.channel[index]) + lane,
-                int(wanted[index, lane]),
-                int(values[index, lane]),
+                int(wanted[index, bank, lane]),
+                int(values[index, bank, lane]),
             )
 
 

@@ -134,6 +134,7 @@ def make_stimulus(task: Task, expected: IntArray | None = None) -> Stimulus:
         stalls=task.stalls,
         cycles=predicted.cycles,
         frame_cycles=predicted.frame_cycles,
+        banks=config.arrays,
         values={
             "IDENTITY": IDENTITY,
             "VERSION": VERSION,

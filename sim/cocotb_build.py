@@ -195,8 +195,9 @@ def _verilog(program: Program) -> str:
 def _parameters(config: ArrayConfig) -> dict[str, object]:
     return {
         "WORD": config.word_bits,
+        "WORDS": config.arrays * config.word_bits,
         "ADDRESS": config.activation_address_bits,
-        "GROUPS": config.groups,
+        "ENABLES": config.enables,
         "REGISTER": index_bits(len(Register)),
         "VALUE": REGISTER_BITS,
     }

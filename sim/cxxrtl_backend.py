@@ -157,9 +157,10 @@ def record(task: Task, options: SimulationOptions) -> Log:
 
 
 def _run(library: ctypes.CDLL, handle: int, task: Task, report: Callable[[int], None] | None) -> int:
-    """Run the task to its end; return how many 32-bit chunks a word of the streams has."""
-    # The stream's payload has the mark of the last word above the data.
-    size = -(-(task.program.config.word_bits + 1) // 32)
+    """Run the task to its end; return how many 32-bit chunks the longest word has."""
+    # The stream's payload has the mark of the last word above the data; all banks are written together.
+    config = task.program.config
+    size = -(-max(config.word_bits + 1, config.arrays * config.word_bits) // 32)
     payloads = chunks(task.payloads(), 32 * size)
     idle, busy = task.idle.astype(np.uint8), task.busy.astype(np.uint8)
     settings = _Task(
@@ -187,7 +188,7 @@ def _log(library: ctypes.CDLL, handle: int, task: Task, size: int, seconds: floa
         _cycles(results[:, 2:4]).tolist(),
         results[:, 4].tolist(),
     )
-    mask = (1 << task.program.config.word_bits) - 1
+    mask = (1 << task.program.config.arrays * task.program.config.word_bits) - 1
     return Log(
         sent=inputs[: len(inputs) // 2 * 2].reshape(-1, 2),
         results=offers([list(row) for row in rows], task.lanes, task.bits),

@@ -50,6 +50,8 @@ class Stimulus:
         Clock cycles from one frame's end to the next one's, as predicted.
     values : Mapping of str to int, optional
         What some of the registers hold from reset on, by name.
+    banks : int, default 1
+        Banks of the activation memory, whose words are written together.
     ARRAYS : tuple of str
         Names of the attributes that are arrays; a constant of the class.
     """
@@ -65,6 +67,7 @@ class Stimulus:
     cycles: int = 0
     frame_cycles: int = 0
     values: Mapping[str, int] = field(default_factory=dict)
+    banks: int = 1
 
     ARRAYS: ClassVar = ("frames", "expected", "compared")
 
@@ -145,7 +148,7 @@ class Recording:
             sent=np.array(sent, np.int64).reshape(-1, 2),
             counters=np.array(self.counters, np.int64),
             writes=np.array([entry[:3] for entry in self.writes], np.int64).reshape(-1, 3),
-            data=integers_to_words([entry[3] for entry in self.writes], lanes, bits),
+            data=integers_to_words([entry[3] for entry in self.writes], stimulus.banks * lanes, bits),
             cycles=np.array(self.cycles),
             seconds=np.array(self.seconds),
         )

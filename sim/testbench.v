@@ -6,8 +6,9 @@
 
 module testbench #(
     parameter WORD = 8,  // bits of an activation word
+    parameter WORDS = 8,  // of those of all banks
     parameter ADDRESS = 1,
-    parameter GROUPS = 1,
+    parameter ENABLES = 1,
     parameter REGISTER = 1,  // bits of the address of a register
     parameter VALUE = 1  // bits of a register
 );
@@ -29,8 +30,8 @@ module testbench #(
 
   wire monitor__valid /* verilator public_flat_rd */;
   wire [ADDRESS-1:0] monitor__address /* verilator public_flat_rd */;
-  wire [WORD-1:0] monitor__data /* verilator public_flat_rd */;
-  wire [GROUPS-1:0] monitor__enable /* verilator public_flat_rd */;
+  wire [WORDS-1:0] monitor__data /* verilator public_flat_rd */;
+  wire [ENABLES-1:0] monitor__enable /* verilator public_flat_rd */;
 
   always #5 clk = ~clk;
 

@@ -74,9 +74,9 @@ class Write(NamedTuple):
     address : int
         Address of the word.
     enable : int
-        Write groups that are written, a bit for each.
+        Write groups that are written, a bit for each; of several arrays, then the banks.
     data : int
-        The word.
+        The words of all banks, that of the first in the low bits.
     """
 
     address: int

@@ -240,6 +240,11 @@ class ArrayShape(Latencies):
         return -(-self.lanes // self.columns)
 
     @property
+    def enables(self) -> int:
+        """Bits that say what of a word is written: one a write group and, of several arrays, one a bank."""
+        return self.groups + (self.arrays if self.arrays > 1 else 0)
+
+    @property
     def selections(self) -> int:
         """Lane selections of a read: parts of a word, or write groups that depthwise tiles and products read."""
         return max(self.reads_per_word, self.groups if self.tap_lines or self.product_bits else 1)

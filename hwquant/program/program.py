@@ -51,6 +51,8 @@ class LayerInfo:
         Rows of a tile that are loaded in a cycle; the fewest, where terms differ.
     into : Destination, optional
         Where the outputs go; None where they are a tensor of the layer's name.
+    rows : int, optional
+        Rows of the output that each of several arrays computes; None where one array computes all of them.
     """
 
     name: str
@@ -65,6 +67,7 @@ class LayerInfo:
     rows_per_word: int
     rows_per_cycle: int
     into: Destination | None = None
+    rows: int | None = None
 
     @property
     def tensor(self) -> str:
@@ -72,7 +75,7 @@ class LayerInfo:
         return self.into.tensor if self.into else self.name
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name, as files hold them: ``into`` only where the layer has it."""
+        """The fields by name, as files hold them: those that may be None only where they are not."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 

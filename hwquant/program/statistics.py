@@ -39,4 +39,5 @@ def layer_info(
         rows_per_word=min((formats[term].rows_per_word for term in layer.terms), default=1),
         rows_per_cycle=min((formats[term].rows_per_cycle for term in layer.terms), default=1),
         into=layer.into,
+        rows=layer.pixels[0] if shape.arrays > 1 and not item.mapped.alone else None,
     )
