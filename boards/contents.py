@@ -147,7 +147,8 @@ def used_columns(config: ArrayConfig) -> int:
 def kept(facts: Facts, config: ArrayConfig) -> Iterator[tuple[str, int, Facts]]:
     """Walk over facts as :meth:`Facts.walk` does, without the accumulators that synthesis leaves out."""
     for path, count, own in facts.walk():
-        yield path, used_columns(config) if path.endswith("collector.accumulator") else count, own
+        used = config.arrays * used_columns(config) if path.endswith("collector.accumulator") else count
+        yield path, used, own
 
 
 def memories(facts: Facts, config: ArrayConfig, contents: Contents) -> list[tuple[Memory, int]]:

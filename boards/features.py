@@ -117,7 +117,7 @@ def product_luts(config: ArrayConfig) -> float:
     A zero point is chosen and taken from an activation; its product or the array's sum is chosen, and the marks of
     either.
     """
-    columns = min(config.columns, config.lanes)
+    columns = config.arrays * min(config.columns, config.lanes)
     return columns * (2 * config.product_bits + 1 + config.added_bits) + pixel_layout().size
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from hwquant.boards.board import Board
 from hwquant.boards.families.family import Device
 from hwquant.boards.needs import Need, needs, shortage, worst
-from hwquant.boards.shapes import TYPICAL, Shapes, Sides, regular
+from hwquant.boards.shapes import TYPICAL, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.link.rate import LinkTime
-from hwquant.program.array_shape import ArrayShape
+from hwquant.program.array_shape import Array, ArrayShape, array_name, short_array, whole_array
 from hwquant.program.config import ArrayConfig
 from hwquant.program.memories import memory_bits
 from hwquant.progress import Progress
@@ -40,8 +40,10 @@ class Candidate:
 
     Attributes
     ----------
+    arrays : int
+        Arrays that share instructions and weights.
     rows, columns : int
-        Shape of the array.
+        Shape of each.
     offset : str
         Where integer offsets are added: "edge" or "sum".
     cycles : int
@@ -49,7 +51,7 @@ class Candidate:
     frame_cycles : int
         Clock cycles from the beginning of one inference to that of the next, host transfers included.
     utilization : float
-        Multiplications of use, divided by ``rows * columns * cycles``.
+        Multiplications of use, divided by ``arrays * rows * columns * cycles``.
     link : LinkTime
         What one inference takes on the board's host link.
     largest_memory : str
@@ -58,6 +60,7 @@ class Candidate:
         What it takes of the device, one for each resource.
     """
 
+    arrays: int
     rows: int
     columns: int
     offset: str
@@ -79,9 +82,14 @@ class Candidate:
         return self.worst.excess <= 1
 
     @property
+    def array(self) -> Array:
+        """The array, as the compiler has it."""
+        return short_array(self.arrays, self.rows, self.columns)
+
+    @property
     def shape(self) -> str:
-        """Rows and columns as the command line has them, such as 8x8."""
-        return f"{self.rows}x{self.columns}"
+        """The array as the command line has it, such as 8x8."""
+        return array_name(self.array)
 
 
 @dataclass(frozen=True)
@@ -194,7 +202,7 @@ def _advice(candidate: Candidate) -> str:
 def choose_array(
     network: QGraph | Shapes,
     board: Board,
-    array: Sides | None = None,
+    array: Array | None = None,
     *,
     progress: Progress | None = None,
 ) -> Fit:
@@ -207,7 +215,7 @@ def choose_array(
     board : Board
         A board with a device.
     array : tuple of int, optional
-        (rows, columns) to judge instead of choosing.
+        (rows, columns), or (arrays, rows, columns), to judge instead of choosing.
     progress : Progress or None, optional
         Called with what is being done, the number of arrays compiled, and 0 for a total that nobody knows.
 
@@ -225,7 +233,7 @@ def choose_array(
         )
     if array:
         return _answer(board, _candidate(shapes, array, board, device), None, [], 1)
-    rough, excess = shapes.rough(device), dict[Sides, float]()
+    rough, excess = shapes.rough(device), dict[Array, float]()
     compiled: list[Candidate] = []
     refused: list[HwquantError] = []
     best: Candidate | None = None
@@ -248,7 +256,7 @@ def choose_array(
         return _answer(board, nearest, None, compiled, len(rough))
     if not any(item.cycles < best.cycles for item in compiled):
         # For the reason that is given: the next larger ones, though they are hopeless.
-        area = best.rows * best.columns
+        area = math.prod(best.array)
         larger = [shape for shape in excess if excess[shape] > HOPELESS and math.prod(shape) > area]
         nearest_first = sorted(larger, key=lambda item: excess[item])
         for shape in nearest_first[:TRIES]:
@@ -282,7 +290,7 @@ def fitting_arrays(shapes: Shapes, board: Board) -> list[Candidate]:
     return [item for item in found if item.fits]
 
 
-def largest_array(device: Device) -> Sides | None:
+def largest_array(device: Device) -> Array | None:
     """The largest array, its sides at most 2:1, that a device has room for; None where there is none.
 
     Activations and weights are taken to have 8 bits, and memories those of :data:`MODEST`; what a network really
@@ -293,7 +301,7 @@ def largest_array(device: Device) -> Sides | None:
 
 
 def _attempt(
-    shapes: Shapes, shape: Sides, board: Board, device: Device, refused: list[HwquantError]
+    shapes: Shapes, shape: Array, board: Board, device: Device, refused: list[HwquantError]
 ) -> list[Candidate]:
     """The candidate of a shape; none where the compiler refuses, as the user's limits are too narrow."""
     try:
@@ -303,11 +311,12 @@ def _attempt(
         return []
 
 
-def _candidate(shapes: Shapes, shape: Sides, board: Board, device: Device) -> Candidate:
+def _candidate(shapes: Shapes, shape: Array, board: Board, device: Device) -> Candidate:
     item = shapes.compiled(shape, device)
     config, report = item.program.config, item.report
     memory = memory_bits(config)
     return Candidate(
+        arrays=config.arrays,
         rows=config.rows,
         columns=config.columns,
         offset=config.offset,
@@ -340,9 +349,9 @@ def _answer(
     )
 
 
-def _modest(shape: tuple[int, int]) -> ArrayConfig:
+def _modest(shape: Array) -> ArrayConfig:
     """The configuration of an array with the memories of a small network."""
-    rows, columns = shape
+    _, rows, columns = whole_array(shape)
     array = ArrayShape(rows, columns, accumulator_depth=64)
     depths = {
         "activation_depth": max(2, MODEST["activation"] // array.word_bits),

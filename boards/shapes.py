@@ -12,7 +12,7 @@ import numpy as np
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.array_shape import PACKINGS
+from hwquant.program.array_shape import PACKINGS, Array
 from hwquant.program.compiler import Compilation, lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
@@ -21,18 +21,24 @@ from hwquant.program.weight_format import weight_format
 from hwquant.qgraph import QGraph
 from hwquant.report import Report, make_report
 
-Sides = tuple[int, int]
-"""Rows and columns of an array."""
-
 SIDES = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 32)
 
-SHAPES: tuple[Sides, ...] = tuple(
+SHAPES: tuple[Array, ...] = tuple(
     (rows, columns) for rows in SIDES for columns in SIDES if rows % columns == 0 or columns % rows == 0
 )
 """The arrays that are tried: in others a part of the columns is idle in some words of the activation memory."""
 
+SEVERAL: tuple[Array, ...] = tuple(
+    *((arrays, side, side) for arrays in (2, 3, 4) for side in (4, 8, 9, 16)),
+    *((2, 16, 8), (2, 8, 16), (4, 8, 4), (8, 8, 8)),
+)
+"""Several arrays that are tried: few, as each is compiled that may fit."""
+
 TYPICAL = {"accumulator_bits": 22, "coordinate_bits": 10, "block_steps": 4096}
 """Widths of 8-bit networks, for an array whose program is not known yet."""
+
+TYPICAL_STRIP_BITS = 4
+"""The same for several arrays."""
 
 LEAST_PROGRAM = 16
 """Number of instructions of the shortest programs."""
@@ -75,10 +81,10 @@ class Shapes:
     ) -> None:
         self.qgraph, self.offset, self.limits = qgraph, offset, dict(limits or {})
         self._layers = lowered_network(qgraph)
-        self._compiled: dict[tuple[Sides, int], Compiled] = {}
-        self._rough: dict[int, dict[Sides, ArrayConfig]] = {}
+        self._compiled: dict[tuple[Array, int], Compiled] = {}
+        self._rough: dict[int, dict[Array, ArrayConfig]] = {}
 
-    def compiled(self, shape: Sides, device: Device) -> Compiled:
+    def compiled(self, shape: Array, device: Device) -> Compiled:
         """Compile the network for an array, once; raises what the compiler raises."""
         operand_bits = self._operand_bits(device)
         key = shape, operand_bits
@@ -87,16 +93,16 @@ class Shapes:
             self._compiled[key] = Compiled(program, make_report(program), Contents.of_program(program))
         return self._compiled[key]
 
-    def rough(self, device: Device) -> Mapping[Sides, ArrayConfig]:
-        """Guess the configuration of every array of SHAPES that can express the network, without compiling it.
+    def rough(self, device: Device) -> Mapping[Array, ArrayConfig]:
+        """Guess the configuration of each of SHAPES and SEVERAL that can express the network, without compiling it.
 
         Memories are at least as small as compiled ones will be, so that nothing is ruled out that could fit.
         """
         operand_bits = self._operand_bits(device)
         if operand_bits not in self._rough:
-            configurations: dict[Sides, ArrayConfig] = {}
+            configurations: dict[Array, ArrayConfig] = {}
             refused: list[HwquantError] = []
-            for shape in SHAPES:
+            for shape in (*SHAPES, *SEVERAL):
                 try:
                     configurations[shape] = self._guess(shape, operand_bits)
                 except (
@@ -126,11 +132,11 @@ class Shapes:
     def _operand_bits(self, device: Device) -> int:
         return DSP_OPERAND_BITS if self._narrow else device.operand_bits
 
-    def _compilation(self, shape: Sides, operand_bits: int) -> Compilation:
+    def _compilation(self, shape: Array, operand_bits: int) -> Compilation:
         requirements = Requirements(shape, self.offset, self.limits, operand_bits=operand_bits)
         return Compilation(self.qgraph, self._layers, requirements)
 
-    def _guess(self, shape: Sides, operand_bits: int) -> ArrayConfig:
+    def _guess(self, shape: Array, operand_bits: int) -> ArrayConfig:
         """The array with memories as deep as the sizes of tensors, weights and channels suggest."""
         compilation = self._compilation(shape, operand_bits)
         array, layers = compilation.needed, [item.layer for item in compilation.mapped]
@@ -146,11 +152,12 @@ class Shapes:
             "weight_depth": max(2, int(weights / array.columns)),
             "parameter_depth": max(2, channels),
             "program_depth": LEAST_PROGRAM,
+            "strip_bits": TYPICAL_STRIP_BITS if array.arrays > 1 else 0,
         }
         return ArrayConfig.of(array, TYPICAL | depths)
 
 
-def regular(ratio: int) -> Sequence[Sides]:
+def regular(ratio: int) -> Sequence[Array]:
     """The arrays of SHAPES whose sides are at most ``ratio``:1, the largest first, squares before others."""
     chosen = [shape for shape in SHAPES if max(shape) <= ratio * min(shape)]
     return sorted(chosen, key=lambda shape: (-math.prod(shape), max(shape)))

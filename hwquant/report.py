@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from hwquant.program.array_shape import array_name, short_array
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
 from hwquant.program.memories import memory_bits
@@ -35,7 +36,7 @@ class LayerReport:
     ideal_cycles : int
         Sum of the executed tiles' pixels, or of their load cycles where those are more.
     utilization : float
-        Share of the multipliers' time that is useful, 0..1: ``useful_macs / (rows * columns * cycles)``.
+        Share of the multipliers' time that is useful, 0..1: ``useful_macs / (arrays * rows * columns * cycles)``.
     weight_bytes : int
         Bytes of the weight memory that its tiles take, rounded up.
     rows_per_word : int
@@ -66,10 +67,12 @@ class Report:
     ----------
     name : str
         Name of the network.
+    arrays : int
+        Arrays that share instructions and weights.
     rows : int
-        Rows of the array.
+        Rows of an array.
     columns : int
-        Columns of the array.
+        Columns of an array.
     cycles : int
         Cycles of one inference, from the last input word to the first output word.
     frame_cycles : int
@@ -79,7 +82,7 @@ class Report:
     useful_macs : int
         Multiply-accumulates whose results are read.
     utilization : float
-        Share of the multipliers' time that is useful, 0..1: ``useful_macs / (rows * columns * cycles)``.
+        Share of the multipliers' time that is useful, 0..1: ``useful_macs / (arrays * rows * columns * cycles)``.
     layers : tuple of LayerReport
         The layers on the array, in order of execution.
     activation_bits : int
@@ -115,6 +118,7 @@ class Report:
     """
 
     name: str
+    arrays: int
     rows: int
     columns: int
     cycles: int
@@ -140,6 +144,11 @@ class Report:
     batch: int = 1
 
     @property
+    def array(self) -> str:
+        """The array as the command line has it, such as 8x8 or 2x16x16."""
+        return array_name(short_array(self.arrays, self.rows, self.columns))
+
+    @property
     def sample_cycles(self) -> float:
         """Cycles of one inference for each of its samples."""
         return self.cycles / self.batch
@@ -156,7 +165,7 @@ def make_report(program: Program) -> Report:
     """Make the report of a program, in milliseconds: nothing is simulated."""
     config, times = program.config, timing(program)
     words_in, words_out = program.frame_words
-    area = config.rows * config.columns
+    area = config.arrays * config.rows * config.columns
 
     def weight_bytes(words: int) -> int:
         return -(-words * config.columns * config.slot_bits // 8)
@@ -180,6 +189,7 @@ def make_report(program: Program) -> Report:
     )
     return Report(
         name=program.name,
+        arrays=config.arrays,
         rows=config.rows,
         columns=config.columns,
         cycles=times.cycles,

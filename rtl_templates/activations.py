@@ -18,8 +18,8 @@ BANK = 2048
 class ActivationMemory(Component):
     """The activation memory: one read port, one write port, and words of ``lanes`` channels of a pixel.
 
-    Several arrays have a memory each, of which the same address is read, and written, at a time: their words are side by
-    side.
+    Several arrays have a memory each, of which the same address is read, and written, at a time: their words are side
+    by side.
 
     More than BANK words are several memories, each with its own register behind it: block RAM answers so late
     in a cycle that there is no time left to choose between several.
@@ -109,7 +109,9 @@ class ActivationMemory(Component):
                 port.en.eq(self.read.advance),
             ]
             read.append(port.data)
-        data = Signal(config.word_bits, name=of_array + (f"data{number}" if number else "data"), reset_less=True)
+        data = Signal(
+            config.word_bits, name=of_array + (f"data{number}" if number else "data"), reset_less=True
+        )
         with m.If(self.read.advance):
             m.d.sync += data.eq(Cat(*read))
         return data
@@ -123,7 +125,10 @@ class ActivationMemory(Component):
         banks, arrays = len(depths), config.arrays
         chosen = config.activation_address_bits - index_bits(BANK) if banks > 1 else 0
         return Facts(
-            registers={"data": arrays * banks * config.word_bits, "chosen bank": ActivationMemory.latency * chosen},
+            registers={
+                "data": arrays * banks * config.word_bits,
+                "chosen bank": ActivationMemory.latency * chosen,
+            },
             muxes={"banks": arrays * (banks - 1) * config.word_bits},
             gates={"control": 1, "groups": arrays * config.groups * banks},
             memories=[

@@ -151,7 +151,9 @@ class Collector(Component):
                     value = self._look_up(m, c, lookups[array][c // COLUMNS], value)
                 # Pixels come in pooling-window order, so a maximum needs one register.
                 tag = tags[c + self.stages.value]
-                maximum = Signal(signed(config.activation_bits), name=f"maximum{c}{_of(array)}", reset_less=True)
+                maximum = Signal(
+                    signed(config.activation_bits), name=f"maximum{c}{_of(array)}", reset_less=True
+                )
                 with m.If(tag.valid & tag.last & (tag.pool_first | above(value, maximum))):
                     m.d.sync += maximum.eq(value)
                 m.d.comb += getattr(align, f"i{c}").eq(maximum)

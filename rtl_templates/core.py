@@ -35,8 +35,8 @@ from hwquant.rtl_templates.writer import Writer
 class Accelerator(Component):
     """The accelerator: a weight-stationary systolic array, time-shared by all layers of a network.
 
-    Several arrays do the same at the same time, with the same weights, on rows of a picture that are as far apart as the
-    strips which the picture is cut into: each has a bank of the activation memory, and may read the others' banks.
+    Several arrays do the same at the same time, with the same weights, each in its strip of the picture: each has a
+    bank of the activation memory, and may read the others' banks.
 
     Frame in, frame out: ``results`` are those of the program's network for ``frames``, and a whole network runs
     without the host.

@@ -51,7 +51,9 @@ class _Loops:
             x=Signal(signed(bits), name="x", reset_less=True),
             index=[Signal(bits, name=f"index{k}", reset_less=True) for k in range(LEVELS - 1)],
             done=[Signal(name=f"done{k}", reset_less=True) for k in range(LEVELS - 1)],
-            strip=Signal(signed(config.strip_bits), name="strip", reset_less=True) if config.arrays > 1 else None,
+            strip=Signal(signed(config.strip_bits), name="strip", reset_less=True)
+            if config.arrays > 1
+            else None,
         )
 
 
@@ -60,8 +62,8 @@ class Streamer(Component):
 
     Four nested loops (window column, window row, pixel column, pixel row) run over the block. Each step adds
     its level's increments to the address and to the input coordinates; a pixel whose coordinates leave the
-    plane is padding. Of several arrays, the row is counted within a strip, and the next strip follows its last row; array
-    ``k`` reads ``k`` strips further down.
+    plane is padding. Of several arrays, the row is counted within a strip, and the next strip follows its last
+    row; array ``k`` reads ``k`` strips further down.
 
     Throughput: one address a cycle.
 
@@ -231,7 +233,7 @@ class Streamer(Component):
             inner = inner & done[k]
 
     def _down(self, m: Module, plane: Signal, loops: _Loops, address: Value, y: Value, strip: Value) -> None:
-        """Go on by a step within a strip, or into the next one: no step goes up a strip's rows, or down more of them."""
+        """Go on by a step within a strip, or into the next one: no step leads up, or beyond that one."""
         assert loops.strip is not None
         # What is taken off is so while the step is chosen: then a sum, and its sign.
         row, beyond = loops.y + y, (loops.y - plane.rows) + y

@@ -122,7 +122,10 @@ class Writer(Component):
         with m.If(self.start):
             m.d.sync += alone.eq(self.layer.alone)
         words = [
-            Cat(self.results.channels[k * config.columns + lane % config.columns] for lane in range(config.lanes))
+            Cat(
+                self.results.channels[k * config.columns + lane % config.columns]
+                for lane in range(config.lanes)
+            )
             for k in range(config.arrays)
         ]
         return Cat(Mux(alone, words[0], word) if k else word for k, word in enumerate(words))
@@ -133,7 +136,9 @@ class Writer(Component):
         Where strips are in one bank after the other, each begins at the address of the plane.
         """
         config = self.config
-        plane, words = (Signal(self.layer.plane.shape(), name=name, reset_less=True) for name in ("plane", "words"))
+        plane, words = (
+            Signal(self.layer.plane.shape(), name=name, reset_less=True) for name in ("plane", "words")
+        )
         left, room = Signal.like(plane, name="left"), Signal.like(plane, name="room")
         begin = Signal(config.activation_address_bits, reset_less=True)
         first, banks = (Signal(config.arrays, name=name, reset_less=True) for name in ("first", "banks"))
@@ -146,7 +151,12 @@ class Writer(Component):
             with m.If(room == 1):
                 m.d.sync += [address.eq(begin), room.eq(words), banks.eq(banks.rotate_left(1))]
             with m.If(left == 1):
-                m.d.sync += [enable.eq(enable.rotate_left(1)), left.eq(plane), room.eq(words), banks.eq(first)]
+                m.d.sync += [
+                    enable.eq(enable.rotate_left(1)),
+                    left.eq(plane),
+                    room.eq(words),
+                    banks.eq(first),
+                ]
                 with m.If(enable[-1]):
                     m.d.sync += [begin.eq(following), address.eq(following)]
                 with m.Else():

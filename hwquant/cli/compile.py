@@ -16,6 +16,7 @@ from hwquant.progress import Progress
 
 if TYPE_CHECKING:
     from hwquant.boards.board import Board
+    from hwquant.program.array_shape import Array
     from hwquant.program.sizing import OffsetChoice
     from hwquant.qgraph import QGraph
 
@@ -85,7 +86,7 @@ def compile(
     as_json: bool,
     **limits: int | None,
 ) -> None:
-    """Compile NET.hwq for an array of RxC, or for a board.
+    """Compile NET.hwq for an array of RxC, for K of them, or for a board.
 
     BUILD/ gets the program, the Verilog and a report.
     """
@@ -110,7 +111,9 @@ def compile(
             shape, reason = _choose(batched(qgraph, batch), target, fixed, offset, given, track)
             lines.append(reason)
         if shape is None:
-            raise HwquantError("give --array RxC, or --board BOARD for the fastest array that fits it")
+            raise HwquantError(
+                "give --array RxC or KxRxC, or --board BOARD for the fastest array that fits it"
+            )
         track("compile", 0, 0)
         device = target.device if target else None
         operand_bits = device.operand_bits if device else DSP_OPERAND_BITS
@@ -138,11 +141,11 @@ def compile(
 def _choose(
     qgraph: QGraph,
     board: Board,
-    array: tuple[int, int] | None,
+    array: Array | None,
     offset: OffsetChoice,
     limits: Mapping[str, int],
     track: Progress,
-) -> tuple[tuple[int, int], str]:
+) -> tuple[Array, str]:
     """The fastest array that fits the board, and why; raises where none does.
 
     An array that the user asks for is judged, and kept.
@@ -153,4 +156,4 @@ def _choose(
     found = choose_array(Shapes(qgraph, offset=offset, limits=limits), board, array, progress=track)
     if array is None and not found.fits:
         raise found.shortfall()
-    return (found.chosen.rows, found.chosen.columns), found.reason
+    return found.chosen.array, found.reason

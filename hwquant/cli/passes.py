@@ -47,7 +47,7 @@ def build_passes(folder: Path) -> Compilation:
 
     build = load_build(folder)
     config = build.program.config
-    requirements = Requirements((config.rows, config.columns), config=config)
+    requirements = Requirements(config.array, config=config)
     passes = Compilation(build.qgraph, lowered_network(build.qgraph), requirements)
     if passes.program.checksum != build.program.checksum:
         raise HwquantError(
@@ -58,10 +58,10 @@ def build_passes(folder: Path) -> Compilation:
 
 def inspect_pass(passes: Compilation, name: PassName, layer: str | None) -> tuple[dict[str, Any], Group]:
     """The result for ``--json``, and what is shown."""
+    from hwquant.program.array_shape import array_name
     from hwquant.program.listing import listing
 
-    rows, columns = passes.requirements.array
-    array, found = f"{rows}x{columns}", listing(passes, name, layer)
+    array, found = array_name(passes.requirements.array), listing(passes, name, layer)
     result = {
         "network": passes.qgraph.name,
         "array": array,

@@ -178,7 +178,7 @@ def layer_table(report: Report) -> Group:
         f"{report.utilization:.1%}",
         f"{report.weight_bytes:,}",
     )
-    return Group(Text(f"{report.name} on {report.rows}x{report.columns}"), table)
+    return Group(Text(f"{report.name} on {report.array}"), table)
 
 
 def hardware_table(report: Report) -> Table:

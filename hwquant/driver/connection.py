@@ -16,6 +16,7 @@ from hwquant.golden import deliver, dequantized, quantize_given, quantize_states
 from hwquant.host import before
 from hwquant.link import Link, Session, Statistics
 from hwquant.link.protocol import MAX_PAYLOAD, Request, Status, word_bytes
+from hwquant.program.array_shape import array_name, short_array
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.program import Program
 from hwquant.program.registers import IDENTITY, VERSION, Register
@@ -42,6 +43,8 @@ class Identity:
         Shape of its array.
     lanes : int
         Number of activations in a word of its memory.
+    others : int, default 0
+        Arrays beside the first, which share its weights.
     """
 
     identity: int
@@ -50,6 +53,7 @@ class Identity:
     rows: int
     columns: int
     lanes: int
+    others: int = 0
 
     def check(self, program: Program, name: str) -> None:
         """Raise :class:`HwquantError`, which names the link, unless this is the hardware of a program."""
@@ -63,10 +67,11 @@ class Identity:
                 f"the accelerator on {name} has register version {self.version}, this hwquant version {VERSION}; "
                 "build its bitstream again"
             )
+        array = array_name(short_array(1 + self.others, self.rows, self.columns))
         if self.checksum != program.checksum:
             raise HwquantError(
-                f"the accelerator on {name} ({self.rows}x{self.columns}) holds program {self.checksum:#010x}, the "
-                f"build ({program.config.rows}x{program.config.columns}) {program.checksum:#010x}; {again}"
+                f"the accelerator on {name} ({array}) holds program {self.checksum:#010x}, the "
+                f"build ({array_name(program.config.array)}) {program.checksum:#010x}; {again}"
             )
 
 

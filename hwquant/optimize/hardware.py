@@ -13,7 +13,20 @@ from hwquant.optimize.options import Goal
 from hwquant.program.activity import activity
 from hwquant.program.memories import memory_bits
 
-HARDWARE = ("rows", "columns", "cycles", "fps", "lut", "ff", "dsp", "ram", "large_ram", "bytes", "energy_nj")
+HARDWARE = (
+    "arrays",
+    "rows",
+    "columns",
+    "cycles",
+    "fps",
+    "lut",
+    "ff",
+    "dsp",
+    "ram",
+    "large_ram",
+    "bytes",
+    "energy_nj",
+)
 """Names of what is known of a network on an array."""
 
 
@@ -94,9 +107,10 @@ def best_hardware(shapes: Shapes, board: Board, goal: Goal, min_fps: float | Non
 def _numbers(candidate: Candidate, shapes: Shapes, board: Board) -> dict[str, float]:
     if board.device is None:
         raise Unsupported(f"the board {board.name!r} has no device", where=board.name)
-    program = shapes.compiled((candidate.rows, candidate.columns), board.device).program
+    program = shapes.compiled(candidate.array, board.device).program
     needs = {need.resource: float(need.needed) for need in candidate.needs}
     return {
+        "arrays": candidate.arrays,
         "rows": candidate.rows,
         "columns": candidate.columns,
         "cycles": candidate.cycles,

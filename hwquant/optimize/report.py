@@ -7,6 +7,7 @@ from typing import Any
 
 from hwquant.advice import Advice
 from hwquant.optimize.result import Candidate, OptimizeResult
+from hwquant.program.array_shape import array_name
 from hwquant.search.report import plotting
 
 SHOWN = 10.0
@@ -16,9 +17,9 @@ LEAST = 5.0
 
 def describe_candidate(result: OptimizeResult, item: Candidate) -> str:
     """Write in a line for people what a candidate is and does."""
-    rows, columns = item.array
     return (
-        f"{rows}x{columns}, {item.measures['cycles']:,.0f} cycles, {item.measures['fps']:,.0f} inferences a second of "
+        f"{array_name(item.array)}, {item.measures['cycles']:,.0f} cycles, "
+        f"{item.measures['fps']:,.0f} inferences a second of "
         f"the core at {result.clock_mhz:g} MHz, {item.measures['lut']:,.0f} LUTs, accuracy {item.accuracy:.2%} "
         f"({result.change(item):+.2f} points)"
     )

@@ -15,6 +15,7 @@ from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.space import Design
 from hwquant.optimize.task import Task
 from hwquant.optimize.variants import Variant
+from hwquant.program.array_shape import Array, array_name, short_array
 from hwquant.program.compiler import compile_network
 from hwquant.program.program import Program
 from hwquant.qgraph import QGraph
@@ -54,9 +55,10 @@ class Candidate:
     network: str
 
     @property
-    def array(self) -> tuple[int, int]:
+    def array(self) -> Array:
         """Rows and columns of the array."""
-        return int(self.measures["rows"]), int(self.measures["columns"])
+        arrays, rows, columns = (int(self.measures[name]) for name in ("arrays", "rows", "columns"))
+        return short_array(arrays, rows, columns)
 
     @property
     def trained(self) -> bool:
@@ -78,7 +80,11 @@ class Candidate:
             "offset": design.offset,
             "activation_bits": design.activation_bits,
             "bits": dict(design.bits),
-            **{name: value for name, value in self.measures.items() if name not in ("rows", "columns")},
+            **{
+                name: value
+                for name, value in self.measures.items()
+                if name not in ("arrays", "rows", "columns")
+            },
         }
 
 
@@ -214,10 +220,11 @@ class OptimizeResult:
 
     def _told(self, qgraph: QGraph, candidate: Candidate) -> QGraph:
         """The network, whose history says what was chosen for which board."""
-        (rows, columns), times = candidate.array, self.improvement(candidate)
+        times = self.improvement(candidate)
         than = "" if times is None else f", {times:.2f} x the best 8-bit dense build that fits"
         text = (
-            f"for {self.board}, of {len(self.candidates)} candidates: {candidate.variant}, {rows}x{columns}, "
+            f"for {self.board}, of {len(self.candidates)} candidates: {candidate.variant}, "
+            f"{array_name(candidate.array)}, "
             f"{candidate.measures['fps']:,.0f} inferences a second of the core{than}"
         )
         return replace(qgraph, options=with_steps(qgraph.options, [Step("optimize", text)]))

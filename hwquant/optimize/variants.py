@@ -16,6 +16,7 @@ from hwquant.fingerprint import fingerprint
 from hwquant.graph import Graph
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.store import Store
+from hwquant.program.array_shape import Array, array_name
 from hwquant.progress import Progress
 from hwquant.pruning import PruneOptions, RetrainOptions, prune
 from hwquant.quantize.calibration import Data
@@ -25,8 +26,6 @@ from hwquant.search.workers import Workers
 
 if TYPE_CHECKING:
     from hwquant.training import Training
-
-Array = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Variant:
     graph : Graph
         The network.
     array : tuple of int or None
-        Rows and columns of the array whose tiles were pruned; None for the dense network.
+        The array whose tiles were pruned; None for the dense network.
     depth : int
         Passes that pruned it, 0 for the dense one.
     """
@@ -50,7 +49,7 @@ class Variant:
     def __str__(self) -> str:
         if self.array is None:
             return "dense"
-        return f"pruned for {self.array[0]}x{self.array[1]}, pass {self.depth}"
+        return f"pruned for {array_name(self.array)}, pass {self.depth}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +166,7 @@ def pruned_variants(
 
 
 def _name(array: Array, depth: int) -> str:
-    return f"{array[0]}x{array[1]}-{depth}"
+    return f"{array_name(array)}-{depth}"
 
 
 def quick(training: Training, options: OptimizeOptions) -> Training:

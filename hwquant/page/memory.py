@@ -70,7 +70,7 @@ def memory_map(build: Build, passes: tuple[LayerPass, ...]) -> tuple[Span, ...]:
                 name=name,
                 shape=times(place.shape),
                 address=place.address,
-                words=place.words,
+                words=place.room,
                 begin=begin,
                 end=max(ends, default=begin),
                 writer=writers[0].report.name if writers else "",

@@ -51,7 +51,11 @@ class Activity:
 def activity(program: Program) -> Activity:
     """Count what one inference of a program does, exactly."""
     config = program.config
-    word, accumulators = config.columns * config.slot_bits, config.columns * config.accumulator_bits
+    word = config.columns * config.slot_bits
+    accumulators, words = (
+        config.arrays * config.columns * config.accumulator_bits,
+        config.arrays * config.word_bits,
+    )
     format, count, products = WeightFormat(), 0, 0
     bits = len(program.words) * program_bits(config)
     for instruction in jobs(program.instructions):
@@ -62,12 +66,12 @@ def activity(program: Program) -> Activity:
             case Opcode.FORMAT:
                 format = WeightFormat.of(1 << values["packing"], config)
             case Opcode.OUTPUT:
-                bits += values["count"] * config.word_bits
+                bits += values["count"] * words  # all banks are read together
             case Opcode.TILE:
-                products += config.rows * config.columns * count
+                products += config.arrays * config.rows * config.columns * count
                 weights = 0 if values.get("product") else format.words(config) + values["offsets"]
                 bits += weights * word
-                bits += count * (config.word_bits + (0 if values["first"] else accumulators))
+                bits += count * (words + (0 if values["first"] else accumulators))
                 bits += config.columns * config.parameter_bits if values["parameters"] else 0
             case _:
                 pass

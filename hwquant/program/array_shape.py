@@ -388,6 +388,12 @@ def array_name(array: Array) -> str:
     return "x".join(map(str, array))
 
 
+def check_array(array: Array) -> None:
+    """Raise an HwquantError for an array that cannot be."""
+    arrays, rows, columns = whole_array(array)
+    ArrayShape(rows, columns, arrays=arrays)
+
+
 def parse_array(text: str) -> Array:
     """Read (rows, columns), or (arrays, rows, columns), from text such as ``"8x8"`` or ``"2x16x16"``.
 
@@ -398,7 +404,9 @@ def parse_array(text: str) -> Array:
     """
     match = re.fullmatch(r"(?:([0-9]+)[xX])?([0-9]+)[xX]([0-9]+)", text)
     if not match:
-        raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8, or ARRAYSxROWSxCOLUMNS, such as 2x16x16")
+        raise HwquantError(
+            f"array {text!r} is not ROWSxCOLUMNS, such as 8x8, or ARRAYSxROWSxCOLUMNS, such as 2x16x16"
+        )
     arrays, *sides = int(match[1] or 1), int(match[2]), int(match[3])
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
         raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")

@@ -98,7 +98,9 @@ def compile_network(
     """
     check_type("qgraph", qgraph, QGraph, hint="hwquant.quantize_network makes one of a float network")
     if not _is_array(array):
-        raise TypeError(f"array must be (rows, columns), such as (8, 8), or (arrays, rows, columns), not {array!r}")
+        raise TypeError(
+            f"array must be (rows, columns), such as (8, 8), or (arrays, rows, columns), not {array!r}"
+        )
     requirements = Requirements(array, offset, dict(limits or {}), config, operand_bits)
     network = batched(qgraph, batch)
     return replace(Compilation(network, lowered_network(network), requirements).program, batch=batch)

@@ -93,7 +93,11 @@ def _transfers(
             else:
                 moves.append((address, count, banks))
     for number, (address, count, banks) in enumerate(moves, 1):
-        ends = {"last": int(last and number == len(moves))} if shape.arrays > 1 or opcode is Opcode.OUTPUT else {}
+        ends = (
+            {"last": int(last and number == len(moves))}
+            if shape.arrays > 1 or opcode is Opcode.OUTPUT
+            else {}
+        )
         chosen = {"banks": banks} if shape.arrays > 1 else {}
         yield _set(opcode, address=address, count=count, **ends, **chosen)
 
@@ -104,7 +108,11 @@ def _destination(item: LayerSchedule, shape: ArrayShape) -> Mapping[str, int]:
     (rows, columns), width = layer.pixels, output.stored_shape[2]
     # Of several arrays, one alone fills one strip after the other: the last may be lower.
     spread = item.mapped.alone and output.last_strip > 0
-    strips = {"words": output.plane if spread else rows * columns, "alone": int(item.mapped.alone), "spread": int(spread)}
+    strips = {
+        "words": output.plane if spread else rows * columns,
+        "alone": int(item.mapped.alone),
+        "spread": int(spread),
+    }
     several = strips if shape.arrays > 1 else {}
     if not shape.strided_writes:
         return {"address": output.address, "plane": rows * columns, **several}

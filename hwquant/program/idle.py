@@ -7,15 +7,19 @@ all layers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from hwquant.advice import Advice
 from hwquant.errors import DoesNotFit, Unsupported
-from hwquant.program.array_shape import MAX_SIDE, MIN_SIDE
+from hwquant.program.array_shape import MAX_SIDE, MIN_SIDE, array_name, short_array
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.program import Program
 from hwquant.qgraph import QGraph
+
+Sides = tuple[int, int]
+"""Rows and columns."""
 
 
 def judge_array(
@@ -37,14 +41,15 @@ def judge_array(
     tuple of Advice
         One piece of the kind "idle_array", or none.
     """
-    sides = (program.config.rows, program.config.columns)
+    arrays, sides = program.config.arrays, (program.config.rows, program.config.columns)
     known = {sides: timing(program).cycles}
 
-    def cycles(shape: tuple[int, int]) -> int | None:
+    def cycles(shape: Sides) -> int | None:
         if shape not in known:
             offset = "auto" if program.config.offset == "none" else program.config.offset
             try:
-                known[shape] = timing(compile_network(qgraph, shape, offset=offset, limits=limits)).cycles
+                array = short_array(arrays, *shape)
+                known[shape] = timing(compile_network(qgraph, array, offset=offset, limits=limits)).cycles
             except (DoesNotFit, Unsupported):
                 return None
         return known[shape]
@@ -55,21 +60,23 @@ def judge_array(
     if best == sides:
         return ()
     rows, columns = sides
+
+    def name(shape: Sides) -> str:
+        return array_name(short_array(arrays, *shape))
+
     text = (
-        f"a part of array {rows}x{columns} is idle: {best[0]}x{best[1]} takes {known[best]:,} cycles with "
-        f"{best[0] * best[1]} multipliers, {rows}x{columns} {known[sides]:,} with {rows * columns}"
+        f"a part of array {name(sides)} is idle: {name(best)} takes {known[best]:,} cycles with "
+        f"{arrays * math.prod(best)} multipliers, {name(sides)} {known[sides]:,} with {arrays * math.prod(sides)}"
     )
     larger = (rows + -rows % min(sides), columns + -columns % min(sides))
     if larger != sides and max(larger) <= MAX_SIDE:
         taken = cycles(larger)
         if taken is not None and taken < known[best]:
-            text += f"; {larger[0]}x{larger[1]} takes {taken:,}"
-    return (
-        Advice("idle_array", f"{rows}x{columns}", text, f"--array {best[0]}x{best[1]}", float(known[best])),
-    )
+            text += f"; {name(larger)} takes {taken:,}"
+    return (Advice("idle_array", name(sides), text, f"--array {name(best)}", float(known[best])),)
 
 
-def _smaller(shape: tuple[int, int], qgraph: QGraph) -> Iterator[tuple[int, int]]:
+def _smaller(shape: Sides, qgraph: QGraph) -> Iterator[Sides]:
     """Arrays that may be as fast, the least first.
 
     They have as many rows and columns as the layers fill in as many passes, or rows and columns of which one is a

@@ -119,7 +119,9 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     several = config.arrays > 1
     banks = (Field("last", 1), Field("banks", config.arrays))
     # A plane is in all banks together.
-    plane = Field("plane", index_bits(config.arrays * config.activation_depth + 1) if several else address.width)
+    plane = Field(
+        "plane", index_bits(config.arrays * config.activation_depth + 1) if several else address.width
+    )
     strip = (Field("strip", config.strip_bits, True),) if several else ()
     coordinate, activation = config.coordinate_bits, config.activation_bits
     requantized = config.requantized_bits
@@ -152,7 +154,15 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("height", coordinate),
             Field("width", coordinate),
             Field("pad", activation, True),
-            *((Field("rows", coordinate), plane._replace(name="words"), strip[0]._replace(name="last_strip")) if several else ()),
+            *(
+                (
+                    Field("rows", coordinate),
+                    plane._replace(name="words"),
+                    strip[0]._replace(name="last_strip"),
+                )
+                if several
+                else ()
+            ),
         ),
         Opcode.WRITE: (
             address,

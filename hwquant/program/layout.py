@@ -83,8 +83,8 @@ class Placement:
 
     Word ``address + plane * height * width + y * width + x`` holds channels ``plane * lanes ...`` of pixel (y, x).
 
-    Where several arrays have a bank of the memory each, a picture is cut into strips of ``strip_rows`` rows. Strip ``k``
-    is in bank ``k``, as if it were a picture of its own, at the same address as all others.
+    Where several arrays have a bank of the memory each, a picture is cut into strips of ``strip_rows`` rows. Strip
+    ``k`` is in bank ``k``, as if it were a picture of its own, at the same address as all others.
 
     Attributes
     ----------

@@ -95,7 +95,9 @@ class Requirements:
             if value < 1:
                 raise HwquantError(f"the limit {name} must be positive, not {value}")
         if self.config and whole_array(self.config.array) != whole_array(self.array):
-            raise HwquantError(f"the hardware is {array_name(self.config.array)}, not {array_name(self.array)}")
+            raise HwquantError(
+                f"the hardware is {array_name(self.config.array)}, not {array_name(self.array)}"
+            )
 
     def offered(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
         """Choose the array that layers are mapped to: as wide as they need, with every mode that it could have.
@@ -246,7 +248,10 @@ def measure(
         if name in instruction.values
     ]
     strips = [
-        instruction.values[name] for instruction in code for name in ("strip", "last_strip") if name in instruction.values
+        instruction.values[name]
+        for instruction in code
+        for name in ("strip", "last_strip")
+        if name in instruction.values
     ]
     counts = (instruction.values["count"] for instruction in code if instruction.opcode is Opcode.COUNT)
     return {
@@ -292,7 +297,9 @@ def _farthest_strip(schedule: Sequence[LayerSchedule]) -> int:
         for place in item.inputs:
             rows = place.stored_shape[1]
             for term in (term for term in layer.terms if term.tensor == place.name):
-                taken = (layer.pixels[0] - 1) * layer.window_stride[0] + (layer.window[0] - 1) * layer.window_dilation[0]
+                taken = (layer.pixels[0] - 1) * layer.window_stride[0] + (
+                    layer.window[0] - 1
+                ) * layer.window_dilation[0]
                 if item.mapped.plan:
                     plan = item.mapped.plan
                     longest = max(item.mapped.streamed(block) for block in item.pixel_blocks)

@@ -95,7 +95,9 @@ def rows_of_an_array(
     """
     layer, rows, step = item.layer, strips[item.layer.tensor], 1
     if layer.into:
-        first, step, count = (side[0] for side in (layer.into.grid.start, layer.into.grid.step, layer.into.grid.size))
+        first, step, count = (
+            side[0] for side in (layer.into.grid.start, layer.into.grid.step, layer.into.grid.size)
+        )
         # What arrays compute beyond the last row goes to rows of their strips, which must not be those of the picture.
         if rows % step or first >= step or first + step * count < heights[layer.tensor]:
             return None
@@ -131,7 +133,8 @@ def _heights(mapped: Sequence[MappedLayer], qgraph: QGraph) -> dict[str, int]:
     names = dict.fromkeys(item.name for item in qgraph.inputs)
     names |= dict.fromkeys(name for item in mapped for name in (*item.layer.reads, item.layer.tensor))
     return {
-        name: packed[name].packed_shape[1] if name in packed else qgraph.tensors[name].shape[1] for name in names
+        name: packed[name].packed_shape[1] if name in packed else qgraph.tensors[name].shape[1]
+        for name in names
     }
 
 
@@ -174,7 +177,11 @@ class _Search:
                     if cost is None:
                         continue
                     key = tuple(
-                        sorted((name, rows) for name, rows in {**dict(open_), **more}.items() if last[name] > index)
+                        sorted(
+                            (name, rows)
+                            for name, rows in {**dict(open_), **more}.items()
+                            if last[name] > index
+                        )
                     )
                     entry = cycles + cost, room + sum(more.values()), every
                     if key not in found or entry[:2] < found[key][:2]:
@@ -209,7 +216,9 @@ class _Search:
                 down = {rows // each * step for rows in tried[read] if rows % each == 0}
                 up = {rows // step * each for rows in tried[written] if rows % step == 0}
                 for name, new in ((written, down), (read, up)):
-                    fitting = sorted(rows for rows in tried[name] | new if least[name] <= rows <= self.heights[name])
+                    fitting = sorted(
+                        rows for rows in tried[name] | new if least[name] <= rows <= self.heights[name]
+                    )
                     tried[name] = set(fitting[:MOST_HEIGHTS])
             grew = sum(map(len, tried.values())) > before
         return {name: sorted(rows | {self.heights[name]}) for name, rows in tried.items()}
@@ -238,9 +247,7 @@ class _Search:
             return len(item.plan.filters) * len(blocks)
         if item.layer.product:
             return len(blocks)
-        return sum(
-            connected_tiles(term, block, self.shape) for term in item.layer.terms for block in blocks
-        )
+        return sum(connected_tiles(term, block, self.shape) for term in item.layer.terms for block in blocks)
 
 
 def _tensors(layer: ArrayLayer) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from hwquant.coding import IntArray
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
-from hwquant.program.array_shape import ArrayShape
+from hwquant.program.array_shape import Array as SystolicArray
+from hwquant.program.array_shape import check_array, whole_array
 from hwquant.pruning.mapping import MappedConv, map_convolutions
 
 Polarity = Literal["below", "above"]
@@ -133,12 +134,12 @@ class GroupShape:
         A number is out of range.
     """
 
-    array: tuple[int, int] = (8, 8)
+    array: SystolicArray = (8, 8)
     size: int | None = None
     filters: int | None = None
 
     def __post_init__(self) -> None:
-        ArrayShape(*self.array)  # raises for a side out of range
+        check_array(self.array)  # raises for a side out of range
         for name in ("size", "filters"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -151,7 +152,7 @@ class GroupShape:
         if mapped.lanes is None:
             coordinates = [columns, mapped.tiles]
         else:
-            rows = self.array[0]
+            rows = whole_array(self.array)[1]
             coordinates = [columns, _blocks(mapped.lanes, self.size or rows, rows), mapped.positions]
         arrays = np.broadcast_arrays(*coordinates)
         flat = np.ravel_multi_index([a.ravel() for a in arrays], [int(a.max()) + 1 for a in arrays])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hwquant import golden, training
 from hwquant.data import Samples
 from hwquant.graph import Graph
+from hwquant.program.array_shape import Array
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.qgraph import QGraph
@@ -70,7 +71,7 @@ class Judge:
     y: NDArray[np.int64]
     calibration: NDArray[Any] | Data
     quantizer: QuantizeOptions
-    array: tuple[int, int]
+    array: Array
 
     def quantized(self, graph: Graph) -> QGraph:
         """Quantize a network, without a report on it."""

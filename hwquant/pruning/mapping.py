@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from hwquant.graph import Graph
+from hwquant.program.array_shape import Array
 from hwquant.program.compiler import Compilation, lowered_network
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer, map_layers
@@ -50,7 +51,7 @@ class MappedConv:
     cycles: int
 
 
-def map_convolutions(graph: Graph, array: tuple[int, int]) -> Mapping[str, MappedConv]:
+def map_convolutions(graph: Graph, array: Array) -> Mapping[str, MappedConv]:
     """Map a network's convolutions, for an array that is made for the network.
 
     Parameters
@@ -98,7 +99,7 @@ def _shape(value: object) -> object:
 
 
 @lru_cache(maxsize=16)
-def _mapped(structure: _Structure, array: tuple[int, int]) -> Mapping[str, MappedConv]:
+def _mapped(structure: _Structure, array: Array) -> Mapping[str, MappedConv]:
     plan = plan_layers(structure.graph)
     layers = {layer.name: layer for layer in plan.layers}
     qgraph = _stand_in(plan)
@@ -139,14 +140,15 @@ def _places(plan: TermPlan, term: ArrayTerm, mapped: MappedLayer, compilation: C
         places[:, weights[where] - 1] = np.stack([np.full(len(where[0]), number), *where])
     block, tile, row, column = places.reshape(4, *plan.weight.shape)
     kernel = term.kernel[0] * term.kernel[1]
-    blocks = pixel_blocks(mapped.layer, shape.accumulator_depth, summed=mapped.summed)
+    local = next(item for item in compilation.divided.layers if item.layer.name == mapped.layer.name)
+    blocks = pixel_blocks(local.layer, shape.accumulator_depth, summed=mapped.summed)
     return MappedConv(
         blocks=block[:, 0, 0, 0],
         columns=column[:, 0, 0, 0],
         tiles=tile,
         lanes=None if mapped.plan else tile // kernel * shape.rows + row,
         positions=tile % kernel,
-        cycles=sum(max(mapped.streamed(item), shape.load_cycles) for item in blocks),
+        cycles=sum(max(local.streamed(item), shape.load_cycles) for item in blocks),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.options import OTHERS, Range, Spelling, check, of_name, option
-from hwquant.program.array_shape import ARRAY
+from hwquant.program.array_shape import ARRAY, Array
 from hwquant.pruning.groups import GroupShape, Polarity, convolutions
 from hwquant.training.options import TrainOptions
 
@@ -76,7 +76,7 @@ class PruneOptions:
         An option is out of range.
     """
 
-    array: tuple[int, int] = option((8, 8), "Array whose tiles are skipped.", metavar="RxC", spelling=ARRAY)
+    array: Array = option((8, 8), "Array whose tiles are skipped.", metavar="[Kx]RxC", spelling=ARRAY)
     group_size: int | Mapping[str, int] | None = option(
         None,
         "Consecutive input channels in a group; the array's rows if not given.",

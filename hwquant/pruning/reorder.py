@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hwquant.coding import IntArray
 from hwquant.graph import Graph
+from hwquant.program.array_shape import Array, whole_array
 from hwquant.pruning.groups import GroupShape, Polarity, convolutions
 from hwquant.pruning.mapping import map_convolutions
 from hwquant.pruning.permute import ChannelSpaces, permute
@@ -68,7 +69,7 @@ class Reordering:
 
 
 def reorder(
-    graph: Graph, array: tuple[int, int] = (8, 8), factor: float = 0.0, prune: Polarity = "below"
+    graph: Graph, array: Array = (8, 8), factor: float = 0.0, prune: Polarity = "below"
 ) -> Reordering:
     """Choose the order of all channels that are free to move.
 
@@ -108,7 +109,7 @@ def reorder(
     return Reordering(permute(original, orders) if orders else original, orders)
 
 
-def skipped_cycles(graph: Graph, array: tuple[int, int]) -> int:
+def skipped_cycles(graph: Graph, array: Array) -> int:
     """Count the cycles of a network's tiles that are zero, for an array of (rows, columns)."""
     shape, mapped = GroupShape(array), map_convolutions(graph, array)
     return sum(
@@ -141,7 +142,7 @@ def best_order(patterns: list[Pattern], channels: int) -> IntArray:
 
 
 def _patterns(
-    graph: Graph, tensors: tuple[str, ...], array: tuple[int, int], factor: float, prune: Polarity
+    graph: Graph, tensors: tuple[str, ...], array: Array, factor: float, prune: Polarity
 ) -> list[Pattern]:
     """The patterns of every convolution that writes or reads the channels, where they have zeros."""
     patterns = []
@@ -159,7 +160,7 @@ def _patterns(
             # The filters of a tile have one bit: its first filter's.
             _, first = np.unique(mapped.blocks, return_index=True)
             zero = zero[first].swapaxes(0, 1).reshape(zero.shape[1], -1)
-            patterns.append(Pattern(zero, mapped.lanes[0, :, 0, 0] // array[0], mapped.cycles))
+            patterns.append(Pattern(zero, mapped.lanes[0, :, 0, 0] // whole_array(array)[1], mapped.cycles))
     return [pattern for pattern in patterns if pattern.zero.any()]
 
 

@@ -14,6 +14,7 @@ from hwquant.data import Samples
 from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.fingerprint import fingerprint
 from hwquant.packages import load_package
+from hwquant.program.array_shape import Array
 from hwquant.qgraph import QGraph
 from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
 from hwquant.search.objectives import OBJECTIVES, Trial
@@ -56,7 +57,7 @@ class Task:
     exact: NDArray[Any]
     space: Space
     quantizer: QuantizeOptions
-    array: tuple[int, int]
+    array: Array
     measured: tuple[str, ...]
     target: Target | None = None
     tuning: FineTuning | None = None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hwquant import golden
 from hwquant.data import Samples
 from hwquant.errors import HwquantError
+from hwquant.program.array_shape import Array
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.memories import memory_bits
@@ -51,7 +52,7 @@ class Trial:
     qgraph: QGraph
     test: Samples
     exact: NDArray[Any]
-    array: tuple[int, int]
+    array: Array
     target: Target | None = None
 
     @cached_property

@@ -8,7 +8,7 @@ from typing import Literal
 
 from hwquant.errors import HwquantError
 from hwquant.options import NAMES, NUMBERS, Range, Spelling, check, option
-from hwquant.program.array_shape import ARRAY, ArrayShape
+from hwquant.program.array_shape import ARRAY, Array, check_array
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.space import WIDE_BIAS
@@ -157,9 +157,7 @@ class SearchOptions:
         flag="--objective",
         spelling=NAMES,
     )
-    array: tuple[int, int] = option(
-        (8, 8), "Array that cycles and bytes are for.", metavar="RxC", spelling=ARRAY
-    )
+    array: Array = option((8, 8), "Array that cycles and bytes are for.", metavar="[Kx]RxC", spelling=ARRAY)
     board: str | None = option(
         None,
         "Also what candidates take of this board, and how long: a name (hwquant boards), or a TOML file of your own.",
@@ -194,7 +192,7 @@ class SearchOptions:
                 f"the objectives must include {ACCURACY} and name each one once, not {self.objectives!r}"
             )
         check(self)
-        ArrayShape(*self.array)  # raises for an array that does not exist
+        check_array(self.array)  # raises for an array that does not exist
         if not all(isinstance(item, int) and 2 <= item <= WIDE_BIAS for item in self.bias_bits):
             raise HwquantError(
                 f"bits of biases must be numbers from 2 to {WIDE_BIAS}, not {self.bias_bits!r}"
