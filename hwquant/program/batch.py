@@ -1,7 +1,8 @@
-"""Several samples in one inference, side by side: a fully connected network loads its weights once for all of them.
+"""Several samples in one inference: a fully connected network loads its weights once for all of them.
 
-A tensor of one pixel becomes one of a row of pixels, a sample each. No layer looks at a second pixel, so that nothing
-but shapes changes: neither the hardware nor the instruction set knows of it.
+A tensor of one pixel becomes one of a column of pixels, a sample each. No layer looks at a second pixel, so that
+nothing but shapes changes: neither the hardware nor the instruction set knows of it. Several arrays divide the samples among
+them, as they do the rows of a picture.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def batched(qgraph: QGraph, batch: int) -> QGraph:
     Returns
     -------
     QGraph
-        The network; its tensors (channels, 1, batch) hold a sample in each pixel.
+        The network; its tensors (channels, batch, 1) hold a sample in each pixel.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def batched(qgraph: QGraph, batch: int) -> QGraph:
         if not _one_pixel(node):
             raise _refused(node.name, "it moves pixels")
     wide = {
-        name: replace(tensor, shape=(tensor.shape[0], 1, batch)) for name, tensor in qgraph.tensors.items()
+        name: replace(tensor, shape=(tensor.shape[0], batch, 1)) for name, tensor in qgraph.tensors.items()
     }
     return replace(qgraph, tensors=wide)
 
@@ -82,21 +83,21 @@ def _refused(name: str, why: str) -> Unsupported:
 
 
 def together(q: IntArray, batch: int) -> IntArray:
-    """Lay samples (N, C, 1, 1) side by side, (N / batch, C, 1, batch); the last one fills the last row."""
+    """Lay samples (N, C, 1, 1) below each other, (N / batch, C, batch, 1); the last one fills the last column."""
     if batch == 1:
         return q
     count = -(-len(q) // batch) * batch
     whole = q[np.minimum(np.arange(count), len(q) - 1)]
-    return whole.reshape(-1, batch, q.shape[1]).transpose(0, 2, 1)[:, :, None]
+    return whole.reshape(-1, batch, q.shape[1]).transpose(0, 2, 1)[..., None]
 
 
 def apart(q: IntArray, batch: int) -> IntArray:
-    """Take samples (N, C, 1, 1) out of the rows (N / batch, C, 1, batch) that they are side by side in."""
+    """Take samples (N, C, 1, 1) out of the columns, or rows, of pixels (N / batch, C, batch, 1) that they are in."""
     if batch == 1:
         return q
-    return q[:, :, 0].transpose(0, 2, 1).reshape(-1, q.shape[1], 1, 1)
+    return q.reshape(*q.shape[:2], batch).transpose(0, 2, 1).reshape(-1, q.shape[1], 1, 1)
 
 
 def all_together(tensors: Mapping[str, IntArray], batch: int) -> dict[str, IntArray]:
-    """Lay the samples of several tensors side by side."""
+    """Lay the samples of several tensors below each other."""
     return {name: together(q, batch) for name, q in tensors.items()}

@@ -21,7 +21,17 @@ from hwquant.program.sizing import measure
 from hwquant.program.tiling import Tile
 
 PassName = Literal[
-    "lowered", "mapped", "placed", "schedule", "tiles", "shape", "tables", "emitted", "images", "sized"
+    "lowered",
+    "mapped",
+    "divided",
+    "placed",
+    "schedule",
+    "tiles",
+    "shape",
+    "tables",
+    "emitted",
+    "images",
+    "sized",
 ]
 PASSES: tuple[PassName, ...] = get_args(PassName)
 
@@ -51,8 +61,9 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
     ----------
     compilation : Compilation
         The passes over a network, for an array.
-    name : {"lowered", "mapped", "placed", "schedule", "tiles", "shape", "tables", "emitted", "images", "sized"}
-        The pass. "tiles" are the schedule's, a row each: the input channels and the place in the kernel whose weights
+    name : PassName
+        The pass. "divided" says which rows of its output each of several arrays computes, or one alone all of them, and
+        how high the strips are of what the layer reads and writes. "tiles" are the schedule's, a row each: the input channels and the place in the kernel whose weights
         they hold (of a packed input, the lanes of its words; depthwise, each column's own channel), what they add to
         the address and coordinates of a block's first pixel, the part of a word that they read, the first of their
         words in the weight memory, how many there are, how many rows each has, and the weights.
@@ -151,6 +162,21 @@ def _packing(packing: WindowPacking) -> str:
     return f"{rows}{packing.kernel} columns in a word, {packing.width} words a row{height}"
 
 
+def _divided(compilation: Compilation) -> Iterator[Row]:
+    strips = compilation.divided.strips
+    for whole, item in zip(compilation.mapped, compilation.divided.layers, strict=True):
+        yield {
+            "layer": item.layer.name,
+            "rows": whole.layer.pixels[0],
+            "rows of an array": item.layer.pixels[0],
+            "alone": "array 0" if item.alone else None,
+            "strips read": ", ".join(f"{name}: {strips[name]}" for name in item.layer.reads)
+            if strips
+            else None,
+            "strips written": strips.get(item.layer.tensor),
+        }
+
+
 def _placed(compilation: Compilation) -> Iterator[Row]:
     # From what reads a tensor last on, others may lie in its place.
     last = {name: item.layer.name for item in compilation.mapped for name in item.layer.reads}
@@ -161,6 +187,7 @@ def _placed(compilation: Compilation) -> Iterator[Row]:
             "address": place.address,
             "words": place.words,
             "plane": place.plane,
+            "strip rows": place.strip_rows or None,
             "shape": list(place.shape),
             "stored": list(place.stored_shape),
             "lanes": place.lanes,
@@ -318,6 +345,7 @@ def _nothing(compilation: Compilation) -> Row:
 _PASSES: Mapping[PassName, tuple[Callable[[Compilation], Iterator[Row]], Callable[[Compilation], Row]]] = {
     "lowered": (_lowered, lambda item: {"layers": len(item.lowered)}),
     "mapped": (_mapped, lambda item: {"layers": len(item.mapped)}),
+    "divided": (_divided, lambda item: {"arrays": item.needed.arrays}),
     "placed": (_placed, lambda item: {"peak": item.placed.peak}),
     "schedule": (_schedule, lambda item: {"pixels a block at most": item.needed.accumulator_depth}),
     "tiles": (_tiles, _nothing),

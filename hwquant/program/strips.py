@@ -229,9 +229,9 @@ class _Search:
         rows = rows_of_an_array(item, strips, self.heights, self.shape)
         if rows is None and layer.into and strips[layer.tensor] < self.heights[layer.tensor]:
             return None  # array 0 alone writes to a part of a tensor of one strip
-        if layer.product and not layer.product.held:  # of pixels and factors that lie alike
-            if strips[layer.product.tensor] != strips[layer.product.factors]:
-                return None
+        both = layer.product and not layer.product.held  # pixels and factors, which have to lie alike
+        if both and len({strips[name] for name in layer.reads}) > 1:
+            return None
         local = item if rows is None else replace(item, layer=_local(layer, rows))
         blocks = pixel_blocks(local.layer, self.shape.accumulator_depth, summed=item.summed)
         return self._tiles[item] * sum(max(local.streamed(block), self.shape.load_cycles) for block in blocks)

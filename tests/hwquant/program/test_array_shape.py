@@ -134,7 +134,7 @@ def test_an_array_is_rows_by_columns(text, sides):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "8", "8x", "x8", "8x8x8", "8 x 8", "-8x8", "8.0x8", "eightxeight", "0x8h"]
+    "text", ["", "8", "8x", "x8", "2x8x8x8", "8 x 8", "-8x8", "8.0x8", "eightxeight", "0x8h"]
 )
 def test_what_is_not_an_array_is_refused_with_an_example(text):
     with pytest.raises(HwquantError, match="is not ROWSxCOLUMNS, such as 8x8"):
