@@ -1,8 +1,8 @@
 """Several samples in one inference: a fully connected network loads its weights once for all of them.
 
 A tensor of one pixel becomes one of a column of pixels, a sample each. No layer looks at a second pixel, so that
-nothing but shapes changes: neither the hardware nor the instruction set knows of it. Several arrays divide the samples among
-them, as they do the rows of a picture.
+nothing but shapes changes: neither the hardware nor the instruction set knows of it. Several arrays divide the samples
+among them, as they do the rows of a picture.
 """
 
 from __future__ import annotations

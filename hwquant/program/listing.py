@@ -63,10 +63,11 @@ def listing(compilation: Compilation, name: PassName, layer: str | None = None) 
         The passes over a network, for an array.
     name : PassName
         The pass. "divided" says which rows of its output each of several arrays computes, or one alone all of them, and
-        how high the strips are of what the layer reads and writes. "tiles" are the schedule's, a row each: the input channels and the place in the kernel whose weights
-        they hold (of a packed input, the lanes of its words; depthwise, each column's own channel), what they add to
-        the address and coordinates of a block's first pixel, the part of a word that they read, the first of their
-        words in the weight memory, how many there are, how many rows each has, and the weights.
+        how high the strips are of what the layer reads and writes. "tiles" are the schedule's, a row each: the input
+        channels and the place in the kernel whose weights they hold (of a packed input, the lanes of its words;
+        depthwise, each column's own channel), what they add to the address and coordinates of a block's first pixel,
+        the part of a word that they read, the first of their words in the weight memory, how many there are, how many
+        rows each has, and the weights.
     layer : str, optional
         The layer whose rows are listed, by any name that it covers; None lists all.
 
