@@ -7,6 +7,7 @@ prints its configuration and its seed; ``network(*SEED)`` brings it back.
 import os
 import shutil
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -93,6 +94,17 @@ MORE_RICH_CONFIGS = {
     "16x4, depthwise": ArrayConfig(16, 4, tap_lines=3, **SEPARATE, **EVERYTHING, **DEPTHS),
     "4x12, multiplier": ArrayConfig(4, 12, **BY_CHANNEL, **MULTIPLIER, **PRODUCTS, **DEPTHS),
 }
+SEVERAL = {
+    "2 of 6x2, depthwise, everything": ArrayConfig(
+        6, 2, arrays=2, strip_bits=9, tap_lines=2, **SEPARATE, **EVERYTHING, **DEPTHS
+    ),
+}
+MORE_SEVERAL = {
+    f"{arrays} of {name}": replace(config, arrays=arrays, strip_bits=9)
+    for (name, config), arrays in zip(
+        (CONFIGS | RICH_CONFIGS | MORE_RICH_CONFIGS).items(), cycle((2, 3, 4, 2, 8))
+    )
+}
 ROOMY = DEPTHS | {"weight_depth": 400_000, "program_depth": 200_000}
 LARGE = {
     "16x16": ArrayConfig(16, 16, **ROOMY),
@@ -147,7 +159,7 @@ def verify(config, seed, channels=None):
     """Whether the network of a seed fits the array's memories; if so, the hardware must equal the models."""
     qgraph, inputs = network(config, seed, channels)
     try:
-        program = compile_network(qgraph, (config.rows, config.columns), config=config)
+        program = compile_network(qgraph, config.array, config=config)
     except DoesNotFit:
         return False
     stalls = pauses(seed)
@@ -170,6 +182,11 @@ def test_hardware_equals_the_golden_model_and_the_cycle_model(config):
 @pytest.mark.parametrize("config", RICH_CONFIGS.values(), ids=RICH_CONFIGS)
 def test_products_tables_and_copies_equal_the_golden_model_and_the_cycle_model(config):
     assert all(verify(config, seed) for seed in range(2, 2 + SEEDS // 3))
+
+
+@pytest.mark.parametrize("config", SEVERAL.values(), ids=SEVERAL)
+def test_several_arrays_equal_the_golden_model_and_the_cycle_model(config):
+    assert all(verify(config, seed) for seed in range(2, 2 + SEEDS // 2))
 
 
 # Longer campaigns: HWQUANT_FUZZ_CASES networks for each array, from seed HWQUANT_FUZZ_SEED on. A piece is a test of
@@ -195,6 +212,13 @@ def test_hardware_equals_the_golden_model_for_many_more_networks(config, seeds):
 @pytest.mark.parametrize("seeds", pieces(CASES), ids=str)
 @pytest.mark.parametrize("config", (RICH_CONFIGS | MORE_RICH_CONFIGS).values())
 def test_products_tables_and_copies_equal_the_golden_model_for_many_more_networks(config, seeds):
+    assert sum(verify(config, seed) for seed in seeds) >= 0.9 * len(seeds), "too few networks fit"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seeds", pieces(max(1, CASES // 3)), ids=str)
+@pytest.mark.parametrize("config", (SEVERAL | MORE_SEVERAL).values(), ids=SEVERAL | MORE_SEVERAL)
+def test_several_arrays_equal_the_golden_model_for_many_more_networks(config, seeds):
     assert sum(verify(config, seed) for seed in seeds) >= 0.9 * len(seeds), "too few networks fit"
 
 

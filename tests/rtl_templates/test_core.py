@@ -4,10 +4,13 @@ import numpy as np
 from hwquant_testing.clocked import simulate
 from hwquant_testing.small_networks import Net, images
 
+from hwquant import golden
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Instruction, Opcode, encode, fields
-from hwquant.program.layout import words_to_integers
+from hwquant.program.layout import integers_to_words, words_to_integers
+from hwquant.program.registers import Register
+from hwquant.rtl_templates.build import accelerator
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.sim.check import verify
 
@@ -103,3 +106,41 @@ def test_rows_that_share_a_word_are_loaded_as_each_layer_says():
     program = compile_network(network, (4, 2), config=config)
     assert [layer.rows_per_word for layer in program.layers] == [4, 1]
     assert verify(program, network, images(network, 2), simulator="amaranth", watch=2).first is None
+
+
+def test_several_arrays_drop_a_frame_that_ends_early_or_late_in_any_of_its_strips():
+    """A frame has several inputs there, in strips: whichever is not whole, the next frame begins with the first one."""
+    net = Net(x=(2, 3, 2), z=(3, 2, 2))
+    net.layer(net.term("x", 2, (2, 1)), net.term("z", 2))
+    qgraph = net.build()
+    program = compile_network(qgraph, (2, 2, 2))
+    inputs = [item for item in program.instructions if item.opcode is Opcode.INPUT]
+    assert len(inputs) == 6  # two strips of one plane, and of two
+    words = program.frame(images(qgraph, 1))[0]
+    good = words_to_integers(words, 8)
+    expected = golden.run(qgraph, images(qgraph, 1))["layer0"]
+    frames = [good, *(good[:count] for count in range(1, len(good))), [*good, 1], [*good, 1, 2, 3], good]
+    dut, received = accelerator(program), []
+
+    async def send(ctx):
+        for frame in frames:
+            for n, word in enumerate(frame):
+                ctx.set(dut.frames.payload, {"data": word, "last": n == len(frame) - 1})
+                ctx.set(dut.frames.valid, 1)
+                await ctx.tick().until(dut.frames.ready)
+            ctx.set(dut.frames.valid, 0)
+
+    async def receive(ctx):
+        ctx.set(dut.results.ready, 1)
+        for _ in range(2 * program.frame_words[1]):
+            (payload,) = await ctx.tick().sample(dut.results.payload).until(dut.results.valid)
+            received.append((payload.data, payload.last))
+        ctx.set(dut.bus.address, Register.STATUS)
+        status = ctx.get(dut.bus.read_data)
+        assert Register.STATUS.unpack(status)["dropped"] == len(frames) - 2
+
+    simulate(dut, send, receive)
+    words = np.array(integers_to_words([data for data, _ in received], program.config.lanes, 8))
+    for frame in words.reshape(2, -1, program.config.lanes):
+        np.testing.assert_array_equal(program.results(frame[None])["layer0"], expected)
+    assert [last for _, last in received].count(1) == 2

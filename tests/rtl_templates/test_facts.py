@@ -62,6 +62,23 @@ CONFIGS = {
     "tables": config(3, 2, table_bits=8, tables=1, multiplier_bits=9),
     "strided writes": config(3, 4, strided_writes=True),
     "strided writes of several groups": config(4, 2, strided_writes=True, window_sums=True),
+    "several arrays": config(
+        6, 3, arrays=3, strip_bits=4, tap_lines=2, tables=2, table_bits=8, product_bits=8, window_sums=True
+    ),
+    "two arrays, a sum column, words of several parts": config(
+        2, 5, arrays=2, strip_bits=3, offset="sum", product_bits=6, multiplier_bits=9, strided_writes=True
+    ),
+    "two arrays, channel offsets in a sum column, banks": config(
+        3,
+        2,
+        arrays=2,
+        strip_bits=3,
+        offset="sum",
+        channel_offsets=True,
+        weight_packing=2,
+        activation_depth=5000,
+        coordinate_bits=12,
+    ),
     "banks": config(2, 2, activation_depth=5000, coordinate_bits=12, block_steps=100),
 }
 
@@ -144,13 +161,15 @@ def test_flip_flops_memories_and_products_of_every_component_are_those_of_the_ne
     check(accelerator(CONFIGS[name]), Accelerator.facts(CONFIGS[name]))
 
 
+@pytest.mark.parametrize("arrays", [1, 2])
 @pytest.mark.parametrize(
     ("family", "bits"), [("ecp5", 8), ("ice40", 8), ("ice40", 4)], ids=["blocks", "inferred blocks", "none"]
 )
-def test_an_array_is_what_is_elaborated_for_a_budget(family, bits):
+def test_an_array_is_what_is_elaborated_for_a_budget(family, bits, arrays):
     """Where some of the elements have a DSP block, or only the last row has, whose operands are wider."""
-    size = config(3, 2, offset="sum", channel_offsets=True, weight_bits=5, activation_bits=bits)
-    budget = DspBudget(FAMILIES[family].dsp, multipliers=3 if bits == 8 else 8)
+    several = {"arrays": arrays, "strip_bits": 3 * (arrays > 1)}
+    size = config(3, 2, offset="sum", channel_offsets=True, weight_bits=5, activation_bits=bits, **several)
+    budget = DspBudget(FAMILIES[family].dsp, multipliers=3 if bits == 8 else 6 * arrays + 2)
     check(accelerator(size), Accelerator.facts(size, budget), budget)
 
 
