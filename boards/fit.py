@@ -18,9 +18,10 @@ from hwquant.boards.needs import Need, needs, shortage, worst
 from hwquant.boards.shapes import TYPICAL, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.link.rate import LinkTime
-from hwquant.program.array_shape import Array, ArrayShape, array_name, short_array, whole_array
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.config import ArrayConfig
 from hwquant.program.memories import memory_bits
+from hwquant.program.sides import Array, array_name, short_array, whole_array
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph
 

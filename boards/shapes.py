@@ -12,10 +12,11 @@ import numpy as np
 from hwquant.boards.contents import Contents
 from hwquant.boards.families.family import Device
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.array_shape import PACKINGS, Array
+from hwquant.program.array_shape import PACKINGS
 from hwquant.program.compiler import Compilation, lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
+from hwquant.program.sides import Array
 from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements
 from hwquant.program.weight_format import weight_format
 from hwquant.qgraph import QGraph
@@ -28,7 +29,7 @@ SHAPES: tuple[Array, ...] = tuple(
 )
 """The arrays that are tried: in others a part of the columns is idle in some words of the activation memory."""
 
-SEVERAL: tuple[Array, ...] = tuple(
+SEVERAL: tuple[Array, ...] = (
     *((arrays, side, side) for arrays in (2, 3, 4) for side in (4, 8, 9, 16)),
     *((2, 16, 8), (2, 8, 16), (4, 8, 4), (8, 8, 8)),
 )

@@ -6,11 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from hwquant.program.array_shape import array_name, short_array
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
 from hwquant.program.memories import memory_bits
 from hwquant.program.program import Program
+from hwquant.program.sides import array_name, short_array
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hwquant.progress import Progress
 
 if TYPE_CHECKING:
     from hwquant.boards.board import Board
-    from hwquant.program.array_shape import Array
+    from hwquant.program.sides import Array
     from hwquant.program.sizing import OffsetChoice
     from hwquant.qgraph import QGraph
 
@@ -55,7 +55,7 @@ def offset_option(command: Command) -> Command:
 @click.argument("network", type=click.Path(path_type=Path), metavar="NET.hwq")
 @click.option(
     "--array",
-    metavar="RxC",
+    metavar="[Kx]RxC",
     help="Rows and columns of the array, 2x2 to 32x32; with --board, the fastest that fits it if not given.",
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="BUILD/")

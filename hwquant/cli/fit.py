@@ -29,7 +29,7 @@ DOES_NOT_FIT = 1
     help="A name (hwquant boards), or a TOML file of your own; without it, all that come along.",
 )
 @click.option(
-    "--array", metavar="RxC", help="Judge this array instead of choosing the fastest one that fits."
+    "--array", metavar="[Kx]RxC", help="Judge this array instead of choosing the fastest one that fits."
 )
 @json_option
 @click.pass_context

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "layers, how each is mapped, where tensors are placed, the schedule and its tiles, the array's shape, "
     "instructions, parameters, or sizes.",
 )
-@click.option("--array", metavar="RxC", help="With --pass, of a network: rows and columns of the array.")
+@click.option("--array", metavar="[Kx]RxC", help="With --pass, of a network: the array.")
 @click.option("--layer", metavar="NAME", help="With --pass: what belongs to this layer alone.")
 @offset_option
 @limit_options

@@ -58,8 +58,8 @@ def build_passes(folder: Path) -> Compilation:
 
 def inspect_pass(passes: Compilation, name: PassName, layer: str | None) -> tuple[dict[str, Any], Group]:
     """The result for ``--json``, and what is shown."""
-    from hwquant.program.array_shape import array_name
     from hwquant.program.listing import listing
+    from hwquant.program.sides import array_name
 
     array, found = array_name(passes.requirements.array), listing(passes, name, layer)
     result = {

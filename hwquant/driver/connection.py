@@ -16,10 +16,10 @@ from hwquant.golden import deliver, dequantized, quantize_given, quantize_states
 from hwquant.host import before
 from hwquant.link import Link, Session, Statistics
 from hwquant.link.protocol import MAX_PAYLOAD, Request, Status, word_bytes
-from hwquant.program.array_shape import array_name, short_array
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.program import Program
 from hwquant.program.registers import IDENTITY, VERSION, Register
+from hwquant.program.sides import array_name, short_array
 from hwquant.progress import Progress
 from hwquant.qgraph import IntArray, QGraph
 from hwquant.states import States, are_missing

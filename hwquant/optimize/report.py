@@ -7,7 +7,7 @@ from typing import Any
 
 from hwquant.advice import Advice
 from hwquant.optimize.result import Candidate, OptimizeResult
-from hwquant.program.array_shape import array_name
+from hwquant.program.sides import array_name
 from hwquant.search.report import plotting
 
 SHOWN = 10.0

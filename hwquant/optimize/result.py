@@ -15,9 +15,9 @@ from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.space import Design
 from hwquant.optimize.task import Task
 from hwquant.optimize.variants import Variant
-from hwquant.program.array_shape import Array, array_name, short_array
 from hwquant.program.compiler import compile_network
 from hwquant.program.program import Program
+from hwquant.program.sides import Array, array_name, short_array
 from hwquant.qgraph import QGraph
 from hwquant.search.evaluate import Item, Outcome, network_checksum
 from hwquant.search.objectives import ACCURACY

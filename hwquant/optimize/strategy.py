@@ -11,7 +11,7 @@ from hwquant.optimize.hardware import MEASURES
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.result import missed
 from hwquant.optimize.space import Space
-from hwquant.program.array_shape import Array, array_name, short_array
+from hwquant.program.sides import Array, array_name, short_array
 from hwquant.progress import Progress
 from hwquant.search.evaluate import Item, Outcome
 from hwquant.search.guided import Evolution, evolve

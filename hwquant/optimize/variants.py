@@ -16,7 +16,7 @@ from hwquant.fingerprint import fingerprint
 from hwquant.graph import Graph
 from hwquant.optimize.options import OptimizeOptions
 from hwquant.optimize.store import Store
-from hwquant.program.array_shape import Array, array_name
+from hwquant.program.sides import Array, array_name
 from hwquant.progress import Progress
 from hwquant.pruning import PruneOptions, RetrainOptions, prune
 from hwquant.quantize.calibration import Data

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from hwquant.errors import HwquantError
 from hwquant.options import Spelling
 from hwquant.program.latencies import Latencies
+from hwquant.program.sides import MAX_ARRAYS, Array, array_name, short_array, whole_array
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import MOST_TABLE_BITS
 
@@ -22,9 +23,6 @@ OddWeights = Literal["none", "some", "all"]
 
 ODD_WEIGHTS: tuple[OddWeights, ...] = get_args(OddWeights)
 MIN_SIDE, MAX_SIDE = 2, 32
-MAX_ARRAYS = 8
-Array = tuple[int, int] | tuple[int, int, int]
-"""(rows, columns) of an array, or (arrays, rows, columns) of several that share instructions and weights."""
 
 ACCUMULATE_HAZARD = 4
 """Least number of cycles between two visits of one accumulator (read, register, add, write)."""
@@ -221,7 +219,7 @@ class ArrayShape(Latencies):
 
     @property
     def array(self) -> Array:
-        """What the command line and the compiler call the array: its sides, behind the number of several arrays."""
+        """What the command line and the compiler call the array."""
         return short_array(self.arrays, self.rows, self.columns)
 
     @property
@@ -373,21 +371,6 @@ class ArrayShape(Latencies):
         return self.table_bits or self.activation_bits
 
 
-def whole_array(array: Array) -> tuple[int, int, int]:
-    """How many arrays there are, and rows and columns of each."""
-    return array if len(array) == 3 else (1, *array)
-
-
-def short_array(arrays: int, rows: int, columns: int) -> Array:
-    """Rows and columns, behind the number of arrays where there are several."""
-    return (rows, columns) if arrays == 1 else (arrays, rows, columns)
-
-
-def array_name(array: Array) -> str:
-    """The array as text, such as ``"8x8"`` or ``"2x16x16"``."""
-    return "x".join(map(str, array))
-
-
 def check_array(array: Array) -> None:
     """Raise an HwquantError for an array that cannot be."""
     arrays, rows, columns = whole_array(array)
@@ -404,9 +387,7 @@ def parse_array(text: str) -> Array:
     """
     match = re.fullmatch(r"(?:([0-9]+)[xX])?([0-9]+)[xX]([0-9]+)", text)
     if not match:
-        raise HwquantError(
-            f"array {text!r} is not ROWSxCOLUMNS, such as 8x8, or ARRAYSxROWSxCOLUMNS, such as 2x16x16"
-        )
+        raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8, or several, such as 2x16x16")
     arrays, *sides = int(match[1] or 1), int(match[2]), int(match[3])
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
         raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")

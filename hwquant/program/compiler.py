@@ -25,7 +25,7 @@ from functools import cached_property
 import numpy as np
 
 from hwquant.errors import Unsupported, check_type
-from hwquant.program.array_shape import Array, ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.batch import batched
 from hwquant.program.config import ArrayConfig
 from hwquant.program.emission import drop_redundant_sets, emit
@@ -37,6 +37,7 @@ from hwquant.program.mapping import MappedLayer, map_layers
 from hwquant.program.placement import Placed, place
 from hwquant.program.program import Program
 from hwquant.program.schedule import LayerSchedule, make_schedule
+from hwquant.program.sides import Array
 from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements, measure, size
 from hwquant.program.statistics import layer_info
 from hwquant.program.strips import Divided, divide

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from hwquant.errors import HwquantError
-from hwquant.program.array_shape import LIMITS, ArrayShape
+from hwquant.program.array_shape import ArrayShape
 from hwquant.program.widths import index_bits
 
 
@@ -60,8 +60,6 @@ class ArrayConfig(ArrayShape):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not LIMITS["strip_bits"][0] <= self.strip_bits <= LIMITS["strip_bits"][1]:
-            raise HwquantError(f"strip_bits must be {LIMITS['strip_bits'][0]}..{LIMITS['strip_bits'][1]}")
         if (self.arrays > 1) != (self.strip_bits > 0):
             raise HwquantError(
                 f"several arrays need strip_bits, and one has none, not {self.strip_bits} for {self.arrays}"

@@ -122,7 +122,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     plane = Field(
         "plane", index_bits(config.arrays * config.activation_depth + 1) if several else address.width
     )
-    strip = (Field("strip", config.strip_bits, True),) if several else ()
+    strip = Field("strip", config.strip_bits, True)
     coordinate, activation = config.coordinate_bits, config.activation_bits
     requantized = config.requantized_bits
     absent = {"summed": not config.window_sums, "taps": not config.tap_lines, "settle": not config.settles}
@@ -148,7 +148,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("step", config.activation_address_bits, wraps=True),
             Field("y", coordinate, True),
             Field("x", coordinate, True),
-            *strip,
+            *((strip,) if several else ()),
         ),
         Opcode.PLANE: (
             Field("height", coordinate),
@@ -158,7 +158,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
                 (
                     Field("rows", coordinate),
                     plane._replace(name="words"),
-                    strip[0]._replace(name="last_strip"),
+                    strip._replace(name="last_strip"),
                 )
                 if several
                 else ()
@@ -187,7 +187,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
             Field("part", index_bits(config.selections)),
             Field("y", coordinate, True),
             Field("x", coordinate, True),
-            *strip,
+            *((strip,) if several else ()),
             *(Field(flag, 1) for flag in flags),
         ),
         Opcode.TAPS: (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
-from hwquant.program.array_shape import OFFSET_MODES, Array, ArrayShape, OffsetMode, array_name, whole_array
+from hwquant.program.array_shape import OFFSET_MODES, ArrayShape, OffsetMode
 from hwquant.program.available import REMEDY, check_biases, check_hardware, check_limits
 from hwquant.program.config import BIASES, SIZES, ArrayConfig
 from hwquant.program.images import Images
@@ -17,6 +17,7 @@ from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer, all_modes, used_modes
 from hwquant.program.placement import Placed
 from hwquant.program.schedule import LayerSchedule
+from hwquant.program.sides import Array, array_name, whole_array
 from hwquant.program.tables import needed_tables
 from hwquant.program.weight_widths import (
     MAX_WEIGHT_BITS,

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwquant.coding import Step, integer_limits
-from hwquant.program.array_shape import Array, ArrayShape, OddWeights, whole_array
+from hwquant.program.array_shape import ArrayShape, OddWeights
 from hwquant.program.layers import ArrayLayer, ArrayTerm
+from hwquant.program.sides import Array, whole_array
 from hwquant.program.tiling import column_blocks
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import QGraph

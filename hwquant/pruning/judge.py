@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from hwquant import golden, training
 from hwquant.data import Samples
 from hwquant.graph import Graph
-from hwquant.program.array_shape import Array
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
+from hwquant.program.sides import Array
 from hwquant.qgraph import QGraph
 from hwquant.quantize import QuantizeOptions, observe_for, quantize_observed
 from hwquant.quantize.calibration import Data

@@ -10,11 +10,11 @@ from functools import lru_cache
 import numpy as np
 
 from hwquant.graph import Graph
-from hwquant.program.array_shape import Array
 from hwquant.program.compiler import Compilation, lowered_network
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer, map_layers
 from hwquant.program.schedule import tile_weights
+from hwquant.program.sides import Array
 from hwquant.program.sizing import Requirements
 from hwquant.program.tiling import column_blocks, pixel_blocks
 from hwquant.qgraph import IntArray, Layer, Product, QGraph, Tensor, Term

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hwquant.coding import IntArray
 from hwquant.graph import Graph
-from hwquant.program.array_shape import Array, whole_array
+from hwquant.program.sides import Array, whole_array
 from hwquant.pruning.groups import GroupShape, Polarity, convolutions
 from hwquant.pruning.mapping import map_convolutions
 from hwquant.pruning.permute import ChannelSpaces, permute

@@ -14,7 +14,7 @@ from hwquant.data import Samples
 from hwquant.errors import DoesNotFit, Unsupported
 from hwquant.fingerprint import fingerprint
 from hwquant.packages import load_package
-from hwquant.program.array_shape import Array
+from hwquant.program.sides import Array
 from hwquant.qgraph import QGraph
 from hwquant.quantize import Observed, QuantizeOptions, quantize_observed
 from hwquant.search.objectives import OBJECTIVES, Trial

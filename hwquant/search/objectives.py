@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from hwquant import golden
 from hwquant.data import Samples
 from hwquant.errors import HwquantError
-from hwquant.program.array_shape import Array
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.memories import memory_bits
 from hwquant.program.program import Program
+from hwquant.program.sides import Array
 from hwquant.program.sizing import DSP_OPERAND_BITS
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import IntArray, Layer, QGraph

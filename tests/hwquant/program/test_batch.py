@@ -30,7 +30,7 @@ def dense(seed=0):
 def test_samples_side_by_side_come_apart_again(count, batch):
     q = np.random.default_rng(0).integers(-128, 128, (count, 7, 1, 1))
     rows = together(q, batch)
-    assert rows.shape == ((-(-count // batch), 7, 1, batch) if batch > 1 else q.shape)
+    assert rows.shape == ((-(-count // batch), 7, batch, 1) if batch > 1 else q.shape)
     assert np.array_equal(apart(rows, batch)[:count], q)
     assert (apart(rows, batch)[count:] == q[-1]).all()
 

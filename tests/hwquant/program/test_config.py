@@ -18,6 +18,22 @@ def test_memory_bits_are_those_of_the_memories():
     assert bits["parameter"] == 20 * (32 + 5 + 10)
 
 
+def test_each_array_has_memories_of_its_own_but_for_weights_parameters_and_the_program():
+    one = ArrayConfig(6, 4, tap_lines=2, tables=3, table_bits=8)
+    several = memory_bits(dataclasses.replace(one, arrays=3, strip_bits=4))
+    for name, bits in memory_bits(one).items():
+        if name != "program":  # whose words say more
+            assert several[name] == (1 if name in ("weight", "parameter") else 3) * bits
+
+
+def test_several_arrays_and_bits_for_strips_come_together():
+    for fields in ({"arrays": 2}, {"strip_bits": 3}):
+        with pytest.raises(HwquantError, match="several arrays need strip_bits, and one has none"):
+            ArrayConfig(4, 4, **fields)
+    with pytest.raises(HwquantError, match=r"arrays must be 1\.\.8, not 9"):
+        ArrayConfig(4, 4, arrays=9, strip_bits=3)
+
+
 LIMITS = {
     "rows": (2, 32),
     "columns": (2, 32),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.isa import REPEAT_BITS
+from hwquant.program.layout import Placement
 from hwquant.program.lowering import lower
 from hwquant.program.tiling import (
     Tile,
@@ -69,7 +70,7 @@ def test_tiles_reassemble_to_the_weights(rows, columns, padding):
             y, x = ky * dilation[0] - padding[0], kx * dilation[1] - padding[1]
             positions[plane * height * width + y * width + x, part] = (ky, kx, read, y, x)
     rebuilt = np.zeros_like(term.weight)
-    tiles = dense_tiles(term, stored, shape)
+    tiles = dense_tiles(term, Placement("x", stored, shape.lanes, 0), shape)
     assert len(tiles) == reads * term.weight[0, 0].size
     for block in column_blocks(len(term.weight), shape, False):
         seen = set()
@@ -96,7 +97,7 @@ def test_tiles_between_groups_are_neither_executed_nor_counted_as_skipped():
     layer, stored = layer_of(0, channels=16, out=16, kernel=(2, 2), zeros=0.0, groups=4)
     (term,) = layer.terms
     blocks = column_blocks(16, shape, False)
-    assert len(dense_tiles(term, stored, shape)) == 16
+    assert len(dense_tiles(term, Placement("x", stored, shape.lanes, 0), shape)) == 16
     assert [connected_tiles(term, block, shape) for block in blocks] == [4] * 4
     assert [dense_weights(term, block, shape).any(axis=(1, 2)).sum() for block in blocks] == [4] * 4
 
