@@ -5,13 +5,14 @@ from __future__ import annotations
 MAX_ARRAYS = 8
 """Most arrays that share instructions and weights."""
 
-Array = tuple[int, int] | tuple[int, int, int]
+Array = tuple[int, ...]
 """(rows, columns) of an array, or (arrays, rows, columns) of several that share instructions and weights."""
 
 
 def whole_array(array: Array) -> tuple[int, int, int]:
     """How many arrays there are, and rows and columns of each."""
-    return array if len(array) == 3 else (1, *array)
+    arrays, rows, columns = array if len(array) == 3 else (1, *array)
+    return arrays, rows, columns
 
 
 def short_array(arrays: int, rows: int, columns: int) -> Array:
