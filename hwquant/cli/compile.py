@@ -111,9 +111,7 @@ def compile(
             shape, reason = _choose(batched(qgraph, batch), target, fixed, offset, given, track)
             lines.append(reason)
         if shape is None:
-            raise HwquantError(
-                "give --array RxC or KxRxC, or --board BOARD for the fastest array that fits it"
-            )
+            raise HwquantError("give --array RxC, or --board BOARD for the fastest array that fits it")
         track("compile", 0, 0)
         device = target.device if target else None
         operand_bits = device.operand_bits if device else DSP_OPERAND_BITS

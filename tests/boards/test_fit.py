@@ -11,7 +11,7 @@ from hwquant.boards.device import DEVICES
 from hwquant.boards.fit import choose_array, largest_array
 from hwquant.boards.needs import needs
 from hwquant.boards.resources import estimate_resources
-from hwquant.boards.shapes import SHAPES, Shapes, regular
+from hwquant.boards.shapes import SEVERAL, SHAPES, Shapes, regular
 from hwquant.errors import DoesNotFit, HwquantError, Unsupported
 from hwquant.program.config import ArrayConfig
 
@@ -62,7 +62,7 @@ def test_the_chosen_array_is_the_fastest_of_all_that_fit(shapes, device, changes
     best = min(exhaustive(shapes, mine.device))
     assert found.fits
     assert (found.chosen.cycles, (found.chosen.rows, found.chosen.columns)) == (best[0], best[2])
-    assert found.shapes == len(SHAPES)
+    assert found.shapes == len(SHAPES) + len(SEVERAL)
     assert found.chosen.shape in found.reason
 
 

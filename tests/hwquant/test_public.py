@@ -92,5 +92,6 @@ def test_networks_of_the_wrong_kind_are_refused_by_name(
 
 @pytest.mark.parametrize("array", ["8x8", (8,), 8, (8.0, 8), None])
 def test_an_array_is_rows_and_columns(digits_qgraph, array):
-    with pytest.raises(TypeError, match=r"array must be \(rows, columns\), such as \(8, 8\), not "):
+    expected = r"array must be \(rows, columns\), such as \(8, 8\), or \(arrays, rows, columns\), not "
+    with pytest.raises(TypeError, match=expected):
         hwquant.compile_network(digits_qgraph, array)
