@@ -1,14 +1,25 @@
 """The engines that move words between the host's streams and the activation memory."""
 
-from amaranth.hdl import Module, Signal, signed
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import stream
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Opcode
-from hwquant.rtl_templates.facts import Facts
+from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.jobs import instruction_layout
-from hwquant.rtl_templates.ports import FrameEvents, ReadPort, TransferPort, WritePort, word_layout
+from hwquant.rtl_templates.packer import Packer
+from hwquant.rtl_templates.ports import (
+    FrameEvents,
+    ReadPort,
+    TransferPort,
+    WritePort,
+    frame_layout,
+    word_layout,
+)
 
 
 class HostPort(Component):
@@ -17,7 +28,8 @@ class HostPort(Component):
     An input frame whose ``last`` comes early or late is dropped: the engine reports it, waits for
     the end of the frame, and receives the next one in its place.
 
-    Throughput: a word a cycle while the host keeps up.
+    Throughput: a word a cycle while the host keeps up; of inputs that a packer lays out, as
+    :class:`~hwquant.rtl_templates.packer.Packer` has it.
 
     Parameters
     ----------
@@ -35,8 +47,8 @@ class HostPort(Component):
         Words to receive or to send.
     events : Out(FrameEvents)
         What has happened to frames, for the register file.
-    frames : In(stream.Signature(word_layout(config)))
-        Words from the host.
+    frames : In(stream.Signature(frame_layout(config)))
+        Words from the host, or beats of inputs that a packer lays out.
     results : Out(stream.Signature(word_layout(config)))
         Words to the host.
     reading : Out(1)
@@ -60,7 +72,7 @@ class HostPort(Component):
             {
                 "transfer": In(TransferPort(config)),
                 "events": Out(FrameEvents()),
-                "frames": In(word),
+                "frames": In(stream.Signature(frame_layout(config))),
                 "results": Out(word),
                 "reading": Out(1),
                 "read": Out(ReadPort(config)),
@@ -78,7 +90,6 @@ class HostPort(Component):
         wanted = self.transfer.words
         left = Signal(signed(len(wanted["count"]) + 1))
         ended = left[-1]
-        word = self.frames.payload
         fetched = Signal()
         valid = Signal()
         final = Signal()
@@ -91,14 +102,13 @@ class HostPort(Component):
         m.d.comb += [
             self.events.sending.eq(self.transfer.send),
             self.read.address.eq(address),
-            self.write.address.eq(address),
-            self.write.data.eq(word.data),
-            self.write.enable.eq(taking.replicate(self.config.groups)),
+            *(() if self.config.raw_inputs else self._written(address, taking)),
             self.results.payload.data.eq(self.data),
             self.results.payload.last.eq(final & ~fetched & last),
         ]
         # An input ends with its last word, an output when that word has been fetched and moved on.
         restart = [address.eq(wanted.address), left.eq(wanted["count"] - 2)]
+        advance = [address.eq(address + 1), left.eq(left - 1)]
         with m.FSM():
             with m.State("idle"):
                 with m.If(self.transfer.receive):
@@ -107,25 +117,10 @@ class HostPort(Component):
                 with m.Elif(self.transfer.send):
                     m.d.sync += [*restart, left.eq(wanted["count"] - 1), last.eq(wanted.last)]
                     m.next = "output"
-            with m.State("input"):
-                m.d.comb += [self.writing.eq(1), self.frames.ready.eq(1)]
-                with m.If(self.frames.valid):
-                    m.d.comb += taking.eq(1)
-                    m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
-                    with m.If(ended & word.last):
-                        m.d.comb += [done.eq(1), input_done.eq(1)]
-                        m.next = "idle"
-                    with m.Elif(word.last):
-                        m.d.comb += self.events.dropped.eq(1)
-                        m.d.sync += restart
-                    with m.Elif(ended):
-                        m.d.comb += self.events.dropped.eq(1)
-                        m.next = "drop"
-            with m.State("drop"):
-                m.d.comb += self.frames.ready.eq(1)
-                with m.If(self.frames.valid & word.last):
-                    m.d.sync += restart
-                    m.next = "input"
+            if self.config.raw_inputs:
+                self._packed(m, input_done, done)
+            else:
+                self._words(m, taking, ended, input_done, done, advance, restart)
             with m.State("output"):
                 # Address, memory, register: all stand still while the host does not take the register's word.
                 m.d.comb += [
@@ -143,13 +138,72 @@ class HostPort(Component):
                         m.next = "idle"
         return m
 
+    def _written(self, address: Signal, taking: Signal) -> list[Any]:
+        """What is written of an input whose beats are words."""
+        return [
+            self.write.address.eq(address),
+            self.write.data.eq(self.frames.payload.data),
+            self.write.enable.eq(taking.replicate(self.config.groups)),
+        ]
+
+    def _words(
+        self,
+        m: Module,
+        taking: Signal,
+        ended: Value,
+        input_done: Signal,
+        done: Signal,
+        advance: Sequence[Any],
+        restart: Sequence[Any],
+    ) -> None:
+        """Add the states of an input whose beats are words."""
+        word = self.frames.payload
+        with m.State("input"):
+            m.d.comb += [self.writing.eq(1), self.frames.ready.eq(1)]
+            with m.If(self.frames.valid):
+                m.d.comb += taking.eq(1)
+                m.d.sync += advance
+                with m.If(ended & word.last):
+                    m.d.comb += [done.eq(1), input_done.eq(1)]
+                    m.next = "idle"
+                with m.Elif(word.last):
+                    m.d.comb += self.events.dropped.eq(1)
+                    m.d.sync += restart
+                with m.Elif(ended):
+                    m.d.comb += self.events.dropped.eq(1)
+                    m.next = "drop"
+        with m.State("drop"):
+            m.d.comb += self.frames.ready.eq(1)
+            with m.If(self.frames.valid & word.last):
+                m.d.sync += restart
+                m.next = "input"
+
+    def _packed(self, m: Module, input_done: Signal, done: Signal) -> None:
+        """Add the packer, and the state of an input that it lays out."""
+        m.submodules.packer = packer = Packer(self.config)
+        port = packer.port
+        connect(m, flipped(self.frames), packer.frames)
+        connect(m, packer.write, flipped(self.write))
+        m.d.comb += [
+            port.start.eq(self.transfer.receive),
+            port.address.eq(self.transfer.words.address),
+            self.events.dropped.eq(port.dropped),
+            input_done.eq(port.received),
+            done.eq(port.done),
+        ]
+        with m.State("input"):
+            m.d.comb += self.writing.eq(1)
+            with m.If(port.done):
+                m.next = "idle"
+
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
-        """An address and a counter; three marks of words, two answers, and four states."""
+        """An address and a counter; three marks of words, two answers, and four states, or three and a packer."""
         address = config.activation_address_bits
         count = instruction_layout(config, Opcode.OUTPUT)["count"].width
         return Facts(
             registers={"address": address, "left": count + 1, "control": 3 + 2 + 2},
             adders={"address": address},
             gates={"control": 1},
+            inside=[Inside("packer", Packer.facts(config))] if config.raw_inputs else [],
         )

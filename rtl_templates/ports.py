@@ -12,11 +12,16 @@ from hwquant.rtl_templates.jobs import instruction_layout, job_layout
 
 
 def word_layout(config: ArrayConfig) -> StructLayout:
-    """The layout of a beat of the host's streams.
+    """The layout of a beat of results.
 
     It is a word of the activation memory, and whether it is the ``last`` of its frame.
     """
     return StructLayout({"data": config.word_bits, "last": 1})
+
+
+def frame_layout(config: ArrayConfig) -> StructLayout:
+    """The layout of a beat of the host's input frames: that of a word, or, where a packer makes words, its values."""
+    return StructLayout({"data": config.frame_bits, "last": 1})
 
 
 def parameter_layout(config: ArrayConfig) -> StructLayout:
@@ -222,6 +227,35 @@ class TransferPort(Signature):
                 "receive": Out(1),
                 "send": Out(1),
                 "words": Out(instruction_layout(config, Opcode.OUTPUT)),
+                "done": In(1),
+            }
+        )
+
+
+class PackerPort(Signature):
+    """An input frame to receive, and what has become of it.
+
+    Members
+    -------
+    start : Out(1)
+        Begin with a frame.
+    address : Out(config.activation_address_bits)
+        Address of its first word, as long as it is received.
+    received : In(1)
+        Its last beat is taken, in this cycle.
+    dropped : In(1)
+        A frame ended early or late.
+    done : In(1)
+        The last word is written, in this cycle.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__(
+            {
+                "start": Out(1),
+                "address": Out(config.activation_address_bits),
+                "received": In(1),
+                "dropped": In(1),
                 "done": In(1),
             }
         )

@@ -6,7 +6,7 @@ A program of any version up to `VERSION` is read, and runs on the hardware that 
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
 lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
-that write to every n-th pixel; version 4 batches.
+that write to every n-th pixel; version 4 batches; version 5 inputs that the host sends as they are.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
-VERSION = 4
+VERSION = 5
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "weights": (np.int16, 2),
@@ -70,7 +70,8 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     second = LATER.keys() & meta["config"].keys() or config.activation_bits > 8
     third = config.tables or config.strided_writes
     third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
-    version = VERSION if program.batch > 1 else 3 if third else 2 if second else 1
+    version = 3 if third else 2 if second else 1
+    version = VERSION if config.raw_inputs else 4 if program.batch > 1 else version
     if config.tables:
         images = {**images, "tables": program.tables}
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
@@ -110,7 +111,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
     for name, (dtype, dimensions) in _IMAGES.items():
         if arrays[name].dtype != dtype or arrays[name].ndim != dimensions:
             raise HwquantError(f"its {name} are {arrays[name].dtype} {arrays[name].shape}")
-    config = ArrayConfig(**meta["config"])
+    config = ArrayConfig.from_json(meta["config"])
     tables = arrays["tables"] if config.tables else np.zeros((0, 0), np.int64)
     if tables.dtype != np.int64 or tables.shape[1:] != (config.tables and 1 << config.table_bits,):
         raise HwquantError(f"its tables are {tables.dtype} {tables.shape}")
@@ -163,7 +164,7 @@ def _layer(item: Mapping[str, Any]) -> LayerInfo:
 def _placement(item: Mapping[str, Any]) -> Placement:
     packing = item["packing"]
     if packing is not None:
-        packing = WindowPacking(**{**packing, "shape": tuple(packing["shape"])})
+        packing = WindowPacking.from_json(packing)
     return Placement(**{**item, "shape": tuple(item["shape"]), "packing": packing})
 
 
