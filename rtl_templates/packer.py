@@ -118,13 +118,11 @@ class Packer(Component):
         """The number of an input, four states, and the engines."""
         inputs = config.raw_inputs
         return Facts(
-            registers={"index": index_bits(len(inputs)), "control": 2},
+            registers={"index": index_bits(len(inputs)) if len(inputs) > 1 else 0, "control": 2},
             adders={"address": (len(inputs) - 1) * config.activation_address_bits},
             muxes={"word": (len(inputs) - 1) * config.word_bits},
             gates={"control": 1},
-            inside=[
-                Inside(f"input{number}", InputPacker.facts(config, item)) for number, item in enumerate(inputs)
-            ],
+            inside=[Inside("input", InputPacker.facts(config, item)) for item in inputs],
         )
 
 
