@@ -266,7 +266,9 @@ class InputPacker(Component):
             pixels = Signal(reach * size, name=f"row{row}", reset_less=True)
             with m.If(step):
                 m.d.sync += pixels.eq(Cat(pixels, entering)[size:])
-            parts += [pixels[start * size : (start + 1) * size] for start in range(0, reach, packing.dilation)]
+            parts += [
+                pixels[start * size : (start + 1) * size] for start in range(0, reach, packing.dilation)
+            ]
         return Cat(*parts)
 
     def _write(self, m: Module, complete: Value, window: Value) -> Value:

@@ -44,9 +44,7 @@ class LinkTime:
         return self.seconds / (self.seconds + core_seconds)
 
 
-def link_time(
-    frame: tuple[int, int], result: tuple[int, int], *, baud: int, latency: float
-) -> LinkTime:
+def link_time(frame: tuple[int, int], result: tuple[int, int], *, baud: int, latency: float) -> LinkTime:
     """Tell what an inference takes on a link.
 
     Parameters

@@ -4,7 +4,7 @@ A word is the opcode in the low bits, then the fields in order, least significan
 
 ========  =====================================================================================================
 END       the inference is over: start again at word 0
-INPUT     accept a frame of ``count`` words from the host into ``address``...
+INPUT     accept a frame of ``count`` words from the host into ``address``..., or one that a packer makes so many of
 OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to the host; the ``last`` of a network's
           outputs ends the frame
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):

@@ -59,9 +59,7 @@ def map_with_inputs(
     return plain, _raw_inputs(plain, qgraph, shape)
 
 
-def _raw_inputs(
-    mapped: Sequence[MappedLayer], qgraph: QGraph, shape: ArrayShape
-) -> tuple[RawInput, ...]:
+def _raw_inputs(mapped: Sequence[MappedLayer], qgraph: QGraph, shape: ArrayShape) -> tuple[RawInput, ...]:
     """The inputs as a packer lays them out; empty where that saves too little, or is too much for one."""
     packed = packings(mapped)
     inputs = tuple(
