@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -58,7 +58,7 @@ class HostPort(Component):
     data : In(config.word_bits)
         The word that was read, ``read_latency`` advancing cycles after its address.
     writing : Out(1)
-        An input is being received: the write port of the memory is the host's.
+        Words of an input are being written: the write port of the memory is the host's.
     write : Out(WritePort)
         The word that is written, and its address.
     """
@@ -187,13 +187,14 @@ class HostPort(Component):
         m.d.comb += [
             port.start.eq(self.transfer.receive),
             port.address.eq(self.transfer.words.address),
+            self.writing.eq(port.busy),
             self.events.dropped.eq(port.dropped),
             input_done.eq(port.received),
-            done.eq(port.done),
         ]
+        early = self.transfer.words.last  # INPUT has ``early`` there
         with m.State("input"):
-            m.d.comb += self.writing.eq(1)
-            with m.If(port.done):
+            m.d.comb += done.eq(Mux(early, port.received, port.done))
+            with m.If(done):
                 m.next = "idle"
 
     @staticmethod

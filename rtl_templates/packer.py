@@ -66,7 +66,8 @@ class Packer(Component):
                 engine.beats.payload.eq(frames.payload.data),
             ]
             offset += engine.words
-        with m.FSM():
+        with m.FSM() as fsm:
+            m.d.comb += port.busy.eq(~fsm.ongoing("idle"))
             with m.State("idle"):
                 m.d.comb += begin.eq(port.start)
                 with m.If(port.start):

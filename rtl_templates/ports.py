@@ -240,11 +240,13 @@ class PackerPort(Signature):
     start : Out(1)
         Begin with a frame.
     address : Out(config.activation_address_bits)
-        Address of its first word, as long as it is received.
+        Address of its first word, until it is received.
     received : In(1)
         Its last beat is taken, in this cycle.
     dropped : In(1)
         A frame ended early or late.
+    busy : In(1)
+        A frame is received, or words of it are still being written.
     done : In(1)
         The last word is written, in this cycle.
     """
@@ -256,6 +258,7 @@ class PackerPort(Signature):
                 "address": Out(config.activation_address_bits),
                 "received": In(1),
                 "dropped": In(1),
+                "busy": In(1),
                 "done": In(1),
             }
         )

@@ -7,7 +7,7 @@ unless it waits. The recurrences are those of the dispatcher and the sequencer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -92,11 +92,11 @@ def jobs(instructions: tuple[Instruction, ...]) -> Iterator[Instruction]:
             repeat = 0
 
 
-def _input_cycles(program: Program, words: int) -> tuple[int, int]:
+def _input_cycles(program: Program, values: Mapping[str, int]) -> tuple[int, int]:
     """Cycles from the first word of a frame to the last one in memory, and how many of them follow the last beat."""
     config = program.config
     if not config.raw_inputs:
-        return words, 0
+        return values["count"], 0
     moving = sum(item.cycles(config.frame_values, config.lanes) for item in config.raw_inputs)
     return moving, config.raw_inputs[-1].tail(config.lanes)
 
@@ -110,9 +110,9 @@ def timing(program: Program) -> Timing:
         opcode, values = instruction.opcode, instruction.values
         if opcode is Opcode.INPUT:
             # Time begins anew with the last beat of the input, of which a packer writes words still.
-            moving, tail = _input_cycles(program, values["count"])
+            moving, tail = _input_cycles(program, values)
             before += machine.executed + moving - tail + INPUT_CYCLES
-            machine.executed = tail
+            machine.executed = 0 if values.get("early") else tail
         elif opcode is Opcode.OUTPUT:
             if not after:
                 finished = machine.started + machine.pixels + program.config.drain_latency - 1

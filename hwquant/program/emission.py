@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hwquant.copies import Grid
 from hwquant.program.array_shape import ArrayShape
+from hwquant.program.early import begins_early
 from hwquant.program.isa import REGISTERS, SOURCE, Instruction, Opcode
 from hwquant.program.layers import ArrayProduct, ArrayTerm
 from hwquant.program.layout import Placement
@@ -64,7 +65,8 @@ def emit(
             yield _set(Opcode.COUNT, count=sweep.streamed)
             if index == number == 0:
                 words = sum(place.words for place in inputs)
-                yield _set(Opcode.INPUT, address=inputs[0].address, count=words)
+                early = {"early": int(begins_early(item, tuple(inputs), shape))} if shape.raw_inputs else {}
+                yield _set(Opcode.INPUT, address=inputs[0].address, count=words, **early)
             if sweep.factors:
                 yield _product_tile(sweep, sweep.factors, first=number == 0)
             else:

@@ -4,7 +4,8 @@ A word is the opcode in the low bits, then the fields in order, least significan
 
 ========  =====================================================================================================
 END       the inference is over: start again at word 0
-INPUT     accept a frame of ``count`` words from the host into ``address``..., or one that a packer makes so many of
+INPUT     accept a frame of ``count`` words from the host into ``address``...; or, where the hardware has a packer, a
+          frame that it makes so many words of, and go on at once (``early``) or when all of them are written
 OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to the host; the ``last`` of a network's
           outputs ends the frame
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
@@ -129,7 +130,8 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     flags = [flag for flag in FLAGS if not absent.get(flag)]
     return {
         Opcode.END: (),
-        Opcode.INPUT: (address, count),
+        # Beside those of OUTPUT, in the same places.
+        Opcode.INPUT: (address, count, *([Field("early", 1)] if config.raw_inputs else [])),
         Opcode.OUTPUT: (address, count, Field("last", 1)),
         Opcode.LEVEL: (
             Field("level", 2),

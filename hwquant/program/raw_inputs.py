@@ -107,15 +107,20 @@ class RawInput:
         waiting = self.beats(values) - pixels
         return math.prod(self.grid) + waiting + windows * (self.planes(lanes) - 1) + 1
 
-    def tail(self, lanes: int) -> int:
-        """Cycles from the last beat to the last word."""
+    @property
+    def late_windows(self) -> int:
+        """Windows that the last pixel, or padding behind it, completes: the last ones."""
         packing, (_, height, width) = self.packing, self.packing.packed_shape
-        (y, x), (rows, columns) = self.last_pixel, self.grid
+        (y, x), columns = self.last_pixel, self.grid[1]
         ends_y = np.arange(height) * packing.row_stride + (packing.rows - 1) * packing.row_dilation
         ends_x = np.arange(width) * packing.stride + (packing.kernel - 1) * packing.dilation
-        last = y * columns + x
-        windows = int(np.count_nonzero(ends_y[:, None] * columns + ends_x >= last))
-        return rows * columns - 1 - last + windows * (self.planes(lanes) - 1) + 1
+        return int(np.count_nonzero(ends_y[:, None] * columns + ends_x >= y * columns + x))
+
+    def tail(self, lanes: int) -> int:
+        """Cycles from the last beat to the last word."""
+        (y, x), (rows, columns) = self.last_pixel, self.grid
+        positions = rows * columns - 1 - (y * columns + x)
+        return positions + self.late_windows * (self.planes(lanes) - 1) + 1
 
 
 def single_pixels(shape: tuple[int, int, int]) -> WindowPacking:
