@@ -21,6 +21,9 @@ PACK_INPUT: tuple[PackInput, ...] = get_args(PackInput)
 LEAST_SAVED = 128
 """Bytes of a frame that a packer saves at least: fewer change nothing beside the link's round trips."""
 
+RAM_WORDS = 256
+"""Words of a block RAM where it is widest, of every family, or a part of them: so many more cost no other one."""
+
 
 def map_with_inputs(
     layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape, *, packs: bool
@@ -28,7 +31,7 @@ def map_with_inputs(
     """Map layers, and decide whether the host sends the inputs as they are.
 
     It does where frames become shorter by a quarter, and by LEAST_SAVED bytes. Then words cost no time on the way to
-    the hardware, and hold as much of a kernel as saves tiles, as long as the activation memory does not grow by it.
+    the hardware, and hold as much of a kernel as saves tiles, as long as the activation memory needs no more block RAM.
 
     Parameters
     ----------
@@ -54,7 +57,8 @@ def map_with_inputs(
     packed = map_layers(layers, qgraph, shape, raw=True)
     if packings(packed) != packings(plain):
         raw = _raw_inputs(packed, qgraph, shape)
-        if raw and place(packed, qgraph, shape).peak <= place(plain, qgraph, shape).peak:
+        depths = (-(-place(mapped, qgraph, shape).peak // RAM_WORDS) for mapped in (packed, plain))
+        if raw and next(depths) <= next(depths):
             return packed, raw
     return plain, _raw_inputs(plain, qgraph, shape)
 
