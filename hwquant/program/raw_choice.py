@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayLayer
 from hwquant.program.mapping import MappedLayer, map_layers, packings
-from hwquant.program.placement import place
-from hwquant.program.raw_inputs import RawInput, beat_values, is_packable, single_pixels
+from hwquant.program.placement import Placed, place
+from hwquant.program.raw_inputs import RawInput, beat_values, is_packable
 from hwquant.qgraph import QGraph
 
 PackInput = Literal["auto", "none"]
@@ -54,30 +53,30 @@ def map_with_inputs(
     plain = map_layers(layers, qgraph, shape)
     if not packs:
         return plain, ()
+    placed = place(plain, qgraph, shape)
     packed = map_layers(layers, qgraph, shape, raw=True)
     if packings(packed) != packings(plain):
-        raw = _raw_inputs(packed, qgraph, shape)
-        depths = (-(-place(mapped, qgraph, shape).peak // RAM_WORDS) for mapped in (packed, plain))
-        if raw and next(depths) <= next(depths):
+        others = place(packed, qgraph, shape)
+        raw = _raw_inputs(others, qgraph, shape)
+        if raw and -(-others.peak // RAM_WORDS) <= -(-placed.peak // RAM_WORDS):
             return packed, raw
-    return plain, _raw_inputs(plain, qgraph, shape)
+    return plain, _raw_inputs(placed, qgraph, shape)
 
 
-def _raw_inputs(mapped: Sequence[MappedLayer], qgraph: QGraph, shape: ArrayShape) -> tuple[RawInput, ...]:
+def _raw_inputs(placed: Placed, qgraph: QGraph, shape: ArrayShape) -> tuple[RawInput, ...]:
     """The inputs as a packer lays them out; empty where that saves too little, or is too much for one."""
-    packed = packings(mapped)
-    inputs = tuple(
-        RawInput(packed.get(name) or single_pixels(tensor.shape), tensor.zero_point)
-        for name, tensor in ((item.name, qgraph.tensors[item.name]) for item in qgraph.inputs)
-    )
+    places = [placed.tensors[item.name] for item in qgraph.inputs]
+    inputs = tuple(RawInput.of(item) for item in places)
     bits, values = shape.activation_bits, beat_values(inputs, shape.lanes)
     raw = sum(item.beats(values) for item in inputs) * _bytes(values * bits)
-    words = sum(
-        item.planes(shape.lanes) * math.prod(item.packing.packed_shape[1:]) for item in inputs
-    ) * _bytes(shape.lanes * bits)
+    words = sum(item.words for item in places) * _bytes(shape.lanes * bits)
+    return inputs if is_worth(words, raw) and all(is_packable(item, bits) for item in inputs) else ()
+
+
+def is_worth(words: int, raw: int) -> bool:
+    """Whether frames of ``raw`` bytes in place of ``words`` bytes are worth a packer."""
     saved = words - raw
-    worth = saved >= LEAST_SAVED and 4 * saved >= words
-    return inputs if worth and all(is_packable(item, bits) for item in inputs) else ()
+    return saved >= LEAST_SAVED and 4 * saved >= words
 
 
 def _bytes(bits: int) -> int:

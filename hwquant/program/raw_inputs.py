@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwquant.errors import HwquantError
-from hwquant.program.layout import WindowPacking
+from hwquant.program.layout import Placement, WindowPacking
 from hwquant.qgraph import IntArray
 
 LINE_COLUMNS = 3
@@ -43,6 +43,11 @@ class RawInput:
     zero_point: int
 
     @classmethod
+    def of(cls, place: Placement) -> RawInput:
+        """Make what becomes of an input that the host sends as it is."""
+        return cls(place.packing or single_pixels(place.shape), place.zero_point)
+
+    @classmethod
     def from_json(cls, item: Mapping[str, object]) -> RawInput:
         """Make an object of what :func:`dataclasses.asdict` made of one, and a file has kept."""
         values = {**item, "packing": WindowPacking.from_json(item["packing"])}
@@ -52,9 +57,10 @@ class RawInput:
         packing = self.packing
         numbers = (*packing.shape, packing.kernel, packing.stride, packing.dilation, packing.width)
         numbers += (packing.rows, packing.row_stride, packing.row_dilation)
-        if not all(type(number) is int and number > 0 for number in numbers) or not all(
-            type(number) is int and number >= 0 for number in (packing.left, packing.top, packing.height)
-        ):
+        others = (packing.left, packing.top, packing.height)
+        if not all(type(number) is int for number in (*numbers, *others, self.zero_point)):
+            raise HwquantError(f"an input of the packer must have integers, not {self}")
+        if len(packing.shape) != 3 or min(numbers) < 1 or min(others) < 0:
             raise HwquantError(f"an input of the packer must have positive sizes, not {packing}")
 
     @property

@@ -27,6 +27,7 @@ from hwquant.program.config import LATER, ArrayConfig
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Program
+from hwquant.program.raw_inputs import RawInput
 
 KIND = "program"
 VERSION = 5
@@ -115,6 +116,9 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
     tables = arrays["tables"] if config.tables else np.zeros((0, 0), np.int64)
     if tables.dtype != np.int64 or tables.shape[1:] != (config.tables and 1 << config.table_bits,):
         raise HwquantError(f"its tables are {tables.dtype} {tables.shape}")
+    inputs = tuple(_placement(item) for item in meta["inputs"])
+    if config.raw_inputs and config.raw_inputs != tuple(RawInput.of(item) for item in inputs):
+        raise HwquantError("its packer is not for its inputs")
     layers = [_layer(item) for item in meta["layers"]]
     tensors = [_placement(item) for item in meta["tensors"]]
     return Program(
@@ -126,7 +130,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         shift=arrays["shift"],
         multiplier=arrays["multiplier"],
         layers=tuple(layers),
-        inputs=tuple(_placement(item) for item in meta["inputs"]),
+        inputs=inputs,
         outputs=tuple(_placement(item) for item in meta["outputs"]),
         tensors={item.name: item for item in tensors},
         tables=tables,

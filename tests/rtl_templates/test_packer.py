@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hwquant.program.config import ArrayConfig
 from hwquant.program.layout import Placement, WindowPacking, words_to_integers
 from hwquant.program.raw_inputs import RawInput, single_pixels, to_beats
-from hwquant.rtl_templates.packer import Axis, Packer
+from hwquant.rtl_templates.axis import Axis
+from hwquant.rtl_templates.packer import Packer
 
 OUTPUTS = (
     *("frames.valid", "frames.ready", "port.received", "port.dropped", "port.done"),
