@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -45,18 +46,20 @@ class RawInput:
     @classmethod
     def of(cls, place: Placement) -> RawInput:
         """Make what becomes of an input that the host sends as it is."""
-        return cls(place.packing or single_pixels(place.shape), place.zero_point)
+        packing = place.packing or single_pixels(place.shape)
+        shape, *numbers = (getattr(packing, field.name) for field in fields(packing))
+        # Of Python's type: what a network's file or a calculation left may be numpy's.
+        return cls(WindowPacking(tuple(map(int, shape)), *map(int, numbers)), int(place.zero_point))
 
     @classmethod
-    def from_json(cls, item: Mapping[str, object]) -> RawInput:
+    def from_json(cls, item: Mapping[str, Any]) -> RawInput:
         """Make an object of what :func:`dataclasses.asdict` made of one, and a file has kept."""
-        values = {**item, "packing": WindowPacking.from_json(item["packing"])}
-        return cls(**values)  # type: ignore[arg-type]  # what is wrong is found where the values are used
+        return cls(**{**item, "packing": WindowPacking.from_json(item["packing"])})
 
     def __post_init__(self) -> None:
         packing = self.packing
-        numbers = (*packing.shape, packing.kernel, packing.stride, packing.dilation, packing.width)
-        numbers += (packing.rows, packing.row_stride, packing.row_dilation)
+        across = packing.kernel, packing.stride, packing.dilation, packing.width
+        numbers = (*packing.shape, *across, packing.rows, packing.row_stride, packing.row_dilation)
         others = (packing.left, packing.top, packing.height)
         if not all(type(number) is int for number in (*numbers, *others, self.zero_point)):
             raise HwquantError(f"an input of the packer must have integers, not {self}")
