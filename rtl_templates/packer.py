@@ -58,7 +58,7 @@ class Packer(Component):
             m.submodules[f"input{number}"] = engine
             m.d.comb += [
                 engine.begin.eq(begin),
-                engine.address.eq(port.address + offset),
+                engine.address.eq(port.address + offset if offset else port.address),
                 engine.beats.payload.eq(frames.payload.data),
             ]
             offset += engine.words
