@@ -162,7 +162,7 @@ def observations(
         device = DEVICES[row["device"]]
         if device.family.name != family or row["held_out"]:
             continue
-        config = ArrayConfig(**row["config"])
+        config = ArrayConfig.from_json(row["config"])
         facts = facts_for(config, device, link=row["link"])
         parts = features_of(facts, config, device.family, Contents(**row["contents"]))
         whole = row["used"][kind]
@@ -243,7 +243,7 @@ def errors(rows: list[dict[str, Any]], held_out: bool = True) -> dict[str, dict[
 
 def estimated(row: dict[str, Any]) -> dict[str, int]:
     """The model's counts for a row."""
-    config, contents = ArrayConfig(**row["config"]), Contents(**row["contents"])
+    config, contents = ArrayConfig.from_json(row["config"]), Contents(**row["contents"])
     return asdict(estimate_resources(config, DEVICES[row["device"]], link=row["link"], contents=contents))
 
 

@@ -126,8 +126,9 @@ class Board:
 
     def link_time(self, program: Program) -> LinkTime:
         """What an inference takes on the board's host link."""
-        words, bits = program.frame_words, program.config.word_bits
-        return link_time(*words, bits, self.baud, self.latency_ms / 1e3)
+        beats, words = program.frame_words
+        frame, result = (beats, program.config.frame_bits), (words, program.config.word_bits)
+        return link_time(frame, result, baud=self.baud, latency=self.latency_ms / 1e3)
 
     @property
     def vendor(self) -> VendorFlow | None:

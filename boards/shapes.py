@@ -16,6 +16,7 @@ from hwquant.program.array_shape import PACKINGS
 from hwquant.program.compiler import Compilation, lowered_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
+from hwquant.program.raw_choice import PackInput
 from hwquant.program.sides import Array
 from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements
 from hwquant.program.weight_format import weight_format
@@ -75,12 +76,20 @@ class Shapes:
         Where integer offsets are added: "auto", "edge" or "sum".
     limits : mapping of str to int, optional
         Greatest depths and widths of memories, as for :func:`hwquant.program.compiler.compile_network`.
+    pack_input : {"auto", "none"}
+        Whether the hardware may make words of the inputs, likewise.
     """
 
     def __init__(
-        self, qgraph: QGraph, *, offset: OffsetChoice = "auto", limits: Mapping[str, int] | None = None
+        self,
+        qgraph: QGraph,
+        *,
+        offset: OffsetChoice = "auto",
+        limits: Mapping[str, int] | None = None,
+        pack_input: PackInput = "auto",
     ) -> None:
         self.qgraph, self.offset, self.limits = qgraph, offset, dict(limits or {})
+        self.pack_input: PackInput = pack_input
         self._layers = lowered_network(qgraph)
         self._compiled: dict[tuple[Array, int], Compiled] = {}
         self._rough: dict[int, dict[Array, ArrayConfig]] = {}
@@ -134,7 +143,9 @@ class Shapes:
         return DSP_OPERAND_BITS if self._narrow else device.operand_bits
 
     def _compilation(self, shape: Array, operand_bits: int) -> Compilation:
-        requirements = Requirements(shape, self.offset, self.limits, operand_bits=operand_bits)
+        requirements = Requirements(
+            shape, self.offset, self.limits, operand_bits=operand_bits, pack_input=self.pack_input
+        )
         return Compilation(self.qgraph, self._layers, requirements)
 
     def _guess(self, shape: Array, operand_bits: int) -> ArrayConfig:

@@ -106,11 +106,13 @@ class Report:
     program_words : int
         Words of the program memory: instructions.
     words_in : int
-        Words of an input frame, over the host's stream.
+        Words of an input frame, or beats of it where the hardware makes the words, over the host's stream.
     words_out : int
         Words of an output frame, over the host's stream.
     word_bits : int
-        Bits of a word of either stream.
+        Bits of a word of the activation memory, and of an output frame.
+    frame_bits : int
+        Bits of a word, or beat, of an input frame.
     checksum : int
         32 bits over configuration and images, as the hardware's register gives them.
     batch : int, default 1
@@ -140,6 +142,7 @@ class Report:
     words_in: int
     words_out: int
     word_bits: int
+    frame_bits: int
     checksum: int
     batch: int = 1
 
@@ -211,6 +214,7 @@ def make_report(program: Program) -> Report:
         words_in=words_in,
         words_out=words_out,
         word_bits=config.word_bits,
+        frame_bits=config.frame_bits,
         checksum=program.checksum,
         batch=program.batch,
     )

@@ -35,8 +35,10 @@ class AxiAccelerator(Component):
 
     Attributes
     ----------
+    frame_bits : int
+        Width of TDATA of frames: a beat in whole bytes.
     data_bits : int
-        Width of TDATA: a word of the activation memory in whole bytes.
+        Width of TDATA of results: a word of the activation memory in whole bytes.
 
     Members
     -------
@@ -82,14 +84,14 @@ class AxiAccelerator(Component):
         There is an answer to a read.
     s_axi_rready : In(1)
         The answer to a read is taken.
-    s_axis_tdata : In(data_bits)
-        A word of an input frame.
+    s_axis_tdata : In(frame_bits)
+        A beat of an input frame.
     s_axis_tlast : In(1)
-        The word is the last of its frame.
+        The beat is the last of its frame.
     s_axis_tvalid : In(1)
-        There is a word of an input frame.
+        There is a beat of an input frame.
     s_axis_tready : Out(1)
-        The word is taken.
+        The beat is taken.
     m_axis_tdata : Out(data_bits)
         A word of a result.
     m_axis_tlast : Out(1)
@@ -102,6 +104,7 @@ class AxiAccelerator(Component):
 
     def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
+        self.frame_bits = 8 * word_bytes(accelerator.config.frame_bits)
         self.data_bits = 8 * word_bytes(accelerator.config.word_bits)
         super().__init__(
             {
@@ -126,7 +129,7 @@ class AxiAccelerator(Component):
                 "s_axi_rresp": Out(2),
                 "s_axi_rvalid": Out(1),
                 "s_axi_rready": In(1),
-                "s_axis_tdata": In(self.data_bits),
+                "s_axis_tdata": In(self.frame_bits),
                 "s_axis_tlast": In(1),
                 "s_axis_tvalid": In(1),
                 "s_axis_tready": Out(1),

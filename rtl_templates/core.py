@@ -23,7 +23,7 @@ from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.host import HostPort
 from hwquant.rtl_templates.jobs import geometry_layout, instruction_layout
 from hwquant.rtl_templates.parameters import ParameterReader
-from hwquant.rtl_templates.ports import RegisterPort, WriteMonitor, word_layout
+from hwquant.rtl_templates.ports import RegisterPort, WriteMonitor, frame_layout, word_layout
 from hwquant.rtl_templates.products import LaneSkew, Products
 from hwquant.rtl_templates.registers import RegisterFile
 from hwquant.rtl_templates.sequencer import Sequencer
@@ -42,7 +42,7 @@ class Accelerator(Component):
     without the host.
 
     Latency and throughput: an inference takes as many cycles as :func:`hwquant.program.cycles.timing` says; on
-    ``frames`` and ``results``, a word a cycle while the host keeps up.
+    ``frames`` and ``results``, a beat a cycle while the host keeps up.
 
     Parameters
     ----------
@@ -69,8 +69,9 @@ class Accelerator(Component):
 
     Members
     -------
-    frames : In(stream.Signature(word_layout(config)))
-        Input words, with ``last`` on the last one of an inference.
+    frames : In(stream.Signature(frame_layout(config)))
+        Beats of input, with ``last`` on the last one of an inference: words, or values of pixels that a packer makes
+        words of.
     results : Out(stream.Signature(word_layout(config)))
         Output words, with ``last`` on the last one of an inference.
     bus : In(RegisterPort)
@@ -104,7 +105,7 @@ class Accelerator(Component):
         load = {"load": In(stream.Signature(config.columns * config.slot_bits))} if loadable else {}
         super().__init__(
             {
-                "frames": In(stream.Signature(word_layout(config))),
+                "frames": In(stream.Signature(frame_layout(config))),
                 "results": Out(stream.Signature(word_layout(config))),
                 "bus": In(RegisterPort()),
                 "monitor": Out(WriteMonitor(config)),

@@ -11,7 +11,7 @@ from hwquant.program.registers import REGISTER_BITS, Register
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.framing import BEAT
-from hwquant.rtl_templates.ports import RegisterPort, word_layout
+from hwquant.rtl_templates.ports import RegisterPort, frame_layout, word_layout
 
 REGISTER_BYTES = word_bytes(REGISTER_BITS)
 
@@ -23,11 +23,13 @@ class _Memory:
     ----------
     widest : int
         Bytes of the longest word.
+    sent : int
+        Bytes of the longest word or beat that a host sends.
     address : ShapeLike
         Shape of a register's address.
     """
 
-    def __init__(self, widest: int, address: ShapeLike):
+    def __init__(self, widest: int, sent: int, address: ShapeLike):
         self.opcode = Signal(8, reset_less=True)
         # What the response is made of. A notice is one that leaves the kept response as it is.
         self.sequence = Signal(8)
@@ -40,7 +42,7 @@ class _Memory:
         # Words.
         self.digit = Signal(range(max(widest, REGISTER_BYTES)))  # byte of a word or register
         self.left = Signal(8, reset_less=True)  # words to read
-        self.low = Signal(8 * max(1, widest - 1), reset_less=True)  # all bytes of a word but the last
+        self.low = Signal(8 * max(1, sent - 1), reset_less=True)  # all bytes of a word but the last
         self.register = Signal(address, reset_less=True)
         # The kept response. Block RAM answers late in a cycle: a byte takes two, one of them in a register of its own.
         self.index = Signal(range(MAX_PACKET))
@@ -51,7 +53,7 @@ class _Memory:
 class LinkExecutor(Component):
     """The executor of the host's requests, which never waits for an inference.
 
-    The requests are those of :mod:`hwquant.link.protocol`, one at a time. Words of an input frame go to the
+    The requests are those of :mod:`hwquant.link.protocol`, one at a time. Beats of an input frame go to the
     accelerator as they leave the request's packet, words of a result into a memory, which keeps them until the next
     request.
 
@@ -66,6 +68,8 @@ class LinkExecutor(Component):
 
     Attributes
     ----------
+    frame_bytes : int
+        Bytes of a beat of an input frame.
     word_bytes : int
         Bytes of a word of the activation memory.
     load_bytes : int
@@ -79,8 +83,8 @@ class LinkExecutor(Component):
         A request arrived that was not intact.
     responses : Out(stream.Signature(BEAT))
         Responses, without their CRC.
-    frames : Out(stream.Signature(word_layout(config)))
-        Words of input frames, to the accelerator.
+    frames : Out(stream.Signature(frame_layout(config)))
+        Beats of input frames, to the accelerator.
     results : In(stream.Signature(word_layout(config)))
         Words of results, from the accelerator.
     load : Out(stream.Signature(config.columns * config.slot_bits))
@@ -98,6 +102,7 @@ class LinkExecutor(Component):
     def __init__(self, config: ArrayConfig, *, loadable: bool = False):
         self.config = config
         self.loadable = loadable
+        self.frame_bytes = word_bytes(config.frame_bits)
         self.word_bytes = word_bytes(config.word_bits)
         weights = config.columns * config.slot_bits
         self.load_bytes = word_bytes(weights) if loadable else 0
@@ -108,7 +113,7 @@ class LinkExecutor(Component):
                 "packets": In(stream.Signature(BEAT)),
                 "damaged": In(1),
                 "responses": Out(stream.Signature(BEAT)),
-                "frames": Out(word),
+                "frames": Out(stream.Signature(frame_layout(config))),
                 "results": In(word),
                 "bus": Out(RegisterPort()),
                 "reset": Out(1),
@@ -121,8 +126,8 @@ class LinkExecutor(Component):
     def elaborate(self, platform: object) -> Module:
         """Build the memory of the response, and the state machine of requests."""
         m = Module()
-        widest = max(self.word_bytes, self.load_bytes)
-        state = _Memory(widest, self.bus.address.shape())
+        sent = max(self.frame_bytes, self.load_bytes)
+        state = _Memory(max(sent, self.word_bytes), sent, self.bus.address.shape())
         m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[])
         write, read = memory.write_port(), memory.read_port()
         with m.If(self.damaged):
@@ -132,7 +137,7 @@ class LinkExecutor(Component):
             self.opened.eq(state.opened),
             self.bus.address.eq(state.register),
             write.addr.eq(state.length),
-            self.frames.payload.data.eq(Cat(state.low, request.data)[-8 * self.word_bytes :]),
+            self.frames.payload.data.eq(Cat(state.low, request.data)[-8 * self.frame_bytes :]),
             self.frames.payload.last.eq(request.last & (state.opcode == _code(Request.LAST))),
         ]
         with m.FSM() as fsm:
@@ -224,7 +229,7 @@ class LinkExecutor(Component):
         """Add the states of WRITE, LAST and LOAD: bytes into words, and these into a stream."""
         arrives, request = self.packets.valid, self.packets.payload
         with m.State("write"):
-            final = state.digit == self.word_bytes - 1
+            final = state.digit == self.frame_bytes - 1
             m.d.comb += [
                 self.frames.valid.eq(arrives & final),
                 self.packets.ready.eq(~final | self.frames.ready),
@@ -325,16 +330,15 @@ class LinkExecutor(Component):
     @staticmethod
     def facts(config: ArrayConfig, *, loadable: bool = False) -> Facts:
         """A request, the memory of its response, and the bytes of a word that has not come completely."""
-        size = word_bytes(config.word_bits)
+        size, frame = word_bytes(config.word_bits), word_bytes(config.frame_bits)
         load = word_bytes(config.columns * config.slot_bits) if loadable else 0
-        widest = max(size, load)
         return Facts(
             registers={
                 "request": 8 + 8 + 8 + 8 + index_bits(len(Register)),
                 "response": 2 * index_bits(MAX_PACKET) + 2 * Shape.cast(Status).width,
                 "control": 4 + 4,  # four flags, up to twelve states
-                "digit": index_bits(max(widest, REGISTER_BYTES)),
-                "word": 8 * max(1, widest - 1),
+                "digit": index_bits(max(size, load, REGISTER_BYTES)),
+                "word": 8 * max(1, frame - 1, load - 1),
             },
             muxes={"word": 8 * size, "load": 8 * load},
             gates={"control": 1, "loadable": int(loadable)},

@@ -12,11 +12,16 @@ from hwquant.rtl_templates.jobs import instruction_layout, job_layout
 
 
 def word_layout(config: ArrayConfig) -> StructLayout:
-    """The layout of a beat of the host's streams.
+    """The layout of a beat of results.
 
     It is a word of the activation memory, and whether it is the ``last`` of its frame.
     """
     return StructLayout({"data": config.word_bits, "last": 1})
+
+
+def frame_layout(config: ArrayConfig) -> StructLayout:
+    """The layout of a beat of the host's input frames: that of a word, or, where a packer makes words, its values."""
+    return StructLayout({"data": config.frame_bits, "last": 1})
 
 
 def parameter_layout(config: ArrayConfig) -> StructLayout:
@@ -232,6 +237,38 @@ class TransferPort(Signature):
                 "done": In(1),
             }
             | ({"again": In(1)} if config.arrays > 1 else {})
+        )
+
+
+class PackerPort(Signature):
+    """An input frame to receive, and what has become of it.
+
+    Members
+    -------
+    start : Out(1)
+        Begin with a frame.
+    address : Out(config.activation_address_bits)
+        Address of its first word, until it is received.
+    received : In(1)
+        Its last beat is taken, in this cycle.
+    dropped : In(1)
+        A frame ended early or late.
+    busy : In(1)
+        A frame is received, or words of it are still being written.
+    done : In(1)
+        The last word is written, in this cycle.
+    """
+
+    def __init__(self, config: ArrayConfig):
+        super().__init__(
+            {
+                "start": Out(1),
+                "address": Out(config.activation_address_bits),
+                "received": In(1),
+                "dropped": In(1),
+                "busy": In(1),
+                "done": In(1),
+            }
         )
 
 

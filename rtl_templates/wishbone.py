@@ -36,8 +36,8 @@ class BusRegister(IntEnum):
         member.access, member.meaning = access, meaning
         return member
 
-    FRAME = len(Register), "write", "the next 32 bits of a word of an input frame, low ones first"
-    LAST = len(Register) + 1, "write", "likewise, of the frame's last word"
+    FRAME = len(Register), "write", "the next 32 bits of a beat of an input frame, low ones first"
+    LAST = len(Register) + 1, "write", "likewise, of the frame's last beat"
     RESULT = len(Register) + 2, "read", "the next 32 bits of a word of the results, low ones first"
     STREAMS = (
         len(Register) + 3,
@@ -100,9 +100,10 @@ class WishboneAccelerator(Component):
         m = Module()
         m.submodules.accelerator = accelerator = self.accelerator
         frames, results, bus = accelerator.frames, accelerator.results, accelerator.bus
-        parts = -(-accelerator.config.word_bits // BUS_BITS)
-        low = Signal(BUS_BITS * max(1, parts - 1), reset_less=True)  # all parts of a word but the last
-        written = Signal(range(max(2, parts)))
+        config = accelerator.config
+        sent, parts = -(-config.frame_bits // BUS_BITS), -(-config.word_bits // BUS_BITS)
+        low = Signal(BUS_BITS * max(1, sent - 1), reset_less=True)  # all parts of a beat but the last
+        written = Signal(range(max(2, sent)))
         read = Signal(range(max(2, parts)))
         data = results.payload.data
         result = Array(data[BUS_BITS * n : BUS_BITS * (n + 1)] for n in range(parts))
@@ -113,7 +114,7 @@ class WishboneAccelerator(Component):
             access.eq(self.cyc & self.stb & ~self.ack & ~self.err),
             bus.address.eq(self.adr),
             bus.write_data.eq(self.dat_w),
-            frames.payload.data.eq(Cat(low, self.dat_w)[-BUS_BITS * parts :]),
+            frames.payload.data.eq(Cat(low, self.dat_w)[-BUS_BITS * sent :]),
             frames.payload.last.eq(self.adr == BusRegister.LAST),
         ]
         m.d.sync += [self.ack.eq(access & ~refused), self.err.eq(access & refused)]
@@ -123,7 +124,7 @@ class WishboneAccelerator(Component):
             with m.Case(*Register):
                 m.d.comb += [bus.write.eq(access & self.we), value.eq(bus.read_data)]
             with m.Case(BusRegister.FRAME, BusRegister.LAST):
-                final = written == parts - 1
+                final = written == sent - 1
                 m.d.comb += [
                     refused.eq(~self.we | ~frames.ready),
                     frames.valid.eq(access & self.we & final),
@@ -153,12 +154,12 @@ class WishboneAccelerator(Component):
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
         """The answer, and the parts of a word that has not come completely."""
-        parts = -(-config.word_bits // BUS_BITS)
+        sent, parts = -(-config.frame_bits // BUS_BITS), -(-config.word_bits // BUS_BITS)
         return Facts(
             registers={
                 "answer": BUS_BITS + 2,
-                "word": BUS_BITS * max(1, parts - 1),
-                "parts": 2 * index_bits(max(2, parts)),
+                "word": BUS_BITS * max(1, sent - 1),
+                "parts": index_bits(max(2, sent)) + index_bits(max(2, parts)),
             },
             inside=[Inside("accelerator", Accelerator.facts(config))],
         )

@@ -45,7 +45,7 @@ class _Bench:
         frames, results, monitor = dut.frames, dut.results, dut.monitor
         payloads, idle, busy = task.payloads(), task.idle.tolist(), task.busy.tolist()
         watched = task.watch * task.words_out
-        last = (1 << task.program.config.word_bits) - 1
+        last = (1 << task.program.config.frame_bits) - 1
         offering, moved = False, 0
         ctx.set(dut.bus.address, COUNTER)
         while self.cycle - moved < (task.patience if self.results.moved < task.results else LINGER):

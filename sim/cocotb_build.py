@@ -194,6 +194,7 @@ def _verilog(program: Program) -> str:
 
 def _parameters(config: ArrayConfig) -> dict[str, object]:
     return {
+        "BEAT": config.frame_bits,
         "WORD": config.word_bits,
         "WORDS": config.arrays * config.word_bits,
         "ADDRESS": config.activation_address_bits,

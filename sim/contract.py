@@ -43,7 +43,7 @@ class Task:
     ----------
     program : Program
         What the hardware's memories hold.
-    frames : ndarray of int64, shape (N, words, lanes)
+    frames : ndarray of int64, shape (N, beats, values)
         Input frames, sent back to back.
     watch : int, default 0
         Number of frames, from the first on, whose writes are recorded.
@@ -66,7 +66,7 @@ class Task:
 
     @property
     def words_in(self) -> int:
-        """Words of an input frame."""
+        """Beats of an input frame."""
         return self.frames.shape[1]
 
     @cached_property
@@ -81,7 +81,7 @@ class Task:
 
     @property
     def lanes(self) -> int:
-        """Values in a word."""
+        """Values in a word of results."""
         return self.program.config.lanes
 
     @property
@@ -100,9 +100,10 @@ class Task:
         return self.stalls.busy_cycles()
 
     def payloads(self) -> list[int]:
-        """Words of all frames as they are on the stream: the mark of the last word above the data."""
-        mark = 1 << self.program.config.word_bits
-        words = words_to_integers(self.frames.reshape(-1, self.lanes), self.bits)
+        """Beats of all frames as they are on the stream: the mark of the last one above the data."""
+        config = self.program.config
+        mark = 1 << config.frame_bits
+        words = words_to_integers(self.frames.reshape(-1, config.frame_values), self.bits)
         return [word | mark * (index % self.words_in == 0) for index, word in enumerate(words, 1)]
 
 

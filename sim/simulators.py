@@ -103,9 +103,9 @@ def record(task: Task, options: SimulationOptions) -> Log:
 
 def _check_frames(program: Program, frames: IntArray) -> None:
     check_type("frames", frames, np.ndarray, hint="Program.frame makes them of quantized inputs")
-    words, lanes = sum(item.words for item in program.inputs), program.config.lanes
-    if frames.ndim != 3 or frames.shape[1:] != (words, lanes) or not len(frames):
-        raise HwquantError(f"frames must have shape (N, {words}, {lanes}), N > 0, not {frames.shape}")
+    beats, values = program.frame_words[0], program.config.frame_values
+    if frames.ndim != 3 or frames.shape[1:] != (beats, values) or not len(frames):
+        raise HwquantError(f"frames must have shape (N, {beats}, {values}), N > 0, not {frames.shape}")
     half = 1 << (program.config.activation_bits - 1)
     if frames.dtype.kind != "i" or frames.min() < -half or frames.max() >= half:
         raise HwquantError(f"frames must be signed integers within {-half}..{half - 1}")

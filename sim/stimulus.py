@@ -28,7 +28,7 @@ class Stimulus:
 
     Attributes
     ----------
-    frames : ndarray of int64, shape (N, words, lanes)
+    frames : ndarray of int64, shape (N, beats, values)
         Input frames.
     expected : ndarray of int64, shape (N, words, lanes)
         Output frames; of a plain run only the shape (0, words, lanes) counts.
@@ -92,8 +92,8 @@ class Stimulus:
 
     @property
     def lanes(self) -> int:
-        """Lanes of a word."""
-        return self.frames.shape[2]
+        """Lanes of a word of results."""
+        return self.expected.shape[2]
 
     def to_integers(self, words: IntArray) -> list[int]:
         """Convert words, shape (words, lanes), to unsigned integers, as they appear on the streams."""

@@ -44,7 +44,9 @@ class Testbench:
     random : random.Random
         Random choices of a scenario.
     mark : int
-        The bit of a payload that marks the last word of a frame.
+        The bit of a payload that marks the last beat of an input frame.
+    result_mark : int
+        The bit of a payload that marks the last word of a result.
     frames : list of list of int
         Payloads of the input frames.
     recording : Recording
@@ -58,7 +60,8 @@ class Testbench:
         self.source = Source(dut, "frames", lambda: self.cycle, stalls.idle_cycles())
         self.sink = Sink(dut, "results", lambda: self.cycle, stalls.busy_cycles())
         self.random = random.Random(stalls.seed)
-        self.mark = 1 << (stimulus.bits * stimulus.lanes)
+        self.mark = 1 << (stimulus.bits * stimulus.frames.shape[2])
+        self.result_mark = 1 << (stimulus.bits * stimulus.lanes)
         self.frames = [self.with_last(stimulus.to_integers(frame)) for frame in stimulus.frames]
         self.recording = Recording()
         self._origin = 0
@@ -166,9 +169,9 @@ class Testbench:
         length = self.stimulus.expected.shape[1]
         for index in range(length):
             payload = await self.sink.receive()
-            rule = misplaced(index, length, payload >= self.mark)
+            rule = misplaced(index, length, payload >= self.result_mark)
             assert rule is None, rule
-            words.append(payload & (self.mark - 1))
+            words.append(payload & (self.result_mark - 1))
         offers = self.sink.seen.offers(self.stimulus.lanes, self.stimulus.bits)
         for index in range(len(offers.words)):
             rule = unstable(offers, index, self.cycle, self.stimulus.bits)

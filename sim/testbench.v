@@ -5,6 +5,7 @@
 `timescale 1ns / 1ps
 
 module testbench #(
+    parameter BEAT = 8,  // bits of a beat of an input frame
     parameter WORD = 8,  // bits of an activation word
     parameter WORDS = 8,  // of those of all banks
     parameter ADDRESS = 1,
@@ -17,7 +18,7 @@ module testbench #(
 
   reg frames__valid /* verilator public_flat_rw */ = 0;
   wire frames__ready /* verilator public_flat_rd */;
-  reg [WORD:0] frames__payload /* verilator public_flat_rw */ = 0;  // the top bit is `last`
+  reg [BEAT:0] frames__payload /* verilator public_flat_rw */ = 0;  // the top bit is `last`
 
   wire results__valid /* verilator public_flat_rd */;
   reg results__ready /* verilator public_flat_rw */ = 0;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,10 @@ from hwquant.progress import Progress
 
 if TYPE_CHECKING:
     from hwquant.boards.board import Board
+    from hwquant.boards.shapes import Shapes
+    from hwquant.program.raw_choice import PackInput
     from hwquant.program.sides import Array
     from hwquant.program.sizing import OffsetChoice
-    from hwquant.qgraph import QGraph
 
 LIMITS = {
     "activation_depth": "words of the activation memory (ROWS channels of a pixel each)",
@@ -51,6 +51,18 @@ def offset_option(command: Command) -> Command:
     )(command)
 
 
+def pack_input_option(command: Command) -> Command:
+    """Add the option ``--pack-input``."""
+    return click.option(
+        "--pack-input",
+        default="auto",
+        show_default=True,
+        type=click.Choice(["auto", "none"]),
+        help="Whether the host sends inputs as they are, pixel by pixel, and the hardware packs them into words: where "
+        "that saves cycles or bytes on the link, or never.",
+    )(command)
+
+
 @click.command()
 @click.argument("network", type=click.Path(path_type=Path), metavar="NET.hwq")
 @click.option(
@@ -74,6 +86,7 @@ def offset_option(command: Command) -> Command:
     help="Samples that an inference computes side by side; of fully connected networks, which load their weights once "
     "for all of them.",
 )
+@pack_input_option
 @limit_options
 @json_option
 def compile(
@@ -83,6 +96,7 @@ def compile(
     offset: OffsetChoice,
     board: str | None,
     batch: int,
+    pack_input: PackInput,
     as_json: bool,
     **limits: int | None,
 ) -> None:
@@ -92,6 +106,7 @@ def compile(
     """
     from hwquant import hwq
     from hwquant.boards.board import load_board
+    from hwquant.boards.shapes import Shapes
     from hwquant.build import check_target, write_build
     from hwquant.program.array_shape import parse_array
     from hwquant.program.batch import batched
@@ -108,7 +123,8 @@ def compile(
     with progress() as track:
         shape = fixed
         if target is not None and (fixed is None or target.device is not None):
-            shape, reason = _choose(batched(qgraph, batch), target, fixed, offset, given, track)
+            shapes = Shapes(batched(qgraph, batch), offset=offset, limits=given, pack_input=pack_input)
+            shape, reason = _choose(shapes, target, fixed, track)
             lines.append(reason)
         if shape is None:
             raise HwquantError("give --array RxC, or --board BOARD for the fastest array that fits it")
@@ -116,7 +132,13 @@ def compile(
         device = target.device if target else None
         operand_bits = device.operand_bits if device else DSP_OPERAND_BITS
         program = compile_network(
-            qgraph, shape, offset=offset, limits=given, operand_bits=operand_bits, batch=batch
+            qgraph,
+            shape,
+            offset=offset,
+            limits=given,
+            operand_bits=operand_bits,
+            batch=batch,
+            pack_input=pack_input,
         )
         # A board's array was chosen among all that fit it.
         advice = judge_array(batched(qgraph, batch), program, given) if fixed is not None else ()
@@ -136,22 +158,14 @@ def compile(
     )
 
 
-def _choose(
-    qgraph: QGraph,
-    board: Board,
-    array: Array | None,
-    offset: OffsetChoice,
-    limits: Mapping[str, int],
-    track: Progress,
-) -> tuple[Array, str]:
+def _choose(shapes: Shapes, board: Board, array: Array | None, track: Progress) -> tuple[Array, str]:
     """The fastest array that fits the board, and why; raises where none does.
 
     An array that the user asks for is judged, and kept.
     """
     from hwquant.boards.fit import choose_array
-    from hwquant.boards.shapes import Shapes
 
-    found = choose_array(Shapes(qgraph, offset=offset, limits=limits), board, array, progress=track)
+    found = choose_array(shapes, board, array, progress=track)
     if array is None and not found.fits:
         raise found.shortfall()
     return found.chosen.array, found.reason

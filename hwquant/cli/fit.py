@@ -12,10 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hwquant.cli.common import emit, json_option, rates_line
+from hwquant.cli.compile import pack_input_option
 from hwquant.cli.progress import progress
 
 if TYPE_CHECKING:
     from hwquant.boards.fit import Fit
+    from hwquant.program.raw_choice import PackInput
 
 DOES_NOT_FIT = 1
 """Exit status where a network does not fit the board that was named."""
@@ -31,9 +33,17 @@ DOES_NOT_FIT = 1
 @click.option(
     "--array", metavar="[Kx]RxC", help="Judge this array instead of choosing the fastest one that fits."
 )
+@pack_input_option
 @json_option
 @click.pass_context
-def fit(context: click.Context, network: Path, board: str | None, array: str | None, as_json: bool) -> None:
+def fit(
+    context: click.Context,
+    network: Path,
+    board: str | None,
+    array: str | None,
+    pack_input: PackInput,
+    as_json: bool,
+) -> None:
     """Whether NET.hwq fits a board, on which array, and how fast.
 
     Before any synthesis: cycles are exact, resources estimated, the clock is the one that the board aims at.
@@ -46,7 +56,7 @@ def fit(context: click.Context, network: Path, board: str | None, array: str | N
 
     shape = parse_array(array) if array else None
     boards = [load_board(name) for name in ([board] if board else board_names())]
-    shapes = Shapes(hwq.load(network))
+    shapes = Shapes(hwq.load(network), pack_input=pack_input)
     with progress() as track:
         results = [
             choose_array(shapes, item, shape, progress=track)

@@ -206,6 +206,10 @@ def hardware_table(report: Report) -> Table:
         )
     table.add_row("offset", f"{report.offset}: {report.offset_reason}")
     table.add_row("program", f"{report.program_words} instructions, checksum {report.checksum:08x}")
-    table.add_row("host", f"{report.words_in} words in, {report.words_out} out, of {report.word_bits} bits")
+    raw = report.frame_bits != report.word_bits
+    sent = f"{report.words_in} beats of {report.frame_bits} bits in" if raw else f"{report.words_in} words in"
+    table.add_row(
+        "host", f"{sent}, {report.words_out}{' words' if raw else ''} out, of {report.word_bits} bits"
+    )
     table.add_row("back to back", f"an inference every {report.frame_cycles:,} cycles, transfers included")
     return table

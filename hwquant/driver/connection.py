@@ -120,8 +120,9 @@ class Connection:
         self.qgraph, self.program = qgraph, program
         self._session, self._patience = session, patience
         config = program.config
-        self._word = word_bytes(config.word_bits)
+        self._word, self._beat = word_bytes(config.word_bits), word_bytes(config.frame_bits)
         self._size = ChunkSize(MAX_PAYLOAD // self._word)
+        self._frame_size = ChunkSize(MAX_PAYLOAD // self._beat)
         self._weight = word_bytes(config.columns * config.slot_bits)
         self._load_size = ChunkSize(MAX_PAYLOAD // self._weight)
         self._clean = False
@@ -228,7 +229,7 @@ class Connection:
         return {name: values[:samples] for name, values in self.program.results(results).items()}
 
     def _next_frame(self, q: Mapping[str, IntArray], index: int) -> IntArray:
-        """The words of one sample, its states those that the call before left."""
+        """The beats of one sample, its states those that the call before left."""
         states = quantize_states(self.qgraph, self._states.values)
         one = {name: array[index : index + 1] for name, array in q.items()}
         return np.asarray(self.program.frame({**one, **states})[0])
@@ -250,13 +251,13 @@ class Connection:
                 f"{len(words)}; program the board with the bitstream of this build"
             )
 
-    def _write(self, words: list[int]) -> None:
+    def _write(self, beats: list[int]) -> None:
         sent, deadline = 0, time.monotonic() + self._patience
-        while sent < len(words):
-            chunk = words[sent : sent + self._size.words]
-            request = Request.LAST if sent + len(chunk) == len(words) else Request.WRITE
-            payload = b"".join(word.to_bytes(self._word, "little") for word in chunk)
-            if self._request(request, payload, self._size).status == Status.OK:
+        while sent < len(beats):
+            chunk = beats[sent : sent + self._frame_size.words]
+            request = Request.LAST if sent + len(chunk) == len(beats) else Request.WRITE
+            payload = b"".join(beat.to_bytes(self._beat, "little") for beat in chunk)
+            if self._request(request, payload, self._frame_size).status == Status.OK:
                 sent, deadline = sent + len(chunk), time.monotonic() + self._patience
             elif time.monotonic() > deadline:
                 raise self._stuck("takes no input")

@@ -19,14 +19,15 @@ The host asks, the board answers, one request at a time::
 OPEN   any bytes that no earlier session used   a session begins with this sequence number: the accelerator is
                                                 reset; the response returns the bytes
 PEEK   register                                 its value, 4 bytes, low byte first
-WRITE  words of an input frame                  into the accelerator's stream, or BUSY where it takes none now;
-LAST   the last words of an input frame         likewise, and the frame is complete
+WRITE  beats of an input frame                  into the accelerator's stream, or BUSY where it takes none now;
+LAST   the last beats of an input frame         likewise, and the frame is complete
 READ   number of words                          the next words of the output frame: no more than asked for, than
                                                 fit, and than are there; none while the inference runs
 LOAD   words of the weight memory, in order     into the weight memory, where the host loads it
 =====  =======================================  ============================================================
 
-A word is sent as whole bytes, low byte first.
+A word is sent as whole bytes, low byte first, and so is a beat: a word of the activation memory, or, where the hardware
+makes words of the network's inputs, the values of a pixel that come together.
 
 Weights are in the bitstream, or, where they are in RAM that a bitstream does not fill, loaded at the beginning of
 every session: the register LOAD says how many words are wanted, no inference begins before the last has come, and

@@ -44,15 +44,15 @@ class LinkTime:
         return self.seconds / (self.seconds + core_seconds)
 
 
-def link_time(words_in: int, words_out: int, word_bits: int, baud: int, latency: float) -> LinkTime:
+def link_time(frame: tuple[int, int], result: tuple[int, int], *, baud: int, latency: float) -> LinkTime:
     """Tell what an inference takes on a link.
 
     Parameters
     ----------
-    words_in, words_out : int
-        Words of a frame and of a result.
-    word_bits : int
-        Bits of a word.
+    frame : tuple of int
+        Beats of a frame, and bits of each.
+    result : tuple of int
+        Words of a result, and bits of each.
     baud : int
         Rate of the line in bit/s.
     latency : float
@@ -63,10 +63,11 @@ def link_time(words_in: int, words_out: int, word_bits: int, baud: int, latency:
     LinkTime
         Bytes, round trips and time.
     """
-    size = word_bytes(word_bits)
-    most = MAX_PAYLOAD // size
-    writes, reads = (-(-words // most) for words in (words_in, words_out))
+    (words_in, size_in), (words_out, size_out) = (
+        (words, word_bytes(bits)) for words, bits in (frame, result)
+    )
+    writes, reads = -(-words_in // (MAX_PAYLOAD // size_in)), -(-words_out // (MAX_PAYLOAD // size_out))
     requests = writes + reads
     # A read names the number of words in a byte; writes are answered without a payload.
-    total = 2 * FRAMING * requests + words_in * size + reads + words_out * size
+    total = 2 * FRAMING * requests + words_in * size_in + reads + words_out * size_out
     return LinkTime(total, requests, WIRE_BITS * total / baud + latency * requests)

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from hwquant.errors import HwquantError
 from hwquant.options import Spelling
 from hwquant.program.latencies import Latencies
+from hwquant.program.raw_inputs import RawInput, beat_values
 from hwquant.program.sides import MAX_ARRAYS, Array, array_name, short_array, whole_array
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import MOST_TABLE_BITS
@@ -121,6 +122,8 @@ class ArrayShape(Latencies):
     arrays : int, default 1
         Arrays of ``rows`` x ``columns`` that share instructions and weights and divide a picture's rows among them,
         1..8. Each has a bank of the activation memory, and accumulators and requantizers of its own.
+    raw_inputs : tuple of RawInput, default ()
+        The network's inputs, where the host sends them as they are and a packer lays them out; else empty.
 
     Raises
     ------
@@ -152,6 +155,7 @@ class ArrayShape(Latencies):
     tables: int = 0
     strided_writes: bool = False
     arrays: int = 1
+    raw_inputs: tuple[RawInput, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -287,6 +291,16 @@ class ArrayShape(Latencies):
     def word_bits(self) -> int:
         """Width of a word of the activation memory."""
         return self.lanes * self.activation_bits
+
+    @property
+    def frame_values(self) -> int:
+        """Values in a beat of an input frame: the lanes of a word, or those of a pixel that come together."""
+        return beat_values(self.raw_inputs, self.lanes) if self.raw_inputs else self.lanes
+
+    @property
+    def frame_bits(self) -> int:
+        """Width of a beat of an input frame."""
+        return self.frame_values * self.activation_bits
 
     @property
     def operand_bits(self) -> int:

@@ -41,6 +41,12 @@ def check_hardware(needed: ArrayShape, config: ArrayConfig) -> None:
         raise Unsupported("the network needs weights beyond -1, 0 and 1, the hardware has no multipliers")
     if needed.strided_writes and not config.strided_writes:
         raise Unsupported("the network has layers that write to every n-th pixel, which the hardware cannot")
+    if needed.raw_inputs != config.raw_inputs:
+        raise DoesNotFit(
+            "the hardware's packer lays out other inputs than the network has",
+            resource="raw_inputs",
+            remedy="hardware made for this network",
+        )
     if config.odd_weights != "none":
         _compare("adjusted_bits", needed, config)
     if needed.offset == "none":

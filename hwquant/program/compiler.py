@@ -4,7 +4,7 @@
 Pass     Function                                                               From
 ======== ====================================================================== ===================================
 lowered  :func:`~hwquant.program.lowering.lower`                                the network
-mapped   :func:`~hwquant.program.mapping.map_layers`                            layers, an array with every mode
+mapped   :func:`~hwquant.program.raw_choice.map_with_inputs`                    layers, an array with every mode
 divided  :func:`~hwquant.program.strips.divide`                                 mapped layers, several arrays
 placed   :func:`~hwquant.program.placement.place`                               divided layers
 schedule :func:`~hwquant.program.schedule.make_schedule`                        divided layers, addresses
@@ -33,9 +33,11 @@ from hwquant.program.images import Images, make_images
 from hwquant.program.isa import Instruction, encode, fields
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.lowering import lower
-from hwquant.program.mapping import MappedLayer, map_layers
+from hwquant.program.mapping import MappedLayer
 from hwquant.program.placement import Placed, place
 from hwquant.program.program import Program
+from hwquant.program.raw_choice import PackInput, map_with_inputs
+from hwquant.program.raw_inputs import RawInput
 from hwquant.program.schedule import LayerSchedule, make_schedule
 from hwquant.program.sides import Array
 from hwquant.program.sizing import DSP_OPERAND_BITS, OffsetChoice, Requirements, measure, size
@@ -56,6 +58,7 @@ def compile_network(
     config: ArrayConfig | None = None,
     operand_bits: int = DSP_OPERAND_BITS,
     batch: int = 1,
+    pack_input: PackInput = "auto",
 ) -> Program:
     """Compile an integer network for an array of (rows, columns), or for several: (arrays, rows, columns).
 
@@ -80,6 +83,9 @@ def compile_network(
     batch : int, default 1
         Samples that an inference computes side by side (:mod:`hwquant.program.batch`): of a fully connected network,
         whose weights are loaded once for all of them.
+    pack_input : {"auto", "none"}
+        Whether the hardware gets a packer, and the host sends inputs as they are: "auto" is where that saves cycles or
+        bytes on the way to it (:mod:`hwquant.program.raw_inputs`).
 
     Returns
     -------
@@ -102,7 +108,7 @@ def compile_network(
         raise TypeError(
             f"array must be (rows, columns), such as (8, 8), or (arrays, rows, columns), not {array!r}"
         )
-    requirements = Requirements(array, offset, dict(limits or {}), config, operand_bits)
+    requirements = Requirements(array, offset, dict(limits or {}), config, operand_bits, pack_input)
     network = batched(qgraph, batch)
     return replace(Compilation(network, lowered_network(network), requirements).program, batch=batch)
 
@@ -150,14 +156,24 @@ class Compilation:
         return self.requirements.offered(self.lowered, self.qgraph)
 
     @cached_property
+    def _mapping(self) -> tuple[tuple[MappedLayer, ...], tuple[RawInput, ...]]:
+        packs = self.requirements.packs_input
+        return map_with_inputs(self.lowered, self.qgraph, self.offered, packs=packs)
+
+    @property
     def mapped(self) -> tuple[MappedLayer, ...]:
         """How each layer uses the array."""
-        return map_layers(self.lowered, self.qgraph, self.offered)
+        return self._mapping[0]
+
+    @property
+    def raw_inputs(self) -> tuple[RawInput, ...]:
+        """The network's inputs, where the host sends them as they are and the hardware lays them out; else empty."""
+        return self._mapping[1]
 
     @cached_property
     def needed(self) -> ArrayShape:
         """The array with only the modes that the layers use, and one row of weights in a word."""
-        return self.requirements.needed(self.mapped, self.offered, self.qgraph)
+        return self.requirements.needed(self.mapped, self.offered, self.qgraph, self.raw_inputs)
 
     @cached_property
     def divided(self) -> Divided:

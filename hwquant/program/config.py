@@ -10,6 +10,7 @@ from typing import Any
 
 from hwquant.errors import HwquantError
 from hwquant.program.array_shape import ArrayShape
+from hwquant.program.raw_inputs import RawInput
 from hwquant.program.widths import index_bits
 
 
@@ -79,6 +80,12 @@ class ArrayConfig(ArrayShape):
         optional = {name: sizes[name] for name in (*BIASES, "strip_bits") if name in sizes}
         return cls(**values | {name: sizes[name] for name in SIZES} | optional)
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ArrayConfig:
+        """Make the object that :meth:`to_json` made plain."""
+        raw = tuple(RawInput.from_json(item) for item in values.get("raw_inputs", ()))
+        return cls(**{**values, "raw_inputs": raw})
+
     @property
     def count_bits(self) -> int:
         """Width of the number of pixels that a tile streams for a block."""
@@ -116,7 +123,10 @@ class ArrayConfig(ArrayShape):
     def key(self) -> tuple[Any, ...]:
         """The fields' values, hashable: for caches of built simulators, and for the checksum of a program."""
         later = [name for name, value in LATER.items() if getattr(self, name) != value]
-        return tuple(getattr(self, name) for name in (*KEY, *later)) + tuple(later)
+        values = {name: getattr(self, name) for name in (*KEY, *later)}
+        if self.raw_inputs:
+            values["raw_inputs"] = tuple(dataclasses.astuple(item) for item in self.raw_inputs)
+        return tuple(values.values()) + tuple(later)
 
 
 SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ArrayShape))
@@ -136,6 +146,7 @@ LATER: Mapping[str, object] = {
     "odd_weights": "none",
     "ternary": False,
     "strided_writes": False,
+    "raw_inputs": (),
     **dict.fromkeys((*BIASES, "product_bits", "table_bits", "tables"), 0),
     "arrays": 1,
     "strip_bits": 0,

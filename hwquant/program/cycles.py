@@ -7,7 +7,7 @@ unless it waits. The recurrences are those of the dispatcher and the sequencer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -30,7 +30,7 @@ class Timing:
     Attributes
     ----------
     cycles : int
-        Cycles from the last input word to the moment when the first output word may be fetched.
+        Cycles from the last beat of the input to the moment when the first output word may be fetched.
     layers : tuple of int
         The share of each layer in ``cycles``, divided where a layer's first tile begins to stream.
     frame_cycles : int
@@ -44,7 +44,7 @@ class Timing:
 
 @dataclass
 class _Machine:
-    """The state of sequencer and dispatcher; times are cycles after the last input word."""
+    """The state of sequencer and dispatcher; times are cycles after the last beat of the input."""
 
     program: Program
     executed: int = 0
@@ -92,6 +92,15 @@ def jobs(instructions: tuple[Instruction, ...]) -> Iterator[Instruction]:
             repeat = 0
 
 
+def _input_cycles(program: Program, values: Mapping[str, int]) -> tuple[int, int]:
+    """Cycles from the first word of a frame to the last one in memory, and how many of them follow the last beat."""
+    config = program.config
+    if not config.raw_inputs:
+        return values["count"], 0
+    moving = sum(item.cycles(config.frame_values, config.lanes) for item in config.raw_inputs)
+    return moving, config.raw_inputs[-1].tail(config.lanes)
+
+
 def timing(program: Program) -> Timing:
     """Predict the cycles of a program, exactly: as the hardware's counter has them."""
     machine = _Machine(program)
@@ -100,9 +109,10 @@ def timing(program: Program) -> Timing:
     for instruction in jobs(program.instructions):
         opcode, values = instruction.opcode, instruction.values
         if opcode is Opcode.INPUT:
-            # Time begins anew with the end of the input.
-            before += machine.executed + values["count"] + INPUT_CYCLES
-            machine.executed = 0
+            # Time begins anew with the last beat of the input, of which a packer writes words still.
+            moving, tail = _input_cycles(program, values)
+            before += machine.executed + moving - tail + INPUT_CYCLES
+            machine.executed = 0 if values.get("early") else tail
         elif opcode is Opcode.OUTPUT:
             if not after:
                 finished = machine.started + machine.pixels + program.config.drain_latency - 1

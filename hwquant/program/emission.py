@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hwquant.copies import Grid
 from hwquant.program.array_shape import ArrayShape
+from hwquant.program.early import begins_early
 from hwquant.program.isa import REGISTERS, SOURCE, Instruction, Opcode
 from hwquant.program.layers import ArrayProduct, ArrayTerm
 from hwquant.program.layout import Placement
@@ -63,7 +64,8 @@ def emit(
                 yield from _source(item.mapped, sweep, shape, formats)
             yield _set(Opcode.COUNT, count=sweep.streamed)
             if index == number == 0:
-                yield from _transfers(Opcode.INPUT, inputs, shape)
+                early = {"early": int(begins_early(item, tuple(inputs), shape))} if shape.raw_inputs else {}
+                yield from _transfers(Opcode.INPUT, inputs, shape, **early)
             if sweep.factors:
                 yield _product_tile(sweep, sweep.factors, first=number == 0)
             else:
@@ -78,7 +80,7 @@ def _set(opcode: Opcode, **values: int) -> Instruction:
 
 
 def _transfers(
-    opcode: Opcode, places: Iterable[Placement], shape: ArrayShape, *, last: bool = True
+    opcode: Opcode, places: Iterable[Placement], shape: ArrayShape, *, last: bool = True, **others: int
 ) -> Iterator[Instruction]:
     """How words of tensors move between host and memory: as many at once as lie behind each other in a bank."""
     everywhere = (1 << shape.arrays) - 1
@@ -99,7 +101,7 @@ def _transfers(
             else {}
         )
         chosen = {"banks": banks} if shape.arrays > 1 else {}
-        yield _set(opcode, address=address, count=count, **ends, **chosen)
+        yield _set(opcode, address=address, count=count, **ends, **chosen, **others)
 
 
 def _destination(item: LayerSchedule, shape: ArrayShape) -> Mapping[str, int]:

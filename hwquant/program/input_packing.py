@@ -17,6 +17,7 @@ from hwquant.graph import Shape
 from hwquant.program.array_shape import ArrayShape
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.layout import WindowPacking
+from hwquant.program.raw_inputs import RawInput, is_packable
 from hwquant.program.widths import bits_for
 
 MOST = 64
@@ -41,11 +42,15 @@ class _Side:
         return cls(positions, words, step, last // step + 1)
 
 
-def window_packing(layers: Sequence[ArrayLayer], tensor: Shape, array: ArrayShape) -> WindowPacking | None:
+def window_packing(
+    layers: Sequence[ArrayLayer], tensor: Shape, array: ArrayShape, *, raw: bool = False
+) -> WindowPacking | None:
     """Plan how to pack a tensor that layers read, all with the same window; None where that saves no tile.
 
     It is measured by what one row of the kernel in a word would need, or the tensor as it is where that saves nothing:
-    the plan with the fewest cycles of tiles, and words that the host sends, that has no more of either.
+    the plan with the fewest cycles of tiles, and words that the host sends, that has no more of either. Where the
+    hardware makes the words they cost the host nothing: the plan with the fewest cycles of tiles, then words, that
+    its packer can have.
 
     Parameters
     ----------
@@ -55,6 +60,8 @@ def window_packing(layers: Sequence[ArrayLayer], tensor: Shape, array: ArrayShap
         Channels, height and width of the tensor.
     array : ArrayShape
         The array.
+    raw : bool, default False
+        Whether the host sends the tensor as it is, and the hardware makes the words.
     """
     terms = [layer.terms[0] for layer in layers]
     windows = {(term.kernel, term.stride, term.padding, term.dilation) for term in terms}
@@ -67,9 +74,12 @@ def window_packing(layers: Sequence[ArrayLayer], tensor: Shape, array: ArrayShap
     least = math.inf, math.inf
     for packing in (first, *others):
         tiles, words = _tiles(packing, terms[0], array), _words(packing, array)
-        if tiles >= plain or tiles > row or words > most:
+        if tiles >= plain or tiles > row or (not raw and words > most):
             continue
-        cost = words + sum(_cycles(layer, tiles, array) for layer in layers), words
+        if raw and not is_packable(RawInput(packing, 0), array.activation_bits):
+            continue
+        sent = 0 if raw else words
+        cost = sent + sum(_cycles(layer, tiles, array) for layer in layers), words
         if cost < least:
             best, least = packing, cost
     return best
@@ -126,7 +136,11 @@ def _cycles(layer: ArrayLayer, tiles: int, array: ArrayShape) -> int:
 
 
 def input_packings(
-    dense: Mapping[str, Sequence[ArrayLayer]], shapes: Mapping[str, Shape], array: ArrayShape
+    dense: Mapping[str, Sequence[ArrayLayer]],
+    shapes: Mapping[str, Shape],
+    array: ArrayShape,
+    *,
+    raw: bool = False,
 ) -> dict[str, WindowPacking]:
     """Plan the packing of inputs, by their names; those that are not packed are left out.
 
@@ -138,8 +152,10 @@ def input_packings(
         Channels, height and width of the inputs.
     array : ArrayShape
         The array.
+    raw : bool, default False
+        Whether the host sends inputs as they are, and the hardware makes the words.
     """
-    plans = {name: window_packing(layers, shapes[name], array) for name, layers in dense.items()}
+    plans = {name: window_packing(layers, shapes[name], array, raw=raw) for name, layers in dense.items()}
     return {name: plan for name, plan in plans.items() if plan}
 
 

@@ -4,8 +4,9 @@ A word is the opcode in the low bits, then the fields in order, least significan
 
 ========  =====================================================================================================
 END       the inference is over: start again at word 0
-INPUT     accept a frame of ``count`` words from the host into ``address``... Of several arrays: into the ``banks``
-          that have a bit; the ``last`` ends the frame
+INPUT     accept a frame of ``count`` words from the host into ``address``...; or, where the hardware has a packer, a
+          frame that it makes so many words of, and go on at once (``early``) or when all of them are written. Of
+          several arrays: into the ``banks`` that have a bit; the ``last`` ends the frame
 OUTPUT    when the pipeline is empty, send ``count`` words from ``address`` to the host; the ``last`` of a network's
           outputs ends the frame. Of several arrays: from the bank that has a bit in ``banks``
 LEVEL     loop level ``level`` of the pixel order (0 window column, 1 window row, 2 pixel column, 3 pixel row):
@@ -118,6 +119,7 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     count = Field("count", config.activation_address_bits + 1)
     several = config.arrays > 1
     banks = (Field("last", 1), Field("banks", config.arrays))
+    early = (Field("early", 1),) if config.raw_inputs else ()
     # A plane is in all banks together.
     plane = Field(
         "plane", index_bits(config.arrays * config.activation_depth + 1) if several else address.width
@@ -140,7 +142,8 @@ def fields(config: ArrayConfig) -> dict[Opcode, tuple[Field, ...]]:
     flags = [flag for flag in FLAGS if not absent.get(flag)]
     return {
         Opcode.END: (),
-        Opcode.INPUT: (address, count, *(banks if several else ())),
+        # Beside those of OUTPUT, in the same places.
+        Opcode.INPUT: (address, count, *(banks if several else early)),
         Opcode.OUTPUT: (address, count, *(banks if several else banks[:1])),
         Opcode.LEVEL: (
             Field("level", 2),

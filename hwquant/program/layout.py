@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,11 @@ class WindowPacking:
     row_dilation: int = 1
     top: int = 0
     height: int = 0
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> WindowPacking:
+        """Make an object of its fields by name, as a file has kept them."""
+        return cls(**{**item, "shape": tuple(item["shape"])})
 
     @property
     def packed_shape(self) -> Shape:

@@ -182,6 +182,9 @@ def _placed(compilation: Compilation) -> Iterator[Row]:
     # From what reads a tensor last on, others may lie in its place.
     last = {name: item.layer.name for item in compilation.mapped for name in item.layer.reads}
     last |= {item.tensor: "host" for item in compilation.qgraph.outputs}
+    sent = {item.name: "words" for item in compilation.qgraph.inputs}
+    if compilation.raw_inputs:
+        sent = dict.fromkeys(sent, f"pixels, {compilation.needed.frame_values} values a beat")
     for name, place in compilation.placed.tensors.items():
         yield {
             "tensor": name,
@@ -194,6 +197,7 @@ def _placed(compilation: Compilation) -> Iterator[Row]:
             "lanes": place.lanes,
             "zero point": place.zero_point,
             "packing": _packing(place.packing) if place.packing else None,
+            "sent as": sent.get(name),
             "read last by": last.get(name),
         }
 

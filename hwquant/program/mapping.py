@@ -119,7 +119,9 @@ class MappedLayer:
         return block.count * self.visits
 
 
-def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) -> tuple[MappedLayer, ...]:
+def map_layers(
+    layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape, *, raw: bool = False
+) -> tuple[MappedLayer, ...]:
     """Map each layer to the cheapest way to execute it that the hardware has.
 
     Parameters
@@ -131,6 +133,8 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
     shape : ArrayShape
         The array with the modes that it has or, where the hardware is still to be made, could have
         (:func:`all_modes`).
+    raw : bool, default False
+        Whether the host sends the network's inputs as they are, and the hardware makes words of them.
     """
     # What reads these tensors cannot leave out lanes without a channel, which odd weights would fill.
     full = {
@@ -150,7 +154,7 @@ def map_layers(layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape) 
     inputs = {item.name for item in qgraph.inputs}
     shapes = {name: qgraph.tensors[name].shape for name in inputs}
     plans = input_packings(
-        _packable(mapped, inputs - {item.tensor for item in qgraph.outputs}), shapes, shape
+        _packable(mapped, inputs - {item.tensor for item in qgraph.outputs}), shapes, shape, raw=raw
     )
     return tuple(_packed(item, plans, shape, inputs) for item in mapped)
 

@@ -18,6 +18,7 @@ from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Instruction, disassemble
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, words_to_integers
+from hwquant.program.raw_inputs import to_beats
 from hwquant.qgraph import IntArray
 
 
@@ -161,8 +162,10 @@ class Program:
 
     @property
     def frame_words(self) -> tuple[int, int]:
-        """Words of an input frame and of an output frame."""
-        return sum(item.words for item in self.inputs), sum(item.words for item in self.outputs)
+        """Beats of an input frame, words where inputs are not raw, and words of an output frame."""
+        raw, words = self.config.raw_inputs, sum(item.words for item in self.inputs)
+        beats = sum(item.beats(self.config.frame_values) for item in raw) if raw else words
+        return beats, sum(item.words for item in self.outputs)
 
     @property
     def macs(self) -> int:
@@ -175,7 +178,7 @@ class Program:
         return sum(layer.useful_macs for layer in self.layers)
 
     def frame(self, q: Mapping[str, IntArray]) -> IntArray:
-        """Lay out quantized inputs as the words of input frames.
+        """Lay out quantized inputs as input frames: as words, or as they are where the hardware lays them out.
 
         Parameters
         ----------
@@ -184,7 +187,7 @@ class Program:
 
         Returns
         -------
-        ndarray of int64, shape (N / batch, words, lanes)
+        ndarray of int64, shape (N / batch, beats, config.frame_values)
             A frame for each sample, or for each batch of them; the last sample is repeated until one is full.
 
         Raises
@@ -196,7 +199,11 @@ class Program:
         if missing:
             raise HwquantError(f"the network's input {missing[0]!r} is missing")
         rows = all_together({item.name: q[item.name] for item in self.inputs}, self.batch)
-        return np.concatenate([item.to_words(rows[item.name]) for item in self.inputs], axis=1)
+        if self.config.raw_inputs:
+            parts = [to_beats(rows[item.name], self.config.frame_values) for item in self.inputs]
+        else:
+            parts = [item.to_words(rows[item.name]) for item in self.inputs]
+        return np.concatenate(parts, axis=1)
 
     def results(self, words: IntArray) -> dict[str, IntArray]:
         """Read the output tensors, int64 (N * batch, C, H, W) by name, from the words of N output frames."""

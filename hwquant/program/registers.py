@@ -110,7 +110,7 @@ class Register(IntEnum):
         7,
         RegisterField("rows", 0, 8, "of the array"),
         RegisterField("columns", 8, 8, "of the array"),
-        RegisterField("lanes", 16, 8, "channels in a word of the streams"),
+        RegisterField("lanes", 16, 8, "channels in a word of the activation memory, and of the results"),
         RegisterField("others", 24, 8, "arrays beside the first, which share its weights"),
     )
     LOAD = (

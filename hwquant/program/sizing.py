@@ -16,6 +16,8 @@ from hwquant.program.isa import Instruction, Opcode
 from hwquant.program.layers import ArrayLayer, ArrayTerm
 from hwquant.program.mapping import MappedLayer, all_modes, used_modes
 from hwquant.program.placement import Placed
+from hwquant.program.raw_choice import PACK_INPUT, PackInput
+from hwquant.program.raw_inputs import RawInput
 from hwquant.program.schedule import LayerSchedule
 from hwquant.program.sides import Array, array_name, whole_array
 from hwquant.program.tables import needed_tables
@@ -71,6 +73,8 @@ class Requirements:
         Existing hardware to compile for; None where the hardware is to be chosen.
     operand_bits : int, default 9
         Width of the widest weight that a multiplier takes, 1..18.
+    pack_input : {"auto", "none"}
+        Whether the hardware may make words of the inputs, which the host then sends as they are.
 
     Raises
     ------
@@ -83,8 +87,11 @@ class Requirements:
     limits: Mapping[str, int] = field(default_factory=dict)
     config: ArrayConfig | None = None
     operand_bits: int = DSP_OPERAND_BITS
+    pack_input: PackInput = "auto"
 
     def __post_init__(self) -> None:
+        if self.pack_input not in PACK_INPUT:
+            raise HwquantError(f"pack_input must be {' or '.join(PACK_INPUT)}, not {self.pack_input!r}")
         if not 1 <= self.operand_bits <= MAX_OPERAND_BITS:
             raise HwquantError(f"operand_bits must be 1..{MAX_OPERAND_BITS}, not {self.operand_bits}")
         if self.offset not in (*OFFSET_MODES, "auto"):
@@ -121,7 +128,20 @@ class Requirements:
         """
         return self.config or all_modes(self._needed(layers, qgraph))
 
-    def needed(self, mapped: Sequence[MappedLayer], offered: ArrayShape, qgraph: QGraph) -> ArrayShape:
+    @property
+    def packs_input(self) -> bool:
+        """Whether the hardware may make words of the inputs, into one bank; where it exists, whether it does."""
+        if self.config:
+            return bool(self.config.raw_inputs)
+        return self.pack_input != "none" and whole_array(self.array)[0] == 1
+
+    def needed(
+        self,
+        mapped: Sequence[MappedLayer],
+        offered: ArrayShape,
+        qgraph: QGraph,
+        raw_inputs: tuple[RawInput, ...],
+    ) -> ArrayShape:
         """Leave of the array that was offered what the mapped layers use; check it where it is hardware already.
 
         Parameters
@@ -132,19 +152,24 @@ class Requirements:
             The array that they were mapped to.
         qgraph : QGraph
             The network, for the shapes and widths of tensors.
+        raw_inputs : tuple of RawInput
+            The network's inputs, where the host sends them as they are; else empty.
 
         Raises
         ------
         DoesNotFit
-            Weights, offsets, multipliers or shifts are wider than an array can have, or than the hardware has.
+            Weights, offsets, multipliers or shifts are wider than an array can have, or than the hardware has; the
+            hardware lays out other inputs.
         Unsupported
             The network has offsets that the hardware cannot add, or weights that it cannot have.
         """
         exact = self._needed([item.layer for item in mapped], qgraph)
+        exact = replace(exact, raw_inputs=raw_inputs)
         if self.config:
             check_hardware(exact, self.config)
             return self.config
-        return replace(used_modes(offered, mapped), **{name: getattr(exact, name) for name in OF_WEIGHTS})
+        weights = {name: getattr(exact, name) for name in OF_WEIGHTS}
+        return replace(used_modes(offered, mapped), **weights, raw_inputs=raw_inputs)
 
     def _needed(self, layers: Sequence[ArrayLayer], qgraph: QGraph) -> ArrayShape:
         multipliers = [layer.multiplier for layer in layers if layer.multiplier is not None]

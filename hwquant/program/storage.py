@@ -6,7 +6,7 @@ A program of any version up to `VERSION` is read, and runs on the hardware that 
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
 lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
-that write to every n-th pixel; version 4 batches; version 5 several arrays.
+that write to every n-th pixel; version 4 batches; version 5 several arrays, and inputs that the host sends as they are.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from hwquant.program.config import LATER, ArrayConfig
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Program
+from hwquant.program.raw_inputs import RawInput
 
 KIND = "program"
 VERSION = 5
@@ -71,7 +72,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     third = config.tables or config.strided_writes
     third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
     version = 4 if program.batch > 1 else 3 if third else 2 if second else 1
-    if config.arrays > 1:
+    if config.raw_inputs or config.arrays > 1:
         version = VERSION
     if config.tables:
         images = {**images, "tables": program.tables}
@@ -112,10 +113,13 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
     for name, (dtype, dimensions) in _IMAGES.items():
         if arrays[name].dtype != dtype or arrays[name].ndim != dimensions:
             raise HwquantError(f"its {name} are {arrays[name].dtype} {arrays[name].shape}")
-    config = ArrayConfig(**meta["config"])
+    config = ArrayConfig.from_json(meta["config"])
     tables = arrays["tables"] if config.tables else np.zeros((0, 0), np.int64)
     if tables.dtype != np.int64 or tables.shape[1:] != (config.tables and 1 << config.table_bits,):
         raise HwquantError(f"its tables are {tables.dtype} {tables.shape}")
+    inputs = tuple(_placement(item) for item in meta["inputs"])
+    if config.raw_inputs and config.raw_inputs != tuple(RawInput.of(item) for item in inputs):
+        raise HwquantError("its packer is not for its inputs")
     layers = [_layer(item) for item in meta["layers"]]
     tensors = [_placement(item) for item in meta["tensors"]]
     return Program(
@@ -127,7 +131,7 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         shift=arrays["shift"],
         multiplier=arrays["multiplier"],
         layers=tuple(layers),
-        inputs=tuple(_placement(item) for item in meta["inputs"]),
+        inputs=inputs,
         outputs=tuple(_placement(item) for item in meta["outputs"]),
         tensors={item.name: item for item in tensors},
         tables=tables,
@@ -167,7 +171,7 @@ def _layer(item: Mapping[str, Any]) -> LayerInfo:
 def _placement(item: Mapping[str, Any]) -> Placement:
     packing = item["packing"]
     if packing is not None:
-        packing = WindowPacking(**{**packing, "shape": tuple(packing["shape"])})
+        packing = WindowPacking.from_json(packing)
     return Placement(**{**item, "shape": tuple(item["shape"]), "packing": packing})
 
 

@@ -48,7 +48,7 @@ RESNET8 = ArrayConfig(
 def error(row, kind):
     """Of the estimate of a row of the data, relative to what Yosys counted."""
     model = estimate_resources(
-        ArrayConfig(**row["config"]),
+        ArrayConfig.from_json(row["config"]),
         DEVICES[row["device"]],
         link=row["link"],
         contents=Contents(**row["contents"]),
@@ -241,7 +241,7 @@ def test_cells_belong_to_the_part_whose_name_they_bear():
 
 def test_the_model_has_the_parts_of_the_hierarchy():
     for row in ROWS:
-        config, device = ArrayConfig(**row["config"]), DEVICES[row["device"]]
+        config, device = ArrayConfig.from_json(row["config"]), DEVICES[row["device"]]
         facts = facts_for(config, device, link=row["link"])
         parts = features_of(facts, config, device.family, Contents(**row["contents"]))
         assert {part_named(path) for path in row["parts"]} <= set(parts), row["name"]

@@ -9,6 +9,8 @@ from amaranth.back import rtlil
 from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.ecp5 import MULTIPLIER_BITS
 from hwquant.program.config import ArrayConfig
+from hwquant.program.layout import WindowPacking
+from hwquant.program.raw_inputs import RawInput, single_pixels
 from hwquant.rtl_templates.axi import AxiAccelerator
 from hwquant.rtl_templates.board import SerialAccelerator
 from hwquant.rtl_templates.core import Accelerator
@@ -30,6 +32,8 @@ def config(rows, columns, **fields):
     return ArrayConfig(rows, columns, **SMALL | fields)
 
 
+WINDOW = WindowPacking((2, 6, 7), 3, 1, 2, 1, 5, rows=2, row_dilation=2, top=1, height=4)
+ROW = WindowPacking((6, 2, 7), 2, 2, 1, 0, 3)
 CONFIGS = {
     "channel offsets": config(3, 2, channel_offsets=True, adjusted_bits=7, weight_bits=5, offset_bits=6),
     "sum column, several offsets on their way": config(9, 2, offset="sum", offset_bits=7, weight_bits=6),
@@ -78,6 +82,10 @@ CONFIGS = {
         weight_packing=2,
         activation_depth=5000,
         coordinate_bits=12,
+    ),
+    "packer": config(3, 2, raw_inputs=(RawInput(WINDOW, -3),)),
+    "packer of several inputs, one of pixels of several beats, one of a word a pixel": config(
+        4, 9, raw_inputs=(RawInput(WINDOW, -3), RawInput(single_pixels((4, 1, 5)), 1), RawInput(ROW, 0))
     ),
     "banks": config(2, 2, activation_depth=5000, coordinate_bits=12, block_steps=100),
 }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hwquant_testing.random_features import Features
 from hwquant_testing.random_networks import random_qgraph
+from hwquant_testing.small_networks import Net
 
 import hwquant.sim
 from hwquant.program.compiler import compile_network
@@ -72,6 +73,15 @@ def test_the_verilog_is_clean(tmp_path, seed, array, offset, features):
 def test_the_verilog_of_what_surrounds_the_accelerator_is_clean(tmp_path, top, array, features):
     program = compile_network(random_qgraph(np.random.default_rng(5), features), array, offset="sum")
     assert lint(to_verilog(top(accelerator(program))), tmp_path) == set()
+
+
+def test_the_verilog_of_packers_is_clean(tmp_path):
+    """Of inputs with one plane and several, with lines and without, of one beat a pixel and three."""
+    net = Net(x=(3, 9, 8), z=(1, 10, 20))
+    outputs = net.conv("x", 5, (3, 3), stride=(2, 2), padding=(1, 1, 1, 1)), net.conv("z", 3, (1, 1))
+    program = compile_network(net.build(*outputs), (8, 4))
+    assert [item.planes(8) for item in program.config.raw_inputs] == [4, 1]
+    assert lint(to_verilog(SerialAccelerator(accelerator(program), 104)), tmp_path) == set()
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,19 @@ def test_another_kind_of_file_is_refused(digits_qgraph, tmp_path):
         (lambda meta, arrays: arrays.pop("words"), "'words' is missing"),
         (lambda meta, arrays: meta["config"].update(rows=99), "rows must be 2..32, not 99"),
         (lambda meta, arrays: meta["config"].update(colour=1), "colour"),
+        (lambda meta, arrays: meta["config"].update(raw_inputs=[3]), "not subscriptable|not a mapping"),
+        (
+            lambda meta, arrays: meta["config"]["raw_inputs"][0]["packing"].update(stride=0),
+            "must have positive sizes",
+        ),
+        (
+            lambda meta, arrays: meta["config"]["raw_inputs"][0].update(zero_point=0.5),
+            "must have integers",
+        ),
+        (
+            lambda meta, arrays: meta["config"]["raw_inputs"][0]["packing"].update(left=2),
+            "its packer is not for its inputs",
+        ),
         (lambda meta, arrays: meta.update(checksum=meta["checksum"] ^ 1), "do not have the checksum"),
         (
             lambda meta, arrays: arrays.update(words=arrays["words"] ^ 1),
@@ -94,7 +107,7 @@ def test_another_kind_of_file_is_refused(digits_qgraph, tmp_path):
     ],
 )
 def test_a_file_made_by_hand_must_hold_a_program(saved, change, message):
-    meta, arrays = container.read(saved, storage.KIND)
+    meta, arrays = container.read(saved, storage.KIND, storage.VERSION)
     change(meta["program"], arrays)
     container.write(saved, storage.KIND, storage.VERSION, meta, arrays)
     with pytest.raises(HwquantError, match=rf"holds no valid program: .*({message})"):
