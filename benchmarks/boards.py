@@ -27,8 +27,8 @@ from rich.table import Table
 from hwquant.boards.board import load_board
 from hwquant.boards.implement import implement
 from hwquant.build import write_build
-from hwquant.program.array_shape import parse_array
 from hwquant.program.compiler import compile_network
+from hwquant.program.sides import parse_array
 
 NAME = "boards"
 

@@ -33,7 +33,7 @@ CHILD = """
 import json, re, sys, time
 from pathlib import Path
 import hwquant
-from hwquant.program.array_shape import parse_array
+from hwquant.program.sides import parse_array
 qgraph = hwquant.load_network(sys.argv[1])
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 loaded, begin = peak(), time.process_time()

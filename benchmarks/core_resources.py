@@ -40,12 +40,12 @@ from hwquant import demo, hwq
 from hwquant.boards.device import DEVICES
 from hwquant.data import load_samples
 from hwquant.frontends import from_onnx, load_model
-from hwquant.program.array_shape import parse_array
 from hwquant.program.compiler import compile_network
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import program_bits
 from hwquant.program.memories import memory_bits
 from hwquant.program.program import Program
+from hwquant.program.sides import parse_array
 from hwquant.qgraph import QGraph
 from hwquant.quantize import quantize
 from hwquant.rtl_templates.array import SystolicArray

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hwquant.boards.families import FAMILIES
-from hwquant.program.array_shape import parse_array
 from hwquant.program.config import ArrayConfig
+from hwquant.program.sides import parse_array
 from hwquant.rtl_templates.array import SystolicArray
 from hwquant.rtl_templates.dsp import DspBudget
 

@@ -108,10 +108,10 @@ def compile(
     from hwquant.boards.board import load_board
     from hwquant.boards.shapes import Shapes
     from hwquant.build import check_target, write_build
-    from hwquant.program.array_shape import parse_array
     from hwquant.program.batch import batched
     from hwquant.program.compiler import compile_network
     from hwquant.program.idle import judge_array
+    from hwquant.program.sides import parse_array
     from hwquant.program.sizing import DSP_OPERAND_BITS
 
     fixed = parse_array(array) if array is not None else None

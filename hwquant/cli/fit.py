@@ -52,7 +52,7 @@ def fit(
     from hwquant.boards.board import board_names, load_board
     from hwquant.boards.fit import choose_array
     from hwquant.boards.shapes import Shapes
-    from hwquant.program.array_shape import parse_array
+    from hwquant.program.sides import parse_array
 
     shape = parse_array(array) if array else None
     boards = [load_board(name) for name in ([board] if board else board_names())]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def network_passes(network: Path, array: str, offset: OffsetChoice, limits: Mapping[str, int]) -> Compilation:
     """The passes over the network of a .hwq file, for an array such as "8x8"."""
     from hwquant import hwq
-    from hwquant.program.array_shape import parse_array
     from hwquant.program.compiler import Compilation, lowered_network
+    from hwquant.program.sides import parse_array
     from hwquant.program.sizing import Requirements
 
     qgraph = hwq.load(network)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hwquant.errors import HwquantError
-from hwquant.options import Spelling
 from hwquant.program.latencies import Latencies
 from hwquant.program.raw_inputs import RawInput, beat_values
-from hwquant.program.sides import MAX_ARRAYS, Array, array_name, short_array, whole_array
+from hwquant.program.sides import MAX_ARRAYS, MAX_SIDE, MIN_SIDE, Array, short_array
 from hwquant.program.widths import bits_for
 from hwquant.qgraph import MOST_TABLE_BITS
 
@@ -23,7 +21,6 @@ OddWeights = Literal["none", "some", "all"]
 """Which tiles have odd weights, ``2 (q + o) + 1``, of a mid-rise grid, instead of ``q + o``."""
 
 ODD_WEIGHTS: tuple[OddWeights, ...] = get_args(OddWeights)
-MIN_SIDE, MAX_SIDE = 2, 32
 
 ACCUMULATE_HAZARD = 4
 """Least number of cycles between two visits of one accumulator (read, register, add, write)."""
@@ -383,32 +380,3 @@ class ArrayShape(Latencies):
     def requantized_bits(self) -> int:
         """Width of a clamped integer: an output, or what one is looked up with."""
         return self.table_bits or self.activation_bits
-
-
-def check_array(array: Array) -> None:
-    """Raise an HwquantError for an array that cannot be."""
-    arrays, rows, columns = whole_array(array)
-    ArrayShape(rows, columns, arrays=arrays)
-
-
-def parse_array(text: str) -> Array:
-    """Read (rows, columns), or (arrays, rows, columns), from text such as ``"8x8"`` or ``"2x16x16"``.
-
-    Raises
-    ------
-    HwquantError
-        The text is no array, or a number is out of range.
-    """
-    match = re.fullmatch(r"(?:([0-9]+)[xX])?([0-9]+)[xX]([0-9]+)", text)
-    if not match:
-        raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8, or several, such as 2x16x16")
-    arrays, *sides = int(match[1] or 1), int(match[2]), int(match[3])
-    if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
-        raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")
-    if not 1 <= arrays <= MAX_ARRAYS:
-        raise HwquantError(f"array {text}: there can be 1..{MAX_ARRAYS} arrays")
-    return short_array(arrays, *sides)
-
-
-ARRAY = Spelling(parse_array, array_name)
-"""How an option that is an array is written."""

@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from hwquant.advice import Advice
 from hwquant.errors import DoesNotFit, Unsupported
-from hwquant.program.array_shape import MAX_SIDE, MIN_SIDE
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.program import Program
-from hwquant.program.sides import array_name, short_array
+from hwquant.program.sides import MAX_SIDE, MIN_SIDE, array_name, short_array
 from hwquant.qgraph import QGraph
 
 Sides = tuple[int, int]

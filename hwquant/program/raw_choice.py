@@ -53,10 +53,10 @@ def map_with_inputs(
     plain = map_layers(layers, qgraph, shape)
     if not packs:
         return plain, ()
-    placed = place(plain, qgraph, shape)
+    placed = place(plain, qgraph, shape, {})
     packed = map_layers(layers, qgraph, shape, raw=True)
     if packings(packed) != packings(plain):
-        others = place(packed, qgraph, shape)
+        others = place(packed, qgraph, shape, {})
         raw = _raw_inputs(others, qgraph, shape)
         if raw and -(-others.peak // RAM_WORDS) <= -(-placed.peak // RAM_WORDS):
             return packed, raw

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+from hwquant.errors import HwquantError
+from hwquant.options import Spelling
+
+MIN_SIDE, MAX_SIDE = 2, 32
 MAX_ARRAYS = 8
 """Most arrays that share instructions and weights."""
 
@@ -23,3 +29,31 @@ def short_array(arrays: int, rows: int, columns: int) -> Array:
 def array_name(array: Array) -> str:
     """The array as text, such as ``"8x8"`` or ``"2x16x16"``."""
     return "x".join(map(str, array))
+
+
+def check_array(array: Array) -> None:
+    """Raise an HwquantError for an array that cannot be."""
+    parse_array(array_name(array))
+
+
+def parse_array(text: str) -> Array:
+    """Read (rows, columns), or (arrays, rows, columns), from text such as ``"8x8"`` or ``"2x16x16"``.
+
+    Raises
+    ------
+    HwquantError
+        The text is no array, or a number is out of range.
+    """
+    match = re.fullmatch(r"(?:([0-9]+)[xX])?([0-9]+)[xX]([0-9]+)", text)
+    if not match:
+        raise HwquantError(f"array {text!r} is not ROWSxCOLUMNS, such as 8x8, or several, such as 2x16x16")
+    arrays, *sides = int(match[1] or 1), int(match[2]), int(match[3])
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
+        raise HwquantError(f"array {text}: rows and columns must each be {MIN_SIDE}..{MAX_SIDE}")
+    if not 1 <= arrays <= MAX_ARRAYS:
+        raise HwquantError(f"array {text}: there can be 1..{MAX_ARRAYS} arrays")
+    return short_array(arrays, *sides)
+
+
+ARRAY = Spelling(parse_array, array_name)
+"""How an option that is an array is written."""

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from hwquant.coding import IntArray
 from hwquant.errors import HwquantError
 from hwquant.graph import Conv, Graph
-from hwquant.program.array_shape import check_array
 from hwquant.program.sides import Array as SystolicArray
-from hwquant.program.sides import whole_array
+from hwquant.program.sides import check_array, whole_array
 from hwquant.pruning.mapping import MappedConv, map_convolutions
 
 Polarity = Literal["below", "above"]

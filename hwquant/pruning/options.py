@@ -10,8 +10,7 @@ from typing import Any, Literal
 from hwquant.errors import HwquantError
 from hwquant.graph import Graph
 from hwquant.options import OTHERS, Range, Spelling, check, of_name, option
-from hwquant.program.array_shape import ARRAY
-from hwquant.program.sides import Array
+from hwquant.program.sides import ARRAY, Array
 from hwquant.pruning.groups import GroupShape, Polarity, convolutions
 from hwquant.training.options import TrainOptions
 

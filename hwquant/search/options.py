@@ -8,8 +8,7 @@ from typing import Literal
 
 from hwquant.errors import HwquantError
 from hwquant.options import NAMES, NUMBERS, Range, Spelling, check, option
-from hwquant.program.array_shape import ARRAY, check_array
-from hwquant.program.sides import Array
+from hwquant.program.sides import ARRAY, Array, check_array
 from hwquant.quantize import QuantizeOptions
 from hwquant.search.objectives import ACCURACY, OBJECTIVES
 from hwquant.search.space import WIDE_BIAS

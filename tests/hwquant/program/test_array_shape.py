@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from hwquant.errors import HwquantError
-from hwquant.program.array_shape import parse_array
 from hwquant.program.config import ArrayConfig
+from hwquant.program.sides import parse_array
 from hwquant.program.widths import bits_for
 
 
