@@ -132,6 +132,11 @@ class Requirements:
         """Whether the hardware may make words of the inputs; where it exists, whether it does."""
         return bool(self.config.raw_inputs) if self.config else self.pack_input != "none"
 
+    @property
+    def most_words(self) -> int | None:
+        """Words that the activation memory may have; None where that is open."""
+        return self.config.activation_depth if self.config else self.limits.get("activation_depth")
+
     def needed(
         self,
         mapped: Sequence[MappedLayer],
