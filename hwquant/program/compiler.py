@@ -157,8 +157,8 @@ class Compilation:
 
     @cached_property
     def _mapping(self) -> tuple[tuple[MappedLayer, ...], tuple[RawInput, ...]]:
-        packs = self.requirements.packs_input
-        return map_with_inputs(self.lowered, self.qgraph, self.offered, packs=packs)
+        packs, most = self.requirements.packs_input, self.requirements.most_words
+        return map_with_inputs(self.lowered, self.qgraph, self.offered, packs=packs, most_words=most)
 
     @property
     def mapped(self) -> tuple[MappedLayer, ...]:

@@ -25,7 +25,12 @@ RAM_WORDS = 256
 
 
 def map_with_inputs(
-    layers: Sequence[ArrayLayer], qgraph: QGraph, shape: ArrayShape, *, packs: bool
+    layers: Sequence[ArrayLayer],
+    qgraph: QGraph,
+    shape: ArrayShape,
+    *,
+    packs: bool,
+    most_words: int | None = None,
 ) -> tuple[tuple[MappedLayer, ...], tuple[RawInput, ...]]:
     """Map layers, and decide whether the host sends the inputs as they are.
 
@@ -42,6 +47,8 @@ def map_with_inputs(
         The array with the modes that it could have.
     packs : bool
         Whether the hardware may have a packer.
+    most_words : int or None
+        Words that the activation memory may have; None where that is open.
 
     Returns
     -------
@@ -58,7 +65,8 @@ def map_with_inputs(
     if packings(packed) != packings(plain):
         others = place(packed, qgraph, shape, {})
         raw = _raw_inputs(others, qgraph, shape)
-        if raw and -(-others.peak // RAM_WORDS) <= -(-placed.peak // RAM_WORDS):
+        fits = others.peak <= placed.peak or most_words is None or others.peak <= most_words
+        if raw and fits and -(-others.peak // RAM_WORDS) <= -(-placed.peak // RAM_WORDS):
             return packed, raw
     return plain, _raw_inputs(placed, qgraph, shape)
 

@@ -135,6 +135,11 @@ class Requirements:
             return bool(self.config.raw_inputs)
         return self.pack_input != "none" and whole_array(self.array)[0] == 1
 
+    @property
+    def most_words(self) -> int | None:
+        """Words that the activation memory may have; None where that is open."""
+        return self.config.activation_depth if self.config else self.limits.get("activation_depth")
+
     def needed(
         self,
         mapped: Sequence[MappedLayer],

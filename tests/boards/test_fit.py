@@ -120,11 +120,13 @@ def test_resources_are_those_of_the_model_with_the_link():
 
 def test_limits_leave_out_the_arrays_that_cannot_keep_them(shapes):
     mine = board("lfe5u-85f")
+    plain = Shapes(shapes.qgraph, pack_input="none")
     depths = [
-        shapes.compiled(shape, mine.device).program.config.activation_depth for shape in ((8, 8), (16, 8))
+        plain.compiled(shape, mine.device).program.config.activation_depth for shape in ((8, 8), (16, 8))
     ]
     assert depths[0] > depths[1], "fewer rows, more words"
-    found = choose_array(Shapes(shapes.qgraph, limits={"activation_depth": depths[1]}), mine)
+    limits = {"activation_depth": depths[1]}
+    found = choose_array(Shapes(shapes.qgraph, limits=limits, pack_input="none"), mine)
     assert found.fits
     assert found.chosen.rows > 8
     with pytest.raises(DoesNotFit, match=r"activation_depth .* is needed, 2 is available") as error:

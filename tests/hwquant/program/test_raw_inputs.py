@@ -122,6 +122,16 @@ def test_the_activation_memory_does_not_grow_for_it():
     assert -(-raw.config.activation_depth // 256) <= -(-plain.config.activation_depth // 256)
 
 
+def test_a_limit_of_the_activation_memory_is_kept():
+    qgraph = convolution((3, 9, 8), stride=(2, 2), padding=(1, 1, 1, 1))
+    free, plain = (compile_network(qgraph, (8, 4), pack_input=how) for how in ("auto", "none"))
+    most = plain.config.activation_depth
+    assert free.config.activation_depth > most
+    bound = compile_network(qgraph, (8, 4), limits={"activation_depth": most})
+    assert bound.config.raw_inputs
+    assert bound.config.activation_depth == most
+
+
 def test_windows_too_large_for_registers_are_not_packed():
     qgraph = convolution((8, 12, 12), (11, 11))
     (item,) = compile_network(qgraph, (32, 8)).config.raw_inputs
