@@ -156,6 +156,9 @@ def map_layers(
     plans = input_packings(
         _packable(mapped, inputs - {item.tensor for item in qgraph.outputs}), shapes, shape, raw=raw
     )
+    if shape.raw_inputs:  # hardware lays out inputs in the one way that it was made for
+        has = {item.name: raw.packing for item, raw in zip(qgraph.inputs, shape.raw_inputs)}
+        plans = {name: plan for name, plan in plans.items() if has.get(name) == plan}
     return tuple(_packed(item, plans, shape, inputs) for item in mapped)
 
 

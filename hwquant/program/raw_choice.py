@@ -44,7 +44,7 @@ def map_with_inputs(
     qgraph : QGraph
         The network.
     shape : ArrayShape
-        The array with the modes that it could have.
+        The array with the modes that it could have, or that it has.
     packs : bool
         Whether the hardware may have a packer.
     most_words : int or None
@@ -62,6 +62,9 @@ def map_with_inputs(
         return plain, ()
     placed = place(plain, qgraph, shape, {})
     packed = map_layers(layers, qgraph, shape, raw=True)
+    if shape.raw_inputs:
+        others = _layouts(place(packed, qgraph, shape, {}), qgraph)
+        return (packed, others) if others == shape.raw_inputs else (plain, _layouts(placed, qgraph))
     if packings(packed) != packings(plain):
         others = place(packed, qgraph, shape, {})
         raw = _raw_inputs(others, qgraph, shape)
@@ -74,11 +77,15 @@ def map_with_inputs(
 def _raw_inputs(placed: Placed, qgraph: QGraph, shape: ArrayShape) -> tuple[RawInput, ...]:
     """The inputs as a packer lays them out; empty where that saves too little, or is too much for one."""
     places = [placed.tensors[item.name] for item in qgraph.inputs]
-    inputs = tuple(RawInput.of(item) for item in places)
+    inputs = _layouts(placed, qgraph)
     bits, values = shape.activation_bits, beat_values(inputs, shape.lanes)
     raw = sum(item.beats(values) for item in inputs) * _bytes(values * bits)
     words = sum(item.words for item in places) * _bytes(shape.lanes * bits)
     return inputs if is_worth(words, raw) and all(is_packable(item, bits) for item in inputs) else ()
+
+
+def _layouts(placed: Placed, qgraph: QGraph) -> tuple[RawInput, ...]:
+    return tuple(RawInput.of(placed.tensors[item.name]) for item in qgraph.inputs)
 
 
 def is_worth(words: int, raw: int) -> bool:
