@@ -143,6 +143,42 @@ Choice = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, eq=False)
+class _Way:
+    """Choices for the tensors of some layers.
+
+    Attributes
+    ----------
+    cycles : int
+        Cycles of these layers, about.
+    room : int
+        Rows of a strip of all tensors together: a measure of the memory that they take.
+    added : mapping of int
+        The latest choices.
+    before : _Way or None
+        The choices before them.
+    """
+
+    cycles: int
+    room: int
+    added: Mapping[str, int]
+    before: _Way | None
+
+    @property
+    def merit(self) -> tuple[int, int]:
+        """What is to be least."""
+        return self.cycles, self.room
+
+    def chosen(self) -> dict[str, int]:
+        """All choices, by name of tensor."""
+        choices: dict[str, int] = {}
+        way: _Way | None = self
+        while way:
+            choices |= way.added
+            way = way.before
+        return choices
+
+
+@dataclass(frozen=True, eq=False)
 class _Search:
     """The search for the best heights of strips.
 
@@ -163,34 +199,27 @@ class _Search:
     def strips(self) -> dict[str, int]:
         """The best heights, by name of tensor."""
         last = {name: index for index, item in enumerate(self.mapped) for name in _tensors(item.layer)}
-        kept: dict[Choice, tuple[int, int, dict[str, int]]] = {(): (0, 0, {})}
+        kept: dict[Choice, _Way] = {(): _Way(0, 0, {}, None)}
         for index, item in enumerate(self.mapped):
-            found: dict[Choice, tuple[int, int, dict[str, int]]] = {}
+            names, found = _tensors(item.layer), dict[Choice, _Way]()
             known: dict[Choice, int | None] = {}
-            for open_, (cycles, room, strips) in kept.items():
-                for more in self._choices(item.layer, strips):
-                    every = strips | more
-                    own = tuple((name, every[name]) for name in _tensors(item.layer))
+            for choice, way in kept.items():
+                for more in self._choices(item.layer, dict(choice)):
+                    every = dict(choice) | more
+                    own = tuple((name, every[name]) for name in names)
                     if own not in known:
                         known[own] = self._cycles(item, dict(own))
-                    cost = known[own]
-                    if cost is None:
+                    if (cost := known[own]) is None:
                         continue
-                    key = tuple(
-                        sorted(
-                            (name, rows)
-                            for name, rows in {**dict(open_), **more}.items()
-                            if last[name] > index
-                        )
-                    )
-                    entry = cycles + cost, room + sum(more.values()), every
-                    if key not in found or entry[:2] < found[key][:2]:
-                        found[key] = entry
-            best = sorted(found.items(), key=lambda pair: (*pair[1][:2], pair[0]))
+                    key = tuple(sorted((name, rows) for name, rows in every.items() if last[name] > index))
+                    longer = _Way(way.cycles + cost, way.room + sum(more.values()), more, way)
+                    if key not in found or longer.merit < found[key].merit:
+                        found[key] = longer
+            best = sorted(found.items(), key=lambda pair: (pair[1].merit, pair[0]))
+            # What is not cut at all can always go on.
             whole = [pair for pair in best if all(rows == self.heights[name] for name, rows in pair[0])]
             kept = dict(best[:MOST_CHOICES] + whole)
-        strips = min(kept.values(), key=lambda entry: entry[:2])[2]
-        return {name: strips.get(name, height) for name, height in self.heights.items()}
+        return dict(self.heights) | min(kept.values(), key=lambda way: way.merit).chosen()
 
     def _choices(self, layer: ArrayLayer, strips: Mapping[str, int]) -> Iterator[dict[str, int]]:
         """The heights that there are for a layer's tensors which have none yet."""

@@ -40,7 +40,7 @@ class Case:
         return {self.program.inputs[0].name: self.q}
 
 
-def make_case(seed: int, features: Features, array: tuple[int, int], offset: str, limits=None) -> Case:
+def make_case(seed: int, features: Features, array: tuple[int, ...], offset: str, limits=None) -> Case:
     """A random network, compiled."""
     rng = np.random.default_rng(seed)
     qgraph = random_qgraph(rng, features)
@@ -73,6 +73,7 @@ CASES = {
     "4x8 none": (2, SINGLE, (4, 8), "none"),
     "8x4 edge per channel": (3, SMALL, (8, 4), "edge"),
     "3x5 sum per channel, multiplier": (17, replace(SMALL, multiplier=True), (3, 5), "sum"),
+    "3x4x2, several arrays": (17, SINGLE, (3, 4, 2), "edge"),
 }
 """Seed, network features, array, offset. Verilator builds each of them once, so there are few."""
 

@@ -328,3 +328,26 @@ def test_a_wrong_program_word_is_found_in_the_layer_that_it_belongs_to(it, opcod
             assert first.layer == program.layers[layer].name, str(instruction)
             found += 1
     assert found
+
+
+def test_a_wrong_value_is_found_in_the_bank_of_any_array(case):
+    it = case("3x4x2, several arrays")
+    run = simulate(it.program, it.frames[:1], simulator="amaranth", watch=1)
+    config, layer = it.program.config, it.program.layers[0]
+    q = {name: values[:1] for name, values in it.inputs.items()}
+    assert check(run, it.program, it.qgraph, q).first is None
+    assert layer.rows
+    height = it.program.tensors[layer.tensor].stored_shape[1]
+    for bank in range(config.arrays):
+        write = run.writes[0][0]
+        wrong = write._replace(data=write.data ^ 1 << bank * config.word_bits)
+        found = check(replace(run, writes=((wrong, *run.writes[0][1:]),)), it.program, it.qgraph, q).first
+        if bank * layer.rows < height:
+            assert (type(found), found.layer, found.y, found.channel) == (
+                Mismatch,
+                layer.tensor,
+                bank * layer.rows,
+                0,
+            )
+        else:
+            assert found is None, "beyond the picture"

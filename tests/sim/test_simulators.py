@@ -91,6 +91,23 @@ def test_icarus_runs_write_groups_and_multipliers(case, build_dir):
     assert verification.first is None
 
 
+@pytest.mark.parametrize(
+    "simulator",
+    [
+        "icarus",
+        "amaranth",
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("verilator", "cxxrtl")),
+    ],
+)
+def test_every_simulator_runs_several_arrays(case, build_dir, simulator):
+    it = case("3x4x2, several arrays")
+    assert any(layer.rows for layer in it.program.layers)
+    verification = verify(
+        it.program, it.qgraph, it.q, simulator=simulator, watch=2, build_dir=build_dir, stalls=STALLS
+    )
+    assert (verification.samples, verification.first) == (3, None)
+
+
 def test_simulators_bring_back_the_same_run(case, build_dir):
     it = case("4x4 edge")
     first, *others = (

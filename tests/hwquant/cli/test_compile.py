@@ -67,7 +67,7 @@ def test_the_boards_multipliers_decide_where_offsets_are_added(hwquant, tmp_path
     hwquant(*arguments, "no-board").fails("there is no board 'no-board'")
 
 
-@pytest.mark.parametrize("array", ["0x0", "3x500", "8by8", "8", "x8", "-8x8", "8x8x8", "1x8", ""])
+@pytest.mark.parametrize("array", ["0x0", "3x500", "8by8", "8", "x8", "-8x8", "9x8x8", "2x8x8x8", "1x8", ""])
 def test_an_array_that_cannot_be_is_refused(hwquant, network, build, array):
     hwquant("compile", network, f"--array={array}", "-o", build).fails(
         f"array {array}" if array in ("0x0", "3x500", "1x8") else "array"
