@@ -124,6 +124,11 @@ class Board:
         """Name of the device, or what stands in its place where there is none."""
         return self.device.name if self.device else NO_DEVICE
 
+    @property
+    def window(self) -> Window:
+        """How many requests the board's link may have on its way."""
+        return self.device.family.window if self.device else LARGE
+
     def link_time(self, program: Program) -> LinkTime:
         """What an inference takes on the board's host link."""
         words, bits = program.frame_words, program.config.word_bits
