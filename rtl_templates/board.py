@@ -11,7 +11,7 @@ from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
 from hwquant.rtl_templates.streams import StreamRegister
-from hwquant.rtl_templates.uart import UartReceiver, UartTransmitter
+from hwquant.rtl_templates.uart import Divisor, UartReceiver, UartTransmitter
 
 
 class SerialAccelerator(Component):
@@ -23,8 +23,9 @@ class SerialAccelerator(Component):
     ----------
     accelerator : Accelerator
         The accelerator, with the program in its memories.
-    divisor : int or Signal
-        Clock cycles a bit; see :func:`~hwquant.rtl_templates.uart.baud_divisor`. Or a signal with one less.
+    divisor : int or Fraction or Signal
+        Clock cycles a bit; see :func:`~hwquant.rtl_templates.uart.baud_divisor`. Or a signal with
+        :func:`~hwquant.rtl_templates.uart.divisor_constant`.
     window : Window, default LARGE
         How much the host may have on its way.
 
@@ -40,7 +41,7 @@ class SerialAccelerator(Component):
         A request of the host is being executed or answered; for a LED.
     """
 
-    def __init__(self, accelerator: Accelerator, divisor: int | Signal, window: Window = LARGE):
+    def __init__(self, accelerator: Accelerator, divisor: Divisor | Signal, window: Window = LARGE):
         self.accelerator, self.window = accelerator, window
         self.divisor = divisor
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "opened": Out(1), "active": Out(1)})
@@ -86,7 +87,7 @@ class SerialAccelerator(Component):
     @staticmethod
     def facts(
         config: ArrayConfig,
-        divisor: int,
+        divisor: Divisor,
         window: Window = LARGE,
         budget: DspBudget | None = None,
         *,
@@ -98,7 +99,7 @@ class SerialAccelerator(Component):
         ----------
         config : ArrayConfig
             Shape and widths of the accelerator.
-        divisor : int
+        divisor : int or Fraction
             Clock cycles a bit.
         window : Window
             How much the host may have on its way.

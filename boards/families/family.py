@@ -9,6 +9,7 @@ from hwquant.boards.families.constraints import Constraints
 from hwquant.boards.families.flow import OpenFlow, VendorFlow
 from hwquant.boards.families.pll import Pll
 from hwquant.boards.families.ram import LogicCost, Ram, ShiftRegisters
+from hwquant.link.protocol import LARGE, SMALL, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.dsp import DspBlocks, DspBudget, array_multipliers, blocks_of
 

@@ -60,7 +60,7 @@ def frames_of(seed, count):
     return calls, returned
 
 
-def check_once_and_right(network, seed, count=30, **options):
+def check_once_and_right(network, seed, count=15, **options):
     session = open_session(network, silences=30, tries=10_000, **options)
     far = network.board
     far.executed.clear()
@@ -71,7 +71,7 @@ def check_once_and_right(network, seed, count=30, **options):
     return session
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.data())
 def test_on_a_bad_line_everything_is_executed_once_and_every_answer_is_right(data):
     chance = st.sampled_from([0, 0, 1e-3, 1e-2, 2e-2])
@@ -85,7 +85,7 @@ def test_on_a_bad_line_everything_is_executed_once_and_every_answer_is_right(dat
     check_once_and_right(network, 0)
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.data())
 def test_datagrams_that_are_lost_doubled_and_overtaken_change_nothing(data):
     chance = st.sampled_from([0, 0.01, 0.1, 0.3])
