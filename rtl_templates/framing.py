@@ -109,7 +109,10 @@ class Deframer(Component):
                 m.d.sync += [final.eq(read.data), index.eq(1)]
                 m.next = "body"
             with m.State("body"):
-                m.d.comb += [self.packets.valid.eq(1), read.addr.eq(Cat((index + moved)[: len(index)], emptied[:-1]))]
+                m.d.comb += [
+                    self.packets.valid.eq(1),
+                    read.addr.eq(Cat((index + moved)[: len(index)], emptied[:-1])),
+                ]
                 with m.If(moved):
                     m.d.sync += index.eq(index + 1)
                     with m.If(self.packets.payload.last):

@@ -196,7 +196,10 @@ class LinkExecutor(Component):
             with m.Elif(arrives):
                 m.d.comb += self.packets.ready.eq(1)
                 m.next = "low"
-        for name, half, following in (("low", state.current[:8], "high"), ("high", state.current[8:], "decide")):
+        for name, half, following in (
+            ("low", state.current[:8], "high"),
+            ("high", state.current[8:], "decide"),
+        ):
             with m.State(name):
                 m.d.comb += self.packets.ready.eq(1)
                 m.d.sync += state.ended.eq(request.last)

@@ -12,15 +12,15 @@ import threading
 from contextlib import suppress
 
 from hwquant.errors import HwquantError
-from hwquant.link.protocol import LARGE, Window
+from hwquant.link.protocol import LARGE, PATIENCE, Window
 from hwquant.program.program import Program
 from hwquant.rtl_templates.uart import MIN_DIVISOR
 from hwquant.sim.board_bench import BUFFER, BoardBench
 
 SLICE = 1000
 """Most clock cycles between two looks at the terminal; what the host says in between has to wait."""
-LINGER = 200_000
-"""Clock cycles that the board runs on after the last byte, until it is halted."""
+LINGER = 2 * PATIENCE
+"""Clock cycles that the board runs on after the last byte, until it is halted: it has answered by then."""
 
 
 TIMEOUT = 60.0

@@ -48,7 +48,9 @@ class BoardBench:
         An unknown simulator, or one that is not installed (how to get it).
     """
 
-    def __init__(self, program: Program, divisor: int, simulator: str, *, loadable: bool, window: Window = LARGE) -> None:
+    def __init__(
+        self, program: Program, divisor: int, simulator: str, *, loadable: bool, window: Window = LARGE
+    ) -> None:
         if simulator not in BOARD_SIMULATORS:
             raise HwquantError(
                 f"no board in the simulator {simulator!r}; choose one of {', '.join(BOARD_SIMULATORS)}"

@@ -215,9 +215,7 @@ class Connection:
             for index in range(total):
                 frame = self._next_frame(q, index)
                 (results[index],) = self._inferences(iter([frame]))
-                self._states.take(
-                    dequantized(self.qgraph, self.program.results(results[index : index + 1]))
-                )
+                self._states.take(dequantized(self.qgraph, self.program.results(results[index : index + 1])))
                 self._tell(progress, index + 1, samples)
         else:
             for index, result in enumerate(self._inferences(iter(self.program.frame(q)))):

@@ -146,13 +146,13 @@ class Session:
                     flight.add(self._checked(call))
             if not len(flight):
                 return
-            if packets := flight.due():
-                self._check_tries(*flight.oldest)
-                self.link.write(packets)
             if statistics.requests > requests:
                 requests, busy, since = statistics.requests, statistics.busy, self._clock()
             elif statistics.busy > busy and self._clock() - since > self.patience:
                 raise NotReady(f"the accelerator on {self.link.name} is not ready")
+            if packets := flight.due():
+                self._check_tries(*flight.oldest)
+                self.link.write(packets)
             if self._listen(self._timeout * LONGER**silences, concerns):
                 silences = 0
             else:

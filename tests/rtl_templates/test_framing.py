@@ -85,7 +85,8 @@ def test_what_is_found_in_damaged_bytes_is_what_the_host_would_find(seed):
         if kind > 0.98:
             data.append(byte)
     expected = [
-        None if body is not None and len(body) < HEADER_BYTES else body for body in Decoder().feed(bytes(data))
+        None if body is not None and len(body) < HEADER_BYTES else body
+        for body in Decoder().feed(bytes(data))
     ]
     found, damaged = deframe(data, between=14)
     assert found == [body for body in expected if body is not None]

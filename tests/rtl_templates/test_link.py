@@ -35,8 +35,9 @@ class Bench:
     def __init__(
         self, config, words=WORDS, *, idle=0.0, busy=0.0, stall=0.0, gaps=0.0, loads=0, seed=0, window=WINDOW
     ):
-        self.config, self.component = config, LinkExecutor(
-            config, window, patience=PATIENCE, loadable=bool(loads)
+        self.config, self.component = (
+            config,
+            LinkExecutor(config, window, patience=PATIENCE, loadable=bool(loads)),
         )
         self.rng = np.random.default_rng(seed)
         self.idle, self.busy, self.stall, self.gaps = idle, busy, stall, gaps
@@ -131,7 +132,11 @@ def random_words(rng, number, config):
 
 
 def body_of(request, sequence, payload=b""):
-    return bytes([code(request) if isinstance(request, Request) else request]) + (sequence % SEQUENCES).to_bytes(2, "little") + bytes(payload)
+    return (
+        bytes([code(request) if isinstance(request, Request) else request])
+        + (sequence % SEQUENCES).to_bytes(2, "little")
+        + bytes(payload)
+    )
 
 
 def random_requests(rng, config, number, loads):
@@ -185,7 +190,9 @@ def random_request(rng, config, sequence, open_words, loads):
         return body_of(Request(int(rng.integers(2, 6))), sequence)
     if kind == "load":
         bits = config.columns * config.slot_bits
-        words = [int.from_bytes(rng.bytes(8), "little") & (1 << bits) - 1 for _ in range(rng.integers(1, loads))]
+        words = [
+            int.from_bytes(rng.bytes(8), "little") & (1 << bits) - 1 for _ in range(rng.integers(1, loads))
+        ]
         return body_of(
             Request.LOAD, sequence, b"".join(word.to_bytes(word_bytes(bits), "little") for word in words)
         )
@@ -227,7 +234,9 @@ def test_the_executor_answers_as_the_model_of_a_board_does(name, pauses, loads):
     statuses = {response and Status(response[0] & 15) for response in responses}
     assert statuses == {*Status, None}, "the requests lead to all answers"
     opened = [
-        answer for body, answer in zip(requests, responses) if body is not None and body[0] == code(Request.OPEN)
+        answer
+        for body, answer in zip(requests, responses)
+        if body is not None and body[0] == code(Request.OPEN)
     ]
     assert bench.resets == sum(answer is not None for answer in opened)
 
@@ -254,13 +263,20 @@ def test_a_read_waits_for_all_its_words_or_goes_on_where_it_was(gaps, busy):
     config = CONFIGS["64 bits"]
     words = random_words(np.random.default_rng(1), 20, config)
     bench = Bench(config, words=20, gaps=gaps, seed=4, window=SMALL)
-    write = [(Request.WRITE, words_to_bytes(words[:10], config)), (Request.LAST, words_to_bytes(words[10:], config))]
+    write = [
+        (Request.WRITE, words_to_bytes(words[:10], config)),
+        (Request.LAST, words_to_bytes(words[10:], config)),
+    ]
     requests = requests_of(write)
     # Each read is asked for until it is there: those that come again are answered from the memory.
-    requests += [body_of(Request.READ, number, [4]) for number in range(3, 8) for _ in range(9 if busy else 1)]
+    requests += [
+        body_of(Request.READ, number, [4]) for number in range(3, 8) for _ in range(9 if busy else 1)
+    ]
     answers = bench.run(requests)[3:]
     done = {answer[1]: answer[3:] for answer in answers if answer[0] == code(Status.OK)}
-    assert b"".join(done[number] for number in range(3, 8)) == words_to_bytes([word ^ 1 for word in words], config)
+    assert b"".join(done[number] for number in range(3, 8)) == words_to_bytes(
+        [word ^ 1 for word in words], config
+    )
     assert any(answer[0] == code(Status.BUSY) for answer in answers) == busy
 
 
@@ -280,7 +296,9 @@ def test_a_read_returns_no_more_than_fits(name):
 
 def test_requests_without_their_payload_do_nothing():
     empty = [(request, b"") for request in (Request.PEEK, Request.WRITE, Request.LAST, Request.READ)]
-    answers = Bench(CONFIGS["8 bits"]).run(requests_of([*empty, (Request.PEEK, b"\1\1"), (Request.READ, b"\0\1")]))
+    answers = Bench(CONFIGS["8 bits"]).run(
+        requests_of([*empty, (Request.PEEK, b"\1\1"), (Request.READ, b"\0\1")])
+    )
     assert answers[0] == body_of(code(Status.OK), 0, WINDOW.encode())
     assert answers[1:5] == [body_of(code(Status.OK), n) for n in range(1, 5)]
     assert answers[5:] == [
@@ -307,7 +325,9 @@ def test_a_notice_of_damage_does_not_wait_for_the_requests_behind():
 
     async def listen(ctx):
         while True:
-            _, _, valid, beat = await ctx.tick().sample(component.responses.valid, component.responses.payload)
+            _, _, valid, beat = await ctx.tick().sample(
+                component.responses.valid, component.responses.payload
+            )
             if valid:
                 answers.append(beat.data)
 

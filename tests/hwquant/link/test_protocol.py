@@ -96,7 +96,9 @@ def test_packets_and_words_have_their_sizes_in_bytes():
     assert [word_bytes(bits) for bits in (1, 8, 9, 24, 64)] == [1, 1, 2, 3, 8]
 
 
-@pytest.mark.parametrize(("packets", "size"), [(3, 128), (1, 128), (128, 128), (8, 16), (8, 512), (8, 100), (0, 64)])
+@pytest.mark.parametrize(
+    ("packets", "size"), [(3, 128), (1, 128), (128, 128), (8, 16), (8, 512), (8, 100), (0, 64)]
+)
 def test_a_window_that_cannot_be_is_refused(packets, size):
     with pytest.raises(HwquantError, match=r"(packets|packet_bytes) of a window must be a power of two from"):
         Window(packets, size)
@@ -105,5 +107,7 @@ def test_a_window_that_cannot_be_is_refused(packets, size):
 def test_a_word_that_does_not_fit_a_request_is_refused():
     assert SMALL.words(120) == 1
     assert LARGE.words(16) == 15
-    with pytest.raises(Unsupported, match=r"a word of 121 bytes does not fit a request of the link, which has 120"):
+    with pytest.raises(
+        Unsupported, match=r"a word of 121 bytes does not fit a request of the link, which has 120"
+    ):
         SMALL.words(121)

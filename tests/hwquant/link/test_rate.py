@@ -37,7 +37,9 @@ def test_the_next_frame_comes_while_the_core_computes_as_far_as_the_window_goes(
     assert found.frames_per_second(window) == pytest.approx(1 / found.seconds)
     assert found.frames_per_second(window + 0.01) == pytest.approx(1 / (found.seconds + 0.01))
     assert found.share(window + found.seconds) == pytest.approx(0.5)
-    assert link_time((2, 1), 64, line).ahead == pytest.approx((2 * 8 + 2 * FRAMING + 1) / 1e5), "a frame ahead"
+    assert link_time((2, 1), 64, line).ahead == pytest.approx((2 * 8 + 2 * FRAMING + 1) / 1e5), (
+        "a frame ahead"
+    )
 
 
 def test_boards_have_the_rate_that_their_converter_and_their_clock_allow():

@@ -49,7 +49,11 @@ def frames_of(seed, count):
         frame = rng.bytes(WORDS)
         result = bytes(byte + 1 & 255 for byte in frame)
         for request, data in ((Request.WRITE, frame), (Request.READ, result)):
-            cuts = [0, *sorted(rng.choice(np.arange(1, WORDS), rng.integers(0, 4), replace=False).tolist()), WORDS]
+            cuts = [
+                0,
+                *sorted(rng.choice(np.arange(1, WORDS), rng.integers(0, 4), replace=False).tolist()),
+                WORDS,
+            ]
             for start, end in itertools.pairwise(cuts):
                 if request == Request.READ:
                     calls.append(Call(request, bytes([end - start])))
