@@ -42,7 +42,7 @@ from hwquant.boards.platforms import from_amaranth
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.files import read_ordinary
 from hwquant.link.protocol import LARGE, Window
-from hwquant.link.rate import LinkTime, Line, link_time
+from hwquant.link.rate import Line, LinkTime, link_time
 from hwquant.names import path_name
 from hwquant.program.program import Program
 from hwquant.rtl_templates.uart import baud_divisor, divisor_constant, fastest_baud

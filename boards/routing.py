@@ -108,8 +108,8 @@ class Router:
         lower = [clock for clock in usable_clocks(self._board) if clock <= 0.9 * reached]
         if not lower:
             raise DoesNotFit(
-                f"{name}: routing bears no clock above {reached / 1e6:.1f} MHz, and no lower one gives the "
-                f"{self._board.baud} baud that the board's file asks for, or a part of them; compile for a smaller array",
+                f"{name}: routing bears no clock above {reached / 1e6:.1f} MHz, and none so low can be made of the "
+                "board's oscillator for its link; compile for a smaller array",
                 resource="clock",
                 available=reached,
                 remedy="a smaller array",

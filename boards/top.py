@@ -44,7 +44,8 @@ class BoardTop(Component):
     led : Out(1)
         Level that switches the board's LED on while a request is being executed.
     divisor : In(...)
-        Where tunable: :func:`~hwquant.rtl_templates.uart.divisor_constant` of the link, as many bits as any clock needs.
+        Where tunable: :func:`~hwquant.rtl_templates.uart.divisor_constant` of the link, with as many bits as any clock
+        needs.
     """
 
     def __init__(self, board: Board, accelerator: Accelerator, wanted_hz: float, *, tunable: bool = False):

@@ -1,8 +1,8 @@
 """The board's end of the link's protocol: requests executed once, their responses kept for repetition."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, ShapeLike, Signal, Value, ValueLike
+from amaranth.hdl import Array, Cat, Module, Mux, Shape, ValueLike
 from amaranth.lib import stream
-from amaranth.lib.memory import Memory, ReadPort, WritePort
+from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import (
@@ -16,57 +16,12 @@ from hwquant.link.protocol import (
     word_bytes,
 )
 from hwquant.program.config import ArrayConfig
-from hwquant.program.registers import REGISTER_BITS, Register
+from hwquant.program.registers import Register
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.framing import BEAT
+from hwquant.rtl_templates.link_answer import REGISTER_BYTES, ExecutorState, add_answer, add_keeping, append
 from hwquant.rtl_templates.ports import RegisterPort, word_layout
-
-REGISTER_BYTES = word_bytes(REGISTER_BITS)
-
-
-class _Memory:
-    """What the executor remembers from state to state.
-
-    Parameters
-    ----------
-    widest : int
-        Bytes of the longest word.
-    address : ShapeLike
-        Shape of a register's address.
-    window : Window
-        Size of the buffers.
-    patience : int
-        Cycles that a request waits.
-    """
-
-    def __init__(self, widest: int, address: ShapeLike, window: Window, patience: int):
-        numbers = 8 * SEQUENCE_BYTES
-        self.opcode = Signal(8, reset_less=True)
-        self.current = Signal(numbers, reset_less=True)  # number of the request that is here
-        self.latest = Signal(numbers)  # number of the latest request that was executed
-        self.origin = Signal(numbers, reset_less=True)  # number of the request that opened the session
-        self.ended = Signal(reset_less=True)  # the request's last byte was taken
-        # What the response is made of. A notice is one that is not kept.
-        self.opened = Signal()
-        self.status = Signal(Status, reset_less=True)
-        self.end = Signal(range(window.packet_bytes))  # of the response that is made, in its buffer
-        self.length = Signal(range(window.packet_bytes), reset_less=True)  # of the one that is sent
-        self.notice = Signal()
-        self.silent = Signal()
-        self.rejected = Signal()  # the host knows which number is expected
-        self.damaged = Signal()
-        # Words.
-        self.digit = Signal(range(max(widest, REGISTER_BYTES)))  # byte of a word or register
-        self.left = Signal(8, reset_less=True)  # words to read
-        self.part = Signal()  # of a read is in the buffer
-        self.low = Signal(8 * max(1, widest - 1), reset_less=True)  # all bytes of a word but the last
-        self.register = Signal(address, reset_less=True)
-        self.waited = Signal(range(patience), reset_less=True)
-        # The kept response. Block RAM answers late in a cycle: a byte takes two, one of them in a register of its own.
-        self.index = Signal(range(window.packet_bytes))
-        self.kept = Signal(8, reset_less=True)
-        self.fetched, self.moved = Signal(), Signal()
 
 
 class LinkExecutor(Component):
@@ -150,7 +105,7 @@ class LinkExecutor(Component):
         m = Module()
         window = self.window
         widest = max(self.word_bytes, self.load_bytes)
-        state = _Memory(widest, self.bus.address.shape(), window, self.patience)
+        state = ExecutorState(widest, self.bus.address.shape(), window, self.patience)
         m.submodules.memory = memory = Memory(shape=8, depth=window.packets * window.packet_bytes, init=[])
         write, read = memory.write_port(), memory.read_port()
         buffer = state.current[: index_bits(window.packets)]
@@ -171,15 +126,15 @@ class LinkExecutor(Component):
             self._write(m, state)
             self._read(m, state, write)
             self._peek(m, state, write)
-            self._keep(m, state, write, read, buffer)
-            self._answer(m, state)
+            add_keeping(m, state, write, read, buffer)
+            add_answer(m, state, self.responses)
         with m.If(self.damaged):
             m.d.sync += state.damaged.eq(1)
         m.d.comb += state.moved.eq(state.fetched & self.responses.ready)
         m.d.sync += state.kept.eq(read.data)
         return m
 
-    def _header(self, m: Module, state: _Memory) -> None:
+    def _header(self, m: Module, state: ExecutorState) -> None:
         """Add the states of a request's first bytes: what it asks for, and its number."""
         arrives, request = self.packets.valid, self.packets.payload
         with m.State("idle"):
@@ -207,7 +162,7 @@ class LinkExecutor(Component):
                     m.d.sync += half.eq(request.data)
                     m.next = following
 
-    def _decide(self, m: Module, state: _Memory) -> None:
+    def _decide(self, m: Module, state: ExecutorState) -> None:
         """Add the state that tells the request that is next from those that were, and from others."""
         before = (state.latest - state.current)[: len(state.latest)]
         late = (state.current == state.origin) & (before != 0)
@@ -252,17 +207,17 @@ class LinkExecutor(Component):
             with m.Else():
                 self._take(m, state)
 
-    def _take(self, m: Module, state: _Memory) -> None:
+    def _take(self, m: Module, state: ExecutorState) -> None:
         """Take a byte of the request."""
         m.d.comb += self.packets.ready.eq(1)
         with m.If(self.packets.valid):
             m.d.sync += state.ended.eq(self.packets.payload.last)
 
-    def _executes(self, m: Module, state: _Memory) -> None:
+    def _executes(self, m: Module, state: ExecutorState) -> None:
         """The request is executed: the next one is expected, and its response begins."""
         m.d.sync += [state.latest.eq(state.current), state.status.eq(Status.OK), state.rejected.eq(0)]
 
-    def _begin(self, m: Module, state: _Memory) -> None:
+    def _begin(self, m: Module, state: ExecutorState) -> None:
         """Go to the state that executes a request of the expected number; without its payload it does nothing."""
         following = {
             "room": [Request.WRITE, Request.LAST],
@@ -280,7 +235,7 @@ class LinkExecutor(Component):
                 self._executes(m, state)
                 m.d.sync += state.status.eq(Status.UNKNOWN)
 
-    def _open(self, m: Module, state: _Memory, write: WritePort) -> None:
+    def _open(self, m: Module, state: ExecutorState, write: WritePort) -> None:
         """Add the states of OPEN, whose response returns the bytes of the request, and those of the window."""
         with m.State("open"):
             with m.If(state.ended):
@@ -288,15 +243,15 @@ class LinkExecutor(Component):
             with m.Else():
                 self._take(m, state)
                 with m.If(self.packets.valid):
-                    _append(m, state, write, self.packets.payload.data)
+                    append(m, state, write, self.packets.payload.data)
         with m.State("window"):
             packets, size = self.window.encode()
-            _append(m, state, write, Mux(state.digit[0], size, packets))
+            append(m, state, write, Mux(state.digit[0], size, packets))
             m.d.sync += state.digit.eq(1)
             with m.If(state.digit[0]):
                 m.next = "skip"
 
-    def _write(self, m: Module, state: _Memory) -> None:
+    def _write(self, m: Module, state: ExecutorState) -> None:
         """Add the states of WRITE, LAST and LOAD: bytes into words, and these into a stream."""
         arrives, request = self.packets.valid, self.packets.payload
         with m.State("room"):
@@ -325,7 +280,7 @@ class LinkExecutor(Component):
                 with m.If(arrives):
                     self._byte_in(m, state, final)
 
-    def _byte_in(self, m: Module, state: _Memory, final: ValueLike) -> None:
+    def _byte_in(self, m: Module, state: ExecutorState, final: ValueLike) -> None:
         """Take a byte of a word, the ``final`` one or another."""
         request = self.packets.payload
         m.d.sync += [
@@ -336,14 +291,14 @@ class LinkExecutor(Component):
         with m.If(request.last):
             m.next = "skip"
 
-    def _wait(self, m: Module, state: _Memory) -> None:
+    def _wait(self, m: Module, state: ExecutorState) -> None:
         """Wait another cycle for the accelerator, or leave the request."""
         m.d.sync += state.waited.eq(state.waited + 1)
         with m.If(state.waited.all()):
             m.d.sync += [state.notice.eq(1), state.status.eq(Status.BUSY), state.rejected.eq(1)]
             m.next = "skip"
 
-    def _read(self, m: Module, state: _Memory, write: WritePort) -> None:
+    def _read(self, m: Module, state: ExecutorState, write: WritePort) -> None:
         """Add the states of READ: words of the results, as many as are asked for, or as fit."""
         size, data = self.word_bytes, self.results.payload.data
         result = Array(data[8 * n : 8 * n + 8] for n in range(size))
@@ -361,7 +316,7 @@ class LinkExecutor(Component):
                 self._executes(m, state)
                 m.next = "skip"
             with m.Elif(self.results.valid):
-                _append(m, state, write, result[state.digit])
+                append(m, state, write, result[state.digit])
                 m.d.comb += self.results.ready.eq(final)
                 m.d.sync += [
                     state.digit.eq(Mux(final, 0, state.digit + 1)),
@@ -370,7 +325,7 @@ class LinkExecutor(Component):
             with m.Else():
                 self._wait(m, state)
 
-    def _peek(self, m: Module, state: _Memory, write: WritePort) -> None:
+    def _peek(self, m: Module, state: ExecutorState, write: WritePort) -> None:
         """Add the states of PEEK: the bytes of a register."""
         with m.State("register"):
             self._take(m, state)
@@ -378,62 +333,11 @@ class LinkExecutor(Component):
             with m.If(self.packets.valid):
                 m.next = "peek"
         with m.State("peek"):
-            _append(m, state, write, self.bus.read_data.word_select(state.digit, 8))
+            append(m, state, write, self.bus.read_data.word_select(state.digit, 8))
             m.d.sync += state.digit.eq(state.digit + 1)
             self._executes(m, state)
             with m.If(state.digit == REGISTER_BYTES - 1):
                 m.next = "skip"
-
-    def _keep(self, m: Module, state: _Memory, write: WritePort, read: ReadPort, buffer: ValueLike) -> None:
-        """Add the states that write what comes before a kept payload, and those that read it again."""
-        places = [Cat(Const(place, len(state.end)), buffer) for place in range(PREFIX_BYTES)]
-        with m.State("length"):
-            m.d.comb += [write.en.eq(1), write.addr.eq(places[0]), write.data.eq(state.end)]
-            m.d.sync += state.length.eq(state.end)
-            m.next = "stamp"
-        with m.State("stamp"):
-            m.d.comb += [write.en.eq(1), write.addr.eq(places[1]), write.data.eq(state.status)]
-            m.next = "status"
-        with m.State("fetch"):
-            m.d.comb += read.addr.eq(places[0])
-            m.next = "fetch length"
-        with m.State("fetch length"):
-            m.d.comb += read.addr.eq(places[1])
-            m.d.sync += state.length.eq(read.data)
-            m.next = "fetch status"
-        with m.State("fetch status"):
-            m.d.sync += state.status.eq(read.data)
-            m.next = "status"
-
-    def _answer(self, m: Module, state: _Memory) -> None:
-        """Add the states of the response: its first bytes, then those that were kept."""
-        responses = self.responses
-        first = Cat(Value.cast(state.status), Const(0, 4))[:4]
-        for name, byte, following in (
-            ("status", Cat(first, Const(VERSION, 4)), "low number"),
-            ("low number", state.current[:8], "high number"),
-            ("high number", state.current[8:], "payload"),
-        ):
-            with m.State(name):
-                m.d.comb += [responses.valid.eq(1), responses.payload.data.eq(byte)]
-                m.d.sync += state.index.eq(PREFIX_BYTES)
-                if following == "payload":
-                    m.d.comb += responses.payload.last.eq(state.notice | (state.length == PREFIX_BYTES))
-                with m.If(responses.ready):
-                    m.next = following
-                    with m.If(responses.payload.last):
-                        m.next = "idle"
-        with m.State("payload"):
-            m.d.comb += [
-                responses.valid.eq(state.fetched),
-                responses.payload.data.eq(state.kept),
-                responses.payload.last.eq(state.index == (state.length - 1)[: len(state.index)]),
-            ]
-            m.d.sync += state.fetched.eq(~state.moved)
-            with m.If(state.moved):
-                m.d.sync += state.index.eq(state.index + 1)
-                with m.If(responses.payload.last):
-                    m.next = "idle"
 
     @staticmethod
     def facts(config: ArrayConfig, window: Window, *, loadable: bool = False) -> Facts:
@@ -461,9 +365,3 @@ class LinkExecutor(Component):
 def _code(request: Request) -> int:
     """The first byte of a request."""
     return VERSION << 4 | request
-
-
-def _append(m: Module, state: _Memory, write: WritePort, byte: ValueLike) -> None:
-    """Append a byte to the response."""
-    m.d.comb += [write.en.eq(1), write.data.eq(byte)]
-    m.d.sync += state.end.eq(state.end + 1)

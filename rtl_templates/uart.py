@@ -137,7 +137,7 @@ class BitTime:
             return cls(cycles - 1, cycles // 2 - 1, index_bits(cycles), None)
         return cls(cycles - 1, cycles // 2 - 1, index_bits(cycles + 1), Const(fraction, FRACTION_BITS))
 
-    def next(self, m: Module, timer: Signal, phase: Signal) -> list[Any]:
+    def another(self, m: Module, timer: Signal, phase: Signal) -> list[Any]:
         """What a clock edge does for the timer to begin another bit; ``phase`` has the sixteenths that are left."""
         if self.fraction is None:
             return [timer.eq(self.whole)]
@@ -186,7 +186,7 @@ class UartReceiver(Component):
         # Start bit and data enter from above; a mark before them shows, at the bottom, that they are complete.
         bits = Signal(10, reset_less=True)
         valid = Signal()
-        following = self.bit.next(m, timer, phase)
+        following = self.bit.another(m, timer, phase)
         m.d.sync += valid.eq(0)
         with m.If(~busy):
             m.d.sync += [
@@ -241,7 +241,7 @@ class UartTransmitter(Component):
         phase = Signal(FRACTION_BITS)
         # The line is the lowest bit; a lone 1 is the stop bit, and afterwards the idle line.
         bits = Signal(10, init=1)
-        following = self.bit.next(m, timer, phase)
+        following = self.bit.another(m, timer, phase)
         m.d.comb += [self.tx.eq(bits[0]), self.bytes.ready.eq((bits == 1) & (timer == 0))]
         with m.If(timer != 0):
             m.d.sync += timer.eq(timer - 1)

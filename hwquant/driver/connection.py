@@ -116,7 +116,7 @@ class Connection:
         config = program.config
         self._word = word_bytes(config.word_bits)
         self._weight = word_bytes(config.columns * config.slot_bits)
-        # How many words of both kinds go into a packet, which the session's window bounds; kept from session to session.
+        # How many words of both kinds go into a packet, which the session's window bounds.
         self._size, self._load_size = ChunkSize(1), ChunkSize(1)
         self._losses = 0
         self._clean = False

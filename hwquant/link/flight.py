@@ -1,4 +1,4 @@
-"""Requests that are on their way to a board: what is to be sent, and what an answer means. It has no link and no time."""
+"""Requests on their way to a board: what is to be sent, and what an answer means. It knows neither link nor time."""
 
 from __future__ import annotations
 

@@ -24,9 +24,7 @@ class Line:
     Attributes
     ----------
     bytes_per_second : float
-        Bytes in a second.
-    duplex : bool
-        Whether so many go in each direction; else in both together.
+        Bytes in a second, in each direction.
     latency : float
         Time in s that a round trip takes besides: of the host's operating system and its USB bridge.
     window : Window
@@ -34,18 +32,13 @@ class Line:
     """
 
     bytes_per_second: float
-    duplex: bool
     latency: float
     window: Window
 
     @classmethod
     def serial(cls, baud: int, latency: float, window: Window) -> Line:
         """A serial line of a rate in bit/s, with a latency in s."""
-        return cls(baud / WIRE_BITS, True, latency, window)
-
-    def seconds(self, to_board: int, from_board: int) -> float:
-        """Time in s that so many bytes take in each direction."""
-        return (max if self.duplex else sum)((to_board, from_board)) / self.bytes_per_second
+        return cls(baud / WIRE_BITS, latency, window)
 
 
 @dataclass(frozen=True)
@@ -58,28 +51,46 @@ class LinkTime:
         Bytes on the wire, in both directions.
     requests : int
         Requests.
-    seconds : float
-        Time in s from one inference to the next, if the core takes none.
+    to_board, from_board : float
+        Time in s that the bytes take in each direction.
+    results : float
+        Time in s of ``from_board`` that results take.
     ahead : float
-        Time in s of computing that the link does not wait for, as the next frame is on its way meanwhile: as long as
-        the window is not full.
+        Time in s of ``to_board`` that the next frame takes until the window is full, if the board executes nothing.
+    waits : float
+        Least time in s that the line's latency leaves.
     """
 
     bytes: int
     requests: int
-    seconds: float
+    to_board: float
+    from_board: float
+    results: float
     ahead: float
+    waits: float
 
-    def _period(self, core_seconds: float) -> float:
-        return self.seconds + max(0.0, core_seconds - self.ahead)
+    @property
+    def seconds(self) -> float:
+        """Time in s from one inference to the next, if the core takes none."""
+        return self.period(0.0)
+
+    def period(self, core_seconds: float) -> float:
+        """Time in s from one inference to the next, of which the core takes ``core_seconds``.
+
+        The board answers one request after the other, and a read waits for the core; meanwhile the next frame is on its
+        way, as long as the window is not full.
+        """
+        stall = core_seconds + self.results
+        arrives = self.to_board + max(0.0, stall - self.ahead)
+        return max(arrives, self.from_board + core_seconds, self.waits)
 
     def frames_per_second(self, core_seconds: float) -> float:
         """Inferences in a second, of which the core takes ``core_seconds`` each."""
-        return 1 / self._period(core_seconds)
+        return 1 / self.period(core_seconds)
 
     def share(self, core_seconds: float) -> float:
         """Share of an inference's time, 0 to 1, that the link takes."""
-        return self.seconds / self._period(core_seconds)
+        return self.seconds / self.period(core_seconds)
 
 
 def link_time(words: tuple[int, int], word_bits: int, line: Line) -> LinkTime:
@@ -106,9 +117,15 @@ def link_time(words: tuple[int, int], word_bits: int, line: Line) -> LinkTime:
     # A read names the number of words in a byte; writes are answered without a payload.
     to_board = FRAMING * requests + words[0] * size + reads
     from_board = FRAMING * requests + words[1] * size
-    waits = line.latency * requests / line.window.packets
-    seconds = max(line.seconds(to_board, from_board), waits)
-    # While a read waits for the result, the rest of the window comes: what of it is the next frame.
-    room = min(writes, max(0, line.window.packets - reads)) * (FRAMING + most * size)
-    ahead = min(room, to_board) / line.bytes_per_second
-    return LinkTime(to_board + from_board, requests, seconds, ahead)
+    byte = 1 / line.bytes_per_second
+    # While the board is at the last of the reads, the rest of the window can come.
+    room = (line.window.packets - 1) * (FRAMING + most * size)
+    return LinkTime(
+        bytes=to_board + from_board,
+        requests=requests,
+        to_board=to_board * byte,
+        from_board=from_board * byte,
+        results=(FRAMING * reads + words[1] * size) * byte,
+        ahead=min(room, to_board) * byte,
+        waits=line.latency * requests / line.window.packets,
+    )

@@ -140,7 +140,10 @@ def body_of(request, sequence, payload=b""):
 
 
 def random_requests(rng, config, number, loads):
-    """Requests of a host that does everything that a host may do, and of one that does not; is told what is answered."""
+    """Requests of a host that does everything that a host may do, and of one that does not.
+
+    It is told what is answered.
+    """
     yield None
     yield body_of(Request.PEEK, 0, [3])
     sequence = SEQUENCES - 20

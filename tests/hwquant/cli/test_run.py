@@ -137,7 +137,7 @@ def test_a_rate_of_zero_is_refused(hwquant, build, data):
 
 
 def test_the_rate_is_that_of_the_boards_that_were_built(tmp_path):
-    with pytest.raises(HwquantError, match="no board was built in .*; say with --baud which rate"):
+    with pytest.raises(HwquantError, match=r"no board was built in .*; say with --baud which rate"):
         built_baud(tmp_path)
     for name, rate in (("one", 115_200), ("other", 115_200), ("third", 2_000_000)):
         if name == "third":

@@ -13,14 +13,10 @@ def test_the_bytes_are_those_of_the_packets():
     found = link_time((1024, 1), 128, Line.serial(1_000_000, 0.0, LARGE))
     assert found.requests == 69 + 1
     assert found.bytes == 1025 * 16 + 1 + 70 * 2 * FRAMING
-    assert found.seconds == pytest.approx((1024 * 16 + 1 + 70 * FRAMING) / 1e5)
+    assert found.to_board == found.seconds == pytest.approx((1024 * 16 + 1 + 70 * FRAMING) / 1e5)
+    assert found.from_board == pytest.approx((16 + 70 * FRAMING) / 1e5)
     small = link_time((1024, 1), 128, Line.serial(1_000_000, 0.0, SMALL))
     assert small.requests == 147 + 1
-
-
-def test_both_directions_share_a_line_that_is_not_duplex():
-    found = link_time((1024, 1), 128, Line(1e6, False, 0.0, LARGE))
-    assert found.seconds == pytest.approx(found.bytes / 1e6)
 
 
 def test_a_window_of_requests_shares_a_latency():
@@ -32,14 +28,19 @@ def test_a_window_of_requests_shares_a_latency():
 def test_the_next_frame_comes_while_the_core_computes_as_far_as_the_window_goes():
     line = Line.serial(1_000_000, 0.0, LARGE)
     found = link_time((1024, 1), 128, line)
-    window = 7 * (FRAMING + 240) / 1e5
-    assert found.ahead == pytest.approx(window)
-    assert found.frames_per_second(window) == pytest.approx(1 / found.seconds)
-    assert found.frames_per_second(window + 0.01) == pytest.approx(1 / (found.seconds + 0.01))
-    assert found.share(window + found.seconds) == pytest.approx(0.5)
+    window, read = 7 * (FRAMING + 240) / 1e5, (FRAMING + 16) / 1e5
+    assert (found.ahead, found.results) == pytest.approx((window, read))
+    assert found.frames_per_second(window - read) == pytest.approx(1 / found.to_board)
+    assert found.frames_per_second(window - read + 0.01) == pytest.approx(1 / (found.to_board + 0.01))
+    assert found.share(window - read + found.seconds) == pytest.approx(0.5)
     assert link_time((2, 1), 64, line).ahead == pytest.approx((2 * 8 + 2 * FRAMING + 1) / 1e5), (
         "a frame ahead"
     )
+
+
+def test_a_large_result_is_waited_for():
+    found = link_time((1, 1000), 64, Line.serial(1_000_000, 0.0, LARGE))
+    assert found.period(0.5) == pytest.approx(found.from_board + 0.5)
 
 
 def test_boards_have_the_rate_that_their_converter_and_their_clock_allow():
