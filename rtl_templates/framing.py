@@ -130,7 +130,7 @@ class Deframer(Component):
                 "buffers": 2 * index_bits(2 * window.packets),
                 "control": 2 + 2,
             },
-            gates={"control": 1},
+            gates={"control": 2},  # bytes that come, and that leave
             memories=[MemoryShape(window.packets * window.packet_bytes, 8)],
             inside=[Inside("check", Facts(registers={"crc": 8 * CRC_BYTES}))],
         )

@@ -357,7 +357,7 @@ class LinkExecutor(Component):
             },
             muxes={"word": 8 * size, "load": 8 * load},
             adders={"sequence": 8 * SEQUENCE_BYTES, "waited": index_bits(PATIENCE)},
-            gates={"control": 1, "loadable": int(loadable)},
+            gates={"control": 3, "loadable": int(loadable)},  # requests, execution, answers
             memories=[MemoryShape(window.packets * window.packet_bytes, 8)],
         )
 
