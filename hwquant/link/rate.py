@@ -69,11 +69,6 @@ class LinkTime:
     ahead: float
     waits: float
 
-    @property
-    def seconds(self) -> float:
-        """Time in s from one inference to the next, if the core takes none."""
-        return self.period(0.0)
-
     def period(self, core_seconds: float) -> float:
         """Time in s from one inference to the next, of which the core takes ``core_seconds``.
 
@@ -89,8 +84,8 @@ class LinkTime:
         return 1 / self.period(core_seconds)
 
     def share(self, core_seconds: float) -> float:
-        """Share of an inference's time, 0 to 1, that the link takes."""
-        return self.seconds / self.period(core_seconds)
+        """Share of an inference's time, 0 to 1, that the link takes, as the core waits for it."""
+        return 1 - core_seconds / self.period(core_seconds)
 
 
 def link_time(words: tuple[int, int], word_bits: int, line: Line) -> LinkTime:

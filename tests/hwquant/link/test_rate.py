@@ -13,7 +13,7 @@ def test_the_bytes_are_those_of_the_packets():
     found = link_time((1024, 1), 128, Line.serial(1_000_000, 0.0, LARGE))
     assert found.requests == 69 + 1
     assert found.bytes == 1025 * 16 + 1 + 70 * 2 * FRAMING
-    assert found.to_board == found.seconds == pytest.approx((1024 * 16 + 1 + 70 * FRAMING) / 1e5)
+    assert found.to_board == found.period(0.0) == pytest.approx((1024 * 16 + 1 + 70 * FRAMING) / 1e5)
     assert found.from_board == pytest.approx((16 + 70 * FRAMING) / 1e5)
     small = link_time((1024, 1), 128, Line.serial(1_000_000, 0.0, SMALL))
     assert small.requests == 147 + 1
@@ -22,7 +22,7 @@ def test_the_bytes_are_those_of_the_packets():
 def test_a_window_of_requests_shares_a_latency():
     found = link_time((4, 1), 64, Line.serial(12_000_000, 1e-3, LARGE))
     assert found.requests == 2
-    assert found.seconds == 2 * 1e-3 / 8
+    assert found.period(0.0) == 2 * 1e-3 / 8
 
 
 def test_the_next_frame_comes_while_the_core_computes_as_far_as_the_window_goes():
@@ -32,7 +32,7 @@ def test_the_next_frame_comes_while_the_core_computes_as_far_as_the_window_goes(
     assert (found.ahead, found.results) == pytest.approx((window, read))
     assert found.frames_per_second(window - read) == pytest.approx(1 / found.to_board)
     assert found.frames_per_second(window - read + 0.01) == pytest.approx(1 / (found.to_board + 0.01))
-    assert found.share(window - read + found.seconds) == pytest.approx(0.5)
+    assert found.share(window - read) == pytest.approx(1 - (window - read) / found.to_board)
     assert link_time((2, 1), 64, line).ahead == pytest.approx((2 * 8 + 2 * FRAMING + 1) / 1e5), (
         "a frame ahead"
     )
