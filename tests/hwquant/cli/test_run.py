@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import time
 import re
 import shutil
 import subprocess
@@ -156,7 +157,7 @@ def test_the_rate_is_that_of_the_boards_that_were_built(tmp_path):
 def test_a_port_where_nobody_answers_is_an_error(hwquant, build, data, monkeypatch):
     from hwquant.link import session
 
-    monkeypatch.setattr(session.Session.__init__, "__defaults__", (0.01, 3, 5))
+    monkeypatch.setattr(session.Session.__init__, "__defaults__", (0.01, 3, 5, 20.0, time.monotonic))
     master, slave = os.openpty()
     try:
         hwquant("run", build.folder, "--port", os.ttyname(slave), "--baud", 9600, "-d", data).fails(
