@@ -2,11 +2,11 @@
 
 import dataclasses
 import os
-import time
 import re
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
