@@ -62,7 +62,8 @@ def measure(case: Case, cache: Path) -> dict[str, Any]:
     contents = asdict(Contents.of_images(case.config, made.images))
     device = DEVICES[case.device]
     budget = device.budget(case.config)
-    found = synthesized(SerialAccelerator(made, DIVISOR) if case.link else made, device, budget, cache)
+    top = SerialAccelerator(made, DIVISOR, device.family.window) if case.link else made
+    found = synthesized(top, device, budget, cache)
     return {
         "name": case.name,
         "device": case.device,

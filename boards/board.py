@@ -7,7 +7,7 @@
     package = "CABGA381"
     speed = "6"
     programmer = "ulx3s"                            # openFPGALoader --board
-    baud = 1_000_000
+    baud = 3_000_000                                # the fastest that the converter to USB takes
     latency_ms = 1                                  # what a round trip takes besides the wire
     target_mhz = 100                                # the clock that is tried first
     amaranth = "ulx3s:ULX3S_85F_Platform"           # clock, UART and LEDs come from amaranth-boards, or:
@@ -41,9 +41,11 @@ from hwquant.boards.pins import PINS, check_distinct, read_pin
 from hwquant.boards.platforms import from_amaranth
 from hwquant.errors import Damaged, HwquantError, Unsupported
 from hwquant.files import read_ordinary
-from hwquant.link.rate import LinkTime, link_time
+from hwquant.link.protocol import LARGE, Window
+from hwquant.link.rate import Line, LinkTime, link_time
 from hwquant.names import path_name
 from hwquant.program.program import Program
+from hwquant.rtl_templates.uart import baud_divisor, divisor_constant, fastest_baud
 
 __all__ = ["LARGEST", "PINS", "Board", "board_names", "load_board", "parse_board"]
 
@@ -94,7 +96,7 @@ class Board:
     pins : mapping of str to Pin
         Pins by function: "clock", "rx" and "tx" of the host link, and perhaps "led"; empty for ports only.
     baud : int
-        Rate of the UART in bit/s.
+        Fastest rate of the UART in bit/s, which its converter takes; slow clocks have a whole part of it.
     latency_ms : float
         Time in ms that a round trip takes besides its bytes: of the host's operating system and its USB bridge.
     target_mhz : float
@@ -124,11 +126,36 @@ class Board:
         """Name of the device, or what stands in its place where there is none."""
         return self.device.name if self.device else NO_DEVICE
 
-    def link_time(self, program: Program) -> LinkTime:
-        """What an inference takes on the board's host link."""
-        beats, words = program.frame_words
-        frame, result = (beats, program.config.frame_bits), (words, program.config.word_bits)
-        return link_time(frame, result, baud=self.baud, latency=self.latency_ms / 1e3)
+    @property
+    def window(self) -> Window:
+        """How many requests the board's link may have on its way."""
+        return self.device.family.window if self.device else LARGE
+
+    def rate(self, hertz: float) -> int:
+        """The fastest rate in bit/s of the UART at a clock in Hz.
+
+        Raises
+        ------
+        Unsupported
+            There is none.
+        """
+        rate = fastest_baud(hertz, self.baud)
+        if rate is None:
+            raise Unsupported(
+                f"a clock of {hertz / 1e6:g} MHz cannot give the {self.baud} baud that {self.name}'s file asks for, "
+                "or a part of them; ask for another with --clock"
+            )
+        return rate
+
+    def divisor_constant(self, hertz: float) -> int:
+        """The number that the UART needs for its fastest rate at a clock in Hz."""
+        return divisor_constant(baud_divisor(hertz, self.rate(hertz)))
+
+    def link_time(self, program: Program, hertz: float) -> LinkTime:
+        """What an inference takes on the board's host link at a clock in Hz; 0: one that bears the fastest rate."""
+        rate = self.rate(hertz) if hertz else self.baud
+        line = Line.serial(rate, self.latency_ms / 1e3, self.window)
+        return link_time(*program.frame_sizes, line)
 
     @property
     def vendor(self) -> VendorFlow | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -19,7 +20,7 @@ PIECE = 16
 TABLE_DEPTH = 8192
 """Memories of more words never become tables of LUTs."""
 
-DIVISOR = 100
+DIVISOR = Fraction(1601, 16)
 """Clock cycles of a bit of the UART, where a board's clock is not known."""
 
 

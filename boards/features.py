@@ -73,7 +73,7 @@ def facts_for(config: ArrayConfig, device: Device, *, link: bool) -> Facts:
     """The facts of what is synthesized for a device: an accelerator, or a board's top with it (``link``)."""
     budget, loadable = device.budget(config), weights_in_large_ram(config, device)
     if link:
-        return SerialAccelerator.facts(config, DIVISOR, budget, loadable=loadable)
+        return SerialAccelerator.facts(config, DIVISOR, device.family.window, budget, loadable=loadable)
     return Accelerator.facts(config, budget, loadable=loadable)
 
 

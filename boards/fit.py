@@ -324,7 +324,7 @@ def _candidate(shapes: Shapes, shape: Array, board: Board, device: Device) -> Ca
         cycles=report.cycles,
         frame_cycles=report.frame_cycles,
         utilization=report.utilization,
-        link=board.link_time(item.program),
+        link=board.link_time(item.program, board.target_mhz * 1e6),
         largest_memory=max(memory, key=lambda name: memory[name]),
         needs=needs(config, device, item.contents),
     )

@@ -14,7 +14,7 @@ from hwquant.board_report import check_replaceable, write_board_report
 from hwquant.boards import tools
 from hwquant.boards.board import Board
 from hwquant.boards.clock_search import EFFORTS, Effort
-from hwquant.boards.clocking import clock_option, pll_settings, usable_clocks
+from hwquant.boards.clocking import pll_settings
 from hwquant.boards.constraints import constraints
 from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.family import Device
@@ -23,12 +23,11 @@ from hwquant.boards.large_ram import weights_in_large_ram
 from hwquant.boards.routing import Router
 from hwquant.boards.top import BoardTop
 from hwquant.build import BOARDS, Build, holding, installed, tidy
-from hwquant.errors import DoesNotFit, HwquantError, Unsupported
+from hwquant.errors import DoesNotFit, HwquantError
 from hwquant.files import make_folder, replacing, write_bytes
 from hwquant.names import path_name
 from hwquant.progress import Progress
 from hwquant.rtl_templates.build import accelerator
-from hwquant.rtl_templates.uart import MIN_DIVISOR, has_rate
 from hwquant.rtl_templates.verilog import to_rtlil, to_verilog
 
 MOST_MHZ = 10_000
@@ -174,7 +173,7 @@ def _check_place(place: Path) -> None:
 
 
 def _clock(board: Board, megahertz: float) -> float:
-    """The clock that is asked for in Hz; raises where the board cannot have it, or the UART not its rate."""
+    """The clock that is asked for in Hz; raises where the board cannot have it, or the UART no rate."""
     if not megahertz <= MOST_MHZ:
         raise HwquantError(f"a clock of {megahertz} MHz cannot be; ask for another with --clock")
     if megahertz <= 0:
@@ -185,18 +184,8 @@ def _clock(board: Board, megahertz: float) -> float:
     device = board.device
     if device is not None and abs(wanted - board.clock_hz) > 1:
         made = pll_settings(device.family, board.clock_hz, wanted).hertz
-    if has_rate(made, board.baud):
-        return wanted
-    others = [float(max(MIN_DIVISOR, round(made / board.baud)) * board.baud)]
-    if device is not None:
-        others = usable_clocks(board)
-    way = "give the board another rate"
-    if others:
-        nearest = min(others, key=lambda clock: abs(clock - made))
-        way = f"the nearest that can is --clock {clock_option(nearest)}"
-    raise Unsupported(
-        f"a clock of {made / 1e6:g} MHz cannot give the {board.baud} baud that {board.name}'s file asks for; {way}"
-    )
+    board.rate(made)
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -236,7 +225,7 @@ def _implement(
             notes.append(
                 "the weights are in large RAM: the host loads them at the beginning of every session"
             )
-    cycles, link = build.report.frame_cycles, board.link_time(build.program)
+    cycles, link = build.report.frame_cycles, board.link_time(build.program, made.hertz)
     core_seconds = build.report.cycles / made.hertz if made.hertz else 0.0
     batch = build.report.batch
     return Implementation(
@@ -247,7 +236,7 @@ def _implement(
         used=made.used,
         available=dict(device.resources) if device else {},
         cells=made.cells,
-        baud=board.baud,
+        baud=board.rate(made.hertz) if made.hertz else board.rate(job.wanted),
         cycles=cycles,
         core_frames_per_second=round(batch * made.hertz / cycles, 1),
         frames_per_second=round(batch * link.frames_per_second(core_seconds), 1) if core_seconds else 0.0,

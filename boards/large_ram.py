@@ -32,7 +32,8 @@ def weights_in_large_ram(config: ArrayConfig, device: Device) -> bool:
     """
     if not device.large_rams:
         return False
-    found = memories(SerialAccelerator.facts(config, DIVISOR), config, Contents.of(config))
+    facts = SerialAccelerator.facts(config, DIVISOR, device.family.window)
+    found = memories(facts, config, Contents.of(config))
     return (
         sum(count * memory_resources(memory, device.family).blocks for memory, count in found) > device.rams
     )

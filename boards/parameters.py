@@ -40,20 +40,20 @@ class Netlist:
                     (connection, place, bits[bit]) for place, bit in enumerate(connection) if bit in bits
                 ]
 
-    def write(self, folder: Path, last: int, pll: Instance | None) -> None:
+    def write(self, folder: Path, divisor: int, pll: Instance | None) -> None:
         """Write the netlist with all numbers into a folder, as what place and route reads.
 
         Parameters
         ----------
         folder : Path
             The folder.
-        last : int
-            Clock cycles a bit on the host link, less one.
+        divisor : int
+            What the port of the host link's divisor gets.
         pll : Instance or None
             The PLL; None where the netlist has none.
         """
         for connection, place, index in self._open:
-            connection[place] = str(last >> index & 1)
+            connection[place] = str(divisor >> index & 1)
         self._top["ports"] = {name: port for name, port in self._ports.items() if name != DIVISOR}
         if pll is not None:
             cells = [cell for cell in self._cells.values() if cell["type"] == pll.type]

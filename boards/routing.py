@@ -18,7 +18,6 @@ from hwquant.boards.top import BoardTop
 from hwquant.errors import DoesNotFit
 from hwquant.files import read_bytes, working_folder, write_bytes
 from hwquant.progress import Progress
-from hwquant.rtl_templates.uart import baud_divisor
 
 
 class Router:
@@ -83,11 +82,11 @@ class Router:
         def route(hertz: float, number: int) -> float:
             self._report("place and route", self.count, limits.routings, f"{hertz / 1e6:.1f} MHz")
             self.count += 1
-            board, divisor = self._board, baud_divisor(hertz, self._board.baud)
+            board = self._board
             job = RoutingJob(self._device, board.package, board.speed, self._constraints, hertz, number)
             with working_folder() as place:
                 write_bytes(place / self._constraints, read_bytes(self._folder / self._constraints))
-                netlist.write(place, divisor - 1, self._pll(top, hertz))
+                netlist.write(place, board.divisor_constant(hertz), self._pll(top, hertz))
                 fmax = tools.place_and_route(self._flow, job, place).megahertz * 1e6
                 if fmax >= hertz:  # once a clock is reached, only higher ones are tried
                     for path in filter(Path.is_file, place.iterdir()):
@@ -109,8 +108,8 @@ class Router:
         lower = [clock for clock in usable_clocks(self._board) if clock <= 0.9 * reached]
         if not lower:
             raise DoesNotFit(
-                f"{name}: routing bears no clock above {reached / 1e6:.1f} MHz, and no lower one gives the "
-                f"{self._board.baud} baud that the board's file asks for; compile for a smaller array",
+                f"{name}: routing bears no clock above {reached / 1e6:.1f} MHz, and none so low can be made of the "
+                "board's oscillator for its link; compile for a smaller array",
                 resource="clock",
                 available=reached,
                 remedy="a smaller array",

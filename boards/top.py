@@ -44,19 +44,20 @@ class BoardTop(Component):
     led : Out(1)
         Level that switches the board's LED on while a request is being executed.
     divisor : In(...)
-        Where tunable: clock cycles a bit on the link, less one, as many bits as the fastest clock needs.
+        Where tunable: :func:`~hwquant.rtl_templates.uart.divisor_constant` of the link, with as many bits as any clock
+        needs.
     """
 
     def __init__(self, board: Board, accelerator: Accelerator, wanted_hz: float, *, tunable: bool = False):
         ports = {"clock": In(1), "rx": In(1, init=1), "tx": Out(1, init=1), "led": Out(1)}
         if tunable:
-            ports[DIVISOR] = In(round(usable_clocks(board)[-1] / board.baud).bit_length())
+            ports[DIVISOR] = In(max(map(board.divisor_constant, usable_clocks(board))).bit_length())
         super().__init__(ports)
         self.board = board
         self.clocks = ClockGenerator(board.device, self.clock, board.clock_hz or int(wanted_hz), wanted_hz)
         self.hertz = self.clocks.hertz
-        divisor = self.divisor if tunable else baud_divisor(self.hertz, board.baud)
-        self.serial = SerialAccelerator(accelerator, divisor)
+        divisor = self.divisor if tunable else baud_divisor(self.hertz, board.rate(self.hertz))
+        self.serial = SerialAccelerator(accelerator, divisor, board.window)
 
     def elaborate(self, platform: object) -> Module:
         """Connect the clock generator and the accelerator's UART to the ports."""

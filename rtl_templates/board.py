@@ -3,6 +3,7 @@
 from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib.wiring import Component, In, Out, connect
 
+from hwquant.link.protocol import LARGE, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.core import Accelerator
 from hwquant.rtl_templates.dsp import DspBudget
@@ -10,7 +11,7 @@ from hwquant.rtl_templates.facts import Facts, Inside
 from hwquant.rtl_templates.framing import BEAT, Deframer, Framer
 from hwquant.rtl_templates.link import LinkExecutor
 from hwquant.rtl_templates.streams import StreamRegister
-from hwquant.rtl_templates.uart import UartReceiver, UartTransmitter
+from hwquant.rtl_templates.uart import Divisor, UartReceiver, UartTransmitter
 
 
 class SerialAccelerator(Component):
@@ -22,8 +23,11 @@ class SerialAccelerator(Component):
     ----------
     accelerator : Accelerator
         The accelerator, with the program in its memories.
-    divisor : int or Signal
-        Clock cycles a bit; see :func:`~hwquant.rtl_templates.uart.baud_divisor`. Or a signal with one less.
+    divisor : int or Fraction or Signal
+        Clock cycles a bit; see :func:`~hwquant.rtl_templates.uart.baud_divisor`. Or a signal with
+        :func:`~hwquant.rtl_templates.uart.divisor_constant`.
+    window : Window, default LARGE
+        How much the host may have on its way.
 
     Members
     -------
@@ -37,8 +41,8 @@ class SerialAccelerator(Component):
         A request of the host is being executed or answered; for a LED.
     """
 
-    def __init__(self, accelerator: Accelerator, divisor: int | Signal):
-        self.accelerator = accelerator
+    def __init__(self, accelerator: Accelerator, divisor: Divisor | Signal, window: Window = LARGE):
+        self.accelerator, self.window = accelerator, window
         self.divisor = divisor
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "opened": Out(1), "active": Out(1)})
 
@@ -47,8 +51,10 @@ class SerialAccelerator(Component):
         m = Module()
         accelerator = self.accelerator
         m.submodules.receiver = receiver = UartReceiver(self.divisor)
-        m.submodules.deframer = deframer = Deframer()
-        m.submodules.link = link = LinkExecutor(accelerator.config, loadable=accelerator.loadable)
+        m.submodules.deframer = deframer = Deframer(self.window)
+        m.submodules.link = link = LinkExecutor(
+            accelerator.config, self.window, loadable=accelerator.loadable
+        )
         m.submodules.framer = framer = Framer()
         m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
         # It reaches all over the device: that takes a cycle of its own.
@@ -80,7 +86,12 @@ class SerialAccelerator(Component):
 
     @staticmethod
     def facts(
-        config: ArrayConfig, divisor: int, budget: DspBudget | None = None, *, loadable: bool = False
+        config: ArrayConfig,
+        divisor: Divisor,
+        window: Window = LARGE,
+        budget: DspBudget | None = None,
+        *,
+        loadable: bool = False,
     ) -> Facts:
         """What a board's top is made of.
 
@@ -88,8 +99,10 @@ class SerialAccelerator(Component):
         ----------
         config : ArrayConfig
             Shape and widths of the accelerator.
-        divisor : int
+        divisor : int or Fraction
             Clock cycles a bit.
+        window : Window
+            How much the host may have on its way.
         budget : DspBudget or None
             What ``elaborate`` gets as its platform.
         loadable : bool
@@ -102,8 +115,8 @@ class SerialAccelerator(Component):
         """
         parts = {
             "receiver": UartReceiver.facts(divisor),
-            "deframer": Deframer.facts(),
-            "link": LinkExecutor.facts(config, loadable=loadable),
+            "deframer": Deframer.facts(window),
+            "link": LinkExecutor.facts(config, window, loadable=loadable),
             "framer": Framer.facts(),
             "transmitter": UartTransmitter.facts(divisor),
             "accelerator": Accelerator.facts(config, budget, loadable=loadable),

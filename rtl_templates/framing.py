@@ -1,12 +1,12 @@
 """Packets on a byte stream: the gateware's end of the framing in :mod:`hwquant.link.protocol`."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
-from amaranth.lib.memory import Memory
+from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.link.protocol import CRC, CRC_BYTES, END_FLAGS, ESCAPE, FLAG, FLIP, HEADER_BYTES, MAX_PACKET
+from hwquant.link.protocol import CRC, CRC_BYTES, END_FLAGS, ESCAPE, FLAG, FLIP, HEADER_BYTES, Window
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, Inside, MemoryShape
 
@@ -15,11 +15,17 @@ BEAT = StructLayout({"data": 8, "last": 1})
 
 
 class Deframer(Component):
-    """The receiver of packets: it gives out the bodies of intact ones, and never a byte of another.
+    """The receiver of packets: it gives out the bodies of intact ones, in order, and never a byte of another.
 
-    Bytes that arrive while a body leaves are dropped, with the packet that they belong to.
+    Each packet of the window has a buffer: a byte that says which one is the last, and the bytes. A packet for which
+    there is no buffer is dropped; a host that keeps to the window sends none.
 
-    Throughput: a byte a cycle in, while no body leaves; a byte a cycle out.
+    Throughput: a byte a cycle in; a byte a cycle out, and two cycles between packets.
+
+    Parameters
+    ----------
+    window : Window
+        How many packets there is room for, and how long they may be.
 
     Members
     -------
@@ -31,7 +37,8 @@ class Deframer(Component):
         A packet that was not intact ends in this cycle.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window: Window) -> None:
+        self.window = window
         super().__init__(
             {
                 "bytes": In(stream.Signature(8, always_ready=True)),
@@ -41,65 +48,90 @@ class Deframer(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the memory of a packet, its check, and the counters of bytes that come and leave."""
+        """Build the memory of the packets, their check, and the counters of bytes that come and leave."""
         m = Module()
+        packets, size = self.window.packets, self.window.packet_bytes
         m.submodules.check = crc = CRC.create()
-        m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[])
+        m.submodules.memory = memory = Memory(shape=8, depth=packets * size, init=[])
         write, read = memory.write_port(), memory.read_port()
-        count = Signal(range(MAX_PACKET + 1))
+        # Buffers by their number, with one bit more, by which full and empty are told apart.
+        filled, emptied = Signal(range(2 * packets)), Signal(range(2 * packets))
+        place = Signal(range(size + 1), init=1)  # of the next byte; behind the buffer where that is full
+        full = Signal()
         escaped = Signal()
         ignored = Signal()
-        leaving = Signal()
         byte = self.bytes.payload
-        is_flag = byte == FLAG
-        is_escape = byte == ESCAPE
+        is_flag, is_escape = byte == FLAG, byte == ESCAPE
+        intact = crc.match_detected & ~escaped & (place > HEADER_BYTES + CRC_BYTES)
         m.d.comb += [
-            write.addr.eq(count),
-            write.data.eq(byte ^ Mux(escaped, FLIP, 0)),
-            crc.data.eq(write.data),
+            full.eq((filled ^ emptied) == packets),
+            write.addr.eq(Cat(Mux(is_flag, 0, place[:-1]), filled[:-1])),
+            write.data.eq(Mux(is_flag, place - CRC_BYTES - 1, byte ^ Mux(escaped, FLIP, 0))),
+            crc.data.eq(byte ^ Mux(escaped, FLIP, 0)),
             crc.start.eq(self.bytes.valid & is_flag),
         ]
-        with m.If(self.bytes.valid & leaving):
-            m.d.sync += ignored.eq(1)
-        with m.If(self.bytes.valid & ~leaving):
+        with m.If(self.bytes.valid):
             with m.If(is_flag):
-                m.d.sync += [count.eq(0), escaped.eq(0), ignored.eq(0)]
-                with m.If(((count != 0) | escaped) & ~ignored):
-                    with m.If(crc.match_detected & ~escaped & (count >= HEADER_BYTES + CRC_BYTES)):
-                        m.d.sync += [leaving.eq(1), count.eq(count - CRC_BYTES - 1)]
-                    with m.Else():
+                m.d.sync += [place.eq(1), escaped.eq(0), ignored.eq(0)]
+                with m.If(((place != 1) | escaped) & ~ignored):
+                    with m.If(intact & ~full):
+                        m.d.comb += write.en.eq(1)
+                        m.d.sync += filled.eq(filled + 1)
+                    with m.Elif(~intact):
                         m.d.comb += self.damaged.eq(1)
             with m.Elif(is_escape):
                 m.d.sync += escaped.eq(1)
-            with m.Elif(count == MAX_PACKET):
+            with m.Elif(place == size):  # longer than any packet
                 m.d.sync += ignored.eq(1)
             with m.Else():
-                m.d.comb += [write.en.eq(1), crc.valid.eq(1)]
-                m.d.sync += [count.eq(count + 1), escaped.eq(0)]
-
-        # While a body leaves, `count` is the index of its last byte.
-        index = Signal(range(MAX_PACKET))
-        valid = Signal()
-        moved = self.packets.valid & self.packets.ready
-        m.d.comb += [
-            read.addr.eq(index + moved),
-            self.packets.valid.eq(valid),
-            self.packets.payload.data.eq(read.data),
-            self.packets.payload.last.eq(index == count[: len(index)]),
-        ]
-        with m.If(leaving):
-            m.d.sync += [valid.eq(1), index.eq(read.addr)]
-            with m.If(moved & self.packets.payload.last):
-                m.d.sync += [valid.eq(0), index.eq(0), leaving.eq(0), count.eq(0)]
+                m.d.comb += [write.en.eq(~full), crc.valid.eq(1)]
+                m.d.sync += [place.eq(place + 1), escaped.eq(0)]
+        self._leave(m, read, filled, emptied)
         return m
 
+    def _leave(self, m: Module, read: ReadPort, filled: Signal, emptied: Signal) -> None:
+        """Add the counter of bytes that leave the oldest buffer, while one is filled."""
+        index = Signal(range(self.window.packet_bytes))
+        final = Signal.like(index)
+        moved = self.packets.valid & self.packets.ready
+        m.d.comb += [
+            read.addr.eq(Cat(index, emptied[:-1])),
+            self.packets.payload.data.eq(read.data),
+            self.packets.payload.last.eq(index == final),
+        ]
+        with m.FSM():
+            with m.State("empty"):
+                m.d.sync += index.eq(0)
+                with m.If(filled != emptied):
+                    m.next = "length"
+            with m.State("length"):
+                m.d.comb += read.addr.eq(Cat(Const(1, len(index)), emptied[:-1]))
+                m.d.sync += [final.eq(read.data), index.eq(1)]
+                m.next = "body"
+            with m.State("body"):
+                m.d.comb += [
+                    self.packets.valid.eq(1),
+                    read.addr.eq(Cat((index + moved)[: len(index)], emptied[:-1])),
+                ]
+                with m.If(moved):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(self.packets.payload.last):
+                        m.d.sync += [emptied.eq(emptied + 1), index.eq(0)]
+                        m.next = "empty"
+
     @staticmethod
-    def facts() -> Facts:
-        """The memory of a packet, and its check."""
+    def facts(window: Window) -> Facts:
+        """The memory of the packets, their check, two numbers of buffers and three of bytes."""
+        place = index_bits(window.packet_bytes)
         return Facts(
-            registers={"count": index_bits(MAX_PACKET + 1), "index": index_bits(MAX_PACKET), "control": 4},
-            gates={"control": 1},
-            memories=[MemoryShape(MAX_PACKET, 8)],
+            registers={
+                "place": place + 1,
+                "leaving": 2 * place,
+                "buffers": 2 * index_bits(2 * window.packets),
+                "control": 2 + 2,
+            },
+            gates={"control": 2},  # bytes that come, and that leave
+            memories=[MemoryShape(window.packets * window.packet_bytes, 8)],
             inside=[Inside("check", Facts(registers={"crc": 8 * CRC_BYTES}))],
         )
 

@@ -1,61 +1,35 @@
 """The board's end of the link's protocol: requests executed once, their responses kept for repetition."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Shape, ShapeLike, Signal, ValueLike
+from amaranth.hdl import Array, Cat, Module, Mux, Shape, ValueLike
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import Component, In, Out
 
-from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Request, Status, word_bytes
+from hwquant.link.protocol import (
+    PATIENCE,
+    PREFIX_BYTES,
+    SEQUENCE_BYTES,
+    VERSION,
+    Request,
+    Status,
+    Window,
+    word_bytes,
+)
 from hwquant.program.config import ArrayConfig
-from hwquant.program.registers import REGISTER_BITS, Register
+from hwquant.program.registers import Register
 from hwquant.program.widths import index_bits
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.framing import BEAT
+from hwquant.rtl_templates.link_answer import REGISTER_BYTES, ExecutorState, add_answer, add_keeping, append
 from hwquant.rtl_templates.ports import RegisterPort, frame_layout, word_layout
-
-REGISTER_BYTES = word_bytes(REGISTER_BITS)
-
-
-class _Memory:
-    """What the executor remembers from state to state.
-
-    Parameters
-    ----------
-    widest : int
-        Bytes of the longest word.
-    sent : int
-        Bytes of the longest word or beat that a host sends.
-    address : ShapeLike
-        Shape of a register's address.
-    """
-
-    def __init__(self, widest: int, sent: int, address: ShapeLike):
-        self.opcode = Signal(8, reset_less=True)
-        # What the response is made of. A notice is one that leaves the kept response as it is.
-        self.sequence = Signal(8)
-        self.opened = Signal()
-        self.status = Signal(Status, reset_less=True)
-        self.length = Signal(range(MAX_PACKET))
-        self.notice = Signal()
-        self.reason = Signal(Status, reset_less=True)
-        self.damaged = Signal()
-        # Words.
-        self.digit = Signal(range(max(widest, REGISTER_BYTES)))  # byte of a word or register
-        self.left = Signal(8, reset_less=True)  # words to read
-        self.low = Signal(8 * max(1, sent - 1), reset_less=True)  # all bytes of a word but the last
-        self.register = Signal(address, reset_less=True)
-        # The kept response. Block RAM answers late in a cycle: a byte takes two, one of them in a register of its own.
-        self.index = Signal(range(MAX_PACKET))
-        self.kept = Signal(8, reset_less=True)
-        self.fetched, self.moved = Signal(), Signal()
 
 
 class LinkExecutor(Component):
-    """The executor of the host's requests, which never waits for an inference.
+    """The executor of the host's requests, which waits for an inference no longer than ``patience`` cycles.
 
-    The requests are those of :mod:`hwquant.link.protocol`, one at a time. Beats of an input frame go to the
-    accelerator as they leave the request's packet, words of a result into a memory, which keeps them until the next
-    request.
+    The requests are those of :mod:`hwquant.link.protocol`, in the order of their numbers. Beats of an input frame go to
+    the accelerator as they leave the request's packet, words of a result into a memory, where the responses of the last
+    window of requests are kept, each in a buffer of its own: its length, its status, its payload.
 
     Throughput: a byte of a request a cycle; a byte of a kept response every two cycles.
 
@@ -63,6 +37,10 @@ class LinkExecutor(Component):
     ----------
     config : ArrayConfig
         Widths of the accelerator's words.
+    window : Window
+        How many responses are kept, and how long they may be.
+    patience : int, default PATIENCE
+        Cycles that a request waits for the accelerator, a power of two.
     loadable : bool
         The accelerator's weights come from the host; LOAD is unknown otherwise.
 
@@ -99,8 +77,10 @@ class LinkExecutor(Component):
         A request is being executed or answered.
     """
 
-    def __init__(self, config: ArrayConfig, *, loadable: bool = False):
-        self.config = config
+    def __init__(
+        self, config: ArrayConfig, window: Window, *, patience: int = PATIENCE, loadable: bool = False
+    ):
+        self.config, self.window, self.patience = config, window, patience
         self.loadable = loadable
         self.frame_bytes = word_bytes(config.frame_bits)
         self.word_bytes = word_bytes(config.word_bits)
@@ -124,110 +104,165 @@ class LinkExecutor(Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the memory of the response, and the state machine of requests."""
+        """Build the memory of the responses, and the state machine of requests."""
         m = Module()
+        window = self.window
         sent = max(self.frame_bytes, self.load_bytes)
-        state = _Memory(max(sent, self.word_bytes), sent, self.bus.address.shape())
-        m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[])
+        state = ExecutorState(self.word_bytes, sent, self.bus.address.shape(), window, self.patience)
+        m.submodules.memory = memory = Memory(shape=8, depth=window.packets * window.packet_bytes, init=[])
         write, read = memory.write_port(), memory.read_port()
-        with m.If(self.damaged):
-            m.d.sync += state.damaged.eq(1)
+        buffer = state.current[: index_bits(window.packets)]
         request = self.packets.payload
         m.d.comb += [
             self.opened.eq(state.opened),
             self.bus.address.eq(state.register),
-            write.addr.eq(state.length),
+            write.addr.eq(Cat(state.end, buffer)),
+            read.addr.eq(Cat((state.index + state.moved)[: len(state.index)], buffer)),
             self.frames.payload.data.eq(Cat(state.low, request.data)[-8 * self.frame_bytes :]),
             self.frames.payload.last.eq(request.last & (state.opcode == _code(Request.LAST))),
         ]
         with m.FSM() as fsm:
             m.d.comb += self.active.eq(~fsm.ongoing("idle"))
             self._header(m, state)
+            self._decide(m, state)
             self._open(m, state, write)
             self._write(m, state)
             self._read(m, state, write)
             self._peek(m, state, write)
-            self._answer(m, state)
-        m.d.comb += [
-            state.moved.eq(state.fetched & self.responses.ready),
-            read.addr.eq(state.index + state.moved),
-        ]
+            add_keeping(m, state, write, read, buffer)
+            add_answer(m, state, self.responses)
+        with m.If(self.damaged):
+            m.d.sync += state.damaged.eq(1)
+        m.d.comb += state.moved.eq(state.fetched & self.responses.ready)
         m.d.sync += state.kept.eq(read.data)
         return m
 
-    def _header(self, m: Module, state: _Memory) -> None:
-        """Add the states of a request's first two bytes: what it asks for, and whether it is the next one."""
+    def _header(self, m: Module, state: ExecutorState) -> None:
+        """Add the states of a request's first bytes: what it asks for, and its number."""
         arrives, request = self.packets.valid, self.packets.payload
         with m.State("idle"):
-            m.d.sync += [state.notice.eq(0), state.digit.eq(0), state.opcode.eq(request.data)]
-            with m.If(arrives):
-                m.d.comb += self.packets.ready.eq(1)
-                m.d.sync += state.damaged.eq(0)
-                m.next = "sequence"
-            with m.Elif(state.damaged):
-                m.d.sync += [state.damaged.eq(0), state.notice.eq(1), state.reason.eq(Status.DAMAGED)]
+            m.d.sync += [
+                *(state.notice.eq(0), state.silent.eq(0), state.digit.eq(0), state.waited.eq(0)),
+                state.opcode.eq(request.data),
+            ]
+            with m.If(state.damaged):
+                m.d.sync += [
+                    *(state.damaged.eq(0), state.notice.eq(1), state.status.eq(Status.DAMAGED)),
+                    state.current.eq(state.latest),
+                ]
                 m.next = "status"
-        with m.State("sequence"):
-            m.d.comb += self.packets.ready.eq(1)
-            with m.If(arrives):
-                m.next = "skip"
-                with m.If(state.opcode == _code(Request.OPEN)):
+            with m.Elif(arrives):
+                m.d.comb += self.packets.ready.eq(1)
+                m.next = "low"
+        for name, half, following in (
+            ("low", state.current[:8], "high"),
+            ("high", state.current[8:], "decide"),
+        ):
+            with m.State(name):
+                m.d.comb += self.packets.ready.eq(1)
+                m.d.sync += state.ended.eq(request.last)
+                with m.If(arrives):
+                    m.d.sync += half.eq(request.data)
+                    m.next = following
+
+    def _decide(self, m: Module, state: ExecutorState) -> None:
+        """Add the state that tells the request that is next from those that were, and from others."""
+        before = (state.latest - state.current)[: len(state.latest)]
+        late = (state.current == state.origin) & (before != 0)
+        with m.State("decide"):
+            m.next = "skip"
+            with m.If(state.opcode == _code(Request.OPEN)):
+                with m.If(state.opened & late):
+                    m.d.sync += state.silent.eq(1)
+                with m.Else():
                     m.d.comb += self.reset.eq(1)
                     m.d.sync += [
-                        state.opened.eq(1),
-                        state.sequence.eq(request.data),
-                        state.status.eq(Status.OK),
-                        state.length.eq(0),
+                        *(state.opened.eq(1), state.origin.eq(state.current)),
+                        *(state.end.eq(PREFIX_BYTES), state.part.eq(0)),
                     ]
+                    self._executes(m, state)
                     m.next = "open"
-                with m.Elif(~state.opened):
-                    m.d.sync += [state.notice.eq(1), state.reason.eq(Status.CLOSED)]
-                with m.Elif(request.data == (state.sequence + 1)[:8]):
-                    m.d.sync += [
-                        state.sequence.eq(request.data),
-                        state.status.eq(Status.OK),
-                        state.length.eq(0),
-                    ]
-                    self._begin(m, state)
-                with m.Elif(request.data != state.sequence):
-                    m.d.sync += [state.notice.eq(1), state.reason.eq(Status.SEQUENCE)]
-                with m.If(request.last):
-                    m.next = "status"
+            with m.Elif(~state.opened):
+                m.d.sync += [state.notice.eq(1), state.status.eq(Status.CLOSED)]
+            with m.Elif(before.all()):
+                with m.If((state.opcode != _code(Request.READ)) | ~state.part):
+                    m.d.sync += [state.end.eq(PREFIX_BYTES), state.part.eq(0)]
+                self._begin(m, state)
+            with m.Elif(before < self.window.packets):
+                m.next = "again"
+            with m.Else():
+                m.d.sync += [
+                    *(state.notice.eq(1), state.silent.eq(state.rejected), state.rejected.eq(1)),
+                    *(state.status.eq(Status.SEQUENCE), state.current.eq(state.latest)),
+                ]
         with m.State("skip"):
-            m.d.comb += self.packets.ready.eq(1)
-            with m.If(arrives & request.last):
+            with m.If(state.ended):
                 m.next = "status"
+                with m.If(state.silent):
+                    m.next = "idle"
+                with m.Elif(~state.notice):
+                    m.next = "length"
+            with m.Else():
+                self._take(m, state)
+        with m.State("again"):
+            with m.If(state.ended):
+                m.next = "fetch"
+            with m.Else():
+                self._take(m, state)
 
-    def _begin(self, m: Module, state: _Memory) -> None:
-        """Go to the state that executes a request of the expected number."""
+    def _take(self, m: Module, state: ExecutorState) -> None:
+        """Take a byte of the request."""
+        m.d.comb += self.packets.ready.eq(1)
+        with m.If(self.packets.valid):
+            m.d.sync += state.ended.eq(self.packets.payload.last)
+
+    def _executes(self, m: Module, state: ExecutorState) -> None:
+        """The request is executed: the next one is expected, and its response begins."""
+        m.d.sync += [state.latest.eq(state.current), state.status.eq(Status.OK), state.rejected.eq(0)]
+
+    def _begin(self, m: Module, state: ExecutorState) -> None:
+        """Go to the state that executes a request of the expected number; without its payload it does nothing."""
+        following = {
+            "room": [Request.WRITE, Request.LAST],
+            "count": [Request.READ],
+            "register": [Request.PEEK],
+        } | ({"load": [Request.LOAD]} if self.loadable else {})
         with m.Switch(state.opcode):
-            with m.Case(_code(Request.WRITE), _code(Request.LAST)):
-                with m.If(self.frames.ready):
-                    m.next = "write"
-                with m.Else():
-                    m.d.sync += state.status.eq(Status.BUSY)
-            if self.loadable:
-                with m.Case(_code(Request.LOAD)):
-                    m.next = "load"
-            with m.Case(_code(Request.READ)):
-                m.next = "count"
-            with m.Case(_code(Request.PEEK)):
-                m.next = "register"
+            for name, requests in following.items():
+                with m.Case(*map(_code, requests)):
+                    with m.If(state.ended):
+                        self._executes(m, state)
+                    with m.Else():
+                        m.next = name
             with m.Default():
+                self._executes(m, state)
                 m.d.sync += state.status.eq(Status.UNKNOWN)
 
-    def _open(self, m: Module, state: _Memory, write: WritePort) -> None:
-        """Add the state of OPEN, whose response returns the bytes of the request."""
+    def _open(self, m: Module, state: ExecutorState, write: WritePort) -> None:
+        """Add the states of OPEN, whose response returns the bytes of the request, and those of the window."""
         with m.State("open"):
-            m.d.comb += self.packets.ready.eq(1)
-            with m.If(self.packets.valid):
-                _keep(m, state, write, self.packets.payload.data)
-                with m.If(self.packets.payload.last):
-                    m.next = "status"
+            with m.If(state.ended):
+                m.next = "window"
+            with m.Else():
+                self._take(m, state)
+                with m.If(self.packets.valid):
+                    append(m, state, write, self.packets.payload.data)
+        with m.State("window"):
+            packets, size = self.window.encode()
+            append(m, state, write, Mux(state.digit[0], size, packets))
+            m.d.sync += state.digit.eq(1)
+            with m.If(state.digit[0]):
+                m.next = "skip"
 
-    def _write(self, m: Module, state: _Memory) -> None:
+    def _write(self, m: Module, state: ExecutorState) -> None:
         """Add the states of WRITE, LAST and LOAD: bytes into words, and these into a stream."""
         arrives, request = self.packets.valid, self.packets.payload
+        with m.State("room"):
+            with m.If(self.frames.ready):
+                self._executes(m, state)
+                m.next = "write"
+            with m.Else():
+                self._wait(m, state)
         with m.State("write"):
             final = state.digit == self.frame_bytes - 1
             m.d.comb += [
@@ -239,6 +274,7 @@ class LinkExecutor(Component):
         if self.loadable:
             with m.State("load"):
                 final = state.digit == self.load_bytes - 1
+                self._executes(m, state)
                 m.d.comb += [
                     self.load.payload.eq(Cat(state.low, request.data)[-8 * self.load_bytes :]),
                     self.load.valid.eq(arrives & final),
@@ -247,111 +283,87 @@ class LinkExecutor(Component):
                 with m.If(arrives):
                     self._byte_in(m, state, final)
 
-    def _byte_in(self, m: Module, state: _Memory, final: ValueLike) -> None:
+    def _byte_in(self, m: Module, state: ExecutorState, final: ValueLike) -> None:
         """Take a byte of a word, the ``final`` one or another."""
         request = self.packets.payload
         m.d.sync += [
             state.digit.eq(Mux(final, 0, state.digit + 1)),
             state.low.eq(Cat(state.low, request.data)[8:]),
+            state.ended.eq(request.last),
         ]
         with m.If(request.last):
-            m.next = "status"
+            m.next = "skip"
 
-    def _read(self, m: Module, state: _Memory, write: WritePort) -> None:
-        """Add the states of READ: words of the results, as many as are asked for, as fit, and as are there."""
+    def _wait(self, m: Module, state: ExecutorState) -> None:
+        """Wait another cycle for the accelerator, or leave the request."""
+        m.d.sync += state.waited.eq(state.waited + 1)
+        with m.If(state.waited.all()):
+            m.d.sync += [state.notice.eq(1), state.status.eq(Status.BUSY), state.rejected.eq(1)]
+            m.next = "skip"
+
+    def _read(self, m: Module, state: ExecutorState, write: WritePort) -> None:
+        """Add the states of READ: words of the results, as many as are asked for, or as fit."""
         size, data = self.word_bytes, self.results.payload.data
         result = Array(data[8 * n : 8 * n + 8] for n in range(size))
-        self._argument(m, "count", state.left, "read")
+        with m.State("count"):
+            self._take(m, state)
+            with m.If(self.packets.valid):
+                with m.If(~state.part):
+                    m.d.sync += state.left.eq(self.packets.payload.data)
+                m.next = "read"
         with m.State("read"):
             final = state.digit == size - 1
-            room = (state.digit != 0) | (state.length <= MAX_PAYLOAD - size)
-            with m.If(self.results.valid & (state.left != 0) & room):
-                _keep(m, state, write, result[state.digit])
+            room = (state.digit != 0) | (state.end <= PREFIX_BYTES + self.window.payload - size)
+            m.d.sync += state.part.eq((state.left != 0) & room)
+            with m.If((state.left == 0) | ~room):
+                self._executes(m, state)
+                m.next = "skip"
+            with m.Elif(self.results.valid):
+                append(m, state, write, result[state.digit])
                 m.d.comb += self.results.ready.eq(final)
                 m.d.sync += [
                     state.digit.eq(Mux(final, 0, state.digit + 1)),
                     state.left.eq(state.left - final),
                 ]
             with m.Else():
-                m.next = "status"
+                self._wait(m, state)
 
-    def _peek(self, m: Module, state: _Memory, write: WritePort) -> None:
+    def _peek(self, m: Module, state: ExecutorState, write: WritePort) -> None:
         """Add the states of PEEK: the bytes of a register."""
-        self._argument(m, "register", state.register, "peek")
-        with m.State("peek"):
-            _keep(m, state, write, self.bus.read_data.word_select(state.digit, 8))
-            m.d.sync += state.digit.eq(state.digit + 1)
-            with m.If(state.digit == REGISTER_BYTES - 1):
-                m.next = "status"
-
-    def _argument(self, m: Module, name: str, register: Signal, following: str) -> None:
-        """Add a state that takes the one byte of a request; the state ``skip`` drops what comes behind it."""
-        with m.State(name):
-            m.d.comb += self.packets.ready.eq(1)
-            m.d.sync += register.eq(self.packets.payload.data)
+        with m.State("register"):
+            self._take(m, state)
+            m.d.sync += state.register.eq(self.packets.payload.data)
             with m.If(self.packets.valid):
-                m.next = following
-                with m.If(~self.packets.payload.last):
-                    m.next = "skip"
-
-    def _answer(self, m: Module, state: _Memory) -> None:
-        """Add the states of the response: its two bytes, then those that were kept."""
-        responses = self.responses
-        with m.State("status"):
-            m.d.comb += [
-                responses.valid.eq(1),
-                responses.payload.data.eq(Mux(state.notice, state.reason, state.status) | VERSION << 4),
-            ]
-            m.d.sync += state.index.eq(0)
-            with m.If(responses.ready):
-                m.next = "echo"
-        with m.State("echo"):
-            m.d.comb += [
-                responses.valid.eq(1),
-                responses.payload.data.eq(state.sequence),
-                responses.payload.last.eq(state.notice | (state.length == 0)),
-            ]
-            with m.If(responses.ready):
-                m.next = "payload"
-                with m.If(responses.payload.last):
-                    m.next = "idle"
-        with m.State("payload"):
-            m.d.comb += [
-                responses.valid.eq(state.fetched),
-                responses.payload.data.eq(state.kept),
-                responses.payload.last.eq(state.index == (state.length - 1)[: len(state.index)]),
-            ]
-            m.d.sync += state.fetched.eq(~state.moved)
-            with m.If(state.moved):
-                m.d.sync += state.index.eq(state.index + 1)
-                with m.If(responses.payload.last):
-                    m.next = "idle"
+                m.next = "peek"
+        with m.State("peek"):
+            append(m, state, write, self.bus.read_data.word_select(state.digit, 8))
+            m.d.sync += state.digit.eq(state.digit + 1)
+            self._executes(m, state)
+            with m.If(state.digit == REGISTER_BYTES - 1):
+                m.next = "skip"
 
     @staticmethod
-    def facts(config: ArrayConfig, *, loadable: bool = False) -> Facts:
-        """A request, the memory of its response, and the bytes of a word that has not come completely."""
+    def facts(config: ArrayConfig, window: Window, *, loadable: bool = False) -> Facts:
+        """A request, the memory of responses, and the bytes of a word that has not come completely."""
         size, frame = word_bytes(config.word_bits), word_bytes(config.frame_bits)
         load = word_bytes(config.columns * config.slot_bits) if loadable else 0
         return Facts(
             registers={
-                "request": 8 + 8 + 8 + 8 + index_bits(len(Register)),
-                "response": 2 * index_bits(MAX_PACKET) + 2 * Shape.cast(Status).width,
-                "control": 4 + 4,  # four flags, up to twelve states
-                "digit": index_bits(max(size, load, REGISTER_BYTES)),
+                "request": 8 + 3 * 8 * SEQUENCE_BYTES + 1 + index_bits(len(Register)),
+                "response": 3 * index_bits(window.packet_bytes) + Shape.cast(Status).width + 8,
+                "control": 7 + 5,  # flags; up to 32 states
+                "read": 8,
+                "waited": index_bits(PATIENCE),
+                "digit": index_bits(max(size, frame, load, REGISTER_BYTES)),
                 "word": 8 * max(1, frame - 1, load - 1),
             },
             muxes={"word": 8 * size, "load": 8 * load},
-            gates={"control": 1, "loadable": int(loadable)},
-            memories=[MemoryShape(MAX_PACKET, 8)],
+            adders={"sequence": 8 * SEQUENCE_BYTES, "waited": index_bits(PATIENCE)},
+            gates={"control": 3, "loadable": int(loadable)},  # requests, execution, answers
+            memories=[MemoryShape(window.packets * window.packet_bytes, 8)],
         )
 
 
 def _code(request: Request) -> int:
     """The first byte of a request."""
     return VERSION << 4 | request
-
-
-def _keep(m: Module, state: _Memory, write: WritePort, byte: ValueLike) -> None:
-    """Append a byte to the response."""
-    m.d.comb += [write.en.eq(1), write.data.eq(byte)]
-    m.d.sync += state.length.eq(state.length + 1)

@@ -12,14 +12,19 @@ import threading
 from contextlib import suppress
 
 from hwquant.errors import HwquantError
+from hwquant.link.protocol import LARGE, PATIENCE, Window
 from hwquant.program.program import Program
 from hwquant.rtl_templates.uart import MIN_DIVISOR
 from hwquant.sim.board_bench import BUFFER, BoardBench
 
 SLICE = 1000
 """Most clock cycles between two looks at the terminal; what the host says in between has to wait."""
-LINGER = 200_000
-"""Clock cycles that the board runs on after the last byte, until it is halted."""
+LINGER = 2 * PATIENCE
+"""Clock cycles that the board runs on after the last byte, until it is halted: it has answered by then."""
+
+
+TIMEOUT = 60.0
+"""Seconds after which a host may think that something was lost: simulated time is slow, and nothing is lost."""
 
 
 class SimulatedBoard:
@@ -37,6 +42,8 @@ class SimulatedBoard:
         One of :data:`~hwquant.sim.registry.BOARD_SIMULATORS`; CXXRTL builds fastest, with g++ alone.
     loadable : bool, default False
         The weights are not there: the host loads them.
+    window : Window, default LARGE
+        How much the host may have on its way.
 
     Attributes
     ----------
@@ -57,6 +64,7 @@ class SimulatedBoard:
         *,
         simulator: str = "cxxrtl",
         loadable: bool = False,
+        window: Window = LARGE,
     ) -> None:
         try:
             import tty
@@ -64,7 +72,7 @@ class SimulatedBoard:
             raise HwquantError(
                 "the simulated board needs pseudo-terminals, which this system does not have; use Linux"
             ) from error
-        self._bench = BoardBench(program, divisor, simulator, loadable=loadable)
+        self._bench = BoardBench(program, divisor, simulator, loadable=loadable, window=window)
         # The other end stays open here, so that hosts may come and go.
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)

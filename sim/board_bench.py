@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hwquant.errors import HwquantError
+from hwquant.link.protocol import LARGE, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.program.program import Program
 from hwquant.rtl_templates.board import SerialAccelerator
@@ -38,6 +39,8 @@ class BoardBench:
         One of :data:`~hwquant.sim.registry.BOARD_SIMULATORS`.
     loadable : bool
         The weights are not there: the host loads them.
+    window : Window, default LARGE
+        How much the host may have on its way.
 
     Raises
     ------
@@ -45,16 +48,18 @@ class BoardBench:
         An unknown simulator, or one that is not installed (how to get it).
     """
 
-    def __init__(self, program: Program, divisor: int, simulator: str, *, loadable: bool) -> None:
+    def __init__(
+        self, program: Program, divisor: int, simulator: str, *, loadable: bool, window: Window = LARGE
+    ) -> None:
         if simulator not in BOARD_SIMULATORS:
             raise HwquantError(
                 f"no board in the simulator {simulator!r}; choose one of {', '.join(BOARD_SIMULATORS)}"
             )
         if simulator == "verilator":
-            self._library = _verilator(program, divisor, loadable)
+            self._library = _verilator(program, divisor, loadable, window)
         else:
             loads = len(program.weight_image) if loadable else 0
-            self._library = _cxxrtl(program.config, program.checksum, divisor, loads)
+            self._library = _cxxrtl(program.config, program.checksum, divisor, loads, window)
         self._handle = self._library.hwquant_create(divisor)
         if simulator == "cxxrtl":
             write_program(self._library, self._handle, program, place="accelerator ", weights=not loadable)
@@ -90,17 +95,17 @@ class BoardBench:
 
 
 @lru_cache(maxsize=16)
-def _cxxrtl(config: ArrayConfig, checksum: int, divisor: int, loads: int) -> ctypes.CDLL:
+def _cxxrtl(config: ArrayConfig, checksum: int, divisor: int, loads: int, window: Window) -> ctypes.CDLL:
     """Compile the board, its memories still empty; the host loads so many words of weights."""
     empty = Accelerator(config, weights=[0] * loads, checksum=checksum, loadable=bool(loads))
-    rtlil = to_rtlil(SerialAccelerator(empty, divisor))
+    rtlil = to_rtlil(SerialAccelerator(empty, divisor, window))
     return _load(cxxrtl_backend.compile_design(rtlil, _driver("cxxrtl")))
 
 
 @lru_cache(maxsize=16)
-def _verilator(program: Program, divisor: int, loadable: bool) -> ctypes.CDLL:
+def _verilator(program: Program, divisor: int, loadable: bool, window: Window) -> ctypes.CDLL:
     """Compile the board with the program in it, but without the weights if the host loads them."""
-    verilog = to_verilog(SerialAccelerator(accelerator(program, loadable=loadable), divisor))
+    verilog = to_verilog(SerialAccelerator(accelerator(program, loadable=loadable), divisor, window))
     return _load(verilator_library.compile_design(verilog, _driver("verilator")))
 
 

@@ -84,7 +84,7 @@ MAY_IMPORT = {
     "driver": INTEGER | {"golden", "host", "link", "program", "states"},
     "sim": INTEGER | {"golden", "link", "program", "rtl_templates"},
     "describe": INTEGER,
-    "boards.families": {"errors", "program", "rtl_templates"},
+    "boards.families": {"errors", "link", "program", "rtl_templates"},
     "report": {"errors", "program", "boards.families"},
     "board_report": {"errors", "files", "names"},
     "build": INTEGER | {"hwq", "program", "report", "rtl_templates", "board_report"},

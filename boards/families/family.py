@@ -9,6 +9,7 @@ from hwquant.boards.families.constraints import Constraints
 from hwquant.boards.families.flow import OpenFlow, VendorFlow
 from hwquant.boards.families.pll import Pll
 from hwquant.boards.families.ram import LogicCost, Ram, ShiftRegisters
+from hwquant.link.protocol import LARGE, SMALL, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.dsp import DspBlocks, DspBudget, array_multipliers, blocks_of
 
@@ -93,6 +94,12 @@ class Family:
     lone_registers: float = 0.0
     routable: Mapping[str, float] = field(default_factory=lambda: ROUTABLE)
     notes: tuple[str, ...] = ()
+
+    @property
+    def window(self) -> Window:
+        """How many requests a board's link may have on its way: a block RAM in each direction."""
+        block = max((2**ram.address_bits * ram.widths[0] for ram in self.rams if ram.blocks), default=0)
+        return LARGE if block >= 8 * LARGE.packets * LARGE.packet_bytes else SMALL
 
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:
         """Count the resources of a netlist: LUTs, flip-flops, multipliers, RAMs, from its cells by type."""

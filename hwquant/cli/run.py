@@ -38,26 +38,27 @@ def open_board(build: Build, port: str, baud: int | None, simulator: str) -> Ite
 
     load_package("serial", "pyserial", "link", "a serial port")  # before a simulator is built
     rate = baud or (BAUD if port == SIMULATED else built_baud(build.folder))
+    options = {}
     with ExitStack() as stack:
         if port == SIMULATED:
-            from hwquant.sim.board import SimulatedBoard
+            from hwquant.sim.board import TIMEOUT, SimulatedBoard
 
             port = stack.enter_context(SimulatedBoard(build.program, simulator=simulator)).port
+            options["timeout"] = TIMEOUT
         link = stack.enter_context(SerialLink(port, rate))
-        yield connect(link, build.qgraph, build.program)
+        yield connect(link, build.qgraph, build.program, **options)
 
 
 def built_baud(folder: Path) -> int:
-    """The rate in bit/s of the boards that were built in a build folder; BAUD if there are none.
+    """The rate in bit/s of the boards that were built in a build folder.
 
     Raises
     ------
     HwquantError
-        The boards have different rates, or a report does not say its rate.
+        There are none, they have different rates, or a report does not say its rate.
     """
     from hwquant.board_report import read_board_report
     from hwquant.build import board_reports
-    from hwquant.link.transport import BAUD
 
     rates = {}
     for path in board_reports(folder):
@@ -66,12 +67,14 @@ def built_baud(folder: Path) -> int:
             message = f"{path} does not say the baud rate; build for this board again, or give --baud"
             raise Damaged(message, path=str(path))
         rates[path.parent.name] = rate
+    if not rates:
+        raise HwquantError(f"no board was built in {folder}; say with --baud which rate its bitstream has")
     if len(set(rates.values())) > 1:
         found = ", ".join(f"{name} {rate}" for name, rate in rates.items())
         raise HwquantError(
             f"the boards in {folder} have different baud rates ({found}); say which with --baud"
         )
-    return next(iter(rates.values()), BAUD)
+    return next(iter(rates.values()))
 
 
 def run_samples(
@@ -141,8 +144,7 @@ def lines(result: dict[str, Any], port: str) -> list[str]:
 @click.option(
     "--baud",
     type=click.IntRange(min=300),
-    help="Rate that the bitstream was built for.  [default: that of the boards in BUILD/boards; "
-    "1000000, which the FPGA boards that come along have, if nothing was built there]",
+    help="Rate that the bitstream was built for.  [default: that of the boards in BUILD/boards]",
 )
 @click.option(
     "--simulator",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ChunkSize:
-    """Number of words in the next request: halved after one that had to be repeated, else slowly more.
+    """Number of words in the next request: halved after something was lost, else slowly more.
 
     A longer packet costs less framing, and is damaged more often; so the size follows the noise (additive
     increase, multiplicative decrease). It begins small: with one byte in a hundred changed, hardly one packet in
@@ -25,9 +25,9 @@ class ChunkSize:
         """Number of words for the next request, 1 up to the limit."""
         return int(self._size)
 
-    def learn(self, retries: int) -> None:
-        """Adapt to the latest request, which had to be repeated ``retries`` times."""
-        if retries:
+    def learn(self, losses: int) -> None:
+        """Adapt to what was lost since the latest response."""
+        if losses:
             self._size = max(1.0, self._size / 2)
         else:
             self._size = min(float(self.limit), self._size + self.limit / 16)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,9 @@ from hwquant.errors import HwquantError
 from hwquant.golden import deliver, dequantized, quantize_given, quantize_states
 from hwquant.host import before
 from hwquant.link import Link, Session, Statistics
-from hwquant.link.protocol import MAX_PAYLOAD, Request, Status, word_bytes
+from hwquant.link.flight import Call
+from hwquant.link.protocol import Request, word_bytes
+from hwquant.link.session import NotReady
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.program import Program
 from hwquant.program.registers import IDENTITY, VERSION, Register
@@ -112,19 +113,17 @@ class Connection:
         Network that the accelerator computes.
     program : Program
         The network, compiled for the accelerator.
-    patience : float, default 20.0
-        Seconds that the accelerator may take for one inference.
     """
 
-    def __init__(self, session: Session, qgraph: QGraph, program: Program, patience: float = 20.0) -> None:
+    def __init__(self, session: Session, qgraph: QGraph, program: Program) -> None:
         self.qgraph, self.program = qgraph, program
-        self._session, self._patience = session, patience
+        self._session = session
         config = program.config
         self._word, self._beat = word_bytes(config.word_bits), word_bytes(config.frame_bits)
-        self._size = ChunkSize(MAX_PAYLOAD // self._word)
-        self._frame_size = ChunkSize(MAX_PAYLOAD // self._beat)
         self._weight = word_bytes(config.columns * config.slot_bits)
-        self._load_size = ChunkSize(MAX_PAYLOAD // self._weight)
+        # How many words or beats of each kind go into a packet, which the session's window bounds.
+        self._size, self._frame_size, self._load_size = ChunkSize(1), ChunkSize(1), ChunkSize(1)
+        self._losses = 0
         self._clean = False
         self._states = States(qgraph.inputs, qgraph.outputs)
 
@@ -135,6 +134,11 @@ class Connection:
     def open(self) -> None:
         """Reset the accelerator, check that it is the right one, and load its weights; see :func:`connect`."""
         self._session.open()
+        self._losses = self.statistics.losses
+        window = self._session.window
+        self._size = ChunkSize(window.words(self._word))
+        self._frame_size = ChunkSize(window.words(self._beat))
+        self._load_size = ChunkSize(window.words(self._weight))
         self.identity().check(self.program, self._session.link.name)
         self._load()
         self._clean = True
@@ -210,23 +214,25 @@ class Connection:
         if not self._clean:
             self.open()
         self._clean = False  # until the last result is here: a frame may be half written or half read
-        config = self.program.config
-        carried = are_missing(self.qgraph.inputs, q)
-        frames = None if carried else self.program.frame(q)
         samples = len(next(iter(q.values())))
-        total = samples if frames is None else len(frames)
-        _, count = self.program.frame_words
-        results = np.empty((total, count, config.lanes), np.int64)
-        for index in range(total):
-            frame = frames[index] if frames is not None else self._next_frame(q, index)
-            self._write(words_to_integers(frame, config.activation_bits))
-            results[index] = integers_to_words(self._read(count), config.lanes, config.activation_bits)
-            if carried:
+        total = -(-samples // self.program.batch)
+        results = np.empty((total, self.program.frame_words[1], self.program.config.lanes), np.int64)
+        if are_missing(self.qgraph.inputs, q):  # each frame has what the one before has left
+            for index in range(total):
+                frame = self._next_frame(q, index)
+                (results[index],) = self._inferences(iter([frame]))
                 self._states.take(dequantized(self.qgraph, self.program.results(results[index : index + 1])))
-            if progress:
-                progress("run on the board", min((index + 1) * self.program.batch, samples), samples)
+                self._tell(progress, index + 1, samples)
+        else:
+            for index, result in enumerate(self._inferences(iter(self.program.frame(q)))):
+                results[index] = result
+                self._tell(progress, index + 1, samples)
         self._clean = True
         return {name: values[:samples] for name, values in self.program.results(results).items()}
+
+    def _tell(self, progress: Progress | None, frames: int, samples: int) -> None:
+        if progress:
+            progress("run on the board", min(frames * self.program.batch, samples), samples)
 
     def _next_frame(self, q: Mapping[str, IntArray], index: int) -> IntArray:
         """The beats of one sample, its states those that the call before left."""
@@ -239,53 +245,64 @@ class Connection:
         wanted, words = self.register(Register.LOAD), self.program.weight_image
         if not wanted:
             return
-        sent = 0
-        while sent < len(words):
-            chunk = words[sent : sent + self._load_size.words]
-            payload = b"".join(word.to_bytes(self._weight, "little") for word in chunk)
-            self._request(Request.LOAD, payload, self._load_size)
-            sent += len(chunk)
+        for _ in self._answers(self._chunks(words, self._weight, self._load_size, (Request.LOAD,) * 2)):
+            self._learn(self._load_size)
         if wanted != len(words) or self.register(Register.LOAD):
             raise HwquantError(
                 f"the accelerator on {self._session.link.name} wants {wanted} words of weights, the build has "
                 f"{len(words)}; program the board with the bitstream of this build"
             )
 
-    def _write(self, beats: list[int]) -> None:
-        sent, deadline = 0, time.monotonic() + self._patience
-        while sent < len(beats):
-            chunk = beats[sent : sent + self._frame_size.words]
-            request = Request.LAST if sent + len(chunk) == len(beats) else Request.WRITE
-            payload = b"".join(beat.to_bytes(self._beat, "little") for beat in chunk)
-            if self._request(request, payload, self._frame_size).status == Status.OK:
-                sent, deadline = sent + len(chunk), time.monotonic() + self._patience
-            elif time.monotonic() > deadline:
-                raise self._stuck("takes no input")
+    def _inferences(self, frames: Iterator[IntArray]) -> Iterator[IntArray]:
+        """Run frames, each the beats of its inputs; gives the words of their results."""
+        config, (_, count) = self.program.config, self.program.frame_words
 
-    def _read(self, count: int) -> list[int]:
-        words: list[int] = []
-        deadline = time.monotonic() + self._patience
-        while len(words) < count:
-            wanted = min(self._size.words, count - len(words))
-            payload = self._request(Request.READ, bytes([wanted]), self._size).payload
-            words += [
-                int.from_bytes(payload[start : start + self._word], "little")
-                for start in range(0, len(payload), self._word)
-            ]
-            if payload:
-                deadline = time.monotonic() + self._patience
-            elif time.monotonic() > deadline:
-                raise self._stuck("gives no result")
-        return words
+        def calls() -> Iterator[Call]:
+            for frame in frames:
+                beats = words_to_integers(frame, config.activation_bits)
+                yield from self._chunks(beats, self._beat, self._frame_size, (Request.WRITE, Request.LAST))
+                left = count
+                while left:
+                    wanted = min(self._size.words, left)
+                    yield Call(Request.READ, bytes([wanted]))
+                    left -= wanted
 
-    def _request(self, request: Request, payload: bytes, size: ChunkSize) -> Any:
-        before = self.statistics.retries
-        response = self._session.request(request, payload)
-        size.learn(self.statistics.retries - before)
-        return response
+        result = bytearray()
+        for payload in self._answers(calls()):
+            self._learn(self._size, self._frame_size)
+            result += payload
+            if len(result) == count * self._word:
+                starts = range(0, len(result), self._word)
+                words = [int.from_bytes(result[start : start + self._word], "little") for start in starts]
+                yield integers_to_words(words, config.lanes, config.activation_bits)
+                result.clear()
 
-    def _stuck(self, what: str) -> HwquantError:
-        return HwquantError(
-            f"the accelerator on {self._session.link.name} {what} for {self._patience:g} s (status register "
-            f"{self.register(Register.STATUS):#x}); connect again"
-        )
+    def _chunks(
+        self, words: list[int], size: int, chunk: ChunkSize, requests: tuple[Request, Request]
+    ) -> Iterator[Call]:
+        """Words or beats of so many bytes, in requests of the first kind, the last of them of the second."""
+        sent = 0
+        while sent < len(words):
+            part = words[sent : sent + chunk.words]
+            sent += len(part)
+            payload = b"".join(word.to_bytes(size, "little") for word in part)
+            yield Call(requests[sent == len(words)], payload)
+
+    def _answers(self, calls: Iterator[Call]) -> Iterator[bytes]:
+        """What the board returns."""
+        try:
+            for response in self._session.stream(calls):
+                yield response.payload
+        except NotReady as error:
+            self._session.abandon()
+            status = self.register(Register.STATUS)
+            raise HwquantError(
+                f"{error} for {self._session.patience:g} s (status register {status:#x}); connect again"
+            ) from error
+
+    def _learn(self, *sizes: ChunkSize) -> None:
+        """Adapt the size of packets to what was lost since the last response."""
+        losses = self.statistics.losses
+        for size in sizes:
+            size.learn(losses - self._losses)
+        self._losses = losses

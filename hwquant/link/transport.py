@@ -11,7 +11,7 @@ from hwquant.errors import HwquantError
 from hwquant.packages import load_package
 
 BAUD = 1_000_000
-"""The rate of every FPGA board that comes along (boards/)."""
+"""The rate where it does not matter, as the port is no serial line: a simulated board's, or one of USB alone."""
 WRITE_TIMEOUT = 5.0
 """Seconds after which a port that takes no bytes has failed."""
 
@@ -68,7 +68,7 @@ class SerialLink(Link):
     port : str
         Name of the port, such as /dev/ttyUSB0 or COM3.
     baud : int, default BAUD
-        Rate in bit/s that the board was built for.
+        Rate in bit/s that the board was built for, which its report says.
 
     Raises
     ------

@@ -168,6 +168,12 @@ class Program:
         return beats, sum(item.words for item in self.outputs)
 
     @property
+    def frame_sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Beats of an input frame and words of an output frame, each with the bits of one."""
+        beats, words = self.frame_words
+        return (beats, self.config.frame_bits), (words, self.config.word_bits)
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference of the program, without padding of channels."""
         return sum(layer.macs for layer in self.layers)

@@ -2,12 +2,14 @@
 
 import re
 from collections import Counter
+from fractions import Fraction
 
 import pytest
 from amaranth.back import rtlil
 
 from hwquant.boards.families import FAMILIES
 from hwquant.boards.families.ecp5 import MULTIPLIER_BITS
+from hwquant.link.protocol import LARGE, Window
 from hwquant.program.config import ArrayConfig
 from hwquant.program.layout import WindowPacking
 from hwquant.program.raw_inputs import RawInput, single_pixels
@@ -181,10 +183,13 @@ def test_an_array_is_what_is_elaborated_for_a_budget(family, bits, arrays):
     check(accelerator(size), Accelerator.facts(size, budget), budget)
 
 
-def test_a_board_is_the_accelerator_and_its_link():
+@pytest.mark.parametrize(
+    ("divisor", "window", "loadable"), [(DIVISOR, LARGE, True), (Fraction(127, 16), Window(2, 64), False)]
+)
+def test_a_board_is_the_accelerator_and_its_link(divisor, window, loadable):
     size = config(2, 2, weight_slot_bits=16)
-    board = SerialAccelerator(accelerator(size, loadable=True), DIVISOR)
-    check(board, SerialAccelerator.facts(size, DIVISOR, loadable=True))
+    board = SerialAccelerator(accelerator(size, loadable=loadable), divisor, window)
+    check(board, SerialAccelerator.facts(size, divisor, window, loadable=loadable))
 
 
 @pytest.mark.parametrize("wrapper", [AxiAccelerator, WishboneAccelerator])
@@ -196,7 +201,9 @@ def test_a_core_is_the_accelerator_and_its_bus(wrapper):
 
 def test_what_is_redundant_is_part_of_the_registers():
     for size in CONFIGS.values():
-        for path, _, own in SerialAccelerator.facts(size, DIVISOR, DspBudget(FAMILIES["ecp5"].dsp, 3)).walk():
+        for path, _, own in SerialAccelerator.facts(
+            size, DIVISOR, LARGE, DspBudget(FAMILIES["ecp5"].dsp, 3)
+        ).walk():
             for name, bits in own.redundant.items():
                 assert 0 <= bits <= own.registers[name], (path, name)
 

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 from hwquant_testing.clocked import simulate
 
-from hwquant.link.protocol import ESCAPE, FLAG, HEADER_BYTES, MAX_PACKET, MAX_PAYLOAD, Decoder, encode
+from hwquant.link.protocol import ESCAPE, FLAG, HEADER_BYTES, SMALL, Decoder, Window, encode
 from hwquant.rtl_templates.framing import Deframer, Framer
 
-LONGEST = HEADER_BYTES + MAX_PAYLOAD
+LONGEST = HEADER_BYTES + SMALL.payload
 
 
-def deframe(data, *, gap=0.0, busy=0.0, between=0, seed=0):
+def deframe(data, *, gap=0.0, busy=0.0, between=0, seed=0, window=SMALL):
     """Bodies and the number of damaged packets that a deframer finds in bytes.
 
     ``gap`` : chance of a pause before a byte; ``between`` : cycles of pause after each flag
     """
     rng = np.random.default_rng(seed)
-    component = Deframer()
+    component = Deframer(window)
     bodies, body, damaged = [], bytearray(), [0]
 
     async def send(ctx):
@@ -29,7 +29,7 @@ def deframe(data, *, gap=0.0, busy=0.0, between=0, seed=0):
             ctx.set(component.bytes.valid, 0)
             if byte == FLAG:
                 await ctx.tick().repeat(between + 1)
-        await ctx.tick().repeat(3 * MAX_PACKET if busy else MAX_PACKET + 10)
+        await ctx.tick().repeat((3 if busy else 1) * window.packets * window.packet_bytes)
 
     async def take(ctx):
         before = None
@@ -84,7 +84,10 @@ def test_what_is_found_in_damaged_bytes_is_what_the_host_would_find(seed):
             data.append(byte)
         if kind > 0.98:
             data.append(byte)
-    expected = list(Decoder().feed(bytes(data)))
+    expected = [
+        None if body is not None and len(body) < HEADER_BYTES else body
+        for body in Decoder().feed(bytes(data))
+    ]
     found, damaged = deframe(data, between=14)
     assert found == [body for body in expected if body is not None]
     assert set(found) <= set(bodies)
@@ -100,16 +103,43 @@ def test_the_longest_packet_is_found_and_a_longer_one_is_left_out():
 def test_short_packets_are_damaged_and_empty_ones_nothing():
     flag = bytes([FLAG])
     assert deframe(
-        flag * 4 + encode(b"x") + encode(b"") + flag + b"abc" + flag + encode(b"ok"), between=9
+        flag * 4 + encode(b"x") + encode(b"") + flag + b"abc" + flag + encode(b"okay"), between=9
     ) == (
-        [b"ok"],
+        [b"okay"],
         3,
     )
 
 
-def test_what_arrives_while_a_body_leaves_is_dropped_in_whole_packets():
-    bodies = [bytes([n]) * 9 for n in range(60)]
-    found, damaged = deframe(b"".join(map(encode, bodies)), busy=0.6, seed=1)
+@pytest.mark.parametrize("window", [Window(2, 32), Window(4, 64)])
+def test_a_window_of_packets_waits_and_more_are_dropped_whole(window):
+    """Nobody takes bodies until all packets have come: as many are kept as there are buffers."""
+    bodies = [bytes([n]) * (window.payload + HEADER_BYTES - n % 3) for n in range(2 * window.packets + 1)]
+    component, found, body = Deframer(window), [], bytearray()
+
+    async def run(ctx):
+        for byte in b"".join(map(encode, bodies)):
+            ctx.set(component.bytes.valid, 1)
+            ctx.set(component.bytes.payload, byte)
+            await ctx.tick()
+            assert not ctx.get(component.damaged)
+        ctx.set(component.bytes.valid, 0)
+        ctx.set(component.packets.ready, 1)
+        for _ in range(2 * window.packets * window.packet_bytes):
+            _, _, valid, beat = await ctx.tick().sample(component.packets.valid, component.packets.payload)
+            if valid:
+                body.append(beat.data)
+                if beat.last:
+                    found.append(bytes(body))
+                    body.clear()
+
+    simulate(component, run)
+    assert found == bodies[: window.packets]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_arrives_while_bodies_leave_is_kept_or_dropped_whole(seed):
+    bodies = [bytes([n]) * int(9 + 11 * (n % 2)) for n in range(60)]
+    found, damaged = deframe(b"".join(map(encode, bodies)), busy=0.6, seed=seed)
     assert damaged == 0
     assert 5 < len(found) < len(bodies)
     assert found == [body for body in bodies if body in found]

@@ -2,13 +2,25 @@
 """The UART: what is on the line, bit by bit."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from amaranth.hdl import Signal
 from hwquant_testing.clocked import interact, simulate, trace
 
 from hwquant.errors import HwquantError
-from hwquant.rtl_templates.uart import MIN_DIVISOR, UartReceiver, UartTransmitter, baud_divisor
+from hwquant.rtl_templates.uart import (
+    FRACTION_BITS,
+    MIN_DIVISOR,
+    MIN_TOLERANCE,
+    UartReceiver,
+    UartTransmitter,
+    baud_divisor,
+    divisor_constant,
+    fastest_baud,
+    tolerance,
+)
 
 
 def line(byte, stop=1):
@@ -18,7 +30,7 @@ def line(byte, stop=1):
 
 def receive(divisor, levels):
     """The bytes that a receiver finds in a line's levels, one a cycle."""
-    rows = [{"rx": int(level)} for level in [*levels, *[1] * (2 * divisor)]]
+    rows = [{"rx": int(level)} for level in [*levels, *[1] * int(2 * divisor)]]
     seen = trace(UartReceiver(divisor), rows, ["bytes.valid", "bytes.payload"])
     return [row["bytes.payload"] for row in seen if row["bytes.valid"]]
 
@@ -29,9 +41,9 @@ def sampled(bits, cycles_a_bit):
     return [bit for bit, (begin, end) in zip(bits, itertools.pairwise(edges)) for _ in range(end - begin)]
 
 
-@pytest.mark.parametrize("divisor", [4, 5, 16, 27])
+@pytest.mark.parametrize("divisor", [4, 5, 16, 27, Fraction(133, 16), Fraction(113, 16)])
 def test_bytes_back_to_back_are_received(divisor):
-    sent = [0, 255, 0x55, 0xAA, 1, 128, *np.random.default_rng(divisor).integers(0, 256, 20).tolist()]
+    sent = [0, 255, 0x55, 0xAA, 1, 128, *np.random.default_rng(int(divisor)).integers(0, 256, 20).tolist()]
     bits = [1, *(bit for byte in sent for bit in line(byte))]
     assert receive(divisor, sampled(bits, divisor)) == sent
 
@@ -41,6 +53,20 @@ def test_the_sender_may_be_fast_or_slow(error):
     sent = np.random.default_rng(0).integers(0, 256, 20).tolist()
     bits = [1, 1, *(bit for byte in sent for bit in line(byte))]
     assert receive(32, sampled(bits, 32 * (1 + error))) == sent
+
+
+@pytest.mark.parametrize("clock", [24e6, 25e6, 34.5e6, 93.75e6])
+@pytest.mark.parametrize("most", [3_000_000, 12_000_000])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_at_the_fastest_rate_of_a_clock_the_sender_may_be_off_as_said(clock, most, side):
+    """Bytes back to back, wherever the line's edges are between two edges of the clock."""
+    rate = fastest_baud(clock, most)
+    cycles = clock / rate * (1 + side * (tolerance(clock, rate) - 1e-3))
+    sent = np.random.default_rng(0).integers(0, 256, 6).tolist()
+    bits = [1, 1, *(bit for byte in sent for bit in line(byte)), 1]
+    for phase in (0.0, 0.3, 0.6, 0.95):
+        levels = [bits[int((n + phase) / cycles)] for n in range(int((len(bits) - 1) * cycles))]
+        assert receive(baud_divisor(clock, rate), levels) == sent
 
 
 def test_pauses_between_bytes_do_not_matter():
@@ -105,13 +131,48 @@ def test_the_line_is_high_before_the_first_byte():
 def test_a_divisor_is_the_nearest_one_and_a_rate_that_no_divisor_gives_is_refused():
     assert baud_divisor(25e6, 115_200) == 217
     assert baud_divisor(12e6, 1_000_000) == 12
-    with pytest.raises(HwquantError, match=r"12 MHz cannot give 2200000 baud; choose .* at most 300000"):
+    assert baud_divisor(100e6, 3_000_000) == Fraction(533, 16)
+    assert divisor_constant(12) == 11 << FRACTION_BITS
+    assert divisor_constant(Fraction(533, 16)) == (32 << FRACTION_BITS) + 5
+    with pytest.raises(HwquantError, match=r"12 MHz cannot give 2200000 baud; choose .* at most 1500000"):
         baud_divisor(12e6, 2_200_000)
     with pytest.raises(HwquantError, match="cannot give 4000000 baud"):
         baud_divisor(12e6, 4_000_000)
     for component in (UartReceiver, UartTransmitter):
         with pytest.raises(HwquantError, match=f"at least {MIN_DIVISOR} clock cycles a bit, not 3"):
             component(3)
+
+
+@pytest.mark.parametrize(
+    ("clock", "most", "rate"),
+    [
+        (100e6, 3_000_000, 3_000_000),
+        (25e6, 3_000_000, 3_000_000),
+        (12e6, 3_000_000, 3_000_000),  # four cycles
+        (14e6, 3_000_000, 1_000_000),  # 4.67 and 9.33 would leave too little margin
+        (100e6, 12_000_000, 12_000_000),
+        (24e6, 12_000_000, 6_000_000),
+        (1e6, 3_000_000, 250_000),
+        (1e5, 3_000_000, None),
+    ],
+)
+def test_the_fastest_rate_is_a_whole_part_of_the_converters(clock, most, rate):
+    assert fastest_baud(clock, most) == rate
+    assert rate is None or tolerance(clock, rate) >= MIN_TOLERANCE
+
+
+@pytest.mark.parametrize("divisor", [7, Fraction(133, 16), Fraction(65, 16)])
+def test_a_signal_gives_the_same_line_as_a_constant(divisor):
+    """The number that is put into a netlist afterwards."""
+    levels = []
+    for signal in (False, True):
+        value = Signal(12, init=divisor_constant(divisor)) if signal else divisor
+        component = UartTransmitter(value)
+        rows = [{"bytes.valid": 1, "bytes.payload": 0xA5}] * 400
+        levels.append([row["tx"] for row in trace(component, rows, ["tx"])])
+    assert levels[0] == levels[1]
+    edges = [n for n, (one, two) in enumerate(itertools.pairwise(levels[0])) if (one, two) == (1, 0)]
+    assert (edges[-1] - edges[0]) / (len(edges) - 1) == pytest.approx(float(divisor) * 10 / 4, rel=0.03)
 
 
 def test_a_byte_takes_its_time_from_end_to_end():

@@ -12,12 +12,14 @@ from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.golden import run as golden
 from hwquant.link import SerialLink, Session
-from hwquant.link.protocol import FLAG, Request, Status, encode
+from hwquant.link.flight import Call
+from hwquant.link.protocol import FLAG, SMALL, VERSION, Request, Status, encode
+from hwquant.link.session import NotReady
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.registers import Register
 from hwquant.sim import BOARD_SIMULATORS
-from hwquant.sim.board import SimulatedBoard
+from hwquant.sim.board import TIMEOUT, SimulatedBoard
 from hwquant.sim.faults import Faults, FaultyLink
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
@@ -104,7 +106,7 @@ def test_many_frames_with_a_byte_in_a_hundred_changed(network, program, simulato
 
 def test_a_host_may_die_anywhere_and_another_one_finds_a_clean_board(network, program, board):
     q = images(network, 2)
-    frame = encode(bytes([0x10 | Request.WRITE, 1, *range(20)]))
+    frame = encode(bytes([VERSION << 4 | Request.WRITE, 1, 0, *range(20)]))
     with SerialLink(board.port) as link:
         session = Session(link)
         session.open()
@@ -113,7 +115,9 @@ def test_a_host_may_die_anywhere_and_another_one_finds_a_clean_board(network, pr
     with SerialLink(board.port) as link:
         assert equal(connect(link, network, program).run(q), golden(network, q))
         connection = connect(link, network, program)
-        connection._write([0] * sum(item.words for item in program.inputs))  # a result that nobody reads
+        next(
+            connection._session.stream([Call(Request.LAST, bytes(connection._beat * program.frame_words[0]))])
+        )
     with SerialLink(board.port) as link:
         link.write(bytes([FLAG, 1, 2, 3]) * 50)  # and noise
         connection = connect(link, network, program)
@@ -125,19 +129,19 @@ def test_after_an_interruption_the_same_device_goes_on(network, program, link):
     """Ctrl-C in the middle of a frame: the next call does not continue that frame."""
     q = images(network, 2)
     connection = connect(link, network, program)
-    request, left = connection._session.request, [3]
+    write, left = link.write, [2]
 
-    def interrupted(*arguments):
+    def interrupted(data):
         left[0] -= 1
         if not left[0]:
             raise KeyboardInterrupt
-        return request(*arguments)
+        write(data)
 
     connection._size._size = 5.0
-    connection._session.request = interrupted
+    link.write = interrupted
     with pytest.raises(KeyboardInterrupt):
         connection.run(q)
-    del connection._session.request
+    link.write = write
     assert equal(connection.run(q), golden(network, q))
 
 
@@ -181,13 +185,12 @@ def test_a_port_that_fails_is_an_error(network, program):
 
 
 def test_a_board_that_does_not_take_frames(network, program, link):
-    """The driver says that results are not read instead of waiting for ever."""
-    connection = connect(link, network, program)
-    connection._patience = 0.05
-    words = [0] * sum(item.words for item in program.inputs)
-    connection._write(words)
-    with pytest.raises(HwquantError, match=r"takes no input for 0.05 s \(status register 0x1\)"):
-        connection._write(words)
+    """The session says that results are not read instead of waiting for ever; the rest is not executed."""
+    connection = connect(link, network, program, patience=0.01, timeout=TIMEOUT)
+    frame = Call(Request.LAST, bytes(connection._beat * program.frame_words[0]))
+    with pytest.raises(HwquantError, match=r"is not ready for 0.01 s \(status register 0x1\)"):
+        list(connection._answers(iter([frame, frame, frame])))
+    assert connection.register(Register.INFERENCES) == 0, "its result was not read"
 
 
 @pytest.mark.parametrize("corrupt", [0.0, 0.02])
@@ -210,14 +213,16 @@ def test_weights_are_loaded_by_every_session_whatever_the_line(network, program,
 
 def test_nothing_runs_before_all_weights_are_loaded(network, program):
     with SimulatedBoard(program, loadable=True) as board, SerialLink(board.port) as link:
-        session = Session(link)
+        session = Session(link, timeout=TIMEOUT)
         session.open()
         size = program.config.columns * program.config.slot_bits // 8
         missing = len(program.weight_image) - 1
         for _ in range(missing):
-            assert session.request(Request.WRITE, bytes(8)).status == Status.BUSY
             assert session.request(Request.LOAD, bytes(size)).status == Status.OK
-        assert session.request(Request.WRITE, bytes(8)).status == Status.BUSY
+        session.patience = 0.0
+        with pytest.raises(NotReady):
+            session.request(Request.WRITE, bytes(8))
+        session.abandon()
         assert session.request(Request.PEEK, bytes([Register.STATUS])).payload == bytes(4)
         assert session.request(Request.LOAD, bytes(size)).status == Status.OK
         assert session.request(Request.WRITE, bytes(8)).status == Status.OK
@@ -231,7 +236,7 @@ def test_a_board_with_weights_does_not_know_how_to_load(link):
 
 
 @pytest.mark.nightly  # it compiles once more
-def test_a_divisor_like_a_real_one(network, program):
-    q = images(network, 1)
-    with SimulatedBoard(program, divisor=13) as board, SerialLink(board.port) as link:
+def test_a_divisor_and_a_window_like_real_ones(network, program):
+    q = images(network, 9)
+    with SimulatedBoard(program, divisor=13, window=SMALL) as board, SerialLink(board.port) as link:
         assert equal(connect(link, network, program).run(q), golden(network, q))

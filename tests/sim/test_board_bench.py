@@ -10,7 +10,10 @@ from hwquant.driver import connect
 from hwquant.errors import HwquantError
 from hwquant.golden import run as golden
 from hwquant.link import Link
+from hwquant.link.protocol import LARGE, SMALL
+from hwquant.link.rate import Line, link_time
 from hwquant.program.compiler import compile_network
+from hwquant.program.cycles import timing
 from hwquant.rtl_templates.uart import MIN_DIVISOR
 from hwquant.sim import BOARD_SIMULATORS
 from hwquant.sim.board_bench import BoardBench
@@ -73,6 +76,54 @@ def test_the_simulators_agree_in_every_byte_and_its_time(network, program, loada
         assert (noisy.injected > 5) == (corrupt > 0)
     expected = golden(network, q)
     assert all(np.array_equal(result[name], expected[name]) for name in expected)
+
+
+class Timed(Link):
+    """A line to one board, whose clock is the board's."""
+
+    name = "bench"
+
+    def __init__(self, program, window):
+        self.bench = BoardBench(program, MIN_DIVISOR, "cxxrtl", loadable=False, window=window)
+        self.now, self._heard = 0, b""
+
+    def clock(self):
+        return self.now
+
+    def write(self, data):
+        self._heard += data
+
+    def read(self, timeout):
+        end = self.now + timeout
+        while self.now < end:
+            taken, said = self.bench.run(self._heard, SLICE)
+            self._heard = self._heard[taken:]
+            self.now += SLICE
+            if said:
+                return said
+        return b""
+
+    def close(self):
+        self.bench.close()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+@pytest.mark.parametrize("window", [LARGE, pytest.param(SMALL, marks=pytest.mark.nightly)])
+def test_a_board_is_as_fast_as_the_rate_of_its_link_says(network, program, window):
+    """In clock cycles: no faster, and slower by what is escaped, and by the first frame's way there and back."""
+    frames = 40
+    with Timed(program, window) as link:
+        connection = connect(link, network, program, timeout=1e6, clock=link.clock)
+        connection.run(images(network, 20))  # packets grow until they are as large as they may be
+        begin = link.now
+        connection.run(images(network, frames))
+        taken, statistics = link.now - begin, connection.statistics
+        assert statistics.retries == statistics.busy == 0
+    line = Line.serial(1 / MIN_DIVISOR, 0.0, window)
+    found = link_time(*program.frame_sizes, line)
+    cycles = timing(program).cycles
+    period = found.period(cycles)
+    assert frames * period <= taken <= 1.03 * frames * period + found.to_board + cycles + found.from_board
 
 
 def test_a_simulator_that_has_no_board_is_refused(program):

@@ -3,6 +3,7 @@
 import pytest
 
 from hwquant.boards.board import board_names, load_board
+from hwquant.link.rate import LinkTime
 
 pytest.importorskip("amaranth_boards", reason="pins come from amaranth-boards: pip install 'hwquant[boards]'")
 
@@ -21,9 +22,9 @@ def test_a_board_gets_an_array_and_the_reason(hwquant, network):
     }
     assert all(need["fits"] for need in found["chosen"]["needs"])
     assert found["core_frames_per_second"] == found["clock_mhz"] * 1e6 / found["chosen"]["frame_cycles"]
-    seconds = found["chosen"]["link"]["seconds"] + found["milliseconds"] / 1e3
+    seconds = LinkTime(**found["chosen"]["link"]).period(found["milliseconds"] / 1e3)
     assert found["frames_per_second"] == pytest.approx(1 / seconds)
-    assert found["link_share"] == pytest.approx(found["chosen"]["link"]["seconds"] / seconds)
+    assert found["link_share"] == pytest.approx(1 - found["milliseconds"] / 1e3 / seconds)
     text = hwquant("fit", network, "--board", "icebreaker").stdout
     assert found["reason"] in text
     assert "at the board's target of 24 MHz (what routing reaches is known after hwquant build)" in text

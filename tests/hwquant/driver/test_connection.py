@@ -2,20 +2,19 @@
 
 import numpy as np
 import pytest
-from hwquant_testing.link_model import ModelAccelerator, ModelBoard
+from hwquant_testing.link_model import ModelAccelerator, ModelBoard, Network
 from hwquant_testing.small_networks import Net, images
 
-from hwquant.boards.board import Board
 from hwquant.driver import connect
 from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.golden import run as golden
-from hwquant.link.protocol import ESCAPE, Request, Status
+from hwquant.link.protocol import ESCAPE, LARGE, SMALL, Request, Status
+from hwquant.link.rate import Line, link_time
 from hwquant.program.batch import all_together, apart
 from hwquant.program.compiler import compile_network
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.registers import IDENTITY, VERSION, Register
-from hwquant.sim.faults import Faults, FaultyLink
 
 
 def several():
@@ -61,7 +60,7 @@ def registers(program, **changes):
     return {Register[name]: value for name, value in {**values, **changes}.items()}
 
 
-def model(network, program, latency=0, loads=0, **changes):
+def model(network, program, latency=0, loads=0, window=LARGE, **changes):
     """A board that computes with the golden model, and wants ``loads`` words of weights before."""
     config = program.config
     bits, lanes = config.activation_bits, config.lanes
@@ -80,7 +79,7 @@ def model(network, program, latency=0, loads=0, **changes):
 
     count = sum(item.words for item in program.inputs)
     accelerator = ModelAccelerator(count, compute, registers(program, **changes), latency, loads)
-    return ModelBoard(accelerator, config.word_bits, config.columns * config.slot_bits)
+    return ModelBoard(accelerator, config.word_bits, config.columns * config.slot_bits, window)
 
 
 def unpacked(program):
@@ -112,27 +111,27 @@ def test_arrays_come_back_as_from_the_golden_model(case):
 def test_a_noisy_line_costs_time_and_nothing_else(case):
     network, program = case
     board = model(network, program)
-    link = FaultyLink(board, Faults(corrupt=0.01, drop=0.002, duplicate=0.002))
+    link = Network(board, line=(0.01, 0.002, 0.002))
     q = images(network, 30 * program.batch)
-    connection = connect(link, network, program, timeout=0.003, silences=12)
+    connection = connect(link, network, program, silences=12, clock=link.clock)
     result, expected = connection.run(q), golden(network, q)
     assert all(np.array_equal(result[name], expected[name]) for name in expected)
     assert connection.statistics.retries > 20
     assert board.accelerator.inferences == 30
 
 
-@pytest.mark.parametrize("faults", [Faults(), Faults(corrupt=0.01, drop=0.002, duplicate=0.002)])
-def test_weights_are_loaded_whole_and_in_order_by_every_session(case, faults):
+@pytest.mark.parametrize("line", [(0, 0, 0), (0.01, 0.002, 0.002)])
+def test_weights_are_loaded_whole_and_in_order_by_every_session(case, line):
     network, program = case
     board = model(network, program, loads=len(program.weight_image))
-    link = FaultyLink(board, faults)
+    link = Network(board, line=line)
     q = images(network, 2)
     for session in range(1, 4):
-        connection = connect(link, network, program, timeout=0.003, silences=12)
+        connection = connect(link, network, program, silences=12, clock=link.clock)
         assert board.accelerator.weights == program.weight_image * session
         result, expected = connection.run(q), golden(network, q)
         assert all(np.array_equal(result[name], expected[name]) for name in expected)
-    assert (link.injected > 0) == (faults.corrupt > 0)
+    assert (link.mishaps > 0) == (line[0] > 0)
 
 
 def test_a_board_that_has_its_weights_is_not_loaded(case):
@@ -182,9 +181,10 @@ def test_the_wrong_bitstream_is_refused(case, changes, message):
 
 def test_an_accelerator_that_stopped_is_an_error(case):
     network, program = case
-    connection = connect(model(network, program, latency=1 << 30), network, program)
-    connection._patience = 0.02
-    with pytest.raises(HwquantError, match=r"gives no result for 0\.02 s"):
+    board = model(network, program, latency=1 << 30, STATUS=5)
+    connection = connect(board, network, program, patience=0.02, clock=board.clock)
+    message = r"the accelerator on model is not ready for 0\.02 s \(status register 0x5\); connect again"
+    with pytest.raises(HwquantError, match=message):
         connection.run(images(network, 1))
 
 
@@ -246,17 +246,28 @@ class Counted:
         return data
 
 
-def test_an_inference_takes_the_bytes_and_round_trips_that_it_is_said_to_take(case):
+@pytest.mark.parametrize("window", [LARGE, SMALL])
+def test_an_inference_takes_the_bytes_and_requests_that_it_is_said_to_take(case, window):
     network, program = case
-    link = Counted(model(network, program))
+    link = Counted(model(network, program, window=window))
     connection = connect(link, network, program)
     connection.run(images(network, 20 * program.batch))  # packets grow until they are as large as they may be
     before = link.bytes, connection.statistics.requests
     connection.run(images(network, 3 * program.batch))
-    board = Board("mine", "mine", None, baud=1_000_000, latency_ms=2)
-    found = board.link_time(program)
+    found = link_time(*program.frame_sizes, Line.serial(1_000_000, 0.0, window))
     assert (link.bytes - before[0], connection.statistics.requests - before[1]) == (
         3 * found.bytes,
         3 * found.requests,
     )
-    assert found.seconds == pytest.approx(found.bytes * 10 / 1e6 + found.requests * 2e-3)
+
+
+def test_frames_follow_each_other_while_their_results_are_on_the_way(case):
+    """Where a window has all requests of several frames, these take one delay there and back."""
+    network, program = case
+    link = Network(model(network, program))
+    connection = connect(link, network, program, clock=link.clock)
+    connection.run(images(network, 20 * program.batch))
+    begin, requests = link.now, connection.statistics.requests
+    connection.run(images(network, 24 * program.batch))
+    delays = (connection.statistics.requests - requests) / LARGE.packets
+    assert link.now - begin <= 2e-3 * (delays + 1)

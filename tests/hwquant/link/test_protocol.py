@@ -3,18 +3,21 @@
 import zlib
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwquant.errors import HwquantError, Unsupported
 from hwquant.link.protocol import (
     CRC,
     CRC_BYTES,
     ESCAPE,
     FLAG,
     HEADER_BYTES,
-    MAX_PACKET,
-    MAX_PAYLOAD,
+    LARGE,
+    SMALL,
     Decoder,
+    Window,
     checksum,
     encode,
     word_bytes,
@@ -82,9 +85,29 @@ def test_escapes_at_the_end_and_short_packets_are_damaged():
     assert decode(flag + b"abcdef" + escape + flag) == [None]
     assert decode(flag + b"ab" + flag) == [None]
     assert decode(encode(b"x")) == [None]
+    assert decode(encode(b"xy")) == [b"xy"]
     assert decode(flag * 5) == []
 
 
 def test_packets_and_words_have_their_sizes_in_bytes():
-    assert HEADER_BYTES + MAX_PAYLOAD + CRC_BYTES == MAX_PACKET
+    for window in (LARGE, SMALL):  # a byte for the length
+        assert 1 + HEADER_BYTES + window.payload + CRC_BYTES == window.packet_bytes
+        assert Window.decode(window.encode()) == window
     assert [word_bytes(bits) for bits in (1, 8, 9, 24, 64)] == [1, 1, 2, 3, 8]
+
+
+@pytest.mark.parametrize(
+    ("packets", "size"), [(3, 128), (1, 128), (128, 128), (8, 16), (8, 512), (8, 100), (0, 64)]
+)
+def test_a_window_that_cannot_be_is_refused(packets, size):
+    with pytest.raises(HwquantError, match=r"(packets|packet_bytes) of a window must be a power of two from"):
+        Window(packets, size)
+
+
+def test_a_word_that_does_not_fit_a_request_is_refused():
+    assert SMALL.words(120) == 1
+    assert LARGE.words(16) == 15
+    with pytest.raises(
+        Unsupported, match=r"a word of 121 bytes does not fit a request of the link, which has 120"
+    ):
+        SMALL.words(121)

@@ -3,16 +3,48 @@
 import pytest
 
 from hwquant.boards.board import load_board
-from hwquant.link.rate import link_time
+from hwquant.link.protocol import LARGE, SMALL
+from hwquant.link.rate import Line, link_time
+
+FRAMING = 10
 
 
-def test_the_link_and_the_core_share_the_time():
-    found = link_time((1024, 128), (1, 128), baud=1_000_000, latency=0.0)
-    assert found.requests == 70
-    assert found.bytes == 1025 * 16 + 1 + 70 * 2 * 9
-    assert found.frames_per_second(0.01) == pytest.approx(1 / (found.seconds + 0.01))
-    assert found.share(found.seconds) == 0.5
+def test_the_bytes_are_those_of_the_packets():
+    found = link_time((1024, 128), (1, 128), Line.serial(1_000_000, 0.0, LARGE))
+    assert found.requests == 69 + 1
+    assert found.bytes == 1025 * 16 + 1 + 70 * 2 * FRAMING
+    assert found.to_board == found.period(0.0) == pytest.approx((1024 * 16 + 1 + 70 * FRAMING) / 1e5)
+    assert found.from_board == pytest.approx((16 + 70 * FRAMING) / 1e5)
+    small = link_time((1024, 128), (1, 128), Line.serial(1_000_000, 0.0, SMALL))
+    assert small.requests == 147 + 1
 
 
-def test_every_board_that_comes_along_has_a_latency():
+def test_a_window_of_requests_shares_a_latency():
+    found = link_time((4, 64), (1, 64), Line.serial(12_000_000, 1e-3, LARGE))
+    assert found.requests == 2
+    assert found.period(0.0) == 2 * 1e-3 / 8
+
+
+def test_the_next_frame_comes_while_the_core_computes_as_far_as_the_window_goes():
+    line = Line.serial(1_000_000, 0.0, LARGE)
+    found = link_time((1024, 128), (1, 128), line)
+    window, read = 7 * (FRAMING + 240) / 1e5, (FRAMING + 16) / 1e5
+    assert (found.ahead, found.results) == pytest.approx((window, read))
+    assert found.frames_per_second(window - read) == pytest.approx(1 / found.to_board)
+    assert found.frames_per_second(window - read + 0.01) == pytest.approx(1 / (found.to_board + 0.01))
+    assert found.share(window - read) == pytest.approx(1 - (window - read) / found.to_board)
+    assert link_time((2, 64), (1, 64), line).ahead == pytest.approx((2 * 8 + 2 * FRAMING + 1) / 1e5), (
+        "a frame ahead"
+    )
+
+
+def test_a_large_result_is_waited_for():
+    found = link_time((1, 64), (1000, 64), Line.serial(1_000_000, 0.0, LARGE))
+    assert found.period(0.5) == pytest.approx(found.from_board + 0.5)
+
+
+def test_boards_have_the_rate_that_their_converter_and_their_clock_allow():
     assert load_board("generic").latency_ms == 1.0
+    board = load_board("ulx3s-85f")
+    assert [board.rate(clock) for clock in (100e6, 25e6, 10e6)] == [3_000_000, 3_000_000, 1_000_000]
+    assert (board.window, load_board("icebreaker").window) == (LARGE, SMALL)

@@ -1,12 +1,15 @@
 """A model of a board in Python, written from the protocol's description, to test the host's end against."""
 
-import time
+import heapq
 from collections import deque
+
+import numpy as np
 
 from hwquant.link import Link
 from hwquant.link.protocol import (
     HEADER_BYTES,
-    MAX_PAYLOAD,
+    LARGE,
+    SEQUENCES,
     VERSION,
     Decoder,
     Request,
@@ -18,7 +21,7 @@ from hwquant.program.registers import Register
 
 
 class ModelAccelerator:
-    """Takes frames of words, and gives ``compute(frame)`` after ``latency`` reads that find nothing.
+    """Takes frames of words, and gives ``compute(frame)`` after ``latency`` reads that do not wait so long.
 
     Of weights it wants ``loads`` words, which are then in ``loaded``, before it takes frames.
     """
@@ -61,65 +64,94 @@ class ModelAccelerator:
 
 
 class ModelBoard(Link):
-    """A link with a board at its other end."""
+    """A link with a board at its other end: it answers at once, and silence takes no time."""
 
     name = "model"
 
-    def __init__(self, accelerator, bits, load_bits=0):
+    def __init__(self, accelerator, bits, load_bits=0, window=LARGE):
         self.accelerator, self.size, self.load_size = accelerator, word_bytes(bits), word_bytes(load_bits)
+        self.window = window
         self.decoder, self.said = Decoder(), bytearray()
-        self.opened, self.sequence, self.kept = False, 0, b""
+        self.opened, self.sequence, self.kept, self.rejected = False, 0, {}, False
+        self.origin = 0  # the number of the request that opened the session
+        self.part = []  # words of a read that is not complete
         self.executed = []
         self.silent = False
+        self.now = 0.0
+
+    def clock(self):
+        return self.now
 
     def reset(self):
         """Somebody presses the button."""
-        self.opened = False
+        self.opened, self.sequence, self.rejected, self.part = False, 0, False, []
         self.accelerator.reset()
 
     def write(self, data):
-        for body in self.decoder.feed(data):
-            if not self.silent:
-                self.said += encode(self._answer(body))
+        self.said += self.hear(data)
+
+    def hear(self, data):
+        """What the board answers to bytes."""
+        answers = [self._answer(body) for body in self.decoder.feed(data)]
+        return b"" if self.silent else b"".join(encode(answer) for answer in answers if answer is not None)
 
     def read(self, timeout):
-        if not self.said:
-            time.sleep(min(timeout, 0.001))  # no test needs the time to be right
+        self.now += 1e-6 if self.said else timeout
         data, self.said = bytes(self.said), bytearray()
         return data
 
     def close(self):
         pass
 
-    def _notice(self, status):
-        return bytes([VERSION << 4 | status, self.sequence])
+    def _notice(self, status, sequence=None):
+        number = self.sequence if sequence is None else sequence
+        return bytes([VERSION << 4 | status]) + number.to_bytes(2, "little")
 
     def _answer(self, body):
+        """The answer to a packet; None where there is none."""
         if body is None:
             return self._notice(Status.DAMAGED)
-        code, sequence, payload = body[0], body[1], body[HEADER_BYTES:]
+        code, sequence, payload = body[0], int.from_bytes(body[1:HEADER_BYTES], "little"), body[HEADER_BYTES:]
         if code == VERSION << 4 | Request.OPEN:
-            self.opened = True
-            self.accelerator.reset()
-            self._keep(sequence, Status.OK, payload)
-        elif not self.opened:
-            return self._notice(Status.CLOSED)
-        elif sequence == (self.sequence + 1) % 256:
+            if self.opened and sequence == self.origin != self.sequence:
+                return None
+            self.reset()
+            self.opened, self.origin = True, sequence
+            return self._keep(sequence, Status.OK, payload + self.window.encode())
+        if not self.opened:
+            return self._notice(Status.CLOSED, sequence)
+        if sequence == (self.sequence + 1) % SEQUENCES:
+            status, data = self._execute(code, payload)
+            self.rejected = status == Status.BUSY
+            if self.rejected:
+                return self._notice(Status.BUSY, sequence)
             self.executed.append(code & 15)
-            self._keep(sequence, *self._execute(code, payload))
-        elif sequence != self.sequence:
+            return self._keep(sequence, status, data)
+        if (self.sequence - sequence) % SEQUENCES < self.window.packets:
+            return self.kept.get(sequence)
+        if not self.rejected:
+            self.rejected = True
             return self._notice(Status.SEQUENCE)
-        return self.kept
+        return None
 
     def _keep(self, sequence, status, payload):
         self.sequence = sequence
-        self.kept = bytes([VERSION << 4 | status, sequence]) + payload
+        self.kept[sequence] = self._notice(status) + payload
+        return self.kept[sequence]
 
     def _execute(self, code, payload):
+        if code != VERSION << 4 | Request.READ:
+            self.part = []
+        if not payload and code in {VERSION << 4 | item for item in Request if item != Request.LOAD}:
+            return Status.OK, b""
         if code == VERSION << 4 | Request.PEEK:
             return Status.OK, self.accelerator.register(payload[0]).to_bytes(4, "little")
         if code == VERSION << 4 | Request.READ:
-            words = self.accelerator.read(min(payload[0], MAX_PAYLOAD // self.size))
+            wanted = min(payload[0], self.window.payload // self.size)
+            self.part += self.accelerator.read(wanted - len(self.part))
+            if len(self.part) < wanted:
+                return Status.BUSY, b""
+            words, self.part = self.part, []
             return Status.OK, b"".join(word.to_bytes(self.size, "little") for word in words)
         if code in (VERSION << 4 | Request.WRITE, VERSION << 4 | Request.LAST):
             if not self.accelerator.ready:
@@ -134,3 +166,56 @@ class ModelBoard(Link):
                 self.accelerator.load(int.from_bytes(payload[start : start + self.load_size], "little"))
             return Status.OK, b""
         return Status.UNKNOWN, b""
+
+
+class Network(Link):
+    """A channel with a delay to a model of a board, in virtual time: bytes and whole datagrams may meet with mishaps.
+
+    ``line``: chances that a byte is changed, lost, or comes twice. ``datagrams``: chances that what was written at once
+    is lost, comes twice, or comes so late that others overtake it.
+    """
+
+    name = "network"
+
+    def __init__(self, board, *, delay=1e-3, line=(0, 0, 0), datagrams=(0, 0, 0), seed=0):
+        self.board, self.delay, self.line, self.datagrams = board, delay, line, datagrams
+        self.rng = np.random.default_rng(seed)
+        self.now, self.number, self.mishaps = 0.0, 0, 0
+        self.events = []  # time, number, to the board?, bytes
+
+    def clock(self):
+        return self.now
+
+    def write(self, data):
+        self._send(data, True)
+
+    def read(self, timeout):
+        end = self.now + timeout
+        while self.events and self.events[0][0] <= end:
+            self.now, _, outward, data = heapq.heappop(self.events)
+            if not outward:
+                return data
+            if said := self.board.hear(data):
+                self._send(said, False)
+        self.now = end
+        return b""
+
+    def close(self):
+        pass
+
+    def _send(self, data, outward):
+        lost, twice, late = self.rng.random(3) < self.datagrams
+        self.mishaps += int(lost) + int(twice) + int(late)
+        for _ in range(0 if lost else 1 + twice):
+            delay = self.delay * (1 + (4 * self.rng.random() if late else 0))
+            self.number += 1
+            heapq.heappush(self.events, (self.now + delay, self.number, outward, self._spoilt(data)))
+
+    def _spoilt(self, data):
+        hits = self.rng.random((len(data), 3)) < self.line
+        self.mishaps += int(hits.sum())
+        spoilt = bytearray()
+        for byte, (change, lose, repeat) in zip(data, hits.tolist()):
+            byte ^= int(self.rng.integers(1, 256)) if change else 0
+            spoilt += bytes([byte]) * (0 if lose else 2 if repeat else 1)
+        return bytes(spoilt)
