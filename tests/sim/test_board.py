@@ -137,7 +137,7 @@ def test_after_an_interruption_the_same_device_goes_on(network, program, link):
             raise KeyboardInterrupt
         write(data)
 
-    connection._size._size = 5.0
+    connection._frame_size._size = 5.0
     link.write = interrupted
     with pytest.raises(KeyboardInterrupt):
         connection.run(q)
