@@ -156,7 +156,7 @@ class LinkExecutor(Component):
                 m.next = "low"
         for name, half, following in (
             ("low", state.current[:8], "high"),
-            ("high", state.current[8:], "decide"),
+            ("high", state.current[8:], "compare"),
         ):
             with m.State(name):
                 m.d.comb += self.packets.ready.eq(1)
@@ -166,13 +166,19 @@ class LinkExecutor(Component):
                     m.next = following
 
     def _decide(self, m: Module, state: ExecutorState) -> None:
-        """Add the state that tells the request that is next from those that were, and from others."""
+        """Add the states that tell the request that is next from those that were, and from others."""
         before = (state.latest - state.current)[: len(state.latest)]
-        late = (state.current == state.origin) & (before != 0)
+        with m.State("compare"):
+            m.d.sync += [
+                state.following.eq(before.all()),
+                state.answered.eq(before < self.window.packets),
+                state.late.eq(state.opened & (state.current == state.origin) & (before != 0)),
+            ]
+            m.next = "decide"
         with m.State("decide"):
             m.next = "skip"
             with m.If(state.opcode == _code(Request.OPEN)):
-                with m.If(state.opened & late):
+                with m.If(state.late):
                     m.d.sync += state.silent.eq(1)
                 with m.Else():
                     m.d.comb += self.reset.eq(1)
@@ -184,11 +190,11 @@ class LinkExecutor(Component):
                     m.next = "open"
             with m.Elif(~state.opened):
                 m.d.sync += [state.notice.eq(1), state.status.eq(Status.CLOSED)]
-            with m.Elif(before.all()):
+            with m.Elif(state.following):
                 with m.If((state.opcode != _code(Request.READ)) | ~state.part):
                     m.d.sync += [state.end.eq(PREFIX_BYTES), state.part.eq(0)]
                 self._begin(m, state)
-            with m.Elif(before < self.window.packets):
+            with m.Elif(state.answered):
                 m.next = "again"
             with m.Else():
                 m.d.sync += [
@@ -351,7 +357,7 @@ class LinkExecutor(Component):
             registers={
                 "request": 8 + 3 * 8 * SEQUENCE_BYTES + 1 + index_bits(len(Register)),
                 "response": 3 * index_bits(window.packet_bytes) + Shape.cast(Status).width + 8,
-                "control": 7 + 5,  # flags; up to 32 states
+                "control": 10 + 5,  # flags; up to 32 states
                 "read": 8,
                 "waited": index_bits(PATIENCE),
                 "digit": index_bits(max(size, frame, load, REGISTER_BYTES)),

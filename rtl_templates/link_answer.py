@@ -35,6 +35,10 @@ class ExecutorState:
         self.latest = Signal(numbers)  # number of the latest request that was executed
         self.origin = Signal(numbers, reset_less=True)  # number of the request that opened the session
         self.ended = Signal(reset_less=True)  # the request's last byte was taken
+        # What the number says: the expected one, one of those that are kept, the number of an OPEN that comes late.
+        self.following, self.answered, self.late = (
+            Signal(name=name, reset_less=True) for name in ("following", "answered", "late")
+        )
         # What the response is made of. A notice is one that is not kept.
         self.opened = Signal()
         self.status = Signal(Status, reset_less=True)
