@@ -228,7 +228,7 @@ def expected_responses(config, number, seed, loads):
 @pytest.mark.parametrize(("pauses", "loads"), [(0.0, 0), (0.4, 0), (0.2, 5)])
 def test_the_executor_answers_as_the_model_of_a_board_does(name, pauses, loads):
     config = CONFIGS[name]
-    requests, responses, model = expected_responses(config, 120 if loads else 100, len(name), loads)
+    requests, responses, model = expected_responses(config, 200 if loads else 100, len(name), loads)
     bench = Bench(config, idle=pauses, busy=pauses, loads=loads, seed=7)
     assert bench.run(requests) == responses
     assert bench.accelerator.weights == model.accelerator.weights
