@@ -47,9 +47,10 @@ class RawInput:
     def of(cls, place: Placement) -> RawInput:
         """Make what becomes of an input that the host sends as it is."""
         packing = place.packing or single_pixels(place.shape)
-        shape, *numbers = (getattr(packing, field.name) for field in fields(packing))
         # Of Python's type: what a network's file or a calculation left may be numpy's.
-        return cls(WindowPacking(tuple(map(int, shape)), *map(int, numbers)), int(place.zero_point))
+        channels, height, width = map(int, packing.shape)
+        numbers = (int(getattr(packing, field.name)) for field in fields(packing)[1:])
+        return cls(WindowPacking((channels, height, width), *numbers), int(place.zero_point))
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> RawInput:
