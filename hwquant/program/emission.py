@@ -188,9 +188,9 @@ def _factors(sweep: Sweep, factors: Placement) -> Iterator[Instruction]:
 
 
 def _first_pixel(sweep: Sweep, place: Placement) -> int:
-    """Address of the first pixel of a product's sweep in a tensor of its shape."""
+    """Address of the first pixel of a product's sweep in a tensor of its shape, whose strips may be others."""
     row = place.locate(sweep.pixels.y)[1]
-    return place.address + sweep.tiles[0].address + row * place.stored_shape[2] + sweep.pixels.x
+    return place.address + place.offset(sweep.block.plane, 0, sweep.pixels.x) + row * place.stored_shape[2]
 
 
 def _first_factor(sweep: Sweep, factors: Placement) -> int:

@@ -41,7 +41,7 @@ def test_identity_names_design_version_program_and_shape():
     assert seen["VERSION"] == [VERSION]
     assert seen["CHECKSUM"] == [0xCAFEBABE]
     shape = seen["SHAPE"][0]
-    assert Register.SHAPE.unpack(shape) == {"rows": 5, "columns": 12, "lanes": 10}
+    assert Register.SHAPE.unpack(shape) == {"rows": 5, "columns": 12, "lanes": 10, "others": 0}
     assert (shape & 255, shape >> 8 & 255, shape >> 16 & 255) == (5, 12, CONFIG.lanes)
 
 
@@ -141,7 +141,7 @@ def test_every_field_shows_what_has_happened(seed):
         },
         Register.CYCLES: {"cycles": cycles},
         Register.INFERENCES: {"inferences": sum(step["run.done"] for step in steps)},
-        Register.SHAPE: {"rows": CONFIG.rows, "columns": CONFIG.columns, "lanes": CONFIG.lanes},
+        Register.SHAPE: {"rows": CONFIG.rows, "columns": CONFIG.columns, "lanes": CONFIG.lanes, "others": 0},
         Register.LOAD: {"words": loads},
     }
     assert set(expected) == set(Register)
