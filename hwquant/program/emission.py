@@ -65,7 +65,7 @@ def emit(
             yield _set(Opcode.COUNT, count=sweep.streamed)
             if index == number == 0:
                 early = {"early": int(begins_early(item, tuple(inputs), shape))} if shape.raw_inputs else {}
-                yield from _transfers(Opcode.INPUT, inputs, shape, **early)
+                yield from _transfers(Opcode.INPUT, inputs, shape, more=early)
             if sweep.factors:
                 yield _product_tile(sweep, sweep.factors, first=number == 0)
             else:
@@ -80,7 +80,12 @@ def _set(opcode: Opcode, **values: int) -> Instruction:
 
 
 def _transfers(
-    opcode: Opcode, places: Iterable[Placement], shape: ArrayShape, *, last: bool = True, **others: int
+    opcode: Opcode,
+    places: Iterable[Placement],
+    shape: ArrayShape,
+    *,
+    last: bool = True,
+    more: Mapping[str, int] | None = None,
 ) -> Iterator[Instruction]:
     """How words of tensors move between host and memory: as many at once as lie behind each other in a bank."""
     everywhere = (1 << shape.arrays) - 1
@@ -101,7 +106,7 @@ def _transfers(
             else {}
         )
         chosen = {"banks": banks} if shape.arrays > 1 else {}
-        yield _set(opcode, address=address, count=count, **ends, **chosen, **others)
+        yield _set(opcode, address=address, count=count, **ends, **chosen, **(more or {}))
 
 
 def _destination(item: LayerSchedule, shape: ArrayShape) -> Mapping[str, int]:

@@ -63,8 +63,8 @@ def map_with_inputs(
     placed = place(plain, qgraph, shape, {})
     packed = map_layers(layers, qgraph, shape, raw=True)
     if shape.raw_inputs:
-        others = _layouts(place(packed, qgraph, shape, {}), qgraph)
-        return (packed, others) if others == shape.raw_inputs else (plain, _layouts(placed, qgraph))
+        layouts = _layouts(place(packed, qgraph, shape, {}), qgraph)
+        return (packed, layouts) if layouts == shape.raw_inputs else (plain, _layouts(placed, qgraph))
     if packings(packed) != packings(plain):
         others = place(packed, qgraph, shape, {})
         raw = _raw_inputs(others, qgraph, shape)
