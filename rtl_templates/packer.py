@@ -48,7 +48,9 @@ class Packer(Component):
         m = Module()
         config, frames, port = self.config, self.frames, self.port
         engines = [InputPacker(config, item) for item in config.raw_inputs]
-        index = Signal(range(len(engines)))
+        several = len(engines) > 1
+        index = Signal(range(len(engines))) if several else Const(0)
+        last = index == len(engines) - 1 if several else Const(1)
         begin = Signal()
         final = Signal()
         done = Signal()
@@ -70,9 +72,10 @@ class Packer(Component):
                     m.next = "input"
             with m.State("input"):
                 self._run(m, engines, index, final, done)
-                with m.If(done & (index != len(engines) - 1)):
-                    m.d.sync += index.eq(index + 1)
-                ends = final & (index == len(engines) - 1)
+                if several:
+                    with m.If(done & ~last):
+                        m.d.sync += index.eq(index + 1)
+                ends = final & last
                 with m.If(taken & ends & frames.payload.last):
                     m.d.comb += port.received.eq(1)
                     m.next = "tail"
@@ -90,8 +93,9 @@ class Packer(Component):
                 m.d.comb += port.done.eq(done)
                 with m.If(done):
                     m.next = "idle"
-        with m.If(begin):
-            m.d.sync += index.eq(0)
+        if several:
+            with m.If(begin):
+                m.d.sync += index.eq(0)
         return m
 
     def _run(self, m: Module, engines: list[InputPacker], index: Value, final: Signal, done: Signal) -> None:

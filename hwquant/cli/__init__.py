@@ -34,7 +34,7 @@ COMMANDS = {
     "optimize": "Find the best network for a board: array, bits and pruning.",
     "evaluate": "Accuracy of MODEL on DATA.npz, in float or in integers.",
     "compare": "Compare NET.hwq with the quantized MODEL that it was made of.",
-    "compile": "Compile NET.hwq for an array of RxC, for K of them, or for a board.",
+    "compile": "Compile NET.hwq for one or several arrays, or for a board.",
     "simulate": "Simulate BUILD and compare it with the golden model.",
     "boards": "List the boards that builds can be made for.",
     "fit": "Whether NET.hwq fits a board, on which array, and how fast.",

@@ -100,7 +100,7 @@ def compile(
     as_json: bool,
     **limits: int | None,
 ) -> None:
-    """Compile NET.hwq for an array of RxC, for K of them, or for a board.
+    """Compile NET.hwq for one or several arrays, or for a board.
 
     BUILD/ gets the program, the Verilog and a report.
     """

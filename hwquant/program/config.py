@@ -113,11 +113,9 @@ class ArrayConfig(ArrayShape):
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, as a ``.hwp`` file holds them: those that came later only where they say something."""
-        return {
-            name: value
-            for name, value in dataclasses.asdict(self).items()
-            if name not in LATER or value != LATER[name]
-        }
+        values = {**dataclasses.asdict(self), "raw_inputs": [item.to_json() for item in self.raw_inputs]}
+        plain = {**LATER, "raw_inputs": []}
+        return {name: value for name, value in values.items() if name not in plain or value != plain[name]}
 
     @cached_property
     def key(self) -> tuple[Any, ...]:

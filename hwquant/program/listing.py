@@ -328,6 +328,8 @@ def _sized(compilation: Compilation) -> Iterator[Row]:
 def _fields(shapes: Mapping[str, ArrayShape]) -> Iterator[Row]:
     first = next(iter(shapes.values()))
     for name in first.__dataclass_fields__:
+        if name == "raw_inputs":  # told with the mapped layers
+            continue
         yield {"field": name, **{title: getattr(shape, name) for title, shape in shapes.items()}}
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -52,9 +52,15 @@ class RawInput:
         numbers = (int(getattr(packing, field.name)) for field in fields(packing)[1:])
         return cls(WindowPacking((channels, height, width), *numbers), int(place.zero_point))
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, as a file holds them."""
+        item = asdict(self)
+        item["packing"]["shape"] = list(self.packing.shape)
+        return item
+
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> RawInput:
-        """Make an object of what :func:`dataclasses.asdict` made of one, and a file has kept."""
+        """Make the object that :meth:`to_json` made plain."""
         return cls(**{**item, "packing": WindowPacking.from_json(item["packing"])})
 
     def __post_init__(self) -> None:

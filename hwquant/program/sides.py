@@ -33,7 +33,15 @@ def array_name(array: Array) -> str:
 
 def check_array(array: Array) -> None:
     """Raise an HwquantError for an array that cannot be."""
-    parse_array(array_name(array))
+    arrays, rows, columns = whole_array(array)
+    sides = (MIN_SIDE, MAX_SIDE)
+    for name, number, (low, high) in (
+        ("rows", rows, sides),
+        ("columns", columns, sides),
+        ("arrays", arrays, (1, MAX_ARRAYS)),
+    ):
+        if not low <= number <= high:
+            raise HwquantError(f"array {array_name(array)}: {name} must be {low}..{high}, not {number}")
 
 
 def parse_array(text: str) -> Array:

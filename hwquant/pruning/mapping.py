@@ -12,7 +12,8 @@ import numpy as np
 from hwquant.graph import Graph
 from hwquant.program.compiler import Compilation, lowered_network
 from hwquant.program.layers import ArrayLayer, ArrayTerm
-from hwquant.program.mapping import MappedLayer, map_layers
+from hwquant.program.mapping import MappedLayer
+from hwquant.program.raw_choice import map_with_inputs
 from hwquant.program.schedule import tile_weights
 from hwquant.program.sides import Array
 from hwquant.program.sizing import Requirements
@@ -108,7 +109,10 @@ def _mapped(structure: _Structure, array: Array) -> Mapping[str, MappedConv]:
     # Weights that are numbers show where the compiler puts each of them.
     numbered = [_numbered(layer, layers.get(layer.covers[0])) for layer in lowered]
     result = {}
-    for mapped in map_layers(numbered, qgraph, compilation.offered):
+    placed, _ = map_with_inputs(
+        numbered, qgraph, compilation.offered, packs=compilation.requirements.packs_input
+    )
+    for mapped in placed:
         if (layer := layers.get(mapped.layer.covers[0])) is None:
             continue
         for planned, term in zip(layer.terms, mapped.layer.terms, strict=True):

@@ -143,10 +143,11 @@ def test_a_container_that_was_changed_and_sealed_again_has_the_same_members_or_i
 ):
     kind = {"net.hwq": "network", "program.hwp": "program"}[name]
     whole = (digits_build.folder / name).read_bytes()
-    content = container.unpack(whole, kind, 1, name)
+    version = storage.VERSION if name == "program.hwp" else 1
+    content = container.unpack(whole, kind, version, name)
     for seed in seeds:
         data = reseal(mutated(whole[: -container.DIGEST_BYTES], np.random.default_rng(seed)))
-        found = attempt(container.unpack, data, kind, 1, name)
+        found = attempt(container.unpack, data, kind, version, name)
         if not isinstance(found, Damaged):
             assert container.pack(kind, 1, *found) == container.pack(kind, 1, *content), f"seed {seed}"
 
@@ -177,7 +178,7 @@ def test_a_network_that_was_changed_and_sealed_again_computes_or_is_refused(
 
 @cases
 def test_a_program_that_was_changed_and_sealed_again_is_another_or_refused(seeds, digits_build, tmp_path):
-    meta, arrays = container.read(digits_build.folder / "program.hwp", "program")
+    meta, arrays = container.read(digits_build.folder / "program.hwp", "program", storage.VERSION)
     path = tmp_path / "program.hwp"
     for seed in seeds:
         rng = np.random.default_rng(seed)
@@ -187,7 +188,7 @@ def test_a_program_that_was_changed_and_sealed_again_is_another_or_refused(seeds
         else:
             member = sorted(numbers)[rng.integers(len(numbers))]
             numbers[member] = mutate_array(numbers[member], rng)
-        container.write(path, "program", 1, changed, numbers)
+        container.write(path, "program", storage.VERSION, changed, numbers)
         program = attempt(storage.load, path)
         if not isinstance(program, HwquantError):
             storage.save(program, path)

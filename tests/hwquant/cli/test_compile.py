@@ -76,9 +76,9 @@ def test_an_array_that_cannot_be_is_refused(hwquant, network, build, array):
 
 
 @pytest.mark.parametrize("flag", LIMITS)
-def test_a_network_that_does_not_fit_says_by_how_much(hwquant, network, build, digits_program, flag):
-    needed = getattr(digits_program.config, LIMITS[flag])
-    arguments = ("compile", network, "--array", "8x8", "-o", build, flag)
+def test_a_network_that_does_not_fit_says_by_how_much(hwquant, network, build, digits_qgraph, flag):
+    needed = getattr(compile_network(digits_qgraph, (8, 8), pack_input="none").config, LIMITS[flag])
+    arguments = ("compile", network, "--array", "8x8", "--pack-input", "none", "-o", build, flag)
     outcome = hwquant(*arguments, needed - 1)
     outcome.fails(f"{LIMITS[flag]} {needed} is needed")
     assert "1 too few; it would fit with" in outcome.stderr
