@@ -116,7 +116,7 @@ class ActivationMemory(Component):
             muxes={"banks": (banks - 1) * config.word_bits},
             gates={"control": 1, "groups": config.groups * banks},
             memories=[
-                MemoryShape(depth, len(config.group_lanes(group)) * config.activation_bits)
+                MemoryShape(depth, len(config.group_lanes(group)) * config.activation_bits, apart=True)
                 for depth in depths
                 for group in range(config.groups)
             ],

@@ -45,6 +45,8 @@ class MemoryShape(NamedTuple):
         What it holds from the start, or is sent by the host; None: nothing.
     reads : int, default 1
         Number of read ports.
+    apart : bool, default False
+        Whether no word is read in the cycle that writes it.
     """
 
     depth: int
@@ -52,6 +54,7 @@ class MemoryShape(NamedTuple):
     writes: int = 1
     image: Image | None = None
     reads: int = 1
+    apart: bool = False
 
 
 class Product(NamedTuple):
