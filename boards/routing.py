@@ -1,8 +1,7 @@
-"""A synthesized design placed and routed, in a folder an attempt; the best attempt's files are those that stay."""
+"""A synthesized design placed and routed, at clock after clock; the files of the best routing are those that stay."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from hwquant.boards.families.flow import NETLIST, OpenFlow, RoutingJob
 from hwquant.boards.parameters import Netlist
 from hwquant.boards.top import BoardTop
 from hwquant.errors import DoesNotFit
-from hwquant.files import make_folder
+from hwquant.files import read_bytes, working_folder, write_bytes
 from hwquant.progress import Progress
 from hwquant.rtl_templates.uart import baud_divisor
 
@@ -80,27 +79,23 @@ class Router:
         possible = [
             clock for clock in usable_clocks(self._board) if with_pll == (clock != self._board.clock_hz)
         ]
-        places: list[Path] = []
 
         def route(hertz: float, number: int) -> float:
             self._report("place and route", self.count, limits.routings, f"{hertz / 1e6:.1f} MHz")
-            places.append(self._folder / f"routing-{self.count}")
             self.count += 1
-            make_folder(places[-1])
-            shutil.copy(self._folder / self._constraints, places[-1])
-            netlist.write(places[-1], baud_divisor(hertz, self._board.baud) - 1, self._pll(top, hertz))
-            job = RoutingJob(
-                self._device, self._board.package, self._board.speed, self._constraints, hertz, number
-            )
-            return tools.place_and_route(self._flow, job, places[-1]).megahertz * 1e6
+            board, divisor = self._board, baud_divisor(hertz, self._board.baud)
+            job = RoutingJob(self._device, board.package, board.speed, self._constraints, hertz, number)
+            with working_folder() as place:
+                write_bytes(place / self._constraints, read_bytes(self._folder / self._constraints))
+                netlist.write(place, divisor - 1, self._pll(top, hertz))
+                fmax = tools.place_and_route(self._flow, job, place).megahertz * 1e6
+                if fmax >= hertz:  # once a clock is reached, only higher ones are tried
+                    for path in filter(Path.is_file, place.iterdir()):
+                        write_bytes(self._folder / path.name, read_bytes(path))
+            return fmax
 
         routings = search(route, possible, top.hertz, seed, limits)
-        best = highest(routings)
-        if best is not None:
-            shutil.copytree(places[routings.index(best)], self._folder, dirs_exist_ok=True)
-        for place in places:
-            shutil.rmtree(place)
-        return best or self._none(routings)
+        return highest(routings) or self._none(routings)
 
     def _pll(self, top: BoardTop, hertz: float) -> Instance | None:
         if top.clocks.settings is None:
