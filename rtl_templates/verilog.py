@@ -66,7 +66,9 @@ def _any_word(cell: re.Match[str]) -> str:
     return re.sub(r"(COLLISION_X_MASK \d+')(0+)", lambda match: match[1] + "1" * len(match[2]), cell[0])
 
 
-def to_verilog(component: Component, name: str = "hwquant", platform: object = None) -> str:
+def to_verilog(
+    component: Component, name: str = "hwquant", platform: object = None, *, show_collisions: bool = False
+) -> str:
     """Convert a component to Verilog-2005; the same component gives the same text.
 
     Parameters
@@ -77,6 +79,9 @@ def to_verilog(component: Component, name: str = "hwquant", platform: object = N
         Name of the top module.
     platform : object
         What ``elaborate`` gets.
+    show_collisions : bool, default False
+        Whether a word that is read in the cycle that writes it is X, in memories that are :data:`APART`: so that a
+        simulation shows it.
 
     Returns
     -------
@@ -88,8 +93,9 @@ def to_verilog(component: Component, name: str = "hwquant", platform: object = N
     ToolStopped
         Yosys stopped.
     """
+    convert = to_rtlil if show_collisions else _converted
     script = [
-        f"read_rtlil <<rtlil\n{_converted(component, name, platform)}\nrtlil",
+        f"read_rtlil <<rtlil\n{convert(component, name, platform)}\nrtlil",
         *SCRIPT,
         "write_verilog",
     ]
