@@ -69,9 +69,9 @@ class Implementation:
     cycles : int
         Clock cycles from one inference to the next, without the time that the host link takes.
     core_frames_per_second : float
-        Inferences in a second where input is always there and output taken at once; 0 for a board without a device.
+        Samples in a second where input is always there and output taken at once; 0 for a board without a device.
     frames_per_second : float
-        Inferences in a second that a host gets at most through the board's link; 0 for a board without a device.
+        Samples in a second that a host gets at most through the board's link; 0 for a board without a device.
     link_bytes, link_requests : int
         Bytes on the host link that an inference takes, and round trips.
     link_share : float
@@ -238,6 +238,7 @@ def _implement(
             )
     cycles, link = build.report.frame_cycles, board.link_time(build.program)
     core_seconds = build.report.cycles / made.hertz if made.hertz else 0.0
+    batch = build.report.batch
     return Implementation(
         board=board.name,
         device=board.device_name,
@@ -248,8 +249,8 @@ def _implement(
         cells=made.cells,
         baud=board.baud,
         cycles=cycles,
-        core_frames_per_second=round(made.hertz / cycles, 1),
-        frames_per_second=round(link.frames_per_second(core_seconds), 1) if core_seconds else 0.0,
+        core_frames_per_second=round(batch * made.hertz / cycles, 1),
+        frames_per_second=round(batch * link.frames_per_second(core_seconds), 1) if core_seconds else 0.0,
         link_bytes=link.bytes,
         link_requests=link.requests,
         link_share=round(link.share(core_seconds), 4) if core_seconds else 0.0,

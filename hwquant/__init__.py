@@ -2,7 +2,8 @@
 
 The functions that most users need are here, loaded when they are first used::
 
-    load_model, from_onnx, from_torch        a float network (Graph)
+    load_model, from_onnx, from_torch,
+    from_brevitas                            a float network (Graph), with its integers where it is quantized already
     load_samples                             inputs, perhaps with labels (Samples)
     quantize_network                         method 1: to integers, with an integer offset (QGraph)
     quantize_progressively                   method 2: part by part, trained in between; finetune_all_at_once
@@ -10,7 +11,8 @@ The functions that most users need are here, loaded when they are first used::
     search_bits                              method 4: bits of each layer, by accuracy and cost
     truncate_network, check_parity           method 5: to fixed point, tested operator by operator
     optimize_network                         the best network for a board: all of these together
-    save_network, load_network               .hwq files
+    save_network, load_network               .hwq files, and models that were exported from them
+    compare_to_source                        with the runtime of the quantized model that it was made of (Agreement)
     quantize_input, predict                  the user's arrays to integers; what the integers compute
     check_inputs                             whether samples fit the ranges that the integers were chosen for (Advice)
     compile_network                          for an array of rows x columns (Program)
@@ -34,13 +36,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hwquant.advice import Advice
+    from hwquant.agreement import compare as compare_to_source
     from hwquant.build import load_build, write_build
     from hwquant.clipping import check_inputs
     from hwquant.data import Samples, load_samples
     from hwquant.errors import Damaged, DoesNotFit, HwquantError, MissingPackage, Unsupported
-    from hwquant.frontends import from_onnx, from_torch, load_model
+    from hwquant.frontends import from_brevitas, from_onnx, from_torch, load_model, load_network
     from hwquant.golden import Stream, deliver, predict, quantize_input
-    from hwquant.hwq import load as load_network
     from hwquant.hwq import save as save_network
     from hwquant.optimize import OptimizeOptions
     from hwquant.optimize import optimize as optimize_network
@@ -69,11 +71,13 @@ _PUBLIC = {
     "Damaged": ("hwquant.errors", "Damaged"),
     "MissingPackage": ("hwquant.errors", "MissingPackage"),
     "load_model": ("hwquant.frontends", "load_model"),
+    "from_brevitas": ("hwquant.frontends", "from_brevitas"),
     "from_onnx": ("hwquant.frontends", "from_onnx"),
     "from_torch": ("hwquant.frontends", "from_torch"),
     "quantize_network": ("hwquant.quantize", "quantize"),
     "save_network": ("hwquant.hwq", "save"),
-    "load_network": ("hwquant.hwq", "load"),
+    "load_network": ("hwquant.frontends", "load_network"),
+    "compare_to_source": ("hwquant.agreement", "compare"),
     "quantize_input": ("hwquant.golden", "quantize_input"),
     "predict": ("hwquant.golden", "predict"),
     "deliver": ("hwquant.golden", "deliver"),
@@ -131,10 +135,12 @@ __all__ = [
     "Unsupported",
     "check_inputs",
     "check_parity",
+    "compare_to_source",
     "compile_network",
     "deliver",
     "find_states",
     "finetune_all_at_once",
+    "from_brevitas",
     "from_onnx",
     "from_torch",
     "load_build",

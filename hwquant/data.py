@@ -21,7 +21,7 @@ from hwquant.errors import HwquantError
 from hwquant.interface import Input
 
 LABELS = "y"
-DTYPES = (np.float32, np.float64, np.uint8)
+DTYPES = (np.float32, np.float64, np.int8, np.uint8)
 """Dtypes that samples may have; networks compute with the values as they are."""
 
 
@@ -36,7 +36,7 @@ class Samples:
 
     Attributes
     ----------
-    x : ndarray of float32, float64 or uint8, shape (N, ...)
+    x : ndarray of float32, float64, int8 or uint8, shape (N, ...)
         Finite samples, of integers where the network takes these; a mapping of such arrays by input name where the
         network has several inputs.
     y : ndarray of int64, shape (N,), or None
@@ -228,7 +228,7 @@ def _check_input(path: Path, key: str, array: StoredArray, item: Input | Port) -
         if dtype.kind not in "iu":
             raise HwquantError(f"{path}: {key} has dtype {dtype}; give integers, such as {item.dtype}")
     elif dtype not in DTYPES:
-        raise HwquantError(f"{path}: {key} has dtype {dtype}; give float32, float64 or uint8")
+        raise HwquantError(f"{path}: {key} has dtype {dtype}; give float32, float64, int8 or uint8")
     if not shape or shape[1:] != item.shape or shape[0] == 0:
         wanted = ", ".join(map(str, ("N", *item.shape)))
         raise HwquantError(

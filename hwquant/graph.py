@@ -18,6 +18,7 @@ from hwquant.copies import Copy, check_copies, check_sources
 from hwquant.ends import Ends
 from hwquant.errors import HwquantError
 from hwquant.expression import Expression
+from hwquant.given import Given
 from hwquant.history import Step
 from hwquant.interface import Input, Output, Whole, check_states
 from hwquant.window import EACH_PIXEL, Window, check_kernel
@@ -267,6 +268,8 @@ class Graph(Whole):
         What was done to the network before, for people; it is no part of what the network is.
     host : Ends or None, optional
         What stays with the host before ``inputs`` and after ``outputs``; None where that is nothing.
+    given : Given, default empty
+        The integers of a network that is quantized already: formats of tensors and grids of weights.
     shapes : mapping of tuple of int
         Channels, height and width of every tensor by name, inferred from the inputs.
 
@@ -282,6 +285,7 @@ class Graph(Whole):
     outputs: tuple[Output, ...]
     history: tuple[Step, ...] = field(default=(), compare=False)
     host: Ends | None = None
+    given: Given = field(default_factory=Given)
     shapes: Mapping[str, Shape] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -140,7 +140,7 @@ class Term:
         return (len(self.codes), *self.window.output_size(shape[1:]))
 
 
-MOST_TABLE_BITS = 10
+MOST_TABLE_BITS = 12
 """Bits of the integer that a table is addressed with, at most."""
 
 
@@ -151,7 +151,7 @@ class Table:
     Attributes
     ----------
     values : ndarray of int64, shape (2^bits,)
-        The outputs, in the order of the signed addresses of 2..10 bits, the least first.
+        The outputs, in the order of the signed addresses of 2..12 bits, the least first.
     scale : float
         Real value of a step of the address.
     zero_point : int

@@ -110,6 +110,8 @@ class Report:
         Bits of a word of either stream.
     checksum : int
         32 bits over configuration and images, as the hardware's register gives them.
+    batch : int, default 1
+        Samples that one inference computes.
     """
 
     name: str
@@ -135,6 +137,12 @@ class Report:
     words_out: int
     word_bits: int
     checksum: int
+    batch: int = 1
+
+    @property
+    def sample_cycles(self) -> float:
+        """Cycles of one inference for each of its samples."""
+        return self.cycles / self.batch
 
     def to_json(self) -> dict[str, Any]:
         """Give all numbers as plain JSON values."""
@@ -147,6 +155,7 @@ class Report:
 def make_report(program: Program) -> Report:
     """Make the report of a program, in milliseconds: nothing is simulated."""
     config, times = program.config, timing(program)
+    words_in, words_out = program.frame_words
     area = config.rows * config.columns
 
     def weight_bytes(words: int) -> int:
@@ -189,10 +198,11 @@ def make_report(program: Program) -> Report:
         rows_per_cycle=config.load_rows,
         memory_bits=memory_bits(config),
         program_words=len(program.words),
-        words_in=sum(item.words for item in program.inputs),
-        words_out=sum(item.words for item in program.outputs),
+        words_in=words_in,
+        words_out=words_out,
         word_bits=config.word_bits,
         checksum=program.checksum,
+        batch=program.batch,
     )
 
 

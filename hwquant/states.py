@@ -38,7 +38,7 @@ def with_states(graph: Graph, states: Mapping[str, str]) -> Graph:
     graph : Graph
         The network.
     states : mapping of str
-        The input that an output goes to in the next call, by the output's name.
+        The input that an output goes to in the next call, by the output's name; other states stay.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def with_states(graph: Graph, states: Mapping[str, str]) -> Graph:
             known = ", ".join(item.name for item in graph.outputs)
             raise HwquantError(f"there is no output {output!r} to be the next state; there are {known}{host}")
     of_input = {name: output for output, name in states.items()}
-    inputs = tuple(replace(item, state=of_input.get(item.name)) for item in graph.inputs)
+    inputs = tuple(replace(item, state=of_input.get(item.name, item.state)) for item in graph.inputs)
     result = replace(graph, inputs=inputs)
     check_ends(result)
     return result
@@ -80,7 +80,7 @@ def find_states(graph: Graph) -> dict[str, str]:
     Parameters
     ----------
     graph : Graph
-        The network, without states.
+        The network; the states that it has already are not found again.
 
     Returns
     -------
@@ -93,10 +93,9 @@ def find_states(graph: Graph) -> dict[str, str]:
         A name fits several, or no input would be left for data.
     """
     pairs: dict[str, str] = {}
-    for output in graph.outputs:
-        found = [
-            item.name for item in graph.inputs if item.shape == output.shape and _fit(item.name, output.name)
-        ]
+    inputs, taken = given(graph.inputs), {item.state for item in graph.inputs}
+    for output in (output for output in graph.outputs if output.name not in taken):
+        found = [item.name for item in inputs if item.shape == output.shape and _fit(item.name, output.name)]
         if len(found) > 1 or (found and found[0] in pairs.values()):
             raise HwquantError(
                 f"output {output.name!r} could be the next state of {', '.join(found)}; say which with "
@@ -104,7 +103,7 @@ def find_states(graph: Graph) -> dict[str, str]:
             )
         if found:
             pairs[output.name] = found[0]
-    if len(pairs) == len(graph.inputs):
+    if len(pairs) == len(inputs):
         raise HwquantError("every input looks like a state, and none is left for data; name the states")
     return pairs
 

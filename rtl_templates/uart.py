@@ -1,7 +1,5 @@
 """A UART, 8 data bits, no parity, one stop bit, as streams of bytes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Signal, ValueLike
@@ -83,7 +81,7 @@ class BitTime:
     bits: int
 
     @classmethod
-    def of(cls, divisor: int | Signal) -> BitTime:
+    def of(cls, divisor: int | Signal) -> "BitTime":
         """The time of a number of cycles; a signal has one cycle less, and is constant."""
         if isinstance(divisor, Signal):
             return cls(divisor, divisor >> 1, len(divisor))

@@ -13,6 +13,7 @@ from hwquant.copies import Grid
 from hwquant.errors import check_type
 from hwquant.golden import run as golden
 from hwquant.options import chosen
+from hwquant.program.batch import all_together
 from hwquant.program.config import ArrayConfig
 from hwquant.program.cycles import timing
 from hwquant.program.layout import Placement, integers_to_words
@@ -31,7 +32,7 @@ class Verification:
     Attributes
     ----------
     samples : int
-        Inferences that were compared.
+        Inferences that were compared; of a batch of samples it is one.
     watched : int
         Inferences of these that were compared with every layer's tensor.
     differences : tuple of Difference
@@ -129,19 +130,22 @@ def check(
     Verification
         What differs, and the cycles.
     """
-    watched = len(run.writes)
-    expected = golden(qgraph, q)
+    watched, batch = len(run.writes), program.batch
+    expected = all_together(golden(qgraph, q), batch)
     layers = (
-        golden(
-            qgraph,
-            {name: values[:watched] for name, values in q.items()},
-            keep=list(dict.fromkeys(layer.tensor for layer in program.layers)),
+        all_together(
+            golden(
+                qgraph,
+                {name: values[: watched * batch] for name, values in q.items()},
+                keep=list(dict.fromkeys(layer.tensor for layer in program.layers)),
+            ),
+            batch,
         )
         if watched
         else {}
     )
     checker = _Checker(run, program, expected, layers, stalled)
-    samples = len(next(iter(q.values())))
+    samples = len(next(iter(expected.values())))
     first = (next(checker.differences(sample), None) for sample in range(samples))
     return Verification(
         samples=samples,
@@ -170,7 +174,7 @@ class _Checker:
         self.layers = layers
         self.timing = timing(program)
         self.stalled = stalled
-        self.results = program.results(run.words) if len(run.words) else {}
+        self.results = all_together(program.results(run.words), program.batch) if len(run.words) else {}
 
     def differences(self, sample: int) -> Iterator[Difference]:
         """All that differs in a sample; after a breach of the streams' rules nothing else is sure."""

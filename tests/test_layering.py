@@ -27,11 +27,13 @@ FLOAT = {
     "copies",
     "expression",
     "graph",
+    "given",
+    "coding",
     "options",
     "progress",
     "history",
 }
-INTEGER = FLOAT | {"coding", "qgraph", "ranges", "validate"}
+INTEGER = FLOAT | {"qgraph", "ranges", "validate"}
 MODELS = INTEGER | {"floating", "golden", "container", "hwq", "data", "data_file", "fingerprint"}
 MAY_IMPORT = {
     "errors": set(),
@@ -52,18 +54,20 @@ MAY_IMPORT = {
     "expression": {"errors"},
     "interface": {"errors", "ends"},
     "copies": {"errors", "window"},
-    "graph": {"errors", "window", "copies", "history", "ends", "expression", "interface"},
-    "host": FLOAT | {"coding", "qgraph", "record"},
+    "given": {"coding"},
+    "graph": {"errors", "window", "copies", "history", "ends", "expression", "interface", "given"},
+    "host": FLOAT | {"qgraph", "record"},
     "data_file": {"errors", "files"},
     "data": FLOAT | {"data_file"},
     "states": FLOAT | {"host", "qgraph"},
     "floating": FLOAT | {"host", "states"},
-    "frontends": FLOAT | {"host", "states"},
+    "frontends": FLOAT | {"host", "states", "qgraph", "hwq", "export"},
     "coding": set(),
-    "qgraph": FLOAT | {"coding"},
+    "qgraph": FLOAT,
     "ranges": FLOAT | {"qgraph"},
     "validate": FLOAT | {"qgraph", "ranges"},
     "golden": INTEGER | {"floating", "host", "states"},
+    "agreement": INTEGER | {"golden", "frontends", "host"},
     "clipping": INTEGER | {"golden", "advice", "host", "states"},
     "stored_tables": {"errors", "qgraph", "record"},
     "stored_copies": {"errors", "copies", "graph", "record"},
@@ -74,7 +78,7 @@ MAY_IMPORT = {
     "pruning": MODELS | {"quantize", "program", "training", "advice"},
     "truncation": MODELS | {"quantize", "training", "advice", "host", "states"},
     "search": MODELS | {"quantize", "program", "training", "boards", "boards.families", "advice", "__init__"},
-    "export": INTEGER | {"host"},
+    "export": INTEGER | {"host", "hwq"},
     "link": {"errors", "packages"},
     "rtl_templates": {"errors", "names", "link", "program", "__init__"},
     "driver": INTEGER | {"golden", "host", "link", "program", "states"},
@@ -98,6 +102,7 @@ MAY_IMPORT = {
         "truncation",
         "search",
         "optimize",
+        "agreement",
         "export",
         "link",
         "driver",
@@ -140,6 +145,7 @@ HEAVY = {
     "threadpoolctl",
     "matplotlib",
     "serial",
+    "tflite",
 }
 INSIDE = {
     # These run inside the simulator, where cocotb is what calls them.

@@ -33,6 +33,7 @@ COMMANDS = {
     "search": "Search the bits of each layer of MODEL: accuracy and costs.",
     "optimize": "Find the best network for a board: array, bits and pruning.",
     "evaluate": "Accuracy of MODEL on DATA.npz, in float or in integers.",
+    "compare": "Compare NET.hwq with the quantized MODEL that it was made of.",
     "compile": "Compile NET.hwq for an array of RxC, or for a board.",
     "simulate": "Simulate BUILD and compare it with the golden model.",
     "boards": "List the boards that builds can be made for.",

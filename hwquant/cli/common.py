@@ -54,8 +54,8 @@ def data_option(command: Command) -> Command:
         required=True,
         type=click.Path(path_type=Path),
         metavar="DATA.npz",
-        help="x (N, then the input's shape; float32, float64 or uint8) and optionally y (integer labels). With several "
-        "inputs, an array for each by its name in place of x.",
+        help="x (N, then the input's shape; float32, float64, int8 or uint8) and optionally y (integer labels). With "
+        "several inputs, an array for each by its name in place of x.",
     )(command)
 
 
@@ -124,13 +124,13 @@ def warn(advice: Sequence[Advice]) -> None:
 
 
 def load_network(path: Path, reading: Reading) -> Graph | QGraph:
-    """Load a float network (.onnx, .pt2) as ``reading`` says, or an integer one (.hwq)."""
+    """Load a float network (.onnx, .pt2) as ``reading`` says, or an integer one (.hwq, or exported)."""
     if path.suffix.lower() == NETWORK_SUFFIX:
         from hwquant import hwq
 
         reading.check_unused(str(path))
         return hwq.load(path)
-    return reading.load(path)
+    return reading.read_back(path) or reading.load(path)
 
 
 def check_output_file(path: Path) -> None:

@@ -65,6 +65,14 @@ def offset_option(command: Command) -> Command:
     help="For this board (hwquant boards; or a TOML file): choose an array that fits, as `hwquant fit` does, and add "
     "offsets where weights enter as long as its multipliers are wide enough, else as long as those of every board are.",
 )
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Samples that an inference computes side by side; of fully connected networks, which load their weights once "
+    "for all of them.",
+)
 @limit_options
 @json_option
 def compile(
@@ -73,6 +81,7 @@ def compile(
     output: Path,
     offset: OffsetChoice,
     board: str | None,
+    batch: int,
     as_json: bool,
     **limits: int | None,
 ) -> None:
@@ -84,6 +93,7 @@ def compile(
     from hwquant.boards.board import load_board
     from hwquant.build import check_target, write_build
     from hwquant.program.array_shape import parse_array
+    from hwquant.program.batch import batched
     from hwquant.program.compiler import compile_network
     from hwquant.program.idle import judge_array
     from hwquant.program.sizing import DSP_OPERAND_BITS
@@ -97,16 +107,18 @@ def compile(
     with progress() as track:
         shape = fixed
         if target is not None and (fixed is None or target.device is not None):
-            shape, reason = _choose(qgraph, target, fixed, offset, given, track)
+            shape, reason = _choose(batched(qgraph, batch), target, fixed, offset, given, track)
             lines.append(reason)
         if shape is None:
             raise HwquantError("give --array RxC, or --board BOARD for the fastest array that fits it")
         track("compile", 0, 0)
         device = target.device if target else None
         operand_bits = device.operand_bits if device else DSP_OPERAND_BITS
-        program = compile_network(qgraph, shape, offset=offset, limits=given, operand_bits=operand_bits)
+        program = compile_network(
+            qgraph, shape, offset=offset, limits=given, operand_bits=operand_bits, batch=batch
+        )
         # A board's array was chosen among all that fit it.
-        advice = judge_array(qgraph, program, given) if fixed is not None else ()
+        advice = judge_array(batched(qgraph, batch), program, given) if fixed is not None else ()
         track("write Verilog", 0, 0)
         build = write_build(qgraph, program, output)
     page = write_report(build, "compile")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     "train_data",
     required=True,
     metavar="TRAIN.npz",
-    help="x (N, then the input's shape; float32, float64 or uint8) and labels y to fine-tune with.",
+    help="x (N, then the input's shape; float32, float64, int8 or uint8) and labels y to fine-tune with.",
 )
 @path_option(
     "--validation",

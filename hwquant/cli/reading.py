@@ -17,6 +17,7 @@ from hwquant.errors import HwquantError
 if TYPE_CHECKING:
     from hwquant.frontends.batch import BatchAxis
     from hwquant.graph import Graph
+    from hwquant.qgraph import QGraph
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,15 @@ class Reading:
         from hwquant.frontends import load_model
 
         return self.with_states(load_model(path, shapes=self.shapes, batch_axis=self.batch_axis, **cut))
+
+    def read_back(self, path: Path) -> QGraph | None:
+        """Load an integer network that was exported; None where a file is none."""
+        from hwquant import frontends
+
+        qgraph = frontends.read_back(path)
+        if qgraph is not None:
+            self.check_unused(str(path))
+        return qgraph
 
     def with_states(self, graph: Graph) -> Graph:
         """Make states of a network's inputs, and say which where they were found by their names."""

@@ -75,6 +75,22 @@ def sqnr_line(measured: Any) -> str:
     return f"SQNR: {text}; measured on {measured['samples']} samples of the {measured['data']}"
 
 
+def kept_lines(options: Mapping[str, Any], accuracy: Mapping[str, float | None]) -> list[str]:
+    """What other scales than its own cost a network, from ``QGraph.options``; nothing where it keeps its own."""
+    if "kept" not in options:
+        return []
+    costs = []
+    for name, now in options["sqnr"]["outputs"].items():
+        before = options["kept"]["outputs"][name]
+        costs.append(f"{name} exact" if before is None or now is None else f"{name} {before - now:.1f} dB")
+    lines = [f"other scales than those that the network had cost: {', '.join(costs)}"]
+    if accuracy:
+        lines.append(
+            f"accuracy {accuracy['kept']:.2%} with the scales that it had, {accuracy['changed']:.2%} with these"
+        )
+    return lines
+
+
 def host_lines(network: Graph | QGraph) -> list[str]:
     """What the array does of a network, and what stays with the host; nothing where that is nothing."""
     ends = network.host
@@ -182,6 +198,11 @@ def hardware_table(report: Report) -> Table:
             "narrow weights",
             f"up to {report.rows_per_word} rows of a tile share a word of the weight memory, up to "
             f"{report.rows_per_cycle} are loaded in a cycle",
+        )
+    if report.batch > 1:
+        table.add_row(
+            "batch",
+            f"{report.batch} samples an inference: {report.sample_cycles:,.1f} cycles for each of them",
         )
     table.add_row("offset", f"{report.offset}: {report.offset_reason}")
     table.add_row("program", f"{report.program_words} instructions, checksum {report.checksum:08x}")

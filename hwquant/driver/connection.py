@@ -207,8 +207,9 @@ class Connection:
         config = self.program.config
         carried = are_missing(self.qgraph.inputs, q)
         frames = None if carried else self.program.frame(q)
-        total = len(next(iter(q.values())))
-        count = sum(item.words for item in self.program.outputs)
+        samples = len(next(iter(q.values())))
+        total = samples if frames is None else len(frames)
+        _, count = self.program.frame_words
         results = np.empty((total, count, config.lanes), np.int64)
         for index in range(total):
             frame = frames[index] if frames is not None else self._next_frame(q, index)
@@ -217,9 +218,9 @@ class Connection:
             if carried:
                 self._states.take(dequantized(self.qgraph, self.program.results(results[index : index + 1])))
             if progress:
-                progress("run on the board", index + 1, total)
+                progress("run on the board", min((index + 1) * self.program.batch, samples), samples)
         self._clean = True
-        return self.program.results(results)
+        return {name: values[:samples] for name, values in self.program.results(results).items()}
 
     def _next_frame(self, q: Mapping[str, IntArray], index: int) -> IntArray:
         """The words of one sample, its states those that the call before left."""

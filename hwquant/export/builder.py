@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from hwquant.errors import HwquantError
+from hwquant.errors import Unsupported
 
 Dimensions = Sequence[int | str]
 
@@ -35,7 +35,7 @@ class Builder:
 
     def _claim(self, name: str) -> str:
         if name in self._names:
-            raise HwquantError(f"two values of the ONNX model would be called {name!r}; rename one of them")
+            raise Unsupported(f"two values of the ONNX model would be called {name!r}; rename one of them")
         self._names.add(name)
         return name
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from hwquant.export.borders import BATCH, add_input, add_output
 from hwquant.export.builder import Builder
+from hwquant.export.embedded import METADATA, text_of
 from hwquant.export.ends import joined
 from hwquant.export.layers import LayerWriter, carried, carrier, middle
 from hwquant.files import write_bytes
@@ -33,7 +34,7 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
 
     Inputs and outputs are the float network's: float32 (batch, *shape), by the same names; an argmax is
     int64. What the model gives is :func:`hwquant.golden.predict` rounded to float32, bit for bit; only the
-    exponentials of a (log-)softmax are those of the runtime.
+    exponentials of a (log-)softmax are those of the runtime. :func:`hwquant.load_network` reads the network back.
 
     Parameters
     ----------
@@ -75,7 +76,8 @@ def to_onnx(qgraph: QGraph, *, layers: bool = False) -> onnx.ModelProto:
             dtype = np.int8 if carrier(tensor) is np.uint8 else np.int32
             builder.output(builder.cast(signed, dtype, f"{name}/q"), dtype, shape, doc)
     wide = any(carrier(tensor) is not np.uint8 for tensor in qgraph.tensors.values())
-    return joined(builder.model(qgraph.name, DOC + WIDE_DOC * wide, OPSET, IR_VERSION), qgraph)
+    told = {METADATA: text_of(qgraph)}
+    return joined(builder.model(qgraph.name, DOC + WIDE_DOC * wide, OPSET, IR_VERSION, told), qgraph)
 
 
 def save_onnx(qgraph: QGraph, path: str | os.PathLike[str], *, layers: bool = False) -> None:

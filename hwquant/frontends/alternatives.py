@@ -45,8 +45,9 @@ _ADVICE = (
         "run_decompositions() made this of something else, export without it",
     ),
     (
-        "(dynamic)?(de)?quantizelinear|qlinear.*|convinteger|matmulinteger|(fake)?quantizeper.*",
-        "give hwquant the float network from before quantization",
+        "dynamicquantize.*|qlinear.*|convinteger|matmulinteger|(fake)?quantizeper.*",
+        "give hwquant the float network from before quantization, or an ONNX model with QuantizeLinear and "
+        "DequantizeLinear",
     ),
     (
         "nativebatchnorm(legit)?(functional)?",

@@ -11,6 +11,7 @@ import numpy as np
 from hwquant.frontends.fold import Affine, fold
 from hwquant.frontends.layouts import Layout, LayoutWanted
 from hwquant.frontends.limits import LARGEST_VIEW, MOST_SHIFTED
+from hwquant.frontends.settle import factor_between, settle
 from hwquant.frontends.tensors import ANY_BATCH, Tensors
 from hwquant.frontends.values import Float, Index, Value, compressed, each_once, layout, simplified
 from hwquant.graph import Graph, Node, Shape
@@ -63,7 +64,7 @@ class Builder(Tensors):
     def output(self, name: str, value: Value) -> None:
         """Make a value a network output."""
         self.where = f"output {name!r}"
-        final = self.place(replace(value, host=()))
+        final = self.place(replace(value, host=(), quantized=None))
         if self.single and not self.bare:
             final = self.with_batch(final)
         if not self.bare and final.shape[:1] != (self.batch,):
@@ -77,6 +78,8 @@ class Builder(Tensors):
         The first reader of a network input decides its layout: ``shape`` (C, H, W), else the value's own;
         unless a window is known to want another.
         """
+        if value.quantized is not None:
+            raise self.refuse("it computes with the integers of a QuantizeLinear; dequantize them before")
         if value.preprocess is None:
             return self._out_of_join(value) if self.joined(value) else value
         if value.integer:
@@ -88,12 +91,18 @@ class Builder(Tensors):
             if not each_once(sample, math.prod(user)):
                 own = layout(user), None
             tensor_shape, order = self.layouts.get(value.tensor, own)
-            scale, shift = (compressed(part.reshape(user)) for part in value.preprocess)
+            scale, shift = (
+                compressed(part.reshape(user)) for part in self._rounded_at(value.tensor, value.preprocess)
+            )
             self._placed[value.tensor] = Input(value.tensor, user, tensor_shape, scale, shift, order)
             self.shapes[value.tensor] = tensor_shape
         tensor, inverse = self._placed_tensor(value.tensor, *value.preprocess)
         placed = self.value(tensor, sample.shape, sample if inverse is None else inverse[sample])
         return placed.view(lambda array: array.reshape(value.shape))
+
+    def is_placed(self, name: str) -> bool:
+        """Whether a network input has its layout."""
+        return name in self._placed
 
     def copy(self, value: Value) -> Value:
         """Place a value as a tensor of its own, in channel-major order of its shape."""
@@ -138,6 +147,13 @@ class Builder(Tensors):
             factor, offset = factor[order], offset[order]
         node = Affine(self.unique(f"{name}_scaled"), (name,), factor.reshape(shape), offset.reshape(shape))
         return self.emit(node), inverse
+
+    def _rounded_at(self, tensor: str, preprocess: tuple[Float, Float]) -> tuple[Float, Float]:
+        """What an input is preprocessed with: no more than where the model rounds it, unless that is a mere factor."""
+        known = self.input_formats.get(tensor)
+        if known is None or factor_between(known[1], preprocess) is not None:
+            return preprocess
+        return known[1]
 
     def image(self, value: Value, whole: bool = True) -> Value:
         """Place a value, and make it its tensor in channel-major order: copied, where it is not.
@@ -186,6 +202,7 @@ class Builder(Tensors):
         with np.errstate(all="ignore"):
             nodes, tensors = fold(self._nodes, outputs, self.shapes)
         self._check_finite(nodes)
+        nodes, tensors, given = settle(self, self._placed, nodes, tensors)
         used = {name for node in nodes for name in node.inputs} | set(tensors.values())
         delivered = []
         for number, (name, value) in enumerate(self._outputs):
@@ -195,7 +212,7 @@ class Builder(Tensors):
             shape = value.shape if self.bare and not value.host else self.sample_shape(value)
             delivered.append(Output(name, tensors[str(number)], shape, index, value.host))
         inputs = tuple(self._placed[name] for name in self._inputs if name in used)
-        return Graph(self.name, inputs, tuple(nodes), tuple(delivered))
+        return Graph(self.name, inputs, tuple(nodes), tuple(delivered), given=given)
 
     def _check_finite(self, nodes: Sequence[Node]) -> None:
         """Refuse constants that are not finite: products of finite ones can exceed every number."""

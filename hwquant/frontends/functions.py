@@ -115,7 +115,7 @@ def _path(build: Builder, tensor: str) -> list[tuple[str, Expression]]:
     """The tensors that a tensor is a function of, itself first, each with the function of the next that it is."""
     path: list[tuple[str, Expression]] = []
     while len(path) < LONGEST_PATH:
-        node = build.producer(tensor)
+        node = None if tensor in build.formats else build.producer(tensor)
         inner = None
         match node:
             case Function():

@@ -46,6 +46,10 @@ def fixed(model: onnx.ModelProto, batch_axis: BatchAxis = 0) -> tuple[onnx.Model
         for axis in item.opened:
             if (axis == 0 and item.name in first) or item.label(axis) in opened:
                 dims[axis].dim_value = batch
+    for proto in copied.graph.output:
+        for dim in proto.type.tensor_type.shape.dim:
+            if dim.dim_param in opened:
+                dim.dim_value = batch
     check_fixed(dimensions(copied), 0)
     check_fixed(dimensions(copied), None)  # the first axis of an input that has its batch elsewhere
     return copied, batch

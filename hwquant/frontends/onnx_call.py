@@ -221,6 +221,11 @@ def _check(build: Builder, what: str, treatment: Treatment | None, value: object
         raise build.invalid(f"{what} is invalid; it must be one of {', '.join(map(repr, treatment.one_of))}")
 
 
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes that a node of constants has, by name."""
+    return {item.name: _value(item) for item in node.attribute}
+
+
 def _value(attribute: onnx.AttributeProto) -> Any:
     """The value of an attribute: strings as str, the rest as the onnx package reads it.
 

@@ -16,15 +16,16 @@ from hwquant.frontends.alternatives import alternative
 from hwquant.frontends.batch import BatchAxis
 from hwquant.frontends.onnx_functions import STANDARD, inlined
 from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of
+from hwquant.frontends.onnx_integer import with_real_operators
 from hwquant.frontends.onnx_old import modernized
 from hwquant.frontends.onnx_operators import CONSTANT_RESULT, OPERATORS
 from hwquant.frontends.onnx_types import ANY, REFUSED, type_name
+from hwquant.frontends.qonnx import is_quantizer
+from hwquant.frontends.qonnx_host import standing_for, with_standing
+from hwquant.frontends.qonnx_layout import with_own_operators
 
 if TYPE_CHECKING:
     import onnx
-
-_QUANTIZED = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
-"""Domains of QONNX, the format of quantization-aware training with Brevitas and QKeras."""
 
 _INVALID = (ValueError, RuntimeError, TypeError, KeyError, IndexError)
 """What the onnx package raises beside its own errors, which are RuntimeError."""
@@ -63,14 +64,15 @@ def checked(
     problems = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, *_INVALID)
     try:
         _check_opset(model, name)
-        model = inlined(model)
+        model = with_own_operators(inlined(model))
         _check_names(model.graph)
+        model = with_real_operators(model)
         _check_structure(model)
         dimensions(model)
         if whole:  # what begins with the host may have its batch elsewhere
             batch_of(model, batch_axis)
         _check_operators(model.graph, whole)
-        onnx.checker.check_model(_with_output_shapes(model))
+        onnx.checker.check_model(with_standing(_with_output_shapes(model)))
         model = modernized(model, opset(model))
         onnx.shape_inference.infer_shapes(without_shapes(model), check_type=True, strict_mode=True)
     except problems as error:
@@ -111,20 +113,21 @@ def _check_opset(model: onnx.ModelProto, name: str) -> None:
         )
 
 
-def _check_operators(graph: onnx.GraphProto, whole: bool) -> None:
+def _check_operators(graph: onnx.GraphProto, whole: bool, inside: bool = False) -> None:
     """Refuse what is not supported by name, before shape inference fails at it with another reason."""
     activations = {item.name for item in graph.input} - {item.name for item in graph.initializer}
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _check_operators(attribute.g, whole)
+                _check_operators(attribute.g, whole, inside=True)
         label = f"node {node_name(node)!r} ({node.op_type})"
-        if node.domain in _QUANTIZED:
+        if is_quantizer(node) and inside:
             raise _refused(
-                node,
-                f"{label}: it is of QONNX ({node.domain!r}), the format of networks trained with quantization, "
-                "which is not read; give hwquant the float network without its quantizers",
+                node, f"QONNX {label}: it is in a branch, where none is read; simplify the model before"
             )
+        if is_quantizer(node):
+            activations.update(node.output)
+            continue
         if node.domain not in STANDARD:
             raise _refused(
                 node,
@@ -185,6 +188,10 @@ def _check_structure(model: onnx.ModelProto) -> None:
                 raise ValueError(f"{kind} {item.name!r} is declared with two element types")
             if item.type.HasField("tensor_type") and type_name(code) is None:
                 raise ValueError(f"{kind} {item.name!r} has the element type {code}, which there is not")
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "block_size" and attribute.i < 0:
+                raise ValueError(f"node {node_name(node)!r} has blocks of {attribute.i} elements")
     for item in inputs:
         element = str(type_name(item.type.tensor_type.elem_type))
         if element not in ANY:
@@ -216,7 +223,7 @@ def without_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     copied.ir_version = max(copied.ir_version, 4)  # before it only inputs are initialized
     nodes = list(copied.graph.node)
     del copied.graph.node[:]
-    for node in nodes:
+    for node in map(standing_for, nodes):
         node.name = node_name(node)
         tensors = [item.t for item in node.attribute if item.name == "value" and item.HasField("t")]
         if node.op_type == "Constant" and tensors:  # of any type in all runtimes, not so in the old schemas

@@ -20,13 +20,13 @@ _SLOW = frozenset({"Erf", "GatherElements", "GatherND", "ScatterElements", "Scat
 _QUICK = """
     Abs Add And ArgMax ArgMin Cast CastLike Ceil Clip Compress Concat Constant ConstantOfShape CumSum
     DequantizeLinear Div Equal Exp Expand EyeLike Flatten Floor Gather Gemm Greater GreaterOrEqual Identity
-    IsInf IsNaN Less LessOrEqual Log MatMul Max Mean Min Mod Mul Neg NonZero Not OneHot Or Pad Pow Range
-    Reciprocal ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu
+    IsInf IsNaN Less LessOrEqual Log MatMul Max Mean Min Mod Mul Neg NonZero Not OneHot Or Pad Pow QuantizeLinear
+    Range Reciprocal ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu
     Reshape Round Shape Sigmoid Sign Size Slice Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze
     Where Xor
     """
 
-_SINCE = {"DequantizeLinear": 19}
+_SINCE = {"DequantizeLinear": 19, "QuantizeLinear": 19}
 """The first reference implementation of operators that mean the same in older operator sets."""
 
 EVALUATED = _SLOW | frozenset(_QUICK.split())

@@ -11,6 +11,7 @@ import numpy as np
 from hwquant.errors import Unsupported
 from hwquant.frontends.batch import BatchAxis, BatchMatters
 from hwquant.frontends.onnx_batch import fixed
+from hwquant.frontends.onnx_borders import with_real_borders
 from hwquant.frontends.onnx_branches import decided
 from hwquant.frontends.onnx_check import checked, node_name
 from hwquant.frontends.onnx_division import Division
@@ -78,7 +79,7 @@ def read_cut(model: onnx.ModelProto, name: str, cut: Cut, batch_axis: BatchAxis 
         except Unsupported as error:
             refusal = error
     model, batch = fixed(checked(model, name, batch_axis, whole=False), batch_axis)
-    model = decided(model)
+    model = with_real_borders(decided(model))
     with np.errstate(all="ignore"):  # what is not finite is refused by name
         division = Division(model, name, batch, cut.inputs, cut.outputs)
         graph = division.divide()

@@ -13,8 +13,10 @@ from hwquant.frontends.onnx_inputs import inputs_of
 from hwquant.frontends.onnx_macs import macs
 from hwquant.frontends.onnx_reader import Translation, tensors_read_by
 from hwquant.frontends.onnx_survey import Survey
+from hwquant.frontends.qonnx_operators import given_by_host
 from hwquant.frontends.refusals import Invalid
 from hwquant.frontends.segment import Place, largest_segment
+from hwquant.frontends.values import Value
 from hwquant.graph import Graph
 
 if TYPE_CHECKING:
@@ -127,6 +129,10 @@ class Division:
         inner = [name for index in indices for name in self.nodes[index].output if name in read]
         return list(dict.fromkeys([name for name in (*self.wanted, *inner) if name in mine]))
 
+    def maker(self, name: str) -> onnx.NodeProto | None:
+        """The node that gives a tensor; None where it is an input."""
+        return self.nodes[self._makers[name]] if name in self._makers else None
+
     def between(self, lost: Collection[int]) -> list[int]:
         """What is between the array's part and nodes that it could do too: refused nodes, or readers it cannot join."""
         places, nodes = self.places, self.nodes
@@ -189,6 +195,7 @@ class Division:
         places = dict(zip(order, largest_segment(sources, weights, host, apart)))
         self._leave_idle(places)
         self._leave_joins(places)
+        self._leave_integers(places)
         needed = self._before(
             name for i, place in places.items() if place == "array" for name in self._reads[i]
         )
@@ -227,6 +234,14 @@ class Division:
             ):
                 places[index] = "tail"
 
+    def _leave_integers(self, places: dict[int, Place]) -> None:
+        """Leave to the host what quantizes for it alone: the array hands on real numbers."""
+        read = {name for index in places if places[index] == "array" for name in self._reads[index]}
+        for index in (index for index, place in places.items() if place == "array"):
+            node = self.nodes[index]
+            if node.op_type == "QuantizeLinear" and not read.union(self.wanted).intersection(node.output):
+                places[index] = "tail"
+
     def _borders(self) -> tuple[list[str], list[str]]:
         """The tensors that the array's part reads, the user's inputs first, and those that it gives."""
         array = self.on_array
@@ -246,7 +261,12 @@ class Division:
         for index in array:
             node = self.nodes[index]
             label = f"node {node_name(node)!r} ({node.op_type})"
-            if error.where in (label, node_name(node), *(f"output {name!r}" for name in node.output)):
+            if error.where in (
+                label,
+                f"QONNX {label}",
+                node_name(node),
+                *(f"output {name!r}" for name in node.output),
+            ):
                 return index
         near = [index for index in array if error.where.startswith(f"{node_name(self.nodes[index])}_")]
         return max(near, key=lambda index: len(node_name(self.nodes[index])), default=None)
@@ -264,8 +284,13 @@ class _Middle(Translation):
         division = self._division
         for name, array in division.survey.arrays.items():
             self._set(name, array)
+        self.steps |= division.survey.steps
+        self.unkept |= division.survey.unkept
         for name in division.begin:
             found = division.survey.described[name]
             self.begin(name, found.kind, found.shape or ())
+            node, value = division.maker(name), self.values[name]
+            if node is not None and isinstance(value, Value):
+                self.values[name] = given_by_host(self.build, value, node, division.survey.arrays)
         self._translate_all([division.nodes[index] for index in division.on_array], division.end)
         return self.finished(division.end)

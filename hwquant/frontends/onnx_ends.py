@@ -11,6 +11,8 @@ from hwquant.frontends.onnx_division import Division
 from hwquant.frontends.onnx_inputs import inputs_of
 from hwquant.frontends.onnx_parts import part
 from hwquant.frontends.onnx_reader import tensors_read_by
+from hwquant.frontends.qonnx import is_quantizer
+from hwquant.frontends.qonnx_host import standard_nodes
 from hwquant.host.check import opened, unfit
 
 
@@ -32,7 +34,7 @@ def ends(division: Division) -> Ends | None:
         return None
     for index in (*head, *tail):
         node = division.nodes[index]
-        if reason := unfit(node):
+        if not is_quantizer(node) and (reason := unfit(node)):
             label = f"node {node_name(node)!r} ({node.op_type})"
             raise Unsupported(
                 f"{label} cannot stay with the host: {reason}", where=label, operator=node.op_type
@@ -40,7 +42,14 @@ def ends(division: Division) -> Ends | None:
     survey, model = division.survey, division.model
     parts = []
     for what, mine, readers in (("head", head, [*division.on_array, *tail]), ("tail", tail, [])):
-        nodes, given = [division.nodes[index] for index in mine], division.made(mine, readers)
+        nodes = [
+            item
+            for index in mine
+            for item in standard_nodes(
+                survey.build, division.nodes[index], survey.arrays, _kind(division, index)
+            )
+        ]
+        given = division.made(mine, readers)
         for name in given:
             if division.batch > 1 and (survey.described[name].shape or ())[:1] != (division.batch,):
                 raise Unsupported(
@@ -61,6 +70,12 @@ def ends(division: Division) -> Ends | None:
         head=parts[0],
         tail=parts[1],
     )
+
+
+def _kind(division: Division, index: int) -> str:
+    """The element type of what a node reads first, "" where that is not known."""
+    found = division.survey.described.get(next(iter(division.nodes[index].input), ""))
+    return found.kind if found else ""
 
 
 def _host_node(division: Division, index: int) -> HostNode:

@@ -44,7 +44,7 @@ def load(path: Path) -> onnx.ModelProto:
         raise HwquantError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
     if content[4:8] == b"TFL3":
         raise Unsupported(
-            f"{str(path)!r} is a TensorFlow Lite file, which is not read; export the float network as ONNX",
+            f"{str(path)!r} is a TensorFlow Lite file, which is no ONNX model; load_model reads it",
             where=str(path),
         )
     damaged = Damaged(

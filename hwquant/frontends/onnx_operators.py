@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 
 from hwquant.frontends import onnx_layers as layers
 from hwquant.frontends import onnx_moves as moves
+from hwquant.frontends import onnx_quantized as quantized
 from hwquant.frontends import onnx_views as views
 from hwquant.frontends.declaration import FLAG, USED, Irrelevant, Refused, Treatment, Used
 from hwquant.frontends.onnx_call import OnnxCall, Operator, Result
 from hwquant.frontends.onnx_pointwise import POINTWISE
-from hwquant.frontends.onnx_types import ANY, INDICES, REAL, TRUTH
+from hwquant.frontends.onnx_types import ANY, INDICES, INTEGERS, NARROW, REAL, TRUTH
 
 _EVALUATION = "export the model in evaluation mode"
 _WINDOW: dict[str, Treatment] = {
@@ -24,6 +25,11 @@ _WINDOW: dict[str, Treatment] = {
 _REDUCTION: dict[str, Treatment] = {"axes": USED, "keepdims": FLAG, "noop_with_empty_axes": FLAG}
 _STATISTICS = Refused(f"it is updated in training mode; {_EVALUATION}")
 _ONLY_INTERPOLATED = "only modes that are refused read it"
+_QUANTIZED: dict[str, Treatment] = {
+    "axis": Irrelevant("an activation has one scale"),
+    "block_size": Refused("an activation has one scale", harmless=(0,)),
+    "output_dtype": USED,
+}
 _ONLY_FLOAT8 = "it is about casts to float8, which are refused"
 
 
@@ -117,6 +123,11 @@ OPERATORS: Mapping[str, Operator] = {
     "DepthToSpace": Operator(
         moves.depth_to_space, {"input": ANY}, {"blocksize": USED, "mode": Used(one_of=("DCR", "CRD"))}
     ),
+    "DequantizeLinear": Operator(
+        quantized.dequantize_linear,
+        {"x": INTEGERS | NARROW, "x_scale": REAL, "x_zero_point": INTEGERS | NARROW},
+        _QUANTIZED,
+    ),
     "Div": _simple(layers.binary("div"), "A", "B"),
     "Dropout": Operator(
         views.dropout,
@@ -173,6 +184,15 @@ OPERATORS: Mapping[str, Operator] = {
         },
     ),
     "Pow": _simple(layers.binary("pow"), "X", "Y"),
+    "QuantizeLinear": Operator(
+        quantized.quantize_linear,
+        {"x": REAL, "y_scale": REAL, "y_zero_point": INTEGERS | NARROW},
+        {
+            **_QUANTIZED,
+            "precision": Irrelevant("a division is rounded far more coarsely here, to an integer"),
+            "saturate": Irrelevant(_ONLY_FLOAT8, one_of=(0, 1)),
+        },
+    ),
     **{
         f"Reduce{kind.title()}": Operator(layers.reduce(kind), {"data": REAL, "axes": INDICES}, _REDUCTION)
         for kind in ("max", "mean", "min", "sum")

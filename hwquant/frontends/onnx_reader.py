@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwquant.errors import Damaged, Unsupported
+from hwquant.errors import Damaged, HwquantError, Unsupported
+from hwquant.export.embedded import is_embedded
 from hwquant.files import parse_json
 from hwquant.frontends.batch import BatchAxis, BatchMatters, Shapes
 from hwquant.frontends.builder import Builder
 from hwquant.frontends.layouts import with_layouts
-from hwquant.frontends.onnx_call import OnnxCall, Result, admitted
+from hwquant.frontends.onnx_call import OnnxCall, Result, admitted, attributes_of
 from hwquant.frontends.onnx_check import checked, node_name, opset
 from hwquant.frontends.onnx_constants import Constants
 from hwquant.frontends.onnx_file import load
 from hwquant.frontends.onnx_inputs import batch_of, dimensions, inputs_of, with_shapes
 from hwquant.frontends.onnx_operators import OPERATORS
-from hwquant.frontends.onnx_types import INTEGERS, TRUTH, array_type, result_type, type_name
+from hwquant.frontends.onnx_quantized import MOVES, check_parameters, moved, steps_of
+from hwquant.frontends.onnx_types import INTEGERS, REAL, TRUTH, array_type, result_type, type_name
+from hwquant.frontends.qonnx import is_quantizer, quantizer
+from hwquant.frontends.qonnx_operators import constants_of, quantize_activation, steps_of_constant
+from hwquant.frontends.quantized import Steps, note_weights
 from hwquant.frontends.refusals import Misfit
 from hwquant.frontends.same import same_graph
 from hwquant.frontends.tensors import ANY_BATCH
@@ -70,6 +75,11 @@ def read_onnx(
         name, model = source.graph.name or "onnx model", source
     else:
         name, model = Path(source).stem, load(Path(source))
+    if is_embedded(model):
+        raise HwquantError(
+            f"{name!r} is an integer network that hwquant exported, and a float network is needed; "
+            "hwquant.load_network reads it as it was, and `hwquant quantize` writes its .hwq file"
+        )
     steps = _history(model, name)
     model = with_shapes(model, shapes or {})
     graph = read_whole(model, name, batch_axis) if read is None else read(model, name)
@@ -161,6 +171,8 @@ class Translation:
         self.model = model
         self.opset = opset(model)
         self.values: dict[str, Result] = {}
+        self.steps: dict[str, Steps] = {}
+        self.unkept: set[str] = set()  # constants made of integers that are not kept
         self.types: dict[str, str] = {}
         self._load(model.graph)
         stored = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
@@ -186,6 +198,7 @@ class Translation:
             for name in (*tensors_read_by(node), *node.output):
                 if last.get(name, index) == index:  # of large models not all values can be kept
                     self.values.pop(name, None)
+                    self.steps.pop(name, None)
 
     def begin(self, tensor: str, kind: str, shape: tuple[int, ...]) -> None:
         """Make a tensor an input of the network: of element type ``kind``, its first axis the batch if it has one."""
@@ -224,6 +237,10 @@ class Translation:
             if tensor and tensor not in self.values:
                 raise build.refuse(f"it reads tensor {tensor!r}, which nothing before it produces")
             inputs.append(self.values[tensor] if tensor else None)
+        if is_quantizer(node):
+            build.where = f"QONNX {build.where}"
+            self._quantize(node, name, inputs)
+            return
         if not any(isinstance(value, Value) for value in inputs):
             self._evaluate(node)
             return
@@ -231,6 +248,9 @@ class Translation:
             raise build.refuse_operator(node.op_type)
         import onnx
 
+        steps = [self.steps.get(tensor) for tensor in node.input]
+        inputs = [value if known is None else known.real for value, known in zip(inputs, steps)]
+        count = len(build.nodes)
         operator, schema = OPERATORS[node.op_type], onnx.defs.get_schema(node.op_type, self.opset, "")
         types = [self.types[tensor] if tensor else None for tensor in node.input]
         attributes = admitted(build, operator, schema, node, types, self.read)
@@ -238,10 +258,42 @@ class Translation:
             build, name, self.opset, inputs, list(node.input), types, attributes, len(node.output)
         )
         result = operator.translate(call)
+        factor = attributes["alpha"] if node.op_type == "Gemm" else 1.0
+        made_of = (self.values[tensor] for tensor in node.input if tensor in self.unkept)
+        unkept = any(isinstance(value, np.ndarray) and value.ndim > 1 for value in made_of)
+        constants = [known for known in steps if known is not None]
+        note_weights(build, build.nodes[count:], constants, factor, unkept)
         kind = result_type(schema, types, attributes)
         for output, value in zip(node.output, result if isinstance(result, tuple) else (result,)):
             if output:
                 self._set(output, value, kind)
+            if isinstance(value, Value) and value.quantized is not None:
+                build.integers[output] = value
+
+    def _quantize(self, node: onnx.NodeProto, name: str, inputs: Sequence[Result | None]) -> None:
+        """Translate one of QONNX's quantizers, or compute it where it rounds a constant."""
+        made, x, output = quantizer(self.build, node, constants_of(node, inputs)), inputs[0], node.output[0]
+        kind = str(self.types.get(node.input[0]))
+        if kind not in REAL:
+            raise self.build.refuse(f"it rounds numbers of the type {kind}; cast them to float before")
+        if others := {self.types[tensor] for tensor in node.input} & REAL - {kind}:
+            raise self.build.invalid(
+                f"its inputs have the element types {kind} and {others.pop()}, which must be equal; cast one of them"
+            )
+        if isinstance(x, Value):
+            self._set(output, quantize_activation(self.build, name, x, made), kind)
+            return
+        constant = np.asarray(x)
+        try:
+            real = made.real(made.integers(constant), constant.dtype)
+        except ValueError:
+            raise self.build.refuse(
+                f"its scale of shape {made.scale.shape} does not fit a constant of shape {constant.shape}"
+            ) from None
+        self._set(output, real)
+        steps = steps_of_constant(made, np.broadcast_to(constant, real.shape))
+        if steps is not None:
+            self.steps[output] = steps
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
         """Compute a node whose inputs are all constant."""
@@ -251,6 +303,37 @@ class Translation:
         inputs = {name: np.asarray(self.values[name]) for name in node.input if name}
         for name, array in self.constants.evaluate(self.build, node, inputs).items():
             self._set(name, array)
+        self._follow(node, inputs)
+
+    def _follow(self, node: onnx.NodeProto, inputs: Mapping[str, Array]) -> None:
+        """Keep the integers of a constant that a node dequantizes, or only moves."""
+        if node.op_type == "DequantizeLinear":
+            attributes, data = attributes_of(node), [inputs[name] for name in node.input if name]
+            check_parameters(
+                self.build, attributes, data[1], data[2] if len(data) > 2 else None, data[0].ndim
+            )
+            axis, several = (
+                attributes.get("axis", 1),
+                data[1].size > 1 and not attributes.get("block_size", 0),
+            )
+            if several and data[1].size != data[0].shape[axis]:
+                raise self.build.invalid(
+                    f"it has {data[1].size} scales along axis {axis} of a constant of shape {data[0].shape}"
+                )
+            found = steps_of(attributes, self.types[node.input[0]], data)
+            if found is not None:
+                self.steps[node.output[0]] = found
+            else:
+                self.unkept.add(node.output[0])
+        elif node.op_type in MOVES and (known := self.steps.get(node.input[0])) is not None:
+
+            def move(part: Array) -> Array:
+                evaluated = self.constants.evaluate(self.build, node, {**inputs, node.input[0]: part})
+                return evaluated[node.output[0]]
+
+            self.steps[node.output[0]] = moved(known, move)
+        elif any(name in self.steps or name in self.unkept for name in node.input):
+            self.unkept.update(node.output)
 
     def _branch(self, node: onnx.NodeProto) -> None:
         """Translate an If whose condition is known: the nodes of one branch, which see what is around them."""

@@ -13,6 +13,8 @@ from hwquant.frontends.onnx_check import without_shapes
 from hwquant.frontends.onnx_inputs import inputs_of
 from hwquant.frontends.onnx_reader import Translation, tensors_read_by
 from hwquant.frontends.onnx_types import ANY, INTEGERS, type_name
+from hwquant.frontends.qonnx_host import standing_for
+from hwquant.frontends.qonnx_operators import given_by_host
 from hwquant.frontends.refusals import Invalid
 from hwquant.frontends.values import Array, Value
 from hwquant.graph import Concat, Rearrange
@@ -115,6 +117,8 @@ class Survey(Translation):
             self.refused[index] = reason
             for name in filter(None, node.output):
                 self._open(name, self._infer(node, name))
+                if isinstance(value := self.values.get(name), Value):
+                    self.values[name] = given_by_host(self.build, value, node, self.arrays)
             return
         made = self.build.nodes[count:]
         if all(isinstance(item, Concat | Rearrange) for item in made):
@@ -201,23 +205,32 @@ class Survey(Translation):
                 data[tensor] = onnx.numpy_helper.from_array(array, tensor)
             elif tensor in self.described:
                 types[tensor] = _type(self.described[tensor])
+        misfits = (onnx.shape_inference.InferenceError, onnx.checker.ValidationError)
         try:
+            node = standing_for(node)
             schema = onnx.defs.get_schema(node.op_type, self.opset, "")
             imports = [onnx.helper.make_opsetid("", self.opset)]
+            types = {tensor: types[tensor] for tensor in node.input if tensor in types}
             proto = onnx.shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=imports)[
                 name
             ]
-        except (onnx.shape_inference.InferenceError, ValueError, RuntimeError, KeyError, TypeError):
+        except (*misfits, ValueError, RuntimeError, KeyError, TypeError):
             return found or Described("undefined", None)
         return _described(proto)
 
 
 def _inferred(model: onnx.ModelProto) -> dict[str, Described]:
-    """What inference over the whole model finds."""
+    """What inference over the whole model finds; sizes of outputs that it does not find are those that are declared."""
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(without_shapes(model), data_prop=True).graph
-    return {item.name: _described(item.type) for item in (*graph.value_info, *graph.output)}
+    found = {item.name: _described(item.type) for item in (*graph.value_info, *graph.output)}
+    for item in model.graph.output:
+        known, said = found[item.name].shape or (), _described(item.type).shape or ()
+        if len(known) == len(said):
+            sizes = tuple(size or other for size, other in zip(known, said))
+            found[item.name] = found[item.name]._replace(shape=sizes)
+    return found
 
 
 def _described(proto: onnx.TypeProto) -> Described:

@@ -18,6 +18,9 @@ REAL = frozenset({"float", "double", "float16", "bfloat16"})
 
 INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
+NARROW = frozenset({"int2", "int4", "uint2", "uint4"})
+"""Integers that only quantized tensors are made of."""
+
 ANY = REAL | INTEGERS
 """Types for operators that only move elements."""
 
@@ -25,7 +28,7 @@ INDICES = frozenset({"int32", "int64"})
 TRUTH = frozenset({"bool"})
 
 _FLOAT8 = "float8 and narrower numbers are not computed with; convert the model to float32"
-_INT4 = "numbers of less than 8 bits are not computed with; give hwquant the network from before quantization"
+_INT4 = "numbers of less than 8 bits are not computed with; dequantize them before"
 
 REFUSED = {
     "bool": "truth values are not computed with; cast to float first",
@@ -35,7 +38,7 @@ REFUSED = {
     "undefined": "it is of no type",
     **dict.fromkeys(("float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz"), _FLOAT8),
     **dict.fromkeys(("float8e8m0", "float6e2m3", "float6e3m2", "float4e2m1"), _FLOAT8),
-    **dict.fromkeys(("int4", "uint4", "int2", "uint2"), _INT4),
+    **dict.fromkeys(NARROW, _INT4),
 }
 """Why no operator takes these for an activation."""
 
@@ -77,7 +80,10 @@ def result_type(
         declared = schema.inputs[min(index, len(schema.inputs) - 1)]
         if name is not None and declared.type_str == wanted:
             return name
-    if isinstance(target := attributes.get("to"), int):
+    target = attributes.get("to") or attributes.get("output_dtype")
+    if schema.name == "QuantizeLinear" and not target:
+        return "uint8"
+    if isinstance(target, int):
         return type_name(target) or "undefined"
     allowed = {item.type_param_str: item.allowed_type_strs for item in schema.type_constraints}.get(
         wanted, []

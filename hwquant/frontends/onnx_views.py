@@ -103,6 +103,8 @@ def cast_like(call: OnnxCall) -> Value | Array:
 
 def _cast(call: OnnxCall, target: str) -> Value:
     value, source = call.value(), str(call.types[0])
+    if value.quantized is not None:
+        raise call.build.refuse("it casts the integers of a QuantizeLinear; dequantize them before")
     if source in REAL | TRUTH and (target in REAL or target == source):
         return value  # a truth value is 1 or 0 here
     if source in REAL and target in INTEGERS:

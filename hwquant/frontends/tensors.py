@@ -18,6 +18,7 @@ from hwquant.frontends.found_copies import find_copies
 from hwquant.frontends.limits import LARGEST, LARGEST_VIEW, MOST_SPENT
 from hwquant.frontends.refusals import Invalid, Misfit, NotFinite
 from hwquant.frontends.values import Float, Index, Value, simplified
+from hwquant.given import GivenFormat, GivenWeights
 from hwquant.graph import Concat, Rearrange, Shape
 from hwquant.window import Window
 
@@ -42,6 +43,16 @@ class Tensors:
         The operator of that node.
     shapes : dict of Shape
         (C, H, W) of every tensor that exists so far.
+    formats : dict of GivenFormat
+        The integers of tensors that are quantized in the model.
+    input_formats : dict of (GivenFormat, (ndarray, ndarray))
+        Those of network inputs, with the scale and shift in front of them.
+    grids : dict of (GivenWeights, ndarray)
+        Grids of the weights of convolutions, and these weights.
+    off_grid : list of str
+        Convolutions whose weights are integers in the model, but no grid here.
+    integers : dict of Value
+        What the model's own integer tensors are, by their names in it.
     """
 
     def __init__(self, batch: int, *, single: bool, bare: bool) -> None:
@@ -56,6 +67,11 @@ class Tensors:
         self._spent = 0
         self._joins: dict[str, tuple[str, ...]] = {}
         self._copied: dict[tuple[object, ...], str] = {}
+        self.formats: dict[str, GivenFormat] = {}
+        self.input_formats: dict[str, tuple[GivenFormat, tuple[Float, Float]]] = {}
+        self.grids: dict[str, tuple[GivenWeights, Float]] = {}
+        self.off_grid: list[str] = []
+        self.integers: dict[str, Value] = {}
 
     def refuse(self, why: str) -> Unsupported:
         """The error for the node at hand."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,19 +44,36 @@ def export(module: torch.nn.Module, example_input: Any) -> torch.export.Exported
 
     if not isinstance(module, torch.nn.Module):
         raise HwquantError(f"a torch.nn.Module is wanted, this is a {type(module).__name__}")
+    example = example_of(example_input)
+    with in_evaluation_mode(module):
+        try:
+            return torch.export.export(module, example, strict=False)
+        except Exception as error:  # torch.export and the module's own code raise anything
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise HwquantError(
+                f"torch.export cannot trace {type(module).__name__}: {reason[0]}; "
+                "make torch.export.export(module, (example,)) work first"
+            ) from error
+
+
+def example_of(example_input: Any) -> tuple[torch.Tensor, ...]:
+    """The tensors of an example: a tensor, an array, or a tuple of them."""
+    import torch
+
     inputs = example_input if isinstance(example_input, tuple | list) else (example_input,)
-    example = tuple(_tensor(torch, item) for item in inputs)
+    return tuple(_tensor(torch, item) for item in inputs)
+
+
+@contextlib.contextmanager
+def in_evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
+    """Do something with a module in evaluation mode, without gradients; its parts are in their own modes after it."""
+    import torch
+
     modes = {part: part.training for part in module.modules()}
     try:
         module.eval()
         with torch.no_grad():
-            return torch.export.export(module, example, strict=False)
-    except Exception as error:  # torch.export and the module's own code raise anything
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise HwquantError(
-            f"torch.export cannot trace {type(module).__name__}: {reason[0]}; "
-            "make torch.export.export(module, (example,)) work first"
-        ) from error
+            yield
     finally:
         for part, training in modes.items():
             part.training = training

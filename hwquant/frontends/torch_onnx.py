@@ -41,26 +41,26 @@ def as_onnx(program: torch.export.ExportedProgram, refusal: Unsupported) -> onnx
     purpose = "leaving a part of a torch network to the host"
     missing = next((name for name in ("onnx", "onnxscript") if find_spec(name) is None), None)
     if missing is not None:
-        raise _refused(refusal, f"{purpose} needs {missing}: pip install 'hwquant[host]'")
+        raise further(refusal, f"{purpose} needs {missing}: pip install 'hwquant[host]'")
     check_version("onnxscript", "host", purpose)
     import torch
 
     try:
-        with _quietly():
+        with quietly():
             exported = torch.onnx.export(program, dynamo=True, verbose=False, optimize=True)
     except Exception as error:  # the exporter raises anything
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise _refused(
+        raise further(
             refusal, f"the host cannot have its ends either, which torch.onnx does not write: {lines[0]}"
         ) from error
     if exported is None:
-        raise _refused(refusal, "torch.onnx gives no model of it")
+        raise further(refusal, "torch.onnx gives no model of it")
     return exported.model_proto
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without what the exporter says of its own workings."""
+def quietly() -> Iterator[None]:
+    """Do something without what an exporter says of its own workings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -72,7 +72,8 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _refused(refusal: Unsupported, why: str) -> Unsupported:
+def further(refusal: Unsupported, why: str) -> Unsupported:
+    """A refusal, with why the host cannot help either."""
     return Unsupported(
         f"{refusal}. {why[0].upper()}{why[1:]}", where=refusal.where, operator=refusal.operator
     )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwquant.given import GivenFormat
 from hwquant.graph import Shape
 
 Index = NDArray[np.int64]
@@ -44,6 +45,10 @@ class Value:
         Functions that the host applies to the value.
     integer : bool, default False
         The value has an integer type (before a Cast), in which arithmetic would wrap or truncate.
+    quantized : GivenFormat or None, optional
+        The format of the integers that the value is between QuantizeLinear and DequantizeLinear; None elsewhere.
+    codes : tuple of int or None, optional
+        The least and the greatest integer that the user gives, of an input of integers; None elsewhere.
     """
 
     tensor: str
@@ -52,6 +57,8 @@ class Value:
     preprocess: tuple[Float, Float] | None = None
     host: tuple[str, ...] = ()
     integer: bool = False
+    quantized: GivenFormat | None = None
+    codes: tuple[int, int] | None = None
 
     @property
     def seen_shape(self) -> tuple[int, ...]:

@@ -18,13 +18,14 @@ sized    :func:`~hwquant.program.sizing.measure`, then ``size``                 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from hwquant.errors import Unsupported, check_type
 from hwquant.program.array_shape import ArrayShape
+from hwquant.program.batch import batched
 from hwquant.program.config import ArrayConfig
 from hwquant.program.emission import drop_redundant_sets, emit
 from hwquant.program.images import Images, make_images
@@ -51,6 +52,7 @@ def compile_network(
     limits: Mapping[str, int] | None = None,
     config: ArrayConfig | None = None,
     operand_bits: int = DSP_OPERAND_BITS,
+    batch: int = 1,
 ) -> Program:
     """Compile an integer network for an array of (rows, columns).
 
@@ -71,6 +73,9 @@ def compile_network(
         Existing hardware to compile for, instead of choosing one; it must have the rows and columns of ``array``.
     operand_bits : int, default 9
         Width of the widest weight that a multiplier of the device takes, 1..18.
+    batch : int, default 1
+        Samples that an inference computes side by side (:mod:`hwquant.program.batch`): of a fully connected network,
+        whose weights are loaded once for all of them.
 
     Returns
     -------
@@ -92,7 +97,8 @@ def compile_network(
     if not _is_shape(array):
         raise TypeError(f"array must be (rows, columns), such as (8, 8), not {array!r}")
     requirements = Requirements(array, offset, dict(limits or {}), config, operand_bits)
-    return Compilation(qgraph, lowered_network(qgraph), requirements).program
+    network = batched(qgraph, batch)
+    return replace(Compilation(network, lowered_network(network), requirements).program, batch=batch)
 
 
 def _is_shape(array: object) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwquant.errors import HwquantError
+from hwquant.program.batch import all_together, apart
 from hwquant.program.config import ArrayConfig
 from hwquant.program.isa import Instruction, disassemble
 from hwquant.program.layers import Destination
@@ -100,6 +101,8 @@ class Program:
         Every tensor that is written to the activation memory and not packed, by name.
     tables : ndarray of int64, shape (pages, 2^bits), default empty
         The table memories' words, by page and address.
+    batch : int, default 1
+        Samples of an inference: pixels of each tensor, which then has no others.
     """
 
     name: str
@@ -114,6 +117,7 @@ class Program:
     outputs: tuple[Placement, ...]
     tensors: Mapping[str, Placement]
     tables: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    batch: int = 1
 
     @cached_property
     def instructions(self) -> tuple[Instruction, ...]:
@@ -159,7 +163,7 @@ class Program:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one inference of the network, without padding of channels."""
+        """Multiply-accumulates of one inference of the program, without padding of channels."""
         return sum(layer.macs for layer in self.layers)
 
     @property
@@ -177,8 +181,8 @@ class Program:
 
         Returns
         -------
-        ndarray of int64, shape (N, words, lanes)
-            A frame for each sample.
+        ndarray of int64, shape (N / batch, words, lanes)
+            A frame for each sample, or for each batch of them; the last sample is repeated until one is full.
 
         Raises
         ------
@@ -188,12 +192,13 @@ class Program:
         missing = [item.name for item in self.inputs if item.name not in q]
         if missing:
             raise HwquantError(f"the network's input {missing[0]!r} is missing")
-        return np.concatenate([item.to_words(q[item.name]) for item in self.inputs], axis=1)
+        rows = all_together({item.name: q[item.name] for item in self.inputs}, self.batch)
+        return np.concatenate([item.to_words(rows[item.name]) for item in self.inputs], axis=1)
 
     def results(self, words: IntArray) -> dict[str, IntArray]:
-        """Read the output tensors, int64 (N, C, H, W) by name, from the words of N output frames (N, words, lanes)."""
+        """Read the output tensors, int64 (N * batch, C, H, W) by name, from the words of N output frames."""
         tensors, start = {}, 0
         for item in self.outputs:
-            tensors[item.name] = item.from_words(words[:, start : start + item.words])
+            tensors[item.name] = apart(item.from_words(words[:, start : start + item.words]), self.batch)
             start += item.words
         return tensors

@@ -6,7 +6,7 @@ A program of any version up to `VERSION` is read, and runs on the hardware that 
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
 lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
-that write to every n-th pixel.
+that write to every n-th pixel; version 4 batches.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from hwquant import container
 from hwquant.copies import Grid
 from hwquant.errors import Damaged, HwquantError
+from hwquant.program.batch import LARGEST
 from hwquant.program.config import LATER, ArrayConfig
 from hwquant.program.layers import Destination
 from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
-VERSION = 3
+VERSION = 4
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "weights": (np.int16, 2),
@@ -62,13 +63,14 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
         "outputs": [_written(item) for item in program.outputs],
         "tensors": [_written(item) for item in program.tensors.values()],
         "checksum": program.checksum,
+        **({"batch": program.batch} if program.batch > 1 else {}),
     }
     images = {name: getattr(program, name) for name in _IMAGES}
     config = program.config
     second = LATER.keys() & meta["config"].keys() or config.activation_bits > 8
     third = config.tables or config.strided_writes
     third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
-    version = VERSION if third else 2 if second else 1
+    version = VERSION if program.batch > 1 else 3 if third else 2 if second else 1
     if config.tables:
         images = {**images, "tables": program.tables}
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})
@@ -127,7 +129,14 @@ def _decode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Prog
         outputs=tuple(_placement(item) for item in meta["outputs"]),
         tensors={item.name: item for item in tensors},
         tables=tables,
+        batch=_batch(meta.get("batch", 1)),
     )
+
+
+def _batch(value: object) -> int:
+    if not isinstance(value, int) or not 1 <= value <= LARGEST:
+        raise HwquantError(f"its batch is {value!r}")
+    return value
 
 
 def _written(place: Placement) -> dict[str, Any]:

@@ -10,6 +10,9 @@ The rooms, in the order in which a network goes through them:
 ``observe``          all of this once for a network, whatever the options: ``Observed``
 ``options``          what a user can ask for
 ``groups``           tensors that share a scale, and those whose scales differ by powers of two
+``kept``             integers that the network had before it came here, taken over; ``observe_given`` needs no data for
+                     them, and ``bounds`` none for what is computed from them by functions; ``implied`` has the formats
+                     that follow from those given; ``thresholds`` and ``ties`` round sums where the source does
 ``precision``        bits and weight schemes, resolved from the options: ``Precision``
 ``value_ranges``     what the scale of each group has to represent; ``activations`` finds the best one for a mantissa
 ``scales``           all mantissas at once (``elimination`` finds the minimum): ``TensorFormat`` of ``formats``
@@ -36,7 +39,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hwquant.errors import check_type
+from hwquant.errors import HwquantError, check_type
 from hwquant.graph import Graph
 from hwquant.history import with_steps
 from hwquant.options import chosen
@@ -45,6 +48,7 @@ from hwquant.qgraph import QGraph
 from hwquant.quantize.balance import observe_for
 from hwquant.quantize.calibration import Data
 from hwquant.quantize.observe import Observed, observe_network
+from hwquant.quantize.observe_given import observe_given
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.pipeline import quantize_observed
 from hwquant.quantize.report import quantized_step
@@ -54,7 +58,7 @@ __all__ = ["Observed", "QuantizeOptions", "observe_for", "observe_network", "qua
 
 def quantize(
     graph: Graph,
-    calibration: NDArray[Any] | Data,
+    calibration: NDArray[Any] | Data | None = None,
     options: QuantizeOptions | None = None,
     *,
     progress: Progress | None = None,
@@ -70,9 +74,10 @@ def quantize(
     ----------
     graph : Graph
         The float network.
-    calibration : ndarray of real numbers, shape (N, *shape), or mapping of them
+    calibration : ndarray of real numbers, shape (N, *shape), or mapping of them, optional
         Typical inputs, as the network's user gives them; a mapping by input name where there are
-        several inputs.
+        several inputs. A network that says the integers of all its tensors needs none; what is left to round is then
+        rounded to the nearest, and the result measured on random numbers.
     options : QuantizeOptions or None, optional
         All options at once, instead of single ones by name.
     progress : Progress or None, optional
@@ -88,7 +93,8 @@ def quantize(
     QGraph
         The same for the same arguments, bit for bit. Its ``options`` are plain JSON values: "quantizer" (the
         options), "calibration_samples", "layers" and "tensors" (scales, ranges, shifts, signal to noise
-        ratios), "sqnr" (the outputs, the worst tensor, and the samples that it was measured on), "warnings", which
+        ratios), "sqnr" (the outputs, the worst tensor, and the samples that it was measured on), "kept" (the same
+        of the integers that the network had, where it is not to keep them), "warnings", which
         :func:`hwquant.advice.of_options` reads, and "history", which :func:`hwquant.history.history` reads.
 
     Raises
@@ -114,6 +120,18 @@ def quantize(
     """
     check_type("graph", graph, Graph, hint="hwquant.load_model reads one")
     options = chosen(QuantizeOptions, options, changes)
-    observed = observe_for(graph, calibration, options, progress, validation)
+    if options.scales == "keep" and graph.given:
+        observed, options = observe_given(graph, calibration, options, progress, validation)
+    elif calibration is None:
+        raise HwquantError(
+            f"network {graph.name!r} is to get integers of its own, for which calibration data are needed; give "
+            "typical inputs (-c, --calibration-data)"
+        )
+    else:
+        observed = observe_for(graph, calibration, options, progress, validation)
     qgraph = quantize_observed(observed, options, progress)
-    return replace(qgraph, options=with_steps(qgraph.options, [quantized_step(qgraph)]))
+    told = with_steps(qgraph.options, [quantized_step(qgraph)])
+    if options.scales != "keep" and graph.given:
+        kept = quantize(graph, calibration, progress=progress, validation=validation)
+        told["kept"] = kept.options["sqnr"]
+    return replace(qgraph, options=told)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from hwquant.coding import integer_limits
+from hwquant.given import Rounding
 from hwquant.qgraph import Tensor
 from hwquant.quantize.plans import Plan
 
@@ -54,6 +56,8 @@ class TensorFormat:
         Bits of the signed integers.
     low, high : float
         The real values that were to be represented; with clipping not all of them are.
+    rounding : {"half_up", "half_even", "down", "sign"}, default "half_up"
+        What becomes of numbers between two integers; "sign" where nothing else is asked of them, and the scale is any.
     """
 
     scale: Scale
@@ -61,6 +65,7 @@ class TensorFormat:
     bits: int
     low: float
     high: float
+    rounding: Rounding | Literal["sign"] = "half_up"
 
     def clamp(self, low: float, high: float) -> tuple[int, int]:
         """The integers that real bounds, perhaps infinite, are clamped to."""

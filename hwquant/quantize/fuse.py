@@ -11,13 +11,16 @@ A :class:`LayerPlan` is a sum of linear terms, a bias and a clamp, which the acc
 - A Clip or a Function that nothing can take in (on an input, or where others read the tensor in front of it) is a
   layer with one identity term.
 
-A layer carries the name of the last node that is fused into it, and so does its tensor.
+A layer carries the name of the last node that is fused into it, and so does its tensor. A tensor whose integers are
+given (:mod:`hwquant.given`) stays one of its own: what reads it is not fused into the layer that gives it, but for a
+function.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -66,7 +69,7 @@ def plan_layers(graph: Graph) -> Plan:
     for node in graph.nodes:
         match node:
             case Conv():
-                planned[node.name] = _convolution(node)
+                planned[node.name] = _scaled_average(node, graph, planned, readers) or _convolution(node)
             case AveragePool():
                 planned[node.name] = _average(node, graph)
             case Add():
@@ -101,7 +104,12 @@ def hoist_functions(graph: Graph) -> Graph:
             if not isinstance(pool, MaxPool) or readers[pool.name] > 1:
                 continue
             source = pool.inputs[0]
-            if source not in nodes or isinstance(nodes[source], Concat | Rearrange) or readers[source] > 1:
+            if (
+                source in graph.given.formats
+                or source not in nodes
+                or isinstance(nodes[source], Concat | Rearrange)
+                or readers[source] > 1
+            ):
                 continue
             name = f"{source}.{clip.name}"
             while name in graph.shapes:
@@ -136,6 +144,27 @@ def _convolution(node: Conv) -> LayerPlan:
     return LayerPlan(node.name, (term,), node.bias, (node.name,))
 
 
+def _scaled_average(
+    node: Conv, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]
+) -> LayerPlan | None:
+    """An average that is multiplied by one number: a sum, whose integers are exact where those of its tensor are given.
+
+    None for everything else, and where no integers are given.
+    """
+    name = node.inputs[0]
+    source = planned.get(name)
+    single = node.groups == len(node.weight) and node.weight.shape[1:] == (1, 1, 1)
+    factor = float(node.weight.flat[0])
+    if not (graph.given and single and factor > 0 and (node.weight == factor).all()):
+        return None
+    alone = readers[name] == 1 and name not in graph.given.formats
+    if not (alone and isinstance(source, LayerPlan) and source.linear and source.terms[0].constant):
+        return None
+    del planned[name]
+    term = replace(source.terms[0], weight=source.terms[0].weight * factor, unit=None)
+    return LayerPlan(node.name, (term,), node.bias, (*source.members, node.name))
+
+
 def _average(node: AveragePool, graph: Graph) -> LayerPlan:
     if node.window.padded and not node.count_include_pad:
         raise HwquantError(
@@ -161,9 +190,10 @@ def _addition(
     terms: list[TermPlan] = []
     bias = np.zeros(graph.shapes[node.name][0])
     members: list[str] = []
+    together = not graph.given or _one_unit([planned.get(name) for name in node.inputs], graph)
     for name in node.inputs:
         source = planned.get(name)
-        alone = readers[name] == 1 and name not in averages
+        alone = readers[name] == 1 and name not in averages and together
         if alone and isinstance(source, LayerPlan) and source.linear:
             del planned[name]
             terms += source.terms
@@ -172,6 +202,23 @@ def _addition(
         else:
             terms.append(_identity(node.name, name, graph))
     return LayerPlan(node.name, tuple(terms), bias, (*members, node.name))
+
+
+def _one_unit(sources: Sequence[PlanNode | None], graph: Graph) -> bool:
+    """Whether sums with given weights count in one unit, as those of the parts of one matrix do.
+
+    Others keep their scales, which suit no common accumulator.
+    """
+    units = set()
+    for source in sources:
+        if not isinstance(source, LayerPlan) or not source.linear or source.name in graph.given.formats:
+            return False
+        for term in source.terms:
+            grid, form = graph.given.weights.get(term.node), graph.given.formats.get(term.input)
+            if grid is None or form is None:
+                return False
+            units.add((form.scale, *grid.scale.tolist()))
+    return len(units) == 1
 
 
 def _clip(
@@ -185,7 +232,7 @@ def _clip(
         raise HwquantError(f"clip {node.name!r} has an infinite lower or upper bound, which leaves no number")
     name = node.inputs[0]
     source = planned.get(name)
-    if isinstance(source, LayerPlan | ProductPlan) and readers[name] == 1:
+    if isinstance(source, LayerPlan | ProductPlan) and readers[name] == 1 and name not in graph.given.formats:
         del planned[name]
         if isinstance(source, LayerPlan) and source.function:
             return _composed(source, node.name, bounded(Expression(), node.low, node.high))
@@ -203,7 +250,9 @@ def _clip(
 def _function(node: Function, graph: Graph, planned: dict[str, PlanNode], readers: Counter[str]) -> LayerPlan:
     name = node.inputs[0]
     source = planned.get(name)
-    if isinstance(source, LayerPlan) and readers[name] == 1:
+    # Integers that are given in front of a function are its table's addresses; those behind one are rounded.
+    apart = isinstance(source, LayerPlan) and source.function is not None and name in graph.given.formats
+    if isinstance(source, LayerPlan) and readers[name] == 1 and not apart:
         del planned[name]
     else:
         bias = np.zeros(graph.shapes[node.name][0])

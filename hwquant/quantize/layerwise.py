@@ -20,12 +20,15 @@ from hwquant.quantize.calibration import importance
 from hwquant.quantize.compensation import compensate
 from hwquant.quantize.formats import Formats, TensorFormat, integer_tensors, zero_points
 from hwquant.quantize.integer_run import IntegerRun
+from hwquant.quantize.kept import LARGEST_MULTIPLIER, bias_is_integer, keep_layer, threshold
 from hwquant.quantize.layer_scales import LayerScales
 from hwquant.quantize.narrow_bias import narrow_bias
 from hwquant.quantize.observe import Observed
 from hwquant.quantize.plans import LayerPlan, ProductPlan
 from hwquant.quantize.precision import Precision
 from hwquant.quantize.products import integer_product
+from hwquant.quantize.thresholds import with_own_thresholds
+from hwquant.quantize.ties import with_even_halves
 from hwquant.ranges import Range, node_range
 
 
@@ -105,7 +108,23 @@ def _fit_layer(
     observed: Observed,
     run: IntegerRun,
 ) -> Layer:
-    """A layer rounded, with the errors of its weights compensated and its mean error in the bias, as asked for."""
+    """A layer rounded, with the errors of its weights compensated and its mean error in the bias, as asked for.
+
+    Integers that are given stay as they are.
+    """
+    if precision.keep:
+        kept = keep_layer(layer, precision.plan.graph.given.weights, formats)
+        if kept is not None:
+            target = formats[layer.target]
+            correction = threshold(layer, kept[0].accumulator, target)
+            made = assemble_layer(layer, kept[1], kept[0], correction, formats)
+            exact = (layer.bias + correction) / kept[0].accumulator
+            if not bias_is_integer(exact) and len(made.terms) == 1:
+                ratio = kept[0].accumulator / target.scale.value
+                made = with_own_thresholds(made, exact, ratio, target.zero_point, LARGEST_MULTIPLIER)
+            if target.rounding == "half_even":
+                made = with_even_halves(made, kept[0].accumulator / target.scale.value, target) or made
+            return narrow_bias(made, precision.bias_bits[layer.name], zero_points(formats))
     scales, terms = round_layer(layer, precision, formats, observed.statistics)
     return _finish(layer, terms, scales, formats, precision, observed, run)
 

@@ -28,6 +28,8 @@ _ELEMENTS = 1 << 24
 """Elements of one tensor that are kept as integers at once (128 MiB)."""
 _SAMPLES = 512
 """Samples that layers are fitted to, at most."""
+RANDOM = "random numbers in the ranges of the inputs"
+"""What a network whose integers are given is measured on where there are no data, in words."""
 ENOUGH_TO_JUDGE = 64
 """Samples beyond those that layers are fitted to, from which on these alone are what the result is measured on."""
 
@@ -101,6 +103,7 @@ def observe_network(
     calibration: NDArray[Any] | Data,
     progress: Progress | None = None,
     validation: NDArray[Any] | Data | None = None,
+    keep: bool = False,
 ) -> Observed:
     """Run the float network on the calibration data, and keep what quantization needs.
 
@@ -114,6 +117,9 @@ def observe_network(
         Told of every stage.
     validation : ndarray of real numbers, shape (N, *shape), or mapping of them, optional
         Inputs that results are measured on, as for :func:`hwquant.quantize.quantize`.
+    keep : bool, default False
+        Whether what the network says of its integers (``Graph.given``) holds, so that its channels stay as they are.
+        Without it only the ranges of its tensors are taken over.
 
     Returns
     -------
@@ -127,7 +133,13 @@ def observe_network(
     """
     data = check_data(graph, calibration)
     other = None if validation is None else check_data(graph, validation)
-    plan, statistics, factors = equalize(graph, data, progress)
+    if keep:
+        plan = plan_layers(graph)
+        factors: Factors = {}
+        statistics = observe(plan.graph, data, plan.observed, progress)
+    else:
+        graph = replace(graph, given=graph.given.ranges_only())
+        plan, statistics, factors = equalize(graph, data, progress)
     samples = fitting_samples(plan, data)
     count = len(next(iter(data.values())))
     peaks = _peaks(graph, data)

@@ -53,9 +53,10 @@ class QuantizeOptions:
         with a half-integer ``o``, such as {-1, 1} with one bit, and has no 0, so that no weight may be pruned. "auto"
         is mid-rise where a layer's weights lie on such a grid already, as those of networks that were trained with
         +1 and -1. Or a mapping from layer names ("auto" where a layer is not named).
-    scales : {"shift", "power_of_two", "multiplier"}, default "shift"
+    scales : {"keep", "shift", "power_of_two", "multiplier"}, default "keep"
         What is between layers: "shift" (only ratios of powers of two), "power_of_two" (every scale is one: fixed
-        point) or "multiplier" (15 bits and a shift).
+        point) or "multiplier" (15 bits and a shift). "keep" is "shift" for a float network; one that is quantized
+        already keeps its integers and scales (:mod:`hwquant.quantize.kept`), with multipliers between layers.
     calibration_method : {"minmax", "percentile", "mse"}, default "mse"
         How the range of an activation is chosen: "minmax" of the calibration data, "percentile" of it, or the
         one with the least mean squared error ("mse"). The networks' outputs always take "minmax".
@@ -107,10 +108,11 @@ class QuantizeOptions:
         "Of the weights: with 0 on it (mid_tread), or in the middle between two numbers (mid_rise: +S and -S with one "
         "bit); auto is mid_rise where the weights lie on such a grid already.",
     )
-    scales: Literal["shift", "power_of_two", "multiplier"] = option(
-        "shift",
+    scales: Literal["keep", "shift", "power_of_two", "multiplier"] = option(
+        "keep",
         "Between layers: shifts only (also with every scale a power of two: fixed point), or a fixed-point "
-        "multiplier and a shift.",
+        "multiplier and a shift; keep leaves a network that is quantized already its scales, by multipliers, and is "
+        "shift for any other.",
     )
     calibration_method: Literal["minmax", "percentile", "mse"] = option(
         "mse", "How an activation's range is chosen from the calibration data.", flag="--calibration"

@@ -8,8 +8,9 @@ from hwquant.history import with_steps
 from hwquant.progress import Progress
 from hwquant.qgraph import QGraph, QNode
 from hwquant.quantize.formats import Formats, integer_tensors
+from hwquant.quantize.implied import kept_formats
 from hwquant.quantize.layerwise import fit_layers
-from hwquant.quantize.observe import Observed
+from hwquant.quantize.observe import RANDOM, Observed
 from hwquant.quantize.options import QuantizeOptions
 from hwquant.quantize.precision import Precision, resolve_precision
 from hwquant.quantize.report import quantization_report
@@ -50,11 +51,15 @@ def quantize_observed(
         Options that do not suit the network, and networks that integers cannot express.
     """
     precision = resolve_precision(observed.plan, options)
-    formats: Formats = choose_scales(precision, observed.statistics, observed.tables)
+    kept = kept_formats(observed.plan, precision.groups, precision.bits) if precision.keep else None
+    formats: Formats = choose_scales(precision, observed.statistics, observed.tables, kept)
     fitted = fit_layers(precision, formats, observed, progress)
     precision, formats = fitted.precision, fitted.formats
     qgraph = integer_network(observed, precision, formats, fitted.nodes)
-    return with_report(qgraph, observed, precision, formats) if described else qgraph
+    if not described:
+        return qgraph
+    # Random numbers are no evidence of what is wrong with a network.
+    return with_report(qgraph, observed, precision, formats, trained=observed.judged_by == RANDOM)
 
 
 def integer_network(
@@ -62,7 +67,8 @@ def integer_network(
 ) -> QGraph:
     """Put the integer nodes together to a network, whose ``options`` say how it was asked for."""
     graph = observed.graph
-    asked = {"quantizer": precision.options.as_json(), "calibration_samples": observed.count}
+    chosen = replace(precision.options, scales="keep") if precision.keep else precision.options
+    asked = {"quantizer": chosen.as_json(), "calibration_samples": observed.count}
     tensors = integer_tensors(precision.plan, formats)
     options = with_steps(asked, graph.history)
     return QGraph(graph.name, graph.inputs, nodes, graph.outputs, tensors, options, graph.host)

@@ -7,9 +7,11 @@ Precision is a layer's own (the options may name layers), which is what the sear
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hwquant.errors import Unsupported
+from hwquant.errors import HwquantError, Unsupported
+from hwquant.given import GivenWeights
+from hwquant.quantize.given_formats import given_groups, kept_scheme
 from hwquant.quantize.groups import Partition, scale_groups
 from hwquant.quantize.mid_rise import settle_grid
 from hwquant.quantize.narrow_bias import WIDEST
@@ -45,6 +47,8 @@ class Precision:
         How the weights of each term become integers, by layer.
     bias_bits : Mapping[str, int]
         Bits of the biases as hardware stores them, by layer.
+    keep : bool, default False
+        What the network says of its integers (``Graph.given``) holds; the rest has multipliers between layers.
     """
 
     plan: Plan
@@ -53,6 +57,7 @@ class Precision:
     bits: Mapping[str, int]
     schemes: Mapping[str, Schemes]
     bias_bits: Mapping[str, int]
+    keep: bool = False
 
 
 def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
@@ -78,18 +83,61 @@ def resolve_precision(plan: Plan, options: QuantizeOptions) -> Precision:
         Weights are +a and -a (and 0), and are to have one bit on a mid-tread grid; or some are 0, and are to be on a
         mid-rise one; or weights are to have one symmetric bit on a mid-tread grid.
     """
+    keep = options.scales == "keep" and bool(plan.graph.given)
+    if options.scales == "keep":
+        options = (
+            replace(options, scales="multiplier", per_channel=True)
+            if keep
+            else replace(options, scales="shift")
+        )
     groups = scale_groups(plan)
     bits = tensor_bits(plan, groups, options)
+    given: Mapping[str, GivenWeights] = {}
+    if keep:
+        if options.chain_bits is not None:
+            raise HwquantError(
+                "the scales of a network that is quantized already leave no chains: leave chain_bits out, or quantize "
+                "with --scales shift"
+            )
+        given = plan.graph.given.weights
+        _check_asked(plan, groups, options)
+        bits |= {name: form.bits for name, form in given_groups(plan, groups).items() if name in bits}
     weight_bits = term_bits(plan, options)
     grids = by_owner(options.grid, _weight_names(plan), "grid", DEFAULT_GRID)
     schemes = {
         layer.name: tuple(
-            _scheme(term, weight_bits[term.node], grids.get(term.node, DEFAULT_GRID), options)
+            kept_scheme(given[term.node])
+            if term.node in given
+            else _scheme(term, weight_bits[term.node], grids.get(term.node, DEFAULT_GRID), options)
             for term in layer.terms
         )
         for layer in plan.layers
     }
-    return Precision(plan, options, groups, bits, schemes, layer_bias_bits(plan, options))
+    return Precision(plan, options, groups, bits, schemes, layer_bias_bits(plan, options), keep)
+
+
+def _check_asked(plan: Plan, groups: Partition, options: QuantizeOptions) -> None:
+    """Refuse bits that are asked for where others are given.
+
+    Raises
+    ------
+    HwquantError
+        The names of the options, "*" aside, or a number that is not the default, are of integers that are given.
+    """
+    weights = {name: item.bits for name, item in plan.graph.given.weights.items()}
+    formats = {name: form.bits for name, form in given_groups(plan, groups).items()}
+    asked = by_owner(options.bits, _weight_names(plan), "bits", DEFAULT_BITS)
+    wanted = tensor_bits(plan, groups, options)
+    for what, known, asked_for, flag in (
+        ("weight", weights, asked, options.bits),
+        ("tensor", formats, wanted, options.activation_bits),
+    ):
+        for name, bits in known.items():
+            if asked_for.get(name, bits) != bits and flag != DEFAULT_BITS:
+                raise HwquantError(
+                    f"the {what} {name!r} has {bits} bits in the source, and {asked_for[name]} are asked for; leave "
+                    "that out to keep its integers, or quantize with --scales shift"
+                )
 
 
 def tensor_bits(plan: Plan, groups: Partition, options: QuantizeOptions) -> dict[str, int]:

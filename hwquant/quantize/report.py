@@ -17,6 +17,7 @@ from hwquant.quantize.judge import judge
 from hwquant.quantize.observe import Observed
 from hwquant.quantize.plans import LayerPlan, ProductPlan
 from hwquant.quantize.precision import Precision, Schemes
+from hwquant.quantize.ties import halves
 from hwquant.quantize.weights import ideal_scale, stretched_rows
 
 
@@ -161,7 +162,7 @@ def quantization_report(
     }
     if precision.options.literal_range and not trained:
         judged = (*judged, *literal_ranges(precision, layers, described))
-    found = (*observed.advice, *judged)
+    found = (*observed.advice, *halves(plan.layers, layers, formats), *judged)
     result: dict[str, object] = {
         "layers": described,
         "tensors": {name: describe_tensor(formats[name], measured[name]) for name in qgraph.tensors},

@@ -72,9 +72,10 @@ def choose_scales(
         The format of every tensor.
     """
     classes = scale_classes(precision.plan, _shift_only(precision))
-    ranges = group_ranges(precision, statistics)
-    ranges |= argument_ranges(precision, statistics, ranges)
     kept = {precision.groups.find(name): item for name, item in (decided or {}).items()}
+    known = kept if precision.keep else ()
+    ranges = group_ranges(precision, statistics, known)
+    ranges |= argument_ranges(precision, statistics, ranges, known)
     fixed = {classes.find(group): item.scale.mantissa for group, item in kept.items()}
     labels: Labels = {
         **_labels(precision, classes, ranges),
@@ -90,6 +91,9 @@ def choose_scales(
     labelling = minimize(costs, {name: len(mantissas) for name, mantissas in labels.items()})
     result: dict[str, TensorFormat] = {}
     for group, members in precision.groups.sets().items():
+        if group not in ranges:
+            result |= dict.fromkeys(members, kept[group])
+            continue
         owner, item = classes.find(group), ranges[group]
         mantissa = labels[owner][labelling[owner]]
         _, exponent, zero_point = item.best(mantissa)
@@ -131,7 +135,7 @@ def _labels(precision: Precision, classes: Partition, ranges: Mapping[str, Group
     match precision.options.scales:
         case "power_of_two":
             return {name: [1.0] for name in classes.sets()}
-        case "shift" | "multiplier":
+        case "shift" | "multiplier" | "keep":
             inputs = {precision.groups.find(item.name) for item in precision.plan.graph.inputs}
             labels = {name: _mantissas(_members(name, classes, ranges), inputs) for name in classes.sets()}
             return _with_exact(precision, classes, labels) if _shift_only(precision) else labels

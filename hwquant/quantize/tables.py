@@ -8,7 +8,7 @@ where it is steep.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,7 +17,7 @@ import numpy as np
 from hwquant.coding import integer_limits
 from hwquant.errors import HwquantError
 from hwquant.expression import Expression
-from hwquant.qgraph import MOST_TABLE_BITS, Table
+from hwquant.qgraph import Table
 from hwquant.quantize.activations import smallest_exponent, zero_points
 from hwquant.quantize.calibration import TensorStatistics
 from hwquant.quantize.formats import TensorFormat
@@ -29,6 +29,8 @@ _CLIP_OCTAVES = 8
 """How far below the scale of the whole range the least error is looked for."""
 FEWEST_BITS = 8
 """Bits in front of a table, where they are enough."""
+MOST_BITS = 10
+"""Bits in front of a table at most, where they are chosen: more would cost memory and hardly gain anything."""
 COSTLY = 4.0
 """Noise in front of a table over that of rounding behind it for which a bit more is spent: 6 dB."""
 _COVERED = 1 / 510
@@ -133,7 +135,10 @@ class ArgumentRange(GroupRange):
 
 
 def argument_ranges(
-    precision: Precision, statistics: Mapping[str, TensorStatistics], ranges: Mapping[str, GroupRange]
+    precision: Precision,
+    statistics: Mapping[str, TensorStatistics],
+    ranges: Mapping[str, GroupRange],
+    known: Collection[str] = (),
 ) -> dict[str, GroupRange]:
     """What the integers in front of each table have to represent, by their name.
 
@@ -149,16 +154,19 @@ def argument_ranges(
         Statistics of the float tensors, by name.
     ranges : mapping of GroupRange
         What the groups of tensors have to represent.
+    known : collection of str, optional
+        Groups whose formats are known: those of arguments have no range, those of outputs round to 8 bits.
     """
     outputs = {precision.groups.find(output.tensor) for output in precision.plan.graph.outputs}
     may_clip = precision.options.calibration_method == "mse"
     result: dict[str, GroupRange] = {}
     for layer in precision.plan.layers:
-        if layer.function is None:
+        if layer.function is None or layer.function.argument in known:
             continue
         group = precision.groups.find(layer.name)
         item, output = statistics[layer.function.tensor], statistics[layer.name]
-        low, high = min(0.0, item.low), max(0.0, item.high)
+        given = precision.plan.graph.given.ranges.get(layer.function.tensor, (item.low, item.high))
+        low, high = min(0.0, given[0]), max(0.0, given[1])
         made = ArgumentRange(
             (item,),
             low,
@@ -169,8 +177,8 @@ def argument_ranges(
             output.power,
             layer.name,
         )
-        allowed = COSTLY * _least_noise(ranges[group])
-        while made.bits < MOST_TABLE_BITS and _least_noise(made) > allowed:
+        allowed = COSTLY * _least_noise(ranges[group]) if group in ranges else math.inf
+        while made.bits < MOST_BITS and _least_noise(made) > allowed:
             made = replace(made, bits=made.bits + 1)
         result[layer.function.argument] = made
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -73,7 +73,9 @@ class GroupRange:
         return float(step / fraction) if fraction > 0 else None
 
 
-def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics]) -> dict[str, GroupRange]:
+def group_ranges(
+    precision: Precision, statistics: Mapping[str, TensorStatistics], known: Collection[str] = ()
+) -> dict[str, GroupRange]:
     """Choose what each group has to represent, as ``calibration_method`` says.
 
     The network's outputs keep their whole range in any case.
@@ -84,11 +86,13 @@ def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics
         The groups, their bits and the options.
     statistics : mapping of TensorStatistics
         Statistics of every float tensor, by name.
+    known : collection of str, optional
+        Groups whose formats are known, so that nobody asks for their ranges.
 
     Returns
     -------
     dict of str to GroupRange
-        The range of every group.
+        The range of every other group.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics
     result: dict[str, GroupRange] = {}
     tables = {layer.function.argument: layer for layer in plan.layers if layer.function}
     for group, members in groups.sets().items():
-        if group in tables:
+        if group in tables or group in known:
             continue
         # Clipping and rounding commute with the maximum: what matters of a pooled tensor is what the pool
         # leaves of it.
@@ -119,6 +123,11 @@ def group_ranges(precision: Precision, statistics: Mapping[str, TensorStatistics
                 may_clip = True
             case _:
                 assert_never(method)
+        given = [plan.graph.given.ranges[name] for name in members if name in plan.graph.given.ranges]
+        if given:
+            low, high = min(low for low, _ in given), max(high for _, high in given)
+            result[group] = GroupRange(used, low, high, precision.bits[group], False)
+            continue
         low, high = value_range(used, percentile)
         if low == high == 0:
             low, high = _borrowed_range(group, precision, result)

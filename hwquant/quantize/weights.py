@@ -38,6 +38,8 @@ _OFFSET_LIMITS: Mapping[Anchor, tuple[int, int]] = {"min": (-128, 127), "max": (
 
 They are stored in a row of 8-bit weights, ``o`` as it is, or ``o + 1`` for ``~q + (o + 1)``.
 """
+CHANNEL_OFFSETS = _OFFSET_LIMITS["min"]
+"""Bounds of the offset of a channel whose codes count up."""
 _CLIPPED_OFFSETS = 9
 """Offsets tried where the scale is too small for the range."""
 

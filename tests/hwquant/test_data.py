@@ -32,6 +32,8 @@ def test_x_and_labels_come_back(tmp_path, x):
 def test_bytes_stay_bytes_and_labels_are_optional(tmp_path):
     samples = load_samples(write(tmp_path / "d.npz", x=np.full((2, 1, 4, 4), 255, np.uint8)), ITEM)
     assert samples.x.dtype == np.uint8
+    samples = load_samples(write(tmp_path / "d.npz", x=np.full((2, 1, 4, 4), -128, np.int8)), ITEM)
+    assert samples.x.dtype == np.int8
     assert samples.y is None
 
 
@@ -71,7 +73,10 @@ def test_columns_first_and_other_orders_of_bytes_are_read_right(tmp_path, x, sav
         ),
         ({"x": np.zeros((0, 1, 4, 4), np.float32)}, "with N >= 1"),
         ({"x": np.float32(3)}, r"x has shape \(\)"),
-        ({"x": np.zeros((1, 1, 4, 4), np.float16)}, "x has dtype float16; give float32, float64 or uint8"),
+        (
+            {"x": np.zeros((1, 1, 4, 4), np.float16)},
+            "x has dtype float16; give float32, float64, int8 or uint8",
+        ),
         ({"x": np.zeros((1, 1, 4, 4), np.int32)}, "x has dtype int32"),
         ({"x": np.zeros((1, 1, 4, 4), np.complex64)}, "x has dtype complex64"),
         ({"x": np.array(["a"])}, "x has dtype <U1"),

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
     shutil.which("g++") is None, reason="CXXRTL is compiled by g++ (Debian: apt install g++)"
 )
 
-SEEDS, IMAGES = 10, 2
+SEEDS, IMAGES = 6, 2
 
 DEPTHS = {
     "accumulator_bits": 32,
@@ -206,7 +206,15 @@ def test_a_large_array_equals_the_golden_model(config, seeds):
 
 
 @pytest.mark.parametrize(
-    "name", ["2x9", "8x3, sum, channel offsets", "5x4, sum, multiplier", "8x8, two rows a word and a cycle"]
+    "name",
+    [
+        "2x9",
+        "8x3, sum, channel offsets",
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("5x4, sum, multiplier", "8x8, two rows a word and a cycle")
+        ),
+    ],
 )
 def test_amaranths_simulator_sees_what_cxxrtl_sees(name):
     """Words, counters, writes and the cycles of every frame, whether the host pauses or not."""

@@ -51,7 +51,9 @@ def test_the_cases_are_what_their_names_say(case):
     ]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [*CASES[-2:], *(pytest.param(name, marks=pytest.mark.nightly) for name in CASES[:-2])]
+)
 def test_verilator_gives_every_tensor_and_the_predicted_cycles(case, build_dir, name):
     it = case(name)
     verification = verify(it.program, it.qgraph, it.q, simulator="verilator", watch=3, build_dir=build_dir)

@@ -118,20 +118,23 @@ def test_a_new_family_is_built(qgraph, tmp_path, monkeypatch):
         """What Yosys, the router and the packer leave."""
         if log == "synthesis.log":
             commands.append((folder / "synthesis.ys").read_text().splitlines()[1])
+            assert "MADE_UP_PLL" in (folder / "top.il").read_text()
             cells = {"LUT": 800, "FF1": 300, "FF2": 200, "MUL": 4}
             text = json.dumps({"design": {"num_cells_by_type": cells}})
             (folder / "statistics.json").write_text(text)
+            pll = {"type": "MADE_UP_PLL", "parameters": {}, "connections": {}}
+            top = {"ports": {"divisor": {"bits": [2, 3]}}, "cells": {"pll": pll}}
+            (folder / "netlist.json").write_text(json.dumps({"modules": {"top": top}}))
         else:
             commands.append(arguments)
         if log == "routing.log":
-            assert "MADE_UP_PLL" in (folder / "top.il").read_text()
             (folder / "timing.json").write_text("44.5")
         (folder / log).touch()
         (folder / "made.up").touch()
 
     monkeypatch.setattr(tools, "run", run)
     monkeypatch.setattr(tools, "tool", lambda program: program.name)
-    result = implement(build, BOARD)
+    result = implement(build, BOARD, effort="quick")
     assert commands == [
         "synth_made_up -series S -top top",
         ["router", "mu1", "pins.txt", "40000000"],

@@ -150,7 +150,7 @@ def test_weights_that_are_not_finite_are_named(hwquant, arguments, tmp_path, val
     [
         (np.full((4, 1, 8, 8), np.nan, np.float32), "holds NaN or infinity"),
         (np.zeros((4, 8, 8), np.float32), "needs (N, 1, 8, 8)"),
-        (np.zeros((4, 1, 8, 8), np.int32), "give float32, float64 or uint8"),
+        (np.zeros((4, 1, 8, 8), np.int32), "give float32, float64, int8 or uint8"),
         (np.zeros((0, 1, 8, 8), np.uint8), "N >= 1"),
     ],
 )
@@ -190,3 +190,16 @@ def test_a_mid_rise_grid_gives_odd_weights(hwquant, arguments):
     weights = [term.weight for node in hwq.load(arguments[-1]).nodes for term in getattr(node, "terms", ())]
     assert len(weights) == 3
     assert all((weight % 2 == 1).all() for weight in weights)
+
+
+def test_a_file_of_integers_needs_nothing_else(hwquant, tmp_path):
+    from hwquant_testing.tflite_networks import network as tflite_network
+
+    model, path = tmp_path / "net.tflite", tmp_path / "net.hwq"
+    model.write_bytes(tflite_network(1, np.int8, ["depthwise"], classes=4))
+    outcome = hwquant("quantize", model, "-o", path)
+    assert outcome.status == 0, outcome.stderr
+    assert "with the integers that the network had" in outcome.stdout
+    assert "0 samples" not in outcome.stdout
+    scales = [tensor.scale for tensor in hwq.load(path).tensors.values()]
+    assert len(scales) == 4

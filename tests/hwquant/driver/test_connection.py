@@ -11,6 +11,7 @@ from hwquant.errors import HwquantError
 from hwquant.golden import predict
 from hwquant.golden import run as golden
 from hwquant.link.protocol import ESCAPE, Request, Status
+from hwquant.program.batch import all_together, apart
 from hwquant.program.compiler import compile_network
 from hwquant.program.layout import integers_to_words, words_to_integers
 from hwquant.program.registers import IDENTITY, VERSION, Register
@@ -30,14 +31,19 @@ def single():
     return net.build()
 
 
-CASES = {"several": (several, (3, 5)), "single": (single, (4, 4))}
+def dense():
+    net = Net(seed=3, x=(7, 1, 1))
+    return net.build(net.conv("x", 5, (1, 1)))
+
+
+CASES = {"several": (several, (3, 5)), "single": (single, (4, 4)), "batch": (dense, (3, 3), 8)}
 
 
 @pytest.fixture(params=CASES)
 def case(request):
-    make, array = CASES[request.param]
+    make, array, *batch = CASES[request.param]
     network = make()
-    return network, compile_network(network, array)
+    return network, compile_network(network, array, batch=batch[0] if batch else 1)
 
 
 def registers(program, **changes):
@@ -63,10 +69,13 @@ def model(network, program, latency=0, loads=0, **changes):
     def compute(frame):
         words, tensors, start = integers_to_words(frame, lanes, bits), {}, 0
         for item in program.inputs:
-            tensors[item.name] = item.from_words(words[None, start : start + item.words])
+            tensors[item.name] = apart(
+                item.from_words(words[None, start : start + item.words]), program.batch
+            )
             start += item.words
         outputs = golden(network, tensors)
-        result = [item.to_words(outputs[item.name])[0] for item in program.outputs]
+        rows = all_together(outputs, program.batch)
+        result = [item.to_words(rows[item.name])[0] for item in program.outputs]
         return words_to_integers(np.concatenate(result), bits)
 
     count = sum(item.words for item in program.inputs)
@@ -88,7 +97,7 @@ def test_integers_come_back_as_from_the_golden_model(case, latency):
     expected = golden(network, q)
     assert set(result) == set(expected)
     assert all(np.array_equal(result[name], expected[name]) for name in expected)
-    assert board.accelerator.inferences == 3
+    assert board.accelerator.inferences == -(-3 // program.batch)
 
 
 def test_arrays_come_back_as_from_the_golden_model(case):
@@ -104,7 +113,7 @@ def test_a_noisy_line_costs_time_and_nothing_else(case):
     network, program = case
     board = model(network, program)
     link = FaultyLink(board, Faults(corrupt=0.01, drop=0.002, duplicate=0.002))
-    q = images(network, 30)
+    q = images(network, 30 * program.batch)
     connection = connect(link, network, program, timeout=0.003, silences=12)
     result, expected = connection.run(q), golden(network, q)
     assert all(np.array_equal(result[name], expected[name]) for name in expected)
@@ -241,9 +250,9 @@ def test_an_inference_takes_the_bytes_and_round_trips_that_it_is_said_to_take(ca
     network, program = case
     link = Counted(model(network, program))
     connection = connect(link, network, program)
-    connection.run(images(network, 20))  # packets grow until they are as large as they may be
+    connection.run(images(network, 20 * program.batch))  # packets grow until they are as large as they may be
     before = link.bytes, connection.statistics.requests
-    connection.run(images(network, 3))
+    connection.run(images(network, 3 * program.batch))
     board = Board("mine", "mine", None, baud=1_000_000, latency_ms=2)
     found = board.link_time(program)
     assert (link.bytes - before[0], connection.statistics.requests - before[1]) == (

@@ -9,12 +9,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from hwquant_testing.whole import from_exported, from_torch
+from hwquant_testing.whole import from_exported, from_torch, load_model
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from hwquant.floating import predict
-from hwquant.frontends import load_model
 from hwquant.frontends.onnx_reader import read_onnx
 from hwquant.graph import Graph
 

@@ -15,7 +15,7 @@ from hwquant.frontends.onnx_operators import OPERATORS as ONNX
         (("GridSample", "upsample_bilinear2d", "MaxUnpool"), "repeated, not interpolated"),
         (("GatherElements", "ScatterND", "topk"), "must be fixed"),
         (("Where", "gt", "le", "logical_and"), "choices are computed between functions of one tensor"),
-        (("QuantizeLinear", "DequantizeLinear", "QLinearConv"), "before quantization"),
+        (("DynamicQuantizeLinear", "quantize_per_tensor", "QLinearWhere"), "before quantization"),
         (("embedding",), "table lookup"),
     ],
 )

@@ -14,11 +14,11 @@ from hwquant_testing.limits import attempt
 from hwquant_testing.threads import one_thread
 from hwquant_testing.torch_network import program
 from hwquant_testing.torch_networks import UNCALLED, Generator
-from hwquant_testing.whole import from_exported
+from hwquant_testing.whole import from_exported, load_model
 
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
-from hwquant.frontends import aten, load_model
+from hwquant.frontends import aten
 from hwquant.frontends.aten import translate
 from hwquant.frontends.aten_declared import ARGUMENTS, DECLARED
 

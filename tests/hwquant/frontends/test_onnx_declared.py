@@ -271,7 +271,11 @@ HALF = {"h": np.ones((16, 3, 3, 3), np.float16), "i": np.ones((16, 3, 3, 3), np.
             {"opset": 7},
             r"spatial=0 is not supported; statistics of single pixels",
         ),
-        ([make_node("Quant", ["x"], ["y"], domain="onnx.brevitas")], {}, r"\(Quant\): it is of QONNX"),
+        (
+            [make_node("FloatQuant", ["x"], ["y"], domain="onnx.brevitas")],
+            {},
+            r"\(FloatQuant\): the array computes",
+        ),
         ([make_node("Neg", ["x"], ["y"], domain="com.microsoft")], {}, r"domain 'com.microsoft' are not"),
         ([make_node("LeakyRelu", ["x"], ["y"], alpha=1e30)], {}, r"its slope 1e\+30 is too steep"),
     ],
@@ -361,10 +365,12 @@ def test_a_window_beyond_any_image_is_refused_soon():
 
 
 def test_a_tensorflow_lite_file_is_called_one(tmp_path):
-    path = tmp_path / "net.tflite"
+    path = tmp_path / "net.onnx"
     path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
-    with pytest.raises(Unsupported, match=r"net\.tflite' is a TensorFlow Lite file, which is not read"):
+    with pytest.raises(Damaged, match=r"net\.onnx' is a TensorFlow Lite file that is damaged or truncated"):
         load_model(path)
+    with pytest.raises(Unsupported, match=r"net\.onnx' is a TensorFlow Lite file, which is no ONNX model"):
+        read_onnx(path)
 
 
 def test_errors_can_be_told_apart():

@@ -12,12 +12,12 @@ import torch
 from hwquant_testing.limits import attempt
 from hwquant_testing.pt2_mutations import mutated
 from hwquant_testing.threads import one_thread
+from hwquant_testing.whole import load_model
 from torch import nn
 from torch.nn import functional as F
 
 from hwquant.errors import HwquantError
 from hwquant.floating import predict
-from hwquant.frontends import load_model
 
 CASES = int(os.environ.get("HWQUANT_FUZZ_CASES", "2000"))
 SEED = int(os.environ.get("HWQUANT_FUZZ_SEED", "1000000"))

@@ -91,8 +91,8 @@ def test_hardware_with_tables_runs_networks_that_need_no_more(tmp_path):
 def test_sums_wider_than_a_table_cannot_be_handed_on_beside_one():
     qgraph = with_tables([table()])
     last = qgraph.outputs[0].tensor
-    wide = {**qgraph.tensors, last: replace(qgraph.tensors[last], bits=12)}
-    with pytest.raises(DoesNotFit, match=r"needs table_bits 12, no array has more than 10.* no chain bits"):
+    wide = {**qgraph.tensors, last: replace(qgraph.tensors[last], bits=14)}
+    with pytest.raises(DoesNotFit, match=r"needs table_bits 14, no array has more than 12.* no chain bits"):
         compile_network(replace(qgraph, tensors=wide), (4, 4))
 
 

@@ -11,7 +11,7 @@ from hwquant.quantize.options import QuantizeOptions, by_owner
     [
         ({"anchor": "middle"}, "anchor must be one of min, max, not 'middle'"),
         ({"rounding": "up"}, "rounding must be one of"),
-        ({"scales": "float"}, "scales must be one of shift, power_of_two, multiplier"),
+        ({"scales": "float"}, "scales must be one of keep, shift, power_of_two, multiplier"),
         ({"calibration_method": "best"}, "calibration_method must be one of"),
         ({"bits": 9}, "bits must be an integer from 1 to 8, not 9"),
         ({"bits": 0}, "bits must be"),

@@ -165,7 +165,7 @@ class Interrupt(Exception):
 
 
 @pytest.mark.parametrize("method", ["progressive", "literal", "all at once"])
-@pytest.mark.parametrize("after", [1, 5])
+@pytest.mark.parametrize("after", [1, pytest.param(5, marks=pytest.mark.nightly)])
 def test_a_resumed_quantization_ends_with_the_same_bits(digits_graph, digits, tmp_path, method, after):
     train, _, calibration = digits
     training = Training(train, replace(QUICK, epochs=9, lr=None if after == 1 else 2e-3))

@@ -6,3 +6,4 @@ from hwquant import frontends
 
 from_torch = partial(frontends.from_torch, host=False)
 from_exported = partial(frontends.from_exported, host=False)
+load_model = partial(frontends.load_model, host=False)
