@@ -1,25 +1,22 @@
 """The activation memory, and the path from it to the rows of the array."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.program.config import ArrayConfig
 from hwquant.program.widths import index_bits
+from hwquant.rtl_templates.banks import Bank, banks, choice_bits, choose
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts, MemoryShape
 from hwquant.rtl_templates.ports import LaneSelection, ReadPort, WritePort
-
-BANK = 2048
-"""Words that a block RAM of the supported families holds at a useful width."""
 
 
 class ActivationMemory(Component):
     """The activation memory: one read port, one write port, and words of ``lanes`` channels of a pixel.
 
-    More than BANK words are several memories, each with its own register behind it: block RAM answers so late
-    in a cycle that there is no time left to choose between several.
+    Many words are several memories, each with its own register behind it (:mod:`~hwquant.rtl_templates.banks`).
 
     Throughput: a read and a write in every cycle. What is read from an address that is written in the same cycle is
     undefined.
@@ -62,43 +59,31 @@ class ActivationMemory(Component):
     def elaborate(self, platform: object) -> Module:
         """Build the banks, and the choice of the one that was read."""
         m = Module()
-        low = (
-            self.config.activation_address_bits if self.config.activation_depth <= BANK else index_bits(BANK)
-        )
-        read_bank, write_bank = self.read.address[low:], self.write.address[low:]
-        banks = []
-        for number, start in enumerate(range(0, self.config.activation_depth, BANK)):
-            depth = min(BANK, self.config.activation_depth - start)
-            banks.append(self._bank(m, number, depth, low, write_bank == number))
-        chosen = read_bank
-        for stage in range(self.latency if len(banks) > 1 else 0):
-            register = Signal(len(chosen), name=f"chosen_{stage + 1}", reset_less=True)
-            with m.If(self.read.advance):
-                m.d.sync += register.eq(chosen)
-            chosen = register
-        m.d.comb += self.data.eq(Array(banks)[chosen] if len(banks) > 1 else banks[0])
+        parts = banks(self.config.activation_depth)
+        words = [self._bank(m, bank) for bank in parts]
+        m.d.comb += self.data.eq(choose(m, parts, self.read.address, words, self.read.advance))
         return m
 
-    def _bank(self, m: Module, number: int, depth: int, low: int, writes: Value) -> Signal:
+    def _bank(self, m: Module, bank: Bank) -> Signal:
         """Build the memories of a bank, and the register behind them, which holds the word that was read."""
         config, bits = self.config, self.config.activation_bits
         read = []
         # One memory a write group: families differ in what byte enables their block RAM has.
         for group in range(config.groups):
             lanes = config.group_lanes(group)
-            memory = Memory(shape=len(lanes) * bits, depth=depth, init=[], attrs={"no_rw_check": 1})
-            m.submodules[f"lanes{lanes.start}" + (f"_bank{number}" if number else "")] = memory
+            memory = Memory(shape=len(lanes) * bits, depth=bank.depth, init=[], attrs={"no_rw_check": 1})
+            m.submodules[bank.name(f"lanes{lanes.start}")] = memory
             write = memory.write_port()
             port = memory.read_port()
             m.d.comb += [
-                write.addr.eq(self.write.address[:low]),
+                write.addr.eq(bank.within(self.write.address)),
                 write.data.eq(self.write.data[lanes.start * bits : lanes.stop * bits]),
-                write.en.eq(self.write.enable[group] & writes),
-                port.addr.eq(self.read.address[:low]),
+                write.en.eq(self.write.enable[group] & bank.has(self.write.address)),
+                port.addr.eq(bank.within(self.read.address)),
                 port.en.eq(self.read.advance),
             ]
             read.append(port.data)
-        data = Signal(config.word_bits, name=f"data{number}" if number else "data", reset_less=True)
+        data = Signal(config.word_bits, name=bank.name("data"), reset_less=True)
         with m.If(self.read.advance):
             m.d.sync += data.eq(Cat(*read))
         return data
@@ -106,18 +91,17 @@ class ActivationMemory(Component):
     @staticmethod
     def facts(config: ArrayConfig) -> Facts:
         """A memory for each bank and write group, a register for each bank, and the choice of a bank."""
-        depths = [
-            min(BANK, config.activation_depth - start) for start in range(0, config.activation_depth, BANK)
-        ]
-        banks = len(depths)
-        chosen = config.activation_address_bits - index_bits(BANK) if banks > 1 else 0
+        parts = banks(config.activation_depth)
         return Facts(
-            registers={"data": banks * config.word_bits, "chosen bank": ActivationMemory.latency * chosen},
-            muxes={"banks": (banks - 1) * config.word_bits},
-            gates={"control": 1, "groups": config.groups * banks},
+            registers={
+                "data": len(parts) * config.word_bits,
+                "chosen bank": choice_bits(config.activation_depth),
+            },
+            muxes={"banks": (len(parts) - 1) * config.word_bits},
+            gates={"control": 1, "groups": config.groups * len(parts)},
             memories=[
-                MemoryShape(depth, len(config.group_lanes(group)) * config.activation_bits, apart=True)
-                for depth in depths
+                MemoryShape(bank.depth, len(config.group_lanes(group)) * config.activation_bits, apart=True)
+                for bank in parts
                 for group in range(config.groups)
             ],
         )

@@ -7,7 +7,7 @@ from amaranth.back import rtlil
 from amaranth.lib.wiring import Component
 
 from hwquant.rtl_templates.identifiers import INSIDE
-from hwquant.rtl_templates.weights import LOADED
+from hwquant.rtl_templates.weight_memory import LOADED
 from hwquant.rtl_templates.yosys import run_yosys
 
 SCRIPT = ("proc -nomux -norom", "opt_expr", "opt_clean", "memory_collect")

@@ -62,7 +62,16 @@ CONFIGS = {
     "tables": config(3, 2, table_bits=8, tables=1, multiplier_bits=9),
     "strided writes": config(3, 4, strided_writes=True),
     "strided writes of several groups": config(4, 2, strided_writes=True, window_sums=True),
-    "banks": config(2, 2, activation_depth=5000, coordinate_bits=12, block_steps=100),
+    "banks": config(
+        *(2, 2),
+        activation_depth=5000,
+        weight_depth=3100,
+        parameter_depth=1100,
+        program_depth=2500,
+        coordinate_bits=12,
+        block_steps=100,
+    ),
+    "banks of packed weights": config(2, 3, weight_depth=1200, weight_packing=4, load_rows=1),
 }
 
 
