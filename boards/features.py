@@ -31,7 +31,17 @@ PARTS = {
 }
 """Parts of the accelerator; what is in none of them is in the part "top", or "link" around the accelerator."""
 
-LINK_PARTS = {"link", "deframer", "framer", "receiver", "transmitter", "request", "response"}
+LINK_PARTS = {
+    "link",
+    "deframer",
+    "framer",
+    "receiver",
+    "transmitter",
+    "request",
+    "response",
+    "frames",
+    "results",
+}
 
 KNOWN = "known"
 """Name of the feature that is counted in LUTs already."""

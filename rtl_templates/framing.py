@@ -44,7 +44,7 @@ class Deframer(Component):
         """Build the memory of a packet, its check, and the counters of bytes that come and leave."""
         m = Module()
         m.submodules.check = crc = CRC.create()
-        m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[])
+        m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[], attrs={"no_rw_check": 1})
         write, read = memory.write_port(), memory.read_port()
         count = Signal(range(MAX_PACKET + 1))
         escaped = Signal()
@@ -99,7 +99,7 @@ class Deframer(Component):
         return Facts(
             registers={"count": index_bits(MAX_PACKET + 1), "index": index_bits(MAX_PACKET), "control": 4},
             gates={"control": 1},
-            memories=[MemoryShape(MAX_PACKET, 8)],
+            memories=[MemoryShape(MAX_PACKET, 8, apart=True)],
             inside=[Inside("check", Facts(registers={"crc": 8 * CRC_BYTES}))],
         )
 

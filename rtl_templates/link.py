@@ -123,7 +123,7 @@ class LinkExecutor(Component):
         m = Module()
         widest = max(self.word_bytes, self.load_bytes)
         state = _Memory(widest, self.bus.address.shape())
-        m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[])
+        m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[], attrs={"no_rw_check": 1})
         write, read = memory.write_port(), memory.read_port()
         with m.If(self.damaged):
             m.d.sync += state.damaged.eq(1)
@@ -338,7 +338,7 @@ class LinkExecutor(Component):
             },
             muxes={"word": 8 * size, "load": 8 * load},
             gates={"control": 1, "loadable": int(loadable)},
-            memories=[MemoryShape(MAX_PACKET, 8)],
+            memories=[MemoryShape(MAX_PACKET, 8, apart=True)],
         )
 
 

@@ -7,8 +7,8 @@ from hwquant.program.config import ArrayConfig
 from hwquant.rtl_templates.delay import delayed
 from hwquant.rtl_templates.facts import Facts, Product
 
-FINE = 3
-"""Bits of the shift that the second shifter handles; the first shifts by multiples of 8."""
+FINE = 2
+"""Bits of the shift that the second shifter handles, which also saturates; the first shifts by multiples of 4."""
 
 
 def saturate(value: Value, bits: int) -> Value:
