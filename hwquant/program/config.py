@@ -126,7 +126,7 @@ LATER: Mapping[str, object] = {
     "odd_weights": "none",
     "ternary": False,
     "strided_writes": False,
-    **dict.fromkeys((*BIASES, "product_bits", "table_bits", "tables"), 0),
+    **dict.fromkeys((*BIASES, "product_bits", "table_bits", "tables", "least_shift"), 0),
 }
 """Fields that the first version of ``.hwp`` files lacks, with what they are there."""
 

@@ -6,7 +6,7 @@ A program of any version up to `VERSION` is read, and runs on the hardware that 
 it took: whatever changes an instruction, the images or the configuration raises the version. A newer one is refused.
 A program is written as the oldest version that knows all of it: version 2 knows odd and ternary weights, narrow biases,
 lanes of more than 8 bits, and products; version 3 tables, inputs with several rows of a kernel in a word, and layers
-that write to every n-th pixel; version 4 batches.
+that write to every n-th pixel; version 4 batches; version 5 a least shift.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hwquant.program.layout import Placement, WindowPacking
 from hwquant.program.program import LayerInfo, Program
 
 KIND = "program"
-VERSION = 4
+VERSION = 5
 
 _IMAGES: Mapping[str, tuple[type, int]] = {
     "weights": (np.int16, 2),
@@ -70,7 +70,7 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     second = LATER.keys() & meta["config"].keys() or config.activation_bits > 8
     third = config.tables or config.strided_writes
     third = third or any(item.packing and item.packing.rows > 1 for item in program.inputs)
-    version = VERSION if program.batch > 1 else 3 if third else 2 if second else 1
+    version = 5 if config.least_shift else 4 if program.batch > 1 else 3 if third else 2 if second else 1
     if config.tables:
         images = {**images, "tables": program.tables}
     container.write(path, KIND, version, {"program": meta}, {"words": _pack(program.words), **images})

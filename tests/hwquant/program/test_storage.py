@@ -94,7 +94,7 @@ def test_another_kind_of_file_is_refused(digits_qgraph, tmp_path):
     ],
 )
 def test_a_file_made_by_hand_must_hold_a_program(saved, change, message):
-    meta, arrays = container.read(saved, storage.KIND)
+    meta, arrays = container.read(saved, storage.KIND, storage.VERSION)
     change(meta["program"], arrays)
     container.write(saved, storage.KIND, storage.VERSION, meta, arrays)
     with pytest.raises(HwquantError, match=rf"holds no valid program: .*({message})"):
