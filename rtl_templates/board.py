@@ -60,6 +60,7 @@ class SerialAccelerator(Component):
         # asks whether a frame may come asks the accelerator.
         m.submodules.request = request = StreamRegister(BEAT)
         m.submodules.response = response = StreamRegister(BEAT)
+        m.submodules.leaving = leaving = StreamRegister(8)
         word = word_layout(accelerator.config)
         m.submodules.frames = frames = ResetInserter(reset)(StreamRegister(word, follows=True))
         m.submodules.results = results = ResetInserter(reset)(StreamQueue(word))
@@ -68,7 +69,8 @@ class SerialAccelerator(Component):
         connect(m, request.o, link.packets)
         connect(m, link.responses, response.i)
         connect(m, response.o, framer.packets)
-        connect(m, framer.bytes, transmitter.bytes)
+        connect(m, framer.bytes, leaving.i)
+        connect(m, leaving.o, transmitter.bytes)
         connect(m, link.frames, frames.i)
         connect(m, frames.o, accelerator.frames)
         connect(m, accelerator.results, results.i)
@@ -116,6 +118,7 @@ class SerialAccelerator(Component):
             "accelerator": Accelerator.facts(config, budget, loadable=loadable),
             "request": StreamRegister.facts(BEAT.size),
             "response": StreamRegister.facts(BEAT.size),
+            "leaving": StreamRegister.facts(8),
             "frames": StreamRegister.facts(word_layout(config).size),
             "results": StreamQueue.facts(word_layout(config).size),
         }

@@ -50,18 +50,24 @@ class Deframer(Component):
         escaped = Signal()
         ignored = Signal()
         leaving = Signal()
-        byte = self.bytes.payload
-        is_flag = byte == FLAG
-        is_escape = byte == ESCAPE
+        valid_byte, byte = Signal(), Signal(8, reset_less=True)
+        # Known a cycle before the byte is looked at: the check takes long enough.
+        is_flag, is_escape = Signal(), Signal()
+        m.d.sync += [
+            valid_byte.eq(self.bytes.valid),
+            byte.eq(self.bytes.payload),
+            is_flag.eq(self.bytes.payload == FLAG),
+            is_escape.eq(self.bytes.payload == ESCAPE),
+        ]
         m.d.comb += [
             write.addr.eq(count),
             write.data.eq(byte ^ Mux(escaped, FLIP, 0)),
             crc.data.eq(write.data),
-            crc.start.eq(self.bytes.valid & is_flag),
+            crc.start.eq(valid_byte & is_flag),
         ]
-        with m.If(self.bytes.valid & leaving):
+        with m.If(valid_byte & leaving):
             m.d.sync += ignored.eq(1)
-        with m.If(self.bytes.valid & ~leaving):
+        with m.If(valid_byte & ~leaving):
             with m.If(is_flag):
                 m.d.sync += [count.eq(0), escaped.eq(0), ignored.eq(0)]
                 with m.If(((count != 0) | escaped) & ~ignored):
@@ -97,7 +103,12 @@ class Deframer(Component):
     def facts() -> Facts:
         """The memory of a packet, and its check."""
         return Facts(
-            registers={"count": index_bits(MAX_PACKET + 1), "index": index_bits(MAX_PACKET), "control": 4},
+            registers={
+                "byte": 8 + 3,
+                "count": index_bits(MAX_PACKET + 1),
+                "index": index_bits(MAX_PACKET),
+                "control": 4,
+            },
             gates={"control": 1},
             memories=[MemoryShape(MAX_PACKET, 8, apart=True)],
             inside=[Inside("check", Facts(registers={"crc": 8 * CRC_BYTES}))],

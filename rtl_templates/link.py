@@ -2,7 +2,8 @@
 
 from amaranth.hdl import Array, Cat, Module, Mux, Shape, ShapeLike, Signal, ValueLike
 from amaranth.lib import stream
-from amaranth.lib.memory import Memory, WritePort
+from amaranth.lib.data import StructLayout
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from hwquant.link.protocol import MAX_PACKET, MAX_PAYLOAD, VERSION, Request, Status, word_bytes
@@ -124,7 +125,10 @@ class LinkExecutor(Component):
         widest = max(self.word_bytes, self.load_bytes)
         state = _Memory(widest, self.bus.address.shape())
         m.submodules.memory = memory = Memory(shape=8, depth=MAX_PACKET, init=[], attrs={"no_rw_check": 1})
-        write, read = memory.write_port(), memory.read_port()
+        port, read = memory.write_port(), memory.read_port()
+        # Which byte is kept takes a cycle to choose; it is not read before the response has begun.
+        write = Signal(StructLayout({"en": 1, "addr": len(port.addr), "data": 8}))
+        m.d.sync += [port.en.eq(write.en), port.addr.eq(write.addr), port.data.eq(write.data)]
         with m.If(self.damaged):
             m.d.sync += state.damaged.eq(1)
         request = self.packets.payload
@@ -211,7 +215,7 @@ class LinkExecutor(Component):
             with m.Default():
                 m.d.sync += state.status.eq(Status.UNKNOWN)
 
-    def _open(self, m: Module, state: _Memory, write: WritePort) -> None:
+    def _open(self, m: Module, state: _Memory, write: Signal) -> None:
         """Add the state of OPEN, whose response returns the bytes of the request."""
         with m.State("open"):
             m.d.comb += self.packets.ready.eq(1)
@@ -252,7 +256,7 @@ class LinkExecutor(Component):
         with m.If(request.last):
             m.next = "status"
 
-    def _read(self, m: Module, state: _Memory, write: WritePort) -> None:
+    def _read(self, m: Module, state: _Memory, write: Signal) -> None:
         """Add the states of READ: words of the results, as many as are asked for, as fit, and as are there."""
         size, data = self.word_bytes, self.results.payload.data
         result = Array(data[8 * n : 8 * n + 8] for n in range(size))
@@ -260,9 +264,12 @@ class LinkExecutor(Component):
         with m.State("read"):
             final = state.digit == size - 1
             room = (state.digit != 0) | (state.length <= MAX_PAYLOAD - size)
+            if size > 1:  # of a word that has begun, all bytes are kept
+                m.d.comb += self.results.ready.eq(final)
             with m.If(self.results.valid & (state.left != 0) & room):
                 _keep(m, state, write, result[state.digit])
-                m.d.comb += self.results.ready.eq(final)
+                if size == 1:
+                    m.d.comb += self.results.ready.eq(1)
                 m.d.sync += [
                     state.digit.eq(Mux(final, 0, state.digit + 1)),
                     state.left.eq(state.left - final),
@@ -270,7 +277,7 @@ class LinkExecutor(Component):
             with m.Else():
                 m.next = "status"
 
-    def _peek(self, m: Module, state: _Memory, write: WritePort) -> None:
+    def _peek(self, m: Module, state: _Memory, write: Signal) -> None:
         """Add the states of PEEK: the bytes of a register."""
         self._argument(m, "register", state.register, "peek")
         with m.State("peek"):
@@ -335,6 +342,7 @@ class LinkExecutor(Component):
                 "control": 4 + 4,  # four flags, up to twelve states
                 "digit": index_bits(max(widest, REGISTER_BYTES)),
                 "word": 8 * max(1, widest - 1),
+                "write": 1 + index_bits(MAX_PACKET) + 8,
             },
             muxes={"word": 8 * size, "load": 8 * load},
             gates={"control": 1, "loadable": int(loadable)},
@@ -347,7 +355,7 @@ def _code(request: Request) -> int:
     return VERSION << 4 | request
 
 
-def _keep(m: Module, state: _Memory, write: WritePort, byte: ValueLike) -> None:
+def _keep(m: Module, state: _Memory, write: Signal, byte: ValueLike) -> None:
     """Append a byte to the response."""
     m.d.comb += [write.en.eq(1), write.data.eq(byte)]
     m.d.sync += state.length.eq(state.length + 1)
