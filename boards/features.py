@@ -39,6 +39,7 @@ LINK_PARTS = {
     "transmitter",
     "request",
     "response",
+    "leaving",
     "frames",
     "results",
 }
