@@ -100,7 +100,12 @@ class ActivationMemory(Component):
             muxes={"banks": (len(parts) - 1) * config.word_bits},
             gates={"control": 1, "groups": config.groups * len(parts)},
             memories=[
-                MemoryShape(bank.depth, len(config.group_lanes(group)) * config.activation_bits, apart=True)
+                MemoryShape(
+                    bank.depth,
+                    len(config.group_lanes(group)) * config.activation_bits,
+                    apart=True,
+                    register="data",
+                )
                 for bank in parts
                 for group in range(config.groups)
             ],

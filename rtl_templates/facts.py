@@ -47,6 +47,9 @@ class MemoryShape(NamedTuple):
         Number of read ports.
     apart : bool, default False
         Whether no word is read in the cycle that writes it.
+    register : str, default ""
+        Name, among the component's registers, of what holds the word directly behind each read port; "" for
+        none.
     """
 
     depth: int
@@ -55,6 +58,7 @@ class MemoryShape(NamedTuple):
     image: Image | None = None
     reads: int = 1
     apart: bool = False
+    register: str = ""
 
 
 class Product(NamedTuple):

@@ -346,7 +346,7 @@ class LinkExecutor(Component):
             },
             muxes={"word": 8 * size, "load": 8 * load},
             gates={"control": 1, "loadable": int(loadable)},
-            memories=[MemoryShape(MAX_PACKET, 8, apart=True)],
+            memories=[MemoryShape(MAX_PACKET, 8, apart=True, register="request")],
         )
 
 

@@ -75,6 +75,7 @@ class ParameterReader(Component):
             muxes={"banks": (len(parts) - 1) * config.parameter_bits},
             gates={"control": 1},
             memories=[
-                MemoryShape(bank.depth, config.parameter_bits, writes=0, image="parameters") for bank in parts
+                MemoryShape(bank.depth, config.parameter_bits, writes=0, image="parameters", register="bus")
+                for bank in parts
             ],
         )

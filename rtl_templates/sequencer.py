@@ -278,5 +278,7 @@ class Sequencer(Component):
             adders={"address": address, "program": pc},
             muxes={"banks": (len(parts) - 1) * word},
             gates={"control": 1, "tile": size(Opcode.TILE)},
-            memories=[MemoryShape(bank.depth, word, writes=0, image="program") for bank in parts],
+            memories=[
+                MemoryShape(bank.depth, word, writes=0, image="program", register="word") for bank in parts
+            ],
         )

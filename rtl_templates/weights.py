@@ -352,7 +352,12 @@ class WeightLoader(Component):
         control += config.channel_offsets and not offset_row
         packings = [packing for packing in PACKINGS[1:] if packing <= config.weight_packing]
         memories = [
-            MemoryShape(bank.depth, word, writes=int(loadable), image="weights")
+            MemoryShape(
+                *(bank.depth, word),
+                writes=int(loadable),
+                image="weights",
+                register="" if any(packing > config.load_rows for packing in packings) else "data",
+            )
             for bank in weight_banks(config, loadable)
         ]
         own_offsets = edge and config.channel_offsets

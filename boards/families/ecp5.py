@@ -158,8 +158,8 @@ FAMILY = Family(
     dsp=DspBlocks(18, 18, part=18, operand_bits=18, product=Ecp5Product),
     rams=(
         Ram(4, (4,), 4, 4, luts=6, rom=False, read_first=True),  # TRELLIS_DPR16X4
-        Ram(14, NARROW, 9, 128, blocks=1, dual=True),  # DP16KD
-        Ram(14, WIDE, 9, 128, blocks=1, least_write=5),  # PDPW16KD
+        Ram(14, NARROW, 9, 128, blocks=1, dual=True, registered=True),  # DP16KD
+        Ram(14, WIDE, 9, 128, blocks=1, least_write=5, registered=True),  # PDPW16KD
     ),
     logic_cost=LogicCost(register=1.0, table=1 / 16),
     pll=Pll(
