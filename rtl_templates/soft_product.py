@@ -1,5 +1,7 @@
 """A multiplier of look-up tables, for arrays that are larger than the DSP blocks of a device."""
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 from hwquant.program.widths import bits_for
@@ -71,7 +73,8 @@ class SoftProduct(RegisteredProduct):
             m.d.sync += product.eq(rows[0][0] + rows[0][1])
         else:
             value, count, below = self._tree(m, rows[:-1])
-            product = self._last(m, *(self._registered(m, value, below, *rows[-1])), count)
+            parts = self._registered(m, value, below, *rows[-1])
+            product = self._last(m, parts, count)
         m.d.comb += self.product.eq(product)
         return m
 
@@ -142,12 +145,13 @@ class SoftProduct(RegisteredProduct):
             level = pairs + level[len(level) & ~1 :]
         return level[0]
 
-    def _last(self, m: Module, value: Signal, below: Signal, row: Signal, one: Signal, count: int) -> Value:
+    def _last(self, m: Module, parts: Sequence[Signal], count: int) -> Value:
         """Add the row of the sign, and the ones of the last two rows.
 
         Only one of these two can be -1: what makes the digit below -1 carries a one into the sign's digit. So
         below the row, in units of a quarter of its own, 1 or 4 or nothing is missing: 4 is 3 and a carry.
         """
+        value, below, row, one = parts
         start = 2 * (count - 1)
         total = Signal(signed(len(self.product) - start + 1), name="total")
         carrying = Cat(one, value[start:]).as_signed()
