@@ -31,6 +31,7 @@ class _Memory:
     def __init__(self, widest: int, address: ShapeLike):
         self.opcode = Signal(8, reset_less=True)
         # What the response is made of. A notice is one that leaves the kept response as it is.
+        self.number, self.ended = Signal(8, reset_less=True), Signal()  # of the request that arrives
         self.sequence = Signal(8)
         self.opened = Signal()
         self.status = Signal(Status, reset_less=True)
@@ -168,30 +169,33 @@ class LinkExecutor(Component):
                 m.next = "status"
         with m.State("sequence"):
             m.d.comb += self.packets.ready.eq(1)
+            m.d.sync += [state.number.eq(request.data), state.ended.eq(request.last)]
             with m.If(arrives):
-                m.next = "skip"
-                with m.If(state.opcode == _code(Request.OPEN)):
-                    m.d.comb += self.reset.eq(1)
-                    m.d.sync += [
-                        state.opened.eq(1),
-                        state.sequence.eq(request.data),
-                        state.status.eq(Status.OK),
-                        state.length.eq(0),
-                    ]
-                    m.next = "open"
-                with m.Elif(~state.opened):
-                    m.d.sync += [state.notice.eq(1), state.reason.eq(Status.CLOSED)]
-                with m.Elif(request.data == (state.sequence + 1)[:8]):
-                    m.d.sync += [
-                        state.sequence.eq(request.data),
-                        state.status.eq(Status.OK),
-                        state.length.eq(0),
-                    ]
-                    self._begin(m, state)
-                with m.Elif(request.data != state.sequence):
-                    m.d.sync += [state.notice.eq(1), state.reason.eq(Status.SEQUENCE)]
-                with m.If(request.last):
-                    m.next = "status"
+                m.next = "decide"
+        with m.State("decide"):
+            m.next = "skip"
+            with m.If(state.opcode == _code(Request.OPEN)):
+                m.d.comb += self.reset.eq(1)
+                m.d.sync += [
+                    state.opened.eq(1),
+                    state.sequence.eq(state.number),
+                    state.status.eq(Status.OK),
+                    state.length.eq(0),
+                ]
+                m.next = "open"
+            with m.Elif(~state.opened):
+                m.d.sync += [state.notice.eq(1), state.reason.eq(Status.CLOSED)]
+            with m.Elif(state.number == (state.sequence + 1)[:8]):
+                m.d.sync += [
+                    state.sequence.eq(state.number),
+                    state.status.eq(Status.OK),
+                    state.length.eq(0),
+                ]
+                self._begin(m, state)
+            with m.Elif(state.number != state.sequence):
+                m.d.sync += [state.notice.eq(1), state.reason.eq(Status.SEQUENCE)]
+            with m.If(state.ended):
+                m.next = "status"
         with m.State("skip"):
             m.d.comb += self.packets.ready.eq(1)
             with m.If(arrives & request.last):
@@ -337,9 +341,9 @@ class LinkExecutor(Component):
         widest = max(size, load)
         return Facts(
             registers={
-                "request": 8 + 8 + 8 + 8 + index_bits(len(Register)),
+                "request": 8 + 8 + 8 + 8 + 8 + 1 + index_bits(len(Register)),
                 "response": 2 * index_bits(MAX_PACKET) + 2 * Shape.cast(Status).width,
-                "control": 4 + 4,  # four flags, up to twelve states
+                "control": 4 + 4,  # four flags, up to thirteen states
                 "digit": index_bits(max(widest, REGISTER_BYTES)),
                 "word": 8 * max(1, widest - 1),
                 "write": 1 + index_bits(MAX_PACKET) + 8,
