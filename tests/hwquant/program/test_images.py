@@ -12,6 +12,7 @@ from hwquant_testing.small_networks import images as samples
 from hwquant import golden
 from hwquant.errors import DoesNotFit
 from hwquant.golden.reference import run
+from hwquant.program import storage
 from hwquant.program.compiler import compile_network
 from hwquant.program.cycles import timing
 from hwquant.program.images import LEAST_ZEROS
@@ -138,6 +139,15 @@ def test_the_least_shift_is_left_out_and_nothing_else_changes(first, second, lea
     assert timing(program) == timing(before)
     result = verify(program, made, samples(made, 2), simulator="icarus", watch=2)
     assert (result.samples, result.mismatches) == (2, 0), result.first
+
+
+@pytest.mark.parametrize(("second", "version"), [(9, 5), (0, 1)])
+def test_a_file_is_of_a_newer_version_where_a_shift_is_left_out(second, version, tmp_path):
+    program = compile_network(of_shifts(7, second), (4, 4))
+    storage.save(program, tmp_path / "net.hwp")
+    assert b'"version": %d' % version in (tmp_path / "net.hwp").read_bytes()
+    again = storage.load(tmp_path / "net.hwp")
+    assert (again.config, again.parameter_image) == (program.config, program.parameter_image)
 
 
 def test_with_multipliers_the_least_shift_is_one_less():
